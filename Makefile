@@ -1,0 +1,60 @@
+# `make` alone prints the targets; each is one line of explanation after `##`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BENCH := .venv-bench
+BIN := $(VENV)/bin
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+
+.PHONY: help env up quick test check bench docs lock clean
+
+help: ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 8
+
+env: $(VENV)/project ## make the environment in .venv from the hashed lock
+
+$(VENV)/project: $(VENV)/packages pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/packages: requirements/dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(BENCH)/packages: requirements/bench.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --require-hashes -r requirements/bench.txt
+	$(BENCH)/bin/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
+
+up: env ## run it all here: Kafka, workers, reader, traffic, and a live view
+	$(BIN)/netsold up
+
+quick: env ## the tests that need no broker, in seconds
+	$(BIN)/python -m pytest -q -m "not kafka and not faults and not long"
+
+test: check ## the gate: check, then every test but the long ones
+	$(BIN)/python -m pytest
+
+check: env ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: env $(BENCH)/packages ## the same job by several engines, in one table
+	$(BIN)/python -m bench
+
+docs: env ## write docs/reference anew from the lists in the code
+	$(BIN)/python -m docs.reference
+
+lock: env ## resolve the dependencies anew and write the hashed locks
+	$(LOCK) --upgrade --output-file requirements/run.txt
+	$(LOCK) --upgrade --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) --upgrade --group bench --output-file requirements/bench.txt
+
+clean: ## remove what was made here, but not data/
+	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
