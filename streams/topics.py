@@ -1,0 +1,343 @@
+"""Every topic of netsold with its policy, in one list; declares them on a cluster, and refuses to work with topics that don't fit.
+
+Topics are never changed here: a mismatch is told with its remedy, since each of them (a compacted source, a finite retention,
+another partition count) loses or scatters data that only a person can decide about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+from uuid import UUID
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+from aiokafka.protocol.abstract import AbstractType
+from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from io import BytesIO
+
+    from streams.settings import Settings
+
+ORDERS = "orders"
+SALES = "sales"
+SHOP_ACTIVITY = "shop-activity"
+DEAD_LETTERS = "dead-letters"
+
+TABLES = ("orders", "product_cycles", "product_totals", "shop_cycles", "shop_totals")
+"""The tables that have a changelog."""
+
+DEAD_LETTER_DAYS = 30
+DEAD_LETTER_BYTES = 4 * 1024 * 1024
+
+Kind = Literal["source", "journal", "dead letters", "changelog"]
+
+# Producers compress (lz4), so that the broker keeps batches as they come; the record timestamp is when the producer wrote.
+_ALL = {"compression.type": "producer", "message.timestamp.type": "CreateTime"}
+_KEPT = _ALL | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+_PARKED = _KEPT | {"retention.ms": str(DEAD_LETTER_DAYS * 86_400_000), "max.message.bytes": str(DEAD_LETTER_BYTES)}
+# Never `compact,delete`: totals of all time are never cleared (C4).
+_COMPACTED = _ALL | {"cleanup.policy": "compact"}
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: `name` on the cluster, what its key is, its policy as Kafka's own topic configs, and what it is for."""
+
+    name: str
+    kind: Kind
+    key: str
+    configs: dict[str, str] = field(hash=False)
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A topic as the cluster describes it; `topic_id` is another one once a topic of this name was deleted and created again."""
+
+    topic_id: str
+    partitions: int
+    configs: dict[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One way in which a topic on the cluster doesn't fit; `aspect` is `missing`, `partitions` or the name of a topic config."""
+
+    topic: str
+    aspect: str
+    actual: str
+    wanted: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """One sentence: which topic, what it is, what it should be, what to do."""
+        if self.aspect == "missing":
+            return f"topic {self.topic} is missing: {self.remedy}"
+        return f"topic {self.topic} has {self.aspect} {self.actual} where netsold needs {self.wanted}: {self.remedy}"
+
+
+class TopicsUnfit(Exception):
+    """Topics of this application are missing or have a policy that would lose data; `mismatches` holds each of them."""
+
+    def __init__(self, mismatches: Sequence[Mismatch]) -> None:
+        super().__init__("; ".join(map(str, mismatches)))
+        self.mismatches = tuple(mismatches)
+
+
+class KafkaUnreachable(Exception):
+    """No broker of the cluster answers."""
+
+
+def changelog(settings: Settings, table: str) -> str:
+    """The name of a table's changelog topic, as Faust names it: it belongs to the application, so it has no topic prefix."""
+    return f"{settings.app}-{table}-changelog"
+
+
+def declared(settings: Settings) -> tuple[Topic, ...]:
+    """Every topic that this application needs, under its name on the cluster, with `min.insync.replicas` by setting."""
+    insync = {"min.insync.replicas": str(settings.kafka.min_insync_replicas)}
+    public: tuple[tuple[str, Kind, str, dict[str, str], str], ...] = (
+        (ORDERS, "source", "order_id", _KEPT, "what happened to orders, as shops, logistics and payments tell it; the truth"),
+        (SALES, "journal", "product_id", _KEPT, "the sales journal: one immutable entry per change of what counts"),
+        (SHOP_ACTIVITY, "journal", "shop_id", _KEPT, "the same changes and the service facts, by shop"),
+        (DEAD_LETTERS, "dead letters", "the parked record's", _PARKED, "records that can't be read, as they came, each with its reason"),
+    )
+    return (
+        *(Topic(settings.topic(name), kind, key, configs | insync, meaning) for name, kind, key, configs, meaning in public),
+        *(
+            Topic(changelog(settings, table), "changelog", "the table's", _COMPACTED | insync, f"table {table}: the last value per key")
+            for table in TABLES
+        ),
+    )
+
+
+def compare(topic: Topic, seen: Seen | None, partitions: int) -> list[Mismatch]:
+    """How a topic differs from its declaration in ways that lose or scatter data; empty when it fits.
+
+    Larger limits than declared fit, and so does any replication: those are the operator's.
+    """
+    if seen is None:
+        return [Mismatch(topic.name, "missing", "nothing", "the topic", "run `netsold topics create`")]
+    found = []
+    if seen.partitions != partitions:
+        remedy = f"set NETSOLD_PARTITIONS={seen.partitions}, or rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
+        found.append(Mismatch(topic.name, "partitions", str(seen.partitions), str(partitions), remedy))
+    for name in ("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"):
+        wanted = topic.configs.get(name)
+        actual = seen.configs[name]
+        if wanted is not None and not _fits(name, actual, wanted):
+            remedy = f"run `kafka-configs.sh --alter --entity-type topics --entity-name {topic.name} --add-config {name}={wanted}`"
+            found.append(Mismatch(topic.name, name, actual, wanted, remedy))
+    return found
+
+
+def _fits(name: str, actual: str, wanted: str) -> bool:
+    if name == "cleanup.policy":
+        return actual == wanted
+    if name.startswith("retention") and actual == "-1":
+        return True
+    return wanted != "-1" and int(actual) >= int(wanted)
+
+
+async def create(settings: Settings) -> list[str]:
+    """Create what is missing, wait until the cluster shows it, and return the names of what was created.
+
+    Topics that exist are left as they are: `check` tells whether they fit. Raises KafkaUnreachable, or aiokafka's KafkaError
+    with the broker's reason where it refuses.
+    """
+    async with _client(settings) as client:
+        wanted = declared(settings)
+        present = (await _metadata(client, [topic.name for topic in wanted])).topics
+        missing = [topic for topic in wanted if topic.name not in present]
+        if not missing:
+            return []
+        copies = settings.kafka.replication_factor
+        requests = [(topic.name, settings.partitions, copies, (), tuple(topic.configs.items())) for topic in missing]
+        response = await client.send(client.get_random_node(), CreateTopicsRequest(requests, 30_000, validate_only=False))
+        created = []
+        for name, code, message in response.topic_errors:
+            if code == 0:
+                created.append(name)
+            elif code != _ALREADY_EXISTS:
+                raise for_code(code)(f"topic {name} can't be created: {message}")
+        await _until_shown(client, [topic.name for topic in missing])
+        return created
+
+
+async def check(settings: Settings) -> list[Mismatch]:
+    """Compare the cluster's topics with the declared ones; empty when all fit. Raises KafkaUnreachable."""
+    async with _client(settings) as client:
+        wanted = declared(settings)
+        seen = await _describe(client, [topic.name for topic in wanted])
+    return [mismatch for topic in wanted for mismatch in compare(topic, seen.get(topic.name), settings.partitions)]
+
+
+async def require(settings: Settings) -> None:
+    """Raise TopicsUnfit unless every topic exists and fits."""
+    mismatches = await check(settings)
+    if mismatches:
+        raise TopicsUnfit(mismatches)
+
+
+async def topic_ids(settings: Settings) -> dict[str, str]:
+    """The cluster's id of each declared topic that exists, by name; another id means another log, whatever its name."""
+    async with _client(settings) as client:
+        found = await _metadata(client, [topic.name for topic in declared(settings)])
+    return {name: topic_id for name, (topic_id, _) in found.topics.items()}
+
+
+async def cluster_id(settings: Settings) -> str:
+    """The cluster's id. Raises KafkaUnreachable."""
+    async with _client(settings) as client:
+        return (await _metadata(client, [])).cluster_id
+
+
+@asynccontextmanager
+async def _client(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
+    client = AIOKafkaClient(**settings.client_options(), client_id=f"{settings.app}-topics")
+    try:
+        try:
+            await client.bootstrap()
+        except KafkaConnectionError as error:
+            message = f"no Kafka answers at {settings.kafka.bootstrap_servers}"
+            raise KafkaUnreachable(message) from error
+        yield client
+    finally:
+        await client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    cluster_id: str
+    topics: dict[str, tuple[str, int]]
+    """Name → (topic id, partitions), only of topics that exist."""
+
+
+async def _metadata(client: AIOKafkaClient, names: Sequence[str]) -> _Metadata:
+    response = await client.send(client.get_random_node(), _MetadataRequest(names))
+    topics = {}
+    for code, name, topic_id, _, partitions, *_ in response.topics:
+        if code == 0:
+            topics[name] = (str(topic_id), len(partitions))
+        elif code != _UNKNOWN_TOPIC:
+            raise for_code(code)(f"topic {name} can't be described")
+    return _Metadata(response.cluster_id, topics)
+
+
+async def _describe(client: AIOKafkaClient, names: Sequence[str]) -> dict[str, Seen]:
+    topics = (await _metadata(client, names)).topics
+    if not topics:
+        return {}
+    resources = [(_TOPIC_RESOURCE, name, None) for name in topics]
+    response = await client.send(client.get_random_node(), DescribeConfigsRequest(resources))
+    seen = {}
+    for code, message, _, name, entries in response.resources:
+        if code != 0:
+            raise for_code(code)(f"the configs of topic {name} can't be read: {message}")
+        topic_id, partitions = topics[name]
+        seen[name] = Seen(topic_id, partitions, {entry[0]: entry[1] for entry in entries})
+    return seen
+
+
+async def _until_shown(client: AIOKafkaClient, names: Sequence[str], wait_s: float = 30.0) -> None:
+    deadline = time.monotonic() + wait_s
+    while len((await _metadata(client, names)).topics) < len(names):
+        if time.monotonic() > deadline:
+            message = f"topics {', '.join(names)} were created, but the cluster doesn't show them after {wait_s:.0f} s"
+            raise KafkaError(message)
+        await asyncio.sleep(0.05)
+
+
+# aiokafka speaks Metadata up to version 5, which has no topic ids and creates topics by asking for them; version 12
+# (Kafka 2.8.1 and later) has both a topic's id and a way to ask without creating.
+
+_UNKNOWN_TOPIC = 3
+_ALREADY_EXISTS = 36
+_TOPIC_RESOURCE = 2
+
+
+class _Uuid(AbstractType[UUID]):
+    @classmethod
+    def encode(cls, value: UUID) -> bytes:
+        return value.bytes
+
+    @classmethod
+    def decode(cls, data: BytesIO) -> UUID:
+        return UUID(bytes=data.read(16))
+
+
+class _MetadataResponseV12(Response):
+    API_KEY = 3
+    API_VERSION = 12
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequestV12(RequestStruct):
+    FLEXIBLE_VERSION = True
+    API_KEY = 3
+    API_VERSION = 12
+    RESPONSE_TYPE = _MetadataResponseV12
+    SCHEMA = Schema(
+        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields))),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataRequest(Request[_MetadataRequestV12]):
+    API_KEY: ClassVar[int] = 3
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+
+    def build(self, request_struct_class: type[_MetadataRequestV12]) -> _MetadataRequestV12:
+        no_id = UUID(int=0)
+        return request_struct_class([(no_id, name, {}) for name in self._names], False, False, {})  # noqa: FBT003 - the struct is positional
