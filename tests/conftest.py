@@ -1,0 +1,50 @@
+"""Fixtures of all tests: one real Kafka per run, started when a test first asks for it, and settings that no two tests share."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from operations.local_kafka import LocalKafka
+from streams.settings import Kafka, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for the broker, so that `-m "not kafka"` leaves them all out."""
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kafka)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's own NETSOLD_… variables away from the tests."""
+    for name in [name for name in os.environ if name.startswith("NETSOLD_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    """The run's own Kafka; a test that stops or kills it starts it again."""
+    broker = LocalKafka(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def settings(kafka: LocalKafka, tmp_path: Path) -> Settings:
+    """Settings of an application that no other test has: own app, topic prefix and data directory, two partitions."""
+    app = f"t{uuid.uuid4().hex[:10]}"
+    bootstrap = kafka.status().bootstrap
+    return Settings(
+        _env_file=None, app=app, topic_prefix=f"{app}.", partitions=2, data_dir=tmp_path, kafka=Kafka(bootstrap_servers=bootstrap)
+    )

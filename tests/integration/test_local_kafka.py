@@ -1,0 +1,112 @@
+"""The local Kafka as a process: it starts once, keeps its data and its port, and is told from any other process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from operations.local_kafka import LocalKafka, LocalKafkaFailed, with_local
+from streams import topics
+from streams.settings import Kafka, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[LocalKafka]:
+    """A broker of this test alone."""
+    broker = LocalKafka(tmp_path)
+    yield broker
+    broker.kill()
+
+
+def _ids(bootstrap: str) -> dict[str, str]:
+    return asyncio.run(topics.topic_ids(Settings(_env_file=None, kafka=Kafka(bootstrap_servers=bootstrap))))
+
+
+def test_it_keeps_port_and_data_over_stop_and_kill(broker: LocalKafka, tmp_path: Path) -> None:
+    """Start is idempotent; after an orderly stop, and after a kill -9, the same topics are at the same address."""
+    assert not broker.status().running
+    bootstrap = broker.start()
+    first = broker.status()
+    assert (first.running, first.bootstrap) == (True, bootstrap)
+    assert LocalKafka(tmp_path).start() == bootstrap, "another start finds the running one"
+    assert broker.status().pid == first.pid
+    asyncio.run(topics.create(Settings(_env_file=None, kafka=Kafka(bootstrap_servers=bootstrap))))
+    before = _ids(bootstrap)
+    assert len(before) == 4 + len(topics.TABLES)
+
+    for end in (broker.stop, broker.kill):
+        assert end()
+        assert not broker.status().running
+        assert broker.status().cluster_id == first.cluster_id
+        assert not end(), "there was nothing to end"
+        assert broker.start() == bootstrap
+        assert _ids(bootstrap) == before
+
+
+def test_it_outlives_the_process_that_started_it(tmp_path: Path, broker: LocalKafka) -> None:
+    """`netsold kafka start` returns and leaves Kafka running, in a session of its own."""
+    program = "import sys, pathlib; from operations.local_kafka import LocalKafka; print(LocalKafka(pathlib.Path(sys.argv[1])).start())"
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    status = broker.status()
+    assert done.stdout.strip() == status.bootstrap
+    assert status.pid is not None
+    assert os.getsid(status.pid) == status.pid
+    assert broker.stop()
+    assert not psutil.pid_exists(status.pid) or psutil.Process(status.pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_took_the_pid_is_never_touched(broker: LocalKafka) -> None:
+    """A state file that names somebody else's process means: not running."""
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        broker.directory.mkdir()
+        state = {"cluster_id": "x", "port": 1, "controller_port": 2, "pid": other.pid}
+        (broker.directory / "state.json").write_text(json.dumps(state))
+        assert not broker.status().running
+        assert not broker.stop()
+        assert not broker.kill()
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_failed_start_says_why(broker: LocalKafka) -> None:
+    """A broker that ends while it starts is told with its own last words and its log, not by a time-out."""
+    broker.start()
+    broker.stop()
+    meta = broker.directory / "log" / "meta.properties"
+    meta.write_text(meta.read_text().replace("node.id=1", "node.id=7"))
+    with pytest.raises(LocalKafkaFailed, match=r"Kafka ended while starting: .*7.*kafka\.log"):
+        broker.start()
+
+
+def test_jars_out_of_reach_are_told_with_the_remedy(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without cached jars and without a way out (a proxy that isn't there) the error names both remedies."""
+    monkeypatch.setenv("M2_REPO", str(tmp_path / "empty"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(LocalKafkaFailed, match=r"connect to Maven Central.*NETSOLD_KAFKA__BOOTSTRAP_SERVERS"):
+        broker.start()
+
+
+def test_settings_follow_the_local_kafka_only_while_it_runs(broker: LocalKafka, tmp_path: Path) -> None:
+    """A named cluster wins; without one the running local Kafka is used; else no cluster is known."""
+    unnamed = Settings(_env_file=None, data_dir=tmp_path)
+    assert with_local(unnamed) == unnamed
+    bootstrap = broker.start()
+    assert with_local(unnamed).kafka.bootstrap_servers == bootstrap
+    named = Settings(_env_file=None, data_dir=tmp_path, kafka=Kafka(bootstrap_servers="elsewhere:9092"))
+    assert with_local(named) == named

@@ -1,0 +1,72 @@
+"""Topics on a real broker: declared once, checked, refused, and told apart by their ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from streams import topics
+from streams.settings import Kafka, Settings
+
+if TYPE_CHECKING:
+    from operations.local_kafka import LocalKafka
+
+
+async def test_what_is_created_fits(settings: Settings) -> None:
+    """All topics are missing first, are created once with their policies, and then fit."""
+    assert {mismatch.aspect for mismatch in await topics.check(settings)} == {"missing"}
+    with pytest.raises(topics.TopicsUnfit, match="run `netsold topics create`"):
+        await topics.require(settings)
+    created = await topics.create(settings)
+    assert sorted(created) == sorted(topic.name for topic in topics.declared(settings))
+    assert await topics.check(settings) == []
+    await topics.require(settings)
+    assert await topics.create(settings) == []
+
+
+async def test_a_topic_that_someone_else_made_is_refused(settings: Settings) -> None:
+    """A source topic with Kafka's defaults for age and another partition count is left alone and refused."""
+    name = settings.topic(topics.ORDERS)
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, 3, 1, topic_configs={"retention.ms": "604800000", "cleanup.policy": "compact,delete"})])
+    finally:
+        await admin.close()
+    assert name not in await topics.create(settings)
+    assert [(mismatch.topic, mismatch.aspect, mismatch.actual) for mismatch in await topics.check(settings)] == [
+        (name, "partitions", "3"),
+        (name, "cleanup.policy", "compact,delete"),
+        (name, "retention.ms", "604800000"),
+    ]
+
+
+async def test_a_topic_made_anew_has_another_id(settings: Settings) -> None:
+    """The id tells a deleted and re-created topic from the one that offsets and marks were taken from."""
+    await topics.create(settings)
+    before = await topics.topic_ids(settings)
+    assert await topics.topic_ids(settings) == before
+    name = settings.topic(topics.ORDERS)
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    await admin.start()
+    try:
+        await admin.delete_topics([name])
+    finally:
+        await admin.close()
+    assert await topics.create(settings) == [name]
+    after = await topics.topic_ids(settings)
+    assert {topic for topic in before if before[topic] != after[topic]} == {name}
+
+
+async def test_the_cluster_is_known_by_its_id(kafka: LocalKafka, settings: Settings) -> None:
+    """The cluster's id is the one that its storage was formatted with."""
+    assert await topics.cluster_id(settings) == kafka.status().cluster_id
+
+
+async def test_no_answer_is_told_with_the_address() -> None:
+    """A cluster that isn't there is an error that names where it was looked for."""
+    nobody = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="127.0.0.1:1"))
+    with pytest.raises(topics.KafkaUnreachable, match=r"no Kafka answers at 127\.0\.0\.1:1"):
+        await topics.check(nobody)

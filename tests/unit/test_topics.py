@@ -1,0 +1,88 @@
+"""The policy of each topic, and which differences on a cluster are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from streams import topics
+from streams.settings import Kafka, Settings
+
+PARTITIONS = 4
+
+FITS = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": "1048588"}
+COMPACTED = FITS | {"cleanup.policy": "compact", "retention.ms": "604800000"}
+PARKED = FITS | {"retention.ms": str(30 * 86_400_000), "max.message.bytes": str(4 * 1024 * 1024)}
+
+
+def _declared(name: str) -> topics.Topic:
+    return next(topic for topic in topics.declared(Settings(_env_file=None)) if topic.name == name)
+
+
+def _faults(name: str, configs: dict[str, str], partitions: int = PARTITIONS) -> list[tuple[str, str]]:
+    found = topics.compare(_declared(name), topics.Seen("id", partitions, configs), PARTITIONS)
+    return [(mismatch.aspect, mismatch.actual) for mismatch in found]
+
+
+def test_every_declared_topic_is_named_once() -> None:
+    """Public topics carry the prefix, changelogs the application's name, and none is listed twice."""
+    settings = Settings(_env_file=None, app="a", topic_prefix="shop.")
+    names = [topic.name for topic in topics.declared(settings)]
+    assert len(names) == len(set(names)) == 4 + len(topics.TABLES)
+    assert {"shop.orders", "shop.sales", "shop.shop-activity", "shop.dead-letters", "a-orders-changelog"} <= set(names)
+
+
+def test_min_insync_replicas_comes_from_the_settings() -> None:
+    """All topics are made with the durability that the settings name."""
+    settings = Settings(_env_file=None, kafka=Kafka(min_insync_replicas=2, replication_factor=3))
+    assert {topic.configs["min.insync.replicas"] for topic in topics.declared(settings)} == {"2"}
+
+
+@pytest.mark.parametrize("name", ["orders", "sales", "shop-activity"])
+def test_the_log_is_never_deleted_nor_compacted(name: str) -> None:
+    """Source and journal topics keep every record for ever."""
+    assert _faults(name, FITS) == []
+    assert _faults(name, FITS | {"cleanup.policy": "compact"}) == [("cleanup.policy", "compact")]
+    assert _faults(name, FITS | {"cleanup.policy": "compact,delete"}) == [("cleanup.policy", "compact,delete")]
+    assert _faults(name, FITS | {"retention.ms": "604800000"}) == [("retention.ms", "604800000")]
+    assert _faults(name, FITS | {"retention.bytes": "1000000"}) == [("retention.bytes", "1000000")]
+
+
+def test_a_changelog_is_only_compacted() -> None:
+    """A changelog that also deletes by age would lose totals of all time (C4); its own retention then means nothing."""
+    assert _faults("netsold-product_totals-changelog", COMPACTED) == []
+    assert _faults("netsold-product_totals-changelog", COMPACTED | {"cleanup.policy": "compact,delete"}) == [
+        ("cleanup.policy", "compact,delete")
+    ]
+
+
+def test_dead_letters_stay_thirty_days_and_may_be_larger_than_other_records() -> None:
+    """A longer retention and a larger bound fit; a shorter or smaller one doesn't."""
+    assert _faults("dead-letters", PARKED) == []
+    assert _faults("dead-letters", PARKED | {"retention.ms": "-1", "max.message.bytes": "9000000"}) == []
+    assert _faults("dead-letters", PARKED | {"retention.ms": "604800000"}) == [("retention.ms", "604800000")]
+    assert _faults("dead-letters", PARKED | {"max.message.bytes": "1048588"}) == [("max.message.bytes", "1048588")]
+
+
+@pytest.mark.parametrize("partitions", [1, PARTITIONS - 1, PARTITIONS + 1])
+def test_another_partition_count_is_refused(partitions: int) -> None:
+    """More or fewer partitions send a key elsewhere than its state is."""
+    assert _faults("orders", FITS, partitions) == [("partitions", str(partitions))]
+
+
+def test_a_mismatch_is_one_sentence_with_its_remedy() -> None:
+    """The sentence names the topic, what it is, what it should be and what to run."""
+    missing = topics.compare(_declared("orders"), None, PARTITIONS)
+    assert [str(mismatch) for mismatch in missing] == ["topic orders is missing: run `netsold topics create`"]
+    (finite,) = topics.compare(_declared("orders"), topics.Seen("id", PARTITIONS, FITS | {"retention.ms": "1000"}), PARTITIONS)
+    assert str(finite) == (
+        "topic orders has retention.ms 1000 where netsold needs -1: "
+        "run `kafka-configs.sh --alter --entity-type topics --entity-name orders --add-config retention.ms=-1`"
+    )
+
+
+def test_unfit_topics_are_told_together() -> None:
+    """The exception carries each mismatch, and its text all sentences."""
+    mismatches = topics.compare(_declared("orders"), topics.Seen("id", 1, FITS | {"cleanup.policy": "compact"}), PARTITIONS)
+    unfit = topics.TopicsUnfit(mismatches)
+    assert unfit.mismatches == tuple(mismatches)
+    assert str(unfit).count("topic orders has ") == 2
