@@ -53,6 +53,8 @@ appender.file.strategy.max = 1
 class LocalKafkaFailed(Exception):
     """The local Kafka can't be had, started or stopped; the message says why and what to do."""
 
+    exit_code = 1
+
 
 @dataclass(frozen=True, slots=True)
 class Status:

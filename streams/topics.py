@@ -87,6 +87,8 @@ class Mismatch:
 class TopicsUnfit(Exception):
     """Topics of this application are missing or have a policy that would lose data; `mismatches` holds each of them."""
 
+    exit_code = 1
+
     def __init__(self, mismatches: Sequence[Mismatch]) -> None:
         super().__init__("; ".join(map(str, mismatches)))
         self.mismatches = tuple(mismatches)
@@ -94,6 +96,8 @@ class TopicsUnfit(Exception):
 
 class KafkaUnreachable(Exception):
     """No broker of the cluster answers."""
+
+    exit_code = 5
 
 
 def changelog(settings: Settings, table: str) -> str:

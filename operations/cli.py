@@ -1,0 +1,200 @@
+"""The command line: `netsold COMMAND`. Data go to stdout, everything else to stderr; exit codes are listed in `EXIT_CODES`.
+
+A command's module is imported only when that command is called, so that `netsold --help` is quick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import sys
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from operations.local_kafka import LocalKafka, Status
+    from streams.settings import Settings
+
+EXIT_CODES = {
+    0: "fine",
+    1: "failed",
+    2: "called with wrong arguments or settings",
+    3: "a difference was found",
+    4: "not found",
+    5: "not ready: no answer, or too stale",
+    130: "interrupted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that lives in a module of its own, as that module's `command` function."""
+
+    name: str
+    module: str
+    help: str
+
+
+COMMANDS = (
+    Command("up", "operations.up", "Run it all here: Kafka, workers, reader, simulated traffic, and a live view."),
+    Command("worker", "operations.worker", "Run a worker: it keeps the tables."),
+    Command("serve", "serving.serve", "Run a reader: API, live stream and dashboard."),
+    Command("top", "operations.top", "List what sells best."),
+    Command("get", "operations.get", "Show one product, shop or order."),
+    Command("status", "operations.status", "Tell what runs, how fresh it is and what is behind."),
+    Command("simulate", "operations.simulate", "Write simulated orders."),
+    Command("import", "operations.importing", "Write events from files to the log."),
+    Command("recount", "operations.recount", "Count from files of events, by a route that shares no code with the tables."),
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+app = typer.Typer(
+    help="What really sold: order events turned, exactly once, into tables of sales per product and shop.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+kafka_app = typer.Typer(help="The local Kafka in the data directory.", no_args_is_help=True)
+topics_app = typer.Typer(help="The topics of this application.", no_args_is_help=True)
+
+
+@kafka_app.command("start")
+def kafka_start(as_json: Json = False) -> None:
+    """Start the local Kafka and leave it running; print its address."""
+    kafka = _local_kafka()
+    kafka.start()
+    _show_kafka(kafka.status(), as_json=as_json)
+
+
+@kafka_app.command("stop")
+def kafka_stop(as_json: Json = False) -> None:
+    """Stop the local Kafka; its data stay."""
+    stopped = _local_kafka().stop()
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        typer.echo("stopped" if stopped else "it wasn't running")
+
+
+@kafka_app.command("status")
+def kafka_status(as_json: Json = False) -> None:
+    """Tell whether the local Kafka runs, and where; exit code 5 if it doesn't."""
+    status = _local_kafka().status()
+    _show_kafka(status, as_json=as_json)
+    if not status.running:
+        raise typer.Exit(5)
+
+
+@topics_app.command("create")
+def topics_create(as_json: Json = False) -> None:
+    """Create the topics that are missing, with their policies; topics that exist are left as they are."""
+    from streams import topics
+
+    created = asyncio.run(topics.create(named_cluster()))
+    if as_json:
+        print_json({"created": created})
+    else:
+        typer.echo("\n".join(created) if created else "all topics exist")
+
+
+@topics_app.command("check")
+def topics_check(as_json: Json = False) -> None:
+    """Compare the cluster's topics with what netsold needs; exit code 3 if any doesn't fit."""
+    from streams import topics
+
+    mismatches = asyncio.run(topics.check(named_cluster()))
+    if as_json:
+        print_json({"mismatches": [asdict(mismatch) for mismatch in mismatches]})
+    else:
+        typer.echo("\n".join(map(str, mismatches)) if mismatches else "all topics fit")
+    if mismatches:
+        raise typer.Exit(3)
+
+
+class NoKafkaKnown(Exception):
+    """Neither is a cluster named nor does the local Kafka run."""
+
+    exit_code = 5
+
+
+def named_cluster() -> Settings:
+    """This process's settings with a cluster to talk to: the named one, else the running local Kafka. Raises NoKafkaKnown."""
+    from operations.local_kafka import with_local
+    from streams.settings import Settings
+
+    settings = with_local(Settings())
+    if settings.kafka.bootstrap_servers is None:
+        raise NoKafkaKnown("no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS")
+    return settings
+
+
+def print_json(value: object) -> None:
+    """One JSON object on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def main() -> None:
+    """Run the command line; an exception that has an `exit_code` is told in one sentence and ends the process with it."""
+    # What aiokafka logs of a failed connection comes as an exception too, and that one is told.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    _register(sys.argv[1:])
+    try:
+        app(prog_name="netsold")
+    except Exception as error:
+        told = _told(error)
+        if told is None:
+            raise
+        sentence, code = told
+        typer.echo(f"netsold: {sentence}", err=True)
+        sys.exit(code)
+
+
+def _register(arguments: list[str]) -> None:
+    """Add every command to the app: the called one from its module, the others by name and help only."""
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    app.add_typer(kafka_app, name="kafka")
+    app.add_typer(topics_app, name="topics")
+    for command in COMMANDS:
+        if find_spec(command.module) is not None:
+            function = importlib.import_module(command.module).command if command.name == called else _not_loaded
+            app.command(command.name, help=command.help)(function)
+
+
+def _not_loaded() -> None:
+    raise AssertionError("a command runs only from its own module")
+
+
+def _told(error: Exception) -> tuple[str, int] | None:
+    """What to say of an error that a person can mend, and the exit code; None for a fault of ours, whose traceback is wanted."""
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError) and error.title == "Settings":
+        faults = "; ".join(f"NETSOLD_{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors())
+        return f"settings can't be used: {faults}", 2
+    code = getattr(error, "exit_code", None)
+    return None if code is None else (str(error), int(code))
+
+
+def _local_kafka() -> LocalKafka:
+    from operations.local_kafka import LocalKafka
+    from streams.settings import Settings
+
+    return LocalKafka(Settings().data_dir)
+
+
+def _show_kafka(status: Status, *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(status))
+    elif status.running:
+        typer.echo(f"Kafka runs at {status.bootstrap} (pid {status.pid}, cluster {status.cluster_id}, log {status.log})")
+    else:
+        typer.echo(f"Kafka doesn't run (log {status.log})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The command line as a whole: what is told where, with which exit code, and that it stays quick."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+from operations import cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _empty_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run where no data directory and no .env file is."""
+    monkeypatch.chdir(tmp_path)
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "operations.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "", "COLUMNS": "200", **environment})
+
+
+def test_commands_are_named_once_and_each_module_has_its_function() -> None:
+    """The list is the only place that names a command, and what it names can be called."""
+    names = [command.name for command in cli.COMMANDS]
+    assert len(names) == len(set(names))
+    for command in cli.COMMANDS:
+        if find_spec(command.module) is not None:
+            assert callable(importlib.import_module(command.module).command), command.module
+
+
+def test_help_lists_the_commands_without_loading_any_engine() -> None:
+    """`netsold --help` loads neither Faust nor a Kafka client nor a web framework."""
+    program = (
+        "import sys; from operations import cli; sys.argv = ['netsold', '--help']\n"
+        "try: cli.main()\n"
+        "finally: print({'faust', 'aiokafka', 'fastapi', 'duckdb', 'rocksdict'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr.strip() == "set()"
+    assert "kafka" in done.stdout
+    assert "topics" in done.stdout
+
+
+def test_a_wrong_argument_is_a_usage_error() -> None:
+    """Exit code 2, the error on stderr, nothing on stdout."""
+    done = _run("topics", "chek")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such command 'chek'" in done.stderr
+
+
+def test_a_setting_that_cannot_be_is_told_by_its_variable() -> None:
+    """Exit code 2 and one sentence that names the variable as it is written in the environment."""
+    done = _run("topics", "check", NETSOLD_PARTITIONS="0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "netsold: settings can't be used: NETSOLD_PARTITIONS: Input should be greater than or equal to 1\n"
+
+
+def test_without_a_cluster_the_way_to_one_is_told() -> None:
+    """Exit code 5 and both ways to a cluster."""
+    done = _run("topics", "check")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == ("netsold: no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS\n")
+
+
+def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
+    """Exit code 5, and none of the client's own log lines."""
+    done = _run("topics", "check", NETSOLD_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", "netsold: no Kafka answers at 127.0.0.1:1\n")
+
+
+def test_status_of_no_kafka_is_one_json_object() -> None:
+    """`--json` prints one object on stdout, and the exit code still says that it isn't ready."""
+    done = _run("kafka", "status", "--json")
+    assert (done.returncode, done.stderr) == (5, "")
+    assert json.loads(done.stdout)["running"] is False
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only errors that a person can mend are shortened to a sentence."""
+    monkeypatch.setattr(sys, "argv", ["netsold", "kafka", "status"])
+    monkeypatch.setattr(cli, "_local_kafka", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
