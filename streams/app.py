@@ -1,0 +1,203 @@
+"""The Faust application of one worker: binds the catalogue's tables and the agents to the chunk transport.
+
+There is no application at import: `build_app` makes one from settings, `run_worker` runs it until a signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+import faust
+import structlog
+from faust.tables.manager import TableManager
+from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
+from mode import Service
+
+from streams import agents, topics
+from streams.chunks import ChunkTransport
+from streams.pipeline import Fatal, Pipeline
+from streams.recovery import Opener
+from streams.stores import CycleWindow, RocksStore
+from streams.ticks import tick_when_idle
+from tables.catalogue import TABLES
+from tables.cycles import Calendar
+from tables.stages import stages
+
+if TYPE_CHECKING:
+    from faust.types import TP
+
+    from streams.settings import Settings
+
+log = structlog.get_logger()
+
+EXIT_SECONDS = 10.0
+"""A worker that must leave is ended after this long, even if its clean stop hangs."""
+
+
+class LaneRecovery(Recovery):
+    """Faust's recovery service, with the opening of our lanes in place of its replay of changelogs."""
+
+    @Service.task
+    async def _restart_recovery(self) -> None:
+        app: App = self.app
+        while not self.should_stop:
+            if await self.wait_for_stopped(self.signal_recovery_start):
+                return
+            self.signal_recovery_start.clear()
+            generation = self._generation_id
+            try:
+                self._set_recovery_started()
+                await self._wait(app.pipeline.open(app.consumer.assignment()))
+                self._set_recovery_ended()
+                await self._resume_streams(generation_id=generation)
+            except RebalanceAgain:
+                log.info("another rebalance while opening partitions")
+            except ServiceStopped:
+                return
+            except Fatal as error:
+                app.leave(error)
+                return
+
+
+class LaneTableManager(TableManager):
+    """Faust's table manager with our recovery."""
+
+    @property
+    def recovery(self) -> LaneRecovery:
+        """The service that opens lanes after a rebalance."""
+        if self._recovery is None:
+            self._recovery = LaneRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+    async def on_start(self) -> None:
+        """Register the changelogs at once: Faust waits a second for tables declared late, ours never are."""
+        await self._update_channels()
+        await self.recovery.start()
+
+
+class CatalogueTable(faust.Table):
+    """A Faust table over rocksdict partitions; its changelog is compacted only, also where it is windowed (C4)."""
+
+    def _new_store(self) -> RocksStore:
+        return RocksStore("rocksdict://", self.app, self, table_name=self.name, loop=self.loop)
+
+
+class App(faust.App):
+    """A Faust app with our transport, tables and pipeline; never touches offsets or stores by itself."""
+
+    pipeline: Pipeline
+
+    def _new_transport(self) -> ChunkTransport:
+        return ChunkTransport(self.conf.broker_consumer, self)
+
+    async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:  # noqa: ARG002 - Faust's signature
+        """At revocation and stop: end the running transactions within a bound and give up the lanes."""
+        await self.pipeline.close()
+
+    def leave(self, error: Fatal) -> None:
+        """Stop this worker for good, saying why; a clean stop that hangs is cut short."""
+        log.error(str(error))
+        watchdog = threading.Timer(EXIT_SECONDS, os._exit, args=(1,))
+        watchdog.daemon = True
+        watchdog.start()
+        self.loop.create_task(self.crash(error))
+
+
+def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, str]) -> App:
+    """The application of worker `name`, whose stores lie in `data_dir/worker-NAME`; topics must exist and fit."""
+    options = settings.client_options()
+    state_dir = settings.data_dir / f"worker-{name}"
+    app = App(
+        settings.app,
+        broker=";".join(f"kafka://{server}" for server in options["bootstrap_servers"]),
+        broker_credentials=_credentials(options),
+        broker_session_timeout=settings.session_timeout_ms / 1000,
+        broker_heartbeat_interval=min(3.0, settings.session_timeout_ms / 5000),
+        broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000 + 1),
+        broker_rebalance_timeout=30.0,
+        broker_max_poll_records=settings.chunk_records,
+        consumer_max_fetch_size=settings.chunk_bytes,
+        consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        web_enabled=False,
+        canonical_url=f"http://{name}.invalid:80",
+        datadir=state_dir,
+        TableManager=LaneTableManager,
+        Table=CatalogueTable,
+        loghandlers=[],
+    )
+    calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
+    by_name = {stage.name: stage for stage in stages(calendar, settings.refusals_in_a_row)}
+    app.pipeline = Pipeline(settings, Opener(settings, by_name, state_dir, cluster, topic_ids))
+    for table in TABLES:
+        made = app.Table(table.name, partitions=settings.partitions, extra_topic_configs={"cleanup.policy": "compact"})
+        if table.windowed:
+            made.using_window(CycleWindow(calendar))
+    agents.declare(app, [settings.topic(stage.source) for stage in by_name.values()])
+    _bind(app)
+    return app
+
+
+def _bind(app: App) -> None:
+    """Give the pipeline its ways to act on the consumer, and start the background tasks."""
+    pipeline = app.pipeline
+    waiting: set[Any] = set()
+
+    def seek(tp: TP, position: int) -> None:
+        task = app.loop.create_task(app.consumer.seek_wait({tp: position}))
+        waiting.add(task)
+        task.add_done_callback(waiting.discard)
+
+    pipeline.seek = seek
+    pipeline.pause = lambda tp: app.consumer.pause_partitions({tp})
+    pipeline.rejoin = lambda: app.consumer.request_rejoin()  # noqa: PLW0108 - the consumer is made when the app starts
+    pipeline.fatal = app.leave
+
+    def lag(tp: TP) -> int:
+        return int(app.consumer.highwater(tp) or 0) - pipeline.lanes[tp].position
+
+    @app.task  # type: ignore[untyped-decorator]  # Faust's decorators are untyped
+    async def watch() -> None:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        await pipeline.watch(lag)
+
+    @app.task  # type: ignore[untyped-decorator]  # as above
+    async def tick() -> None:
+        await tick_when_idle(pipeline, lag)
+
+
+def _credentials(options: dict[str, Any]) -> Any:
+    """Faust's form of the same credentials with which every other client is made."""
+    context = options["ssl_context"]
+    if "sasl_mechanism" in options:
+        return faust.SASLCredentials(
+            mechanism=options["sasl_mechanism"], username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"], ssl_context=context,
+        )  # fmt: skip
+    return faust.SSLCredentials(context) if context is not None else None
+
+
+def run_worker(settings: Settings, name: str = "1") -> None:
+    """Run one worker until SIGTERM or SIGINT. Raises TopicsUnfit or KafkaUnreachable before it starts; exits 1 on Fatal."""
+
+    async def look() -> tuple[str, dict[str, str]]:
+        await topics.require(settings)
+        return await topics.cluster_id(settings), await topics.topic_ids(settings)
+
+    cluster, topic_ids = asyncio.run(look())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = build_app(settings, name, cluster, topic_ids)
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    worker = faust.Worker(app, loglevel="INFO", loop=loop, redirect_stdouts=False, quiet=True)
+    worker.execute_from_commandline()

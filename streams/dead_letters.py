@@ -1,0 +1,33 @@
+"""Parking of records that can't be read: as they came, with reason and position, in the chunk's own transaction.
+
+Headers are those of Kafka Streams (`__streams.errors.…`, which tools know) and ours (`x-dlq-…`); the original key,
+value and headers stay untouched, so that a record can be put back as it was.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from schemas.envelope import Record
+    from schemas.refusals import Refusal
+
+
+def parked_headers(record: Record, refusal: Refusal, app: str) -> list[tuple[str, bytes]]:
+    """The headers of a parked record: the original ones, then where it stood and why it was refused."""
+    position = f"{record.topic}-{record.partition}@{record.offset}"
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    said = {
+        "__streams.errors.exception": "schemas.refusals.Refusal",
+        "__streams.errors.message": f"{refusal.reason.sentence} {refusal.detail}".strip(),
+        "__streams.errors.stacktrace": "",
+        "__streams.errors.topic": record.topic,
+        "__streams.errors.partition": str(record.partition),
+        "__streams.errors.offset": str(record.offset),
+        "x-dlq-id": position,
+        "x-dlq-reason": refusal.reason.value,
+        "x-dlq-app": app,
+        "x-dlq-first-failed-at": now,
+    }
+    return [*record.headers, *((name, text.encode()) for name, text in said.items())]

@@ -1,0 +1,105 @@
+"""A lane: all that belongs to one source partition of one stage while this worker holds it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from schemas.journal import RULES
+from tables.watermarks import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.producers import StrictProducer
+    from streams.stores import PartitionStore
+    from tables.stages import Stage
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """How far a table partition is: the same record in the changelog, in its store and, as `Progress`, in the stage.
+
+    Every source offset up to and including `offset` is applied; -1 says "nothing yet, the log starts at 0".
+    """
+
+    topic: str
+    topic_id: str
+    partition: int
+    offset: int
+    watermark_ms: int | None
+    sources: dict[str, tuple[int, int | None]]
+    refused_in_a_row: int
+    rules: int = RULES
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Mark)
+
+
+def encode_mark(mark: Mark) -> bytes:
+    """A mark as JSON, as it stands in changelog and store."""
+    return _encoder.encode(mark)
+
+
+def decode_mark(data: bytes) -> Mark:
+    """The mark of a changelog record or store. Raises msgspec.ValidationError on anything else."""
+    return _decoder.decode(data)
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One source partition of one stage: its pure stage, producer, stores and how far it is.
+
+    `position` is the next fetch position that continues what is applied or being committed; chunks that start
+    elsewhere are not its own. At most one chunk is between fold and store write (`commit`).
+    """
+
+    stage: Stage
+    topic: str
+    topic_id: str
+    partition: int
+    producer: StrictProducer
+    stores: Mapping[str, PartitionStore]
+    progress: Progress
+    position: int
+    closed: bool = False
+    paused: bool = False
+    commit: asyncio.Task[None] | None = None
+    moved_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def name(self) -> str:
+        """For messages: `orders-3`."""
+        return f"{self.topic}-{self.partition}"
+
+    def mark(self, progress: Progress) -> Mark:
+        """The mark that says `progress`."""
+        return Mark(
+            self.topic, self.topic_id, self.partition, progress.offset, progress.watermark_ms,
+            {source: (at[0], at[1]) for source, at in progress.sources.items()}, progress.refused_in_a_row,
+        )  # fmt: skip
+
+    async def idle(self) -> None:
+        """Wait until no chunk is between fold and store write; its errors were handled where it ran."""
+        if self.commit is not None:
+            await asyncio.wait([self.commit])
+
+    async def close(self) -> None:
+        """Give up the producer and the files; what was not committed is settled by the next owner."""
+        self.closed = True
+        await self.producer.abandon()
+        for store in self.stores.values():
+            store.close()
+
+
+def progress_of(mark: Mark) -> Progress:
+    """The stage's progress that a mark says."""
+    return Progress(
+        offset=mark.offset,
+        watermark_ms=mark.watermark_ms,
+        refused_in_a_row=mark.refused_in_a_row,
+        sources={source: [offset, watermark_ms] for source, (offset, watermark_ms) in mark.sources.items()},
+    )

@@ -1,0 +1,175 @@
+"""The lanes of one worker at work: takes fetched chunks, folds them by the pure stages, hands the outcome to its transaction.
+
+While one lane's transaction commits, the next lane's chunk is folded; a lane's own chunks never overlap. Any doubt
+closes all lanes and asks the group for a rebalance, so that there is one way only into work: assignment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from streams import metrics
+from streams.producers import is_fenced
+from streams.recovery import StateUnfit
+from streams.topics import DEAD_LETTERS
+from streams.transactions import LaneClosed, commit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from faust.types import TP
+
+    from streams.chunks import Chunk
+    from streams.lanes import Lane
+    from streams.recovery import Opener
+    from streams.settings import Settings
+    from tables.stages import Outcome
+
+log = structlog.get_logger()
+
+DRAIN_SECONDS = 5.0
+"""How long a revoked partition's last transaction may take; then it is given up, and its next owner settles it."""
+
+
+class Fatal(Exception):
+    """This worker must not go on; the sentence says why and what to do."""
+
+
+class Pipeline:
+    """All lanes that this worker holds. `seek`, `pause` and `rejoin` act on the consumer; `fatal` ends the worker."""
+
+    def __init__(self, settings: Settings, opener: Opener) -> None:
+        self.settings = settings
+        self.opener = opener
+        self.lanes: dict[TP, Lane] = {}
+        self.seek: Callable[[TP, int], object]
+        self.pause: Callable[[TP], object]
+        self.rejoin: Callable[[], object]
+        self.fatal: Callable[[Fatal], object]
+
+    async def open(self, assigned: Iterable[TP]) -> None:
+        """Open a lane for every assigned source partition; tries again while Kafka can't be reached. Raises Fatal."""
+        await self.close()
+        wanted = sorted(assigned)
+        by_place = {(tp.topic, tp.partition): tp for tp in wanted}
+        pause_s = 0.2
+        while True:
+            try:
+                lanes = await self.opener.open(wanted)
+            except StateUnfit as error:
+                raise Fatal(str(error)) from error
+            except (KafkaError, OSError, TimeoutError) as error:
+                if is_fenced(error):
+                    message = "another worker has taken over while this one was opening its partitions: leaving, restart to rejoin"
+                    raise Fatal(message) from error
+                log.warning("partitions can't be opened yet, trying again", error=repr(error), again_in_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 5.0)
+            else:
+                self.lanes = {by_place[lane.topic, lane.partition]: lane for lane in lanes}
+                return
+
+    async def close(self) -> None:
+        """Let each lane's last transaction end, within a bound; then give up producers and stores."""
+        lanes, self.lanes = list(self.lanes.values()), {}
+        tasks = [lane.commit for lane in lanes if lane.commit is not None and not lane.commit.done()]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+            for lane in lanes:
+                lane.closed = True  # a late one may not commit any more
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for lane in lanes:
+            await lane.close()
+
+    def positions(self) -> dict[TP, int]:
+        """Where each lane goes on reading."""
+        return {tp: lane.position for tp, lane in self.lanes.items()}
+
+    async def process(self, chunk: Chunk) -> None:
+        """Fold one chunk and start its transaction; a chunk that doesn't continue its lane is fetched again."""
+        lane = self.lanes.get(chunk.tp)
+        if lane is None:
+            return
+        await lane.idle()
+        if lane.closed or lane.paused:
+            return
+        if chunk.start != lane.position:
+            log.debug("chunk doesn't continue the lane", lane=lane.name, start=chunk.start, position=lane.position)
+            self.seek(chunk.tp, lane.position)
+            return
+        began = time.perf_counter()
+        batch = lane.stage.read(chunk.records)
+        states = {table: lane.stores[table].get_many(keys) for table, keys in batch.keys.items()}
+        outcome = lane.stage.fold(batch, states, lane.progress)
+        metrics.FOLD_SECONDS.labels(lane.stage.name).observe(time.perf_counter() - began)
+        if outcome.paused:
+            self._pause(chunk.tp, lane)
+        lane.position = outcome.progress.offset + 1 if outcome.paused else chunk.end
+        lane.commit = asyncio.create_task(self._commit(lane, chunk, outcome))
+
+    async def _commit(self, lane: Lane, chunk: Chunk, outcome: Outcome) -> None:
+        began = time.perf_counter()
+        try:
+            await commit(lane, outcome, self.settings)
+        except LaneClosed:
+            return
+        except asyncio.CancelledError:
+            lane.closed = True
+            raise
+        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+            self._doubt(lane, error)
+        except Exception as error:
+            lane.closed = True
+            log.exception("chunk failed", lane=lane.name, start=chunk.start, end=chunk.end)
+            message = f"{lane.name}@{chunk.start}: {error!r} after or in its transaction: the store may be behind, restart to recover"
+            self.fatal(Fatal(message))
+        else:
+            lane.moved_at = time.monotonic()
+            metrics.TRANSACTION_SECONDS.labels(lane.stage.name).observe(time.perf_counter() - began)
+            metrics.count(lane.stage.name, outcome.counts)
+
+    def _doubt(self, lane: Lane, error: BaseException) -> None:
+        """The transaction's outcome is not known: all lanes are given up, and opened anew by a rebalance."""
+        lane.closed = True
+        if is_fenced(error):
+            message = f"{lane.name}: a newer worker has taken over this partition: leaving, restart to rejoin"
+            self.fatal(Fatal(message))
+            return
+        log.warning("outcome of a transaction unknown, partitions are opened anew", lane=lane.name, error=repr(error))
+        for other in self.lanes.values():
+            other.closed = True
+        self.rejoin()
+
+    def _pause(self, tp: TP, lane: Lane) -> None:
+        lane.paused = True
+        metrics.PAUSED.labels(lane.topic, str(lane.partition)).set(1)
+        refused, parked = self.settings.refusals_in_a_row, self.settings.topic(DEAD_LETTERS)
+        sentence = (
+            f"{lane.name} is paused: {refused} records in a row could not be read, none between them could; "
+            f"look at topic {parked}, mend the decoder or the producer, then restart the worker (docs/runbook.md, Partition paused)"
+        )
+        log.error(sentence)
+        self.pause(tp)
+
+    async def watch(self, lag: Callable[[TP], int]) -> None:
+        """End the worker when a lane has lag and stands still longer than `stall_seconds`; runs for ever."""
+        while True:
+            await asyncio.sleep(min(5.0, self.settings.stall_seconds / 4))
+            now = time.monotonic()
+            for tp, lane in list(self.lanes.items()):
+                behind = 0
+                with contextlib.suppress(KeyError, AssertionError, AttributeError):
+                    behind = lag(tp)
+                if behind <= 0 or lane.paused:
+                    lane.moved_at = now
+                elif now - lane.moved_at > self.settings.stall_seconds:
+                    still = f"{behind} records behind and no progress for {self.settings.stall_seconds:.0f} s"
+                    self.fatal(Fatal(f"{lane.name}: {still}: leaving, restart to recover"))

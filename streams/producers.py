@@ -1,0 +1,162 @@
+"""A transactional aiokafka producer that gives up on every doubt, so that it is never used again after one.
+
+aiokafka speaks transaction protocol v0 and retries a request whose answer was lost in the same producer epoch; a copy
+that arrives late can then end or tear a *later* transaction (Jepsen on Bufstream 0.1.0, Kafka's KIP-890). Here a lost
+answer within a transaction ends the producer: the next one, with the same transactional id and a new epoch, settles
+what is open, and the mark in the changelog tells which of the two happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.client import CoordinationType
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.producer.sender import (
+    AddOffsetsToTxnHandler,
+    AddPartitionsToTxnHandler,
+    EndTxnHandler,
+    Sender,
+    SendProduceReqHandler,
+    TxnOffsetCommitHandler,
+)
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+BATCH_BYTES = 900_000
+"""Of one record batch before compression: below the broker's default limit of 1,048,588 bytes."""
+
+REQUEST_BYTES = 16 * 1024 * 1024
+
+
+class OutcomeUnknown(KafkaError):  # type: ignore[misc]  # aiokafka's errors are untyped
+    """A request within a transaction got no answer: whether it was carried out is not known."""
+
+
+class _Strict:
+    """Mixed into aiokafka's transaction handlers: a lost answer is raised instead of retried in the same epoch."""
+
+    _sender: Any
+    _default_backoff: float
+    group: Any
+
+    async def do(self, node_id: int) -> bool:
+        request = self.create_request()  # type: ignore[attr-defined]  # of the aiokafka handler
+        try:
+            response = await self._sender.client.send(node_id, request, group=self.group)
+        except KafkaError as error:
+            message = f"no answer to {type(request).__name__}: {error!r}"
+            raise OutcomeUnknown(message) from error
+        backoff = self.handle_response(response)  # type: ignore[attr-defined]  # of the aiokafka handler
+        if backoff is None:
+            return True
+        await asyncio.sleep(backoff)
+        return False
+
+
+class _AddPartitions(_Strict, AddPartitionsToTxnHandler):  # type: ignore[misc]  # aiokafka's handlers are untyped
+    pass
+
+
+class _AddOffsets(_Strict, AddOffsetsToTxnHandler):  # type: ignore[misc]  # as above
+    pass
+
+
+class _OffsetCommit(_Strict, TxnOffsetCommitHandler):  # type: ignore[misc]  # as above
+    pass
+
+
+class _EndTransaction(_Strict, EndTxnHandler):  # type: ignore[misc]  # as above
+    pass
+
+
+class _Produce(SendProduceReqHandler):  # type: ignore[misc]  # as above
+    async def do(self, node_id: int) -> None:
+        request = self.create_request()
+        try:
+            response = await self._client.send(node_id, request)
+        except KafkaError as error:
+            message = f"no answer to {type(request).__name__}: {error!r}"
+            raise OutcomeUnknown(message) from error
+        self.handle_response(response)
+        if self._to_reenqueue:  # answered and retriable: the same epoch and sequence numbers, so no doubt here
+            await asyncio.sleep(self._default_backoff)
+            for batch in self._to_reenqueue:
+                self._sender._message_accumulator.reenqueue(batch)  # noqa: SLF001 - as aiokafka's own handler does
+            await self._client._maybe_wait_metadata()  # noqa: SLF001 - as above
+
+
+class _StrictSender(Sender):  # type: ignore[misc]  # as above
+    async def _do_add_partitions_to_txn(self, tps: Any) -> Any:
+        return await _AddPartitions(self, tps).do(await self._transaction_coordinator())
+
+    async def _do_add_offsets_to_txn(self, group_id: str) -> Any:
+        return await _AddOffsets(self, group_id).do(await self._transaction_coordinator())
+
+    async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
+        node = await self._find_coordinator(CoordinationType.GROUP, group_id)
+        await _OffsetCommit(self, offsets, group_id).do(node)
+
+    async def _do_txn_commit(self, commit_result: bool) -> None:  # noqa: FBT001 - aiokafka's signature
+        await self._message_accumulator.flush_for_commit()
+        if self._txn_manager.is_empty_transaction():
+            self._txn_manager.complete_transaction()
+            return
+        await _EndTransaction(self, commit_result).do(await self._transaction_coordinator())
+
+    async def _send_produce_req(self, node_id: int, batches: Any) -> None:
+        await _Produce(self, batches).do(node_id)
+        self._in_flight.remove(node_id)
+        for tp in batches:
+            self._muted_partitions.remove(tp)
+
+    async def _transaction_coordinator(self) -> int:
+        node: int = await self._find_coordinator(CoordinationType.TRANSACTION, self._txn_manager.transactional_id)
+        return node
+
+
+class StrictProducer(AIOKafkaProducer):  # type: ignore[misc]  # as above
+    """One transactional producer; `start` fences every older one of the same id and settles its open transaction."""
+
+    def __init__(self, settings: Settings, transactional_id: str) -> None:
+        super().__init__(
+            **settings.client_options(),
+            transactional_id=transactional_id,
+            transaction_timeout_ms=settings.transaction_timeout_ms,
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES,
+            max_request_size=REQUEST_BYTES,
+            request_timeout_ms=settings.transaction_timeout_ms,
+        )
+        self._sender = _StrictSender(
+            self.client,
+            acks=-1,
+            txn_manager=self._txn_manager,
+            retry_backoff_ms=50,
+            message_accumulator=self._message_accumulator,
+            request_timeout_ms=settings.transaction_timeout_ms,
+        )
+
+    async def abandon(self) -> None:
+        """Close the connections and forget what is unsent; whatever is open, the next producer of this id settles."""
+        self._closed = True
+        task = self._sender.sender_task
+        if task is not None:
+            task.remove_done_callback(self._sender._fail_all)  # noqa: SLF001 - nobody waits for its batches any more
+            task.cancel()
+        await self.client.close()
+        if task is not None:
+            await asyncio.wait([task], timeout=1.0)
+
+
+def is_fenced(error: BaseException) -> bool:
+    """Whether an error, or one that caused it, says that a newer producer of the same id exists."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, (ProducerFenced, InvalidProducerEpoch)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False

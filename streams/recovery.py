@@ -1,0 +1,240 @@
+"""Opening of lanes: at every assignment and after every doubt, in the order that alone is safe.
+
+    INIT      new producer of the same transactional id: fences older owners, settles what they left open
+    COMMITTED the group's committed source offset c, asked after INIT
+    RESTORE   the local stores up to the changelogs' high watermark (taken after INIT), committed records only
+    CHECK     every table's mark m says m + 1 = c, or nothing exists yet; else a loud stop with both numbers
+
+A zombie that gets as far as INIT fences the rightful owner, but it can't pass CHECK with stale state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from schemas.journal import RULES
+from streams.failpoints import Point, reach
+from streams.lanes import Lane, decode_mark, encode_mark, progress_of
+from streams.producers import StrictProducer
+from streams.stores import MARK_KEY, Identity, PartitionStore
+from streams.topics import changelog
+from tables.watermarks import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping
+    from pathlib import Path
+
+    from streams.lanes import Mark
+    from streams.settings import Settings
+    from tables.stages import Stage
+
+log = structlog.get_logger()
+
+RESTORE_RECORDS = 20_000
+"""Most changelog records fetched at once in RESTORE."""
+
+RESTORING: Final[dict[str, Any]] = {
+    "isolation_level": "read_committed",
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",
+    "max_partition_fetch_bytes": 4 * 1024 * 1024,
+    "fetch_max_wait_ms": 100,
+}
+
+
+class Phase(StrEnum):
+    """Where the opening of a lane is."""
+
+    INIT = "init"
+    COMMITTED = "committed"
+    RESTORE = "restore"
+    CHECK = "check"
+
+
+class StateUnfit(Exception):
+    """State and source don't belong together; going on would count twice or lose. Says both numbers and the remedy."""
+
+
+@dataclass(slots=True)
+class _Opening:
+    """One lane while it is being opened."""
+
+    stage: Stage
+    source: TopicPartition
+    producer: StrictProducer
+    stores: dict[str, PartitionStore] = field(default_factory=dict)
+    committed: int | None = None
+    beginning: int = 0
+    end: int = 0
+
+    async def abandon(self) -> None:
+        await self.producer.abandon()
+        for store in self.stores.values():
+            store.close()
+
+
+class Opener:
+    """Opens lanes for one worker: knows the cluster, the topics' ids and where stores lie."""
+
+    def __init__(
+        self, settings: Settings, stages: Mapping[str, Stage], state_dir: Path, cluster: str, topic_ids: Mapping[str, str]
+    ) -> None:
+        self.settings = settings
+        self.by_topic = {settings.topic(stage.source): stage for stage in stages.values()}
+        self.state_dir = state_dir
+        self.cluster = cluster
+        self.topic_ids = topic_ids
+
+    async def open(self, sources: Iterable[TopicPartition]) -> list[Lane]:
+        """The lanes of some source partitions, restored and checked; other topics are passed over.
+
+        All or none. Raises StateUnfit, or a KafkaError that is worth another try.
+        """
+        began, phase = time.monotonic(), Phase.INIT
+        openings = [
+            _Opening(stage, source, StrictProducer(self.settings, f"{self.settings.app}-{stage.name}-{source.partition}"))
+            for source in sources
+            if (stage := self.by_topic.get(source.topic)) is not None
+        ]
+        try:
+            await asyncio.gather(*(opening.producer.start() for opening in openings))
+            reach(Point.IN_INIT)
+            phase = Phase.COMMITTED
+            await self._ask_offsets(openings)
+            phase = Phase.RESTORE
+            restored = await self._restore(openings)
+            phase = Phase.CHECK
+            lanes = await asyncio.gather(*(self._checked(opening) for opening in openings))
+        except BaseException as error:
+            log.info("lanes not opened", phase=phase.value, error=repr(error))
+            await asyncio.gather(*(opening.abandon() for opening in openings))
+            raise
+        log.info("lanes open", lanes=len(lanes), restored_records=restored, seconds=round(time.monotonic() - began, 2))
+        return lanes
+
+    async def _ask_offsets(self, openings: list[_Opening]) -> None:
+        """The group's committed offset of each source (None: none), and its log's beginning and end."""
+        options = self.settings.client_options()
+        sources = [opening.source for opening in openings]
+        async with _running(AIOKafkaConsumer(**options, group_id=self.settings.app, enable_auto_commit=False)) as consumer:
+            consumer.assign(sources)
+            beginnings = await consumer.beginning_offsets(sources)
+            ends = await consumer.end_offsets(sources)
+            for opening in openings:
+                opening.committed = await consumer.committed(opening.source)
+                opening.beginning, opening.end = beginnings[opening.source], ends[opening.source]
+
+    async def _restore(self, openings: list[_Opening]) -> int:
+        """Open the stores and bring them up to their changelogs' ends; returns how many records that took."""
+        stores: dict[TopicPartition, PartitionStore] = {}
+        for opening in openings:
+            partition = opening.source.partition
+            for table in opening.stage.tables:
+                topic = changelog(self.settings, table)
+                identity = Identity(self.cluster, self.settings.app, f"{table}/{self.topic_ids[topic]}", partition)
+                store = PartitionStore(self.state_dir / table / str(partition), identity)
+                stores[TopicPartition(topic, partition)] = opening.stores[table] = store
+        options = self.settings.client_options()
+        # uncommitted view: `end_offsets` of a read_committed client is the last stable offset, which may be too early
+        async with _running(AIOKafkaConsumer(**options, isolation_level="read_uncommitted")) as plain:
+            ends = await plain.end_offsets(list(stores))
+            beginnings = await plain.beginning_offsets(list(stores))
+        for tp, store in stores.items():
+            if store.position is not None and not beginnings[tp] <= store.position <= ends[tp]:
+                store.wipe(f"its position {store.position} lies outside of {tp.topic}-{tp.partition}@{beginnings[tp]}-{ends[tp]}")
+        reached = {tp: store.position or beginnings[tp] for tp, store in stores.items()}
+        behind = [tp for tp in stores if reached[tp] < ends[tp]]
+        restored = 0
+        if not behind:
+            return restored
+        async with _running(AIOKafkaConsumer(**options, **RESTORING)) as consumer:
+            consumer.assign(behind)
+            for tp in behind:
+                consumer.seek(tp, reached[tp])
+            while any(reached[tp] < ends[tp] for tp in behind):
+                # a log that ends in control records never delivers its last offset, so only positions tell the end
+                fetched = await consumer.getmany(timeout_ms=200, max_records=RESTORE_RECORDS)
+                for tp in behind:
+                    reached[tp] = await consumer.position(tp)
+                    if records := fetched.get(tp):
+                        stores[tp].write(((record.key, record.value) for record in records), reached[tp])
+                        restored += len(records)
+                        reach(Point.IN_RECOVERY)
+        return restored
+
+    async def _checked(self, opening: _Opening) -> Lane:
+        """A lane, if its state and its source belong together."""
+        topic, partition = opening.source
+        lane = Lane(
+            opening.stage, topic, self.topic_ids[topic], partition, opening.producer, opening.stores, Progress.start(opening.beginning), 0
+        )
+        marks = {table: None if store.mark is None else decode_mark(store.mark) for table, store in opening.stores.items()}
+        if opening.committed is None and not any(marks.values()):
+            await self._first(lane, opening.beginning)
+        else:
+            self._check(lane, marks, opening)
+        return lane
+
+    async def _first(self, lane: Lane, beginning: int) -> None:
+        """First start: say in a first transaction that the log's beginning is where we are."""
+        lane.position = beginning
+        mark = encode_mark(lane.mark(lane.progress))
+        producer = lane.producer
+        await producer.begin_transaction()
+        ends = {}
+        for table in lane.stores:
+            future = await producer.send(changelog(self.settings, table), key=MARK_KEY, value=mark, partition=lane.partition)
+            ends[table] = (await future).offset + 1
+        source = TopicPartition(lane.topic, lane.partition)
+        await producer.send_offsets_to_transaction({source: OffsetAndMetadata(beginning, "")}, self.settings.app)
+        await producer.commit_transaction()
+        for table, store in lane.stores.items():
+            store.write([(MARK_KEY, mark)], ends[table])
+
+    def _check(self, lane: Lane, marks: Mapping[str, Mark | None], opening: _Opening) -> None:
+        """Go on only where committed = mark + 1 in every table; sets the lane's progress and position."""
+        committed, beginning, end = opening.committed, opening.beginning, opening.end
+        where = f"group {self.settings.app}, {lane.name}"
+        says = ", ".join(f"{table} is at {'nothing' if mark is None else mark.offset}" for table, mark in marks.items())
+        rebuild = "run under another NETSOLD_APP to rebuild from the log (docs/runbook.md, State and offsets disagree)"
+        present = [mark for mark in marks.values() if mark is not None]
+        if len(present) < len(marks) or committed is None or any(mark.offset + 1 != committed for mark in present):
+            given = "no offset is committed" if committed is None else f"the committed offset is {committed}"
+            message = f"{where}: {given}, but {says}: going on would count twice or lose; {rebuild}"
+            if committed is None and len(present) == len(marks) and len({mark.offset for mark in present}) == 1:
+                message += (
+                    f"; or, if only the group's offsets were lost, put back offset {present[0].offset + 1} with kafka-consumer-groups.sh"
+                )
+            raise StateUnfit(message)
+        mark = present[0]
+        if mark.topic_id != lane.topic_id:
+            message = (
+                f"{where}: the topic was deleted and created again (its id is {lane.topic_id}, the state's {mark.topic_id}); {rebuild}"
+            )
+            raise StateUnfit(message)
+        if mark.rules != RULES:
+            message = f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; {rebuild}"
+            raise StateUnfit(message)
+        if not beginning <= committed <= end:
+            message = f"{where}: the committed offset {committed} lies outside of the log {beginning}-{end}; {rebuild}"
+            raise StateUnfit(message)
+        lane.progress = progress_of(mark)
+        lane.position = committed
+
+
+@contextlib.asynccontextmanager
+async def _running(consumer: AIOKafkaConsumer) -> AsyncIterator[AIOKafkaConsumer]:
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()

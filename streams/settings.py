@@ -1,0 +1,95 @@
+"""Every setting of netsold, in one class; read from the environment (`NETSOLD_…`, `__` for nesting), no side effect at import."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Kafka(BaseModel):
+    """Which cluster, and how to get in; the names are Kafka's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bootstrap_servers: str | None = Field(None, description="host:port,… of a cluster; unset = the local Kafka that `netsold up` starts")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to talk to the brokers"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field("PLAIN", description="used with SASL_… protocols")
+    sasl_username: str | None = Field(None, description="user for SASL")
+    sasl_password: SecretStr | None = Field(None, description="password for SASL")
+    ssl_cafile: Path | None = Field(None, description="CA certificates (PEM); unset = the system's")
+    ssl_certfile: Path | None = Field(None, description="client certificate (PEM)")
+    ssl_keyfile: Path | None = Field(None, description="client key (PEM)")
+    replication_factor: int = Field(1, ge=1, description="of topics that netsold creates; 3 in production")
+    min_insync_replicas: int = Field(1, ge=1, description="of topics that netsold creates; 2 in production")
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The TLS context, or None where the protocol has no TLS."""
+        if "SSL" not in self.security_protocol:
+            return None
+        context = ssl.create_default_context(cafile=str(self.ssl_cafile) if self.ssl_cafile else None)
+        if self.ssl_certfile:
+            context.load_cert_chain(str(self.ssl_certfile), str(self.ssl_keyfile) if self.ssl_keyfile else None)
+        return context
+
+
+class Settings(BaseSettings):
+    """The settings of a netsold process; precedence: command-line flag, environment, `.env`, default."""
+
+    model_config = SettingsConfigDict(env_prefix="NETSOLD_", env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True)
+
+    app: str = Field("netsold", pattern=r"^[a-z0-9.-]{1,64}$", description="application id: consumer group, changelogs, transactional ids")
+    topic_prefix: str = Field("", pattern=r"^[a-z0-9.-]{0,64}$", description="put before every public topic's name, such as `shop.`")
+    partitions: int = Field(4, ge=1, le=1024, description="of every topic; fixed once topics exist")
+    data_dir: Path = Field(Path("data"), description="local stores, and the local Kafka's log")
+    cycle_days: int = Field(30, ge=1, le=3660, description="length of a cycle in days")
+    cycle_anchor: AwareDatetime = Field("1970-01-01T00:00:00Z", validate_default=True, description="an instant at which a cycle starts")
+    chunk_records: int = Field(4000, ge=1, le=100_000, description="most records of one partition in one transaction")
+    chunk_bytes: int = Field(4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once")
+    transaction_timeout_ms: int = Field(15_000, ge=1000, description="a dead worker's open transaction holds readers at most this long")
+    session_timeout_ms: int = Field(10_000, ge=1000, description="a worker silent for this long loses its partitions")
+    refusals_in_a_row: int = Field(1000, ge=1, description="so many refused records in a row pause their partition")
+    idle_tick_ms: int = Field(5000, ge=0, description="an idle partition's event time is advanced this often; 0 = never")
+    stall_seconds: float = Field(60.0, gt=0, description="a worker with lag and no progress for this long exits")
+    reader_host: str = Field("127.0.0.1", description="where the reader listens")
+    reader_port: int = Field(8640, ge=0, le=65535, description="the reader's port; 0 = any free one")
+    kafka: Kafka = Field(default_factory=Kafka)
+
+    @property
+    def cycle_ms(self) -> int:
+        """Length of a cycle in milliseconds."""
+        return self.cycle_days * 86_400_000
+
+    @property
+    def anchor_ms(self) -> int:
+        """The anchor in epoch milliseconds."""
+        return int(self.cycle_anchor.timestamp() * 1000)
+
+    def topic(self, name: str) -> str:
+        """The topic's name on the cluster for one of the public names in `streams/topics.py`."""
+        return self.topic_prefix + name
+
+    def client_options(self) -> dict[str, Any]:
+        """Keyword arguments with which every aiokafka client of this process is made.
+
+        Raises ValueError where no cluster is known.
+        """
+        kafka = self.kafka
+        if kafka.bootstrap_servers is None:
+            message = "no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
+            raise ValueError(message)
+        options: dict[str, Any] = {
+            "bootstrap_servers": kafka.bootstrap_servers.split(","),
+            "security_protocol": kafka.security_protocol,
+            "ssl_context": kafka.ssl_context(),
+        }
+        if kafka.security_protocol.startswith("SASL"):
+            options["sasl_mechanism"] = kafka.sasl_mechanism
+            options["sasl_plain_username"] = kafka.sasl_username
+            options["sasl_plain_password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
+        return options

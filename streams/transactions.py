@@ -1,0 +1,149 @@
+"""Exactly once: the effects of one chunk in one Kafka transaction, then in the local store.
+
+The commit order stands in `commit`, step by step. Whatever goes wrong, nothing is repaired in place: the producer is
+given up and the lane is opened anew by `recovery.py`, where the mark tells what happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from schemas.journal import Mark as ProgressMark
+from schemas.journal import encode as encode_journal
+from streams.dead_letters import parked_headers
+from streams.failpoints import Point, reach
+from streams.lanes import encode_mark
+from streams.partitioning import partition_of
+from streams.stores import MARK_KEY
+from streams.topics import DEAD_LETTERS, SALES, SHOP_ACTIVITY, changelog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streams.lanes import Lane
+    from streams.producers import StrictProducer
+    from streams.settings import Settings
+    from tables.stages import Outcome
+    from tables.watermarks import Progress
+
+DOWNSTREAM = (SALES, SHOP_ACTIVITY)
+"""The topics into whose every partition the order stage writes its progress."""
+
+
+class LaneClosed(Exception):
+    """The partition was taken away while its chunk was under way; the next owner does it again."""
+
+
+async def commit(lane: Lane, outcome: Outcome, settings: Settings) -> None:
+    """Make one chunk's outcome durable, exactly once.
+
+    Raises LaneClosed, or whatever a client raised: then whether the transaction stands is not known here, and the
+    lane must be opened anew. A failed store write after the commit also ends here: the store is behind, never ahead.
+    """
+    producer, progress = lane.producer, outcome.progress
+    mark = encode_mark(lane.mark(progress))
+    async with asyncio.timeout(settings.transaction_timeout_ms / 1000):
+        # 1. begin, if this partition is still ours
+        reach(Point.BEFORE_BEGIN)
+        _still_ours(lane)
+        await producer.begin_transaction()
+        # 2. journal, activity, and how far we are to every downstream partition
+        sent = [await _send_by_key(producer, settings, topic, items) for topic, items in outcome.sends.items()]
+        if lane.stage.downstream:
+            sent.append(await _send_marks(producer, settings, lane, progress))
+        reach(Point.AFTER_FIRST_SEND)
+        # 3. what can't be read
+        sent.append(await _send_parked(producer, settings, outcome.parked))
+        # 4. the tables' changes, each table's partition with the mark
+        tables = {name: outcome.writes.get(name, {}) for name in lane.stores}
+        changes = {
+            name: await _send(producer, changelog(settings, name), lane.partition, chain(items.items(), [(MARK_KEY, mark)]))
+            for name, items in tables.items()
+        }
+        # 5. the source offset, by the same mark: committed = mark + 1
+        source = TopicPartition(lane.topic, lane.partition)
+        offsets = {source: OffsetAndMetadata(progress.offset + 1, "")}
+        await producer.send_offsets_to_transaction(offsets, settings.app)
+        # 6. all sent? aiokafka counts a failed batch as flushed, so each one is asked
+        await asyncio.gather(*chain.from_iterable(sent))
+        ends = {name: await _end_of(batches) for name, batches in changes.items()}
+        reach(Point.AFTER_OFFSETS)
+        # 7. commit, if this partition is still ours
+        _still_ours(lane)
+        await producer.commit_transaction()
+    reach(Point.AFTER_COMMIT)
+    # 8. only now the store: one batch a table, data, mark and changelog position together
+    for name, items in tables.items():
+        lane.stores[name].write(chain(items.items(), [(MARK_KEY, mark)]), ends[name])
+    lane.progress = progress
+
+
+def _still_ours(lane: Lane) -> None:
+    if lane.closed:
+        raise LaneClosed(lane.name)
+
+
+Sent = list[asyncio.Future[Any]]
+
+
+async def _send_by_key(producer: StrictProducer, settings: Settings, topic: str, items: Iterable[tuple[bytes, bytes]]) -> Sent:
+    """Send records to the partitions of their keys."""
+    by_partition: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
+    count = settings.partitions
+    for item in items:
+        by_partition[partition_of(item[0], count)].append(item)
+    sent: Sent = []
+    for partition, some in by_partition.items():
+        sent += [future for future, _ in await _send(producer, settings.topic(topic), partition, some)]
+    return sent
+
+
+async def _send_marks(producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress) -> Sent:
+    """Tell every downstream partition how far this source partition is."""
+    value = encode_journal(
+        ProgressMark(topic=lane.topic, partition=lane.partition, offset=progress.offset, watermark_ms=progress.watermark_ms)
+    )
+    sent: Sent = []
+    for topic in DOWNSTREAM:
+        for partition in range(settings.partitions):
+            sent += [future for future, _ in await _send(producer, settings.topic(topic), partition, [(None, value)])]
+    return sent
+
+
+async def _send_parked(producer: StrictProducer, settings: Settings, parked: Iterable[tuple[Any, Any]]) -> Sent:
+    """Park refused records on the same partition number, with their own key, value and headers."""
+    topic = settings.topic(DEAD_LETTERS)
+    sent: Sent = []
+    for record, refusal in parked:
+        item = (record.key, record.value, parked_headers(record, refusal, settings.app))
+        sent += [future for future, _ in await _send(producer, topic, record.partition, [item])]
+    return sent
+
+
+async def _send(
+    producer: StrictProducer, topic: str, partition: int, items: Iterable[tuple[Any, ...]]
+) -> list[tuple[asyncio.Future[Any], int]]:
+    """Send records to one partition in as few batches as fit; returns (future, records) of each batch."""
+    sent = []
+    batch = producer.create_batch()
+    for key, value, *headers in items:
+        more = {"headers": headers[0]} if headers else {}
+        if batch.append(timestamp=None, key=key, value=value, **more) is None:
+            sent.append((await producer.send_batch(batch, topic, partition=partition), batch.record_count()))
+            batch = producer.create_batch()
+            batch.append(timestamp=None, key=key, value=value, **more)
+    if batch.record_count():
+        sent.append((await producer.send_batch(batch, topic, partition=partition), batch.record_count()))
+    return sent
+
+
+async def _end_of(batches: list[tuple[asyncio.Future[Any], int]]) -> int:
+    """The position behind the last of some batches of one partition."""
+    ends = [(await future).offset + count for future, count in batches]
+    return max(ends)
