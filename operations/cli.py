@@ -18,7 +18,6 @@ import typer
 
 if TYPE_CHECKING:
     from operations.local_kafka import LocalKafka, Status
-    from streams.settings import Settings
 
 EXIT_CODES = {
     0: "fine",
@@ -93,6 +92,7 @@ def kafka_status(as_json: Json = False) -> None:
 @topics_app.command("create")
 def topics_create(as_json: Json = False) -> None:
     """Create the topics that are missing, with their policies; topics that exist are left as they are."""
+    from operations.local_kafka import named_cluster
     from streams import topics
 
     created = asyncio.run(topics.create(named_cluster()))
@@ -105,6 +105,7 @@ def topics_create(as_json: Json = False) -> None:
 @topics_app.command("check")
 def topics_check(as_json: Json = False) -> None:
     """Compare the cluster's topics with what netsold needs; exit code 3 if any doesn't fit."""
+    from operations.local_kafka import named_cluster
     from streams import topics
 
     mismatches = asyncio.run(topics.check(named_cluster()))
@@ -114,23 +115,6 @@ def topics_check(as_json: Json = False) -> None:
         typer.echo("\n".join(map(str, mismatches)) if mismatches else "all topics fit")
     if mismatches:
         raise typer.Exit(3)
-
-
-class NoKafkaKnown(Exception):
-    """Neither is a cluster named nor does the local Kafka run."""
-
-    exit_code = 5
-
-
-def named_cluster() -> Settings:
-    """This process's settings with a cluster to talk to: the named one, else the running local Kafka. Raises NoKafkaKnown."""
-    from operations.local_kafka import with_local
-    from streams.settings import Settings
-
-    settings = with_local(Settings())
-    if settings.kafka.bootstrap_servers is None:
-        raise NoKafkaKnown("no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS")
-    return settings
 
 
 def print_json(value: object) -> None:

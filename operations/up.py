@@ -1,0 +1,225 @@
+"""`netsold up`: Kafka, workers, a reader and simulated traffic on this machine, with a live view of what sells, until Ctrl-C.
+
+What it shows comes from the reader's API alone, as it would for anybody else. The next `up` goes on where this one stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import signal
+import time
+from collections import deque
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from operations.children import Children
+from operations.local_kafka import LocalKafka, LocalKafkaFailed, with_local
+from streams.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LOOK_EVERY_S = 0.5
+PLAIN_EVERY_S = 10.0
+RATE_OVER_S = 5.0
+
+
+class AlreadyUp(Exception):
+    """Another `netsold up` runs on the same data directory."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the reader answered: the best sellers with freshness, and how many source records are applied in all."""
+
+    items: tuple[dict[str, Any], ...]
+    state: str
+    lag_seconds: float | None
+    applied: int
+
+
+class Rate:
+    """Records per second over the last few seconds, from readings of a counter that only grows."""
+
+    def __init__(self, over_s: float = RATE_OVER_S) -> None:
+        self._over_s = over_s
+        self._readings: deque[tuple[float, int]] = deque()
+
+    def read(self, now_s: float, count: int) -> float:
+        """Take a reading and return the rate; 0.0 at the first one, and after the counter was set back."""
+        if self._readings and count < self._readings[-1][1]:
+            self._readings.clear()
+        self._readings.append((now_s, count))
+        while len(self._readings) > 2 and self._readings[1][0] <= now_s - self._over_s:  # noqa: PLR2004 - two readings make a rate
+            self._readings.popleft()
+        first_s, first = self._readings[0]
+        return (count - first) / (now_s - first_s) if now_s > first_s else 0.0
+
+
+def command(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
+    rate: Annotated[float, typer.Option(min=0, help="Simulated events per second; 0 = no traffic.")] = 200.0,
+) -> None:
+    """Run it all here until Ctrl-C, and show what sells; data and logs are in the data directory."""
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    settings = Settings()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    with ExitStack() as ends:
+        ends.enter_context(_alone(settings))
+        kafka = _local_kafka(settings, console, ends)
+        settings = with_local(settings)
+        children = Children(settings.data_dir.resolve(), _environment(settings), lambda text: console.print(text, highlight=False))
+        left = children.end_leftovers()
+        if left:
+            console.print(f"ended what a former run left behind: {', '.join(left)}")
+        _create_topics(settings, console)
+        ends.callback(children.end)
+        _start(children, workers, rate)
+        console.print(f"reader and dashboard: http://{settings.reader_host}:{settings.reader_port}/  logs: {settings.data_dir / 'logs'}")
+
+        def tend(now_s: float) -> None:
+            children.tend(now_s)
+            if kafka is not None and not kafka.status().running:
+                console.print(f"Kafka ended; starting it again (log: {kafka.log})")
+                kafka.start()
+
+        (_show_live if console.is_terminal else _show_plain)(settings, tend, console, stop)
+        console.print("stopping; `netsold up` goes on from here")
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    with (settings.data_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AlreadyUp(f"netsold is up already on {settings.data_dir.resolve()}: end that one, or set NETSOLD_DATA_DIR") from error
+        yield
+
+
+def _local_kafka(settings: Settings, console: Console, ends: ExitStack) -> LocalKafka | None:
+    """The local Kafka, running, unless a cluster is named; it is stopped at the end if we had to start it."""
+    if settings.kafka.bootstrap_servers is not None:
+        return None
+    kafka = LocalKafka(settings.data_dir)
+    if not kafka.status().running:
+        console.print("starting Kafka (the first time its jars are fetched)")
+        ends.callback(kafka.stop)
+    kafka.start()
+    return kafka
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What the children must know that they can't read from our own environment."""
+    if settings.kafka.bootstrap_servers is None:
+        raise LocalKafkaFailed("Kafka ended right after its start")
+    return {
+        "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "NETSOLD_DATA_DIR": str(settings.data_dir.resolve()),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _create_topics(settings: Settings, console: Console) -> None:
+    from streams import topics
+
+    async def create_and_check() -> list[str]:
+        created = await topics.create(settings)
+        await topics.require(settings)
+        return created
+
+    created = asyncio.run(create_and_check())
+    if created:
+        console.print(f"created topics: {', '.join(created)}")
+
+
+def _start(children: Children, workers: int, rate: float) -> None:
+    now_s = time.monotonic()
+    cli = ("-m", "operations.cli")
+    for number in range(1, workers + 1):
+        children.add(f"worker-{number}", *cli, "worker", "--name", str(number), now_s=now_s)
+    children.add("reader", *cli, "serve", now_s=now_s)
+    if rate:
+        children.add("traffic", *cli, "simulate", "--rate", str(rate), now_s=now_s)
+
+
+def _show_live(settings: Settings, tend: Callable[[float], None], console: Console, stop: Event) -> None:
+    rate = Rate()
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while not stop.wait(LOOK_EVERY_S):
+            now_s = time.monotonic()
+            tend(now_s)
+            view = look(settings.reader_host, settings.reader_port)
+            live.update(picture(view, rate.read(now_s, view.applied) if view else 0.0), refresh=True)
+
+
+def _show_plain(settings: Settings, tend: Callable[[float], None], console: Console, stop: Event) -> None:
+    rate = Rate(PLAIN_EVERY_S)
+    due_s = time.monotonic() + PLAIN_EVERY_S
+    while not stop.wait(LOOK_EVERY_S):
+        now_s = time.monotonic()
+        tend(now_s)
+        if now_s >= due_s:
+            due_s += PLAIN_EVERY_S
+            view = look(settings.reader_host, settings.reader_port)
+            console.print(line(view, rate.read(now_s, view.applied) if view else 0.0), soft_wrap=True, highlight=False)
+
+
+def look(host: str, port: int) -> View | None:
+    """Ask the reader for the best sellers; None while it doesn't answer, or isn't ready to."""
+    connection = HTTPConnection(host, port, timeout=2.0)
+    try:
+        connection.request("GET", "/v1/top/products?limit=10")
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200:  # noqa: PLR2004 - HTTP's own number for fine
+            return None
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+    answer = json.loads(body)
+    return View(tuple(answer["items"]), answer["state"], answer["lag_seconds"], sum(answer["applied"].values()))
+
+
+def picture(view: View | None, per_second: float) -> Group:
+    """The live view: best sellers as a shop would show them, and freshness below."""
+    if view is None:
+        return Group(Text("waiting for the reader …"))
+    table = Table("product", "", box=None, pad_edge=False, header_style="dim")
+    for item in view.items:
+        table.add_row(str(item["product_id"]), _sold(item))
+    return Group(table, Text(_freshness(view, per_second), style="dim"))
+
+
+def line(view: View | None, per_second: float) -> str:
+    """The view in one line, for logs and pipes."""
+    if view is None:
+        return "waiting for the reader …"
+    best = f"; best: {view.items[0]['product_id']} {_sold(view.items[0])}" if view.items else ""
+    return _freshness(view, per_second) + best
+
+
+def _sold(item: dict[str, Any]) -> str:
+    return f"{item['sold_monthly']:,} sold monthly · {item['successfully_traded']:,} successfully traded"
+
+
+def _freshness(view: View, per_second: float) -> str:
+    behind = "nothing applied yet" if view.lag_seconds is None else f"{view.lag_seconds:.1f} s behind"
+    return f"{view.state}, {behind}, {per_second:,.0f} events/s, {view.applied:,} applied"

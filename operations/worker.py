@@ -1,0 +1,17 @@
+"""`netsold worker`: one worker process, which keeps the tables; the engine is in `streams/app.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    name: Annotated[str, typer.Option(help="This worker's name on this machine: it keeps its stores under it.")] = "1",
+) -> None:
+    """Run a worker until SIGTERM or Ctrl-C."""
+    from operations.local_kafka import named_cluster
+    from streams.app import run_worker
+
+    run_worker(named_cluster(), name)

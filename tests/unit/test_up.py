@@ -1,0 +1,184 @@
+"""The parts of `netsold up`: children that die and come back, the rate, and what is shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from rich.console import Console
+
+from operations.children import FIRST_PAUSE_S, STEADY_S, Children
+from operations.up import Rate, View, line, look, picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+ANSWER = {
+    "items": [{"product_id": "p-3", "sold_monthly": 1204, "successfully_traded": 98311}],
+    "as_of": "2026-07-05T09:00:00Z",
+    "lag_seconds": 0.42,
+    "state": "live",
+    "applied": {"orders-0": 1000, "orders-1": 234},
+}
+SHOWN = View(tuple(ANSWER["items"]), "live", 0.42, 1234)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What the children's keeper said."""
+    return []
+
+
+@pytest.fixture
+def children(tmp_path: Path, said: list[str]) -> Iterator[Children]:
+    """A keeper of children, all ended after the test."""
+    children = Children(tmp_path, {"GREETING": "hello"}, said.append)
+    yield children
+    children.end(wait_s=0.0)
+
+
+def _pids(directory: Path) -> dict[str, int]:
+    return {name: pid for name, (pid, _) in json.loads((directory / "children.json").read_text()).items()}
+
+
+def _until_logged(log: Path, text: str) -> None:
+    deadline = time.monotonic() + 20
+    while not (log.exists() and text in log.read_text()):
+        assert time.monotonic() < deadline, f"{log} never said {text!r}"
+        time.sleep(0.01)
+
+
+def _until_dead(pid: int) -> None:
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_dead_child_is_told_with_its_log_and_comes_back_after_a_growing_pause(
+    tmp_path: Path, children: Children, said: list[str]
+) -> None:
+    """One sentence per death; the pause doubles while it keeps dying, and is the first one again after a long life."""
+    now_s = 100.0
+    children.add("worker-1", "-c", SLEEPER, now_s=now_s)
+    for life_s, pause_s in ((0.0, 1.0), (0.0, 2.0), (0.0, 4.0), (STEADY_S, FIRST_PAUSE_S)):
+        pid = _pids(tmp_path)["worker-1"]
+        psutil.Process(pid).kill()
+        _until_dead(pid)
+        now_s += life_s
+        said.clear()
+        children.tend(now_s)
+        assert said == [f"worker-1 was ended by signal 9; it starts again in {pause_s:.0f} s (log: {tmp_path}/logs/worker-1.log)"]
+        children.tend(now_s + pause_s - 0.1)
+        assert "worker-1" not in _pids(tmp_path) or _pids(tmp_path)["worker-1"] == pid
+        now_s += pause_s
+        children.tend(now_s)
+        assert _pids(tmp_path)["worker-1"] != pid
+    assert len(said) == 1
+
+
+def test_a_child_has_its_log_and_what_it_must_know(tmp_path: Path, children: Children) -> None:
+    """Output and errors go to the log; the environment given is added to ours."""
+    children.add("one", "-c", "import os, sys; print(os.environ['GREETING']); sys.exit('bad luck')", now_s=0.0)
+    _until_logged(tmp_path / "logs" / "one.log", "bad luck")
+    assert (tmp_path / "logs" / "one.log").read_text().splitlines() == ["hello", "bad luck"]
+
+
+def test_the_end_is_orderly_and_by_force_only_where_it_must_be(tmp_path: Path, children: Children, said: list[str]) -> None:
+    """SIGTERM ends the willing, SIGKILL the others, who are told; nobody comes back."""
+    children.add("willing", "-c", SLEEPER, now_s=0.0)
+    children.add("stubborn", "-c", STUBBORN, now_s=0.0)
+    for name in ("willing", "stubborn"):
+        _until_logged(tmp_path / "logs" / f"{name}.log", "up")
+    pids = _pids(tmp_path)
+    children.end(wait_s=0.5)
+    assert said == [f"stubborn didn't end in 0.5 s and was killed (log: {tmp_path}/logs/stubborn.log)"]
+    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+    children.tend(1000.0)
+    assert _pids(tmp_path) == {}
+
+
+def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(tmp_path: Path, said: list[str]) -> None:
+    """Leftovers are known by pid and time of creation: a process that got the pid since is not touched."""
+    left, other = (subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.DEVNULL) for _ in range(2))
+    try:
+        created = psutil.Process(left.pid).create_time()
+        record = {"worker-1": (left.pid, created), "reader": (other.pid, created - 1000)}
+        (tmp_path / "children.json").write_text(json.dumps(record))
+        children = Children(tmp_path, {}, said.append)
+        assert children.end_leftovers() == ["worker-1"]
+        assert not psutil.pid_exists(left.pid)
+        assert other.poll() is None
+        assert children.end_leftovers() == [], "told once"
+    finally:
+        for process in (left, other):
+            process.kill()
+            process.wait()
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    """A counter that grows by 100 a second and then stands still shows 100, then falls to 0."""
+    rate = Rate(over_s=5.0)
+    assert rate.read(0.0, 1000) == 0.0
+    assert [rate.read(float(second), 1000 + 100 * second) for second in range(1, 21)] == [100.0] * 20
+    assert rate.read(23.0, 3000) == 40.0
+    assert [rate.read(float(second), 3000) for second in range(24, 30)][-1] == 0.0
+
+
+def test_the_rate_starts_anew_when_the_counter_was_set_back() -> None:
+    """A reader that restores from the start counts from below; that is no negative rate."""
+    rate = Rate()
+    rate.read(0.0, 1000)
+    assert rate.read(1.0, 10) == 0.0
+    assert rate.read(2.0, 60) == 50.0
+
+
+def test_the_view_shows_what_a_shop_would_show() -> None:
+    """Best sellers in the shop's words, freshness and rate below."""
+    console = Console(width=120, no_color=True)
+    with console.capture() as shown:
+        console.print(picture(SHOWN, 1234.5))
+    lines = [text.strip() for text in shown.get().splitlines()]
+    assert "p-3      1,204 sold monthly · 98,311 successfully traded" in lines
+    assert "live, 0.4 s behind, 1,234 events/s, 1,234 applied" in lines
+
+
+def test_without_a_terminal_it_is_one_line() -> None:
+    """The same in one line; and a reader that isn't there yet is no error."""
+    assert line(SHOWN, 10.0) == (
+        "live, 0.4 s behind, 10 events/s, 1,234 applied; best: p-3 1,204 sold monthly · 98,311 successfully traded"
+    )
+    assert line(None, 0.0) == "waiting for the reader …"
+
+
+class _Reader(BaseHTTPRequestHandler):
+    status = 200
+
+    def do_GET(self) -> None:
+        body = json.dumps(ANSWER if self.path == "/v1/top/products?limit=10" else {}).encode()
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the base class's own signature
+        pass
+
+
+@pytest.mark.parametrize(("status", "seen"), [(200, SHOWN), (503, None)])
+def test_the_reader_is_asked_for_the_best_sellers(status: int, seen: View | None) -> None:
+    """What the API answers is shown; while it isn't ready (503) there is nothing to show."""
+    handler = type("Handler", (_Reader,), {"status": status})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        assert look("127.0.0.1", server.server_port) == seen
+    assert look("127.0.0.1", server.server_port) is None, "and nobody there is no error"
