@@ -1,0 +1,100 @@
+"""msgspec decoders, derived by code from the pydantic models, for the hot loop. They may refuse more than the models, never less.
+
+What they leave out is named here: control characters and the whole value's readability (`envelope` looks at the raw bytes for
+these) and the rules between fields (`CHECKS`). A constraint that isn't understood stops the import.
+"""
+
+import types
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import msgspec
+from annotated_types import Ge, Le, MaxLen, MinLen
+from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic.fields import FieldInfo
+from pydantic.types import Strict
+
+from schemas import events
+
+_ELSEWHERE: Final = (AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema, Strict)
+_STRUCTS: Final[dict[type[BaseModel], type[msgspec.Struct]]] = {}
+
+
+def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[str, int]]:
+    """The bounds (msgspec's names) among pydantic's metadata of one field."""
+    for item in metadata:
+        match item:
+            case FieldInfo():
+                yield from _bounds(tuple(item.metadata))
+            case StringConstraints(min_length=least, max_length=most, pattern=None):
+                yield from ((name, bound) for name, bound in (("min_length", least), ("max_length", most)) if bound is not None)
+            case MinLen(min_length=least):
+                yield "min_length", least
+            case MaxLen(max_length=most):
+                yield "max_length", most
+            case Ge(ge=int(least)):
+                yield "ge", least
+            case Le(le=int(most)):
+                yield "le", most
+            case _ if not isinstance(item, _ELSEWHERE):
+                raise TypeError(f"no msgspec form is known of {item!r}")  # noqa: TRY003, EM102
+
+
+def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: ANN401 - types are what it works on
+    """The msgspec type for a pydantic annotation."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        inner, *more = get_args(annotation)
+        return _derived(inner, (*metadata, *more))
+    if any(isinstance(item, BeforeValidator) for item in metadata):
+        return str  # an instant: its text is read by schemas.times in both routes
+    if origin in (Union, types.UnionType):
+        return Union[tuple(_derived(member, metadata) for member in get_args(annotation))]  # noqa: UP007 - made at run time
+    if origin is tuple:
+        return Annotated[tuple[_derived(get_args(annotation)[0]), ...], msgspec.Meta(**dict(_bounds(metadata)))]  # type: ignore[misc,arg-type]
+    if origin is Literal or annotation is type(None):
+        return annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return struct_of(annotation)
+    if annotation in (str, int):
+        return Annotated[annotation, msgspec.Meta(**dict(_bounds(metadata)))]  # type: ignore[arg-type]
+    raise TypeError(f"no msgspec form is known of {annotation!r}")  # noqa: TRY003, EM102
+
+
+def struct_of(model: type[BaseModel], only: frozenset[str] | None = None) -> type[msgspec.Struct]:
+    """A frozen struct with a model's fields, in their order; `only` those written under these names."""
+    if only is None and model in _STRUCTS:
+        return _STRUCTS[model]
+    fields = [
+        (written, _derived(field.annotation, tuple(field.metadata)), *(() if field.is_required() else (field.default,)))
+        for written, field in ((field.alias or name, field) for name, field in model.model_fields.items())
+        if only is None or written in only
+    ]
+    fields.sort(key=len)  # required fields stand first, as structs want it; sorting is stable
+    struct = msgspec.defstruct(model.__name__, fields, frozen=True, gc=False, omit_defaults=True, module=__name__)
+    if only is None:
+        _STRUCTS[model] = struct
+    return struct
+
+
+def _own_fields(model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in model.model_fields.items()).difference(events.COMMON)
+
+
+BODIES: Final = {name: struct_of(model, _own_fields(model)) for name, model in events.MODELS.items()}
+"""By event type: the struct of what only this type has. Its fields have the names of the model's."""
+
+DECODE_BODY: Final[dict[str, Callable[[bytes], Any]]] = {name: msgspec.json.Decoder(body).decode for name, body in BODIES.items()}
+"""By event type: bytes → the body; raises msgspec's errors."""
+
+DECODE_COMMON: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(
+    msgspec.defstruct("Common", [("type", str), *((name, str) for name in events.COMMON[1:])], gc=False, module=__name__)
+).decode
+"""Bytes → what every event has, as texts whose bounds are still to be checked; raises msgspec's errors."""
+
+CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {"order_placed": lambda body: events.lines_fault(body.lines)}
+"""By event type: what is wrong between the body's fields, or None."""
+
+for _name, _model in events.MODELS.items():
+    if bool(_model.__pydantic_decorators__.model_validators) != (_name in CHECKS):
+        raise TypeError(f"{_name}: a model validator and an entry in CHECKS go together")  # noqa: TRY003, EM102

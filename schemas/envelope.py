@@ -1,0 +1,253 @@
+"""From a Kafka record to an event, and back: the only decoder, for live work, replay and import.
+
+Read are CloudEvents 1.0 in binary mode (`ce_` headers; the value has the rest), in structured mode, and bare JSON objects with
+the same fields. Headers win over the value; of headers with one name the last wins, and so it is with names in JSON.
+
+`read_plainly` is the definition. `read` first tries a short cut for the usual forms, which hands over whatever it has doubts about.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+import msgspec
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from schemas import decoders, events, limits, times
+from schemas.refusals import Reason, Refusal
+
+TICK: Final = "time_tick"
+"""`ce_type` of a record that only moves event time on; netsold writes it into an idle partition."""
+
+CONTENT_TYPE: Final = "content-type"
+_STRUCTURED: Final = b"application/cloudevents+json"
+_ATTRIBUTES: Final = {"ce_type": "type", "ce_id": "id", "ce_source": "source", "ce_time": "occurred_at", "ce_subject": "order_id"}
+
+
+class Record(Protocol):
+    """What is read of a Kafka record; aiokafka's ConsumerRecord fits as it is. `timestamp` is in epoch milliseconds."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def timestamp(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+
+
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """An event that can be applied. `body` has the attributes that only its type has, named as in `schemas.events`."""
+
+    type: str
+    id: str
+    source: str
+    occurred_at_ms: int
+    order_id: str
+    body: Any
+
+
+class Tick(msgspec.Struct, frozen=True, gc=False):
+    """Event time has come this far, though nothing happened."""
+
+    occurred_at_ms: int
+
+
+def read(record: Record) -> Received | Tick | Refusal:
+    """What a record says, or the first reason why it can't be read. Never raises, whatever the record holds."""
+    try:
+        received = _read_shortly(record)
+    except _DOUBTS:
+        received = None
+    return read_plainly(record) if received is None else received
+
+
+# --- the short cut -------------------------------------------------------------------------------------------------------------
+
+_DOUBTS: Final = (msgspec.MsgspecError, ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError)
+# A value up to this size, with so few brackets, can't exceed any parser's depth or number of digits.
+_SHORT_BYTES: Final = 4096
+_SHORT_UNCOUNTED_BYTES: Final = 380
+_SHORT_BRACKETS: Final = 190
+
+_BY_HEADER: Final = {name.encode(): (name, decoders.DECODE_BODY[name], decoders.CHECKS.get(name)) for name in events.MODELS}
+
+
+@lru_cache(maxsize=4096)
+def _source(raw: bytes) -> str:
+    """An event's source as text; ValueError if it can't be one. There are few, so they are remembered."""
+    source = raw.decode()
+    if not 0 < len(source) <= limits.SOURCE_CHARS or not events.is_printable(source):
+        raise ValueError
+    return source
+
+
+def _read_shortly(record: Record) -> Received | None:
+    """The event of a record in binary mode or bare JSON without anything unusual; None or any of `_DOUBTS` otherwise."""
+    value = record.value
+    if (
+        value is None
+        or b"\\" in value  # an escape may hide a control character
+        or b"\x7f" in value
+        or (len(value) > _SHORT_UNCOUNTED_BYTES and (len(value) > _SHORT_BYTES or value.count(b"[") + value.count(b"{") > _SHORT_BRACKETS))
+    ):
+        return None
+    if not value.isascii():
+        value.decode()  # fields that are skipped must be UTF-8 as well
+    headers = dict(record.headers)
+    if headers.get(CONTENT_TYPE, b"application/json") != b"application/json":
+        return None
+    if "ce_type" in headers:
+        name, decode, check = _BY_HEADER[headers["ce_type"]]
+        event_id = headers["ce_id"].decode()
+        source = _source(headers["ce_source"])
+        occurred_at = headers["ce_time"].decode()
+        order_id = headers["ce_subject"].decode()
+    elif any(header.startswith("ce_") for header in headers) or b'"specversion"' in value:
+        return None
+    else:
+        common = decoders.DECODE_COMMON(value)
+        name = common.type
+        decode, check = decoders.DECODE_BODY[name], decoders.CHECKS.get(name)
+        event_id, occurred_at, order_id = common.id, common.occurred_at, common.order_id
+        source = _source(common.source.encode())
+    body = decode(value)
+    if (
+        order_id.encode() != record.key
+        or not 0 < len(order_id) <= limits.ID_CHARS
+        or not 0 < len(event_id) <= limits.ID_CHARS
+        or not (order_id.isprintable() and event_id.isprintable())
+        or (check is not None and check(body) is not None)
+    ):
+        return None
+    return Received(name, event_id, source, times.parse_ms(occurred_at), order_id, body)
+
+
+# --- the definition ------------------------------------------------------------------------------------------------------------
+
+
+def read_plainly(record: Record) -> Received | Tick | Refusal:
+    """The same as `read` for every record, by the pydantic models alone: the reasons are looked for in their order."""
+    headers = _headers(record.headers)
+    if headers.get("ce_type") == TICK.encode():
+        return _read_tick(headers)
+    fields = _fields(record.value, headers)
+    if isinstance(fields, Refusal):
+        return fields
+    name = fields.get("type")
+    if name is None:
+        return Refusal(Reason.MISSING_FIELD, "type: absent")
+    if not isinstance(name, str):
+        return Refusal(Reason.INVALID_FIELD, "type: not a text")
+    if name not in events.MODELS:
+        return Refusal(Reason.UNKNOWN_TYPE, f"type: {ascii(name)[: limits.ID_CHARS]}")
+    try:
+        event = events.MODELS[name].model_validate(fields)
+    except ValidationError as error:
+        return _refusal_of(error)
+    if not record.key:
+        return Refusal(Reason.MISSING_KEY, f"expected {ascii(event.order_id)}")
+    if record.key != event.order_id.encode():
+        return Refusal(Reason.KEY_MISMATCH, f"expected {ascii(event.order_id)}, the record has {ascii(record.key)}"[: limits.DETAIL_CHARS])
+    own = event.model_dump(exclude={"type", "id", "source", "occurred_at_ms", "order_id"})
+    body = msgspec.convert(own, decoders.BODIES[name])
+    return Received(name, event.id, event.source, event.occurred_at_ms, event.order_id, body)
+
+
+def _headers(headers: object) -> dict[str, bytes]:
+    """The headers by name, the last of a name; what isn't a name with bytes counts as absent."""
+    pairs = headers if isinstance(headers, Sequence) else ()
+    return {
+        pair[0]: bytes(pair[1])
+        for pair in pairs
+        if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], bytes)  # noqa: PLR2004 - name and bytes
+    }
+
+
+def _fields(value: bytes | None, headers: Mapping[str, bytes]) -> dict[str, Any] | Refusal:
+    """An event's fields by their names in EVENTS, from value and headers; a header that isn't UTF-8 stays bytes, which no field takes."""
+    if not value:
+        return Refusal(Reason.EMPTY_VALUE, "no bytes")
+    if len(value) > limits.VALUE_BYTES:
+        return Refusal(Reason.TOO_LARGE, f"{len(value)} bytes, at most {limits.VALUE_BYTES}")
+    try:
+        found = from_json(value, allow_inf_nan=False)
+    except (ValueError, RecursionError, MemoryError) as error:
+        return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])
+    if not isinstance(found, dict):
+        return Refusal(Reason.NOT_AN_OBJECT, f"a JSON {type(found).__name__}")
+    attributes = {field: _text(headers[header]) for header, field in _ATTRIBUTES.items() if header in headers}
+    bare = not any(name.startswith("ce_") for name in headers)
+    if headers.get(CONTENT_TYPE, b"").startswith(_STRUCTURED) or (bare and "specversion" in found):
+        data = found.get("data", {})
+        if not isinstance(data, dict):
+            return Refusal(Reason.NOT_AN_OBJECT, f"data: a JSON {type(data).__name__}")
+        inside = {field: found[header[3:]] for header, field in _ATTRIBUTES.items() if found.get(header[3:]) is not None}
+        return {**data, **inside, **attributes}
+    return {**found, **attributes}
+
+
+def _text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+def _refusal_of(error: ValidationError) -> Refusal:
+    """One refusal for all that pydantic found: absent fields before wrong ones, then in the order of the fields."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    absent = [fault for fault in faults if fault["type"] == "missing"]
+    first = (absent or faults)[0]
+    reason = Reason.MISSING_FIELD if absent else Reason.INVALID_FIELD
+    where = ".".join(str(part) for part in first["loc"]) or "the event"
+    return Refusal(reason, f"{where}: {first['msg']}"[: limits.DETAIL_CHARS])
+
+
+def _read_tick(headers: Mapping[str, bytes]) -> Tick | Refusal:
+    raw = headers.get("ce_time")
+    if raw is None:
+        return Refusal(Reason.MISSING_FIELD, "occurred_at: absent")
+    try:
+        return Tick(times.parse_ms(raw.decode()))
+    except ValueError as error:
+        return Refusal(Reason.INVALID_FIELD, f"occurred_at: {error}"[: limits.DETAIL_CHARS])
+
+
+# --- writing -------------------------------------------------------------------------------------------------------------------
+
+
+def encode(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """(key, value, headers) of an event given by its fields as in EVENTS, in CloudEvents' binary mode; KeyError if a common one is absent."""
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", str(event["id"]).encode()),
+        ("ce_source", str(event["source"]).encode()),
+        ("ce_type", str(event["type"]).encode()),
+        ("ce_subject", str(event["order_id"]).encode()),
+        ("ce_time", str(event["occurred_at"]).encode()),
+        ("ce_dataschema", f"urn:netsold:{event['type']}:1".encode()),
+        (CONTENT_TYPE, b"application/json"),
+    ]
+    rest = {name: value for name, value in event.items() if name not in events.COMMON}
+    return str(event["order_id"]).encode(), msgspec.json.encode(rest), headers
+
+
+def tick(at_ms: int) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """(value, headers) of a record that moves its partition's event time on to `at_ms`; its key doesn't matter."""
+    return b"{}", [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"tick-{at_ms}".encode()),
+        ("ce_source", b"/netsold"),
+        ("ce_type", TICK.encode()),
+        ("ce_time", times.format_ms(at_ms).encode()),
+        (CONTENT_TYPE, b"application/json"),
+    ]

@@ -1,0 +1,44 @@
+"""Every bound on what may be written down, with its unit; the relations between them are asserted at import."""
+
+from typing import Final
+
+VALUE_BYTES: Final = 262_144
+"""Most bytes of a record's value; larger ones are refused unread."""
+
+ID_CHARS: Final = 128
+"""Most characters of an id (order, line, product, shop, buyer, refund, parcel, event …) and of carrier and tracking number."""
+
+SOURCE_CHARS: Final = 256
+"""Most characters of an event's `source`."""
+
+LINES: Final = 1000
+"""Most lines of an order or a refund, and most ids in `line_ids`."""
+
+QUANTITY: Final = 1_000_000
+"""Most units of a line."""
+
+UNIT_PRICE_MINOR: Final = 10**12
+"""Most minor units of money for one unit."""
+
+LINE_REVENUE_MINOR: Final = 10**15
+"""Most minor units of money of a whole line (quantity × unit price), and of what a refund asks for a line."""
+
+PAID_MINOR: Final = 10**18
+"""Most minor units of money in one payment."""
+
+OCCURRED_FIRST_MS: Final = -2_208_988_800_000
+"""First instant that `occurred_at` may name: 1900-01-01T00:00Z, epoch milliseconds."""
+
+OCCURRED_END_MS: Final = 7_258_118_400_000
+"""First instant that `occurred_at` may not name any more: 2200-01-01T00:00Z, epoch milliseconds."""
+
+DETAIL_CHARS: Final = 300
+"""Most characters of a refusal's detail: it travels in a header."""
+
+INT64_MAX: Final = 2**63 - 1
+
+if not (LINES * LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX):
+    # An order's whole revenue can be paid at once, and every single amount fits the 64-bit integers of other readers.
+    raise AssertionError("limits: an order's revenue must fit in one payment, and a payment in 64 bits")  # noqa: TRY003, EM101
+if not (OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS):
+    raise AssertionError("limits: the epoch lies within the years that events may name")  # noqa: TRY003, EM101

@@ -1,0 +1,76 @@
+"""Instants: RFC 3339 text at the edges, int epoch milliseconds inside. One parser and one form for all rooms."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+from schemas import limits
+
+DAY_MS: Final = 86_400_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_RFC3339: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+)
+
+# The usual form, "2026-07-01T08:00:00Z" with or without three decimals, is added up from looked-up parts.
+_MINUTES: Final = {f"T{m // 60:02}:{m % 60:02}": m * 60_000 for m in range(1440)}
+_SECONDS: Final = {f":{s:02}": s * 1000 for s in range(60)}
+_TAILS: Final = {"Z": 0} | {f".{ms:03}Z": ms for ms in range(1000)}
+_CLOCK: Final = [f"T{m // 60:02}:{m % 60:02}:" for m in range(1440)]
+
+
+def parse_ms(text: str) -> int:
+    """Epoch milliseconds of an RFC 3339 text with zone, finer digits cut off; ValueError if it isn't one or out of bounds."""
+    try:
+        return _day_ms(text[:10]) + _MINUTES[text[10:16]] + _SECONDS[text[16:19]] + _TAILS[text[19:]]
+    except (KeyError, ValueError):
+        return parse_ms_plainly(text)
+
+
+def parse_ms_plainly(text: str) -> int:
+    """The same as `parse_ms` for every text, without its shortcut: the definition that the shortcut is tested against."""
+    at_ms = parse_any_ms(text)
+    if not limits.OCCURRED_FIRST_MS <= at_ms < limits.OCCURRED_END_MS:
+        raise ValueError("outside the years 1900 to 2199")  # noqa: TRY003, EM101
+    return at_ms
+
+
+def parse_any_ms(text: str) -> int:
+    """As `parse_ms`, of any year from 1 to 9999: cycles may start before the first event that may be written down."""
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise ValueError("not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z")  # noqa: TRY003, EM101
+    year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = found.groups()
+    local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    at_ms = (local - _EPOCH) // _MILLISECOND + int((fraction or "0")[:3].ljust(3, "0"))
+    if sign is not None:
+        ahead_ms = (int(zone_hours) * 60 + int(zone_minutes)) * 60_000
+        at_ms += ahead_ms if sign == "-" else -ahead_ms
+    return at_ms
+
+
+@lru_cache(maxsize=4096)
+def _day_ms(day: str) -> int:
+    """Epoch milliseconds of a day's start in UTC; ValueError unless written YYYY-MM-DD and within bounds."""
+    return parse_ms_plainly(f"{day}T00:00:00Z")
+
+
+def format_ms(at_ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds: 2026-07-01T08:00:00.000Z."""
+    days, of_day_ms = divmod(at_ms, DAY_MS)
+    minutes, of_minute_ms = divmod(of_day_ms, 60_000)
+    return f"{_day_text(days)}{_CLOCK[minutes]}{of_minute_ms // 1000:02}.{of_minute_ms % 1000:03}Z"
+
+
+def format_short(at_ms: int) -> str:
+    """RFC 3339 in UTC, with milliseconds only where there are any: 2026-07-06T00:00:00Z."""
+    text = format_ms(at_ms)
+    return text.removesuffix(".000Z") + "Z" if text.endswith(".000Z") else text
+
+
+@lru_cache(maxsize=4096)
+def _day_text(days: int) -> str:
+    """YYYY-MM-DD of a number of days since the epoch."""
+    return (_EPOCH + timedelta(days=days)).date().isoformat()

@@ -1,0 +1,48 @@
+"""Cycles: spans of equal length from an anchor, half-open `[start, end)`, in integer epoch milliseconds (C1).
+
+A cycle is named by its start. Which one an instant belongs to depends on nothing but the instant (C2): none is opened or closed,
+so ended cycles stay as readable as the current one (C3), and totals of all time are tables of their own (C4).
+"""
+
+from dataclasses import dataclass, field
+
+from schemas import times
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The cycles of one length and anchor, both in milliseconds."""
+
+    length_ms: int
+    anchor_ms: int = 0
+    _texts: dict[int, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _starts: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.length_ms < 1:
+            raise ValueError(f"a cycle lasts at least a millisecond, not {self.length_ms}")  # noqa: TRY003, EM102
+
+    def start_of(self, at_ms: int) -> int:
+        """The start of the one cycle that holds an instant; floor division is right before anchor and epoch too (C1)."""
+        return at_ms - (at_ms - self.anchor_ms) % self.length_ms
+
+    def end_of(self, start_ms: int) -> int:
+        """The first instant after the cycle that starts at `start_ms`."""
+        return start_ms + self.length_ms
+
+    def iso(self, start_ms: int) -> str:
+        """A cycle's start as text, such as 2026-06-06T00:00:00Z."""
+        text = self._texts.get(start_ms)
+        if text is None:
+            text = self._texts[start_ms] = times.format_short(start_ms)
+        return text
+
+    def start_of_iso(self, text: str) -> int:
+        """The start that `iso` wrote as `text`; ValueError if it is no cycle's start in this calendar."""
+        start_ms = self._starts.get(text)
+        if start_ms is None:
+            start_ms = times.parse_any_ms(text)
+            if self.start_of(start_ms) != start_ms:
+                raise ValueError(f"{text} isn't the start of a cycle: the cycles' length or anchor has changed")  # noqa: TRY003, EM102
+            self._starts[text] = start_ms
+        return start_ms

@@ -1,0 +1,224 @@
+"""An order is the set of facts known about it; `absorb` adds one event's fact (S10, S11, S12).
+
+The set is all that is kept: what counts is derived from it anew (`counting`), so the order of arrival can't matter. Facts of
+each kind stand sorted by (`occurred_at`, `id`), so that equal sets are equal bytes and the first of those that contradict each
+other is the one that holds (S11). Facts that change no count (payments, parcels, refusals at the door, reissues (S10), refunds
+asked for or failed) are kept as well: each is an identity that must not come twice, and shops' service is counted from them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from schemas import events
+from schemas.envelope import Received
+
+VERSION: Final = 1
+"""Version of the state's form; the first element of its bytes."""
+
+
+class _Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What every fact has. `(source, id)` is its identity (S11)."""
+
+    occurred_at_ms: int
+    id: str
+    source: str
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A line as it was ordered; money in minor units, `discount` of the whole line."""
+
+    line_id: str
+    product_id: str
+    quantity: int
+    unit_price: int
+    discount: int
+
+
+class RefundLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a refund asks for a line: units, and an amount in minor units."""
+
+    line_id: str
+    quantity: int
+    amount: int
+
+
+class Placed(_Fact, frozen=True, array_like=True, gc=False):
+    """The order was placed."""
+
+    shop_id: str
+    buyer_id: str
+    currency: str
+    group_id: str | None
+    lines: tuple[Line, ...]
+
+
+class Receipt(_Fact, frozen=True, array_like=True, gc=False):
+    """Lines arrived; None = all."""
+
+    line_ids: tuple[str, ...] | None
+    parcel_id: str | None
+    by: str
+
+
+class Cancellation(_Fact, frozen=True, array_like=True, gc=False):
+    """The order was called off."""
+
+    reason: str
+
+
+class Refund(_Fact, frozen=True, array_like=True, gc=False):
+    """A refund succeeded; lines None = the whole order."""
+
+    refund_id: str
+    reason: str
+    lines: tuple[RefundLine, ...] | None
+
+
+class RefundReturn(_Fact, frozen=True, array_like=True, gc=False):
+    """The bank returned a refund that had succeeded."""
+
+    refund_id: str
+
+
+class Other(_Fact, frozen=True, array_like=True, gc=False):
+    """A fact that changes no count: its event type, and its own fields as JSON."""
+
+    type: str
+    fields: msgspec.Raw
+
+
+class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """All that is known about an order: the facts by kind, each kind sorted by (`occurred_at_ms`, `id`, content).
+
+    `conflicts` has the (source, id) of events that came with more than one content; of each only the one that holds is kept.
+    """
+
+    version: int = VERSION
+    placed: tuple[Placed, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    cancellations: tuple[Cancellation, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    refund_returns: tuple[RefundReturn, ...] = ()
+    others: tuple[Other, ...] = ()
+    conflicts: tuple[tuple[str, str], ...] = ()
+
+
+EMPTY: Final = Order()
+KINDS: Final = ("placed", "receipts", "cancellations", "refunds", "refund_returns", "others")
+
+_encoder: Final = msgspec.json.Encoder()
+encode: Final[Callable[[Order], bytes]] = _encoder.encode
+"""Order → bytes; equal facts give equal bytes."""
+decode: Final[Callable[[bytes], Order]] = msgspec.json.Decoder(Order).decode
+"""Bytes → order; raises msgspec's errors."""
+
+
+# --- one function per event type: event → fact -------------------------------------------------------------------------------
+
+
+def _placed(event: Received) -> Placed:
+    body: events.OrderPlaced = event.body
+    lines = tuple([Line(line.line_id, line.product_id, line.quantity, line.unit_price, line.discount or 0) for line in body.lines])
+    return Placed(event.occurred_at_ms, event.id, event.source, body.shop_id, body.buyer_id, body.currency, body.group_id, lines)
+
+
+def _receipt_confirmed(event: Received) -> Receipt:
+    body: events.ReceiptConfirmed = event.body
+    return Receipt(event.occurred_at_ms, event.id, event.source, body.line_ids, body.parcel_id, body.by)
+
+
+def _order_cancelled(event: Received) -> Cancellation:
+    body: events.OrderCancelled = event.body
+    return Cancellation(event.occurred_at_ms, event.id, event.source, body.reason)
+
+
+def _refund_succeeded(event: Received) -> Refund:
+    body: events.RefundSucceeded = event.body
+    lines = None if body.lines is None else tuple([RefundLine(line.line_id, line.quantity, line.amount) for line in body.lines])
+    return Refund(event.occurred_at_ms, event.id, event.source, body.refund_id, body.reason, lines)
+
+
+def _refund_reversed(event: Received) -> RefundReturn:
+    body: events.RefundReversed = event.body
+    return RefundReturn(event.occurred_at_ms, event.id, event.source, body.refund_id)
+
+
+def _other(event: Received) -> Other:
+    return Other(event.occurred_at_ms, event.id, event.source, event.type, msgspec.Raw(_encoder.encode(event.body)))
+
+
+_FACTS: Final[dict[str, tuple[str, Callable[[Received], Any]]]] = {
+    "order_placed": ("placed", _placed),
+    "order_paid": ("others", _other),
+    "order_shipped": ("others", _other),
+    "receipt_confirmed": ("receipts", _receipt_confirmed),
+    "order_cancelled": ("cancellations", _order_cancelled),
+    "delivery_refused": ("others", _other),
+    "refund_requested": ("others", _other),
+    "refund_succeeded": ("refunds", _refund_succeeded),
+    "refund_failed": ("others", _other),
+    "refund_reversed": ("refund_returns", _refund_reversed),
+    "reissue_shipped": ("others", _other),
+}
+
+
+# --- facts → order ------------------------------------------------------------------------------------------------------------
+
+
+def absorb(order: Order, event: Received) -> Order:
+    """The order with one more fact; the same object if the event tells nothing new (S11). Its order of arrival doesn't matter (S12)."""
+    kind, make = _FACTS[event.type]
+    event_id, source = event.id, event.source
+    for facts in (order.placed, order.receipts, order.cancellations, order.refunds, order.refund_returns, order.others):
+        for fact in facts:
+            if fact.id == event_id and fact.source == source:
+                return _contradicted(order, fact, kind, make(event))
+    return _added(order, kind, make(event))
+
+
+def _added(order: Order, kind: str, fact: _Fact) -> Order:
+    facts: tuple[_Fact, ...] = getattr(order, kind)
+    if not facts or facts[-1].occurred_at_ms < fact.occurred_at_ms:
+        facts = (*facts, fact)  # the usual case: the latest of its kind
+    else:
+        facts = tuple(sorted((*facts, fact), key=precedence))
+    return msgspec.structs.replace(order, **{kind: facts})
+
+
+def _contradicted(order: Order, known: _Fact, kind: str, fact: _Fact) -> Order:
+    """The order after a second event with a known identity: the same content changes nothing; else the earlier one holds (S11)."""
+    if precedence(known) == precedence(fact):
+        return order
+    conflicts = tuple(sorted({*order.conflicts, (fact.source, fact.id)}))
+    order = order if conflicts == order.conflicts else msgspec.structs.replace(order, conflicts=conflicts)
+    if precedence(known) < precedence(fact):
+        return order
+    kind_before = next(name for name in KINDS if known in getattr(order, name))
+    without = tuple(one for one in getattr(order, kind_before) if one is not known)
+    return _added(msgspec.structs.replace(order, **{kind_before: without}), kind, fact)
+
+
+_TYPES: Final = {
+    Placed: "order_placed",
+    Receipt: "receipt_confirmed",
+    Cancellation: "order_cancelled",
+    Refund: "refund_succeeded",
+    RefundReturn: "refund_reversed",
+}
+
+
+def precedence(fact: _Fact) -> tuple[int, str, bytes]:
+    """What decides which of two contradicting facts holds, the smaller: (`occurred_at_ms`, `id`, canonical JSON of the content) (S11)."""
+    return fact.occurred_at_ms, fact.id, msgspec.json.encode(content(fact), order="sorted")
+
+
+def content(fact: _Fact) -> dict[str, Any]:
+    """A fact as its event's fields, those that are present, without `occurred_at` and `order_id`."""
+    if isinstance(fact, Other):
+        return {"type": fact.type, "id": fact.id, "source": fact.source} | msgspec.json.decode(fact.fields)
+    fields = {name: value for name, value in msgspec.structs.asdict(fact).items() if value is not None and name != "occurred_at_ms"}
+    if isinstance(fact, (Placed, Refund)) and fact.lines is not None:
+        fields["lines"] = [{name: value for name, value in msgspec.structs.asdict(line).items() if name != "discount" or value} for line in fact.lines]
+    return {"type": _TYPES[type(fact)]} | fields

@@ -1,0 +1,270 @@
+"""The three stages: the records of a chunk, and a view of the state they touch → an Outcome. All contact with the world is handed in.
+
+A chunk is folded in two steps. `read` only looks at the records and names the keys that are needed; whatever can be refused is
+refused there. `fold` can't refuse any more: it changes copies and hands them out. An exception there is a fault of ours, not of
+the input, and the chunk must not be committed.
+"""
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from schemas import envelope, journal, limits
+from schemas.envelope import Received, Record, Tick
+from schemas.journal import Delta, Entry, Mark
+from schemas.refusals import Reason, Refusal
+from tables import catalogue, counting, entries, orders, sales, watermarks
+from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, Stage, Table
+from tables.counting import Counted
+from tables.cycles import Calendar
+from tables.orders import Order
+from tables.sales import Tally
+from tables.watermarks import Progress
+
+_NEVER: Final = -(2**63)
+States = Mapping[str, Mapping[bytes, bytes | None]]
+"""By table, by key: the state's bytes, None where there is none. Every key of `Batch.keys` is in it."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A chunk that has been read: its records, what each says (a Refusal among them), and by table the keys that folding needs."""
+
+    records: Sequence[Record]
+    readings: Sequence[Any]
+    keys: dict[str, set[bytes]]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a chunk changes: all of it is written in one transaction, or none.
+
+    `writes`: by table, the states that changed. `sends`: by public topic, (key, value) in order. `parked`: what was refused.
+    `progress`: after the chunk. `counts`: for metrics, how many were applied, duplicates, refused, skipped, late; entries,
+    restatements, ticks, marks. `taken`: how many of the chunk's records it covers; fewer than all when so many were refused in a row
+    that the partition is `paused`: the rest must not be taken before someone says so (`Progress.resumed`).
+    """
+
+    writes: dict[str, dict[bytes, bytes]]
+    sends: dict[str, list[tuple[bytes, bytes]]]
+    parked: list[tuple[Record, Refusal]]
+    progress: Progress
+    counts: dict[str, int]
+    taken: int
+    paused: bool
+
+
+class OrderStage:
+    """Events of orders → facts, and what they change in the journal. One for all partitions: it holds no state."""
+
+    stage: Final[Stage] = catalogue.ORDER_STAGE
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
+        self._calendar = calendar
+        self._refusals_in_a_row = refusals_in_a_row
+
+    def read(self, records: Sequence[Record]) -> Batch:
+        """What the records of one partition say, in order, and which orders they concern. Never raises."""
+        readings = list(map(envelope.read, records))
+        keys = {record.key for record, reading in zip(records, readings, strict=True) if type(reading) is Received}
+        return Batch(records, readings, {ORDERS.name: keys})  # type: ignore[dict-item] # a received event has a key
+
+    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
+        """What the chunk changes. Everything has been refused that will be; from here on only a fault of ours can stop it."""
+        progress = progress or watermarks.START
+        offset, watermark_ms, refused_in_a_row = progress.offset, progress.watermark_ms, progress.refused_in_a_row
+        calendar = self._calendar
+        cycle_ms = _NEVER if watermark_ms is None else calendar.start_of(watermark_ms)  # start of the cycle that event time is in
+        known: dict[bytes, Order] = {}
+        counted: dict[bytes, Counted] = {}
+        changed: set[bytes] = set()
+        journalled: list[Entry] = []
+        parked: list[tuple[Record, Refusal]] = []
+        duplicates = skipped = late = ticks = taken = 0
+        for record, reading in zip(batch.records, batch.readings, strict=True):
+            if refused_in_a_row >= self._refusals_in_a_row:
+                break
+            taken += 1
+            if record.offset <= offset:  # never twice, even if handed over twice
+                skipped += 1
+                continue
+            offset = record.offset
+            if type(reading) is Refusal:
+                parked.append((record, reading))
+                refused_in_a_row += 1
+                continue
+            at_ms = reading.occurred_at_ms
+            if watermark_ms is None or at_ms > watermark_ms:  # C2
+                watermark_ms = at_ms
+                cycle_ms = calendar.start_of(at_ms)
+            elif at_ms < cycle_ms:
+                late += 1  # S13: counted here, dropped nowhere
+            if type(reading) is Tick:
+                ticks += 1
+                continue
+            refused_in_a_row = 0
+            key = record.key
+            before = known.get(key)
+            if before is None:
+                state = states[ORDERS.name][key]
+                before = known[key] = orders.EMPTY if state is None else orders.decode(state)
+            after = orders.absorb(before, reading)
+            if after is before:  # S11
+                duplicates += 1
+                continue
+            known[key] = after
+            changed.add(key)
+            if not counting.counts_the_same(before, after):
+                was = counted.get(key) or counting.derive(before)
+                now = counted[key] = counting.derive(after)
+                cause = entries.Cause(reading, f"{record.topic}-{record.partition}@{offset}", cycle_ms)
+                journalled += entries.difference(was, now, cause, calendar)
+        values = [(entry, journal.encode(entry)) for entry in journalled]
+        return Outcome(
+            writes={ORDERS.name: {key: orders.encode(known[key]) for key in changed}},
+            sends={
+                SALES_TOPIC: [(entry.product_id.encode(), value) for entry, value in values],
+                SHOP_ACTIVITY_TOPIC: [(entry.shop_id.encode(), value) for entry, value in values],
+            },
+            parked=parked,
+            progress=Progress(offset, watermark_ms, refused_in_a_row),
+            counts={
+                "applied": taken - duplicates - skipped - ticks - len(parked),
+                "duplicates": duplicates,
+                "refused": len(parked),
+                "skipped": skipped,
+                "ticks": ticks,
+                "late": late,
+                "entries": len(values),
+                "restatements": sum(entry.restates for entry in journalled),
+            },
+            taken=taken,
+            paused=refused_in_a_row >= self._refusals_in_a_row,
+        )
+
+
+class TallyStage:
+    """Journal entries → the sums by one id, per cycle and of all time. One for all partitions: it holds no state."""
+
+    def __init__(self, stage: Stage, cycles: Table, totals: Table, calendar: Calendar, refusals_in_a_row: int) -> None:
+        self.stage: Final = stage
+        self._cycles = cycles
+        self._totals = totals
+        self._calendar = calendar
+        self._refusals_in_a_row = refusals_in_a_row
+        self._subject = attrgetter(totals.keyed_by)
+
+    def read(self, records: Sequence[Record]) -> Batch:
+        """What the records of one partition say, in order, and which sums they concern. Never raises."""
+        readings = [self._reading(record) for record in records]
+        found = [reading for reading in readings if type(reading) is _Addition]
+        keys = {self._cycles.name: {one.cycle_key for one in found}, self._totals.name: {one.key for one in found}}
+        return Batch(records, readings, keys)
+
+    def _reading(self, record: Record) -> "_Addition | Mark | Refusal":
+        value, key = record.value, record.key
+        if not value:
+            return Refusal(Reason.EMPTY_VALUE, "no bytes")
+        try:
+            said = journal.decode_delta(value)
+        except msgspec.ValidationError as error:
+            return Refusal(Reason.INVALID_FIELD, str(error)[: limits.DETAIL_CHARS])
+        except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as error:
+            return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])
+        if type(said) is Mark:
+            return said
+        if not key:
+            return Refusal(Reason.MISSING_KEY, f"expected the {self._totals.keyed_by}")
+        if key != self._subject(said).encode():
+            return Refusal(Reason.KEY_MISMATCH, f"the record's key isn't the {self._totals.keyed_by}")
+        try:
+            start_ms = self._calendar.start_of_iso(said.cycle)
+        except ValueError as error:
+            return Refusal(Reason.INVALID_FIELD, f"cycle: {error}"[: limits.DETAIL_CHARS])
+        return _Addition(key, catalogue.cycle_key(key, start_ms), said)
+
+    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
+        """What the chunk changes; ImpossibleTallyError if a sum leaves its bounds: then the journal was read twice or with a hole."""
+        progress = progress or watermarks.START
+        offset, refused_in_a_row = progress.offset, progress.refused_in_a_row
+        sources = dict(progress.sources)
+        cycles = _Sums(states[self._cycles.name])
+        totals = _Sums(states[self._totals.name])
+        parked: list[tuple[Record, Refusal]] = []
+        skipped = added = marks = restatements = taken = 0
+        for record, reading in zip(batch.records, batch.readings, strict=True):
+            if refused_in_a_row >= self._refusals_in_a_row:
+                break
+            taken += 1
+            if record.offset <= offset:  # never twice, even if handed over twice
+                skipped += 1
+                continue
+            offset = record.offset
+            if type(reading) is _Addition:
+                refused_in_a_row = 0
+                added += 1
+                restatements += reading.delta.restates
+                cycles[reading.cycle_key].add(reading.delta)
+                totals[reading.key].add(reading.delta)
+            elif type(reading) is Mark:
+                marks += 1
+                sources[f"{reading.topic}-{reading.partition}"] = (reading.offset, reading.watermark_ms)
+            else:
+                parked.append((record, reading))
+                refused_in_a_row += 1
+        return Outcome(
+            writes={self._cycles.name: cycles.encoded(), self._totals.name: totals.encoded()},
+            sends={},
+            parked=parked,
+            progress=Progress(offset, watermarks.least([mark for _, mark in sources.values()]), refused_in_a_row, sources),
+            counts={
+                "applied": added,
+                "duplicates": 0,
+                "refused": len(parked),
+                "skipped": skipped,
+                "marks": marks,
+                "late": restatements,
+                "entries": added,
+                "restatements": restatements,
+            },
+            taken=taken,
+            paused=refused_in_a_row >= self._refusals_in_a_row,
+        )
+
+
+class _Addition(msgspec.Struct, frozen=True, gc=False):
+    """An entry as the tables add it: to the sum of all time under `key`, and to the cycle's under `cycle_key`."""
+
+    key: bytes
+    cycle_key: bytes
+    delta: Delta
+
+
+class _Sums(dict[bytes, Tally]):
+    """The sums that a chunk adds to, decoded from the states when first asked for."""
+
+    def __init__(self, states: Mapping[bytes, bytes | None]) -> None:
+        super().__init__()
+        self._states = states
+
+    def __missing__(self, key: bytes) -> Tally:
+        state = self._states[key]
+        tally = self[key] = Tally() if state is None else sales.decode(state)
+        return tally
+
+    def encoded(self) -> dict[bytes, bytes]:
+        return {key: sales.encode(tally) for key, tally in self.items()}
+
+
+class ProductStage(TallyStage):
+    """Journal entries → what each product sold."""
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
+        super().__init__(catalogue.PRODUCT_STAGE, catalogue.PRODUCT_CYCLES, catalogue.PRODUCT_TOTALS, calendar, refusals_in_a_row)
+
+
+class ShopStage(TallyStage):
+    """Journal entries → what each shop sold."""
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
+        super().__init__(catalogue.SHOP_STAGE, catalogue.SHOP_CYCLES, catalogue.SHOP_TOTALS, calendar, refusals_in_a_row)
