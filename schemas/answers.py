@@ -16,7 +16,8 @@ class CycleSpan(_Answer):
 
 class UnitsAnswer(_Answer):
     """Units in a cycle: `reversed` of this cycle's sales whenever (basis sale), `reversals_booked` in this cycle of whatever sale
-    (basis refund); net = gross - reversed (S6)."""  # noqa: D205
+    (basis refund); net = gross - reversed (S6).
+    """  # noqa: D205
 
     gross: int
     reversed: int

@@ -37,7 +37,7 @@ def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[str, int]]:
             case Le(le=int(most)):
                 yield "le", most
             case _ if not isinstance(item, _ELSEWHERE):
-                raise TypeError(f"no msgspec form is known of {item!r}")  # noqa: TRY003, EM102
+                raise TypeError(f"no msgspec form is known of {item!r}")
 
 
 def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: ANN401 - types are what it works on
@@ -58,7 +58,7 @@ def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: A
         return struct_of(annotation)
     if annotation in (str, int):
         return Annotated[annotation, msgspec.Meta(**dict(_bounds(metadata)))]  # type: ignore[arg-type]
-    raise TypeError(f"no msgspec form is known of {annotation!r}")  # noqa: TRY003, EM102
+    raise TypeError(f"no msgspec form is known of {annotation!r}")
 
 
 def struct_of(model: type[BaseModel], only: frozenset[str] | None = None) -> type[msgspec.Struct]:
@@ -97,4 +97,4 @@ CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {"order_placed": lambda 
 
 for _name, _model in events.MODELS.items():
     if bool(_model.__pydantic_decorators__.model_validators) != (_name in CHECKS):
-        raise TypeError(f"{_name}: a model validator and an entry in CHECKS go together")  # noqa: TRY003, EM102
+        raise TypeError(f"{_name}: a model validator and an entry in CHECKS go together")

@@ -154,9 +154,9 @@ def read_plainly(record: Record) -> Received | Tick | Refusal:
     except ValidationError as error:
         return _refusal_of(error)
     if not record.key:
-        return Refusal(Reason.MISSING_KEY, f"expected {ascii(event.order_id)}")
+        return Refusal(Reason.MISSING_KEY, f"expected {event.order_id!a}")
     if record.key != event.order_id.encode():
-        return Refusal(Reason.KEY_MISMATCH, f"expected {ascii(event.order_id)}, the record has {ascii(record.key)}"[: limits.DETAIL_CHARS])
+        return Refusal(Reason.KEY_MISMATCH, f"expected {event.order_id!a}, the record has {record.key!a}"[: limits.DETAIL_CHARS])
     own = event.model_dump(exclude={"type", "id", "source", "occurred_at_ms", "order_id"})
     body = msgspec.convert(own, decoders.BODIES[name])
     return Received(name, event.id, event.source, event.occurred_at_ms, event.order_id, body)

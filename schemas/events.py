@@ -28,13 +28,13 @@ def is_printable(text: str) -> bool:
 
 def _without_controls(text: str) -> str:
     if not is_printable(text):
-        raise ValueError("has a control character")  # noqa: TRY003, EM101
+        raise ValueError("has a control character")
     return text
 
 
 def _instant(value: object) -> int:
     if not isinstance(value, str):
-        raise ValueError("not a text")  # noqa: TRY003, TRY004, EM101 - pydantic reports ValueError
+        raise ValueError("not a text")  # noqa: TRY004 - pydantic reports ValueError
     return times.parse_ms(value)
 
 

@@ -39,6 +39,6 @@ INT64_MAX: Final = 2**63 - 1
 
 if not (LINES * LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX):
     # An order's whole revenue can be paid at once, and every single amount fits the 64-bit integers of other readers.
-    raise AssertionError("limits: an order's revenue must fit in one payment, and a payment in 64 bits")  # noqa: TRY003, EM101
+    raise AssertionError("limits: an order's revenue must fit in one payment, and a payment in 64 bits")
 if not (OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS):
-    raise AssertionError("limits: the epoch lies within the years that events may name")  # noqa: TRY003, EM101
+    raise AssertionError("limits: the epoch lies within the years that events may name")

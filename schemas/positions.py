@@ -24,7 +24,7 @@ class Position:
         log, at, offset = text.rpartition("@")
         topic, dash, partition = log.rpartition("-")
         if not (at and dash and topic and partition.isdecimal() and offset.isdecimal()):
-            raise ValueError(f"{text!r} is no position: write topic-partition@offset, such as orders-3@1841")  # noqa: TRY003, EM102
+            raise ValueError(f"{text!r} is no position: write topic-partition@offset, such as orders-3@1841")
         return cls(topic, int(partition), int(offset))
 
     def __str__(self) -> str:

@@ -31,14 +31,23 @@ class Reason(StrEnum):
 
 _PUT_BACK = "correct it at its source, let the source send it again, then discard this one"
 _EXPLAINED: dict[Reason, tuple[str, str]] = {
-    Reason.EMPTY_VALUE: ("The record has no value.", "the log of events is never compacted or deleted by key: find out who writes tombstones"),
+    Reason.EMPTY_VALUE: (
+        "The record has no value.",
+        "the log of events is never compacted or deleted by key: find out who writes tombstones",
+    ),
     Reason.TOO_LARGE: ("The value has more bytes than an event may have.", f"split the order or leave out what isn't a field; {_PUT_BACK}"),
     Reason.NOT_JSON: ("The value can't be read as JSON in UTF-8.", _PUT_BACK),
     Reason.NOT_AN_OBJECT: ("The value is JSON, but not one object.", f"send one event a record, no arrays or batches; {_PUT_BACK}"),
-    Reason.UNKNOWN_TYPE: ("The event's type isn't known.", "if a newer netsold knows it, upgrade and put it back; else it is in the wrong topic"),
+    Reason.UNKNOWN_TYPE: (
+        "The event's type isn't known.",
+        "if a newer netsold knows it, upgrade and put it back; else it is in the wrong topic",
+    ),
     Reason.MISSING_FIELD: ("A field that the type requires is absent.", _PUT_BACK),
     Reason.INVALID_FIELD: ("A field's value is of the wrong kind or out of bounds.", _PUT_BACK),
-    Reason.MISSING_KEY: ("The record has no key.", "give the order_id as key, so that an order stays in one partition; put it back with one"),
+    Reason.MISSING_KEY: (
+        "The record has no key.",
+        "give the order_id as key, so that an order stays in one partition; put it back with one",
+    ),
     Reason.KEY_MISMATCH: ("The record's key isn't the id that its content names.", "give that id, in UTF-8, as key; put it back with it"),
 }
 

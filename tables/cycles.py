@@ -20,7 +20,7 @@ class Calendar:
 
     def __post_init__(self) -> None:
         if self.length_ms < 1:
-            raise ValueError(f"a cycle lasts at least a millisecond, not {self.length_ms}")  # noqa: TRY003, EM102
+            raise ValueError(f"a cycle lasts at least a millisecond, not {self.length_ms}")
 
     def start_of(self, at_ms: int) -> int:
         """The start of the one cycle that holds an instant; floor division is right before anchor and epoch too (C1)."""
@@ -43,6 +43,6 @@ class Calendar:
         if start_ms is None:
             start_ms = times.parse_any_ms(text)
             if self.start_of(start_ms) != start_ms:
-                raise ValueError(f"{text} isn't the start of a cycle: the cycles' length or anchor has changed")  # noqa: TRY003, EM102
+                raise ValueError(f"{text} isn't the start of a cycle: the cycles' length or anchor has changed")
             self._starts[text] = start_ms
         return start_ms

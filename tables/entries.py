@@ -11,7 +11,7 @@ import msgspec
 from schemas import times
 from schemas.envelope import Received
 from schemas.journal import Entry
-from tables.counting import NOTHING, Counted
+from tables.counting import Counted
 from tables.cycles import Calendar
 
 _RowKey = tuple[str, int, str, str, str, str]
@@ -20,7 +20,8 @@ _ABSENT: Final = (0, 0, 0, 0, 0, 0)
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
     """The event behind entries: what it says, where it stands as `topic-partition@offset`, and since when the cycle lasts in which
-    its partition's event time is: entries of earlier cycles are restatements (S13)."""
+    its partition's event time is: entries of earlier cycles are restatements (S13).
+    """
 
     event: Received
     position: str

@@ -220,5 +220,7 @@ def content(fact: _Fact) -> dict[str, Any]:
         return {"type": fact.type, "id": fact.id, "source": fact.source} | msgspec.json.decode(fact.fields)
     fields = {name: value for name, value in msgspec.structs.asdict(fact).items() if value is not None and name != "occurred_at_ms"}
     if isinstance(fact, (Placed, Refund)) and fact.lines is not None:
-        fields["lines"] = [{name: value for name, value in msgspec.structs.asdict(line).items() if name != "discount" or value} for line in fact.lines]
+        fields["lines"] = [
+            {name: value for name, value in msgspec.structs.asdict(line).items() if name != "discount" or value} for line in fact.lines
+        ]
     return {"type": _TYPES[type(fact)]} | fields

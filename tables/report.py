@@ -23,7 +23,11 @@ def report(calendar: Calendar, tables: Mapping[str, States]) -> dict[str, list[d
 def _rows(calendar: Calendar, cycles: States, totals: States, id_name: str) -> list[dict[str, Any]]:
     traded = {key.decode(): sales.decode(state).net for key, state in totals}
     found = sorted((*catalogue.split_cycle_key(key), sales.decode(state)) for key, state in cycles)
-    return [row(calendar, id_name, subject, start_ms, tally, traded.get(subject, 0)) for subject, start_ms, tally in found if tally.holds_anything]
+    return [
+        row(calendar, id_name, subject, start_ms, tally, traded.get(subject, 0))
+        for subject, start_ms, tally in found
+        if tally.holds_anything
+    ]
 
 
 def row(calendar: Calendar, id_name: str, subject: str, start_ms: int, tally: Tally, traded: int) -> dict[str, Any]:
@@ -44,6 +48,8 @@ def row(calendar: Calendar, id_name: str, subject: str, start_ms: int, tally: Ta
 def anomalies(states: States) -> list[dict[str, str]]:
     """What is odd about which order, and which of its lines where it concerns one; sorted."""
     found = sorted(
-        (key.decode(), oddity.anomaly.value, oddity.line_id) for key, state in states for oddity in counting.derive(orders.decode(state)).oddities
+        (key.decode(), oddity.anomaly.value, oddity.line_id)
+        for key, state in states
+        for oddity in counting.derive(orders.decode(state)).oddities
     )
     return [{"order_id": order_id, "anomaly": anomaly} | ({"line_id": line_id} if line_id else {}) for order_id, anomaly, line_id in found]

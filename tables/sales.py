@@ -51,7 +51,7 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
         amounts[1] += entry.amount_reversed
         amounts[2] += entry.amount_booked
         if not (0 <= self.reversed <= self.gross and 0 <= amounts[1] <= amounts[0] and self.booked >= 0 and amounts[2] >= 0):
-            raise ImpossibleTallyError(f"0 <= reversed <= gross and 0 <= booked don't hold in {self} after {entry}")  # noqa: TRY003, EM102
+            raise ImpossibleTallyError(f"0 <= reversed <= gross and 0 <= booked don't hold in {self} after {entry}")
         if amounts == [0, 0, 0]:
             del self.amounts[entry.currency]  # as if it had never been: equal sums give equal bytes
 

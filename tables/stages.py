@@ -268,3 +268,8 @@ class ShopStage(TallyStage):
 
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
         super().__init__(catalogue.SHOP_STAGE, catalogue.SHOP_CYCLES, catalogue.SHOP_TOTALS, calendar, refusals_in_a_row)
+
+
+def stages(calendar: Calendar, refusals_in_a_row: int) -> tuple[OrderStage, ProductStage, ShopStage]:
+    """The stages of a pipeline, in the order of the flow."""
+    return OrderStage(calendar, refusals_in_a_row), ProductStage(calendar, refusals_in_a_row), ShopStage(calendar, refusals_in_a_row)

@@ -1,0 +1,132 @@
+"""What the pure stages cost per event and per journal entry, one core, no Kafka and no store: `python -m bench.stages`."""
+
+import gc
+import random
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from schemas import envelope, times
+from tables.cycles import Calendar
+from tables.stages import OrderStage, Outcome, ProductStage, ShopStage
+
+ORDERS = 20_000
+CHUNK = 4_000
+PASSES = 3
+DAY_MS = times.DAY_MS
+BEGIN_MS = 1_782_864_000_000  # 2026-07-01T00:00Z
+
+
+class Record(NamedTuple):
+    """A Kafka record as the stages see it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(when, event) of one order: 1.6 lines on average, most received, 15 % refunded, some sent twice or with two contents."""
+    order_id, placed_ms = f"order-{order:08}", BEGIN_MS + chance.randrange(20 * DAY_MS)
+    shop = chance.randrange(200)
+    lines = [
+        {"line_id": str(n + 1), "product_id": f"product-{int(5000 * chance.random() ** 3)}", "quantity": chance.randint(1, 3), "unit_price": 100 * chance.randint(1, 500)}
+        for n in range(chance.choices((1, 2, 3, 4), (60, 25, 10, 5))[0])
+    ]
+
+    def event(kind: str, after_ms: int, source: str, **own: object) -> tuple[int, dict[str, Any]]:
+        at_ms = placed_ms + after_ms
+        common = {"type": kind, "id": f"{kind}-{order_id}", "source": source, "occurred_at": times.format_ms(at_ms), "order_id": order_id}
+        return at_ms, common | own
+
+    yield event("order_placed", 0, f"/shops/{shop}/till", shop_id=f"shop-{shop}", buyer_id=f"buyer-{chance.randrange(50_000)}", currency="CNY", lines=lines)
+    if chance.random() < 0.04:
+        yield event("order_cancelled", DAY_MS, "/orders", reason="unpaid")
+        return
+    paid = event("order_paid", 60_000, "/payments", amount=100_000)
+    yield paid
+    if chance.random() < 0.02:
+        yield paid[0] + 5_000, paid[1]  # delivered twice
+    yield event("order_shipped", DAY_MS, "/warehouse", parcel_id=f"parcel-{order}", carrier="sf", tracking_no=f"SF{order:012}")
+    received_ms = chance.randrange(2 * DAY_MS, 6 * DAY_MS)
+    received = event("receipt_confirmed", received_ms, "/logistics/sf", by="logistics")
+    yield received
+    if chance.random() < 0.01:
+        yield event("receipt_confirmed", received_ms + 1, "/logistics/sf", by="buyer")  # the same id, told otherwise
+    if chance.random() < 0.15:
+        asked = [{"line_id": "1", "quantity": chance.randint(0, 1), "amount": chance.randint(100, 5000)}]
+        yield event("refund_requested", received_ms + DAY_MS, "/service", refund_id=f"r-{order}", reason="quality", lines=asked)
+        yield event("refund_succeeded", received_ms + 3 * DAY_MS, "/payments", refund_id=f"r-{order}", reason="quality", lines=asked)
+
+
+def traffic(*, bare: bool) -> list[Record]:
+    """The events of all orders by the time they happened, as records of one partition."""
+    chance = random.Random(1)
+    events = sorted((one for order in range(ORDERS) for one in events_of(order, chance)), key=lambda one: one[0])
+    records = []
+    for offset, (at_ms, event) in enumerate(events):
+        key, value, headers = envelope.encode(event)
+        if bare:
+            value, headers = msgspec.json.encode(event), []
+        records.append(Record("orders", 0, offset, at_ms, key, value, headers))
+    return records
+
+
+def run(stage: Any, records: list[Record]) -> tuple[float, float, list[Outcome]]:
+    """Seconds spent in `read` and in `fold` over all records, chunk by chunk, and the outcomes."""
+    tables: dict[str, dict[bytes, bytes]] = {table.name: {} for table in stage.stage.tables}
+    read_s = fold_s = 0.0
+    progress, outcomes = None, []
+    for at in range(0, len(records), CHUNK):
+        chunk = records[at : at + CHUNK]
+        began = time.perf_counter()
+        batch = stage.read(chunk)
+        read_s += time.perf_counter() - began
+        states = {name: {key: tables[name].get(key) for key in keys} for name, keys in batch.keys.items()}
+        began = time.perf_counter()
+        outcome = stage.fold(batch, states, progress)
+        fold_s += time.perf_counter() - began
+        progress = outcome.progress
+        for name, writes in outcome.writes.items():
+            tables[name].update(writes)
+        outcomes.append(outcome)
+    return read_s, fold_s, outcomes
+
+
+def sent(outcomes: list[Outcome], topic: str) -> list[Record]:
+    """What the order stage sent to a topic, as records of one partition."""
+    items = [item for outcome in outcomes for item in outcome.sends[topic]]
+    return [Record(topic, 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)]
+
+
+def line(name: str, stage: Any, records: list[Record]) -> list[Outcome]:
+    """Run a stage some times and print the best."""
+    runs = [run(stage, records) for _ in range(PASSES)]
+    read_us, fold_us = (min(one[which] for one in runs) / len(records) * 1e6 for which in (0, 1))
+    print(f"{name:34} {len(records):9,} {read_us:8.2f} {fold_us:8.2f} {read_us + fold_us:8.2f}")
+    return runs[0][2]
+
+
+def main() -> None:
+    """Print microseconds per record of each stage."""
+    calendar = Calendar(30 * DAY_MS)
+    forms = {"orders, CloudEvents binary": traffic(bare=False), "orders, bare JSON": traffic(bare=True)}
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)  # as the worker does
+    print(f"{'microseconds per record':34} {'records':>9} {'read':>8} {'fold':>8} {'both':>8}")
+    outcomes: list[Outcome] = []
+    for name, records in forms.items():
+        outcomes = line(name, OrderStage(calendar, 1000), records)
+    line("entries → products", ProductStage(calendar, 1000), sent(outcomes, "sales"))
+    line("entries → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
+
+
+if __name__ == "__main__":
+    main()
