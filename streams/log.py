@@ -1,0 +1,278 @@
+"""Plain writing and reading of topics, for tools and readers: no groups, no state, committed records only.
+
+`read` ends at the log's end as it is when called, `follow` never ends. Neither moves any committed offset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from streams.partitioning import partition_of
+from streams.settings import Settings
+from streams.topics import KafkaUnreachable
+
+At = tuple[str, int]
+"""A partition: the topic's name on the cluster, and the partition's number."""
+
+Headers = Sequence[tuple[str, bytes]]
+
+BATCH_BYTES = 512 * 1024
+"""Of a batch before compression: below the broker's default limit of 1,048,588 bytes for one, even if it doesn't compress."""
+
+FETCH_BYTES = 4 * 1024 * 1024
+FETCH_WAIT_MS = 100
+POLL_MS = 500
+FOLLOW_RECORDS = 20_000
+"""Most records in one step of `follow`."""
+
+QUIET_ANSWERS = 2
+"""So many answers without records, with everything before the end stable, and none comes any more; a single answer's
+records may arrive just after `getmany` gave up waiting."""
+
+
+class WriteFailed(Exception):
+    """A batch of records wasn't confirmed by the brokers: some of what was sent may be missing."""
+
+    exit_code = 1
+
+
+class Writer:
+    """Writes records to topics in batches, idempotently; for one task at a time.
+
+    A record waits in its partition's batch until that is full or `flush` is called. The order within a partition is kept.
+    Any failure raises WriteFailed, at the next `send` or `flush`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = AIOKafkaProducer(
+            **settings.client_options(), enable_idempotence=True, compression_type="lz4", max_batch_size=BATCH_BYTES
+        )
+        self._counts: dict[str, int] = {}
+        self._open: dict[At, Any] = {}
+        self._unconfirmed: dict[asyncio.Future[Any], At] = {}
+        self._keyless = 0
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises KafkaUnreachable."""
+        await _start(self._producer)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Flush, unless the block failed, and disconnect."""
+        try:
+            if kind is None:
+                await self.flush()
+        finally:
+            await self._producer.stop()
+
+    async def send(  # noqa: PLR0913, PLR0917 - the parts of a record
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Put a record into its partition's batch; waits only while that partition's earlier batches are under way.
+
+        `topic` is the name on the cluster. Without `partition` the key decides as in Kafka's own clients; records without
+        a key take turns. `timestamp_ms` is when the record was written, now if None.
+        """
+        if partition is None:
+            count = self._counts.get(topic) or await self._count(topic)
+            if key is None:
+                self._keyless += 1
+            partition = self._keyless % count if key is None else partition_of(key, count)
+        at = (topic, partition)
+        listed = headers if isinstance(headers, list) else list(headers)  # aiokafka's builder takes nothing else
+        batch = self._open.get(at)
+        if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value, headers=listed) is None:
+            if batch is not None:
+                await self._hand_over(at)
+            batch = self._open[at] = self._producer.create_batch()
+            batch.append(timestamp=timestamp_ms, key=key, value=value, headers=listed)  # an empty batch takes any record
+
+    async def flush(self) -> None:
+        """Wait until the brokers have confirmed everything sent so far. Raises WriteFailed."""
+        for at in list(self._open):
+            await self._hand_over(at)
+        if self._unconfirmed:
+            await asyncio.wait(self._unconfirmed)
+        self._confirm()
+
+    async def _hand_over(self, at: At) -> None:
+        """Give a batch to the client, which holds at most two of a partition and makes us wait for room."""
+        self._confirm()
+        topic, partition = at
+        try:
+            future = await self._producer.send_batch(self._open.pop(at), topic, partition=partition)
+        except KafkaError as error:
+            raise WriteFailed(f"{topic}-{partition}: {error!r}") from error
+        future.add_done_callback(_retrieved)
+        self._unconfirmed[future] = at
+
+    def _confirm(self) -> None:
+        """Forget confirmed batches; raise for a failed one (aiokafka's own flush counts it as flushed)."""
+        for future in [future for future in self._unconfirmed if future.done()]:
+            topic, partition = self._unconfirmed.pop(future)
+            error = future.exception()
+            if error is not None:
+                raise WriteFailed(f"{topic}-{partition}: the brokers didn't confirm a batch: {error!r}") from error
+
+    async def _count(self, topic: str) -> int:
+        try:
+            self._counts[topic] = len(await self._producer.partitions_for(topic))
+        except KafkaError as error:
+            raise WriteFailed(f"{topic}: its partitions aren't known: {error!r}") from error
+        return self._counts[topic]
+
+
+def _retrieved(future: asyncio.Future[Any]) -> None:
+    """Keep asyncio from complaining about failures that come after the first one, which was raised."""
+    if not future.cancelled():
+        future.exception()
+
+
+async def ends(settings: Settings, topics: Iterable[str]) -> dict[At, int]:
+    """The high watermark of every partition of topics (names on the cluster): where the next record goes. Raises KafkaUnreachable."""
+    return (await _bounds(settings, topics))[1]
+
+
+async def read(
+    settings: Settings, topic: str, start: Mapping[int, int] | None = None, end: Mapping[int, int] | None = None
+) -> AsyncIterator[list[ConsumerRecord]]:
+    """Committed records of all partitions of a topic, `start` ≤ offset < `end`, in lists of one partition each, in its order.
+
+    Partitions that `start` or `end` doesn't name go from the log's beginning to its high watermark at the call. A transaction
+    open at the end is waited for. Leave the loop early only under `contextlib.aclosing`. Raises KafkaUnreachable, and
+    aiokafka's OffsetOutOfRangeError where the log no longer has a start.
+    """
+    beginnings, highs = await _bounds(settings, [topic])
+    starts = {at: (start or {}).get(at[1], beginning) for at, beginning in beginnings.items()}
+    targets = {at: (end or {}).get(at[1], high) for at, high in highs.items()}
+    left = {at: _Remaining(targets[at], position) for at, position in starts.items() if position < targets[at]}
+    if not left:
+        return
+    async with _reader(settings, {at: starts[at] for at in left}) as consumer:
+        while left:
+            fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            for at, remaining in list(left.items()):
+                tp = TopicPartition(*at)
+                records = fetched.get(tp, [])
+                if records and records[-1].offset >= remaining.end:
+                    records = [record for record in records if record.offset < remaining.end]
+                if remaining.over(await consumer.position(tp), consumer.last_stable_offset(tp), consumer.last_poll_timestamp(tp)):
+                    del left[at]
+                    consumer.pause(tp)
+                if records:
+                    yield records
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One step of `follow`; `records` may be empty.
+
+    `positions` are the offsets to go on from, after these records: use them, and not a record's offset + 1, as they also
+    step over what is never delivered. `ends` are the high watermarks as last heard, so `ends[at] - positions[at]` is the lag.
+    """
+
+    records: dict[At, list[ConsumerRecord]]
+    positions: dict[At, int]
+    ends: dict[At, int]
+
+
+async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator[Fetched]:
+    """Committed records from `starts` on, without end; yields at least every half second, whether or not there are any.
+
+    Only partitions that `starts` names are followed. Lost connections are mended by the client. Raises KafkaUnreachable at
+    first, and aiokafka's OffsetOutOfRangeError where the log no longer has a position.
+    """
+    known = await ends(settings, {topic for topic, _ in starts})
+    async with _reader(settings, starts) as consumer:
+        while True:
+            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=FOLLOW_RECORDS)
+            positions = {at: await consumer.position(TopicPartition(*at)) for at in starts}
+            heard = {at: consumer.highwater(TopicPartition(*at)) for at in starts}
+            known |= {at: high for at, high in heard.items() if high is not None}
+            yield Fetched(
+                {(tp.topic, tp.partition): records for tp, records in fetched.items()},
+                positions,
+                {at: known[at] for at in starts},
+            )
+
+
+class _Remaining:
+    """Tells when a partition is read to `end`, although its last offset may never be delivered.
+
+    Usually the position says so: it steps over transactions' control records. If the very last ones were cleaned away, it
+    stands before the end for ever; then empty answers to fetches, with everything before the end stable, say so.
+    """
+
+    def __init__(self, end: int, position: int) -> None:
+        self.end = end
+        self._position = position
+        self._answered_ms: int | None = None
+        self._quiet = 0
+
+    def over(self, position: int, stable: int | None, answered_ms: int | None) -> bool:
+        """After each fetch: the position, the last stable offset, and when the last answer came (both None before the first)."""
+        if position >= self.end:
+            return True
+        if position != self._position or stable is None or stable < self.end:
+            self._position, self._quiet = position, 0
+        elif answered_ms != self._answered_ms:
+            self._quiet += 1
+        self._answered_ms = answered_ms
+        return self._quiet >= QUIET_ANSWERS
+
+
+async def _bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, int], dict[At, int]]:
+    """Beginning and high watermark of every partition of some topics."""
+    # an uncommitted view: the ends of a read_committed client are the last stable offsets, before any open transaction
+    consumer = AIOKafkaConsumer(*topics, **settings.client_options(), isolation_level="read_uncommitted", enable_auto_commit=False)
+    try:
+        await _start(consumer)
+        partitions = sorted(consumer.assignment())
+        beginnings = await consumer.beginning_offsets(partitions)
+        highs = await consumer.end_offsets(partitions)
+    finally:
+        await consumer.stop()
+    return {(tp.topic, tp.partition): beginnings[tp] for tp in partitions}, {(tp.topic, tp.partition): highs[tp] for tp in partitions}
+
+
+@asynccontextmanager
+async def _reader(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of committed records that stands at `starts` and refuses to jump elsewhere."""
+    consumer = AIOKafkaConsumer(
+        **settings.client_options(),
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+    )
+    try:
+        await _start(consumer)
+        consumer.assign([TopicPartition(*at) for at in starts])
+        for at, offset in starts.items():
+            consumer.seek(TopicPartition(*at), offset)
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _start(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    try:
+        await client.start()
+    except KafkaConnectionError as error:
+        await client.stop()
+        raise KafkaUnreachable(f"no Kafka answers: {error}") from error

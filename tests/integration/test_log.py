@@ -1,0 +1,171 @@
+"""Writing and reading topics on a real broker: order, headers, ends behind control records, open and aborted transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import OffsetOutOfRangeError
+
+from streams import log, topics
+from streams.partitioning import partition_of
+from streams.settings import Kafka, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiokafka.structs import ConsumerRecord
+
+LONG_S = 20.0
+
+
+@pytest.fixture
+async def orders(settings: Settings) -> str:
+    await topics.create(settings)
+    return settings.topic(topics.ORDERS)
+
+
+async def _all(chunks: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:
+    async with asyncio.timeout(LONG_S):
+        return [record async for chunk in chunks for record in chunk]
+
+
+async def test_what_is_written_is_read(settings: Settings, orders: str) -> None:
+    """Keys, values, headers, timestamps and tombstones come back as they went, in the order of writing within each partition."""
+    sent = [(f"o-{number}".encode(), f"v{number}".encode(), [("h", b"1"), ("h", b"2")], 1000 + number) for number in range(5000)]
+    async with log.Writer(settings) as writer:
+        for key, value, headers, timestamp_ms in sent:
+            await writer.send(orders, key, value, headers, timestamp_ms=timestamp_ms)
+        await writer.send(orders, b"gone", None, partition=1)
+    records = await _all(log.read(settings, orders))
+    expected: dict[int, list[Any]] = {0: [], 1: []}
+    for key, value, headers, timestamp_ms in sent:
+        expected[partition_of(key, 2)].append((key, value, tuple(headers), timestamp_ms))
+    for partition in (0, 1):
+        found = [(r.key, r.value, r.headers, r.timestamp) for r in records if r.partition == partition]
+        if partition == 1:
+            assert found.pop()[:3] == (b"gone", None, ())
+        assert found == expected[partition]
+    assert await log.ends(settings, [orders]) == {(orders, 0): len(expected[0]), (orders, 1): len(expected[1]) + 1}
+
+
+async def test_records_without_a_key_take_turns(settings: Settings, orders: str) -> None:
+    """Neither partition is left out."""
+    async with log.Writer(settings) as writer:
+        for _ in range(10):
+            await writer.send(orders, None, b"v")
+    assert await log.ends(settings, [orders]) == {(orders, 0): 5, (orders, 1): 5}
+
+
+async def test_a_part_is_read_from_start_to_end(settings: Settings, orders: str) -> None:
+    """Bounds are half-open offsets per partition; a partition that is not named is read whole, an empty span not at all."""
+    async with log.Writer(settings) as writer:
+        for number in range(20):
+            await writer.send(orders, None, str(number).encode(), partition=number % 2)
+    records = await _all(log.read(settings, orders, start={0: 3}, end={0: 6}))
+    assert [record.offset for record in records if record.partition == 0] == [3, 4, 5]
+    assert [record.offset for record in records if record.partition == 1] == list(range(10))
+    assert await _all(log.read(settings, orders, start={0: 10, 1: 7}, end={1: 7})) == []
+
+
+async def test_a_start_that_the_log_never_had_is_an_error(settings: Settings, orders: str) -> None:
+    """Nothing jumps silently to the beginning or the end."""
+    with pytest.raises(OffsetOutOfRangeError):
+        await _all(log.read(settings, orders, start={0: 50}, end={0: 60}))
+
+
+async def _transaction(settings: Settings, topic: str, values: list[bytes], *, commit: bool) -> None:
+    async with AIOKafkaProducer(**settings.client_options(), transactional_id=f"{settings.app}-t") as producer:
+        await producer.begin_transaction()
+        for value in values:
+            await producer.send(topic, value, partition=0)
+        await (producer.commit_transaction() if commit else producer.abort_transaction())
+
+
+async def test_a_log_that_ends_in_control_records_ends(settings: Settings, orders: str) -> None:
+    """The last offset is a transaction's marker that is never delivered; aborted records are not delivered either."""
+    await _transaction(settings, orders, [b"a", b"b"], commit=True)
+    await _transaction(settings, orders, [b"x"] * 100, commit=False)
+    began = time.monotonic()
+    assert [record.value for record in await _all(log.read(settings, orders))] == [b"a", b"b"]
+    assert time.monotonic() - began < LONG_S / 2
+    assert (await log.ends(settings, [orders]))[orders, 0] == 2 + 1 + 100 + 1
+
+
+async def test_a_log_of_control_records_alone_ends(settings: Settings, orders: str) -> None:
+    """Nothing was ever committed: an empty result, not an endless wait."""
+    await _transaction(settings, orders, [b"x"], commit=False)
+    assert await _all(log.read(settings, orders)) == []
+
+
+async def test_an_open_transaction_at_the_end_is_waited_for(settings: Settings, orders: str) -> None:
+    """What is open at the call belongs to the log's end once it is committed."""
+    async with AIOKafkaProducer(**settings.client_options(), transactional_id=f"{settings.app}-t") as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(orders, b"late", partition=0)
+        reading = asyncio.create_task(_all(log.read(settings, orders)))
+        await asyncio.sleep(1.5)
+        assert not reading.done()
+        await producer.commit_transaction()
+        assert [record.value for record in await reading] == [b"late"]
+
+
+async def test_following_gives_records_positions_and_lag(settings: Settings, orders: str) -> None:
+    """Records come as they are written, quiet steps come at least every half second, and at rest the lag is zero."""
+    starts = {(orders, 0): 0, (orders, 1): 0}
+    values: list[bytes | None] = []
+    async with asyncio.timeout(LONG_S), aclosing(log.follow(settings, starts)) as steps:
+        step = await anext(steps)
+        assert step.records == {}
+        assert step.positions == starts
+        await _transaction(settings, orders, [b"a", b"b"], commit=True)
+        async with log.Writer(settings) as writer:
+            await writer.send(orders, None, b"c", partition=1)
+        last = time.monotonic()
+        async for step in steps:
+            assert time.monotonic() - last < 1.0
+            last = time.monotonic()
+            values += [record.value for records in step.records.values() for record in records]
+            if step.positions == {(orders, 0): 3, (orders, 1): 1} and step.ends == step.positions:
+                break
+    assert sorted(filter(None, values)) == [b"a", b"b", b"c"]
+
+
+async def test_following_goes_on_from_given_positions(settings: Settings, orders: str) -> None:
+    """A reader that kept its positions gets only what came after them, of the partitions that it names."""
+    async with log.Writer(settings) as writer:
+        for number in range(10):
+            await writer.send(orders, None, str(number).encode(), partition=0)
+            await writer.send(orders, None, b"other", partition=1)
+    async with asyncio.timeout(LONG_S), aclosing(log.follow(settings, {(orders, 0): 7})) as steps:
+        found: list[bytes | None] = []
+        async for step in steps:
+            found += [record.value for records in step.records.values() for record in records]
+            if step.positions == {(orders, 0): 10}:
+                break
+    assert found == [b"7", b"8", b"9"]
+
+
+async def test_a_batch_that_the_broker_refuses_raises(settings: Settings, orders: str) -> None:
+    """A record larger than the topic's limit isn't lost in silence."""
+    noise = bytes(byte for number in range(5000) for byte in number.to_bytes(2, "little") + (number * 7919 % 65536).to_bytes(2, "big"))
+    big = b"".join(bytes((byte * factor) % 256 for byte in noise) for factor in range(1, 256, 2))
+    with pytest.raises(log.WriteFailed, match="MessageSizeTooLarge"):
+        async with log.Writer(settings) as writer:
+            await writer.send(orders, b"k", big)
+
+
+async def test_no_broker_is_said_in_one_sentence(settings: Settings) -> None:
+    """Writing, reading and following name what is missing instead of hanging."""
+    nowhere = settings.model_copy(update={"kafka": Kafka(bootstrap_servers="127.0.0.1:1")})
+    with pytest.raises(topics.KafkaUnreachable):
+        async with log.Writer(nowhere):
+            pass
+    with pytest.raises(topics.KafkaUnreachable):
+        await _all(log.read(nowhere, "orders"))
+    with pytest.raises(topics.KafkaUnreachable):
+        await anext(log.follow(nowhere, {("orders", 0): 0}))
