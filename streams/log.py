@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -149,7 +149,7 @@ async def ends(settings: Settings, topics: Iterable[str]) -> dict[At, int]:
 
 async def read(
     settings: Settings, topic: str, start: Mapping[int, int] | None = None, end: Mapping[int, int] | None = None
-) -> AsyncIterator[list[ConsumerRecord]]:
+) -> AsyncGenerator[list[ConsumerRecord], None]:
     """Committed records of all partitions of a topic, `start` ≤ offset < `end`, in lists of one partition each, in its order.
 
     Partitions that `start` or `end` doesn't name go from the log's beginning to its high watermark at the call. A transaction
@@ -190,7 +190,7 @@ class Fetched:
     ends: dict[At, int]
 
 
-async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator[Fetched]:
+async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator[Fetched, None]:
     """Committed records from `starts` on, without end; yields at least every half second, whether or not there are any.
 
     Only partitions that `starts` names are followed. Lost connections are mended by the client. Raises KafkaUnreachable at

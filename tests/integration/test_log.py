@@ -25,6 +25,7 @@ LONG_S = 20.0
 
 @pytest.fixture
 async def orders(settings: Settings) -> str:
+    """The name of this test's own source topic, created."""
     await topics.create(settings)
     return settings.topic(topics.ORDERS)
 
