@@ -57,6 +57,7 @@ app = typer.Typer(
     help="What really sold: order events turned, exactly once, into tables of sales per product and shop.",
     no_args_is_help=True,
     add_completion=False,
+    pretty_exceptions_enable=False,
 )
 kafka_app = typer.Typer(help="The local Kafka in the data directory.", no_args_is_help=True)
 topics_app = typer.Typer(help="The topics of this application.", no_args_is_help=True)

@@ -79,28 +79,31 @@ def command(
         signal.signal(number, lambda *_: stop.set())
     settings = Settings()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    console = Console(highlight=False)
     with ExitStack() as ends:
         ends.enter_context(_alone(settings))
         kafka = _local_kafka(settings, console, ends)
         settings = with_local(settings)
-        children = Children(settings.data_dir.resolve(), _environment(settings), lambda text: console.print(text, highlight=False))
+        children = Children(settings.data_dir.resolve(), _environment(settings), lambda text: console.print(text, soft_wrap=True))
         left = children.end_leftovers()
         if left:
-            console.print(f"ended what a former run left behind: {', '.join(left)}")
+            console.print(f"ended what a former run left behind: {', '.join(left)}", soft_wrap=True)
         _create_topics(settings, console)
         ends.callback(children.end)
         _start(children, workers, rate)
-        console.print(f"reader and dashboard: http://{settings.reader_host}:{settings.reader_port}/  logs: {settings.data_dir / 'logs'}")
+        console.print(
+            f"reader and dashboard: http://{settings.reader_host}:{settings.reader_port}/  logs: {settings.data_dir / 'logs'}",
+            soft_wrap=True,
+        )
 
         def tend(now_s: float) -> None:
             children.tend(now_s)
             if kafka is not None and not kafka.status().running:
-                console.print(f"Kafka ended; starting it again (log: {kafka.log})")
+                console.print(f"Kafka ended; starting it again (log: {kafka.log})", soft_wrap=True)
                 kafka.start()
 
         (_show_live if console.is_terminal else _show_plain)(settings, tend, console, stop)
-        console.print("stopping; `netsold up` goes on from here")
+        console.print("stopping; `netsold up` goes on from here", soft_wrap=True)
 
 
 @contextmanager
@@ -119,7 +122,7 @@ def _local_kafka(settings: Settings, console: Console, ends: ExitStack) -> Local
         return None
     kafka = LocalKafka(settings.data_dir)
     if not kafka.status().running:
-        console.print("starting Kafka (the first time its jars are fetched)")
+        console.print("starting Kafka (the first time its jars are fetched)", soft_wrap=True)
         ends.callback(kafka.stop)
     kafka.start()
     return kafka
@@ -146,7 +149,7 @@ def _create_topics(settings: Settings, console: Console) -> None:
 
     created = asyncio.run(create_and_check())
     if created:
-        console.print(f"created topics: {', '.join(created)}")
+        console.print(f"created topics: {', '.join(created)}", soft_wrap=True)
 
 
 def _start(children: Children, workers: int, rate: float) -> None:
@@ -178,7 +181,7 @@ def _show_plain(settings: Settings, tend: Callable[[float], None], console: Cons
         if now_s >= due_s:
             due_s += PLAIN_EVERY_S
             view = look(settings.reader_host, settings.reader_port)
-            console.print(line(view, rate.read(now_s, view.applied) if view else 0.0), soft_wrap=True, highlight=False)
+            console.print(line(view, rate.read(now_s, view.applied) if view else 0.0), soft_wrap=True)
 
 
 def look(host: str, port: int) -> View | None:
