@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import uuid
@@ -298,16 +299,38 @@ def _answers(bootstrap: str) -> bool:
 
 
 def _classpath() -> str:
-    import jgo
     import requests
 
     try:
-        # Each by itself, and of the binding only its own jar: jgo lets one coordinate's managed versions rule the other's.
-        artifacts = [*jgo.resolve(KAFKA), jgo.resolve(LOGGING)[0]]
-        jars = [artifact.resolve() for artifact in artifacts]
+        try:
+            jars = _jars()
+        except requests.exceptions.SSLError:
+            jars = _jars_by_system_trust()
     except (RuntimeError, requests.RequestException, OSError) as error:
         raise LocalKafkaFailed(
             f"Kafka's jars can't be fetched ({error}): connect to Maven Central for the first start (later ones need no network),"
             " or name a cluster by NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
         ) from error
     return os.pathsep.join(map(str, jars))
+
+
+def _jars() -> list[Path]:
+    """Kafka's jars in the user's Maven cache, fetched if they aren't there."""
+    import jgo
+
+    # Each by itself, and of the binding only its own jar: jgo lets one coordinate's managed versions rule the other's.
+    artifacts = [*jgo.resolve(KAFKA), jgo.resolve(LOGGING)[0]]
+    return [artifact.resolve() for artifact in artifacts]
+
+
+def _jars_by_system_trust() -> list[Path]:
+    """The same behind a proxy that signs for itself: its authority is known to the system's store, not to the one in the wheel."""
+    paths = ssl.get_default_verify_paths()
+    bundle = next((path for path in (paths.cafile, paths.capath) if path), "")  # either is None where the system has none
+    if not bundle or "REQUESTS_CA_BUNDLE" in os.environ:
+        return _jars()
+    os.environ["REQUESTS_CA_BUNDLE"] = bundle
+    try:
+        return _jars()
+    finally:
+        del os.environ["REQUESTS_CA_BUNDLE"]

@@ -89,7 +89,7 @@ def test_a_dead_child_is_told_with_its_log_and_comes_back_after_a_growing_pause(
 
 def test_a_child_has_its_log_and_what_it_must_know(tmp_path: Path, children: Children) -> None:
     """Output and errors go to the log; the environment given is added to ours."""
-    children.add("one", "-c", "import os, sys; print(os.environ['GREETING']); sys.exit('bad luck')", now_s=0.0)
+    children.add("one", "-c", "import os, sys; print(os.environ['GREETING'], flush=True); sys.exit('bad luck')", now_s=0.0)
     _until_logged(tmp_path / "logs" / "one.log", "bad luck")
     assert (tmp_path / "logs" / "one.log").read_text().splitlines() == ["hello", "bad luck"]
 
