@@ -1,0 +1,118 @@
+"""`netsold up` as a person runs it: everything comes up, sells, ends by Ctrl-C with nothing left behind, and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from operations.local_kafka import LocalKafka
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.kafka
+
+WAIT_S = 120.0
+
+
+class _Up:
+    """One `netsold up` without a terminal, in a directory of its own."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        self.output = directory / "up.txt"
+        environment = {**os.environ, "NETSOLD_DATA_DIR": str(directory / "data"), "NETSOLD_READER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, "-m", "operations.cli", "up", "--workers", "1", "--rate", "100"]
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT)
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Wait for a line like this, and fail if up ends or says that a child died."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            said = self.output.read_text()
+            if found := re.search(pattern, said):
+                return found
+            assert self.process.poll() is None, said
+            assert "starts again" not in said, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def port() -> int:
+    """A free port for the reader."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def _nothing_left(tmp_path: Path) -> Iterator[None]:
+    """Whatever the test did, end what it started."""
+    yield
+    LocalKafka(tmp_path / "data").kill()
+    for process in _children(tmp_path):
+        process.kill()
+
+
+def _children(directory: Path) -> list[psutil.Process]:
+    record = directory / "data" / "children.json"
+    found = []
+    for pid, created in json.loads(record.read_text()).values() if record.exists() else []:
+        if psutil.pid_exists(pid) and psutil.Process(pid).create_time() == created:
+            found.append(psutil.Process(pid))
+    return found
+
+
+@pytest.mark.usefixtures("_nothing_left")
+def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
+    """Products sell; Ctrl-C ends all children and Kafka with exit code 0; the next one holds what the first one had."""
+    first = _Up(tmp_path, port)
+    applied = int(first.until(r"live, .* ([\d,]+) applied; best: \S+ [\d,]+ sold monthly").group(1).replace(",", ""))
+    assert applied > 0
+    children = _children(tmp_path)
+    assert len(children) == 3
+    first.process.send_signal(signal.SIGINT)
+    assert first.process.wait(WAIT_S) == 0, first.output.read_text()
+    assert "killed" not in first.output.read_text()
+    assert not any(child.is_running() for child in children)
+    assert not LocalKafka(tmp_path / "data").status().running
+
+    second = _Up(tmp_path, port)
+    again = int(second.until(r"live, .* ([\d,]+) applied").group(1).replace(",", ""))
+    assert again > applied
+    second.process.terminate()
+    assert second.process.wait(WAIT_S) == 0
+
+
+@pytest.mark.usefixtures("_nothing_left")
+def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None:
+    """After a kill -9 of `up` its children live on; the next `up` ends them first, and a second one beside it is refused."""
+    first = _Up(tmp_path, port)
+    first.until(r"reader and dashboard: ")
+    first.process.kill()
+    first.process.wait()
+    assert len(_children(tmp_path)) == 3
+
+    second = _Up(tmp_path, port)
+    second.until(r"ended what a former run left behind: reader, traffic, worker-1")
+    command = [sys.executable, "-m", "operations.cli", "up"]
+    beside = subprocess.run(
+        command, env={**os.environ, "NETSOLD_DATA_DIR": str(tmp_path / "data")}, capture_output=True, text=True, check=False
+    )
+    assert beside.returncode == 1
+    assert "netsold is up already on" in beside.stderr
+    second.until(r"live, .* applied")
+    second.process.terminate()
+    assert second.process.wait(WAIT_S) == 0
