@@ -40,7 +40,12 @@ def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[str, int]]:
                 raise TypeError(f"no msgspec form is known of {item!r}")
 
 
-def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: ANN401 - types are what it works on
+def _meta(metadata: tuple[Any, ...]) -> msgspec.Meta:
+    bounds: Any = dict(_bounds(metadata))
+    return msgspec.Meta(**bounds)
+
+
+def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: ANN401, PLR0911 - types are what it works on; one return a form
     """The msgspec type for a pydantic annotation."""
     origin = get_origin(annotation)
     if origin is Annotated:
@@ -51,13 +56,13 @@ def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: A
     if origin in (Union, types.UnionType):
         return Union[tuple(_derived(member, metadata) for member in get_args(annotation))]  # noqa: UP007 - made at run time
     if origin is tuple:
-        return Annotated[tuple[_derived(get_args(annotation)[0]), ...], msgspec.Meta(**dict(_bounds(metadata)))]  # type: ignore[misc,arg-type]
+        return Annotated[tuple[_derived(get_args(annotation)[0]), ...], _meta(metadata)]  # type: ignore[misc]
     if origin is Literal or annotation is type(None):
         return annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return struct_of(annotation)
     if annotation in (str, int):
-        return Annotated[annotation, msgspec.Meta(**dict(_bounds(metadata)))]  # type: ignore[arg-type]
+        return Annotated[annotation, _meta(metadata)]
     raise TypeError(f"no msgspec form is known of {annotation!r}")
 
 
@@ -88,7 +93,7 @@ DECODE_BODY: Final[dict[str, Callable[[bytes], Any]]] = {name: msgspec.json.Deco
 """By event type: bytes → the body; raises msgspec's errors."""
 
 DECODE_COMMON: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(
-    msgspec.defstruct("Common", [("type", str), *((name, str) for name in events.COMMON[1:])], gc=False, module=__name__)
+    msgspec.defstruct("Common", [(name, str) for name in events.COMMON], gc=False, module=__name__)
 ).decode
 """Bytes → what every event has, as texts whose bounds are still to be checked; raises msgspec's errors."""
 

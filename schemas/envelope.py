@@ -134,7 +134,7 @@ def _read_shortly(record: Record) -> Received | None:
 # --- the definition ------------------------------------------------------------------------------------------------------------
 
 
-def read_plainly(record: Record) -> Received | Tick | Refusal:
+def read_plainly(record: Record) -> Received | Tick | Refusal:  # noqa: PLR0911 - one return a reason
     """The same as `read` for every record, by the pydantic models alone: the reasons are looked for in their order."""
     headers = _headers(record.headers)
     if headers.get("ce_type") == TICK.encode():
@@ -172,8 +172,8 @@ def _headers(headers: object) -> dict[str, bytes]:
     }
 
 
-def _fields(value: bytes | None, headers: Mapping[str, bytes]) -> dict[str, Any] | Refusal:
-    """An event's fields by their names in EVENTS, from value and headers; a header that isn't UTF-8 stays bytes, which no field takes."""
+def _fields(value: bytes | None, headers: Mapping[str, bytes]) -> dict[str, Any] | Refusal:  # noqa: PLR0911 - one return a reason
+    """An event's fields from value and headers; a header that isn't UTF-8 stays bytes, which no field takes."""
     if not value:
         return Refusal(Reason.EMPTY_VALUE, "no bytes")
     if len(value) > limits.VALUE_BYTES:
@@ -226,7 +226,7 @@ def _read_tick(headers: Mapping[str, bytes]) -> Tick | Refusal:
 
 
 def encode(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
-    """(key, value, headers) of an event given by its fields as in EVENTS, in CloudEvents' binary mode; KeyError if a common one is absent."""
+    """(key, value, headers) of an event, given by its fields, as CloudEvents in binary mode; KeyError if a common one is absent."""
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", str(event["id"]).encode()),

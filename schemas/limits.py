@@ -21,7 +21,7 @@ UNIT_PRICE_MINOR: Final = 10**12
 """Most minor units of money for one unit."""
 
 LINE_REVENUE_MINOR: Final = 10**15
-"""Most minor units of money of a whole line (quantity × unit price), and of what a refund asks for a line."""
+"""Most minor units of money of a whole line (quantity times unit price), and of what a refund asks for a line."""
 
 PAID_MINOR: Final = 10**18
 """Most minor units of money in one payment."""

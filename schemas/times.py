@@ -14,11 +14,13 @@ _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
 
-# The usual form, "2026-07-01T08:00:00Z" with or without three decimals, is added up from looked-up parts.
+# The usual form, "2026-07-01T08:00:00Z" with or without three decimals, is put together from looked-up parts.
 _MINUTES: Final = {f"T{m // 60:02}:{m % 60:02}": m * 60_000 for m in range(1440)}
 _SECONDS: Final = {f":{s:02}": s * 1000 for s in range(60)}
 _TAILS: Final = {"Z": 0} | {f".{ms:03}Z": ms for ms in range(1000)}
-_CLOCK: Final = [f"T{m // 60:02}:{m % 60:02}:" for m in range(1440)]
+_MINUTE_TEXTS: Final = tuple(_MINUTES)
+_SECOND_TEXTS: Final = tuple(_SECONDS)
+_TAIL_TEXTS: Final = tuple(f".{ms:03}Z" for ms in range(1000))
 
 
 def parse_ms(text: str) -> int:
@@ -60,8 +62,8 @@ def _day_ms(day: str) -> int:
 def format_ms(at_ms: int) -> str:
     """RFC 3339 in UTC with milliseconds: 2026-07-01T08:00:00.000Z."""
     days, of_day_ms = divmod(at_ms, DAY_MS)
-    minutes, of_minute_ms = divmod(of_day_ms, 60_000)
-    return f"{_day_text(days)}{_CLOCK[minutes]}{of_minute_ms // 1000:02}.{of_minute_ms % 1000:03}Z"
+    seconds, ms = divmod(of_day_ms, 1000)
+    return _day_text(days) + _MINUTE_TEXTS[seconds // 60] + _SECOND_TEXTS[seconds % 60] + _TAIL_TEXTS[ms]
 
 
 def format_short(at_ms: int) -> str:

@@ -14,13 +14,13 @@ on they are reversals. A reversal keeps its own instant beside the sale's, so th
 Whatever is odd in this is an anomaly: a note on the order. It refuses nothing and changes no number.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 import msgspec
 
-from tables.orders import Order, Placed, Refund
+from tables.orders import Line, Order, Placed, Refund
 
 
 class Anomaly(StrEnum):
@@ -70,6 +70,10 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
 
 
 NOTHING: Final = Counted("", "", "", (), frozenset())
+_NEVER: Final = 2**63
+
+Asked = tuple[int, int, int, bool]
+"""What a refund asks of a line: when it succeeded, units, amount, and whether it lists the line or means the whole order."""
 
 
 def derive(order: Order) -> Counted:
@@ -77,76 +81,95 @@ def derive(order: Order) -> Counted:
     oddities: set[Oddity] = set()
     if _contradicts_itself(order):
         oddities.add(Oddity(Anomaly.CONFLICTING_EVENT))
-    if not order.placed:  # S1: receipts wait for the placing, and until then nothing can be odd about lines
+    if not (order.placed and (order.receipts or order.refunds)):  # S1: no sale yet, and no line that could be odd
         return Counted("", "", "", (), frozenset(oddities)) if oddities else NOTHING
-    placed = order.placed[0]
-    refunds = _refunds_that_count(order)
-    oddities.update(Oddity(Anomaly.UNKNOWN_LINE, line_id) for line_id in _unknown_lines(order, placed, refunds))
-    sales = tuple(_sales(order, placed, refunds, oddities)) if order.receipts else ()
+    placed = order.placed[0]  # S11: facts stand sorted, so the first is the one that holds
+    received = _received(order, placed)
+    asked = _asked(order, placed)
+    ordered = {line.line_id for line in placed.lines}
+    oddities.update([Oddity(Anomaly.UNKNOWN_LINE, line_id) for line_id in (*received, *asked) if line_id not in ordered])  # S8
+    sales = _sales(order, received, asked, oddities)
     return Counted(placed.shop_id, placed.buyer_id, placed.currency, sales, frozenset(oddities))
 
 
-def _sales(order: Order, placed: Placed, refunds: Sequence[Refund], oddities: set[Oddity]) -> Iterator[Sale]:
-    """The lines that are sales, S1 to S9 at each; adds to `oddities`."""
-    cancelled_ms = order.cancellations[0].occurred_at_ms if order.cancellations else None
+def _sales(order: Order, received: dict[str, int], asked: dict[str, list[Asked]], oddities: set[Oddity]) -> tuple[Sale, ...]:
+    """The lines that are sales: S1 to S9 at each line. Adds to `oddities`."""
+    placed = order.placed[0]
+    cancelled_ms = order.cancellations[0].occurred_at_ms if order.cancellations else _NEVER
+    sales = []
     for line in placed.lines:
-        # S1: a sale is a line both placed and received. S2: received when the earliest receipt that names it says so.
+        # S1: a sale is a line both placed and received. S2: at its earliest receipt, whatever came first.
         line_id = line.line_id
-        received_ms = next((fact.occurred_at_ms for fact in order.receipts if fact.line_ids is None or line_id in fact.line_ids), None)
+        received_ms = received.get(line_id)
         if received_ms is None:
             continue
 
-        # S3: units are the quantity; the amount is the quantity times the unit price, less the line's discount.
-        left_units, left_amount = line.quantity, line.quantity * line.unit_price - line.discount
+        # S3: quantity; quantity times unit price, less the line's discount.
+        left_units, left_amount = line.quantity, _revenue(line)
 
-        # S4: called off before it was received, it counts nothing; called off afterwards, it counts as if nothing had been said.
-        if cancelled_ms is not None and received_ms > cancelled_ms:
+        # S4: called off before the receipt, it counts nothing; called off after it, it counts as if nothing had been said.
+        if received_ms > cancelled_ms:
             oddities.add(Oddity(Anomaly.RECEIVED_AFTER_CANCEL, line_id))
             continue
-        if cancelled_ms is not None and received_ms < cancelled_ms:
+        if received_ms < cancelled_ms < _NEVER:
             oddities.add(Oddity(Anomaly.CANCELLED_AFTER_RECEIPT, line_id))
 
-        gross_units, gross_amount, reversals = left_units, left_amount, []
-        for refund in refunds:  # S5: those that succeeded and stayed. S8: by (occurred_at, refund_id)
-            for units, amount in _asked(refund, line_id, left_units, left_amount):
-                # S8: cut to what is left, units and amount each for itself. S9: units may be 0, then only money goes.
-                taken_units, taken_amount = min(units, left_units), min(amount, left_amount)
-                left_units, left_amount = left_units - taken_units, left_amount - taken_amount
-                if taken_units < units or taken_amount < amount:
-                    oddities.add(Oddity(Anomaly.REFUND_EXCEEDS_SALE, line_id))
-                if refund.occurred_at_ms < received_ms:  # S7: before the receipt it lessens what can be sold
-                    gross_units, gross_amount = left_units, left_amount
-                elif taken_units or taken_amount:  # S6: from the receipt on it is a reversal, with an instant of its own
-                    reversals.append(Reversal(refund.occurred_at_ms, taken_units, taken_amount))
+        gross_units, gross_amount = left_units, left_amount
+        reversals = []
+        for refunded_ms, units, amount, listed in asked.get(line_id, ()):  # S5: those that succeeded and stayed; S8: by age
+            # S8: cut to what is left, units and amount each for itself. S9: units may be 0, then only money goes.
+            taken_units, taken_amount = min(units, left_units), min(amount, left_amount)
+            if listed and (taken_units < units or taken_amount < amount):
+                oddities.add(Oddity(Anomaly.REFUND_EXCEEDS_SALE, line_id))
+            left_units -= taken_units
+            left_amount -= taken_amount
+            if refunded_ms < received_ms:  # S7: before the receipt it lessens what is sold
+                gross_units, gross_amount = left_units, left_amount
+            elif taken_units or taken_amount:  # S6: from the receipt on it is a reversal, with an instant of its own
+                reversals.append(Reversal(refunded_ms, taken_units, taken_amount))
 
-        if gross_units or gross_amount:  # S7: of a line refunded away before its receipt there is no sale
-            yield Sale(line_id, line.product_id, received_ms, gross_units, gross_amount, tuple(reversals))
+        if gross_units or gross_amount:  # S7: what was refunded away before its receipt is no sale
+            sales.append(Sale(line_id, line.product_id, received_ms, gross_units, gross_amount, tuple(reversals)))
+    return tuple(sales)
+
+
+def _revenue(line: Line) -> int:
+    """S3: minor units of money for a whole line."""
+    return line.quantity * line.unit_price - line.discount
+
+
+def _received(order: Order, placed: Placed) -> dict[str, int]:
+    """S2: by line, when it was first received; receipts stand sorted by `occurred_at`. Without `line_ids` they mean all lines."""
+    first: dict[str, int] = {}
+    for receipt in order.receipts:
+        for line_id in receipt.line_ids or [line.line_id for line in placed.lines]:
+            first.setdefault(line_id, receipt.occurred_at_ms)
+    return first
+
+
+def _asked(order: Order, placed: Placed) -> dict[str, list[Asked]]:
+    """S8: by line, what refunds ask of it, by (`occurred_at`, `refund_id`); without `lines`, each line's whole quantity and revenue."""
+    asked: dict[str, list[Asked]] = {}
+    for refund in _refunds_that_count(order):
+        if refund.lines is None:
+            for line in placed.lines:
+                asked.setdefault(line.line_id, []).append((refund.occurred_at_ms, line.quantity, _revenue(line), False))
+        else:
+            for one in refund.lines:
+                asked.setdefault(one.line_id, []).append((refund.occurred_at_ms, one.quantity, one.amount, True))
+    return asked
 
 
 def _refunds_that_count(order: Order) -> Sequence[Refund]:
-    """S5: the refunds that succeeded and weren't returned; of one refund_id the first (S11); in the order of S8."""
+    """S5: the refunds that succeeded and weren't returned; of those with one refund_id the first (S11); in the order of S8."""
     if not order.refunds:
         return ()
     returned = {fact.refund_id for fact in order.refund_returns}
     first: dict[str, Refund] = {}
-    for refund in order.refunds:  # they stand sorted by (occurred_at, id, content)
-        first.setdefault(refund.refund_id, refund)
-    counting = [refund for refund in first.values() if refund.refund_id not in returned]
-    return sorted(counting, key=lambda refund: (refund.occurred_at_ms, refund.refund_id))
-
-
-def _asked(refund: Refund, line_id: str, left_units: int, left_amount: int) -> Sequence[tuple[int, int]]:
-    """What a refund asks of a line, (units, amount), as listed; without `lines` it asks for whatever is left of each (S8)."""
-    if refund.lines is None:
-        return ((left_units, left_amount),)
-    return [(asked.quantity, asked.amount) for asked in refund.lines if asked.line_id == line_id]
-
-
-def _unknown_lines(order: Order, placed: Placed, refunds: Sequence[Refund]) -> set[str]:
-    """S8: the lines that receipts and refunds name and the order doesn't have."""
-    named = {line_id for receipt in order.receipts for line_id in receipt.line_ids or ()}
-    named.update(asked.line_id for refund in refunds for asked in refund.lines or ())
-    return named.difference(line.line_id for line in placed.lines) if named else named
+    for refund in order.refunds:  # they stand sorted by (occurred_at, id)
+        if refund.refund_id not in returned:
+            first.setdefault(refund.refund_id, refund)
+    return sorted(first.values(), key=lambda refund: (refund.occurred_at_ms, refund.refund_id))
 
 
 def _contradicts_itself(order: Order) -> bool:
@@ -154,22 +177,24 @@ def _contradicts_itself(order: Order) -> bool:
     if order.conflicts:
         return True
     if len(order.placed) > 1:
-        first = order.placed[0]
-        told = (first.shop_id, first.buyer_id, first.currency, first.group_id, first.lines)
-        if any(told != (fact.shop_id, fact.buyer_id, fact.currency, fact.group_id, fact.lines) for fact in order.placed[1:]):
+        first, *others = [(fact.shop_id, fact.buyer_id, fact.currency, fact.group_id, fact.lines) for fact in order.placed]
+        if any(one != first for one in others):
             return True
     if len(order.refunds) > 1:
-        asked: dict[str, Refund] = {}
+        told: dict[str, Refund] = {}
         for refund in order.refunds:
-            known = asked.setdefault(refund.refund_id, refund)
+            known = told.setdefault(refund.refund_id, refund)
             if known.reason != refund.reason or known.lines != refund.lines:
                 return True
     return False
 
 
-def counts_the_same(before: Order, after: Order) -> bool:
-    """Whether two states of an order differ in nothing that `derive` looks at; it asks for identity, so False may be over-cautious."""
-    return (
+def may_differ(before: Order, after: Order) -> bool:
+    """Whether two states of an order may have different sales. False is certain, and cheap to find out.
+
+    It is certain where nothing has ever been received (S1), and where nothing has changed that sales are derived from.
+    """
+    return bool(before.receipts or after.receipts) and not (
         before.placed is after.placed
         and before.receipts is after.receipts
         and before.cancellations is after.cancellations

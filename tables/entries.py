@@ -15,12 +15,14 @@ from tables.counting import Counted
 from tables.cycles import Calendar
 
 _RowKey = tuple[str, int, str, str, str, str]
+_Row = tuple[int, int, int, int, int, int]
 _ABSENT: Final = (0, 0, 0, 0, 0, 0)
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
-    """The event behind entries: what it says, where it stands as `topic-partition@offset`, and since when the cycle lasts in which
-    its partition's event time is: entries of earlier cycles are restatements (S13).
+    """The event behind entries, and where it stands, as `topic-partition@offset`.
+
+    `current_cycle_ms` is the start of the cycle that the partition's event time is in: entries of earlier cycles restate (S13).
     """
 
     event: Received
@@ -30,12 +32,13 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
 
 def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar) -> list[Entry]:
     """The entries that lead from one derived result to the next; none if they are equal. Sorted by line, then by cycle."""
-    old, new = _rows(before, calendar), _rows(after, calendar)
-    changes = []
-    for key in sorted(old.keys() | new.keys()) if old else sorted(new):
-        was, now = old.get(key, _ABSENT), new.get(key, _ABSENT)
-        if was != now:
-            changes.append((key, now if was is _ABSENT else [n - w for n, w in zip(now, was, strict=True)]))
+    changes = _rows(after, calendar)
+    for key, was in _rows(before, calendar).items():
+        now = changes.pop(key, _ABSENT)
+        if now != was:
+            changes[key] = (now[0] - was[0], now[1] - was[1], now[2] - was[2], now[3] - was[3], now[4] - was[4], now[5] - was[5])
+    if not changes:
+        return []
     event = cause.event
     occurred_at = times.format_ms(event.occurred_at_ms)
     return [
@@ -48,31 +51,31 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
             line_id,
             currency,
             calendar.iso(start_ms),
-            *columns,
+            *changes[line_id, start_ms, product_id, shop_id, buyer_id, currency],
             start_ms < cause.current_cycle_ms,
             event.type,
             event.id,
             event.source,
             occurred_at,
         )
-        for index, ((line_id, start_ms, product_id, shop_id, buyer_id, currency), columns) in enumerate(changes)
+        for index, (line_id, start_ms, product_id, shop_id, buyer_id, currency) in enumerate(sorted(changes))
     ]
 
 
-def _rows(counted: Counted, calendar: Calendar) -> dict[_RowKey, tuple[int, ...]]:
-    """By line and cycle (and whose sale it is): units gross, reversed, booked; amount gross, reversed, booked."""
-    rows: dict[_RowKey, tuple[int, ...]] = {}
+def _rows(counted: Counted, calendar: Calendar) -> dict[_RowKey, _Row]:
+    """By line, cycle, and whose sale it is: units gross, reversed, booked; amount gross, reversed, booked."""
+    rows: dict[_RowKey, _Row] = {}
+    shop_id, buyer_id, currency = counted.shop_id, counted.buyer_id, counted.currency
     for sale in counted.sales:
-        whose = (sale.product_id, counted.shop_id, counted.buyer_id, counted.currency)
-        key = (sale.line_id, calendar.start_of(sale.at_ms), *whose)
-        if not sale.reversals:
-            rows[key] = (sale.units, 0, 0, sale.amount, 0, 0)
-            continue
-        units = sum([reversal.units for reversal in sale.reversals])
-        amount = sum([reversal.amount for reversal in sale.reversals])
-        rows[key] = (sale.units, units, 0, sale.amount, amount, 0)
+        line_id, product_id = sale.line_id, sale.product_id
+        units = amount = 0
+        sale_key = (line_id, calendar.start_of(sale.at_ms), product_id, shop_id, buyer_id, currency)
         for reversal in sale.reversals:
-            key = (sale.line_id, calendar.start_of(reversal.at_ms), *whose)
-            row = rows.get(key, _ABSENT)
-            rows[key] = (row[0], row[1], row[2] + reversal.units, row[3], row[4], row[5] + reversal.amount)
+            units += reversal.units
+            amount += reversal.amount
+            key = (line_id, calendar.start_of(reversal.at_ms), product_id, shop_id, buyer_id, currency)
+            _, _, booked_units, _, _, booked_amount = rows.get(key, _ABSENT)
+            rows[key] = (0, 0, booked_units + reversal.units, 0, 0, booked_amount + reversal.amount)
+        _, _, booked_units, _, _, booked_amount = rows.get(sale_key, _ABSENT)
+        rows[sale_key] = (sale.units, units, booked_units, sale.amount, amount, booked_amount)
     return rows

@@ -171,19 +171,16 @@ def absorb(order: Order, event: Received) -> Order:
     """The order with one more fact; the same object if the event tells nothing new (S11). Its order of arrival doesn't matter (S12)."""
     kind, make = _FACTS[event.type]
     event_id, source = event.id, event.source
-    for facts in (order.placed, order.receipts, order.cancellations, order.refunds, order.refund_returns, order.others):
-        for fact in facts:
-            if fact.id == event_id and fact.source == source:
-                return _contradicted(order, fact, kind, make(event))
+    for fact in (*order.placed, *order.receipts, *order.cancellations, *order.refunds, *order.refund_returns, *order.others):
+        if fact.id == event_id and fact.source == source:
+            return _contradicted(order, fact, kind, make(event))
     return _added(order, kind, make(event))
 
 
 def _added(order: Order, kind: str, fact: _Fact) -> Order:
     facts: tuple[_Fact, ...] = getattr(order, kind)
-    if not facts or facts[-1].occurred_at_ms < fact.occurred_at_ms:
-        facts = (*facts, fact)  # the usual case: the latest of its kind
-    else:
-        facts = tuple(sorted((*facts, fact), key=precedence))
+    stands_last = not facts or facts[-1].occurred_at_ms < fact.occurred_at_ms  # the usual case, and cheap
+    facts = (*facts, fact) if stands_last else tuple(sorted((*facts, fact), key=precedence))
     return msgspec.structs.replace(order, **{kind: facts})
 
 
@@ -217,10 +214,14 @@ def precedence(fact: _Fact) -> tuple[int, str, bytes]:
 def content(fact: _Fact) -> dict[str, Any]:
     """A fact as its event's fields, those that are present, without `occurred_at` and `order_id`."""
     if isinstance(fact, Other):
-        return {"type": fact.type, "id": fact.id, "source": fact.source} | msgspec.json.decode(fact.fields)
+        own: dict[str, Any] = msgspec.json.decode(fact.fields)
+        return {"type": fact.type, "id": fact.id, "source": fact.source} | own
     fields = {name: value for name, value in msgspec.structs.asdict(fact).items() if value is not None and name != "occurred_at_ms"}
-    if isinstance(fact, (Placed, Refund)) and fact.lines is not None:
-        fields["lines"] = [
-            {name: value for name, value in msgspec.structs.asdict(line).items() if name != "discount" or value} for line in fact.lines
-        ]
+    if isinstance(fact, Placed):
+        fields["lines"] = [msgspec.structs.asdict(line) for line in fact.lines]
+        for line in fields["lines"]:
+            if not line["discount"]:
+                del line["discount"]  # none is the same as 0
+    if isinstance(fact, Refund) and fact.lines is not None:
+        fields["lines"] = [msgspec.structs.asdict(line) for line in fact.lines]
     return {"type": _TYPES[type(fact)]} | fields

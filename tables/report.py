@@ -1,4 +1,4 @@
-"""Decoded tables in the form of `netsold recount`: rows per product, shop and cycle, and the orders' anomalies; for comparison and for readers."""
+"""Tables in the form of `netsold recount`: rows per product, shop and cycle, and the orders' anomalies."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,18 +22,19 @@ def report(calendar: Calendar, tables: Mapping[str, States]) -> dict[str, list[d
 
 def _rows(calendar: Calendar, cycles: States, totals: States, id_name: str) -> list[dict[str, Any]]:
     traded = {key.decode(): sales.decode(state).net for key, state in totals}
-    found = sorted((*catalogue.split_cycle_key(key), sales.decode(state)) for key, state in cycles)
-    return [
-        row(calendar, id_name, subject, start_ms, tally, traded.get(subject, 0))
-        for subject, start_ms, tally in found
-        if tally.holds_anything
-    ]
+    states = dict(cycles)
+    found = sorted((*catalogue.split_cycle_key(key), key) for key in states)
+    rows = []
+    for subject, start_ms, key in found:
+        tally = sales.decode(states[key])
+        if tally.holds_anything:
+            rows.append({id_name: subject} | figures(calendar, start_ms, tally, traded.get(subject, 0)))
+    return rows
 
 
-def row(calendar: Calendar, id_name: str, subject: str, start_ms: int, tally: Tally, traded: int) -> dict[str, Any]:
-    """One id in one cycle, as it is answered; `traded` is its net units of all time."""
+def figures(calendar: Calendar, start_ms: int, tally: Tally, traded: int) -> dict[str, Any]:
+    """A product's or shop's cycle as it is answered, but for its id; `traded` is its net units of all time (C4)."""
     return {
-        id_name: subject,
         "cycle": {"start": calendar.iso(start_ms), "end": calendar.iso(calendar.end_of(start_ms))},
         "units": {"gross": tally.gross, "reversed": tally.reversed, "net": tally.net, "reversals_booked": tally.booked},
         "revenue": {
@@ -46,10 +47,11 @@ def row(calendar: Calendar, id_name: str, subject: str, start_ms: int, tally: Ta
 
 
 def anomalies(states: States) -> list[dict[str, str]]:
-    """What is odd about which order, and which of its lines where it concerns one; sorted."""
-    found = sorted(
-        (key.decode(), oddity.anomaly.value, oddity.line_id)
-        for key, state in states
-        for oddity in counting.derive(orders.decode(state)).oddities
-    )
-    return [{"order_id": order_id, "anomaly": anomaly} | ({"line_id": line_id} if line_id else {}) for order_id, anomaly, line_id in found]
+    """What is odd about which order, and about which of its lines where it concerns one; sorted."""
+    found = []
+    for key, state in states:
+        order_id = key.decode()
+        found += [(order_id, odd.anomaly.value, odd.line_id) for odd in counting.derive(orders.decode(state)).oddities]
+    return [
+        {"order_id": order_id, "anomaly": name} | ({"line_id": line_id} if line_id else {}) for order_id, name, line_id in sorted(found)
+    ]

@@ -69,12 +69,13 @@ class OrderStage:
         keys = {record.key for record, reading in zip(records, readings, strict=True) if type(reading) is Received}
         return Batch(records, readings, {ORDERS.name: keys})  # type: ignore[dict-item] # a received event has a key
 
-    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
+    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:  # noqa: C901 - the hot loop, in one piece
         """What the chunk changes. Everything has been refused that will be; from here on only a fault of ours can stop it."""
         progress = progress or watermarks.START
         offset, watermark_ms, refused_in_a_row = progress.offset, progress.watermark_ms, progress.refused_in_a_row
         calendar = self._calendar
         cycle_ms = _NEVER if watermark_ms is None else calendar.start_of(watermark_ms)  # start of the cycle that event time is in
+        stored = states[ORDERS.name]
         known: dict[bytes, Order] = {}
         counted: dict[bytes, Counted] = {}
         changed: set[bytes] = set()
@@ -103,10 +104,10 @@ class OrderStage:
                 ticks += 1
                 continue
             refused_in_a_row = 0
-            key = record.key
+            key: bytes = record.key  # type: ignore[assignment]  # a received event has one
             before = known.get(key)
             if before is None:
-                state = states[ORDERS.name][key]
+                state = stored[key]
                 before = known[key] = orders.EMPTY if state is None else orders.decode(state)
             after = orders.absorb(before, reading)
             if after is before:  # S11
@@ -114,7 +115,7 @@ class OrderStage:
                 continue
             known[key] = after
             changed.add(key)
-            if not counting.counts_the_same(before, after):
+            if counting.may_differ(before, after):
                 was = counted.get(key) or counting.derive(before)
                 now = counted[key] = counting.derive(after)
                 cause = entries.Cause(reading, f"{record.topic}-{record.partition}@{offset}", cycle_ms)
@@ -161,7 +162,7 @@ class TallyStage:
         keys = {self._cycles.name: {one.cycle_key for one in found}, self._totals.name: {one.key for one in found}}
         return Batch(records, readings, keys)
 
-    def _reading(self, record: Record) -> "_Addition | Mark | Refusal":
+    def _reading(self, record: Record) -> "_Addition | Mark | Refusal":  # noqa: PLR0911 - one return a reason
         value, key = record.value, record.key
         if not value:
             return Refusal(Reason.EMPTY_VALUE, "no bytes")
