@@ -1,0 +1,101 @@
+"""The real stages over tables in memory: events in, tables out, with chunks and partitions cut as a test likes. No Kafka."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from schemas import envelope, journal
+from schemas.refusals import Refusal
+from tables import catalogue
+from tables.cycles import Calendar
+from tables.report import report
+from tables.stages import OrderStage, Outcome, ProductStage, ShopStage, stages
+from tables.watermarks import Progress
+
+CYCLES = Calendar(30 * 86_400_000)
+PARTITIONS = 2
+
+
+class Record(NamedTuple):
+    """A Kafka record."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def binary(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """An event as CloudEvents in binary mode."""
+    return envelope.encode(event)
+
+
+def bare(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """An event as a bare JSON object."""
+    return str(event["order_id"]).encode(), msgspec.json.encode(event), []
+
+
+class Flow:
+    """A pipeline's logs and tables. `chunk` says how many records a stage takes at once."""
+
+    def __init__(self, calendar: Calendar = CYCLES, chunk: Callable[[], int] = lambda: 4000) -> None:
+        self.calendar = calendar
+        self.tables: dict[str, dict[bytes, bytes]] = {table.name: {} for table in catalogue.TABLES}
+        self.logs: dict[tuple[str, int], list[Record]] = {}
+        self.progress: dict[tuple[str, int], Progress] = {}
+        self.parked: list[Refusal] = []
+        self.entries: list[journal.Entry] = []
+        self._chunk = chunk
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], partition: int | None = None) -> None:
+        """Append a record to the partition of its key."""
+        if partition is None:
+            partition = crc32(key or b"") % PARTITIONS
+        log = self.logs.setdefault((topic, partition), [])
+        log.append(Record(topic, partition, len(log), 0, key, value, headers))
+
+    def take(self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary) -> "Flow":
+        """Write events to `orders`, and run all stages until nothing is left to do."""
+        for event in events:
+            self.send(catalogue.ORDERS_TOPIC, *form(event))
+        return self.run()
+
+    def run(self) -> "Flow":
+        """Run all stages until nothing is left to do."""
+        for stage in stages(self.calendar, 1000):
+            for at in sorted(at for at in self.logs if at[0] == stage.stage.source):
+                while self._step(stage, at):
+                    pass
+        return self
+
+    def _step(self, stage: OrderStage | ProductStage | ShopStage, at: tuple[str, int]) -> bool:
+        begin = self.progress.get(at, Progress()).offset + 1
+        records = self.logs[at][begin : begin + self._chunk()]
+        batch = stage.read(records)
+        states = {name: {key: self.tables[name].get(key) for key in keys} for name, keys in batch.keys.items()}
+        outcome = stage.fold(batch, states, self.progress.get(at))
+        self._commit(at, outcome, stage.stage.sends)
+        return bool(records) and not outcome.paused
+
+    def _commit(self, at: tuple[str, int], outcome: Outcome, topics: Iterable[str]) -> None:
+        for name, writes in outcome.writes.items():
+            self.tables[name].update(writes)
+        for topic, sent in outcome.sends.items():
+            for key, value in sent:
+                self.send(topic, key, value, [])
+        self.entries += [journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])]
+        mark = journal.encode(journal.Mark(*at, outcome.progress.offset, outcome.progress.watermark_ms))
+        for topic in topics:
+            for partition in range(PARTITIONS):
+                self.send(topic, None, mark, [], partition)
+        self.parked += [refusal for _, refusal in outcome.parked]
+        self.progress[at] = outcome.progress
+
+    def report(self) -> dict[str, list[dict[str, Any]]]:
+        """The tables in the form of `netsold recount`."""
+        return report(self.calendar, {name: rows.items() for name, rows in self.tables.items()})
