@@ -1,0 +1,139 @@
+"""Recount's own check of events and the decoder of `schemas` share no code; they must take the same events."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operations.recount_events import Invalid, accept, parse
+from schemas import envelope
+
+_COMMON = {"id": "e-1", "source": "/s", "occurred_at": "2026-07-01T08:00:00Z", "order_id": "o-1"}
+_LINE = {"line_id": "1", "product_id": "p-3", "quantity": 2, "unit_price": 1000, "discount": 5}
+_ASKED = {"line_id": "1", "quantity": 1, "amount": 300}
+VALID: list[dict[str, Any]] = [
+    _COMMON | fields
+    for fields in (
+        {"type": "order_placed", "shop_id": "s", "buyer_id": "b", "currency": "CNY", "group_id": "g",
+         "lines": [_LINE, _LINE | {"line_id": "2"}]},
+        {"type": "order_paid", "amount": 5},
+        {"type": "order_shipped", "parcel_id": "x", "line_ids": ["1"], "carrier": "c", "tracking_no": "t"},
+        {"type": "receipt_confirmed", "line_ids": ["1", "2"], "parcel_id": "x", "by": "buyer"},
+        {"type": "order_cancelled", "reason": "unpaid"},
+        {"type": "delivery_refused", "line_ids": ["1"], "reason": "quality"},
+        {"type": "refund_requested", "refund_id": "r", "reason": "other", "lines": [_ASKED]},
+        {"type": "refund_succeeded", "refund_id": "r", "reason": "other", "lines": [_ASKED, _ASKED]},
+        {"type": "refund_failed", "refund_id": "r", "cause": "lapsed"},
+        {"type": "refund_reversed", "refund_id": "r"},
+        {"type": "reissue_shipped", "line_ids": ["1"], "reason": "quality", "parcel_id": "x"},
+    )
+]  # fmt: skip
+
+_ODD: st.SearchStrategy[Any] = st.one_of(
+    st.sampled_from([
+        None, True, False, 0, 1, -1, 1.0, 0.5, 1e300, 10**12, 10**12 + 1, 10**15, 10**15 + 1, 10**18, 10**18 + 1, 2**63, 2**64, 10**400,
+        "", "1", "x" * 128, "x" * 129, "x" * 256, "x" * 257, "a\x00", "a\x1f", "a\x7f", "a\x80", "\u2028", "😀" * 128, "ÿ" * 129, "\ud800",
+        [], {}, [None], [[]], ["1"], ["1"] * 1001, "USD", "ZZZ", "quality", "buyer", "bank",
+        "2026-07-01T08:00:00.123456789+08:00", "2026-07-01T08:00:00", "2200-01-01T00:00:00Z", "1899-12-31T23:59:59.9Z",
+        "2026-06-30T23:59:60Z",
+        "2026-07-01 08:00:00z", "2026-07-01T08:00Z", "2026-07-01T08:00:00-00:00", "order_placed", "order_hidden",
+    ]),
+    st.integers(),
+    st.text(max_size=3),
+    st.datetimes().map(lambda at: at.isoformat() + "Z"),
+)  # fmt: skip
+
+
+def _places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every place within a JSON value."""
+    inner: list[tuple[str | int, Any]] = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
+    return [place for name, each in inner for place in ((*path, name), *_places(each, (*path, name)))]
+
+
+@st.composite
+def events(draw: st.DrawFn) -> dict[str, Any]:
+    """A valid event with up to three of its places changed, removed or added."""
+    event: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(VALID)))
+    for _ in range(draw(st.integers(0, 3))):
+        *path, last = draw(st.sampled_from([*_places(event), ("lines",), ("line_ids",), ("extra",)]))
+        target: Any = event
+        for name in path:
+            target = target[name]
+        if isinstance(target, dict) and draw(st.booleans()):
+            target.pop(last, None)
+        else:
+            target[last] = copy.deepcopy(draw(_ODD))
+        if not _places(event):
+            break
+    return event
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record of bare JSON under the right key."""
+
+    value: bytes
+    key: bytes
+    topic: str = "orders"
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def _by_recount(value: bytes) -> dict[str, Any] | None:
+    try:
+        return accept(parse(value))
+    except Invalid:
+        return None
+
+
+def _by_schemas(value: bytes, key: bytes) -> dict[str, Any] | None:
+    received = envelope.read(Record(value, key))
+    if not isinstance(received, envelope.Received):
+        return None
+    own = msgspec.to_builtins(received.body)
+    found = {"type": received.type, "id": received.id, "source": received.source, "order_id": received.order_id} | own
+    taken: dict[str, Any] = _without_null(found | {"occurred_at": received.occurred_at_ms})
+    return taken
+
+
+def _without_null(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, dict):
+        return {name: _without_null(each) for name, each in value.items() if each is not None and name != "type"}
+    return [_without_null(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _agree(value: bytes, key: object) -> None:
+    raw_key = key.encode(errors="surrogatepass") if isinstance(key, str) else b"o-1"
+    mine = _by_recount(value)
+    assert (None if mine is None else _without_null(mine)) == _by_schemas(value, raw_key)
+
+
+@given(event=events(), ascii_only=st.booleans())
+@settings(max_examples=1500, deadline=None)
+def test_both_take_the_same_events(event: dict[str, Any], ascii_only: bool) -> None:  # noqa: FBT001
+    """Valid, changed and hostile events: both refuse, or both take them with the same content."""
+    _agree(json.dumps(event, ensure_ascii=ascii_only).encode(errors="surrogatepass"), event.get("order_id"))
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | st.sampled_from([b"null", b"[]", b"{}", b"1e999", b"NaN"]))
+@settings(max_examples=500, deadline=None)
+def test_both_take_the_same_bytes(noise: bytes) -> None:
+    """Noise in the place of an event, and in the place of an unknown field."""
+    _agree(noise, None)
+    _agree(json.dumps(VALID[1]).encode()[:-1] + b', "extra": ' + noise + b"}", "o-1")
+
+
+def test_the_valid_ones_are_valid() -> None:
+    """Else the properties would say little."""
+    assert all(accept(parse(json.dumps(event).encode())) for event in VALID)

@@ -1,0 +1,126 @@
+"""`netsold recount FILE…`: what it reads, prints, skips and refuses."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from operations.event_files import EventFileUnreadable
+from operations.recount import command
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+PLACED = (
+    b'{"type":"order_placed","id":"e-1","source":"/shops/7/till","occurred_at":"2026-07-01T08:00:00Z","order_id":"o-1","shop_id":"s-7",'
+    b'"buyer_id":"b-9","currency":"CNY","lines":[{"line_id":"1","product_id":"p-3","quantity":2,"unit_price":1000}]}\n'
+)
+RECEIVED = (
+    b'{"type":"receipt_confirmed","id":"e-4","source":"/logistics/sf","occurred_at":"2026-07-02T10:00:00+08:00","order_id":"o-1",'
+    b'"by":"logistics"}\n'
+)
+REFUNDED = (
+    b'{"type":"refund_succeeded","id":"e-7","source":"/payments","occurred_at":"2026-07-05T09:00:00Z","order_id":"o-1","refund_id":"r-1",'
+    b'"reason":"short_weight","lines":[{"line_id":"1","quantity":0,"amount":300}]}\n'
+)
+ANSWER = {
+    "product_id": "p-3",
+    "cycle": {"start": "2026-06-06T00:00:00Z", "end": "2026-07-06T00:00:00Z"},
+    "units": {"gross": 2, "reversed": 0, "net": 2, "reversals_booked": 0},
+    "revenue": {"CNY": {"gross": 2000, "reversed": 300, "net": 1700, "reversals_booked": 300}},
+    "sold_monthly": 2,
+    "successfully_traded": 2,
+}
+
+
+def _run(*arguments: str, given: bytes | None = None) -> Result:
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, list(arguments), input=given)
+
+
+def _products(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    found: list[dict[str, Any]] = json.loads(result.stdout)["products"]
+    return found
+
+
+def test_the_answer_of_the_events_page(tmp_path: Path) -> None:
+    """The three events of EVENTS, in two files and backwards, give the answer that it prints."""
+    (tmp_path / "a.jsonl").write_bytes(REFUNDED + b"\n" + RECEIVED)
+    (tmp_path / "b.jsonl").write_bytes(PLACED.rstrip())
+    result = _run(str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"))
+    assert _products(result) == [ANSWER]
+    assert list(json.loads(result.stdout)) == ["products", "shops", "anomalies"]
+    assert result.stderr == ""
+    assert list(_products(result)[0]) == list(ANSWER)
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
+def test_files_may_be_compressed(tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+    """By the end of their names."""
+    path = tmp_path / f"events.jsonl{suffix}"
+    path.write_bytes(pack(PLACED + RECEIVED + REFUNDED))
+    assert _products(_run(str(path))) == [ANSWER]
+
+
+def test_standard_input_is_a_file_too() -> None:
+    """Named by a dash."""
+    assert _products(_run("-", "--json", given=PLACED + RECEIVED + REFUNDED)) == [ANSWER]
+
+
+def test_lines_that_are_no_events_are_skipped_and_told(tmp_path: Path) -> None:
+    """They are counted by fault on stderr, and the rest counts."""
+    noise = b"\xff\n{\n" + PLACED.replace(b'"quantity":2', b'"quantity":2.0') + PLACED.replace(b"order_placed", b"order_hidden")
+    (tmp_path / "a.jsonl").write_bytes(noise + PLACED + RECEIVED + REFUNDED)
+    result = _run(str(tmp_path / "a.jsonl"))
+    assert _products(result) == [ANSWER]
+    assert "4 lines skipped: not JSON (2)" in result.stderr
+    assert "lines: quantity: not an integer from 1 to 1000000 (1)" in result.stderr
+    assert "unknown type (1)" in result.stderr
+
+
+def test_cycles_can_be_given(tmp_path: Path) -> None:
+    """A length in days, and an anchor with zone; the environment's settings otherwise."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(PLACED + RECEIVED)
+    (row,) = _products(_run(str(path), "--cycle-days", "7", "--anchor", "2026-06-29T00:00:00+08:00"))
+    assert row["cycle"] == {"start": "2026-06-28T16:00:00Z", "end": "2026-07-05T16:00:00Z"}
+
+
+def test_cycles_are_those_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that recount and tables agree without any option."""
+    monkeypatch.setenv("NETSOLD_CYCLE_DAYS", "1")
+    monkeypatch.setenv("NETSOLD_CYCLE_ANCHOR", "2026-01-01T12:00:00Z")
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(PLACED + RECEIVED)
+    (row,) = _products(_run(str(path)))
+    assert row["cycle"] == {"start": "2026-07-01T12:00:00Z", "end": "2026-07-02T12:00:00Z"}
+
+
+def test_an_anchor_without_zone_is_refused() -> None:
+    """With the form that would do."""
+    result = _run("-", "--anchor", "2026-06-29", given=b"")
+    assert result.exit_code == 2
+    assert "time with zone" in result.output
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "folder", "cut.jsonl.gz", "not.jsonl.xz", "events.jsonl.zst"])
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, name: str) -> None:
+    """Nothing is printed of half a file."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(PLACED * 1000)[:-20])
+    (tmp_path / "not.jsonl.xz").write_bytes(PLACED)
+    result = _run(str(tmp_path / name))
+    assert isinstance(result.exception, EventFileUnreadable)
+    assert name in str(result.exception)
+    assert result.stdout == ""
