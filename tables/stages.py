@@ -20,7 +20,7 @@ from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, Stage, Ta
 from tables.counting import Counted
 from tables.cycles import Calendar
 from tables.orders import Order
-from tables.sales import Tally
+from tables.sales import ImpossibleTallyError, Tally
 from tables.watermarks import Progress
 
 _NEVER: Final = -(2**63)
@@ -205,8 +205,11 @@ class TallyStage:
                 refused_in_a_row = 0
                 added += 1
                 restatements += reading.delta.restates
-                cycles[reading.cycle_key].add(reading.delta)
-                totals[reading.key].add(reading.delta)
+                try:
+                    cycles[reading.cycle_key].add(reading.delta)
+                    totals[reading.key].add(reading.delta)
+                except ImpossibleTallyError as error:
+                    raise ImpossibleTallyError(f"{record.topic}-{record.partition}@{offset}: {error}") from error
             elif type(reading) is Mark:
                 marks += 1
                 sources[f"{reading.topic}-{reading.partition}"] = (reading.offset, reading.watermark_ms)

@@ -52,7 +52,7 @@ class Flow:
         self.entries: list[journal.Entry] = []
         self._chunk = chunk
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]], partition: int | None = None) -> None:
+    def send(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]], partition: int | None = None) -> None:
         """Append a record to the partition of its key."""
         if partition is None:
             partition = crc32(key or b"") % PARTITIONS

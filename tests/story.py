@@ -74,7 +74,7 @@ def event(words: list[str], number: int = 1) -> dict[str, Any]:
     return common | own | {name: value for name, value in said.items() if name in {"id", "source", "by", "parcel_id"}}
 
 
-def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str, dict[str, Any]]:
+def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str, dict[str, Any]]:  # noqa: C901, PLR0911 - a verb each
     match verb, words:
         case "placed", lines:
             who = {"shop_id": said.get("shop", "s-7"), "buyer_id": said.get("buyer", "b-9"), "currency": said.get("currency", "CNY")}
@@ -91,7 +91,7 @@ def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str,
             return "delivery_refused", {"reason": reason} | _named(line_ids)
         case "reissued", [reason, *line_ids]:
             return "reissue_shipped", {"reason": reason} | _named(line_ids)
-        case ("refund-requested" | "refunded"), [refund_id, reason, *lines]:
+        case (("refund-requested" | "refunded"), [refund_id, reason, *lines]):
             kind = "refund_succeeded" if verb == "refunded" else "refund_requested"
             return kind, {"refund_id": refund_id, "reason": reason} | ({"lines": [_refund_line(word) for word in lines]} if lines else {})
         case "refund-failed", [refund_id, cause]:
@@ -127,7 +127,9 @@ def _expect(story: Story, words: list[str]) -> None:
             story.odd.append(tuple(what))
         case [subject, cycle, gross, taken, booked, *money] if len(money) % 4 == 0:
             start = cycle if "T" in cycle else f"{cycle}T00:00:00Z"
-            columns = {currency: (int(a), int(b), int(c)) for currency, a, b, c in (money[at : at + 4] for at in range(0, len(money), 4))}
+            columns: dict[str, tuple[int, ...]] = {
+                currency: (int(a), int(b), int(c)) for currency, a, b, c in (money[at : at + 4] for at in range(0, len(money), 4))
+            }
             story.rows.append((subject, start, (int(gross), int(taken), int(booked)), columns))
         case _:
             raise ValueError(f"{story.title}: nothing is expected by {words!r}")

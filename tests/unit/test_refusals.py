@@ -1,0 +1,82 @@
+"""Reasons: every one happens, has words, and has its place in one order of precedence."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas import limits
+from schemas.envelope import read
+from schemas.refusals import Reason, Refusal
+from tests.flow import Record
+
+PAID: dict[str, Any] = {
+    "type": "order_paid",
+    "id": "e-1",
+    "source": "/payments",
+    "occurred_at": "2026-07-01T08:00:00Z",
+    "order_id": "o-1",
+    "amount": 2000,
+}
+_KEYS = {Reason.MISSING_KEY: None, Reason.KEY_MISMATCH: b"o-2"}
+_VALUES = {
+    Reason.EMPTY_VALUE: b"",
+    Reason.TOO_LARGE: b" " * (limits.VALUE_BYTES + 1),
+    Reason.NOT_JSON: b"{",
+    Reason.NOT_AN_OBJECT: b"[]",
+}
+_FIELDS: dict[Reason, dict[str, Any]] = {
+    Reason.UNKNOWN_TYPE: {"type": "order_sung"},
+    Reason.MISSING_FIELD: {"id": ...},
+    Reason.INVALID_FIELD: {"amount": -1},
+}
+
+
+def faulty(*faults: Reason) -> Record:
+    """A record with all of these faults."""
+    event = dict(PAID)
+    for fault in faults:
+        event |= _FIELDS.get(fault, {})
+    value = msgspec.json.encode({name: field for name, field in event.items() if field is not ...})
+    for fault in reversed(faults):
+        value = _VALUES.get(fault, value)
+    key: bytes | None = b"o-1"
+    for fault in reversed(faults):
+        key = _KEYS.get(fault, key)
+    return Record("orders", 0, 0, 0, key, value, [])
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_happens_and_is_explained(reason: Reason) -> None:
+    """Each has a record that it refuses, a sentence and a remedy."""
+    said = read(faulty(reason))
+    assert isinstance(said, Refusal)
+    assert said.reason == reason
+    assert 0 < len(said.detail) <= limits.DETAIL_CHARS
+    assert reason.sentence.endswith(".")
+    assert reason.remedy
+
+
+@pytest.mark.parametrize("second", Reason)
+@pytest.mark.parametrize("first", Reason)
+def test_of_two_faults_the_first_reason_is_given(first: Reason, second: Reason) -> None:
+    """A record with two faults has one fixed reason: the one that stands first in the list."""
+    order = list(Reason)
+    said = read(faulty(*sorted((first, second), key=order.index)))
+    assert isinstance(said, Refusal)
+    assert said.reason == min(first, second, key=order.index)
+
+
+def test_detail_is_bounded_and_printable() -> None:
+    """What a hostile record says about itself can't flood or garble a header or a log."""
+    for name in ("x" * 10_000, "\x1b[31m", "\u202e" * 200):
+        said = read(Record("orders", 0, 0, 0, b"k" * 10_000, msgspec.json.encode(PAID | {"type": name}), []))
+        assert isinstance(said, Refusal)
+        assert len(said.detail) <= limits.DETAIL_CHARS
+        assert said.detail.isascii()
+        assert said.detail.isprintable()
+    said = read(Record("orders", 0, 0, 0, b"\x1b" * 10_000, msgspec.json.encode(PAID), []))
+    assert isinstance(said, Refusal)
+    assert said.reason == Reason.KEY_MISMATCH
+    assert len(said.detail) <= limits.DETAIL_CHARS
+    assert said.detail.isprintable()

@@ -1,0 +1,64 @@
+"""Tallies: sums with bounds."""
+
+import msgspec
+import pytest
+
+from schemas.journal import Delta
+from tables import sales
+from tables.sales import ImpossibleTallyError, Tally
+
+NOTHING = Delta("p-3", "s-7", "CNY", "2026-06-06T00:00:00Z", 0, 0, 0, 0, 0, 0, restates=False)
+
+
+def delta(**columns: object) -> Delta:
+    """An entry that changes only these columns."""
+    return msgspec.structs.replace(NOTHING, **columns)
+
+
+def test_columns_add_up() -> None:
+    """Units, and money per currency, each for itself; restatements are counted."""
+    tally = Tally()
+    tally.add(delta(units_gross=3, amount_gross=3000))
+    tally.add(delta(units_reversed=1, units_booked=1, amount_reversed=900, amount_booked=900, restates=True))
+    tally.add(delta(units_gross=1, amount_gross=50, currency="USD"))
+    assert (tally.gross, tally.reversed, tally.net, tally.booked, tally.restatements) == (4, 1, 3, 1, 1)
+    assert tally.amounts == {"CNY": [3000, 900, 900], "USD": [50, 0, 0]}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"units_gross": -1},
+        {"units_reversed": 1},
+        {"units_booked": -1},
+        {"amount_gross": -1},
+        {"amount_reversed": 1},
+        {"amount_booked": -1},
+        {"units_reversed": -1, "units_gross": 1},
+        {"amount_reversed": -1, "amount_gross": 1},
+    ],
+)
+def test_a_sum_out_of_bounds_is_a_loud_stop(columns: dict[str, int]) -> None:
+    """S8: 0 <= reversed <= gross; if it doesn't hold the journal was read twice or with a hole."""
+    with pytest.raises(ImpossibleTallyError, match="p-3"):
+        Tally().add(delta(**columns))
+
+
+def test_equal_sums_are_equal_bytes() -> None:
+    """Whatever came in which order, and though a currency came and went."""
+    one, two = Tally(), Tally()
+    for entry in (delta(amount_gross=5), delta(amount_gross=7, currency="USD")):
+        one.add(entry)
+    for entry in (delta(amount_gross=1, currency="EUR"), delta(amount_gross=7, currency="USD"), delta(amount_gross=5)):
+        two.add(entry)
+    two.add(delta(amount_gross=-1, currency="EUR"))
+    assert sales.encode(one) == sales.encode(two) == b'[1,0,0,0,0,{"CNY":[5,0,0],"USD":[7,0,0]}]'
+    assert sales.decode(sales.encode(one)) == one
+
+
+def test_sums_beyond_64_bits_survive() -> None:
+    """Totals of all time may grow beyond what other JSON readers take for an integer; ours doesn't lose a cent."""
+    tally = Tally()
+    for _ in range(20):
+        tally.add(delta(amount_gross=10**18))
+    assert sales.decode(sales.encode(tally)).amounts == {"CNY": [20 * 10**18, 0, 0]}

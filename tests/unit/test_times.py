@@ -1,0 +1,68 @@
+"""Instants as text and as milliseconds."""
+
+import pytest
+
+from schemas import limits, times
+
+
+@pytest.mark.parametrize(
+    ("text", "at_ms"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1969-12-31T23:59:59.999Z", -1),
+        ("2026-07-01T08:00:00Z", 1_782_892_800_000),
+        ("2026-07-01T16:00:00+08:00", 1_782_892_800_000),
+        ("2026-07-01T02:30:00-05:30", 1_782_892_800_000),
+        ("2026-07-01t08:00:00z", 1_782_892_800_000),
+        ("2026-07-01 08:00:00Z", 1_782_892_800_000),
+        ("2026-07-01T08:00:00.5Z", 1_782_892_800_500),
+        ("2026-07-01T08:00:00.0019999Z", 1_782_892_800_001),
+        ("1900-01-01T00:00:00Z", limits.OCCURRED_FIRST_MS),
+        ("2199-12-31T23:59:59.999Z", limits.OCCURRED_END_MS - 1),
+        ("2200-01-01T07:59:59+08:00", limits.OCCURRED_END_MS - 1_000),
+    ],
+)
+def test_rfc_3339_is_read_to_the_millisecond(text: str, at_ms: int) -> None:
+    """Any zone, any number of decimals; finer ones are cut off."""
+    assert times.parse_ms(text) == times.parse_ms_plainly(text) == at_ms
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2026-07-01",
+        "2026-07-01T08:00Z",
+        "2026-07-01T08:00:00",
+        "2026-07-01T08:00:00+0800",
+        "2026-07-01T08:00:00+08",
+        "2026-07-01T08:00:00+24:00",
+        "2026-07-01T08:00:00.Z",
+        "2026-07-01T08:00:60Z",
+        "2026-07-01T24:00:00Z",
+        "2026-02-29T08:00:00Z",
+        "2026-13-01T08:00:00Z",
+        "20260701T080000Z",
+        "2026-W27-3T08:00:00Z",
+        "1899-12-31T23:59:59.999Z",
+        "2200-01-01T00:00:00Z",
+        "2026-07-01T08:00:00Z ",
+        "2026-07-01T08:00:00Z\n",
+        "0000-01-01T00:00:00Z",
+        "\uff12026-07-01T08:00:00Z",
+    ],
+)
+def test_what_is_no_instant_is_refused(text: str) -> None:
+    """No zone, no such day, other forms, out of bounds: a ValueError on both routes."""
+    for parse in (times.parse_ms, times.parse_ms_plainly):
+        with pytest.raises(ValueError):  # noqa: PT011 - which message doesn't matter
+            parse(text)
+
+
+def test_texts_are_written_in_utc() -> None:
+    """With milliseconds in events, without them where a cycle starts on a whole second."""
+    assert times.format_ms(-1) == "1969-12-31T23:59:59.999Z"
+    assert times.format_short(-1) == "1969-12-31T23:59:59.999Z"
+    assert times.format_ms(1_780_704_000_000) == "2026-06-06T00:00:00.000Z"
+    assert times.format_short(1_780_704_000_000) == "2026-06-06T00:00:00Z"
