@@ -64,7 +64,7 @@ def command(
     print_json(recount(_read(files, refused), cycle_ms, anchor_ms, refused))
     if refused:
         faults = "; ".join(f"{fault} ({count})" for fault, count in refused.most_common(10))
-        typer.echo(f"netsold: {refused.total()} lines skipped: {faults}", err=True)
+        typer.echo(f"netsold: skipped lines: {refused.total()}, because of: {faults}", err=True)
 
 
 def _anchor_ms(anchor: str) -> int:

@@ -107,7 +107,7 @@ def _by_schemas(value: bytes, key: bytes) -> dict[str, Any] | None:
     return taken
 
 
-def _without_null(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def _without_null(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_null(each) for name, each in value.items() if each is not None and name != "type"}
     return [_without_null(each) for each in value] if isinstance(value, list | tuple) else value

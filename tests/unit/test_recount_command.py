@@ -84,7 +84,7 @@ def test_lines_that_are_no_events_are_skipped_and_told(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(noise + PLACED + RECEIVED + REFUNDED)
     result = _run(str(tmp_path / "a.jsonl"))
     assert _products(result) == [ANSWER]
-    assert "4 lines skipped: not JSON (2)" in result.stderr
+    assert "skipped lines: 4, because of: not JSON (2)" in result.stderr
     assert "lines: quantity: not an integer from 1 to 1000000 (1)" in result.stderr
     assert "unknown type (1)" in result.stderr
 

@@ -1,0 +1,175 @@
+"""`netsold simulate`: writes made-up orders to the log or to a file; repeatable by seed, with faults by name.
+
+Without `--rate` it writes history: so many events, spread over `--days`, as fast as it can; the same command writes the same
+events again. With `--rate` it writes what happens now, and every start has new orders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+import typer
+
+from operations import faults
+from operations.cli import print_json
+from operations.faults import Poison
+from operations.local_kafka import named_cluster
+from operations.progress import Meter
+from operations.traffic import DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
+from schemas.envelope import encode
+from schemas.times import parse_ms
+from streams import topics
+from streams.log import Writer
+from streams.settings import Settings
+
+LIVE_DAY_MS: Final = 1000
+"""A day in the life of a live order: parcels arrive within seconds."""
+
+HISTORY_EVENTS: Final = 10_000
+FLUSH_EVERY_S: Final = 0.05
+LOOK_EVERY: Final = 256
+INTERRUPTED: Final = 130
+
+Format = Literal["cloudevents", "bare"]
+Items = Iterator[tuple[int, Event | Poison]]
+
+
+@dataclass(slots=True)
+class Summary:
+    """What was done: `events` were made, `records` written: those events, some of them more than once, and `poison`."""
+
+    run: str
+    seed: int
+    target: str
+    events: int = 0
+    records: int = 0
+    poison: int = 0
+    seconds: float = 0.0
+
+
+def command(
+    *,
+    events: Annotated[int | None, typer.Option(min=1, help="How many; 10,000 of history, else without end.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.01, help="Events per second, happening now.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A JSONL file to write instead of the log.")] = None,
+    layout: Annotated[Format, typer.Option("--format", help="Of records in the log; a file is always bare.")] = "cloudevents",
+    seed: Annotated[int, typer.Option(help="The same seed, the same orders.")] = 1,
+    start: Annotated[str, typer.Option(help="When history starts.")] = "2026-01-01T00:00:00Z",
+    days: Annotated[float, typer.Option(min=0.001, help="How many days history takes.")] = 75.0,
+    fault: Annotated[list[str] | None, typer.Option(help="duplicates=2%, out_of_order, late=3d, poison=0.1% or conflicts=0.1%.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write simulated orders to the log, or to a file."""
+    if rate and out:
+        raise typer.BadParameter("--rate is for the log: a file has no present")
+    try:
+        wrong, start_ms = faults.parse(fault or ()), parse_ms(start)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if rate is None:
+        events = events or HISTORY_EVENTS
+        run = _run_name(seed, start_ms, days, events)
+        plan = Plan(seed, run, start_ms, days * DAY_MS * EVENTS_PER_ORDER / events)
+    else:
+        now_ms = int(time.time() * 1000)
+        plan = Plan(seed, _run_name(seed, now_ms), now_ms, 1000 * EVENTS_PER_ORDER / rate, LIVE_DAY_MS)
+    summary = Summary(plan.run, seed, str(out) if out else "")
+    items = faults.disturbed(_counted(islice(traffic(plan), events), summary), wrong, seed=seed, day_ms=plan.day_ms, live=rate is not None)
+    began = time.monotonic()
+    with Meter("events", events) as meter:
+        stopped = _to_file(out, items, summary, meter) if out else _to_log(items, layout, summary, meter, live=rate is not None)
+    summary.seconds = round(time.monotonic() - began, 3)
+    if as_json:
+        print_json(asdict(summary))
+    else:
+        typer.echo(f"{summary.records} records to {summary.target}: {summary.events} events, {summary.poison} poison, run {summary.run}")
+    if stopped and events is not None:
+        typer.echo(f"netsold: stopped after {summary.events} of {events} events; the same command writes the same ones again", err=True)
+        raise typer.Exit(INTERRUPTED)
+
+
+def _run_name(*given: object) -> str:
+    """A short name that other arguments don't have, so that their orders are other orders."""
+    return hashlib.blake2s(repr(given).encode(), digest_size=5).hexdigest()
+
+
+def _counted(events: Iterator[tuple[int, Event]], summary: Summary) -> Iterator[tuple[int, Event]]:
+    for item in events:
+        summary.events += 1
+        yield item
+
+
+def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> bool:
+    """Write all items as lines; True if interrupted."""
+    encoder = msgspec.json.Encoder()
+    with path.open("wb") as file:
+        try:
+            for _, item in items:
+                if isinstance(item, Poison):
+                    if not item.in_file:
+                        continue
+                    summary.poison += 1
+                    file.write((item.value or b"") + b"\n")
+                else:
+                    file.write(encoder.encode(item) + b"\n")
+                summary.records += 1
+                if not summary.records % LOOK_EVERY:
+                    meter.at(summary.events)
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+def _to_log(items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool) -> bool:
+    """Write all items to the topic `orders` of the named cluster, or the running local Kafka; True if interrupted."""
+    settings = named_cluster()
+    summary.target = settings.topic(topics.ORDERS)
+    return asyncio.run(_produce(settings, items, layout, summary, meter, live=live))
+
+
+async def _produce(settings: Settings, items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool) -> bool:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await topics.require(settings)
+    topic = settings.topic(topics.ORDERS)
+    async with Writer(settings) as writer:
+        for at_ms, item in items:
+            if live and at_ms > time.time() * 1000:
+                await writer.flush()
+                meter.at(summary.events)
+                await _sleep_until(at_ms, stop)
+            if stop.is_set():
+                return True
+            key, value, headers = _record(item, layout)
+            await writer.send(topic, key, value, headers)
+            summary.records += 1
+            summary.poison += isinstance(item, Poison)
+            if not summary.records % LOOK_EVERY:
+                meter.at(summary.events)
+    return False
+
+
+async def _sleep_until(at_ms: int, stop: asyncio.Event) -> None:
+    """Wait for an instant, and a moment more, so that records go in batches; ends early when `stop` is set."""
+    try:
+        await asyncio.wait_for(stop.wait(), max(at_ms / 1000 - time.time(), FLUSH_EVERY_S))
+    except TimeoutError:
+        return
+
+
+def _record(item: Event | Poison, layout: Format) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
+    if isinstance(item, Poison):
+        return item.key, item.value, list(item.headers)
+    if layout == "bare":
+        return item["order_id"].encode(), msgspec.json.encode(item), []
+    return encode(item)

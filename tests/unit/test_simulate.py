@@ -1,0 +1,276 @@
+"""Simulated traffic: repeatable, lifelike, acceptable; and its faults, which change nothing of what really sold."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from operations import faults
+from operations.faults import POISONS, Faults, Poison, disturbed
+from operations.recount import recount
+from operations.recount_events import Invalid, accept, parse
+from operations.simulate import command
+from operations.traffic import DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
+from schemas import envelope
+from schemas.events import MODELS
+from schemas.refusals import Refusal
+from schemas.times import parse_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+START_MS = 1_767_225_600_000
+PLAN = Plan(seed=3, run="t", start_ms=START_MS, every_ms=60_000, shops=25, products=40, buyers=100)
+CYCLE_MS = 30 * DAY_MS
+
+
+def _take(count: int, plan: Plan = PLAN) -> list[tuple[int, Event]]:
+    return list(islice(traffic(plan), count))
+
+
+def _count(events: Iterable[Event]) -> dict[str, list[dict[str, Any]]]:
+    return recount(events, CYCLE_MS, 0)
+
+
+@pytest.fixture(scope="module")
+def half_a_year() -> list[Event]:
+    """Twenty thousand events over many cycles."""
+    return [event for _, event in _take(20_000, replace(PLAN, every_ms=180 * DAY_MS * EVENTS_PER_ORDER / 20_000))]
+
+
+# --- traffic ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_plan_gives_the_same_events() -> None:
+    """To the byte; another seed gives others, another run the same under other ids."""
+    assert _take(500) == _take(500)
+    assert _take(500) != _take(500, replace(PLAN, seed=4))
+    other = json.dumps(_take(500, replace(PLAN, run="u")))
+    assert json.loads(other.replace("-u-", "-t-")) == json.loads(json.dumps(_take(500)))
+
+
+def test_events_come_in_the_order_in_which_they_happen() -> None:
+    """And each says when that was."""
+    taken = _take(5000)
+    assert all(before <= after for (before, _), (after, _) in pairwise(taken))
+    assert all(at_ms == parse_ms(event["occurred_at"]) for at_ms, event in taken)
+    assert taken[0][0] >= START_MS
+
+
+def test_every_event_is_acceptable_and_told_once(half_a_year: list[Event]) -> None:
+    """By recount's check; no two share an id."""
+    assert all(accept(event) for event in half_a_year)
+    assert len({event["id"] for event in half_a_year}) == len(half_a_year)
+
+
+def test_everything_that_can_happen_happens(half_a_year: list[Event]) -> None:
+    """All types of order events, all anomalies but conflicts, partial receipts, groups, several currencies and cycles."""
+    assert {event["type"] for event in half_a_year} == set(MODELS)
+    tables = _count(half_a_year)
+    odd = {found["anomaly"] for found in tables["anomalies"]}
+    assert odd == {"received_after_cancel", "cancelled_after_receipt", "refund_exceeds_sale", "unknown_line"}
+    assert any("line_ids" in event for event in half_a_year if event["type"] == "receipt_confirmed")
+    assert any("group_id" in event for event in half_a_year)
+    assert {currency for row in tables["products"] for currency in row["revenue"]} >= {"CNY", "USD"}
+    assert len({row["cycle"]["start"] for row in tables["products"]}) >= 6
+    assert any(row["units"]["reversed"] != row["units"]["reversals_booked"] for row in tables["shops"])
+
+
+def test_an_order_has_one_shop_and_about_as_many_events_as_said(half_a_year: list[Event]) -> None:
+    """`EVENTS_PER_ORDER` is what turns a rate of events into a rate of orders."""
+    placed = [event for event in half_a_year if event["type"] == "order_placed"]
+    assert len(half_a_year) / len(placed) == pytest.approx(EVENTS_PER_ORDER, rel=0.05)
+    shops = defaultdict(set)
+    for event in placed:
+        for line in event["lines"]:
+            shops[line["product_id"]].add(event["shop_id"])
+    assert all(len(found) == 1 for found in shops.values())
+
+
+def test_a_few_products_sell_most(half_a_year: list[Event]) -> None:
+    """A long tail, as in a marketplace."""
+    sold = Counter(line["product_id"] for event in half_a_year if event["type"] == "order_placed" for line in event["lines"])
+    best = [count for _, count in sold.most_common()]
+    assert sum(best[:4]) > sum(best) / 3
+    assert len(sold) == PLAN.products
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------------------
+
+
+def _disturb(count: int, wrong: Faults, *, live: bool = False) -> list[tuple[int, Event | Poison]]:
+    return list(disturbed(_take(count), wrong, seed=1, day_ms=DAY_MS, live=live))
+
+
+def _events(items: Sequence[tuple[int, Event | Poison]]) -> list[Event]:
+    return [item for _, item in items if not isinstance(item, Poison)]
+
+
+def test_without_faults_nothing_changes() -> None:
+    """The same events at the same times."""
+    assert _disturb(1000, Faults()) == _take(1000)
+
+
+def test_duplicates_disorder_and_lateness_change_nothing_of_what_sold() -> None:
+    """Rows and anomalies are those of the undisturbed traffic, though arrivals are others (S11, S12, S13)."""
+    wrong = Faults(duplicates=0.3, out_of_order=0.5, late=40 * DAY_MS)
+    items = _disturb(5000, wrong)
+    plain = [event for _, event in _take(5000)]
+    assert _count(_events(items)) == _count(plain)
+    assert all(before <= after for (before, _), (after, _) in pairwise(items))
+    assert len(items) == pytest.approx(5000 * 1.3, rel=0.05)
+    arrived = [parse_ms(event["occurred_at"]) for event in _events(items)]
+    assert sum(before > after for before, after in pairwise(arrived)) > 1000
+    late = [at_ms - parse_ms(item["occurred_at"]) for at_ms, item in items if isinstance(item, dict)]
+    assert max(late) >= 40 * DAY_MS
+
+
+def test_live_events_are_late_by_what_they_say() -> None:
+    """Nobody waits days for them: they arrive now and tell of then."""
+    items = _disturb(5000, Faults(late=40 * DAY_MS), live=True)
+    assert [at_ms for at_ms, _ in items] == [at_ms for at_ms, _ in _take(5000)]
+    ages = [at_ms - parse_ms(event["occurred_at"]) for (at_ms, _), event in zip(items, _events(items), strict=True)]
+    assert set(ages) == {0, 40 * DAY_MS}
+    assert sum(map(bool, ages)) == pytest.approx(5000 * faults.LATE_SHARE, rel=0.4)
+
+
+def test_conflicts_are_told_as_such() -> None:
+    """Every contradicted order carries the anomaly, and it is the same in any order of arrival."""
+    events = _events(_disturb(5000, Faults(conflicts=0.05)))
+    conflicting = {found["order_id"] for found in _count(events)["anomalies"] if found["anomaly"] == "conflicting_event"}
+    assert len(conflicting) == pytest.approx(250, rel=0.3)
+    assert _count(events) == _count(reversed(events))
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as the decoder takes it."""
+
+    value: bytes | None
+    key: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    topic: str = "orders"
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+
+
+@pytest.mark.parametrize("kind", POISONS, ids=lambda kind: kind.__name__.strip("_"))
+def test_poison_is_refused_by_everyone(kind: Any) -> None:  # noqa: ANN401 - a function of faults.py
+    """Each kind, by the decoder as a record, and by recount as a line of a file where it can be one."""
+    rng = Random(5)
+    for _, event in _take(60):
+        poison = kind(rng, event)
+        assert isinstance(envelope.read(Record(poison.value, poison.key, poison.headers)), Refusal), poison
+        if poison.in_file:
+            assert b"\n" not in poison.value
+            with pytest.raises(Invalid):
+                accept(parse(poison.value))
+
+
+def test_poison_comes_beside_the_events() -> None:
+    """None is replaced, the share is as given, every kind comes."""
+    items = _disturb(20_000, Faults(poison=0.05))
+    assert _events(items) == [event for _, event in _take(20_000)]
+    assert len(items) - 20_000 == pytest.approx(1000, rel=0.15)
+    assert max(len(item.value or b"") for _, item in items if isinstance(item, Poison)) > 262_144
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ([], Faults()),
+        (["duplicates"], Faults(duplicates=0.02)),
+        (["duplicates=5%", "late=90m", "poison=0.1%"], Faults(duplicates=0.05, late=5_400_000, poison=0.001)),
+        (["out_of_order=100%", "conflicts=0%", "late"], Faults(out_of_order=1.0, late=3 * DAY_MS)),
+    ],
+)
+def test_faults_are_named(texts: list[str], expected: Faults) -> None:
+    """With an amount, or the usual one."""
+    assert faults.parse(texts) == expected
+
+
+@pytest.mark.parametrize("text", ["fire", "duplicates=", "duplicates=2", "duplicates=200%", "poison=-1%", "late=3", "late=2%", "late=1w"])
+def test_other_faults_are_refused_in_a_sentence(text: str) -> None:
+    """Which says what there is, or how to write it."""
+    with pytest.raises(ValueError, match=r"there are|write it as"):
+        faults.parse([text])
+
+
+# --- the command, into a file ------------------------------------------------------------------------------------------------------
+
+
+def _run(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, list(arguments))
+
+
+def _lines(path: Path) -> list[Event]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_a_file_of_history_can_be_written_again(tmp_path: Path) -> None:
+    """The same arguments give the same bytes, any other argument other orders."""
+    first, again = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    for path in (first, again):
+        assert _run("--out", str(path), "--events", "500").exit_code == 0
+    assert first.read_bytes() == again.read_bytes()
+    ids = {event["id"] for event in _lines(first)}
+    for other in (("--seed", "2"), ("--days", "10"), ("--start", "2026-01-02T00:00:00Z"), ("--events", "501")):
+        assert _run("--out", str(again), "--events", "500", *other).exit_code == 0
+        assert not ids & {event["id"] for event in _lines(again)}
+
+
+def test_history_takes_the_days_it_is_given(tmp_path: Path) -> None:
+    """From the start on, with the after-sales of the last orders behind it."""
+    path = tmp_path / "a.jsonl"
+    _run("--out", str(path), "--events", "3000", "--days", "60", "--start", "2026-03-01T08:00:00+08:00")
+    at = [event["occurred_at"] for event in _lines(path)]
+    assert at[0].startswith("2026-03-01")
+    assert "2026-04-20" < at[-1] < "2026-06-01"
+
+
+def _acceptable(line: bytes) -> bool:
+    try:
+        return bool(accept(parse(line)))
+    except Invalid:
+        return False
+
+
+def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
+    """As JSON on stdout; a file takes no poison that is an event there, and the rest of it changes no table."""
+    plain, poisoned = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    _run("--out", str(plain), "--events", "3000")
+    result = _run("--out", str(poisoned), "--events", "3000", "--json", "--fault", "poison=2%", "--fault", "duplicates=5%")
+    summary = json.loads(result.stdout)
+    lines = poisoned.read_bytes().split(b"\n")[:-1]
+    assert summary.items() >= {"seed": 1, "target": str(poisoned), "events": 3000, "records": len(lines)}.items()
+    assert summary["poison"] > 20
+    good = [json.loads(line) for line in lines if _acceptable(line)]
+    assert len(good) == len(lines) - summary["poison"] == pytest.approx(3150, rel=0.02)
+    assert _count(good) == _count(_lines(plain))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--rate", "10", "--out", "x"], "a file has no present"),
+        (["--out", "x", "--fault", "fire"], "is no fault"),
+        (["--out", "x", "--start", "2026-01-01"], "with zone"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(arguments: list[str], sentence: str) -> None:
+    """With exit code 2, before anything is written."""
+    result = _run(*arguments)
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.output.replace("│", " ").split())
