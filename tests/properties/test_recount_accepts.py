@@ -103,11 +103,12 @@ def _by_schemas(value: bytes, key: bytes) -> dict[str, Any] | None:
         return None
     own = msgspec.to_builtins(received.body)
     found = {"type": received.type, "id": received.id, "source": received.source, "order_id": received.order_id} | own
-    taken: dict[str, Any] = _without_null(found | {"occurred_at": received.occurred_at_ms})
+    taken = _without_null(found | {"occurred_at": received.occurred_at_ms})
+    assert isinstance(taken, dict)
     return taken
 
 
-def _without_null(value: Any) -> Any:
+def _without_null(value: object) -> object:
     if isinstance(value, dict):
         return {name: _without_null(each) for name, each in value.items() if each is not None and name != "type"}
     return [_without_null(each) for each in value] if isinstance(value, list | tuple) else value
