@@ -135,7 +135,7 @@ def _sales(order: Order, received: dict[str, int], asked: dict[str, list[Asked]]
 
 def _revenue(line: Line) -> int:
     """S3: minor units of money for a whole line."""
-    return line.quantity * line.unit_price - line.discount
+    return line.quantity * line.unit_price - (line.discount or 0)
 
 
 def _received(order: Order, placed: Placed) -> dict[str, int]:

@@ -33,7 +33,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
     product_id: str
     quantity: int
     unit_price: int
-    discount: int
+    discount: int | None
 
 
 class RefundLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -120,7 +120,7 @@ decode: Final[Callable[[bytes], Order]] = msgspec.json.Decoder(Order).decode
 
 def _placed(event: Received) -> Placed:
     body: events.OrderPlaced = event.body
-    lines = tuple([Line(line.line_id, line.product_id, line.quantity, line.unit_price, line.discount or 0) for line in body.lines])
+    lines = tuple([Line(line.line_id, line.product_id, line.quantity, line.unit_price, line.discount) for line in body.lines])
     return Placed(event.occurred_at_ms, event.id, event.source, body.shop_id, body.buyer_id, body.currency, body.group_id, lines)
 
 
@@ -216,12 +216,12 @@ def content(fact: _Fact) -> dict[str, Any]:
     if isinstance(fact, Other):
         own: dict[str, Any] = msgspec.json.decode(fact.fields)
         return {"type": fact.type, "id": fact.id, "source": fact.source} | own
-    fields = {name: value for name, value in msgspec.structs.asdict(fact).items() if value is not None and name != "occurred_at_ms"}
-    if isinstance(fact, Placed):
-        fields["lines"] = [msgspec.structs.asdict(line) for line in fact.lines]
-        for line in fields["lines"]:
-            if not line["discount"]:
-                del line["discount"]  # none is the same as 0
-    if isinstance(fact, Refund) and fact.lines is not None:
-        fields["lines"] = [msgspec.structs.asdict(line) for line in fact.lines]
+    fields = _given(fact)
+    del fields["occurred_at_ms"]
+    if isinstance(fact, (Placed, Refund)) and fact.lines is not None:
+        fields["lines"] = [_given(line) for line in fact.lines]
     return {"type": _TYPES[type(fact)]} | fields
+
+
+def _given(struct: msgspec.Struct) -> dict[str, Any]:
+    return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}

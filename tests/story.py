@@ -8,8 +8,8 @@
     p-3  2026-06-06    2 0 0    CNY 1000 300 300
 
 A line of an order is `line:product:quantity x price`, with `-discount` behind it; a line of a refund is `line:units:amount`. Words
-such as `shop=s-8`, `currency=USD`, `by=buyer`, `id=e-7`, `source=/x` may follow. After `then`: one row per product (or shop, when
-its name starts with `s-`) and cycle, with units gross, reversed, booked, and for each currency money gross, reversed, booked; what
+such as `shop=s-8`, `currency=USD`, `by=buyer`, `id=e-7`, `source=/x`, `group_id=g-1` may follow. After `then`: one row per product
+(or shop, when its name starts with `s-`) and cycle, with units gross, reversed, booked, and for each currency money gross, reversed, booked; what
 was `traded` of all time, where it matters; and what is `odd`. Rows and oddities are complete: what isn't written must not be there.
 Lines that start with `#` are for the reader.
 """
@@ -71,7 +71,7 @@ def event(words: list[str], number: int = 1) -> dict[str, Any]:
     kind, own = _own_fields(verb, plain, said)
     occurred_at = at if at.count(":") > 1 + at.count("+") else at.replace("Z", ":00Z")
     common = {"type": kind, "id": f"e-{number}", "source": "/story", "occurred_at": occurred_at, "order_id": order_id}
-    return common | own | {name: value for name, value in said.items() if name in {"id", "source", "by", "parcel_id"}}
+    return common | own | {name: value for name, value in said.items() if name in {"id", "source", "by", "parcel_id", "group_id"}}
 
 
 def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str, dict[str, Any]]:  # noqa: C901, PLR0911 - a verb each

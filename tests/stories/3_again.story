@@ -85,6 +85,21 @@ p-4  2026-06-06  1 0 0  USD 500 0 0
 s-8  2026-06-06  1 0 0  USD 500 0 0
 odd o-1 conflicting_event
 
+== S11: an order placed twice, in two groups, contradicts itself
+2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000  group_id=g-1
+2026-07-01T09:00Z  placed    o-1  1:p-3:2x1000  group_id=g-2
+then
+odd o-1 conflicting_event
+
+== S11: one refund told for two reasons contradicts itself
+2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
+2026-07-02T08:00Z  received  o-1
+2026-07-03T08:00Z  refunded  o-1  r-1 quality  1:1:1000
+2026-07-04T08:00Z  refunded  o-1  r-1 other    1:1:1000
+then
+p-3  2026-06-06  2 1 1  CNY 2000 1000 1000
+odd o-1 conflicting_event
+
 == S11: an order placed twice in the same way, under two ids, is one order, and nothing is odd
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
 2026-07-01T09:00Z  placed    o-1  1:p-3:2x1000

@@ -86,6 +86,16 @@ def test_what_is_written_is_what_conventions_say() -> None:
     ]
 
 
+def test_an_object_with_specversion_is_structured_whatever_else_it_has() -> None:
+    """Fields beside the attributes are extensions then: time and data count, occurred_at and amount at the top don't."""
+    value = msgspec.json.encode(PAID | {"specversion": "1.0", "time": "2026-08-01T00:00:00Z", "subject": "o-1", "data": {"amount": 7}})
+    said = reading(value)
+    assert isinstance(said, Received)
+    assert (said.occurred_at_ms, said.body.amount) == (times.parse_ms("2026-08-01T00:00:00Z"), 7)
+    assert reason(msgspec.json.encode({"specversion": "1.0", "data": [1]})) == Reason.NOT_AN_OBJECT
+    assert reason(msgspec.json.encode({"specversion": "1.0"})) == Reason.MISSING_FIELD
+
+
 def test_headers_win_over_the_value() -> None:
     """Attributes in headers override fields of the same meaning in the value, in every form."""
     headers = [("ce_id", b"from-header"), ("ce_time", b"2026-08-01T00:00:00Z")]

@@ -16,12 +16,14 @@ from tests.story import event
 
 def told(*lines: str) -> list[Received]:
     """The events of a story's lines."""
-    found = []
-    for number, line in enumerate(lines, 1):
-        said = read(Record("orders", 0, number, 0, *binary(event(line.split(), number))))
-        assert isinstance(said, Received)
-        found.append(said)
-    return found
+    return [received(event(line.split(), number)) for number, line in enumerate(lines, 1)]
+
+
+def received(fields: dict[str, Any]) -> Received:
+    """An event as the decoder reads it."""
+    said = read(Record("orders", 0, 0, 0, *binary(fields)))
+    assert isinstance(said, Received)
+    return said
 
 
 def order_of(events: Any) -> Order:
@@ -99,11 +101,17 @@ def test_the_smallest_of_many_contents_holds_whatever_came_when() -> None:
     assert states == {b'[1,[],[],[],[],[],[[1782979200000,"e-7","/story","order_paid",{"amount":5}]],[["/story","e-7"]]]'}
 
 
-def test_no_discount_is_a_discount_of_nothing() -> None:
-    """The same order, told with and without a discount of 0, contradicts nothing."""
-    without, with_zero = told("2026-07-01T08:00Z placed o-1 1:p-3:2x1000", "2026-07-01T08:00Z placed o-1 1:p-3:2x1000-0 id=e-1")
-    order = order_of([without])
-    assert absorb(order, with_zero) is order
+def test_contents_are_compared_as_they_were_told() -> None:
+    """S11: null is absent, but a discount of 0 isn't: told under one id, such orders contradict each other, and the one with it holds."""
+    placed = told("2026-07-01T08:00Z placed o-1 1:p-3:2x1000")[0]
+    line = {"line_id": "1", "product_id": "p-3", "quantity": 2, "unit_price": 1000}
+    with_null, with_zero = (
+        {**event(["2026-07-01T08:00Z", "placed", "o-1"]), "lines": [{**line, "discount": discount}]} for discount in (None, 0)
+    )
+    order = order_of([placed])
+    assert absorb(order, received(with_null)) is order
+    assert absorb(order, received(with_zero)).placed[0].lines[0].discount == 0
+    assert absorb(order, received(with_zero)).conflicts == (("/story", "e-1"),)
 
 
 def test_facts_of_one_instant_stand_by_id() -> None:
@@ -124,7 +132,7 @@ def test_every_fact_is_in_the_derived_result_or_in_none() -> None:
 def test_a_huge_order_is_counted_in_linear_time() -> None:
     """A thousand lines, received by a thousand receipts that each name them all, and refunded line by line."""
     ids = [str(n) for n in range(1000)]
-    placed = orders.Placed(0, "e", "/s", "s-7", "b-9", "CNY", None, tuple(orders.Line(one, "p-3", 1, 1, 0) for one in ids))
+    placed = orders.Placed(0, "e", "/s", "s-7", "b-9", "CNY", None, tuple(orders.Line(one, "p-3", 1, 1, None) for one in ids))
     receipts = tuple(orders.Receipt(at, f"r{at:04}", "/s", tuple(ids), None, "buyer") for at in range(300))
     lines = tuple(orders.RefundLine(one, 1, 1) for one in ids)
     refunds = tuple(orders.Refund(at, f"f{at:04}", "/s", f"r-{at}", "quality", lines) for at in range(300))

@@ -67,6 +67,16 @@ def test_of_two_faults_the_first_reason_is_given(first: Reason, second: Reason) 
     assert said.reason == min(first, second, key=order.index)
 
 
+def test_detail_names_the_field() -> None:
+    """Absent fields before wrong ones, in lines too."""
+    lines = [{"line_id": "1", "quantity": -1, "amount": 1}, {"line_id": "2", "amount": 1}]
+    refund = PAID | {"type": "refund_succeeded", "refund_id": "r-1", "reason": "quality", "lines": lines}
+    said = read(Record("orders", 0, 0, 0, b"o-1", msgspec.json.encode(refund), []))
+    assert said == Refusal(Reason.MISSING_FIELD, "lines.1.quantity: Field required")
+    said = read(Record("orders", 0, 0, 0, b"o-1", msgspec.json.encode(refund | {"lines": lines[:1]}), []))
+    assert said == Refusal(Reason.INVALID_FIELD, "lines.0.quantity: Input should be greater than or equal to 0")
+
+
 def test_detail_is_bounded_and_printable() -> None:
     """What a hostile record says about itself can't flood or garble a header or a log."""
     for name in ("x" * 10_000, "\x1b[31m", "\u202e" * 200):

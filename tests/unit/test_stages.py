@@ -141,6 +141,14 @@ def _entries(outcome: Outcome) -> list[journal.Entry]:
     return [one for _, value in outcome.sends["sales"] if isinstance(one := journal.decode(value), journal.Entry)]
 
 
+def test_what_changes_no_number_writes_no_entry() -> None:
+    """S7: a line wholly refunded before its receipt leaves no trace in the journal; nor does a receipt that is told again later."""
+    refunded = ("2026-07-01T08:00Z placed o-1 1:p-3:1x10", "2026-07-02T08:00Z refunded o-1 r-1 quality", "2026-07-03T08:00Z received o-1")
+    assert _entries(fold(order_stage(), records(*refunded))) == []
+    again = ("2026-07-01T08:00Z placed o-1 1:p-3:1x10", "2026-07-03T08:00Z received o-1", "2026-07-04T08:00Z received o-1")
+    assert len(_entries(fold(order_stage(), records(*again)))) == 1
+
+
 def test_entries_are_numbered_by_their_event() -> None:
     """Topic, partition, offset, index: a pure function of the log, so a second run gives the same ids."""
     chunk = records("2026-07-01T08:00Z placed o-1 2:p-4:1x10 1:p-3:1x10", "2026-07-02T08:00Z received o-1", first=1840)
