@@ -1,0 +1,97 @@
+"""What becomes of one line on its way from a file into the log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from operations.importing import record_of
+from schemas import envelope
+from schemas.refusals import Reason, Refusal
+
+EVENT = {
+    "type": "receipt_confirmed",
+    "id": "e-4",
+    "source": "/logistics/sf",
+    "occurred_at": "2026-07-02T10:00:00+08:00",
+    "order_id": "o-ü",
+    "by": "logistics",
+    "remark": {"kept": [1, 2**70, 1.5, None]},
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as the decoder takes it."""
+
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+    topic: str = "orders"
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+
+
+def test_an_event_becomes_a_cloudevent() -> None:
+    """Common fields go into headers as written, the others into the value, unknown ones too; the key is the order's id."""
+    record = record_of(json.dumps(EVENT).encode())
+    assert not isinstance(record, Refusal)
+    key, value, headers = record
+    assert key == "o-ü".encode()
+    assert json.loads(value) == {"by": "logistics", "remark": EVENT["remark"]}
+    assert (
+        dict(headers).items()
+        >= {
+            "ce_type": b"receipt_confirmed",
+            "ce_id": b"e-4",
+            "ce_source": b"/logistics/sf",
+            "ce_subject": "o-ü".encode(),
+            "ce_time": b"2026-07-02T10:00:00+08:00",
+            "content-type": b"application/json",
+        }.items()
+    )
+    assert isinstance(envelope.read(Record(*record)), envelope.Received)
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: FBT001
+    """With its order's id as key, from the subject or from the data."""
+    line = json.dumps({
+        "specversion": "1.0", "id": "e-1", "source": "/s", "type": "receipt_confirmed", "time": "2026-07-02T10:00:00Z",
+        "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
+    } | ({} if within else {"subject": "o-1"})).encode()  # fmt: skip
+    record = record_of(line)
+    assert record == (b"o-1", line, [("content-type", b"application/cloudevents+json")])
+    received = envelope.read(Record(*record))
+    assert isinstance(received, envelope.Received)
+    assert received.order_id == "o-1"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{", Reason.NOT_JSON),
+        (b"\xff", Reason.NOT_JSON),
+        (b"[" * 100_000, Reason.NOT_JSON),
+        (b"[]", Reason.NOT_AN_OBJECT),
+        (b"{}", Reason.MISSING_FIELD),
+        (json.dumps(EVENT | {"order_id": 5}).encode(), Reason.INVALID_FIELD),
+        (json.dumps(EVENT | {"order_id": ""}).encode(), Reason.INVALID_FIELD),
+        (json.dumps(EVENT | {"by": "robot"}).encode(), Reason.INVALID_FIELD),
+        (json.dumps(EVENT | {"type": "order_hidden"}).encode(), Reason.UNKNOWN_TYPE),
+        (json.dumps(EVENT | {"type": "time_tick"}).encode(), Reason.UNKNOWN_TYPE),
+        (json.dumps(EVENT | {"remark": "x" * 262_144}).encode(), Reason.TOO_LARGE),
+        (b'{"specversion":"1.0","data":3}', Reason.NOT_AN_OBJECT),
+        (b'{"specversion":"1.0","subject":7,"data":{}}', Reason.MISSING_FIELD),
+    ],
+    ids=range(13),
+)
+def test_what_is_no_event_is_refused_as_in_the_log(line: bytes, reason: Reason) -> None:
+    """By the same decoder, with its reason."""
+    refusal = record_of(line)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is reason
