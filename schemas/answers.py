@@ -1,5 +1,7 @@
 """What API and command line answer: integers only, money in minor units by currency, times in ISO 8601."""
 
+from typing import Any, Literal
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -49,3 +51,144 @@ class ShopAnswer(CycleAnswer):
     """A shop in a cycle."""
 
     shop_id: str
+
+
+class Freshness(_Answer):
+    """How much an answer holds. `applied`: by source partition such as `orders-0`, the last offset that is in it for certain.
+
+    `as_of`: everything that happened until then and was told in time is in it; null while any source partition hasn't been heard of.
+    `lag_seconds`: from `as_of` to the moment of answering, never below 0; null with it. `state`: `restoring` until the reader
+    has come to the end that the log had at its start, then `live`.
+    """
+
+    as_of: str | None
+    applied: dict[str, int]
+    lag_seconds: float | None
+    state: Literal["live", "restoring"]
+
+
+class FreshProduct(ProductAnswer):
+    """A product in a cycle, as the reader answers it."""
+
+    freshness: Freshness
+
+
+class FreshShop(ShopAnswer):
+    """A shop in a cycle, as the reader answers it."""
+
+    freshness: Freshness
+
+
+class TopProducts(_Answer):
+    """A page of the products that sold in a cycle, by units net, most first, then by id; those with none are not listed."""
+
+    cycle: CycleSpan
+    items: list[ProductAnswer]
+    next_cursor: str | None
+    freshness: Freshness
+
+
+class JournalPage(_Answer):
+    """A page of a product's journal entries as they stand in the log (schemas/journal.py), in its order."""
+
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+    freshness: Freshness
+
+
+class ReversalAnswer(_Answer):
+    """What one refund took off a sale: units, and money in minor units."""
+
+    at: str
+    units: int
+    amount: int
+
+
+class Part(_Answer):
+    """Of one line: net = gross - reversed."""
+
+    gross: int
+    reversed: int
+    net: int
+
+
+class SaleAnswer(_Answer):
+    """A line that counts (S1): received at `received_at`, so in that cycle; money in minor units of the order's currency."""
+
+    line_id: str
+    product_id: str
+    cycle: CycleSpan
+    received_at: str
+    units: Part
+    amount: Part
+    reversals: list[ReversalAnswer]
+
+
+class AnomalyAnswer(_Answer):
+    """What is odd about the order, or about one of its lines."""
+
+    anomaly: str
+    line_id: str | None
+
+
+class OrderAnswer(_Answer):
+    """An order: what is known (`facts`, the events that hold, by time), what counts of it (`sales`), and what is odd.
+
+    `shop_id`, `buyer_id` and `currency` are null until it is placed.
+    """
+
+    order_id: str
+    shop_id: str | None
+    buyer_id: str | None
+    currency: str | None
+    facts: list[dict[str, Any]]
+    sales: list[SaleAnswer]
+    anomalies: list[AnomalyAnswer]
+    freshness: Freshness
+
+
+class PartitionStatus(_Answer):
+    """A partition that the reader follows: the next offset it will read, the log's end, and the records between."""
+
+    partition: int
+    position: int
+    end: int
+    behind: int
+
+
+class TableStatus(_Answer):
+    """A table, or the journal: its topic, how fresh it is, and its partitions."""
+
+    name: str
+    topic: str
+    freshness: Freshness
+    partitions: list[PartitionStatus]
+
+
+class Status(_Answer):
+    """The reader as a whole: its freshness is that of its least fresh table; `cycle` is the current one, null before any event."""
+
+    app: str
+    cycle: CycleSpan | None
+    freshness: Freshness
+    records_behind: int
+    tables: list[TableStatus]
+
+
+class Fault(_Answer):
+    """What is wrong with one part of a request."""
+
+    where: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 has it; `type` is stable, `detail` is for people."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault] | None = None

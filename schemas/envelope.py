@@ -105,26 +105,26 @@ def _read_shortly(record: Record) -> Received | None:
     headers = dict(record.headers)
     if headers.get(CONTENT_TYPE, b"application/json") != b"application/json":
         return None
+    key = record.key
     if "ce_type" in headers:
         name, decode, check = _BY_HEADER[headers["ce_type"]]
-        event_id = headers["ce_id"].decode()
-        source = _source(headers["ce_source"])
-        occurred_at = headers["ce_time"].decode()
-        order_id = headers["ce_subject"].decode()
+        if headers["ce_subject"] != key:
+            return None
+        event_id, source, occurred_at = headers["ce_id"].decode(), _source(headers["ce_source"]), headers["ce_time"].decode()
     elif any(header.startswith("ce_") for header in headers) or b'"specversion"' in value:
         return None
     else:
         common = decoders.DECODE_COMMON(value)
         name = common.type
         decode, check = decoders.DECODE_BODY[name], decoders.CHECKS.get(name)
-        event_id, occurred_at, order_id = common.id, common.occurred_at, common.order_id
-        source = _source(common.source.encode())
+        if common.order_id.encode() != key:
+            return None
+        event_id, source, occurred_at = common.id, _source(common.source.encode()), common.occurred_at
+    order_id = key.decode()  # type: ignore[union-attr]  # it is equal to bytes
     body = decode(value)
     if (
-        order_id.encode() != record.key
-        or not 0 < len(order_id) <= limits.ID_CHARS
-        or not 0 < len(event_id) <= limits.ID_CHARS
-        or not (order_id.isprintable() and event_id.isprintable())
+        not (event_id.isprintable() and order_id.isprintable())
+        or not (0 < len(event_id) <= limits.ID_CHARS and 0 < len(order_id) <= limits.ID_CHARS)
         or (check is not None and check(body) is not None)
     ):
         return None

@@ -51,14 +51,14 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
             line_id,
             currency,
             calendar.iso(start_ms),
-            *changes[line_id, start_ms, product_id, shop_id, buyer_id, currency],
+            *columns,
             start_ms < cause.current_cycle_ms,
             event.type,
             event.id,
             event.source,
             occurred_at,
         )
-        for index, (line_id, start_ms, product_id, shop_id, buyer_id, currency) in enumerate(sorted(changes))
+        for index, ((line_id, start_ms, product_id, shop_id, buyer_id, currency), columns) in enumerate(sorted(changes.items()))
     ]
 
 

@@ -5,7 +5,7 @@ refused there. `fold` can't refuse any more: it changes copies and hands them ou
 the input, and the chunk must not be committed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -13,11 +13,10 @@ import msgspec
 
 from schemas import envelope, journal, limits
 from schemas.envelope import Received, Record, Tick
-from schemas.journal import Delta, Entry, Mark
+from schemas.journal import Delta, Mark
 from schemas.refusals import Reason, Refusal
 from tables import catalogue, counting, entries, orders, sales, watermarks
 from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, Stage, Table
-from tables.counting import Counted
 from tables.cycles import Calendar
 from tables.orders import Order
 from tables.sales import ImpossibleTallyError, Tally
@@ -29,11 +28,15 @@ States = Mapping[str, Mapping[bytes, bytes | None]]
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A chunk that has been read: its records, what each says (a Refusal among them), and by table the keys that folding needs."""
+    """A chunk that has been read: its records, what each says (a Refusal among them), and by table the keys that folding needs.
+
+    `last` has, for the order stage, the offset of the last event of each order.
+    """
 
     records: Sequence[Record]
     readings: Sequence[Any]
-    keys: dict[str, set[bytes]]
+    keys: Mapping[str, Collection[bytes]]
+    last: Mapping[bytes, int] = msgspec.field(default_factory=dict)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -66,22 +69,26 @@ class OrderStage:
     def read(self, records: Sequence[Record]) -> Batch:
         """What the records of one partition say, in order, and which orders they concern. Never raises."""
         readings = list(map(envelope.read, records))
-        keys = {record.key for record, reading in zip(records, readings, strict=True) if type(reading) is Received}
-        return Batch(records, readings, {ORDERS.name: keys})  # type: ignore[dict-item] # a received event has a key
+        last: dict[bytes, int] = {
+            record.key: record.offset  # type: ignore[misc]  # a received event has a key
+            for record, reading in zip(records, readings, strict=True)
+            if type(reading) is Received
+        }
+        return Batch(records, readings, {ORDERS.name: last.keys()}, last)
 
-    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:  # noqa: C901 - the hot loop, in one piece
+    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:  # noqa: C901, PLR0912, PLR0915 - the hot loop, in one piece
         """What the chunk changes. Everything has been refused that will be; from here on only a fault of ours can stop it."""
         progress = progress or watermarks.START
         offset, watermark_ms, refused_in_a_row = progress.offset, progress.watermark_ms, progress.refused_in_a_row
-        calendar = self._calendar
+        calendar, stored, last = self._calendar, states[ORDERS.name], batch.last
         cycle_ms = _NEVER if watermark_ms is None else calendar.start_of(watermark_ms)  # start of the cycle that event time is in
-        stored = states[ORDERS.name]
-        known: dict[bytes, Order] = {}
-        counted: dict[bytes, Counted] = {}
+        at_hand: dict[bytes, Order] = {}
         changed: set[bytes] = set()
-        journalled: list[Entry] = []
+        writes: dict[bytes, bytes] = {}
+        by_product: list[tuple[bytes, bytes]] = []
+        by_shop: list[tuple[bytes, bytes]] = []
         parked: list[tuple[Record, Refusal]] = []
-        duplicates = skipped = late = ticks = taken = 0
+        duplicates = skipped = late = ticks = restatements = taken = 0
         for record, reading in zip(batch.records, batch.readings, strict=True):
             if refused_in_a_row >= self._refusals_in_a_row:
                 break
@@ -96,8 +103,7 @@ class OrderStage:
                 continue
             at_ms = reading.occurred_at_ms
             if watermark_ms is None or at_ms > watermark_ms:  # C2
-                watermark_ms = at_ms
-                cycle_ms = calendar.start_of(at_ms)
+                watermark_ms, cycle_ms = at_ms, calendar.start_of(at_ms)
             elif at_ms < cycle_ms:
                 late += 1  # S13: counted here, dropped nowhere
             if type(reading) is Tick:
@@ -105,43 +111,39 @@ class OrderStage:
                 continue
             refused_in_a_row = 0
             key: bytes = record.key  # type: ignore[assignment]  # a received event has one
-            before = known.get(key)
-            if before is None:
-                state = stored[key]
-                before = known[key] = orders.EMPTY if state is None else orders.decode(state)
+            before = at_hand.pop(key, None) or _decoded(stored[key])
             after = orders.absorb(before, reading)
             if after is before:  # S11
                 duplicates += 1
-                continue
-            known[key] = after
-            changed.add(key)
-            if counting.may_differ(before, after):
-                was = counted.get(key) or counting.derive(before)
-                now = counted[key] = counting.derive(after)
-                cause = entries.Cause(reading, f"{record.topic}-{record.partition}@{offset}", cycle_ms)
-                journalled += entries.difference(was, now, cause, calendar)
-        values = [(entry, journal.encode(entry)) for entry in journalled]
+            else:
+                changed.add(key)
+                if counting.may_differ(before, after):
+                    cause = entries.Cause(reading, f"{record.topic}-{record.partition}@{offset}", cycle_ms)
+                    for entry in entries.difference(counting.derive(before), counting.derive(after), cause, calendar):
+                        value = journal.encode(entry)
+                        by_product.append((entry.product_id.encode(), value))
+                        by_shop.append((entry.shop_id.encode(), value))
+                        restatements += entry.restates
+            if offset < last[key]:
+                at_hand[key] = after
+            elif key in changed:  # encoded while it is warm: a second pass over a large chunk costs as much as counting it
+                writes[key] = orders.encode(after)
+        writes.update((key, orders.encode(order)) for key, order in at_hand.items() if key in changed)  # where the chunk was cut short
+        counts = {"applied": taken - duplicates - skipped - ticks - len(parked), "duplicates": duplicates, "refused": len(parked)}
+        counts |= {"skipped": skipped, "ticks": ticks, "late": late, "entries": len(by_product), "restatements": restatements}
         return Outcome(
-            writes={ORDERS.name: {key: orders.encode(known[key]) for key in changed}},
-            sends={
-                SALES_TOPIC: [(entry.product_id.encode(), value) for entry, value in values],
-                SHOP_ACTIVITY_TOPIC: [(entry.shop_id.encode(), value) for entry, value in values],
-            },
+            writes={ORDERS.name: writes},
+            sends={SALES_TOPIC: by_product, SHOP_ACTIVITY_TOPIC: by_shop},
             parked=parked,
             progress=Progress(offset, watermark_ms, refused_in_a_row),
-            counts={
-                "applied": taken - duplicates - skipped - ticks - len(parked),
-                "duplicates": duplicates,
-                "refused": len(parked),
-                "skipped": skipped,
-                "ticks": ticks,
-                "late": late,
-                "entries": len(values),
-                "restatements": sum(entry.restates for entry in journalled),
-            },
+            counts=counts,
             taken=taken,
             paused=refused_in_a_row >= self._refusals_in_a_row,
         )
+
+
+def _decoded(state: bytes | None) -> Order:
+    return orders.EMPTY if state is None else orders.decode(state)
 
 
 class TallyStage:

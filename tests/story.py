@@ -9,8 +9,9 @@
 
 A line of an order is `line:product:quantity x price`, with `-discount` behind it; a line of a refund is `line:units:amount`. Words
 such as `shop=s-8`, `currency=USD`, `by=buyer`, `id=e-7`, `source=/x`, `group_id=g-1` may follow. After `then`: one row per product
-(or shop, when its name starts with `s-`) and cycle, with units gross, reversed, booked, and for each currency money gross, reversed, booked; what
-was `traded` of all time, where it matters; and what is `odd`. Rows and oddities are complete: what isn't written must not be there.
+(or shop, when its name starts with `s-`) and cycle, with units gross, reversed, booked, and for each currency money gross, reversed,
+booked; what was `traded` of all time, where it matters; and what is `odd`. Rows and oddities are complete: what isn't written must
+not be there.
 Lines that start with `#` are for the reader.
 """
 
