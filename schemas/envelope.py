@@ -90,7 +90,7 @@ def _source(raw: bytes) -> str:
     return source
 
 
-def _read_shortly(record: Record) -> Received | None:
+def _read_shortly(record: Record) -> Received | None:  # noqa: PLR0911 - one return a doubt
     """The event of a record in binary mode or bare JSON without anything unusual; None or any of `_DOUBTS` otherwise."""
     value = record.value
     if (

@@ -39,6 +39,8 @@ def _instant(value: object) -> int:
 
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=limits.ID_CHARS), AfterValidator(_without_controls)]
+"""An id, compared character by character: no case, width or Unicode form is taken for another."""
+
 Source = Annotated[str, StringConstraints(min_length=1, max_length=limits.SOURCE_CHARS), AfterValidator(_without_controls)]
 Instant = Annotated[
     int,

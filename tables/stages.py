@@ -104,11 +104,11 @@ class OrderStage:
             at_ms = reading.occurred_at_ms
             if watermark_ms is None or at_ms > watermark_ms:  # C2
                 watermark_ms, cycle_ms = at_ms, calendar.start_of(at_ms)
-            elif at_ms < cycle_ms:
-                late += 1  # S13: counted here, dropped nowhere
             if type(reading) is Tick:
                 ticks += 1
                 continue
+            if at_ms < cycle_ms:
+                late += 1  # S13: counted here, dropped nowhere
             refused_in_a_row = 0
             key: bytes = record.key  # type: ignore[assignment]  # a received event has one
             before = at_hand.pop(key, None) or _decoded(stored[key])
