@@ -112,6 +112,22 @@ then
 p-3  2026-06-06  2 2 2  CNY 2000 300 300
 odd o-1 refund_exceeds_sale 1
 
+== S8: too much money alone is too much
+2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
+2026-07-02T08:00Z  received  o-1
+2026-07-03T08:00Z  refunded  o-1  r-1 quality  1:1:2001
+then
+p-3  2026-06-06  2 1 1  CNY 2000 2000 2000
+odd o-1 refund_exceeds_sale 1
+
+== S8: the older refund goes first, whatever their refund_ids
+2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
+2026-07-02T08:00Z  received  o-1
+2026-07-10T08:00Z  refunded  o-1  r-1 quality
+2026-07-03T08:00Z  refunded  o-1  r-2 quality
+then
+p-3  2026-06-06  2 2 2  CNY 2000 2000 2000
+
 == S8: a refund without lines takes the whole order, or what is left of it, and is never too much
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000  2:p-4:1x500-100
 2026-07-02T08:00Z  received  o-1
