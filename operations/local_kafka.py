@@ -241,17 +241,10 @@ def with_local(settings: Settings) -> Settings:
     return settings if bootstrap is None else settings.model_copy(update={"kafka": Kafka(bootstrap_servers=bootstrap)})
 
 
-class NoKafkaKnown(Exception):
-    """Neither is a cluster named nor does the local Kafka run."""
-
-    exit_code = 5
-
-
 def named_cluster() -> Settings:
     """This process's settings with a cluster to talk to: the named one, else the running local Kafka. Raises NoKafkaKnown."""
     settings = with_local(Settings())
-    if settings.kafka.bootstrap_servers is None:
-        raise NoKafkaKnown("no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS")
+    settings.client_options()
     return settings
 
 

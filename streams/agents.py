@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def declare(app: App, topics: list[str]) -> None:
     """One agent per source topic; `concurrency=1` keeps a partition's chunks in order."""
     for name in topics:
-        topic = app.topic(name, schema=ChunkSchema(), acks=False, allow_declare=False)
+        topic = app.topic(name, schema=ChunkSchema(), acks=False)
         app.agent(topic, name=f"fold-{name}", concurrency=1)(_fold(app))
 
 

@@ -42,6 +42,18 @@ EXIT_SECONDS = 10.0
 class LaneRecovery(Recovery):
     """Faust's recovery service, with the opening of our lanes in place of its replay of changelogs."""
 
+    async def on_rebalance(
+        self,
+        assigned: set[TP],  # noqa: ARG002 - Faust's signature; what is assigned is asked for when the lanes are opened
+        revoked: set[TP],  # noqa: ARG002 - as above
+        newly_assigned: set[TP],  # noqa: ARG002 - as above
+        generation_id: int = 0,
+    ) -> None:
+        """Start opening lanes, unless a later rebalance is already under way."""
+        if generation_id == self.app.consumer_generation_id:
+            self._generation_id = generation_id
+            self.signal_recovery_start.set()
+
     @Service.task
     async def _restart_recovery(self) -> None:
         app: App = self.app
@@ -53,6 +65,7 @@ class LaneRecovery(Recovery):
             try:
                 self._set_recovery_started()
                 await self._wait(app.pipeline.open(app.consumer.assignment()))
+                self._show_partitions(app)
                 self._set_recovery_ended()
                 await self._resume_streams(generation_id=generation)
             except RebalanceAgain:
@@ -64,8 +77,16 @@ class LaneRecovery(Recovery):
                 return
 
 
+    def _show_partitions(self, app: App) -> None:
+        """Let Faust's tables look into the partitions that are open now."""
+        for name, table in app.tables.items():
+            table.data.partitions = {lane.partition: lane.stores[name] for lane in app.pipeline.lanes.values() if name in lane.stores}
+
+
 class LaneTableManager(TableManager):
     """Faust's table manager with our recovery."""
+
+    _recovery: LaneRecovery | None
 
     @property
     def recovery(self) -> LaneRecovery:
@@ -135,13 +156,13 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
         loghandlers=[],
     )
     calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
-    by_name = {stage.name: stage for stage in stages(calendar, settings.refusals_in_a_row)}
-    app.pipeline = Pipeline(settings, Opener(settings, by_name, state_dir, cluster, topic_ids))
+    folds = stages(calendar, settings.refusals_in_a_row)
+    app.pipeline = Pipeline(settings, Opener(settings, folds, state_dir, cluster, topic_ids))
     for table in TABLES:
         made = app.Table(table.name, partitions=settings.partitions, extra_topic_configs={"cleanup.policy": "compact"})
         if table.windowed:
             made.using_window(CycleWindow(calendar))
-    agents.declare(app, [settings.topic(stage.source) for stage in by_name.values()])
+    agents.declare(app, [settings.topic(fold.stage.source) for fold in folds])
     _bind(app)
     return app
 
@@ -164,14 +185,14 @@ def _bind(app: App) -> None:
     def lag(tp: TP) -> int:
         return int(app.consumer.highwater(tp) or 0) - pipeline.lanes[tp].position
 
-    @app.task  # type: ignore[untyped-decorator]  # Faust's decorators are untyped
+    @app.task
     async def watch() -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         await pipeline.watch(lag)
 
-    @app.task  # type: ignore[untyped-decorator]  # as above
+    @app.task
     async def tick() -> None:
         await tick_when_idle(pipeline, lag)
 
@@ -198,6 +219,7 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build_app(settings, name, cluster, topic_ids)
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    for chatty in ("aiokafka", "faust", "mode"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     worker = faust.Worker(app, loglevel="INFO", loop=loop, redirect_stdouts=False, quiet=True)
     worker.execute_from_commandline()

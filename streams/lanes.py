@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -12,11 +12,13 @@ from schemas.journal import RULES
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from schemas.envelope import Record
     from streams.producers import StrictProducer
     from streams.stores import PartitionStore
-    from tables.stages import Stage
+    from tables.catalogue import Stage
+    from tables.stages import Batch, Outcome, States
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -49,15 +51,29 @@ def decode_mark(data: bytes) -> Mark:
     return _decoder.decode(data)
 
 
+class Fold(Protocol):
+    """What a lane runs: one of `tables.stages`."""
+
+    @property
+    def stage(self) -> Stage:
+        """Its place in the catalogue."""
+
+    def read(self, records: Sequence[Record]) -> Batch:
+        """What the records say, and which keys folding needs."""
+
+    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
+        """What they change."""
+
+
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One source partition of one stage: its pure stage, producer, stores and how far it is.
+    """One source partition of one stage: its pure fold, producer, stores and how far it is.
 
     `position` is the next fetch position that continues what is applied or being committed; chunks that start
     elsewhere are not its own. At most one chunk is between fold and store write (`commit`).
     """
 
-    stage: Stage
+    fold: Fold
     topic: str
     topic_id: str
     partition: int
@@ -69,6 +85,11 @@ class Lane:
     paused: bool = False
     commit: asyncio.Task[None] | None = None
     moved_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def stage(self) -> Stage:
+        """Its stage in the catalogue."""
+        return self.fold.stage
 
     @property
     def name(self) -> str:
@@ -101,5 +122,5 @@ def progress_of(mark: Mark) -> Progress:
         offset=mark.offset,
         watermark_ms=mark.watermark_ms,
         refused_in_a_row=mark.refused_in_a_row,
-        sources={source: [offset, watermark_ms] for source, (offset, watermark_ms) in mark.sources.items()},
+        sources=mark.sources,
     )

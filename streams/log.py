@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -36,6 +36,10 @@ FOLLOW_RECORDS = 20_000
 QUIET_ANSWERS = 2
 """So many answers without records, with everything before the end stable, and none comes any more; a single answer's
 records may arrive just after `getmany` gave up waiting."""
+
+
+READING_FAILS: Final = (KafkaUnreachable, KafkaError, OSError)
+"""What reading raises where Kafka is the matter: not reachable, or unable to give what was asked for."""
 
 
 class WriteFailed(Exception):
@@ -144,7 +148,7 @@ def _retrieved(future: asyncio.Future[Any]) -> None:
 
 async def ends(settings: Settings, topics: Iterable[str]) -> dict[At, int]:
     """The high watermark of every partition of topics (names on the cluster): where the next record goes. Raises KafkaUnreachable."""
-    return (await _bounds(settings, topics))[1]
+    return (await bounds(settings, topics))[1]
 
 
 async def read(
@@ -156,7 +160,7 @@ async def read(
     open at the end is waited for. Leave the loop early only under `contextlib.aclosing`. Raises KafkaUnreachable, and
     aiokafka's OffsetOutOfRangeError where the log no longer has a start.
     """
-    beginnings, highs = await _bounds(settings, [topic])
+    beginnings, highs = await bounds(settings, [topic])
     starts = {at: (start or {}).get(at[1], beginning) for at, beginning in beginnings.items()}
     targets = {at: (end or {}).get(at[1], high) for at, high in highs.items()}
     left = {at: _Remaining(targets[at], position) for at, position in starts.items() if position < targets[at]}
@@ -183,11 +187,13 @@ class Fetched:
 
     `positions` are the offsets to go on from, after these records: use them, and not a record's offset + 1, as they also
     step over what is never delivered. `ends` are the high watermarks as last heard, so `ends[at] - positions[at]` is the lag.
+    `behind` are the partitions not yet read to the end that their log had when the following began.
     """
 
     records: dict[At, list[ConsumerRecord]]
     positions: dict[At, int]
     ends: dict[At, int]
+    behind: frozenset[At]
 
 
 async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator[Fetched, None]:
@@ -197,16 +203,22 @@ async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator
     first, and aiokafka's OffsetOutOfRangeError where the log no longer has a position.
     """
     known = await ends(settings, {topic for topic, _ in starts})
+    left = {at: _Remaining(known[at], start) for at, start in starts.items() if start < known[at]}
     async with _reader(settings, starts) as consumer:
         while True:
             fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=FOLLOW_RECORDS)
             positions = {at: await consumer.position(TopicPartition(*at)) for at in starts}
             heard = {at: consumer.highwater(TopicPartition(*at)) for at in starts}
             known |= {at: high for at, high in heard.items() if high is not None}
+            for at, remaining in list(left.items()):
+                tp = TopicPartition(*at)
+                if remaining.over(positions[at], consumer.last_stable_offset(tp), consumer.last_poll_timestamp(tp)):
+                    del left[at]
             yield Fetched(
                 {(tp.topic, tp.partition): records for tp, records in fetched.items()},
                 positions,
                 {at: known[at] for at in starts},
+                frozenset(left),
             )
 
 
@@ -235,8 +247,8 @@ class _Remaining:
         return self._quiet >= QUIET_ANSWERS
 
 
-async def _bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, int], dict[At, int]]:
-    """Beginning and high watermark of every partition of some topics."""
+async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, int], dict[At, int]]:
+    """Beginning and high watermark of every partition of topics (names on the cluster). Raises KafkaUnreachable."""
     # an uncommitted view: the ends of a read_committed client are the last stable offsets, before any open transaction
     consumer = AIOKafkaConsumer(*topics, **settings.client_options(), isolation_level="read_uncommitted", enable_auto_commit=False)
     try:

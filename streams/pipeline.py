@@ -106,9 +106,9 @@ class Pipeline:
             self.seek(chunk.tp, lane.position)
             return
         began = time.perf_counter()
-        batch = lane.stage.read(chunk.records)
+        batch = lane.fold.read(chunk.records)
         states = {table: lane.stores[table].get_many(keys) for table, keys in batch.keys.items()}
-        outcome = lane.stage.fold(batch, states, lane.progress)
+        outcome = lane.fold.fold(batch, states, lane.progress)
         metrics.FOLD_SECONDS.labels(lane.stage.name).observe(time.perf_counter() - began)
         if outcome.paused:
             self._pause(chunk.tp, lane)

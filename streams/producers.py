@@ -32,7 +32,7 @@ BATCH_BYTES = 900_000
 REQUEST_BYTES = 16 * 1024 * 1024
 
 
-class OutcomeUnknown(KafkaError):  # type: ignore[misc]  # aiokafka's errors are untyped
+class OutcomeUnknown(KafkaError):
     """A request within a transaction got no answer: whether it was carried out is not known."""
 
 
@@ -57,23 +57,23 @@ class _Strict:
         return False
 
 
-class _AddPartitions(_Strict, AddPartitionsToTxnHandler):  # type: ignore[misc]  # aiokafka's handlers are untyped
+class _AddPartitions(_Strict, AddPartitionsToTxnHandler):
     pass
 
 
-class _AddOffsets(_Strict, AddOffsetsToTxnHandler):  # type: ignore[misc]  # as above
+class _AddOffsets(_Strict, AddOffsetsToTxnHandler):
     pass
 
 
-class _OffsetCommit(_Strict, TxnOffsetCommitHandler):  # type: ignore[misc]  # as above
+class _OffsetCommit(_Strict, TxnOffsetCommitHandler):
     pass
 
 
-class _EndTransaction(_Strict, EndTxnHandler):  # type: ignore[misc]  # as above
+class _EndTransaction(_Strict, EndTxnHandler):
     pass
 
 
-class _Produce(SendProduceReqHandler):  # type: ignore[misc]  # as above
+class _Produce(SendProduceReqHandler):
     async def do(self, node_id: int) -> None:
         request = self.create_request()
         try:
@@ -89,7 +89,7 @@ class _Produce(SendProduceReqHandler):  # type: ignore[misc]  # as above
             await self._client._maybe_wait_metadata()  # noqa: SLF001 - as above
 
 
-class _StrictSender(Sender):  # type: ignore[misc]  # as above
+class _StrictSender(Sender):
     async def _do_add_partitions_to_txn(self, tps: Any) -> Any:
         return await _AddPartitions(self, tps).do(await self._transaction_coordinator())
 
@@ -118,7 +118,7 @@ class _StrictSender(Sender):  # type: ignore[misc]  # as above
         return node
 
 
-class StrictProducer(AIOKafkaProducer):  # type: ignore[misc]  # as above
+class StrictProducer(AIOKafkaProducer):
     """One transactional producer; `start` fences every older one of the same id and settles its open transaction."""
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:

@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
-    from streams.lanes import Mark
+    from streams.lanes import Fold, Mark
     from streams.settings import Settings
-    from tables.stages import Stage
 
 log = structlog.get_logger()
 
@@ -68,7 +67,7 @@ class StateUnfit(Exception):
 class _Opening:
     """One lane while it is being opened."""
 
-    stage: Stage
+    fold: Fold
     source: TopicPartition
     producer: StrictProducer
     stores: dict[str, PartitionStore] = field(default_factory=dict)
@@ -85,11 +84,9 @@ class _Opening:
 class Opener:
     """Opens lanes for one worker: knows the cluster, the topics' ids and where stores lie."""
 
-    def __init__(
-        self, settings: Settings, stages: Mapping[str, Stage], state_dir: Path, cluster: str, topic_ids: Mapping[str, str]
-    ) -> None:
+    def __init__(self, settings: Settings, folds: Iterable[Fold], state_dir: Path, cluster: str, topic_ids: Mapping[str, str]) -> None:
         self.settings = settings
-        self.by_topic = {settings.topic(stage.source): stage for stage in stages.values()}
+        self.by_topic = {settings.topic(fold.stage.source): fold for fold in folds}
         self.state_dir = state_dir
         self.cluster = cluster
         self.topic_ids = topic_ids
@@ -101,9 +98,9 @@ class Opener:
         """
         began, phase = time.monotonic(), Phase.INIT
         openings = [
-            _Opening(stage, source, StrictProducer(self.settings, f"{self.settings.app}-{stage.name}-{source.partition}"))
+            _Opening(fold, source, StrictProducer(self.settings, f"{self.settings.app}-{fold.stage.name}-{source.partition}"))
             for source in sources
-            if (stage := self.by_topic.get(source.topic)) is not None
+            if (fold := self.by_topic.get(source.topic)) is not None
         ]
         try:
             await asyncio.gather(*(opening.producer.start() for opening in openings))
@@ -138,7 +135,7 @@ class Opener:
         stores: dict[TopicPartition, PartitionStore] = {}
         for opening in openings:
             partition = opening.source.partition
-            for table in opening.stage.tables:
+            for table in (table.name for table in opening.fold.stage.tables):
                 topic = changelog(self.settings, table)
                 identity = Identity(self.cluster, self.settings.app, f"{table}/{self.topic_ids[topic]}", partition)
                 store = PartitionStore(self.state_dir / table / str(partition), identity)
@@ -175,7 +172,14 @@ class Opener:
         """A lane, if its state and its source belong together."""
         topic, partition = opening.source
         lane = Lane(
-            opening.stage, topic, self.topic_ids[topic], partition, opening.producer, opening.stores, Progress.start(opening.beginning), 0
+            opening.fold,
+            topic,
+            self.topic_ids[topic],
+            partition,
+            opening.producer,
+            opening.stores,
+            Progress(offset=opening.beginning - 1),
+            0,
         )
         marks = {table: None if store.mark is None else decode_mark(store.mark) for table, store in opening.stores.items()}
         if opening.committed is None and not any(marks.values()):

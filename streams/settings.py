@@ -10,6 +10,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+class NoKafkaKnown(Exception):
+    """No cluster is named, and no local one was asked for."""
+
+    exit_code = 5
+
+
 class Kafka(BaseModel):
     """Which cluster, and how to get in; the names are Kafka's own."""
 
@@ -77,12 +83,11 @@ class Settings(BaseSettings):
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments with which every aiokafka client of this process is made.
 
-        Raises ValueError where no cluster is known.
+        Raises NoKafkaKnown where no cluster is known.
         """
         kafka = self.kafka
         if kafka.bootstrap_servers is None:
-            message = "no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
-            raise ValueError(message)
+            raise NoKafkaKnown("no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS")
         options: dict[str, Any] = {
             "bootstrap_servers": kafka.bootstrap_servers.split(","),
             "security_protocol": kafka.security_protocol,

@@ -25,7 +25,7 @@ from rocksdict import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tables.cycles import Calendar
@@ -108,8 +108,9 @@ class PartitionStore:
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """The values of some keys; None where a key is unknown."""
-        wanted = list(keys)
-        return dict(zip(wanted, self._db.get(wanted), strict=True)) if wanted else {}
+        wanted: list[Any] = list(keys)  # rocksdict types its lists as invariant
+        values: list[bytes | None] = self._db.get(wanted) or []
+        return dict(zip(wanted, values, strict=True))
 
     def get(self, key: bytes) -> bytes | None:
         """The value of one key, or None."""
@@ -220,6 +221,17 @@ class RocksStore(SerializedStore[Any, Any]):
     def _clear(self) -> None:
         self._set(b"", None)
 
+    def reset_state(self) -> None:
+        """Nothing: `wipe` is the partition's own, and the changelog decides."""
+
+    async def backup_partition(self, *_args: Any, **_kwargs: Any) -> None:
+        """Not here: the changelog is the backup."""
+        self._set(b"", None)
+
+    def restore_backup(self, *_args: Any, **_kwargs: Any) -> None:
+        """Not here, as above."""
+        self._set(b"", None)
+
     def _iteritems(self) -> Iterator[tuple[bytes, bytes]]:
         for partition in self.partitions.values():
             yield from partition.items()
@@ -235,8 +247,3 @@ class RocksStore(SerializedStore[Any, Any]):
 
     def _contains(self, key: bytes) -> bool:
         return self._get(key) is not None
-
-
-def stores_of(tables: Mapping[str, Any], names: Iterable[str]) -> dict[str, RocksStore]:
-    """The stores behind some Faust tables, by the table's name."""
-    return {name: tables[name].data for name in names}

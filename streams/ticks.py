@@ -53,7 +53,7 @@ async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int]) -> None:
             present = newest + int((now - rose_at) * 1000)
             for tp, lane in list(pipeline.lanes.items()):
                 at = lane.progress.watermark_ms
-                if lane.stage.downstream and lag(tp) <= 0 and (at is None or present - at >= settings.idle_tick_ms):
+                if lane.stage.sends and lag(tp) <= 0 and (at is None or present - at >= settings.idle_tick_ms):
                     value, headers = tick(present)
                     try:
                         await producer.send_and_wait(tp.topic, value, partition=tp.partition, headers=headers)

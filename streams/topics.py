@@ -20,18 +20,20 @@ from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
+from tables import catalogue
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from io import BytesIO
 
     from streams.settings import Settings
 
-ORDERS = "orders"
-SALES = "sales"
-SHOP_ACTIVITY = "shop-activity"
+ORDERS = catalogue.ORDERS_TOPIC
+SALES = catalogue.SALES_TOPIC
+SHOP_ACTIVITY = catalogue.SHOP_ACTIVITY_TOPIC
 DEAD_LETTERS = "dead-letters"
 
-TABLES = ("orders", "product_cycles", "product_totals", "shop_cycles", "shop_totals")
+TABLES = tuple(table.name for table in catalogue.TABLES)
 """The tables that have a changelog."""
 
 DEAD_LETTER_DAYS = 30

@@ -21,7 +21,7 @@ from streams.failpoints import Point, reach
 from streams.lanes import encode_mark
 from streams.partitioning import partition_of
 from streams.stores import MARK_KEY
-from streams.topics import DEAD_LETTERS, SALES, SHOP_ACTIVITY, changelog
+from streams.topics import DEAD_LETTERS, changelog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from streams.settings import Settings
     from tables.stages import Outcome
     from tables.watermarks import Progress
-
-DOWNSTREAM = (SALES, SHOP_ACTIVITY)
-"""The topics into whose every partition the order stage writes its progress."""
 
 
 class LaneClosed(Exception):
@@ -55,7 +52,7 @@ async def commit(lane: Lane, outcome: Outcome, settings: Settings) -> None:
         await producer.begin_transaction()
         # 2. journal, activity, and how far we are to every downstream partition
         sent = [await _send_by_key(producer, settings, topic, items) for topic, items in outcome.sends.items()]
-        if lane.stage.downstream:
+        if lane.stage.sends:
             sent.append(await _send_marks(producer, settings, lane, progress))
         reach(Point.AFTER_FIRST_SEND)
         # 3. what can't be read
@@ -110,7 +107,7 @@ async def _send_marks(producer: StrictProducer, settings: Settings, lane: Lane, 
         ProgressMark(topic=lane.topic, partition=lane.partition, offset=progress.offset, watermark_ms=progress.watermark_ms)
     )
     sent: Sent = []
-    for topic in DOWNSTREAM:
+    for topic in lane.stage.sends:
         for partition in range(settings.partitions):
             sent += [future for future, _ in await _send(producer, settings.topic(topic), partition, [(None, value)])]
     return sent
@@ -145,5 +142,4 @@ async def _send(
 
 async def _end_of(batches: list[tuple[asyncio.Future[Any], int]]) -> int:
     """The position behind the last of some batches of one partition."""
-    ends = [(await future).offset + count for future, count in batches]
-    return max(ends)
+    return max([int((await future).offset) + count for future, count in batches])
