@@ -42,7 +42,7 @@ class Command:
 COMMANDS = (
     Command("up", "operations.up", "Run it all here: Kafka, workers, reader, simulated traffic, and a live view."),
     Command("worker", "operations.worker", "Run a worker: it keeps the tables."),
-    Command("serve", "serving.serve", "Run a reader: API, live stream and dashboard."),
+    Command("serve", "operations.serve", "Run a reader: it answers over HTTP."),
     Command("top", "operations.top", "List what sells best."),
     Command("get", "operations.get", "Show one product, shop or order."),
     Command("status", "operations.status", "Tell what runs, how fresh it is and what is behind."),

@@ -1,0 +1,116 @@
+"""The reader's HTTP API over its tables: read-only, each answer with its freshness.
+
+Ids may hold any printable character: `/` may be written as it is or as %2F (which an id that ends in `/journal` needs).
+`max_lag=5s` refuses an answer that is further behind; `min_position=orders-0:1234` waits until that source offset is applied.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Path, Query
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+
+from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, TopProducts
+from serving import health, problems
+from serving.asked import CycleText, Demanded, id_of, start_of
+from serving.paths import EncodedSlashes, Measured
+from serving.problems import Kind
+from serving.standing import JOURNAL
+from tables.catalogue import ORDERS, PRODUCT_CYCLES, SHOP_CYCLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from serving.follow import Reader
+    from serving.look import Look
+
+MOST_ITEMS: Final = 1000
+CHUNK_BYTES: Final = 64 * 1024
+
+Id = Annotated[str, Path(description="Any id; `/` as it is or as %2F.")]
+Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS)]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
+    for code, text in ((404, "No event names it."), (422, "A part of the request can't be used."), (503, "Not ready, or too stale."))
+}
+
+router = APIRouter(prefix="/v1", responses=_PROBLEMS)
+
+
+def make_app(reader: Reader) -> FastAPI:
+    """The API over a reader that somebody else runs."""
+    app = FastAPI(title="netsold", version="1", description=__doc__ or "", docs_url=None, redoc_url=None)
+    app.state.reader = reader
+    problems.install(app)
+    app.include_router(router)
+    app.include_router(health.router)
+    app.add_middleware(Measured)
+    app.add_middleware(EncodedSlashes)
+    return app
+
+
+@router.get("/products/{product_id:path}/journal", response_model=JournalPage)
+async def journal(demand: Demanded, product_id: Id, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """A product's journal entries as they stand in the log, in its order."""
+    id_ = id_of(product_id, Kind.UNKNOWN_PRODUCT)
+    look = await demand.look(JOURNAL)
+    page = await run_in_threadpool(look.journal, id_, limit, cursor)
+    return demand.answer(look, JOURNAL, page, Kind.UNKNOWN_PRODUCT)
+
+
+@router.get("/products/{product_id:path}", response_model=FreshProduct)
+async def product(demand: Demanded, product_id: Id, cycle: CycleText = None) -> Response:
+    """A product in a cycle: zeros where it is known but sold nothing, 404 where no event names it."""
+    id_, start_ms = id_of(product_id, Kind.UNKNOWN_PRODUCT), start_of(demand.reader, cycle)
+    look = await demand.look(PRODUCT_CYCLES.name)
+    return demand.answer(look, PRODUCT_CYCLES.name, look.product(id_, start_ms), Kind.UNKNOWN_PRODUCT)
+
+
+@router.get("/shops/{shop_id:path}", response_model=FreshShop)
+async def shop(demand: Demanded, shop_id: Id, cycle: CycleText = None) -> Response:
+    """A shop in a cycle: zeros where it is known but sold nothing, 404 where no event names it."""
+    id_, start_ms = id_of(shop_id, Kind.UNKNOWN_SHOP), start_of(demand.reader, cycle)
+    look = await demand.look(SHOP_CYCLES.name)
+    return demand.answer(look, SHOP_CYCLES.name, look.shop(id_, start_ms), Kind.UNKNOWN_SHOP)
+
+
+@router.get("/orders/{order_id:path}", response_model=OrderAnswer)
+async def order(demand: Demanded, order_id: Id) -> Response:
+    """An order: what is known of it, what counts, what is odd; 404 where no event names it."""
+    id_ = id_of(order_id, Kind.UNKNOWN_ORDER)
+    look = await demand.look(ORDERS.name)
+    return demand.answer(look, ORDERS.name, look.order(id_), Kind.UNKNOWN_ORDER)
+
+
+@router.get("/top/products", response_model=TopProducts)
+async def top(demand: Demanded, limit: Limit = 10, cursor: Cursor = None, cycle: CycleText = None) -> Response:
+    """What sold best in a cycle: by net units, most first, then by id. What moves between two pages may be missed or come twice."""
+    start_ms = start_of(demand.reader, cycle)
+    look = await demand.look(PRODUCT_CYCLES.name)
+    page = await run_in_threadpool(look.top, start_ms, limit, cursor)
+    return demand.answer(look, PRODUCT_CYCLES.name, page, Kind.NO_SUCH_PAGE)
+
+
+@router.get("/export")
+async def export(demand: Demanded) -> Response:
+    """All tables as of one moment, as JSON lines: one `{"products" | "shops" | "anomalies": row}` each, in the form of
+    `netsold recount`, and at last `{"end": {"rows": …, "freshness": …}}`: without it the export is broken off.
+    """  # noqa: D205
+    look = await demand.look(ORDERS.name)
+    return StreamingResponse(_lines(look), media_type="application/x-ndjson", headers={"Cache-Control": "no-cache"})
+
+
+def _lines(look: Look) -> Iterator[bytes]:
+    chunk, rows = bytearray(), 0
+    for part, row in look.export():
+        chunk += msgspec.json.encode({part: row}) + b"\n"
+        rows += 1
+        if len(chunk) >= CHUNK_BYTES:
+            yield bytes(chunk)
+            chunk.clear()
+    freshness = look.freshness(look.standing.least()).model_dump()
+    yield bytes(chunk) + msgspec.json.encode({"end": {"rows": rows, "freshness": freshness}}) + b"\n"

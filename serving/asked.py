@@ -1,0 +1,122 @@
+"""What requests have in common: parameters, waiting, freshness demanded, and answers that caches may check."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Final
+
+from fastapi import Depends, Query, Request
+from fastapi.responses import Response
+
+from schemas import times
+from schemas.answers import JournalPage, TopProducts
+from serving.follow import Reader
+from serving.problems import Kind, Refused, invalid
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from serving.look import Look
+
+MIN_POSITION_WAIT_S: Final = 10.0
+"""So long at most a request waits for its `min_position`."""
+
+SLASH: Final = "\x00"
+"""Stands in a path for an encoded slash (serving/paths.py); ids have no control characters."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)", re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_POSITION: Final = re.compile(r"(\S+-\d+):(\d{1,18})", re.ASCII)
+_ZONE_OF_A_PLUS: Final = re.compile(r" (?=\d\d:\d\d$)")
+
+MaxLag = Annotated[str | None, Query(description="Such as 5s, 500ms, 2m or 1h: an answer that is further behind is refused.")]
+MinPosition = Annotated[str | None, Query(description="Such as orders-0:1234, several by commas: wait until they are applied.")]
+CycleText = Annotated[str | None, Query(description="Any instant of the cycle, RFC 3339 with zone; absent: the current cycle.")]
+
+
+class Demand:
+    """What a request demands of the tables' freshness, and how it is answered."""
+
+    def __init__(self, request: Request, max_lag: MaxLag = None, min_position: MinPosition = None) -> None:
+        self.request = request
+        self.reader: Reader = request.app.state.reader
+        self._max_lag_s = None if max_lag is None else _seconds(max_lag)
+        self._wanted = {} if min_position is None else dict(_position(one) for one in min_position.split(","))
+
+    async def look(self, name: str) -> Look:
+        """A look at the tables in which the one of this name is as demanded. Raises Refused, NotReady."""
+        if self._wanted:
+            await self._wait(name)
+        look = self.reader.look()
+        if self._max_lag_s is not None:
+            lag_s = look.freshness(look.standing.extent(name)).lag_seconds
+            if lag_s is None or lag_s > self._max_lag_s:
+                behind = "unknown, as not every source partition has been heard of" if lag_s is None else f"{lag_s:.1f} s"
+                raise Refused(Kind.TOO_STALE, f"asked for {self._max_lag_s:g} s at most; the lag is {behind}")
+        return look
+
+    async def _wait(self, name: str) -> None:
+        unknown = self._wanted.keys() - self.reader.sources()
+        if unknown:
+            raise invalid("min_position", f"there is no source partition {', '.join(sorted(unknown))}")
+        if not await self.reader.until(name, self._wanted, MIN_POSITION_WAIT_S):
+            applied = self.reader.look().standing.extent(name).applied
+            missing = [
+                f"{one}:{offset} (at {applied.get(one, 'nothing')})"
+                for one, offset in self._wanted.items()
+                if applied.get(one, -1) < offset
+            ]
+            raise Refused(Kind.NOT_APPLIED, f"waited {MIN_POSITION_WAIT_S:g} s for {', '.join(missing)}")
+
+    def answer(self, look: Look, name: str, body: BaseModel | None, unknown: Kind) -> Response:
+        """An answer from the table of this name, or the problem that the id is unknown.
+
+        Its ETag is from the table's own partitions, so the same state has the same one at every reader. It is a weak one, as
+        the body's `lag_seconds` goes on while nothing else changes.
+        """
+        if body is None:
+            raise Refused(unknown, unknown.value.title)
+        standing = look.standing
+        etag = f'W/"{name}-{standing.extent(name).tag}-{"live" if standing.live else "restoring"}"'
+        headers = {"ETag": etag, "Cache-Control": "no-cache"}
+        if isinstance(body, TopProducts | JournalPage) and body.next_cursor is not None:
+            headers["Link"] = f'<{self.request.url.include_query_params(cursor=body.next_cursor)}>; rel="next"'
+        if etag in [one.strip() for one in self.request.headers.get("If-None-Match", "").split(",")]:
+            return Response(status_code=304, headers=headers)
+        return Response(body.model_dump_json(), headers=headers, media_type="application/json")
+
+
+Demanded = Annotated[Demand, Depends()]
+
+
+def id_of(text: str, unknown: Kind) -> str:
+    """The id that a path names. Raises Refused where no event can name it."""
+    id_ = text.replace(SLASH, "/")
+    if not id_ or _CONTROL.search(id_):
+        raise Refused(unknown, unknown.value.title)
+    return id_
+
+
+def start_of(reader: Reader, cycle: str | None) -> int | None:
+    """The start of the cycle that a text names, None for the current one. Raises Refused."""
+    if cycle is None:
+        return None
+    try:
+        return reader.calendar.start_of(times.parse_any_ms(_ZONE_OF_A_PLUS.sub("+", cycle)))
+    except ValueError as error:
+        raise invalid("cycle", str(error)) from error
+
+
+def _seconds(text: str) -> float:
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise invalid("max_lag", f"{text!r} is no duration, such as 5s, 500ms, 2m or 1h")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def _position(text: str) -> tuple[str, int]:
+    found = _POSITION.fullmatch(text.strip())
+    if found is None:
+        raise invalid("min_position", f"{text!r} is no source position, such as orders-0:1234")
+    return found[1], int(found[2])

@@ -1,0 +1,211 @@
+"""Answers from a reader's store as it is at one moment: rows, lists and freshness in the forms of `schemas/answers.py`.
+
+An id is known when a table has a row of it or any order names it. A known product or shop that sold nothing in a cycle is
+answered with zeros; an unknown id is not answered (None).
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from schemas import times
+from schemas.answers import (
+    AnomalyAnswer,
+    CycleSpan,
+    Freshness,
+    FreshProduct,
+    FreshShop,
+    JournalPage,
+    OrderAnswer,
+    Part,
+    ProductAnswer,
+    ReversalAnswer,
+    SaleAnswer,
+    TopProducts,
+)
+from serving import keys
+from serving.standing import JOURNAL
+from tables import catalogue, counting, orders, sales
+from tables.report import anomalies, figures
+from tables.sales import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from serving.standing import Extent
+    from serving.store import Moment
+    from tables.cycles import Calendar
+
+_NONE: Final = Tally()
+
+
+class NothingYet(Exception):
+    """No event has been applied, so no cycle is current."""
+
+
+class BadCursor(ValueError):
+    """A cursor that no answer gave, or one of another list."""
+
+
+class Look:
+    """One look at the store; `now_ms` is the moment of answering, for the lag. For one answer, in one thread."""
+
+    def __init__(self, moment: Moment, calendar: Calendar, now_ms: int) -> None:
+        self._moment = moment
+        self._calendar = calendar
+        self._now_ms = now_ms
+        self.standing = moment.standing
+
+    def freshness(self, extent: Extent) -> Freshness:
+        """An extent as it is answered."""
+        through_ms = extent.through_ms
+        return Freshness(
+            as_of=None if through_ms is None else times.format_ms(through_ms),
+            applied=extent.applied,
+            lag_seconds=None if through_ms is None else max(0, self._now_ms - through_ms) / 1000,
+            state="live" if self.standing.live else "restoring",
+        )
+
+    def _fresh(self, name: str) -> Freshness:
+        return self.freshness(self.standing.extent(name))
+
+    def cycle(self, name: str) -> int:
+        """The start of the current cycle of a table: the one that holds its earliest watermark (C1, C2). Raises NothingYet."""
+        earliest_ms = self.standing.extent(name).earliest_ms
+        if earliest_ms is None:
+            raise NothingYet
+        return self._calendar.start_of(earliest_ms)
+
+    def span(self, start_ms: int) -> CycleSpan:
+        """A cycle as it is answered."""
+        return CycleSpan(start=self._calendar.iso(start_ms), end=self._calendar.iso(self._calendar.end_of(start_ms)))
+
+    def product(self, product_id: str, start_ms: int | None) -> FreshProduct | None:
+        """A product in a cycle, the current one if None. Raises NothingYet."""
+        row = self._row(keys.PRODUCT, keys.NAMED_PRODUCT, catalogue.PRODUCT_CYCLES.name, product_id, start_ms)
+        return None if row is None else FreshProduct(product_id=product_id, freshness=self._fresh(catalogue.PRODUCT_CYCLES.name), **row)
+
+    def shop(self, shop_id: str, start_ms: int | None) -> FreshShop | None:
+        """A shop in a cycle, the current one if None. Raises NothingYet."""
+        row = self._row(keys.SHOP, keys.NAMED_SHOP, catalogue.SHOP_CYCLES.name, shop_id, start_ms)
+        return None if row is None else FreshShop(shop_id=shop_id, freshness=self._fresh(catalogue.SHOP_CYCLES.name), **row)
+
+    def _row(self, space: bytes, named: bytes, name: str, id_: str, start_ms: int | None) -> dict[str, Any] | None:
+        cycles = self._cycles(space, id_.encode())
+        if not cycles and self._moment.get(named + id_.encode()) is None:
+            return None
+        start_ms = self.cycle(name) if start_ms is None else start_ms
+        return figures(self._calendar, start_ms, cycles.get(start_ms, _NONE), _traded(cycles))
+
+    def _cycles(self, space: bytes, id_: bytes) -> dict[int, Tally]:
+        return {keys.split_row(key)[1]: sales.decode(state) for key, state in self._moment.walk(keys.subject(space, id_))}
+
+    def top(self, start_ms: int | None, limit: int, cursor: str | None) -> TopProducts:
+        """A page of a cycle's best sellers; a cursor names its cycle itself. Raises NothingYet, BadCursor."""
+        after = None if cursor is None else _decoded(cursor, keys.TOP, at_least=18)
+        if after is not None:
+            if start_ms not in {None, keys.split_top(after)[0]}:
+                raise BadCursor("the cursor is of another cycle")
+            start_ms = keys.split_top(after)[0]
+        elif start_ms is None:
+            start_ms = self.cycle(catalogue.PRODUCT_CYCLES.name)
+        found = [key for key, _ in islice(self._moment.walk(keys.top_of(start_ms), after), limit + 1)]
+        items = []
+        for key in found[:limit]:
+            id_ = keys.split_top(key)[2]
+            cycles = self._cycles(keys.PRODUCT, id_)
+            items.append(ProductAnswer(product_id=id_.decode(), **figures(self._calendar, start_ms, cycles[start_ms], _traded(cycles))))
+        following = _encoded(found[limit - 1]) if len(found) > limit else None
+        return TopProducts(
+            cycle=self.span(start_ms), items=items, next_cursor=following, freshness=self._fresh(catalogue.PRODUCT_CYCLES.name)
+        )
+
+    def journal(self, product_id: str, limit: int, cursor: str | None) -> JournalPage | None:
+        """A page of a product's journal entries; empty if it is only named by orders, None if it is unknown. Raises BadCursor."""
+        prefix = keys.subject(keys.JOURNAL, product_id.encode())
+        after = None if cursor is None else _decoded(cursor, prefix, at_least=len(prefix) + 8)
+        found = list(islice(self._moment.walk(prefix, after), limit + 1))
+        if not found and after is None and self._moment.get(keys.NAMED_PRODUCT + product_id.encode()) is None:
+            return None
+        return JournalPage(
+            items=[msgspec.json.decode(value) for _, value in found[:limit]],
+            next_cursor=_encoded(found[limit - 1][0]) if len(found) > limit else None,
+            freshness=self._fresh(JOURNAL),
+        )
+
+    def order(self, order_id: str) -> OrderAnswer | None:
+        """An order: its facts, what counts of it, what is odd."""
+        state = self._moment.get(keys.ORDER + order_id.encode())
+        if state is None:
+            return None
+        order = orders.decode(state)
+        counted = counting.derive(order)
+        facts = sorted((fact for kind in orders.KINDS for fact in getattr(order, kind)), key=orders.precedence)
+        placed = order.placed[0] if order.placed else None
+        return OrderAnswer(
+            order_id=order_id,
+            shop_id=placed and placed.shop_id,
+            buyer_id=placed and placed.buyer_id,
+            currency=placed and placed.currency,
+            facts=[_fact(orders.content(fact), fact.occurred_at_ms) for fact in facts],
+            sales=[self._sale(sale) for sale in counted.sales],
+            anomalies=[AnomalyAnswer(anomaly=odd.anomaly, line_id=odd.line_id or None) for odd in sorted(counted.oddities)],
+            freshness=self._fresh(catalogue.ORDERS.name),
+        )
+
+    def _sale(self, sale: counting.Sale) -> SaleAnswer:
+        units = sum(reversal.units for reversal in sale.reversals)
+        amount = sum(reversal.amount for reversal in sale.reversals)
+        return SaleAnswer(
+            line_id=sale.line_id,
+            product_id=sale.product_id,
+            cycle=self.span(self._calendar.start_of(sale.at_ms)),
+            received_at=times.format_ms(sale.at_ms),
+            units=Part(gross=sale.units, reversed=units, net=sale.units - units),
+            amount=Part(gross=sale.amount, reversed=amount, net=sale.amount - amount),
+            reversals=[
+                ReversalAnswer(at=times.format_ms(reversal.at_ms), units=reversal.units, amount=reversal.amount)
+                for reversal in sale.reversals
+            ],
+        )
+
+    def export(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All rows in the form of `netsold recount`: ("products" | "shops" | "anomalies", row); sorted by nothing in particular."""
+        for part, space, id_name in (("products", keys.PRODUCT, "product_id"), ("shops", keys.SHOP, "shop_id")):
+            for id_, rows in groupby(self._moment.walk(space), key=lambda row: keys.split_row(row[0])[0]):
+                cycles = {keys.split_row(key)[1]: sales.decode(state) for key, state in rows}
+                for start_ms, tally in cycles.items():
+                    if tally.holds_anything:
+                        yield part, {id_name: id_.decode()} | figures(self._calendar, start_ms, tally, _traded(cycles))
+        for key, state in self._moment.walk(keys.ORDER):
+            for odd in anomalies([(key[1:], state)]):
+                yield "anomalies", odd
+
+
+def _traded(cycles: dict[int, Tally]) -> int:
+    """Net units of all time (C4): the totals as sums of the cycles, so that one answer comes from one partition at one mark."""
+    return sum(tally.net for tally in cycles.values())
+
+
+def _fact(content: dict[str, Any], occurred_at_ms: int) -> dict[str, Any]:
+    first = {name: content.pop(name) for name in ("type", "id", "source")}
+    return first | {"occurred_at": times.format_ms(occurred_at_ms)} | content
+
+
+def _encoded(key: bytes) -> str:
+    return urlsafe_b64encode(key).decode().rstrip("=")
+
+
+def _decoded(cursor: str, prefix: bytes, at_least: int) -> bytes:
+    try:
+        key = urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
+    except (NotBase64, UnicodeEncodeError) as error:
+        raise BadCursor("no answer gave this cursor") from error
+    if not key.startswith(prefix) or len(key) < at_least:
+        raise BadCursor("the cursor is of another list")
+    return key

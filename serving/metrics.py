@@ -1,0 +1,19 @@
+"""The one list of a reader's metrics: name, kind, unit and meaning."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+APPLIED = Counter("netsold_reader_records_total", "Changelog and journal records applied to the reader's store")
+APPLY_SECONDS = Histogram("netsold_reader_apply_duration_seconds", "Time to apply one step of fetched records")
+EVENT_LAG_SECONDS = Gauge(
+    "netsold_event_lag_seconds", "From the event time through which all tables are complete to now; NaN while unknown"
+)
+LAG_RECORDS = Gauge(
+    "netsold_consumer_lag_records", "Records of a followed partition that are not in the reader's store", ["topic", "partition"]
+)
+RESTORE_REMAINING = Gauge("netsold_restore_remaining_records", "Records to read before the reader is live; 0 once it is")
+READY = Gauge("netsold_reader_ready", "1 while the reader is live")
+REQUESTS = Counter("netsold_http_requests_total", "Answered requests", ["route", "status"])
+REQUEST_SECONDS = Histogram("netsold_http_request_duration_seconds", "From a request to its answer's head", ["route"])
+BUILD_INFO = Gauge("netsold_build_info", "Always 1; the labels say what runs", ["version", "rules"])

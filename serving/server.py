@@ -1,0 +1,84 @@
+"""One reader process: the follower and its API in one event loop, until SIGTERM or Ctrl-C, or until the follower fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import uvicorn
+
+from serving.api import make_app
+from serving.follow import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.settings import Settings
+
+log = structlog.get_logger()
+
+GRACE_S: Final = 3
+"""So long open answers may go on after the end has been asked for."""
+
+
+class AddressTaken(Exception):
+    """Something else listens where the reader should."""
+
+    exit_code = 1
+
+
+def run(settings: Settings) -> bool:
+    """Serve until asked to end; True if it was by Ctrl-C. Raises AddressTaken, StoreUnusable, or what made the follower fail."""
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    with _listening(settings) as listener, _told_of_signals() as told:
+        asyncio.run(_serve(settings, listener))
+    return signal.SIGINT in told
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    reader = Reader(settings)
+    config = uvicorn.Config(
+        make_app(reader), log_level="warning", access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=GRACE_S
+    )
+    server = uvicorn.Server(config)
+    host, port = listener.getsockname()[:2]
+    log.info("reader answers", address=f"http://{host}:{port}/")
+    following = asyncio.create_task(reader.run())
+    answering = asyncio.create_task(server.serve([listener]))
+    await asyncio.wait([following, answering], return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    following.cancel()
+    await answering
+    with contextlib.suppress(asyncio.CancelledError):
+        await following
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """The socket to answer at, bound before anything else is begun."""
+    family = socket.AF_INET6 if ":" in settings.reader_host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.reader_host, settings.reader_port))
+        except OSError as error:
+            where = f"{settings.reader_host}:{settings.reader_port}"
+            raise AddressTaken(f"can't listen at {where} ({error.strerror}): end what does, or set NETSOLD_READER_PORT") from error
+        yield listener
+
+
+@contextlib.contextmanager
+def _told_of_signals() -> Iterator[list[int]]:
+    """Catch the signals that uvicorn ends by and then raises again, so that the process ends by returning."""
+    told: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: told.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,101 @@
+"""How far a reader's tables are: which source offsets they hold, through which event time they are complete, which cycle is current."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from tables import catalogue, watermarks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+JOURNAL: Final = "journal"
+FOLLOWED: Final = (catalogue.ORDERS.name, catalogue.PRODUCT_CYCLES.name, catalogue.SHOP_CYCLES.name, JOURNAL)
+"""What a reader follows. Not the totals: they are the sums of the cycles, and added up from there they agree with them."""
+
+
+class Reached(msgspec.Struct, frozen=True):
+    """How far one followed partition is.
+
+    `offset` is the last one of the topic that its stage reads (of the journal: its own); `sources` has, by source partition, the
+    last offset of events that is in it, and the watermark.
+    """
+
+    offset: int = -1
+    sources: dict[str, tuple[int, int | None]] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far a whole table is.
+
+    `applied`: by source partition, the last offset that all its partitions hold. `through_ms`: complete through this event time,
+    None if a source partition hasn't been heard of everywhere. `earliest_ms`: the least of the watermarks that are known: the
+    cycle that holds it is the current one (C1, C2). `tag` is another one whenever the table is.
+    """
+
+    applied: dict[str, int]
+    through_ms: int | None
+    earliest_ms: int | None
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far all followed partitions are: `reached` by name of FOLLOWED and partition.
+
+    `complete`: the store has held, in full, all that the log had at some moment: it may answer. `live`: it has come to the end
+    that the log had when this process began.
+    """
+
+    reached: Mapping[str, Mapping[int, Reached]]
+    complete: bool
+    live: bool
+    _extents: dict[str, Extent] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def extent(self, name: str) -> Extent:
+        """How far the table (or journal) of this name is."""
+        found = self._extents.get(name)
+        if found is None:
+            direct = name == catalogue.ORDERS.name  # its partitions hold one source partition each, the others something of all
+            partitions = self.reached[name]
+            found = self._extents[name] = _extent(partitions.values(), 1 if direct else len(partitions), len(partitions))
+        return found
+
+    def least(self) -> Extent:
+        """How far all of them are."""
+        extents = [self.extent(name) for name in FOLLOWED]
+        applied = {
+            source: min(extent.applied[source] for extent in extents)
+            for source in extents[0].applied
+            if all(source in extent.applied for extent in extents)
+        }
+        known = [extent.earliest_ms for extent in extents if extent.earliest_ms is not None]
+        through_ms = watermarks.least([extent.through_ms for extent in extents])
+        return Extent(applied, through_ms, min(known, default=None), _tag([extent.tag for extent in extents]))
+
+
+def _extent(partitions: Collection[Reached], times: int, sources: int) -> Extent:
+    """Of `sources` source partitions, each of which is to be heard of `times` times."""
+    heard: defaultdict[str, list[tuple[int, int | None]]] = defaultdict(list)
+    for reached in partitions:
+        for source, at in reached.sources.items():
+            heard[source].append(at)
+    everywhere = {source: ats for source, ats in heard.items() if len(ats) == times}
+    offsets = {source: min(offset for offset, _ in ats) for source, ats in everywhere.items()}
+    marks = [watermark_ms for ats in heard.values() for _, watermark_ms in ats]
+    return Extent(
+        applied={source: offsets[source] for source in sorted(offsets, key=lambda name: (len(name), name)) if offsets[source] >= 0},
+        through_ms=watermarks.least(marks) if len(everywhere) == sources else None,
+        earliest_ms=min((mark for mark in marks if mark is not None), default=None),
+        tag=_tag(list(partitions)),
+    )
+
+
+def _tag(parts: list[Reached] | list[str]) -> str:
+    return blake2b(msgspec.json.encode(parts), digest_size=12).hexdigest()
