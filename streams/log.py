@@ -17,7 +17,7 @@ from aiokafka.structs import ConsumerRecord
 
 from streams.partitioning import partition_of
 from streams.settings import Settings
-from streams.topics import KafkaUnreachable
+from streams.topics import COMPRESSION, KafkaUnreachable
 
 At = tuple[str, int]
 """A partition: the topic's name on the cluster, and the partition's number."""
@@ -57,7 +57,7 @@ class Writer:
 
     def __init__(self, settings: Settings) -> None:
         self._producer = AIOKafkaProducer(
-            **settings.client_options(), enable_idempotence=True, compression_type="lz4", max_batch_size=BATCH_BYTES
+            **settings.client_options(), enable_idempotence=True, compression_type=COMPRESSION, max_batch_size=BATCH_BYTES
         )
         self._counts: dict[str, int] = {}
         self._open: dict[At, Any] = {}

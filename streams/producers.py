@@ -23,6 +23,8 @@ from aiokafka.producer.sender import (
     TxnOffsetCommitHandler,
 )
 
+from streams.topics import COMPRESSION
+
 if TYPE_CHECKING:
     from streams.settings import Settings
 
@@ -126,7 +128,7 @@ class StrictProducer(AIOKafkaProducer):
             **settings.client_options(),
             transactional_id=transactional_id,
             transaction_timeout_ms=settings.transaction_timeout_ms,
-            compression_type="lz4",
+            compression_type=COMPRESSION,
             max_batch_size=BATCH_BYTES,
             max_request_size=REQUEST_BYTES,
             request_timeout_ms=settings.transaction_timeout_ms,

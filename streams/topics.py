@@ -41,7 +41,10 @@ DEAD_LETTER_BYTES = 4 * 1024 * 1024
 
 Kind = Literal["source", "journal", "dead letters", "changelog"]
 
-# Producers compress (lz4), so that the broker keeps batches as they come; the record timestamp is when the producer wrote.
+COMPRESSION = "zstd"
+"""What our producers compress with: aiokafka's lz4 (level 9) takes five times as long as its zstd (level 3), for more bytes."""
+
+# Producers compress, so that the broker keeps batches as they come; the record timestamp is when the producer wrote.
 _ALL = {"compression.type": "producer", "message.timestamp.type": "CreateTime"}
 _KEPT = _ALL | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _PARKED = _KEPT | {"retention.ms": str(DEAD_LETTER_DAYS * 86_400_000), "max.message.bytes": str(DEAD_LETTER_BYTES)}
