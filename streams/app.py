@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
-from streams import agents, topics
+from streams import agents, logs, topics
 from streams.chunks import ChunkTransport
 from streams.pipeline import Fatal, Pipeline
 from streams.recovery import Opener
@@ -210,6 +209,7 @@ def _credentials(options: dict[str, Any]) -> Any:
 
 def run_worker(settings: Settings, name: str = "1") -> None:
     """Run one worker until SIGTERM or SIGINT. Raises TopicsUnfit or KafkaUnreachable before it starts; exits 1 on Fatal."""
+    logs.configure()
 
     async def look() -> tuple[str, dict[str, str]]:
         await topics.require(settings)
@@ -219,7 +219,5 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build_app(settings, name, cluster, topic_ids)
-    for chatty in ("aiokafka", "faust", "mode"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    worker = faust.Worker(app, loglevel="INFO", loop=loop, redirect_stdouts=False, quiet=True)
+    worker = faust.Worker(app, loglevel="INFO", loop=loop, redirect_stdouts=False, quiet=True, logging_config=logs.LIBRARIES)
     worker.execute_from_commandline()
