@@ -1,0 +1,103 @@
+"""A reader without Kafka: the real stages' tables as changelogs with marks, fed to the real store step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from schemas.journal import RULES
+from serving.applying import MARK_KEY, Applier
+from serving.follow import Reader
+from serving.store import Identity, Store
+from streams.lanes import Mark, encode_mark
+from streams.log import At, Fetched
+from streams.settings import Settings
+from tables.stages import Outcome
+from tests.flow import PARTITIONS, Flow, Record, binary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+
+class Changelogs(Flow):
+    """A pipeline in memory that also keeps, per table partition, the changelog that its transactions would have written."""
+
+    def __init__(self, settings: Settings, chunk: Callable[[], int] = lambda: 4000) -> None:
+        reader = Reader(settings)
+        super().__init__(reader.calendar, chunk)
+        self.topics = {name: topic for topic, name in reader.names.items()}
+        self.changelogs: dict[At, list[Record]] = {(topic, partition): [] for topic in reader.names for partition in range(PARTITIONS)}
+
+    def _commit(self, at: At, outcome: Outcome, topics: Iterable[str]) -> None:
+        super()._commit(at, outcome, topics)
+        progress = outcome.progress
+        mark = Mark(*at[:1], "id", at[1], progress.offset, progress.watermark_ms, progress.sources, progress.refused_in_a_row, RULES)
+        for name, writes in outcome.writes.items():
+            if name in self.topics:
+                log = self.changelogs[self.topics[name], at[1]]
+                for key, value in (*writes.items(), (MARK_KEY, encode_mark(mark))):
+                    log.append(Record(self.topics[name], at[1], len(log), 0, key, value, []))
+
+    def take(self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary) -> Flow:
+        """Write events, run all stages, and bring the journal up to date."""
+        super().take(events, form)
+        journal = self.topics["journal"]
+        for partition in range(PARTITIONS):
+            self.changelogs[journal, partition] = [record._replace(topic=journal) for record in self.logs.get(("sales", partition), [])]
+        return self
+
+
+class FedReader(Reader):
+    """A reader that is fed by hand. `feed` gives it everything of the changelogs that it hasn't read, in one step or several."""
+
+    def __init__(self, settings: Settings, logs: Changelogs) -> None:
+        super().__init__(settings)
+        self.logs = logs
+        self.open()
+
+    def open(self) -> None:
+        """Open the store, as a process does at its start."""
+        identity = Identity("cluster", self.settings.app, dict.fromkeys(self.names, "id"), self.settings.cycle_ms, self.settings.anchor_ms)
+        self._store = Store(self.settings.data_dir / "reader", identity)
+        self._applier = Applier(self._store, self.names, dict.fromkeys(self.logs.changelogs, 0))
+        self._fetched = dict(self.applier.positions)
+
+    def reopen(self) -> None:
+        """End and begin again, on the same files."""
+        self.close()
+        self.open()
+
+    def close(self) -> None:
+        """Release the files."""
+        self.store.close()
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        assert self._store is not None
+        return self._store
+
+    @property
+    def applier(self) -> Applier:
+        """What applies records."""
+        assert self._applier is not None
+        return self._applier
+
+    def feed(self, *, most: int = 10**9, only: Iterable[At] | None = None) -> bool:
+        """One step with at most so many records of each partition; False if there was nothing to read any more.
+
+        As Kafka's consumer does, it remembers what it fetched, and not what was applied.
+        """
+        position = self._fetched
+        records = {at: log[position[at] : position[at] + most] for at, log in self.logs.changelogs.items() if only is None or at in only}
+        records = {at: some for at, some in records.items() if some}
+        after = {at: position[at] + len(records.get(at, [])) for at in position}
+        ends = {at: len(log) for at, log in self.logs.changelogs.items()}
+        self._fetched = after
+        self.applier.take(Fetched(records, after, ends, frozenset(at for at in after if after[at] < ends[at])))
+        return bool(records)
+
+
+def settings_in(directory: Path) -> Settings:
+    """Settings that need no broker."""
+    return Settings(_env_file=None, partitions=PARTITIONS, data_dir=directory)
