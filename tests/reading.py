@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from schemas import envelope
 from schemas.journal import RULES
 from serving.applying import MARK_KEY, Applier
 from serving.follow import Reader
@@ -11,6 +12,7 @@ from serving.store import Identity, Store
 from streams.lanes import Mark, encode_mark
 from streams.log import At, Fetched
 from streams.settings import Settings
+from tables import catalogue
 from tables.stages import Outcome
 from tests.flow import PARTITIONS, Flow, Record, binary
 
@@ -41,10 +43,21 @@ class Changelogs(Flow):
     def take(self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary) -> Flow:
         """Write events, run all stages, and bring the journal up to date."""
         super().take(events, form)
+        self._tell()
+        return self
+
+    def tick(self, at_ms: int) -> None:
+        """Move the event time of every source partition on."""
+        value, headers = envelope.tick(at_ms)
+        for partition in range(PARTITIONS):
+            self.send(catalogue.ORDERS_TOPIC, None, value, headers, partition)
+        self.run()
+        self._tell()
+
+    def _tell(self) -> None:
         journal = self.topics["journal"]
         for partition in range(PARTITIONS):
             self.changelogs[journal, partition] = [record._replace(topic=journal) for record in self.logs.get(("sales", partition), [])]
-        return self
 
 
 class FedReader(Reader):

@@ -1,0 +1,441 @@
+"""The reader's HTTP API over a store fed by hand: forms, freshness, errors, caching, odd ids."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx import ASGITransport, AsyncClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from operations.recount import recount
+from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, Status, TopProducts
+from schemas.journal import Entry
+from serving import asked, follow
+from serving.api import make_app
+from serving.follow import Reader
+from serving.problems import Kind
+from tests.reading import Changelogs, FedReader, settings_in
+from tests.story import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from httpx import Response
+
+TICK_MS = 1_783_728_000_000
+NOW_MS = TICK_MS + 500
+STORY = """== of the tests
+2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000 2:p-4:5x100
+2026-07-02T08:00Z  received  o-1
+2026-07-05T08:00Z  refunded  o-1  r-1 short_weight  1:0:300
+2026-07-08T08:00Z  placed    o-2  1:p-3:1x1000
+2026-07-09T08:00Z  received  o-2
+2026-07-09T09:00Z  refunded  o-2  r-2 quality  1:1:5000
+2026-07-10T08:00Z  placed    o-3  1:p-5:1x1000 shop=s-8
+2026-07-10T09:00Z  paid      o-4  100
+"""
+EVENTS = next(parse(STORY)).events
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Changelogs:
+    """A pipeline that has taken the story, and in which it is now 11 July."""
+    logs = Changelogs(settings_in(tmp_path))
+    logs.take(EVENTS)
+    logs.tick(TICK_MS)
+    return logs
+
+
+@pytest.fixture
+def reader(logs: Changelogs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FedReader]:
+    """A reader that has read it, half a second after the last event."""
+    monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS)
+    reader = FedReader(settings_in(tmp_path), logs)
+    reader.feed()
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def client(reader: FedReader) -> TestClient:
+    """A client of its API."""
+    return TestClient(make_app(reader), raise_server_exceptions=False)
+
+
+def problem(response: Response, status: int, kind: Kind) -> Problem:
+    """The problem that a response is, checked."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    found = Problem.model_validate_json(response.content)
+    assert (found.type, found.status) == (kind.type, status)
+    assert found.type == found.type.lower()
+    if status == 503:
+        assert int(response.headers["retry-after"]) > 0
+    return found
+
+
+def test_a_product_is_answered_in_the_form_of_the_events_description(client: TestClient) -> None:
+    """The current cycle without being asked for, all integers, and how fresh it is."""
+    response = client.get("/v1/products/p-3")
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "no-cache"
+    assert response.json() == {
+        "product_id": "p-3",
+        "cycle": {"start": "2026-07-06T00:00:00Z", "end": "2026-08-05T00:00:00Z"},
+        "units": {"gross": 1, "reversed": 1, "net": 0, "reversals_booked": 1},
+        "revenue": {"CNY": {"gross": 1000, "reversed": 1000, "net": 0, "reversals_booked": 1000}},
+        "sold_monthly": 0,
+        "successfully_traded": 2,
+        "freshness": {
+            "as_of": "2026-07-11T00:00:00.000Z",
+            "applied": response.json()["freshness"]["applied"],
+            "lag_seconds": 0.5,
+            "state": "live",
+        },
+    }
+    assert sum(response.json()["freshness"]["applied"].values()) == len(EVENTS) + 2 - 2
+    FreshProduct.model_validate_json(response.content)
+
+
+@pytest.mark.parametrize(
+    "instant", ["2026-06-06T00:00:00Z", "2026-07-05T23:59:59.999Z", "2026-07-06T07:59:59+08:00", "2026-06-10T00:00:00-11:30"]
+)
+def test_a_cycle_is_named_by_any_instant_in_it(client: TestClient, instant: str) -> None:
+    """In any zone, whether or not the plus sign was encoded; ended cycles stay readable (C3)."""
+    for text in (instant, quote(instant)):
+        found = client.get(f"/v1/products/p-3?cycle={text}").json()
+        assert found["cycle"]["start"] == "2026-06-06T00:00:00Z"
+        assert found["revenue"] == {"CNY": {"gross": 2000, "reversed": 300, "net": 1700, "reversals_booked": 300}}
+        assert (found["sold_monthly"], found["successfully_traded"]) == (2, 2)
+
+
+def test_known_and_sold_nothing_is_another_answer_than_unknown(client: TestClient) -> None:
+    """200 with zeros: sold in another cycle, or only ordered. 404: no event names it."""
+    for path in ("/v1/products/p-4", "/v1/products/p-5", "/v1/products/p-3?cycle=2020-01-01T00:00:00Z", "/v1/shops/s-8"):
+        found = client.get(path)
+        assert found.status_code == 200, path
+        assert found.json()["units"] == {"gross": 0, "reversed": 0, "net": 0, "reversals_booked": 0}
+        assert found.json()["revenue"] == {}
+    assert client.get("/v1/products/p-4").json()["successfully_traded"] == 5
+    assert client.get("/v1/products/p-5").json()["successfully_traded"] == 0
+    for path, kind in (
+        ("/v1/products/p-6", Kind.UNKNOWN_PRODUCT),
+        ("/v1/products/p", Kind.UNKNOWN_PRODUCT),
+        ("/v1/products/p-6/journal", Kind.UNKNOWN_PRODUCT),
+        ("/v1/shops/p-3", Kind.UNKNOWN_SHOP),
+        ("/v1/orders/p-3", Kind.UNKNOWN_ORDER),
+    ):
+        problem(client.get(path), 404, kind)
+
+
+def test_a_shop_is_answered_like_a_product(client: TestClient) -> None:
+    """Its own sums, under its own id."""
+    found = FreshShop.model_validate_json(client.get("/v1/shops/s-7?cycle=2026-07-01T00:00:00Z").content)
+    assert (found.shop_id, found.units.net, found.successfully_traded, found.revenue["CNY"].net) == ("s-7", 7, 7, 2200)
+
+
+def test_an_order_tells_its_facts_what_counts_and_what_is_odd(client: TestClient) -> None:
+    """Facts by time with their own fields; the sale with its reversals; a refund that asked too much is odd."""
+    found = OrderAnswer.model_validate_json(client.get("/v1/orders/o-2").content)
+    assert [(fact["type"], fact["occurred_at"]) for fact in found.facts] == [
+        ("order_placed", "2026-07-08T08:00:00.000Z"),
+        ("receipt_confirmed", "2026-07-09T08:00:00.000Z"),
+        ("refund_succeeded", "2026-07-09T09:00:00.000Z"),
+    ]
+    assert found.facts[0]["lines"] == [{"line_id": "1", "product_id": "p-3", "quantity": 1, "unit_price": 1000}]
+    assert (found.shop_id, found.buyer_id, found.currency) == ("s-7", "b-9", "CNY")
+    (sale,) = found.sales
+    assert sale.model_dump() == {
+        "line_id": "1",
+        "product_id": "p-3",
+        "cycle": {"start": "2026-07-06T00:00:00Z", "end": "2026-08-05T00:00:00Z"},
+        "received_at": "2026-07-09T08:00:00.000Z",
+        "units": {"gross": 1, "reversed": 1, "net": 0},
+        "amount": {"gross": 1000, "reversed": 1000, "net": 0},
+        "reversals": [{"at": "2026-07-09T09:00:00.000Z", "units": 1, "amount": 1000}],
+    }
+    assert [(odd.anomaly, odd.line_id) for odd in found.anomalies] == [("refund_exceeds_sale", "1")]
+    waiting = OrderAnswer.model_validate_json(client.get("/v1/orders/o-4").content)
+    assert (waiting.shop_id, waiting.currency, len(waiting.facts), waiting.sales, waiting.anomalies) == (None, None, 1, [], [])
+
+
+def test_the_best_sellers_come_in_pages_with_a_link(client: TestClient) -> None:
+    """Most first; the link and the cursor lead on; the end has neither."""
+    path = "/v1/top/products?limit=1&cycle=2026-06-06T00:00:00Z"
+    first = client.get(path)
+    page = TopProducts.model_validate_json(first.content)
+    assert [(item.product_id, item.sold_monthly, item.successfully_traded) for item in page.items] == [("p-4", 5, 5)]
+    assert page.cycle.start == "2026-06-06T00:00:00Z"
+    link = first.headers["link"]
+    assert link.endswith('>; rel="next"')
+    second = client.get(link[1 : link.index(">")])
+    assert [item["product_id"] for item in second.json()["items"]] == ["p-3"]
+    assert second.json()["next_cursor"] is None
+    assert "link" not in second.headers
+    current = client.get("/v1/top/products").json()
+    assert (current["items"], current["cycle"]["start"]) == ([], "2026-07-06T00:00:00Z")
+
+
+def test_the_journal_gives_the_entries_as_they_are(client: TestClient, logs: Changelogs) -> None:
+    """Every field of the public form, in pages."""
+    page = JournalPage.model_validate_json(client.get("/v1/products/p-3/journal?limit=2").content)
+    rest = JournalPage.model_validate_json(client.get(f"/v1/products/p-3/journal?limit=2&cursor={page.next_cursor}").content)
+    entries = page.items + rest.items
+    assert [set(entry) for entry in entries] == [{"type", *Entry.__struct_fields__}] * len(entries)
+    assert [entry["id"] for entry in entries] == [entry.id for entry in logs.entries if entry.product_id == "p-3"]
+    assert rest.next_cursor is None
+    assert client.get("/v1/products/p-5/journal").json()["items"] == []
+
+
+def test_the_export_is_the_recount(client: TestClient) -> None:
+    """Line by line the rows of an independent count, and a last line that says it is whole."""
+    response = client.get("/v1/export")
+    assert response.headers["content-type"] == "application/x-ndjson"
+    *lines, end = [json.loads(line) for line in response.text.splitlines()]
+    found: dict[str, list[Any]] = {"products": [], "shops": [], "anomalies": []}
+    for line in lines:
+        ((part, row),) = line.items()
+        found[part].append(row)
+    expected = recount(EVENTS, 30 * 86_400_000, 0)
+    assert {part: sorted(rows, key=str) for part, rows in found.items()} == {part: sorted(rows, key=str) for part, rows in expected.items()}
+    assert end["end"]["rows"] == len(lines)
+    assert end["end"]["freshness"]["state"] == "live"
+
+
+# --- freshness demanded ------------------------------------------------------------------------------------------------------------
+
+
+def test_too_stale_is_refused_when_asked_for(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`max_lag` in any unit, at the bound still fine."""
+    for text in ("500ms", "0.5s", "5s", "1m", "1h"):
+        assert client.get(f"/v1/products/p-3?max_lag={text}").status_code == 200
+    for path in ("products/p-3", "shops/s-7", "orders/o-1", "top/products", "products/p-3/journal", "export"):
+        found = problem(client.get(f"/v1/{path}?max_lag=499ms"), 503, Kind.TOO_STALE)
+        assert found.detail == "asked for 0.499 s at most; the lag is 0.5 s"
+    monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS - 10_000)
+    assert client.get("/v1/products/p-3?max_lag=0s").json()["freshness"]["lag_seconds"] == 0
+
+
+async def test_an_own_write_is_waited_for(reader: FedReader, logs: Changelogs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`min_position` holds an answer back until the tables have it, and says so when they don't get it in time."""
+    monkeypatch.setattr(asked, "MIN_POSITION_WAIT_S", 0.2)
+    async with AsyncClient(transport=ASGITransport(make_app(reader)), base_url="http://reader") as client:
+        applied = (await client.get("/v1/products/p-3")).json()["freshness"]["applied"]
+        have = ",".join(f"{source}:{offset}" for source, offset in applied.items())
+        assert (await client.get(f"/v1/products/p-3?min_position={have}")).status_code == 200
+        path = f"/v1/products/p-3?min_position=orders-0:{applied['orders-0'] + 1}"
+        found = problem(await client.get(path), 503, Kind.NOT_APPLIED)
+        assert found.detail == f"waited 0.2 s for orders-0:{applied['orders-0'] + 1} (at {applied['orders-0']})"
+
+        monkeypatch.setattr(asked, "MIN_POSITION_WAIT_S", 20)
+        waiting = asyncio.create_task(client.get(path))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        logs.tick(TICK_MS + 1)
+        reader.feed()
+        async with reader._changed:
+            reader._changed.notify_all()
+        assert (await waiting).json()["freshness"]["applied"]["orders-0"] == applied["orders-0"] + 1
+
+
+@pytest.mark.parametrize(
+    ("query", "where"),
+    [
+        ("max_lag=5", "max_lag"),
+        ("max_lag=-1s", "max_lag"),
+        ("max_lag=PT5S", "max_lag"),
+        ("min_position=orders", "min_position"),
+        ("min_position=orders-0@3", "min_position"),
+        ("min_position=orders-9:3", "min_position"),
+        ("min_position=other-0:3", "min_position"),
+        ("cycle=2026-07-01", "cycle"),
+        ("cycle=2026-07-01T00:00:00", "cycle"),
+        ("cycle=now", "cycle"),
+    ],
+)
+def test_what_can_not_be_used_is_said_with_its_place(client: TestClient, query: str, where: str) -> None:
+    """422 with `errors`, also for times without a zone."""
+    found = problem(client.get(f"/v1/products/p-3?{query}"), 422, Kind.INVALID_REQUEST)
+    assert found.errors is not None
+    assert [one.where for one in found.errors] == [where]
+    assert found.detail.startswith(where)
+
+
+def test_bounds_and_cursors_are_checked(client: TestClient) -> None:
+    """The framework's own refusals have the same form; a cursor of nowhere is one of them."""
+    for query in ("limit=0", "limit=1001", "limit=x", "cursor=xyz"):
+        found = problem(client.get(f"/v1/top/products?{query}"), 422, Kind.INVALID_REQUEST)
+        assert found.errors
+    problem(client.get("/v1/nothing"), 404, Kind.NO_SUCH_PAGE)
+    problem(client.post("/v1/products/p-3"), 405, Kind.WRONG_METHOD)
+    problem(client.get("/v1/products/"), 404, Kind.UNKNOWN_PRODUCT)
+
+
+def test_the_same_state_is_not_sent_twice(client: TestClient, reader: FedReader, logs: Changelogs) -> None:
+    """If-None-Match gives 304 until the table changes."""
+    paths = ("/v1/products/p-3", "/v1/shops/s-7", "/v1/orders/o-1", "/v1/top/products", "/v1/products/p-3/journal")
+    etags = {path: client.get(path).headers["etag"] for path in paths}
+    for path, etag in etags.items():
+        again = client.get(path, headers={"If-None-Match": f'"other", {etag}'})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    logs.take([event | {"id": f"{event['id']}+", "order_id": f"{event['order_id']}+"} for event in EVENTS])
+    reader.feed()
+    for path, etag in etags.items():
+        assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
+
+
+# --- ids ---------------------------------------------------------------------------------------------------------------------------
+
+
+ODD_IDS = [
+    "a/b",
+    "a/journal",
+    "/",
+    "//",
+    "a b",
+    "a%2Fb",
+    "%",
+    "é/ü",
+    "100%",
+    "?x=1",
+    "#",
+    "a+b",
+    "p@5",
+    "😀",
+    "..",
+    "/journal",
+    "a/b/journal",
+]
+
+
+def test_ids_may_hold_anything_printable(client: TestClient, reader: FedReader, logs: Changelogs) -> None:
+    """Encoded as a whole, each is found as a product, with its journal, as a shop and as an order."""
+    events = []
+    for number, id_ in enumerate(ODD_IDS):
+        story = "== x\n2026-07-01T08:00Z placed o 1:p:1x10\n2026-07-02T08:00Z received o\n"
+        placed, received = next(parse(story)).events
+        placed |= {"order_id": id_, "shop_id": id_, "id": f"x{number}", "lines": [placed["lines"][0] | {"product_id": id_}]}
+        events += [placed, received | {"order_id": id_, "id": f"y{number}"}]
+    logs.take(events)
+    reader.feed()
+    for id_ in ODD_IDS:
+        text = quote(id_, safe="")
+        assert client.get(f"/v1/products/{text}").json()["product_id"] == id_
+        assert client.get(f"/v1/shops/{text}").json()["shop_id"] == id_
+        assert client.get(f"/v1/orders/{text}").json()["order_id"] == id_
+        assert [entry["product_id"] for entry in client.get(f"/v1/products/{text}/journal").json()["items"]] == [id_]
+    assert client.get("/v1/products/a/b").json()["product_id"] == "a/b"
+    problem(client.get("/v1/products/a%00b"), 404, Kind.UNKNOWN_PRODUCT)
+    problem(client.get("/v1/products/a%01b"), 404, Kind.UNKNOWN_PRODUCT)
+
+
+@given(st.binary(max_size=30), st.sampled_from(["products", "shops", "orders"]))
+@examples(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_path_makes_the_reader_fail(client: TestClient, path: bytes, kind: str) -> None:
+    """Whatever stands in the path, the answer is one of those that are described."""
+    response = client.get(f"/v1/{kind}/{quote(path, safe='/%')}")
+    assert response.status_code in {200, 404}
+
+
+# --- not ready, damaged, healthy -----------------------------------------------------------------------------------------------------
+
+
+def test_before_anything_is_read_the_reader_says_so(tmp_path: Path) -> None:
+    """503 with the reason everywhere but for liveness; Prometheus gets its numbers."""
+    client = TestClient(make_app(Reader(settings_in(tmp_path))))
+    for path in ("products/p-3", "shops/s-7", "orders/o-1", "top/products", "status", "export", "products/p-3?min_position=orders-0:1"):
+        assert "no tables yet: it has just begun" in problem(client.get(f"/v1/{path}"), 503, Kind.NOT_READY).detail
+    assert client.get("/livez").status_code == 200
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.text, ready.headers["retry-after"]) == (503, "not ready\n", "2")
+    assert "netsold_reader_ready 0.0" in client.get("/metrics").text
+
+
+def test_while_restoring_the_probes_say_how_much_is_left(tmp_path: Path, logs: Changelogs) -> None:
+    """`?verbose` is for people, the status code for machines; the status page tells it by partition."""
+    reader = FedReader(settings_in(tmp_path), logs)
+    client = TestClient(make_app(reader))
+    reader.feed(most=1)
+    ready = client.get("/readyz?verbose")
+    assert ready.status_code == 503
+    assert "live not yet:" in ready.text
+    status = Status.model_validate_json(client.get("/v1/status").content)
+    assert status.freshness.state == "restoring"
+    assert status.records_behind == sum(one.behind for table in status.tables for one in table.partitions) > 0
+    problem(client.get("/v1/products/p-3"), 503, Kind.NOT_READY)
+    while reader.feed(most=1):
+        pass
+    ready = client.get("/readyz?verbose")
+    assert (ready.status_code, ready.text) == (200, "tables ok: they are complete\nlive ok\n")
+    assert client.get("/readyz").text == "ok\n"
+    reader.close()
+
+
+def test_an_empty_log_is_live_and_has_no_cycle(tmp_path: Path) -> None:
+    """Nothing was ever told: live, unknown ids are unknown, and a list of the current cycle isn't to be had."""
+    reader = FedReader(settings_in(tmp_path), Changelogs(settings_in(tmp_path)))
+    client = TestClient(make_app(reader))
+    reader.feed()
+    assert client.get("/readyz").status_code == 200
+    problem(client.get("/v1/products/p-3"), 404, Kind.UNKNOWN_PRODUCT)
+    assert "no cycle is current" in problem(client.get("/v1/top/products"), 503, Kind.NOT_READY).detail
+    assert client.get("/v1/top/products?cycle=2026-07-01T00:00:00Z").json()["items"] == []
+    status = client.get("/v1/status").json()
+    assert (status["cycle"], status["freshness"]["as_of"], status["freshness"]["lag_seconds"]) == (None, None, None)
+    problem(client.get("/v1/top/products?max_lag=1h"), 503, Kind.TOO_STALE)
+    reader.close()
+
+
+def test_the_status_tells_every_table(client: TestClient, reader: FedReader) -> None:
+    """Name, topic, freshness and positions of all that is followed, and the current cycle."""
+    status = Status.model_validate_json(client.get("/v1/status").content)
+    assert status.cycle is not None
+    assert status.cycle.start == "2026-07-06T00:00:00Z"
+    assert {table.topic: table.name for table in status.tables} == reader.names
+    assert all(len(table.partitions) == 2 and table.freshness.as_of == "2026-07-11T00:00:00.000Z" for table in status.tables)
+    assert status.records_behind == 0
+
+
+def test_the_metrics_are_named_and_count_by_route(client: TestClient) -> None:
+    """No id is ever a label."""
+    client.get("/v1/products/p-3")
+    client.get("/v1/elsewhere")
+    text = client.get("/metrics").text
+    assert 'netsold_http_requests_total{route="/v1/products/{product_id:path}",status="200"}' in text
+    assert 'netsold_http_requests_total{route="none",status="404"}' in text
+    assert "p-3" not in text
+    assert "netsold_event_lag_seconds 0.5" in text
+    assert 'netsold_consumer_lag_records{partition="0",topic="sales"} 0.0' in text
+    assert "netsold_reader_ready 1.0" in text
+    assert "netsold_build_info{" in text
+
+
+def test_damage_in_the_store_is_not_an_answer(client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503, and the follower is told to lay the store aside; another fault of ours is 500 and says nothing of the inside."""
+
+    def damaged() -> None:
+        raise Exception("Corruption: block checksum mismatch")  # noqa: TRY002 - as rocksdict does
+
+    monkeypatch.setattr(reader.store, "moment", damaged)
+    problem(client.get("/v1/products/p-3"), 503, Kind.NOT_READY)
+    assert reader._damage == "Corruption: block checksum mismatch"
+
+    def broken() -> None:
+        raise KeyError("inside")
+
+    monkeypatch.setattr(reader.store, "moment", broken)
+    assert "inside" not in problem(client.get("/v1/products/p-3"), 500, Kind.FAILED).detail
+
+
+def test_every_kind_of_problem_is_met_in_these_tests() -> None:
+    """So that none is listed and never given."""
+    text = open(__file__, encoding="utf-8").read()  # noqa: PTH123, SIM115 - one line
+    assert all(f"Kind.{kind.name}" in text for kind in Kind)
