@@ -198,7 +198,8 @@ def look(host: str, port: int) -> View | None:
     finally:
         connection.close()
     answer = json.loads(body)
-    return View(tuple(answer["items"]), answer["state"], answer["lag_seconds"], sum(answer["applied"].values()))
+    freshness = answer["freshness"]
+    return View(tuple(answer["items"]), freshness["state"], freshness["lag_seconds"], sum(freshness["applied"].values()))
 
 
 def picture(view: View | None, per_second: float) -> Group:

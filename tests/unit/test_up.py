@@ -25,10 +25,12 @@ SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 ANSWER = {
     "items": [{"product_id": "p-3", "sold_monthly": 1204, "successfully_traded": 98311}],
-    "as_of": "2026-07-05T09:00:00Z",
-    "lag_seconds": 0.42,
-    "state": "live",
-    "applied": {"orders-0": 1000, "orders-1": 234},
+    "freshness": {
+        "as_of": "2026-07-05T09:00:00Z",
+        "lag_seconds": 0.42,
+        "state": "live",
+        "applied": {"orders-0": 1000, "orders-1": 234},
+    },
 }
 SHOWN = View(tuple(ANSWER["items"]), "live", 0.42, 1234)  # type: ignore[arg-type]
 
