@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 import pytest
@@ -29,12 +29,15 @@ WAIT_S = 120.0
 class _Up:
     """One `netsold up` without a terminal, in a directory of its own."""
 
+    started: ClassVar[list[subprocess.Popen[bytes]]] = []
+
     def __init__(self, directory: Path, port: int) -> None:
         self.output = directory / "up.txt"
         environment = {**os.environ, "NETSOLD_DATA_DIR": str(directory / "data"), "NETSOLD_READER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", "operations.cli", "up", "--workers", "1", "--rate", "100"]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        self.started.append(self.process)
 
     def until(self, pattern: str) -> re.Match[str]:
         """Wait for a line like this, and fail if up ends or says that a child died."""
@@ -61,6 +64,9 @@ def port() -> int:
 def _nothing_left(tmp_path: Path) -> Iterator[None]:
     """Whatever the test did, end what it started."""
     yield
+    for up in _Up.started:  # first: it would start its Kafka again
+        up.kill()
+        up.wait()
     LocalKafka(tmp_path / "data").kill()
     for process in _children(tmp_path):
         process.kill()
