@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ import uvicorn
 
 from serving.api import make_app
 from serving.follow import Reader
+from streams import logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ class AddressTaken(Exception):
 
 def run(settings: Settings) -> bool:
     """Serve until asked to end; True if it was by Ctrl-C. Raises AddressTaken, StoreUnusable, or what made the follower fail."""
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    logs.configure()
     with _listening(settings) as listener, _told_of_signals() as told:
         asyncio.run(_serve(settings, listener))
     return signal.SIGINT in told
@@ -43,7 +43,13 @@ def run(settings: Settings) -> bool:
 async def _serve(settings: Settings, listener: socket.socket) -> None:
     reader = Reader(settings)
     config = uvicorn.Config(
-        make_app(reader), log_level="warning", access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=GRACE_S
+        make_app(reader),
+        log_config=logs.LIBRARIES,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
     )
     server = uvicorn.Server(config)
     host, port = listener.getsockname()[:2]

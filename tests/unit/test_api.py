@@ -310,7 +310,7 @@ ODD_IDS = [
     "a+b",
     "p@5",
     "😀",
-    "..",
+    "...",
     "/journal",
     "a/b/journal",
 ]

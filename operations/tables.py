@@ -1,0 +1,117 @@
+"""`netsold tables`: all that the tables hold, in the very form of `netsold recount`, to be compared with it.
+
+From the changelogs, from the journal's sums, or from a reader: three ways that must lead to the same rows. Read what is at rest:
+while events flow, the topics' ends are not of one moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from operations.asking import NoReader, ask_lines
+from operations.cli import print_json
+from schemas.journal import Entry, decode
+from streams import log, topics
+from streams.settings import Settings
+from tables import catalogue, sales
+from tables.cycles import Calendar
+from tables.report import report
+from tables.sales import Tally
+
+Report = dict[str, list[dict[str, Any]]]
+_RESERVED = b"\x00"
+
+
+class Source(StrEnum):
+    """Where the tables are taken from."""
+
+    CHANGELOGS = "changelogs"
+    JOURNAL = "journal"
+    READER = "reader"
+
+
+class EntryRepeated(Exception):
+    """The journal has an entry twice, so its sums say nothing."""
+
+    exit_code = 3
+
+
+def command(
+    source: Annotated[Source, typer.Option("--from", help="The journal has no anomalies.")] = Source.CHANGELOGS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as it always does.")] = True,  # noqa: ARG001
+) -> None:
+    """Print all that the tables hold, in the form of recount."""
+    if source is Source.READER:
+        print_json(from_reader(Settings()))
+        return
+    from operations.local_kafka import named_cluster
+
+    settings = named_cluster()
+    print_json(asyncio.run(from_changelogs(settings) if source is Source.CHANGELOGS else from_journal(settings)))
+
+
+async def from_changelogs(settings: Settings) -> Report:
+    """The last committed state of every key in the changelogs. Raises KafkaUnreachable."""
+    tables: dict[str, dict[bytes, bytes]] = {}
+    for table in catalogue.TABLES:
+        states = tables[table.name] = {}
+        async for records in log.read(settings, topics.changelog(settings, table.name)):
+            for record in records:
+                if record.key.startswith(_RESERVED):
+                    continue
+                if record.value is None:
+                    states.pop(record.key, None)
+                else:
+                    states[record.key] = record.value
+    return report(_calendar(settings), {name: states.items() for name, states in tables.items()})
+
+
+async def from_journal(settings: Settings) -> Report:
+    """The sums of the journal's entries: products and shops. Raises KafkaUnreachable, EntryRepeated."""
+    calendar = _calendar(settings)
+    tables: dict[str, dict[bytes, Tally]] = {table.name: defaultdict(Tally) for table in catalogue.TABLES}
+    seen: set[str] = set()
+    async for records in log.read(settings, settings.topic(catalogue.SALES_TOPIC)):
+        for record in records:
+            entry = decode(record.value)
+            if not isinstance(entry, Entry):
+                continue
+            if entry.id in seen:
+                raise EntryRepeated(f"{record.topic}-{record.partition}@{record.offset}: the journal has the entry {entry.id} again")
+            seen.add(entry.id)
+            start_ms = calendar.start_of_iso(entry.cycle)
+            for cycles, totals in ((catalogue.PRODUCT_CYCLES, catalogue.PRODUCT_TOTALS), (catalogue.SHOP_CYCLES, catalogue.SHOP_TOTALS)):
+                id_ = getattr(entry, totals.keyed_by).encode()
+                tables[cycles.name][catalogue.cycle_key(id_, start_ms)].add(entry)
+                tables[totals.name][id_].add(entry)
+    states = {name: [(key, sales.encode(tally)) for key, tally in tallies.items()] for name, tallies in tables.items()}
+    found = report(calendar, states)
+    del found["anomalies"]  # they are the orders', which the journal doesn't hold
+    return found
+
+
+def from_reader(settings: Settings) -> Report:
+    """What a reader exports. Raises NoReader, also if it breaks off."""
+    found: Report = {"products": [], "shops": [], "anomalies": []}
+    rows = None
+    for line in ask_lines(settings, "/v1/export"):
+        ((part, row),) = line.items()
+        if part == "end":
+            rows = row["rows"]
+        else:
+            found[part].append(row)
+    if rows != sum(map(len, found.values())):
+        raise NoReader("the reader broke off its export: try again")
+    found["products"].sort(key=lambda row: (row["product_id"], row["cycle"]["start"]))
+    found["shops"].sort(key=lambda row: (row["shop_id"], row["cycle"]["start"]))
+    found["anomalies"].sort(key=lambda row: (row["order_id"], row["anomaly"], row.get("line_id", "")))
+    return found
+
+
+def _calendar(settings: Settings) -> Calendar:
+    return Calendar(settings.cycle_ms, settings.anchor_ms)

@@ -1,0 +1,249 @@
+"""`netsold get`, `top`, `status` and `tables --from reader` against a real HTTP reader over a store fed by hand."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import uvicorn
+
+from operations import cli
+from operations.recount import recount
+from serving import follow
+from serving.api import make_app
+from serving.follow import Reader
+from tests.reading import Changelogs, FedReader, settings_in
+from tests.story import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from fastapi import FastAPI
+
+TICK_MS = 1_783_728_000_000
+EVENTS = next(
+    parse("""== of the tests
+    2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000 2:p-4:5x100 3:..:1x7
+    2026-07-08T08:00Z  received  o-1
+    2026-07-09T08:00Z  refunded  o-1  r-1 short_weight  1:0:5000
+    2026-07-09T08:00Z  placed    [b]o  1:p-5:1x1
+    """)
+).events
+
+
+class Done(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Done]:
+    """Runs `netsold` with these arguments, in a wide terminal and away from any .env."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["netsold", *arguments])
+        monkeypatch.setattr(cli, "app", type(cli.app)(pretty_exceptions_enable=False))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Done(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@contextmanager
+def served(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An app at a port of its own, which the settings name."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        thread = Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.005)
+        monkeypatch.setenv("NETSOLD_READER_PORT", str(listener.getsockname()[1]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@pytest.fixture
+def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A reader that answers half a second after the last event."""
+    monkeypatch.setattr(follow, "now_ms", lambda: TICK_MS + 500)
+    logs = Changelogs(settings_in(tmp_path))
+    logs.take(EVENTS)
+    logs.tick(TICK_MS)
+    reader = FedReader(settings_in(tmp_path), logs)
+    reader.feed()
+    with served(make_app(reader), monkeypatch):
+        yield
+    reader.close()
+
+
+@pytest.mark.usefixtures("_reader")
+def test_a_product_is_shown_to_people(run: Callable[..., Done]) -> None:
+    """Units and money by column, both numbers that a shop page shows, and how fresh it is."""
+    done = run("get", "product", "p-3")
+    assert done.code == 0, done
+    assert [line.split() for line in done.out.splitlines()] == [
+        ["p-3,", "cycle", "2026-07-06T00:00:00Z", "until", "2026-08-05T00:00:00Z"],
+        ["gross", "reversed", "net", "reversals", "booked"],
+        ["units", "2", "0", "2", "0"],
+        ["CNY", "2,000", "2,000", "0", "2,000"],
+        ["2", "sold", "monthly", "·", "2", "successfully", "traded"],
+        ["live;", "complete", "through", "2026-07-11T00:00:00.000Z,", "0.5", "s", "behind"],
+    ]
+
+
+@pytest.mark.usefixtures("_reader")
+def test_a_shop_and_a_former_cycle(run: Callable[..., Done]) -> None:
+    """Any instant with a zone names the cycle, a plus sign in it too."""
+    assert "8 sold monthly · 8 successfully traded" in run("get", "shop", "s-7").out
+    done = run("get", "shop", "s-7", "--cycle", "2026-07-01T00:00:00+08:00", "--json")
+    assert json.loads(done.out)["sold_monthly"] == 0
+    assert json.loads(done.out)["cycle"]["start"] == "2026-06-06T00:00:00Z"
+
+
+@pytest.mark.usefixtures("_reader")
+def test_an_order_is_told(run: Callable[..., Done]) -> None:
+    """Facts, what counts and what is odd; brackets in ids are no markup."""
+    lines = run("get", "order", "o-1").out.splitlines()
+    assert lines[0] == "o-1, b-9 from s-7, CNY"
+    assert any(line.split()[:2] == ["2026-07-08T08:00:00.000Z", "receipt_confirmed"] for line in lines)
+    assert "line 1: 2 of 2 units of p-3, 0 of 2,000, in cycle 2026-07-06T00:00:00Z until 2026-08-05T00:00:00Z" in lines
+    assert "odd: refund_exceeds_sale, line 1" in lines
+    lines = run("get", "order", "[b]o").out.splitlines()
+    assert lines[0] == "[b]o, b-9 from s-7, CNY"
+    assert "nothing counts of it" in lines
+
+
+@pytest.mark.usefixtures("_reader")
+def test_an_id_of_dots_is_no_step_in_a_path(run: Callable[..., Done]) -> None:
+    """The path goes out as it is written."""
+    assert json.loads(run("get", "product", "..", "--json").out)["product_id"] == ".."
+
+
+@pytest.mark.usefixtures("_reader")
+def test_best_sellers_as_list_and_as_json(run: Callable[..., Done]) -> None:
+    """Most first; --json is the reader's own answer."""
+    lines = [line.split() for line in run("top").out.splitlines()]
+    assert [line[:3] for line in lines[2:5]] == [["p-4", "5", "5"], ["p-3", "2", "2"], ["..", "1", "1"]]
+    answer = json.loads(run("top", "--limit", "1", "--json").out)
+    assert [item["product_id"] for item in answer["items"]] == ["p-4"]
+    assert "nothing sold" in run("top", "--cycle", "2020-01-01T00:00:00Z").out
+
+
+@pytest.mark.usefixtures("_reader")
+def test_the_status_is_shown_and_its_exit_code_says_live(run: Callable[..., Done]) -> None:
+    """Every table with its topic; 0 when live."""
+    done = run("status")
+    assert done.code == 0
+    assert "netsold-product_cycles-changelog" in done.out
+    assert "live; complete through 2026-07-11T00:00:00.000Z" in done.out
+    assert json.loads(run("status", "--json").out)["records_behind"] == 0
+
+
+@pytest.mark.usefixtures("_reader")
+def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
+    """To the letter, so that `diff` can compare them."""
+    done = run("tables", "--from", "reader")
+    assert done.code == 0
+    assert done.out == json.dumps(recount(EVENTS, 30 * 86_400_000, 0), ensure_ascii=False) + "\n"
+
+
+@pytest.mark.usefixtures("_reader")
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["get", "product", "p-6"], 4, "netsold: no event names this product\n"),
+        (["get", "shop", "s-6"], 4, "netsold: no event names this shop\n"),
+        (["get", "order", "o-6"], 4, "netsold: no event names this order\n"),
+        (["get", "product", "p-3", "--max-lag", "100ms"], 5, "netsold: asked for 0.1 s at most; the lag is 0.5 s\n"),
+        (["get", "product", "p-3", "--cycle", "July"], 2, "netsold: cycle: not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n"),
+        (["top", "--max-lag", "soon"], 2, "netsold: max_lag: 'soon' is no duration, such as 5s, 500ms, 2m or 1h\n"),
+    ],
+)
+def test_what_fails_is_one_sentence_and_an_exit_code(run: Callable[..., Done], arguments: list[str], code: int, said: str) -> None:
+    """4 not found, 5 too stale, 2 wrong; nothing on stdout."""
+    assert run(*arguments) == Done(code, "", said)
+
+
+def test_an_order_is_not_of_a_cycle(run: Callable[..., Done]) -> None:
+    """A usage error, without asking anybody."""
+    done = run("get", "order", "o-1", "--cycle", "2026-07-01T00:00:00Z")
+    assert done.code == 2
+    assert "an order is not of one cycle" in done.err
+
+
+def test_no_reader_is_told_with_the_remedy(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 5, whichever question it is."""
+    monkeypatch.setenv("NETSOLD_READER_PORT", "1")
+    said = "netsold: no reader answers at 127.0.0.1:1: start one with `netsold serve`, or set NETSOLD_READER_HOST and _PORT\n"
+    for arguments in (["get", "product", "p"], ["top"], ["status"], ["tables", "--from", "reader"]):
+        assert run(*arguments) == Done(5, "", said)
+
+
+def test_a_reader_that_is_not_ready_says_so_itself(run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 5 and the reader's own sentence."""
+    with served(make_app(Reader(settings_in(tmp_path))), monkeypatch):
+        assert run("top") == Done(5, "", "netsold: the reader has no tables yet: it has just begun\n")
+
+
+class _Stranger(BaseHTTPRequestHandler):
+    status, body = 200, b"<html>"
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: Any) -> None:  # noqa: ANN401 - as it is declared
+        pass
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b"<html>"), (404, b"<html>"), (503, b"{}"), (503, b"[1]")])
+def test_what_is_no_reader_is_told_as_such(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, status: int, body: bytes) -> None:
+    """Another server at the address: exit code 5, no traceback."""
+    stranger = type("Stranger", (_Stranger,), {"status": status, "body": body})
+    with HTTPServer(("127.0.0.1", 0), stranger) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("NETSOLD_READER_PORT", str(server.server_port))
+        try:
+            done = run("status")
+        finally:
+            server.shutdown()
+            thread.join(10)
+    assert (done.code, done.out) == (5, "")
+    assert "is no reader" in done.err
+
+
+def test_an_export_that_breaks_off_is_no_result(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its last line it may be anything."""
+    stranger = type("Stranger", (_Stranger,), {"body": b'{"anomalies": {"order_id": "o", "anomaly": "x"}}\n'})
+    with HTTPServer(("127.0.0.1", 0), stranger) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("NETSOLD_READER_PORT", str(server.server_port))
+        try:
+            done = run("tables", "--from", "reader")
+        finally:
+            server.shutdown()
+            thread.join(10)
+    assert done == Done(5, "", "netsold: the reader broke off its export: try again\n")
