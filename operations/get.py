@@ -53,8 +53,8 @@ def _show_row(console: Console, id_: str, answer: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", *("gross", "reversed", "net", "reversals booked"), box=None, title_justify="left", title_style="")
-    table.title = f"{escape(id_)}, cycle {span(answer['cycle'])}"
+    console.print(f"{escape(id_)}, cycle {span(answer['cycle'])}", soft_wrap=True)
+    table = Table("", "gross", "reversed", "net", "reversals booked", box=None, pad_edge=False, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, numbers in ({"units": answer["units"]} | answer["revenue"]).items():
