@@ -1,0 +1,312 @@
+"""The reader on a real broker: transactions and aborted tails, restarts, topics that go and come back, and real workers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+from operations import tables
+from operations.recount import recount
+from operations.traffic import Plan, traffic
+from schemas import envelope
+from serving.applying import MARK_KEY
+from serving.follow import NotReady, Reader
+from streams import log, topics
+from streams.settings import Kafka, Settings
+from tables import catalogue
+from tests.reading import Changelogs
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from streams.log import At
+
+WAIT_S = 60.0
+JULY_MS = 1_783_123_200_000
+EVENTS = [event for _, event in islice(traffic(Plan(11, "r", JULY_MS, 40_000_000, products=40, shops=5)), 1200)]
+
+
+class Writing:
+    """Writes a pipeline's changelogs and journal to the broker as workers do: a transaction for each mark."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.logs = Changelogs(settings, chunk=lambda: 100)
+        self._written: dict[At, int] = {}
+
+    async def take(self, events: list[dict[str, Any]]) -> None:
+        """Take events, write what they changed in committed transactions, and leave an aborted one behind each partition."""
+        self.logs.take(events)
+        for at, records in self.logs.changelogs.items():
+            async with AIOKafkaProducer(**self.settings.client_options(), transactional_id=f"{self.settings.app}-{at}") as producer:
+                await producer.begin_transaction()
+                for record in records[self._written.get(at, 0) :]:
+                    await producer.send(at[0], key=record.key, value=record.value, partition=at[1])
+                    if record.key == MARK_KEY:
+                        await producer.commit_transaction()
+                        await producer.begin_transaction()
+                await producer.commit_transaction()
+                await producer.begin_transaction()
+                for number in range(50):
+                    await producer.send(at[0], key=b"wrong@%d" % number, value=b"wrong", partition=at[1])
+                await producer.abort_transaction()
+            self._written[at] = len(records)
+
+
+@pytest.fixture
+async def writing(settings: Settings) -> Writing:
+    """The topics of this test, and somebody who writes to them."""
+    await topics.create(settings)
+    return Writing(settings)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Reader]:
+    """A reader at work."""
+    reader = Reader(settings)
+    task = asyncio.create_task(reader.run())
+    try:
+        yield reader
+        assert not task.done(), task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something, within bounds."""
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def exported(reader: Reader) -> dict[str, list[str]]:
+    """The reader's rows as text, sorted."""
+    found: dict[str, list[str]] = {"products": [], "shops": [], "anomalies": []}
+    for part, row in reader.look().export():
+        found[part].append(json.dumps(row))
+    return {part: sorted(rows) for part, rows in found.items()}
+
+
+def expected(events: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """The rows of an independent recount as text, sorted."""
+    return {part: sorted(map(json.dumps, rows)) for part, rows in recount(events, 30 * 86_400_000, 0).items()}
+
+
+async def test_committed_records_are_read_to_the_end_and_others_never(writing: Writing) -> None:
+    """Every partition ends in an aborted transaction and its marker: the reader is live, and holds what was committed."""
+    await writing.take(EVENTS[:800])
+    async with running(writing.settings) as reader:
+        await until(lambda: reader.live)
+        assert exported(reader) == expected(EVENTS[:800])
+        assert reader.remaining() == 0
+        await writing.take(EVENTS[800:])
+        await until(lambda: exported(reader) == expected(EVENTS))
+        assert reader.live
+        page = reader.look().top(None, 1000, None)
+        assert page.items
+        entries = reader.look().journal(page.items[0].product_id, 1000, None)
+        assert entries is not None
+        assert sum(entry["units_gross"] - entry["units_reversed"] for entry in entries.items) == page.items[0].successfully_traded
+
+
+async def test_the_three_ways_to_the_tables_agree(writing: Writing) -> None:
+    """Changelogs, journal and an independent recount give the same rows."""
+    for table in (catalogue.PRODUCT_TOTALS, catalogue.SHOP_TOTALS):
+        writing.logs.topics[table.name] = topics.changelog(writing.settings, table.name)
+        for partition in (0, 1):
+            writing.logs.changelogs[writing.logs.topics[table.name], partition] = []
+    await writing.take(EVENTS)
+    counted = recount(EVENTS, 30 * 86_400_000, 0)
+    assert await tables.from_changelogs(writing.settings) == counted
+    assert await tables.from_journal(writing.settings) == {"products": counted["products"], "shops": counted["shops"]}
+    repeated = next(record for record in writing.logs.logs["sales", 0] if record.key)
+    async with log.Writer(writing.settings) as writer:
+        await writer.send(writing.settings.topic("sales"), repeated.key, repeated.value)
+    with pytest.raises(tables.EntryRepeated, match=r"the journal has the entry .* again"):
+        await tables.from_journal(writing.settings)
+
+
+async def test_a_restart_goes_on_from_the_stored_positions(writing: Writing) -> None:
+    """The second run answers at once what the first one knew, and reads only what is new."""
+    await writing.take(EVENTS[:800])
+    async with running(writing.settings) as reader:
+        await until(lambda: reader.live)
+        positions = {at: position for at, (position, _) in reader.behind().items()}
+        known = exported(reader)
+    await writing.take(EVENTS[800:])
+    with structlog.testing.capture_logs() as told:
+        async with running(writing.settings) as reader:
+            await until(lambda: bool(reader.behind()))
+            assert all(position >= positions[at] > 0 for at, (position, _) in reader.behind().items())
+            reader.look()
+            await until(lambda: reader.live)
+            assert exported(reader) == expected(EVENTS) != known
+    assert [line["event"] for line in told] == ["following", "live"]
+    assert told[0]["complete"]
+
+
+async def test_an_empty_log_is_live(writing: Writing) -> None:
+    """Nothing to read is nothing to wait for."""
+    async with running(writing.settings) as reader:
+        await until(lambda: reader.live)
+        assert reader.look().product("p-1", None) is None
+
+
+async def test_topics_and_broker_may_come_later(settings: Settings) -> None:
+    """A reader that was started too early says what it waits for, once, and goes on by itself."""
+    nowhere = settings.model_copy(update={"kafka": Kafka(bootstrap_servers="127.0.0.1:1"), "data_dir": settings.data_dir / "x"})
+    with structlog.testing.capture_logs() as told:
+        async with running(nowhere) as early, running(settings) as reader:
+            await until(lambda: len(told) == 2)
+            with pytest.raises(NotReady, match="no Kafka answers"):
+                early.look()
+            with pytest.raises(NotReady, match=r"there is no topic .*: run `netsold topics create`"):
+                reader.look()
+            await topics.create(settings)
+            await until(lambda: reader.live)
+
+
+async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
+    """Another log under the same name: told in one line, and nothing of the old one is left."""
+    settings = writing.settings
+    await writing.take(EVENTS[:300])
+    async with running(settings) as reader:
+        await until(lambda: reader.live)
+        assert exported(reader)["products"]
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    await admin.start()
+    names = [topic.name for topic in topics.declared(settings) if topic.name != settings.topic("orders")]
+    await admin.delete_topics(names)
+    await admin.close()
+    await asyncio.sleep(1)
+    await topics.create(settings)
+    with structlog.testing.capture_logs() as told:
+        async with running(settings) as reader:
+            await until(lambda: reader.live)
+            assert exported(reader) == {"products": [], "shops": [], "anomalies": []}
+    assert [line["event"] for line in told] == ["store laid aside, filling a new one from the log", "following", "live"]
+    assert "it belongs to" in told[0]["why"]
+
+
+async def test_a_log_that_was_cut_behind_us_fills_the_store_anew(writing: Writing) -> None:
+    """A stored position that the log no longer has: one line, and no jump over what is gone."""
+    settings = writing.settings
+    await writing.take(EVENTS[:300])
+    async with running(settings) as reader:
+        await until(lambda: reader.live)
+    await writing.take(EVENTS[300:])
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    await admin.start()
+    await admin.delete_records({TopicPartition(settings.topic("sales"), 0): RecordsToDelete(-1)})
+    await admin.close()
+    with structlog.testing.capture_logs() as told:
+        async with running(settings) as reader:
+            await until(lambda: reader.live)
+            assert exported(reader) == expected(EVENTS)
+    assert [line["event"] for line in told] == ["store laid aside, filling a new one from the log", "following", "live"]
+    assert "lies outside of" in told[0]["why"]
+
+
+# --- with workers ------------------------------------------------------------------------------------------------------------------
+
+
+def _environment(settings: Settings, port: int) -> dict[str, str]:
+    return {
+        **os.environ,
+        "NETSOLD_APP": settings.app,
+        "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
+        "NETSOLD_PARTITIONS": str(settings.partitions),
+        "NETSOLD_DATA_DIR": str(settings.data_dir),
+        "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": str(settings.kafka.bootstrap_servers),
+        "NETSOLD_READER_PORT": str(port),
+        "NETSOLD_IDLE_TICK_MS": "0",
+    }
+
+
+@contextmanager
+def process(environment: dict[str, str], output: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A netsold process, ended with the block."""
+    with output.open("wb") as file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "operations.cli", *arguments], env=environment, cwd=output.parent, stdout=file, stderr=file
+        )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+async def netsold(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    """What a command came to: exit code, stdout, stderr."""
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "operations.cli", *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+async def test_what_workers_keep_is_what_a_reader_answers(settings: Settings, tmp_path: Path) -> None:
+    """Events in, a worker and `netsold serve` as processes: all commands agree with the recount, and serve ends by signal."""
+    await topics.create(settings)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = _environment(settings, port)
+    async with log.Writer(settings) as writer:
+        for event in EVENTS:
+            key, value, headers = envelope.encode(event)
+            await writer.send(settings.topic("orders"), key, value, headers)
+    ends = await log.ends(settings, [settings.topic("orders")])
+    wanted = {f"{topic}-{partition}": end - 1 for (topic, partition), end in ends.items()}
+    (tmp_path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in EVENTS))
+    with process(environment, tmp_path / "worker.log", "worker"), process(environment, tmp_path / "serve.log", "serve") as serve:
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            code, out, err = await netsold(environment, "status", "--json")
+            if code == 0 and json.loads(out)["freshness"]["applied"] == wanted:
+                break
+            assert time.monotonic() < deadline, (out, err, (tmp_path / "worker.log").read_text(), (tmp_path / "serve.log").read_text())
+            await asyncio.sleep(0.5)
+        _, counted, _ = await netsold(environment, "recount", str(tmp_path / "events.jsonl"))
+        for source in ("reader", "changelogs"):
+            assert await netsold(environment, "tables", "--from", source) == (0, counted, "")
+        code, out, _ = await netsold(environment, "tables", "--from", "journal")
+        assert code == 0
+        assert json.loads(out) == {part: rows for part, rows in json.loads(counted).items() if part != "anomalies"}
+        best = json.loads((await netsold(environment, "top", "--json"))[1])["items"][0]
+        shown = json.loads((await netsold(environment, "get", "product", best["product_id"], "--json"))[1])
+        assert {name: value for name, value in shown.items() if name != "freshness"} == best
+        serve.send_signal(signal.SIGINT)
+        assert await asyncio.to_thread(serve.wait, 20) == 130, (tmp_path / "serve.log").read_text()
+    assert (await netsold(environment, "top"))[0] == 5
+    with process(environment, tmp_path / "again.log", "serve") as serve:
+        deadline = time.monotonic() + WAIT_S
+        while (await netsold(environment, "top", "--max-lag", "1000000h"))[0] != 0:
+            assert time.monotonic() < deadline, (tmp_path / "again.log").read_text()
+        code, _, err = await netsold(environment, "serve")
+        assert (code, "can't listen at" in err) == (1, True)
+        serve.terminate()
+        assert await asyncio.to_thread(serve.wait, 20) == 0, (tmp_path / "again.log").read_text()
