@@ -5,6 +5,9 @@ from typing import Final
 VALUE_BYTES: Final = 262_144
 """Most bytes of a record's value; larger ones are refused unread."""
 
+ORDER_BYTES: Final = 800_000
+"""Most bytes of all that is known about one order: it must fit in one record of a changelog, with Kafka's default limits."""
+
 ID_CHARS: Final = 128
 """Most characters of an id (order, line, product, shop, buyer, refund, parcel, event …) and of carrier and tracking number."""
 
@@ -40,5 +43,8 @@ INT64_MAX: Final = 2**63 - 1
 if not (LINES * LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX):
     # An order's whole revenue can be paid at once, and every single amount fits the 64-bit integers of other readers.
     raise AssertionError("limits: an order's revenue must fit in one payment, and a payment in 64 bits")
+if not (2 * VALUE_BYTES < ORDER_BYTES < 2**20 - 2**17):
+    # The largest event always fits into a new order, and an order into a batch of 900,000 bytes.
+    raise AssertionError("limits: an order must hold the largest event, and fit in one record")
 if not (OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS):
     raise AssertionError("limits: the epoch lies within the years that events may name")

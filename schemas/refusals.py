@@ -17,6 +17,7 @@ class Reason(StrEnum):
     INVALID_FIELD = "invalid_field"
     MISSING_KEY = "missing_key"
     KEY_MISMATCH = "key_mismatch"
+    ORDER_FULL = "order_full"
 
     @property
     def sentence(self) -> str:
@@ -47,6 +48,10 @@ _EXPLAINED: dict[Reason, tuple[str, str]] = {
     Reason.MISSING_KEY: (
         "The record has no key.",
         "give the order_id as key, so that an order stays in one partition; put it back with one",
+    ),
+    Reason.ORDER_FULL: (
+        "The order already holds as much as one may: with this event it would outgrow a record.",
+        "find out who sends endless events for one order; nothing of the order is lost, only what came last",
     ),
     Reason.KEY_MISMATCH: ("The record's key isn't the id that its content names.", "give that id, in UTF-8, as key; put it back with it"),
 }

@@ -75,7 +75,6 @@ class LaneRecovery(Recovery):
                 app.leave(error)
                 return
 
-
     def _show_partitions(self, app: App) -> None:
         """Let Faust's tables look into the partitions that are open now."""
         for name, table in app.tables.items():

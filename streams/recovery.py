@@ -231,7 +231,7 @@ class Opener:
         if not beginning <= committed <= end:
             message = f"{where}: the committed offset {committed} lies outside of the log {beginning}-{end}; {rebuild}"
             raise StateUnfit(message)
-        lane.progress = progress_of(mark)
+        lane.progress = progress_of(mark).resumed()  # to open a paused partition anew is to let it go on
         lane.position = committed
 
 

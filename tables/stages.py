@@ -5,7 +5,7 @@ refused there. `fold` can't refuse any more: it changes copies and hands them ou
 the input, and the chunk must not be committed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -57,6 +57,9 @@ class Outcome(msgspec.Struct, frozen=True):
     paused: bool
 
 
+_Absorb = Callable[[Order, Received], Order | Refusal]
+
+
 class OrderStage:
     """Events of orders → facts, and what they change in the journal. One for all partitions: it holds no state."""
 
@@ -76,17 +79,21 @@ class OrderStage:
         }
         return Batch(records, readings, {ORDERS.name: last.keys()}, last)
 
-    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:  # noqa: C901, PLR0912, PLR0915 - the hot loop, in one piece
-        """What the chunk changes. Everything has been refused that will be; from here on only a fault of ours can stop it."""
-        progress = progress or watermarks.START
+    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
+        """What the chunk changes. Only an order that would outgrow a record of its changelog is still refused here."""
+        outcome = self._fold(batch, states, progress or watermarks.START, orders.absorb)
+        if max(map(len, outcome.writes[ORDERS.name].values()), default=0) > limits.ORDER_BYTES:
+            return self._fold(batch, states, progress or watermarks.START, _absorb_what_fits)
+        return outcome
+
+    def _fold(self, batch: Batch, states: States, progress: Progress, absorb: _Absorb) -> Outcome:  # noqa: C901, PLR0912, PLR0915 - the hot loop, in one piece
         offset, watermark_ms, refused_in_a_row = progress.offset, progress.watermark_ms, progress.refused_in_a_row
         calendar, stored, last = self._calendar, states[ORDERS.name], batch.last
         cycle_ms = _NEVER if watermark_ms is None else calendar.start_of(watermark_ms)  # start of the cycle that event time is in
         at_hand: dict[bytes, Order] = {}
         changed: set[bytes] = set()
         writes: dict[bytes, bytes] = {}
-        by_product: list[tuple[bytes, bytes]] = []
-        by_shop: list[tuple[bytes, bytes]] = []
+        by_product, by_shop = list[tuple[bytes, bytes]](), list[tuple[bytes, bytes]]()
         parked: list[tuple[Record, Refusal]] = []
         duplicates = skipped = late = ticks = restatements = taken = 0
         for record, reading in zip(batch.records, batch.readings, strict=True):
@@ -112,8 +119,11 @@ class OrderStage:
             refused_in_a_row = 0
             key: bytes = record.key  # type: ignore[assignment]  # a received event has one
             before = at_hand.pop(key, None) or _decoded(stored[key])
-            after = orders.absorb(before, reading)
-            if after is before:  # S11
+            after = absorb(before, reading)
+            if type(after) is Refusal:
+                parked.append((record, after))
+                after = before
+            elif after is before:  # S11
                 duplicates += 1
             else:
                 changed.add(key)
@@ -140,6 +150,14 @@ class OrderStage:
             taken=taken,
             paused=refused_in_a_row >= self._refusals_in_a_row,
         )
+
+
+def _absorb_what_fits(order: Order, event: Received) -> Order | Refusal:
+    """As `orders.absorb`, but an event with which the order would outgrow a record is refused; measuring each time is slow."""
+    after = orders.absorb(order, event)
+    if after is not order and (size := len(orders.encode(after))) > limits.ORDER_BYTES:
+        return Refusal(Reason.ORDER_FULL, f"{size} bytes with this event, at most {limits.ORDER_BYTES}")
+    return after
 
 
 def _decoded(state: bytes | None) -> Order:

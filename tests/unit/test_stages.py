@@ -290,3 +290,27 @@ def test_other_cycles_other_tables() -> None:
     lines = ["2026-07-01T08:00Z placed o-1 1:p-3:1x10", "2026-07-02T08:00Z received o-1"]
     flow = Flow(Calendar(7 * 86_400_000, 3_600_000)).take([event(line.split(), number) for number, line in enumerate(lines)])
     assert [row["cycle"] for row in flow.report()["products"]] == [{"start": "2026-07-02T01:00:00Z", "end": "2026-07-09T01:00:00Z"}]
+
+
+def test_an_order_that_outgrows_a_record_parks_what_comes_last() -> None:
+    """What fits counts, the rest is parked as order_full, other orders go on, and chunk boundaries don't matter."""
+
+    def shipped(offset: int, order_id: str, size: int) -> Record:
+        ids = [f"{offset}-{number:03d}".ljust(120, "x") for number in range(size)]
+        fields = {"type": "order_shipped", "id": f"e-{offset}", "source": "/t", "occurred_at": "2026-07-01T08:00:00Z"}
+        return Record("orders", 0, offset, 0, *envelope.encode(fields | {"order_id": order_id, "line_ids": ids}))
+
+    chunk = [shipped(offset, "o-1", 1000) for offset in range(9)] + [shipped(9, "o-2", 10), shipped(10, "o-1", 10)]
+    whole = fold(order_stage(), chunk)
+    first = fold(order_stage(), chunk[:5])
+    second = fold(order_stage(), chunk[5:], first.progress, first.writes)
+    assert [(record.offset, refusal.reason) for record, refusal in whole.parked] == [
+        (6, Reason.ORDER_FULL),
+        (7, Reason.ORDER_FULL),
+        (8, Reason.ORDER_FULL),
+    ]
+    assert [record.offset for record, _ in first.parked + second.parked] == [6, 7, 8]
+    assert {**first.writes["orders"], **second.writes["orders"]} == whole.writes["orders"]
+    assert len(orders.decode(whole.writes["orders"][b"o-1"]).others) == 7
+    assert whole.counts["applied"] == 8
+    assert whole.counts["refused"] == 3
