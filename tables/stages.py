@@ -120,7 +120,7 @@ class OrderStage:
             key: bytes = record.key  # type: ignore[assignment]  # a received event has one
             before = at_hand.pop(key, None) or _decoded(stored[key])
             after = absorb(before, reading)
-            if type(after) is Refusal:
+            if isinstance(after, Refusal):
                 parked.append((record, after))
                 after = before
             elif after is before:  # S11
@@ -141,15 +141,9 @@ class OrderStage:
         writes.update((key, orders.encode(order)) for key, order in at_hand.items() if key in changed)  # where the chunk was cut short
         counts = {"applied": taken - duplicates - skipped - ticks - len(parked), "duplicates": duplicates, "refused": len(parked)}
         counts |= {"skipped": skipped, "ticks": ticks, "late": late, "entries": len(by_product), "restatements": restatements}
-        return Outcome(
-            writes={ORDERS.name: writes},
-            sends={SALES_TOPIC: by_product, SHOP_ACTIVITY_TOPIC: by_shop},
-            parked=parked,
-            progress=Progress(offset, watermark_ms, refused_in_a_row),
-            counts=counts,
-            taken=taken,
-            paused=refused_in_a_row >= self._refusals_in_a_row,
-        )
+        sends = {SALES_TOPIC: by_product, SHOP_ACTIVITY_TOPIC: by_shop}
+        paused = refused_in_a_row >= self._refusals_in_a_row
+        return Outcome({ORDERS.name: writes}, sends, parked, Progress(offset, watermark_ms, refused_in_a_row), counts, taken, paused)
 
 
 def _absorb_what_fits(order: Order, event: Received) -> Order | Refusal:
