@@ -128,9 +128,10 @@ class App(faust.App):
 
 
 def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, str]) -> App:
-    """The application of worker `name`, whose stores lie in `data_dir/worker-NAME`; topics must exist and fit."""
+    """The application of worker `name`, whose stores lie in `data_dir/APP/worker-NAME`; topics must exist and fit."""
     options = settings.client_options()
-    state_dir = settings.data_dir / f"worker-{name}"
+    state_dir = settings.data_dir / settings.app / f"worker-{name}"
+    state_dir.mkdir(parents=True, exist_ok=True)
     app = App(
         settings.app,
         broker=";".join(f"kafka://{server}" for server in options["bootstrap_servers"]),
