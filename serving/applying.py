@@ -42,7 +42,7 @@ class Applier:
     """
 
     def __init__(self, store: Store, names: Mapping[str, str], starts: Mapping[At, int]) -> None:
-        self._store = store
+        self.store = store
         self._names = names
         self._held: dict[At, list[Record]] = {}
         self._dirty: set[At] = set()
@@ -59,7 +59,7 @@ class Applier:
 
     def take(self, step: Fetched) -> int:
         """Apply a step of `streams.log.follow`; returns how many records were applied. The store is written once, or not at all."""
-        before = self._store.standing
+        before = self.store.standing
         batch = WriteBatch(raw_mode=True)
         waits = before.complete or not step.behind
         ready = {at: self._ready(at, records, waits=waits) for at, records in step.records.items()}
@@ -75,7 +75,7 @@ class Applier:
         for at, position in positions.items():
             if position != self.positions[at]:
                 batch.put(keys.of_partition(keys.POSITION, at), b"%d" % position)
-        self._store.write(batch, Standing(reached, complete, live=complete and not step.behind))
+        self.store.write(batch, Standing(reached, complete, live=complete and not step.behind))
         self.positions, self.ends = positions, step.ends
         return sum(map(len, ready.values()))
 
@@ -137,7 +137,7 @@ class Applier:
         """The products' cycles, and their places among the best sellers."""
         split = [_split(key) for key in states]
         rows = [keys.row(keys.PRODUCT, *one) for one in split]
-        for (id_, start_ms), row, before, after in zip(split, rows, self._store.get_many(rows), states.values(), strict=True):
+        for (id_, start_ms), row, before, after in zip(split, rows, self.store.get_many(rows), states.values(), strict=True):
             _put(batch, row, after)
             was = 0 if before is None else sales.decode(before).net
             now = 0 if after is None else sales.decode(after).net

@@ -137,24 +137,33 @@ class Reader:
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         finally:
-            if self._store is not None:
-                self._store.close()
+            self.close()
+
+    def begin(self, identity: Identity, beginnings: Mapping[log.At, int]) -> Applier:
+        """Open the store of this identity, and what applies records to it; `beginnings` are where the logs begin."""
+        if self._store is None or self._store.identity != identity:
+            self.close()
+            self._store = Store(self.settings.data_dir / "reader", identity)
+        self._applier = Applier(self._store, self.names, beginnings)
+        return self._applier
+
+    def close(self) -> None:
+        """Release the store's files."""
+        if self._store is not None:
+            self._store.close()
+            self._store = self._applier = None
 
     async def _follow(self) -> None:
         identity = await self._identity()
         beginnings, ends = await log.bounds(self.settings, self.names)
-        if self._store is None or self._store.identity != identity:
-            await self._open(identity)
-        store = self._store
-        assert store is not None  # noqa: S101 - opened just now, for the type checker
-        applier = Applier(store, self.names, beginnings)
+        applier = await asyncio.to_thread(self.begin, identity, beginnings)
+        store = applier.store
         for at, position in applier.positions.items():
             if not beginnings[at] <= position <= ends[at]:
                 name = f"{at[0]}-{at[1]}"
                 store.lay_aside(f"its position {position} lies outside of {name}'s offsets {beginnings[at]} to {ends[at]}: the log was cut")
                 raise _BeginAnew
         applier.ends = ends
-        self._applier = applier
         logger.info("following", records_behind=self.remaining(), complete=store.standing.complete)
         was_live = False
         async with aclosing(log.follow(self.settings, applier.positions)) as steps:
@@ -178,13 +187,6 @@ class Reader:
                     logger.info("live", as_of=self.look().freshness(store.standing.least()).as_of)
                 async with self._changed:
                     self._changed.notify_all()
-
-    async def _open(self, identity: Identity) -> None:
-        """Open the store, or another one if the log isn't the same any more."""
-        if self._store is not None:
-            self._store.close()
-            self._store = self._applier = None
-        self._store = await asyncio.to_thread(Store, self.settings.data_dir / "reader", identity)
 
     async def _identity(self) -> Identity:
         """Whose tables they are. Raises TopicsMissing."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import envelope
 from schemas.journal import RULES
-from serving.applying import MARK_KEY, Applier
+from serving.applying import MARK_KEY
 from serving.follow import Reader
-from serving.store import Identity, Store
+from serving.store import Identity
 from streams.lanes import Mark, encode_mark
 from streams.log import At, Fetched
 from streams.settings import Settings
@@ -71,30 +71,14 @@ class FedReader(Reader):
     def open(self) -> None:
         """Open the store, as a process does at its start."""
         identity = Identity("cluster", self.settings.app, dict.fromkeys(self.names, "id"), self.settings.cycle_ms, self.settings.anchor_ms)
-        self._store = Store(self.settings.data_dir / "reader", identity)
-        self._applier = Applier(self._store, self.names, dict.fromkeys(self.logs.changelogs, 0))
+        self.applier = self.begin(identity, dict.fromkeys(self.logs.changelogs, 0))
+        self.store = self.applier.store
         self._fetched = dict(self.applier.positions)
 
     def reopen(self) -> None:
         """End and begin again, on the same files."""
         self.close()
         self.open()
-
-    def close(self) -> None:
-        """Release the files."""
-        self.store.close()
-
-    @property
-    def store(self) -> Store:
-        """The open store."""
-        assert self._store is not None
-        return self._store
-
-    @property
-    def applier(self) -> Applier:
-        """What applies records."""
-        assert self._applier is not None
-        return self._applier
 
     def feed(self, *, most: int = 10**9, only: Iterable[At] | None = None) -> bool:
         """One step with at most so many records of each partition; False if there was nothing to read any more.

@@ -1,0 +1,150 @@
+"""What a reader costs: applying changelog records, best sellers that move, questions to the API, and memory.
+
+Run as `python -m bench.reader [PRODUCTS]`. No Kafka: the records are made here, and applied as fetched ones are.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from random import Random
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import psutil
+import uvicorn
+
+from serving.api import make_app
+from serving.applying import MARK_KEY
+from serving.follow import Reader
+from serving.store import Identity
+from streams.lanes import Mark, encode_mark
+from streams.log import At, Fetched
+from streams.settings import Settings
+from tables import catalogue, orders, sales
+from tables.orders import Line, Order, Placed, Receipt
+from tables.sales import Tally
+from tests.flow import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+STEP = 20_000
+MOVES = 100_000
+START_MS = 1_783_296_000_000
+
+
+class Bench:
+    """A reader of one partition, and the records that it is given."""
+
+    def __init__(self, directory: Path) -> None:
+        settings = Settings(_env_file=None, partitions=1, data_dir=directory)
+        self.reader = Reader(settings)
+        self.topics = {name: topic for topic, name in self.reader.names.items()}
+        self.at: dict[str, At] = {name: (topic, 0) for name, topic in self.topics.items()}
+        self.ends = dict.fromkeys(self.at.values(), 0)
+        identity = Identity("bench", "bench", {}, settings.cycle_ms, settings.anchor_ms)
+        self.applier = self.reader.begin(identity, self.ends)
+        self.rng = Random(1)
+
+    def apply(self, name: str, rows: Iterator[tuple[bytes, bytes]]) -> tuple[int, float]:
+        """(records, seconds) for rows of a table in steps; making the records isn't counted."""
+        at, count, seconds = self.at[name], 0, 0.0
+        while True:
+            records = [Record(at[0], 0, 0, 0, key, value, []) for _, (key, value) in zip(range(STEP - 1), rows, strict=False)]
+            if not records:
+                return count, seconds
+            count += len(records)
+            offset = self.ends[at] + len(records)
+            mark = Mark("orders", "id", 0, offset, START_MS, {"orders-0": (offset, START_MS)}, 0)
+            records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
+            self.ends[at] = offset + 1
+            began = time.perf_counter()
+            self.applier.take(Fetched({at: records}, dict(self.ends), dict(self.ends), frozenset()))
+            seconds += time.perf_counter() - began
+
+    def products(self, count: int) -> Iterator[tuple[bytes, bytes]]:
+        """Rows of so many products."""
+        for number in range(count):
+            units = 1 + int(self.rng.paretovariate(1.0)) % 10_000
+            yield catalogue.cycle_key(b"p-%d" % number, START_MS), sales.encode(Tally(gross=units, amounts={"CNY": [units * 990, 0, 0]}))
+
+    def moves(self, sold: int) -> Iterator[tuple[bytes, bytes]]:
+        """The 20 best products, each having sold so much more."""
+        for number in range(20):
+            units = 1_000_000 * (number + 1) + sold
+            yield catalogue.cycle_key(b"top-%d" % number, START_MS), sales.encode(Tally(gross=units, amounts={"CNY": [units, 0, 0]}))
+
+    def orders(self, count: int) -> Iterator[tuple[bytes, bytes]]:
+        """Received orders of two lines."""
+        for number in range(count):
+            lines = tuple(Line(str(line), f"p-{self.rng.randrange(10**6)}", 2, 990, 0) for line in range(2))
+            placed = Placed(START_MS, f"e-{number}", "/till", f"s-{number % 5000}", "b-1", "CNY", None, lines)
+            order = Order(placed=(placed,), receipts=(Receipt(START_MS, f"r-{number}", "/post", None, None, "logistics"),))
+            yield b"o-%d" % number, orders.encode(order)
+
+
+def timed(what: Callable[[], object], times: int) -> str:
+    """Milliseconds of one call: the median, and the worst."""
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        what()
+        took.append((time.perf_counter() - began) * 1000)
+    return f"{sorted(took)[times // 2]:.2f} ms, worst {max(took):.2f} ms"
+
+
+@contextmanager
+def served(reader: Reader) -> Iterator[HTTPConnection]:
+    """A connection to the reader's API, served by a thread of this process."""
+    server = uvicorn.Server(uvicorn.Config(make_app(reader), log_level="error", access_log=False, lifespan="off"))
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        thread = Thread(target=server.run, args=([listener],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield HTTPConnection(*listener.getsockname())
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def main(products: int) -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as directory:
+        bench = Bench(Path(directory))
+        for name, title, rows in (
+            (catalogue.PRODUCT_CYCLES.name, "products, new", bench.products(products)),
+            (catalogue.PRODUCT_CYCLES.name, "products, changed", bench.products(products // 2)),
+            (catalogue.ORDERS.name, "orders", bench.orders(products // 2)),
+        ):
+            count, seconds = bench.apply(name, rows)
+            print(f"apply {title}: {count:,} records, {count / seconds:,.0f} a second")
+        look = bench.reader.look
+        print(f"best 10 of {products:,} products: {timed(lambda: look().top(None, 10, None), 200)}")
+        for sold in range(MOVES // 20):
+            bench.apply(catalogue.PRODUCT_CYCLES.name, bench.moves(sold))
+        print(f"best 10 after {MOVES:,} moves among 20 products: {timed(lambda: look().top(None, 10, None), 200)}")
+        print(f"one product, in Python: {timed(lambda: look().product(f'p-{bench.rng.randrange(products)}', None), 2000)}")
+        with served(bench.reader) as connection:
+
+            def ask() -> None:
+                connection.request("GET", f"/v1/products/p-{bench.rng.randrange(products)}")
+                connection.getresponse().read()
+
+            print(f"one product, over HTTP: {timed(ask, 2000)}")
+        rss_mb = psutil.Process().memory_info().rss / 2**20
+        files_mb = sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file()) / 2**20
+        print(f"memory {rss_mb:,.0f} MiB, files {files_mb:,.0f} MiB")
+        bench.reader.close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300_000)
