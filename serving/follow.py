@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +58,7 @@ class Reader:
         self._store: Store | None = None
         self._applier: Applier | None = None
         self._changed = asyncio.Condition()
+        self._thread = ThreadPoolExecutor(1, "apply")
         self._damage: str | None = None
         self._waiting_for = "it has just begun"
 
@@ -137,6 +139,7 @@ class Reader:
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         finally:
+            self._thread.shutdown()  # a step that is being applied is applied to its end
             self.close()
 
     def begin(self, identity: Identity, beginnings: Mapping[log.At, int]) -> Applier:
@@ -154,9 +157,10 @@ class Reader:
             self._store = self._applier = None
 
     async def _follow(self) -> None:
+        loop = asyncio.get_running_loop()
         identity = await self._identity()
         beginnings, ends = await log.bounds(self.settings, self.names)
-        applier = await asyncio.to_thread(self.begin, identity, beginnings)
+        applier = await loop.run_in_executor(self._thread, self.begin, identity, beginnings)
         store = applier.store
         for at, position in applier.positions.items():
             if not beginnings[at] <= position <= ends[at]:
@@ -170,7 +174,7 @@ class Reader:
             async for step in steps:
                 began = time.perf_counter()
                 try:
-                    applied = await asyncio.to_thread(applier.take, step)
+                    applied = await loop.run_in_executor(self._thread, applier.take, step)
                 except Exception as error:
                     if not is_damage(error):
                         raise

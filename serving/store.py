@@ -30,8 +30,8 @@ BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
 """For blocks, indexes and filters of all files together."""
 
 WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
-"""Of one write buffer. Small, as a walk over the best sellers steps over what moved among them since the last flush:
-24 ms for 100,000 moves in memory, 0.1 ms once they are compacted."""
+"""Of one write buffer. Small, as a walk over the best sellers steps over every move among them since the last flush: 2 ms instead
+of 0.1 ms after 100,000 moves (`python -m bench.reader`)."""
 
 WRITE_BUFFERS: Final = 4
 OPEN_FILES: Final = 256
@@ -115,7 +115,10 @@ class Store:
         self._db = self._open()
 
     def _open(self) -> Rdict:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnusable(f"the reader can't keep a store in {self._directory}: {error.strerror}") from error
         number = self._latest()
         if number is None:
             return self._begin(1)
@@ -165,10 +168,15 @@ class Store:
         return self._db.get(asked) or []
 
     def write(self, batch: WriteBatch, standing: Standing) -> None:
-        """Write a batch, all or nothing, and say how far the store is with it."""
+        """Write a batch, all or nothing, and say how far the store is with it. Raises StoreUnusable where the disk refuses."""
         with self._lock:
             if not batch.is_empty():
-                self._db.write(batch)
+                try:
+                    self._db.write(batch)
+                except Exception as error:  # as in _open
+                    if str(error).startswith("IO error"):
+                        raise StoreUnusable(f"the reader's store {self._db.path()} can't be written: {error}") from error
+                    raise
             self.standing = standing
 
     def moment(self) -> Moment:

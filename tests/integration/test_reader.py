@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
+    from operations.local_kafka import LocalKafka
     from streams.log import At
 
 WAIT_S = 60.0
@@ -224,6 +225,22 @@ async def test_a_log_that_was_cut_behind_us_fills_the_store_anew(writing: Writin
             assert exported(reader) == expected(EVENTS)
     assert [line["event"] for line in told] == ["store laid aside, filling a new one from the log", "following", "live"]
     assert "lies outside of" in told[0]["why"]
+
+
+async def test_a_broker_that_goes_and_comes_back_is_waited_for(writing: Writing, kafka: LocalKafka) -> None:
+    """Meanwhile the reader answers what it has; afterwards it goes on by itself."""
+    await writing.take(EVENTS[:300])
+    async with running(writing.settings) as reader:
+        await until(lambda: reader.live)
+        known = exported(reader)
+        kafka.kill()
+        try:
+            await asyncio.sleep(2)
+            assert exported(reader) == known
+        finally:
+            await asyncio.to_thread(kafka.start)
+        await writing.take(EVENTS[300:])
+        await until(lambda: exported(reader) == expected(EVENTS))
 
 
 # --- with workers ------------------------------------------------------------------------------------------------------------------

@@ -435,6 +435,19 @@ def test_damage_in_the_store_is_not_an_answer(client: TestClient, reader: FedRea
     assert "inside" not in problem(client.get("/v1/products/p-3"), 500, Kind.FAILED).detail
 
 
+def test_the_contract_describes_every_answer(client: TestClient) -> None:
+    """OpenAPI names each route with its form, its parameters and its problems."""
+    paths = client.get("/openapi.json").json()["paths"]
+    assert set(paths) >= {"/v1/products/{product_id}", "/v1/products/{product_id}/journal", "/v1/shops/{shop_id}", "/v1/orders/{order_id}"}
+    for path, of_path in paths.items():
+        described = of_path["get"]
+        assert described["description"], path
+        if path.startswith("/v1/") and path not in {"/v1/status", "/v1/export"}:
+            assert "$ref" in described["responses"]["200"]["content"]["application/json"]["schema"], path
+            assert {"404", "422", "503"} <= set(described["responses"]), path
+            assert {"max_lag", "min_position"} <= {parameter["name"] for parameter in described["parameters"]}, path
+
+
 def test_every_kind_of_problem_is_met_in_these_tests() -> None:
     """So that none is listed and never given."""
     text = open(__file__, encoding="utf-8").read()  # noqa: PTH123, SIM115 - one line

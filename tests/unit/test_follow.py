@@ -424,6 +424,13 @@ def test_a_store_that_another_process_has_open_is_left_alone(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["store-1"]
 
 
+def test_a_place_where_no_store_can_be_is_told(tmp_path: Path) -> None:
+    """One sentence with the place, instead of waiting for Kafka."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreUnusable, match=r"can't keep a store in .*file"):
+        Store(tmp_path / "file", IDENTITY)
+
+
 def test_a_moment_does_not_see_what_is_written_after_it(tmp_path: Path) -> None:
     """Neither by get nor by walk, and neither does its standing move on."""
     store = Store(tmp_path, IDENTITY)
