@@ -6,10 +6,11 @@ There is no application at import: `build_app` makes one from settings, `run_wor
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import faust
 import structlog
@@ -28,6 +29,8 @@ from tables.cycles import Calendar
 from tables.stages import stages
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from faust.types import TP
 
     from streams.settings import Settings
@@ -136,6 +139,7 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
         settings.app,
         broker=";".join(f"kafka://{server}" for server in options["bootstrap_servers"]),
         broker_credentials=_credentials(options),
+        consumer_group_instance_id=f"{settings.app}-{name}",  # a killed worker that comes back needn't wait for its own session to end
         broker_session_timeout=settings.session_timeout_ms / 1000,
         broker_heartbeat_interval=min(3.0, settings.session_timeout_ms / 5000),
         broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000 + 1),
@@ -207,8 +211,25 @@ def _credentials(options: dict[str, Any]) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
+class NameTaken(Exception):
+    """Another worker of this name runs on this data directory."""
+
+    exit_code = 1
+
+
+def _only_one(state_dir: Path, name: str) -> TextIO:
+    """Hold the lock on a worker's stores, and with it its name in the group, as long as the file is open."""
+    lock = (state_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise NameTaken(f"a worker named {name} already runs on {state_dir}: give this one another --name") from error
+    return lock
+
+
 def run_worker(settings: Settings, name: str = "1") -> None:
-    """Run one worker until SIGTERM or SIGINT. Raises TopicsUnfit or KafkaUnreachable before it starts; exits 1 on Fatal."""
+    """Run one worker until SIGTERM or SIGINT. Raises TopicsUnfit, KafkaUnreachable or NameTaken before it starts; exits 1 on Fatal."""
     logs.configure()
 
     async def look() -> tuple[str, dict[str, str]]:
@@ -219,5 +240,7 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build_app(settings, name, cluster, topic_ids)
+    lock = _only_one(app.conf.datadir, name)
     worker = faust.Worker(app, loglevel="INFO", loop=loop, redirect_stdouts=False, quiet=True, logging_config=logs.LIBRARIES)
-    worker.execute_from_commandline()
+    with lock:
+        worker.execute_from_commandline()
