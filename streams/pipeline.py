@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from streams import metrics
 from streams.producers import is_fenced
 from streams.recovery import StateUnfit
+from streams.stores import StoreDamaged
 from streams.topics import DEAD_LETTERS
 from streams.transactions import LaneClosed, commit
 
@@ -105,15 +106,33 @@ class Pipeline:
             log.debug("chunk doesn't continue the lane", lane=lane.name, start=chunk.start, position=lane.position)
             self.seek(chunk.tp, lane.position)
             return
+        try:
+            outcome = self._fold(lane, chunk)
+        except StoreDamaged as error:
+            for store in lane.stores.values():
+                store.wipe(str(error))
+            self._doubt(lane, error)
+            return
+        except Exception as error:
+            lane.closed = True
+            log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
+            self.fatal(
+                Fatal(f"{lane.name}@{chunk.start}: {error!r} while folding, nothing of this chunk is written: a fault of ours, report it")
+            )
+            return
+        if outcome.paused:
+            self._pause(chunk.tp, lane)
+        lane.position = outcome.progress.offset + 1 if outcome.paused else chunk.end
+        lane.commit = asyncio.create_task(self._commit(lane, chunk, outcome))
+
+    def _fold(self, lane: Lane, chunk: Chunk) -> Outcome:
+        """What a chunk changes; raises StoreDamaged, and on anything else the worker must stop."""
         began = time.perf_counter()
         batch = lane.fold.read(chunk.records)
         states = {table: lane.stores[table].get_many(keys) for table, keys in batch.keys.items()}
         outcome = lane.fold.fold(batch, states, lane.progress)
         metrics.FOLD_SECONDS.labels(lane.stage.name).observe(time.perf_counter() - began)
-        if outcome.paused:
-            self._pause(chunk.tp, lane)
-        lane.position = outcome.progress.offset + 1 if outcome.paused else chunk.end
-        lane.commit = asyncio.create_task(self._commit(lane, chunk, outcome))
+        return outcome
 
     async def _commit(self, lane: Lane, chunk: Chunk, outcome: Outcome) -> None:
         began = time.perf_counter()
@@ -137,13 +156,13 @@ class Pipeline:
             metrics.count(lane.stage.name, outcome.counts)
 
     def _doubt(self, lane: Lane, error: BaseException) -> None:
-        """The transaction's outcome is not known: all lanes are given up, and opened anew by a rebalance."""
+        """What happened to a lane is not known here: all lanes are given up, and opened anew by a rebalance."""
         lane.closed = True
         if is_fenced(error):
             message = f"{lane.name}: a newer worker has taken over this partition: leaving, restart to rejoin"
             self.fatal(Fatal(message))
             return
-        log.warning("outcome of a transaction unknown, partitions are opened anew", lane=lane.name, error=repr(error))
+        log.warning("in doubt, all partitions are opened anew", lane=lane.name, error=repr(error))
         for other in self.lanes.values():
             other.closed = True
         self.rejoin()

@@ -71,6 +71,10 @@ class Identity(msgspec.Struct, frozen=True):
     format: int = 1
 
 
+class StoreDamaged(Exception):
+    """A block of a store's files can't be read; the changelog has what it held."""
+
+
 class PartitionStore:
     """One partition of one table on local disk; keys and values are bytes."""
 
@@ -107,9 +111,14 @@ class PartitionStore:
         self._db = self._wiped(why)
 
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
-        """The values of some keys; None where a key is unknown."""
+        """The values of some keys; None where a key is unknown. Raises StoreDamaged."""
         wanted: list[Any] = list(keys)  # rocksdict types its lists as invariant
-        values: list[bytes | None] = self._db.get(wanted) or []
+        try:
+            values: list[bytes | None] = self._db.get(wanted) or []
+        except Exception as error:
+            if "Corruption" in str(error):  # rocksdict raises plain exceptions
+                raise StoreDamaged(f"{self.path}: {error}") from error
+            raise
         return dict(zip(wanted, values, strict=True))
 
     def get(self, key: bytes) -> bytes | None:
