@@ -176,6 +176,8 @@ async def watch(settings: Settings, running: Processes, job: Job) -> Measured:
                     break
     finally:
         await admin.close()
+    if began[2] == sum(ends.values()):
+        raise EngineFailed("all events were committed when the first progress was seen: too few to measure a rate")
     return Measured(sum(ends.values()) - began[2], now - began[0], cpu_s - began[1], running.peak_rss_mb)
 
 

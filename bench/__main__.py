@@ -1,0 +1,136 @@
+"""The same job by several engines, in one table: `python -m bench`. A whole run writes bench/results.json.
+
+500,000 simulated events, some twice and out of order, are loaded into a Kafka of the bench's own; each engine reads a topic of
+its own from the beginning and is measured as `bench/measure.py` says. What it came to is compared with a recount of its events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench import engines, job
+from bench.engines import ENGINES, QUIX_PYTHON, Engine, Events
+from operations import faults
+from operations.local_kafka import KAFKA, LocalKafka
+from operations.recount import recount
+from operations.traffic import DAY_MS, EVENTS_PER_ORDER, Plan, traffic
+
+EVENTS = 500_000
+SEED = 1
+START_MS = 1_767_225_600_000  # 2026-01-01T00:00Z
+DAYS = 75
+FAULTS = ("duplicates=2%", "out_of_order")
+RESULTS = Path(__file__).parent / "results.json"
+
+Result = dict[str, Any]
+
+
+def make_events(path: Path, count: int) -> Events:
+    """Write the events of the bench to a file: history as `netsold simulate` makes it; duplicates come on top of `count`."""
+    plan = Plan(SEED, "bench", START_MS, DAYS * DAY_MS * EVENTS_PER_ORDER / count)
+    items = faults.disturbed(islice(traffic(plan), count), faults.parse(FAULTS), seed=SEED, day_ms=plan.day_ms, live=False)
+    written = 0
+    with path.open("wb") as file:
+        for _, item in islice(items, count):
+            file.write(msgspec.json.encode(item) + b"\n")
+            written += 1
+    return Events(path, written)
+
+
+async def measure(engine: Engine, bootstrap: str, directory: Path, events: Events) -> Result:
+    """One engine's row."""
+    settings = engines.settings_of(bootstrap, directory)
+    measured, rows = await engines.run(engine, settings, events)
+    count = min(events.count, engine.most_events or events.count)
+    equal = None
+    if rows is not None:
+        equal = rows == recount(events.first(count), job.CALENDAR.length_ms, job.CALENDAR.anchor_ms)["products"]
+    return {
+        "events_per_s": round(measured.events_per_s),
+        "cpu_s_per_million": round(measured.cpu_s_per_million, 1),
+        "peak_rss_mb": round(measured.peak_rss_mb),
+        "equal_to_recount": equal,
+    }
+
+
+def versions() -> Result:
+    """What was compared, and on how many cores."""
+    asked = "from importlib.metadata import version; print(version('quixstreams'))"
+    quix = subprocess.run([QUIX_PYTHON, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+    return {
+        "python": platform.python_version(),
+        "kafka": KAFKA.rpartition(":")[2],
+        "faust": version("faust-streaming"),
+        "aiokafka": version("aiokafka"),
+        "rocksdict": version("rocksdict"),
+        "quixstreams": quix,
+        "netsold": version("netsold"),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def show(console: Console, results: dict[str, Result], count: int) -> None:
+    """Print the table."""
+    table = Table(title=f"{count:,} events; fewer where stated")
+    for column in ("engine", "events", "events/s", "of reading", "netsold is", "CPU s/million", "peak MiB", "= recount"):
+        table.add_column(column, justify="left" if column == "engine" else "right")
+    read, netsold = (results.get(name, {}).get("events_per_s") for name in ("read", "netsold"))
+    for engine in ENGINES:
+        if (row := results.get(engine.name)) is None:
+            continue
+        rate = row["events_per_s"]
+        table.add_row(
+            engine.title,
+            f"{min(count, engine.most_events or count):,}",
+            f"{rate:,}",
+            f"{rate / read:.0%}" if read else "",
+            f"{netsold / rate:.1f} x" if netsold else "",
+            f"{row['cpu_s_per_million']:,}",
+            f"{row['peak_rss_mb']:,}",
+            {None: "", True: "yes", False: "NO"}[row["equal_to_recount"]],
+        )
+    console.print(table)
+
+
+def main() -> int:
+    """Run, print, and write the results of a whole run; 1 if any engine's tables differ from the recount."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--only", default="", help=f"some of {','.join(engine.name for engine in ENGINES)}")
+    given = parser.parse_args()
+    chosen = [engine for engine in ENGINES if not given.only or engine.name in given.only.split(",")]
+    console = Console()
+    results: dict[str, Result] = {}
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        events = make_events(directory / "events.jsonl", given.events)
+        kafka = LocalKafka(directory)
+        bootstrap = kafka.start()
+        try:
+            for engine in chosen:
+                console.print(f"{engine.title} …")
+                results[engine.name] = asyncio.run(measure(engine, bootstrap, directory, events))
+        finally:
+            kafka.stop()
+    show(console, results, events.count)
+    if given.events == EVENTS and not given.only:
+        RESULTS.write_text(json.dumps(results | {"versions": versions()}, indent=2) + "\n")
+    return int(any(row["equal_to_recount"] is False for row in results.values()))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,199 @@
+"""The engines of the bench: how each is started, what it reads, and where its product tables can be read when it is done."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import job
+from bench.measure import ROOT, Job, Measured, processes, watch
+from operations.tables import from_changelogs
+from schemas.envelope import encode
+from streams import log, topics
+from streams.settings import Kafka, Settings
+from tables import catalogue
+from tables.report import report
+
+QUIX_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+
+Rows = list[dict[str, Any]]
+Between = Callable[[set[str]], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One column of the bench; `most_events` bounds those too slow for all, `products` reads its product tables."""
+
+    name: str
+    title: str
+    commands: Callable[[], Sequence[Sequence[str]]]
+    between: Callable[[Settings], Between]
+    products: Callable[[Settings], Awaitable[Rows]] | None
+    most_events: int | None = None
+    transactional: bool = False
+    ready: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The bench's events as lines of a file, in the order in which they arrive."""
+
+    path: Path
+    count: int
+
+    def first(self, count: int) -> Any:
+        """So many events in their bare form."""
+        with self.path.open("rb") as file:
+            for _, line in zip(range(count), file, strict=False):
+                yield msgspec.json.decode(line)
+
+
+def settings_of(bootstrap: str, directory: Path) -> Settings:
+    """Settings of an application that no other run has."""
+    app = f"bench-{uuid.uuid4().hex[:8]}"
+    return Settings(_env_file=None, app=app, topic_prefix=f"{app}.", data_dir=directory / app, kafka=Kafka(bootstrap_servers=bootstrap))
+
+
+async def load(settings: Settings, events: Events, count: int) -> None:
+    """Declare this run's topics, and write its events as `netsold simulate` does."""
+    await topics.create(settings)
+    topic = settings.topic(topics.ORDERS)
+    async with log.Writer(settings) as writer:
+        for event in events.first(count):
+            await writer.send(topic, *encode(event))
+
+
+async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Rows | None]:
+    """Load, run and measure one engine; the rows of its product tables, if it has any. Raises EngineFailed."""
+    await load(settings, events, min(events.count, engine.most_events or events.count))
+    environment = {
+        "NETSOLD_APP": settings.app,
+        "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
+        "NETSOLD_DATA_DIR": str(settings.data_dir),
+        "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": str(settings.kafka.bootstrap_servers),
+        "BENCH_APP": settings.app,
+        "BENCH_TOPIC": settings.topic(topics.ORDERS),
+        "BENCH_KAFKA": str(settings.kafka.bootstrap_servers),
+        "BENCH_PARTITIONS": str(settings.partitions),
+        "BENCH_DIRECTORY": str(settings.data_dir / "state"),
+    }
+    job_ = Job(settings.app, settings.topic(topics.ORDERS), engine.between(settings), engine.transactional, engine.ready)
+    with processes(settings.data_dir / "logs") as running:
+        for command in engine.commands():
+            running.start(command, environment)
+        measured = await watch(settings, running, job_)
+    return measured, None if engine.products is None else await engine.products(settings)
+
+
+# --- their product tables -----------------------------------------------------------------------------------------------------
+
+
+async def _of_netsold(settings: Settings) -> Rows:
+    return (await from_changelogs(settings))["products"]
+
+
+async def _of_faust(settings: Settings) -> Rows:
+    tables = [await _last(settings, f"{settings.app}-{name}-changelog") for name in ("product_cycles", "product_totals")]
+    return _rows(*({msgspec.json.decode(key).encode(): value for key, value in table.items()} for table in tables))
+
+
+async def _of_quix(settings: Settings) -> Rows:
+    cycles, totals = {}, {}
+    (changelog,) = [name for name in await _topics(settings) if name.startswith(f"changelog__{settings.app}--repartition")]
+    for key, value in (await _last(settings, changelog)).items():
+        product, _, name = (part.decode() for part in key.rpartition(b"|"))
+        product, name = msgspec.json.decode(product), msgspec.json.decode(name)
+        if name == job.TOTAL:
+            totals[product.encode()] = value
+        else:
+            cycles[catalogue.cycle_key(product.encode(), int(name))] = value
+    return _rows(cycles, totals)
+
+
+async def _last(settings: Settings, topic: str) -> dict[bytes, bytes]:
+    """The last value of every key."""
+    found = {}
+    async for records in log.read(settings, topic):
+        for record in records:
+            found[record.key] = record.value
+    return found
+
+
+async def _topics(settings: Settings) -> set[str]:
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    await admin.start()
+    try:
+        return set(await admin.list_topics())
+    finally:
+        await admin.close()
+
+
+def _rows(cycles: dict[bytes, bytes], totals: dict[bytes, bytes]) -> Rows:
+    states = {table.name: () for table in catalogue.TABLES} | {
+        catalogue.PRODUCT_CYCLES.name: cycles.items(),
+        catalogue.PRODUCT_TOTALS.name: totals.items(),
+    }
+    return report(job.CALENDAR, states)["products"]
+
+
+# --- the engines --------------------------------------------------------------------------------------------------------------
+
+
+def _nothing_between(_: Settings) -> Between:
+    return lambda _: ()
+
+
+def _netsold_between(settings: Settings) -> Between:
+    return lambda _: [settings.topic(topics.SALES), settings.topic(topics.SHOP_ACTIVITY)]
+
+
+def _faust_between(settings: Settings) -> Between:
+    return lambda _: [f"{settings.app}-entries"]
+
+
+def _quix_between(settings: Settings) -> Between:
+    return lambda there: [name for name in there if name.startswith(f"repartition__{settings.app}--")]
+
+
+def _worker(name: str) -> Sequence[str]:
+    return (sys.executable, "-m", "operations.cli", "worker", "--name", name)
+
+
+ENGINES = (
+    Engine("read", "reading alone (aiokafka)", lambda: [(sys.executable, "-m", "bench.read")], _nothing_between, None),
+    Engine("netsold", "netsold, 1 process", lambda: [_worker("1")], _netsold_between, _of_netsold, transactional=True),
+    Engine(
+        "netsold_2_processes",
+        "netsold, 2 processes",
+        lambda: [_worker("1"), _worker("2")],
+        _netsold_between,
+        _of_netsold,
+        transactional=True,
+        ready='"event": "lanes open"',
+    ),
+    Engine(
+        "faust",
+        "Faust, idiomatic, at least once",
+        lambda: [(sys.executable, "-m", "bench.idiomatic_faust")],
+        _faust_between,
+        _of_faust,
+        most_events=20_000,
+    ),
+    Engine(
+        "quix",
+        "Quix Streams, exactly once",
+        lambda: [(str(QUIX_PYTHON), "-m", "bench.idiomatic_quix")],
+        _quix_between,
+        _of_quix,
+        most_events=100_000,
+        transactional=True,
+    ),
+)
