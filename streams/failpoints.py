@@ -26,8 +26,8 @@ def _armed() -> tuple[str, int, signal.Signals] | None:
     text = os.environ.get("NETSOLD_FAILPOINT", "")
     if not text:
         return None
-    name, count, how = (*text.split(":"), "1", "kill")[:3] if text.count(":") == 0 else (*text.split(":"), "kill")[:3]
-    return Point(name), int(count), signal.SIGSTOP if how == "stop" else signal.SIGKILL
+    name, count, how = (*text.split(":"), "1", "kill")[:3] if ":" not in text else (*text.split(":"), "kill")[:3]
+    return Point(name), int(count), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[how]
 
 
 _ARMED = _armed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 import time
@@ -151,10 +152,11 @@ def test_best_sellers_as_list_and_as_json(run: Callable[..., Done]) -> None:
 
 @pytest.mark.usefixtures("_reader")
 def test_the_status_is_shown_and_its_exit_code_says_live(run: Callable[..., Done]) -> None:
-    """Every table with its topic; 0 when live."""
+    """Every table, and what is applied; 0 when live."""
     done = run("status")
     assert done.code == 0
-    assert "netsold-product_cycles-changelog" in done.out
+    assert ["product_cycles", "2026-07-11T00:00:00.000Z", "0"] in [line.split() for line in done.out.splitlines()]
+    assert re.search(r"^applied orders-0:\d+  orders-1:\d+$", done.out, re.MULTILINE)
     assert "live; complete through 2026-07-11T00:00:00.000Z" in done.out
     assert json.loads(run("status", "--json").out)["records_behind"] == 0
 

@@ -1,0 +1,89 @@
+"""Marks, parking, fencing and kill points: the small parts that recovery stands on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import msgspec
+import pytest
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+
+from schemas.refusals import Reason, Refusal
+from streams.dead_letters import parked_headers
+from streams.lanes import Mark, decode_mark, encode_mark, progress_of
+from streams.producers import OutcomeUnknown, is_fenced
+from tables.watermarks import Progress
+from tests.flow import Record
+
+
+def test_a_mark_says_the_progress_it_was_made_of() -> None:
+    """Mark → bytes → mark → progress loses nothing."""
+    progress = Progress(41, 1_783_000_000_000, 3, {"orders-0": (7, 12), "orders-1": (9, None)})
+    mark = Mark("sales", "id-1", 2, progress.offset, progress.watermark_ms, progress.sources, progress.refused_in_a_row)
+    assert decode_mark(encode_mark(mark)) == mark
+    assert progress_of(mark) == progress
+
+
+def test_bytes_that_are_no_mark_are_not_taken_for_one() -> None:
+    """A mark that lacks a field stops the worker instead of meaning 0."""
+    with pytest.raises(msgspec.ValidationError):
+        decode_mark(b'{"topic":"sales","partition":2}')
+
+
+def test_a_parked_record_tells_reason_and_position_and_keeps_its_headers() -> None:
+    """The headers of Kafka Streams and ours stand behind the original ones, which stay as they were."""
+    record = Record("orders", 3, 1841, 0, b"o-1", b"\xff", [("ce_id", b"e-1")])
+    headers = parked_headers(record, Refusal(Reason.NOT_JSON, "invalid utf-8"), "netsold")
+    assert headers[0] == ("ce_id", b"e-1")
+    said = {name: value.decode() for name, value in headers[1:]}
+    assert said["x-dlq-id"] == "orders-3@1841"
+    assert said["x-dlq-reason"] == "not_json"
+    assert said["x-dlq-app"] == "netsold"
+    assert said["x-dlq-first-failed-at"].endswith("Z")
+    assert said["__streams.errors.message"] == f"{Reason.NOT_JSON.sentence} invalid utf-8"
+    assert (said["__streams.errors.topic"], said["__streams.errors.partition"], said["__streams.errors.offset"]) == ("orders", "3", "1841")
+
+
+def test_fencing_is_seen_through_what_it_caused() -> None:
+    """Errors of aiokafka's sender come wrapped: a fence below is a fence, anything else is a doubt."""
+    wrapped = KafkaError("Unexpected error during batch delivery")
+    wrapped.__cause__ = ProducerFenced()
+    assert is_fenced(wrapped)
+    assert is_fenced(InvalidProducerEpoch())
+    assert not is_fenced(OutcomeUnknown("no answer"))
+
+
+@pytest.mark.parametrize("setting", ["after_commit:2", "before_begin", "after_offsets:1:stop"])
+def test_a_kill_point_acts_at_the_pass_that_was_asked_for(setting: str) -> None:
+    """SIGKILL (or SIGSTOP) at the n-th pass of the named point, and at no other."""
+    point, count, how = {1: (setting, "1", "kill"), 2: (*setting.split(":"), "kill")}.get(len(setting.split(":")), setting.split(":"))
+    code = f"from streams.failpoints import Point, reach\nfor _ in range({int(count) - 1}): reach(Point('{point}'))\n"
+    code += "reach(Point('in_init')); print('passed', flush=True); "
+    code += f"reach(Point('{point}')); print('too far', flush=True)"
+    child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "NETSOLD_FAILPOINT": setting}, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"passed\n"
+    if how == "stop":
+        _, status = os.waitpid(child.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        child.kill()
+        child.wait()
+    else:
+        assert child.wait() == -signal.SIGKILL
+        assert child.stdout.read() == b""
+    child.stdout.close()
+
+
+def test_an_unknown_kill_point_is_refused() -> None:
+    """A typing mistake must not make a fault test pass."""
+    child = subprocess.run(
+        [sys.executable, "-c", "import streams.failpoints"],
+        env={**os.environ, "NETSOLD_FAILPOINT": "nowhere:1"},
+        capture_output=True,
+        check=False,
+    )
+    assert child.returncode != 0
+    assert b"nowhere" in child.stderr

@@ -1,0 +1,117 @@
+"""The local store of a table partition: all or nothing, belongs to one log, and is wiped rather than trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streams.stores import MARK_KEY, CycleWindow, Identity, PartitionStore, RocksStore
+from tables.cycles import Calendar
+
+OURS = Identity("cluster-1", "app", "orders/id-1", 0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the store lies."""
+    return tmp_path / "orders" / "0"
+
+
+def test_what_is_written_is_read_after_opening_again(path: Path) -> None:
+    """Items, mark and changelog position come back; unknown keys are None; None deletes."""
+    store = PartitionStore(path, OURS)
+    assert store.position is None
+    assert store.mark is None
+    store.write([(b"o-1", b"one"), (b"o-2", b"two"), (MARK_KEY, b"m")], 7)
+    store.write([(b"o-2", None)], 8)
+    store.close()
+    again = PartitionStore(path, OURS)
+    assert again.get_many([b"o-1", b"o-2", b"o-3"]) == {b"o-1": b"one", b"o-2": None, b"o-3": None}
+    assert again.get_many([]) == {}
+    assert again.position == 8
+    assert again.mark == b"m"
+    assert list(again.items()) == [(b"o-1", b"one")]
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Identity("cluster-2", "app", "orders/id-1", 0),
+        Identity("cluster-1", "other", "orders/id-1", 0),
+        Identity("cluster-1", "app", "orders/id-2", 0),
+        Identity("cluster-1", "app", "orders/id-1", 1),
+        Identity("cluster-1", "app", "orders/id-1", 0, format=2),
+    ],
+)
+def test_a_store_of_another_log_is_wiped(path: Path, other: Identity) -> None:
+    """Another cluster, application, changelog, partition or format: nothing of it may be used."""
+    store = PartitionStore(path, other)
+    store.write([(b"o-1", b"one")], 7)
+    store.close()
+    ours = PartitionStore(path, OURS)
+    assert ours.position is None
+    assert ours.get(b"o-1") is None
+    ours.close()
+
+
+@pytest.mark.parametrize("damage", ["CURRENT", "MANIFEST"])
+def test_a_store_that_cannot_be_opened_is_wiped(path: Path, damage: str) -> None:
+    """Files that are cut off lead to an empty store, not to a worker that can't start."""
+    store = PartitionStore(path, OURS)
+    store.write([(b"o-1", b"one")], 7)
+    store.close()
+    for file in path.glob(f"{damage}*"):
+        file.write_bytes(b"\x00garbage")
+    again = PartitionStore(path, OURS)
+    assert again.position is None
+    again.close()
+
+
+def test_a_store_that_is_in_use_is_not_wiped(path: Path) -> None:
+    """A second owner in the same directory is refused; the first one's data stay."""
+    store = PartitionStore(path, OURS)
+    store.write([(b"o-1", b"one")], 7)
+    with pytest.raises(Exception, match=r"(?i)lock"):
+        PartitionStore(path, OURS)
+    assert store.get(b"o-1") == b"one"
+    store.close()
+
+
+def test_wipe_empties_it(path: Path) -> None:
+    """After a wipe the changelog is read from its beginning."""
+    store = PartitionStore(path, OURS)
+    store.write([(b"o-1", b"one")], 7)
+    store.wipe("a test says so")
+    assert store.position is None
+    store.write([(b"o-1", b"new")], 1)
+    assert store.get(b"o-1") == b"new"
+    store.close()
+
+
+def test_cycles_as_a_window_of_faust() -> None:
+    """Half-open, by the anchor, in seconds; the end belongs to the next one; nothing is ever stale (C1, C3)."""
+    window = CycleWindow(Calendar(30 * 86_400_000, 0))
+    assert window.expires is None
+    assert window.ranges(0.0) == [(0.0, 2_592_000.0)]
+    assert window.current(2_591_999.999) == (0.0, 2_592_000.0)
+    assert window.current(2_592_000.0) == (2_592_000.0, 5_184_000.0)
+    assert window.current(-0.001) == (-2_592_000.0, 0.0)
+    assert window.earliest(5.0) == window.current(5.0)
+    assert window.delta(2_592_000.0, 1.0) == (0.0, 2_592_000.0)
+    assert not window.stale(0.0, 1e12)
+
+
+def test_faust_sees_the_open_partitions_and_cannot_write(path: Path) -> None:
+    """Faust's table finds a key in any open partition, windowed keys too; writing through it is refused."""
+    partition = PartitionStore(path, OURS)
+    partition.write([(b"o-1", b"one"), (b"p-3@2592000000", b"cycle")], 1)
+    store = RocksStore.__new__(RocksStore)
+    store.partitions = {0: partition}
+    assert store["o-1"] == b"one"
+    assert store["p-3", (2_592_000.0, 5_184_000.0)] == b"cycle"
+    assert "o-2" not in store
+    with pytest.raises(NotImplementedError, match="never runs ahead of Kafka"):
+        store._set(b"o-1", b"two")
+    partition.close()
