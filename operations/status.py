@@ -26,14 +26,14 @@ def _show(answer: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("table", "topic", "complete through", "applied", "records behind", box=None, pad_edge=False, header_style="dim")
+    table = Table("table", "complete through", "records behind", box=None, pad_edge=False, header_style="dim")
     table.columns[-1].justify = "right"
     for one in answer["tables"]:
-        freshness = one["freshness"]
-        applied = " ".join(f"{source}:{offset}" for source, offset in freshness["applied"].items())
         behind = sum(partition["behind"] for partition in one["partitions"])
-        table.add_row(one["name"], one["topic"], freshness["as_of"] or "unknown", applied or "nothing", f"{behind:,}")
+        table.add_row(one["name"], one["freshness"]["as_of"] or "unknown", f"{behind:,}")
     console = Console(highlight=False)
     console.print(table)
     console.print(f"cycle {span(answer['cycle'])}" if answer["cycle"] else "no cycle yet")
+    applied = "  ".join(f"{source}:{offset}" for source, offset in answer["freshness"]["applied"].items())
+    console.print(f"applied {applied or 'nothing'}", soft_wrap=True)
     console.print(f"{answer['app']}: {freshness_line(answer['freshness'])}", soft_wrap=True)

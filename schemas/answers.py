@@ -41,16 +41,20 @@ class CycleAnswer(_Answer):
     successfully_traded: int
 
 
-class ProductAnswer(CycleAnswer):
-    """A product in a cycle."""
-
+class _OfProduct(_Answer):
     product_id: str
 
 
-class ShopAnswer(CycleAnswer):
-    """A shop in a cycle."""
-
+class _OfShop(_Answer):
     shop_id: str
+
+
+class ProductAnswer(CycleAnswer, _OfProduct):
+    """A product in a cycle; its id comes first, as in the events' description."""
+
+
+class ShopAnswer(CycleAnswer, _OfShop):
+    """A shop in a cycle."""
 
 
 class Freshness(_Answer):

@@ -32,6 +32,10 @@ logger = structlog.get_logger()
 
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
+GATHER_S: Final = 0.05
+"""So long is waited after a small step, as records of many partitions come one by one, and each step has its price."""
+
+SMALL_STEP: Final = 2000
 
 
 class NotReady(Exception):
@@ -191,6 +195,8 @@ class Reader:
                     logger.info("live", as_of=self.look().freshness(store.standing.least()).as_of)
                 async with self._changed:
                     self._changed.notify_all()
+                if applied < SMALL_STEP:
+                    await asyncio.sleep(GATHER_S)
 
     async def _identity(self) -> Identity:
         """Whose tables they are. Raises TopicsMissing."""

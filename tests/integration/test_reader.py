@@ -120,7 +120,7 @@ async def test_committed_records_are_read_to_the_end_and_others_never(writing: W
         assert exported(reader) == expected(EVENTS[:800])
         assert reader.remaining() == 0
         await writing.take(EVENTS[800:])
-        await until(lambda: exported(reader) == expected(EVENTS))
+        await until(lambda: exported(reader) == expected(EVENTS) and reader.remaining() == 0)
         assert reader.live
         page = reader.look().top(None, 1000, None)
         assert page.items

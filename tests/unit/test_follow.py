@@ -163,7 +163,7 @@ def test_a_long_stretch_without_a_mark_is_not_kept_in_memory(logs: Changelogs, r
     end_marks = [record for record in logs.changelogs[at][begin:] if record.key == MARK_KEY][-1:]
     kept = [record for record in logs.changelogs[at][begin:] if record.key != MARK_KEY] + end_marks
     logs.changelogs[at][begin:] = [record._replace(offset=begin + index) for index, record in enumerate(kept)]
-    shown = []
+    shown: list[bool] = []
     while reader.feed(most=15):
         shown.append(reader.store.standing.complete)
         if shown.count(False) == 1:
