@@ -216,7 +216,7 @@ async def _client(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
         try:
             await client.bootstrap()
         except KafkaConnectionError as error:
-            message = f"no Kafka answers at {settings.kafka.bootstrap_servers}"
+            message = f"no Kafka answers at {settings.kafka.bootstrap_servers}, or it refuses our credentials"
             raise KafkaUnreachable(message) from error
         yield client
     finally:
