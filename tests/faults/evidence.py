@@ -1,0 +1,273 @@
+"""What a run has left on the cluster and on disk, and what is wrong with it: the invariants, by routes of their own.
+
+Nothing here folds, sums or compares by the code under test, but for one thing: `tables.report` decodes the tables' states.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from rocksdict import AccessType, Options, Rdict
+
+from operations.recount import recount
+from streams import log, topics
+from tables import catalogue
+from tables.cycles import Calendar
+from tables.report import report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from aiokafka.structs import ConsumerRecord
+
+    from streams.log import At
+    from streams.settings import Settings
+
+MARK = b"\x00mark"
+POSITION = b"\x00position"
+SOURCES = (catalogue.ORDERS_TOPIC, catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC)
+Store = dict[bytes, bytes]
+
+
+@dataclass
+class Evidence:
+    """All that can be seen after a run, with the workers stopped; topics go by their public names, without the prefix."""
+
+    events: list[dict[str, Any]]
+    poison: list[tuple[bytes | None, bytes | None]]
+    logs: dict[At, list[ConsumerRecord]] = field(default_factory=dict)
+    """Committed records of the public topics."""
+    changelogs: dict[At, list[ConsumerRecord]] = field(default_factory=dict)
+    """Committed records by table and partition."""
+    committed: dict[At, int | None] = field(default_factory=dict)
+    """The group's offsets of the source topics."""
+    unstable: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """(last stable offset, high watermark) of partitions where they differ, by name on the cluster."""
+    stores: dict[tuple[str, str, int], Store] = field(default_factory=dict)
+    """By worker's name, table and partition."""
+
+
+async def gather(settings: Settings, events: list[dict[str, Any]], poison: list[tuple[bytes | None, bytes | None]]) -> Evidence:
+    """Read everything; workers must be stopped, or their stores can't be opened."""
+    evidence = Evidence(events, poison)
+    for name in (*SOURCES, topics.DEAD_LETTERS):
+        evidence.logs |= await _records(settings, name, settings.topic(name))
+    for table in topics.TABLES:
+        evidence.changelogs |= await _records(settings, table, topics.changelog(settings, table))
+    evidence.committed = await committed(settings)
+    evidence.unstable = await unstable(settings)
+    for path in sorted((settings.data_dir / settings.app).glob("worker-*/*/*/CURRENT")):
+        worker, table, partition = path.parts[-4:-1]
+        evidence.stores[worker.removeprefix("worker-"), table, int(partition)] = _store(str(path.parent))
+    return evidence
+
+
+async def _records(settings: Settings, name: str, topic: str) -> dict[At, list[ConsumerRecord]]:
+    found: dict[At, list[ConsumerRecord]] = {(name, partition): [] for partition in range(settings.partitions)}
+    async for records in log.read(settings, topic):
+        found[name, records[0].partition] += records
+    return found
+
+
+async def committed(settings: Settings) -> dict[At, int | None]:
+    """The group's committed offsets of the source topics; None where there is none."""
+    admin = AIOKafkaAdminClient(**settings.client_options())
+    try:
+        await admin.start()
+        offsets = await admin.list_consumer_group_offsets(settings.app)
+    finally:
+        await admin.close()
+    found = {(name, partition): offsets.get(TopicPartition(settings.topic(name), partition)) for name, partition in _sources(settings)}
+    return {at: None if given is None or given.offset < 0 else int(given.offset) for at, given in found.items()}
+
+
+def _sources(settings: Settings) -> Iterator[At]:
+    return ((name, partition) for name in SOURCES for partition in range(settings.partitions))
+
+
+async def unstable(settings: Settings) -> dict[str, tuple[int, int]]:
+    """Partitions with an open transaction: their last stable offset and high watermark."""
+    names = [topic.name for topic in topics.declared(settings)]
+    partitions = [TopicPartition(name, partition) for name in names for partition in range(settings.partitions)]
+    ends = []
+    for level in ("read_committed", "read_uncommitted"):
+        consumer = AIOKafkaConsumer(**settings.client_options(), isolation_level=level)
+        await consumer.start()
+        try:
+            ends.append(await consumer.end_offsets(partitions))
+        finally:
+            await consumer.stop()
+    stable, high = ends
+    return {f"{tp.topic}-{tp.partition}": (stable[tp], high[tp]) for tp in partitions if stable[tp] != high[tp]}
+
+
+def _store(path: str) -> Store:
+    db = Rdict(path, Options(raw_mode=True), access_type=AccessType.read_only())
+    try:
+        return dict(cast("Iterable[tuple[bytes, bytes]]", db.items()))  # of a store in raw mode
+    finally:
+        db.close()
+
+
+# --- the invariants ----------------------------------------------------------------------------------------------------------------
+
+
+def problems(evidence: Evidence, settings: Settings) -> list[str]:
+    """Everything that is not as it must be, a sentence each; empty when all invariants hold."""
+    counted = recount(evidence.events, settings.cycle_ms, settings.anchor_ms)
+    return [
+        *_tables(evidence, settings, counted),
+        *_journal(evidence, settings, counted),
+        *_marks(evidence),
+        *_stores(evidence),
+        *_dead_letters(evidence),
+        *(f"I6: {name} has an open transaction: stable {stable}, end {high}" for name, (stable, high) in evidence.unstable.items()),
+    ]
+
+
+def last_values(records: Iterable[ConsumerRecord]) -> Store:
+    """What a changelog says of each key, its mark included."""
+    found: Store = {}
+    for record in records:
+        if record.value is None:
+            found.pop(record.key, None)
+        else:
+            found[record.key] = record.value
+    return found
+
+
+def _tables(evidence: Evidence, settings: Settings, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    states: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+    for (table, _), records in evidence.changelogs.items():
+        states[table] += [(key, value) for key, value in last_values(records).items() if key != MARK]
+    for table, held in states.items():
+        for key, times in Counter(key for key, _ in held).items():
+            if times > 1:
+                yield f"I1: {table}: the key {key!r} is in {times} partitions"
+    found = report(Calendar(settings.cycle_ms, settings.anchor_ms), states)
+    for part, rows in counted.items():
+        yield from _differences(f"I1: tables' {part}", found[part], rows)
+
+
+def _differences(what: str, found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> Iterator[str]:
+    ours, theirs = (Counter(json.dumps(row, sort_keys=True) for row in rows) for rows in (found, wanted))
+    if ours != theirs:
+        wrong, missing = list(ours - theirs), list(theirs - ours)
+        yield f"{what} differ from the recount in {len(wrong)} rows of {len(wanted)}, such as {wrong[:2]}, where {missing[:2]} should be"
+
+
+def _journal(evidence: Evidence, settings: Settings, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    values: dict[str, Counter[bytes]] = {}
+    for name in (catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC):
+        records = [record for (topic, _), records in evidence.logs.items() if topic == name for record in records if record.key is not None]
+        values[name] = Counter(record.value for record in records)
+        ids = Counter(json.loads(record.value)["id"] for record in records)
+        for entry_id, times in ids.items():
+            if times > 1:
+                yield f"I2: {name} has the entry {entry_id} {times} times"
+    sales, activity = values.values()
+    if sales != activity:
+        yield f"I2: not the same entries: {len(sales - activity)} only in sales, {len(activity - sales)} only in shop-activity"
+    entries = [json.loads(value) for value in sales.elements()]
+    yield from _differences("I2: the journal's sums by product", _sums(entries, "product_id", settings), counted["products"])
+    yield from _differences("I2: the journal's sums by shop", _sums(entries, "shop_id", settings), counted["shops"])
+
+
+def _sums(entries: list[dict[str, Any]], id_name: str, settings: Settings) -> list[dict[str, Any]]:
+    """The column sums of journal entries in the form of `netsold recount`."""
+    units: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    money: defaultdict[tuple[str, str], defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0]))
+    traded: Counter[str] = Counter()
+    for entry in entries:
+        key = entry[id_name], entry["cycle"]
+        traded[entry[id_name]] += entry["units_gross"] - entry["units_reversed"]
+        for column, name in enumerate(("gross", "reversed", "booked")):
+            units[key][column] += entry[f"units_{name}"]
+            money[key][entry["currency"]][column] += entry[f"amount_{name}"]
+    rows = []
+    for key in sorted(units):
+        amounts = {currency: columns for currency, columns in sorted(money[key].items()) if any(columns)}
+        if not any(units[key]) and not amounts:
+            continue
+        begin = datetime.fromisoformat(key[1])
+        end = (begin + timedelta(milliseconds=settings.cycle_ms)).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        rows.append({
+            id_name: key[0],
+            "cycle": {"start": key[1], "end": end},
+            "units": _columns(units[key]),
+            "revenue": {currency: _columns(columns) for currency, columns in amounts.items()},
+            "sold_monthly": units[key][0] - units[key][1],
+            "successfully_traded": traded[key[0]],
+        })  # fmt: skip
+    return rows
+
+
+def _columns(numbers: list[int]) -> dict[str, int]:
+    gross, taken, booked = numbers
+    return {"gross": gross, "reversed": taken, "net": gross - taken, "reversals_booked": booked}
+
+
+def _marks(evidence: Evidence) -> Iterator[str]:
+    """Committed = mark + 1 everywhere, and nothing is left to read."""
+    for stage in catalogue.STAGES:
+        for (topic, partition), offset in evidence.committed.items():
+            if topic != stage.source:
+                continue
+            for table in stage.tables:
+                mark = last_values(evidence.changelogs[table.name, partition]).get(MARK)
+                at = None if mark is None else json.loads(mark)["offset"]
+                if at is None or offset is None or at + 1 != offset:
+                    yield f"I3: {topic}-{partition}: committed is {offset}, but {table.name} is at {at}"
+            left = sum(1 for record in evidence.logs[topic, partition] if offset is None or record.offset >= offset)
+            if left:
+                yield f"I5: {topic}-{partition}: {left} records are not applied"
+
+
+def _stores(evidence: Evidence) -> Iterator[str]:
+    """Every store is its changelog up to the store's own position, and one worker's is complete."""
+    complete: set[At] = set()
+    for (worker, table, partition), store in evidence.stores.items():
+        records = evidence.changelogs[table, partition]
+        position = int(store.get(POSITION, b"0"))
+        wanted = last_values(record for record in records if record.offset < position)
+        found = {key: value for key, value in store.items() if key == MARK or not key.startswith(b"\x00")}
+        if found != wanted:
+            odd = {key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)}
+            yield f"I3: store {worker}/{table}/{partition} at {position} is not its changelog: {len(odd)} keys, such as {sorted(odd)[:2]}"
+        if not records or position > records[-1].offset:
+            complete.add((table, partition))
+    for table, partition in sorted(evidence.changelogs.keys() - complete):
+        yield f"I3: no worker's store of {table}-{partition} is complete"
+
+
+def _dead_letters(evidence: Evidence) -> Iterator[str]:
+    """Each poison record is parked once, as it came, with reason and position; nothing else is."""
+    parked = [record for (topic, _), records in evidence.logs.items() if topic == topics.DEAD_LETTERS for record in records]
+    contents = Counter((record.key, record.value) for record in parked)
+    if contents != Counter(evidence.poison):
+        yield f"I4: {len(parked)} records are parked where {len(evidence.poison)} should be, or their bytes differ"
+    sources = {
+        f"{record.topic}-{record.partition}@{record.offset}": record
+        for (topic, _), records in evidence.logs.items()
+        if topic == catalogue.ORDERS_TOPIC
+        for record in records
+    }
+    seen: Counter[str] = Counter()
+    for record in parked:
+        said = dict(record.headers)
+        position = said.get("x-dlq-id", b"").decode()
+        seen[position] += 1
+        source = sources.get(position)
+        if source is None or (source.key, source.value) != (record.key, record.value):
+            yield f"I4: a parked record says it was at {position!r}, where another stands"
+        elif list(record.headers[: len(source.headers)]) != list(source.headers):
+            yield f"I4: {position} is parked without its own headers"
+        if not said.get("x-dlq-reason") or not said.get("__streams.errors.message"):
+            yield f"I4: {position} is parked without a reason"
+    yield from (f"I4: {position} is parked {times} times" for position, times in seen.items() if times > 1)

@@ -1,0 +1,146 @@
+"""One application under test: its input, its workers, waiting for the end by condition, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing
+from itertools import islice
+from random import Random
+from typing import TYPE_CHECKING, Any, Self
+
+from aiokafka.errors import KafkaError
+
+from operations import faults
+from operations.faults import Faults, Poison
+from operations.traffic import Plan, traffic
+from schemas import envelope
+from streams import log, topics
+from tables import catalogue
+from tests.faults.evidence import SOURCES, Evidence, committed, gather, problems, unstable
+from tests.faults.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from streams.settings import Settings
+
+START_MS = 1_783_123_200_000
+POLL_S = 0.1
+BACK_S = 30.0
+"""From the last fault until work goes on: against hangs, it takes seconds."""
+
+LOST = (KafkaError, OSError, TimeoutError, topics.KafkaUnreachable)
+"""What asking a broker comes to while it is away."""
+
+
+def made(seed: int, events: int, wrong: Faults | None = None) -> list[dict[str, Any] | Poison]:
+    """What is written to the log: so many events over some months, with what goes wrong on their way."""
+    plan = Plan(seed, f"f{seed}", START_MS, 75 * 86_400_000 * 4.3 / events, products=60, shops=8)
+    arriving = faults.disturbed(islice(traffic(plan), events), wrong or Faults(), seed=seed, day_ms=plan.day_ms, live=False)
+    return [what for _, what in arriving]
+
+
+class Run:
+    """One application: `write` its input, act on its `workers`, wait with `caught_up`, and ask for the `verdict`."""
+
+    def __init__(self, settings: Settings, directory: Path, **more: str) -> None:
+        self.settings = settings
+        self.workers = Workers(settings, directory, **more)
+        self.events: list[dict[str, Any]] = []
+        self.poison: list[tuple[bytes | None, bytes | None]] = []
+
+    def __enter__(self) -> Self:
+        self.workers.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.workers.__exit__(*exception)
+
+    async def write(self, items: list[dict[str, Any] | Poison], partition: int | None = None) -> None:
+        """Write to `orders`; poison without a key, or with `partition`, goes where it is told."""
+        await topics.create(self.settings)
+        topic = self.settings.topic(catalogue.ORDERS_TOPIC)
+        async with log.Writer(self.settings) as writer:
+            for item in items:
+                if isinstance(item, Poison):
+                    self.poison.append((item.key, item.value))
+                    await writer.send(topic, item.key, item.value, item.headers, partition)
+                else:
+                    self.events.append(item)
+                    await writer.send(topic, *envelope.encode(item))
+
+    async def applied(self) -> int:
+        """How many records of `orders` are applied, by the group's committed offsets."""
+        offsets = await committed(self.settings)
+        return sum(offset or 0 for (topic, _), offset in offsets.items() if topic == catalogue.ORDERS_TOPIC)
+
+    async def is_caught_up(self) -> bool:
+        """Whether every committed record of every source is applied, and no transaction is open."""
+        offsets = await committed(self.settings)
+        for name in SOURCES:
+            starts = {partition: offset for (topic, partition), offset in offsets.items() if topic == name and offset is not None}
+            if len(starts) < self.settings.partitions:
+                return False
+            async with aclosing(log.read(self.settings, self.settings.topic(name), starts)) as left:
+                async for _ in left:
+                    return False
+        return not await unstable(self.settings)
+
+    async def until(self, holds: Callable[[], Awaitable[bool]], within_s: float, *, restart: bool = True) -> None:
+        """Wait for something; meanwhile dead workers are started again, if `restart`."""
+        deadline = time.monotonic() + within_s
+        while True:
+            if restart:
+                self.workers.supervise()
+            try:
+                if await holds():
+                    return
+            except LOST:
+                pass  # the broker is away; the deadline is what counts
+            assert time.monotonic() < deadline, f"not within {within_s} s\n{self.workers.tail()}"
+            await asyncio.sleep(POLL_S)
+
+    async def caught_up(self, within_s: float = 60.0, *, restart: bool = True) -> None:
+        """Wait until everything is applied."""
+        await self.until(self.is_caught_up, within_s, restart=restart)
+
+    async def progressed(self, records: int, within_s: float = BACK_S, *, restart: bool = True) -> None:
+        """Wait until so many records of `orders` are applied in all."""
+
+        async def enough() -> bool:
+            return await self.applied() >= records
+
+        await self.until(enough, within_s, restart=restart)
+
+    async def evidence(self, *, cleanly: bool = True) -> Evidence:
+        """Stop the workers and look at all they left."""
+        await asyncio.to_thread(self.workers.stop, cleanly=cleanly)
+        return await gather(self.settings, self.events, self.poison)
+
+    async def verdict(self, *, cleanly: bool = True) -> None:
+        """Wait until everything is applied, stop, and check every invariant."""
+        await self.caught_up()
+        found = problems(await self.evidence(cleanly=cleanly), self.settings)
+        assert not found, "\n".join([*found, self.workers.tail()])
+
+    async def kill_at_random(self, rng: Random, kills: int) -> int:
+        """Kill random workers, at work or while they start, until so many are dead or everything is applied; returns how many."""
+        for done in range(kills):
+            if rng.random() < 0.7:
+                await self.progressed(min(await self.applied() + rng.randint(1, 2000), len(self.events)))
+            else:
+                await asyncio.sleep(rng.uniform(0.2, 3.0))  # the faults' schedule; nothing is waited for by it
+            self.workers.supervise()
+            victim = rng.choice(self.workers.alive())
+            self.workers.kill(victim)
+            note(f"killed {victim.name}")
+            if await self.is_caught_up():
+                return done
+        return kills
+
+
+def note(text: str) -> None:
+    """Say what was done, and when; pytest shows it where a test fails."""
+    print(f"{time.strftime('%X')} {text}")  # noqa: T201 - as said
