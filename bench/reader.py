@@ -20,10 +20,9 @@ import psutil
 import uvicorn
 
 from serving.api import make_app
-from serving.applying import MARK_KEY
 from serving.follow import Reader
 from serving.store import Identity
-from streams.lanes import Mark, encode_mark
+from streams.lanes import MARK_KEY, Mark, encode_mark
 from streams.log import At, Fetched
 from streams.settings import Settings
 from tables import catalogue, orders, sales

@@ -15,7 +15,7 @@ from rocksdict import WriteBatch
 from schemas import journal
 from serving import keys
 from serving.standing import FOLLOWED, JOURNAL, Reached, Standing
-from streams.lanes import decode_mark
+from streams.lanes import MARK_KEY, decode_mark
 from tables import catalogue, orders, sales
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from serving.store import Store
     from streams.log import At, Fetched
 
-MARK_KEY: Final = b"\x00mark"
 HELD_RECORDS: Final = 200_000
 """More than this of one partition doesn't wait for a mark; until it has come, nothing is answered."""
 

@@ -185,8 +185,9 @@ def _bind(app: App) -> None:
     pipeline.rejoin = lambda: app.consumer.request_rejoin()  # noqa: PLW0108 - the consumer is made when the app starts
     pipeline.fatal = app.leave
 
-    def lag(tp: TP) -> int:
-        return int(app.consumer.highwater(tp) or 0) - pipeline.lanes[tp].position
+    def lag(tp: TP) -> int | None:
+        lane = pipeline.lanes.get(tp)
+        return None if lane is None else app.consumer.lag(tp, lane.position)
 
     @app.task
     async def watch() -> None:

@@ -36,6 +36,14 @@ class Chunk:
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Fetch positions (half-open) behind a partition's last chunk in which nothing was delivered: control records only."""
+
+    start: int
+    end: int
+
+
 class ChunkSchema(faust.Schema):
     """Passes chunks through untouched: keys and values are decoded in the pure core, where bad ones can be parked."""
 
@@ -50,6 +58,10 @@ class ChunkSchema(faust.Schema):
 
 class ChunkThread(AIOKafkaConsumerThread):
     """Faust's consumer thread, reading committed records only and noting the positions around each fetch."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.stretches: dict[TP, Stretch] = {}
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -86,11 +98,16 @@ class ChunkThread(AIOKafkaConsumerThread):
         before = {tp: state.position for tp, state in states.items() if state is not None and state.has_valid_position}
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001 - as above
             fetched = await fetcher.fetched_records(active, timeout=0, max_records=max_records)
-        return {
-            tp: Chunk(TP(tp.topic, tp.partition), records, before[tp], assignment.state_value(tp).position)
-            for tp, records in fetched.items()
-            if tp in before
-        }
+        chunks = {}
+        for tp, position in before.items():
+            stretch = self.stretches.get(tp)
+            start = stretch.start if stretch is not None and stretch.end == position else position  # else somebody has sought
+            end = states[tp].position
+            if records := fetched.get(tp):
+                chunks[tp] = Chunk(TP(tp.topic, tp.partition), records, start, end)
+                start = end
+            self.stretches[tp] = Stretch(start, end)
+        return chunks
 
     def request_rejoin(self) -> None:
         """Make the group rebalance: everything is revoked, assigned and checked anew."""
@@ -122,6 +139,14 @@ class ChunkConsumer(Consumer):
             tp.topic, tp.partition, last.offset, last.timestamp / 1000, last.timestamp_type, None, None, record, None, 0, 0, tp,
             generation_id=self.app.consumer_generation_id,
         )  # fmt: skip
+
+    def lag(self, tp: TP, position: int) -> int | None:
+        """Records between a lane's position and the log's end, control records at its end left out; None while not known."""
+        highwater = self.highwater(tp) if tp in self.assignment() else None
+        stretch = self._thread.stretches.get(tp)
+        if highwater is None or stretch is None:
+            return None
+        return int(highwater) - (stretch.end if stretch.start == position else position)
 
     async def perform_seek(self) -> None:
         """Seek every source partition to where its lane stands (Faust's own ignores offset 0 and unset ones)."""

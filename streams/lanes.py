@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tables.stages import Batch, Outcome, States
 
 
+MARK_KEY = b"\x00mark"
+"""The reserved key of a mark in a changelog and in its store; ids have no control characters."""
+
+
 class Mark(msgspec.Struct, frozen=True):
     """How far a table partition is: the same record in the changelog, in its store and, as `Progress`, in the stage.
 

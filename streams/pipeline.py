@@ -7,7 +7,6 @@ closes all lanes and asks the group for a rebalance, so that there is one way on
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -178,16 +177,14 @@ class Pipeline:
         log.error(sentence)
         self.pause(tp)
 
-    async def watch(self, lag: Callable[[TP], int]) -> None:
+    async def watch(self, lag: Callable[[TP], int | None]) -> None:
         """End the worker when a lane has lag and stands still longer than `stall_seconds`; runs for ever."""
         while True:
             await asyncio.sleep(min(5.0, self.settings.stall_seconds / 4))
             now = time.monotonic()
             for tp, lane in list(self.lanes.items()):
-                behind = 0
-                with contextlib.suppress(KeyError, AssertionError, AttributeError):
-                    behind = lag(tp)
-                if behind <= 0 or lane.paused:
+                behind = lag(tp)
+                if not behind or lane.paused:
                     lane.moved_at = now
                 elif now - lane.moved_at > self.settings.stall_seconds:
                     still = f"{behind} records behind and no progress for {self.settings.stall_seconds:.0f} s"

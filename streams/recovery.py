@@ -23,9 +23,9 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.journal import RULES
 from streams.failpoints import Point, reach
-from streams.lanes import Lane, decode_mark, encode_mark, progress_of
+from streams.lanes import MARK_KEY, Lane, decode_mark, encode_mark, progress_of
 from streams.producers import StrictProducer
-from streams.stores import MARK_KEY, Identity, PartitionStore
+from streams.stores import Identity, PartitionStore
 from streams.topics import changelog
 from tables.watermarks import Progress
 

@@ -24,6 +24,8 @@ from rocksdict import (
     WriteBufferManager,
 )
 
+from streams.lanes import MARK_KEY
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-MARK_KEY = b"\x00mark"
 POSITION_KEY = b"\x00position"
 IDENTITY_KEY = b"\x00identity"
 

@@ -34,7 +34,7 @@ def newest_ms(pipeline: Pipeline) -> int | None:
     return max((at for at in known if at is not None), default=None)
 
 
-async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int]) -> None:
+async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int | None]) -> None:
     """Write a tick into every idle order partition of this worker, every `idle_tick_ms`; runs for ever (never if 0)."""
     settings = pipeline.settings
     every_s = settings.idle_tick_ms / 1000
@@ -53,7 +53,7 @@ async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int]) -> None:
             present = newest + int((now - rose_at) * 1000)
             for tp, lane in list(pipeline.lanes.items()):
                 at = lane.progress.watermark_ms
-                if lane.stage.sends and lag(tp) <= 0 and (at is None or present - at >= settings.idle_tick_ms):
+                if lane.stage.sends and lag(tp) == 0 and (at is None or present - at >= settings.idle_tick_ms):
                     value, headers = tick(present)
                     try:
                         await producer.send_and_wait(tp.topic, value, partition=tp.partition, headers=headers)

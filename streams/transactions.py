@@ -18,9 +18,8 @@ from schemas.journal import Mark as ProgressMark
 from schemas.journal import encode as encode_journal
 from streams.dead_letters import parked_headers
 from streams.failpoints import Point, reach
-from streams.lanes import encode_mark
+from streams.lanes import MARK_KEY, encode_mark
 from streams.partitioning import partition_of
-from streams.stores import MARK_KEY
 from streams.topics import DEAD_LETTERS, changelog
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import envelope
 from schemas.journal import RULES
-from serving.applying import MARK_KEY
 from serving.follow import Reader
 from serving.store import Identity
-from streams.lanes import Mark, encode_mark
+from streams.lanes import MARK_KEY, Mark, encode_mark
 from streams.log import At, Fetched
 from streams.settings import Settings
 from tables import catalogue

@@ -24,9 +24,9 @@ from operations import tables
 from operations.recount import recount
 from operations.traffic import Plan, traffic
 from schemas import envelope
-from serving.applying import MARK_KEY
 from serving.follow import NotReady, Reader
 from streams import log, topics
+from streams.lanes import MARK_KEY
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tests.reading import Changelogs

@@ -75,7 +75,11 @@ def test_without_a_cluster_the_way_to_one_is_told() -> None:
 def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
     """Exit code 5, and none of the client's own log lines."""
     done = _run("topics", "check", NETSOLD_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
-    assert (done.returncode, done.stdout, done.stderr) == (5, "", "netsold: no Kafka answers at 127.0.0.1:1, or it refuses our credentials\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        5,
+        "",
+        "netsold: no Kafka answers at 127.0.0.1:1, or it refuses our credentials\n",
+    )
 
 
 def test_status_of_no_kafka_is_one_json_object() -> None:

@@ -13,12 +13,11 @@ from rocksdict import WriteBatch
 
 from operations.traffic import Plan, traffic
 from serving import applying, keys
-from serving.applying import MARK_KEY
 from serving.follow import NotReady
 from serving.look import BadCursor, NothingYet
 from serving.standing import FOLLOWED, JOURNAL, Reached, Standing
 from serving.store import Identity, Store, StoreUnusable, is_damage
-from streams.lanes import decode_mark
+from streams.lanes import MARK_KEY, decode_mark
 from tables import catalogue, sales
 from tests.flow import CYCLES
 from tests.reading import Changelogs, FedReader, settings_in
@@ -69,13 +68,6 @@ def exported(reader: FedReader) -> dict[str, list[dict[str, Any]]]:
     found["shops"].sort(key=lambda row: (row["shop_id"], row["cycle"]["start"]))
     found["anomalies"].sort(key=lambda row: (row["order_id"], row["anomaly"], row.get("line_id", "")))
     return found
-
-
-def test_the_mark_is_the_one_that_workers_write() -> None:
-    """The reserved key is the stores' own."""
-    from streams.stores import MARK_KEY as WRITTEN
-
-    assert MARK_KEY == WRITTEN
 
 
 @pytest.mark.parametrize("most", [1, 13, 10**9])

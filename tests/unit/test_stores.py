@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.stores import MARK_KEY, CycleWindow, Identity, PartitionStore, RocksStore
+from streams.lanes import MARK_KEY
+from streams.stores import CycleWindow, Identity, PartitionStore, RocksStore
 from tables.cycles import Calendar
 
 OURS = Identity("cluster-1", "app", "orders/id-1", 0)
