@@ -5,8 +5,9 @@ Nothing here folds, sums or compares by the code under test, but for one thing: 
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections import Counter, defaultdict
+from collections import ChainMap, Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -56,12 +57,11 @@ class Evidence:
 async def gather(settings: Settings, events: list[dict[str, Any]], poison: list[tuple[bytes | None, bytes | None]]) -> Evidence:
     """Read everything; workers must be stopped, or their stores can't be opened."""
     evidence = Evidence(events, poison)
-    for name in (*SOURCES, topics.DEAD_LETTERS):
-        evidence.logs |= await _records(settings, name, settings.topic(name))
-    for table in topics.TABLES:
-        evidence.changelogs |= await _records(settings, table, topics.changelog(settings, table))
-    evidence.committed = await committed(settings)
-    evidence.unstable = await unstable(settings)
+    logs = [_records(settings, name, settings.topic(name)) for name in (*SOURCES, topics.DEAD_LETTERS)]
+    changelogs = [_records(settings, table, topics.changelog(settings, table)) for table in topics.TABLES]
+    evidence.committed, evidence.unstable, *read = await asyncio.gather(committed(settings), unstable(settings), *logs, *changelogs)
+    evidence.logs = dict(ChainMap(*read[: len(logs)]))
+    evidence.changelogs = dict(ChainMap(*read[len(logs) :]))
     for path in sorted((settings.data_dir / settings.app).glob("worker-*/*/*/CURRENT")):
         worker, table, partition = path.parts[-4:-1]
         evidence.stores[worker.removeprefix("worker-"), table, int(partition)] = _store(str(path.parent))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 from contextlib import aclosing
 from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
+import pytest
 from aiokafka.errors import KafkaError
 
 from operations import faults
@@ -21,10 +23,12 @@ from tests.faults.evidence import SOURCES, Evidence, committed, gather, problems
 from tests.faults.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from streams.log import At
     from streams.settings import Settings
+    from tests.faults.workers import Worker
 
 START_MS = 1_783_123_200_000
 POLL_S = 0.1
@@ -78,15 +82,18 @@ class Run:
 
     async def is_caught_up(self) -> bool:
         """Whether every committed record of every source is applied, and no transaction is open."""
-        offsets = await committed(self.settings)
-        for name in SOURCES:
-            starts = {partition: offset for (topic, partition), offset in offsets.items() if topic == name and offset is not None}
-            if len(starts) < self.settings.partitions:
-                return False
-            async with aclosing(log.read(self.settings, self.settings.topic(name), starts)) as left:
-                async for _ in left:
-                    return False
-        return not await unstable(self.settings)
+        offsets, opened = await asyncio.gather(committed(self.settings), unstable(self.settings))
+        if opened or None in offsets.values():
+            return False
+        return not any(await asyncio.gather(*(self._is_left(name, offsets) for name in SOURCES)))
+
+    async def _is_left(self, name: str, offsets: Mapping[At, int | None]) -> bool:
+        """Whether a source has records behind the committed offsets."""
+        starts = {partition: offset for (topic, partition), offset in offsets.items() if topic == name and offset is not None}
+        async with aclosing(log.read(self.settings, self.settings.topic(name), starts)) as left:
+            async for _ in left:
+                return True
+        return False
 
     async def until(self, holds: Callable[[], Awaitable[bool]], within_s: float, *, restart: bool = True) -> None:
         """Wait for something; meanwhile dead workers are started again, if `restart`."""
@@ -114,6 +121,17 @@ class Run:
 
         await self.until(enough, within_s, restart=restart)
 
+    async def ends(self, worker: Worker, within_s: float = 60.0) -> int:
+        """Wait for a worker's end; its exit code."""
+        try:
+            return await asyncio.to_thread(worker.ended, within_s)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{worker.name} didn't end within {within_s} s\n{self.workers.tail()}")
+
+    def stores(self) -> list[Path]:
+        """The directories of all local stores, by worker, table and partition."""
+        return sorted(path.parent for path in (self.settings.data_dir / self.settings.app).glob("worker-*/*/*/CURRENT"))
+
     async def evidence(self, *, cleanly: bool = True) -> Evidence:
         """Stop the workers and look at all they left."""
         await asyncio.to_thread(self.workers.stop, cleanly=cleanly)
@@ -122,7 +140,11 @@ class Run:
     async def verdict(self, *, cleanly: bool = True) -> None:
         """Wait until everything is applied, stop, and check every invariant."""
         await self.caught_up()
-        found = problems(await self.evidence(cleanly=cleanly), self.settings)
+        note("caught up")
+        evidence = await self.evidence(cleanly=cleanly)
+        note("stopped")
+        found = problems(evidence, self.settings)
+        note("checked")
         assert not found, "\n".join([*found, self.workers.tail()])
 
     async def kill_at_random(self, rng: Random, kills: int) -> int:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.runner import Run, made
+from streams.failpoints import Point
+from tests.faults.runner import BACK_S, Run, made, note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,15 +17,38 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.parametrize("seed", [1])
-async def test_killed_at_random(settings: Settings, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "events", "kills"), [(1, 20_000, 4), *(pytest.param(seed, 60_000, 12, marks=pytest.mark.long) for seed in (2, 3, 4))]
+)
+async def test_killed_at_random(settings: Settings, tmp_path: Path, seed: int, events: int, kills: int) -> None:
     """Two workers, one or the other killed again and again while events flow: everything counts once."""
-    rng = Random(f"kill {seed}")
     with Run(settings, tmp_path) as run:
-        await run.write(made(seed, 20_000))
+        await run.write(made(seed, events))
         run.workers.start("a")
         run.workers.start("b")
         await run.progressed(1000)
-        killed = await run.kill_at_random(rng, 5)
+        killed = await run.kill_at_random(Random(f"kill {seed}"), kills)
         assert killed >= 2, "too little work for the test to say anything"
         await run.verdict()
+
+
+async def test_killed_at_every_named_point(settings: Settings, tmp_path: Path) -> None:
+    """One worker dies at each step of a chunk and of opening; the next one is at work within seconds, and nothing counts twice."""
+    with Run(settings, tmp_path) as run:
+        await run.write(made(5, 12_000))
+        for number, point in enumerate(Point):
+            # the first one opens empty stores, so recovery is passed only from the second on; later points a few chunks deep
+            count = 1 if point in {Point.IN_INIT, Point.BEFORE_BEGIN} else 2 + number
+            if point is Point.IN_RECOVERY:
+                continue
+            worker = run.workers.start("a", FAILPOINT=f"{point}:{count}")
+            assert await run.ends(worker) == -9, point
+            note(f"killed at {point}, pass {count}, {await run.applied()} applied")
+        for store in run.stores():
+            shutil.rmtree(store)
+        assert await run.ends(run.workers.start("a", FAILPOINT=f"{Point.IN_RECOVERY}:1")) == -9
+        before = await run.applied()
+        run.workers.start("a")
+        await run.progressed(before + 1, BACK_S)
+        await run.verdict()
+        assert len(run.workers.all["a"].exits) == len(Point) + 1
