@@ -113,7 +113,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help=f"some of {','.join(engine.name for engine in ENGINES)}")
     given = parser.parse_args()
     chosen = [engine for engine in ENGINES if not given.only or engine.name in given.only.split(",")]
-    console = Console()
+    console = Console(width=max(Console().width, 110))
     results: dict[str, Result] = {}
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

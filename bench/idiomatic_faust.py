@@ -30,7 +30,7 @@ def build_app() -> faust.App:
         web_enabled=False,
     )
     source = app.topic(os.environ["BENCH_TOPIC"], key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw")
-    entries = app.topic(f"{os.environ['BENCH_APP']}-entries", key_type=str, key_serializer="raw")
+    entries = app.topic(f"{os.environ['BENCH_APP']}-entries", key_type=str, key_serializer="raw", internal=True)
     orders = app.Table(ORDERS)
     cycles = app.Table(PRODUCT_CYCLES)
     totals = app.Table(PRODUCT_TOTALS)

@@ -1,7 +1,7 @@
 """Watching an engine at work: what its processes burn and hold, and what its group has committed.
 
 All engines are measured alike. The clock starts when the group's first progress in the source is seen, and ends when its
-committed offsets are at the ends of everything it reads; events and CPU are those between the two. Start-up isn't counted.
+committed offsets are behind the last records of everything it reads; events and CPU are those between the two. Start-up isn't counted.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from streams import log
 
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.1
 STUCK_S = 120.0
 LAST_WORDS = 2000
+TAIL = 100
+"""More than the markers that concurrent transactions leave at the end of a partition."""
 
 Offsets = dict[tuple[str, int], int]
 
@@ -102,11 +104,15 @@ class Processes:
         """Whether every process has said this."""
         return all(text in path.read_text(errors="replace") for path in self.logs)
 
+    def last_words(self) -> str:
+        """The end of what they said."""
+        return "\n".join(path.read_text(errors="replace")[-LAST_WORDS:] for path in self.logs)
+
     def require_alive(self) -> None:
         """Raise EngineFailed if any has ended."""
-        for process, path in zip(self.started, self.logs, strict=True):
+        for process in self.started:
             if process.poll() is not None:
-                raise EngineFailed(f"ended with exit code {process.returncode}: {path.read_text(errors='replace')[-LAST_WORDS:]}")
+                raise EngineFailed(f"a process ended with exit code {process.returncode}: {self.last_words()}")
 
     def end(self) -> None:
         """End all in order, or by force after a while."""
@@ -133,54 +139,72 @@ def processes(directory: Path) -> Iterator[Processes]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to wait for: the group's offsets at the source's ends, then at those of the topics in between.
+    """What to wait for: the group's offsets at the source's end, then at the last records of the topics in between.
 
-    `between` is asked again while the engine runs, as some engines make such topics themselves. `transactional`: the last
-    record of a partition in between may be a transaction's marker, which nobody reads.
+    `between` is asked while the engine runs, as some engines make such topics themselves. `ready` is what every process must
+    have said before the clock starts.
     """
 
     group: str
     source: str
     between: Callable[[set[str]], Sequence[str]]
-    transactional: bool
     ready: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen at one moment."""
+
+    at_s: float
+    cpu_s: float
+    done: int
+    committed: Offsets
 
 
 async def watch(settings: Settings, running: Processes, job: Job) -> Measured:
     """Wait until the job is done. Raises EngineFailed."""
     ends = await log.ends(settings, [job.source])
+    total = sum(ends.values())
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
     try:
-        began: tuple[float, float, int] | None = None
-        seen, seen_s = -1, time.monotonic()
+        first = last = _Look(time.monotonic(), 0.0, 0, {})
+        later: asyncio.Task[Offsets] | None = None
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            cpu_s = running.sample()
-            running.require_alive()
             committed = await _committed(admin, job.group)
-            done = sum(committed.get(at, 0) for at in ends)
-            now = time.monotonic()
-            total = sum(committed.values())
-            if total != seen:
-                seen, seen_s = total, now
-            elif now - seen_s > STUCK_S:
-                raise EngineFailed(f"no progress for {STUCK_S:.0f} s at {committed}: {running.logs[0].read_text()[-LAST_WORDS:]}")
-            if began is None and done and running.said(job.ready):
-                began = now, cpu_s, done
-            # an engine that keeps on writing into its source (ticks) has its ends behind what was loaded
-            if began is not None and all(committed.get(at, 0) >= end for at, end in ends.items()):
-                topics = job.between(await admin.list_topics())
-                later = await log.ends(settings, topics) if topics else {}
-                if all(committed.get(at, 0) >= end - job.transactional for at, end in later.items()):
-                    break
+            look = _Look(time.monotonic(), running.sample(), sum(committed.get(at, 0) for at in ends), committed)
+            running.require_alive()
+            if committed != last.committed:
+                last = look
+            elif look.at_s - last.at_s > STUCK_S:
+                raise EngineFailed(f"no progress for {STUCK_S:.0f} s at {committed}: {running.last_words()}")
+            if not first.done and look.done and running.said(job.ready):
+                first = look
+            if later is None and look.done == total:
+                later = asyncio.create_task(_last_records(settings, job.between(set(await admin.list_topics()))))
+            if later is not None and later.done() and all(committed.get(at, 0) >= end for at, end in later.result().items()):
+                break
     finally:
         await admin.close()
-    if began[2] == sum(ends.values()):
+    if first.done in {0, total}:
         raise EngineFailed("all events were committed when the first progress was seen: too few to measure a rate")
-    return Measured(sum(ends.values()) - began[2], now - began[0], cpu_s - began[1], running.peak_rss_mb)
+    return Measured(total - first.done, last.at_s - first.at_s, last.cpu_s - first.cpu_s, running.peak_rss_mb)
+
+
+async def _last_records(settings: Settings, topics: Sequence[str]) -> Offsets:
+    """Behind the last record of each partition. The log's end is further on: markers of transactions come last, and nobody reads those."""
+    last: Offsets = {}
+    for topic in topics:
+        starts = {partition: max(0, end - TAIL) for (_, partition), end in (await log.ends(settings, [topic])).items()}
+        async for records in log.read(settings, topic, starts):
+            last[topic, records[-1].partition] = records[-1].offset + 1
+    return last
 
 
 async def _committed(admin: Any, group: str) -> Offsets:
-    found = await admin.list_consumer_group_offsets(group)
-    return {(tp.topic, tp.partition): at.offset for tp, at in found.items() if isinstance(tp, TopicPartition) and at.offset >= 0}
+    try:
+        found = await admin.list_consumer_group_offsets(group)
+    except GroupCoordinatorNotAvailableError:  # a fresh broker's first group
+        return {}
+    return {(tp.topic, tp.partition): at.offset for tp, at in found.items() if at.offset >= 0}

@@ -7,6 +7,8 @@ import os
 
 from aiokafka import AIOKafkaConsumer
 
+COMMIT_EVERY = 20_000
+
 
 async def main() -> None:
     """Read until ended, committing often, so that progress is seen as that of the engines."""
@@ -15,13 +17,18 @@ async def main() -> None:
         bootstrap_servers=os.environ["BENCH_KAFKA"],
         group_id=os.environ["BENCH_APP"],
         auto_offset_reset="earliest",
-        auto_commit_interval_ms=100,
+        enable_auto_commit=False,
         max_partition_fetch_bytes=4 * 1024 * 1024,
     )
     await consumer.start()
+    uncommitted = 0
     try:
         while True:
-            await consumer.getmany(timeout_ms=100, max_records=4000)
+            fetched = await consumer.getmany(timeout_ms=100, max_records=4000)
+            uncommitted += sum(map(len, fetched.values()))
+            if uncommitted >= COMMIT_EVERY or (uncommitted and not fetched):
+                await consumer.commit()
+                uncommitted = 0
     finally:
         await consumer.stop()
 
