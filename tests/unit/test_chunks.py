@@ -1,0 +1,109 @@
+"""The chain of fetch positions: a chunk says exactly which stretch of the log it covers, control records included."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faust.types import TP
+
+from streams.chunks import Chunk, ChunkConsumer, ChunkThread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SALES = TP("sales", 0)
+
+
+@dataclass
+class _State:
+    position: int = 0
+    has_valid_position: bool = True
+
+
+@dataclass
+class _Fetcher:
+    """Stands in for aiokafka's: each fetch moves the position, with or without records."""
+
+    state: _State = field(default_factory=_State)
+    fetches: list[tuple[int, list[Any]]] = field(default_factory=list)
+
+    @property
+    def _subscriptions(self) -> Any:  # noqa: ANN401 - aiokafka's is untyped
+        assignment = SimpleNamespace(state_value=lambda _tp: self.state)
+        return SimpleNamespace(subscription=SimpleNamespace(assignment=assignment), fetch_context=self._context)
+
+    @contextmanager
+    def _context(self) -> Iterator[None]:
+        yield
+
+    async def fetched_records(self, _active: set[TP], timeout: float, max_records: int | None) -> dict[TP, list[Any]]:  # noqa: ASYNC109
+        assert timeout == 0
+        assert max_records == 100
+        self.state.position, records = self.fetches.pop(0)
+        return {SALES: records} if records else {}
+
+
+@pytest.fixture
+def thread() -> ChunkThread:
+    """A consumer thread whose flow is open."""
+    made = ChunkThread.__new__(ChunkThread)
+    made.consumer = SimpleNamespace(flow_active=True)
+    made.stretches = {}
+    return made
+
+
+async def fetch(thread: ChunkThread, fetcher: _Fetcher) -> Chunk | None:
+    """The chunk of one fetch."""
+    return (await thread._fetched(fetcher, {SALES}, 100)).get(SALES)
+
+
+async def test_chunks_join_end_to_start(thread: ChunkThread) -> None:
+    """A marker behind the last record belongs to the chunk that ends with it."""
+    fetcher = _Fetcher(fetches=[(11, ["a"]), (25, ["b", "c"])])
+    assert await fetch(thread, fetcher) == Chunk(SALES, ["a"], 0, 11)
+    assert await fetch(thread, fetcher) == Chunk(SALES, ["b", "c"], 11, 25)
+
+
+async def test_a_stretch_without_records_is_joined_to_the_next_chunk(thread: ChunkThread) -> None:
+    """Control records that come alone leave no gap in the chain, however many fetches they take."""
+    fetcher = _Fetcher(fetches=[(10, ["a"]), (11, []), (12, []), (20, ["b"])])
+    chunks = [await fetch(thread, fetcher) for _ in range(4)]
+    assert chunks == [Chunk(SALES, ["a"], 0, 10), None, None, Chunk(SALES, ["b"], 10, 20)]
+
+
+async def test_a_seek_breaks_the_chain(thread: ChunkThread) -> None:
+    """After somebody has sought, the chunk starts where it was sought to: a lane that stands elsewhere must see that."""
+    fetcher = _Fetcher(fetches=[(10, ["a"]), (11, []), (60, ["b"])])
+    await fetch(thread, fetcher)
+    await fetch(thread, fetcher)
+    fetcher.state.position = 50
+    assert await fetch(thread, fetcher) == Chunk(SALES, ["b"], 50, 60)
+
+
+async def test_nothing_is_fetched_while_the_flow_is_stopped(thread: ChunkThread) -> None:
+    """During a rebalance no position moves."""
+    thread.consumer.flow_active = False
+    fetcher = _Fetcher(fetches=[(10, ["a"])])
+    assert await fetch(thread, fetcher) is None
+    assert fetcher.state.position == 0
+
+
+async def test_lag_leaves_out_what_is_never_delivered(thread: ChunkThread) -> None:
+    """A lane that has taken every record is not behind, though a marker stands between it and the log's end."""
+    consumer = ChunkConsumer.__new__(ChunkConsumer)
+    consumer._thread = thread
+    highwater = 11
+    consumer.highwater = lambda _tp: highwater
+    consumer.assignment = lambda: {SALES}
+    assert consumer.lag(SALES, 0) is None
+    fetcher = _Fetcher(fetches=[(10, ["a"]), (11, [])])
+    await fetch(thread, fetcher)
+    assert consumer.lag(SALES, 0) == 11
+    assert consumer.lag(SALES, 10) == 1
+    await fetch(thread, fetcher)
+    assert consumer.lag(SALES, 10) == 0
+    assert consumer.lag(SALES, 0) == 11
