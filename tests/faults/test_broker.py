@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.runner import BACK_S, Run, made, note
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from operations.local_kafka import LocalKafka
+    from streams.settings import Settings
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.mark.parametrize(
+    ("how", "away_s"), [("kill", 2.0), pytest.param("stop", 2.0, marks=pytest.mark.long), pytest.param("kill", 40.0, marks=pytest.mark.long)]
+)
+async def test_a_broker_that_goes_and_comes_back(settings: Settings, tmp_path: Path, kafka: LocalKafka, how: str, away_s: float) -> None:
+    """Under load: the same worker processes go on by themselves, without a person and without a supervisor."""
+    with Run(settings, tmp_path) as run:
+        await run.write(made(31, 15_000))
+        run.workers.start("a")
+        run.workers.start("b")
+        await run.progressed(2000, restart=False)
+        try:
+            await asyncio.to_thread(kafka.kill if how == "kill" else kafka.stop)
+            note("broker away")
+            await asyncio.sleep(away_s)  # how long the fault lasts
+        finally:
+            await asyncio.to_thread(kafka.start)
+        note("broker back")
+        before = await run.applied()
+        assert before < 15_000, "too little work for the test to say anything"
+        await run.progressed(before + 1, BACK_S + away_s, restart=False)
+        note("at work")
+        await run.caught_up(restart=False)
+        await run.verdict()
+        assert {code for worker in run.workers.all.values() for code in worker.exits} == {0}, run.workers.tail()

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from streams.failpoints import Point
+from tests.faults.runner import Run, made, note
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streams.settings import Settings
+
+pytestmark = pytest.mark.faults
+
+POINTS = [Point.AFTER_FIRST_SEND, *(pytest.param(point, marks=pytest.mark.long) for point in (Point.BEFORE_BEGIN, Point.AFTER_OFFSETS))]
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_frozen_beyond_its_session(settings: Settings, tmp_path: Path, point: Point) -> None:
+    """Frozen within a chunk until another has taken over and done the work: what it wakes up with is never committed."""
+    items = made(21, 8000)
+    with Run(settings, tmp_path) as run:
+        await run.write(items[:6000])
+        zombie = run.workers.start("zombie", FAILPOINT=f"{point}:9:stop")
+
+        async def is_frozen() -> bool:
+            return zombie.process is not None and psutil.Process(zombie.process.pid).status() == psutil.STATUS_STOPPED
+
+        await run.until(is_frozen, 60.0, restart=False)
+        before = await run.applied()
+        note(f"frozen with {before} applied")
+        assert before < 6000
+        run.workers.start("other")
+        await run.caught_up(restart=False)
+        note("the other has caught up")
+        await run.write(items[6000:7000])
+        zombie.signal(signal.SIGCONT)
+
+        async def is_gone_or_back() -> bool:
+            return not zombie.alive or len([line for line in zombie.lines() if line["event"] == "lanes open"]) > 1
+
+        await run.until(is_gone_or_back, 30.0, restart=False)
+        note(f"the zombie: {'rejoined' if zombie.alive else f'left with {zombie.exits}'}")
+        assert zombie.exits in ([], [1]), run.workers.tail()
+        await run.write(items[7000:])
+        await run.verdict()
+
+
+async def test_frozen_at_any_time(settings: Settings, tmp_path: Path) -> None:
+    """Frozen by a signal between chunks or in them, shorter and longer than the session."""
+    with Run(settings, tmp_path) as run:
+        await run.write(made(22, 12_000))
+        frozen = run.workers.start("a")
+        run.workers.start("b")
+        await run.progressed(3000)
+        frozen.signal(signal.SIGSTOP)
+        other = run.workers.all["b"]
+
+        async def taken_over() -> bool:
+            return any(line["event"] == "lanes open" and line["lanes"] == 6 for line in other.lines())
+
+        await run.until(taken_over, 40.0, restart=False)
+        await run.caught_up(restart=False)
+        frozen.signal(signal.SIGCONT)
+        await run.write(made(23, 1000))
+        await run.verdict()
+        assert set(frozen.exits) <= {0, 1}
+        assert frozen.exits.count(1) <= 1, "a zombie leaves once, and its successor stays"
