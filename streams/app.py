@@ -9,6 +9,8 @@ import asyncio
 import fcntl
 import gc
 import os
+import re
+import socket
 import threading
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -133,13 +135,14 @@ class App(faust.App):
 def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, str]) -> App:
     """The application of worker `name`, whose stores lie in `data_dir/APP/worker-NAME`; topics must exist and fit."""
     options = settings.client_options()
+    member = re.sub(r"[^A-Za-z0-9-]", "-", f"{settings.app}-{socket.gethostname()}-{name}")
     state_dir = settings.data_dir / settings.app / f"worker-{name}"
     state_dir.mkdir(parents=True, exist_ok=True)
     app = App(
         settings.app,
         broker=";".join(f"kafka://{server}" for server in options["bootstrap_servers"]),
         broker_credentials=_credentials(options),
-        consumer_group_instance_id=f"{settings.app}-{name}",  # a killed worker that comes back needn't wait for its own session to end
+        consumer_group_instance_id=member,  # a killed worker that comes back needn't wait for its own session to end
         broker_session_timeout=settings.session_timeout_ms / 1000,
         broker_heartbeat_interval=min(3.0, settings.session_timeout_ms / 5000),
         broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000 + 1),
@@ -152,7 +155,7 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
-        canonical_url=f"http://{name}.invalid:80",
+        canonical_url=f"http://{member.lower()}.invalid:80",  # Faust tells members apart by it; nothing listens there
         datadir=state_dir,
         TableManager=LaneTableManager,
         Table=CatalogueTable,
