@@ -192,6 +192,5 @@ ENGINES = (
         lambda: [(str(QUIX_PYTHON), "-m", "bench.idiomatic_quix")],
         _quix_between,
         _of_quix,
-        most_events=100_000,
     ),
 )

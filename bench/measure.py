@@ -14,7 +14,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 from aiokafka.admin import AIOKafkaAdminClient
@@ -202,7 +202,7 @@ async def _last_records(settings: Settings, topics: Sequence[str]) -> Offsets:
     return last
 
 
-async def _committed(admin: Any, group: str) -> Offsets:
+async def _committed(admin: AIOKafkaAdminClient, group: str) -> Offsets:
     try:
         found = await admin.list_consumer_group_offsets(group)
     except GroupCoordinatorNotAvailableError:  # a fresh broker's first group
