@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Events:
     path: Path
     count: int
 
-    def first(self, count: int) -> Any:
+    def first(self, count: int) -> Iterator[dict[str, Any]]:
         """So many events in their bare form."""
         with self.path.open("rb") as file:
             for _, line in zip(range(count), file, strict=False):
@@ -68,10 +68,9 @@ async def load(settings: Settings, events: Events, count: int) -> None:
             await writer.send(topic, *encode(event))
 
 
-async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Rows | None]:
-    """Load, run and measure one engine; the rows of its product tables, if it has any. Raises EngineFailed."""
-    await load(settings, events, min(events.count, engine.most_events or events.count))
-    environment = {
+def environment_of(settings: Settings) -> dict[str, str]:
+    """What the processes of a run are told."""
+    return {
         "NETSOLD_APP": settings.app,
         "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
         "NETSOLD_DATA_DIR": str(settings.data_dir),
@@ -83,6 +82,12 @@ async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measu
         "BENCH_PARTITIONS": str(settings.partitions),
         "BENCH_DIRECTORY": str(settings.data_dir / "state"),
     }
+
+
+async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Rows | None]:
+    """Load, run and measure one engine; the rows of its product tables, if it has any. Raises EngineFailed."""
+    await load(settings, events, min(events.count, engine.most_events or events.count))
+    environment = environment_of(settings)
     job_ = Job(settings.app, settings.topic(topics.ORDERS), engine.between(settings), engine.ready)
     with processes(settings.data_dir / "logs") as running:
         for command in engine.commands():

@@ -35,7 +35,7 @@ def build_app() -> faust.App:
     cycles = app.Table(PRODUCT_CYCLES)
     totals = app.Table(PRODUCT_TOTALS)
 
-    @app.agent(source)
+    @app.agent(source)  # type: ignore[untyped-decorator]  # Faust's
     async def count_orders(stream: faust.StreamT) -> None:
         async for event in stream.events():
             message = event.message
@@ -56,7 +56,7 @@ def build_app() -> faust.App:
             for entry in changed:
                 await entries.send(key=entry.product_id, value=msgspec.to_builtins(entry))
 
-    @app.agent(entries)
+    @app.agent(entries)  # type: ignore[untyped-decorator]  # Faust's
     async def count_products(stream: faust.StreamT) -> None:
         async for value in stream:
             delta = msgspec.convert(value, Delta)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from quixstreams import Application, message_context
+from quixstreams import Application, message_context  # type: ignore[import-not-found]  # it is in an environment of its own
 
 from bench import job
 from schemas.journal import Delta

@@ -1,0 +1,109 @@
+"""How long a worker takes to come back: `python -m bench.recovery [ORDERS]`.
+
+A worker counts so many orders, is killed with -9 and starts again with its store; then it is killed once more, and starts
+without. Ready is when it says that its partitions are open. Its memory is the peak while it counted, and after each start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import engines
+from bench.__main__ import make_events
+from bench.measure import EngineFailed, Job, Processes, processes, watch
+from operations.local_kafka import LocalKafka
+from operations.traffic import EVENTS_PER_ORDER
+from streams import topics
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+ORDERS = 50_000
+READY_S = 300.0
+READY = '"event": "lanes open"'
+(NETSOLD,) = (engine for engine in engines.ENGINES if engine.name == "netsold")
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """A worker that came back: `ready_s` after its process was started, having restored so many records in `opening_s`."""
+
+    ready_s: float
+    opening_s: float
+    restored: int
+    peak_rss_mb: float
+
+    def __str__(self) -> str:
+        """One line."""
+        rate = f", {self.restored / self.opening_s:,.0f} a second" if self.restored else ""
+        opening = f"opened its partitions in {self.opening_s:.2f} s"
+        return (
+            f"ready {self.ready_s:.2f} s after its start; {opening}, {self.restored:,} records restored{rate}; {self.peak_rss_mb:,.0f} MiB"
+        )
+
+
+def kill(running: Processes) -> None:
+    """As a power cut would."""
+    for process in running.started:
+        process.kill()
+        process.wait()
+
+
+def come_back(settings: Settings, directory: Path) -> Return:
+    """Start the worker, wait until it is ready, and kill it."""
+    with processes(directory) as running:
+        began = time.monotonic()
+        running.start(NETSOLD.commands()[0], engines.environment_of(settings))
+        while not running.said(READY):
+            running.sample()
+            running.require_alive()
+            if time.monotonic() - began > READY_S:
+                raise EngineFailed(f"not ready in {READY_S:.0f} s: {running.last_words()}")
+            time.sleep(0.02)
+        ready_s = time.monotonic() - began
+        running.sample()
+        kill(running)
+        said = next(line for line in running.logs[0].read_text().splitlines() if READY in line)
+    opened = json.loads(said)
+    return Return(ready_s, opened["seconds"], opened["restored_records"], running.peak_rss_mb)
+
+
+async def count(settings: Settings, directory: Path) -> float:
+    """Let a worker count everything, and kill it; its peak of memory in MiB."""
+    job = Job(settings.app, settings.topic(topics.ORDERS), NETSOLD.between(settings))
+    with processes(directory) as running:
+        running.start(NETSOLD.commands()[0], engines.environment_of(settings))
+        measured = await watch(settings, running, job)
+        kill(running)
+    return measured.peak_rss_mb
+
+
+def main(orders: int) -> None:
+    """Print what was seen."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        events = make_events(directory / "events.jsonl", round(orders * EVENTS_PER_ORDER))
+        kafka = LocalKafka(directory)
+        bootstrap = kafka.start()
+        try:
+            settings = engines.settings_of(bootstrap, directory)
+            asyncio.run(engines.load(settings, events, events.count))
+            peak = asyncio.run(count(settings, directory / "first"))
+            print(f"counting {events.count:,} events of about {orders:,} orders: {peak:,.0f} MiB")
+            print(f"killed, with its store: {come_back(settings, directory / 'second')}")
+            shutil.rmtree(settings.data_dir / settings.app)
+            print(f"killed, store lost: {come_back(settings, directory / 'third')}")
+        finally:
+            kafka.stop()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS)
