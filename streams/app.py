@@ -19,6 +19,7 @@ import structlog
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
+from prometheus_client import start_http_server
 
 from streams import agents, logs, topics
 from streams.chunks import ChunkTransport
@@ -115,6 +116,7 @@ class App(faust.App):
     """A Faust app with our transport, tables and pipeline; never touches offsets or stores by itself."""
 
     pipeline: Pipeline
+    _leaving = False
 
     def _new_transport(self) -> ChunkTransport:
         return ChunkTransport(self.conf.broker_consumer, self)
@@ -124,7 +126,11 @@ class App(faust.App):
         await self.pipeline.close()
 
     def leave(self, error: Fatal) -> None:
-        """Stop this worker for good, saying why; a clean stop that hangs is cut short."""
+        """Stop this worker for good, saying why, once; a clean stop that hangs is cut short."""
+        if self._leaving:
+            return
+        self._leaving = True
+        self.pipeline.give_up()
         log.error(str(error))
         watchdog = threading.Timer(EXIT_SECONDS, os._exit, args=(1,))
         watchdog.daemon = True
@@ -244,6 +250,8 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = build_app(settings, name, cluster, topic_ids)
+    if settings.metrics_port is not None:
+        start_http_server(settings.metrics_port, settings.metrics_host)
     lock = _only_one(app.conf.datadir, name)
     worker = faust.Worker(app, loglevel="INFO", loop=loop, redirect_stdouts=False, quiet=True, logging_config=logs.LIBRARIES)
     with lock:

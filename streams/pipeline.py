@@ -162,9 +162,13 @@ class Pipeline:
             self.fatal(Fatal(message))
             return
         log.warning("in doubt, all partitions are opened anew", lane=lane.name, error=repr(error))
-        for other in self.lanes.values():
-            other.closed = True
+        self.give_up()
         self.rejoin()
+
+    def give_up(self) -> None:
+        """No lane begins or commits anything any more."""
+        for lane in self.lanes.values():
+            lane.closed = True
 
     def _pause(self, tp: TP, lane: Lane) -> None:
         lane.paused = True

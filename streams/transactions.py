@@ -126,17 +126,29 @@ async def _send(
     producer: StrictProducer, topic: str, partition: int, items: Iterable[tuple[Any, ...]]
 ) -> list[tuple[asyncio.Future[Any], int]]:
     """Send records to one partition in as few batches as fit; returns (future, records) of each batch."""
-    sent = []
+    sent: list[tuple[asyncio.Future[Any], int]] = []
+
+    async def hand_over() -> None:
+        future = await producer.send_batch(batch, topic, partition=partition)
+        future.add_done_callback(_retrieved)
+        sent.append((future, batch.record_count()))
+
     batch = producer.create_batch()
     for key, value, *headers in items:
         more = {"headers": headers[0]} if headers else {}
         if batch.append(timestamp=None, key=key, value=value, **more) is None:
-            sent.append((await producer.send_batch(batch, topic, partition=partition), batch.record_count()))
+            await hand_over()
             batch = producer.create_batch()
             batch.append(timestamp=None, key=key, value=value, **more)
     if batch.record_count():
-        sent.append((await producer.send_batch(batch, topic, partition=partition), batch.record_count()))
+        await hand_over()
     return sent
+
+
+def _retrieved(future: asyncio.Future[Any]) -> None:
+    """Keep asyncio from complaining about the other batches of a transaction that failed at one."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def _end_of(batches: list[tuple[asyncio.Future[Any], int]]) -> int:
