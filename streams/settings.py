@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     refusals_in_a_row: int = Field(1000, ge=1, description="so many refused records in a row pause their partition")
     idle_tick_ms: int = Field(5000, ge=0, description="an idle partition's event time is advanced this often; 0 = never")
     stall_seconds: float = Field(60.0, gt=0, description="a worker with lag and no progress for this long exits")
+    metrics_host: str = Field("127.0.0.1", description="where a worker's metrics listen")
+    metrics_port: int | None = Field(None, ge=1, le=65535, description="port of a worker's metrics (Prometheus); unset = none")
     reader_host: str = Field("127.0.0.1", description="where the reader listens")
     reader_port: int = Field(8640, ge=0, le=65535, description="the reader's port; 0 = any free one")
     kafka: Kafka = Field(default_factory=Kafka)
