@@ -48,7 +48,7 @@ bench: env $(BENCH)/packages ## the same job by several engines, in one table
 	$(BIN)/python -m bench
 
 docs: env ## write docs/reference anew from the lists in the code
-	$(BIN)/python -m docs.reference
+	$(BIN)/python -m docs.lists
 
 lock: env ## resolve the dependencies anew and write the hashed locks
 	$(LOCK) --upgrade --output-file requirements/run.txt
