@@ -64,7 +64,7 @@ class Pipeline:
                 lanes = await self.opener.open(wanted)
             except StateUnfit as error:
                 raise Fatal(str(error)) from error
-            except (KafkaError, OSError, TimeoutError) as error:
+            except (KafkaError, OSError, TimeoutError, StoreDamaged) as error:
                 if is_fenced(error):
                     message = "another worker has taken over while this one was opening its partitions: leaving, restart to rejoin"
                     raise Fatal(message) from error
@@ -108,8 +108,6 @@ class Pipeline:
         try:
             outcome = self._fold(lane, chunk)
         except StoreDamaged as error:
-            for store in lane.stores.values():
-                store.wipe(str(error))
             self._doubt(lane, error)
             return
         except Exception as error:
@@ -142,7 +140,7 @@ class Pipeline:
         except asyncio.CancelledError:
             lane.closed = True
             raise
-        except (KafkaError, TimeoutError, OSError, AssertionError) as error:
+        except (KafkaError, TimeoutError, OSError, AssertionError, StoreDamaged) as error:
             self._doubt(lane, error)
         except Exception as error:
             lane.closed = True
@@ -157,6 +155,8 @@ class Pipeline:
     def _doubt(self, lane: Lane, error: BaseException) -> None:
         """What happened to a lane is not known here: all lanes are given up, and opened anew by a rebalance."""
         lane.closed = True
+        if isinstance(error, StoreDamaged):
+            error.store.wipe(str(error))
         if is_fenced(error):
             message = f"{lane.name}: a newer worker has taken over this partition: leaving, restart to rejoin"
             self.fatal(Fatal(message))

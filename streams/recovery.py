@@ -25,7 +25,7 @@ from schemas.journal import RULES
 from streams.failpoints import Point, reach
 from streams.lanes import MARK_KEY, Lane, decode_mark, encode_mark, progress_of
 from streams.producers import StrictProducer
-from streams.stores import Identity, PartitionStore
+from streams.stores import Identity, PartitionStore, StoreDamaged
 from streams.topics import changelog
 from tables.watermarks import Progress
 
@@ -94,7 +94,7 @@ class Opener:
     async def open(self, sources: Iterable[TopicPartition]) -> list[Lane]:
         """The lanes of some source partitions, restored and checked; other topics are passed over.
 
-        All or none. Raises StateUnfit, or a KafkaError that is worth another try.
+        All or none. Raises StateUnfit, or what is worth another try: a KafkaError, or StoreDamaged (that store is wiped).
         """
         began, phase = time.monotonic(), Phase.INIT
         openings = [
@@ -113,6 +113,8 @@ class Opener:
             lanes = await asyncio.gather(*(self._checked(opening) for opening in openings))
         except BaseException as error:
             log.info("lanes not opened", phase=phase.value, error=repr(error))
+            if isinstance(error, StoreDamaged):
+                error.store.wipe(str(error))
             await asyncio.gather(*(opening.abandon() for opening in openings))
             raise
         log.info("lanes open", lanes=len(lanes), restored_records=restored, seconds=round(time.monotonic() - began, 2))
@@ -211,6 +213,11 @@ class Opener:
         says = ", ".join(f"{table} is at {'nothing' if mark is None else mark.offset}" for table, mark in marks.items())
         rebuild = "run under another NETSOLD_APP to rebuild from the log (docs/runbook.md, State and offsets disagree)"
         present = [mark for mark in marks.values() if mark is not None]
+        # first, since with a topic its committed offsets are deleted too
+        strange = next((mark.topic_id for mark in present if mark.topic_id != lane.topic_id), None)
+        if strange is not None:
+            message = f"{where}: the topic was deleted and created again (its id is {lane.topic_id}, the state's {strange}); {rebuild}"
+            raise StateUnfit(message)
         if len(present) < len(marks) or committed is None or any(mark.offset + 1 != committed for mark in present):
             given = "no offset is committed" if committed is None else f"the committed offset is {committed}"
             message = f"{where}: {given}, but {says}: going on would count twice or lose; {rebuild}"
@@ -220,11 +227,6 @@ class Opener:
                 )
             raise StateUnfit(message)
         mark = present[0]
-        if mark.topic_id != lane.topic_id:
-            message = (
-                f"{where}: the topic was deleted and created again (its id is {lane.topic_id}, the state's {mark.topic_id}); {rebuild}"
-            )
-            raise StateUnfit(message)
         if mark.rules != RULES:
             message = f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; {rebuild}"
             raise StateUnfit(message)

@@ -6,6 +6,7 @@ does not fit (other cluster, other application, corruption) is wiped and restore
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +74,11 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class StoreDamaged(Exception):
-    """A block of a store's files can't be read; the changelog has what it held."""
+    """A store's files can't be read, as RocksDB says; `store` must be wiped, and the changelog has what it held."""
+
+    def __init__(self, store: PartitionStore, why: str) -> None:
+        super().__init__(f"{store.path}: {why}")
+        self.store = store
 
 
 class PartitionStore:
@@ -91,9 +96,9 @@ class PartitionStore:
             db = Rdict(str(self.path), _options(), access_type=AccessType.read_write())
             if fresh:
                 db[IDENTITY_KEY] = self._identity
-            found = db.get(IDENTITY_KEY)
+            found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [None]  # what opening needs must be readable
         except Exception as error:  # rocksdict has no exception types of its own: every failure to open means "restore"
-            if fresh or "lock" in str(error).lower():
+            if fresh or "lock file" in str(error) or "lock hold" in str(error):  # a block's checksum is no lock
                 raise
             return self._wiped(f"cannot be opened: {error}")
         if found != self._identity:
@@ -114,18 +119,24 @@ class PartitionStore:
     def get_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         """The values of some keys; None where a key is unknown. Raises StoreDamaged."""
         wanted: list[Any] = list(keys)  # rocksdict types its lists as invariant
-        try:
+        with self._damage_told():
             values: list[bytes | None] = self._db.get(wanted) or []
-        except Exception as error:
-            if "Corruption" in str(error):  # rocksdict raises plain exceptions
-                raise StoreDamaged(f"{self.path}: {error}") from error
-            raise
         return dict(zip(wanted, values, strict=True))
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of one key, or None."""
-        value: bytes | None = self._db.get(key)
+        """The value of one key, or None. Raises StoreDamaged."""
+        with self._damage_told():
+            value: bytes | None = self._db.get(key)
         return value
+
+    @contextlib.contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if "Corruption" in str(error):  # rocksdict raises plain exceptions
+                raise StoreDamaged(self, str(error)) from error
+            raise
 
     @property
     def mark(self) -> bytes | None:
@@ -139,7 +150,7 @@ class PartitionStore:
         return None if value is None else int(value)
 
     def write(self, items: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
-        """Put items (None deletes) and the changelog position, all or nothing."""
+        """Put items (None deletes) and the changelog position, all or nothing. Raises StoreDamaged, also for what a compaction met."""
         batch = WriteBatch(raw_mode=True)
         put = batch.put
         for key, value in items:
@@ -148,7 +159,8 @@ class PartitionStore:
             else:
                 put(key, value)
         put(POSITION_KEY, b"%d" % position)
-        self._db.write(batch)
+        with self._damage_told():
+            self._db.write(batch)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All keys and values but the reserved ones, in order of key."""

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import shutil
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.topics import TABLES
+from tests.faults.runner import Run, made
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from streams.settings import Settings
+
+pytestmark = pytest.mark.faults
+
+
+def _largest(store: Path, pattern: str) -> Path:
+    return max(store.glob(pattern), key=lambda path: path.stat().st_size)
+
+
+def _lost(store: Path) -> None:
+    shutil.rmtree(store)
+
+
+def _emptied(store: Path) -> None:
+    for path in store.iterdir():
+        path.unlink()
+
+
+def _no_current(store: Path) -> None:
+    (store / "CURRENT").write_bytes(b"")
+
+
+def _manifest_cut(store: Path) -> None:
+    path = _largest(store, "MANIFEST-*")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _log_cut(store: Path) -> None:
+    path = _largest(store, "*.log")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _log_flipped(store: Path) -> None:
+    _flip(_largest(store, "*.log"))
+
+
+def _logs_gone(store: Path) -> None:
+    for path in store.glob("*.log"):
+        path.unlink()
+
+
+def _table_flipped(store: Path) -> None:
+    for path in store.glob("*.sst"):
+        _flip(path)
+
+
+def _table_cut(store: Path) -> None:
+    path = _largest(store, "*.sst")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _tables_gone(store: Path) -> None:
+    for path in store.glob("*.sst"):
+        path.unlink()
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    for at in range(0, len(data), 97):
+        data[at] ^= 0xFF
+    path.write_bytes(data)
+
+
+DAMAGES: list[Callable[[Path], None]] = [
+    _lost, _emptied, _no_current, _manifest_cut, _log_cut, _log_flipped, _logs_gone, _table_flipped, _table_cut, _tables_gone,
+]  # fmt: skip
+
+
+def applies(damage: Callable[[Path], None], store: Path) -> bool:
+    """Whether the store has such files."""
+    needs = "*.sst" if "table" in damage.__name__ else "*.log" if "log" in damage.__name__ else "CURRENT"
+    return any(path.stat().st_size for path in store.glob(needs))
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
+async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, seed: int) -> None:
+    """Each of the stores is lost or damaged in another way, and the worker is killed while it restores: same tables as ever."""
+    rng = Random(f"stores {seed}")
+    with Run(settings, tmp_path) as run:
+        items = made(51, 6000)
+        await run.write(items[:3000])
+        run.workers.start("a")
+        await run.caught_up(restart=False)
+        run.workers.stop()
+        run.workers.start("a")  # a second start moves what the logs hold into table files
+        await run.write(items[3000:5000])
+        await run.caught_up(restart=False)
+        run.workers.kill(run.workers.all["a"])
+        stores = run.stores()
+        assert len(stores) == len(TABLES) * settings.partitions
+        rng.shuffle(stores)
+        for store, damage in zip(stores, DAMAGES, strict=True):
+            assert applies(damage, store), (damage, sorted(path.name for path in store.iterdir()))
+            damage(store)
+            print(damage.__name__, store.relative_to(tmp_path))  # noqa: T201 - shown by pytest where it fails
+        await run.write(items[5000:])
+        run.workers.start("a")
+        await run.caught_up(restart=False)
+        assert run.workers.all["a"].said("store wiped, its changelog restores it")
+        await run.verdict()
+
+
+async def test_stores_of_others_are_not_taken(settings: Settings, tmp_path: Path) -> None:
+    """Another partition's, another table's, another application's store, and an older copy of the right one."""
+    with Run(settings, tmp_path) as run:
+        items = made(52, 4000)
+        await run.write(items[:1500])
+        run.workers.start("a")
+        await run.caught_up(restart=False)
+        run.workers.stop()
+        base = settings.data_dir / settings.app / "worker-a"
+        older = tmp_path / "older"
+        shutil.copytree(base / "orders", older)
+        await run.write(items[1500:3000])
+        run.workers.start("a")
+        await run.caught_up(restart=False)
+        run.workers.stop()
+        for store, other in (
+            ("orders/0", older / "0"),
+            ("shop_totals/0", base / "shop_totals/1"),
+            ("shop_cycles/1", base / "product_cycles/1"),
+        ):
+            shutil.rmtree(base / store)
+            shutil.copytree(other, base / store)
+        other_app = settings.model_copy(update={"app": f"{settings.app}.b", "topic_prefix": f"{settings.app}.b."})
+        with Run(other_app, tmp_path / "b") as another:
+            (tmp_path / "b").mkdir()
+            await another.write(made(53, 300))
+            another.workers.start("a")
+            await another.caught_up(restart=False)
+            another.workers.stop()
+        shutil.rmtree(base / "product_totals")
+        shutil.copytree(settings.data_dir / other_app.app / "worker-a" / "product_totals", base / "product_totals")
+        await run.write(items[3000:])
+        worker = run.workers.start("a")
+        await run.caught_up(restart=False)
+        wiped = [line["path"] for line in worker.lines() if line["event"] == "store wiped, its changelog restores it"]
+        assert sorted("/".join(path.split("/")[-2:]) for path in wiped) == [
+            "product_totals/0",
+            "product_totals/1",
+            "shop_cycles/1",
+            "shop_totals/0",
+        ]
+        await run.verdict()
