@@ -40,7 +40,7 @@ Result = dict[str, Any]
 
 
 def make_events(path: Path, count: int) -> Events:
-    """Write the events of the bench to a file: history as `netsold simulate` makes it; duplicates come on top of `count`."""
+    """Write the first `count` events, with duplicates among them, of history as `netsold simulate` makes it."""
     plan = Plan(SEED, "bench", START_MS, DAYS * DAY_MS * EVENTS_PER_ORDER / count)
     items = faults.disturbed(islice(traffic(plan), count), faults.parse(FAULTS), seed=SEED, day_ms=plan.day_ms, live=False)
     written = 0
