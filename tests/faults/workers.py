@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.settings import Settings
+
+MAIN = "from operations.cli import main; main()"
 
 STOP_S = 20.0
 """A worker that is told to stop does so within this, and usually much sooner."""
@@ -100,13 +101,13 @@ class Workers:
                 os.killpg(worker.process.pid, signal.SIGKILL)
                 worker.process.wait()
 
-    def start(self, name: str, **more: str) -> Worker:
-        """Start a worker, anew under a name that was there before; `more` are settings of this process alone."""
+    def start(self, name: str, patch: str = "", **more: str) -> Worker:
+        """Start a worker, anew under a name that was there before; `patch` is code run first, `more` are settings of this process."""
         worker = self.all.setdefault(name, Worker(name, self.directory / f"worker-{name}.log"))
         assert not worker.alive
         with worker.log.open("ab") as log:
             worker.process = subprocess.Popen(
-                [sys.executable, "-m", "operations.cli", "worker", "--name", name],
+                [sys.executable, *(("-c", patch + MAIN) if patch else ("-m", "operations.cli")), "worker", "--name", name],
                 env=environment(self.settings, **(self.more | more)),
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
@@ -131,15 +132,18 @@ class Workers:
         worker.signal(signal.SIGKILL)
         worker.ended(STOP_S)
 
-    def stop(self, *, cleanly: bool = True) -> None:
-        """Tell every worker to stop, and wait; if `cleanly`, each must exit with 0."""
+    def stop_one(self, worker: Worker) -> None:
+        """Tell a worker to stop, wait, and check that it did so in order."""
+        worker.signal(signal.SIGTERM)
+        assert worker.ended(STOP_S) == 0, self.tail()
+
+    def stop(self) -> None:
+        """Tell every worker to stop, wait, and check that each did so in order."""
         running = self.alive()
         for worker in running:
             worker.signal(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_S
-        for worker in running:
-            code = worker.ended(max(0.1, deadline - time.monotonic()))
-            assert not cleanly or code == 0, (worker.name, code, self.tail())
+        codes = {worker.name: worker.ended(STOP_S) for worker in running}
+        assert set(codes.values()) <= {0}, (codes, self.tail())
 
     def tail(self, lines: int = 40) -> str:
         """The last lines of every log, for a failed test."""

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from operations.faults import POISONS, Faults, Poison
+from streams.partitioning import partition_of
+from tests.faults.evidence import committed
+from tests.faults.runner import Run, made, note
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from operations.traffic import Event
+    from streams.settings import Settings
+
+pytestmark = pytest.mark.faults
+
+DAY_MS = 86_400_000
+
+
+async def test_duplicates_disorder_lateness_conflicts_and_poison(settings: Settings, tmp_path: Path) -> None:
+    """Much of everything at once, and a worker killed in between: equal to the recount, and each poison record parked once."""
+    wrong = Faults(duplicates=0.2, out_of_order=0.5, late=40 * DAY_MS, poison=0.05, conflicts=0.02)
+    with Run(settings, tmp_path) as run:
+        await run.write(made(61, 10_000, wrong))
+        assert len(run.poison) > 300
+        run.workers.start("a")
+        run.workers.start("b")
+        assert await run.kill_at_random(Random("input"), 2) >= 1
+        await run.verdict()
+
+
+async def test_every_kind_of_poison_is_parked(settings: Settings, tmp_path: Path) -> None:
+    """First, last and alone in a chunk; the good events between them count."""
+    rng = Random(62)
+    items = made(62, 400)
+    poisons = [make(rng, event) for make in POISONS for event in _events(items)[:5]]
+    mixed = [
+        *poisons[:10],
+        *(what for pair in zip(poisons[10:60], _events(items), strict=False) for what in pair),
+        *items[50:],
+        *poisons[60:],
+    ]
+    with Run(settings, tmp_path, CHUNK_RECORDS="7") as run:
+        await run.write(mixed)
+        run.workers.start("a")
+        await run.verdict()
+
+
+def _events(items: list[Event | Poison]) -> list[Event]:
+    return [item for item in items if not isinstance(item, Poison)]
+
+
+async def test_too_many_refusals_in_a_row_pause_their_partition_alone(settings: Settings, tmp_path: Path) -> None:
+    """Twenty in a row stop a partition with one clear sentence, each restart lets it go on by twenty more; the other one goes on."""
+    settings = settings.model_copy(update={"refusals_in_a_row": 20})
+    items = made(63, 1500)
+    bad = [Poison(b"bad", b"not json %d" % number) for number in range(50)]
+    with Run(settings, tmp_path) as run:
+        await run.write(items[:500])
+        await run.write(list(bad), partition=0)
+        await run.write(items[500:])
+        good = [event for event in _events(items) if partition_of(event["order_id"].encode(), 2) == 0]
+        before = [event for event in _events(items[:500]) if partition_of(event["order_id"].encode(), 2) == 0]
+        other = len(items) - len(good)
+        worker = run.workers.start("a")
+        sentences: list[str] = []
+        for lot, at in enumerate((len(before) + 20, len(before) + 40, len(good) + 50)):
+
+            async def stands(at: int = at) -> bool:
+                offsets = await committed(settings)
+                return (offsets["orders", 0], offsets["orders", 1]) == (at, other)
+
+            await run.until(stands, 30.0, restart=False)
+            note(f"lot {lot}: orders-0 stands at {at}")
+            sentences = [line["event"] for line in worker.lines() if "is paused" in line["event"]]
+            assert len(sentences) == min(lot + 1, 2), sentences
+            if lot < 2:
+                run.workers.stop()
+                run.workers.start("a")
+        name = settings.topic("orders")
+        assert sentences[0].startswith(f"{name}-0 is paused: 20 records in a row could not be read")
+        assert "restart the worker (docs/runbook.md" in sentences[0]
+        assert settings.topic("dead-letters") in sentences[0]
+        await run.verdict()
