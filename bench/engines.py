@@ -1,4 +1,4 @@
-"""The engines of the bench: how each is started, what it reads, and where its product tables can be read when it is done."""
+"""The engines of the bench: how each is started, what it reads, and where its tables can be read when it is done."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ from tables.report import report
 QUIX_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
 Rows = list[dict[str, Any]]
+SUMS = tuple(table for table in catalogue.TABLES if table is not catalogue.ORDERS)
 Between = Callable[[set[str]], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One column of the bench; `most_events` bounds those too slow for all, `products` reads its product tables."""
+    """One column of the bench; `most_events` bounds those too slow for all, `rows` reads its tables of products and shops."""
 
     name: str
     title: str
     commands: Callable[[], Sequence[Sequence[str]]]
     between: Callable[[Settings], Between]
-    products: Callable[[Settings], Awaitable[Rows]] | None
+    rows: Callable[[Settings], Awaitable[Rows]] | None
     most_events: int | None = None
     ready: str = ""
 
@@ -85,7 +86,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Rows | None]:
-    """Load, run and measure one engine; the rows of its product tables, if it has any. Raises EngineFailed."""
+    """Load, run and measure one engine; the rows of its tables, if it has any. Raises EngineFailed."""
     await load(settings, events, min(events.count, engine.most_events or events.count))
     environment = environment_of(settings)
     job_ = Job(settings.app, settings.topic(topics.ORDERS), engine.between(settings), engine.ready)
@@ -93,32 +94,33 @@ async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measu
         for command in engine.commands():
             running.start(command, environment)
         measured = await watch(settings, running, job_)
-    return measured, None if engine.products is None else await engine.products(settings)
+    return measured, None if engine.rows is None else await engine.rows(settings)
 
 
-# --- their product tables -----------------------------------------------------------------------------------------------------
+# --- their tables -----------------------------------------------------------------------------------------------------
 
 
 async def _of_netsold(settings: Settings) -> Rows:
-    return (await from_changelogs(settings))["products"]
+    return _counted(await from_changelogs(settings))
 
 
 async def _of_faust(settings: Settings) -> Rows:
-    tables = [await _last(settings, f"{settings.app}-{name}-changelog") for name in ("product_cycles", "product_totals")]
-    return _rows(*({msgspec.json.decode(key).encode(): value for key, value in table.items()} for table in tables))
+    tables = {table.name: await _last(settings, f"{settings.app}-{table.name}-changelog") for table in SUMS}
+    return _rows({name: {msgspec.json.decode(key).encode(): value for key, value in table.items()} for name, table in tables.items()})
 
 
 async def _of_quix(settings: Settings) -> Rows:
-    cycles, totals = {}, {}
-    (changelog,) = [name for name in await _topics(settings) if name.startswith(f"changelog__{settings.app}--repartition")]
-    for key, value in (await _last(settings, changelog)).items():
-        product, _, name = (part.decode() for part in key.rpartition(b"|"))
-        product, name = msgspec.json.decode(product), msgspec.json.decode(name)
-        if name == job.TOTAL:
-            totals[product.encode()] = value
-        else:
-            cycles[catalogue.cycle_key(product.encode(), int(name))] = value
-    return _rows(cycles, totals)
+    tables: dict[str, dict[bytes, bytes]] = {table.name: {} for table in SUMS}
+    for changelog in [name for name in await _topics(settings) if name.startswith(f"changelog__{settings.app}--repartition")]:
+        subject = "product" if "product_id" in changelog else "shop"
+        for key, value in (await _last(settings, changelog)).items():
+            id_, _, name = key.rpartition(b"|")
+            id_, name = msgspec.json.decode(id_).encode(), msgspec.json.decode(name)
+            if name == job.TOTAL:
+                tables[f"{subject}_totals"][id_] = value
+            else:
+                tables[f"{subject}_cycles"][catalogue.cycle_key(id_, int(name))] = value
+    return _rows(tables)
 
 
 async def _last(settings: Settings, topic: str) -> dict[bytes, bytes]:
@@ -141,12 +143,12 @@ async def _topics(settings: Settings) -> set[str]:
         await admin.close()
 
 
-def _rows(cycles: dict[bytes, bytes], totals: dict[bytes, bytes]) -> Rows:
-    states = {table.name: () for table in catalogue.TABLES} | {
-        catalogue.PRODUCT_CYCLES.name: cycles.items(),
-        catalogue.PRODUCT_TOTALS.name: totals.items(),
-    }
-    return report(job.CALENDAR, states)["products"]
+def _rows(tables: dict[str, dict[bytes, bytes]]) -> Rows:
+    return _counted(report(job.CALENDAR, {catalogue.ORDERS.name: ()} | {name: table.items() for name, table in tables.items()}))
+
+
+def _counted(found: dict[str, Rows]) -> Rows:
+    return found["products"] + found["shops"]
 
 
 # --- the engines --------------------------------------------------------------------------------------------------------------
@@ -161,7 +163,7 @@ def _netsold_between(settings: Settings) -> Between:
 
 
 def _faust_between(settings: Settings) -> Between:
-    return lambda _: [f"{settings.app}-entries"]
+    return lambda _: [f"{settings.app}-{subject}-entries" for subject in ("product", "shop")]
 
 
 def _quix_between(settings: Settings) -> Between:

@@ -1,8 +1,9 @@
-"""The same job in Faust as its manual writes it: two agents, three tables in RocksDB, JSON, at least once."""
+"""The same job in Faust as its manual writes it: three agents, five tables in RocksDB, JSON, at least once."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 
 import faust
 import msgspec
@@ -12,7 +13,8 @@ from schemas.journal import Delta
 from tables import sales
 from tables.sales import Tally
 
-ORDERS, PRODUCT_CYCLES, PRODUCT_TOTALS = "orders", "product_cycles", "product_totals"
+ORDERS = "orders"
+SUBJECTS = ("product", "shop")
 
 
 def build_app() -> faust.App:
@@ -30,10 +32,11 @@ def build_app() -> faust.App:
         web_enabled=False,
     )
     source = app.topic(os.environ["BENCH_TOPIC"], key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw")
-    entries = app.topic(f"{os.environ['BENCH_APP']}-entries", key_type=str, key_serializer="raw", internal=True)
+    entries = {
+        subject: app.topic(f"{os.environ['BENCH_APP']}-{subject}-entries", key_type=str, key_serializer="raw", internal=True)
+        for subject in SUBJECTS
+    }
     orders = app.Table(ORDERS)
-    cycles = app.Table(PRODUCT_CYCLES)
-    totals = app.Table(PRODUCT_TOTALS)
 
     @app.agent(source)  # type: ignore[untyped-decorator]  # Faust's
     async def count_orders(stream: faust.StreamT) -> None:
@@ -54,19 +57,28 @@ def build_app() -> faust.App:
             if state is not None:
                 orders[order_id] = msgspec.json.decode(state)
             for entry in changed:
-                await entries.send(key=entry.product_id, value=msgspec.to_builtins(entry))
+                for subject in SUBJECTS:
+                    await entries[subject].send(key=getattr(entry, f"{subject}_id"), value=msgspec.to_builtins(entry))
 
-    @app.agent(entries)  # type: ignore[untyped-decorator]  # Faust's
-    async def count_products(stream: faust.StreamT) -> None:
+    for subject in SUBJECTS:
+        app.agent(entries[subject], name=f"count-{subject}s")(_adding(app, subject))
+    return app
+
+
+def _adding(app: faust.App, subject: str) -> Callable[[faust.StreamT], Awaitable[None]]:
+    """The agent that adds entries to the cycles and totals of a product or shop."""
+    cycles, totals = app.Table(f"{subject}_cycles"), app.Table(f"{subject}_totals")
+
+    async def count(stream: faust.StreamT) -> None:
         async for value in stream:
             delta = msgspec.convert(value, Delta)
-            product = delta.product_id
-            for table, key in ((cycles, f"{product}@{job.CALENDAR.start_of_iso(delta.cycle)}"), (totals, product)):
-                known = table.get(key)
+            key = getattr(delta, f"{subject}_id")
+            for table, name in ((cycles, f"{key}@{job.CALENDAR.start_of_iso(delta.cycle)}"), (totals, key)):
+                known = table.get(name)
                 tally = Tally() if known is None else sales.decode(msgspec.json.encode(known))
-                table[key] = msgspec.json.decode(sales.encode(job.add(tally, delta)))
+                table[name] = msgspec.json.decode(sales.encode(job.add(tally, delta)))
 
-    return app
+    return count
 
 
 if __name__ == "__main__":

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord
 
 
+TURN_CHUNKS = 2
+"""So many full chunks are taken from what was fetched before they are handed over: one to fold while another commits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Records of one partition, in order; `start` and `end` are fetch positions (half-open).
@@ -62,6 +66,7 @@ class ChunkThread(AIOKafkaConsumerThread):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.stretches: dict[TP, Stretch] = {}
+        self._next: TP | None = None
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -94,20 +99,36 @@ class ChunkThread(AIOKafkaConsumerThread):
         assignment = fetcher._subscriptions.subscription.assignment  # noqa: SLF001 - as Faust does
         if assignment is None:
             return {}
-        states = {tp: assignment.state_value(tp) for tp in active}
-        before = {tp: state.position for tp, state in states.items() if state is not None and state.has_valid_position}
-        with fetcher._subscriptions.fetch_context():  # noqa: SLF001 - as above
-            fetched = await fetcher.fetched_records(active, timeout=0, max_records=max_records)
-        chunks = {}
-        for tp, position in before.items():
+        chunks: dict[TP, Chunk] = {}
+        taken = 0
+        for tp in self._in_turn(active):
+            state = assignment.state_value(tp)
+            if state is None or not state.has_valid_position:
+                continue
+            if taken >= TURN_CHUNKS * (max_records or 1):
+                self._next = tp
+                break
+            position = state.position
+            with fetcher._subscriptions.fetch_context():  # noqa: SLF001 - as above
+                fetched = await fetcher.fetched_records({tp}, timeout=0, max_records=max_records)
             stretch = self.stretches.get(tp)
             start = stretch.start if stretch is not None and stretch.end == position else position  # else somebody has sought
-            end = states[tp].position
+            end = state.position
             if records := fetched.get(tp):
                 chunks[tp] = Chunk(TP(tp.topic, tp.partition), records, start, end)
+                taken += len(records)
                 start = end
             self.stretches[tp] = Stretch(start, end)
         return chunks
+
+    def _in_turn(self, active: set[TP]) -> list[TP]:
+        """The partitions, beginning with the one that comes next.
+
+        Left to itself aiokafka drains one before it looks at another, and a lane that waits for its commit overlaps with none.
+        """
+        order = sorted(active)
+        first = next((index for index, tp in enumerate(order) if self._next is not None and tp >= self._next), 0)
+        return order[first:] + order[:first]
 
     def request_rejoin(self) -> None:
         """Make the group rebalance: everything is revoked, assigned and checked anew."""

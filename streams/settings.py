@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="local stores, and the local Kafka's log")
     cycle_days: int = Field(30, ge=1, le=3660, description="length of a cycle in days")
     cycle_anchor: AwareDatetime = Field("1970-01-01T00:00:00Z", validate_default=True, description="an instant at which a cycle starts")
-    chunk_records: int = Field(4000, ge=1, le=100_000, description="most records of one partition in one transaction")
+    chunk_records: int = Field(16_000, ge=1, le=100_000, description="most records of one partition in one transaction")
     chunk_bytes: int = Field(4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once")
     transaction_timeout_ms: int = Field(15_000, ge=1000, description="a dead worker's open transaction holds readers at most this long")
     session_timeout_ms: int = Field(10_000, ge=1000, description="a worker silent for this long loses its partitions")

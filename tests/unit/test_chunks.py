@@ -40,11 +40,11 @@ class _Fetcher:
     def _context(self) -> Iterator[None]:
         yield
 
-    async def fetched_records(self, _active: set[TP], timeout: float, max_records: int | None) -> dict[TP, list[Any]]:  # noqa: ASYNC109
+    async def fetched_records(self, active: set[TP], timeout: float, max_records: int | None) -> dict[TP, list[Any]]:  # noqa: ASYNC109
         assert timeout == 0
         assert max_records == 100
         self.state.position, records = self.fetches.pop(0)
-        return {SALES: records} if records else {}
+        return dict.fromkeys(active, records) if records else {}
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def thread() -> ChunkThread:
     made = ChunkThread.__new__(ChunkThread)
     made.consumer = SimpleNamespace(flow_active=True)
     made.stretches = {}
+    made._next = None
     return made
 
 
@@ -82,6 +83,17 @@ async def test_a_seek_breaks_the_chain(thread: ChunkThread) -> None:
     await fetch(thread, fetcher)
     fetcher.state.position = 50
     assert await fetch(thread, fetcher) == Chunk(SALES, ["b"], 50, 60)
+
+
+async def test_partitions_take_turns(thread: ChunkThread) -> None:
+    """When enough was taken, the next call begins with the partition that was left out."""
+    thread._next = TP("sales", 1)
+    assert thread._in_turn({TP("sales", 0), TP("orders", 1), TP("sales", 1)}) == [TP("sales", 1), TP("orders", 1), SALES]
+    fetcher = _Fetcher(fetches=[(10, ["a"] * 200), (20, ["b"])])
+    active = {TP("sales", partition) for partition in range(3)}
+    thread._next = None
+    assert list(await thread._fetched(fetcher, active, 100)) == [SALES]
+    assert thread._next == TP("sales", 1)
 
 
 async def test_nothing_is_fetched_while_the_flow_is_stopped(thread: ChunkThread) -> None:
