@@ -50,6 +50,7 @@ async def test_frozen_beyond_its_session(settings: Settings, tmp_path: Path, poi
         await run.verdict()
 
 
+@pytest.mark.long
 async def test_frozen_at_any_time(settings: Settings, tmp_path: Path) -> None:
     """Frozen by a signal between chunks or in them, shorter and longer than the session."""
     with Run(settings, tmp_path) as run:

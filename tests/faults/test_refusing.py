@@ -58,6 +58,7 @@ async def test_lost_offsets_are_told_and_can_be_put_back(settings: Settings, tmp
         await run.verdict()
 
 
+@pytest.mark.long
 async def test_moved_offsets_are_told(settings: Settings, tmp_path: Path) -> None:
     """An offset that somebody set back: both numbers, and the remedy."""
     with Run(settings, tmp_path) as run:

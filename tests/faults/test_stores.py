@@ -115,6 +115,7 @@ async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, s
         await run.verdict()
 
 
+@pytest.mark.long
 async def test_stores_of_others_are_not_taken(settings: Settings, tmp_path: Path) -> None:
     """Another partition's, another table's, another application's store, and an older copy of the right one."""
     with Run(settings, tmp_path) as run:

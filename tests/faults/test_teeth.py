@@ -196,6 +196,7 @@ Opener._check = trusting
 
 
 @pytest.mark.faults
+@pytest.mark.long
 async def test_a_worker_that_reads_uncommitted_is_found(settings: Settings, tmp_path: Path) -> None:
     """Killed before it commits, it counts what never was."""
     with Run(settings, tmp_path) as run:
@@ -216,6 +217,7 @@ async def test_a_worker_that_reads_uncommitted_is_found(settings: Settings, tmp_
 
 
 @pytest.mark.faults
+@pytest.mark.long
 async def test_a_worker_that_does_not_check_its_mark_is_found(settings: Settings, tmp_path: Path) -> None:
     """With offsets set back, it counts twice."""
     with Run(settings, tmp_path) as run:

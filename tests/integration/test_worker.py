@@ -1,0 +1,102 @@
+"""Workers as processes where nothing goes wrong: ticks, a clean stop, one worker a name, and the same tables from the same log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from streams import log
+from streams.partitioning import partition_of
+from streams.topics import TABLES
+from tests.faults.evidence import MARK, Evidence, last_values
+from tests.faults.runner import Run, made
+from tests.faults.workers import environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streams.settings import Settings
+
+
+def states(evidence: Evidence) -> dict[tuple[str, int], dict[bytes, bytes]]:
+    """Every table's partition, byte by byte, without its mark."""
+    return {at: {key: value for key, value in last_values(records).items() if key != MARK} for at, records in evidence.changelogs.items()}
+
+
+async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: Path) -> None:
+    """A rebuild by another application, with chunks of other sizes and two workers: the same bytes in every table (S12)."""
+    rebuilt = settings.model_copy(update={"app": f"{settings.app}.b", "topic_prefix": f"{settings.app}.b."})
+    with Run(settings, tmp_path) as run:
+        await run.write(made(91, 2000))
+        run.workers.start("a")
+        await run.caught_up(restart=False)
+        evidence = await run.evidence()
+    (tmp_path / "b").mkdir()
+    with Run(rebuilt, tmp_path / "b", CHUNK_RECORDS="37") as again:
+        await again.write([])
+        async with log.Writer(rebuilt) as writer:
+            for partition in (0, 1):
+                for record in evidence.logs["orders", partition]:
+                    await writer.send(rebuilt.topic("orders"), record.key, record.value, record.headers, partition)
+        again.workers.start("a")
+        again.workers.start("b")
+        again.events = run.events
+        await again.verdict()
+        assert states(await again.evidence()) == states(evidence)
+
+
+async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_path: Path) -> None:
+    """All events are in one partition: the other one's event time goes on, every table says so, and nothing is counted (C2)."""
+    items = [item for item in made(92, 1000) if isinstance(item, dict) and partition_of(item["order_id"].encode(), 2) == 0]
+    with Run(settings, tmp_path, IDLE_TICK_MS="200") as run:
+        await run.write(list(items))
+        run.workers.start("a")
+        newest = max(item["occurred_at"] for item in items)
+
+        async def told() -> bool:
+            """Whether both partitions of every downstream table know of event time in both partitions of the source."""
+            at: dict[tuple[str, int], list[int | None]] = {}
+            for table in TABLES[1:]:
+                async for records in log.read(settings, f"{settings.app}-{table}-changelog"):
+                    for record in records:
+                        if record.key == MARK:
+                            at[table, record.partition] = [mark for _, mark in json.loads(record.value)["sources"].values()]
+            return len(at) == 8 and all(len(marks) == 2 and None not in marks for marks in at.values())
+
+        await run.until(told, 30.0, restart=False)
+        run.workers.stop()
+        ticks = [record async for records in log.read(settings, settings.topic("orders")) for record in records if record.partition == 1]
+        assert ticks
+        assert all(dict(record.headers)["ce_type"] == b"time_tick" for record in ticks)
+        assert min(dict(record.headers)["ce_time"].decode() for record in ticks) >= newest[:19]
+        settings_without = Run(settings, tmp_path)  # the rest of the ticks, with none added
+        settings_without.events = run.events
+        with settings_without:
+            settings_without.workers.start("a")
+            await settings_without.verdict()
+
+
+async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path: Path) -> None:
+    """SIGTERM under load: exit code 0 within seconds, no open transaction, nothing said; and a second one of its name is refused."""
+    with Run(settings, tmp_path) as run:
+        await run.write(made(93, 6000))
+        worker = run.workers.start("a")
+        await run.progressed(200, restart=False)
+        twin = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "operations.cli", "worker", "--name", "a",
+            env=environment(settings), cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        _, said = await twin.communicate()
+        assert twin.returncode == 1
+        assert said.decode().startswith("netsold: a worker named a already runs")
+        assert len(said.decode().splitlines()) == 1
+        began = time.monotonic()
+        await asyncio.to_thread(run.workers.stop_one, worker)
+        assert time.monotonic() - began < 8.0
+        assert [line["event"] for line in worker.lines()] == ["lanes open"]
+        assert len(worker.log.read_text(encoding="utf-8").splitlines()) == 1
+        run.workers.start("a")
+        await run.verdict()
