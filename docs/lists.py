@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
+from enum import EnumType
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
+import typer
+from fastapi import FastAPI
 from pydantic import BaseModel
+from typer.core import TyperArgument, TyperOption
 
-from operations.cli import COMMANDS, EXIT_CODES
+from operations.cli import COMMANDS, EXIT_CODES, kafka_app, topics_app
 from schemas import events
 from schemas.refusals import Reason
+from serving import api, health
+from serving.problems import Kind
 from streams import topics
 from streams.settings import Kafka, Settings
 from tables import catalogue
+from tables.counting import Anomaly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FOLDER = Path(__file__).parent / "reference"
+GROUPS: Final = {"kafka": kafka_app, "topics": topics_app}
+"""The commands that have commands of their own."""
+
+_ANOMALIES: Final = {
+    Anomaly.CANCELLED_AFTER_RECEIPT: "The order was cancelled after this line's receipt: the sale stands, only a refund takes it off (S4).",
+    Anomaly.CONFLICTING_EVENT: "The same event, refund or placing came with other content: the earlier one holds (S11).",
+    Anomaly.RECEIVED_AFTER_CANCEL: "This line was received after the order was cancelled: no sale (S4).",
+    Anomaly.REFUND_EXCEEDS_SALE: "A refund asks for more of this line than is left: it is cut to what is left (S8).",
+    Anomaly.UNKNOWN_LINE: "A receipt or refund names a line that the order doesn't have: it counts nothing (S8).",
+}
 _MADE = "<!-- Made by `make docs` from the code; don't edit. -->\n\n"
 
 
@@ -29,6 +48,8 @@ def pages() -> dict[str, str]:
         "tables.md": _tables(),
         "events.md": _events(),
         "refusals.md": _refusals(),
+        "anomalies.md": _anomalies(),
+        "api.md": _api(),
         "metrics.md": _metrics(),
         "commands.md": _commands(),
     }
@@ -135,19 +156,68 @@ def _metrics() -> str:
     return "# Metrics\n\n" + _table(("metric", "kind", "labels", "of", "meaning"), rows)
 
 
-def _commands() -> str:
-    rows = [(f"`netsold {command.name}`", command.help) for command in COMMANDS]
-    rows += [
-        ("`netsold kafka start\\|stop\\|status`", "The local Kafka in the data directory."),
-        ("`netsold topics create\\|check`", "The topics."),
-    ]
-    codes = [(code, meaning) for code, meaning in EXIT_CODES.items()]
+def _anomalies() -> str:
+    rows = [(f"`{anomaly.value}`", _ANOMALIES[anomaly]) for anomaly in Anomaly]
     return (
-        "# Commands\n\nEach tells its options with `--help`.\n\n"
-        + _table(("command", "what it does"), rows)
-        + "\n"
-        + _table(("exit code", "meaning"), codes)
+        "# Anomalies\n\nWhat is odd about an order that can be read and counted all the same. `netsold get order` shows them;"
+        " none stops anything.\n\n" + _table(("anomaly", "what it says"), rows)
     )
+
+
+def _commands() -> str:
+    parts = ["# Commands\n\n" + _table(("command", "what it does"), [(f"`netsold {command.name}`", command.help) for command in COMMANDS])]
+    for name, group in GROUPS.items():
+        rows = [(f"`netsold {name} {one.name}`", inspect.getdoc(one.callback) or "") for one in group.registered_commands]
+        parts.append("\n" + _table((f"netsold {name} …", str(group.info.help)), rows))
+    for command in COMMANDS:
+        function = import_module(command.module).command
+        single = typer.Typer(add_completion=False)
+        single.command()(function)
+        kinds = {name: get_args(one.annotation)[0] for name, one in inspect.signature(function, eval_str=True).parameters.items()}
+        given = [one for one in typer.main.get_command(single).params if isinstance(one, TyperArgument | TyperOption)]
+        options = [_option(one, kinds[one.name]) for one in given if one.name in kinds]
+        if options:
+            parts.append(f"\n## netsold {command.name}\n\n" + _table(("", "default", "meaning"), options))
+    parts.append("\n## Exit codes\n\n" + _table(("code", "meaning"), EXIT_CODES.items()))
+    return "".join(parts)
+
+
+def _option(option: TyperArgument | TyperOption, kind: object) -> tuple[str, str, str]:
+    """How a parameter of a command is given, its default, what it means."""
+    name = option.opts[0] if option.opts[0].startswith("-") else option.metavar or option.opts[0].upper()
+    default = "" if option.default in {None, False} else f"`{option.default}`"
+    choices = get_args(kind) if get_origin(kind) is Literal else list(kind) if isinstance(kind, EnumType) else ()
+    one_of = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
+    return f"`{name}`", default, f"{option.help}{one_of}"
+
+
+def _api() -> str:
+    app = FastAPI()
+    app.include_router(api.router)
+    app.include_router(health.router)
+    rows = [(f"`{path}`", _told(operations["get"])) for path, operations in app.openapi()["paths"].items()]
+    asked = {
+        one["name"]: one.get("description", "")
+        for operations in app.openapi()["paths"].values()
+        for one in operations["get"].get("parameters", ())
+        if one["in"] == "query"
+    }
+    asked["limit"] = f"Items of a page, 1 to {api.MOST_ITEMS}."
+    problems = [(f"`{kind.type}`", kind.value.status, kind.value.title) for kind in Kind]
+    return (
+        "# HTTP API\n\nA reader answers GET. Answers under `/v1` have their `freshness`. Those about products, shops and orders"
+        " have an `ETag`, and `If-None-Match` gives 304; a list's `Link` leads to its next page.\n\n"
+        + _table(("address", "answer"), rows)
+        + "\n## Parameters\n\n"
+        + _table(("parameter", "meaning"), [(f"`{name}`", meaning) for name, meaning in asked.items()])
+        + "\n## Problems\n\nErrors are `application/problem+json` (RFC 9457) with a stable `type`. A 503 has `Retry-After`.\n\n"
+        + _table(("type", "status", "title"), problems)
+    )
+
+
+def _told(operation: dict[str, Any]) -> str:
+    names = [f"`{one['name']}`" for one in operation.get("parameters", ()) if one["in"] == "query"]
+    return str(operation["description"]) + (f" Takes {', '.join(names)}." if names else "")
 
 
 def main() -> None:
