@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import shutil
+import socket
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
+from operations.asking import NoReader, NotReady
+from operations.recount import recount
+from operations.tables import from_reader
 from streams.failpoints import Point
 from tests.faults.runner import BACK_S, Run, made, note
 
@@ -21,15 +26,30 @@ pytestmark = pytest.mark.faults
     ("seed", "events", "kills"), [(1, 15_000, 3), *(pytest.param(seed, 60_000, 12, marks=pytest.mark.long) for seed in (2, 3, 4))]
 )
 async def test_killed_at_random(settings: Settings, tmp_path: Path, seed: int, events: int, kills: int) -> None:
-    """Two workers, one or the other killed again and again while events flow: everything counts once."""
+    """Two workers, one or the other killed again and again while events flow: everything counts once. So answers a reader."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings = settings.model_copy(update={"reader_port": probe.getsockname()[1]})
     with Run(settings, tmp_path) as run:
         await run.write(made(seed, events))
+        run.workers.serve()
         run.workers.start("a")
         run.workers.start("b")
         await run.progressed(1000)
         killed = await run.kill_at_random(Random(f"kill {seed}"), kills)
         assert killed >= 2, "too little work for the test to say anything"
+        run.workers.kill(run.workers.reader)
+        run.workers.serve()
         await run.verdict()
+        counted = recount(run.events, settings.cycle_ms, settings.anchor_ms)
+
+        async def answered() -> bool:
+            try:
+                return await asyncio.to_thread(from_reader, settings) == counted
+            except (NoReader, NotReady):
+                return False
+
+        await run.until(answered, BACK_S, restart=False)
 
 
 async def test_killed_at_every_named_point(settings: Settings, tmp_path: Path) -> None:

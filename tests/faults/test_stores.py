@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.failpoints import Point
 from streams.topics import TABLES
 from tests.faults.runner import Run, made
 
@@ -109,6 +110,7 @@ async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, s
             damage(store)
             print(damage.__name__, store.relative_to(tmp_path))  # noqa: T201 - shown by pytest where it fails
         await run.write(items[5000:])
+        assert await run.ends(run.workers.start("a", FAILPOINT=f"{Point.IN_RECOVERY}:2")) == -9
         run.workers.start("a")
         await run.caught_up(restart=False)
         assert run.workers.all["a"].said("store wiped, its changelog restores it")

@@ -91,12 +91,13 @@ class Workers:
         self.directory = directory
         self.more = more
         self.all: dict[str, Worker] = {}
+        self.reader = Worker("reader", directory / "reader.log")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for worker in self.all.values():
+        for worker in (*self.all.values(), self.reader):
             if worker.alive and worker.process is not None:
                 os.killpg(worker.process.pid, signal.SIGKILL)
                 worker.process.wait()
@@ -104,10 +105,18 @@ class Workers:
     def start(self, name: str, patch: str = "", **more: str) -> Worker:
         """Start a worker, anew under a name that was there before; `patch` is code run first, `more` are settings of this process."""
         worker = self.all.setdefault(name, Worker(name, self.directory / f"worker-{name}.log"))
+        self._spawn(worker, [*(("-c", patch + MAIN) if patch else ("-m", "operations.cli")), "worker", "--name", name], more)
+        return worker
+
+    def serve(self) -> None:
+        """Start the reader, anew if it was there before."""
+        self._spawn(self.reader, ["-m", "operations.cli", "serve"], {"READER_PORT": str(self.settings.reader_port)})
+
+    def _spawn(self, worker: Worker, arguments: list[str], more: dict[str, str]) -> None:
         assert not worker.alive
         with worker.log.open("ab") as log:
             worker.process = subprocess.Popen(
-                [sys.executable, *(("-c", patch + MAIN) if patch else ("-m", "operations.cli")), "worker", "--name", name],
+                [sys.executable, *arguments],
                 env=environment(self.settings, **(self.more | more)),
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
@@ -115,7 +124,6 @@ class Workers:
                 stderr=log,
                 start_new_session=True,
             )
-        return worker
 
     def supervise(self) -> None:
         """Start again whoever has ended."""
