@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -53,6 +54,7 @@ async def put_back(settings: Settings, offsets: dict[TopicPartition, int]) -> No
                 await consumer.commit(offsets)
             except CommitFailedError:
                 assert time.monotonic() < deadline
+                await asyncio.sleep(0.2)
             else:
                 return
     finally:
