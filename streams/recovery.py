@@ -126,11 +126,31 @@ class Opener:
         sources = [opening.source for opening in openings]
         async with _running(AIOKafkaConsumer(**options, group_id=self.settings.app, enable_auto_commit=False)) as consumer:
             consumer.assign(sources)
+            await self._refuse_anothers_journal(consumer, openings)
             beginnings = await consumer.beginning_offsets(sources)
             ends = await consumer.end_offsets(sources)
             for opening in openings:
                 opening.committed = await consumer.committed(opening.source)
                 opening.beginning, opening.end = beginnings[opening.source], ends[opening.source]
+
+    async def _refuse_anothers_journal(self, consumer: AIOKafkaConsumer, openings: list[_Opening]) -> None:
+        """A new application must not write into a journal that has records: every sale would stand in it twice.
+
+        The journal's ends are asked before the group's offsets: what our own workers wrote before is committed by then.
+        """
+        settings = self.settings
+        for fold in {opening.fold for opening in openings if opening.fold.stage.sends}:
+            journals = [TopicPartition(settings.topic(name), number) for name in fold.stage.sends for number in range(settings.partitions)]
+            written = [tp for tp, end in (await consumer.end_offsets(journals)).items() if end]
+            source = settings.topic(fold.stage.source)
+            started = [await consumer.committed(TopicPartition(source, number)) for number in range(settings.partitions)]
+            kept = any((self.state_dir / table.name).exists() for table in fold.stage.tables)
+            if written and not kept and all(offset is None for offset in started):
+                raise StateUnfit(
+                    f"group {settings.app} is new, but {written[0].topic} already has another application's records, and every sale would "
+                    f"stand there twice: give this one a NETSOLD_TOPIC_PREFIX of its own, and NETSOLD_ORDERS_TOPIC={source} to read the "
+                    "same log (docs/runbook.md, Rebuild)"
+                )
 
     async def _restore(self, openings: list[_Opening]) -> int:
         """Open the stores and bring them up to their changelogs' ends; returns how many records that took."""
@@ -211,7 +231,7 @@ class Opener:
         committed, beginning, end = opening.committed, opening.beginning, opening.end
         where = f"group {self.settings.app}, {lane.name}"
         says = ", ".join(f"{table} is at {'nothing' if mark is None else mark.offset}" for table, mark in marks.items())
-        rebuild = "run under another NETSOLD_APP to rebuild from the log (docs/runbook.md, State and offsets disagree)"
+        rebuild = "rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
         present = [mark for mark in marks.values() if mark is not None]
         # first, since with a topic its committed offsets are deleted too
         strange = next((mark.topic_id for mark in present if mark.topic_id != lane.topic_id), None)

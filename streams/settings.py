@@ -51,6 +51,7 @@ class Settings(BaseSettings):
 
     app: str = Field("netsold", pattern=r"^[a-z0-9.-]{1,64}$", description="application id: consumer group, changelogs, transactional ids")
     topic_prefix: str = Field("", pattern=r"^[a-z0-9.-]{0,64}$", description="put before every public topic's name, such as `shop.`")
+    orders_topic: str | None = Field(None, description="full name of the topic of order events; unset = the prefix and `orders`")
     partitions: int = Field(4, ge=1, le=1024, description="of every topic; fixed once topics exist")
     data_dir: Path = Field(Path("data"), description="local stores, and the local Kafka's log")
     cycle_days: int = Field(30, ge=1, le=3660, description="length of a cycle in days")
@@ -80,6 +81,8 @@ class Settings(BaseSettings):
 
     def topic(self, name: str) -> str:
         """The topic's name on the cluster for one of the public names in `streams/topics.py`."""
+        if name == "orders" and self.orders_topic is not None:
+            return self.orders_topic
         return self.topic_prefix + name
 
     def client_options(self) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from streams import log
+from streams import log, topics
 from streams.partitioning import partition_of
 from streams.topics import TABLES
 from tests.faults.evidence import MARK, Evidence, last_values
@@ -100,3 +101,33 @@ async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path:
         assert len(worker.log.read_text(encoding="utf-8").splitlines()) == 1
         run.workers.start("a")
         await run.verdict()
+
+
+async def test_a_second_application_beside_the_first(settings: Settings, tmp_path: Path) -> None:
+    """On the first one's journal it is refused, since every sale would count twice; with a prefix of its own it reads the same log."""
+    with Run(settings, tmp_path) as run:
+        await run.write(made(93, 2000))
+        run.workers.start("a")
+        await run.caught_up(restart=False)
+        evidence = await run.evidence()
+    intruder = settings.model_copy(update={"app": f"{settings.app}.c", "data_dir": tmp_path / "c"})
+    await topics.create(intruder)
+    refused = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "operations.cli", "worker"],
+        env=environment(intruder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert refused.returncode == 1
+    assert "already has another application's records" in refused.stderr
+    assert f"NETSOLD_ORDERS_TOPIC={settings.topic('orders')}" in refused.stderr
+    beside = intruder.model_copy(update={"topic_prefix": f"{settings.app}.c.", "orders_topic": settings.topic("orders")})
+    (tmp_path / "c").mkdir(exist_ok=True)
+    with Run(beside, tmp_path / "c", ORDERS_TOPIC=settings.topic("orders")) as again:
+        await again.write([])
+        again.workers.start("b")
+        again.events = run.events
+        await again.verdict()
+        assert states(await again.evidence()) == states(evidence)
