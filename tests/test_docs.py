@@ -1,15 +1,32 @@
-"""The docs are true: made pages are up to date, links and names resolve, every refusal has its heading."""
+"""The docs are true: made pages are up to date, what they name and quote is in the code, every refusal has its heading, programs run."""
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import os
 import re
+import sys
 from pathlib import Path
+from textwrap import dedent
+from typing import TYPE_CHECKING
 
 import pytest
 
 from docs import lists
 from operations.cli import COMMANDS
-from schemas.refusals import Reason
+from schemas import envelope
+from schemas.refusals import Reason, Refusal
+from streams import log, topics
+from streams.dead_letters import parked_headers
+from streams.lanes import MARK_KEY, Mark, encode_mark
+from streams.partitioning import partition_of
+from tables.catalogue import STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -24,10 +41,18 @@ def test_reference_pages_are_those_of_the_code(name: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link of a page is a file."""
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+    """Every relative link of a page is a file, and where it names a heading, that file has it."""
+    for target, heading in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
-            assert (page.parent / target).exists(), target
+            there = page.parent / target if target else page
+            assert there.exists(), target
+            assert not heading or heading in _anchors(there), f"{target}#{heading}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """The names of a page's headings in links: lower case, spaces as hyphens, other signs left out."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -43,9 +68,18 @@ def test_functions_of_the_walk_exist() -> None:
     """Each name behind a file in the walk stands in that file."""
     walk = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     found = re.findall(r"`(\w+/\w+\.py)`: `(\w+)`", walk)
-    assert len(found) >= 8
+    steps = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", walk.split("## The walk")[1].split("\n## ")[0], re.MULTILINE)
+    assert [int(number) for number, _ in steps] == list(range(1, 12))
+    assert len(found) >= len(steps)
     for file, name in found:
         assert re.search(rf"^\s*(?:def|class|async def) {name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), (file, name)
+
+
+def test_steps_of_the_commit_are_those_of_the_code() -> None:
+    """The table of steps has as many as the function numbers."""
+    steps = re.findall(r"^\s+# (\d)\. ", (ROOT / "streams" / "transactions.py").read_text(encoding="utf-8"), re.MULTILINE)
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Exactly once")[1].split("\n## ")[0]
+    assert re.findall(r"^\| (\d) \|", page, re.MULTILINE) == steps
 
 
 @pytest.mark.parametrize("reason", Reason)
@@ -57,23 +91,89 @@ def test_every_refusal_has_a_heading_in_the_runbook(reason: Reason) -> None:
 def test_headings_that_the_code_names_exist() -> None:
     """A sentence that sends a person to the runbook names a heading of it."""
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
-    named = {
-        heading
-        for file in (ROOT / "streams").glob("*.py")
-        for heading in re.findall(r"docs/runbook\.md, ([A-Z][\w ]+)\)", file.read_text(encoding="utf-8"))
-    }
+    named = {heading for said in _said() for heading in re.findall(r"docs/runbook\.md, ([A-Z][\w ]+)", said)}
     assert named
     for heading in named:
         assert f"\n## {heading}\n" in runbook
 
 
-def test_commands_in_the_readme_exist() -> None:
-    """`netsold X` in a shell block is a command."""
-    known = {command.name for command in COMMANDS} | {"kafka", "topics"}
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    used = set(re.findall(r"^netsold (\w+)", text, re.MULTILINE))
-    assert used
-    assert used <= known
+def _said() -> Iterator[str]:
+    """Every text in our sources, with `…` for what is filled in."""
+    for path in (file for room in ("streams", "serving", "operations") for file in (ROOT / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)  # type: ignore[misc]  # text
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_the_runbook_quotes_what_is_really_said() -> None:
+    """Whatever stands in quotation marks after *Said:* is in the code, letter by letter."""
+    text = re.sub(r"^ *```.*?^ *```$", "", (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    quoted = [
+        " ".join(one.split())
+        for part in re.findall(r"^\*Said:\*.*?\n\n", text, re.MULTILINE | re.DOTALL)
+        for one in re.findall(r'"([^"]+)"', part)
+    ]
+    assert len(quoted) > 20
+    said = set(_said())
+    for one in quoted:
+        assert any(one in text for text in said), one
+
+
+def test_commands_in_the_pages_exist() -> None:
+    """Each `netsold X` of a page is a command, each of its options one that the reference has, each `make X` a target."""
+    known = {command.name for command in COMMANDS} | set(lists.GROUPS)
+    options = set(re.findall(r"`(--[\w-]+)`", lists.pages()["commands.md"]))
+    targets = set(re.findall(r"^(\w+):.* ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    used = []
+    for page in PAGES:
+        text = _code(page)
+        for name, rest in re.findall(r"(?:^|&& )netsold (\w+)([^#\n&]*)", text, re.MULTILINE):
+            used.append(name)
+            assert name in known, (page.name, name)
+            assert set(re.findall(r"--[\w-]+", rest)) <= options, (page.name, rest)
+        assert set(re.findall(r"^make (\w+)", text, re.MULTILINE)) <= targets, page.name
+    assert set(used) == known
+
+
+def _code(page: Path) -> str:
+    """What a page shows as shell code, in blocks or within sentences, one piece a line."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    return "\n".join([*blocks, *inline])
+
+
+def test_settings_in_the_pages_exist() -> None:
+    """Every NETSOLD_… of a page is a variable that the reference has."""
+    known = set(re.findall(r"`(NETSOLD_\w+)`", lists.pages()["settings.md"]))
+    for page in PAGES:
+        used = set(re.findall(r"\bNETSOLD_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
+        assert used <= known, page.name
+
+
+def test_addresses_in_the_readme_are_answered() -> None:
+    """Every address that is asked by curl is one of the reader's, with parameters that it takes."""
+    page = lists.pages()["api.md"]
+    asked = re.findall(r"http://127\.0\.0\.1:8640(/[^'\s]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert asked
+    for path, _, query in (one.partition("?") for one in asked):
+        row = next(row for row in re.findall(r"^\| `(/.*?)` \| (.*) \|$", page, re.MULTILINE) if _fits(row[0], path))
+        assert set(re.findall(r"(\w+)=", query)) <= set(re.findall(r"`(\w+)`", row[1].partition("Takes ")[2])), path
+
+
+def _fits(template: str, path: str) -> bool:
+    return bool(re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path))
+
+
+def test_pages_say_nothing_of_the_place_where_they_were_written() -> None:
+    """No path of a machine, and no document that isn't here."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"(?<![\w.:])/(?:work|tmp|root|home|Users)/", text), page.name
+        for name in re.findall(r"\b([A-Z]{4,}\.md)\b", text):
+            assert (ROOT / name).exists(), (page.name, name)
 
 
 def test_every_decision_is_listed() -> None:
@@ -83,3 +183,98 @@ def test_every_decision_is_listed() -> None:
     assert notes
     for note in notes:
         assert f"({note.name})" in index
+
+
+# --- the programs of the runbook ----------------------------------------------------------------------------------------------
+
+
+def _program(name: str) -> str:
+    """The program that begins with its name in a comment."""
+    text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    (found,) = re.findall(rf"```python\n( *# {re.escape(name)}\n.*?)```", text, re.DOTALL)
+    return dedent(found)
+
+
+async def _run(settings: Settings, name: str, *arguments: str) -> str:
+    """What a program of the runbook prints, run as a person would run it."""
+    environment = {
+        "PATH": os.environ.get("PATH", ""),
+        "PYTHONPATH": str(ROOT),
+        "NETSOLD_APP": settings.app,
+        "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
+        "NETSOLD_PARTITIONS": str(settings.partitions),
+        "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": str(settings.kafka.bootstrap_servers),
+    }
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _program(name), *arguments, env=environment, cwd=settings.data_dir, stdout=pipe, stderr=pipe
+    )
+    out, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return out.decode()
+
+
+EVENT = {"type": "order_paid", "id": "e-1", "source": "/t", "occurred_at": "2026-07-01T08:00:00Z", "order_id": "o-1", "amount": 1}
+
+
+async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Settings) -> None:
+    """parked.py prints every dead letter; the one that is named stands in its topic again, with key, value and own headers."""
+    await topics.create(settings)
+    orders, parked = settings.topic("orders"), settings.topic("dead-letters")
+    async with log.Writer(settings) as writer:
+        await writer.send(orders, *envelope.encode(EVENT))
+        await writer.send(orders, b"o-2", b"?")
+    records = [record async for some in log.read(settings, orders) for record in some]
+    async with log.Writer(settings) as writer:
+        for record in records:
+            headers = parked_headers(record, Refusal(Reason.UNKNOWN_TYPE, "for now"), settings.app)
+            await writer.send(parked, record.key, record.value, headers, record.partition)
+    paid = next(record for record in records if record.key == b"o-1")
+    out = await _run(settings, "parked.py", f"{orders}-{paid.partition}@{paid.offset}")
+    assert len(out.splitlines()) == 2
+    assert f"{orders}-{paid.partition}@{paid.offset} unknown_type " in out
+    after = [record async for some in log.read(settings, orders) for record in some]
+    assert len(after) == 3
+    same = [record for record in after if (record.key, record.value, list(record.headers)) == (paid.key, paid.value, list(paid.headers))]
+    assert [record.partition for record in same] == [paid.partition] * 2
+
+
+async def test_lost_offsets_are_told_by_the_changelogs(settings: Settings) -> None:
+    """offsets.py prints, for every source partition, the offset behind its last mark."""
+    await topics.create(settings)
+    async with log.Writer(settings) as writer:
+        for stage in STAGES:
+            for offset in (3, 41):
+                mark = Mark(settings.topic(stage.source), "id", 1, offset, None, {}, 0)
+                await writer.send(topics.changelog(settings, stage.tables[0].name), MARK_KEY, encode_mark(mark), partition=1)
+    out = await _run(settings, "offsets.py")
+    assert sorted(out.splitlines()) == sorted(
+        f"--group {settings.app} --topic {settings.topic(stage.source)}:1 --reset-offsets --to-offset 42 --execute" for stage in STAGES
+    )
+
+
+async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settings) -> None:
+    """copy_orders.py brings every record under the new prefix, ticks too: each order in its partition and in order, as it came."""
+    new = settings.model_copy(update={"app": f"{settings.app}.n", "topic_prefix": f"{settings.app}.n.", "partitions": 3})
+    await topics.create(settings)
+    await topics.create(new)
+    async with log.Writer(settings) as writer:
+        for number in range(60):
+            event = EVENT | {"id": f"e-{number}", "order_id": f"o-{number % 20}"}
+            await writer.send(settings.topic("orders"), *envelope.encode(event), timestamp_ms=number)
+        value, headers = envelope.tick(1_782_900_000_000)
+        await writer.send(settings.topic("orders"), None, value, headers, 1, 60)
+    await _run(new, "copy_orders.py", settings.topic("orders"))
+
+    async def held(one: Settings) -> dict[bytes | None, list[tuple[object, ...]]]:
+        by_key: dict[bytes | None, list[tuple[object, ...]]] = {}
+        async for some in log.read(one, one.topic("orders")):
+            for record in some:
+                by_key.setdefault(record.key, []).append((record.value, tuple(record.headers), record.timestamp))
+        return by_key
+
+    assert await held(new) == await held(settings)
+    assert sum(map(len, (await held(new)).values())) == 61
+    async for some in log.read(new, new.topic("orders")):
+        for record in some:
+            assert record.key is None or record.partition == partition_of(record.key, 3)
