@@ -1,4 +1,4 @@
-"""What recount accepts as an event: a plain check of EVENTS' fields and bounds, on purpose not shared with `schemas`.
+"""What recount accepts as an event: a plain check of fields and bounds (docs/reference/events.md), not shared with `schemas`.
 
 An accepted event is a dict of its known fields as written, except that `occurred_at` is an int of epoch milliseconds (finer
 digits cut off), and that an optional field given as null is left out.
@@ -38,6 +38,8 @@ _REASONS: Final = frozenset({"short_weight", "damaged_in_transit", "wrong_goods"
 _RECEIVED_BY: Final = frozenset({"logistics", "buyer", "timeout"})
 _CANCEL_REASONS: Final = frozenset({"unpaid", "group_not_filled", "buyer", "shop", "platform"})
 _FAILURES: Final = frozenset({"rejected", "withdrawn", "lapsed", "bank"})
+_REPLIED_BY: Final = frozenset({"person", "robot"})
+_BEST_RATING: Final = 5
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 _TIME: Final = re.compile(
@@ -166,12 +168,21 @@ def _refund_line(value: object) -> Event:
     return _fields(value, _REFUND_LINE)
 
 
-_COMMON: Final = {"id": _id, "source": _text(256), "occurred_at": time_ms, "order_id": _id}
+_COMMON: Final = {"id": _id, "source": _text(256), "occurred_at": time_ms}
+_OF_ORDER: Final = {"order_id": _id}
+_MESSAGE: Final = {"shop_id": _id, "buyer_id": _id, "message_id": _id, "order_id?": _id}
 _LINE_IDS: Final = {"line_ids?": _list_of(_id)}
 _REASON: Final = {"reason": _one_of(_REASONS)}
 _REFUND: Final = {"refund_id": _id, **_REASON, "lines?": _list_of(_refund_line)}
 TYPES: Final[dict[str, dict[str, Callable[[object], Any]]]] = {
-    "order_placed": {"shop_id": _id, "buyer_id": _id, "currency": _one_of(_CURRENCIES), "group_id?": _id, "lines": _placed_lines},
+    "order_placed": {
+        **_OF_ORDER,
+        "shop_id": _id,
+        "buyer_id": _id,
+        "currency": _one_of(_CURRENCIES),
+        "group_id?": _id,
+        "lines": _placed_lines,
+    },
     "order_paid": {"amount": _int(0, _MAX_PAID)},
     "order_shipped": {"parcel_id?": _id, **_LINE_IDS, "carrier?": _id, "tracking_no?": _id},
     "receipt_confirmed": {**_LINE_IDS, "parcel_id?": _id, "by": _one_of(_RECEIVED_BY)},
@@ -182,8 +193,14 @@ TYPES: Final[dict[str, dict[str, Callable[[object], Any]]]] = {
     "refund_failed": {"refund_id": _id, "cause": _one_of(_FAILURES)},
     "refund_reversed": {"refund_id": _id},
     "reissue_shipped": {**_LINE_IDS, **_REASON, "parcel_id?": _id},
+    "review_posted": {"product_id": _id, "rating": _int(1, _BEST_RATING)},
+    "buyer_messaged": {},
+    "seller_replied": {"by": _one_of(_REPLIED_BY)},
 }
-"""The fields of each type beside the common ones."""
+"""The fields of each type beside the common ones, and those of what it is about: an order or a conversation."""
+
+MESSAGES: Final = frozenset({"buyer_messaged", "seller_replied"})
+"""The types that belong to a conversation; all others belong to an order."""
 
 
 def accept(raw: object) -> Event:
@@ -195,7 +212,8 @@ def accept(raw: object) -> Event:
         raise Invalid("type: absent or not a text")
     if name not in TYPES:
         raise UnknownType(f"type: {ascii(name)[:128]} isn't known")
-    return {"type": name, **_fields(raw, _COMMON), **_fields(raw, TYPES[name])}
+    subject = _MESSAGE if name in MESSAGES else _OF_ORDER
+    return {"type": name, **_fields(raw, _COMMON | subject), **_fields(raw, TYPES[name])}
 
 
 def parse(line: bytes) -> object:

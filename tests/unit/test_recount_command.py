@@ -55,12 +55,20 @@ def _products(result: Result) -> list[dict[str, Any]]:
 
 
 def test_the_answer_of_the_events_page(tmp_path: Path) -> None:
-    """The three events of EVENTS, in two files and backwards, give the answer that it prints."""
+    """The three events of `docs/reference/events.md`, in two files and backwards, give the answer that it prints."""
     (tmp_path / "a.jsonl").write_bytes(REFUNDED + b"\n" + RECEIVED)
     (tmp_path / "b.jsonl").write_bytes(PLACED.rstrip())
     result = _run(str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"))
     assert _products(result) == [ANSWER]
-    assert list(json.loads(result.stdout)) == ["products", "shops", "anomalies"]
+    assert list(json.loads(result.stdout)) == [
+        "products",
+        "shops",
+        "anomalies",
+        "shop_service",
+        "shop_service_totals",
+        "product_service",
+        "overdue",
+    ]
     assert result.stderr == ""
     assert list(_products(result)[0]) == list(ANSWER)
 
@@ -124,3 +132,69 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, name: str) -> None
     assert isinstance(result.exception, EventFileUnreadable)
     assert name in str(result.exception)
     assert result.stdout == ""
+
+
+ASKED = (
+    b'{"type":"buyer_messaged","id":"m-1","source":"/chat","occurred_at":"2026-07-02T10:00:00+08:00","shop_id":"s-7","buyer_id":"b-9",'
+    b'"message_id":"x-1"}\n'
+)
+ANSWERED = (
+    b'{"type":"seller_replied","id":"m-2","source":"/chat","occurred_at":"2026-07-02T10:03:00+08:00","shop_id":"s-7","buyer_id":"b-9",'
+    b'"message_id":"x-2","by":"person"}\n'
+)
+
+
+def _inquiries(result: Result) -> dict[str, int]:
+    """What is counted of all shops, in the first row."""
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["shop_service"]
+    return {name: rows[0]["inquiries"][name] for name in ("timely", "late", "overdue")} if rows else {}
+
+
+def test_what_is_overdue_depends_on_the_instant(tmp_path: Path) -> None:
+    """By default that of the latest event; else the one that is given, with zone."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(ASKED)
+    assert _inquiries(_run(str(path))) == {}
+    assert _inquiries(_run(str(path), "--as-of", "2026-07-02T10:05:00+08:00")) == {}
+    assert _inquiries(_run(str(path), "--as-of", "2026-07-02T10:05:00.001+08:00")) == {"timely": 0, "late": 0, "overdue": 1}
+    path.write_bytes(ASKED + RECEIVED.replace(b"10:00:00", b"10:05:00.001"))
+    assert _inquiries(_run(str(path))) == {"timely": 0, "late": 0, "overdue": 1}
+    path.write_bytes(ASKED + ANSWERED)
+    assert _inquiries(_run(str(path))) == {"timely": 1, "late": 0, "overdue": 0}
+
+
+def test_an_instant_without_zone_is_refused() -> None:
+    """With the option's name."""
+    result = _run("-", "--as-of", "2026-07-02T10:05:00", given=b"")
+    assert result.exit_code == 2
+    assert "--as-of: not a time with zone" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "inquiries"),
+    [
+        ("NETSOLD_REPLY_WITHIN_SECONDS", "179", {"timely": 0, "late": 1, "overdue": 0}),
+        ("NETSOLD_REPLY_WITHIN_SECONDS", "180", {"timely": 1, "late": 0, "overdue": 0}),
+        ("NETSOLD_SERVICE_HOURS", "10:01-23:00", {}),
+        ("NETSOLD_SERVICE_ZONE", "America/New_York", {"timely": 1, "late": 0, "overdue": 0}),
+        ("NETSOLD_SERVICE_ZONE", "Europe/Berlin", {}),
+    ],
+)
+def test_service_is_counted_by_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, inquiries: dict[str, int]
+) -> None:
+    """The time to reply, the hours, their zone: 10:00 in Shanghai is 22:00 in New York, and 04:00 in Berlin."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(ASKED + ANSWERED)
+    monkeypatch.setenv(name, value)
+    assert _inquiries(_run(str(path))) == inquiries
+
+
+def test_inquiries_can_be_counted_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of one day are one by default."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(ASKED + ANSWERED + (ASKED + ANSWERED).replace(b"T10:", b"T11:").replace(b"m-", b"n-"))
+    assert _inquiries(_run(str(path)))["timely"] == 1
+    monkeypatch.setenv("NETSOLD_COUNT_INQUIRIES_PER", "inquiry")
+    assert _inquiries(_run(str(path)))["timely"] == 2

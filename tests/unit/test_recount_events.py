@@ -20,6 +20,15 @@ PLACED: dict[str, Any] = {
     "currency": "CNY",
     "lines": [{"line_id": "1", "product_id": "p-3", "quantity": 2, "unit_price": 1000}],
 }
+ASKED: dict[str, Any] = {
+    "type": "buyer_messaged",
+    "id": "m-1",
+    "source": "/chat",
+    "occurred_at": "2026-07-01T08:00:00Z",
+    "shop_id": "s-7",
+    "buyer_id": "b-9",
+    "message_id": "x-1",
+}
 RECEIVED: dict[str, Any] = {
     **{name: PLACED[name] for name in ("id", "source", "occurred_at", "order_id")},
     "type": "receipt_confirmed",
@@ -141,6 +150,8 @@ def test_a_line_at_its_bounds_is_taken() -> None:
         {"type": "order_cancelled", "reason": "group_not_filled"},
         {"type": "delivery_refused", "reason": "late_delivery"},
         {"type": "reissue_shipped", "reason": "wrong_goods", "line_ids": ["1", "1"]},
+        {"type": "review_posted", "product_id": "p-3", "rating": 1},
+        {"type": "review_posted", "product_id": "p-3", "rating": 5},
     ],
 )
 def test_each_type_is_taken_with_its_fields(fields: dict[str, Any]) -> None:
@@ -161,12 +172,45 @@ def test_each_type_is_taken_with_its_fields(fields: dict[str, Any]) -> None:
         {"type": "receipt_confirmed", "by": "buyer", "line_ids": []},
         {"type": "order_paid", "amount": 10**18 + 1},
         {"type": "order_cancelled", "reason": "quality"},
+        {"type": "review_posted", "product_id": "p-3", "rating": 0},
+        {"type": "review_posted", "product_id": "p-3", "rating": 6},
+        {"type": "review_posted", "product_id": "p-3", "rating": True},
+        {"type": "review_posted", "product_id": "p-3", "rating": 4.0},
+        {"type": "review_posted", "rating": 4},
     ],
 )
 def test_values_that_a_type_does_not_know_are_refused(fields: dict[str, Any]) -> None:
     """Enums are closed, lists aren't empty, a required field is there."""
     with pytest.raises(Invalid):
         accept(RECEIVED | {"by": None} | fields)
+
+
+def test_messages_are_of_a_shop_and_a_buyer() -> None:
+    """The order is known or isn't; who or what replied is always known, and a buyer is nobody else."""
+    asked = ASKED | {"occurred_at": 1_782_892_800_000}
+    assert accept(ASKED | {"order_id": None, "by": "person"}) == asked
+    assert accept(ASKED | {"order_id": "o-1"}) == asked | {"order_id": "o-1"}
+    for by in ("person", "robot"):
+        assert accept(ASKED | {"type": "seller_replied", "by": by}) == asked | {"type": "seller_replied", "by": by}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"shop_id": None},
+        {"buyer_id": ""},
+        {"message_id": "a\x1f"},
+        {"message_id": 3},
+        {"order_id": "x" * 129},
+        {"type": "seller_replied"},
+        {"type": "seller_replied", "by": "buyer"},
+        {"type": "review_posted", "product_id": "p-3", "rating": 3},
+    ],
+)
+def test_messages_out_of_bounds_are_refused(fields: dict[str, Any]) -> None:
+    """As ids are everywhere; and a message's fields don't make an order's event."""
+    with pytest.raises(Invalid):
+        accept(ASKED | fields)
 
 
 def test_an_unknown_type_is_told_apart() -> None:
