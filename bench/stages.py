@@ -11,7 +11,9 @@ import msgspec
 
 from schemas import envelope, times
 from tables.cycles import Calendar
-from tables.stages import OrderStage, Outcome, ProductStage, ShopStage
+from tables.journal_stages import ProductStage, ShopStage
+from tables.order_stage import OrderStage
+from tables.outcome import Outcome
 
 ORDERS = 20_000
 CHUNK = 4_000
@@ -95,7 +97,7 @@ def traffic(*, bare: bool) -> list[Record]:
 
 def run(stage: OrderStage | ProductStage | ShopStage, records: list[Record]) -> tuple[float, float, list[Outcome]]:
     """Seconds spent in `read` and in `fold` over all records, chunk by chunk, and the outcomes."""
-    tables: dict[str, dict[bytes, bytes]] = {table.name: {} for table in stage.stage.tables}
+    tables: dict[str, dict[bytes, bytes | None]] = {table.name: {} for table in stage.stage.tables}
     read_s = fold_s = 0.0
     progress, outcomes = None, []
     for at in range(0, len(records), CHUNK):
@@ -103,7 +105,7 @@ def run(stage: OrderStage | ProductStage | ShopStage, records: list[Record]) -> 
         began = time.process_time()
         batch = stage.read(chunk)
         read_s += time.process_time() - began
-        states = {name: {key: tables[name].get(key) for key in keys} for name, keys in batch.keys.items()}
+        states = {name: {key: rows.get(key) for key in batch.keys.get(name, ())} for name, rows in tables.items()}
         began = time.process_time()
         outcome = stage.fold(batch, states, progress)
         fold_s += time.process_time() - began

@@ -36,6 +36,7 @@ _ANOMALIES: Final = {
     Anomaly.RECEIVED_AFTER_CANCEL: "This line was received after the order was cancelled: no sale (S4).",
     Anomaly.REFUND_EXCEEDS_SALE: "A refund asks for more of this line than is left: it is cut to what is left (S8).",
     Anomaly.UNKNOWN_LINE: "A receipt or refund names a line that the order doesn't have: it counts nothing (S8).",
+    Anomaly.UNKNOWN_PRODUCT: "A review is of a product that the order doesn't have: it counts nothing (R5).",
 }
 _MADE = "<!-- Made by `make docs` from the code; don't edit. -->\n\n"
 
@@ -108,7 +109,7 @@ def _events() -> str:
         rows = [
             (f"`{field}`", "" if field in required else "may be absent", _kind(about, schema.get("$defs", {})))
             for field, about in schema["properties"].items()
-            if field not in {*events.COMMON, "occurred_at_ms"}
+            if field not in {*events.common_of(name), "occurred_at_ms"}
         ]
         parts.append(f"\n## {name}\n\n" + (_table(("field", "", "kind"), rows) if rows else "No more fields.\n"))
     return "".join(parts)

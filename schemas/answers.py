@@ -71,15 +71,169 @@ class Freshness(_Answer):
     state: Literal["live", "restoring"]
 
 
+class InquiriesAnswer(_Answer):
+    """Whether a shop replied in time (R1, R2): counted = timely + late + overdue; `response_rate` = timely / counted, null without any.
+
+    `answered_by` and `reply_ms` (quantiles in milliseconds, within 1 %; null without any) are of single inquiries, whatever is counted.
+    """
+
+    class AnsweredBy(_Answer):
+        """Who or what answered."""
+
+        person: int
+        robot: int
+
+    class Quantiles(_Answer):
+        """How long it took: half of them, and nine of ten, no longer than this."""
+
+        p50: int
+        p90: int
+
+    counted: int
+    timely: int
+    late: int
+    overdue: int
+    response_rate: float | None
+    answered_by: AnsweredBy
+    reply_ms: Quantiles | None
+
+
+class CasesAnswer(_Answer):
+    """How often something happened, in all and by reason (R3)."""
+
+    class Case(_Answer):
+        """For one reason."""
+
+        count: int
+
+    count: int
+    by_reason: dict[str, Case]
+
+
+class MoneyCasesAnswer(_Answer):
+    """How often money was given back, and how much: minor units by currency, in all and by reason (R3)."""
+
+    class Case(_Answer):
+        """For one reason."""
+
+        count: int
+        amounts: dict[str, int]
+
+    count: int
+    amounts: dict[str, int]
+    by_reason: dict[str, Case]
+
+
+class AfterSalesAnswer(_Answer):
+    """What a shop had to make right (R3)."""
+
+    refusals: CasesAnswer
+    reissues: CasesAnswer
+    differences: MoneyCasesAnswer
+    returns: MoneyCasesAnswer
+
+
+class ProactiveAnswer(_Answer):
+    """How often a shop had reason to write to a buyer, and did so first (R4); `share` is null without reason."""
+
+    occasions: int
+    first: int
+    share: float | None
+
+
+class ReviewsAnswer(_Answer):
+    """Reviews, and those of 4 or 5 (R5); `good_share` is null without any."""
+
+    count: int
+    good: int
+    good_share: float | None
+
+
+class BuyersAnswer(_Answer):
+    """Buyers with an order that sold, and those with two or more (R6); `repeat_share` is null without any."""
+
+    count: int
+    repeat: int
+    repeat_share: float | None
+
+
+class ShopService(_Answer):
+    """A shop's service, in a cycle or of all time."""
+
+    inquiries: InquiriesAnswer
+    after_sales: AfterSalesAnswer
+    proactive_contact: ProactiveAnswer
+    reviews: ReviewsAnswer
+    buyers: BuyersAnswer
+
+
+class ProductService(_Answer):
+    """What became of a product's sales in a cycle."""
+
+    reviews: ReviewsAnswer
+    differences: MoneyCasesAnswer
+    refusals: CasesAnswer
+
+
+class ServiceRulesAnswer(_Answer):
+    """The settings by which replies were counted (R1)."""
+
+    reply_within_seconds: int
+    service_hours: str
+    zone: str
+    count_per: Literal["buyer_day", "inquiry"]
+
+
 class FreshProduct(ProductAnswer):
     """A product in a cycle, as the reader answers it."""
 
+    service: ProductService
     freshness: Freshness
 
 
-class FreshShop(ShopAnswer):
+class ServedShop(ShopAnswer):
+    """A shop in a cycle: its sales and its service side by side."""
+
+    service: ShopService
+
+
+class FreshShop(ServedShop):
     """A shop in a cycle, as the reader answers it."""
 
+    service_all_time: ShopService
+    service_rules: ServiceRulesAnswer
+    freshness: Freshness
+
+
+class TopShops(_Answer):
+    """A page of the best shops in a cycle: those with nothing to compare are not listed."""
+
+    cycle: CycleSpan
+    by: Literal["sales", "response-rate", "good-reviews"]
+    items: list[ServedShop]
+    next_cursor: str | None
+    service_rules: ServiceRulesAnswer
+    freshness: Freshness
+
+
+class OverdueInquiry(_Answer):
+    """An inquiry whose time has passed without a reply (R2), by the message that opened it."""
+
+    shop_id: str
+    buyer_id: str
+    message_id: str
+    order_id: str | None
+    opened_at: str
+    due_at: str
+
+
+class OverduePage(_Answer):
+    """A page of what is overdue, longest first; `count` is how many there are in all."""
+
+    count: int
+    items: list[OverdueInquiry]
+    next_cursor: str | None
+    service_rules: ServiceRulesAnswer
     freshness: Freshness
 
 

@@ -82,20 +82,27 @@ def struct_of(model: type[BaseModel], only: frozenset[str] | None = None) -> typ
     return struct
 
 
-def _own_fields(model: type[BaseModel]) -> frozenset[str]:
-    return frozenset(field.alias or name for name, field in model.model_fields.items()).difference(events.COMMON)
+def _own_fields(name: str, model: type[BaseModel]) -> frozenset[str]:
+    return frozenset(field.alias or written for written, field in model.model_fields.items()).difference(events.common_of(name))
 
 
-BODIES: Final = {name: struct_of(model, _own_fields(model)) for name, model in events.MODELS.items()}
+BODIES: Final = {name: struct_of(model, _own_fields(name, model)) for name, model in events.MODELS.items()}
 """By event type: the struct of what only this type has. Its fields have the names of the model's."""
 
 DECODE_BODY: Final[dict[str, Callable[[bytes], Any]]] = {name: msgspec.json.Decoder(body).decode for name, body in BODIES.items()}
 """By event type: bytes → the body; raises msgspec's errors."""
 
-DECODE_COMMON: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(
-    msgspec.defstruct("Common", [(name, str) for name in events.COMMON], gc=False, module=__name__)
-).decode
-"""Bytes → what every event has, as texts whose bounds are still to be checked; raises msgspec's errors."""
+
+def _common(name: str) -> Callable[[bytes], Any]:
+    fields = [(field, str) for field in events.common_of(name)]
+    return msgspec.json.Decoder(msgspec.defstruct("Common", fields, gc=False, module=__name__)).decode
+
+
+DECODE_ORDER_COMMON: Final = _common("order_placed")
+"""Bytes → what every event of an order has, as texts whose bounds are still to be checked; raises msgspec's errors."""
+
+DECODE_CHAT_COMMON: Final = _common("buyer_messaged")
+"""The same of a message."""
 
 CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {"order_placed": lambda body: events.lines_fault(body.lines)}
 """By event type: what is wrong between the body's fields, or None."""

@@ -3,7 +3,8 @@
 Read are CloudEvents 1.0 in binary mode (`ce_` headers; the value has the rest), in structured mode, and bare JSON objects with
 the same fields. Headers win over the value; of headers with one name the last wins, and so it is with names in JSON.
 
-`read_plainly` is the definition. `read` first tries a short cut for the usual forms, which hands over whatever it has doubts about.
+Orders and chats have a topic each, and a reading each. `read_plainly` and `read_chat_plainly` are the definition; `read` and
+`read_chat` first try a short cut for the usual forms, which hands over whatever it has doubts about.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,8 @@ TICK: Final = "time_tick"
 
 CONTENT_TYPE: Final = "content-type"
 _STRUCTURED: Final = b"application/cloudevents+json"
-_ATTRIBUTES: Final = {"ce_type": "type", "ce_id": "id", "ce_source": "source", "ce_time": "occurred_at", "ce_subject": "order_id"}
+_CHAT_ATTRIBUTES: Final = {"ce_type": "type", "ce_id": "id", "ce_source": "source", "ce_time": "occurred_at"}
+_ORDER_ATTRIBUTES: Final = _CHAT_ATTRIBUTES | {"ce_subject": "order_id"}
 
 
 class Record(Protocol):
@@ -55,6 +57,20 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     body: Any
 
 
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """A message that can be applied; `by` is who or what replied for the shop, None for a message of the buyer."""
+
+    type: str
+    id: str
+    source: str
+    occurred_at_ms: int
+    shop_id: str
+    buyer_id: str
+    message_id: str
+    order_id: str | None
+    by: str | None
+
+
 class Tick(msgspec.Struct, frozen=True, gc=False):
     """Event time has come this far, though nothing happened."""
 
@@ -62,12 +78,21 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
 
 def read(record: Record) -> Received | Tick | Refusal:
-    """What a record says, or the first reason why it can't be read. Never raises, whatever the record holds."""
+    """What a record of the topic of orders says, or the first reason why it can't be read. Never raises, whatever the record holds."""
     try:
         received = _read_shortly(record)
     except _DOUBTS:
         received = None
     return read_plainly(record) if received is None else received
+
+
+def read_chat(record: Record) -> Said | Tick | Refusal:
+    """As `read`, of the topic of chats."""
+    try:
+        said = _read_chat_shortly(record)
+    except _DOUBTS:
+        said = None
+    return read_chat_plainly(record) if said is None else said
 
 
 # --- the short cut -------------------------------------------------------------------------------------------------------------
@@ -78,7 +103,8 @@ _SHORT_BYTES: Final = 4096
 _SHORT_UNCOUNTED_BYTES: Final = 380
 _SHORT_BRACKETS: Final = 190
 
-_BY_HEADER: Final = {name.encode(): (name, decoders.DECODE_BODY[name], decoders.CHECKS.get(name)) for name in events.MODELS}
+_BY_HEADER: Final = {name.encode(): (name, decoders.DECODE_BODY[name], decoders.CHECKS.get(name)) for name in events.ORDER_TYPES}
+_CHAT_BY_HEADER: Final = {name.encode(): (name, decoders.DECODE_BODY[name]) for name in events.CHAT_TYPES}
 
 
 @lru_cache(maxsize=4096)
@@ -90,15 +116,19 @@ def _source(raw: bytes) -> str:
     return source
 
 
+def _is_unusual(value: bytes) -> bool:
+    """Whether a value may be more than a parser takes, or hide a control character."""
+    return (
+        b"\\" in value  # an escape may hide one
+        or b"\x7f" in value
+        or (len(value) > _SHORT_UNCOUNTED_BYTES and (len(value) > _SHORT_BYTES or value.count(b"[") + value.count(b"{") > _SHORT_BRACKETS))
+    )
+
+
 def _read_shortly(record: Record) -> Received | None:  # noqa: PLR0911 - one return a doubt
     """The event of a record in binary mode or bare JSON without anything unusual; None or any of `_DOUBTS` otherwise."""
     value = record.value
-    if (
-        value is None
-        or b"\\" in value  # an escape may hide a control character
-        or b"\x7f" in value
-        or (len(value) > _SHORT_UNCOUNTED_BYTES and (len(value) > _SHORT_BYTES or value.count(b"[") + value.count(b"{") > _SHORT_BRACKETS))
-    ):
+    if value is None or _is_unusual(value):
         return None
     if not value.isascii():
         value.decode()  # fields that are skipped must be UTF-8 as well
@@ -114,9 +144,8 @@ def _read_shortly(record: Record) -> Received | None:  # noqa: PLR0911 - one ret
     elif any(header.startswith("ce_") for header in headers) or b'"specversion"' in value:
         return None
     else:
-        common = decoders.DECODE_COMMON(value)
-        name = common.type
-        decode, check = decoders.DECODE_BODY[name], decoders.CHECKS.get(name)
+        common = decoders.DECODE_ORDER_COMMON(value)
+        name, decode, check = _BY_HEADER[common.type.encode()]
         if common.order_id.encode() != key:
             return None
         event_id, source, occurred_at = common.id, _source(common.source.encode()), common.occurred_at
@@ -131,15 +160,73 @@ def _read_shortly(record: Record) -> Received | None:  # noqa: PLR0911 - one ret
     return Received(name, event_id, source, times.parse_ms(occurred_at), order_id, body)
 
 
+def _read_chat_shortly(record: Record) -> Said | None:
+    """The message of a record in binary mode or bare JSON without anything unusual; None or any of `_DOUBTS` otherwise."""
+    value = record.value
+    if value is None or _is_unusual(value):
+        return None
+    if not value.isascii():
+        value.decode()  # fields that are skipped must be UTF-8 as well
+    headers = dict(record.headers)
+    if headers.get(CONTENT_TYPE, b"application/json") != b"application/json":
+        return None
+    if "ce_type" in headers:
+        name, decode = _CHAT_BY_HEADER[headers["ce_type"]]
+        event_id, source, occurred_at = headers["ce_id"].decode(), _source(headers["ce_source"]), headers["ce_time"].decode()
+    elif any(header.startswith("ce_") for header in headers) or b'"specversion"' in value:
+        return None
+    else:
+        common = decoders.DECODE_CHAT_COMMON(value)
+        name, decode = _CHAT_BY_HEADER[common.type.encode()]
+        event_id, source, occurred_at = common.id, _source(common.source.encode()), common.occurred_at
+    body = decode(value)
+    if not event_id.isprintable() or not 0 < len(event_id) <= limits.ID_CHARS or record.key != conversation(body.shop_id, body.buyer_id):
+        return None
+    return _said(name, event_id, source, times.parse_ms(occurred_at), body)
+
+
+def _said(name: str, event_id: str, source: str, at_ms: int, body: Any) -> Said:  # noqa: ANN401 - a model or its struct
+    by = body.by if name == "seller_replied" else None
+    return Said(name, event_id, source, at_ms, body.shop_id, body.buyer_id, body.message_id, body.order_id, by)
+
+
+def conversation(shop_id: str, buyer_id: str) -> bytes:
+    """The key of a message in the topic of chats."""
+    return f"{shop_id}/{buyer_id}".encode()
+
+
 # --- the definition ------------------------------------------------------------------------------------------------------------
 
 
-def read_plainly(record: Record) -> Received | Tick | Refusal:  # noqa: PLR0911 - one return a reason
+def read_plainly(record: Record) -> Received | Tick | Refusal:
     """The same as `read` for every record, by the pydantic models alone: the reasons are looked for in their order."""
+    event = _event(record, "orders", _ORDER_ATTRIBUTES)
+    if isinstance(event, (Tick, Refusal)):
+        return event
+    refusal = _refusal_of_key(record.key, event.order_id.encode())
+    if refusal is not None:
+        return refusal
+    name = event.type
+    own = event.model_dump(exclude={"type", "id", "source", "occurred_at_ms", "order_id"})
+    body = msgspec.convert(own, decoders.BODIES[name])
+    return Received(name, event.id, event.source, event.occurred_at_ms, event.order_id, body)
+
+
+def read_chat_plainly(record: Record) -> Said | Tick | Refusal:
+    """The same as `read_chat` for every record, as `read_plainly`."""
+    event = _event(record, "chats", _CHAT_ATTRIBUTES)
+    if isinstance(event, (Tick, Refusal)):
+        return event
+    refusal = _refusal_of_key(record.key, conversation(event.shop_id, event.buyer_id))
+    return _said(event.type, event.id, event.source, event.occurred_at_ms, event) if refusal is None else refusal
+
+
+def _event(record: Record, topic: str, attributes: Mapping[str, str]) -> Any | Tick | Refusal:  # noqa: ANN401, PLR0911 - a model; one return a reason
+    """The model of what a record of one of the topics says, whatever its key."""
     headers = _headers(record.headers)
     if headers.get("ce_type") == TICK.encode():
         return _read_tick(headers)
-    fields = _fields(record.value, headers)
+    fields = _fields(record.value, headers, attributes)
     if isinstance(fields, Refusal):
         return fields
     name = fields.get("type")
@@ -149,17 +236,20 @@ def read_plainly(record: Record) -> Received | Tick | Refusal:  # noqa: PLR0911 
         return Refusal(Reason.INVALID_FIELD, "type: not a text")
     if name not in events.MODELS:
         return Refusal(Reason.UNKNOWN_TYPE, f"type: {ascii(name)[: limits.ID_CHARS]}")
+    if events.topic_of(name) != topic:
+        return Refusal(Reason.UNKNOWN_TYPE, f"type: {name!r} belongs in the topic {events.topic_of(name)}")
     try:
-        event = events.MODELS[name].model_validate(fields)
+        return events.MODELS[name].model_validate(fields)
     except ValidationError as error:
         return _refusal_of(error)
-    if not record.key:
-        return Refusal(Reason.MISSING_KEY, f"expected {event.order_id!a}")
-    if record.key != event.order_id.encode():
-        return Refusal(Reason.KEY_MISMATCH, f"expected {event.order_id!a}, the record has {record.key!a}"[: limits.DETAIL_CHARS])
-    own = event.model_dump(exclude={"type", "id", "source", "occurred_at_ms", "order_id"})
-    body = msgspec.convert(own, decoders.BODIES[name])
-    return Received(name, event.id, event.source, event.occurred_at_ms, event.order_id, body)
+
+
+def _refusal_of_key(key: bytes | None, wanted: bytes) -> Refusal | None:
+    if not key:
+        return Refusal(Reason.MISSING_KEY, f"expected {wanted.decode()!a}"[: limits.DETAIL_CHARS])
+    if key != wanted:
+        return Refusal(Reason.KEY_MISMATCH, f"expected {wanted.decode()!a}, the record has {key!a}"[: limits.DETAIL_CHARS])
+    return None
 
 
 def _headers(headers: object) -> dict[str, bytes]:
@@ -172,7 +262,9 @@ def _headers(headers: object) -> dict[str, bytes]:
     }
 
 
-def _fields(value: bytes | None, headers: Mapping[str, bytes]) -> dict[str, Any] | Refusal:  # noqa: PLR0911 - one return a reason
+def _fields(  # noqa: PLR0911 - one return a reason
+    value: bytes | None, headers: Mapping[str, bytes], attributes: Mapping[str, str]
+) -> dict[str, Any] | Refusal:
     """An event's fields from value and headers; a header that isn't UTF-8 stays bytes, which no field takes."""
     if not value:
         return Refusal(Reason.EMPTY_VALUE, "no bytes")
@@ -184,15 +276,15 @@ def _fields(value: bytes | None, headers: Mapping[str, bytes]) -> dict[str, Any]
         return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])
     if not isinstance(found, dict):
         return Refusal(Reason.NOT_AN_OBJECT, f"a JSON {type(found).__name__}")
-    attributes = {field: _text(headers[header]) for header, field in _ATTRIBUTES.items() if header in headers}
+    told = {field: _text(headers[header]) for header, field in attributes.items() if header in headers}
     bare = not any(name.startswith("ce_") for name in headers)
     if headers.get(CONTENT_TYPE, b"").startswith(_STRUCTURED) or (bare and "specversion" in found):
         data = found.get("data", {})
         if not isinstance(data, dict):
             return Refusal(Reason.NOT_AN_OBJECT, f"data: a JSON {type(data).__name__}")
-        inside = {field: found[header[3:]] for header, field in _ATTRIBUTES.items() if found.get(header[3:]) is not None}
-        return {**data, **inside, **attributes}
-    return {**found, **attributes}
+        inside = {field: found[header[3:]] for header, field in attributes.items() if found.get(header[3:]) is not None}
+        return {**data, **inside, **told}
+    return {**found, **told}
 
 
 def _text(raw: bytes) -> str | bytes:
@@ -227,18 +319,21 @@ def _read_tick(headers: Mapping[str, bytes]) -> Tick | Refusal:
 
 def encode(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """(key, value, headers) of an event, given by its fields, as CloudEvents in binary mode; KeyError if a common one is absent."""
+    name = str(event["type"])
+    chat = name in events.CHAT_TYPES
+    key = conversation(event["shop_id"], event["buyer_id"]) if chat else str(event["order_id"]).encode()
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", str(event["id"]).encode()),
         ("ce_source", str(event["source"]).encode()),
-        ("ce_type", str(event["type"]).encode()),
-        ("ce_subject", str(event["order_id"]).encode()),
+        ("ce_type", name.encode()),
+        ("ce_subject", key),
         ("ce_time", str(event["occurred_at"]).encode()),
-        ("ce_dataschema", f"urn:netsold:{event['type']}:1".encode()),
+        ("ce_dataschema", f"urn:netsold:{name}:1".encode()),
         (CONTENT_TYPE, b"application/json"),
     ]
-    rest = {name: value for name, value in event.items() if name not in events.COMMON}
-    return str(event["order_id"]).encode(), msgspec.json.encode(rest), headers
+    common = events.common_of(name)
+    return key, msgspec.json.encode({field: value for field, value in event.items() if field not in common}), headers
 
 
 def tick(at_ms: int) -> tuple[bytes, list[tuple[str, bytes]]]:

@@ -1,4 +1,4 @@
-"""The order events, one frozen strict class per type. These names are the storage format: logs keep them for good.
+"""The events of orders and chats, one frozen strict class per type. These names are the storage format: logs keep them for good.
 
 Everything else that knows events is derived from these classes (the fast decoders) or refers to them.
 """
@@ -60,6 +60,7 @@ Reason = Literal["short_weight", "damaged_in_transit", "wrong_goods", "late_deli
 ReceivedBy = Literal["logistics", "buyer", "timeout"]
 CancelReason = Literal["unpaid", "group_not_filled", "buyer", "shop", "platform"]
 RefundFailure = Literal["rejected", "withdrawn", "lapsed", "bank"]
+RepliedBy = Literal["person", "robot"]
 
 
 class _Frozen(BaseModel):
@@ -90,17 +91,27 @@ Lines = Annotated[tuple[Line, ...], Field(strict=False, min_length=1, max_length
 RefundLines = Annotated[tuple[RefundLine, ...], Field(strict=False, min_length=1, max_length=limits.LINES)]
 
 
-class _OrderEvent(_Frozen):
+class _Event(_Frozen):
     """What every event has; the same event again has the same (`source`, `id`) (S11)."""
 
     id: Id
     source: Source
     occurred_at_ms: Annotated[Instant, Field(alias="occurred_at")]
+
+
+class _OrderEvent(_Event):
+    """What every event of an order has."""
+
     order_id: Id
 
 
-COMMON: Final = ("type", "id", "source", "occurred_at", "order_id")
-"""Names, as written, of the fields that every event has."""
+class _ChatEvent(_Event):
+    """What a message between a shop and a buyer has, whoever wrote it; `order_id` is the order it is about, if any."""
+
+    shop_id: Id
+    buyer_id: Id
+    message_id: Id
+    order_id: Id | None = None
 
 
 class OrderPlaced(_OrderEvent):
@@ -217,6 +228,27 @@ class ReissueShipped(_OrderEvent):
     parcel_id: Id | None = None
 
 
+class ReviewPosted(_OrderEvent):
+    """A buyer judged a product of an order, 1 (worst) to 5 (R5)."""
+
+    type: Literal["review_posted"]
+    product_id: Id
+    rating: Annotated[int, Field(ge=1, le=5)]
+
+
+class BuyerMessaged(_ChatEvent):
+    """A buyer wrote to a shop: opens an inquiry unless one is open (R1)."""
+
+    type: Literal["buyer_messaged"]
+
+
+class SellerReplied(_ChatEvent):
+    """A shop wrote to a buyer, be it a person or a robot: answers the open inquiry (R1), or is the first to write (R4)."""
+
+    type: Literal["seller_replied"]
+    by: RepliedBy
+
+
 Event = Annotated[
     OrderPlaced
     | OrderPaid
@@ -228,7 +260,10 @@ Event = Annotated[
     | RefundSucceeded
     | RefundFailed
     | RefundReversed
-    | ReissueShipped,
+    | ReissueShipped
+    | ReviewPosted
+    | BuyerMessaged
+    | SellerReplied,
     Field(discriminator="type"),
 ]
 
@@ -246,6 +281,25 @@ MODELS: Final[dict[str, type[Any]]] = {
         RefundFailed,
         RefundReversed,
         ReissueShipped,
+        ReviewPosted,
+        BuyerMessaged,
+        SellerReplied,
     )
 }
 """The class of each event type, by the type's name."""
+
+CHAT_TYPES: Final = frozenset(name for name, model in MODELS.items() if issubclass(model, _ChatEvent))
+"""The types of events in the topic of chats."""
+
+ORDER_TYPES: Final = frozenset(MODELS) - CHAT_TYPES
+"""The types of events in the topic of orders."""
+
+
+def topic_of(name: str) -> Literal["orders", "chats"]:
+    """The topic, without the setting's prefix, in which events of a type stand."""
+    return "chats" if name in CHAT_TYPES else "orders"
+
+
+def common_of(name: str) -> tuple[str, ...]:
+    """Names, as written, of the fields that every event in the topic of this type has, beside what its subject is."""
+    return ("type", "id", "source", "occurred_at") if name in CHAT_TYPES else ("type", "id", "source", "occurred_at", "order_id")

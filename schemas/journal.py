@@ -1,14 +1,15 @@
-"""The sales journal: what netsold writes for pipelines to read. Tables are its sums. JSON objects, told apart by `type`.
+"""The journal: what netsold writes for pipelines to read. Tables are its sums. JSON objects, told apart by `type`.
 
-In the topic `sales` (key product_id) and, the same bytes, in `shop-activity` (key shop_id); marks have no key.
+Entries stand in the topic `sales` (key product_id) and, the same bytes, in `shop-activity` (key shop_id). Service rows of a product
+stand in `sales`, those of a shop in `shop-activity`, and so do contacts and messages; marks have no key.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
-RULES: Final = 1
-"""Version of the rules (S1-S13, C1-C4) by which entries are made; another version is a rebuild."""
+RULES: Final = 2
+"""Version of the rules (S1-S13, C1-C4, R1-R6) by which entries and rows are made; another version is a rebuild."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"):
@@ -35,6 +36,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"
     amount_gross: int
     amount_reversed: int
     amount_booked: int
+    orders: int
+    """How many more (or fewer) orders with a sale the buyer has here (R6); an order stands in one line of one cycle."""
     restates: bool
     """Whether the cycle had already ended by the event time of the event's partition (S13)."""
     event_type: str
@@ -67,15 +70,73 @@ class Delta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"
     amount_gross: int
     amount_reversed: int
     amount_booked: int
+    orders: int
+    buyer_id: str
     restates: bool
+
+
+class Service(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="service"):
+    """How a shop's service, or a product's part in it, changed in one cycle (R1-R5): signed differences of columns.
+
+    The columns are those of tables/service.py. `product_id` is null in a row about the whole shop. Time itself changes rows too: then
+    `event_type` is `reply_overdue`, and there is no event's id or source.
+    """
+
+    id: str
+    shop_id: str
+    product_id: str | None
+    cycle: str
+    columns: dict[str, int]
+    restates: bool
+    event_type: str
+    event_id: str
+    event_source: str
+    occurred_at: str
+    rules: int = RULES
+
+
+class ServiceDelta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="service"):
+    """What the tables need of a Service row; the same fields under the same names."""
+
+    shop_id: str
+    product_id: str | None
+    cycle: str
+    columns: dict[str, int]
+    restates: bool
+
+
+class Contact(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="contact"):
+    """Since when, in epoch milliseconds, a shop has reason to write to a buyer about an order (R4); None if it has none after all.
+
+    The last record about an order holds.
+    """
+
+    shop_id: str
+    buyer_id: str
+    order_id: str
+    at_ms: int | None
+
+
+class Message(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="message"):
+    """That one side wrote to the other (R4), at epoch milliseconds; `n` is -1 when it is taken back, as another holds (S11)."""
+
+    shop_id: str
+    buyer_id: str
+    at_ms: int
+    by: Literal["buyer", "shop"]
+    order_id: str | None
+    n: int
 
 
 _encoder: Final = msgspec.json.Encoder()
 encode = _encoder.encode
-"""Entry or Mark → bytes."""
+"""Any of these → bytes."""
 
-decode = msgspec.json.Decoder(Entry | Mark).decode
-"""Bytes → Entry or Mark; raises msgspec's errors."""
+decode = msgspec.json.Decoder(Entry | Service | Contact | Message | Mark).decode
+"""Bytes → what was encoded; raises msgspec's errors."""
 
-decode_delta = msgspec.json.Decoder(Delta | Mark).decode
-"""Bytes → Delta or Mark; raises msgspec's errors."""
+decode_product = msgspec.json.Decoder(Delta | ServiceDelta | Mark).decode
+"""Bytes of `sales` → what its tables need; raises msgspec's errors."""
+
+decode_activity = msgspec.json.Decoder(Delta | ServiceDelta | Contact | Message | Mark).decode
+"""Bytes of `shop-activity` → what its tables need; raises msgspec's errors."""

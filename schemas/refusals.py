@@ -18,6 +18,7 @@ class Reason(StrEnum):
     MISSING_KEY = "missing_key"
     KEY_MISMATCH = "key_mismatch"
     ORDER_FULL = "order_full"
+    CONVERSATION_FULL = "conversation_full"
 
     @property
     def sentence(self) -> str:
@@ -52,6 +53,10 @@ _EXPLAINED: dict[Reason, tuple[str, str]] = {
     Reason.ORDER_FULL: (
         "The order already holds as much as one may: with this event it would outgrow a record.",
         "find out who sends endless events for one order; nothing of the order is lost, only what came last",
+    ),
+    Reason.CONVERSATION_FULL: (
+        "The conversation already holds as much as one may: with this message it would outgrow a record.",
+        "find out who sends endless messages; nothing of the conversation is lost, only what came last",
     ),
     Reason.KEY_MISMATCH: ("The record's key isn't the id that its content names.", "give that id, in UTF-8, as key; put it back with it"),
 }

@@ -13,13 +13,14 @@ from fastapi import APIRouter, FastAPI, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
-from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, TopProducts
+from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, OverduePage, Problem, TopProducts, TopShops
 from serving import health, problems
 from serving.asked import CycleText, Demanded, id_of, start_of
+from serving.look import TopBy
 from serving.paths import EncodedSlashes, Measured
 from serving.problems import Kind
-from serving.standing import JOURNAL
-from tables.catalogue import ORDERS, PRODUCT_CYCLES, SHOP_CYCLES
+from serving.standing import JOURNAL, OF_PRODUCT, OF_SHOP
+from tables.catalogue import ORDERS, OVERDUE, PRODUCT_CYCLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,23 +60,40 @@ async def journal(demand: Demanded, product_id: Id, limit: Limit = 100, cursor: 
     id_ = id_of(product_id, Kind.UNKNOWN_PRODUCT)
     look = await demand.look(JOURNAL)
     page = await run_in_threadpool(look.journal, id_, limit, cursor)
-    return demand.answer(look, JOURNAL, page, Kind.UNKNOWN_PRODUCT)
+    return demand.answer(look, (JOURNAL,), page, Kind.UNKNOWN_PRODUCT)
 
 
 @router.get("/products/{product_id:path}", response_model=FreshProduct)
 async def product(demand: Demanded, product_id: Id, cycle: CycleText = None) -> Response:
-    """A product in a cycle: zeros where it is known but sold nothing, 404 where no event names it."""
+    """A product in a cycle, with its service: zeros where it is known but sold nothing, 404 where no event names it."""
     id_, start_ms = id_of(product_id, Kind.UNKNOWN_PRODUCT), start_of(demand.reader, cycle)
-    look = await demand.look(PRODUCT_CYCLES.name)
-    return demand.answer(look, PRODUCT_CYCLES.name, look.product(id_, start_ms), Kind.UNKNOWN_PRODUCT)
+    look = await demand.look(*OF_PRODUCT)
+    return demand.answer(look, OF_PRODUCT, look.product(id_, start_ms), Kind.UNKNOWN_PRODUCT)
+
+
+@router.get("/shops/{shop_id:path}/overdue", response_model=OverduePage)
+async def overdue_of_shop(demand: Demanded, shop_id: Id, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """A shop's inquiries whose time has passed without a reply, by when they were due, then by buyer; none of an unknown shop."""
+    id_ = id_of(shop_id, Kind.UNKNOWN_SHOP)
+    look = await demand.look(OVERDUE.name)
+    page = await run_in_threadpool(look.overdue, id_, limit, cursor)
+    return demand.answer(look, (OVERDUE.name,), page, Kind.NO_SUCH_PAGE)
+
+
+@router.get("/overdue", response_model=OverduePage)
+async def overdue(demand: Demanded, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """All inquiries whose time has passed without a reply, by when they were due, then by shop and buyer."""
+    look = await demand.look(OVERDUE.name)
+    page = await run_in_threadpool(look.overdue, None, limit, cursor)
+    return demand.answer(look, (OVERDUE.name,), page, Kind.NO_SUCH_PAGE)
 
 
 @router.get("/shops/{shop_id:path}", response_model=FreshShop)
 async def shop(demand: Demanded, shop_id: Id, cycle: CycleText = None) -> Response:
-    """A shop in a cycle: zeros where it is known but sold nothing, 404 where no event names it."""
+    """A shop in a cycle, sales and service side by side: zeros where it is known but sold nothing, 404 where no event names it."""
     id_, start_ms = id_of(shop_id, Kind.UNKNOWN_SHOP), start_of(demand.reader, cycle)
-    look = await demand.look(SHOP_CYCLES.name)
-    return demand.answer(look, SHOP_CYCLES.name, look.shop(id_, start_ms), Kind.UNKNOWN_SHOP)
+    look = await demand.look(*OF_SHOP)
+    return demand.answer(look, OF_SHOP, look.shop(id_, start_ms), Kind.UNKNOWN_SHOP)
 
 
 @router.get("/orders/{order_id:path}", response_model=OrderAnswer)
@@ -83,7 +101,7 @@ async def order(demand: Demanded, order_id: Id) -> Response:
     """An order: what is known of it, what counts, what is odd; 404 where no event names it."""
     id_ = id_of(order_id, Kind.UNKNOWN_ORDER)
     look = await demand.look(ORDERS.name)
-    return demand.answer(look, ORDERS.name, look.order(id_), Kind.UNKNOWN_ORDER)
+    return demand.answer(look, (ORDERS.name,), look.order(id_), Kind.UNKNOWN_ORDER)
 
 
 @router.get("/top/products", response_model=TopProducts)
@@ -92,12 +110,30 @@ async def top(demand: Demanded, limit: Limit = 10, cursor: Cursor = None, cycle:
     start_ms = start_of(demand.reader, cycle)
     look = await demand.look(PRODUCT_CYCLES.name)
     page = await run_in_threadpool(look.top, start_ms, limit, cursor)
-    return demand.answer(look, PRODUCT_CYCLES.name, page, Kind.NO_SUCH_PAGE)
+    return demand.answer(look, (PRODUCT_CYCLES.name,), page, Kind.NO_SUCH_PAGE)
+
+
+@router.get("/top/shops", response_model=TopShops)
+async def top_shops(
+    demand: Demanded,
+    by: TopBy = "sales",
+    limit: Limit = 10,
+    cursor: Cursor = None,
+    cycle: CycleText = None,
+) -> Response:
+    """The best shops of a cycle: by net units; by response rate, then inquiries counted; or by good reviews, then their share.
+
+    Most first, then by id. What moves between two pages may be missed or come twice.
+    """
+    start_ms = start_of(demand.reader, cycle)
+    look = await demand.look(*OF_SHOP)
+    page = await run_in_threadpool(look.top_shops, by, start_ms, limit, cursor)
+    return demand.answer(look, OF_SHOP, page, Kind.NO_SUCH_PAGE)
 
 
 @router.get("/export")
 async def export(demand: Demanded) -> Response:
-    """All tables as of one moment, as JSON lines: one `{"products" | "shops" | "anomalies": row}` each, in the form of
+    """All tables as of one moment, as JSON lines: one `{"products" | "shops" | …: row}` each, in the form of
     `netsold recount`, and at last `{"end": {"rows": …, "freshness": …}}`: without it the export is broken off.
     """  # noqa: D205
     look = await demand.look(ORDERS.name)

@@ -14,9 +14,9 @@ from rocksdict import WriteBatch
 
 from schemas import journal
 from serving import keys
-from serving.standing import FOLLOWED, JOURNAL, Reached, Standing
+from serving.standing import DIRECT, FOLLOWED, JOURNAL, Reached, Standing
 from streams.lanes import MARK_KEY, decode_mark
-from tables import catalogue, orders, sales
+from tables import catalogue, chat_stage, orders, sales, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +29,7 @@ HELD_RECORDS: Final = 200_000
 """More than this of one partition doesn't wait for a mark; until it has come, nothing is answered."""
 
 RECENT_IDS: Final = 100_000
+BILLION: Final = 1_000_000_000
 
 
 _decode_reached: Final = msgspec.json.Decoder(Reached).decode
@@ -108,15 +109,17 @@ class Applier:
         mark = states.pop(MARK_KEY, None)
         if name == catalogue.ORDERS.name:
             self._orders(batch, states)
-        elif name == catalogue.SHOP_CYCLES.name:
+        elif name == catalogue.OVERDUE.name:
+            self._overdue(batch, states)
+        elif name == catalogue.SHOP_SERVICE_TOTALS.name:
             for key, state in states.items():
-                _put(batch, keys.row(keys.SHOP, *_split(key)), state)
+                _put(batch, keys.SHOP_SERVICE_EVER + key, state)
         else:
-            self._products(batch, states)
+            self._cycles(batch, _SPACES[name], states)
         if mark is None:
             return reached
         said = decode_mark(mark)
-        direct = name == catalogue.ORDERS.name  # fed by the events themselves
+        direct = name in DIRECT
         return Reached(said.offset, {f"{said.topic}-{said.partition}": (said.offset, said.watermark_ms)} if direct else said.sources)
 
     def _orders(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
@@ -132,19 +135,33 @@ class Applier:
                     batch.put(one, b"")
                 self._seen |= named
 
-    def _products(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
-        """The products' cycles, and their places among the best sellers."""
+    def _cycles(self, batch: WriteBatch, space: bytes, states: Mapping[bytes, bytes | None]) -> None:
+        """Rows by cycle, and their places in the lists of the best."""
         split = [_split(key) for key in states]
-        rows = [keys.row(keys.PRODUCT, *one) for one in split]
+        rows = [keys.row(space, *one) for one in split]
+        places = _PLACES.get(space)
+        if places is None:
+            for row, state in zip(rows, states.values(), strict=True):
+                _put(batch, row, state)
+            return
         for (id_, start_ms), row, before, after in zip(split, rows, self.store.get_many(rows), states.values(), strict=True):
             _put(batch, row, after)
-            was = 0 if before is None else sales.decode(before).net
-            now = 0 if after is None else sales.decode(after).net
-            if was != now:
-                if was:
-                    batch.delete(keys.top(start_ms, was, id_))
-                if now:
-                    batch.put(keys.top(start_ms, now, id_), b"")
+            was = set() if before is None else places(before, start_ms, id_)
+            now = set() if after is None else places(after, start_ms, id_)
+            for place in was - now:
+                batch.delete(place)
+            for place in now - was:
+                batch.put(place, b"")
+
+    def _overdue(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
+        """The conversations with an overdue inquiry, and their places in the list of all and in that of their shop."""
+        rows = [keys.CONVERSATION + key for key in states]
+        for key, row, before, after in zip(states, rows, self.store.get_many(rows), states.values(), strict=True):
+            _put(batch, row, after)
+            for state in (before, after):  # what was there first, so that an unchanged place stays
+                if state is not None:
+                    for place in keys.overdue(chat_stage.due_of(state), *catalogue.split_conversation_key(key)):
+                        _put(batch, place, None if state is before else row)
 
     @staticmethod
     def _journal(batch: WriteBatch, records: Iterable[Record], reached: Reached) -> Reached:
@@ -158,6 +175,38 @@ class Applier:
             elif isinstance(mark := journal.decode(record.value or b""), journal.Mark):
                 sources[f"{mark.topic}-{mark.partition}"] = (mark.offset, mark.watermark_ms)
         return Reached(offset, sources) if offset != reached.offset else reached
+
+
+def _places_of_product(state: bytes, start_ms: int, id_: bytes) -> set[bytes]:
+    net = sales.decode(state).net
+    return {keys.top(start_ms, net, id_)} if net else set()
+
+
+def _places_of_sales(state: bytes, start_ms: int, id_: bytes) -> set[bytes]:
+    net = sales.decode(state).net
+    return {keys.top_shop("sales", start_ms, (net, 0), id_)} if net else set()
+
+
+def _places_of_service(state: bytes, start_ms: int, id_: bytes) -> set[bytes]:
+    """By response rate, then number counted; by good reviews, then their share. Shares are in billionths."""
+    columns = service.decode(state).columns
+    counted, reviews, good = (columns.get(name, 0) for name in (service.INQUIRIES, service.REVIEWS, service.GOOD_REVIEWS))
+    places = set()
+    if counted:
+        rate = columns.get(service.TIMELY, 0) * BILLION // counted
+        places.add(keys.top_shop("response-rate", start_ms, (rate, counted), id_))
+    if good:
+        places.add(keys.top_shop("good-reviews", start_ms, (good, good * BILLION // reviews), id_))
+    return places
+
+
+_SPACES: Final = {
+    catalogue.PRODUCT_CYCLES.name: keys.PRODUCT,
+    catalogue.PRODUCT_SERVICE_CYCLES.name: keys.PRODUCT_SERVICE,
+    catalogue.SHOP_CYCLES.name: keys.SHOP,
+    catalogue.SHOP_SERVICE_CYCLES.name: keys.SHOP_SERVICE,
+}
+_PLACES: Final = {keys.PRODUCT: _places_of_product, keys.SHOP: _places_of_sales, keys.SHOP_SERVICE: _places_of_service}
 
 
 def _split(key: bytes) -> tuple[bytes, int]:

@@ -9,7 +9,7 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 
 from schemas import times
-from schemas.answers import JournalPage, TopProducts
+from schemas.answers import JournalPage, OverduePage, TopProducts, TopShops
 from serving.follow import Reader
 from serving.problems import Kind, Refused, invalid
 
@@ -44,24 +44,24 @@ class Demand:
         self._max_lag_s = None if max_lag is None else _seconds(max_lag)
         self._wanted = {} if min_position is None else dict(_position(one) for one in min_position.split(","))
 
-    async def look(self, name: str) -> Look:
-        """A look at the tables in which the one of this name is as demanded. Raises Refused, NotReady."""
+    async def look(self, *names: str) -> Look:
+        """A look at the tables in which those of these names are as demanded. Raises Refused, NotReady."""
         if self._wanted:
-            await self._wait(name)
+            await self._wait(names)
         look = self.reader.look()
         if self._max_lag_s is not None:
-            lag_s = look.freshness(look.standing.extent(name)).lag_seconds
+            lag_s = look.freshness(look.standing.extent(*names)).lag_seconds
             if lag_s is None or lag_s > self._max_lag_s:
                 behind = "unknown, as not every source partition has been heard of" if lag_s is None else f"{lag_s:.1f} s"
                 raise Refused(Kind.TOO_STALE, f"asked for {self._max_lag_s:g} s at most; the lag is {behind}")
         return look
 
-    async def _wait(self, name: str) -> None:
+    async def _wait(self, names: tuple[str, ...]) -> None:
         unknown = self._wanted.keys() - self.reader.sources()
         if unknown:
             raise invalid("min_position", f"there is no source partition {', '.join(sorted(unknown))}")
-        if not await self.reader.until(name, self._wanted, MIN_POSITION_WAIT_S):
-            applied = self.reader.look().standing.extent(name).applied
+        if not await self.reader.until(names, self._wanted, MIN_POSITION_WAIT_S):
+            applied = self.reader.look().standing.extent(*names).applied
             missing = [
                 f"{one}:{offset} (at {applied.get(one, 'nothing')})"
                 for one, offset in self._wanted.items()
@@ -69,18 +69,18 @@ class Demand:
             ]
             raise Refused(Kind.NOT_APPLIED, f"waited {MIN_POSITION_WAIT_S:g} s for {', '.join(missing)}")
 
-    def answer(self, look: Look, name: str, body: BaseModel | None, unknown: Kind) -> Response:
-        """An answer from the table of this name, or the problem that the id is unknown.
+    def answer(self, look: Look, names: tuple[str, ...], body: BaseModel | None, unknown: Kind) -> Response:
+        """An answer from the tables of these names, or the problem that the id is unknown.
 
-        Its ETag is from the table's own partitions, so the same state has the same one at every reader. It is a weak one, as
+        Its ETag is from the tables' own partitions, so the same state has the same one at every reader. It is a weak one, as
         the body's `lag_seconds` goes on while nothing else changes.
         """
         if body is None:
             raise Refused(unknown, unknown.value.title)
         standing = look.standing
-        etag = f'W/"{name}-{standing.extent(name).tag}-{"live" if standing.live else "restoring"}"'
+        etag = f'W/"{names[0]}-{standing.extent(*names).tag}-{"live" if standing.live else "restoring"}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
-        if isinstance(body, TopProducts | JournalPage) and body.next_cursor is not None:
+        if isinstance(body, TopProducts | TopShops | JournalPage | OverduePage) and body.next_cursor is not None:
             headers["Link"] = f'<{self.request.url.include_query_params(cursor=body.next_cursor)}>; rel="next"'
         if etag in [one.strip() for one in self.request.headers.get("If-None-Match", "").split(",")]:
             return Response(status_code=304, headers=headers)

@@ -17,7 +17,7 @@ import structlog
 from serving import metrics
 from serving.applying import Applier
 from serving.look import Look
-from serving.standing import JOURNAL
+from serving.standing import JOURNAL, TABLES
 from serving.store import Identity, Store, is_damage
 from streams import log, topics
 from tables import catalogue
@@ -56,7 +56,7 @@ class Reader:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
-        self.names: Final = {topics.changelog(settings, table.name): table.name for table in _TABLES} | {
+        self.names: Final = {topics.changelog(settings, table.name): table.name for table in TABLES} | {
             settings.topic(catalogue.SALES_TOPIC): JOURNAL
         }
         self._store: Store | None = None
@@ -74,7 +74,7 @@ class Reader:
             raise NotReady(f"the reader has no tables yet: {self._waiting_for}")
         if not (self._store.standing.complete or even_incomplete):
             raise NotReady(f"the reader is reading the tables: {self.remaining():,} records to go")
-        return Look(self._store.moment(), self.calendar, now_ms())
+        return Look(self._store.moment(), self.calendar, self.settings.service_rules, now_ms())
 
     @property
     def live(self) -> bool:
@@ -82,9 +82,10 @@ class Reader:
         return self._store is not None and self._store.standing.live
 
     def sources(self) -> set[str]:
-        """The source partitions, such as `orders-0`. Raises NotReady while there are no tables."""
+        """The source partitions, such as `orders-0` and `chats-0`. Raises NotReady while there are no tables."""
         partitions = self.look(even_incomplete=True).standing.reached[catalogue.ORDERS.name]
-        return {f"{self.settings.topic(catalogue.ORDERS_TOPIC)}-{partition}" for partition in partitions}
+        sources = (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC)
+        return {f"{self.settings.topic(source)}-{partition}" for source in sources for partition in partitions}
 
     def behind(self) -> dict[log.At, tuple[int, int]]:
         """By followed partition: the next offset to read, and the log's end as last heard; empty before the first contact."""
@@ -97,11 +98,11 @@ class Reader:
         """How many records are still to be read, of all partitions; control records count."""
         return sum(max(0, end - position) for position, end in self.behind().values())
 
-    async def until(self, name: str, wanted: Mapping[str, int], wait_s: float) -> bool:
-        """Wait until a table holds these source offsets; False if `wait_s` passed before."""
+    async def until(self, names: tuple[str, ...], wanted: Mapping[str, int], wait_s: float) -> bool:
+        """Wait until tables hold these source offsets; False if `wait_s` passed before."""
 
         def holds() -> bool:
-            applied = self._store.standing.extent(name).applied if self._store and self._store.standing.complete else {}
+            applied = self._store.standing.extent(*names).applied if self._store and self._store.standing.complete else {}
             return all(applied.get(source, -1) >= offset for source, offset in wanted.items())
 
         async with self._changed:
@@ -206,10 +207,8 @@ class Reader:
         if missing:
             raise TopicsMissing(f"there is no topic {', '.join(missing)}: run `netsold topics create`")
         cluster = await topics.cluster_id(settings)
-        return Identity(cluster, settings.app, {name: ids[name] for name in self.names}, settings.cycle_ms, settings.anchor_ms)
-
-
-_TABLES: Final = (catalogue.ORDERS, catalogue.PRODUCT_CYCLES, catalogue.SHOP_CYCLES)
+        followed = {name: ids[name] for name in self.names}
+        return Identity(cluster, settings.app, followed, settings.cycle_ms, settings.anchor_ms, settings.service_rules.terms)
 
 
 def now_ms() -> int:

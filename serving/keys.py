@@ -23,6 +23,15 @@ NAMED_PRODUCT: Final = b"np"
 """Of each product that an order names, whether or not it ever sold."""
 
 NAMED_SHOP: Final = b"ns"
+PRODUCT_SERVICE: Final = b"C"
+SHOP_SERVICE: Final = b"S"
+SHOP_SERVICE_EVER: Final = b"E"
+CONVERSATION: Final = b"v"
+"""Of each conversation with an overdue inquiry: the row, and so where its places in the lists are."""
+
+OVERDUE: Final = b"d"
+SHOP_OVERDUE: Final = b"D"
+TOP_SHOPS: Final = {"sales": b"us", "response-rate": b"ur", "good-reviews": b"ug"}
 TOP: Final = b"t"
 JOURNAL: Final = b"j"
 
@@ -60,6 +69,28 @@ def top_of(start_ms: int) -> bytes:
 def top(start_ms: int, net: int, id_: bytes) -> bytes:
     """The key of a product among a cycle's best sellers: most net units first, then by id."""
     return top_of(start_ms) + (_UNITS - net).to_bytes(8, "big") + id_
+
+
+def top_shops_of(by: str, start_ms: int) -> bytes:
+    """What all keys of a cycle's best shops begin with."""
+    return TOP_SHOPS[by] + (start_ms + _OFFSET).to_bytes(8, "big")
+
+
+def top_shop(by: str, start_ms: int, numbers: tuple[int, int], id_: bytes) -> bytes:
+    """The key of a shop among a cycle's best: the larger numbers first, then by id."""
+    return top_shops_of(by, start_ms) + b"".join([(_UNITS - number).to_bytes(8, "big") for number in numbers]) + id_
+
+
+def split_top_shop(key: bytes) -> tuple[int, bytes]:
+    """(cycle's start, shop's id) of a key that `top_shop` made."""
+    return int.from_bytes(key[2:10], "big") - _OFFSET, key[26:]
+
+
+def overdue(due_ms: int, shop_id: str, buyer_id: str) -> tuple[bytes, bytes]:
+    """The keys of an overdue inquiry in the list of all and in that of its shop: by when it was due, then by shop and buyer."""
+    due = (due_ms + _OFFSET).to_bytes(8, "big")
+    shop, buyer = shop_id.encode(), buyer_id.encode()
+    return b"%b%b%b\x00%b" % (OVERDUE, due, shop, buyer), b"%b%b%b" % (subject(SHOP_OVERDUE, shop), due, buyer)
 
 
 def split_top(key: bytes) -> tuple[int, int, bytes]:

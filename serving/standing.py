@@ -15,8 +15,26 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 JOURNAL: Final = "journal"
-FOLLOWED: Final = (catalogue.ORDERS.name, catalogue.PRODUCT_CYCLES.name, catalogue.SHOP_CYCLES.name, JOURNAL)
-"""What a reader follows. Not the totals: they are the sums of the cycles, and added up from there they agree with them."""
+TABLES: Final = (
+    catalogue.ORDERS,
+    catalogue.PRODUCT_CYCLES,
+    catalogue.PRODUCT_SERVICE_CYCLES,
+    catalogue.SHOP_CYCLES,
+    catalogue.SHOP_SERVICE_CYCLES,
+    catalogue.SHOP_SERVICE_TOTALS,
+    catalogue.OVERDUE,
+)
+"""The tables that a reader follows. Not the totals of sales: they are the sums of the cycles, and added up from there they agree."""
+
+FOLLOWED: Final = (*(table.name for table in TABLES), JOURNAL)
+DIRECT: Final = frozenset(table.name for table in TABLES if table.stage in {catalogue.ORDER_STAGE.name, catalogue.CHAT_STAGE.name})
+"""The tables whose partitions hold one partition of events each; the others hold something of all of them."""
+
+OF_PRODUCT: Final = (catalogue.PRODUCT_CYCLES.name, catalogue.PRODUCT_SERVICE_CYCLES.name)
+OF_SHOP: Final = (catalogue.SHOP_CYCLES.name, catalogue.SHOP_SERVICE_CYCLES.name, catalogue.SHOP_SERVICE_TOTALS.name)
+"""What an answer about a product, or a shop, is taken from."""
+
+_EVENTS: Final = {table.name: catalogue.event_topics(table.stage) for table in TABLES} | {JOURNAL: (catalogue.ORDERS_TOPIC,)}
 
 
 class Reached(msgspec.Struct, frozen=True):
@@ -56,28 +74,35 @@ class Standing:
     reached: Mapping[str, Mapping[int, Reached]]
     complete: bool
     live: bool
-    _extents: dict[str, Extent] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _extents: dict[tuple[str, ...], Extent] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def extent(self, name: str) -> Extent:
-        """How far the table (or journal) of this name is."""
-        found = self._extents.get(name)
+    def extent(self, *names: str) -> Extent:
+        """How far the tables (or the journal) of these names are, all of them."""
+        found = self._extents.get(names)
         if found is None:
-            direct = name == catalogue.ORDERS.name  # its partitions hold one source partition each, the others something of all
-            partitions = self.reached[name]
-            found = self._extents[name] = _extent(partitions.values(), 1 if direct else len(partitions), len(partitions))
+            found = self._extents[names] = self._extent(names[0]) if len(names) == 1 else self._least(names)
         return found
 
     def least(self) -> Extent:
         """How far all of them are."""
-        extents = [self.extent(name) for name in FOLLOWED]
-        applied = {
-            source: min(extent.applied[source] for extent in extents)
-            for source in extents[0].applied
-            if all(source in extent.applied for extent in extents)
-        }
-        known = [extent.earliest_ms for extent in extents if extent.earliest_ms is not None]
-        through_ms = watermarks.least([extent.through_ms for extent in extents])
-        return Extent(applied, through_ms, min(known, default=None), _tag([extent.tag for extent in extents]))
+        return self.extent(*FOLLOWED)
+
+    def _extent(self, name: str) -> Extent:
+        partitions = self.reached[name]
+        return _extent(partitions.values(), 1 if name in DIRECT else len(partitions), len(partitions) * len(_EVENTS[name]))
+
+    def _least(self, names: tuple[str, ...]) -> Extent:
+        extents = {name: self.extent(name) for name in names}
+        topic_of = {source: _EVENTS[name][0] for name in DIRECT for reached in self.reached[name].values() for source in reached.sources}
+        applied = {}
+        for source in sorted({source for extent in extents.values() for source in extent.applied}, key=lambda name: (len(name), name)):
+            hearing = [extent.applied.get(source) for name, extent in extents.items() if topic_of.get(source) in _EVENTS[name]]
+            offsets = [offset for offset in hearing if offset is not None]
+            if offsets and len(offsets) == len(hearing):
+                applied[source] = min(offsets)
+        known = [extent.earliest_ms for extent in extents.values() if extent.earliest_ms is not None]
+        through_ms = watermarks.least([extent.through_ms for extent in extents.values()])
+        return Extent(applied, through_ms, min(known, default=None), _tag([extent.tag for extent in extents.values()]))
 
 
 def _extent(partitions: Collection[Reached], times: int, sources: int) -> Extent:

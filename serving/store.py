@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of what stands under which key; another one is filled anew."""
 
 BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -50,13 +50,17 @@ class StoreUnusable(Exception):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whose tables a store holds: cluster, application, and the followed topics by name and id, which changes with the log."""
+    """Whose tables a store holds, and by which settings they were made: another identity means other tables.
+
+    The followed topics stand by name and id, which changes with the log.
+    """
 
     cluster: str
     app: str
     topics: dict[str, str]
     cycle_ms: int
     anchor_ms: int
+    service: str
     format: int = FORMAT
 
 

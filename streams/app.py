@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import gc
+import logging
 import os
 import re
 import socket
@@ -132,6 +133,8 @@ class App(faust.App):
         self._leaving = True
         self.pipeline.give_up()
         log.error(str(error))
+        for name in ("mode", "faust"):  # they would add that a service crashed, with no more to say
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         watchdog = threading.Timer(EXIT_SECONDS, os._exit, args=(1,))
         watchdog.daemon = True
         watchdog.start()
@@ -168,7 +171,7 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
         loghandlers=[],
     )
     calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
-    folds = stages(calendar, settings.refusals_in_a_row)
+    folds = stages(calendar, settings.service_rules, settings.refusals_in_a_row)
     app.pipeline = Pipeline(settings, Opener(settings, folds, state_dir, cluster, topic_ids))
     for table in TABLES:
         made = app.Table(table.name, partitions=settings.partitions, extra_topic_configs={"cleanup.policy": "compact"})

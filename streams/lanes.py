@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.producers import StrictProducer
     from streams.stores import PartitionStore
     from tables.catalogue import Stage
-    from tables.stages import Batch, Outcome, States
+    from tables.outcome import Batch, Outcome, States
 
 
 MARK_KEY = b"\x00mark"
@@ -28,7 +28,8 @@ MARK_KEY = b"\x00mark"
 class Mark(msgspec.Struct, frozen=True):
     """How far a table partition is: the same record in the changelog, in its store and, as `Progress`, in the stage.
 
-    Every source offset up to and including `offset` is applied; -1 says "nothing yet, the log starts at 0".
+    Every source offset up to and including `offset` is applied; -1 says "nothing yet, the log starts at 0". `terms` are the settings
+    by which the table was made (cycles, and for chats the service rules).
     """
 
     topic: str
@@ -39,6 +40,7 @@ class Mark(msgspec.Struct, frozen=True):
     sources: dict[str, tuple[int, int | None]]
     refused_in_a_row: int
     rules: int = RULES
+    terms: str = ""
 
 
 _encoder = msgspec.json.Encoder()
@@ -61,6 +63,10 @@ class Fold(Protocol):
     @property
     def stage(self) -> Stage:
         """Its place in the catalogue."""
+
+    @property
+    def terms(self) -> str:
+        """The settings by which it makes its tables."""
 
     def read(self, records: Sequence[Record]) -> Batch:
         """What the records say, and which keys folding needs."""
@@ -105,6 +111,7 @@ class Lane:
         return Mark(
             self.topic, self.topic_id, self.partition, progress.offset, progress.watermark_ms,
             {source: (at[0], at[1]) for source, at in progress.sources.items()}, progress.refused_in_a_row,
+            terms=self.fold.terms,
         )  # fmt: skip
 
     async def idle(self) -> None:

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 COUNTS = Counter(
-    "netsold_records_total", "Records by stage and outcome: applied, duplicates, refused, late, entries, restatements", ["stage", "outcome"]
+    "netsold_records_total",
+    "Records by stage and outcome: applied, duplicates, refused, skipped, late, ticks, marks, entries, restatements, alerts",
+    ["stage", "outcome"],
 )
 FOLD_SECONDS = Histogram("netsold_fold_duration_seconds", "Time to decode and fold one chunk", ["stage"])
 TRANSACTION_SECONDS = Histogram("netsold_transaction_duration_seconds", "Time from begin to store write of one chunk", ["stage"])

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from streams import metrics
 from streams.producers import is_fenced
 from streams.recovery import StateUnfit
-from streams.stores import StoreDamaged
+from streams.stores import StateView, StoreDamaged
 from streams.topics import DEAD_LETTERS
 from streams.transactions import LaneClosed, commit
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streams.lanes import Lane
     from streams.recovery import Opener
     from streams.settings import Settings
-    from tables.stages import Outcome
+    from tables.outcome import Outcome
 
 log = structlog.get_logger()
 
@@ -73,6 +73,8 @@ class Pipeline:
                 pause_s = min(pause_s * 2, 5.0)
             else:
                 self.lanes = {by_place[lane.topic, lane.partition]: lane for lane in lanes}
+                for lane in lanes:
+                    metrics.PAUSED.labels(lane.topic, str(lane.partition)).set(0)
                 return
 
     async def close(self) -> None:
@@ -126,7 +128,7 @@ class Pipeline:
         """What a chunk changes; raises StoreDamaged, and on anything else the worker must stop."""
         began = time.perf_counter()
         batch = lane.fold.read(chunk.records)
-        states = {table: lane.stores[table].get_many(keys) for table, keys in batch.keys.items()}
+        states = {name: StateView(store, batch.keys.get(name, ())) for name, store in lane.stores.items()}
         outcome = lane.fold.fold(batch, states, lane.progress)
         metrics.FOLD_SECONDS.labels(lane.stage.name).observe(time.perf_counter() - began)
         return outcome

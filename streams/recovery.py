@@ -126,31 +126,37 @@ class Opener:
         sources = [opening.source for opening in openings]
         async with _running(AIOKafkaConsumer(**options, group_id=self.settings.app, enable_auto_commit=False)) as consumer:
             consumer.assign(sources)
-            await self._refuse_anothers_journal(consumer, openings)
+            await self._refuse_anothers_journal(consumer)
             beginnings = await consumer.beginning_offsets(sources)
             ends = await consumer.end_offsets(sources)
             for opening in openings:
                 opening.committed = await consumer.committed(opening.source)
                 opening.beginning, opening.end = beginnings[opening.source], ends[opening.source]
 
-    async def _refuse_anothers_journal(self, consumer: AIOKafkaConsumer, openings: list[_Opening]) -> None:
-        """A new application must not write into a journal that has records: every sale would stand in it twice.
+    async def _refuse_anothers_journal(self, consumer: AIOKafkaConsumer) -> None:
+        """A new application must not write into a journal that has records: every sale would stand in it, every alert be told, twice.
 
-        The journal's ends are asked before the group's offsets: what our own workers wrote before is committed by then.
+        It is new while it has neither changelogs nor committed offsets. The journal's ends are asked first: what our own workers
+        wrote before is committed by then.
         """
         settings = self.settings
-        for fold in {opening.fold for opening in openings if opening.fold.stage.sends}:
-            journals = [TopicPartition(settings.topic(name), number) for name in fold.stage.sends for number in range(settings.partitions)]
-            written = [tp for tp, end in (await consumer.end_offsets(journals)).items() if end]
-            source = settings.topic(fold.stage.source)
-            started = [await consumer.committed(TopicPartition(source, number)) for number in range(settings.partitions)]
-            kept = any((self.state_dir / table.name).exists() for table in fold.stage.tables)
-            if written and not kept and all(offset is None for offset in started):
-                raise StateUnfit(
-                    f"group {settings.app} is new, but {written[0].topic} already has another application's records, and every sale would "
-                    f"stand there twice: give this one a NETSOLD_TOPIC_PREFIX of its own, and NETSOLD_ORDERS_TOPIC={source} to read the "
-                    "same log (docs/runbook.md, Rebuild)"
-                )
+        writing = [fold.stage for fold in self.by_topic.values() if fold.stage.sends]
+        written = await self._begun(consumer, {settings.topic(name) for stage in writing for name in (*stage.sends, *stage.tells)})
+        own = {changelog(settings, table.name) for stage in writing for table in stage.tables}
+        if not written or await self._begun(consumer, own):
+            return
+        sources = [TopicPartition(settings.topic(stage.source), number) for stage in writing for number in range(settings.partitions)]
+        if all([await consumer.committed(source) is None for source in sources]):
+            read = " and ".join(f"NETSOLD_{stage.source.upper()}_TOPIC={settings.topic(stage.source)}" for stage in writing)
+            raise StateUnfit(
+                f"group {settings.app} is new, but {written[0]} already has another application's records, and every sale would stand "
+                f"there twice: give this one a NETSOLD_TOPIC_PREFIX of its own, and {read} to read the same log (docs/runbook.md, Rebuild)"
+            )
+
+    async def _begun(self, consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[str]:
+        """Those of some topics that have ever had a record."""
+        partitions = [TopicPartition(topic, number) for topic in sorted(topics) for number in range(self.settings.partitions)]
+        return [tp.topic for tp, end in (await consumer.end_offsets(partitions)).items() if end]
 
     async def _restore(self, openings: list[_Opening]) -> int:
         """Open the stores and bring them up to their changelogs' ends; returns how many records that took."""
@@ -249,6 +255,9 @@ class Opener:
         mark = present[0]
         if mark.rules != RULES:
             message = f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; {rebuild}"
+            raise StateUnfit(message)
+        if mark.terms != lane.fold.terms:
+            message = f"{where}: the state was made by {mark.terms}, the settings now say {lane.fold.terms}: set them back, or {rebuild}"
             raise StateUnfit(message)
         if not beginning <= committed <= end:
             message = f"{where}: the committed offset {committed} lies outside of the log {beginning}-{end}; {rebuild}"

@@ -6,8 +6,10 @@ import ssl
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tables.service_hours import CountPer, ServiceRules
 
 
 class NoKafkaKnown(Exception):
@@ -52,10 +54,15 @@ class Settings(BaseSettings):
     app: str = Field("netsold", pattern=r"^[a-z0-9.-]{1,64}$", description="application id: consumer group, changelogs, transactional ids")
     topic_prefix: str = Field("", pattern=r"^[a-z0-9.-]{0,64}$", description="put before every public topic's name, such as `shop.`")
     orders_topic: str | None = Field(None, description="full name of the topic of order events; unset = the prefix and `orders`")
+    chats_topic: str | None = Field(None, description="full name of the topic of chat events; unset = the prefix and `chats`")
     partitions: int = Field(4, ge=1, le=1024, description="of every topic; fixed once topics exist")
     data_dir: Path = Field(Path("data"), description="local stores, and the local Kafka's log")
     cycle_days: int = Field(30, ge=1, le=3660, description="length of a cycle in days")
     cycle_anchor: AwareDatetime = Field("1970-01-01T00:00:00Z", validate_default=True, description="an instant at which a cycle starts")
+    reply_within_seconds: int = Field(300, ge=1, le=30 * 86_400, description="a reply within this is timely (R1)")
+    service_hours: str = Field("08:00-23:00", description="inquiries that open in these hours count; local wall time, end left out (R1)")
+    service_zone: str = Field("Asia/Shanghai", description="the time zone of service hours and of a buyer's day (R1)")
+    count_inquiries_per: CountPer = Field("buyer_day", description="one count per buyer, shop and local day, or per inquiry (R1)")
     chunk_records: int = Field(16_000, ge=1, le=100_000, description="most records of one partition in one transaction")
     chunk_bytes: int = Field(4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once")
     transaction_timeout_ms: int = Field(15_000, ge=1000, description="a dead worker's open transaction holds readers at most this long")
@@ -69,6 +76,16 @@ class Settings(BaseSettings):
     reader_port: int = Field(8640, ge=0, le=65535, description="the reader's port; 0 = any free one")
     kafka: Kafka = Field(default_factory=Kafka)
 
+    @model_validator(mode="after")
+    def _service_rules_can_be(self) -> Settings:
+        _ = self.service_rules
+        return self
+
+    @property
+    def service_rules(self) -> ServiceRules:
+        """The settings of R1, as the tables need them."""
+        return ServiceRules(self.reply_within_seconds * 1000, self.service_hours, self.service_zone, self.count_inquiries_per)
+
     @property
     def cycle_ms(self) -> int:
         """Length of a cycle in milliseconds."""
@@ -81,9 +98,8 @@ class Settings(BaseSettings):
 
     def topic(self, name: str) -> str:
         """The topic's name on the cluster for one of the public names in `streams/topics.py`."""
-        if name == "orders" and self.orders_topic is not None:
-            return self.orders_topic
-        return self.topic_prefix + name
+        given = {"orders": self.orders_topic, "chats": self.chats_topic}.get(name)
+        return self.topic_prefix + name if given is None else given
 
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments with which every aiokafka client of this process is made.

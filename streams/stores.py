@@ -28,7 +28,7 @@ from rocksdict import (
 from streams.lanes import MARK_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from tables.cycles import Calendar
@@ -169,6 +169,18 @@ class PartitionStore:
     def close(self) -> None:
         """Release the files."""
         self._db.close()
+
+
+class StateView(dict[bytes, bytes | None]):
+    """A store's values for some keys, read at once, and for others when they are asked for; None where a key is unknown."""
+
+    def __init__(self, store: PartitionStore, keys: Collection[bytes]) -> None:
+        super().__init__(store.get_many(keys) if keys else {})
+        self._store = store
+
+    def __missing__(self, key: bytes) -> bytes | None:
+        value = self[key] = self._store.get(key)
+        return value
 
 
 class CycleWindow(WindowT):

@@ -1,8 +1,8 @@
-"""Time ticks: while an order partition is idle, event time goes on at the pace of the clock (C2).
+"""Time ticks: while a partition of events is idle, event time goes on at the pace of the clock (C2).
 
 A tick is a record in the source partition itself, so a replay sees the same ticks at the same places. It says the
-newest event time known anywhere plus the time since it last rose: live traffic gets the present, an import of old
-events stays in their time.
+newest event time known anywhere plus the time since it last rose, but never says more than the clock: live traffic gets
+the present, an import of old events stays in their time, and an event from the future drags no other partition along.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def newest_ms(pipeline: Pipeline) -> int | None:
 
 
 async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int | None]) -> None:
-    """Write a tick into every idle order partition of this worker, every `idle_tick_ms`; runs for ever (never if 0)."""
+    """Write a tick into every idle partition of events that this worker has, every `idle_tick_ms`; runs for ever (never if 0)."""
     settings = pipeline.settings
     every_s = settings.idle_tick_ms / 1000
     if not every_s:
@@ -50,7 +50,7 @@ async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int | None]) ->
                 continue
             if newest is None or known > newest + int((now - rose_at) * 1000):
                 newest, rose_at = known, now  # our own ticks come back a little late and must not slow the clock
-            present = newest + int((now - rose_at) * 1000)
+            present = min(newest + int((now - rose_at) * 1000), time.time_ns() // 1_000_000)
             for tp, lane in list(pipeline.lanes.items()):
                 at = lane.progress.watermark_ms
                 if lane.stage.sends and lag(tp) == 0 and (at is None or present - at >= settings.idle_tick_ms):

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 ORDERS = catalogue.ORDERS_TOPIC
+CHATS = catalogue.CHATS_TOPIC
 SALES = catalogue.SALES_TOPIC
 SHOP_ACTIVITY = catalogue.SHOP_ACTIVITY_TOPIC
+ALERTS = catalogue.ALERTS_TOPIC
 DEAD_LETTERS = "dead-letters"
 
 TABLES = tuple(table.name for table in catalogue.TABLES)
@@ -39,7 +41,7 @@ TABLES = tuple(table.name for table in catalogue.TABLES)
 DEAD_LETTER_DAYS = 30
 DEAD_LETTER_BYTES = 4 * 1024 * 1024
 
-Kind = Literal["source", "journal", "dead letters", "changelog"]
+Kind = Literal["source", "journal", "alerts", "dead letters", "changelog"]
 
 COMPRESSION = "zstd"
 """What our producers compress with: aiokafka's lz4 (level 9) takes five times as long as its zstd (level 3), for more bytes."""
@@ -115,8 +117,16 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
     insync = {"min.insync.replicas": str(settings.kafka.min_insync_replicas)}
     public: tuple[tuple[str, Kind, str, dict[str, str], str], ...] = (
         (ORDERS, "source", "order_id", _KEPT, "what happened to orders, as shops, logistics and payments tell it; the truth"),
-        (SALES, "journal", "product_id", _KEPT, "the sales journal: one immutable entry per change of what counts"),
-        (SHOP_ACTIVITY, "journal", "shop_id", _KEPT, "the same changes and the service facts, by shop"),
+        (CHATS, "source", "shop_id/buyer_id", _KEPT, "what buyers and shops wrote to each other; the truth, too"),
+        (
+            SALES,
+            "journal",
+            "product_id",
+            _KEPT,
+            "the sales journal: one immutable entry per change of what counts, and of what each product's service came to",
+        ),
+        (SHOP_ACTIVITY, "journal", "shop_id", _KEPT, "the same entries by shop, and what changed of its service"),
+        (ALERTS, "alerts", "shop_id", _KEPT, "inquiries that are overdue, and those answered late after that; each told once"),
         (DEAD_LETTERS, "dead letters", "the parked record's", _PARKED, "records that can't be read, as they came, each with its reason"),
     )
     return (

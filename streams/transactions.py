@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streams.lanes import Lane
     from streams.producers import StrictProducer
     from streams.settings import Settings
-    from tables.stages import Outcome
+    from tables.outcome import Outcome
     from tables.watermarks import Progress
 
 

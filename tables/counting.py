@@ -31,6 +31,7 @@ class Anomaly(StrEnum):
     RECEIVED_AFTER_CANCEL = "received_after_cancel"
     REFUND_EXCEEDS_SALE = "refund_exceeds_sale"
     UNKNOWN_LINE = "unknown_line"
+    UNKNOWN_PRODUCT = "unknown_product"
 
 
 class Oddity(NamedTuple):
@@ -41,11 +42,13 @@ class Oddity(NamedTuple):
 
 
 class Reversal(msgspec.Struct, frozen=True, gc=False):
-    """What one refund took off a sale, at its own instant."""
+    """What one refund took off a sale, at its own instant, and why."""
 
     at_ms: int
     units: int
     amount: int
+    refund_id: str
+    reason: str
 
 
 class Sale(msgspec.Struct, frozen=True, gc=False):
@@ -72,8 +75,8 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
 NOTHING: Final = Counted("", "", "", (), frozenset())
 _NEVER: Final = 2**63
 
-Asked = tuple[int, int, int, bool]
-"""What a refund asks of a line: when it succeeded, units, amount, and whether it lists the line or means the whole order."""
+Asked = tuple[Refund, int, int]
+"""What a refund asks of a line: units and amount."""
 
 
 def derive(order: Order) -> Counted:
@@ -116,17 +119,17 @@ def _sales(order: Order, received: dict[str, int], asked: dict[str, list[Asked]]
 
         gross_units, gross_amount = left_units, left_amount
         reversals = []
-        for refunded_ms, units, amount, listed in asked.get(line_id, ()):  # S5: those that succeeded and stayed; S8: by age
+        for refund, units, amount in asked.get(line_id, ()):  # S5: those that succeeded and stayed; S8: by age
             # S8: cut to what is left, units and amount each for itself. S9: units may be 0, then only money goes.
             taken_units, taken_amount = min(units, left_units), min(amount, left_amount)
-            if listed and (taken_units < units or taken_amount < amount):
+            if refund.lines is not None and (taken_units < units or taken_amount < amount):
                 oddities.add(Oddity(Anomaly.REFUND_EXCEEDS_SALE, line_id))
             left_units -= taken_units
             left_amount -= taken_amount
-            if refunded_ms < received_ms:  # S7: before the receipt it lessens what is sold
+            if refund.occurred_at_ms < received_ms:  # S7: before the receipt it lessens what is sold
                 gross_units, gross_amount = left_units, left_amount
             elif taken_units or taken_amount:  # S6: from the receipt on it is a reversal, with an instant of its own
-                reversals.append(Reversal(refunded_ms, taken_units, taken_amount))
+                reversals.append(Reversal(refund.occurred_at_ms, taken_units, taken_amount, refund.refund_id, refund.reason))
 
         if gross_units or gross_amount:  # S7: what was refunded away before its receipt is no sale
             sales.append(Sale(line_id, line.product_id, received_ms, gross_units, gross_amount, tuple(reversals)))
@@ -153,10 +156,10 @@ def _asked(order: Order, placed: Placed) -> dict[str, list[Asked]]:
     for refund in _refunds_that_count(order):
         if refund.lines is None:
             for line in placed.lines:
-                asked.setdefault(line.line_id, []).append((refund.occurred_at_ms, line.quantity, _revenue(line), False))
+                asked.setdefault(line.line_id, []).append((refund, line.quantity, _revenue(line)))
         else:
             for one in refund.lines:
-                asked.setdefault(one.line_id, []).append((refund.occurred_at_ms, one.quantity, one.amount, True))
+                asked.setdefault(one.line_id, []).append((refund, one.quantity, one.amount))
     return asked
 
 

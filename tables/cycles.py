@@ -22,6 +22,11 @@ class Calendar:
         if self.length_ms < 1:
             raise ValueError(f"a cycle lasts at least a millisecond, not {self.length_ms}")
 
+    @property
+    def terms(self) -> str:
+        """All of it in one line: tables made under other terms don't fit."""
+        return f"cycles of {self.length_ms} ms from {self.anchor_ms}"
+
     def start_of(self, at_ms: int) -> int:
         """The start of the one cycle that holds an instant; floor division is right before anchor and epoch too (C1)."""
         return at_ms - (at_ms - self.anchor_ms) % self.length_ms

@@ -11,12 +11,12 @@ import msgspec
 from schemas import times
 from schemas.envelope import Received
 from schemas.journal import Entry
-from tables.counting import Counted
+from tables.counting import Counted, Sale
 from tables.cycles import Calendar
 
 _RowKey = tuple[str, int, str, str, str, str]
-_Row = tuple[int, int, int, int, int, int]
-_ABSENT: Final = (0, 0, 0, 0, 0, 0)
+_Row = tuple[int, int, int, int, int, int, int]
+_ABSENT: Final = (0, 0, 0, 0, 0, 0, 0)
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -36,7 +36,7 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
     for key, was in _rows(before, calendar).items():
         now = changes.pop(key, _ABSENT)
         if now != was:
-            changes[key] = (now[0] - was[0], now[1] - was[1], now[2] - was[2], now[3] - was[3], now[4] - was[4], now[5] - was[5])
+            changes[key] = _less(now, was)
     if not changes:
         return []
     event = cause.event
@@ -63,8 +63,9 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
 
 
 def _rows(counted: Counted, calendar: Calendar) -> dict[_RowKey, _Row]:
-    """By line, cycle, and whose sale it is: units gross, reversed, booked; amount gross, reversed, booked."""
+    """By line, cycle, and whose sale it is: units gross, reversed, booked; amount gross, reversed, booked; orders."""
     rows: dict[_RowKey, _Row] = {}
+    first = _first(counted)
     shop_id, buyer_id, currency = counted.shop_id, counted.buyer_id, counted.currency
     for sale in counted.sales:
         line_id, product_id = sale.line_id, sale.product_id
@@ -74,8 +75,22 @@ def _rows(counted: Counted, calendar: Calendar) -> dict[_RowKey, _Row]:
             units += reversal.units
             amount += reversal.amount
             key = (line_id, calendar.start_of(reversal.at_ms), product_id, shop_id, buyer_id, currency)
-            _, _, booked_units, _, _, booked_amount = rows.get(key, _ABSENT)
-            rows[key] = (0, 0, booked_units + reversal.units, 0, 0, booked_amount + reversal.amount)
-        _, _, booked_units, _, _, booked_amount = rows.get(sale_key, _ABSENT)
-        rows[sale_key] = (sale.units, units, booked_units, sale.amount, amount, booked_amount)
+            _, _, booked_units, _, _, booked_amount, _ = rows.get(key, _ABSENT)
+            rows[key] = (0, 0, booked_units + reversal.units, 0, 0, booked_amount + reversal.amount, 0)
+        _, _, booked_units, _, _, booked_amount, _ = rows.get(sale_key, _ABSENT)
+        rows[sale_key] = (sale.units, units, booked_units, sale.amount, amount, booked_amount, int(sale is first))
     return rows
+
+
+def _less(now: _Row, was: _Row) -> _Row:
+    a, b, c, d, e, f, g = was
+    t, u, v, w, x, y, z = now
+    return t - a, u - b, v - c, w - d, x - e, y - f, z - g
+
+
+def _first(counted: Counted) -> Sale | None:
+    """R6: the sale in which an order stands as one of the buyer's: the first received of which units are left, if there is any."""
+    if len(counted.sales) == 1 and not counted.sales[0].reversals:  # the usual case
+        return counted.sales[0] if counted.sales[0].units else None
+    left = [sale for sale in counted.sales if sale.units > sum([reversal.units for reversal in sale.reversals])]
+    return min(left, key=lambda sale: (sale.at_ms, sale.line_id), default=None)

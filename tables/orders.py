@@ -161,6 +161,7 @@ _FACTS: Final[dict[str, tuple[str, Callable[[Received], Any]]]] = {
     "refund_failed": ("others", _other),
     "refund_reversed": ("refund_returns", _refund_reversed),
     "reissue_shipped": ("others", _other),
+    "review_posted": ("others", _other),
 }
 
 

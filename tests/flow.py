@@ -7,14 +7,18 @@ from zlib import crc32
 import msgspec
 
 from schemas import envelope, journal
+from schemas.events import topic_of
 from schemas.refusals import Refusal
 from tables import catalogue
 from tables.cycles import Calendar
+from tables.outcome import Outcome
 from tables.report import report
-from tables.stages import OrderStage, Outcome, ProductStage, ShopStage, stages
+from tables.service_hours import ServiceRules
+from tables.stages import AnyStage, stages
 from tables.watermarks import Progress
 
 CYCLES = Calendar(30 * 86_400_000)
+RULES = ServiceRules()
 PARTITIONS = 2
 
 
@@ -37,19 +41,29 @@ def binary(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, byte
 
 def bare(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """An event as a bare JSON object."""
-    return str(event["order_id"]).encode(), msgspec.json.encode(event), []
+    key, *_ = envelope.encode(event)
+    return key, msgspec.json.encode(event), []
+
+
+class Rows(dict[bytes, bytes | None]):
+    """A table's rows for a stage: None where there is none."""
+
+    def __missing__(self, key: bytes) -> None:
+        return None
 
 
 class Flow:
     """A pipeline's logs and tables. `chunk` says how many records a stage takes at once."""
 
-    def __init__(self, calendar: Calendar = CYCLES, chunk: Callable[[], int] = lambda: 4000) -> None:
+    def __init__(self, calendar: Calendar = CYCLES, chunk: Callable[[], int] = lambda: 4000, rules: ServiceRules = RULES) -> None:
         self.calendar = calendar
+        self.rules = rules
         self.tables: dict[str, dict[bytes, bytes]] = {table.name: {} for table in catalogue.TABLES}
         self.logs: dict[tuple[str, int], list[Record]] = {}
         self.progress: dict[tuple[str, int], Progress] = {}
         self.parked: list[Refusal] = []
         self.entries: list[journal.Entry] = []
+        self.alerts: list[dict[str, Any]] = []
         self._chunk = chunk
 
     def send(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]], partition: int | None = None) -> None:
@@ -60,35 +74,49 @@ class Flow:
         log.append(Record(topic, partition, len(log), 0, key, value, headers))
 
     def take(self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary) -> "Flow":
-        """Write events to `orders`, and run all stages until nothing is left to do."""
+        """Write events to their topics, and run all stages until nothing is left to do."""
         for event in events:
-            self.send(catalogue.ORDERS_TOPIC, *form(event))
+            self.send(topic_of(event["type"]), *form(event))
+        return self.run()
+
+    def tick(self, at_ms: int) -> "Flow":
+        """Let event time come to this instant in every partition of events, and run all stages."""
+        value, headers = envelope.tick(at_ms)
+        for topic in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):
+            for partition in range(PARTITIONS):
+                self.send(topic, None, value, headers, partition)
         return self.run()
 
     def run(self) -> "Flow":
         """Run all stages until nothing is left to do."""
-        for stage in stages(self.calendar, 1000):
+        for stage in stages(self.calendar, self.rules, 1000):
             for at in sorted(at for at in self.logs if at[0] == stage.stage.source):
                 while self._step(stage, at):
                     pass
         return self
 
-    def _step(self, stage: OrderStage | ProductStage | ShopStage, at: tuple[str, int]) -> bool:
+    def _step(self, stage: AnyStage, at: tuple[str, int]) -> bool:
         begin = self.progress.get(at, Progress()).offset + 1
         records = self.logs[at][begin : begin + self._chunk()]
         batch = stage.read(records)
-        states = {name: {key: self.tables[name].get(key) for key in keys} for name, keys in batch.keys.items()}
+        states = {table.name: Rows(self.tables[table.name]) for table in stage.stage.tables}
         outcome = stage.fold(batch, states, self.progress.get(at))
         self._commit(at, outcome, stage.stage.sends)
         return bool(records) and not outcome.paused
 
     def _commit(self, at: tuple[str, int], outcome: Outcome, topics: Iterable[str]) -> None:
         for name, writes in outcome.writes.items():
-            self.tables[name].update(writes)
+            for key, state in writes.items():
+                if state is None:
+                    self.tables[name].pop(key, None)
+                else:
+                    self.tables[name][key] = state
         for topic, sent in outcome.sends.items():
             for key, value in sent:
                 self.send(topic, key, value, [])
-        self.entries += [journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])]
+        rows = [journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])]
+        self.entries += [row for row in rows if isinstance(row, journal.Entry)]
+        self.alerts += [msgspec.json.decode(value) for _, value in outcome.sends.get(catalogue.ALERTS_TOPIC, [])]
         mark = journal.encode(journal.Mark(*at, outcome.progress.offset, outcome.progress.watermark_ms))
         for topic in topics:
             for partition in range(PARTITIONS):

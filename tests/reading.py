@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from schemas import envelope
 from schemas.journal import RULES
 from serving.follow import Reader
 from serving.store import Identity
 from streams.lanes import MARK_KEY, Mark, encode_mark
 from streams.log import At, Fetched
 from streams.settings import Settings
-from tables import catalogue
-from tables.stages import Outcome
+from tables.outcome import Outcome
 from tests.flow import PARTITIONS, Flow, Record, binary
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ class Changelogs(Flow):
 
     def __init__(self, settings: Settings, chunk: Callable[[], int] = lambda: 4000) -> None:
         reader = Reader(settings)
-        super().__init__(reader.calendar, chunk)
+        super().__init__(reader.calendar, chunk, settings.service_rules)
         self.topics = {name: topic for topic, name in reader.names.items()}
         self.changelogs: dict[At, list[Record]] = {(topic, partition): [] for topic in reader.names for partition in range(PARTITIONS)}
 
@@ -45,13 +43,11 @@ class Changelogs(Flow):
         self._tell()
         return self
 
-    def tick(self, at_ms: int) -> None:
-        """Move the event time of every source partition on."""
-        value, headers = envelope.tick(at_ms)
-        for partition in range(PARTITIONS):
-            self.send(catalogue.ORDERS_TOPIC, None, value, headers, partition)
-        self.run()
+    def tick(self, at_ms: int) -> Flow:
+        """Move the event time of every source partition on, and bring the journal up to date."""
+        super().tick(at_ms)
         self._tell()
+        return self
 
     def _tell(self) -> None:
         journal = self.topics["journal"]
@@ -69,7 +65,9 @@ class FedReader(Reader):
 
     def open(self) -> None:
         """Open the store, as a process does at its start."""
-        identity = Identity("cluster", self.settings.app, dict.fromkeys(self.names, "id"), self.settings.cycle_ms, self.settings.anchor_ms)
+        identity = Identity(
+            "cluster", self.settings.app, dict.fromkeys(self.names, "id"), self.settings.cycle_ms, self.settings.anchor_ms, "r"
+        )
         self.applier = self.begin(identity, dict.fromkeys(self.logs.changelogs, 0))
         self.store = self.applier.store
         self._fetched = dict(self.applier.positions)

@@ -8,7 +8,7 @@ from schemas import times
 from tests.flow import CYCLES
 
 EDGE_MS = 1_783_296_000_000  # 2026-07-06T00:00Z, where a cycle begins
-REASONS = ("short_weight", "quality", "other")
+REASONS = ("short_weight", "quality", "wrong_goods")
 
 instants = st.one_of(
     st.sampled_from([EDGE_MS + by for by in (-2, -1, 0, 1, 2)]),
@@ -65,6 +65,7 @@ _OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "refund_failed": st.fixed_dictionaries({"refund_id": refund_ids, "cause": st.sampled_from(["rejected", "bank"])}),
     "refund_reversed": st.fixed_dictionaries({"refund_id": refund_ids}),
     "reissue_shipped": st.fixed_dictionaries({"line_ids": some_line_ids, "reason": st.sampled_from(REASONS)}),
+    "review_posted": st.fixed_dictionaries({"product_id": st.sampled_from(["p-1", "p-2", "p-9"]), "rating": st.integers(1, 5)}),
 }
 _LIKELY = ["order_placed", "receipt_confirmed", "refund_succeeded", "refund_succeeded", "receipt_confirmed", "refund_reversed", *_OWN]
 
@@ -87,3 +88,41 @@ def events(draw: st.DrawFn, ids: int = 30) -> dict[str, Any]:
 def happenings(most: int = 14) -> st.SearchStrategy[list[dict[str, Any]]]:
     """Some events, among which there may well be contradictions; or fewer, that hardly do anything but contradict each other."""
     return st.one_of(st.lists(events(), max_size=most), st.lists(events(ids=2), max_size=min(most, 7)))
+
+
+WITHIN_MS = 300_000
+# Around midnight in Shanghai, the opening at 08:00 (where with the usual anchor a cycle begins) and the closing at 23:00.
+_CHAT_INSTANTS = [
+    base + by
+    for base in (EDGE_MS, EDGE_MS - 8 * 3_600_000, EDGE_MS - 9 * 3_600_000, EDGE_MS + 5 * 3_600_000)
+    for by in (-WITHIN_MS - 1, -WITHIN_MS, -1, 0, 1, 60_000, WITHIN_MS, WITHIN_MS + 1)
+]
+
+
+@st.composite
+def messages(draw: st.DrawFn, ids: int = 30) -> dict[str, Any]:
+    """One message between few shops and buyers, under one of so many ids at two sources."""
+    by = draw(st.sampled_from([None, None, "person", "robot"]))
+    about = draw(st.sampled_from([None, "o-1", "o-2"]))
+    return (
+        {
+            "type": "seller_replied" if by else "buyer_messaged",
+            "id": f"e-{draw(st.integers(1, ids))}",
+            "source": draw(st.sampled_from(["/a", "/b"])),
+            "occurred_at": times.format_ms(draw(st.one_of(st.sampled_from(_CHAT_INSTANTS), instants))),
+            "shop_id": draw(st.sampled_from(["s-1", "s-2"])),
+            "buyer_id": draw(st.sampled_from(["b-1", "b-2"])),
+            "message_id": f"m-{draw(st.integers(1, 3))}",
+        }
+        | ({"by": by} if by else {})
+        | ({"order_id": about} if about else {})
+    )
+
+
+def market(most: int = 20) -> st.SearchStrategy[list[dict[str, Any]]]:
+    """Events of orders and messages, in any order."""
+    return st.one_of(
+        st.lists(st.one_of(events(), messages()), max_size=most),
+        st.lists(messages(), max_size=most),
+        st.lists(messages(ids=3), max_size=min(most, 9)),
+    )

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from schemas import envelope, events, times
-from schemas.envelope import Received, read, read_plainly
+from schemas.envelope import Received, Said, read, read_chat, read_chat_plainly, read_plainly
 from schemas.refusals import Refusal
 from tests.flow import Record, bare, binary
 from tests.properties.strategies import events as some_event
+from tests.properties.strategies import messages
 
 EVENT: TypeAdapter[Any] = TypeAdapter(events.Event)
 
@@ -31,9 +32,9 @@ hostile = st.one_of(
 
 
 @st.composite
-def damaged_events(draw: st.DrawFn) -> dict[str, Any]:
-    """An event with up to three fields taken away, added or replaced by something hostile, at the top or in a line."""
-    event: dict[str, Any] = draw(some_event())
+def damaged_events(draw: st.DrawFn, drawn: st.SearchStrategy[dict[str, Any]]) -> dict[str, Any]:
+    """One of these events with up to three fields taken away, added or replaced by something hostile, at the top or in a line."""
+    event: dict[str, Any] = draw(drawn)
     for _ in range(draw(st.integers(0, 3))):
         where: dict[str, Any] = event
         inner = event.get("lines")
@@ -48,19 +49,21 @@ def damaged_events(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @st.composite
-def records(draw: st.DrawFn) -> Record:
-    """A record in any of the three forms, of a damaged event, with damaged headers and key."""
-    event = draw(damaged_events())
+def records(draw: st.DrawFn, drawn: st.SearchStrategy[dict[str, Any]]) -> Record:
+    """A record in any of the three forms, of one of these events, damaged, with damaged headers and key."""
+    event = draw(damaged_events(drawn))
     form = draw(st.sampled_from(["bare", "binary", "structured"]))
-    right_key = str(event.get("order_id")).encode("utf-8", "replace")
-    whole = {"type": None, "id": "e", "source": "s", "occurred_at": "t", "order_id": "o"} | event
+    common = events.common_of("buyer_messaged" if "message_id" in event else "order_paid")
+    subject = f"{event.get('shop_id')}/{event.get('buyer_id')}" if "message_id" in event else str(event.get("order_id"))
+    right_key = subject.encode("utf-8", "replace")
+    whole = {"type": None, "id": "e", "source": "s", "occurred_at": "t", "order_id": "o", "shop_id": "s-1", "buyer_id": "b-1"} | event
     value, headers = msgspec.json.encode(event), list[Any]()
     if form == "binary":
         _, value, headers = binary({name: _plain(field) for name, field in whole.items()})
     if form == "structured":
-        data = {name: field for name, field in event.items() if name not in events.COMMON}
+        data = {name: field for name, field in event.items() if name not in common}
         names = {"type": "type", "id": "id", "source": "source", "occurred_at": "time", "order_id": "subject"}
-        attributes = {names[name]: field for name, field in event.items() if name in names}
+        attributes = {names[name]: field for name, field in event.items() if name in names and name in common}
         value, headers = msgspec.json.encode({"specversion": "1.0", **attributes, "data": data}), []
     for _ in range(draw(st.integers(0, 2))):
         headers = _damaged(draw, headers)
@@ -95,13 +98,23 @@ def _damaged_bytes(draw: st.DrawFn, value: bytes) -> bytes:
 
 
 @settings(max_examples=1000)
-@given(records())
+@given(records(some_event()))
 def test_the_short_cut_says_what_the_models_say(record: Record) -> None:
     """Both routes accept a record with the same values, or both refuse it for the same reason; neither raises."""
     assert read(record) == read_plainly(record)
+    assert read_chat(record) == read_chat_plainly(record)
 
 
-@given(damaged_events())
+@settings(max_examples=1000)
+@given(records(messages()))
+def test_the_short_cut_of_messages_says_what_the_models_say(record: Record) -> None:
+    """As above; and no record is an event in both topics."""
+    assert read_chat(record) == read_chat_plainly(record)
+    assert read(record) == read_plainly(record)
+    assert not (isinstance(read_chat(record), Said) and isinstance(read(record), Received))
+
+
+@given(damaged_events(some_event()))
 def test_bare_events_are_accepted_exactly_when_pydantic_accepts_them(event: dict[str, Any]) -> None:
     """The union of the models, given the same JSON, is of one mind with the decoder on what is an event."""
     assume(isinstance(event.get("order_id"), str) and "specversion" not in event)
@@ -132,6 +145,13 @@ def test_valid_events_take_the_short_cut(event: dict[str, Any], form: Any) -> No
     """Usual events, in binary mode and as bare JSON, need no second look, and are read alike."""
     record = Record("orders", 0, 0, 0, *form(event))
     assert envelope._read_shortly(record) == read_plainly(record) == read(Record("orders", 0, 0, 0, *binary(event)))
+
+
+@given(messages(), st.sampled_from([binary, bare]))
+def test_valid_messages_take_the_short_cut(event: dict[str, Any], form: Any) -> None:
+    """As above."""
+    record = Record("chats", 0, 0, 0, *form(event))
+    assert envelope._read_chat_shortly(record) == read_chat_plainly(record) == read_chat(Record("chats", 0, 0, 0, *binary(event)))
 
 
 @given(

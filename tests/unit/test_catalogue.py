@@ -4,17 +4,41 @@ import pytest
 
 from tables import catalogue
 from tables.cycles import Calendar
+from tables.service_hours import ServiceRules
 from tables.stages import stages
 
 
 def test_the_names_that_the_flow_goes_by() -> None:
     """What feeds what, and under which names; these are public."""
-    assert {stage.name: (stage.source, stage.sends, [table.name for table in stage.tables]) for stage in catalogue.STAGES} == {
-        "order": ("orders", ("sales", "shop-activity"), ["orders"]),
-        "product": ("sales", (), ["product_cycles", "product_totals"]),
-        "shop": ("shop-activity", (), ["shop_cycles", "shop_totals"]),
+    assert {stage.name: (stage.source, stage.sends, stage.tells) for stage in catalogue.STAGES} == {
+        "order": ("orders", ("sales", "shop-activity"), ()),
+        "chat": ("chats", ("shop-activity",), ("alerts",)),
+        "product": ("sales", (), ()),
+        "shop": ("shop-activity", (), ()),
     }
-    assert [stage.stage for stage in stages(Calendar(1), 1)] == list(catalogue.STAGES)
+    assert {stage.name: [table.name for table in stage.tables] for stage in catalogue.STAGES} == {
+        "order": ["orders"],
+        "chat": ["chats", "reply_timers", "overdue"],
+        "product": ["product_cycles", "product_totals", "product_service_cycles"],
+        "shop": ["shop_cycles", "shop_totals", "shop_service_cycles", "shop_service_totals", "shop_buyers"],
+    }
+    assert [stage.stage for stage in stages(Calendar(1), ServiceRules(), 1)] == list(catalogue.STAGES)
+
+
+def test_which_events_a_stage_hears_of() -> None:
+    """Directly, or through the stages before it: so many sources a complete table has heard of."""
+    assert {stage.name: catalogue.event_topics(stage.name) for stage in catalogue.STAGES} == {
+        "order": ("orders",),
+        "chat": ("chats",),
+        "product": ("orders",),
+        "shop": ("orders", "chats"),
+    }
+
+
+def test_no_two_pairs_share_a_conversation() -> None:
+    """Ids may hold slashes; the key in the topic is shared then, the one in the table isn't."""
+    assert catalogue.conversation_key("s/1", "b") != catalogue.conversation_key("s", "1/b")
+    assert catalogue.split_conversation_key(catalogue.conversation_key("s/1", "b@2")) == ("s/1", "b@2")
 
 
 @pytest.mark.parametrize("subject", ["p-3", "p@3", "@", "顺丰", "p-3@-5"])

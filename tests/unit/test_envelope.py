@@ -264,6 +264,7 @@ def test_an_event_type_no_list_forgets() -> None:
     from schemas import decoders, events
     from tables import orders
 
-    assert set(decoders.BODIES) == set(events.MODELS) == set(orders._FACTS)
-    assert len(events.MODELS) == 11
+    assert set(decoders.BODIES) == set(events.MODELS)
+    assert set(orders._FACTS) == events.ORDER_TYPES
+    assert (len(events.ORDER_TYPES), len(events.CHAT_TYPES)) == (12, 2)
     assert envelope.TICK not in events.MODELS

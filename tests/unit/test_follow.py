@@ -350,7 +350,7 @@ def test_journal_entries_come_by_product_in_the_order_of_the_log(logs: Changelog
 # --- files -----------------------------------------------------------------------------------------------------------------------
 
 
-IDENTITY = Identity("c", "a", {"t": "1"}, 1, 0)
+IDENTITY = Identity("c", "a", {"t": "1"}, 1, 0, "r")
 
 
 def _closed(directory: Path, identity: Identity = IDENTITY) -> None:
@@ -365,8 +365,8 @@ def _closed(directory: Path, identity: Identity = IDENTITY) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [Identity("c2", "a", {"t": "1"}, 1, 0), Identity("c", "a", {"t": "2"}, 1, 0), Identity("c", "a", {"t": "1"}, 2, 0),
-     Identity("c", "a", {"t": "1"}, 1, 0, format=99)],
+    [Identity("c2", "a", {"t": "1"}, 1, 0, "r"), Identity("c", "a", {"t": "2"}, 1, 0, "r"), Identity("c", "a", {"t": "1"}, 2, 0, "r"),
+     Identity("c", "a", {"t": "1"}, 1, 0, "s"), Identity("c", "a", {"t": "1"}, 1, 0, "r", format=99)],
 )  # fmt: skip
 def test_a_store_of_another_log_is_laid_aside(tmp_path: Path, other: Identity) -> None:
     """Another cluster, topic, calendar or format: told in one line, kept once, and begun anew."""

@@ -13,17 +13,18 @@ from streams.lanes import Lane, Mark
 from streams.recovery import Opener, StateUnfit, _Opening
 from streams.settings import Settings
 from tables.cycles import Calendar
+from tables.service_hours import ServiceRules
 from tables.stages import stages
 from tables.watermarks import Progress
 
 IDS = {"orders": "id-1"}
-FOLDS = stages(Calendar(30 * 86_400_000, 0), 1000)
+FOLDS = stages(Calendar(30 * 86_400_000, 0), ServiceRules(), 1000)
 ORDERS = TopicPartition("orders", 0)
 
 
-def mark(offset: int, topic_id: str = "id-1", rules: int = RULES) -> Mark:
+def mark(offset: int, topic_id: str = "id-1", rules: int = RULES, terms: str = FOLDS[0].terms) -> Mark:
     """The mark of a table that holds everything up to an offset."""
-    return Mark("orders", topic_id, 0, offset, 5, {}, 0, rules)
+    return Mark("orders", topic_id, 0, offset, 5, {}, 0, rules, terms)
 
 
 def checked(marks: dict[str, Mark | None], committed: int | None, beginning: int = 0, end: int = 1000) -> Lane:

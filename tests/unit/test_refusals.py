@@ -46,7 +46,7 @@ def faulty(*faults: Reason) -> Record:
     return Record("orders", 0, 0, 0, key, value, [])
 
 
-OF_A_RECORD = [reason for reason in Reason if reason != Reason.ORDER_FULL]
+OF_A_RECORD = [reason for reason in Reason if reason not in {Reason.ORDER_FULL, Reason.CONVERSATION_FULL}]
 """The reasons that lie in the record alone; whether an order is full, its stage knows (`test_stages`)."""
 
 

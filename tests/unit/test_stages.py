@@ -12,10 +12,12 @@ from schemas.journal import Mark
 from schemas.refusals import Reason
 from tables import orders
 from tables.cycles import Calendar
+from tables.journal_stages import ProductStage, ShopStage
+from tables.order_stage import OrderStage
+from tables.outcome import Outcome
 from tables.sales import ImpossibleTallyError
-from tables.stages import OrderStage, Outcome, ProductStage, ShopStage
 from tables.watermarks import Progress
-from tests.flow import CYCLES, Flow, Record, binary
+from tests.flow import CYCLES, Flow, Record, Rows, binary
 from tests.story import event
 
 
@@ -35,10 +37,12 @@ def records(*lines: str, first: int = 0) -> list[Record]:
     return found
 
 
-def fold(stage: Any, chunk: list[Record], progress: Progress | None = None, tables: dict[str, dict[bytes, bytes]] | None = None) -> Outcome:
+def fold(
+    stage: Any, chunk: list[Record], progress: Progress | None = None, tables: dict[str, dict[bytes, bytes | None]] | None = None
+) -> Outcome:
     """Read and fold one chunk over tables."""
     batch = stage.read(chunk)
-    states = {name: {key: (tables or {}).get(name, {}).get(key) for key in keys} for name, keys in batch.keys.items()}
+    states = {table.name: Rows((tables or {}).get(table.name, {})) for table in stage.stage.tables}
     outcome: Outcome = stage.fold(batch, states, progress)
     return outcome
 
@@ -196,7 +200,7 @@ def test_the_order_stage_leaves_the_states_it_was_handed_alone() -> None:
     outcomes = [fold(order_stage(), chunk, first.progress, tables) for _ in range(2)]
     assert outcomes[0] == outcomes[1]
     assert tables == first.writes
-    assert orders.decode(tables["orders"][b"o-1"]).refunds == ()
+    assert orders.decode(tables["orders"][b"o-1"] or b"").refunds == ()
 
 
 SOLD = journal.Entry(
@@ -214,6 +218,7 @@ SOLD = journal.Entry(
     amount_gross=2000,
     amount_reversed=0,
     amount_booked=0,
+    orders=1,
     restates=False,
     event_type="receipt_confirmed",
     event_id="e-2",
@@ -232,7 +237,7 @@ def test_marks_tell_how_far_the_sources_are() -> None:
     marks = [Mark("orders", 0, 5, 50), Mark("orders", 1, 7, 40), Mark("orders", 0, 9, 60)]
     outcome = fold(ProductStage(CYCLES, 1000), sold(*((None, journal.encode(mark)) for mark in marks)))
     assert outcome.progress == Progress(2, 40, 0, {"orders-0": (9, 60), "orders-1": (7, 40)})
-    assert outcome.writes == {"product_cycles": {}, "product_totals": {}}
+    assert outcome.writes == {"product_cycles": {}, "product_totals": {}, "product_service_cycles": {}}
     assert outcome.counts["marks"] == 3
 
 
@@ -266,8 +271,19 @@ def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
     product = fold(ProductStage(CYCLES, 1000), sold((b"p-3", journal.encode(SOLD))))
     shop = fold(ShopStage(CYCLES, 1000), sold((b"s-7", journal.encode(SOLD))))
     state = b'[1,2,0,0,0,{"CNY":[2000,0,0]}]'
-    assert product.writes == {"product_cycles": {b"p-3@1780704000000": state}, "product_totals": {b"p-3": state}}
-    assert shop.writes == {"shop_cycles": {b"s-7@1780704000000": state}, "shop_totals": {b"s-7": state}}
+    assert product.writes == {
+        "product_cycles": {b"p-3@1780704000000": state},
+        "product_totals": {b"p-3": state},
+        "product_service_cycles": {},
+    }
+    bought = b'[1,{"buyers":1},0]'  # R6: an order of a new buyer
+    assert shop.writes == {
+        "shop_cycles": {b"s-7@1780704000000": state},
+        "shop_totals": {b"s-7": state},
+        "shop_service_cycles": {b"s-7@1780704000000": bought},
+        "shop_service_totals": {b"s-7": bought},
+        "shop_buyers": {b"s-7\x1fb-9": b'[1,{"1780704000000":1},[],{}]'},
+    }
 
 
 def test_an_impossible_sum_stops_the_stage() -> None:
@@ -311,6 +327,6 @@ def test_an_order_that_outgrows_a_record_parks_what_comes_last() -> None:
     ]
     assert [record.offset for record, _ in first.parked + second.parked] == [6, 7, 8]
     assert {**first.writes["orders"], **second.writes["orders"]} == whole.writes["orders"]
-    assert len(orders.decode(whole.writes["orders"][b"o-1"]).others) == 7
+    assert len(orders.decode(whole.writes["orders"][b"o-1"] or b"").others) == 7
     assert whole.counts["applied"] == 8
     assert whole.counts["refused"] == 3

@@ -27,8 +27,16 @@ def test_every_declared_topic_is_named_once() -> None:
     """Public topics carry the prefix, changelogs the application's name, and none is listed twice."""
     settings = Settings(_env_file=None, app="a", topic_prefix="shop.")
     names = [topic.name for topic in topics.declared(settings)]
-    assert len(names) == len(set(names)) == 4 + len(topics.TABLES)
-    assert {"shop.orders", "shop.sales", "shop.shop-activity", "shop.dead-letters", "a-orders-changelog"} <= set(names)
+    assert len(names) == len(set(names)) == 6 + len(topics.TABLES)
+    assert {
+        "shop.orders",
+        "shop.chats",
+        "shop.alerts",
+        "shop.sales",
+        "shop.shop-activity",
+        "shop.dead-letters",
+        "a-orders-changelog",
+    } <= set(names)
 
 
 def test_min_insync_replicas_comes_from_the_settings() -> None:

@@ -1,0 +1,150 @@
+"""What an order says of a shop's service: after-sales (R3), reasons to write to the buyer (R4), reviews (R5).
+
+Like `counting`, these are functions of the facts that are known: what an event changes is the difference of before and after.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tables import service
+from tables.counting import Anomaly, Counted, Oddity
+from tables.cycles import Calendar
+from tables.orders import Order, Other, Placed
+from tables.service import Rows
+
+WORTH_WRITING: Final = frozenset({"wrong_goods", "late_delivery"})
+"""Reasons for which a shop should write before the buyer does (R4), whatever came of it."""
+
+
+class _Complaint(msgspec.Struct, gc=False):
+    reason: str
+    line_ids: tuple[str, ...] | None = None
+
+
+class _Review(msgspec.Struct, gc=False):
+    product_id: str
+    rating: int
+
+
+_complaint: Final[Callable[[bytes], _Complaint]] = msgspec.json.Decoder(_Complaint).decode
+_review: Final[Callable[[bytes], _Review]] = msgspec.json.Decoder(_Review).decode
+
+_TOLD: Final = frozenset({"delivery_refused", "refund_requested", "reissue_shipped", "review_posted"})
+"""The types of facts that are looked at here, among those that change no sale."""
+
+
+class Contact(NamedTuple):
+    """Who should have written to whom, and since when in epoch milliseconds."""
+
+    shop_id: str
+    buyer_id: str
+    at_ms: int
+
+
+def may_differ(before: Order, after: Order) -> bool:
+    """Whether two states of an order may say different things of the service. False is certain, and cheap to find out."""
+    if before.refunds or after.refunds:
+        return True
+    if before.others is after.others and before.placed is after.placed:
+        return False
+    return not (_TOLD.isdisjoint([fact.type for fact in after.others]) and _TOLD.isdisjoint([fact.type for fact in before.others]))
+
+
+def owner(order: Order) -> tuple[str, str] | None:
+    """The shop and the buyer of an order, None while it isn't placed; of several placings the first holds (S11)."""
+    return (order.placed[0].shop_id, order.placed[0].buyer_id) if order.placed else None
+
+
+def rows(order: Order, counted: Counted, calendar: Calendar) -> Rows:
+    """R3 and R5: what an order adds to the columns of its shop (under None) and its products, by cycle. `counted` is the order's."""
+    found: Rows = {}
+    if order.placed:
+        placed = order.placed[0]
+        for fact in order.others:
+            start_ms = calendar.start_of(fact.occurred_at_ms)
+            if fact.type == "delivery_refused":
+                complaint = _complaint(fact.fields)
+                for product_id in (None, *_products(placed, complaint.line_ids)):
+                    _add(found, product_id, start_ms, service.REFUSAL + complaint.reason)
+            elif fact.type == "reissue_shipped":
+                _add(found, None, start_ms, service.REISSUE + _complaint(fact.fields).reason)
+        for fact, review in _reviews(order, placed):
+            for product_id in (None, review.product_id):
+                _add(found, product_id, calendar.start_of(fact.occurred_at_ms), service.REVIEWS)
+                if review.rating >= service.GOOD_RATING:
+                    _add(found, product_id, calendar.start_of(fact.occurred_at_ms), service.GOOD_REVIEWS)
+        _take_back(found, counted, calendar)
+    return found
+
+
+def _take_back(found: Rows, counted: Counted, calendar: Calendar) -> None:
+    """R3: refunds that took something off a sale: returns if units came back, else differences made up; of products only these."""
+    taken: dict[tuple[str, str | None], list[int]] = {}
+    told: dict[str, tuple[int, str]] = {}
+    for sale in counted.sales:
+        for reversal in sale.reversals:
+            told[reversal.refund_id] = calendar.start_of(reversal.at_ms), reversal.reason
+            for product_id in (None, sale.product_id):
+                sums = taken.setdefault((reversal.refund_id, product_id), [0, 0])
+                sums[0] += reversal.units
+                sums[1] += reversal.amount
+    for (refund_id, product_id), (units, amount) in taken.items():
+        start_ms, reason = told[refund_id]
+        kind = service.RETURN if units else service.DIFFERENCE
+        if product_id is None or not units:
+            _add(found, product_id, start_ms, kind + reason)
+            if amount:
+                _add(found, product_id, start_ms, f"{kind}{reason}.{counted.currency}", amount)
+
+
+def _add(found: Rows, product_id: str | None, start_ms: int, column: str, number: int = 1) -> None:
+    columns = found.setdefault((product_id, start_ms), {})
+    columns[column] = columns.get(column, 0) + number
+
+
+def _products(placed: Placed, line_ids: tuple[str, ...] | None) -> set[str]:
+    """The products of some lines of an order, of all if None."""
+    return {line.product_id for line in placed.lines if line_ids is None or line.line_id in line_ids}
+
+
+def _reviews(order: Order, placed: Placed) -> Iterator[tuple[Other, _Review]]:
+    """R5: of each of the order's products the latest review; they stand sorted by (`occurred_at`, `id`)."""
+    known = _products(placed, None)
+    latest: dict[str, tuple[Other, _Review]] = {}
+    for fact, review in _all_reviews(order):
+        if review.product_id in known:
+            latest[review.product_id] = fact, review
+    yield from latest.values()
+
+
+def _all_reviews(order: Order) -> Iterator[tuple[Other, _Review]]:
+    told = [fact for fact in order.others if fact.type == "review_posted"]
+    for fact in sorted(told, key=lambda fact: (fact.occurred_at_ms, fact.id, fact.source)):
+        yield fact, _review(fact.fields)
+
+
+def contact(order: Order) -> Contact | None:
+    """R4: since when the shop has reason to write: a refusal, or the first word of wrong or late goods. None while it isn't placed."""
+    if not order.placed:
+        return None
+    since = []
+    for fact in order.others:
+        asks = fact.type in {"refund_requested", "reissue_shipped"}
+        if fact.type == "delivery_refused" or (asks and _complaint(fact.fields).reason in WORTH_WRITING):
+            since.append(fact.occurred_at_ms)
+    told: set[str] = set()
+    for refund in order.refunds:  # they stand sorted; of those with one refund_id the first holds (S11), also if it came back
+        if refund.refund_id not in told and refund.reason in WORTH_WRITING:
+            since.append(refund.occurred_at_ms)
+        told.add(refund.refund_id)
+    return Contact(order.placed[0].shop_id, order.placed[0].buyer_id, min(since)) if since else None
+
+
+def oddities(order: Order) -> frozenset[Oddity]:
+    """R5: a review of what the order doesn't have."""
+    if not order.placed:
+        return frozenset()
+    known = _products(order.placed[0], None)
+    return frozenset(Oddity(Anomaly.UNKNOWN_PRODUCT) for _, review in _all_reviews(order) if review.product_id not in known)

@@ -1,0 +1,93 @@
+"""What is between one buyer and one shop: how often the buyer bought (R6), and who wrote first when there was reason to (R4).
+
+A row holds facts only; a shop's columns are derived from it, and what a record changes is the difference of before and after.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from schemas.journal import Contact, Message
+from tables import service
+from tables.cycles import Calendar
+from tables.service import Columns, ImpossibleServiceError, Rows
+
+VERSION: Final = 1
+"""Version of the state's form; the first element of its bytes."""
+
+_BUYER, _SHOP = 0, 1  # at one millisecond the buyer was first (R4)
+_Written = tuple[int, int, str]
+
+
+class Buyer(msgspec.Struct, array_like=True):
+    """The facts. `orders`: how many with a sale, by cycle's start. `written`: (at_ms, side, order_id or ""), sorted.
+
+    `contacts`: by order, since when the shop has reason to write, in epoch milliseconds.
+    """
+
+    version: int = VERSION
+    orders: dict[str, int] = msgspec.field(default_factory=dict)
+    written: list[_Written] = msgspec.field(default_factory=list)
+    contacts: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def buy(self, start_ms: int, change: int) -> tuple[Columns, Columns]:
+        """Add to the orders with a sale in a cycle; what that changes of the shop's columns in the cycle, and of all time (R6)."""
+        cycle = str(start_ms)
+        ever, before = sum(self.orders.values()), self.orders.get(cycle, 0)
+        now = before + change
+        if now < 0:
+            raise ImpossibleServiceError(f"a buyer would have {now} orders after {change:+}")
+        if now:
+            self.orders[cycle] = now
+        else:
+            self.orders.pop(cycle, None)
+        return _bought(before, now), _bought(ever, ever + change)
+
+    def hear(self, said: Contact | Message, calendar: Calendar) -> Rows:
+        """Take in that somebody wrote, or has reason to; what that changes of the shop's columns."""
+        if isinstance(said, Message) and not self.contacts:
+            self._write(said)
+            return {}
+        before = self._proactive(calendar)
+        if isinstance(said, Message):
+            self._write(said)
+        elif said.at_ms is None:
+            self.contacts.pop(said.order_id, None)
+        else:
+            self.contacts[said.order_id] = said.at_ms
+        return service.difference(before, self._proactive(calendar))
+
+    def _write(self, said: Message) -> None:
+        what = (said.at_ms, _BUYER if said.by == "buyer" else _SHOP, said.order_id or "")
+        if said.n > 0:
+            insort(self.written, what)
+        elif what in self.written:
+            self.written.remove(what)
+        else:
+            raise ImpossibleServiceError(f"{said} takes back what was never written")
+
+    def _proactive(self, calendar: Calendar) -> Rows:
+        """R4: each reason to write, in its cycle, and whether the shop wrote first."""
+        rows: Rows = {}
+        for order_id, since_ms in self.contacts.items():
+            columns = rows.setdefault((None, calendar.start_of(since_ms)), {})
+            columns[service.CONTACTS] = columns.get(service.CONTACTS, 0) + 1
+            after = self.written[bisect_left(self.written, (since_ms, _BUYER, "")) :]
+            first = next((side for _, side, about in after if about in {"", order_id}), _BUYER)
+            if first == _SHOP:
+                columns[service.PROACTIVE_CONTACTS] = columns.get(service.PROACTIVE_CONTACTS, 0) + 1
+        return rows
+
+
+def _bought(before: int, now: int) -> Columns:
+    """R6: what it changes of a shop's columns that a buyer had so many orders with a sale, and now has so many."""
+    changes = {service.BUYERS: (now >= 1) - (before >= 1), service.REPEAT_BUYERS: (now >= 2) - (before >= 2)}  # noqa: PLR2004 - R6
+    return {name: change for name, change in changes.items() if change}
+
+
+encode: Final[Callable[[Buyer], bytes]] = msgspec.json.Encoder(order="deterministic").encode
+"""Buyer → bytes; equal facts give equal bytes."""
+decode: Final[Callable[[bytes], Buyer]] = msgspec.json.Decoder(Buyer).decode
+"""Bytes → Buyer; raises msgspec's errors."""

@@ -1,0 +1,327 @@
+"""The stages behind the journal: entries and service rows → the sums by product and by shop."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from schemas import journal, limits
+from schemas.envelope import Record
+from schemas.journal import Contact, Delta, Mark, Message, ServiceDelta
+from schemas.refusals import Reason, Refusal
+from tables import buyers, catalogue, sales, service, watermarks
+from tables.buyers import Buyer
+from tables.catalogue import (
+    PRODUCT_CYCLES,
+    PRODUCT_SERVICE_CYCLES,
+    PRODUCT_TOTALS,
+    SHOP_BUYERS,
+    SHOP_CYCLES,
+    SHOP_SERVICE_CYCLES,
+    SHOP_SERVICE_TOTALS,
+    SHOP_TOTALS,
+    Stage,
+)
+from tables.cycles import Calendar
+from tables.outcome import Batch, Outcome, States
+from tables.sales import ImpossibleTallyError, Tally
+from tables.service import ImpossibleServiceError, ServiceTally
+from tables.watermarks import Progress
+
+_Keys = dict[str, Collection[bytes]]
+_State = TypeVar("_State")
+
+
+class Addition(msgspec.Struct, frozen=True, gc=False):
+    """A journal row that has been read: the id it belongs to, the cycle's key and start, and what to add."""
+
+    key: bytes
+    cycle_key: bytes
+    start_ms: int
+    delta: Delta | ServiceDelta
+
+
+class _Work(Protocol):
+    """The states that one chunk changes."""
+
+    def apply(self, said: Addition | Contact | Message) -> None:
+        """Take in one record. Raises ImpossibleTallyError or ImpossibleServiceError."""
+
+    def writes(self) -> dict[str, dict[bytes, bytes | None]]:
+        """The states that changed."""
+
+
+class _JournalStage:
+    """Records of a journal → sums by the id in its key. One for all partitions: it holds no state."""
+
+    stage: Stage
+    _id_name: str
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int, decode: Callable[[bytes], Any]) -> None:
+        self._calendar = calendar
+        self._refusals_in_a_row = refusals_in_a_row
+        self._decode = decode
+        self._subject = attrgetter(self._id_name)
+
+    @property
+    def terms(self) -> str:
+        """The settings by which the tables are made."""
+        return self._calendar.terms
+
+    def read(self, records: Sequence[Record]) -> Batch:
+        """What the records of one partition say, in order, and which sums they concern. Never raises."""
+        readings = [self._reading(record) for record in records]
+        return Batch(records, readings, self._keys(readings))
+
+    def _keys(self, readings: Iterable[Any]) -> _Keys:
+        """By table, the keys that folding needs."""
+        raise NotImplementedError
+
+    def _work(self, states: States) -> _Work:
+        """A chunk's work on these states."""
+        raise NotImplementedError
+
+    def _reading(self, record: Record) -> Addition | Contact | Message | Mark | Refusal:  # noqa: PLR0911 - one return a reason
+        value, key = record.value, record.key
+        if not value:
+            return Refusal(Reason.EMPTY_VALUE, "no bytes")
+        try:
+            said = self._decode(value)
+        except msgspec.ValidationError as error:
+            return Refusal(Reason.INVALID_FIELD, str(error)[: limits.DETAIL_CHARS])
+        except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as error:
+            return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])
+        if type(said) is Mark:
+            return said
+        if not key:
+            return Refusal(Reason.MISSING_KEY, f"expected the {self._id_name}")
+        if key != (self._subject(said) or "").encode():
+            return Refusal(Reason.KEY_MISMATCH, f"the record's key isn't the {self._id_name}")
+        if type(said) is Contact or type(said) is Message:
+            return said
+        try:
+            start_ms = self._calendar.start_of_iso(said.cycle)
+        except ValueError as error:
+            return Refusal(Reason.INVALID_FIELD, f"cycle: {error}"[: limits.DETAIL_CHARS])
+        return Addition(key, catalogue.cycle_key(key, start_ms), start_ms, said)
+
+    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
+        """What the chunk changes.
+
+        Raises ImpossibleTallyError or ImpossibleServiceError if a sum leaves its bounds: then the journal was read twice or with
+        a hole.
+        """
+        progress = progress or watermarks.START
+        offset, refused_in_a_row = progress.offset, progress.refused_in_a_row
+        sources = dict(progress.sources)
+        work = self._work(states)
+        parked: list[tuple[Record, Refusal]] = []
+        skipped = added = marks = restatements = taken = 0
+        for record, reading in zip(batch.records, batch.readings, strict=True):
+            if refused_in_a_row >= self._refusals_in_a_row:
+                break
+            taken += 1
+            if record.offset <= offset:  # never twice, even if handed over twice
+                skipped += 1
+                continue
+            offset = record.offset
+            if type(reading) is Mark:
+                marks += 1
+                sources[f"{reading.topic}-{reading.partition}"] = (reading.offset, reading.watermark_ms)
+            elif type(reading) is Refusal:
+                parked.append((record, reading))
+                refused_in_a_row += 1
+            else:
+                refused_in_a_row = 0
+                added += 1
+                if type(reading) is Addition:
+                    restatements += reading.delta.restates
+                try:
+                    work.apply(reading)
+                except (ImpossibleTallyError, ImpossibleServiceError) as error:
+                    raise type(error)(f"{record.topic}-{record.partition}@{offset}: {error}") from error
+        return Outcome(
+            writes=work.writes(),
+            sends={},
+            parked=parked,
+            progress=Progress(offset, watermarks.least([mark for _, mark in sources.values()]), refused_in_a_row, sources),
+            counts={
+                "applied": added,
+                "duplicates": 0,
+                "refused": len(parked),
+                "skipped": skipped,
+                "marks": marks,
+                "late": restatements,
+                "entries": added,
+                "restatements": restatements,
+            },
+            taken=taken,
+            paused=refused_in_a_row >= self._refusals_in_a_row,
+        )
+
+
+class _Sums(dict[bytes, _State]):
+    """Decoded states by key, made when first touched; all that are touched change."""
+
+    def __init__(self, states: Mapping[bytes, bytes | None], new: Callable[[], _State], decode: Callable[[bytes], _State]) -> None:
+        super().__init__()
+        self._states = states
+        self._new = new
+        self._decode = decode
+
+    def __missing__(self, key: bytes) -> _State:
+        state = self._states[key]
+        found = self[key] = self._new() if state is None else self._decode(state)
+        return found
+
+
+def _tallies(states: Mapping[bytes, bytes | None]) -> _Sums[Tally]:
+    return _Sums(states, Tally, sales.decode)
+
+
+def _services(states: Mapping[bytes, bytes | None]) -> _Sums[ServiceTally]:
+    return _Sums(states, ServiceTally, service.decode)
+
+
+def _encoded(sums: _Sums[_State], encode: Callable[[_State], bytes]) -> dict[bytes, bytes | None]:
+    return {key: encode(state) for key, state in sums.items()}
+
+
+# --- products ------------------------------------------------------------------------------------------------------------------
+
+
+class ProductStage(_JournalStage):
+    """Journal → what each product sold, and what became of its sales."""
+
+    stage = catalogue.PRODUCT_STAGE
+    _id_name = "product_id"
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
+        super().__init__(calendar, refusals_in_a_row, journal.decode_product)
+
+    def _keys(self, readings: Iterable[Any]) -> _Keys:
+        sold: set[bytes] = set()
+        totals: set[bytes] = set()
+        served: set[bytes] = set()
+        for reading in readings:
+            if type(reading) is Addition:
+                if type(reading.delta) is Delta:
+                    sold.add(reading.cycle_key)
+                    totals.add(reading.key)
+                else:
+                    served.add(reading.cycle_key)
+        return {PRODUCT_CYCLES.name: sold, PRODUCT_TOTALS.name: totals, PRODUCT_SERVICE_CYCLES.name: served}
+
+    def _work(self, states: States) -> _Work:
+        return _Products(states)
+
+
+class _Products:
+    def __init__(self, states: States) -> None:
+        self._cycles = _tallies(states[PRODUCT_CYCLES.name])
+        self._totals = _tallies(states[PRODUCT_TOTALS.name])
+        self._service = _services(states[PRODUCT_SERVICE_CYCLES.name])
+
+    def apply(self, said: Addition | Contact | Message) -> None:
+        assert isinstance(said, Addition)  # noqa: S101 - nothing else is decoded from this journal
+        delta = said.delta
+        if isinstance(delta, Delta):
+            self._cycles[said.cycle_key].add(delta)
+            self._totals[said.key].add(delta)
+        else:
+            self._service[said.cycle_key].add(delta.columns, restates=delta.restates)
+
+    def writes(self) -> dict[str, dict[bytes, bytes | None]]:
+        return {
+            PRODUCT_CYCLES.name: _encoded(self._cycles, sales.encode),
+            PRODUCT_TOTALS.name: _encoded(self._totals, sales.encode),
+            PRODUCT_SERVICE_CYCLES.name: _encoded(self._service, service.encode),
+        }
+
+
+# --- shops ---------------------------------------------------------------------------------------------------------------------
+
+
+class ShopStage(_JournalStage):
+    """Journal → what each shop sold, how it served, and who its buyers are."""
+
+    stage = catalogue.SHOP_STAGE
+    _id_name = "shop_id"
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
+        super().__init__(calendar, refusals_in_a_row, journal.decode_activity)
+
+    def _keys(self, readings: Iterable[Any]) -> _Keys:
+        keys: dict[str, set[bytes]] = defaultdict(set)
+        sold, totals = keys[SHOP_CYCLES.name], keys[SHOP_TOTALS.name]
+        served, served_ever, between = keys[SHOP_SERVICE_CYCLES.name], keys[SHOP_SERVICE_TOTALS.name], keys[SHOP_BUYERS.name]
+        for reading in readings:
+            if type(reading) is Addition:
+                delta = reading.delta
+                if type(delta) is Delta:
+                    sold.add(reading.cycle_key)
+                    totals.add(reading.key)
+                    if not delta.orders:
+                        continue
+                    between.add(catalogue.conversation_key(delta.shop_id, delta.buyer_id))
+                served.add(reading.cycle_key)
+                served_ever.add(reading.key)
+            elif type(reading) is Contact or type(reading) is Message:
+                between.add(catalogue.conversation_key(reading.shop_id, reading.buyer_id))
+        return {**keys}
+
+    def _work(self, states: States) -> _Work:
+        return _Shops(states, self._calendar)
+
+
+class _Shops:
+    def __init__(self, states: States, calendar: Calendar) -> None:
+        self._calendar = calendar
+        self._cycles = _tallies(states[SHOP_CYCLES.name])
+        self._totals = _tallies(states[SHOP_TOTALS.name])
+        self._service = _services(states[SHOP_SERVICE_CYCLES.name])
+        self._service_ever = _services(states[SHOP_SERVICE_TOTALS.name])
+        self._buyers = _Sums(states[SHOP_BUYERS.name], Buyer, buyers.decode)
+
+    def apply(self, said: Addition | Contact | Message) -> None:
+        if not isinstance(said, Addition):
+            self._hear(said)
+            return
+        delta = said.delta
+        if isinstance(delta, Delta):
+            self._cycles[said.cycle_key].add(delta)
+            self._totals[said.key].add(delta)
+            if delta.orders:
+                self._buy(said, delta)
+        else:
+            self._service[said.cycle_key].add(delta.columns, restates=delta.restates)
+            self._service_ever[said.key].add(delta.columns, restates=delta.restates)
+
+    def _buy(self, said: Addition, delta: Delta) -> None:
+        """R6: in the cycle, and of all time."""
+        buyer = self._buyers[catalogue.conversation_key(delta.shop_id, delta.buyer_id)]
+        in_cycle, ever = buyer.buy(said.start_ms, delta.orders)
+        if in_cycle:
+            self._service[said.cycle_key].add(in_cycle)
+        if ever:
+            self._service_ever[said.key].add(ever)
+
+    def _hear(self, said: Contact | Message) -> None:
+        """R4: a change stands in the cycle in which there was reason to write."""
+        key = said.shop_id.encode()
+        for (_, start_ms), columns in (
+            self._buyers[catalogue.conversation_key(said.shop_id, said.buyer_id)].hear(said, self._calendar).items()
+        ):
+            self._service[catalogue.cycle_key(key, start_ms)].add(columns)
+            self._service_ever[key].add(columns)
+
+    def writes(self) -> dict[str, dict[bytes, bytes | None]]:
+        return {
+            SHOP_CYCLES.name: _encoded(self._cycles, sales.encode),
+            SHOP_TOTALS.name: _encoded(self._totals, sales.encode),
+            SHOP_SERVICE_CYCLES.name: _encoded(self._service, service.encode),
+            SHOP_SERVICE_TOTALS.name: _encoded(self._service_ever, service.encode),
+            SHOP_BUYERS.name: _encoded(self._buyers, buyers.encode),
+        }

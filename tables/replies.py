@@ -1,0 +1,86 @@
+"""Did the shop reply in time: inquiries and what counts of them (R1, R2), derived from the messages of one conversation."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from tables import reply_times, service
+from tables.conversations import BUYER, Written
+from tables.cycles import Calendar
+from tables.service import Rows
+from tables.service_hours import ServiceRules
+
+_OVERDUE, _LATE, _TIMELY = 0, 1, 2  # the worst of a unit's inquiries is what it is
+_COLUMN: Final = {_OVERDUE: service.OVERDUE, _LATE: service.LATE, _TIMELY: service.TIMELY}
+
+
+class Inquiry(msgspec.Struct, frozen=True, gc=False):
+    """A buyer's messages until the shop's answer. `due_ms` is the last instant at which an answer is timely."""
+
+    asked: tuple[Written, ...]
+    due_ms: int
+    answer: Written | None
+
+    @property
+    def opened_ms(self) -> int:
+        """When it opened."""
+        return self.asked[0].at_ms
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it was answered, but not in time."""
+        return self.answer is not None and self.answer.at_ms > self.due_ms
+
+
+def inquiries(written: Iterable[Written], rules: ServiceRules) -> list[Inquiry]:
+    """R1: the inquiries that opened in service hours, in order; only the conversation's last one can be without an answer."""
+    found: list[Inquiry] = []
+    asked: list[Written] = []
+    for one in written:
+        if one.side == BUYER:
+            asked.append(one)
+        elif asked:
+            _end(found, asked, one, rules)
+            asked = []
+    if asked:
+        _end(found, asked, None, rules)
+    return found
+
+
+def _end(found: list[Inquiry], asked: list[Written], answer: Written | None, rules: ServiceRules) -> None:
+    if rules.is_open(asked[0].at_ms):
+        found.append(Inquiry(tuple(asked), asked[0].at_ms + rules.reply_within_ms, answer))
+
+
+def unanswered(found: Sequence[Inquiry]) -> Inquiry | None:
+    """The inquiry that waits for an answer, if one does."""
+    return found[-1] if found and found[-1].answer is None else None
+
+
+def rows(found: Sequence[Inquiry], *, overdue: bool, rules: ServiceRules, calendar: Calendar) -> Rows:
+    """R1, R2: what a conversation adds to its shop's columns, by cycle; `overdue`: the time of the unanswered one has passed."""
+    columns: Rows = {}
+    units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (cycle's start, the worst of it)
+    for number, inquiry in enumerate(found):
+        answer = inquiry.answer
+        if answer is None and not overdue:
+            continue  # not decided yet
+        start_ms = calendar.start_of(inquiry.opened_ms)
+        if answer is not None:
+            reply_ms = answer.at_ms - inquiry.opened_ms
+            _add(columns, start_ms, f"{service.REPLY}{answer.by}")
+            _add(columns, start_ms, f"{service.REPLY_MS}{reply_times.reply_bin(reply_ms)}")
+        what = _OVERDUE if answer is None else _LATE if inquiry.is_late else _TIMELY
+        unit = number if rules.count_per == "inquiry" else rules.day_of(inquiry.opened_ms)
+        since_ms, worst = units.get(unit, (start_ms, what))
+        units[unit] = since_ms, min(worst, what)
+    for start_ms, what in units.values():
+        _add(columns, start_ms, service.INQUIRIES)
+        _add(columns, start_ms, _COLUMN[what])
+    return columns
+
+
+def _add(columns: Rows, start_ms: int, name: str) -> None:
+    found = columns.setdefault((None, start_ms), {})
+    found[name] = found.get(name, 0) + 1

@@ -1,0 +1,39 @@
+"""Reply times by bin: quantiles within their accuracy, and bins that are the same on every machine."""
+
+import math
+import random
+
+from tables.reply_times import ACCURACY, quantile, reply_bin
+
+YEAR_MS = 366 * 86_400_000
+
+
+def test_quantiles_are_within_the_accuracy() -> None:
+    """Against the sorted times themselves, for the rank that is asked for."""
+    chance = random.Random(7)
+    for _ in range(200):
+        times = sorted(int(chance.lognormvariate(10, 2)) for _ in range(chance.randint(1, 300)))
+        counts: dict[int, int] = {}
+        for one in times:
+            counts[reply_bin(one)] = counts.get(reply_bin(one), 0) + 1
+        for q in (0.0, 0.5, 0.9, 1.0):
+            exact = times[math.floor(q * (len(times) - 1))]
+            assert abs(quantile(counts.items(), q) - exact) <= max(ACCURACY * exact, 0.5) + 0.5
+
+
+def test_no_whole_millisecond_lies_on_the_border_of_two_bins() -> None:
+    """Then no rounding of a logarithm can tell: a replay elsewhere takes back from the very bins that it added to."""
+    gamma = (1 + ACCURACY) / (1 - ACCURACY)
+    bin_of, at = reply_bin(2), 2
+    while at < YEAR_MS:
+        border = gamma**bin_of
+        near = round(border)
+        assert near < 2 or abs(near - border) / border > 1e-13
+        at = math.floor(border) + 1
+        bin_of = reply_bin(at)
+
+
+def test_at_once_is_a_time_too() -> None:
+    """A reply in the same millisecond has a bin."""
+    assert reply_bin(0) == reply_bin(1)
+    assert quantile([(reply_bin(0), 3)], 0.5) == 1
