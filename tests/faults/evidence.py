@@ -21,6 +21,7 @@ from streams import log, topics
 from tables import catalogue
 from tables.cycles import Calendar
 from tables.report import report
+from tests.agreement import near, parted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 MARK = b"\x00mark"
 POSITION = b"\x00position"
-SOURCES = (catalogue.ORDERS_TOPIC, catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC)
+SOURCES = (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC, catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC)
 Store = dict[bytes, bytes]
 
 
@@ -57,7 +58,7 @@ class Evidence:
 async def gather(settings: Settings, events: list[dict[str, Any]], poison: list[tuple[bytes | None, bytes | None]]) -> Evidence:
     """Read everything; workers must be stopped, or their stores can't be opened."""
     evidence = Evidence(events, poison)
-    logs = [_records(settings, name, settings.topic(name)) for name in (*SOURCES, topics.DEAD_LETTERS)]
+    logs = [_records(settings, name, settings.topic(name)) for name in (*SOURCES, catalogue.ALERTS_TOPIC, topics.DEAD_LETTERS)]
     changelogs = [_records(settings, table, topics.changelog(settings, table)) for table in topics.TABLES]
     evidence.committed, evidence.unstable, *read = await asyncio.gather(committed(settings), unstable(settings), *logs, *changelogs)
     evidence.logs = dict(ChainMap(*read[: len(logs)]))
@@ -120,15 +121,23 @@ def _store(path: str) -> Store:
 
 def problems(evidence: Evidence, settings: Settings) -> list[str]:
     """Everything that is not as it must be, a sentence each; empty when all invariants hold."""
-    counted = recount(evidence.events, settings.cycle_ms, settings.anchor_ms)
+    counted = recount(evidence.events, settings.cycle_ms, settings.anchor_ms, as_of_ms=_as_of_ms(evidence))
     return [
         *_tables(evidence, settings, counted),
+        *_alerts(evidence, counted),
         *_journal(evidence, settings, counted),
         *_marks(evidence),
         *_stores(evidence),
         *_dead_letters(evidence),
         *(f"I6: {name} has an open transaction: stable {stable}, end {high}" for name, (stable, high) in evidence.unstable.items()),
     ]
+
+
+def _as_of_ms(evidence: Evidence) -> int | None:
+    """The event time that all partitions of chats have come to; None if none has any."""
+    marks = [last_values(records).get(MARK) for (table, _), records in evidence.changelogs.items() if table == catalogue.CHATS.name]
+    known = [at for mark in marks if mark is not None and (at := json.loads(mark)["watermark_ms"]) is not None]
+    return min(known, default=None)
 
 
 def last_values(records: Iterable[ConsumerRecord]) -> Store:
@@ -150,9 +159,12 @@ def _tables(evidence: Evidence, settings: Settings, counted: dict[str, list[dict
         for key, times in Counter(key for key, _ in held).items():
             if times > 1:
                 yield f"I1: {table}: the key {key!r} is in {times} partitions"
-    found = report(Calendar(settings.cycle_ms, settings.anchor_ms), states)
-    for part, rows in counted.items():
+    found, quantiles = parted(report(Calendar(settings.cycle_ms, settings.anchor_ms), states))
+    wanted, exact = parted(counted)
+    for part, rows in wanted.items():
         yield from _differences(f"I1: tables' {part}", found[part], rows)
+    if not near(quantiles, exact):
+        yield "I1: tables' quantiles of reply times aren't those of the recount"
 
 
 def _differences(what: str, found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> Iterator[str]:
@@ -162,12 +174,31 @@ def _differences(what: str, found: list[dict[str, Any]], wanted: list[dict[str, 
         yield f"{what} differ from the recount in {len(wrong)} rows of {len(wanted)}, such as {wrong[:2]}, where {missing[:2]} should be"
 
 
+def _alerts(evidence: Evidence, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """Each alert once; none late without an overdue one before it; and whatever is overdue now was told."""
+    told = [
+        json.loads(record.value) for (topic, _), records in evidence.logs.items() if topic == catalogue.ALERTS_TOPIC for record in records
+    ]
+    for alert_id, times in Counter(alert["id"] for alert in told).items():
+        if times > 1:
+            yield f"I2: the alert {alert_id} was told {times} times"
+    overdue = {alert["id"].partition(":")[2] for alert in told if alert["type"] == "reply_overdue"}
+    late = {alert["id"].partition(":")[2] for alert in told if alert["type"] == "reply_late"}
+    if late - overdue:
+        yield f"I2: {len(late - overdue)} late replies were told of inquiries that weren't told to be overdue"
+    conversations = {(alert["shop_id"], alert["buyer_id"]) for alert in told if alert["type"] == "reply_overdue"}
+    silent = [row for row in counted["overdue"] if (row["shop_id"], row["buyer_id"]) not in conversations]
+    if silent:
+        yield f"I2: {len(silent)} inquiries are overdue and weren't told, such as {silent[0]}"
+
+
 def _journal(evidence: Evidence, settings: Settings, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     values: dict[str, Counter[bytes]] = {}
     for name in (catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC):
         records = [record for (topic, _), records in evidence.logs.items() if topic == name for record in records if record.key is not None]
-        values[name] = Counter(record.value for record in records)
-        ids = Counter(json.loads(record.value)["id"] for record in records)
+        rows = [json.loads(record.value) for record in records]
+        values[name] = Counter(record.value for record, row in zip(records, rows, strict=True) if row["type"] == "entry")
+        ids = Counter(row["id"] for row in rows if "id" in row)
         for entry_id, times in ids.items():
             if times > 1:
                 yield f"I2: {name} has the entry {entry_id} {times} times"
@@ -255,7 +286,7 @@ def _dead_letters(evidence: Evidence) -> Iterator[str]:
     sources = {
         f"{record.topic}-{record.partition}@{record.offset}": record
         for (topic, _), records in evidence.logs.items()
-        if topic == catalogue.ORDERS_TOPIC
+        if topic in {catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC}
         for record in records
     }
     seen: Counter[str] = Counter()

@@ -17,6 +17,8 @@ from operations import faults
 from operations.faults import Faults, Poison
 from operations.traffic import Plan, traffic
 from schemas import envelope
+from schemas.events import topic_of
+from schemas.times import DAY_MS, parse_ms
 from streams import log, topics
 from tables import catalogue
 from tests.faults.evidence import SOURCES, Evidence, committed, gather, problems, unstable
@@ -63,7 +65,7 @@ class Run:
         self.workers.__exit__(*exception)
 
     async def write(self, items: list[dict[str, Any] | Poison], partition: int | None = None) -> None:
-        """Write to `orders`; poison without a key, or with `partition`, goes where it is told."""
+        """Write to the events' topics; poison without a key, or with `partition`, goes where it is told."""
         await topics.create(self.settings)
         topic = self.settings.topic(catalogue.ORDERS_TOPIC)
         async with log.Writer(self.settings) as writer:
@@ -73,7 +75,7 @@ class Run:
                     await writer.send(topic, item.key, item.value, item.headers, partition)
                 else:
                     self.events.append(item)
-                    await writer.send(topic, *envelope.encode(item))
+                    await writer.send(self.settings.topic(topic_of(item["type"])), *envelope.encode(item))
 
     async def applied(self) -> int:
         """How many records of `orders` are applied, by the group's committed offsets; 0 while the group isn't known."""
@@ -140,8 +142,18 @@ class Run:
         await asyncio.to_thread(self.workers.stop)
         return await gather(self.settings, self.events, self.poison)
 
+    async def end_time(self) -> None:
+        """Let event time pass everything that was written, in every partition: what isn't answered by then is overdue."""
+        at_ms = max((parse_ms(event["occurred_at"]) for event in self.events), default=START_MS) + DAY_MS
+        value, headers = envelope.tick(at_ms)
+        async with log.Writer(self.settings) as writer:
+            for name in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):
+                for partition in range(self.settings.partitions):
+                    await writer.send(self.settings.topic(name), None, value, headers, partition)
+
     async def verdict(self) -> None:
-        """Wait until everything is applied, stop, and check every invariant."""
+        """Let time pass, wait until everything is applied, stop, and check every invariant."""
+        await self.end_time()
         await self.caught_up()
         note("caught up")
         evidence = await self.evidence()

@@ -9,6 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from schemas.refusals import Reason, Refusal
+from schemas.times import DAY_MS, parse_ms
 from streams import topics
 from streams.dead_letters import parked_headers
 from streams.failpoints import Point
@@ -42,6 +43,7 @@ def evidence(tmp_path: Path) -> Evidence:
             flow.changelogs.setdefault((flow.topics[table.name], partition), [])
     events = [item for item in made(81, 800) if isinstance(item, dict)]
     flow.take(events)
+    flow.tick(max(parse_ms(event["occurred_at"]) for event in events) + DAY_MS)
     bad = Record("orders", 0, len(flow.logs["orders", 0]), 0, b"key", b"not json", [("own", b"1")])
     flow.send("orders", bad.key, b"not json", bad.headers, 0)
     flow.run()

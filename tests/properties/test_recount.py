@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,8 +9,8 @@ from operations.recount import recount
 from operations.recount_events import time_ms
 from operations.recount_replies import Terms
 from tables.cycles import Calendar
-from tables.reply_times import ACCURACY
 from tables.service_hours import ServiceRules
+from tests.agreement import assert_agrees
 from tests.flow import Flow
 from tests.properties.strategies import EDGE_MS, happenings, market
 
@@ -23,25 +22,6 @@ RULES = [
     (ServiceRules(1000, "00:00-24:00", "Europe/Berlin"), Terms(1000, 0, 24 * 60, "Europe/Berlin")),
     (ServiceRules(3_600_000, "02:30-02:30", "America/New_York"), Terms(3_600_000, 150, 150, "America/New_York")),
 ]
-Lists = dict[str, list[dict[str, Any]]]
-
-
-def _take_quantiles(lists: Lists) -> list[int]:
-    """The quantiles of reply times in their order, each replaced by 0: the tables know them approximately."""
-    taken = []
-    for row in (*lists["shop_service"], *lists["shop_service_totals"]):
-        reply_ms = row["inquiries"]["reply_ms"]
-        for name in reply_ms or ():
-            taken.append(reply_ms[name])
-            reply_ms[name] = 0
-    return taken
-
-
-def _agree(tables: Lists, counted: Lists) -> None:
-    """All is equal but quantiles, which are within the sketch's accuracy and the rounding to a whole millisecond."""
-    roughly, exactly = _take_quantiles(tables), _take_quantiles(counted)
-    assert tables == counted
-    assert roughly == [pytest.approx(reply_ms, rel=ACCURACY, abs=1) for reply_ms in exactly]
 
 
 @settings(max_examples=300)
@@ -49,7 +29,7 @@ def _agree(tables: Lists, counted: Lists) -> None:
 def test_core_agrees_with_recount(events: list[dict[str, Any]], cycle: tuple[int, int]) -> None:
     """Rows of products and shops, their service, and anomalies, are the same for any events, length of cycle and anchor."""
     length_ms, anchor_ms = cycle
-    _agree(Flow(Calendar(length_ms, anchor_ms)).take(events).report(), recount(events, cycle_ms=length_ms, anchor_ms=anchor_ms))
+    assert_agrees(Flow(Calendar(length_ms, anchor_ms)).take(events).report(), recount(events, cycle_ms=length_ms, anchor_ms=anchor_ms))
 
 
 @settings(max_examples=400)
@@ -61,5 +41,5 @@ def test_core_agrees_with_recount_on_service(
     length_ms, anchor_ms = cycle
     as_of_ms = max((time_ms(event["occurred_at"]) for event in events), default=EDGE_MS) + after_ms
     flow = Flow(Calendar(length_ms, anchor_ms), lambda: chunk, rules[0]).take(events).tick(as_of_ms)
-    _agree(flow.report(), recount(events, cycle_ms=length_ms, anchor_ms=anchor_ms, terms=rules[1], as_of_ms=as_of_ms))
+    assert_agrees(flow.report(), recount(events, cycle_ms=length_ms, anchor_ms=anchor_ms, terms=rules[1], as_of_ms=as_of_ms))
     assert not flow.parked
