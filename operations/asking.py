@@ -83,7 +83,16 @@ def freshness_line(freshness: dict[str, Any]) -> str:
     """Freshness in a few words."""
     if freshness["as_of"] is None:
         return f"{freshness['state']}; not every source partition has been heard of"
-    return f"{freshness['state']}; complete through {freshness['as_of']}, {freshness['lag_seconds']:,.1f} s behind"
+    return f"{freshness['state']}; complete through {freshness['as_of']}, {duration(freshness['lag_seconds'])} behind"
+
+
+def duration(seconds: float) -> str:
+    """So many seconds in words that fit their size: 0.4 s, 3 min, 2.5 h, 81 days."""
+    if seconds < 90:  # noqa: PLR2004 - one and a half of the next unit, here and below
+        return f"{seconds:.1f} s"
+    if seconds < 5_400:  # noqa: PLR2004
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 129_600 else f"{seconds / 86_400:,.0f} days"  # noqa: PLR2004
 
 
 def span(cycle: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import typer
 
+from operations import show_service
 from operations.asking import ask, freshness_line, span
 from operations.cli import Json, print_json
 from streams.settings import Settings
@@ -46,6 +47,10 @@ def command(
 
     console = Console(highlight=False)
     (_show_order if kind is Kind.ORDER else _show_row)(console, id_, answer)
+    if kind is Kind.SHOP:
+        show_service.of_shop(console, answer)
+    elif kind is Kind.PRODUCT:
+        show_service.of_product(console, answer["service"])
     console.print(freshness_line(answer["freshness"]), style="dim", soft_wrap=True)
 
 

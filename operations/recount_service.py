@@ -5,6 +5,7 @@ How it reads the rules where they leave a choice stands in `operations/recount.p
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ Conversations = Mapping[tuple[str, str], list[Event]]
 _OCCASIONS: Final = frozenset({"refund_requested", "refund_succeeded", "reissue_shipped"})
 _OCCASION_REASONS: Final = frozenset({"wrong_goods", "late_delivery"})
 _GOOD: Final = 4
+_BIN: Final = 1.01 / 0.99
+"""The upper border of a bin of reply times is so many times its lower one."""
 
 
 @dataclass(slots=True)
@@ -225,7 +228,10 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _percentile(reply_ms: list[int], percent: int) -> int:
-    return sorted(reply_ms)[percent * (len(reply_ms) - 1) // 100]
+    """As the tables tell it, so that `diff` can compare them: the middle of the bin that holds it, which is 2 % wide."""
+    exact = sorted(reply_ms)[percent * (len(reply_ms) - 1) // 100]
+    upper = _BIN ** math.ceil(math.log(max(exact, 1), _BIN))
+    return round(2 * upper / (1 + _BIN))
 
 
 def _counts(counts: Counter[str]) -> dict[str, Any]:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from enum import StrEnum
+from operator import itemgetter
 from typing import Annotated, Any
 
 import typer
 
 from operations.asking import NoReader, ask_lines
 from operations.cli import print_json
-from schemas.journal import Entry, decode
+from schemas.journal import Entry, Service, decode
 from streams import log, topics
 from streams.settings import Settings
-from tables import catalogue, sales
+from tables import catalogue, sales, service
 from tables.cycles import Calendar
 from tables.report import report
 from tables.sales import Tally
+from tables.service import ServiceTally
 
 Report = dict[str, list[dict[str, Any]]]
 _RESERVED = b"\x00"
@@ -42,7 +45,7 @@ class EntryRepeated(Exception):
 
 
 def command(
-    source: Annotated[Source, typer.Option("--from", help="The journal has no anomalies.")] = Source.CHANGELOGS,
+    source: Annotated[Source, typer.Option("--from", help="The journal has sales and products' service.")] = Source.CHANGELOGS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as it always does.")] = True,  # noqa: ARG001
 ) -> None:
     """Print all that the tables hold, in the form of recount."""
@@ -72,32 +75,36 @@ async def from_changelogs(settings: Settings) -> Report:
 
 
 async def from_journal(settings: Settings) -> Report:
-    """The sums of the journal's entries: products and shops. Raises KafkaUnreachable, EntryRepeated."""
+    """The sums of the journal's entries and rows: products and shops. Raises KafkaUnreachable, EntryRepeated."""
     calendar = _calendar(settings)
     tables: dict[str, dict[bytes, Tally]] = {table.name: defaultdict(Tally) for table in catalogue.TABLES}
+    served: dict[bytes, ServiceTally] = defaultdict(ServiceTally)
     seen: set[str] = set()
     async for records in log.read(settings, settings.topic(catalogue.SALES_TOPIC)):
         for record in records:
             entry = decode(record.value)
-            if not isinstance(entry, Entry):
+            if not isinstance(entry, Entry | Service):
                 continue
             if entry.id in seen:
                 raise EntryRepeated(f"{record.topic}-{record.partition}@{record.offset}: the journal has the entry {entry.id} again")
             seen.add(entry.id)
             start_ms = calendar.start_of_iso(entry.cycle)
+            if isinstance(entry, Service):
+                served[catalogue.cycle_key((entry.product_id or "").encode(), start_ms)].add(entry.columns)
+                continue
             for cycles, totals in ((catalogue.PRODUCT_CYCLES, catalogue.PRODUCT_TOTALS), (catalogue.SHOP_CYCLES, catalogue.SHOP_TOTALS)):
                 id_ = getattr(entry, totals.keyed_by).encode()
                 tables[cycles.name][catalogue.cycle_key(id_, start_ms)].add(entry)
                 tables[totals.name][id_].add(entry)
     states = {name: [(key, sales.encode(tally)) for key, tally in tallies.items()] for name, tallies in tables.items()}
+    states[catalogue.PRODUCT_SERVICE_CYCLES.name] = [(key, service.encode(tally)) for key, tally in served.items()]
     found = report(calendar, states)
-    del found["anomalies"]  # they are the orders', which the journal doesn't hold
-    return found
+    return {name: found[name] for name in ("products", "shops", "product_service")}  # the journal holds no more
 
 
 def from_reader(settings: Settings) -> Report:
     """What a reader exports. Raises NoReader, also if it breaks off."""
-    found: Report = {"products": [], "shops": [], "anomalies": []}
+    found: Report = {name: [] for name in report(_calendar(settings), {table.name: () for table in catalogue.TABLES})}
     rows = None
     for line in ask_lines(settings, "/v1/export"):
         ((part, row),) = line.items()
@@ -107,10 +114,24 @@ def from_reader(settings: Settings) -> Report:
             found[part].append(row)
     if rows != sum(map(len, found.values())):
         raise NoReader("the reader broke off its export: try again")
-    found["products"].sort(key=lambda row: (row["product_id"], row["cycle"]["start"]))
-    found["shops"].sort(key=lambda row: (row["shop_id"], row["cycle"]["start"]))
-    found["anomalies"].sort(key=lambda row: (row["order_id"], row["anomaly"], row.get("line_id", "")))
+    for part, rows_found in found.items():
+        rows_found.sort(key=_ORDER[part])
     return found
+
+
+def _by_cycle(row: dict[str, Any]) -> tuple[str, str]:
+    return row.get("product_id") or row["shop_id"], row["cycle"]["start"]
+
+
+_ORDER: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "products": _by_cycle,
+    "shops": _by_cycle,
+    "anomalies": lambda row: (row["order_id"], row["anomaly"], row.get("line_id", "")),
+    "shop_service": _by_cycle,
+    "shop_service_totals": itemgetter("shop_id"),
+    "product_service": _by_cycle,
+    "overdue": itemgetter("shop_id", "buyer_id"),
+}
 
 
 def _calendar(settings: Settings) -> Calendar:

@@ -1,39 +1,99 @@
-"""`netsold top`: what sells best in a cycle, as a reader answers it."""
+"""`netsold top`: the best products or shops of a cycle, as a reader answers it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from operations.asking import ask, freshness_line, span
 from operations.cli import Json, print_json
 from operations.get import CycleOption, MaxLag
+from operations.show_service import percent, rules_line
 from streams.settings import Settings
 
+if TYPE_CHECKING:
+    from rich.table import Table
 
-def command(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many products.")] = 10,
+
+class Of(StrEnum):
+    """What is compared."""
+
+    PRODUCTS = "products"
+    SHOPS = "shops"
+
+
+class By(StrEnum):
+    """What shops are compared by."""
+
+    SALES = "sales"
+    RESPONSE_RATE = "response-rate"
+    GOOD_REVIEWS = "good-reviews"
+
+
+def command(  # noqa: PLR0917 - typer's form
+    of: Annotated[Of, typer.Argument(help="What is compared.")] = Of.PRODUCTS,
+    by: Annotated[By, typer.Option(help="What shops are compared by; products are by sales.")] = By.SALES,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 10,
     cycle: CycleOption = None,
     max_lag: MaxLag = None,
     as_json: Json = False,
 ) -> None:
-    """List what sells best, by net units. Money is in minor units of its currency."""
-    answer = ask(Settings(), "/v1/top/products", limit=limit, cycle=cycle, max_lag=max_lag)
+    """List what sells best, by net units, or the best shops. Money is in minor units of its currency."""
+    if of is Of.PRODUCTS and by is not By.SALES:
+        raise typer.BadParameter("products are compared by sales", param_hint="--by")
+    ask_by = by.value if of is Of.SHOPS else None
+    answer = ask(Settings(), f"/v1/top/{of}", by=ask_by, limit=limit, cycle=cycle, max_lag=max_lag)
     if as_json:
         print_json(answer)
         return
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    table = Table("product", "sold monthly", "successfully traded", "net revenue", box=None, pad_edge=False, header_style="dim")
-    for column in table.columns[1:3]:
-        column.justify = "right"
-    for item in answer["items"]:
-        revenue = "  ".join(f"{currency} {money['net']:,}" for currency, money in item["revenue"].items())
-        table.add_row(escape(item["product_id"]), f"{item['sold_monthly']:,}", f"{item['successfully_traded']:,}", revenue)
     console = Console(highlight=False)
     console.print(f"cycle {span(answer['cycle'])}")
-    console.print(table if answer["items"] else "nothing sold")
+    table = (_products if of is Of.PRODUCTS else _shops)(answer["items"])
+    console.print(table if answer["items"] else "nothing sold" if by is By.SALES else "nothing to compare")
+    if of is Of.SHOPS:
+        console.print(rules_line(answer["service_rules"]), style="dim", soft_wrap=True)
     console.print(freshness_line(answer["freshness"]), style="dim", soft_wrap=True)
+
+
+def _products(items: list[dict[str, Any]]) -> Table:
+    table = _table("product", "sold monthly", "successfully traded", "net revenue")
+    for item in items:
+        table.add_row(_escaped(item["product_id"]), f"{item['sold_monthly']:,}", f"{item['successfully_traded']:,}", _revenue(item))
+    return table
+
+
+def _shops(items: list[dict[str, Any]]) -> Table:
+    table = _table("shop", "sold monthly", "replied in time", "good reviews", "net revenue")
+    for item in items:
+        inquiries, reviews = item["service"]["inquiries"], item["service"]["reviews"]
+        table.add_row(
+            _escaped(item["shop_id"]),
+            f"{item['sold_monthly']:,}",
+            f"{percent(inquiries['response_rate'])} of {inquiries['counted']:,}",
+            f"{reviews['good']:,} of {reviews['count']:,}",
+            _revenue(item),
+        )
+    return table
+
+
+def _table(*names: str) -> Table:
+    from rich.table import Table
+
+    table = Table(*names, box=None, pad_edge=False, header_style="dim")
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    return table
+
+
+def _revenue(item: dict[str, Any]) -> str:
+    return "  ".join(f"{currency} {money['net']:,}" for currency, money in item["revenue"].items())
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

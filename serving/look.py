@@ -259,6 +259,9 @@ class Look:
         for key, state in self._moment.walk(keys.ORDER):
             for odd in anomalies([(key[1:], state)]):
                 yield "anomalies", odd
+        yield from self._export_service()
+
+    def _export_service(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for part, space, id_name, figures_of in (
             ("shop_service", keys.SHOP_SERVICE, "shop_id", figures.of_shop),
             ("product_service", keys.PRODUCT_SERVICE, "product_id", figures.of_product),

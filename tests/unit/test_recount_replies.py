@@ -80,6 +80,11 @@ def test_an_inquiry_out_of_service_hours(asked: str) -> None:
     assert not any(chat.wrote("2026-07-03T09:00:00").lists(as_of=NEVER).values())
 
 
+def about(p50: int, p90: int) -> object:
+    """Quantiles within 1 % of these, in milliseconds."""
+    return pytest.approx({"p50": p50, "p90": p90}, rel=0.0101)
+
+
 def test_an_inquiry_is_open_out_of_hours_as_well() -> None:
     """Messages of the next morning belong to the one that opened at night; after the reply another one opens."""
     chat = Chat().asked("2026-07-02T23:30:00").asked("2026-07-03T08:10:00").wrote("2026-07-03T09:00:00")
@@ -97,7 +102,7 @@ def test_the_first_message_opens_and_the_first_reply_answers() -> None:
         "overdue": 0,
         "response_rate": 0.0,
         "answered_by": {"person": 1, "robot": 0},
-        "reply_ms": {"p50": 360_000, "p90": 360_000},
+        "reply_ms": about(360_000, 360_000),
     }
 
 
@@ -181,7 +186,7 @@ def _three_of_a_day() -> Chat:
 
 def test_one_late_of_three_makes_the_day_late() -> None:
     """One late unit of the day, or two timely and one late inquiries; reply times are the inquiries' either way."""
-    replies = {"answered_by": {"person": 2, "robot": 1}, "reply_ms": {"p50": 120_000, "p90": 120_000}}
+    replies = {"answered_by": {"person": 2, "robot": 1}, "reply_ms": about(120_000, 120_000)}
     day, each = _three_of_a_day().total(), _three_of_a_day().total(EACH)
     assert day == {"counted": 1, "timely": 0, "late": 1, "overdue": 0, "response_rate": 0.0} | replies
     assert each == {"counted": 3, "timely": 2, "late": 1, "overdue": 0, "response_rate": 0.6667} | replies
@@ -240,12 +245,12 @@ def test_a_day_over_the_edge_of_a_cycle() -> None:
     ("seconds", "p50", "p90"),
     [([7], 7, 7), ([1, 9], 1, 1), ([3, 1, 2], 2, 2), (range(1, 12), 6, 10), (range(1, 11), 5, 9), (range(1, 22), 11, 19)],
 )
-def test_quantiles_are_values_that_were(seconds: list[int], p50: int, p90: int) -> None:
-    """The one at rank floor(q (n - 1)) of the sorted ones, counted from 0."""
+def test_quantiles_are_about_values_that_were(seconds: list[int], p50: int, p90: int) -> None:
+    """The one at rank floor(q (n - 1)) of the sorted ones, counted from 0, within 1 %."""
     chat = Chat()
     for number, reply_s in enumerate(seconds):
         chat.asked("2026-07-02T10:00:00", buyer_id=f"b-{number}").wrote(f"2026-07-02T10:00:{reply_s:02}", buyer_id=f"b-{number}")
-    assert chat.total()["reply_ms"] == {"p50": p50 * 1000, "p90": p90 * 1000}
+    assert chat.total()["reply_ms"] == about(p50 * 1000, p90 * 1000)
     assert Chat().asked("2026-07-02T10:00:00").total(as_of=NEVER)["reply_ms"] is None
 
 
@@ -347,5 +352,5 @@ def test_reply_times_are_real_time() -> None:
     """Over a change of clocks five minutes are five minutes."""
     always = Terms(opens_minute=0, closes_minute=0, zone="Europe/Berlin")
     chat = Chat().asked("2026-03-29T00:58:00Z").wrote("2026-03-29T01:03:00Z")
-    assert chat.total(always)["reply_ms"] == {"p50": 300_000, "p90": 300_000}
+    assert chat.total(always)["reply_ms"] == about(300_000, 300_000)
     assert chat.total(always)["timely"] == 1

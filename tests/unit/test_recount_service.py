@@ -386,7 +386,7 @@ def test_a_whole_row() -> None:
             "overdue": 0,
             "response_rate": 0.0,
             "answered_by": {"person": 1, "robot": 0},
-            "reply_ms": {"p50": 360_250, "p90": 360_250},
+            "reply_ms": {"p50": 363_014, "p90": 363_014},
         },
         "after_sales": {
             "refusals": refusals,

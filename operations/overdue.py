@@ -1,0 +1,42 @@
+"""`netsold overdue`: inquiries whose time has passed without a reply, as a reader answers them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from operations.asking import ask, freshness_line
+from operations.cli import Json, print_json
+from operations.get import MaxLag
+from operations.show_service import rules_line
+from streams.settings import Settings
+
+
+def command(
+    shop: Annotated[str | None, typer.Argument(metavar="[SHOP]", help="A shop's id; else all shops.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many inquiries.")] = 20,
+    max_lag: MaxLag = None,
+    as_json: Json = False,
+) -> None:
+    """List the inquiries that wait for a reply longer than they may, longest first."""
+    path = "/v1/overdue" if shop is None else f"/v1/shops/{quote(shop, safe='')}/overdue"
+    answer = ask(Settings(), path, limit=limit, max_lag=max_lag)
+    if as_json:
+        print_json(answer)
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("due", "asked", "shop", "buyer", "message", "order", box=None, pad_edge=False, header_style="dim")
+    for item in answer["items"]:
+        ids = (escape(item[name] or "") for name in ("shop_id", "buyer_id", "message_id", "order_id"))
+        table.add_row(item["due_at"], item["opened_at"], *ids)
+    console = Console(highlight=False)
+    console.print(table if answer["items"] else "nothing is overdue")
+    if answer["count"] > len(answer["items"]):
+        console.print(f"and {answer['count'] - len(answer['items']):,} more")
+    console.print(rules_line(answer["service_rules"]), style="dim", soft_wrap=True)
+    console.print(freshness_line(answer["freshness"]), style="dim", soft_wrap=True)
