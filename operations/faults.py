@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final
 
 from operations.traffic import DAY_MS, Event
+from schemas.envelope import encode
+from schemas.events import CHAT_TYPES, topic_of
 from schemas.times import format_ms, parse_ms
 
 LATE_SHARE: Final = 0.02
@@ -40,12 +42,16 @@ USUAL: Final = Faults(duplicates=0.02, out_of_order=0.2, late=3 * DAY_MS, poison
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """A record that is no event; `in_file` if its value alone, as one line of a file, is none either."""
+    """A record that is no event; `in_file` if its value alone, as one line of a file, is none either.
+
+    `topic` is where it turns up, without the setting's prefix.
+    """
 
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     in_file: bool = True
+    topic: str = "orders"
 
 
 def parse(texts: Iterable[str]) -> Faults:
@@ -122,7 +128,8 @@ def _disturb(  # noqa: PLR0917 - of one caller
     if rng.random() < faults.conflicts:
         yield at_ms + rng.random() * day_ms, _contradicted(rng, event)
     if rng.random() < faults.poison:
-        yield at_ms, rng.choices(POISONS, cum_weights=_POISON_WEIGHTS)[0](rng, event)
+        poison = rng.choices(POISONS, cum_weights=_POISON_WEIGHTS)[0](rng, event)
+        yield at_ms, replace(poison, topic=topic_of(event["type"]))
 
 
 def _moved(event: Event, by_ms: int) -> Event:
@@ -151,7 +158,12 @@ def _json(event: Event) -> bytes:
 
 
 def _key(event: Event) -> bytes:
-    return str(event["order_id"]).encode()
+    return encode(event)[0]
+
+
+def _subject(event: Event) -> str:
+    """The field that an event can't be without, beside the common ones."""
+    return "shop_id" if event["type"] in CHAT_TYPES else "order_id"
 
 
 def _noise(rng: Random, event: Event) -> Poison:
@@ -164,14 +176,14 @@ def _cut_off(rng: Random, event: Event) -> Poison:
 
 
 def _wrong_value(rng: Random, event: Event) -> Poison:
-    field = rng.choice(("id", "source", "occurred_at", "order_id"))
+    field = rng.choice(("id", "source", "occurred_at", _subject(event)))
     value: object = rng.choice((None, True, 1.0, -1, 10**30, [], {}, "", "\x00", "\x7f", "x" * 300))
     return Poison(_key(event), _json(event | {field: value}))
 
 
 def _wrong_number(rng: Random, event: Event) -> Poison:
     number = rng.choice((b"-1", b"1.0", b"1e3", b"true", b'"5"', b"NaN", b"Infinity", b"1" * 40, b"9" * 5000))
-    head = _json({name: event[name] for name in ("id", "source", "occurred_at", "order_id")} | {"type": "order_paid"})
+    head = _json({name: event[name] for name in ("id", "source", "occurred_at", _subject(event))} | {"type": "order_paid"})
     return Poison(_key(event), head[:-1] + b',"amount":' + number + b"}")
 
 
@@ -193,7 +205,7 @@ def _unknown_type(_: Random, event: Event) -> Poison:
 
 
 def _field_missing(rng: Random, event: Event) -> Poison:
-    gone = rng.choice(("type", "id", "source", "occurred_at", "order_id"))
+    gone = rng.choice(("type", "id", "source", "occurred_at", _subject(event)))
     return Poison(_key(event), _json({name: value for name, value in event.items() if name != gone}))
 
 

@@ -10,7 +10,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -22,7 +22,7 @@ from operations.cli import print_json
 from operations.event_files import opened, size_bytes
 from operations.local_kafka import named_cluster
 from operations.progress import Meter
-from schemas import envelope
+from schemas import envelope, events
 from schemas.refusals import Refusal
 from streams import topics
 from streams.log import Writer
@@ -37,12 +37,15 @@ Headers = list[tuple[str, bytes]]
 
 @dataclass(slots=True)
 class Summary:
-    """What was done: lines read (events made, for foodmart), written to `topic`, refused; `at` is the last line as `file:number`."""
+    """What was done: lines read (events made, for foodmart), written in all and by topic, refused.
 
-    topic: str
+    `at` is the last line as `file:number`.
+    """
+
     lines: int = 0
     written: int = 0
     refused: int = 0
+    topics: dict[str, int] = field(default_factory=dict)
     at: str = ""
     seconds: float = 0.0
 
@@ -76,7 +79,7 @@ def command(
 ) -> None:
     """Write events from files to the log; exit code 1 if any line was refused."""
     settings = named_cluster()
-    summary = Summary(settings.topic(topics.ORDERS))
+    summary = Summary()
     sizes = [size_bytes(path) for path in files] if layout == "events" else [None]
     total = None if None in sizes else sum(size or 0 for size in sizes)
     began = time.monotonic()
@@ -86,7 +89,8 @@ def command(
     if as_json:
         print_json(asdict(summary))
     else:
-        typer.echo(f"{summary.written} events to {summary.topic}, {summary.refused} lines refused")
+        where = ", ".join(f"{number} to {topic}" for topic, number in summary.topics.items())
+        typer.echo(f"{summary.written} events{f' ({where})' if where else ''}, {summary.refused} lines refused")
     if stopped:
         typer.echo(f"netsold: stopped after {summary.at}; run it again from the start, what is there already changes nothing", err=True)
         raise typer.Exit(INTERRUPTED)
@@ -109,8 +113,10 @@ async def _import(settings: Settings, lines: Iterator[Line], summary: Summary, m
                 summary.refused += 1
                 typer.echo(f"{line.at}: {record.reason}: {record.detail}", err=True)
             else:
-                await writer.send(summary.topic, *record)
+                topic = settings.topic(record[0])
+                await writer.send(topic, *record[1:])
                 summary.written += 1
+                summary.topics[topic] = summary.topics.get(topic, 0) + 1
             if not summary.lines % LOOK_EVERY:
                 meter.at(line.done_bytes)
                 await asyncio.sleep(0)  # lets a signal in
@@ -119,21 +125,27 @@ async def _import(settings: Settings, lines: Iterator[Line], summary: Summary, m
     return False
 
 
-def record_of(line: bytes) -> tuple[bytes, bytes, Headers] | Refusal:
-    """(key, value, headers) of a line of JSON, bare or a structured CloudEvent; the decoder's refusal if it is no event."""
+def record_of(line: bytes) -> tuple[str, bytes, bytes, Headers] | Refusal:
+    """(topic without prefix, key, value, headers) of a line of JSON, bare or a structured CloudEvent.
+
+    The decoder's refusal if it is no event.
+    """
     fields = _fields(line)
-    structured = "specversion" in fields
     data = fields.get("data")
-    order_id = fields.get("order_id")
-    if structured:
-        order_id = fields.get("subject") or (data.get("order_id") if isinstance(data, dict) else None)
-    key = order_id.encode() if order_id and isinstance(order_id, str) else b"?"
-    read = envelope.read(_Bare(line, key))
+    structured = "specversion" in fields
+    told = {**(data if isinstance(data, dict) else {}), **fields} if structured else fields
+    if told.get("type") in events.CHAT_TYPES:
+        topic, key = "chats", envelope.conversation(str(told.get("shop_id")), str(told.get("buyer_id")))
+        read: object = envelope.read_chat(_Bare(line, key))
+    else:
+        order_id = fields.get("subject") or told.get("order_id") if structured else told.get("order_id")
+        topic, key = "orders", order_id.encode() if order_id and isinstance(order_id, str) else b"?"
+        read = envelope.read(_Bare(line, key))
     if isinstance(read, Refusal):
         return read
     if structured:
-        return key, line, [(envelope.CONTENT_TYPE, b"application/cloudevents+json")]
-    return envelope.encode(fields)
+        return topic, key, line, [(envelope.CONTENT_TYPE, b"application/cloudevents+json")]
+    return topic, *envelope.encode(fields)
 
 
 def _fields(line: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`netsold simulate`: writes made-up orders to the log or to a file; repeatable by seed, with faults by name.
+"""`netsold simulate`: writes a made-up marketplace to the log or to a file; repeatable by seed, with faults by name.
 
 Without `--rate` it writes history: so many events, spread over `--days`, as fast as it can; the same command writes the same
 events again. With `--rate` it writes what happens now, and every start has new orders.
@@ -24,8 +24,9 @@ from operations.cli import print_json
 from operations.faults import Poison
 from operations.local_kafka import named_cluster
 from operations.progress import Meter
-from operations.traffic import DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
+from operations.traffic import ALL_EVENTS_PER_ORDER, CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
 from schemas.envelope import encode
+from schemas.events import CHAT_TYPES, topic_of
 from schemas.times import parse_ms
 from streams import topics
 from streams.log import Writer
@@ -65,25 +66,28 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed, the same orders.")] = 1,
     start: Annotated[str, typer.Option(help="When history starts.")] = "2026-01-01T00:00:00Z",
     days: Annotated[float, typer.Option(min=0.001, help="How many days history takes.")] = 75.0,
+    only: Annotated[Literal["orders", "chats"] | None, typer.Option(help="Of one topic alone; orders then come without reviews.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="duplicates=2%, out_of_order, late=3d, poison=0.1% or conflicts=0.1%.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Write simulated orders to the log, or to a file."""
+    """Write simulated orders, reviews and messages to the log, or to a file."""
     if rate and out:
         raise typer.BadParameter("--rate is for the log: a file has no present")
     try:
         wrong, start_ms = faults.parse(fault or ()), parse_ms(start)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    per_order = {"orders": EVENTS_PER_ORDER, "chats": CHATS_PER_ORDER, None: ALL_EVENTS_PER_ORDER}[only]
     if rate is None:
         events = events or HISTORY_EVENTS
         run = _run_name(seed, start_ms, days, events)
-        plan = Plan(seed, run, start_ms, days * DAY_MS * EVENTS_PER_ORDER / events)
+        plan = Plan(seed, run, start_ms, days * DAY_MS * per_order / events, only_orders=only == "orders")
     else:
         now_ms = int(time.time() * 1000)
-        plan = Plan(seed, _run_name(seed, now_ms), now_ms, 1000 * EVENTS_PER_ORDER / rate, LIVE_DAY_MS)
+        plan = Plan(seed, _run_name(seed, now_ms), now_ms, 1000 * per_order / rate, LIVE_DAY_MS, only_orders=only == "orders")
     summary = Summary(plan.run, seed, str(out) if out else "")
-    items = faults.disturbed(_counted(islice(traffic(plan), events), summary), wrong, seed=seed, day_ms=plan.day_ms, live=rate is not None)
+    made = traffic(plan) if only != "chats" else (item for item in traffic(plan) if item[1]["type"] in CHAT_TYPES)
+    items = faults.disturbed(_counted(islice(made, events), summary), wrong, seed=seed, day_ms=plan.day_ms, live=rate is not None)
     began = time.monotonic()
     with Meter("events", events) as meter:
         stopped = _to_file(out, items, summary, meter) if out else _to_log(items, layout, summary, meter, live=rate is not None)
@@ -130,9 +134,9 @@ def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> bool:
 
 
 def _to_log(items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool) -> bool:
-    """Write all items to the topic `orders` of the named cluster, or the running local Kafka; True if interrupted."""
+    """Write all items to the topics of events of the named cluster, or the running local Kafka; True if interrupted."""
     settings = named_cluster()
-    summary.target = settings.topic(topics.ORDERS)
+    summary.target = f"{settings.topic(topics.ORDERS)} and {settings.topic(topics.CHATS)}"
     return asyncio.run(_produce(settings, items, layout, summary, meter, live=live))
 
 
@@ -141,7 +145,6 @@ async def _produce(settings: Settings, items: Items, layout: Format, summary: Su
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await topics.require(settings)
-    topic = settings.topic(topics.ORDERS)
     async with Writer(settings) as writer:
         for at_ms, item in items:
             if live and at_ms > time.time() * 1000:
@@ -151,7 +154,8 @@ async def _produce(settings: Settings, items: Items, layout: Format, summary: Su
             if stop.is_set():
                 return True
             key, value, headers = _record(item, layout)
-            await writer.send(topic, key, value, headers)
+            name = item.topic if isinstance(item, Poison) else topic_of(item["type"])
+            await writer.send(settings.topic(name), key, value, headers)
             summary.records += 1
             summary.poison += isinstance(item, Poison)
             if not summary.records % LOOK_EVERY:
@@ -171,5 +175,5 @@ def _record(item: Event | Poison, layout: Format) -> tuple[bytes | None, bytes |
     if isinstance(item, Poison):
         return item.key, item.value, list(item.headers)
     if layout == "bare":
-        return item["order_id"].encode(), msgspec.json.encode(item), []
+        return encode(item)[0], msgspec.json.encode(item), []
     return encode(item)

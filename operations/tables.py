@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from enum import StrEnum
 from operator import itemgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -104,7 +104,7 @@ async def from_journal(settings: Settings) -> Report:
 
 def from_reader(settings: Settings) -> Report:
     """What a reader exports. Raises NoReader, also if it breaks off."""
-    found: Report = {name: [] for name in report(_calendar(settings), {table.name: () for table in catalogue.TABLES})}
+    found: Report = {part: [] for part in ORDER}
     rows = None
     for line in ask_lines(settings, "/v1/export"):
         ((part, row),) = line.items()
@@ -114,8 +114,8 @@ def from_reader(settings: Settings) -> Report:
             found[part].append(row)
     if rows != sum(map(len, found.values())):
         raise NoReader("the reader broke off its export: try again")
-    for part, rows_found in found.items():
-        rows_found.sort(key=_ORDER[part])
+    for part, order in ORDER.items():
+        found[part].sort(key=order)
     return found
 
 
@@ -123,7 +123,7 @@ def _by_cycle(row: dict[str, Any]) -> tuple[str, str]:
     return row.get("product_id") or row["shop_id"], row["cycle"]["start"]
 
 
-_ORDER: dict[str, Callable[[dict[str, Any]], Any]] = {
+ORDER: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
     "products": _by_cycle,
     "shops": _by_cycle,
     "anomalies": lambda row: (row["order_id"], row["anomaly"], row.get("line_id", "")),
@@ -132,6 +132,7 @@ _ORDER: dict[str, Callable[[dict[str, Any]], Any]] = {
     "product_service": _by_cycle,
     "overdue": itemgetter("shop_id", "buyer_id"),
 }
+"""The lists of a report, and what each is sorted by."""
 
 
 def _calendar(settings: Settings) -> Calendar:

@@ -1,4 +1,4 @@
-"""Made-up orders of a marketplace, from placing to after-sales, as a stream of events in the order in which they happen.
+"""A made-up marketplace: orders from placing to after-sales, reviews, and what buyers and shops write, in the order in which it happens.
 
 Pure and repeatable: the same plan gives the same events. What goes wrong on the way (late, twice, unreadable) is
 `operations/faults.py`, where they go is `operations/simulate.py`.
@@ -15,13 +15,20 @@ from itertools import accumulate
 from random import Random
 from typing import Any, Final
 
+from operations.service_traffic import after_order
 from schemas.times import format_ms
 
 Event = dict[str, Any]
 """An event in its bare JSON form."""
 
 EVENTS_PER_ORDER: Final = 4.3
-"""On average, measured over the weights below."""
+"""Of the order itself, on average, measured over the weights below."""
+
+ALL_EVENTS_PER_ORDER: Final = 5.6
+"""With reviews and messages around it."""
+
+CHATS_PER_ORDER: Final = 1.0
+"""Messages alone."""
 
 DAY_MS: Final = 86_400_000
 FULL_BASKET: Final = 8
@@ -43,6 +50,7 @@ class Plan:
     shops: int = 200
     products: int = 5000
     buyers: int = 50_000
+    only_orders: bool = False
 
 
 def traffic(plan: Plan) -> Iterator[tuple[int, Event]]:
@@ -56,7 +64,10 @@ def traffic(plan: Plan) -> Iterator[tuple[int, Event]]:
         while waiting and waiting[0][0] <= at_ms:
             happened_ms, _, event = heappop(waiting)
             yield happened_ms, event
-        for happened_ms, event in _Life(plan, market, rng, number, at_ms).live():
+        events = _Life(plan, market, rng, number, at_ms).live()
+        if not plan.only_orders:
+            events += after_order([event for _, event in events], plan.day_ms, Random(f"service {plan.seed} {number}"))
+        for happened_ms, event in events:
             count += 1
             heappush(waiting, (happened_ms, count, event))
 

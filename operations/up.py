@@ -43,12 +43,13 @@ class AlreadyUp(Exception):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the reader answered: the best sellers with freshness, and how many source records are applied in all."""
+    """What the reader answered: the best sellers with freshness, how many records of orders are applied, how many inquiries overdue."""
 
     items: tuple[dict[str, Any], ...]
     state: str
     lag_seconds: float | None
     applied: int
+    overdue: int
 
 
 class Rate:
@@ -92,7 +93,7 @@ def command(
         ends.callback(children.end)
         _start(children, workers, rate)
         console.print(
-            f"reader and dashboard: http://{settings.reader_host}:{settings.reader_port}/  logs: {settings.data_dir / 'logs'}",
+            f"reader: http://{settings.reader_host}:{settings.reader_port}/v1/status  logs: {settings.data_dir / 'logs'}",
             soft_wrap=True,
         )
 
@@ -186,9 +187,18 @@ def _show_plain(settings: Settings, tend: Callable[[float], None], console: Cons
 
 def look(host: str, port: int) -> View | None:
     """Ask the reader for the best sellers; None while it doesn't answer, or isn't ready to."""
+    best, overdue = _asked(host, port, "/v1/top/products?limit=10"), _asked(host, port, "/v1/overdue?limit=1")
+    if best is None or overdue is None:
+        return None
+    freshness = best["freshness"]
+    applied = sum(offset + 1 for offset in freshness["applied"].values())
+    return View(tuple(best["items"]), freshness["state"], freshness["lag_seconds"], applied, overdue["count"])
+
+
+def _asked(host: str, port: int, path: str) -> dict[str, Any] | None:
     connection = HTTPConnection(host, port, timeout=2.0)
     try:
-        connection.request("GET", "/v1/top/products?limit=10")
+        connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()
         if response.status != 200:  # noqa: PLR2004 - HTTP's own number for fine
@@ -197,9 +207,8 @@ def look(host: str, port: int) -> View | None:
         return None
     finally:
         connection.close()
-    answer = json.loads(body)
-    freshness = answer["freshness"]
-    return View(tuple(answer["items"]), freshness["state"], freshness["lag_seconds"], sum(freshness["applied"].values()))
+    answer: dict[str, Any] = json.loads(body)
+    return answer
 
 
 def picture(view: View | None, per_second: float) -> Group:
@@ -226,4 +235,4 @@ def _sold(item: dict[str, Any]) -> str:
 
 def _freshness(view: View, per_second: float) -> str:
     behind = "nothing applied yet" if view.lag_seconds is None else f"{view.lag_seconds:.1f} s behind"
-    return f"{view.state}, {behind}, {per_second:,.0f} events/s, {view.applied:,} applied"
+    return f"{view.state}, {behind}, {per_second:,.0f} records/s, {view.applied:,} applied; {view.overdue:,} inquiries overdue"

@@ -5,7 +5,7 @@ from typing import Final
 
 from schemas import envelope, journal, limits, times
 from schemas.envelope import Received, Record, Tick
-from schemas.journal import Contact, Service
+from schemas.journal import Contact, Entry, Service
 from schemas.refusals import Reason, Refusal
 from tables import aftersales, catalogue, counting, entries, orders, service, watermarks
 from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, Stage
@@ -94,15 +94,11 @@ class OrderStage:
                 duplicates += 1
             else:
                 changed.add(key)
-                sells, serves = counting.may_differ(before, after), aftersales.may_differ(before, after)
-                if sells or serves:
+                serves = aftersales.may_differ(before, after)
+                if serves or counting.may_differ(before, after):
                     cause = Cause(reading, f"{record.topic}-{record.partition}@{offset}", cycle_ms)
                     was, now = counting.derive(before), counting.derive(after)
-                    for entry in entries.difference(was, now, cause, calendar) if sells else ():
-                        value = journal.encode(entry)
-                        by_product.append((entry.product_id.encode(), value))
-                        by_shop.append((entry.shop_id.encode(), value))
-                        restatements += entry.restates
+                    restatements += _sell(entries.difference(was, now, cause, calendar), by_product, by_shop)
                     if serves:
                         rows = aftersales.rows(before, was, calendar), aftersales.rows(after, now, calendar)
                         _serve(before, after, rows, cause, calendar, by_product, by_shop)
@@ -116,6 +112,15 @@ class OrderStage:
         sends = {SALES_TOPIC: by_product, SHOP_ACTIVITY_TOPIC: by_shop}
         paused = refused_in_a_row >= self._refusals_in_a_row
         return Outcome({ORDERS.name: writes}, sends, parked, Progress(offset, watermark_ms, refused_in_a_row), counts, taken, paused)
+
+
+def _sell(found: list[Entry], by_product: _Sends, by_shop: _Sends) -> int:
+    """Hand out what changed of the sales; how many entries restate."""
+    for entry in found:
+        value = journal.encode(entry)
+        by_product.append((entry.product_id.encode(), value))
+        by_shop.append((entry.shop_id.encode(), value))
+    return sum([entry.restates for entry in found])
 
 
 def _serve(  # noqa: PLR0913, PLR0917 - of one caller

@@ -79,7 +79,7 @@ async def test_files_of_every_kind_are_imported(settings: Settings, tmp_path: Pa
         (tmp_path / f"events{suffix}").write_bytes(content)
     code, summary, err = await _run(settings, *(str(tmp_path / f"events{suffix}") for suffix in packed))
     assert (code, err) == (0, "")
-    assert summary.items() >= {"topic": settings.topic("orders"), "lines": 400, "written": 400, "refused": 0}.items()
+    assert summary.items() >= {"topics": {settings.topic("orders"): 400}, "lines": 400, "written": 400, "refused": 0}.items()
     assert sorted(event["id"] for event in await _in_log(settings)) == sorted(f"e-{number}" for number in range(400))
 
 

@@ -94,6 +94,11 @@ def test_a_product_is_answered_in_the_form_of_the_events_description(client: Tes
         "revenue": {"CNY": {"gross": 1000, "reversed": 1000, "net": 0, "reversals_booked": 1000}},
         "sold_monthly": 0,
         "successfully_traded": 2,
+        "service": {
+            "reviews": {"count": 0, "good": 0, "good_share": None},
+            "differences": {"count": 0, "amounts": {}, "by_reason": {}},
+            "refusals": {"count": 0, "by_reason": {}},
+        },
         "freshness": {
             "as_of": "2026-07-11T00:00:00.000Z",
             "applied": response.json()["freshness"]["applied"],
@@ -187,10 +192,13 @@ def test_the_best_sellers_come_in_pages_with_a_link(client: TestClient) -> None:
 def test_the_journal_gives_the_entries_as_they_are(client: TestClient, logs: Changelogs) -> None:
     """Every field of the public form, in pages."""
     page = JournalPage.model_validate_json(client.get("/v1/products/p-3/journal?limit=2").content)
-    rest = JournalPage.model_validate_json(client.get(f"/v1/products/p-3/journal?limit=2&cursor={page.next_cursor}").content)
+    rest = JournalPage.model_validate_json(client.get(f"/v1/products/p-3/journal?limit=9&cursor={page.next_cursor}").content)
     entries = page.items + rest.items
-    assert [set(entry) for entry in entries] == [{"type", *Entry.__struct_fields__}] * len(entries)
-    assert [entry["id"] for entry in entries] == [entry.id for entry in logs.entries if entry.product_id == "p-3"]
+    sold = [entry for entry in entries if entry["type"] == "entry"]
+    assert [set(entry) for entry in sold] == [{"type", *Entry.__struct_fields__}] * len(sold)
+    assert [entry["id"] for entry in sold] == [entry.id for entry in logs.entries if entry.product_id == "p-3"]
+    (served,) = [entry for entry in entries if entry["type"] == "service"]
+    assert served["columns"] == {"difference.short_weight": 1, "difference.short_weight.CNY": 300}
     assert rest.next_cursor is None
     assert client.get("/v1/products/p-5/journal").json()["items"] == []
 
@@ -200,11 +208,11 @@ def test_the_export_is_the_recount(client: TestClient) -> None:
     response = client.get("/v1/export")
     assert response.headers["content-type"] == "application/x-ndjson"
     *lines, end = [json.loads(line) for line in response.text.splitlines()]
-    found: dict[str, list[Any]] = {"products": [], "shops": [], "anomalies": []}
+    expected = recount(EVENTS, 30 * 86_400_000, 0)
+    found: dict[str, list[Any]] = {part: [] for part in expected}
     for line in lines:
         ((part, row),) = line.items()
         found[part].append(row)
-    expected = recount(EVENTS, 30 * 86_400_000, 0)
     assert {part: sorted(rows, key=str) for part, rows in found.items()} == {part: sorted(rows, key=str) for part, rows in expected.items()}
     assert end["end"]["rows"] == len(lines)
     assert end["end"]["freshness"]["state"] == "live"

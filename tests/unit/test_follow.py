@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rocksdict import WriteBatch
 
+from operations.tables import ORDER
 from operations.traffic import Plan, traffic
 from serving import applying, keys
 from serving.follow import NotReady
@@ -61,12 +63,11 @@ def reader(logs: Changelogs, tmp_path: Path) -> Iterator[FedReader]:
 
 def exported(reader: FedReader) -> dict[str, list[dict[str, Any]]]:
     """The reader's tables in the form of the report, sorted as it is."""
-    found: dict[str, list[dict[str, Any]]] = {"products": [], "shops": [], "anomalies": []}
+    found: dict[str, list[dict[str, Any]]] = {part: [] for part in ORDER}
     for part, row in reader.look().export():
         found[part].append(row)
-    found["products"].sort(key=lambda row: (row["product_id"], row["cycle"]["start"]))
-    found["shops"].sort(key=lambda row: (row["shop_id"], row["cycle"]["start"]))
-    found["anomalies"].sort(key=lambda row: (row["order_id"], row["anomaly"], row.get("line_id", "")))
+    for part, order in ORDER.items():
+        found[part].sort(key=order)
     return found
 
 
@@ -227,8 +228,12 @@ def test_the_whole_is_as_far_as_its_last_table() -> None:
     """Per source partition the least of all tables; unknown where one table knows nothing."""
     both = [Reached(9, {"orders-0": (10, 500)}), Reached(9, {"orders-0": (11, 500)})]
     direct = [Reached(12, {"orders-0": (12, 700)}), Reached()]
-    found = standing(orders=direct, product_cycles=both, shop_cycles=both, journal=both).least()
-    assert found.applied == {"orders-0": 10}
+    chats = [Reached(3, {"chats-0": (3, 600)}), Reached()]
+    heard = [Reached(9, {"orders-0": (10, 500), "chats-0": (at, 550)}) for at in (2, 3)]
+    known = dict.fromkeys(("product_cycles", "product_service_cycles", "journal"), both)
+    known |= dict.fromkeys(("shop_cycles", "shop_service_cycles", "shop_service_totals"), heard)
+    found = standing(orders=direct, overdue=chats, **known).least()
+    assert found.applied == {"chats-0": 2, "orders-0": 10}
     assert found.through_ms is None
     assert standing(orders=direct, product_cycles=both).least().applied == {}
 
@@ -334,17 +339,12 @@ def test_journal_entries_come_by_product_in_the_order_of_the_log(logs: Changelog
             cursor = page.next_cursor
             if cursor is None:
                 break
-        assert [entry["id"] for entry in found] == [
-            entry.id
-            for at in ((("sales", 0)), ("sales", 1))
-            for record in logs.logs[at]
-            if record.key == product_id.encode()
-            for entry in logs.entries
-            if entry.id.encode() in (record.value or b"")
-        ]
+        rows = [record.value for at in (("sales", 0), ("sales", 1)) for record in logs.logs[at] if record.key == product_id.encode()]
+        assert found == [json.loads(value or b"") for value in rows]
         row = reader.look().product(product_id, None)
         assert row is not None
-        assert sum(entry["units_gross"] - entry["units_reversed"] for entry in found) == row.successfully_traded
+        sold = [entry for entry in found if entry["type"] == "entry"]
+        assert sum(entry["units_gross"] - entry["units_reversed"] for entry in sold) == row.successfully_traded
 
 
 # --- files -----------------------------------------------------------------------------------------------------------------------
@@ -471,7 +471,9 @@ def test_the_journal_says_how_far_it_is_by_its_marks(logs: Changelogs, reader: F
     logs.take(EVENTS)
     while reader.feed(most=100):
         pass
-    extents = [reader.look().standing.extent(name) for name in (JOURNAL, catalogue.ORDERS.name, catalogue.SHOP_CYCLES.name)]
-    assert extents[0].applied == extents[1].applied == extents[2].applied
+    names = (JOURNAL, catalogue.ORDERS.name, catalogue.OVERDUE.name, catalogue.SHOP_CYCLES.name)
+    extents = [reader.look().standing.extent(name) for name in names]
+    assert extents[0].applied == extents[1].applied
+    assert extents[1].applied | extents[2].applied == extents[3].applied
     assert extents[0].through_ms == extents[1].through_ms is not None
     assert sales.decode(next(reader.store.moment().walk(keys.SHOP))[1]).gross > 0

@@ -40,7 +40,8 @@ def test_an_event_becomes_a_cloudevent() -> None:
     """Common fields go into headers as written, the others into the value, unknown ones too; the key is the order's id."""
     record = record_of(json.dumps(EVENT).encode())
     assert not isinstance(record, Refusal)
-    key, value, headers = record
+    topic, key, value, headers = record
+    assert topic == "orders"
     assert key == "o-ü".encode()
     assert json.loads(value) == {"by": "logistics", "remark": EVENT["remark"]}
     assert (
@@ -54,7 +55,30 @@ def test_an_event_becomes_a_cloudevent() -> None:
             "content-type": b"application/json",
         }.items()
     )
-    assert isinstance(envelope.read(Record(*record)), envelope.Received)
+    assert isinstance(envelope.read(Record(key, value, headers)), envelope.Received)
+
+
+MESSAGE = {"type": "seller_replied", "id": "e-1", "source": "/chat", "occurred_at": "2026-07-02T10:00:00Z", "message_id": "m-1"}
+SAID = {"shop_id": "s/7", "buyer_id": "b-9", "by": "robot", "order_id": "o-1"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        MESSAGE | SAID,
+        {"specversion": "1.0", "type": "seller_replied", "id": "e-1", "source": "/chat", "time": "2026-07-02T10:00:00Z",
+         "subject": "s/7/b-9", "data": {"message_id": "m-1"} | SAID},
+    ],
+)  # fmt: skip
+def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None:
+    """Under the key of its conversation, in either form."""
+    record = record_of(json.dumps(fields).encode())
+    assert not isinstance(record, Refusal)
+    topic, key, value, headers = record
+    assert (topic, key) == ("chats", b"s/7/b-9")
+    said = envelope.read_chat(Record(key, value, headers))
+    assert isinstance(said, envelope.Said)
+    assert (said.shop_id, said.buyer_id, said.by, said.order_id) == ("s/7", "b-9", "robot", "o-1")
 
 
 @pytest.mark.parametrize("within", [True, False])
@@ -65,8 +89,8 @@ def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: F
         "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
     } | ({} if within else {"subject": "o-1"})).encode()  # fmt: skip
     record = record_of(line)
-    assert record == (b"o-1", line, [("content-type", b"application/cloudevents+json")])
-    received = envelope.read(Record(*record))
+    assert record == ("orders", b"o-1", line, [("content-type", b"application/cloudevents+json")])
+    received = envelope.read(Record(b"o-1", line, [("content-type", b"application/cloudevents+json")]))
     assert isinstance(received, envelope.Received)
     assert received.order_id == "o-1"
 

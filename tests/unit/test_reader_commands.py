@@ -108,6 +108,7 @@ def test_a_product_is_shown_to_people(run: Callable[..., Done]) -> None:
         ["units", "2", "0", "2", "0"],
         ["CNY", "2,000", "2,000", "0", "2,000"],
         ["2", "sold", "monthly", "·", "2", "successfully", "traded"],
+        ["reviews", "none", "good", "of", "0;", "differences", "made", "up", "1,", "CNY", "2,000", "(short_weight", "1);", "refused", "0"],
         ["live;", "complete", "through", "2026-07-11T00:00:00.000Z,", "0.5", "s", "behind"],
     ]
 
@@ -156,7 +157,7 @@ def test_the_status_is_shown_and_its_exit_code_says_live(run: Callable[..., Done
     done = run("status")
     assert done.code == 0
     assert ["product_cycles", "2026-07-11T00:00:00.000Z", "0"] in [line.split() for line in done.out.splitlines()]
-    assert re.search(r"^applied orders-0:\d+  orders-1:\d+$", done.out, re.MULTILINE)
+    assert re.search(r"^applied chats-0:\d+  chats-1:\d+  orders-0:\d+  orders-1:\d+$", done.out, re.MULTILINE)
     assert "live; complete through 2026-07-11T00:00:00.000Z" in done.out
     assert json.loads(run("status", "--json").out)["records_behind"] == 0
 

@@ -119,6 +119,8 @@ def test_messages_of_one_millisecond_are_sorted() -> None:
     chat = Chat().asked("2026-07-02T10:00:00", id="b", message_id="2").asked("2026-07-02T10:00:00", id="a", source="/t", message_id="1")
     chat.asked("2026-07-02T10:00:00", id="a", message_id="0")
     assert [row["message_id"] for row in chat.lists(as_of=NEVER)["overdue"]] == ["0"]
+    chat.asked("2026-07-02T10:00:00", id="aa", source="/a", message_id="3")
+    assert [row["message_id"] for row in chat.lists(as_of=NEVER)["overdue"]] == ["0"]
     chat.wrote("2026-07-02T10:00:00", by="robot", id="d").wrote("2026-07-02T10:00:00", by="person", id="c")
     assert chat.total()["answered_by"] == {"person": 1, "robot": 0}
 

@@ -18,9 +18,9 @@ from operations.faults import POISONS, Faults, Poison, disturbed
 from operations.recount import recount
 from operations.recount_events import Invalid, accept, parse
 from operations.simulate import command
-from operations.traffic import DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
+from operations.traffic import ALL_EVENTS_PER_ORDER, CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
 from schemas import envelope
-from schemas.events import MODELS
+from schemas.events import CHAT_TYPES, MODELS, ORDER_TYPES
 from schemas.refusals import Refusal
 from schemas.times import parse_ms
 
@@ -44,7 +44,7 @@ def _count(events: Iterable[Event]) -> dict[str, list[dict[str, Any]]]:
 @pytest.fixture(scope="module")
 def half_a_year() -> list[Event]:
     """Twenty thousand events over many cycles."""
-    return [event for _, event in _take(20_000, replace(PLAN, every_ms=180 * DAY_MS * EVENTS_PER_ORDER / 20_000))]
+    return [event for _, event in _take(20_000, replace(PLAN, every_ms=180 * DAY_MS * ALL_EVENTS_PER_ORDER / 20_000))]
 
 
 # --- traffic ---------------------------------------------------------------------------------------------------------------------
@@ -86,9 +86,14 @@ def test_everything_that_can_happen_happens(half_a_year: list[Event]) -> None:
 
 
 def test_an_order_has_one_shop_and_about_as_many_events_as_said(half_a_year: list[Event]) -> None:
-    """`EVENTS_PER_ORDER` is what turns a rate of events into a rate of orders."""
+    """What turns a rate of events into a rate of orders, with and without what is told around them."""
     placed = [event for event in half_a_year if event["type"] == "order_placed"]
-    assert len(half_a_year) / len(placed) == pytest.approx(EVENTS_PER_ORDER, rel=0.05)
+    chats = [event for event in half_a_year if event["type"] in CHAT_TYPES]
+    alone = [event for _, event in _take(20_000, replace(PLAN, only_orders=True, every_ms=180 * DAY_MS * EVENTS_PER_ORDER / 20_000))]
+    assert len(half_a_year) / len(placed) == pytest.approx(ALL_EVENTS_PER_ORDER, rel=0.05)
+    assert len(chats) / len(placed) == pytest.approx(CHATS_PER_ORDER, rel=0.1)
+    assert len(alone) / sum(event["type"] == "order_placed" for event in alone) == pytest.approx(EVENTS_PER_ORDER, rel=0.05)
+    assert {event["type"] for event in alone} == ORDER_TYPES - {"review_posted"}
     shops = defaultdict(set)
     for event in placed:
         for line in event["lines"]:

@@ -32,7 +32,7 @@ ANSWER = {
         "applied": {"orders-0": 1000, "orders-1": 234},
     },
 }
-SHOWN = View(tuple(ANSWER["items"]), "live", 0.42, 1234)  # type: ignore[arg-type]
+SHOWN = View(tuple(ANSWER["items"]), "live", 0.42, 1236, 7)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -152,13 +152,13 @@ def test_the_view_shows_what_a_shop_would_show() -> None:
         console.print(picture(SHOWN, 1234.5))
     lines = [text.strip() for text in shown.get().splitlines()]
     assert "p-3      1,204 sold monthly · 98,311 successfully traded" in lines
-    assert "live, 0.4 s behind, 1,234 events/s, 1,234 applied" in lines
+    assert "live, 0.4 s behind, 1,234 records/s, 1,236 applied; 7 inquiries overdue" in lines
 
 
 def test_without_a_terminal_it_is_one_line() -> None:
     """The same in one line; and a reader that isn't there yet is no error."""
     assert line(SHOWN, 10.0) == (
-        "live, 0.4 s behind, 10 events/s, 1,234 applied; best: p-3 1,204 sold monthly · 98,311 successfully traded"
+        "live, 0.4 s behind, 10 records/s, 1,236 applied; 7 inquiries overdue; best: p-3 1,204 sold monthly · 98,311 successfully traded"
     )
     assert line(None, 0.0) == "waiting for the reader …"
 
@@ -167,7 +167,7 @@ class _Reader(BaseHTTPRequestHandler):
     status = 200
 
     def do_GET(self) -> None:
-        body = json.dumps(ANSWER if self.path == "/v1/top/products?limit=10" else {}).encode()
+        body = json.dumps({"/v1/top/products?limit=10": ANSWER, "/v1/overdue?limit=1": {"count": 7}}[self.path]).encode()
         self.send_response(self.status)
         self.end_headers()
         self.wfile.write(body)
@@ -181,6 +181,6 @@ def test_the_reader_is_asked_for_the_best_sellers(status: int, seen: View | None
     """What the API answers is shown; while it isn't ready (503) there is nothing to show."""
     handler = type("Handler", (_Reader,), {"status": status})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.handle_request, daemon=True).start()
+        Thread(target=lambda: [server.handle_request() for _ in range(2)], daemon=True).start()
         assert look("127.0.0.1", server.server_port) == seen
     assert look("127.0.0.1", server.server_port) is None, "and nobody there is no error"
