@@ -13,6 +13,19 @@ such as `shop=s-8`, `currency=USD`, `by=buyer`, `id=e-7`, `source=/x`, `group_id
 booked; what was `traded` of all time, where it matters; and what is `odd`. Rows and oddities are complete: what isn't written must
 not be there.
 Lines that start with `#` are for the reader.
+
+    == R1: asked in the evening, answered at once
+    rules    per=inquiry within=300 hours=08:00-23:00 zone=Asia/Shanghai
+    2026-07-01T22:59:59+08:00  asked    s-7 b-9
+    2026-07-01T23:03:00+08:00  replied  s-7 b-9 person
+    2026-07-03T10:00:00+08:00  reviewed o-1 p-3 4
+    as of 2026-07-04T00:00Z
+    then
+    served s-7  2026-06-06  inquiries=1 timely=1 reply.person=1
+
+`rules` may be left out. Event time comes to `as of` in the end. Of service there may follow, and is complete if there is any:
+`served` rows of a shop or product and cycle with their columns (tables/service.py), but for the bins of reply times; `overdue` with
+shop and buyer; and `alert` with its type, shop and buyer, in order, when all arrives as it is told.
 """
 
 import itertools
@@ -21,6 +34,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tables.service_hours import ServiceRules
 
 FOLDER = Path(__file__).parent / "stories"
 MOST_ORDERS_OF_ARRIVAL = 120
@@ -36,6 +51,11 @@ class Story:
     events: list[dict[str, Any]] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     traded: dict[str, int] = field(default_factory=dict)
+    served: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+    overdue: list[tuple[str, str]] = field(default_factory=list)
+    alerts: list[tuple[str, str, str]] = field(default_factory=list)
+    as_of: str = ""
+    rules: ServiceRules = field(default_factory=ServiceRules)
     odd: list[tuple[str, ...]] = field(default_factory=list)
 
 
@@ -57,6 +77,10 @@ def parse(text: str) -> Iterator[Story]:
             story, then = Story(line[2:].strip()), False
         elif words == ["then"]:
             then = True
+        elif words[0] == "rules":
+            story.rules = _rules(dict(word.split("=", 1) for word in words[1:]))
+        elif words[:2] == ["as", "of"]:
+            story.as_of = words[2].replace("Z", ":00Z") if words[2].count(":") == 1 else words[2]
         elif then:
             _expect(story, words)
         else:
@@ -71,11 +95,19 @@ def event(words: list[str], number: int = 1) -> dict[str, Any]:
     said = dict(word.split("=", 1) for word in more if "=" in word)
     kind, own = _own_fields(verb, plain, said)
     occurred_at = at if at.count(":") > 1 + at.count("+") else at.replace("Z", ":00Z")
-    common = {"type": kind, "id": f"e-{number}", "source": "/story", "occurred_at": occurred_at, "order_id": order_id}
-    return common | own | {name: value for name, value in said.items() if name in {"id", "source", "by", "parcel_id", "group_id"}}
+    common = {"type": kind, "id": f"e-{number}", "source": "/story", "occurred_at": occurred_at}
+    if "message_id" in own:
+        about = {"shop_id": order_id, "order_id": said["order"]} if "order" in said else {"shop_id": order_id}
+        return common | about | own | {name: value for name, value in said.items() if name in {"id", "source"}}
+    return (
+        common
+        | {"order_id": order_id}
+        | own
+        | {name: value for name, value in said.items() if name in {"id", "source", "by", "parcel_id", "group_id"}}
+    )
 
 
-def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str, dict[str, Any]]:  # noqa: C901, PLR0911 - a verb each
+def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str, dict[str, Any]]:  # noqa: C901, PLR0911, PLR0912 - a verb each
     match verb, words:
         case "placed", lines:
             who = {"shop_id": said.get("shop", "s-7"), "buyer_id": said.get("buyer", "b-9"), "currency": said.get("currency", "CNY")}
@@ -99,8 +131,21 @@ def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str,
             return "refund_failed", {"refund_id": refund_id, "cause": cause}
         case "refund-returned", [refund_id]:
             return "refund_reversed", {"refund_id": refund_id}
+        case "reviewed", [product_id, rating]:
+            return "review_posted", {"product_id": product_id, "rating": int(rating)}
+        case "asked", [buyer_id]:
+            return "buyer_messaged", {"buyer_id": buyer_id, "message_id": said.get("message", "m-1")}
+        case "replied", [buyer_id, by]:
+            return "seller_replied", {"buyer_id": buyer_id, "message_id": said.get("message", "m-1"), "by": by}
         case _:
             raise ValueError(f"no event is told by {verb!r} with {words!r}")
+
+
+def _rules(said: dict[str, str]) -> ServiceRules:
+    usual = ServiceRules()
+    within_ms = int(said["within"]) * 1000 if "within" in said else usual.reply_within_ms
+    per: Any = said.get("per", usual.count_per)
+    return ServiceRules(within_ms, said.get("hours", usual.hours), said.get("zone", usual.zone), per)
 
 
 def _line(word: str) -> dict[str, Any]:
@@ -126,6 +171,13 @@ def _expect(story: Story, words: list[str]) -> None:
             story.traded[subject] = int(units)
         case ["odd", *what]:
             story.odd.append(tuple(what))
+        case ["served", subject, cycle, *counted]:
+            named = dict(column.split("=") for column in counted)
+            story.served[subject, f"{cycle}T00:00:00Z"] = {name: int(number) for name, number in named.items()}
+        case ["overdue", shop_id, buyer_id]:
+            story.overdue.append((shop_id, buyer_id))
+        case ["alert", name, shop_id, buyer_id]:
+            story.alerts.append((name, shop_id, buyer_id))
         case [subject, cycle, gross, taken, booked, *money] if len(money) % 4 == 0:
             start = cycle if "T" in cycle else f"{cycle}T00:00:00Z"
             columns: dict[str, tuple[int, ...]] = {

@@ -181,6 +181,11 @@ def test_the_reader_is_asked_for_the_best_sellers(status: int, seen: View | None
     """What the API answers is shown; while it isn't ready (503) there is nothing to show."""
     handler = type("Handler", (_Reader,), {"status": status})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=lambda: [server.handle_request() for _ in range(2)], daemon=True).start()
+
+        def answer_twice() -> None:
+            for _ in range(2):
+                server.handle_request()
+
+        Thread(target=answer_twice, daemon=True).start()
         assert look("127.0.0.1", server.server_port) == seen
     assert look("127.0.0.1", server.server_port) is None, "and nobody there is no error"
