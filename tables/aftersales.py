@@ -34,6 +34,10 @@ _review: Final[Callable[[bytes], _Review]] = msgspec.json.Decoder(_Review).decod
 _TOLD: Final = frozenset({"delivery_refused", "refund_requested", "reissue_shipped", "review_posted"})
 """The types of facts that are looked at here, among those that change no sale."""
 
+_ALWAYS: Final = _TOLD | {"refund_succeeded", "refund_reversed"}
+_WITH_REFUNDS: Final = frozenset({"receipt_confirmed", "order_cancelled"})
+"""Types that change which refunds took something off a sale."""
+
 
 class Contact(NamedTuple):
     """Who should have written to whom, and since when in epoch milliseconds."""
@@ -43,13 +47,18 @@ class Contact(NamedTuple):
     at_ms: int
 
 
-def may_differ(before: Order, after: Order) -> bool:
-    """Whether two states of an order may say different things of the service. False is certain, and cheap to find out."""
-    if before.refunds or after.refunds:
+def may_differ(after: Order, event_type: str) -> bool:
+    """Whether an event of this type, with which an order has come to this state, may have changed what it says of the service.
+
+    False is certain, and cheap to find out: of most orders there is nothing to say.
+    """
+    if event_type in _ALWAYS or after.conflicts:  # S11: a fact of any type may be gone
         return True
-    if before.others is after.others and before.placed is after.placed:
-        return False
-    return not (_TOLD.isdisjoint([fact.type for fact in after.others]) and _TOLD.isdisjoint([fact.type for fact in before.others]))
+    if event_type in _WITH_REFUNDS:
+        return bool(after.refunds)
+    if event_type == "order_placed":
+        return bool(after.refunds) or not _TOLD.isdisjoint([fact.type for fact in after.others])
+    return False
 
 
 def owner(order: Order) -> tuple[str, str] | None:

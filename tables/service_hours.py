@@ -70,13 +70,18 @@ class ServiceRules:
         return self._local_ms(at_ms) // (24 * _HOUR_MS)
 
     def _local_ms(self, at_ms: int) -> int:
-        """The wall clock at an instant, as milliseconds since its own 1970-01-01T00:00. Clocks change at full quarters of an hour."""
-        quarter = at_ms // (15 * _MINUTE_MS)
-        ahead_ms = self._ahead.get(quarter)
+        """The wall clock at an instant, as milliseconds since its own 1970-01-01T00:00."""
+        hour = at_ms // _HOUR_MS
+        ahead_ms = self._ahead.get(hour)
         if ahead_ms is None:
-            if len(self._ahead) >= _REMEMBERED:
-                self._ahead.clear()
-            at = _EPOCH + timedelta(milliseconds=at_ms)
-            ahead = at.astimezone(ZoneInfo(self.zone)).utcoffset() or timedelta()
-            ahead_ms = self._ahead[quarter] = ahead // timedelta(milliseconds=1)
+            ahead_ms = self._ahead_at(at_ms)
+            if self._ahead_at(hour * _HOUR_MS) == self._ahead_at((hour + 1) * _HOUR_MS - 1):  # no clock changes within it
+                if len(self._ahead) >= _REMEMBERED:
+                    self._ahead.clear()
+                self._ahead[hour] = ahead_ms
         return at_ms + ahead_ms
+
+    def _ahead_at(self, at_ms: int) -> int:
+        """How far the wall clock is ahead of UTC at an instant, both in milliseconds."""
+        at = _EPOCH + timedelta(milliseconds=at_ms)
+        return (at.astimezone(ZoneInfo(self.zone)).utcoffset() or timedelta()) // timedelta(milliseconds=1)

@@ -8,7 +8,7 @@ from schemas import times
 from tests.flow import CYCLES
 
 EDGE_MS = 1_783_296_000_000  # 2026-07-06T00:00Z, where a cycle begins
-REASONS = ("short_weight", "quality", "wrong_goods")
+REASONS = ("short_weight", "quality", "wrong_goods", "late_delivery")
 
 instants = st.one_of(
     st.sampled_from([EDGE_MS + by for by in (-2, -1, 0, 1, 2)]),

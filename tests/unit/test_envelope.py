@@ -260,7 +260,7 @@ def test_ticks() -> None:
 
 
 def test_an_event_type_no_list_forgets() -> None:
-    """Every type of EVENTS has a decoder and a way into an order's facts."""
+    """Every type of event has a decoder and a way into an order's facts."""
     from schemas import decoders, events
     from tables import orders
 
