@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from schemas.envelope import Received
 from tables import service
 from tables.counting import Anomaly, Counted, Oddity
 from tables.cycles import Calendar
@@ -34,10 +35,6 @@ _review: Final[Callable[[bytes], _Review]] = msgspec.json.Decoder(_Review).decod
 _TOLD: Final = frozenset({"delivery_refused", "refund_requested", "reissue_shipped", "review_posted"})
 """The types of facts that are looked at here, among those that change no sale."""
 
-_ALWAYS: Final = _TOLD | {"refund_succeeded", "refund_reversed"}
-_WITH_REFUNDS: Final = frozenset({"receipt_confirmed", "order_cancelled"})
-"""Types that change which refunds took something off a sale."""
-
 
 class Contact(NamedTuple):
     """Who should have written to whom, and since when in epoch milliseconds."""
@@ -47,18 +44,29 @@ class Contact(NamedTuple):
     at_ms: int
 
 
-def may_differ(after: Order, event_type: str) -> bool:
-    """Whether an event of this type, with which an order has come to this state, may have changed what it says of the service.
+def may_differ(after: Order, event: Received) -> bool:
+    """Whether an event, with which an order has come to this state, may have changed what it says of the service.
 
     False is certain, and cheap to find out: of most orders there is nothing to say.
     """
-    if event_type in _ALWAYS or after.conflicts:  # S11: a fact of any type may be gone
+    if after.conflicts:  # S11: a fact of any type may be gone
         return True
-    if event_type in _WITH_REFUNDS:
-        return bool(after.refunds)
-    if event_type == "order_placed":
-        return bool(after.refunds) or not _TOLD.isdisjoint([fact.type for fact in after.others])
-    return False
+    when = _WHEN.get(event.type)
+    return when is not None and when(after, event)
+
+
+_WHEN: Final[dict[str, Callable[[Order, Received], bool]]] = {
+    "delivery_refused": lambda _, __: True,
+    "reissue_shipped": lambda _, __: True,
+    "review_posted": lambda _, __: True,
+    "refund_requested": lambda _, event: event.body.reason in WORTH_WRITING,
+    "refund_succeeded": lambda _, __: True,
+    "refund_reversed": lambda after, _: bool(after.refunds),
+    "receipt_confirmed": lambda after, _: bool(after.refunds),
+    "order_cancelled": lambda after, _: bool(after.refunds),
+    "order_placed": lambda after, _: bool(after.refunds) or any(fact.type in _TOLD for fact in after.others),
+}
+"""When an event of a type may change something; of other types none does."""
 
 
 def owner(order: Order) -> tuple[str, str] | None:
@@ -69,23 +77,31 @@ def owner(order: Order) -> tuple[str, str] | None:
 def rows(order: Order, counted: Counted, calendar: Calendar) -> Rows:
     """R3 and R5: what an order adds to the columns of its shop (under None) and its products, by cycle. `counted` is the order's."""
     found: Rows = {}
-    if order.placed:
-        placed = order.placed[0]
-        for fact in order.others:
-            start_ms = calendar.start_of(fact.occurred_at_ms)
-            if fact.type == "delivery_refused":
-                complaint = _complaint(fact.fields)
-                for product_id in (None, *_products(placed, complaint.line_ids)):
-                    _add(found, product_id, start_ms, service.REFUSAL + complaint.reason)
-            elif fact.type == "reissue_shipped":
-                _add(found, None, start_ms, service.REISSUE + _complaint(fact.fields).reason)
-        for fact, review in _reviews(order, placed):
-            for product_id in (None, review.product_id):
-                _add(found, product_id, calendar.start_of(fact.occurred_at_ms), service.REVIEWS)
-                if review.rating >= service.GOOD_RATING:
-                    _add(found, product_id, calendar.start_of(fact.occurred_at_ms), service.GOOD_REVIEWS)
+    if not order.placed:
+        return found
+    if any([fact.type in _TOLD for fact in order.others]):  # noqa: C419 - a list of a few is quicker than a generator
+        _judge(found, order, calendar)
+    if order.refunds:
         _take_back(found, counted, calendar)
     return found
+
+
+def _judge(found: Rows, order: Order, calendar: Calendar) -> None:
+    """R3: refusals and reissues. R5: reviews."""
+    placed = order.placed[0]
+    for fact in order.others:
+        start_ms = calendar.start_of(fact.occurred_at_ms)
+        if fact.type == "delivery_refused":
+            complaint = _complaint(fact.fields)
+            for product_id in (None, *_products(placed, complaint.line_ids)):
+                _add(found, product_id, start_ms, service.REFUSAL + complaint.reason)
+        elif fact.type == "reissue_shipped":
+            _add(found, None, start_ms, service.REISSUE + _complaint(fact.fields).reason)
+    for fact, review in _reviews(order, placed):
+        for product_id in (None, review.product_id):
+            _add(found, product_id, calendar.start_of(fact.occurred_at_ms), service.REVIEWS)
+            if review.rating >= service.GOOD_RATING:
+                _add(found, product_id, calendar.start_of(fact.occurred_at_ms), service.GOOD_REVIEWS)
 
 
 def _take_back(found: Rows, counted: Counted, calendar: Calendar) -> None:

@@ -65,6 +65,8 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
 def _rows(counted: Counted, calendar: Calendar) -> dict[_RowKey, _Row]:
     """By line, cycle, and whose sale it is: units gross, reversed, booked; amount gross, reversed, booked; orders."""
     rows: dict[_RowKey, _Row] = {}
+    if not counted.sales:
+        return rows
     first = _first(counted)
     shop_id, buyer_id, currency = counted.shop_id, counted.buyer_id, counted.currency
     for sale in counted.sales:
@@ -90,7 +92,7 @@ def _less(now: _Row, was: _Row) -> _Row:
 
 def _first(counted: Counted) -> Sale | None:
     """R6: the sale in which an order stands as one of the buyer's: the first received of which units are left, if there is any."""
-    if len(counted.sales) == 1 and not counted.sales[0].reversals:  # the usual case
-        return counted.sales[0] if counted.sales[0].units else None
-    left = [sale for sale in counted.sales if sale.units > sum([reversal.units for reversal in sale.reversals])]
-    return min(left, key=lambda sale: (sale.at_ms, sale.line_id), default=None)
+    left = [sale for sale in counted.sales if sale.units > (sum([one.units for one in sale.reversals]) if sale.reversals else 0)]
+    if len(left) < 2:  # noqa: PLR2004 - the usual case
+        return left[0] if left else None
+    return min(left, key=lambda sale: (sale.at_ms, sale.line_id))

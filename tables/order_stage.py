@@ -94,12 +94,13 @@ class OrderStage:
                 duplicates += 1
             else:
                 changed.add(key)
-                serves, sells = aftersales.may_differ(after, reading.type), counting.may_differ(before, after)
+                serves, sells = aftersales.may_differ(after, reading), counting.may_differ(before, after)
                 if serves or sells:
                     cause = Cause(reading, f"{record.topic}-{record.partition}@{offset}", cycle_ms)
                     now = counting.derive(after)
                     was = counting.derive(before) if sells else now
-                    restatements += _sell(entries.difference(was, now, cause, calendar), by_product, by_shop)
+                    if sells:
+                        restatements += _sell(entries.difference(was, now, cause, calendar), by_product, by_shop)
                     if serves:
                         rows = aftersales.rows(before, was, calendar), aftersales.rows(after, now, calendar)
                         _serve(before, after, rows, cause, calendar, by_product, by_shop)
