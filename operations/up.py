@@ -25,6 +25,7 @@ from rich.text import Text
 
 from operations.children import Children
 from operations.local_kafka import LocalKafka, LocalKafkaFailed, with_local
+from operations.show_service import percent
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,12 +44,19 @@ class AlreadyUp(Exception):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the reader answered: the best sellers with freshness, how many records of orders are applied, how many inquiries overdue."""
+    """What the reader answered: the best sellers, how far it is, and how the shops that sell most serve.
+
+    `records` is how many records of the topics of events are in the answers, ticks and dead letters among them. `shops` is how
+    many shops `counted` and `timely` are of: inquiries in the current cycle (R2). `overdue` is of all shops, now.
+    """
 
     items: tuple[dict[str, Any], ...]
     state: str
     lag_seconds: float | None
-    applied: int
+    records: int
+    shops: int
+    counted: int
+    timely: int
     overdue: int
 
 
@@ -96,6 +104,7 @@ def command(
             f"reader: http://{settings.reader_host}:{settings.reader_port}/v1/status  logs: {settings.data_dir / 'logs'}",
             soft_wrap=True,
         )
+        console.print("what sells and how shops reply is shown here, until Ctrl-C", soft_wrap=True)
 
         def tend(now_s: float) -> None:
             children.tend(now_s)
@@ -170,7 +179,7 @@ def _show_live(settings: Settings, tend: Callable[[float], None], console: Conso
             now_s = time.monotonic()
             tend(now_s)
             view = look(settings.reader_host, settings.reader_port)
-            live.update(picture(view, rate.read(now_s, view.applied) if view else 0.0), refresh=True)
+            live.update(picture(view, rate.read(now_s, view.records) if view else 0.0), refresh=True)
 
 
 def _show_plain(settings: Settings, tend: Callable[[float], None], console: Console, stop: Event) -> None:
@@ -182,17 +191,31 @@ def _show_plain(settings: Settings, tend: Callable[[float], None], console: Cons
         if now_s >= due_s:
             due_s += PLAIN_EVERY_S
             view = look(settings.reader_host, settings.reader_port)
-            console.print(line(view, rate.read(now_s, view.applied) if view else 0.0), soft_wrap=True)
+            console.print(line(view, rate.read(now_s, view.records) if view else 0.0), soft_wrap=True)
 
 
 def look(host: str, port: int) -> View | None:
-    """Ask the reader for the best sellers; None while it doesn't answer, or isn't ready to."""
-    best, overdue = _asked(host, port, "/v1/top/products?limit=10"), _asked(host, port, "/v1/overdue?limit=1")
-    if best is None or overdue is None:
-        return None
+    """Ask the reader for the best sellers and for service; None while it doesn't answer, or isn't ready to."""
+    answers = []
+    for path in ("/v1/top/products?limit=10", "/v1/top/shops?limit=10", "/v1/overdue?limit=1"):
+        answer = _asked(host, port, path)
+        if answer is None:
+            return None
+        answers.append(answer)
+    best, shops, overdue = answers
     freshness = best["freshness"]
-    applied = sum(offset + 1 for offset in freshness["applied"].values())
-    return View(tuple(best["items"]), freshness["state"], freshness["lag_seconds"], applied, overdue["count"])
+    last_offsets = freshness["applied"] | overdue["freshness"]["applied"]  # of orders, and of chats
+    inquiries = [shop["service"]["inquiries"] for shop in shops["items"]]
+    return View(
+        items=tuple(best["items"]),
+        state=freshness["state"],
+        lag_seconds=freshness["lag_seconds"],
+        records=sum(offset + 1 for offset in last_offsets.values()),
+        shops=len(inquiries),
+        counted=sum(of["counted"] for of in inquiries),
+        timely=sum(of["timely"] for of in inquiries),
+        overdue=overdue["count"],
+    )
 
 
 def _asked(host: str, port: int, path: str) -> dict[str, Any] | None:
@@ -212,13 +235,13 @@ def _asked(host: str, port: int, path: str) -> dict[str, Any] | None:
 
 
 def picture(view: View | None, per_second: float) -> Group:
-    """The live view: best sellers as a shop would show them, and freshness below."""
+    """The live view: best sellers as a shop would show them, below it service and freshness."""
     if view is None:
         return Group(Text("waiting for the reader …"))
     table = Table("product", "", box=None, pad_edge=False, header_style="dim")
     for item in view.items:
         table.add_row(str(item["product_id"]), _sold(item))
-    return Group(table, Text(_freshness(view, per_second), style="dim"))
+    return Group(table, Text(_service(view)), Text(_freshness(view, per_second), style="dim"))
 
 
 def line(view: View | None, per_second: float) -> str:
@@ -226,7 +249,7 @@ def line(view: View | None, per_second: float) -> str:
     if view is None:
         return "waiting for the reader …"
     best = f"; best: {view.items[0]['product_id']} {_sold(view.items[0])}" if view.items else ""
-    return _freshness(view, per_second) + best
+    return f"{_freshness(view, per_second)}; {_service(view)}{best}"
 
 
 def _sold(item: dict[str, Any]) -> str:
@@ -235,4 +258,13 @@ def _sold(item: dict[str, Any]) -> str:
 
 def _freshness(view: View, per_second: float) -> str:
     behind = "nothing applied yet" if view.lag_seconds is None else f"{view.lag_seconds:.1f} s behind"
-    return f"{view.state}, {behind}, {per_second:,.0f} records/s, {view.applied:,} applied; {view.overdue:,} inquiries overdue"
+    return f"{view.state}, {behind}, {per_second:,.0f} records/s, {view.records:,} records in all"
+
+
+def _service(view: View) -> str:
+    """How the shops that sell most replied in this cycle, and what waits at all shops."""
+    if view.counted:
+        replied = f"{percent(view.timely / view.counted)} of {view.counted:,} inquiries replied in time"
+    else:
+        replied = "no inquiry counted yet"
+    return f"{view.shops} best-selling shops: {replied}; all shops: {view.overdue:,} overdue"

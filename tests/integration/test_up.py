@@ -85,10 +85,10 @@ def _children(directory: Path) -> list[psutil.Process]:
 def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
     """Products sell; Ctrl-C ends all children and Kafka with exit code 0; the next one holds what the first one had."""
     first = _Up(tmp_path, port)
-    applied = int(
-        first.until(r"live, .* ([\d,]+) applied; [\d,]+ inquiries overdue; best: \S+ [\d,]+ sold monthly").group(1).replace(",", "")
-    )
-    assert applied > 0
+    first.until(r"reader: http://\S+/v1/status")
+    shown = first.until(r"live, .* ([\d,]+) records in all; \d+ best-selling shops: .*; all shops: [\d,]+ overdue; best: \S+ [\d,]+ sold")
+    records = int(shown.group(1).replace(",", ""))
+    assert records > 0
     children = _children(tmp_path)
     assert len(children) == 3
     first.process.send_signal(signal.SIGINT)
@@ -98,8 +98,8 @@ def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
     assert not LocalKafka(tmp_path / "data").status().running
 
     second = _Up(tmp_path, port)
-    again = int(second.until(r"live, .* ([\d,]+) applied").group(1).replace(",", ""))
-    assert again > applied
+    again = int(second.until(r"live, .* ([\d,]+) records in all").group(1).replace(",", ""))
+    assert again > records
     second.process.terminate()
     assert second.process.wait(WAIT_S) == 0
 
@@ -121,6 +121,6 @@ def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None
     )
     assert beside.returncode == 1
     assert "netsold is up already on" in beside.stderr
-    second.until(r"live, .* applied")
+    second.until(r"live, .* records in all")
     second.process.terminate()
     assert second.process.wait(WAIT_S) == 0

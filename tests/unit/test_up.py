@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,9 @@ ANSWER = {
         "applied": {"orders-0": 1000, "orders-1": 234},
     },
 }
-SHOWN = View(tuple(ANSWER["items"]), "live", 0.42, 1236, 7)  # type: ignore[arg-type]
+SHOPS = {"items": [{"service": {"inquiries": {"counted": counted, "timely": timely}}} for counted, timely in ((30, 29), (10, 8), (0, 0))]}
+OVERDUE = {"count": 7, "freshness": {"applied": {"chats-0": 99, "chats-1": 63}}}
+SHOWN = View(tuple(ANSWER["items"]), "live", 0.42, 1400, 3, 40, 37, 7)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -146,19 +149,30 @@ def test_the_rate_starts_anew_when_the_counter_was_set_back() -> None:
 
 
 def test_the_view_shows_what_a_shop_would_show() -> None:
-    """Best sellers in the shop's words, freshness and rate below."""
+    """Best sellers in the shop's words; below it service, freshness and rate."""
     console = Console(width=120, no_color=True)
     with console.capture() as shown:
         console.print(picture(SHOWN, 1234.5))
     lines = [text.strip() for text in shown.get().splitlines()]
     assert "p-3      1,204 sold monthly · 98,311 successfully traded" in lines
-    assert "live, 0.4 s behind, 1,234 records/s, 1,236 applied; 7 inquiries overdue" in lines
+    assert "3 best-selling shops: 92.5% of 40 inquiries replied in time; all shops: 7 overdue" in lines
+    assert "live, 0.4 s behind, 1,234 records/s, 1,400 records in all" in lines
+
+
+def test_without_a_counted_inquiry_there_is_no_rate() -> None:
+    """As at night, when none counts (R1): that is said, and no share of nothing is made up."""
+    console = Console(width=120, no_color=True)
+    with console.capture() as shown:
+        console.print(picture(replace(SHOWN, counted=0, timely=0), 10.0))
+    assert "3 best-selling shops: no inquiry counted yet; all shops: 7 overdue" in shown.get()
 
 
 def test_without_a_terminal_it_is_one_line() -> None:
     """The same in one line; and a reader that isn't there yet is no error."""
     assert line(SHOWN, 10.0) == (
-        "live, 0.4 s behind, 10 records/s, 1,236 applied; 7 inquiries overdue; best: p-3 1,204 sold monthly · 98,311 successfully traded"
+        "live, 0.4 s behind, 10 records/s, 1,400 records in all; "
+        "3 best-selling shops: 92.5% of 40 inquiries replied in time; all shops: 7 overdue; "
+        "best: p-3 1,204 sold monthly · 98,311 successfully traded"
     )
     assert line(None, 0.0) == "waiting for the reader …"
 
@@ -167,7 +181,8 @@ class _Reader(BaseHTTPRequestHandler):
     status = 200
 
     def do_GET(self) -> None:
-        body = json.dumps({"/v1/top/products?limit=10": ANSWER, "/v1/overdue?limit=1": {"count": 7}}[self.path]).encode()
+        answers = {"/v1/top/products?limit=10": ANSWER, "/v1/top/shops?limit=10": SHOPS, "/v1/overdue?limit=1": OVERDUE}
+        body = json.dumps(answers[self.path]).encode()
         self.send_response(self.status)
         self.end_headers()
         self.wfile.write(body)
@@ -177,15 +192,15 @@ class _Reader(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(("status", "seen"), [(200, SHOWN), (503, None)])
-def test_the_reader_is_asked_for_the_best_sellers(status: int, seen: View | None) -> None:
-    """What the API answers is shown; while it isn't ready (503) there is nothing to show."""
+def test_the_reader_is_asked_for_what_sells_and_how_shops_reply(status: int, seen: View | None) -> None:
+    """What the API answers is shown, records of both topics are counted; while it isn't ready (503) there is nothing to show."""
     handler = type("Handler", (_Reader,), {"status": status})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
 
-        def answer_twice() -> None:
-            for _ in range(2):
+        def answer() -> None:
+            for _ in range(3 if seen else 1):
                 server.handle_request()
 
-        Thread(target=answer_twice, daemon=True).start()
+        Thread(target=answer, daemon=True).start()
         assert look("127.0.0.1", server.server_port) == seen
     assert look("127.0.0.1", server.server_port) is None, "and nobody there is no error"
