@@ -17,7 +17,7 @@ from streams import metrics
 from streams.producers import is_fenced
 from streams.recovery import StateUnfit
 from streams.stores import StateView, StoreDamaged
-from streams.topics import DEAD_LETTERS
+from streams.topics import DEAD_LETTERS, KafkaUnreachable
 from streams.transactions import LaneClosed, commit
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Pipeline:
                 lanes = await self.opener.open(wanted)
             except StateUnfit as error:
                 raise Fatal(str(error)) from error
-            except (KafkaError, OSError, TimeoutError, StoreDamaged) as error:
+            except (KafkaError, KafkaUnreachable, OSError, TimeoutError, StoreDamaged) as error:
                 if is_fenced(error):
                     message = "another worker has taken over while this one was opening its partitions: leaving, restart to rejoin"
                     raise Fatal(message) from error

@@ -24,9 +24,11 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.journal import RULES
 from streams.failpoints import Point, reach
 from streams.lanes import MARK_KEY, Lane, decode_mark, encode_mark, progress_of
+from streams.log import bounds as log_bounds
 from streams.producers import StrictProducer
 from streams.stores import Identity, PartitionStore, StoreDamaged
 from streams.topics import changelog
+from tables.catalogue import STAGES, TABLES
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
@@ -90,11 +92,13 @@ class Opener:
         self.state_dir = state_dir
         self.cluster = cluster
         self.topic_ids = topic_ids
+        self._beginnings: dict[TopicPartition, int] = {}
+        self._ends: dict[TopicPartition, int] = {}
 
     async def open(self, sources: Iterable[TopicPartition]) -> list[Lane]:
         """The lanes of some source partitions, restored and checked; other topics are passed over.
 
-        All or none. Raises StateUnfit, or what is worth another try: a KafkaError, or StoreDamaged (that store is wiped).
+        All or none. Raises StateUnfit, or what is worth another try: KafkaError, KafkaUnreachable, StoreDamaged (that store is wiped).
         """
         began, phase = time.monotonic(), Phase.INIT
         openings = [
@@ -121,29 +125,31 @@ class Opener:
         return lanes
 
     async def _ask_offsets(self, openings: list[_Opening]) -> None:
-        """The group's committed offset of each source (None: none), and its log's beginning and end."""
-        options = self.settings.client_options()
-        sources = [opening.source for opening in openings]
-        async with _running(AIOKafkaConsumer(**options, group_id=self.settings.app, enable_auto_commit=False)) as consumer:
-            consumer.assign(sources)
-            await self._refuse_anothers_journal(consumer)
-            beginnings = await consumer.beginning_offsets(sources)
-            ends = await consumer.end_offsets(sources)
+        """The group's committed offset of each source (None: none), and where all logs begin and end.
+
+        The ends are asked first: what our own workers wrote before is committed by then.
+        """
+        settings = self.settings
+        names = {settings.topic(name) for stage in STAGES for name in (stage.source, *stage.sends, *stage.tells)}
+        names |= {changelog(settings, table.name) for table in TABLES}
+        bounds = await log_bounds(settings, names)
+        self._beginnings, self._ends = ({TopicPartition(*at): offset for at, offset in some.items()} for some in bounds)
+        async with _running(AIOKafkaConsumer(**settings.client_options(), group_id=settings.app, enable_auto_commit=False)) as consumer:
             for opening in openings:
                 opening.committed = await consumer.committed(opening.source)
-                opening.beginning, opening.end = beginnings[opening.source], ends[opening.source]
+                opening.beginning, opening.end = self._beginnings[opening.source], self._ends[opening.source]
+            if all(opening.committed is None for opening in openings):
+                await self._refuse_anothers_journal(consumer)
 
     async def _refuse_anothers_journal(self, consumer: AIOKafkaConsumer) -> None:
         """A new application must not write into a journal that has records: every sale would stand in it, every alert be told, twice.
 
-        It is new while it has neither changelogs nor committed offsets. The journal's ends are asked first: what our own workers
-        wrote before is committed by then.
+        It is new while it has neither changelogs nor committed offsets.
         """
         settings = self.settings
         writing = [fold.stage for fold in self.by_topic.values() if fold.stage.sends]
-        written = await self._begun(consumer, {settings.topic(name) for stage in writing for name in (*stage.sends, *stage.tells)})
-        own = {changelog(settings, table.name) for stage in writing for table in stage.tables}
-        if not written or await self._begun(consumer, own):
+        written = self._begun({settings.topic(name) for stage in writing for name in (*stage.sends, *stage.tells)})
+        if not written or self._begun({changelog(settings, table.name) for stage in writing for table in stage.tables}):
             return
         sources = [TopicPartition(settings.topic(stage.source), number) for stage in writing for number in range(settings.partitions)]
         if all([await consumer.committed(source) is None for source in sources]):
@@ -153,10 +159,9 @@ class Opener:
                 f"there twice: give this one a NETSOLD_TOPIC_PREFIX of its own, and {read} to read the same log (docs/runbook.md, Rebuild)"
             )
 
-    async def _begun(self, consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[str]:
+    def _begun(self, topics: set[str]) -> list[str]:
         """Those of some topics that have ever had a record."""
-        partitions = [TopicPartition(topic, number) for topic in sorted(topics) for number in range(self.settings.partitions)]
-        return [tp.topic for tp, end in (await consumer.end_offsets(partitions)).items() if end]
+        return sorted({tp.topic for tp, end in self._ends.items() if end and tp.topic in topics})
 
     async def _restore(self, openings: list[_Opening]) -> int:
         """Open the stores and bring them up to their changelogs' ends; returns how many records that took."""
@@ -168,11 +173,8 @@ class Opener:
                 identity = Identity(self.cluster, self.settings.app, f"{table}/{self.topic_ids[topic]}", partition)
                 store = PartitionStore(self.state_dir / table / str(partition), identity)
                 stores[TopicPartition(topic, partition)] = opening.stores[table] = store
+        beginnings, ends = self._beginnings, self._ends  # taken after INIT, uncommitted: high watermarks, not last stable offsets
         options = self.settings.client_options()
-        # uncommitted view: `end_offsets` of a read_committed client is the last stable offset, which may be too early
-        async with _running(AIOKafkaConsumer(**options, isolation_level="read_uncommitted")) as plain:
-            ends = await plain.end_offsets(list(stores))
-            beginnings = await plain.beginning_offsets(list(stores))
         for tp, store in stores.items():
             if store.position is not None and not beginnings[tp] <= store.position <= ends[tp]:
                 store.wipe(f"its position {store.position} lies outside of {tp.topic}-{tp.partition}@{beginnings[tp]}-{ends[tp]}")

@@ -9,11 +9,11 @@ from schemas.journal import Contact, Entry, Service
 from schemas.refusals import Reason, Refusal
 from tables import aftersales, catalogue, counting, entries, orders, service, watermarks
 from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, Stage
+from tables.counting import Counted
 from tables.cycles import Calendar
 from tables.entries import Cause
 from tables.orders import Order
 from tables.outcome import Batch, Outcome, States
-from tables.service import Rows
 from tables.watermarks import Progress
 
 _NEVER: Final = -(2**63)
@@ -102,8 +102,7 @@ class OrderStage:
                     if sells:
                         restatements += _sell(entries.difference(was, now, cause, calendar), by_product, by_shop)
                     if serves:
-                        rows = aftersales.rows(before, was, calendar), aftersales.rows(after, now, calendar)
-                        _serve(before, after, rows, cause, calendar, by_product, by_shop)
+                        _serve((before, was), (after, now), cause, calendar, by_product, by_shop)
             if offset < last[key]:
                 at_hand[key] = after
             elif key in changed:  # encoded while it is warm: a second pass over a large chunk costs as much as counting it
@@ -126,9 +125,11 @@ def _sell(found: list[Entry], by_product: _Sends, by_shop: _Sends) -> int:
 
 
 def _serve(  # noqa: PLR0913, PLR0917 - of one caller
-    before: Order, after: Order, rows: tuple[Rows, Rows], cause: Cause, calendar: Calendar, by_product: _Sends, by_shop: _Sends
+    was: tuple[Order, Counted], now: tuple[Order, Counted], cause: Cause, calendar: Calendar, by_product: _Sends, by_shop: _Sends
 ) -> None:
-    """What changed of the shop's service (R3, R5), and of its reason to write to the buyer (R4)."""
+    """What changed of the shop's service (R3, R5), and of its reason to write to the buyer (R4), from one state of an order to another."""
+    before, after = was[0], now[0]
+    rows = aftersales.rows(*was, calendar), aftersales.rows(*now, calendar)
     owner, heir = aftersales.owner(before), aftersales.owner(after)
     if owner == heir or not rows[0]:
         changes = [(heir, service.difference(*rows))]
