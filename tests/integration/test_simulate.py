@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,8 +13,9 @@ import pytest
 
 from operations.recount import DAY_MS, recount
 from schemas import envelope
+from schemas.events import CHAT_TYPES, ORDER_TYPES
 from schemas.refusals import Refusal
-from schemas.times import format_ms
+from schemas.times import format_ms, parse_ms
 from streams import log, topics
 
 if TYPE_CHECKING:
@@ -45,13 +45,26 @@ async def _end(process: asyncio.subprocess.Process) -> tuple[int | None, dict[st
     return process.returncode, json.loads(out or b"{}"), err.decode()
 
 
-async def _records(settings: Settings) -> list[ConsumerRecord]:
+async def _records(settings: Settings, *names: str) -> list[ConsumerRecord]:
+    """Of the topics of these names; of both topics of events if none is given."""
     async with asyncio.timeout(LONG_S):
-        return [record async for records in log.read(settings, settings.topic(topics.ORDERS)) for record in records]
+        return [
+            record
+            for name in names or (topics.ORDERS, topics.CHATS)
+            async for records in log.read(settings, settings.topic(name))
+            for record in records
+        ]
 
 
 def _event(record: ConsumerRecord) -> dict[str, Any] | None:
-    """The event of a record in its bare JSON form; None if it is none."""
+    """The event of a record in its bare JSON form, as its topic's decoder reads it; None if it is none."""
+    if record.topic.endswith(topics.CHATS):
+        said = envelope.read_chat(record)
+        if isinstance(said, envelope.Said):
+            fields = {name: value for name, value in msgspec.structs.asdict(said).items() if value is not None}
+            return fields | {"occurred_at": format_ms(fields.pop("occurred_at_ms"))}
+        assert isinstance(said, Refusal)
+        return None
     received = envelope.read(record)
     if not isinstance(received, envelope.Received):
         assert isinstance(received, Refusal)
@@ -63,7 +76,7 @@ def _event(record: ConsumerRecord) -> dict[str, Any] | None:
 
 @pytest.mark.parametrize("layout", ["cloudevents", "bare"])
 async def test_the_log_holds_what_a_file_would(settings: Settings, tmp_path: Path, layout: str) -> None:
-    """The same arguments give the same sales in the log as in a file, though duplicates and poison come between."""
+    """The same arguments give the same sales and service in the log as in a file, though duplicates and poison come between."""
     await topics.create(settings)
     wrong = ("--fault", "duplicates", "--fault", "out_of_order", "--fault", "poison=1%", "--fault", "late")
     code, summary, err = await _end(await _start(settings, "--events", "3000", "--format", layout, *wrong))
@@ -79,16 +92,33 @@ async def test_the_log_holds_what_a_file_would(settings: Settings, tmp_path: Pat
     assert recount([event for event in found if event], 30 * DAY_MS, 0) == recount(plain, 30 * DAY_MS, 0)
 
 
-async def test_an_order_stays_in_one_partition(settings: Settings) -> None:
-    """All its events have its id as key, and both partitions get some."""
+async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(settings: Settings) -> None:
+    """By the order's id, and by shop and buyer; reviews go with their order. Both partitions of both topics get some."""
     await topics.create(settings)
     await _end(await _start(settings, "--events", "500"))
-    homes: dict[bytes, set[int]] = {}
+    homes: dict[tuple[str, bytes], set[int]] = {}
     for record in await _records(settings):
-        assert record.key is not None
-        homes.setdefault(record.key, set()).add(record.partition)
+        event = _event(record)
+        assert event is not None
+        chat = event["type"] in CHAT_TYPES
+        assert record.topic == settings.topic(topics.CHATS if chat else topics.ORDERS)
+        assert record.key == (f"{event['shop_id']}/{event['buyer_id']}" if chat else event["order_id"]).encode()
+        homes.setdefault((record.topic, record.key), set()).add(record.partition)
     assert all(len(partitions) == 1 for partitions in homes.values())
-    assert len(Counter(partition for partitions in homes.values() for partition in partitions)) == 2
+    assert len({(topic, partition) for (topic, _), partitions in homes.items() for partition in partitions}) == 4
+
+
+@pytest.mark.parametrize(("only", "other"), [("orders", "chats"), ("chats", "orders")])
+async def test_one_topic_alone(settings: Settings, only: str, other: str) -> None:
+    """So many events of it, and nothing in the other; orders then come without reviews."""
+    await topics.create(settings)
+    code, summary, _ = await _end(await _start(settings, "--events", "400", "--only", only))
+    assert (code, summary["events"]) == (0, 400)
+    events = [_event(record) for record in await _records(settings, only)]
+    assert len(events) == 400
+    types = {event["type"] for event in events if event}
+    assert types == CHAT_TYPES if only == "chats" else types < ORDER_TYPES - {"review_posted"}
+    assert not await _records(settings, other)
 
 
 async def test_live_traffic_goes_on_until_stopped_with_new_orders_each_time(settings: Settings) -> None:
@@ -109,8 +139,8 @@ async def test_live_traffic_goes_on_until_stopped_with_new_orders_each_time(sett
     assert len({event["id"] for event in events if event}) == written
     for record, event in zip(records, events, strict=True):
         assert event is not None
-        assert 0 <= record.timestamp - envelope.read(record).occurred_at_ms < 2000  # type: ignore[union-attr]  # it is an event
-    assert {event["type"] for event in events if event} >= {"order_placed", "receipt_confirmed"}
+        assert 0 <= record.timestamp - parse_ms(event["occurred_at"]) < 2000
+    assert {event["type"] for event in events if event} >= {"order_placed", "receipt_confirmed", "review_posted", "buyer_messaged"}
 
 
 async def test_live_traffic_of_some_events_ends_by_itself(settings: Settings) -> None:
