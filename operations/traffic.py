@@ -15,7 +15,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any, Final
 
-from operations.service_traffic import after_order
+from operations.service_traffic import around, regular
 from schemas.times import format_ms
 
 Event = dict[str, Any]
@@ -51,25 +51,34 @@ class Plan:
     products: int = 5000
     buyers: int = 50_000
     only_orders: bool = False
+    """Nothing is told around them, and nobody comes back to a shop but by chance."""
 
 
 def traffic(plan: Plan) -> Iterator[tuple[int, Event]]:
     """(when it happens in epoch milliseconds, the event), in that order, without end."""
-    rng = Random(f"traffic {plan.seed}")
+    rng, beside = Random(f"traffic {plan.seed}"), Random(f"service {plan.seed}")  # so the orders are the same without it
     market = _Market(plan)
+    ahead_ms = 0 if plan.only_orders else plan.day_ms  # of an order may buyers ask
     waiting: list[tuple[int, int, Event]] = []
     count, at_ms = 0, float(plan.start_ms)
     for number in range(1, 2**62):
         at_ms += rng.expovariate(1 / plan.every_ms)
-        while waiting and waiting[0][0] <= at_ms:
+        while waiting and waiting[0][0] <= at_ms - ahead_ms:
             happened_ms, _, event = heappop(waiting)
             yield happened_ms, event
         events = _Life(plan, market, rng, number, at_ms).live()
         if not plan.only_orders:
-            events += after_order([event for _, event in events], plan.day_ms, Random(f"service {plan.seed} {number}"))
+            events += _service(plan, beside, [event for _, event in events])
         for happened_ms, event in events:
             count += 1
             heappush(waiting, (happened_ms, count, event))
+
+
+def _service(plan: Plan, rng: Random, order: list[Event]) -> list[tuple[int, Event]]:
+    """What is told around an order; a regular of the shop may be the one who places it."""
+    placed = order[0]
+    placed["buyer_id"] = regular(rng, placed["shop_id"], plan.buyers) or placed["buyer_id"]
+    return [(at_ms, event) for at_ms, event in around(order, plan.day_ms, rng) if at_ms >= plan.start_ms]
 
 
 class _Market:

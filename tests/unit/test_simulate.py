@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -18,10 +17,10 @@ from operations import faults
 from operations.faults import POISONS, Faults, Poison, disturbed
 from operations.recount import recount
 from operations.recount_events import Invalid, accept, parse
-from operations.simulate import LIVE_DAY_MS, command
+from operations.simulate import command
 from operations.traffic import ALL_EVENTS_PER_ORDER, CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
 from schemas import envelope
-from schemas.events import CHAT_TYPES, MODELS, ORDER_TYPES, topic_of
+from schemas.events import CHAT_TYPES, MODELS, ORDER_TYPES
 from schemas.refusals import Refusal
 from schemas.times import parse_ms
 
@@ -108,155 +107,6 @@ def test_a_few_products_sell_most(half_a_year: list[Event]) -> None:
     best = [count for _, count in sold.most_common()]
     assert sum(best[:4]) > sum(best) / 3
     assert len(sold) == PLAN.products
-
-
-# --- what is told around the orders ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def served(half_a_year: list[Event]) -> list[dict[str, Any]]:
-    """Of all time, by shop."""
-    return _count(half_a_year)["shop_service_totals"]
-
-
-def _conversations(events: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
-    found = defaultdict(list)
-    for event in events:
-        if event["type"] in CHAT_TYPES:
-            found[event["shop_id"], event["buyer_id"]].append(event)
-    return found
-
-
-def _hour_in_shanghai(event: Event) -> int:
-    return (parse_ms(event["occurred_at"]) // 3_600_000 + 8) % 24
-
-
-def test_orders_are_the_same_without_what_is_told_around_them() -> None:
-    """But for who places them: a regular of the shop may. So benchmarks of orders alone stay comparable."""
-    told = (event for _, event in traffic(PLAN) if event["type"] in ORDER_TYPES - {"review_posted"})
-    alone = [event for _, event in _take(5000, replace(PLAN, only_orders=True))]
-    for event, without in zip(told, alone, strict=False):
-        assert event | {"buyer_id": ""} == without | {"buyer_id": ""}
-
-
-def test_every_event_goes_to_its_topic_under_its_key(half_a_year: list[Event]) -> None:
-    """Orders and reviews by order, messages by shop and buyer; each is read back there as what it is."""
-    orders = {event["order_id"]: event for event in half_a_year if event["type"] == "order_placed"}
-    for event in half_a_year:
-        key, value, headers = envelope.encode(event)
-        record = Record(value, key, headers)
-        if event["type"] in CHAT_TYPES:
-            assert (topic_of(event["type"]), key.decode()) == ("chats", f"{event['shop_id']}/{event['buyer_id']}")
-            assert isinstance(envelope.read_chat(record), envelope.Said)
-        else:
-            assert (topic_of(event["type"]), key.decode()) == ("orders", event["order_id"])
-            assert isinstance(envelope.read(record), envelope.Received)
-        if event["type"] == "review_posted":
-            assert event["product_id"] in {line["product_id"] for line in orders[event["order_id"]]["lines"]}
-        if event["type"] in CHAT_TYPES and (order := orders.get(event.get("order_id", ""))) is not None:
-            assert (event["shop_id"], event["buyer_id"]) == (order["shop_id"], order["buyer_id"])
-
-
-def test_orders_are_the_larger_part(half_a_year: list[Event]) -> None:
-    """Messages and reviews come beside them."""
-    assert sum(event["type"] in ORDER_TYPES - {"review_posted"} for event in half_a_year) > len(half_a_year) / 2
-
-
-def test_buyers_ask_before_and_after_ordering_and_seldom_at_night(half_a_year: list[Event]) -> None:
-    """Questions before an order name none; few come outside of the hours that count (R1)."""
-    questions = [event for event in half_a_year if event["type"] == "buyer_messaged"]
-    placed = {event["order_id"]: event for event in half_a_year if event["type"] == "order_placed"}
-    about = {f"o-{event['id'].removeprefix('e-').rpartition('-')[0]}": event for event in questions if "order_id" not in event}
-    before = [event["occurred_at"] < placed[order_id]["occurred_at"] for order_id, event in about.items() if order_id in placed]
-    assert sum(before) / len(before) > 0.9, "several messages in a row may reach past the order"
-    assert sum("order_id" in event for event in questions) > 200
-    at_night = sum(not 8 <= _hour_in_shanghai(event) < 23 for event in questions)
-    assert 0 < at_night < len(questions) * 0.1
-
-
-def test_each_side_writes_several_messages_in_a_row(half_a_year: list[Event]) -> None:
-    """Now and then; and shops reply by people and by robots, some of them after each other."""
-    rows: Counter[tuple[str, ...]] = Counter()
-    for messages in _conversations(half_a_year).values():
-        for first, second in pairwise(messages):
-            rows[first.get("by", "buyer"), second.get("by", "buyer")] += 1
-    assert set(rows) == {(first, second) for first in ("buyer", "person", "robot") for second in ("buyer", "person", "robot")}
-    assert rows["buyer", "buyer"] > 100
-    assert rows["robot", "person"] > 100
-
-
-def test_shops_differ_in_how_they_reply(half_a_year: list[Event], served: list[dict[str, Any]]) -> None:
-    """Most replies are in time, some late, some never come; the best shop by far better than the worst."""
-    inquiries = [row["inquiries"] for row in served]
-    counted = sum(row["counted"] for row in inquiries)
-    assert sum(row["timely"] for row in inquiries) / counted > 0.7
-    assert sum(row["late"] for row in inquiries) > 20
-    assert sum(row["overdue"] for row in inquiries) > 20
-    assert _count(half_a_year)["overdue"]
-    rates = [row["response_rate"] for row in inquiries if row["counted"] >= 20]
-    assert len(rates) >= 10
-    assert max(rates) - min(rates) > 0.15
-    robots = [row["answered_by"]["robot"] / row["counted"] for row in inquiries if row["counted"] >= 20]
-    assert max(robots) - min(robots) > 0.3
-
-
-def test_some_shops_write_first_when_something_went_wrong(served: list[dict[str, Any]]) -> None:
-    """And others don't (R4)."""
-    contacts = [row["proactive_contact"] for row in served if row["proactive_contact"]["occasions"] >= 5]
-    assert len(contacts) >= 5
-    assert max(row["share"] for row in contacts) > 0.5 > 0.3 > min(row["share"] for row in contacts)
-
-
-def test_reviews_follow_receipts_and_differ_by_shop_and_product(half_a_year: list[Event], served: list[dict[str, Any]]) -> None:
-    """From 1 to 5, none before the goods are there, now and then a second one of the same product (R5)."""
-    reviews = [event for event in half_a_year if event["type"] == "review_posted"]
-    received: dict[str, str] = {}
-    for event in half_a_year:
-        if event["type"] == "receipt_confirmed":
-            received.setdefault(event["order_id"], event["occurred_at"])
-    assert all(received[event["order_id"]] < event["occurred_at"] for event in reviews)
-    assert {event["rating"] for event in reviews} == {1, 2, 3, 4, 5}
-    assert 0 < len(reviews) - len({(event["order_id"], event["product_id"]) for event in reviews}) < len(reviews) * 0.1
-    shares = [row["reviews"]["good_share"] for row in served if row["reviews"]["count"] >= 30]
-    assert max(shares) - min(shares) > 0.1
-    shops = {line["product_id"]: event["shop_id"] for event in half_a_year if event["type"] == "order_placed" for line in event["lines"]}
-    good: defaultdict[str, defaultdict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    for event in reviews:
-        good[shops[event["product_id"]]][event["product_id"]].append(event["rating"] >= 4)
-    apart = [[sum(told) / len(told) for told in products.values() if len(told) >= 30] for products in good.values()]
-    assert max(max(shares) - min(shares) for shares in apart if len(shares) > 1) > 0.1, "within one shop"
-
-
-def test_buyers_come_back_to_a_shop() -> None:
-    """Also where there are so many that nobody comes back by chance: in what the command plays by default (R6)."""
-    plan = Plan(1, "t", START_MS, 75 * DAY_MS * ALL_EVENTS_PER_ORDER / 10_000)
-    buyers = [row["buyers"] for row in _count(event for _, event in _take(10_000, plan))["shop_service_totals"]]
-    assert 0.02 < sum(row["repeat"] for row in buyers) / sum(row["count"] for row in buyers) < 0.5
-
-
-def test_nobody_waits_for_morning_in_a_life_of_seconds() -> None:
-    """Live, buyers write as soon as something happens, by day and by night; only replies take the time that they take."""
-    night_ms = START_MS + 17 * 3_600_000  # 01:00 in Shanghai
-    plan = replace(PLAN, start_ms=night_ms, every_ms=100, day_ms=LIVE_DAY_MS)
-    taken = [event for _, event in _take(10_000, plan)]
-    placed = {event["order_id"]: parse_ms(event["occurred_at"]) for event in taken if event["type"] == "order_placed"}
-    waited = [
-        parse_ms(event["occurred_at"]) - placed[event["order_id"]]
-        for event in taken
-        if event["type"] == "buyer_messaged" and "order_id" in event
-    ]
-    assert len(waited) > 200
-    assert max(waited) < 10 * 60_000
-    assert sum(event["type"] == "buyer_messaged" for event in taken) > len(placed) * 0.3
-
-
-def test_how_fast_it_is_made(capsys: pytest.CaptureFixture[str]) -> None:
-    """Only told, since machines differ; it must not be what a benchmark waits for."""
-    began = time.perf_counter()
-    made = len(_take(20_000, replace(PLAN, shops=200, products=5000, buyers=50_000)))
-    with capsys.disabled():
-        print(f" {made / (time.perf_counter() - began):,.0f} events/s made", end="")
-    assert made == 20_000
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------------------
