@@ -37,6 +37,10 @@ DRAIN_SECONDS = 5.0
 """How long a revoked partition's last transaction may take; then it is given up, and its next owner settles it."""
 
 
+REJOIN_SECONDS = 10.0
+"""How long a rebalance that was asked for may take to begin."""
+
+
 class Fatal(Exception):
     """This worker must not go on; the sentence says why and what to do."""
 
@@ -48,6 +52,7 @@ class Pipeline:
         self.settings = settings
         self.opener = opener
         self.lanes: dict[TP, Lane] = {}
+        self._asked_at = 0.0
         self.seek: Callable[[TP, int], object]
         self.pause: Callable[[TP], object]
         self.rejoin: Callable[[], object]
@@ -165,6 +170,10 @@ class Pipeline:
             return
         log.warning("in doubt, all partitions are opened anew", lane=lane.name, error=repr(error))
         self.give_up()
+        self._rejoin()
+
+    def _rejoin(self) -> None:
+        self._asked_at = time.monotonic()
         self.rejoin()
 
     def give_up(self) -> None:
@@ -184,10 +193,16 @@ class Pipeline:
         self.pause(tp)
 
     async def watch(self, lag: Callable[[TP], int | None]) -> None:
-        """End the worker when a lane has lag and stands still longer than `stall_seconds`; runs for ever."""
+        """End the worker when a lane has lag and stands still longer than `stall_seconds`; runs for ever.
+
+        Before that, a rebalance that was asked for and didn't come is asked for again: a broker that was away may have lost it.
+        """
         while True:
             await asyncio.sleep(min(5.0, self.settings.stall_seconds / 4))
             now = time.monotonic()
+            if now - self._asked_at > REJOIN_SECONDS and any(lane.closed for lane in self.lanes.values()):
+                log.warning("no rebalance came, asking for one again")
+                self._rejoin()
             for tp, lane in list(self.lanes.items()):
                 behind = lag(tp)
                 if not behind or lane.paused:

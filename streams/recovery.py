@@ -43,6 +43,9 @@ log = structlog.get_logger()
 RESTORE_RECORDS = 20_000
 """Most changelog records fetched at once in RESTORE."""
 
+OFFSETS_SECONDS: Final = 10.0
+"""How long committed offsets may stay behind the marks before that is taken for a loss."""
+
 RESTORING: Final[dict[str, Any]] = {
     "isolation_level": "read_committed",
     "enable_auto_commit": False,
@@ -114,6 +117,7 @@ class Opener:
             phase = Phase.RESTORE
             restored = await self._restore(openings)
             phase = Phase.CHECK
+            await self._await_offsets(openings)
             lanes = await asyncio.gather(*(self._checked(opening) for opening in openings))
         except BaseException as error:
             log.info("lanes not opened", phase=phase.value, error=repr(error))
@@ -198,6 +202,25 @@ class Opener:
                         reach(Point.IN_RECOVERY)
         return restored
 
+    async def _await_offsets(self, openings: list[_Opening]) -> None:
+        """Ask for committed offsets again while they are behind the marks.
+
+        They belong to one transaction, which INIT has settled; but a group coordinator that has just come back may still be about to
+        take in its part of it, and answers with the offset before. What stays behind is told by the check.
+        """
+        deadline = time.monotonic() + OFFSETS_SECONDS
+        while time.monotonic() < deadline:
+            late = [opening for opening in openings if _is_behind(opening)]
+            if not late:
+                return
+            log.info("committed offsets are behind the marks, asking again", lanes=len(late))
+            await asyncio.sleep(0.5)
+            async with _running(
+                AIOKafkaConsumer(**self.settings.client_options(), group_id=self.settings.app, enable_auto_commit=False)
+            ) as one:
+                for opening in late:
+                    opening.committed = await one.committed(opening.source)
+
     async def _checked(self, opening: _Opening) -> Lane:
         """A lane, if its state and its source belong together."""
         topic, partition = opening.source
@@ -266,6 +289,12 @@ class Opener:
             raise StateUnfit(message)
         lane.progress = progress_of(mark).resumed()  # to open a paused partition anew is to let it go on
         lane.position = committed
+
+
+def _is_behind(opening: _Opening) -> bool:
+    """Whether the group's committed offset is known and before what all of the tables' marks say."""
+    marks = [None if store.mark is None else decode_mark(store.mark) for store in opening.stores.values()]
+    return opening.committed is not None and all(mark is not None and mark.offset + 1 > opening.committed for mark in marks)
 
 
 @contextlib.asynccontextmanager
