@@ -41,7 +41,7 @@ Result = dict[str, Any]
 
 def make_events(path: Path, count: int) -> Events:
     """Write the first `count` events, with duplicates among them, of history as `netsold simulate` makes it."""
-    plan = Plan(SEED, "bench", START_MS, DAYS * DAY_MS * EVENTS_PER_ORDER / count)
+    plan = Plan(SEED, "bench", START_MS, DAYS * DAY_MS * EVENTS_PER_ORDER / count, only_orders=True)
     items = faults.disturbed(islice(traffic(plan), count), faults.parse(FAULTS), seed=SEED, day_ms=plan.day_ms, live=False)
     written = 0
     with path.open("wb") as file:

@@ -48,7 +48,7 @@ COMMANDS = (
     Command("get", "operations.get", "Show one product, shop or order."),
     Command("status", "operations.status", "Tell what runs, how fresh it is and what is behind."),
     Command("tables", "operations.tables", "Print all that the tables hold, in the form of recount."),
-    Command("simulate", "operations.simulate", "Write simulated orders."),
+    Command("simulate", "operations.simulate", "Write a simulated marketplace: orders, reviews and messages."),
     Command("import", "operations.importing", "Write events from files to the log."),
     Command("recount", "operations.recount", "Count from files of events, by a route that shares no code with the tables."),
 )

@@ -59,6 +59,9 @@ class Flow:
         self.calendar = calendar
         self.rules = rules
         self.tables: dict[str, dict[bytes, bytes]] = {table.name: {} for table in catalogue.TABLES}
+        self.rows: dict[tuple[str, int], dict[bytes, bytes]] = {
+            (table.name, partition): {} for table in catalogue.TABLES for partition in range(PARTITIONS)
+        }
         self.logs: dict[tuple[str, int], list[Record]] = {}
         self.progress: dict[tuple[str, int], Progress] = {}
         self.parked: list[Refusal] = []
@@ -99,7 +102,7 @@ class Flow:
         begin = self.progress.get(at, Progress()).offset + 1
         records = self.logs[at][begin : begin + self._chunk()]
         batch = stage.read(records)
-        states = {table.name: Rows(self.tables[table.name]) for table in stage.stage.tables}
+        states = {table.name: Rows(self.rows[table.name, at[1]]) for table in stage.stage.tables}
         outcome = stage.fold(batch, states, self.progress.get(at))
         self._commit(at, outcome, stage.stage.sends)
         return bool(records) and not outcome.paused
@@ -107,15 +110,16 @@ class Flow:
     def _commit(self, at: tuple[str, int], outcome: Outcome, topics: Iterable[str]) -> None:
         for name, writes in outcome.writes.items():
             for key, state in writes.items():
-                if state is None:
-                    self.tables[name].pop(key, None)
-                else:
-                    self.tables[name][key] = state
+                for rows in (self.tables[name], self.rows[name, at[1]]):
+                    if state is None:
+                        rows.pop(key, None)
+                    else:
+                        rows[key] = state
         for topic, sent in outcome.sends.items():
             for key, value in sent:
                 self.send(topic, key, value, [])
-        rows = [journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])]
-        self.entries += [row for row in rows if isinstance(row, journal.Entry)]
+        told = [journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])]
+        self.entries += [row for row in told if isinstance(row, journal.Entry)]
         self.alerts += [msgspec.json.decode(value) for _, value in outcome.sends.get(catalogue.ALERTS_TOPIC, [])]
         mark = journal.encode(journal.Mark(*at, outcome.progress.offset, outcome.progress.watermark_ms))
         for topic in topics:

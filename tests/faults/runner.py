@@ -67,23 +67,22 @@ class Run:
     async def write(self, items: list[dict[str, Any] | Poison], partition: int | None = None) -> None:
         """Write to the events' topics; poison without a key, or with `partition`, goes where it is told."""
         await topics.create(self.settings)
-        topic = self.settings.topic(catalogue.ORDERS_TOPIC)
         async with log.Writer(self.settings) as writer:
             for item in items:
                 if isinstance(item, Poison):
                     self.poison.append((item.key, item.value))
-                    await writer.send(topic, item.key, item.value, item.headers, partition)
+                    await writer.send(self.settings.topic(item.topic), item.key, item.value, item.headers, partition)
                 else:
                     self.events.append(item)
                     await writer.send(self.settings.topic(topic_of(item["type"])), *envelope.encode(item))
 
     async def applied(self) -> int:
-        """How many records of `orders` are applied, by the group's committed offsets; 0 while the group isn't known."""
+        """How many records of events are applied, by the group's committed offsets; 0 while the group isn't known."""
         try:
             offsets = await committed(self.settings)
         except GroupCoordinatorNotAvailableError:
             return 0
-        return sum(offset or 0 for (topic, _), offset in offsets.items() if topic == catalogue.ORDERS_TOPIC)
+        return sum(offset or 0 for (topic, _), offset in offsets.items() if topic in {catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC})
 
     async def is_caught_up(self) -> bool:
         """Whether every committed record of every source is applied, and no transaction is open."""
@@ -119,7 +118,7 @@ class Run:
         await self.until(self.is_caught_up, within_s, restart=restart)
 
     async def progressed(self, records: int, within_s: float = BACK_S, *, restart: bool = True) -> None:
-        """Wait until so many records of `orders` are applied in all."""
+        """Wait until so many records of events are applied in all."""
 
         async def enough() -> bool:
             return await self.applied() >= records

@@ -90,7 +90,7 @@ def applies(damage: Callable[[Path], None], store: Path) -> bool:
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
 async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, seed: int) -> None:
-    """Each of the stores is lost or damaged in another way, and the worker is killed while it restores: same tables as ever."""
+    """A store for each way of losing or damaging one, and the worker is killed while it restores: same tables as ever."""
     rng = Random(f"stores {seed}")
     with Run(settings, tmp_path) as run:
         items = made(51, 6000)
@@ -105,8 +105,9 @@ async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, s
         stores = run.stores()
         assert len(stores) == len(TABLES) * settings.partitions
         rng.shuffle(stores)
-        for store, damage in zip(stores, DAMAGES, strict=True):
-            assert applies(damage, store), (damage, sorted(path.name for path in store.iterdir()))
+        for damage in DAMAGES:
+            store = next(one for one in stores if applies(damage, one))
+            stores.remove(store)
             damage(store)
             print(damage.__name__, store.relative_to(tmp_path))  # noqa: T201 - shown by pytest where it fails
         await run.write(items[5000:])

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import product
 from typing import TYPE_CHECKING
 
 from schemas.times import parse_ms
@@ -33,6 +34,7 @@ async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: P
     rebuilt = settings.model_copy(update={"app": f"{settings.app}.b", "topic_prefix": f"{settings.app}.b."})
     with Run(settings, tmp_path) as run:
         await run.write(made(91, 2000))
+        await run.end_time()
         run.workers.start("a")
         await run.caught_up(restart=False)
         evidence = await run.evidence()
@@ -40,9 +42,9 @@ async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: P
     with Run(rebuilt, tmp_path / "b", CHUNK_RECORDS="37") as again:
         await again.write([])
         async with log.Writer(rebuilt) as writer:
-            for partition in (0, 1):
-                for record in evidence.logs["orders", partition]:
-                    await writer.send(rebuilt.topic("orders"), record.key, record.value, record.headers, partition)
+            for name, partition in product(("orders", "chats"), (0, 1)):
+                for record in evidence.logs[name, partition]:
+                    await writer.send(rebuilt.topic(name), record.key, record.value, record.headers, partition)
         again.workers.start("a")
         again.workers.start("b")
         again.events = run.events
@@ -113,6 +115,7 @@ async def test_a_second_application_beside_the_first(settings: Settings, tmp_pat
     """On the first one's journal it is refused, since every sale would count twice; with a prefix of its own it reads the same log."""
     with Run(settings, tmp_path) as run:
         await run.write(made(93, 2000))
+        await run.end_time()
         run.workers.start("a")
         await run.caught_up(restart=False)
         evidence = await run.evidence()
@@ -129,9 +132,11 @@ async def test_a_second_application_beside_the_first(settings: Settings, tmp_pat
     assert refused.returncode == 1
     assert "already has another application's records" in refused.stderr
     assert f"NETSOLD_ORDERS_TOPIC={settings.topic('orders')}" in refused.stderr
-    beside = intruder.model_copy(update={"topic_prefix": f"{settings.app}.c.", "orders_topic": settings.topic("orders")})
+    assert f"NETSOLD_CHATS_TOPIC={settings.topic('chats')}" in refused.stderr
+    sources = {f"{name}_topic": settings.topic(name) for name in ("orders", "chats")}
+    beside = intruder.model_copy(update={"topic_prefix": f"{settings.app}.c."} | sources)
     (tmp_path / "c").mkdir(exist_ok=True)
-    with Run(beside, tmp_path / "c", ORDERS_TOPIC=settings.topic("orders")) as again:
+    with Run(beside, tmp_path / "c", **{name.upper(): topic for name, topic in sources.items()}) as again:
         await again.write([])
         again.workers.start("b")
         again.events = run.events
