@@ -144,7 +144,8 @@ async def _topics(settings: Settings) -> set[str]:
 
 
 def _rows(tables: dict[str, dict[bytes, bytes]]) -> Rows:
-    return _counted(report(job.CALENDAR, {catalogue.ORDERS.name: ()} | {name: table.items() for name, table in tables.items()}))
+    none = {table.name: () for table in catalogue.TABLES}
+    return _counted(report(job.CALENDAR, none | {name: table.items() for name, table in tables.items()}))
 
 
 def _counted(found: dict[str, Rows]) -> Rows:

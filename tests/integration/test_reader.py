@@ -208,7 +208,7 @@ async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
     with structlog.testing.capture_logs() as told:
         async with running(settings) as reader:
             await until(lambda: reader.live)
-            assert exported(reader) == {"products": [], "shops": [], "anomalies": []}
+            assert exported(reader) == {part: [] for part in tables.ORDER}
     assert [line["event"] for line in told] == ["store laid aside, filling a new one from the log", "following", "live"]
     assert "it belongs to" in told[0]["why"]
 
@@ -317,10 +317,10 @@ async def test_what_workers_keep_is_what_a_reader_answers(settings: Settings, tm
             assert await netsold(environment, "tables", "--from", source) == (0, counted, "")
         code, out, _ = await netsold(environment, "tables", "--from", "journal")
         assert code == 0
-        assert json.loads(out) == {part: rows for part, rows in json.loads(counted).items() if part != "anomalies"}
+        assert json.loads(out) == {part: json.loads(counted)[part] for part in ("products", "shops", "product_service")}
         best = json.loads((await netsold(environment, "top", "--json"))[1])["items"][0]
         shown = json.loads((await netsold(environment, "get", "product", best["product_id"], "--json"))[1])
-        assert {name: value for name, value in shown.items() if name != "freshness"} == best
+        assert {name: value for name, value in shown.items() if name not in {"service", "freshness"}} == best
         serve.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(serve.wait, 20) == 130, (tmp_path / "serve.log").read_text()
     assert (await netsold(environment, "top"))[0] == 5
