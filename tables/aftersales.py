@@ -131,7 +131,10 @@ def _add(found: Rows, product_id: str | None, start_ms: int, column: str, number
 
 def _products(placed: Placed, line_ids: tuple[str, ...] | None) -> set[str]:
     """The products of some lines of an order, of all if None."""
-    return {line.product_id for line in placed.lines if line_ids is None or line.line_id in line_ids}
+    if line_ids is None:
+        return {line.product_id for line in placed.lines}
+    named = frozenset(line_ids)
+    return {line.product_id for line in placed.lines if line.line_id in named}
 
 
 def _reviews(order: Order, placed: Placed) -> Iterator[tuple[Other, _Review]]:
