@@ -28,7 +28,7 @@ Sums = Counter[tuple[str | None, int, str]]
 Told = tuple[Served, Contact | None, bool]
 """The rows of an order, its contact, and whether it has a review of what it doesn't have."""
 
-_TAKING = ("refund_succeeded", "refund_succeeded", "refund_reversed", "receipt_confirmed", "review_posted", "delivery_refused")
+_TAKING = ("refund_succeeded", "refund_succeeded", "refund_reversed", "receipt_confirmed", "order_cancelled", "review_posted")
 
 
 @st.composite

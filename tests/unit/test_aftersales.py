@@ -476,6 +476,38 @@ def test_most_orders_are_passed_by() -> None:
         assert not aftersales.may_differ(orders.absorb(order, one), one)
 
 
+SOLD = (PLACED, RECEIVED)
+REFUNDED = "2026-07-03T08:00Z refunded o-1 r-1 quality 1:0:300"
+
+
+@pytest.mark.parametrize(
+    ("known", "last"),
+    [
+        ((PLACED,), "2026-07-02T08:00Z refused o-1 quality"),
+        ((PLACED,), "2026-07-02T08:00Z reissued o-1 quality"),
+        ((PLACED,), "2026-07-02T08:00Z reviewed o-1 p-3 5"),
+        ((PLACED,), "2026-07-02T08:00Z refund-requested o-1 r-1 late_delivery"),
+        ((PLACED,), "2026-07-02T08:00Z refunded o-1 r-1 late_delivery"),
+        (SOLD, REFUNDED),
+        ((*SOLD, REFUNDED), "2026-07-04T08:00Z refund-returned o-1 r-1"),
+        ((*SOLD, REFUNDED), "2026-07-02T07:00Z cancelled o-1 buyer"),
+        ((PLACED, REFUNDED), RECEIVED),
+        ((RECEIVED, REFUNDED), PLACED),
+        (("2026-07-02T08:00Z refused o-1 quality",), PLACED),
+        (("2026-07-02T08:00Z reissued o-1 quality",), PLACED),
+        (("2026-07-02T08:00Z reviewed o-1 p-3 5",), PLACED),
+        (("2026-07-02T08:00Z refund-requested o-1 r-1 late_delivery",), PLACED),
+        ((PLACED, "2026-07-02T08:00Z refused o-1 quality id=x"), "2026-07-02T07:00Z paid o-1 5 id=x"),
+    ],
+)
+def test_whatever_changes_service_is_looked_at(known: tuple[str, ...], last: str) -> None:
+    """S12: each type of event that can change rows or contact, come last, is seen to do so."""
+    before, event_at_last = order_of(*known), heard(*known, last)[-1]
+    after = orders.absorb(before, event_at_last)
+    assert (served(*known), aftersales.contact(before)) != (served(*known, last), aftersales.contact(after))
+    assert aftersales.may_differ(after, event_at_last)
+
+
 def test_a_huge_order_is_looked_through_in_linear_time() -> None:
     """A hundred refusals that each name a thousand lines, last ones first: looked up one by one they take some hundred times as long."""
     ids = [f"line-{number:04}" for number in range(1000)]
