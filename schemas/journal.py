@@ -4,6 +4,7 @@ Entries stand in the topic `sales` (key product_id) and, the same bytes, in `sho
 stand in `sales`, those of a shop in `shop-activity`, and so do contacts and messages; marks have no key.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -117,26 +118,32 @@ class Contact(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="cont
     at_ms: int | None
 
 
-class Message(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="message"):
-    """That one side wrote to the other (R4), at epoch milliseconds; `n` is -1 when it is taken back, as another holds (S11)."""
+class Wrote(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """That one side wrote, at epoch milliseconds, about an order or none; `n` is -1 when it is taken back, as another holds (S11)."""
 
-    shop_id: str
-    buyer_id: str
     at_ms: int
     by: Literal["buyer", "shop"]
     order_id: str | None
     n: int
 
 
+class Messages(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="messages"):
+    """What a shop and a buyer wrote to each other (R4), as far as it came together; each message once."""
+
+    shop_id: str
+    buyer_id: str
+    said: Sequence[Wrote]
+
+
 _encoder: Final = msgspec.json.Encoder()
 encode = _encoder.encode
 """Any of these → bytes."""
 
-decode = msgspec.json.Decoder(Entry | Service | Contact | Message | Mark).decode
+decode = msgspec.json.Decoder(Entry | Service | Contact | Messages | Mark).decode
 """Bytes → what was encoded; raises msgspec's errors."""
 
 decode_product = msgspec.json.Decoder(Delta | ServiceDelta | Mark).decode
 """Bytes of `sales` → what its tables need; raises msgspec's errors."""
 
-decode_activity = msgspec.json.Decoder(Delta | ServiceDelta | Contact | Message | Mark).decode
+decode_activity = msgspec.json.Decoder(Delta | ServiceDelta | Contact | Messages | Mark).decode
 """Bytes of `shop-activity` → what its tables need; raises msgspec's errors."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.journal import Contact, Message
+from schemas.journal import Contact, Messages, Wrote
 from tables import service
 from tables.cycles import Calendar
 from tables.service import Columns, ImpossibleServiceError, Rows
@@ -45,21 +45,19 @@ class Buyer(msgspec.Struct, array_like=True):
             self.orders.pop(cycle, None)
         return _bought(before, now), _bought(ever, ever + change)
 
-    def hear(self, said: Contact | Message, calendar: Calendar) -> Rows:
+    def hear(self, said: Contact | Messages, calendar: Calendar) -> Rows:
         """Take in that somebody wrote, or has reason to; what that changes of the shop's columns."""
-        if isinstance(said, Message) and not self.contacts:
-            self._write(said)
-            return {}
         before = self._proactive(calendar)
-        if isinstance(said, Message):
-            self._write(said)
+        if isinstance(said, Messages):
+            for one in said.said:
+                self._write(one)
         elif said.at_ms is None:
             self.contacts.pop(said.order_id, None)
         else:
             self.contacts[said.order_id] = said.at_ms
         return service.difference(before, self._proactive(calendar))
 
-    def _write(self, said: Message) -> None:
+    def _write(self, said: Wrote) -> None:
         what = (said.at_ms, _BUYER if said.by == "buyer" else _SHOP, said.order_id or "")
         if said.n > 0:
             insort(self.written, what)

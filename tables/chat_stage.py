@@ -1,13 +1,13 @@
 """The chat stage: messages → conversations, what they change of the shops' service, what is overdue, and alerts (R1, R2)."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from schemas import envelope, journal, limits, times
 from schemas.envelope import Record, Said, Tick
-from schemas.journal import Message, Service
+from schemas.journal import Messages, Service
 from schemas.refusals import Reason, Refusal
 from tables import catalogue, conversations, replies, service, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
@@ -23,6 +23,9 @@ from tables.watermarks import Progress
 _NEVER: Final = -(2**63)
 OVERDUE_VERSION: Final = 1
 """Version of the form of a row of `overdue`: [version, opened_ms, due_ms, message_id, order_id or null]."""
+
+MOST_MESSAGES: Final = 1000
+"""Most messages in a record of the shops' journal; one names an order by at most 128 characters."""
 
 LEAST_BUCKET_MS: Final = 1000
 MOST_BUCKETS: Final = 300
@@ -96,7 +99,7 @@ class ChatStage:
         counts["alerts"] = len(work.alerts)
         return Outcome(
             writes=work.writes(),
-            sends={SHOP_ACTIVITY_TOPIC: work.activity, ALERTS_TOPIC: work.alerts},
+            sends={SHOP_ACTIVITY_TOPIC: [*work.messages(), *work.activity], ALERTS_TOPIC: work.alerts},
             parked=parked,
             progress=Progress(offset, progress.watermark_ms if work.now_ms == _NEVER else work.now_ms, refused_in_a_row),
             counts=counts,
@@ -106,12 +109,14 @@ class ChatStage:
 
 
 class _Held(msgspec.Struct):
-    """A conversation while a chunk is folded, and what of it has been counted so far."""
+    """A conversation while a chunk is folded."""
 
     conversation: Conversation
-    rows: Rows
     waiting: Inquiry | None
     """The inquiry that has no answer, be it overdue or not."""
+
+    said: list[journal.Wrote]
+    """What was said in this chunk."""
 
     changed: bool = False
 
@@ -149,7 +154,8 @@ class _Work:
         self.cycle_ms = self._calendar.start_of(at_ms)
         for due_ms, key in self._timers.gone_off(at_ms):
             held = self._hold(key)
-            self._settle(key, held, held.conversation, (REPLY_OVERDUE, "", "", times.format_ms(due_ms)))
+            last = len(held.conversation.written)
+            self._settle(key, held, held.conversation, last, (REPLY_OVERDUE, "", "", times.format_ms(due_ms)))
 
     def hear(self, said: Said) -> bool | Refusal:
         """Take in a message; False if it tells nothing new (S11)."""
@@ -160,13 +166,19 @@ class _Work:
             return False
         if self._most_bytes is not None and (size := len(conversations.encode(heard.conversation))) > self._most_bytes:
             return Refusal(Reason.CONVERSATION_FULL, f"{size} bytes with this message, at most {self._most_bytes}")
-        shop = said.shop_id.encode()
         for one, n in ((heard.gone, -1), (heard.new, 1)):
             if one is not None:
-                by: Literal["buyer", "shop"] = "shop" if one.side else "buyer"
-                self.activity.append((shop, journal.encode(Message(said.shop_id, said.buyer_id, one.at_ms, by, one.order_id, n))))
-        self._settle(key, held, heard.conversation, (said.type, said.id, said.source, times.format_ms(said.occurred_at_ms)))
+                held.said.append(journal.Wrote(one.at_ms, "shop" if one.side else "buyer", one.order_id, n))
+        at = None if heard.gone else heard.at
+        self._settle(key, held, heard.conversation, at, (said.type, said.id, said.source, times.format_ms(said.occurred_at_ms)))
         return True
+
+    def messages(self) -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) of what was said, for the shops' journal."""
+        for key, held in self._held.items():
+            shop_id, buyer_id = catalogue.split_conversation_key(key)
+            for at in range(0, len(held.said), MOST_MESSAGES):
+                yield shop_id.encode(), journal.encode(Messages(shop_id, buyer_id, held.said[at : at + MOST_MESSAGES]))
 
     def writes(self) -> dict[str, dict[bytes, bytes | None]]:
         """The states that changed."""
@@ -180,26 +192,35 @@ class _Work:
         if held is None:
             state = self._stored[key]
             if state is None:
-                held = _Held(conversations.EMPTY, {}, None)
+                held = _Held(conversations.EMPTY, None, [])
             else:
                 conversation = conversations.decode(state)
-                found = replies.inquiries(conversation.written, self._rules)
-                held = _Held(conversation, self._rows(found, overdue=conversation.overdue), replies.unanswered(found))
+                held = _Held(conversation, replies.waiting(conversation.written, self._rules), [])
             self._held[key] = held
         return held
 
-    def _rows(self, found: Sequence[Inquiry], *, overdue: bool) -> Rows:
-        return replies.rows(found, overdue=overdue, rules=self._rules, calendar=self._calendar)
+    def _settle(self, key: bytes, held: _Held, after: Conversation, at: int | None, cause: tuple[str, str, str, str]) -> None:
+        """Count a conversation as it is now, and hand out what that changes; `cause` is the event's type, id, source and time.
 
-    def _settle(self, key: bytes, held: _Held, after: Conversation, cause: tuple[str, str, str, str]) -> None:
-        """Count a conversation as it is now, and hand out what that changes; `cause` is the event's type, id, source and time."""
+        `at` is where a message came in, or where it would if none did; None if one took another's place. Only the inquiries there
+        can have changed, and the units that they count in.
+        """
         before = held.conversation
-        found = replies.inquiries(after.written, self._rules)
-        waiting = replies.unanswered(found)
+        old, new = before.written, after.written
+        first, end = (0, len(old)) if at is None else replies.span(old, at)
+        was = replies.inquiries(old[first:end], self._rules)
+        found = replies.inquiries(new[first : end + len(new) - len(old)], self._rules)
+        waiting = replies.unanswered(found) if end == len(old) else held.waiting
         overdue = waiting is not None and self.now_ms > waiting.due_ms  # R2
-        rows = self._rows(found, overdue=overdue)
         shop_id, buyer_id = catalogue.split_conversation_key(key)
-        for (_, start_ms), columns in sorted(service.difference(held.rows, rows).items(), key=lambda item: item[0][1]):
+        changes: Rows = {}
+        if replies.decided(was, overdue=before.overdue) != replies.decided(found, overdue=overdue):
+            first, end = (0, len(old)) if at is None else replies.span(old, at, replies.DAY_MARGIN_MS)
+            changes = service.difference(
+                self._rows(old[first:end], overdue=before.overdue),
+                self._rows(new[first : end + len(new) - len(old)], overdue=overdue),
+            )
+        for (_, start_ms), columns in sorted(changes.items(), key=lambda item: item[0][1]):
             restates = start_ms < self.cycle_ms
             row = Service(f"{self._record}#{self._index}", shop_id, None, self._calendar.iso(start_ms), columns, restates, *cause)
             self.activity.append((shop_id.encode(), journal.encode(row)))
@@ -207,24 +228,32 @@ class _Work:
             self.rows += 1
             self.restatements += restates
         alerted = self._alert(found, waiting if overdue else None, after.alerted, (shop_id, buyer_id))
-        after = msgspec.structs.replace(after, overdue=overdue, alerted=alerted)
+        if overdue != after.overdue or alerted is not after.alerted:
+            after = Conversation(conversations.VERSION, after.written, overdue, alerted)
         if overdue != before.overdue or (overdue and waiting != held.waiting):
             self._overdue[key] = _overdue_row(waiting) if overdue and waiting is not None else None
         if waiting is not None and not overdue and (held.waiting is None or held.waiting.due_ms != waiting.due_ms):
             self._timers.set(waiting.due_ms, key)
-        held.conversation, held.rows, held.waiting = after, rows, waiting
-        held.changed |= after != before
+        held.conversation, held.waiting = after, waiting
+        held.changed |= after is not before
+
+    def _rows(self, written: Sequence[Written], *, overdue: bool) -> Rows:
+        decided = replies.decided(replies.inquiries(written, self._rules), overdue=overdue)
+        return replies.rows(decided, self._rules, self._calendar)
 
     def _alert(
         self, found: Sequence[Inquiry], overdue: Inquiry | None, known: tuple[Alerted, ...], whose: tuple[str, str]
     ) -> tuple[Alerted, ...]:
         """R2: tell an inquiry that is overdue, and later its late answer, once each; returns what has been told by now."""
+        if not known and overdue is None:
+            return known
+        before = len(self.alerts)
         told = {(one.source, one.id): one for one in known}
         if overdue is not None and all((one.source, one.id) not in told for one in overdue.asked):
             first = overdue.asked[0]
             told[first.source, first.id] = Alerted(first.source, first.id, late=False)
             self.alerts.append(_alert(REPLY_OVERDUE, overdue, whose))
-        for inquiry in found if told else ():
+        for inquiry in found:
             answer = inquiry.answer
             if answer is None or not inquiry.is_late:
                 continue
@@ -233,7 +262,7 @@ class _Work:
                 if alerted is not None and not alerted.late:
                     told[one.source, one.id] = Alerted(one.source, one.id, late=True)
                     self.alerts.append(_alert(REPLY_LATE, inquiry, whose, alerted, answer))
-        return tuple(told.values())
+        return known if len(self.alerts) == before else tuple(told.values())
 
 
 def due_of(overdue: bytes) -> int:

@@ -3,6 +3,7 @@
 As with orders, the set is all that is kept: what counts is derived from it anew (`replies`), so the order of arrival can't matter.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -48,10 +49,11 @@ class Conversation(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Heard(NamedTuple):
-    """A conversation after a message, the message that is new in it, and the one that it replaced, if any."""
+    """A conversation after a message, the message that is new in it, where it stands, and the one that it replaced, if any."""
 
     conversation: Conversation
     new: Written
+    at: int
     gone: Written | None
 
 
@@ -69,13 +71,18 @@ def absorb(conversation: Conversation, said: Said) -> Heard | None:
     new = Written(
         said.occurred_at_ms, SHOP if said.by else BUYER, said.id, said.source, said.message_id, said.order_id, said.by
     )  # fmt: skip
-    gone = next((one for one in conversation.written if one.id == said.id and one.source == said.source), None)
+    gone = None
+    for one in conversation.written:
+        if one.id == said.id and one.source == said.source:
+            gone = one
     if gone is not None and _precedence(gone) <= _precedence(new):
         return None
-    written = (*conversation.written, new) if gone is None else (*(one for one in conversation.written if one is not gone), new)
-    if len(written) > 1 and place(written[-2]) > place(new):
-        written = tuple(sorted(written, key=place))
-    return Heard(msgspec.structs.replace(conversation, written=written), new, gone)
+    written = conversation.written if gone is None else tuple([one for one in conversation.written if one is not gone])
+    at = len(written)
+    if at and place(written[-1]) > place(new):
+        at = bisect_left(written, place(new), key=place)
+    changed = Conversation(VERSION, (*written[:at], new, *written[at:]), conversation.overdue, conversation.alerted)
+    return Heard(changed, new, at, gone)
 
 
 def place(one: Written) -> tuple[int, int, str, str]:

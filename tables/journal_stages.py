@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import journal, limits
 from schemas.envelope import Record
-from schemas.journal import Contact, Delta, Mark, Message, ServiceDelta
+from schemas.journal import Contact, Delta, Mark, Messages, ServiceDelta
 from schemas.refusals import Reason, Refusal
 from tables import buyers, catalogue, sales, service, watermarks
 from tables.buyers import Buyer
@@ -46,7 +46,7 @@ class Addition(msgspec.Struct, frozen=True, gc=False):
 class _Work(Protocol):
     """The states that one chunk changes."""
 
-    def apply(self, said: Addition | Contact | Message) -> None:
+    def apply(self, said: Addition | Contact | Messages) -> None:
         """Take in one record. Raises ImpossibleTallyError or ImpossibleServiceError."""
 
     def writes(self) -> dict[str, dict[bytes, bytes | None]]:
@@ -83,7 +83,7 @@ class _JournalStage:
         """A chunk's work on these states."""
         raise NotImplementedError
 
-    def _reading(self, record: Record) -> Addition | Contact | Message | Mark | Refusal:  # noqa: PLR0911 - one return a reason
+    def _reading(self, record: Record) -> Addition | Contact | Messages | Mark | Refusal:  # noqa: PLR0911 - one return a reason
         value, key = record.value, record.key
         if not value:
             return Refusal(Reason.EMPTY_VALUE, "no bytes")
@@ -99,7 +99,7 @@ class _JournalStage:
             return Refusal(Reason.MISSING_KEY, f"expected the {self._id_name}")
         if key != (self._subject(said) or "").encode():
             return Refusal(Reason.KEY_MISMATCH, f"the record's key isn't the {self._id_name}")
-        if type(said) is Contact or type(said) is Message:
+        if type(said) is Contact or type(said) is Messages:
             return said
         try:
             start_ms = self._calendar.start_of_iso(said.cycle)
@@ -224,7 +224,7 @@ class _Products:
         self._totals = _tallies(states[PRODUCT_TOTALS.name])
         self._service = _services(states[PRODUCT_SERVICE_CYCLES.name])
 
-    def apply(self, said: Addition | Contact | Message) -> None:
+    def apply(self, said: Addition | Contact | Messages) -> None:
         assert isinstance(said, Addition)  # noqa: S101 - nothing else is decoded from this journal
         delta = said.delta
         if isinstance(delta, Delta):
@@ -268,7 +268,7 @@ class ShopStage(_JournalStage):
                     between.add(catalogue.conversation_key(delta.shop_id, delta.buyer_id))
                 served.add(reading.cycle_key)
                 served_ever.add(reading.key)
-            elif type(reading) is Contact or type(reading) is Message:
+            elif type(reading) is Contact or type(reading) is Messages:
                 between.add(catalogue.conversation_key(reading.shop_id, reading.buyer_id))
         return {**keys}
 
@@ -285,7 +285,7 @@ class _Shops:
         self._service_ever = _services(states[SHOP_SERVICE_TOTALS.name])
         self._buyers = _Sums(states[SHOP_BUYERS.name], Buyer, buyers.decode)
 
-    def apply(self, said: Addition | Contact | Message) -> None:
+    def apply(self, said: Addition | Contact | Messages) -> None:
         if not isinstance(said, Addition):
             self._hear(said)
             return
@@ -308,7 +308,7 @@ class _Shops:
         if ever:
             self._service_ever[said.key].add(ever)
 
-    def _hear(self, said: Contact | Message) -> None:
+    def _hear(self, said: Contact | Messages) -> None:
         """R4: a change stands in the cycle in which there was reason to write."""
         key = said.shop_id.encode()
         for (_, start_ms), columns in (

@@ -5,11 +5,15 @@ from typing import Final
 
 import msgspec
 
+from schemas import times
 from tables import reply_times, service
-from tables.conversations import BUYER, Written
+from tables.conversations import BUYER, SHOP, Written
 from tables.cycles import Calendar
 from tables.service import Rows
 from tables.service_hours import ServiceRules
+
+DAY_MARGIN_MS: Final = 2 * times.DAY_MS
+"""No two instants of one local day lie so far apart, whatever its clocks do."""
 
 _OVERDUE, _LATE, _TIMELY = 0, 1, 2  # the worst of a unit's inquiries is what it is
 _COLUMN: Final = {_OVERDUE: service.OVERDUE, _LATE: service.LATE, _TIMELY: service.TIMELY}
@@ -58,14 +62,48 @@ def unanswered(found: Sequence[Inquiry]) -> Inquiry | None:
     return found[-1] if found and found[-1].answer is None else None
 
 
-def rows(found: Sequence[Inquiry], *, overdue: bool, rules: ServiceRules, calendar: Calendar) -> Rows:
-    """R1, R2: what a conversation adds to its shop's columns, by cycle; `overdue`: the time of the unanswered one has passed."""
+def waiting(written: Sequence[Written], rules: ServiceRules) -> Inquiry | None:
+    """What `unanswered` finds in a whole conversation, by its end alone."""
+    first = len(written)
+    while first and written[first - 1].side == BUYER:
+        first -= 1
+    return unanswered(inquiries(written[first:], rules))
+
+
+def span(written: Sequence[Written], at: int, margin_ms: int = 0) -> tuple[int, int]:
+    """Where to look if a message comes in at `at`: from the one place to the other, all inquiries outside stay what they were.
+
+    The two places have whole inquiries between them, among them all that open less than `margin_ms` from those concerned.
+    """
+    first, end = max(at - 1, 0), min(at + 1, len(written))
+    while first and not _begins(written, first):
+        first -= 1
+    while end < len(written) and not _begins(written, end):
+        end += 1
+    if margin_ms and first < end:
+        since_ms, until_ms = written[first].at_ms - margin_ms, written[end - 1].at_ms + margin_ms
+        while first and not (_begins(written, first) and written[first - 1].at_ms < since_ms):
+            first -= 1
+        while end < len(written) and not (_begins(written, end) and written[end].at_ms > until_ms):
+            end += 1
+    return first, end
+
+
+def _begins(written: Sequence[Written], at: int) -> bool:
+    return written[at].side == BUYER and written[at - 1].side == SHOP
+
+
+def decided(found: Iterable[Inquiry], *, overdue: bool) -> list[Inquiry]:
+    """The inquiries that count: those with an answer, and the one without if its time has passed."""
+    return [one for one in found if overdue or one.answer is not None]
+
+
+def rows(found: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> Rows:
+    """R1, R2: what decided inquiries of one conversation add to its shop's columns, by cycle."""
     columns: Rows = {}
     units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (cycle's start, the worst of it)
     for number, inquiry in enumerate(found):
         answer = inquiry.answer
-        if answer is None and not overdue:
-            continue  # not decided yet
         start_ms = calendar.start_of(inquiry.opened_ms)
         if answer is not None:
             reply_ms = answer.at_ms - inquiry.opened_ms
