@@ -11,7 +11,7 @@ from schemas.journal import Messages, Service
 from schemas.refusals import Reason, Refusal
 from tables import catalogue, conversations, replies, service, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
-from tables.conversations import Alerted, Conversation, Written
+from tables.conversations import SHOP, Alerted, Conversation, Heard, Written
 from tables.cycles import Calendar
 from tables.outcome import Batch, Outcome, States
 from tables.replies import Inquiry
@@ -108,7 +108,7 @@ class ChatStage:
         )
 
 
-class _Held(msgspec.Struct):
+class _Held(msgspec.Struct, gc=False):
     """A conversation while a chunk is folded."""
 
     conversation: Conversation
@@ -132,7 +132,7 @@ class _Work:
         self._most_bytes = most_bytes
         self._held: dict[bytes, _Held] = {}
         self._overdue: dict[bytes, bytes | None] = {}
-        self._record = ""
+        self._record: Record
         self._index = 0
         self.now_ms = now_ms
         self.cycle_ms = now_ms if now_ms == _NEVER else calendar.start_of(now_ms)
@@ -143,7 +143,7 @@ class _Work:
 
     def begin(self, record: Record) -> None:
         """What follows comes of this record."""
-        self._record = f"{record.topic}-{record.partition}@{record.offset}"
+        self._record = record
         self._index = 0
 
     def let_pass(self, at_ms: int) -> None:
@@ -154,8 +154,10 @@ class _Work:
         self.cycle_ms = self._calendar.start_of(at_ms)
         for due_ms, key in self._timers.gone_off(at_ms):
             held = self._hold(key)
+            if held.waiting is None or held.waiting.due_ms >= at_ms:
+                continue
             last = len(held.conversation.written)
-            self._settle(key, held, held.conversation, last, (REPLY_OVERDUE, "", "", times.format_ms(due_ms)))
+            self._settle(key, held, held.conversation, last, (REPLY_OVERDUE, "", "", due_ms))
 
     def hear(self, said: Said) -> bool | Refusal:
         """Take in a message; False if it tells nothing new (S11)."""
@@ -170,7 +172,21 @@ class _Work:
             if one is not None:
                 held.said.append(journal.Wrote(one.at_ms, "shop" if one.side else "buyer", one.order_id, n))
         at = None if heard.gone else heard.at
-        self._settle(key, held, heard.conversation, at, (said.type, said.id, said.source, times.format_ms(said.occurred_at_ms)))
+        if not (at == len(held.conversation.written) and held.waiting is None and self._adds(key, held, heard)):
+            self._settle(key, held, heard.conversation, at, (said.type, said.id, said.source, said.occurred_at_ms))
+        return True
+
+    def _adds(self, key: bytes, held: _Held, heard: Heard) -> bool:
+        """Take in a message at the end of a conversation in which nothing waits, unless it makes an inquiry that is overdue at once.
+
+        It answers nothing, so nothing changes that is counted.
+        """
+        waiting = None if heard.new.side == SHOP else replies.waiting(heard.conversation.written, self._rules)
+        if waiting is not None:
+            if self.now_ms > waiting.due_ms:
+                return False
+            self._timers.set(waiting.due_ms, key)
+        held.conversation, held.waiting, held.changed = heard.conversation, waiting, True
         return True
 
     def messages(self) -> Iterator[tuple[bytes, bytes]]:
@@ -199,8 +215,8 @@ class _Work:
             self._held[key] = held
         return held
 
-    def _settle(self, key: bytes, held: _Held, after: Conversation, at: int | None, cause: tuple[str, str, str, str]) -> None:
-        """Count a conversation as it is now, and hand out what that changes; `cause` is the event's type, id, source and time.
+    def _settle(self, key: bytes, held: _Held, after: Conversation, at: int | None, cause: tuple[str, str, str, int]) -> None:
+        """Count a conversation as it is now, and hand out what that changes; `cause` is the event's type, id, source and instant.
 
         `at` is where a message came in, or where it would if none did; None if one took another's place. Only the inquiries there
         can have changed, and the units that they count in.
@@ -222,7 +238,9 @@ class _Work:
             )
         for (_, start_ms), columns in sorted(changes.items(), key=lambda item: item[0][1]):
             restates = start_ms < self.cycle_ms
-            row = Service(f"{self._record}#{self._index}", shop_id, None, self._calendar.iso(start_ms), columns, restates, *cause)
+            cycle, why = self._calendar.iso(start_ms), (*cause[:3], times.format_ms(cause[3]))
+            record = self._record
+            row = Service(f"{record.topic}-{record.partition}@{record.offset}#{self._index}", shop_id, None, cycle, columns, restates, *why)
             self.activity.append((shop_id.encode(), journal.encode(row)))
             self._index += 1
             self.rows += 1
