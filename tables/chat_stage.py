@@ -7,15 +7,15 @@ import msgspec
 
 from schemas import envelope, journal, limits, times
 from schemas.envelope import Record, Said, Tick
-from schemas.journal import Messages, Service
+from schemas.journal import Messages, Service, Wrote
 from schemas.refusals import Reason, Refusal
-from tables import catalogue, conversations, replies, service, watermarks
+from tables import catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
 from tables.conversations import SHOP, Alerted, Conversation, Heard, Written
 from tables.cycles import Calendar
 from tables.outcome import Batch, Outcome, States
 from tables.replies import Inquiry
-from tables.service import Rows
+from tables.service import Columns
 from tables.service_hours import ServiceRules
 from tables.timers import Timers
 from tables.watermarks import Progress
@@ -115,7 +115,7 @@ class _Held(msgspec.Struct, gc=False):
     waiting: Inquiry | None
     """The inquiry that has no answer, be it overdue or not."""
 
-    said: list[journal.Wrote]
+    said: list[Wrote]
     """What was said in this chunk."""
 
     changed: bool = False
@@ -151,7 +151,8 @@ class _Work:
         if at_ms <= self.now_ms:
             return
         self.now_ms = at_ms
-        self.cycle_ms = self._calendar.start_of(at_ms)
+        if self.cycle_ms == _NEVER or at_ms >= self._calendar.end_of(self.cycle_ms):
+            self.cycle_ms = self._calendar.start_of(at_ms)
         for due_ms, key in self._timers.gone_off(at_ms):
             held = self._hold(key)
             if held.waiting is None or held.waiting.due_ms >= at_ms:
@@ -168,9 +169,9 @@ class _Work:
             return False
         if self._most_bytes is not None and (size := len(conversations.encode(heard.conversation))) > self._most_bytes:
             return Refusal(Reason.CONVERSATION_FULL, f"{size} bytes with this message, at most {self._most_bytes}")
-        for one, n in ((heard.gone, -1), (heard.new, 1)):
-            if one is not None:
-                held.said.append(journal.Wrote(one.at_ms, "shop" if one.side else "buyer", one.order_id, n))
+        if heard.gone is not None:
+            held.said.append(_wrote(heard.gone, -1))
+        held.said.append(_wrote(heard.new, 1))
         at = None if heard.gone else heard.at
         if not (at == len(held.conversation.written) and held.waiting is None and self._adds(key, held, heard)):
             self._settle(key, held, heard.conversation, at, (said.type, said.id, said.source, said.occurred_at_ms))
@@ -229,22 +230,15 @@ class _Work:
         waiting = replies.unanswered(found) if end == len(old) else held.waiting
         overdue = waiting is not None and self.now_ms > waiting.due_ms  # R2
         shop_id, buyer_id = catalogue.split_conversation_key(key)
-        changes: Rows = {}
-        if replies.decided(was, overdue=before.overdue) != replies.decided(found, overdue=overdue):
-            first, end = (0, len(old)) if at is None else replies.span(old, at, replies.DAY_MARGIN_MS)
-            changes = service.difference(
-                self._rows(old[first:end], overdue=before.overdue),
-                self._rows(new[first : end + len(new) - len(old)], overdue=overdue),
-            )
-        for (_, start_ms), columns in sorted(changes.items(), key=lambda item: item[0][1]):
-            restates = start_ms < self.cycle_ms
-            cycle, why = self._calendar.iso(start_ms), (*cause[:3], times.format_ms(cause[3]))
-            record = self._record
-            row = Service(f"{record.topic}-{record.partition}@{record.offset}#{self._index}", shop_id, None, cycle, columns, restates, *why)
-            self.activity.append((shop_id.encode(), journal.encode(row)))
-            self._index += 1
-            self.rows += 1
-            self.restatements += restates
+        counted = replies.decided(was, overdue=before.overdue), replies.decided(found, overdue=overdue)
+        if counted[0] != counted[1]:
+            wide = (first, end) if at is None else replies.span(old, at, replies.DAY_MARGIN_MS)
+            if wide != (first, end):
+                first, end = wide
+                was = replies.inquiries(old[first:end], self._rules)
+                near = replies.inquiries(new[first : end + len(new) - len(old)], self._rules)
+                counted = replies.decided(was, overdue=before.overdue), replies.decided(near, overdue=overdue)
+            self._tell(shop_id, replies.difference(*counted, self._rules, self._calendar), cause)
         alerted = self._alert(found, waiting if overdue else None, after.alerted, (shop_id, buyer_id))
         if overdue != after.overdue or alerted is not after.alerted:
             after = Conversation(conversations.VERSION, after.written, overdue, alerted)
@@ -255,9 +249,17 @@ class _Work:
         held.conversation, held.waiting = after, waiting
         held.changed |= after is not before
 
-    def _rows(self, written: Sequence[Written], *, overdue: bool) -> Rows:
-        decided = replies.decided(replies.inquiries(written, self._rules), overdue=overdue)
-        return replies.rows(decided, self._rules, self._calendar)
+    def _tell(self, shop_id: str, changes: dict[int, Columns], cause: tuple[str, str, str, int]) -> None:
+        """Hand out rows of the shops' journal."""
+        record, why = self._record, (*cause[:3], times.format_ms(cause[3]))
+        for start_ms, columns in changes.items():
+            restates = start_ms < self.cycle_ms
+            cycle = self._calendar.iso(start_ms)
+            row = Service(f"{record.topic}-{record.partition}@{record.offset}#{self._index}", shop_id, None, cycle, columns, restates, *why)
+            self.activity.append((shop_id.encode(), journal.encode(row)))
+            self._index += 1
+            self.rows += 1
+            self.restatements += restates
 
     def _alert(
         self, found: Sequence[Inquiry], overdue: Inquiry | None, known: tuple[Alerted, ...], whose: tuple[str, str]
@@ -287,6 +289,10 @@ def due_of(overdue: bytes) -> int:
     """When an inquiry was due, in epoch milliseconds, by its row in `overdue`."""
     due_ms: int = msgspec.json.decode(overdue)[2]
     return due_ms
+
+
+def _wrote(one: Written, n: int) -> Wrote:
+    return Wrote(one.at_ms, "shop" if one.side else "buyer", one.order_id, n)
 
 
 def _overdue_row(inquiry: Inquiry) -> bytes:

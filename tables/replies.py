@@ -9,7 +9,7 @@ from schemas import times
 from tables import reply_times, service
 from tables.conversations import BUYER, SHOP, Written
 from tables.cycles import Calendar
-from tables.service import Rows
+from tables.service import Columns
 from tables.service_hours import ServiceRules
 
 DAY_MARGIN_MS: Final = 2 * times.DAY_MS
@@ -98,27 +98,26 @@ def decided(found: Iterable[Inquiry], *, overdue: bool) -> list[Inquiry]:
     return [one for one in found if overdue or one.answer is not None]
 
 
-def rows(found: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> Rows:
-    """R1, R2: what decided inquiries of one conversation add to its shop's columns, by cycle."""
-    columns: Rows = {}
-    units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (cycle's start, the worst of it)
-    for number, inquiry in enumerate(found):
-        answer = inquiry.answer
-        start_ms = calendar.start_of(inquiry.opened_ms)
-        if answer is not None:
-            reply_ms = answer.at_ms - inquiry.opened_ms
-            _add(columns, start_ms, f"{service.REPLY}{answer.by}")
-            _add(columns, start_ms, f"{service.REPLY_MS}{reply_times.reply_bin(reply_ms)}")
-        what = _OVERDUE if answer is None else _LATE if inquiry.is_late else _TIMELY
-        unit = number if rules.count_per == "inquiry" else rules.day_of(inquiry.opened_ms)
-        since_ms, worst = units.get(unit, (start_ms, what))
-        units[unit] = since_ms, min(worst, what)
-    for start_ms, what in units.values():
-        _add(columns, start_ms, service.INQUIRIES)
-        _add(columns, start_ms, _COLUMN[what])
-    return columns
-
-
-def _add(columns: Rows, start_ms: int, name: str) -> None:
-    found = columns.setdefault((None, start_ms), {})
-    found[name] = found.get(name, 0) + 1
+def difference(was: Sequence[Inquiry], found: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
+    """R1, R2: what changes of a shop's columns, by cycle's start, if decided inquiries of one conversation become others."""
+    changes: dict[int, Columns] = {}
+    for inquiries_, n in ((was, -1), (found, 1)):
+        units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (cycle's start, the worst of it)
+        for number, inquiry in enumerate(inquiries_):
+            answer, opened_ms = inquiry.answer, inquiry.asked[0].at_ms
+            start_ms = calendar.start_of(opened_ms)
+            if answer is None:
+                what = _OVERDUE
+            else:
+                what = _LATE if answer.at_ms > inquiry.due_ms else _TIMELY
+                columns = changes.setdefault(start_ms, {})
+                for name in (f"{service.REPLY}{answer.by}", f"{service.REPLY_MS}{reply_times.reply_bin(answer.at_ms - opened_ms)}"):
+                    columns[name] = columns.get(name, 0) + n
+            unit = number if rules.count_per == "inquiry" else rules.day_of(opened_ms)
+            since_ms, worst = units.get(unit, (start_ms, what))
+            units[unit] = since_ms, min(worst, what)
+        for start_ms, what in units.values():
+            columns = changes.setdefault(start_ms, {})
+            for name in (service.INQUIRIES, _COLUMN[what]):
+                columns[name] = columns.get(name, 0) + n
+    return {start_ms: changed for start_ms, columns in sorted(changes.items()) if (changed := service.without_zeros(columns))}

@@ -82,7 +82,12 @@ def difference(before: Rows, after: Rows) -> Rows:
     changes: Rows = {}
     for key in before.keys() | after.keys():
         was, now = before.get(key, {}), after.get(key, {})
-        changed = {name: change for name in was.keys() | now.keys() if (change := now.get(name, 0) - was.get(name, 0))}
+        changed = without_zeros({name: now.get(name, 0) - was.get(name, 0) for name in was.keys() | now.keys()})
         if changed:
-            changes[key] = dict(sorted(changed.items()))
+            changes[key] = changed
     return changes
+
+
+def without_zeros(changes: Columns) -> Columns:
+    """The columns that change, by name."""
+    return {name: change for name, change in sorted(changes.items()) if change}
