@@ -5,15 +5,22 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
 
+from operations.traffic import Plan
+from operations.traffic import traffic as simulated
 from schemas import envelope, times
+from schemas.events import topic_of
+from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
 from tables.journal_stages import ProductStage, ShopStage
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
+from tables.service_hours import ServiceRules
+from tables.stages import AnyStage
 
 ORDERS = 20_000
 CHUNK = 4_000
@@ -95,9 +102,23 @@ def traffic(*, bare: bool) -> list[Record]:
     return records
 
 
-def run(stage: OrderStage | ProductStage | ShopStage, records: list[Record]) -> tuple[float, float, list[Outcome]]:
+def messages() -> list[Record]:
+    """As many messages between buyers and shops as there are orders, as records of one partition."""
+    plan = Plan(seed=1, run="bench", start_ms=BEGIN_MS, every_ms=20 * DAY_MS / ORDERS)
+    told = islice((one for one in simulated(plan) if topic_of(one[1]["type"]) == "chats"), ORDERS)
+    return [Record("chats", 0, offset, at_ms, *envelope.encode(event)) for offset, (at_ms, event) in enumerate(told)]
+
+
+class Rows(dict[bytes, bytes | None]):
+    """A table's states by key; None where there is none."""
+
+    def __missing__(self, key: bytes) -> None:
+        return None
+
+
+def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outcome]]:
     """Seconds spent in `read` and in `fold` over all records, chunk by chunk, and the outcomes."""
-    tables: dict[str, dict[bytes, bytes | None]] = {table.name: {} for table in stage.stage.tables}
+    tables = {table.name: Rows() for table in stage.stage.tables}
     read_s = fold_s = 0.0
     progress, outcomes = None, []
     for at in range(0, len(records), CHUNK):
@@ -105,9 +126,8 @@ def run(stage: OrderStage | ProductStage | ShopStage, records: list[Record]) -> 
         began = time.process_time()
         batch = stage.read(chunk)
         read_s += time.process_time() - began
-        states = {name: {key: rows.get(key) for key in batch.keys.get(name, ())} for name, rows in tables.items()}
         began = time.process_time()
-        outcome = stage.fold(batch, states, progress)
+        outcome = stage.fold(batch, tables, progress)
         fold_s += time.process_time() - began
         progress = outcome.progress
         for name, writes in outcome.writes.items():
@@ -122,7 +142,7 @@ def sent(outcomes: list[Outcome], topic: str) -> list[Record]:
     return [Record(topic, 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)]
 
 
-def line(name: str, stage: OrderStage | ProductStage | ShopStage, records: list[Record]) -> list[Outcome]:
+def line(name: str, stage: AnyStage, records: list[Record]) -> list[Outcome]:
     """Run a stage some times and print the best."""
     read_us = fold_us = float("inf")
     outcomes: list[Outcome] = []
@@ -147,6 +167,8 @@ def main() -> None:
         outcomes = line(name, OrderStage(calendar, 1000), records)
     line("entries → products", ProductStage(calendar, 1000), sent(outcomes, "sales"))
     line("entries → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
+    outcomes = line("messages, CloudEvents binary", ChatStage(calendar, ServiceRules(), 1000), messages())
+    line("rows and messages → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
 
 
 if __name__ == "__main__":
