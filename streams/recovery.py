@@ -46,6 +46,9 @@ RESTORE_RECORDS = 20_000
 OFFSETS_SECONDS: Final = 10.0
 """How long committed offsets may stay behind the marks before that is taken for a loss."""
 
+STILL_SECONDS: Final = 10.0
+"""How long a restore may stand still before that is said: INIT has settled all our transactions, so nothing should hold it up."""
+
 RESTORING: Final[dict[str, Any]] = {
     "isolation_level": "read_committed",
     "enable_auto_commit": False,
@@ -84,6 +87,24 @@ class _Opening:
         await self.producer.abandon()
         for store in self.stores.values():
             store.close()
+
+
+class _Standstill:
+    """Says so when a restore doesn't get on."""
+
+    def __init__(self) -> None:
+        self._known: dict[TopicPartition, int] = {}
+        self._since = time.monotonic()
+
+    def look(self, reached: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> None:
+        now = time.monotonic()
+        if reached != self._known:
+            self._known, self._since = dict(reached), now
+        elif now - self._since > STILL_SECONDS:
+            self._since = now
+            waiting = sorted(f"{tp.topic}-{tp.partition}@{offset}" for tp, offset in reached.items() if offset < ends[tp])
+            message = "a transaction there has neither been committed nor aborted, waiting (docs/runbook.md, Hanging transaction)"
+            log.warning(message, changelogs=waiting)
 
 
 class Opener:
@@ -191,6 +212,7 @@ class Opener:
             consumer.assign(behind)
             for tp in behind:
                 consumer.seek(tp, reached[tp])
+            standstill = _Standstill()
             while any(reached[tp] < ends[tp] for tp in behind):
                 # a log that ends in control records never delivers its last offset, so only positions tell the end
                 fetched = await consumer.getmany(timeout_ms=200, max_records=RESTORE_RECORDS)
@@ -200,6 +222,7 @@ class Opener:
                         stores[tp].write(((record.key, record.value) for record in records), reached[tp])
                         restored += len(records)
                         reach(Point.IN_RECOVERY)
+                standstill.look(reached, ends)
         return restored
 
     async def _await_offsets(self, openings: list[_Opening]) -> None:

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.faults
 
 @pytest.mark.parametrize(
     ("how", "away_s"),
-    # A lone broker that is killed may come back without the offsets of a transaction that it had confirmed a moment before. Then
-    # the worker refuses its state, as it must (README, What is guaranteed): so these two don't pass every time.
+    # A lone broker that is killed may come back with a transaction that has no end in any partition. Then the worker waits or
+    # refuses its state, as it must (README, What is guaranteed): so these two don't pass every time.
     [("stop", 2.0), pytest.param("kill", 2.0, marks=pytest.mark.long), pytest.param("kill", 40.0, marks=pytest.mark.long)],
 )
 async def test_a_broker_that_goes_and_comes_back(settings: Settings, tmp_path: Path, kafka: LocalKafka, how: str, away_s: float) -> None:
