@@ -21,6 +21,7 @@ from tables.order_stage import OrderStage
 from tables.outcome import Outcome
 from tables.service_hours import ServiceRules
 from tables.stages import AnyStage
+from tests.flow import Rows
 
 ORDERS = 20_000
 CHUNK = 4_000
@@ -107,13 +108,6 @@ def messages() -> list[Record]:
     plan = Plan(seed=1, run="bench", start_ms=BEGIN_MS, every_ms=20 * DAY_MS / ORDERS)
     told = islice((one for one in simulated(plan) if topic_of(one[1]["type"]) == "chats"), ORDERS)
     return [Record("chats", 0, offset, at_ms, *envelope.encode(event)) for offset, (at_ms, event) in enumerate(told)]
-
-
-class Rows(dict[bytes, bytes | None]):
-    """A table's states by key; None where there is none."""
-
-    def __missing__(self, key: bytes) -> None:
-        return None
 
 
 def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outcome]]:

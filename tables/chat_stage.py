@@ -11,7 +11,7 @@ from schemas.journal import Messages, Service, Wrote
 from schemas.refusals import Reason, Refusal
 from tables import catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
-from tables.conversations import SHOP, Alerted, Conversation, Heard, Written
+from tables.conversations import Alerted, Conversation, Written
 from tables.cycles import Calendar
 from tables.outcome import Batch, Outcome, States
 from tables.replies import Inquiry
@@ -151,8 +151,7 @@ class _Work:
         if at_ms <= self.now_ms:
             return
         self.now_ms = at_ms
-        if self.cycle_ms == _NEVER or at_ms >= self._calendar.end_of(self.cycle_ms):
-            self.cycle_ms = self._calendar.start_of(at_ms)
+        self.cycle_ms = self._calendar.start_of(at_ms)
         for due_ms, key in self._timers.gone_off(at_ms):
             held = self._hold(key)
             if held.waiting is None or held.waiting.due_ms >= at_ms:
@@ -173,21 +172,7 @@ class _Work:
             held.said.append(_wrote(heard.gone, -1))
         held.said.append(_wrote(heard.new, 1))
         at = None if heard.gone else heard.at
-        if not (at == len(held.conversation.written) and held.waiting is None and self._adds(key, held, heard)):
-            self._settle(key, held, heard.conversation, at, (said.type, said.id, said.source, said.occurred_at_ms))
-        return True
-
-    def _adds(self, key: bytes, held: _Held, heard: Heard) -> bool:
-        """Take in a message at the end of a conversation in which nothing waits, unless it makes an inquiry that is overdue at once.
-
-        It answers nothing, so nothing changes that is counted.
-        """
-        waiting = None if heard.new.side == SHOP else replies.waiting(heard.conversation.written, self._rules)
-        if waiting is not None:
-            if self.now_ms > waiting.due_ms:
-                return False
-            self._timers.set(waiting.due_ms, key)
-        held.conversation, held.waiting, held.changed = heard.conversation, waiting, True
+        self._settle(key, held, heard.conversation, at, (said.type, said.id, said.source, said.occurred_at_ms))
         return True
 
     def messages(self) -> Iterator[tuple[bytes, bytes]]:
@@ -223,23 +208,16 @@ class _Work:
         can have changed, and the units that they count in.
         """
         before = held.conversation
-        old, new = before.written, after.written
-        first, end = (0, len(old)) if at is None else replies.span(old, at)
-        was = replies.inquiries(old[first:end], self._rules)
-        found = replies.inquiries(new[first : end + len(new) - len(old)], self._rules)
-        waiting = replies.unanswered(found) if end == len(old) else held.waiting
+        old, new, rules = before.written, after.written, self._rules
+        waiting = replies.waiting(new, rules)
         overdue = waiting is not None and self.now_ms > waiting.due_ms  # R2
-        shop_id, buyer_id = catalogue.split_conversation_key(key)
-        counted = replies.decided(was, overdue=before.overdue), replies.decided(found, overdue=overdue)
-        if counted[0] != counted[1]:
-            wide = (first, end) if at is None else replies.span(old, at, replies.DAY_MARGIN_MS)
-            if wide != (first, end):
-                first, end = wide
-                was = replies.inquiries(old[first:end], self._rules)
-                near = replies.inquiries(new[first : end + len(new) - len(old)], self._rules)
-                counted = replies.decided(was, overdue=before.overdue), replies.decided(near, overdue=overdue)
-            self._tell(shop_id, replies.difference(*counted, self._rules, self._calendar), cause)
-        alerted = self._alert(found, waiting if overdue else None, after.alerted, (shop_id, buyer_id))
+        found: list[Inquiry] = []
+        if at != len(old) or held.waiting is not None or overdue:  # else a message at the end answers nothing: nothing counts anew
+            was, found = replies.around(old, new, at, rules)
+            counted = replies.decided(was, overdue=before.overdue), replies.decided(found, overdue=overdue)
+            if counted[0] != counted[1]:
+                self._tell(key, replies.difference(*counted, rules, self._calendar), cause)
+        alerted = self._alert(found, waiting if overdue else None, after.alerted, key)
         if overdue != after.overdue or alerted is not after.alerted:
             after = Conversation(conversations.VERSION, after.written, overdue, alerted)
         if overdue != before.overdue or (overdue and waiting != held.waiting):
@@ -249,8 +227,9 @@ class _Work:
         held.conversation, held.waiting = after, waiting
         held.changed |= after is not before
 
-    def _tell(self, shop_id: str, changes: dict[int, Columns], cause: tuple[str, str, str, int]) -> None:
+    def _tell(self, key: bytes, changes: dict[int, Columns], cause: tuple[str, str, str, int]) -> None:
         """Hand out rows of the shops' journal."""
+        shop_id, _ = catalogue.split_conversation_key(key)
         record, why = self._record, (*cause[:3], times.format_ms(cause[3]))
         for start_ms, columns in changes.items():
             restates = start_ms < self.cycle_ms
@@ -261,9 +240,7 @@ class _Work:
             self.rows += 1
             self.restatements += restates
 
-    def _alert(
-        self, found: Sequence[Inquiry], overdue: Inquiry | None, known: tuple[Alerted, ...], whose: tuple[str, str]
-    ) -> tuple[Alerted, ...]:
+    def _alert(self, found: Sequence[Inquiry], overdue: Inquiry | None, known: tuple[Alerted, ...], key: bytes) -> tuple[Alerted, ...]:
         """R2: tell an inquiry that is overdue, and later its late answer, once each; returns what has been told by now."""
         if not known and overdue is None:
             return known
@@ -272,7 +249,7 @@ class _Work:
         if overdue is not None and all((one.source, one.id) not in told for one in overdue.asked):
             first = overdue.asked[0]
             told[first.source, first.id] = Alerted(first.source, first.id, late=False)
-            self.alerts.append(_alert(REPLY_OVERDUE, overdue, whose))
+            self.alerts.append(_alert(REPLY_OVERDUE, overdue, key))
         for inquiry in found:
             answer = inquiry.answer
             if answer is None or not inquiry.is_late:
@@ -281,7 +258,7 @@ class _Work:
                 alerted = told.get((one.source, one.id))
                 if alerted is not None and not alerted.late:
                     told[one.source, one.id] = Alerted(one.source, one.id, late=True)
-                    self.alerts.append(_alert(REPLY_LATE, inquiry, whose, alerted, answer))
+                    self.alerts.append(_alert(REPLY_LATE, inquiry, key, alerted, answer))
         return known if len(self.alerts) == before else tuple(told.values())
 
 
@@ -300,11 +277,9 @@ def _overdue_row(inquiry: Inquiry) -> bytes:
     return _encode((OVERDUE_VERSION, inquiry.opened_ms, inquiry.due_ms, first.message_id, first.order_id))
 
 
-def _alert(
-    name: str, inquiry: Inquiry, whose: tuple[str, str], alerted: Alerted | None = None, answer: Written | None = None
-) -> tuple[bytes, bytes]:
+def _alert(name: str, inquiry: Inquiry, key: bytes, alerted: Alerted | None = None, answer: Written | None = None) -> tuple[bytes, bytes]:
     """(key, value) of an alert. Its id is made of the message by which the inquiry was first alerted: a replay gives it the same."""
-    shop_id, buyer_id = whose
+    shop_id, buyer_id = catalogue.split_conversation_key(key)
     first = inquiry.asked[0]
     known = alerted or first
     told = {

@@ -81,10 +81,7 @@ def absorb(conversation: Conversation, said: Said) -> Heard | None:
     at = len(written)
     if at and place(written[-1]) > place(new):
         at = bisect_left(written, place(new), key=place)
-        written = (*written[:at], new, *written[at:])
-    else:
-        written = (*written, new)
-    changed = Conversation(VERSION, written, conversation.overdue, conversation.alerted)
+    changed = Conversation(VERSION, (*written[:at], new, *written[at:]), conversation.overdue, conversation.alerted)
     return Heard(changed, new, at, gone)
 
 

@@ -1,5 +1,6 @@
 """Did the shop reply in time: inquiries and what counts of them (R1, R2), derived from the messages of one conversation."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -12,7 +13,7 @@ from tables.cycles import Calendar
 from tables.service import Columns
 from tables.service_hours import ServiceRules
 
-DAY_MARGIN_MS: Final = 2 * times.DAY_MS
+_DAY_MARGIN_MS: Final = 2 * times.DAY_MS
 """No two instants of one local day lie so far apart, whatever its clocks do."""
 
 _OVERDUE, _LATE, _TIMELY = 0, 1, 2  # the worst of a unit's inquiries is what it is
@@ -57,31 +58,33 @@ def _end(found: list[Inquiry], asked: list[Written], answer: Written | None, rul
         found.append(Inquiry(tuple(asked), asked[0].at_ms + rules.reply_within_ms, answer))
 
 
-def unanswered(found: Sequence[Inquiry]) -> Inquiry | None:
-    """The inquiry that waits for an answer, if one does."""
-    return found[-1] if found and found[-1].answer is None else None
-
-
 def waiting(written: Sequence[Written], rules: ServiceRules) -> Inquiry | None:
-    """What `unanswered` finds in a whole conversation, by its end alone."""
+    """The inquiry of a conversation that waits for an answer, if one does; only its end is looked at."""
     first = len(written)
     while first and written[first - 1].side == BUYER:
         first -= 1
-    return unanswered(inquiries(written[first:], rules))
+    found = inquiries(written[first:], rules)
+    return found[0] if found else None
 
 
-def span(written: Sequence[Written], at: int, margin_ms: int = 0) -> tuple[int, int]:
-    """Where to look if a message comes in at `at`: from the one place to the other, all inquiries outside stay what they were.
+def around(old: Sequence[Written], new: Sequence[Written], at: int | None, rules: ServiceRules) -> tuple[list[Inquiry], list[Inquiry]]:
+    """What was and is of the inquiries that a message that comes in at `at` can change, and of all that count in a unit with one of them.
 
-    The two places have whole inquiries between them, among them all that open less than `margin_ms` from those concerned.
+    There may be more of them, the same before and after; all of them if `at` is None.
     """
+    first, end = (0, len(old)) if at is None else _span(old, at)
+    return inquiries(old[first:end], rules), inquiries(new[first : end + len(new) - len(old)], rules)
+
+
+def _span(written: Sequence[Written], at: int) -> tuple[int, int]:
+    """From where to where to look: the inquiries on both sides, and all that open within days of them."""
     first, end = max(at - 1, 0), min(at + 1, len(written))
     while first and not _begins(written, first):
         first -= 1
     while end < len(written) and not _begins(written, end):
         end += 1
-    if margin_ms and first < end:
-        since_ms, until_ms = written[first].at_ms - margin_ms, written[end - 1].at_ms + margin_ms
+    if first < end:
+        since_ms, until_ms = written[first].at_ms - _DAY_MARGIN_MS, written[end - 1].at_ms + _DAY_MARGIN_MS
         while first and not (_begins(written, first) and written[first - 1].at_ms < since_ms):
             first -= 1
         while end < len(written) and not (_begins(written, end) and written[end].at_ms > until_ms):
@@ -100,24 +103,21 @@ def decided(found: Iterable[Inquiry], *, overdue: bool) -> list[Inquiry]:
 
 def difference(was: Sequence[Inquiry], found: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
     """R1, R2: what changes of a shop's columns, by cycle's start, if decided inquiries of one conversation become others."""
-    changes: dict[int, Columns] = {}
+    changes: defaultdict[int, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for inquiries_, n in ((was, -1), (found, 1)):
         units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (cycle's start, the worst of it)
         for number, inquiry in enumerate(inquiries_):
-            answer, opened_ms = inquiry.answer, inquiry.asked[0].at_ms
+            answer, opened_ms = inquiry.answer, inquiry.opened_ms
             start_ms = calendar.start_of(opened_ms)
-            if answer is None:
-                what = _OVERDUE
-            else:
-                what = _LATE if answer.at_ms > inquiry.due_ms else _TIMELY
-                columns = changes.setdefault(start_ms, {})
-                for name in (f"{service.REPLY}{answer.by}", f"{service.REPLY_MS}{reply_times.reply_bin(answer.at_ms - opened_ms)}"):
-                    columns[name] = columns.get(name, 0) + n
+            if answer is not None:
+                columns = changes[start_ms]
+                columns[f"{service.REPLY}{answer.by}"] += n
+                columns[f"{service.REPLY_MS}{reply_times.reply_bin(answer.at_ms - opened_ms)}"] += n
+            what = _OVERDUE if answer is None else _LATE if inquiry.is_late else _TIMELY
             unit = number if rules.count_per == "inquiry" else rules.day_of(opened_ms)
             since_ms, worst = units.get(unit, (start_ms, what))
             units[unit] = since_ms, min(worst, what)
         for start_ms, what in units.values():
-            columns = changes.setdefault(start_ms, {})
-            for name in (service.INQUIRIES, _COLUMN[what]):
-                columns[name] = columns.get(name, 0) + n
+            changes[start_ms][service.INQUIRIES] += n
+            changes[start_ms][_COLUMN[what]] += n
     return {start_ms: changed for start_ms, columns in sorted(changes.items()) if (changed := service.without_zeros(columns))}

@@ -5,7 +5,7 @@ however many wait at once. A timer is never taken away: what it was set for may 
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -42,13 +42,8 @@ class Timers:
         insort(bucket, (due_ms, key.decode()))
         self._changed.add(number)
 
-    def gone_off(self, now_ms: int) -> Iterable[tuple[int, bytes]]:
+    def gone_off(self, now_ms: int) -> Iterator[tuple[int, bytes]]:
         """(due, key) of those whose instant is past, in order; they are gone then. More may be set meanwhile, for later."""
-        if not self._waiting or self._waiting[0] * self._bucket_ms >= now_ms:
-            return ()
-        return self._take(now_ms)
-
-    def _take(self, now_ms: int) -> Iterator[tuple[int, bytes]]:
         while self._waiting and self._waiting[0] * self._bucket_ms < now_ms:
             number = self._waiting[0]
             bucket = self._bucket(number)
