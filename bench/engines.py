@@ -14,7 +14,7 @@ import msgspec
 from bench import job
 from bench.measure import ROOT, Job, Measured, processes, watch
 from operations.tables import from_changelogs
-from schemas.envelope import encode
+from schemas.envelope import encode, tick
 from streams import log, topics
 from streams.settings import Kafka, Settings
 from tables import catalogue
@@ -23,13 +23,18 @@ from tables.report import report
 QUIX_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
 Rows = list[dict[str, Any]]
+SALES_LISTS = ("products", "shops")
+CHAT_LISTS = ("shop_service", "shop_service_totals", "overdue")
 SUMS = tuple(table for table in catalogue.TABLES if table is not catalogue.ORDERS)
 Between = Callable[[set[str]], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One column of the bench; `most_events` bounds those too slow for all, `rows` reads its tables of products and shops."""
+    """One row of the bench; `most_events` bounds those too slow for all, `rows` reads the `lists` of its tables' report.
+
+    `topic` is what it reads, orders or chats.
+    """
 
     name: str
     title: str
@@ -38,14 +43,17 @@ class Engine:
     rows: Callable[[Settings], Awaitable[Rows]] | None
     most_events: int | None = None
     ready: str = ""
+    topic: str = topics.ORDERS
+    lists: tuple[str, ...] = SALES_LISTS
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """The bench's events as lines of a file, in the order in which they arrive."""
+    """The events of one topic as lines of a file, in the order in which they arrive; the latest happened at `last_ms`."""
 
     path: Path
     count: int
+    last_ms: int
 
     def first(self, count: int) -> Iterator[dict[str, Any]]:
         """So many events in their bare form."""
@@ -60,13 +68,17 @@ def settings_of(bootstrap: str, directory: Path) -> Settings:
     return Settings(_env_file=None, app=app, topic_prefix=f"{app}.", data_dir=directory / app, kafka=Kafka(bootstrap_servers=bootstrap))
 
 
-async def load(settings: Settings, events: Events, count: int) -> None:
+async def load(settings: Settings, name: str, events: Events, count: int) -> None:
     """Declare this run's topics, and write its events as `netsold simulate` does."""
     await topics.create(settings)
-    topic = settings.topic(topics.ORDERS)
+    topic = settings.topic(name)
     async with log.Writer(settings) as writer:
         for event in events.first(count):
             await writer.send(topic, *encode(event))
+        if name == topics.CHATS:  # what is overdue at the end depends on event time: all partitions come to the same
+            value, headers = tick(events.last_ms)
+            for partition in range(settings.partitions):
+                await writer.send(topic, None, value, headers, partition)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -87,9 +99,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Rows | None]:
     """Load, run and measure one engine; the rows of its tables, if it has any. Raises EngineFailed."""
-    await load(settings, events, min(events.count, engine.most_events or events.count))
+    await load(settings, engine.topic, events, min(events.count, engine.most_events or events.count))
     environment = environment_of(settings)
-    job_ = Job(settings.app, settings.topic(topics.ORDERS), engine.between(settings), engine.ready)
+    job_ = Job(settings.app, settings.topic(engine.topic), engine.between(settings), engine.ready)
     with processes(settings.data_dir / "logs") as running:
         for command in engine.commands():
             running.start(command, environment)
@@ -101,7 +113,11 @@ async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measu
 
 
 async def _of_netsold(settings: Settings) -> Rows:
-    return _counted(await from_changelogs(settings))
+    return rows_of(await from_changelogs(settings), SALES_LISTS)
+
+
+async def _chats_of_netsold(settings: Settings) -> Rows:
+    return rows_of(await from_changelogs(settings), CHAT_LISTS)
 
 
 async def _of_faust(settings: Settings) -> Rows:
@@ -145,11 +161,12 @@ async def _topics(settings: Settings) -> set[str]:
 
 def _rows(tables: dict[str, dict[bytes, bytes]]) -> Rows:
     none = {table.name: () for table in catalogue.TABLES}
-    return _counted(report(job.CALENDAR, none | {name: table.items() for name, table in tables.items()}))
+    return rows_of(report(job.CALENDAR, none | {name: table.items() for name, table in tables.items()}), SALES_LISTS)
 
 
-def _counted(found: dict[str, Rows]) -> Rows:
-    return found["products"] + found["shops"]
+def rows_of(found: dict[str, Rows], lists: Sequence[str]) -> Rows:
+    """The rows of some of a report's lists."""
+    return [row for name in lists for row in found[name]]
 
 
 # --- the engines --------------------------------------------------------------------------------------------------------------
@@ -161,6 +178,10 @@ def _nothing_between(_: Settings) -> Between:
 
 def _netsold_between(settings: Settings) -> Between:
     return lambda _: [settings.topic(topics.SALES), settings.topic(topics.SHOP_ACTIVITY)]
+
+
+def _chats_between(settings: Settings) -> Between:
+    return lambda _: [settings.topic(topics.SHOP_ACTIVITY)]
 
 
 def _faust_between(settings: Settings) -> Between:
@@ -185,6 +206,15 @@ ENGINES = (
         _netsold_between,
         _of_netsold,
         ready='"event": "lanes open"',
+    ),
+    Engine(
+        "netsold_chats",
+        "netsold, 1 process, chats alone",
+        lambda: [_worker("1")],
+        _chats_between,
+        _chats_of_netsold,
+        topic=topics.CHATS,
+        lists=CHAT_LISTS,
     ),
     Engine(
         "faust",

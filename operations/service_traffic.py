@@ -23,7 +23,10 @@ COMES_BACK: Final = 0.25
 """Of the orders: a regular of the shop places them."""
 
 REGULARS: Final = 12
-"""Of a shop."""
+"""Of a shop, at first."""
+
+WINS_EVERY: Final = 40
+"""So many orders win a shop one more regular: else a popular shop's few would buy and write all day long."""
 
 ASKS_BEFORE: Final = 0.13
 """Of the buyers, up to half a day before they order."""
@@ -44,11 +47,11 @@ SLEEPS: Final = 0.9
 _TROUBLE: Final = frozenset({"delivery_refused", "refund_requested", "reissue_shipped", "refund_succeeded"})
 
 
-def regular(rng: Random, shop_id: str, buyers: int) -> str | None:
-    """Who places this order instead, of so many buyers: a regular of the shop, or None for whoever comes along."""
+def regular(rng: Random, shop_id: str, orders: int, buyers: int) -> str | None:
+    """Who, of so many buyers, places a shop's next order instead, after so many: a regular of it, or None for whoever comes along."""
     if rng.random() >= COMES_BACK:
         return None
-    return f"b-{int(_drawn(f'{shop_id} {rng.randrange(REGULARS)}')[0] * buyers) + 1}"
+    return f"b-{int(_drawn(f'{shop_id} {rng.randrange(REGULARS + orders // WINS_EVERY)}')[0] * buyers) + 1}"
 
 
 @cache

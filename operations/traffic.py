@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -61,6 +62,7 @@ def traffic(plan: Plan) -> Iterator[tuple[int, Event]]:
     ahead_ms = 0 if plan.only_orders else plan.day_ms  # of an order may buyers ask
     waiting: list[tuple[int, int, Event]] = []
     count, at_ms = 0, float(plan.start_ms)
+    orders: Counter[str] = Counter()
     for number in range(1, 2**62):
         at_ms += rng.expovariate(1 / plan.every_ms)
         while waiting and waiting[0][0] <= at_ms - ahead_ms:
@@ -68,16 +70,18 @@ def traffic(plan: Plan) -> Iterator[tuple[int, Event]]:
             yield happened_ms, event
         events = _Life(plan, market, rng, number, at_ms).live()
         if not plan.only_orders:
-            events += _service(plan, beside, [event for _, event in events])
+            events += _service(plan, beside, [event for _, event in events], orders)
         for happened_ms, event in events:
             count += 1
             heappush(waiting, (happened_ms, count, event))
 
 
-def _service(plan: Plan, rng: Random, order: list[Event]) -> list[tuple[int, Event]]:
-    """What is told around an order; a regular of the shop may be the one who places it."""
+def _service(plan: Plan, rng: Random, order: list[Event], orders: Counter[str]) -> list[tuple[int, Event]]:
+    """What is told around an order; a regular of the shop may be the one who places it. Adds to the shops' `orders`."""
     placed = order[0]
-    placed["buyer_id"] = regular(rng, placed["shop_id"], plan.buyers) or placed["buyer_id"]
+    shop_id = placed["shop_id"]
+    placed["buyer_id"] = regular(rng, shop_id, orders[shop_id], plan.buyers) or placed["buyer_id"]
+    orders[shop_id] += 1
     return [(at_ms, event) for at_ms, event in around(order, plan.day_ms, rng) if at_ms >= plan.start_ms]
 
 

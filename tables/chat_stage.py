@@ -217,7 +217,9 @@ class _Work:
             counted = replies.decided(was, overdue=before.overdue), replies.decided(found, overdue=overdue)
             if counted[0] != counted[1]:
                 self._tell(key, replies.difference(*counted, rules, self._calendar), cause)
-        alerted = self._alert(found, waiting if overdue else None, after.alerted, key)
+        alerted = after.alerted
+        if overdue or alerted:
+            alerted = self._alert(found, waiting if overdue else None, alerted, key)
         if overdue != after.overdue or alerted is not after.alerted:
             after = Conversation(conversations.VERSION, after.written, overdue, alerted)
         if overdue != before.overdue or (overdue and waiting != held.waiting):
@@ -242,8 +244,6 @@ class _Work:
 
     def _alert(self, found: Sequence[Inquiry], overdue: Inquiry | None, known: tuple[Alerted, ...], key: bytes) -> tuple[Alerted, ...]:
         """R2: tell an inquiry that is overdue, and later its late answer, once each; returns what has been told by now."""
-        if not known and overdue is None:
-            return known
         before = len(self.alerts)
         told = {(one.source, one.id): one for one in known}
         if overdue is not None and all((one.source, one.id) not in told for one in overdue.asked):

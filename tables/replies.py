@@ -1,6 +1,5 @@
 """Did the shop reply in time: inquiries and what counts of them (R1, R2), derived from the messages of one conversation."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -60,7 +59,9 @@ def _end(found: list[Inquiry], asked: list[Written], answer: Written | None, rul
 
 def waiting(written: Sequence[Written], rules: ServiceRules) -> Inquiry | None:
     """The inquiry of a conversation that waits for an answer, if one does; only its end is looked at."""
-    first = len(written)
+    if not written or written[-1].side == SHOP:
+        return None
+    first = len(written) - 1
     while first and written[first - 1].side == BUYER:
         first -= 1
     found = inquiries(written[first:], rules)
@@ -103,21 +104,32 @@ def decided(found: Iterable[Inquiry], *, overdue: bool) -> list[Inquiry]:
 
 def difference(was: Sequence[Inquiry], found: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
     """R1, R2: what changes of a shop's columns, by cycle's start, if decided inquiries of one conversation become others."""
-    changes: defaultdict[int, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for inquiries_, n in ((was, -1), (found, 1)):
-        units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (cycle's start, the worst of it)
-        for number, inquiry in enumerate(inquiries_):
-            answer, opened_ms = inquiry.answer, inquiry.opened_ms
-            start_ms = calendar.start_of(opened_ms)
-            if answer is not None:
-                columns = changes[start_ms]
-                columns[f"{service.REPLY}{answer.by}"] += n
-                columns[f"{service.REPLY_MS}{reply_times.reply_bin(answer.at_ms - opened_ms)}"] += n
-            what = _OVERDUE if answer is None else _LATE if inquiry.is_late else _TIMELY
-            unit = number if rules.count_per == "inquiry" else rules.day_of(opened_ms)
-            since_ms, worst = units.get(unit, (start_ms, what))
-            units[unit] = since_ms, min(worst, what)
-        for start_ms, what in units.values():
-            changes[start_ms][service.INQUIRIES] += n
-            changes[start_ms][_COLUMN[what]] += n
-    return {start_ms: changed for start_ms, columns in sorted(changes.items()) if (changed := service.without_zeros(columns))}
+    now = _counted(found, rules, calendar)
+    for start_ms, before in _counted(was, rules, calendar).items():
+        columns = now.setdefault(start_ms, {})
+        for name, number in before.items():
+            columns[name] = columns.get(name, 0) - number
+    return {start_ms: changed for start_ms, columns in sorted(now.items()) if (changed := service.without_zeros(columns))}
+
+
+def _counted(decided_: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
+    """R1, R2: the columns of decided inquiries, by cycle's start."""
+    counted: dict[int, Columns] = {}
+    units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (cycle's start, the worst of it)
+    for number, inquiry in enumerate(decided_):
+        answer, opened_ms = inquiry.answer, inquiry.asked[0].at_ms
+        start_ms = calendar.start_of(opened_ms)
+        what = _OVERDUE
+        if answer is not None:
+            what = _LATE if answer.at_ms > inquiry.due_ms else _TIMELY
+            columns = counted.setdefault(start_ms, {})
+            for name in (f"{service.REPLY}{answer.by}", f"{service.REPLY_MS}{reply_times.reply_bin(answer.at_ms - opened_ms)}"):
+                columns[name] = columns.get(name, 0) + 1
+        unit = number if rules.count_per == "inquiry" else rules.day_of(opened_ms)
+        since_ms, worst = units.get(unit, (start_ms, what))
+        units[unit] = since_ms, min(worst, what)
+    for start_ms, what in units.values():
+        columns = counted.setdefault(start_ms, {})
+        for name in (service.INQUIRIES, _COLUMN[what]):
+            columns[name] = columns.get(name, 0) + 1
+    return counted
