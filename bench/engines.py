@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,15 +68,15 @@ def settings_of(bootstrap: str, directory: Path) -> Settings:
     return Settings(_env_file=None, app=app, topic_prefix=f"{app}.", data_dir=directory / app, kafka=Kafka(bootstrap_servers=bootstrap))
 
 
-async def load(settings: Settings, name: str, events: Events, count: int) -> None:
-    """Declare this run's topics, and write its events as `netsold simulate` does."""
+async def load(settings: Settings, name: str, events: Iterable[dict[str, Any]], last_ms: int) -> None:
+    """Declare this run's topics, and write events to one of them as `netsold simulate` does; the latest happened at `last_ms`."""
     await topics.create(settings)
     topic = settings.topic(name)
     async with log.Writer(settings) as writer:
-        for event in events.first(count):
+        for event in events:
             await writer.send(topic, *encode(event))
         if name == topics.CHATS:  # what is overdue at the end depends on event time: all partitions come to the same
-            value, headers = tick(events.last_ms)
+            value, headers = tick(last_ms)
             for partition in range(settings.partitions):
                 await writer.send(topic, None, value, headers, partition)
 
@@ -99,7 +99,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Rows | None]:
     """Load, run and measure one engine; the rows of its tables, if it has any. Raises EngineFailed."""
-    await load(settings, engine.topic, events, min(events.count, engine.most_events or events.count))
+    count = min(events.count, engine.most_events or events.count)
+    await load(settings, engine.topic, events.first(count), events.last_ms)
     environment = environment_of(settings)
     job_ = Job(settings.app, settings.topic(engine.topic), engine.between(settings), engine.ready)
     with processes(settings.data_dir / "logs") as running:

@@ -1,29 +1,34 @@
-"""How long a worker takes to come back: `python -m bench.recovery [ORDERS]`.
+"""How long a worker takes to come back, and what it holds: `python -m bench.recovery [ORDERS] [--placed]`.
 
 A worker counts so many orders, is killed with -9 and starts again with its store; then it is killed once more, and starts
 without. Ready is when it says that its partitions are open. Its memory is the peak while it counted, and after each start.
+With `--placed` nothing happens to the orders after they were placed: many millions of them are made in minutes.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 from bench import engines
-from bench.__main__ import make_events
+from bench.__main__ import START_MS, make_events
 from bench.measure import EngineFailed, Job, Processes, processes, watch
 from operations.local_kafka import LocalKafka
 from operations.traffic import EVENTS_PER_ORDER
+from schemas.times import format_ms
 from streams import topics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streams.settings import Settings
 
 ORDERS = 50_000
@@ -86,18 +91,42 @@ async def count(settings: Settings, directory: Path) -> float:
     return measured.peak_rss_mb
 
 
-def main(orders: int) -> None:
+def placed(count: int) -> Iterator[dict[str, Any]]:
+    """So many orders that were placed, one a second, of 50,000 buyers, 200 shops and 5,000 products."""
+    rng = Random(1)
+    for number in range(count):
+        product = rng.randrange(5000)
+        line = {"line_id": "1", "product_id": f"p-{product}", "quantity": 1 + number % 3, "unit_price": rng.randrange(100, 100_000)}
+        yield {
+            "type": "order_placed",
+            "id": f"e-{number}",
+            "source": "urn:netsold:bench",
+            "occurred_at": format_ms(START_MS + 1000 * number),
+            "order_id": f"o-{number}",
+            "shop_id": f"s-{product % 200}",
+            "buyer_id": f"b-{rng.randrange(50_000)}",
+            "currency": "CNY",
+            "lines": [line],
+        }
+
+
+def main() -> None:
     """Print what was seen."""
+    parser = argparse.ArgumentParser(prog="python -m bench.recovery")
+    parser.add_argument("orders", type=int, nargs="?", default=ORDERS)
+    parser.add_argument("--placed", action="store_true")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        events = make_events(directory / "events.jsonl", round(orders * EVENTS_PER_ORDER))
+        count_ = given.orders if given.placed else round(given.orders * EVENTS_PER_ORDER)
+        events = placed(count_) if given.placed else make_events(directory / "events.jsonl", count_).first(count_)
         kafka = LocalKafka(directory)
         bootstrap = kafka.start()
         try:
             settings = engines.settings_of(bootstrap, directory)
-            asyncio.run(engines.load(settings, events, events.count))
+            asyncio.run(engines.load(settings, topics.ORDERS, events, START_MS))
             peak = asyncio.run(count(settings, directory / "first"))
-            print(f"counting {events.count:,} events of about {orders:,} orders: {peak:,.0f} MiB")
+            print(f"counting {count_:,} events of about {given.orders:,} orders: {peak:,.0f} MiB")
             print(f"killed, with its store: {come_back(settings, directory / 'second')}")
             shutil.rmtree(settings.data_dir / settings.app)
             print(f"killed, store lost: {come_back(settings, directory / 'third')}")
@@ -106,4 +135,4 @@ def main(orders: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS)
+    main()

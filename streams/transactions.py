@@ -117,15 +117,19 @@ async def _send_parked(producer: StrictProducer, settings: Settings, parked: Ite
     topic = settings.topic(DEAD_LETTERS)
     sent: Sent = []
     for record, refusal in parked:
-        item = (record.key, record.value, parked_headers(record, refusal, settings.app))
-        sent += [future for future, _ in await _send(producer, topic, record.partition, [item])]
+        headers = parked_headers(record, refusal, settings.app)
+        sent += [future for future, _ in await _send(producer, topic, record.partition, [(record.key, record.value)], headers)]
     return sent
 
 
 async def _send(
-    producer: StrictProducer, topic: str, partition: int, items: Iterable[tuple[Any, ...]]
+    producer: StrictProducer,
+    topic: str,
+    partition: int,
+    items: Iterable[tuple[bytes | None, bytes | None]],
+    headers: list[tuple[str, bytes]] | None = None,
 ) -> list[tuple[asyncio.Future[Any], int]]:
-    """Send records to one partition in as few batches as fit; returns (future, records) of each batch."""
+    """Send records, all with these headers, to one partition in as few batches as fit; returns (future, records) of each batch."""
     sent: list[tuple[asyncio.Future[Any], int]] = []
 
     async def hand_over() -> None:
@@ -134,12 +138,11 @@ async def _send(
         sent.append((future, batch.record_count()))
 
     batch = producer.create_batch()
-    for key, value, *headers in items:
-        more = {"headers": headers[0]} if headers else {}
-        if batch.append(timestamp=None, key=key, value=value, **more) is None:
+    for key, value in items:
+        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
             await hand_over()
             batch = producer.create_batch()
-            batch.append(timestamp=None, key=key, value=value, **more)
+            batch.append(timestamp=None, key=key, value=value, headers=headers)
     if batch.record_count():
         await hand_over()
     return sent

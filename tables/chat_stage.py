@@ -112,8 +112,8 @@ class _Held(msgspec.Struct, gc=False):
     """A conversation while a chunk is folded."""
 
     conversation: Conversation
-    waiting: Inquiry | None
-    """The inquiry that has no answer, be it overdue or not."""
+    found: list[Inquiry]
+    """Its inquiries."""
 
     said: list[Wrote]
     """What was said in this chunk."""
@@ -154,10 +154,9 @@ class _Work:
         self.cycle_ms = self._calendar.start_of(at_ms)
         for due_ms, key in self._timers.gone_off(at_ms):
             held = self._hold(key)
-            if held.waiting is None or held.waiting.due_ms >= at_ms:
-                continue
-            last = len(held.conversation.written)
-            self._settle(key, held, held.conversation, last, (REPLY_OVERDUE, "", "", due_ms))
+            waiting = replies.waiting(held.found)
+            if waiting is not None and waiting.due_ms < at_ms:
+                self._settle(key, held, held.conversation, held.found, (REPLY_OVERDUE, "", "", due_ms))
 
     def hear(self, said: Said) -> bool | Refusal:
         """Take in a message; False if it tells nothing new (S11)."""
@@ -171,8 +170,13 @@ class _Work:
         if heard.gone is not None:
             held.said.append(_wrote(heard.gone, -1))
         held.said.append(_wrote(heard.new, 1))
-        at = None if heard.gone else heard.at
-        self._settle(key, held, heard.conversation, at, (said.type, said.id, said.source, said.occurred_at_ms))
+        before, after = held.conversation.written, heard.conversation.written
+        if heard.gone is None and heard.at == len(before):  # the usual case
+            found = held.found.copy()
+            replies.follow(found, before[-1] if before else None, heard.new, self._rules)
+        else:
+            found = replies.inquiries(after, self._rules)
+        self._settle(key, held, heard.conversation, found, (said.type, said.id, said.source, said.occurred_at_ms))
         return True
 
     def messages(self) -> Iterator[tuple[bytes, bytes]]:
@@ -194,39 +198,32 @@ class _Work:
         if held is None:
             state = self._stored[key]
             if state is None:
-                held = _Held(conversations.EMPTY, None, [])
+                held = _Held(conversations.EMPTY, [], [])
             else:
                 conversation = conversations.decode(state)
-                held = _Held(conversation, replies.waiting(conversation.written, self._rules), [])
+                held = _Held(conversation, replies.inquiries(conversation.written, self._rules), [])
             self._held[key] = held
         return held
 
-    def _settle(self, key: bytes, held: _Held, after: Conversation, at: int | None, cause: tuple[str, str, str, int]) -> None:
-        """Count a conversation as it is now, and hand out what that changes; `cause` is the event's type, id, source and instant.
-
-        `at` is where a message came in, or where it would if none did; None if one took another's place. Only the inquiries there
-        can have changed, and the units that they count in.
-        """
-        before = held.conversation
-        old, new, rules = before.written, after.written, self._rules
-        waiting = replies.waiting(new, rules)
+    def _settle(self, key: bytes, held: _Held, after: Conversation, found: list[Inquiry], cause: tuple[str, str, str, int]) -> None:
+        """Count a conversation with its inquiries as they are now, and hand out what changes; `cause`: type, id, source, instant."""
+        before, was, held.found = held.conversation, held.found, found
+        waited, waiting = replies.waiting(was), replies.waiting(found)
         overdue = waiting is not None and self.now_ms > waiting.due_ms  # R2
-        found: list[Inquiry] = []
-        if at != len(old) or held.waiting is not None or overdue:  # else a message at the end answers nothing: nothing counts anew
-            was, found = replies.around(old, new, at, rules)
-            counted = replies.decided(was, overdue=before.overdue), replies.decided(found, overdue=overdue)
-            if counted[0] != counted[1]:
-                self._tell(key, replies.difference(*counted, rules, self._calendar), cause)
+        counted = replies.decided(was, overdue=before.overdue), replies.decided(found, overdue=overdue)
+        changes = replies.difference(*counted, self._rules, self._calendar)
+        if changes:
+            self._tell(key, changes, cause)
         alerted = after.alerted
         if overdue or alerted:
             alerted = self._alert(found, waiting if overdue else None, alerted, key)
         if overdue != after.overdue or alerted is not after.alerted:
             after = Conversation(conversations.VERSION, after.written, overdue, alerted)
-        if overdue != before.overdue or (overdue and waiting != held.waiting):
+        if overdue != before.overdue or (overdue and waiting != waited):
             self._overdue[key] = _overdue_row(waiting) if overdue and waiting is not None else None
-        if waiting is not None and not overdue and (held.waiting is None or held.waiting.due_ms != waiting.due_ms):
+        if waiting is not None and not overdue and (waited is None or waited.due_ms != waiting.due_ms):
             self._timers.set(waiting.due_ms, key)
-        held.conversation, held.waiting = after, waiting
+        held.conversation = after
         held.changed |= after is not before
 
     def _tell(self, key: bytes, changes: dict[int, Columns], cause: tuple[str, str, str, int]) -> None:

@@ -7,7 +7,7 @@ import msgspec
 
 from schemas import times
 from tables import reply_times, service
-from tables.conversations import BUYER, SHOP, Written
+from tables.conversations import SHOP, Written
 from tables.cycles import Calendar
 from tables.service import Columns
 from tables.service_hours import ServiceRules
@@ -40,76 +40,67 @@ class Inquiry(msgspec.Struct, frozen=True, gc=False):
 def inquiries(written: Iterable[Written], rules: ServiceRules) -> list[Inquiry]:
     """R1: the inquiries that opened in service hours, in order; only the conversation's last one can be without an answer."""
     found: list[Inquiry] = []
-    asked: list[Written] = []
+    before = None
     for one in written:
-        if one.side == BUYER:
-            asked.append(one)
-        elif asked:
-            _end(found, asked, one, rules)
-            asked = []
-    if asked:
-        _end(found, asked, None, rules)
+        follow(found, before, one, rules)
+        before = one
     return found
 
 
-def _end(found: list[Inquiry], asked: list[Written], answer: Written | None, rules: ServiceRules) -> None:
-    if rules.is_open(asked[0].at_ms):
-        found.append(Inquiry(tuple(asked), asked[0].at_ms + rules.reply_within_ms, answer))
+def follow(found: list[Inquiry], before: Written | None, one: Written, rules: ServiceRules) -> None:
+    """R1: add to the inquiries of a conversation what one more message at its end makes of them; `before` is the last one until then."""
+    open_ = waiting(found)
+    if one.side == SHOP:
+        if open_ is not None:
+            found[-1] = Inquiry(open_.asked, open_.due_ms, one)
+    elif open_ is not None:
+        found[-1] = Inquiry((*open_.asked, one), open_.due_ms, None)
+    elif (before is None or before.side == SHOP) and rules.is_open(one.at_ms):  # what opened out of hours is open all the same
+        found.append(Inquiry((one,), one.at_ms + rules.reply_within_ms, None))
 
 
-def waiting(written: Sequence[Written], rules: ServiceRules) -> Inquiry | None:
-    """The inquiry of a conversation that waits for an answer, if one does; only its end is looked at."""
-    if not written or written[-1].side == SHOP:
-        return None
-    first = len(written) - 1
-    while first and written[first - 1].side == BUYER:
-        first -= 1
-    found = inquiries(written[first:], rules)
-    return found[0] if found else None
+def waiting(found: Sequence[Inquiry]) -> Inquiry | None:
+    """The inquiry that waits for an answer, if one does."""
+    return found[-1] if found and found[-1].answer is None else None
 
 
-def around(old: Sequence[Written], new: Sequence[Written], at: int | None, rules: ServiceRules) -> tuple[list[Inquiry], list[Inquiry]]:
-    """What was and is of the inquiries that a message that comes in at `at` can change, and of all that count in a unit with one of them.
-
-    There may be more of them, the same before and after; all of them if `at` is None.
-    """
-    first, end = (0, len(old)) if at is None else _span(old, at)
-    return inquiries(old[first:end], rules), inquiries(new[first : end + len(new) - len(old)], rules)
-
-
-def _span(written: Sequence[Written], at: int) -> tuple[int, int]:
-    """From where to where to look: the inquiries on both sides, and all that open within days of them."""
-    first, end = max(at - 1, 0), min(at + 1, len(written))
-    while first and not _begins(written, first):
-        first -= 1
-    while end < len(written) and not _begins(written, end):
-        end += 1
-    if first < end:
-        since_ms, until_ms = written[first].at_ms - _DAY_MARGIN_MS, written[end - 1].at_ms + _DAY_MARGIN_MS
-        while first and not (_begins(written, first) and written[first - 1].at_ms < since_ms):
-            first -= 1
-        while end < len(written) and not (_begins(written, end) and written[end].at_ms > until_ms):
-            end += 1
-    return first, end
-
-
-def _begins(written: Sequence[Written], at: int) -> bool:
-    return written[at].side == BUYER and written[at - 1].side == SHOP
-
-
-def decided(found: Iterable[Inquiry], *, overdue: bool) -> list[Inquiry]:
+def decided(found: list[Inquiry], *, overdue: bool) -> list[Inquiry]:
     """The inquiries that count: those with an answer, and the one without if its time has passed."""
-    return [one for one in found if overdue or one.answer is not None]
+    return found if overdue or waiting(found) is None else found[:-1]
 
 
 def difference(was: Sequence[Inquiry], found: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
-    """R1, R2: what changes of a shop's columns, by cycle's start, if decided inquiries of one conversation become others."""
-    now = _counted(found, rules, calendar)
-    for start_ms, before in _counted(was, rules, calendar).items():
-        columns = now.setdefault(start_ms, {})
-        for name, number in before.items():
-            columns[name] = columns.get(name, 0) - number
-    return {start_ms: changed for start_ms, columns in sorted(now.items()) if (changed := service.without_zeros(columns))}
+    """R1, R2: what changes of a shop's columns, by cycle's start, if decided inquiries of one conversation become others.
+
+    Of those before the last, what is the same object in both hasn't changed; `follow` changes the last one alone.
+    """
+    if len(was) == len(found) and (not was or was[-1] is found[-1]):
+        return {}
+    first = 0
+    for one, other in zip(was, found, strict=False):
+        if one is not other and one != other:
+            break
+        first += 1
+    gone, come = was[first:], found[first:]
+    if first and (gone or come):
+        beside = _beside(found[:first], [*gone, *come], rules)
+        gone, come = [*beside, *gone], [*beside, *come]
+    changes = _counted(come, rules, calendar)
+    if gone:
+        for start_ms, before in _counted(gone, rules, calendar).items():
+            columns = changes.setdefault(start_ms, {})
+            for name, number in before.items():
+                columns[name] = columns.get(name, 0) - number
+    return {start_ms: changed for start_ms, columns in sorted(changes.items()) if (changed := service.without_zeros(columns))}
+
+
+def _beside(same: Sequence[Inquiry], changed: Sequence[Inquiry], rules: ServiceRules) -> list[Inquiry]:
+    """Of the inquiries before those that changed, the ones that count in one unit with any of them."""
+    since_ms = min([one.opened_ms for one in changed]) - _DAY_MARGIN_MS
+    if rules.count_per == "inquiry" or same[-1].opened_ms < since_ms:
+        return []
+    days = {rules.day_of(one.opened_ms) for one in changed}
+    return [one for one in same if one.opened_ms >= since_ms and rules.day_of(one.opened_ms) in days]
 
 
 def _counted(decided_: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
@@ -117,11 +108,11 @@ def _counted(decided_: Sequence[Inquiry], rules: ServiceRules, calendar: Calenda
     counted: dict[int, Columns] = {}
     units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (cycle's start, the worst of it)
     for number, inquiry in enumerate(decided_):
-        answer, opened_ms = inquiry.answer, inquiry.asked[0].at_ms
+        answer, opened_ms = inquiry.answer, inquiry.opened_ms
         start_ms = calendar.start_of(opened_ms)
         what = _OVERDUE
         if answer is not None:
-            what = _LATE if answer.at_ms > inquiry.due_ms else _TIMELY
+            what = _LATE if inquiry.is_late else _TIMELY
             columns = counted.setdefault(start_ms, {})
             for name in (f"{service.REPLY}{answer.by}", f"{service.REPLY_MS}{reply_times.reply_bin(answer.at_ms - opened_ms)}"):
                 columns[name] = columns.get(name, 0) + 1

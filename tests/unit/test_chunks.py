@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faust.types import TP
 
-from streams.chunks import Chunk, ChunkConsumer, ChunkThread
+from streams.chunks import Chunk, ChunkConsumer, ChunkThread, FetchedRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SALES = TP("sales", 0)
+A, B, C = (FetchedRecord("sales", 0, offset, 0, None, None, ()) for offset in range(3))
 
 
 @dataclass
@@ -30,6 +31,7 @@ class _Fetcher:
 
     state: _State = field(default_factory=_State)
     fetches: list[tuple[int, list[Any]]] = field(default_factory=list)
+    _records: dict[TP, Any] = field(default_factory=dict)
 
     @property
     def _subscriptions(self) -> Any:  # noqa: ANN401 - aiokafka's is untyped
@@ -64,32 +66,32 @@ async def fetch(thread: ChunkThread, fetcher: _Fetcher) -> Chunk | None:
 
 async def test_chunks_join_end_to_start(thread: ChunkThread) -> None:
     """A marker behind the last record belongs to the chunk that ends with it."""
-    fetcher = _Fetcher(fetches=[(11, ["a"]), (25, ["b", "c"])])
-    assert await fetch(thread, fetcher) == Chunk(SALES, ["a"], 0, 11)
-    assert await fetch(thread, fetcher) == Chunk(SALES, ["b", "c"], 11, 25)
+    fetcher = _Fetcher(fetches=[(11, [A]), (25, [B, C])])
+    assert await fetch(thread, fetcher) == Chunk(SALES, [A], 0, 11)
+    assert await fetch(thread, fetcher) == Chunk(SALES, [B, C], 11, 25)
 
 
 async def test_a_stretch_without_records_is_joined_to_the_next_chunk(thread: ChunkThread) -> None:
     """Control records that come alone leave no gap in the chain, however many fetches they take."""
-    fetcher = _Fetcher(fetches=[(10, ["a"]), (11, []), (12, []), (20, ["b"])])
+    fetcher = _Fetcher(fetches=[(10, [A]), (11, []), (12, []), (20, [B])])
     chunks = [await fetch(thread, fetcher) for _ in range(4)]
-    assert chunks == [Chunk(SALES, ["a"], 0, 10), None, None, Chunk(SALES, ["b"], 10, 20)]
+    assert chunks == [Chunk(SALES, [A], 0, 10), None, None, Chunk(SALES, [B], 10, 20)]
 
 
 async def test_a_seek_breaks_the_chain(thread: ChunkThread) -> None:
     """After somebody has sought, the chunk starts where it was sought to: a lane that stands elsewhere must see that."""
-    fetcher = _Fetcher(fetches=[(10, ["a"]), (11, []), (60, ["b"])])
+    fetcher = _Fetcher(fetches=[(10, [A]), (11, []), (60, [B])])
     await fetch(thread, fetcher)
     await fetch(thread, fetcher)
     fetcher.state.position = 50
-    assert await fetch(thread, fetcher) == Chunk(SALES, ["b"], 50, 60)
+    assert await fetch(thread, fetcher) == Chunk(SALES, [B], 50, 60)
 
 
 async def test_partitions_take_turns(thread: ChunkThread) -> None:
     """When enough was taken, the next call begins with the partition that was left out."""
     thread._next = TP("sales", 1)
     assert thread._in_turn({TP("sales", 0), TP("orders", 1), TP("sales", 1)}) == [TP("sales", 1), TP("orders", 1), SALES]
-    fetcher = _Fetcher(fetches=[(10, ["a"] * 200), (20, ["b"])])
+    fetcher = _Fetcher(fetches=[(10, [A] * 200), (20, [B])])
     active = {TP("sales", partition) for partition in range(3)}
     thread._next = None
     assert list(await thread._fetched(fetcher, active, 100)) == [SALES]
@@ -99,7 +101,7 @@ async def test_partitions_take_turns(thread: ChunkThread) -> None:
 async def test_nothing_is_fetched_while_the_flow_is_stopped(thread: ChunkThread) -> None:
     """During a rebalance no position moves."""
     thread.consumer.flow_active = False
-    fetcher = _Fetcher(fetches=[(10, ["a"])])
+    fetcher = _Fetcher(fetches=[(10, [A])])
     assert await fetch(thread, fetcher) is None
     assert fetcher.state.position == 0
 
@@ -112,7 +114,7 @@ async def test_lag_leaves_out_what_is_never_delivered(thread: ChunkThread) -> No
     consumer.highwater = lambda _tp: highwater
     consumer.assignment = lambda: {SALES}
     assert consumer.lag(SALES, 0) is None
-    fetcher = _Fetcher(fetches=[(10, ["a"]), (11, [])])
+    fetcher = _Fetcher(fetches=[(10, [A]), (11, [])])
     await fetch(thread, fetcher)
     assert consumer.lag(SALES, 0) == 11
     assert consumer.lag(SALES, 10) == 1
