@@ -205,7 +205,7 @@ def _bind(app: App) -> None:
     async def watch() -> None:
         gc.collect()
         gc.freeze()
-        gc.set_threshold(200_000, 20, 50)  # a chunk makes that many objects, and hardly a cycle among them
+        gc.set_threshold(500_000, 20, 50)  # two chunks are so many objects, and hardly a cycle among them
         await pipeline.watch(lag)
 
     @app.task
