@@ -22,29 +22,27 @@ from tables.report import report
 
 QUIX_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
-Rows = list[dict[str, Any]]
-SALES_LISTS = ("products", "shops")
-CHAT_LISTS = ("shop_service", "shop_service_totals", "overdue")
+Report = dict[str, list[dict[str, Any]]]
 SUMS = tuple(table for table in catalogue.TABLES if table is not catalogue.ORDERS)
 Between = Callable[[set[str]], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One row of the bench; `most_events` bounds those too slow for all, `rows` reads the `lists` of its tables' report.
+    """One row of the bench; `most_events` bounds those too slow for all, `topic` is what it reads.
 
-    `topic` is what it reads, orders or chats.
+    `report` says what it came to, in the form of recount; its `lists` are what the job asks for.
     """
 
     name: str
     title: str
     commands: Callable[[], Sequence[Sequence[str]]]
     between: Callable[[Settings], Between]
-    rows: Callable[[Settings], Awaitable[Rows]] | None
+    report: Callable[[Settings], Awaitable[Report]] | None
     most_events: int | None = None
     ready: str = ""
     topic: str = topics.ORDERS
-    lists: tuple[str, ...] = SALES_LISTS
+    lists: tuple[str, ...] = ("products", "shops")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +95,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
-async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Rows | None]:
-    """Load, run and measure one engine; the rows of its tables, if it has any. Raises EngineFailed."""
+async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Report | None]:
+    """Load, run and measure one engine; what its tables hold, if it has any. Raises EngineFailed."""
     count = min(events.count, engine.most_events or events.count)
     await load(settings, engine.topic, events.first(count), events.last_ms)
     environment = environment_of(settings)
@@ -107,26 +105,18 @@ async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measu
         for command in engine.commands():
             running.start(command, environment)
         measured = await watch(settings, running, job_)
-    return measured, None if engine.rows is None else await engine.rows(settings)
+    return measured, None if engine.report is None else await engine.report(settings)
 
 
 # --- their tables -----------------------------------------------------------------------------------------------------
 
 
-async def _of_netsold(settings: Settings) -> Rows:
-    return rows_of(await from_changelogs(settings), SALES_LISTS)
-
-
-async def _chats_of_netsold(settings: Settings) -> Rows:
-    return rows_of(await from_changelogs(settings), CHAT_LISTS)
-
-
-async def _of_faust(settings: Settings) -> Rows:
+async def _of_faust(settings: Settings) -> Report:
     tables = {table.name: await _last(settings, f"{settings.app}-{table.name}-changelog") for table in SUMS}
-    return _rows({name: {msgspec.json.decode(key).encode(): value for key, value in table.items()} for name, table in tables.items()})
+    return _report({name: {msgspec.json.decode(key).encode(): value for key, value in table.items()} for name, table in tables.items()})
 
 
-async def _of_quix(settings: Settings) -> Rows:
+async def _of_quix(settings: Settings) -> Report:
     tables: dict[str, dict[bytes, bytes]] = {table.name: {} for table in SUMS}
     for changelog in [name for name in await _topics(settings) if name.startswith(f"changelog__{settings.app}--repartition")]:
         subject = "product" if "product_id" in changelog else "shop"
@@ -137,7 +127,7 @@ async def _of_quix(settings: Settings) -> Rows:
                 tables[f"{subject}_totals"][id_] = value
             else:
                 tables[f"{subject}_cycles"][catalogue.cycle_key(id_, int(name))] = value
-    return _rows(tables)
+    return _report(tables)
 
 
 async def _last(settings: Settings, topic: str) -> dict[bytes, bytes]:
@@ -160,14 +150,9 @@ async def _topics(settings: Settings) -> set[str]:
         await admin.close()
 
 
-def _rows(tables: dict[str, dict[bytes, bytes]]) -> Rows:
+def _report(tables: dict[str, dict[bytes, bytes]]) -> Report:
     none = {table.name: () for table in catalogue.TABLES}
-    return rows_of(report(job.CALENDAR, none | {name: table.items() for name, table in tables.items()}), SALES_LISTS)
-
-
-def rows_of(found: dict[str, Rows], lists: Sequence[str]) -> Rows:
-    """The rows of some of a report's lists."""
-    return [row for name in lists for row in found[name]]
+    return report(job.CALENDAR, none | {name: table.items() for name, table in tables.items()})
 
 
 # --- the engines --------------------------------------------------------------------------------------------------------------
@@ -199,13 +184,13 @@ def _worker(name: str) -> Sequence[str]:
 
 ENGINES = (
     Engine("read", "reading alone (aiokafka)", lambda: [(sys.executable, "-m", "bench.read")], _nothing_between, None),
-    Engine("netsold", "netsold, 1 process", lambda: [_worker("1")], _netsold_between, _of_netsold),
+    Engine("netsold", "netsold, 1 process", lambda: [_worker("1")], _netsold_between, from_changelogs),
     Engine(
         "netsold_2_processes",
         "netsold, 2 processes",
         lambda: [_worker("1"), _worker("2")],
         _netsold_between,
-        _of_netsold,
+        from_changelogs,
         ready='"event": "lanes open"',
     ),
     Engine(
@@ -213,9 +198,9 @@ ENGINES = (
         "netsold, 1 process, chats alone",
         lambda: [_worker("1")],
         _chats_between,
-        _chats_of_netsold,
+        from_changelogs,
         topic=topics.CHATS,
-        lists=CHAT_LISTS,
+        lists=("shop_service", "shop_service_totals", "overdue"),
     ),
     Engine(
         "faust",
