@@ -9,6 +9,7 @@ import faust
 import msgspec
 
 from bench import job
+from schemas.envelope import FetchedRecord
 from schemas.journal import Delta
 from tables import sales
 from tables.sales import Tally
@@ -43,7 +44,7 @@ def build_app() -> faust.App:
         async for event in stream.events():
             message = event.message
             order_id = message.key.decode()
-            record = job.Record(
+            record = FetchedRecord(
                 message.topic,
                 message.partition,
                 message.offset,

@@ -9,6 +9,7 @@ import msgspec
 from quixstreams import Application, message_context  # type: ignore[import-not-found]  # it is in an environment of its own
 
 from bench import job
+from schemas.envelope import FetchedRecord
 from schemas.journal import Delta
 from tables import sales
 from tables.sales import Tally
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def count_order(value: bytes, key: bytes, timestamp: int, headers: list[tuple[str, bytes]], state: State) -> list[dict[str, Any]]:
     """The entries that follow from one event."""
     at = message_context()
-    record = job.Record(at.topic, at.partition, at.offset, timestamp, key, value, headers)
+    record = FetchedRecord(at.topic, at.partition, at.offset, timestamp, key, value, headers)
     known = state.get("order")
     after, changed = job.fold(record, None if known is None else msgspec.json.encode(known))
     if after is not None:

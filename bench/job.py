@@ -5,18 +5,15 @@ Whether an entry restates its cycle isn't asked here: it depends on watermarks, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas.envelope import Received, read
+from schemas.envelope import FetchedRecord, Received, read
 from schemas.times import DAY_MS
 from tables import counting, entries, orders
 from tables.cycles import Calendar
 from tables.sales import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from schemas.journal import Delta, Entry
 
 CALENDAR = Calendar(30 * DAY_MS)
@@ -24,20 +21,7 @@ NO_CYCLE_MS = -(2**62)
 TOTAL = "total"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What the decoder needs of a Kafka record."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-
-
-def fold(record: Record, state: bytes | None) -> tuple[bytes | None, list[Entry]]:
+def fold(record: FetchedRecord, state: bytes | None) -> tuple[bytes | None, list[Entry]]:
     """The order's state after one event, None if it tells nothing new, and the entries that follow."""
     received = read(record)
     if not isinstance(received, Received):

@@ -4,7 +4,6 @@ import gc
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -13,6 +12,7 @@ import msgspec
 from operations.traffic import Plan
 from operations.traffic import traffic as simulated
 from schemas import envelope, times
+from schemas.envelope import FetchedRecord
 from schemas.events import topic_of
 from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
@@ -28,19 +28,6 @@ CHUNK = 4_000
 PASSES = 5
 DAY_MS = times.DAY_MS
 BEGIN_MS = 1_782_864_000_000  # 2026-07-01T00:00Z
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A Kafka record as the stages see it; attributes cost what those of aiokafka's ConsumerRecord do."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
 
 
 def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -90,7 +77,7 @@ def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str
         yield event("refund_succeeded", received_ms + 3 * DAY_MS, "/payments", refund_id=f"r-{order}", reason="quality", lines=asked)
 
 
-def traffic(*, bare: bool) -> list[Record]:
+def traffic(*, bare: bool) -> list[FetchedRecord]:
     """The events of all orders by the time they happened, as records of one partition."""
     chance = random.Random(1)
     events = sorted((one for order in range(ORDERS) for one in events_of(order, chance)), key=lambda one: one[0])
@@ -99,18 +86,18 @@ def traffic(*, bare: bool) -> list[Record]:
         key, value, headers = envelope.encode(event)
         if bare:
             value, headers = msgspec.json.encode(event), []
-        records.append(Record("orders", 0, offset, at_ms, key, value, headers))
+        records.append(FetchedRecord("orders", 0, offset, at_ms, key, value, headers))
     return records
 
 
-def messages() -> list[Record]:
+def messages() -> list[FetchedRecord]:
     """As many messages between buyers and shops as there are orders, as records of one partition."""
     plan = Plan(seed=1, run="bench", start_ms=BEGIN_MS, every_ms=20 * DAY_MS / ORDERS)
     told = islice((one for one in simulated(plan) if topic_of(one[1]["type"]) == "chats"), ORDERS)
-    return [Record("chats", 0, offset, at_ms, *envelope.encode(event)) for offset, (at_ms, event) in enumerate(told)]
+    return [FetchedRecord("chats", 0, offset, at_ms, *envelope.encode(event)) for offset, (at_ms, event) in enumerate(told)]
 
 
-def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outcome]]:
+def run(stage: AnyStage, records: list[FetchedRecord]) -> tuple[float, float, list[Outcome]]:
     """Seconds spent in `read` and in `fold` over all records, chunk by chunk, and the outcomes."""
     tables = {table.name: Rows() for table in stage.stage.tables}
     read_s = fold_s = 0.0
@@ -130,13 +117,13 @@ def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outc
     return read_s, fold_s, outcomes
 
 
-def sent(outcomes: list[Outcome], topic: str) -> list[Record]:
+def sent(outcomes: list[Outcome], topic: str) -> list[FetchedRecord]:
     """What the order stage sent to a topic, as records of one partition."""
     items = [item for outcome in outcomes for item in outcome.sends[topic]]
-    return [Record(topic, 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)]
+    return [FetchedRecord(topic, 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)]
 
 
-def line(name: str, stage: AnyStage, records: list[Record]) -> list[Outcome]:
+def line(name: str, stage: AnyStage, records: list[FetchedRecord]) -> list[Outcome]:
     """Run a stage some times and print the best."""
     read_us = fold_us = float("inf")
     outcomes: list[Outcome] = []

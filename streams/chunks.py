@@ -8,36 +8,24 @@ Faust's acks, gaps and commits never see these topics (`acks=False`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import faust
-import msgspec
 from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
+from schemas.envelope import FetchedRecord
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from aiokafka import AIOKafkaConsumer
 
 
 TURN_CHUNKS = 2
 """So many full chunks are taken from what was fetched before they are handed over: one to fold while another commits."""
-
-
-class FetchedRecord(msgspec.Struct, frozen=True, gc=False):
-    """What is needed of a record; aiokafka's own has its eleven fields in a dict each, and costs more than to parse one."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 def _fetched_record(tp: Any, record: Any) -> FetchedRecord:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faust.types import TP
 
-from streams.chunks import Chunk, ChunkConsumer, ChunkThread, FetchedRecord
+from schemas.envelope import FetchedRecord
+from streams.chunks import Chunk, ChunkConsumer, ChunkThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
