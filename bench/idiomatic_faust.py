@@ -9,7 +9,6 @@ import faust
 import msgspec
 
 from bench import job
-from schemas.envelope import FetchedRecord
 from schemas.journal import Delta
 from tables import sales
 from tables.sales import Tally
@@ -44,9 +43,7 @@ def build_app() -> faust.App:
         async for event in stream.events():
             message = event.message
             order_id = message.key.decode()
-            record = FetchedRecord(
-                message.topic,
-                message.partition,
+            record = job.Fetched(
                 message.offset,
                 0,
                 message.key,
@@ -54,7 +51,7 @@ def build_app() -> faust.App:
                 list(message.headers.items()) if isinstance(message.headers, dict) else message.headers,
             )
             known = orders.get(order_id)
-            state, changed = job.fold(record, None if known is None else msgspec.json.encode(known))
+            state, changed = job.fold(record, f"{message.topic}-{message.partition}", None if known is None else msgspec.json.encode(known))
             if state is not None:
                 orders[order_id] = msgspec.json.decode(state)
             for entry in changed:

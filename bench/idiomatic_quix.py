@@ -9,7 +9,6 @@ import msgspec
 from quixstreams import Application, message_context  # type: ignore[import-not-found]  # it is in an environment of its own
 
 from bench import job
-from schemas.envelope import FetchedRecord
 from schemas.journal import Delta
 from tables import sales
 from tables.sales import Tally
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 def count_order(value: bytes, key: bytes, timestamp: int, headers: list[tuple[str, bytes]], state: State) -> list[dict[str, Any]]:
     """The entries that follow from one event."""
     at = message_context()
-    record = FetchedRecord(at.topic, at.partition, at.offset, timestamp, key, value, headers)
+    record = job.Fetched(at.offset, timestamp, key, value, headers)
     known = state.get("order")
-    after, changed = job.fold(record, None if known is None else msgspec.json.encode(known))
+    after, changed = job.fold(record, f"{at.topic}-{at.partition}", None if known is None else msgspec.json.encode(known))
     if after is not None:
         state.set("order", msgspec.json.decode(after))
     return [msgspec.to_builtins(entry) for entry in changed]

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.envelope import FetchedRecord, Received, read
+import msgspec
+
+from schemas.envelope import Received, read
 from schemas.times import DAY_MS
 from tables import counting, entries, orders
 from tables.cycles import Calendar
 from tables.sales import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schemas.journal import Delta, Entry
 
 CALENDAR = Calendar(30 * DAY_MS)
@@ -21,8 +25,18 @@ NO_CYCLE_MS = -(2**62)
 TOTAL = "total"
 
 
-def fold(record: FetchedRecord, state: bytes | None) -> tuple[bytes | None, list[Entry]]:
-    """The order's state after one event, None if it tells nothing new, and the entries that follow."""
+class Fetched(msgspec.Struct, frozen=True, gc=False):
+    """What an engine hands over of a record, without more cost than it must have."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None, list[Entry]]:
+    """The order's state after one event of the partition `place`, None if it tells nothing new, and the entries that follow."""
     received = read(record)
     if not isinstance(received, Received):
         raise TypeError(f"all events of the bench can be read, but {record}: {received}")
@@ -32,7 +46,7 @@ def fold(record: FetchedRecord, state: bytes | None) -> tuple[bytes | None, list
         return None, []
     changed: list[Entry] = []
     if counting.may_differ(before, after):
-        cause = entries.Cause(received, f"{record.topic}-{record.partition}@{record.offset}", NO_CYCLE_MS)
+        cause = entries.Cause(received, f"{place}@{record.offset}", NO_CYCLE_MS)
         changed = entries.difference(counting.derive(before), counting.derive(after), cause, CALENDAR)
     return orders.encode(after), changed
 

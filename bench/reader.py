@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import psutil
 import uvicorn
 
-from schemas.envelope import FetchedRecord
 from serving.api import make_app
 from serving.follow import Reader
 from serving.store import Identity
@@ -29,6 +28,7 @@ from streams.settings import Settings
 from tables import catalogue, orders, sales
 from tables.orders import Line, Order, Placed, Receipt
 from tables.sales import Tally
+from tests.flow import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,13 +55,13 @@ class Bench:
         """(records, seconds) for rows of a table in steps; making the records isn't counted."""
         at, count, seconds = self.at[name], 0, 0.0
         while True:
-            records = [FetchedRecord(at[0], 0, 0, 0, key, value, []) for _, (key, value) in zip(range(STEP - 1), rows, strict=False)]
+            records = [Record(at[0], 0, 0, 0, key, value, []) for _, (key, value) in zip(range(STEP - 1), rows, strict=False)]
             if not records:
                 return count, seconds
             count += len(records)
             offset = self.ends[at] + len(records)
             mark = Mark("orders", "id", 0, offset, START_MS, {"orders-0": (offset, START_MS)}, 0)
-            records.append(FetchedRecord(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
+            records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
             began = time.perf_counter()
             self.applier.take(Fetched({at: records}, dict(self.ends), dict(self.ends), frozenset()))

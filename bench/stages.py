@@ -12,7 +12,6 @@ import msgspec
 from operations.traffic import Plan
 from operations.traffic import traffic as simulated
 from schemas import envelope, times
-from schemas.envelope import FetchedRecord
 from schemas.events import topic_of
 from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
@@ -21,7 +20,7 @@ from tables.order_stage import OrderStage
 from tables.outcome import Outcome
 from tables.service_hours import ServiceRules
 from tables.stages import AnyStage
-from tests.flow import Rows
+from tests.flow import Record, Rows
 
 ORDERS = 20_000
 CHUNK = 4_000
@@ -77,7 +76,7 @@ def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str
         yield event("refund_succeeded", received_ms + 3 * DAY_MS, "/payments", refund_id=f"r-{order}", reason="quality", lines=asked)
 
 
-def traffic(*, bare: bool) -> list[FetchedRecord]:
+def traffic(*, bare: bool) -> list[Record]:
     """The events of all orders by the time they happened, as records of one partition."""
     chance = random.Random(1)
     events = sorted((one for order in range(ORDERS) for one in events_of(order, chance)), key=lambda one: one[0])
@@ -86,18 +85,18 @@ def traffic(*, bare: bool) -> list[FetchedRecord]:
         key, value, headers = envelope.encode(event)
         if bare:
             value, headers = msgspec.json.encode(event), []
-        records.append(FetchedRecord("orders", 0, offset, at_ms, key, value, headers))
+        records.append(Record("orders", 0, offset, at_ms, key, value, headers))
     return records
 
 
-def messages() -> list[FetchedRecord]:
+def messages() -> list[Record]:
     """As many messages between buyers and shops as there are orders, as records of one partition."""
     plan = Plan(seed=1, run="bench", start_ms=BEGIN_MS, every_ms=20 * DAY_MS / ORDERS)
     told = islice((one for one in simulated(plan) if topic_of(one[1]["type"]) == "chats"), ORDERS)
-    return [FetchedRecord("chats", 0, offset, at_ms, *envelope.encode(event)) for offset, (at_ms, event) in enumerate(told)]
+    return [Record("chats", 0, offset, at_ms, *envelope.encode(event)) for offset, (at_ms, event) in enumerate(told)]
 
 
-def run(stage: AnyStage, records: list[FetchedRecord]) -> tuple[float, float, list[Outcome]]:
+def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outcome]]:
     """Seconds spent in `read` and in `fold` over all records, chunk by chunk, and the outcomes."""
     tables = {table.name: Rows() for table in stage.stage.tables}
     read_s = fold_s = 0.0
@@ -105,7 +104,7 @@ def run(stage: AnyStage, records: list[FetchedRecord]) -> tuple[float, float, li
     for at in range(0, len(records), CHUNK):
         chunk = records[at : at + CHUNK]
         began = time.process_time()
-        batch = stage.read(chunk)
+        batch = stage.read(chunk, "orders-0")
         read_s += time.process_time() - began
         began = time.process_time()
         outcome = stage.fold(batch, tables, progress)
@@ -117,13 +116,13 @@ def run(stage: AnyStage, records: list[FetchedRecord]) -> tuple[float, float, li
     return read_s, fold_s, outcomes
 
 
-def sent(outcomes: list[Outcome], topic: str) -> list[FetchedRecord]:
+def sent(outcomes: list[Outcome], topic: str) -> list[Record]:
     """What the order stage sent to a topic, as records of one partition."""
     items = [item for outcome in outcomes for item in outcome.sends[topic]]
-    return [FetchedRecord(topic, 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)]
+    return [Record(topic, 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)]
 
 
-def line(name: str, stage: AnyStage, records: list[FetchedRecord]) -> list[Outcome]:
+def line(name: str, stage: AnyStage, records: list[Record]) -> list[Outcome]:
     """Run a stage some times and print the best."""
     read_us = fold_us = float("inf")
     outcomes: list[Outcome] = []

@@ -1,7 +1,7 @@
 """The journal: what netsold writes for pipelines to read. Tables are its sums. JSON objects, told apart by `type`.
 
-Entries stand in the topic `sales` (key product_id) and, the same bytes, in `shop-activity` (key shop_id). Service rows of a product
-stand in `sales`, those of a shop in `shop-activity`, and so do contacts and messages; marks have no key.
+The topic `sales` (key product_id) has an entry for every change, and service rows of products. The topic `shop-activity` (key shop_id)
+has the same entries summed by shop, service rows of shops, contacts and messages. Marks have no key.
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 import msgspec
 
-RULES: Final = 2
-"""Version of the rules (S1-S13, C1-C4, R1-R6) by which entries and rows are made; another version is a rebuild."""
+RULES: Final = 3
+"""Version of the rules (S1-S13, C1-C4, R1-R6) and forms by which entries and rows are made; another version is a rebuild."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"):
@@ -59,10 +59,9 @@ class Mark(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
 
 
 class Delta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"):
-    """What the tables need of an Entry; the same fields under the same names."""
+    """What the product tables need of an Entry; the same fields under the same names."""
 
     product_id: str
-    shop_id: str
     currency: str
     cycle: str
     units_gross: int
@@ -71,9 +70,37 @@ class Delta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"
     amount_gross: int
     amount_reversed: int
     amount_booked: int
-    orders: int
-    buyer_id: str
     restates: bool
+
+
+class Sold(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The columns of some entries of one shop, cycle and currency, summed; `restates` is how many of them restate."""
+
+    cycle: str
+    currency: str
+    units_gross: int
+    units_reversed: int
+    units_booked: int
+    amount_gross: int
+    amount_reversed: int
+    amount_booked: int
+    restates: int
+
+
+class Bought(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """How many more (or fewer) orders with a sale a buyer has in one cycle of a shop, by some entries (R6)."""
+
+    buyer_id: str
+    cycle: str
+    orders: int
+
+
+class ShopSales(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="shop_sales"):
+    """The entries of one shop that came together, summed."""
+
+    shop_id: str
+    sold: Sequence[Sold]
+    bought: Sequence[Bought]
 
 
 class Service(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="service"):
@@ -139,11 +166,11 @@ _encoder: Final = msgspec.json.Encoder()
 encode = _encoder.encode
 """Any of these → bytes."""
 
-decode = msgspec.json.Decoder(Entry | Service | Contact | Messages | Mark).decode
+decode = msgspec.json.Decoder(Entry | ShopSales | Service | Contact | Messages | Mark).decode
 """Bytes → what was encoded; raises msgspec's errors."""
 
 decode_product = msgspec.json.Decoder(Delta | ServiceDelta | Mark).decode
 """Bytes of `sales` → what its tables need; raises msgspec's errors."""
 
-decode_activity = msgspec.json.Decoder(Delta | ServiceDelta | Contact | Messages | Mark).decode
+decode_activity = msgspec.json.Decoder(ShopSales | ServiceDelta | Contact | Messages | Mark).decode
 """Bytes of `shop-activity` → what its tables need; raises msgspec's errors."""

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from schemas.envelope import Record
+    from schemas.positions import Position
     from schemas.refusals import Refusal
 
 
-def parked_headers(record: Record, refusal: Refusal, app: str) -> list[tuple[str, bytes]]:
+def parked_headers(record: Record, position: Position, refusal: Refusal, app: str) -> list[tuple[str, bytes]]:
     """The headers of a parked record: the original ones, then where it stood and why it was refused."""
-    position = f"{record.topic}-{record.partition}@{record.offset}"
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     said = {
         "__streams.errors.exception": "schemas.refusals.Refusal",
         "__streams.errors.message": f"{refusal.reason.sentence} {refusal.detail}".strip(),
         "__streams.errors.stacktrace": "",
-        "__streams.errors.topic": record.topic,
-        "__streams.errors.partition": str(record.partition),
-        "__streams.errors.offset": str(record.offset),
-        "x-dlq-id": position,
+        "__streams.errors.topic": position.topic,
+        "__streams.errors.partition": str(position.partition),
+        "__streams.errors.offset": str(position.offset),
+        "x-dlq-id": str(position),
         "x-dlq-reason": refusal.reason.value,
         "x-dlq-app": app,
         "x-dlq-first-failed-at": now,

@@ -68,8 +68,8 @@ class Fold(Protocol):
     def terms(self) -> str:
         """The settings by which it makes its tables."""
 
-    def read(self, records: Sequence[Record]) -> Batch:
-        """What the records say, and which keys folding needs."""
+    def read(self, records: Sequence[Record], place: str) -> Batch:
+        """What the records of the partition `place` say, and which keys folding needs."""
 
     def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
         """What they change."""

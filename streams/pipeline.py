@@ -132,7 +132,7 @@ class Pipeline:
     def _fold(self, lane: Lane, chunk: Chunk) -> Outcome:
         """What a chunk changes; raises StoreDamaged, and on anything else the worker must stop."""
         began = time.perf_counter()
-        batch = lane.fold.read(chunk.records)
+        batch = lane.fold.read(chunk.records, lane.name)
         states = {name: StateView(store, batch.keys.get(name, ())) for name, store in lane.stores.items()}
         outcome = lane.fold.fold(batch, states, lane.progress)
         metrics.FOLD_SECONDS.labels(lane.stage.name).observe(time.perf_counter() - began)

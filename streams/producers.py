@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import CoordinationType
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.sender import (
     AddOffsetsToTxnHandler,
     AddPartitionsToTxnHandler,
@@ -26,6 +27,8 @@ from aiokafka.producer.sender import (
 from streams.topics import COMPRESSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from streams.settings import Settings
 
 BATCH_BYTES = 900_000
@@ -152,6 +155,25 @@ class StrictProducer(AIOKafkaProducer):
         await self.client.close()
         if task is not None:
             await asyncio.wait([task], timeout=1.0)
+
+
+Item = tuple[bytes | None, bytes | None]
+"""A record's key and value."""
+
+
+def fill(batch: BatchBuilder, items: Iterator[Item], now_ms: int, headers: list[tuple[str, bytes]]) -> Item | None:
+    """Append records to a batch until it is full; the first that didn't fit, or None if all did.
+
+    As `BatchBuilder.append`, which costs as much again as the append itself and is called more than once an event.
+    """
+    append, count, unfit = batch._builder.append, batch.record_count(), None  # noqa: SLF001 - no public way
+    for key, value in items:
+        if append(count, now_ms, key, value, headers) is None:
+            unfit = key, value
+            break
+        count += 1
+    batch._relative_offset = count  # noqa: SLF001 - as above
+    return unfit
 
 
 def is_fenced(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ given up and the lane is opened anew by `recovery.py`, where the mark tells what
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,19 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.journal import Mark as ProgressMark
 from schemas.journal import encode as encode_journal
+from schemas.positions import Position
 from streams.dead_letters import parked_headers
 from streams.failpoints import Point, reach
 from streams.lanes import MARK_KEY, encode_mark
 from streams.partitioning import partition_of
+from streams.producers import fill
 from streams.topics import DEAD_LETTERS, changelog
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from schemas.envelope import Record
+    from schemas.refusals import Refusal
     from streams.lanes import Lane
     from streams.producers import StrictProducer
     from streams.settings import Settings
@@ -55,7 +60,7 @@ async def commit(lane: Lane, outcome: Outcome, settings: Settings) -> None:
             sent.append(await _send_marks(producer, settings, lane, progress))
         reach(Point.AFTER_FIRST_SEND)
         # 3. what can't be read
-        sent.append(await _send_parked(producer, settings, outcome.parked))
+        sent.append(await _send_parked(producer, settings, lane, outcome.parked))
         # 4. the tables' changes, each table's partition with the mark
         tables = {name: outcome.writes.get(name, {}) for name in lane.stores}
         changes = {
@@ -112,13 +117,13 @@ async def _send_marks(producer: StrictProducer, settings: Settings, lane: Lane, 
     return sent
 
 
-async def _send_parked(producer: StrictProducer, settings: Settings, parked: Iterable[tuple[Any, Any]]) -> Sent:
+async def _send_parked(producer: StrictProducer, settings: Settings, lane: Lane, parked: Iterable[tuple[Record, Refusal]]) -> Sent:
     """Park refused records on the same partition number, with their own key, value and headers."""
     topic = settings.topic(DEAD_LETTERS)
     sent: Sent = []
     for record, refusal in parked:
-        headers = parked_headers(record, refusal, settings.app)
-        sent += [future for future, _ in await _send(producer, topic, record.partition, [(record.key, record.value)], headers)]
+        headers = parked_headers(record, Position(lane.topic, lane.partition, record.offset), refusal, settings.app)
+        sent += [future for future, _ in await _send(producer, topic, lane.partition, [(record.key, record.value)], headers)]
     return sent
 
 
@@ -137,12 +142,11 @@ async def _send(
         future.add_done_callback(_retrieved)
         sent.append((future, batch.record_count()))
 
-    batch = producer.create_batch()
-    for key, value in items:
-        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-            await hand_over()
-            batch = producer.create_batch()
-            batch.append(timestamp=None, key=key, value=value, headers=headers)
+    batch, now_ms, left = producer.create_batch(), int(time.time() * 1000), iter(items)
+    while (unfit := fill(batch, left, now_ms, headers or [])) is not None:
+        await hand_over()
+        batch = producer.create_batch()
+        batch.append(timestamp=now_ms, key=unfit[0], value=unfit[1], headers=headers)  # an empty batch takes any record
     if batch.record_count():
         await hand_over()
     return sent

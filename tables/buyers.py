@@ -81,8 +81,12 @@ class Buyer(msgspec.Struct, array_like=True):
 
 def _bought(before: int, now: int) -> Columns:
     """R6: what it changes of a shop's columns that a buyer had so many orders with a sale, and now has so many."""
-    changes = {service.BUYERS: (now >= 1) - (before >= 1), service.REPEAT_BUYERS: (now >= 2) - (before >= 2)}  # noqa: PLR2004 - R6
-    return {name: change for name, change in changes.items() if change}
+    changes: Columns = {}
+    if (now >= 1) != (before >= 1):
+        changes[service.BUYERS] = 1 if now else -1
+    if (now >= 2) != (before >= 2):  # noqa: PLR2004 - R6
+        changes[service.REPEAT_BUYERS] = 1 if now > before else -1
+    return changes
 
 
 encode: Final[Callable[[Buyer], bytes]] = msgspec.json.Encoder(order="deterministic").encode

@@ -52,11 +52,11 @@ class ChatStage:
         """The settings by which the tables are made."""
         return f"{self._calendar.terms}; {self._rules.terms}"
 
-    def read(self, records: Sequence[Record]) -> Batch:
-        """What the records of one partition say, in order, and which conversations they concern. Never raises."""
+    def read(self, records: Sequence[Record], place: str) -> Batch:
+        """What the records of one partition, such as `chats-3`, say, in order, and which conversations they concern. Never raises."""
         readings = list(map(envelope.read_chat, records))
         keys = {catalogue.conversation_key(one.shop_id, one.buyer_id) for one in readings if type(one) is Said}
-        return Batch(records, readings, {CHATS.name: keys, OVERDUE.name: (), REPLY_TIMERS.name: ()})
+        return Batch(place, records, readings, {CHATS.name: keys, OVERDUE.name: (), REPLY_TIMERS.name: ()})
 
     def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
         """What the chunk changes. Only a conversation that would outgrow a record of its changelog is still refused here."""
@@ -82,7 +82,7 @@ class ChatStage:
                 parked.append((record, reading))
                 refused_in_a_row += 1
                 continue
-            work.begin(record)
+            work.begin(batch.place, offset)
             work.let_pass(reading.occurred_at_ms)
             if type(reading) is Tick:
                 ticks += 1
@@ -132,7 +132,7 @@ class _Work:
         self._most_bytes = most_bytes
         self._held: dict[bytes, _Held] = {}
         self._overdue: dict[bytes, bytes | None] = {}
-        self._record: Record
+        self._cause_at = "", 0
         self._index = 0
         self.now_ms = now_ms
         self.cycle_ms = now_ms if now_ms == _NEVER else calendar.start_of(now_ms)
@@ -141,9 +141,9 @@ class _Work:
         self.rows = 0
         self.restatements = 0
 
-    def begin(self, record: Record) -> None:
+    def begin(self, place: str, offset: int) -> None:
         """What follows comes of this record."""
-        self._record = record
+        self._cause_at = place, offset
         self._index = 0
 
     def let_pass(self, at_ms: int) -> None:
@@ -229,11 +229,11 @@ class _Work:
     def _tell(self, key: bytes, changes: dict[int, Columns], cause: tuple[str, str, str, int]) -> None:
         """Hand out rows of the shops' journal."""
         shop_id, _ = catalogue.split_conversation_key(key)
-        record, why = self._record, (*cause[:3], times.format_ms(cause[3]))
+        (place, offset), why = self._cause_at, (*cause[:3], times.format_ms(cause[3]))
         for start_ms, columns in changes.items():
             restates = start_ms < self.cycle_ms
             cycle = self._calendar.iso(start_ms)
-            row = Service(f"{record.topic}-{record.partition}@{record.offset}#{self._index}", shop_id, None, cycle, columns, restates, *why)
+            row = Service(f"{place}@{offset}#{self._index}", shop_id, None, cycle, columns, restates, *why)
             self.activity.append((shop_id.encode(), journal.encode(row)))
             self._index += 1
             self.rows += 1

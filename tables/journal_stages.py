@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import journal, limits
 from schemas.envelope import Record
-from schemas.journal import Contact, Delta, Mark, Messages, ServiceDelta
+from schemas.journal import Contact, Delta, Mark, Messages, ServiceDelta, ShopSales, Sold
 from schemas.refusals import Reason, Refusal
 from tables import buyers, catalogue, sales, service, watermarks
 from tables.buyers import Buyer
@@ -35,18 +35,38 @@ _State = TypeVar("_State")
 
 
 class Addition(msgspec.Struct, frozen=True, gc=False):
-    """A journal row that has been read: the id it belongs to, the cycle's key and start, and what to add."""
+    """A journal row that has been read: the id it belongs to, the cycle's key, and what to add."""
 
     key: bytes
     cycle_key: bytes
-    start_ms: int
     delta: Delta | ServiceDelta
+
+    @property
+    def restatements(self) -> int:
+        """How many entries or rows restate."""
+        return int(self.delta.restates)
+
+
+class ShopAddition(msgspec.Struct, frozen=True):
+    """A shop's sums that have been read. `sold`: (cycle's key, columns). `bought`: (buyer's key, cycle's key and start, orders)."""
+
+    key: bytes
+    sold: list[tuple[bytes, Sold]]
+    bought: list[tuple[bytes, bytes, int, int]]
+
+    @property
+    def restatements(self) -> int:
+        """How many entries restate."""
+        return sum([sold.restates for _, sold in self.sold])
+
+
+_Said = Addition | ShopAddition | Contact | Messages
 
 
 class _Work(Protocol):
     """The states that one chunk changes."""
 
-    def apply(self, said: Addition | Contact | Messages) -> None:
+    def apply(self, said: _Said) -> None:
         """Take in one record. Raises ImpossibleTallyError or ImpossibleServiceError."""
 
     def writes(self) -> dict[str, dict[bytes, bytes | None]]:
@@ -70,10 +90,10 @@ class _JournalStage:
         """The settings by which the tables are made."""
         return self._calendar.terms
 
-    def read(self, records: Sequence[Record]) -> Batch:
-        """What the records of one partition say, in order, and which sums they concern. Never raises."""
+    def read(self, records: Sequence[Record], place: str) -> Batch:
+        """What the records of one partition, such as `sales-3`, say, in order, and which sums they concern. Never raises."""
         readings = [self._reading(record) for record in records]
-        return Batch(records, readings, self._keys(readings))
+        return Batch(place, records, readings, self._keys(readings))
 
     def _keys(self, readings: Iterable[Any]) -> _Keys:
         """By table, the keys that folding needs."""
@@ -83,7 +103,7 @@ class _JournalStage:
         """A chunk's work on these states."""
         raise NotImplementedError
 
-    def _reading(self, record: Record) -> Addition | Contact | Messages | Mark | Refusal:  # noqa: PLR0911 - one return a reason
+    def _reading(self, record: Record) -> _Said | Mark | Refusal:  # noqa: PLR0911 - one return a reason
         value, key = record.value, record.key
         if not value:
             return Refusal(Reason.EMPTY_VALUE, "no bytes")
@@ -102,10 +122,20 @@ class _JournalStage:
         if type(said) is Contact or type(said) is Messages:
             return said
         try:
-            start_ms = self._calendar.start_of_iso(said.cycle)
+            return self._addition(key, said)
         except ValueError as error:
             return Refusal(Reason.INVALID_FIELD, f"cycle: {error}"[: limits.DETAIL_CHARS])
-        return Addition(key, catalogue.cycle_key(key, start_ms), start_ms, said)
+
+    def _addition(self, key: bytes, said: Delta | ServiceDelta | ShopSales) -> Addition | ShopAddition:
+        """Which sums a row belongs to; ValueError if it names a cycle that isn't one."""
+        start_of = self._calendar.start_of_iso
+        if not isinstance(said, ShopSales):
+            return Addition(key, catalogue.cycle_key(key, start_of(said.cycle)), said)
+        sold = [(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in said.sold]
+        bought = [(catalogue.conversation_key(said.shop_id, one.buyer_id), start_of(one.cycle), one.orders) for one in said.bought]
+        return ShopAddition(
+            key, sold, [(buyer, catalogue.cycle_key(key, start_ms), start_ms, orders) for buyer, start_ms, orders in bought]
+        )
 
     def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
         """What the chunk changes.
@@ -136,12 +166,12 @@ class _JournalStage:
             else:
                 refused_in_a_row = 0
                 added += 1
-                if type(reading) is Addition:
-                    restatements += reading.delta.restates
+                if isinstance(reading, Addition | ShopAddition):
+                    restatements += reading.restatements
                 try:
                     work.apply(reading)
                 except (ImpossibleTallyError, ImpossibleServiceError) as error:
-                    raise type(error)(f"{record.topic}-{record.partition}@{offset}: {error}") from error
+                    raise type(error)(f"{batch.place}@{offset}: {error}") from error
         return Outcome(
             writes=work.writes(),
             sends={},
@@ -224,7 +254,7 @@ class _Products:
         self._totals = _tallies(states[PRODUCT_TOTALS.name])
         self._service = _services(states[PRODUCT_SERVICE_CYCLES.name])
 
-    def apply(self, said: Addition | Contact | Messages) -> None:
+    def apply(self, said: _Said) -> None:
         assert isinstance(said, Addition)  # noqa: S101 - nothing else is decoded from this journal
         delta = said.delta
         if isinstance(delta, Delta):
@@ -258,14 +288,13 @@ class ShopStage(_JournalStage):
         sold, totals = keys[SHOP_CYCLES.name], keys[SHOP_TOTALS.name]
         served, served_ever, between = keys[SHOP_SERVICE_CYCLES.name], keys[SHOP_SERVICE_TOTALS.name], keys[SHOP_BUYERS.name]
         for reading in readings:
-            if type(reading) is Addition:
-                delta = reading.delta
-                if type(delta) is Delta:
-                    sold.add(reading.cycle_key)
-                    totals.add(reading.key)
-                    if not delta.orders:
-                        continue
-                    between.add(catalogue.conversation_key(delta.shop_id, delta.buyer_id))
+            if type(reading) is ShopAddition:
+                sold.update([key for key, _ in reading.sold])
+                totals.add(reading.key)
+                between.update([buyer for buyer, _, _, _ in reading.bought])
+                served.update([key for _, key, _, _ in reading.bought])
+                served_ever.add(reading.key)
+            elif type(reading) is Addition:
                 served.add(reading.cycle_key)
                 served_ever.add(reading.key)
             elif type(reading) is Contact or type(reading) is Messages:
@@ -285,27 +314,24 @@ class _Shops:
         self._service_ever = _services(states[SHOP_SERVICE_TOTALS.name])
         self._buyers = _Sums(states[SHOP_BUYERS.name], Buyer, buyers.decode)
 
-    def apply(self, said: Addition | Contact | Messages) -> None:
-        if not isinstance(said, Addition):
+    def apply(self, said: _Said) -> None:
+        if isinstance(said, ShopAddition):
+            self._sell(said)
+        elif not isinstance(said, Addition):
             self._hear(said)
-            return
-        delta = said.delta
-        if isinstance(delta, Delta):
-            self._cycles[said.cycle_key].add(delta)
-            self._totals[said.key].add(delta)
-            if delta.orders:
-                self._buy(said, delta)
-        else:
-            self._service[said.cycle_key].add(delta.columns, restates=delta.restates)
-            self._service_ever[said.key].add(delta.columns, restates=delta.restates)
+        elif isinstance(said.delta, ServiceDelta):
+            columns, restates = said.delta.columns, said.delta.restates
+            self._service[said.cycle_key].add(columns, restates=restates)
+            self._service_ever[said.key].add(columns, restates=restates)
 
-    def _buy(self, said: Addition, delta: Delta) -> None:
-        """R6: in the cycle, and of all time."""
-        buyer = self._buyers[catalogue.conversation_key(delta.shop_id, delta.buyer_id)]
-        in_cycle, ever = buyer.buy(said.start_ms, delta.orders)
-        if in_cycle:
-            self._service[said.cycle_key].add(in_cycle)
-        if ever:
+    def _sell(self, said: ShopAddition) -> None:
+        """Sales, and R6: in the cycle, and of all time."""
+        for cycle_key, sold in said.sold:
+            self._cycles[cycle_key].add(sold)
+            self._totals[said.key].add(sold)
+        for key, cycle_key, start_ms, orders in said.bought:
+            in_cycle, ever = self._buyers[key].buy(start_ms, orders)
+            self._service[cycle_key].add(in_cycle)  # also if nothing changes: rows mustn't depend on how chunks were cut
             self._service_ever[said.key].add(ever)
 
     def _hear(self, said: Contact | Messages) -> None:

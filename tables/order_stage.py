@@ -14,6 +14,7 @@ from tables.cycles import Calendar
 from tables.entries import Cause
 from tables.orders import Order
 from tables.outcome import Batch, Outcome, States
+from tables.shop_sales import ShopSums
 from tables.watermarks import Progress
 
 _NEVER: Final = -(2**63)
@@ -36,15 +37,15 @@ class OrderStage:
         """The settings by which the tables are made."""
         return self._calendar.terms
 
-    def read(self, records: Sequence[Record]) -> Batch:
-        """What the records of one partition say, in order, and which orders they concern. Never raises."""
+    def read(self, records: Sequence[Record], place: str) -> Batch:
+        """What the records of one partition, such as `orders-3`, say, in order, and which orders they concern. Never raises."""
         readings = list(map(envelope.read, records))
         last: dict[bytes, int] = {
             record.key: record.offset  # type: ignore[misc]  # a received event has a key
             for record, reading in zip(records, readings, strict=True)
             if type(reading) is Received
         }
-        return Batch(records, readings, {ORDERS.name: last.keys()}, last)
+        return Batch(place, records, readings, {ORDERS.name: last.keys()}, last)
 
     def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
         """What the chunk changes. Only an order that would outgrow a record of its changelog is still refused here."""
@@ -60,7 +61,7 @@ class OrderStage:
         at_hand: dict[bytes, Order] = {}
         changed: set[bytes] = set()
         writes: dict[bytes, bytes | None] = {}
-        by_product, by_shop = list[tuple[bytes, bytes]](), list[tuple[bytes, bytes]]()
+        by_product, by_shop, sums = list[tuple[bytes, bytes]](), list[tuple[bytes, bytes]](), ShopSums()
         parked: list[tuple[Record, Refusal]] = []
         duplicates = skipped = late = ticks = restatements = taken = 0
         for record, reading in zip(batch.records, batch.readings, strict=True):
@@ -96,11 +97,11 @@ class OrderStage:
                 changed.add(key)
                 serves, sells = aftersales.may_differ(after, reading), counting.may_differ(before, after)
                 if serves or sells:
-                    cause = Cause(reading, f"{record.topic}-{record.partition}@{offset}", cycle_ms)
+                    cause = Cause(reading, f"{batch.place}@{offset}", cycle_ms)
                     now = counting.derive(after)
                     was = counting.derive(before) if sells else now
                     if sells:
-                        restatements += _sell(entries.difference(was, now, cause, calendar), by_product, by_shop)
+                        restatements += _sell(entries.difference(was, now, cause, calendar), by_product, sums)
                     if serves:
                         _serve((before, was), (after, now), cause, calendar, by_product, by_shop)
             if offset < last[key]:
@@ -110,17 +111,16 @@ class OrderStage:
         writes.update((key, orders.encode(order)) for key, order in at_hand.items() if key in changed)  # where the chunk was cut short
         counts = {"applied": taken - duplicates - skipped - ticks - len(parked), "duplicates": duplicates, "refused": len(parked)}
         counts |= {"skipped": skipped, "ticks": ticks, "late": late, "entries": len(by_product), "restatements": restatements}
-        sends = {SALES_TOPIC: by_product, SHOP_ACTIVITY_TOPIC: by_shop}
+        sends = {SALES_TOPIC: by_product, SHOP_ACTIVITY_TOPIC: [*sums.records(), *by_shop]}
         paused = refused_in_a_row >= self._refusals_in_a_row
         return Outcome({ORDERS.name: writes}, sends, parked, Progress(offset, watermark_ms, refused_in_a_row), counts, taken, paused)
 
 
-def _sell(found: list[Entry], by_product: _Sends, by_shop: _Sends) -> int:
+def _sell(found: list[Entry], by_product: _Sends, sums: ShopSums) -> int:
     """Hand out what changed of the sales; how many entries restate."""
     for entry in found:
-        value = journal.encode(entry)
-        by_product.append((entry.product_id.encode(), value))
-        by_shop.append((entry.shop_id.encode(), value))
+        by_product.append((entry.product_id.encode(), journal.encode(entry)))
+        sums.add(entry)
     return sum([entry.restates for entry in found])
 
 

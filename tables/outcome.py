@@ -21,9 +21,10 @@ States = Mapping[str, Mapping[bytes, bytes | None]]
 class Batch(msgspec.Struct, frozen=True):
     """A chunk that has been read: its records, what each says (a Refusal among them), and by table the keys that folding needs.
 
-    `last` has, for the order stage, the offset of the last event of each order.
+    `place` is their partition, as `orders-3`. `last` has, for the order stage, the offset of the last event of each order.
     """
 
+    place: str
     records: Sequence[Record]
     readings: Sequence[Any]
     keys: Mapping[str, Collection[bytes]]

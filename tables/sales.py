@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.journal import Delta, Entry
+from schemas.journal import Delta, Entry, Sold
 
 VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
@@ -38,8 +38,8 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
         """Whether any sum isn't zero."""
         return bool(self.gross or self.reversed or self.booked or self.amounts)
 
-    def add(self, entry: Entry | Delta) -> None:
-        """Add one entry; ImpossibleTallyError unless 0 <= reversed <= gross and 0 <= booked hold afterwards (S8)."""
+    def add(self, entry: Entry | Delta | Sold) -> None:
+        """Add one entry, or the sum of some; ImpossibleTallyError unless 0 <= reversed <= gross and 0 <= booked hold afterwards (S8)."""
         self.gross += entry.units_gross
         self.reversed += entry.units_reversed
         self.booked += entry.units_booked

@@ -101,7 +101,7 @@ class Flow:
     def _step(self, stage: AnyStage, at: tuple[str, int]) -> bool:
         begin = self.progress.get(at, Progress()).offset + 1
         records = self.logs[at][begin : begin + self._chunk()]
-        batch = stage.read(records)
+        batch = stage.read(records, f"{at[0]}-{at[1]}")
         states = {table.name: Rows(self.rows[table.name, at[1]]) for table in stage.stage.tables}
         outcome = stage.fold(batch, states, self.progress.get(at))
         self._commit(at, outcome, stage.stage.sends)

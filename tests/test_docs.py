@@ -16,6 +16,7 @@ import pytest
 from docs import lists
 from operations.cli import COMMANDS
 from schemas import envelope
+from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams import log, topics
 from streams.dead_letters import parked_headers
@@ -227,7 +228,9 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
     records = [record async for some in log.read(settings, orders) for record in some]
     async with log.Writer(settings) as writer:
         for record in records:
-            headers = parked_headers(record, Refusal(Reason.UNKNOWN_TYPE, "for now"), settings.app)
+            headers = parked_headers(
+                record, Position(orders, record.partition, record.offset), Refusal(Reason.UNKNOWN_TYPE, "for now"), settings.app
+            )
             await writer.send(parked, record.key, record.value, headers, record.partition)
     paid = next(record for record in records if record.key == b"o-1")
     out = await _run(settings, "parked.py", f"{orders}-{paid.partition}@{paid.offset}")

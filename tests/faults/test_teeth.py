@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka import TopicPartition
 
+from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from schemas.times import DAY_MS, parse_ms
 from streams import topics
@@ -15,7 +16,7 @@ from streams.dead_letters import parked_headers
 from streams.failpoints import Point
 from tables import catalogue
 from tests.faults.administration import put_back
-from tests.faults.evidence import MARK, POSITION, Evidence, committed, last_values, problems
+from tests.faults.evidence import MARK, POSITION, SUMMED, Evidence, committed, last_values, problems
 from tests.faults.runner import Run, made
 from tests.flow import Record
 from tests.reading import Changelogs, settings_in
@@ -47,7 +48,9 @@ def evidence(tmp_path: Path) -> Evidence:
     bad = Record("orders", 0, len(flow.logs["orders", 0]), 0, b"key", b"not json", [("own", b"1")])
     flow.send("orders", bad.key, b"not json", bad.headers, 0)
     flow.run()
-    flow.logs["dead-letters", 0] = [bad._replace(headers=parked_headers(bad, Refusal(Reason.NOT_JSON, ""), "app"))]
+    flow.logs["dead-letters", 0] = [
+        bad._replace(headers=parked_headers(bad, Position("orders", 0, bad.offset), Refusal(Reason.NOT_JSON, ""), "app"))
+    ]
     found = Evidence(events, [(b"key", b"not json")])
     found.logs = {at: list(log) for at, log in flow.logs.items()}
     for (topic, partition), log in flow.changelogs.items():
@@ -81,12 +84,18 @@ def entry_lost(evidence: Evidence) -> None:
 
 
 def entry_lost_in_both(evidence: Evidence) -> None:
-    """An entry is nowhere."""
+    """An entry is nowhere, and its shop's sums are without it."""
     log, number = _entry_at(evidence)
-    value = log.pop(number).value
+    entry = json.loads(log.pop(number).value)
     for partition in (0, 1):
         records: list[Any] = evidence.logs[catalogue.SHOP_ACTIVITY_TOPIC, partition]
-        records[:] = [record for record in records if record.value != value]
+        for at, record in enumerate(records):
+            row = json.loads(record.value)
+            if row["type"] == "shop_sales" and row["shop_id"] == entry["shop_id"]:
+                less = [entry["cycle"], entry["currency"], *(-int(entry[column]) for column in SUMMED)]
+                bought = [*row["bought"], [entry["buyer_id"], entry["cycle"], -entry["orders"]]]
+                records[at] = _rewritten(record, sold=[*row["sold"], less], bought=bought)
+                return
 
 
 def entry_of_another_amount(evidence: Evidence) -> None:

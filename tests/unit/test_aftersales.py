@@ -368,7 +368,7 @@ def told(*lines: str) -> list[tuple[str, bytes, dict[str, Any]]]:
     """(topic, key, record) of service and contacts that the order stage sends for these events, in order."""
     stage = OrderStage(CYCLES, 1000)
     records = [Record("orders", 0, number, 0, *binary(event(line.split(), number))) for number, line in enumerate(lines, 1)]
-    sends = stage.fold(stage.read(records), {"orders": Rows()}, None).sends
+    sends = stage.fold(stage.read(records, "orders-0"), {"orders": Rows()}, None).sends
     found = [(topic, key, msgspec.json.decode(value)) for topic, sent in sends.items() for key, value in sent]
     return [one for one in found if one[2]["type"] != "entry"]
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faust.types import TP
 
-from schemas.envelope import FetchedRecord
 from streams.chunks import Chunk, ChunkConsumer, ChunkThread
+from tests.flow import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SALES = TP("sales", 0)
-A, B, C = (FetchedRecord("sales", 0, offset, 0, None, None, ()) for offset in range(3))
+A, B, C = (Record("sales", 0, offset, 0, None, None, ()) for offset in range(3))
 
 
 @dataclass

@@ -5,7 +5,9 @@ import pytest
 
 from schemas import journal
 from schemas.answers import ProductAnswer, ShopAnswer
-from schemas.journal import Delta, Entry, Mark
+from schemas.journal import Bought, Delta, Entry, Mark, ShopSales, Sold
+from tables import shop_sales
+from tables.shop_sales import ShopSums
 from tests.flow import Flow
 from tests.story import event
 
@@ -25,7 +27,7 @@ def told() -> Flow:
 def test_an_entry_says_all_about_itself() -> None:
     """Which line of which order changed by how much in which cycle, and because of which event."""
     entries = [msgspec.to_builtins(entry) for entry in told().entries]
-    whose = {"product_id": "p-3", "shop_id": "s-7", "buyer_id": "b-9", "order_id": "o-1", "line_id": "1", "currency": "CNY", "rules": 2}
+    whose = {"product_id": "p-3", "shop_id": "s-7", "buyer_id": "b-9", "order_id": "o-1", "line_id": "1", "currency": "CNY", "rules": 3}
     partition = told().entries[0].id.partition("@")[0]
     refund = {"event_type": "refund_succeeded", "event_id": "e-3", "event_source": "/story", "occurred_at": "2026-07-10T08:00:00.000Z"}
     nothing = {
@@ -64,22 +66,33 @@ def test_an_entry_says_all_about_itself() -> None:
     ]
 
 
-def test_both_topics_carry_the_same_bytes() -> None:
-    """What the shop tables add is what the product tables add, under another key."""
+def test_shops_get_the_sums_of_what_came_together() -> None:
+    """One record a shop and chunk: the sums of its entries by cycle and currency, and its buyers' orders."""
     flow = told()
-    sales, activity = (
-        [
-            (record.key, record.value)
-            for log, records in sorted(flow.logs.items())
-            if log[0] == topic
-            for record in records
-            if b'"type":"entry"' in (record.value or b"")
-        ]
-        for topic in ("sales", "shop-activity")
+    (told_,) = (
+        journal.decode(record.value or b"")
+        for (topic, _), records in sorted(flow.logs.items())
+        if topic == "shop-activity"
+        for record in records
+        if record.key == b"s-7" and b'"type":"shop_sales"' in (record.value or b"")
     )
-    assert [value for _, value in sales] == [value for _, value in activity]
-    assert {key for key, _ in sales} == {b"p-3"}
-    assert {key for key, _ in activity} == {b"s-7"}
+    july, august = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"
+    assert told_ == ShopSales(
+        "s-7",
+        [Sold(july, "CNY", 2, 1, 0, 2000, 300, 0, 1), Sold(august, "CNY", 0, 0, 1, 0, 0, 300, 0)],
+        [Bought("b-9", july, 1)],
+    )
+
+
+def test_sums_of_many_cycles_or_buyers_are_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record outgrows its bound, and none of the sums is lost."""
+    monkeypatch.setattr(shop_sales, "MOST_SUMS", 2)
+    sums, entry = ShopSums(), told().entries[0]
+    for number in range(5):
+        sums.add(msgspec.structs.replace(entry, buyer_id=f"b-{number}"))
+    records = [journal.decode(value) for _, value in sums.records()]
+    assert [[one.buyer_id for one in record.bought] for record in records] == [["b-0", "b-1"], ["b-2", "b-3"], ["b-4"]]
+    assert [[one.units_gross for one in record.sold] for record in records] == [[4], [4], [2]]
 
 
 def test_records_come_back() -> None:

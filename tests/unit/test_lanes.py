@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
+from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams.dead_letters import parked_headers
 from streams.lanes import Mark, decode_mark, encode_mark, progress_of
@@ -36,7 +37,7 @@ def test_bytes_that_are_no_mark_are_not_taken_for_one() -> None:
 def test_a_parked_record_tells_reason_and_position_and_keeps_its_headers() -> None:
     """The headers of Kafka Streams and ours stand behind the original ones, which stay as they were."""
     record = Record("orders", 3, 1841, 0, b"o-1", b"\xff", [("ce_id", b"e-1")])
-    headers = parked_headers(record, Refusal(Reason.NOT_JSON, "invalid utf-8"), "netsold")
+    headers = parked_headers(record, Position("orders", 3, 1841), Refusal(Reason.NOT_JSON, "invalid utf-8"), "netsold")
     assert headers[0] == ("ce_id", b"e-1")
     said = {name: value.decode() for name, value in headers[1:]}
     assert said["x-dlq-id"] == "orders-3@1841"

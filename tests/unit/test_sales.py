@@ -7,7 +7,7 @@ from schemas.journal import Delta
 from tables import sales
 from tables.sales import ImpossibleTallyError, Tally
 
-NOTHING = Delta("p-3", "s-7", "CNY", "2026-06-06T00:00:00Z", 0, 0, 0, 0, 0, 0, orders=0, buyer_id="b-9", restates=False)
+NOTHING = Delta("p-3", "CNY", "2026-06-06T00:00:00Z", 0, 0, 0, 0, 0, 0, restates=False)
 
 
 def delta(**columns: object) -> Delta:

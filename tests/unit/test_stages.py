@@ -16,6 +16,7 @@ from tables.journal_stages import ProductStage, ShopStage
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
 from tables.sales import ImpossibleTallyError
+from tables.shop_sales import ShopSums
 from tables.watermarks import Progress
 from tests.flow import CYCLES, Flow, Record, Rows, binary
 from tests.story import event
@@ -41,7 +42,7 @@ def fold(
     stage: Any, chunk: list[Record], progress: Progress | None = None, tables: dict[str, dict[bytes, bytes | None]] | None = None
 ) -> Outcome:
     """Read and fold one chunk over tables."""
-    batch = stage.read(chunk)
+    batch = stage.read(chunk, f"{stage.stage.source}-0")
     states = {table.name: Rows((tables or {}).get(table.name, {})) for table in stage.stage.tables}
     outcome: Outcome = stage.fold(batch, states, progress)
     return outcome
@@ -61,7 +62,8 @@ def test_read_names_the_keys_that_fold_needs() -> None:
             "2026-07-02T08:00Z paid o-1 5",
             "junk",
             "tick 2026-07-01T00:00:00Z",
-        )
+        ),
+        "orders-0",
     )
     assert {name: sorted(keys) for name, keys in batch.keys.items()} == {"orders": [b"o-1", b"o-2"]}
 
@@ -269,7 +271,9 @@ def test_the_stages_after_the_first_refuse_too(key: bytes | None, value: bytes |
 def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
     """One entry goes into its cycle and into the total of all time (C4)."""
     product = fold(ProductStage(CYCLES, 1000), sold((b"p-3", journal.encode(SOLD))))
-    shop = fold(ShopStage(CYCLES, 1000), sold((b"s-7", journal.encode(SOLD))))
+    sums = ShopSums()
+    sums.add(SOLD)
+    shop = fold(ShopStage(CYCLES, 1000), sold(*sums.records()))
     state = b'[1,2,0,0,0,{"CNY":[2000,0,0]}]'
     assert product.writes == {
         "product_cycles": {b"p-3@1780704000000": state},
