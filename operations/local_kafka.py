@@ -84,6 +84,9 @@ class LocalKafka:
     Every method blocks: async code calls them through `asyncio.to_thread`.
     """
 
+    format_options: tuple[str, ...] = ()
+    """What else its storage is formatted with: a broker with users has some from the start."""
+
     def __init__(self, data_dir: Path) -> None:
         self.directory = data_dir.resolve() / "kafka"
         self.log = self.directory / "kafka.log"
@@ -188,7 +191,7 @@ class LocalKafka:
         # Remembered first: if we die between the two, the next start formats with the same id.
         self._remember(state)
         command = [*self._java(classpath), "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", state.cluster_id]
-        done = subprocess.run([*command, "-c", str(self._config)], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "-c", str(self._config), *self.format_options], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LocalKafkaFailed(f"Kafka's storage in {self.directory} can't be formatted: {(done.stderr or done.stdout).strip()}")
 

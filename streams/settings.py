@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tables.service_hours import CountPer, ServiceRules
@@ -30,11 +30,21 @@ class Kafka(BaseModel):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field("PLAIN", description="used with SASL_… protocols")
     sasl_username: str | None = Field(None, description="user for SASL")
     sasl_password: SecretStr | None = Field(None, description="password for SASL")
-    ssl_cafile: Path | None = Field(None, description="CA certificates (PEM); unset = the system's")
-    ssl_certfile: Path | None = Field(None, description="client certificate (PEM)")
-    ssl_keyfile: Path | None = Field(None, description="client key (PEM)")
+    ssl_cafile: FilePath | None = Field(None, description="CA certificates (PEM); unset = the system's")
+    ssl_certfile: FilePath | None = Field(None, description="client certificate (PEM)")
+    ssl_keyfile: FilePath | None = Field(None, description="client key (PEM)")
     replication_factor: int = Field(1, ge=1, description="of topics that netsold creates; 3 in production")
     min_insync_replicas: int = Field(1, ge=1, description="of topics that netsold creates; 2 in production")
+
+    @model_validator(mode="after")
+    def _ways_in_can_be(self) -> Kafka:
+        if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
+            raise ValueError(f"{self.security_protocol} needs SASL_USERNAME and SASL_PASSWORD")
+        try:
+            self.ssl_context()
+        except OSError as error:
+            raise ValueError(f"SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: {error}") from error
+        return self
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """The TLS context, or None where the protocol has no TLS."""

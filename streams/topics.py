@@ -10,11 +10,13 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, ClassVar, Literal
 from uuid import UUID
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -40,6 +42,9 @@ TABLES = tuple(table.name for table in catalogue.TABLES)
 
 DEAD_LETTER_DAYS = 30
 DEAD_LETTER_BYTES = 4 * 1024 * 1024
+
+REFUSAL_MS = 5000
+"""A broker that refuses us says so within this."""
 
 Kind = Literal["source", "journal", "alerts", "dead letters", "changelog"]
 
@@ -226,11 +231,29 @@ async def _client(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
         try:
             await client.bootstrap()
         except KafkaConnectionError as error:
-            message = f"no Kafka answers at {settings.kafka.bootstrap_servers}, or it refuses our credentials"
+            message = await _refusal(settings) or f"no Kafka answers at {settings.kafka.bootstrap_servers}, or it refuses our credentials"
             raise KafkaUnreachable(message) from error
         yield client
     finally:
         await client.close()
+
+
+async def _refusal(settings: Settings) -> str | None:
+    """Why a broker that answers can't be used: aiokafka's bootstrap only logs it. None where that isn't known."""
+    options = settings.client_options()
+    servers = collect_hosts(options.pop("bootstrap_servers"))
+    for host, port, _ in servers if settings.kafka.security_protocol != "PLAINTEXT" else ():
+        try:
+            connection = await create_conn(host, port, **options, request_timeout_ms=REFUSAL_MS)
+        except SSLCertVerificationError as error:
+            return f"the certificate of Kafka at {host}:{port} isn't trusted ({error.verify_message}): check NETSOLD_KAFKA__SSL_CAFILE"
+        except (SaslAuthenticationFailed, UnsupportedSaslMechanismError) as error:
+            what = "NETSOLD_KAFKA__SASL_USERNAME, its password and NETSOLD_KAFKA__SASL_MECHANISM"
+            return f"Kafka at {host}:{port} refuses our credentials ({error.description.rstrip('.')}): check {what}"
+        except (KafkaError, OSError, TimeoutError):
+            continue
+        connection.close()
+    return None
 
 
 @dataclass(frozen=True, slots=True)

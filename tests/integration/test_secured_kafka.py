@@ -1,0 +1,202 @@
+"""A cluster with TLS and SASL, as in README, On a cluster: the settings let every client in, and who isn't let in is told why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from operations.asking import NoReader, NotReady
+from operations.local_kafka import LocalKafka, _bootstrap, _free_port
+from operations.recount import recount
+from operations.tables import from_reader
+from schemas.events import ORDER_TYPES
+from streams.settings import Settings
+from tests.faults.runner import Run, made
+from tests.faults.workers import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from operations.local_kafka import _State
+
+pytestmark = pytest.mark.kafka
+
+USER, PASSWORD = "netsold", "open sesame"
+WAIT_S = 20.0
+"""A command that isn't let in ends within this: it takes about a second."""
+
+
+class SecuredKafka(LocalKafka):
+    """A local Kafka with two more listeners: SASL_SSL for a user with a password, and SSL for clients with a certificate."""
+
+    format_options = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self.certificates = data_dir / "certificates"
+        self.sasl_ssl, self.ssl = (f"127.0.0.1:{_free_port(0)}" for _ in range(2))
+        self._issue()
+
+    def _configure(self, last: _State | None) -> _State:
+        """Say again what there is more of: the last word counts."""
+        state = super()._configure(last)
+        listeners = f"PLAINTEXT://{_bootstrap(state)},SASL_SSL://{self.sasl_ssl},SSL://{self.ssl}"
+        more = {
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{state.controller_port}",
+            "advertised.listeners": listeners,
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self.certificates / "broker.pem",
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": self.certificates / "ca.pem",
+            "listener.name.ssl.ssl.client.auth": "required",
+            "listener.name.sasl_ssl.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+        }
+        with self._config.open("a") as config:
+            config.writelines(f"{name}={value}\n" for name, value in more.items())
+        return state
+
+    def _issue(self) -> None:
+        """An authority, the broker's and a client's certificates of it, and an authority that nobody knows."""
+        self.certificates.mkdir()
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(self.certificates / "ca.pem")
+        trustme.CA().cert_pem.write_to_path(self.certificates / "unknown.pem")
+        client = ca.issue_cert("netsold@example.org")
+        client.private_key_pem.write_to_path(self.certificates / "client.key")
+        client.cert_chain_pems[0].write_to_path(self.certificates / "client.pem")
+        broker = ca.issue_cert("127.0.0.1")
+        key = load_pem_private_key(broker.private_key_pem.bytes(), password=None)
+        pkcs8 = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # the one form of keys that Kafka reads
+        (self.certificates / "broker.pem").write_bytes(pkcs8 + broker.cert_chain_pems[0].bytes())
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """The one broker of these tests."""
+    broker = SecuredKafka(tmp_path_factory.mktemp("secured"))
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.kill()
+
+
+@pytest.fixture
+def with_password(broker: SecuredKafka) -> dict[str, str]:
+    """The settings of README, On a cluster, without their NETSOLD_."""
+    return {
+        "KAFKA__BOOTSTRAP_SERVERS": broker.sasl_ssl,
+        "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+        "KAFKA__SASL_MECHANISM": "SCRAM-SHA-512",
+        "KAFKA__SASL_USERNAME": USER,
+        "KAFKA__SASL_PASSWORD": PASSWORD,
+        "KAFKA__SSL_CAFILE": str(broker.certificates / "ca.pem"),
+    }
+
+
+@pytest.fixture
+def with_certificate(broker: SecuredKafka) -> dict[str, str]:
+    """The settings of a client that is known by its certificate."""
+    return {
+        "KAFKA__BOOTSTRAP_SERVERS": broker.ssl,
+        "KAFKA__SECURITY_PROTOCOL": "SSL",
+        "KAFKA__SSL_CAFILE": str(broker.certificates / "ca.pem"),
+        "KAFKA__SSL_CERTFILE": str(broker.certificates / "client.pem"),
+        "KAFKA__SSL_KEYFILE": str(broker.certificates / "client.key"),
+    }
+
+
+def application(directory: Path) -> Settings:
+    """An application of its own; how it gets to its Kafka comes by environment alone."""
+    app = f"t{uuid.uuid4().hex[:10]}"
+    return Settings(_env_file=None, app=app, topic_prefix=f"{app}.", partitions=1, data_dir=directory, reader_port=_free_port(0))
+
+
+def netsold(settings: Settings, given: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with these settings in its environment."""
+    command = [sys.executable, "-m", "operations.cli", *arguments]
+    surroundings = environment(settings, **given)
+    return subprocess.run(command, env=surroundings, cwd=settings.data_dir, capture_output=True, text=True, timeout=WAIT_S, check=False)
+
+
+def refusal(given: dict[str, str], directory: Path) -> str:
+    """The one sentence with which `netsold topics check` ends."""
+    done = netsold(application(directory), given, "topics", "check")
+    assert (done.returncode, done.stdout) == (5, ""), done.stderr
+    assert done.stderr.startswith("netsold: ")
+    (sentence,) = done.stderr.splitlines()
+    return sentence
+
+
+async def test_everything_runs_with_tls_and_a_password(with_password: dict[str, str], tmp_path: Path) -> None:
+    """Commands, a worker and a reader are let in, and what the tables hold is what the rules say."""
+    settings = application(tmp_path)
+    events = [event for event in made(95, 300) if isinstance(event, dict) and event["type"] in ORDER_TYPES]
+    (tmp_path / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    for arguments in (["topics", "create"], ["topics", "check"], ["import", "events.jsonl"]):
+        done = await asyncio.to_thread(netsold, settings, with_password, *arguments)
+        assert done.returncode == 0, done.stderr
+    counted = recount(events, settings.cycle_ms, settings.anchor_ms)
+    assert counted["products"]
+    with Run(settings, tmp_path, **with_password) as run:
+        run.workers.start("a")
+        run.workers.serve()
+
+        async def answered() -> bool:
+            try:
+                return await asyncio.to_thread(from_reader, settings) == counted
+            except (NoReader, NotReady):
+                return False
+
+        await run.until(answered, 30.0, restart=False)
+        await asyncio.to_thread(run.workers.stop)
+
+
+def test_a_client_is_known_by_its_certificate(with_certificate: dict[str, str], tmp_path: Path) -> None:
+    """With a certificate it is let in, without one it is told that it isn't."""
+    done = netsold(application(tmp_path), with_certificate, "topics", "check")
+    assert done.returncode == 3, done.stderr
+    assert all("is missing: run `netsold topics create`" in line for line in done.stdout.splitlines())
+    without = {name: value for name, value in with_certificate.items() if name not in {"KAFKA__SSL_CERTFILE", "KAFKA__SSL_KEYFILE"}}
+    assert refusal(without, tmp_path).endswith(", or it refuses our credentials")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"KAFKA__SASL_PASSWORD": "open barley"}, "SASL Authentication failed"),
+        ({"KAFKA__SASL_USERNAME": "nobody"}, "SASL Authentication failed"),
+        ({"KAFKA__SASL_MECHANISM": "PLAIN"}, "The broker does not support the requested SASL mechanism"),
+    ],
+    ids=["password", "user", "mechanism"],
+)
+def test_wrong_credentials_are_told(with_password: dict[str, str], tmp_path: Path, wrong: dict[str, str], reason: str) -> None:
+    """Whoever isn't let in is told so at once in one sentence, with the broker's reason and the settings to look at."""
+    said = refusal(with_password | wrong, tmp_path)
+    assert f"refuses our credentials ({reason}): check NETSOLD_KAFKA__SASL_" in said
+    assert PASSWORD not in said
+
+
+def test_an_unknown_authority_is_told(broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path) -> None:
+    """A broker whose certificate isn't of our authority isn't talked to, and the sentence names the setting."""
+    said = refusal(with_password | {"KAFKA__SSL_CAFILE": str(broker.certificates / "unknown.pem")}, tmp_path)
+    assert said.startswith(f"netsold: the certificate of Kafka at {broker.sasl_ssl} isn't trusted (")
+    assert said.endswith("check NETSOLD_KAFKA__SSL_CAFILE")
+
+
+def test_a_certificate_of_another_host_is_told(broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path) -> None:
+    """A broker under a name that isn't in its certificate isn't trusted either."""
+    elsewhere = broker.sasl_ssl.replace("127.0.0.1", "localhost")
+    said = refusal(with_password | {"KAFKA__BOOTSTRAP_SERVERS": elsewhere}, tmp_path)
+    assert f"the certificate of Kafka at {elsewhere} isn't trusted (Hostname mismatch" in said

@@ -1,0 +1,48 @@
+"""Settings that can't let anybody in are told when they are read, before any Kafka is asked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _check(directory: Path, **kafka: str) -> str:
+    """The one sentence of `netsold topics check` with these settings of NETSOLD_KAFKA__."""
+    given = {f"NETSOLD_KAFKA__{name}": value for name, value in ({"BOOTSTRAP_SERVERS": "127.0.0.1:1"} | kafka).items()}
+    command = [sys.executable, "-m", "operations.cli", "topics", "check"]
+    done = subprocess.run(command, env=given, cwd=directory, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    (sentence,) = done.stderr.splitlines()
+    return sentence
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+@pytest.mark.parametrize("missing", ["SASL_USERNAME", "SASL_PASSWORD"])
+def test_sasl_needs_a_user_and_a_password(tmp_path: Path, mechanism: str, missing: str) -> None:
+    """Either missing is one sentence, whatever the mechanism, and the password isn't shown."""
+    whole = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": mechanism, "SASL_USERNAME": "netsold", "SASL_PASSWORD": "open sesame"}
+    said = _check(tmp_path, **{name: value for name, value in whole.items() if name != missing})
+    assert said == "netsold: settings can't be used: NETSOLD_KAFKA: Value error, SASL_PLAINTEXT needs SASL_USERNAME and SASL_PASSWORD"
+
+
+@pytest.mark.parametrize("name", ["SSL_CAFILE", "SSL_CERTFILE", "SSL_KEYFILE"])
+def test_a_file_that_is_not_there_is_told_by_its_variable(tmp_path: Path, name: str) -> None:
+    """One sentence, no traceback."""
+    said = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: str(tmp_path / "nothing.pem")})
+    assert said == f"netsold: settings can't be used: NETSOLD_KAFKA__{name}: Path does not point to a file"
+
+
+def test_files_that_hold_no_certificate_are_told(tmp_path: Path) -> None:
+    """Neither a CA file of something else, nor a client's certificate without its key, is a traceback."""
+    (tmp_path / "other.pem").write_text("something else")
+    trustme.CA().issue_cert("netsold@example.org").cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    for name, file in (("SSL_CAFILE", "other.pem"), ("SSL_CERTFILE", "client.pem")):
+        said = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: str(tmp_path / file)})
+        assert "NETSOLD_KAFKA: Value error, SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: " in said
