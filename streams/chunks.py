@@ -16,6 +16,8 @@ from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
+from streams import batches
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
@@ -76,6 +78,7 @@ class ChunkThread(AIOKafkaConsumerThread):
         self._next: TP | None = None
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        batches.tolerate()
         consumer = super()._create_worker_consumer(transport)
         # Faust couples this to its own exactly_once, which we don't use; it is read when the consumer starts
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - no public setter
@@ -140,6 +143,11 @@ class ChunkThread(AIOKafkaConsumerThread):
         first = next((index for index, tp in enumerate(order) if self._next is not None and tp >= self._next), 0)
         return order[first:] + order[:first]
 
+    def last_stable_offset(self, tp: TP) -> int | None:
+        """The end of what can be read now, as last heard."""
+        stable: int | None = self._ensure_consumer().last_stable_offset(tp)
+        return stable
+
     def request_rejoin(self) -> None:
         """Make the group rebalance: everything is revoked, assigned and checked anew."""
         consumer = self._ensure_consumer()
@@ -172,12 +180,15 @@ class ChunkConsumer(Consumer):
         )  # fmt: skip
 
     def lag(self, tp: TP, position: int) -> int | None:
-        """Records between a lane's position and the log's end, control records at its end left out; None while not known."""
-        highwater = self.highwater(tp) if tp in self.assignment() else None
+        """Records between a lane's position and the end of what can be read, control records there left out; None while not known.
+
+        Behind the last stable offset lie open transactions of others: waiting for them is no standstill of ours.
+        """
+        stable = self._thread.last_stable_offset(tp) if tp in self.assignment() else None
         stretch = self._thread.stretches.get(tp)
-        if highwater is None or stretch is None:
+        if stable is None or stretch is None:
             return None
-        return int(highwater) - (stretch.end if stretch.start == position else position)
+        return max(0, stable - (stretch.end if stretch.start == position else position))
 
     async def perform_seek(self) -> None:
         """Seek every source partition to where its lane stands (Faust's own ignores offset 0 and unset ones)."""

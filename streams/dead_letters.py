@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def parked_headers(record: Record, position: Position, refusal: Refusal, app: str) -> list[tuple[str, bytes]]:
-    """The headers of a parked record: the original ones, then where it stood and why it was refused."""
+    r"""The headers of a parked record: the original ones, then where it stood and why it was refused.
+
+    Bytes of a name that aren't UTF-8 (`batches.ESCAPED`) are written out, as in `caf\udce9`: Kafka's names are texts.
+    """
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     said = {
         "__streams.errors.exception": "schemas.refusals.Refusal",
@@ -30,4 +33,5 @@ def parked_headers(record: Record, position: Position, refusal: Refusal, app: st
         "x-dlq-app": app,
         "x-dlq-first-failed-at": now,
     }
-    return [*record.headers, *((name, text.encode()) for name, text in said.items())]
+    own = [(name.encode(errors="backslashreplace").decode(), value) for name, value in record.headers]
+    return [*own, *((name, text.encode()) for name, text in said.items())]

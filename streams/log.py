@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from streams import batches
 from streams.partitioning import partition_of
 from streams.settings import Settings
 from streams.topics import COMPRESSION, KafkaUnreachable
@@ -264,6 +265,7 @@ async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, in
 @asynccontextmanager
 async def _reader(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of committed records that stands at `starts` and refuses to jump elsewhere."""
+    batches.tolerate()
     consumer = AIOKafkaConsumer(
         **settings.client_options(),
         isolation_level="read_committed",

@@ -157,19 +157,21 @@ class StrictProducer(AIOKafkaProducer):
             await asyncio.wait([task], timeout=1.0)
 
 
-Item = tuple[bytes | None, bytes | None]
-"""A record's key and value."""
+Headers = list[tuple[str, bytes]]
+Item = tuple[tuple[bytes | None, bytes | None], Headers]
+"""A record's key and value, and its headers."""
 
 
-def fill(batch: BatchBuilder, items: Iterator[Item], now_ms: int, headers: list[tuple[str, bytes]]) -> Item | None:
+def fill(batch: BatchBuilder, items: Iterator[Item], now_ms: int) -> Item | None:
     """Append records to a batch until it is full; the first that didn't fit, or None if all did.
 
     As `BatchBuilder.append`, which costs as much again as the append itself and is called more than once an event.
     """
     append, count, unfit = batch._builder.append, batch.record_count(), None  # noqa: SLF001 - no public way
-    for key, value in items:
+    for item in items:
+        (key, value), headers = item
         if append(count, now_ms, key, value, headers) is None:
-            unfit = key, value
+            unfit = item
             break
         count += 1
     batch._relative_offset = count  # noqa: SLF001 - as above

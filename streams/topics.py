@@ -10,22 +10,21 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, ClassVar, Literal
 from uuid import UUID
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.conn import collect_hosts, create_conn
-from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
+from streams.refused import refusal
 from tables import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from io import BytesIO
 
     from streams.settings import Settings
@@ -42,9 +41,8 @@ TABLES = tuple(table.name for table in catalogue.TABLES)
 
 DEAD_LETTER_DAYS = 30
 DEAD_LETTER_BYTES = 4 * 1024 * 1024
-
-REFUSAL_MS = 5000
-"""A broker that refuses us says so within this."""
+PARKED_MORE_BYTES = 16 * 1024
+"""What a record gains at most by being parked: the headers of `dead_letters.py`."""
 
 Kind = Literal["source", "journal", "alerts", "dead letters", "changelog"]
 
@@ -130,7 +128,7 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
             _KEPT,
             "the sales journal: one immutable entry per change of what counts, and of what each product's service came to",
         ),
-        (SHOP_ACTIVITY, "journal", "shop_id", _KEPT, "the same entries by shop, and what changed of its service"),
+        (SHOP_ACTIVITY, "journal", "shop_id", _KEPT, "the sums of a chunk's entries by shop, and what changed of its service"),
         (ALERTS, "alerts", "shop_id", _KEPT, "inquiries that are overdue, and those answered late after that; each told once"),
         (DEAD_LETTERS, "dead letters", "the parked record's", _PARKED, "records that can't be read, as they came, each with its reason"),
     )
@@ -158,9 +156,26 @@ def compare(topic: Topic, seen: Seen | None, partitions: int) -> list[Mismatch]:
         wanted = topic.configs.get(name)
         actual = seen.configs[name]
         if wanted is not None and not _fits(name, actual, wanted):
-            remedy = f"run `kafka-configs.sh --alter --entity-type topics --entity-name {topic.name} --add-config {name}={wanted}`"
-            found.append(Mismatch(topic.name, name, actual, wanted, remedy))
+            found.append(Mismatch(topic.name, name, actual, wanted, _alter(topic.name, name, wanted)))
     return found
+
+
+def not_parkable(declared_: Sequence[Topic], seen: Mapping[str, Seen]) -> list[Mismatch]:
+    """The source topics that take larger records than dead letters do: one that can't be read, nor parked, would stop its partition."""
+    name = "max.message.bytes"
+    bounds = {topic.name: int(seen[topic.name].configs[name]) for topic in declared_ if topic.name in seen}
+    (dead_letters,) = (topic.name for topic in declared_ if topic.kind == "dead letters")
+    most = bounds.get(dead_letters, 0) - PARKED_MORE_BYTES
+    sources = [topic.name for topic in declared_ if topic.kind == "source" and topic.name in bounds] if dead_letters in bounds else []
+    return [
+        Mismatch(source, name, str(bounds[source]), f"at most {most}", _alter(dead_letters, name, str(bounds[source] + PARKED_MORE_BYTES)))
+        for source in sources
+        if bounds[source] > most
+    ]
+
+
+def _alter(topic: str, name: str, wanted: str) -> str:
+    return f"run `kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config {name}={wanted}`"
 
 
 def _fits(name: str, actual: str, wanted: str) -> bool:
@@ -201,7 +216,8 @@ async def check(settings: Settings) -> list[Mismatch]:
     async with _client(settings) as client:
         wanted = declared(settings)
         seen = await _describe(client, [topic.name for topic in wanted])
-    return [mismatch for topic in wanted for mismatch in compare(topic, seen.get(topic.name), settings.partitions)]
+    found = [mismatch for topic in wanted for mismatch in compare(topic, seen.get(topic.name), settings.partitions)]
+    return found + not_parkable(wanted, seen)
 
 
 async def require(settings: Settings) -> None:
@@ -231,29 +247,11 @@ async def _client(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
         try:
             await client.bootstrap()
         except KafkaConnectionError as error:
-            message = await _refusal(settings) or f"no Kafka answers at {settings.kafka.bootstrap_servers}, or it refuses our credentials"
+            message = await refusal(settings) or f"no Kafka answers at {settings.kafka.bootstrap_servers}, or it refuses our credentials"
             raise KafkaUnreachable(message) from error
         yield client
     finally:
         await client.close()
-
-
-async def _refusal(settings: Settings) -> str | None:
-    """Why a broker that answers can't be used: aiokafka's bootstrap only logs it. None where that isn't known."""
-    options = settings.client_options()
-    servers = collect_hosts(options.pop("bootstrap_servers"))
-    for host, port, _ in servers if settings.kafka.security_protocol != "PLAINTEXT" else ():
-        try:
-            connection = await create_conn(host, port, **options, request_timeout_ms=REFUSAL_MS)
-        except SSLCertVerificationError as error:
-            return f"the certificate of Kafka at {host}:{port} isn't trusted ({error.verify_message}): check NETSOLD_KAFKA__SSL_CAFILE"
-        except (SaslAuthenticationFailed, UnsupportedSaslMechanismError) as error:
-            what = "NETSOLD_KAFKA__SASL_USERNAME, its password and NETSOLD_KAFKA__SASL_MECHANISM"
-            return f"Kafka at {host}:{port} refuses our credentials ({error.description.rstrip('.')}): check {what}"
-        except (KafkaError, OSError, TimeoutError):
-            continue
-        connection.close()
-    return None
 
 
 @dataclass(frozen=True, slots=True)

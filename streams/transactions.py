@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -22,11 +22,11 @@ from streams.dead_letters import parked_headers
 from streams.failpoints import Point, reach
 from streams.lanes import MARK_KEY, encode_mark
 from streams.partitioning import partition_of
-from streams.producers import fill
+from streams.producers import Headers, fill
 from streams.topics import DEAD_LETTERS, changelog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from schemas.envelope import Record
     from schemas.refusals import Refusal
@@ -117,14 +117,12 @@ async def _send_marks(producer: StrictProducer, settings: Settings, lane: Lane, 
     return sent
 
 
-async def _send_parked(producer: StrictProducer, settings: Settings, lane: Lane, parked: Iterable[tuple[Record, Refusal]]) -> Sent:
+async def _send_parked(producer: StrictProducer, settings: Settings, lane: Lane, parked: Sequence[tuple[Record, Refusal]]) -> Sent:
     """Park refused records on the same partition number, with their own key, value and headers."""
-    topic = settings.topic(DEAD_LETTERS)
-    sent: Sent = []
-    for record, refusal in parked:
-        headers = parked_headers(record, Position(lane.topic, lane.partition, record.offset), refusal, settings.app)
-        sent += [future for future, _ in await _send(producer, topic, lane.partition, [(record.key, record.value)], headers)]
-    return sent
+    at = lane.topic, lane.partition
+    items = [(record.key, record.value) for record, _ in parked]
+    headers = [parked_headers(record, Position(*at, record.offset), refusal, settings.app) for record, refusal in parked]
+    return [future for future, _ in await _send(producer, settings.topic(DEAD_LETTERS), lane.partition, items, headers)]
 
 
 async def _send(
@@ -132,9 +130,9 @@ async def _send(
     topic: str,
     partition: int,
     items: Iterable[tuple[bytes | None, bytes | None]],
-    headers: list[tuple[str, bytes]] | None = None,
+    headers: Iterable[Headers] = repeat([]),
 ) -> list[tuple[asyncio.Future[Any], int]]:
-    """Send records, all with these headers, to one partition in as few batches as fit; returns (future, records) of each batch."""
+    """Send records, each with its headers, to one partition in as few batches as fit; returns (future, records) of each batch."""
     sent: list[tuple[asyncio.Future[Any], int]] = []
 
     async def hand_over() -> None:
@@ -142,11 +140,11 @@ async def _send(
         future.add_done_callback(_retrieved)
         sent.append((future, batch.record_count()))
 
-    batch, now_ms, left = producer.create_batch(), int(time.time() * 1000), iter(items)
-    while (unfit := fill(batch, left, now_ms, headers or [])) is not None:
+    batch, now_ms, left = producer.create_batch(), int(time.time() * 1000), zip(items, headers, strict=False)
+    while (unfit := fill(batch, left, now_ms)) is not None:
         await hand_over()
         batch = producer.create_batch()
-        batch.append(timestamp=now_ms, key=unfit[0], value=unfit[1], headers=headers)  # an empty batch takes any record
+        fill(batch, iter([unfit]), now_ms)  # an empty batch takes any record
     if batch.record_count():
         await hand_over()
     return sent

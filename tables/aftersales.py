@@ -64,7 +64,7 @@ _WHEN: Final[dict[str, Callable[[Order, Received], bool]]] = {
     "refund_reversed": lambda after, _: bool(after.refunds),
     "receipt_confirmed": lambda after, _: bool(after.refunds),
     "order_cancelled": lambda after, _: bool(after.refunds),
-    "order_placed": lambda after, _: bool(after.refunds) or any(fact.type in _TOLD for fact in after.others),
+    "order_placed": lambda after, _: bool(after.refunds) or not _TOLD.isdisjoint([fact.type for fact in after.others]),
 }
 """When an event of a type may change something; of other types none does."""
 

@@ -88,9 +88,9 @@ def derive(order: Order) -> Counted:
         return Counted("", "", "", (), frozenset(oddities)) if oddities else NOTHING
     placed = order.placed[0]  # S11: facts stand sorted, so the first is the one that holds
     received = _received(order, placed)
-    asked = _asked(order, placed)
-    ordered = {line.line_id for line in placed.lines}
-    oddities.update([Oddity(Anomaly.UNKNOWN_LINE, line_id) for line_id in (*received, *asked) if line_id not in ordered])  # S8
+    asked = _asked(order, placed) if order.refunds else {}
+    unknown = (received.keys() | asked.keys()).difference([line.line_id for line in placed.lines])
+    oddities.update([Oddity(Anomaly.UNKNOWN_LINE, line_id) for line_id in unknown])  # S8
     sales = _sales(order, received, asked, oddities)
     return Counted(placed.shop_id, placed.buyer_id, placed.currency, sales, frozenset(oddities))
 
@@ -165,8 +165,6 @@ def _asked(order: Order, placed: Placed) -> dict[str, list[Asked]]:
 
 def _refunds_that_count(order: Order) -> Sequence[Refund]:
     """S5: the refunds that succeeded and weren't returned; of those with one refund_id the first (S11); in the order of S8."""
-    if not order.refunds:
-        return ()
     returned = {fact.refund_id for fact in order.refund_returns}
     first: dict[str, Refund] = {}
     for refund in order.refunds:  # they stand sorted by (occurred_at, id)

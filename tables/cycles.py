@@ -35,6 +35,11 @@ class Calendar:
         """The first instant after the cycle that starts at `start_ms`."""
         return start_ms + self.length_ms
 
+    def around(self, at_ms: int) -> tuple[int, int]:
+        """Start and end of the one cycle that holds an instant."""
+        start_ms = self.start_of(at_ms)
+        return start_ms, self.end_of(start_ms)
+
     def iso(self, start_ms: int) -> str:
         """A cycle's start as text, such as 2026-06-06T00:00:00Z."""
         text = self._texts.get(start_ms)

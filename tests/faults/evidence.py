@@ -291,6 +291,11 @@ def _stores(evidence: Evidence) -> Iterator[str]:
         yield f"I3: no worker's store of {table}-{partition} is complete"
 
 
+def _readable(name: str) -> str:
+    """A header's name as it is parked: bytes that aren't UTF-8 are written out."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def _dead_letters(evidence: Evidence) -> Iterator[str]:
     """Each poison record is parked once, as it came, with reason and position; nothing else is."""
     parked = [record for (topic, _), records in evidence.logs.items() if topic == topics.DEAD_LETTERS for record in records]
@@ -311,7 +316,7 @@ def _dead_letters(evidence: Evidence) -> Iterator[str]:
         source = sources.get(position)
         if source is None or (source.key, source.value) != (record.key, record.value):
             yield f"I4: a parked record says it was at {position!r}, where another stands"
-        elif list(record.headers[: len(source.headers)]) != list(source.headers):
+        elif list(record.headers[: len(source.headers)]) != [(_readable(name), value) for name, value in source.headers]:
             yield f"I4: {position} is parked without its own headers"
         if not said.get("x-dlq-reason") or not said.get("__streams.errors.message"):
             yield f"I4: {position} is parked without a reason"

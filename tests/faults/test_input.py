@@ -4,8 +4,11 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from operations.faults import POISONS, Faults, Poison
+from schemas.envelope import encode
 from schemas.events import ORDER_TYPES
 from streams.partitioning import partition_of
 from tests.faults.evidence import committed
@@ -54,6 +57,44 @@ async def test_every_kind_of_poison_is_parked(settings: Settings, tmp_path: Path
 
 def _events(items: list[Event | Poison]) -> list[Event]:
     return [item for item in items if not isinstance(item, Poison)]
+
+
+class _Latin(str):
+    """A header's name as a client that knows no UTF-8 writes it."""
+
+    __slots__ = ()
+
+    def encode(self, *_: str) -> bytes:
+        return super().encode("latin-1")
+
+
+async def test_a_header_whose_name_is_not_utf_8_stops_nobody(settings: Settings, tmp_path: Path) -> None:
+    """An event with such a header counts, a record that is no event is parked with it."""
+    good, *others = (event for event in _events(made(64, 60)) if event["type"] in ORDER_TYPES)
+    bad = Poison(b"o-1", b"not json")
+    with Run(settings, tmp_path) as run:
+        await run.write(list(others))
+        async with AIOKafkaProducer(**settings.client_options()) as producer:
+            for key, value, headers in (encode(good), (bad.key, bad.value, [])):
+                batch = producer.create_batch()
+                batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 100_000)
+                batch.append(timestamp=None, key=key, value=value, headers=[*headers, (_Latin("café"), b"x")])
+                await (await producer.send_batch(batch, settings.topic("orders"), partition=partition_of(key or b"", 2)))
+        run.events.append(good)
+        run.poison.append((bad.key, bad.value))
+        run.workers.start("a")
+        await run.verdict()
+
+
+async def test_many_refusals_are_parked_in_few_batches(settings: Settings, tmp_path: Path) -> None:
+    """Thousands of them fit into one transaction: each alone would take a request of its own."""
+    items: list[Event | Poison] = []
+    for number, event in enumerate(_events(made(65, 4000))):
+        items += [event, Poison(b"bad", b"not json %d" % number)]
+    with Run(settings, tmp_path, TRANSACTION_TIMEOUT_MS="3000") as run:
+        await run.write(items)
+        run.workers.start("a")
+        await run.verdict()
 
 
 async def test_too_many_refusals_in_a_row_pause_their_partition_alone(settings: Settings, tmp_path: Path) -> None:

@@ -111,8 +111,7 @@ async def test_lag_leaves_out_what_is_never_delivered(thread: ChunkThread) -> No
     """A lane that has taken every record is not behind, though a marker stands between it and the log's end."""
     consumer = ChunkConsumer.__new__(ChunkConsumer)
     consumer._thread = thread
-    highwater = 11
-    consumer.highwater = lambda _tp: highwater
+    thread._consumer = SimpleNamespace(last_stable_offset=lambda _tp: 11)
     consumer.assignment = lambda: {SALES}
     assert consumer.lag(SALES, 0) is None
     fetcher = _Fetcher(fetches=[(10, [A]), (11, [])])

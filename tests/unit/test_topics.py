@@ -71,6 +71,21 @@ def test_dead_letters_stay_thirty_days_and_may_be_larger_than_other_records() ->
     assert _faults("dead-letters", PARKED | {"max.message.bytes": "1048588"}) == [("max.message.bytes", "1048588")]
 
 
+def test_a_source_may_not_take_more_than_can_be_parked() -> None:
+    """A record that is refused must fit into dead letters, headers and all."""
+    declared = topics.declared(Settings(_env_file=None))
+    seen = {"orders": topics.Seen("id", PARTITIONS, FITS), "dead-letters": topics.Seen("id", PARTITIONS, PARKED)}
+    assert topics.not_parkable(declared, seen) == []
+    seen["orders"] = topics.Seen("id", PARTITIONS, FITS | {"max.message.bytes": "10485760"})
+    (mismatch,) = topics.not_parkable(declared, seen)
+    assert str(mismatch) == (
+        "topic orders has max.message.bytes 10485760 where netsold needs at most 4177920: "
+        "run `kafka-configs.sh --alter --entity-type topics --entity-name dead-letters --add-config max.message.bytes=10502144`"
+    )
+    del seen["dead-letters"]
+    assert topics.not_parkable(declared, seen) == []
+
+
 @pytest.mark.parametrize("partitions", [1, PARTITIONS - 1, PARTITIONS + 1])
 def test_another_partition_count_is_refused(partitions: int) -> None:
     """More or fewer partitions send a key elsewhere than its state is."""

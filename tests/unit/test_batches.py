@@ -1,0 +1,73 @@
+"""Records as fetched: whatever their headers are called, they are read, and nothing else differs from aiokafka's reading."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+
+from streams.batches import TolerantRecords, _EscapingBatch
+
+Row = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]
+ROWS: list[Row] = [
+    (b"o-1", b"{}", [("ce_id", b"e-1"), ("own", None)]),
+    (None, b"", []),
+    (b"k" * 300, None, [("caf\u00e9", b"\xff")]),
+]
+
+
+def fetched(codec: int, rows: list[Row] = ROWS) -> bytes:
+    """Two batches of records as a broker hands them out."""
+    made = []
+    for _ in range(2):
+        builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, 0, 1_000_000)
+        for number, (key, value, headers) in enumerate(rows):
+            builder.append(number, 1_783_000_000_000 + number, key, value, headers)
+        made.append(bytes(builder.build()))
+    return b"".join(made)
+
+
+def parsed(records: TolerantRecords | MemoryRecords) -> list[Any]:
+    """What a consumer sees of every record."""
+    found = []
+    while records.has_next():
+        batch = records.next_batch()
+        assert batch.validate_crc()
+        found += [(one.offset, one.timestamp, one.key, one.value, list(one.headers)) for one in batch]
+    return found
+
+
+@pytest.mark.parametrize("codec", [0, 4])
+def test_usual_batches_are_read_as_aiokafka_reads_them(codec: int) -> None:
+    """Compressed or not; by either of our ways."""
+    data = fetched(codec)
+    assert parsed(TolerantRecords(data)) == parsed(MemoryRecords(data))
+    half = len(data) // 2
+    escaping = [(one.offset, one.timestamp, one.key, one.value, list(one.headers)) for one in _EscapingBatch(data[:half])]
+    assert escaping == parsed(MemoryRecords(data[:half]))
+
+
+def test_a_name_that_is_not_utf_8_is_escaped() -> None:
+    """The record is there, its other headers and its neighbours too."""
+    odd: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")])]
+    data = fetched(0, odd).replace(b"kafe", b"caf\xe9")
+    with pytest.raises(UnicodeDecodeError):
+        [list(batch) for batch in iter(MemoryRecords(data).next_batch, None)]
+    records = TolerantRecords(data)
+    found = []
+    while records.has_next():
+        found += [(one.offset, one.key, one.headers) for one in records.next_batch()]
+    assert len(found) == 8
+    assert found[3] == (3, b"o-2", [("caf\udce9", b"x"), ("own", b"1")])
+    assert found[7] == found[3]
+
+
+def test_a_record_that_contradicts_its_length_is_corrupt() -> None:
+    """Leniency ends at names."""
+    data = bytearray(fetched(0)[: len(fetched(0)) // 2])
+    data[61] += 2  # the first record's length, zigzag
+    with pytest.raises(CorruptRecordException):
+        list(_EscapingBatch(bytes(data)))
