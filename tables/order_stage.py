@@ -1,6 +1,7 @@
 """The order stage: events of orders → the facts of each order, and what they change in the journal."""
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Final
 
 from schemas import envelope, journal, limits, times
@@ -39,12 +40,8 @@ class OrderStage:
     def read(self, records: Sequence[Record], place: str) -> Batch:
         """What the records of one partition, such as `orders-3`, say, in order, and which orders they concern. Never raises."""
         readings = list(map(envelope.read, records))
-        last: dict[bytes, int] = {
-            record.key: record.offset  # type: ignore[misc]  # a received event has a key
-            for record, reading in zip(records, readings, strict=True)
-            if type(reading) is Received
-        }
-        return Batch(place, records, readings, {ORDERS.name: last.keys()}, last)
+        keys = {record.key for record, reading in zip(records, readings, strict=True) if type(reading) is Received and record.key}
+        return Batch(place, records, readings, {ORDERS.name: keys})
 
     def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
         """What the chunk changes. Only an order that would outgrow a record of its changelog is still refused here."""
@@ -53,26 +50,66 @@ class OrderStage:
             return self._fold(batch, states, progress or watermarks.START, _absorb_what_fits)
         return outcome
 
-    def _fold(self, batch: Batch, states: States, progress: Progress, absorb: _Absorb) -> Outcome:  # noqa: C901, PLR0912, PLR0915 - the hot loop, in one piece
-        offset, watermark_ms, refused_in_a_row = progress.offset, progress.watermark_ms, progress.refused_in_a_row
-        calendar, stored, last = self._calendar, states[ORDERS.name], batch.last
-        cycle_ms, cycle_end_ms = (_NEVER, _NEVER) if watermark_ms is None else calendar.around(watermark_ms)  # that event time is in
-        at_hand: dict[bytes, Order] = {}
-        changed: set[bytes] = set()
+    def _fold(self, batch: Batch, states: States, progress: Progress, absorb: _Absorb) -> Outcome:
+        """First the chunk in its order, for all that depends on it; then order by order: an eighth less time than going to and fro."""
+        taken = _Taken(self._calendar, self._refusals_in_a_row, progress)
+        taken.take(batch)
+        stored, told, parked, duplicates = states[ORDERS.name], _Told(self._calendar), taken.parked, 0
         writes: dict[bytes, bytes | None] = {}
-        told = _Told(calendar)
-        parked: list[tuple[Record, Refusal]] = []
-        duplicates = skipped = late = ticks = taken = 0
+        for key, events in taken.events.items():
+            state = stored[key]
+            first = order = orders.EMPTY if state is None else orders.decode(state)
+            for record, event, cycle_ms in events:
+                before, after = order, absorb(order, event)
+                if after is before:  # S11
+                    duplicates += 1
+                elif isinstance(after, Refusal):
+                    parked.append((record, after))
+                else:
+                    order = after
+                    serves, sells = aftersales.may_differ(after, event), counting.may_differ(before, after)
+                    if serves or sells:
+                        cause = Cause(event, f"{batch.place}@{record.offset}", cycle_ms)
+                        told.change(before, after, cause, record.offset, sells=sells, serves=serves)
+            if order is not first:
+                writes[key] = orders.encode(order)
+        parked.sort(key=lambda one: one[0].offset)
+        by_product, by_shop = told.sends()
+        counts = {"applied": taken.accepted - duplicates - len(parked), "duplicates": duplicates, "refused": len(parked)}
+        counts |= {"skipped": taken.skipped, "ticks": taken.ticks, "late": taken.late, "entries": len(by_product)}
+        counts["restatements"] = told.restatements
+        sends = {SALES_TOPIC: by_product, SHOP_ACTIVITY_TOPIC: by_shop}
+        return Outcome({ORDERS.name: writes}, sends, parked, taken.progress, counts, taken.records, taken.paused)
+
+
+class _Taken:
+    """A chunk's records in their order: how far event time comes, what is refused, and each order's events."""
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int, progress: Progress) -> None:
+        self._calendar = calendar
+        self._refusals_in_a_row = refusals_in_a_row
+        self.progress = progress
+        self.events: dict[bytes, list[tuple[Record, Received, int]]] = {}
+        """By order, its events as they came: record, event, and the start of the cycle that event time was in."""
+
+        self.parked: list[tuple[Record, Refusal]] = []
+        self.records = self.skipped = self.ticks = self.late = 0
+
+    def take(self, batch: Batch) -> None:
+        """Take in the records, until so many were refused in a row that the partition is paused."""
+        offset, watermark_ms, refused_in_a_row = self.progress.offset, self.progress.watermark_ms, self.progress.refused_in_a_row
+        calendar, most, events = self._calendar, self._refusals_in_a_row, self.events
+        cycle_ms, cycle_end_ms = (_NEVER, _NEVER) if watermark_ms is None else calendar.around(watermark_ms)  # that event time is in
         for record, reading in zip(batch.records, batch.readings, strict=True):
-            if refused_in_a_row >= self._refusals_in_a_row:
+            if refused_in_a_row >= most:
                 break
-            taken += 1
+            self.records += 1
             if record.offset <= offset:  # never twice, even if handed over twice
-                skipped += 1
+                self.skipped += 1
                 continue
             offset = record.offset
             if type(reading) is Refusal:
-                parked.append((record, reading))
+                self.parked.append((record, reading))
                 refused_in_a_row += 1
                 continue
             at_ms = reading.occurred_at_ms
@@ -81,34 +118,28 @@ class OrderStage:
                 if at_ms >= cycle_end_ms:
                     cycle_ms, cycle_end_ms = calendar.around(at_ms)
             if type(reading) is Tick:
-                ticks += 1
+                self.ticks += 1
                 continue
             if at_ms < cycle_ms:
-                late += 1  # S13: counted here, dropped nowhere
+                self.late += 1  # S13: counted here, dropped nowhere
             refused_in_a_row = 0
             key: bytes = record.key  # type: ignore[assignment]  # a received event has one
-            before = at_hand.pop(key, None) or _decoded(stored[key])
-            after = absorb(before, reading)
-            if isinstance(after, Refusal):
-                parked.append((record, after))
-                after = before
-            elif after is before:  # S11
-                duplicates += 1
+            of_order = events.get(key)
+            if of_order is None:
+                events[key] = [(record, reading, cycle_ms)]
             else:
-                changed.add(key)
-                serves, sells = aftersales.may_differ(after, reading), counting.may_differ(before, after)
-                if serves or sells:
-                    told.change(before, after, Cause(reading, f"{batch.place}@{offset}", cycle_ms), sells=sells, serves=serves)
-            if offset < last[key]:
-                at_hand[key] = after
-            elif key in changed:  # encoded while it is warm: a second pass over a large chunk costs as much as counting it
-                writes[key] = orders.encode(after)
-        writes.update((key, orders.encode(order)) for key, order in at_hand.items() if key in changed)  # where the chunk was cut short
-        counts = {"applied": taken - duplicates - skipped - ticks - len(parked), "duplicates": duplicates, "refused": len(parked)}
-        counts |= {"skipped": skipped, "ticks": ticks, "late": late, "entries": len(told.by_product), "restatements": told.restatements}
-        sends = {SALES_TOPIC: told.by_product, SHOP_ACTIVITY_TOPIC: [*told.sums.records(), *told.by_shop]}
-        progress = Progress(offset, watermark_ms, refused_in_a_row)
-        return Outcome({ORDERS.name: writes}, sends, parked, progress, counts, taken, refused_in_a_row >= self._refusals_in_a_row)
+                of_order.append((record, reading, cycle_ms))
+        self.progress = Progress(offset, watermark_ms, refused_in_a_row)
+
+    @property
+    def accepted(self) -> int:
+        """How many records are neither ticks nor known already."""
+        return self.records - self.skipped - self.ticks
+
+    @property
+    def paused(self) -> bool:
+        """Whether so many were refused in a row that somebody has to look."""
+        return self.progress.refused_in_a_row >= self._refusals_in_a_row
 
 
 class _Told:
@@ -116,24 +147,30 @@ class _Told:
 
     def __init__(self, calendar: Calendar) -> None:
         self._calendar = calendar
-        self.by_product: list[tuple[bytes, bytes]] = []
-        self.by_shop: list[tuple[bytes, bytes]] = []
-        self.sums = ShopSums()
+        self._by_product: list[tuple[int, bytes, bytes]] = []
+        self._by_shop: list[tuple[int, bytes, bytes]] = []
+        self._sums = ShopSums()
         self.restatements = 0
 
-    def change(self, before: Order, after: Order, cause: Cause, *, sells: bool, serves: bool) -> None:
-        """An event led from one state of an order to another; `sells`, `serves`: whether sales or service may differ."""
+    def change(self, before: Order, after: Order, cause: Cause, offset: int, *, sells: bool, serves: bool) -> None:  # noqa: PLR0913 - of one caller
+        """The event at an offset led from one state of an order to another; `sells`, `serves`: whether sales or service may differ."""
         now = counting.derive(after)
         was = counting.derive(before) if sells else now
         if sells:
             for entry in entries.difference(was, now, cause, self._calendar):
-                self.by_product.append((entry.product_id.encode(), journal.encode(entry)))
-                self.sums.add(entry)
+                self._by_product.append((offset, entry.product_id.encode(), journal.encode(entry)))
+                self._sums.add(entry)
                 self.restatements += entry.restates
         if serves:
-            self._serve(before, after, (aftersales.rows(before, was, self._calendar), aftersales.rows(after, now, self._calendar)), cause)
+            rows = aftersales.rows(before, was, self._calendar), aftersales.rows(after, now, self._calendar)
+            self._serve(before, after, rows, cause, offset)
 
-    def _serve(self, before: Order, after: Order, rows: tuple[Rows, Rows], cause: Cause) -> None:
+    def sends(self) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]:
+        """(key, value) by product and by shop, in the order of the events that they come of; sums have no such order."""
+        by_product, by_shop = ([one[1:] for one in sorted(rows, key=itemgetter(0))] for rows in (self._by_product, self._by_shop))
+        return by_product, [*self._sums.records(), *by_shop]
+
+    def _serve(self, before: Order, after: Order, rows: tuple[Rows, Rows], cause: Cause, offset: int) -> None:
         """What changed of the shop's service (R3, R5), and of its reason to write to the buyer (R4)."""
         owner, heir = aftersales.owner(before), aftersales.owner(after)
         if owner == heir or not rows[0]:
@@ -158,14 +195,16 @@ class _Told:
                 )
                 number += 1
                 if product_id is None:
-                    self.by_shop.append((whose[0].encode(), journal.encode(row)))
+                    self._by_shop.append((offset, whose[0].encode(), journal.encode(row)))
                 else:
-                    self.by_product.append((product_id.encode(), journal.encode(row)))
+                    self._by_product.append((offset, product_id.encode(), journal.encode(row)))
         gone, there = aftersales.contact(before), aftersales.contact(after)
         if gone is not None and (there is None or there[:2] != gone[:2]):
-            self.by_shop.append((gone.shop_id.encode(), journal.encode(Contact(gone.shop_id, gone.buyer_id, event.order_id, None))))
+            self._by_shop.append(
+                (offset, gone.shop_id.encode(), journal.encode(Contact(gone.shop_id, gone.buyer_id, event.order_id, None)))
+            )
         if there is not None and there != gone:
-            self.by_shop.append((there.shop_id.encode(), journal.encode(Contact(*there[:2], event.order_id, there.at_ms))))
+            self._by_shop.append((offset, there.shop_id.encode(), journal.encode(Contact(*there[:2], event.order_id, there.at_ms))))
 
 
 def _absorb_what_fits(order: Order, event: Received) -> Order | Refusal:
@@ -174,7 +213,3 @@ def _absorb_what_fits(order: Order, event: Received) -> Order | Refusal:
     if after is not order and (size := len(orders.encode(after))) > limits.ORDER_BYTES:
         return Refusal(Reason.ORDER_FULL, f"{size} bytes with this event, at most {limits.ORDER_BYTES}")
     return after
-
-
-def _decoded(state: bytes | None) -> Order:
-    return orders.EMPTY if state is None else orders.decode(state)

@@ -21,14 +21,13 @@ States = Mapping[str, Mapping[bytes, bytes | None]]
 class Batch(msgspec.Struct, frozen=True):
     """A chunk that has been read: its records, what each says (a Refusal among them), and by table the keys that folding needs.
 
-    `place` is their partition, as `orders-3`. `last` has, for the order stage, the offset of the last event of each order.
+    `place` is their partition, as `orders-3`.
     """
 
     place: str
     records: Sequence[Record]
     readings: Sequence[Any]
     keys: Mapping[str, Collection[bytes]]
-    last: Mapping[bytes, int] = msgspec.field(default_factory=dict)
 
 
 class Outcome(msgspec.Struct, frozen=True):
