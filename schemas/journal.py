@@ -1,7 +1,7 @@
 """The journal: what netsold writes for pipelines to read. Tables are its sums. JSON objects, told apart by `type`.
 
 The topic `sales` (key product_id) has an entry for every change, and service rows of products. The topic `shop-activity` (key shop_id)
-has the same entries summed by shop, service rows of shops, contacts and messages. Marks have no key.
+has what a chunk changed of each shop: the same entries summed, service rows, contacts and messages. Marks have no key.
 """
 
 from collections.abc import Sequence
@@ -95,24 +95,12 @@ class Bought(msgspec.Struct, frozen=True, gc=False, array_like=True):
     orders: int
 
 
-class ShopSales(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="shop_sales"):
-    """The entries of one shop that came together, summed."""
-
-    shop_id: str
-    sold: Sequence[Sold]
-    bought: Sequence[Bought]
-
-
 class Service(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="service"):
-    """How a shop's service, or a product's part in it, changed in one cycle (R1-R5): signed differences of columns.
-
-    The columns are those of tables/service.py. `product_id` is null in a row about the whole shop. Time itself changes rows too: then
-    `event_type` is `reply_overdue`, and there is no event's id or source.
-    """
+    """How a product's part in its shop's service changed in one cycle (R3, R5): signed differences of the columns of tables/service.py."""
 
     id: str
     shop_id: str
-    product_id: str | None
+    product_id: str
     cycle: str
     columns: dict[str, int]
     restates: bool
@@ -126,20 +114,34 @@ class Service(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="serv
 class ServiceDelta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="service"):
     """What the tables need of a Service row; the same fields under the same names."""
 
-    shop_id: str
-    product_id: str | None
+    product_id: str
     cycle: str
     columns: dict[str, int]
     restates: bool
 
 
-class Contact(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="contact"):
-    """Since when, in epoch milliseconds, a shop has reason to write to a buyer about an order (R4); None if it has none after all.
+class Served(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """How a shop's service changed in one cycle (R1-R3, R5), as `Service` says it of products.
 
-    The last record about an order holds.
+    Time itself changes rows too: then `event_type` is `reply_overdue`, and there is no event's id or source.
     """
 
-    shop_id: str
+    id: str
+    cycle: str
+    columns: dict[str, int]
+    restates: bool
+    event_type: str
+    event_id: str
+    event_source: str
+    occurred_at: str
+
+
+class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Since when, in epoch milliseconds, a shop has reason to write to a buyer about an order (R4); None if it has none after all.
+
+    The last one about an order holds.
+    """
+
     buyer_id: str
     order_id: str
     at_ms: int | None
@@ -154,23 +156,34 @@ class Wrote(msgspec.Struct, frozen=True, gc=False, array_like=True):
     n: int
 
 
-class Messages(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="messages"):
-    """What a shop and a buyer wrote to each other (R4), as far as it came together; each message once."""
+class Messages(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a shop and a buyer wrote to each other (R4), each message once."""
 
-    shop_id: str
     buyer_id: str
     said: Sequence[Wrote]
+
+
+class ShopActivity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="shop_activity"):
+    """What changed of one shop, as far as it came together."""
+
+    shop_id: str
+    rules: int
+    sold: list[Sold] = []
+    bought: list[Bought] = []
+    served: list[Served] = []
+    contacts: list[Contact] = []
+    messages: list[Messages] = []
 
 
 _encoder: Final = msgspec.json.Encoder()
 encode = _encoder.encode
 """Any of these → bytes."""
 
-decode = msgspec.json.Decoder(Entry | ShopSales | Service | Contact | Messages | Mark).decode
+decode = msgspec.json.Decoder(Entry | Service | ShopActivity | Mark).decode
 """Bytes → what was encoded; raises msgspec's errors."""
 
 decode_product = msgspec.json.Decoder(Delta | ServiceDelta | Mark).decode
 """Bytes of `sales` → what its tables need; raises msgspec's errors."""
 
-decode_activity = msgspec.json.Decoder(ShopSales | ServiceDelta | Contact | Messages | Mark).decode
+decode_activity = msgspec.json.Decoder(ShopActivity | Mark).decode
 """Bytes of `shop-activity` → what its tables need; raises msgspec's errors."""

@@ -128,7 +128,7 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
             _KEPT,
             "the sales journal: one immutable entry per change of what counts, and of what each product's service came to",
         ),
-        (SHOP_ACTIVITY, "journal", "shop_id", _KEPT, "the sums of a chunk's entries by shop, and what changed of its service"),
+        (SHOP_ACTIVITY, "journal", "shop_id", _KEPT, "what a chunk changed of each shop: its entries summed, rows of its service, contacts and messages"),
         (ALERTS, "alerts", "shop_id", _KEPT, "inquiries that are overdue, and those answered late after that; each told once"),
         (DEAD_LETTERS, "dead letters", "the parked record's", _PARKED, "records that can't be read, as they came, each with its reason"),
     )

@@ -1,13 +1,13 @@
 """The chat stage: messages → conversations, what they change of the shops' service, what is overdue, and alerts (R1, R2)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from schemas import envelope, journal, limits, times
+from schemas import envelope, limits, times
 from schemas.envelope import Record, Said, Tick
-from schemas.journal import Messages, Service, Wrote
+from schemas.journal import Served, Wrote
 from schemas.refusals import Reason, Refusal
 from tables import catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
@@ -17,15 +17,13 @@ from tables.outcome import Batch, Outcome, States
 from tables.replies import Inquiry
 from tables.service import Columns
 from tables.service_hours import ServiceRules
+from tables.shop_activity import ShopActivities
 from tables.timers import Timers
 from tables.watermarks import Progress
 
 _NEVER: Final = -(2**63)
 OVERDUE_VERSION: Final = 1
 """Version of the form of a row of `overdue`: [version, opened_ms, due_ms, message_id, order_id or null]."""
-
-MOST_MESSAGES: Final = 1000
-"""Most messages in a record of the shops' journal; one names an order by at most 128 characters."""
 
 LEAST_BUCKET_MS: Final = 1000
 MOST_BUCKETS: Final = 300
@@ -99,7 +97,7 @@ class ChatStage:
         counts["alerts"] = len(work.alerts)
         return Outcome(
             writes=work.writes(),
-            sends={SHOP_ACTIVITY_TOPIC: [*work.messages(), *work.activity], ALERTS_TOPIC: work.alerts},
+            sends={SHOP_ACTIVITY_TOPIC: work.activity(), ALERTS_TOPIC: work.alerts},
             parked=parked,
             progress=Progress(offset, progress.watermark_ms if work.now_ms == _NEVER else work.now_ms, refused_in_a_row),
             counts=counts,
@@ -136,7 +134,7 @@ class _Work:
         self._index = 0
         self.now_ms = now_ms
         self.cycle_ms = now_ms if now_ms == _NEVER else calendar.start_of(now_ms)
-        self.activity: list[tuple[bytes, bytes]] = []
+        self._shops = ShopActivities()
         self.alerts: list[tuple[bytes, bytes]] = []
         self.rows = 0
         self.restatements = 0
@@ -179,12 +177,12 @@ class _Work:
         self._settle(key, held, heard.conversation, found, (said.type, said.id, said.source, said.occurred_at_ms))
         return True
 
-    def messages(self) -> Iterator[tuple[bytes, bytes]]:
-        """(key, value) of what was said, for the shops' journal."""
+    def activity(self) -> list[tuple[bytes, bytes]]:
+        """(key, value) of what changed of each shop, for the shops' journal."""
         for key, held in self._held.items():
-            shop_id, buyer_id = catalogue.split_conversation_key(key)
-            for at in range(0, len(held.said), MOST_MESSAGES):
-                yield shop_id.encode(), journal.encode(Messages(shop_id, buyer_id, held.said[at : at + MOST_MESSAGES]))
+            if held.said:
+                self._shops.write(*catalogue.split_conversation_key(key), held.said)
+        return self._shops.records()
 
     def writes(self) -> dict[str, dict[bytes, bytes | None]]:
         """The states that changed."""
@@ -233,8 +231,7 @@ class _Work:
         for start_ms, columns in changes.items():
             restates = start_ms < self.cycle_ms
             cycle = self._calendar.iso(start_ms)
-            row = Service(f"{place}@{offset}#{self._index}", shop_id, None, cycle, columns, restates, *why)
-            self.activity.append((shop_id.encode(), journal.encode(row)))
+            self._shops.serve(shop_id, Served(f"{place}@{offset}#{self._index}", cycle, columns, restates, *why))
             self._index += 1
             self.rows += 1
             self.restatements += restates

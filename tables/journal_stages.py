@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import journal, limits
 from schemas.envelope import Record
-from schemas.journal import Contact, Delta, Mark, Messages, ServiceDelta, ShopSales, Sold
+from schemas.journal import Contact, Delta, Mark, Messages, Served, ServiceDelta, ShopActivity, Sold
 from schemas.refusals import Reason, Refusal
 from tables import buyers, catalogue, sales, service, watermarks
 from tables.buyers import Buyer
@@ -48,25 +48,25 @@ class Addition(msgspec.Struct, frozen=True, gc=False):
 
 
 class ShopAddition(msgspec.Struct, frozen=True):
-    """A shop's sums that have been read. `sold`: (cycle's key, columns). `bought`: (buyer's key, cycle's key and start, orders)."""
+    """What changed of a shop, read: `sold`, `served` with their cycles' keys; `bought`: buyer's key, cycle's key and start, orders."""
 
     key: bytes
     sold: list[tuple[bytes, Sold]]
     bought: list[tuple[bytes, bytes, int, int]]
+    served: list[tuple[bytes, Served]]
+    heard: list[tuple[bytes, Contact | Messages]]
+    """Contacts and messages, each with its buyer's key."""
 
     @property
     def restatements(self) -> int:
-        """How many entries restate."""
-        return sum([sold.restates for _, sold in self.sold])
-
-
-_Said = Addition | ShopAddition | Contact | Messages
+        """How many entries and rows restate."""
+        return sum([sold.restates for _, sold in self.sold]) + sum([row.restates for _, row in self.served])
 
 
 class _Work(Protocol):
     """The states that one chunk changes."""
 
-    def apply(self, said: _Said) -> None:
+    def apply(self, said: Any) -> None:  # noqa: ANN401 - what its stage reads
         """Take in one record. Raises ImpossibleTallyError or ImpossibleServiceError."""
 
     def writes(self) -> dict[str, dict[bytes, bytes | None]]:
@@ -103,7 +103,7 @@ class _JournalStage:
         """A chunk's work on these states."""
         raise NotImplementedError
 
-    def _reading(self, record: Record) -> _Said | Mark | Refusal:  # noqa: PLR0911 - one return a reason
+    def _reading(self, record: Record) -> Addition | ShopAddition | Mark | Refusal:  # noqa: PLR0911 - one return a reason
         value, key = record.value, record.key
         if not value:
             return Refusal(Reason.EMPTY_VALUE, "no bytes")
@@ -117,25 +117,16 @@ class _JournalStage:
             return said
         if not key:
             return Refusal(Reason.MISSING_KEY, f"expected the {self._id_name}")
-        if key != (self._subject(said) or "").encode():
+        if key != self._subject(said).encode():
             return Refusal(Reason.KEY_MISMATCH, f"the record's key isn't the {self._id_name}")
-        if type(said) is Contact or type(said) is Messages:
-            return said
         try:
             return self._addition(key, said)
         except ValueError as error:
             return Refusal(Reason.INVALID_FIELD, f"cycle: {error}"[: limits.DETAIL_CHARS])
 
-    def _addition(self, key: bytes, said: Delta | ServiceDelta | ShopSales) -> Addition | ShopAddition:
-        """Which sums a row belongs to; ValueError if it names a cycle that isn't one."""
-        start_of = self._calendar.start_of_iso
-        if not isinstance(said, ShopSales):
-            return Addition(key, catalogue.cycle_key(key, start_of(said.cycle)), said)
-        sold = [(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in said.sold]
-        bought = [(catalogue.conversation_key(said.shop_id, one.buyer_id), start_of(one.cycle), one.orders) for one in said.bought]
-        return ShopAddition(
-            key, sold, [(buyer, catalogue.cycle_key(key, start_ms), start_ms, orders) for buyer, start_ms, orders in bought]
-        )
+    def _addition(self, key: bytes, said: Any) -> Addition | ShopAddition:  # noqa: ANN401 - what its stage decodes
+        """Which sums a record belongs to; ValueError if it names a cycle that isn't one."""
+        raise NotImplementedError
 
     def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
         """What the chunk changes.
@@ -166,8 +157,7 @@ class _JournalStage:
             else:
                 refused_in_a_row = 0
                 added += 1
-                if isinstance(reading, Addition | ShopAddition):
-                    restatements += reading.restatements
+                restatements += reading.restatements
                 try:
                     work.apply(reading)
                 except (ImpossibleTallyError, ImpossibleServiceError) as error:
@@ -244,6 +234,9 @@ class ProductStage(_JournalStage):
                     served.add(reading.cycle_key)
         return {PRODUCT_CYCLES.name: sold, PRODUCT_TOTALS.name: totals, PRODUCT_SERVICE_CYCLES.name: served}
 
+    def _addition(self, key: bytes, said: Delta | ServiceDelta) -> Addition:
+        return Addition(key, catalogue.cycle_key(key, self._calendar.start_of_iso(said.cycle)), said)
+
     def _work(self, states: States) -> _Work:
         return _Products(states)
 
@@ -254,8 +247,7 @@ class _Products:
         self._totals = _tallies(states[PRODUCT_TOTALS.name])
         self._service = _services(states[PRODUCT_SERVICE_CYCLES.name])
 
-    def apply(self, said: _Said) -> None:
-        assert isinstance(said, Addition)  # noqa: S101 - nothing else is decoded from this journal
+    def apply(self, said: Addition) -> None:
         delta = said.delta
         if isinstance(delta, Delta):
             self._cycles[said.cycle_key].add(delta)
@@ -289,17 +281,27 @@ class ShopStage(_JournalStage):
         served, served_ever, between = keys[SHOP_SERVICE_CYCLES.name], keys[SHOP_SERVICE_TOTALS.name], keys[SHOP_BUYERS.name]
         for reading in readings:
             if type(reading) is ShopAddition:
-                sold.update([key for key, _ in reading.sold])
-                totals.add(reading.key)
-                between.update([buyer for buyer, _, _, _ in reading.bought])
+                if reading.sold:
+                    sold.update([key for key, _ in reading.sold])
+                    totals.add(reading.key)
                 served.update([key for _, key, _, _ in reading.bought])
+                served.update([key for key, _ in reading.served])
                 served_ever.add(reading.key)
-            elif type(reading) is Addition:
-                served.add(reading.cycle_key)
-                served_ever.add(reading.key)
-            elif type(reading) is Contact or type(reading) is Messages:
-                between.add(catalogue.conversation_key(reading.shop_id, reading.buyer_id))
+                between.update([buyer for buyer, _, _, _ in reading.bought])
+                between.update([buyer for buyer, _ in reading.heard])
         return {**keys}
+
+    def _addition(self, key: bytes, said: ShopActivity) -> ShopAddition:
+        start_of, shop_id = self._calendar.start_of_iso, said.shop_id
+        heard: list[Contact | Messages] = [*said.contacts, *said.messages]
+        bought = [(catalogue.conversation_key(shop_id, one.buyer_id), start_of(one.cycle), one.orders) for one in said.bought]
+        return ShopAddition(
+            key,
+            [(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in said.sold],
+            [(buyer, catalogue.cycle_key(key, start_ms), start_ms, orders) for buyer, start_ms, orders in bought],
+            [(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in said.served],
+            [(catalogue.conversation_key(shop_id, one.buyer_id), one) for one in heard],
+        )
 
     def _work(self, states: States) -> _Work:
         return _Shops(states, self._calendar)
@@ -314,34 +316,21 @@ class _Shops:
         self._service_ever = _services(states[SHOP_SERVICE_TOTALS.name])
         self._buyers = _Sums(states[SHOP_BUYERS.name], Buyer, buyers.decode)
 
-    def apply(self, said: _Said) -> None:
-        if isinstance(said, ShopAddition):
-            self._sell(said)
-        elif not isinstance(said, Addition):
-            self._hear(said)
-        elif isinstance(said.delta, ServiceDelta):
-            columns, restates = said.delta.columns, said.delta.restates
-            self._service[said.cycle_key].add(columns, restates=restates)
-            self._service_ever[said.key].add(columns, restates=restates)
-
-    def _sell(self, said: ShopAddition) -> None:
-        """Sales, and R6: in the cycle, and of all time."""
+    def apply(self, said: ShopAddition) -> None:
         for cycle_key, sold in said.sold:
             self._cycles[cycle_key].add(sold)
             self._totals[said.key].add(sold)
-        for key, cycle_key, start_ms, orders in said.bought:
+        for key, cycle_key, start_ms, orders in said.bought:  # R6: in the cycle, and of all time
             in_cycle, ever = self._buyers[key].buy(start_ms, orders)
             self._service[cycle_key].add(in_cycle)  # also if nothing changes: rows mustn't depend on how chunks were cut
             self._service_ever[said.key].add(ever)
-
-    def _hear(self, said: Contact | Messages) -> None:
-        """R4: a change stands in the cycle in which there was reason to write."""
-        key = said.shop_id.encode()
-        for (_, start_ms), columns in (
-            self._buyers[catalogue.conversation_key(said.shop_id, said.buyer_id)].hear(said, self._calendar).items()
-        ):
-            self._service[catalogue.cycle_key(key, start_ms)].add(columns)
-            self._service_ever[key].add(columns)
+        for cycle_key, row in said.served:
+            self._service[cycle_key].add(row.columns, restates=row.restates)
+            self._service_ever[said.key].add(row.columns, restates=row.restates)
+        for key, one in said.heard:  # R4: a change stands in the cycle in which there was reason to write
+            for (_, start_ms), columns in self._buyers[key].hear(one, self._calendar).items():
+                self._service[catalogue.cycle_key(said.key, start_ms)].add(columns)
+                self._service_ever[said.key].add(columns)
 
     def writes(self) -> dict[str, dict[bytes, bytes | None]]:
         return {

@@ -6,7 +6,7 @@ from typing import Final
 
 from schemas import envelope, journal, limits, times
 from schemas.envelope import Received, Record, Tick
-from schemas.journal import Contact, Service
+from schemas.journal import Contact, Served, Service
 from schemas.refusals import Reason, Refusal
 from tables import aftersales, catalogue, counting, entries, orders, service, watermarks
 from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, Stage
@@ -15,7 +15,7 @@ from tables.entries import Cause
 from tables.orders import Order
 from tables.outcome import Batch, Outcome, States
 from tables.service import Rows
-from tables.shop_sales import ShopSums
+from tables.shop_activity import ShopActivities
 from tables.watermarks import Progress
 
 _NEVER: Final = -(2**63)
@@ -143,13 +143,12 @@ class _Taken:
 
 
 class _Told:
-    """What a chunk's changes have to tell: entries and rows by product, rows by shop, and the entries' sums by shop."""
+    """What a chunk's changes have to tell: entries and rows by product, and all that concerns each shop."""
 
     def __init__(self, calendar: Calendar) -> None:
         self._calendar = calendar
         self._by_product: list[tuple[int, bytes, bytes]] = []
-        self._by_shop: list[tuple[int, bytes, bytes]] = []
-        self._sums = ShopSums()
+        self._shops = ShopActivities()
         self.restatements = 0
 
     def change(self, before: Order, after: Order, cause: Cause, offset: int, *, sells: bool, serves: bool) -> None:  # noqa: PLR0913 - of one caller
@@ -159,16 +158,15 @@ class _Told:
         if sells:
             for entry in entries.difference(was, now, cause, self._calendar):
                 self._by_product.append((offset, entry.product_id.encode(), journal.encode(entry)))
-                self._sums.add(entry)
+                self._shops.sell(entry)
                 self.restatements += entry.restates
         if serves:
             rows = aftersales.rows(before, was, self._calendar), aftersales.rows(after, now, self._calendar)
             self._serve(before, after, rows, cause, offset)
 
     def sends(self) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]:
-        """(key, value) by product and by shop, in the order of the events that they come of; sums have no such order."""
-        by_product, by_shop = ([one[1:] for one in sorted(rows, key=itemgetter(0))] for rows in (self._by_product, self._by_shop))
-        return by_product, [*self._sums.records(), *by_shop]
+        """(key, value) by product, in the order of the events that they come of, and by shop."""
+        return [one[1:] for one in sorted(self._by_product, key=itemgetter(0))], self._shops.records()
 
     def _serve(self, before: Order, after: Order, rows: tuple[Rows, Rows], cause: Cause, offset: int) -> None:
         """What changed of the shop's service (R3, R5), and of its reason to write to the buyer (R4)."""
@@ -181,30 +179,19 @@ class _Told:
         for whose, found in changes:
             for (product_id, start_ms), columns in sorted(found.items(), key=lambda item: (item[0][0] or "", item[0][1])):
                 assert whose is not None  # noqa: S101 - without a placing there are no rows
-                row = Service(
-                    f"{cause.position}#s{number}",
-                    whose[0],
-                    product_id,
-                    self._calendar.iso(start_ms),
-                    columns,
-                    start_ms < cause.current_cycle_ms,
-                    event.type,
-                    event.id,
-                    event.source,
-                    times.format_ms(event.occurred_at_ms),
-                )
+                cycle, restates = self._calendar.iso(start_ms), start_ms < cause.current_cycle_ms
+                row_id, why = f"{cause.position}#s{number}", (event.type, event.id, event.source, times.format_ms(event.occurred_at_ms))
                 number += 1
                 if product_id is None:
-                    self._by_shop.append((offset, whose[0].encode(), journal.encode(row)))
+                    self._shops.serve(whose[0], Served(row_id, cycle, columns, restates, *why))
                 else:
+                    row = Service(row_id, whose[0], product_id, cycle, columns, restates, *why)
                     self._by_product.append((offset, product_id.encode(), journal.encode(row)))
         gone, there = aftersales.contact(before), aftersales.contact(after)
         if gone is not None and (there is None or there[:2] != gone[:2]):
-            self._by_shop.append(
-                (offset, gone.shop_id.encode(), journal.encode(Contact(gone.shop_id, gone.buyer_id, event.order_id, None)))
-            )
+            self._shops.contact(gone.shop_id, Contact(gone.buyer_id, event.order_id, None))
         if there is not None and there != gone:
-            self._by_shop.append((offset, there.shop_id.encode(), journal.encode(Contact(*there[:2], event.order_id, there.at_ms))))
+            self._shops.contact(there.shop_id, Contact(there.buyer_id, event.order_id, there.at_ms))
 
 
 def _absorb_what_fits(order: Order, event: Received) -> Order | Refusal:

@@ -193,13 +193,15 @@ def _journal(evidence: Evidence, settings: Settings, counted: dict[str, list[dic
     for name in (catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC):
         records = [record for (topic, _), records in evidence.logs.items() if topic == name for record in records if record.key is not None]
         rows[name] = [json.loads(record.value) for record in records]
-        ids = Counter(row["id"] for row in rows[name] if "id" in row)
+        ids = Counter(
+            [row["id"] for row in rows[name] if "id" in row] + [served[0] for row in rows[name] for served in row.get("served", ())]
+        )
         for entry_id, times in ids.items():
             if times > 1:
                 yield f"I2: {name} has the entry {entry_id} {times} times"
     sales, activity = rows.values()
     entries = [row for row in sales if row["type"] == "entry"]
-    yield from _shop_sums(entries, [row for row in activity if row["type"] == "shop_sales"])
+    yield from _shop_sums(entries, [row for row in activity if row["type"] == "shop_activity"])
     yield from _differences("I2: the journal's sums by product", _sums(entries, "product_id", settings), counted["products"])
     yield from _differences("I2: the journal's sums by shop", _sums(entries, "shop_id", settings), counted["shops"])
 
@@ -215,9 +217,9 @@ def _shop_sums(entries: list[dict[str, Any]], told: list[dict[str, Any]]) -> Ite
         sums.update({(*of, entry["currency"], column): int(entry[column]) for column in SUMMED})
         sums.update({(*of, "buyer", entry["buyer_id"]): entry["orders"]})
     for row in told:
-        for cycle, currency, *columns in row["sold"]:
+        for cycle, currency, *columns in row.get("sold", ()):
             sums.subtract({(row["shop_id"], cycle, currency, name): number for name, number in zip(SUMMED, columns, strict=True)})
-        for buyer_id, cycle, orders in row["bought"]:
+        for buyer_id, cycle, orders in row.get("bought", ()):
             sums.subtract({(row["shop_id"], cycle, "buyer", buyer_id): orders})
     wrong = {what: off for what, off in sums.items() if off}
     if wrong:

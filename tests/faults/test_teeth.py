@@ -91,10 +91,10 @@ def entry_lost_in_both(evidence: Evidence) -> None:
         records: list[Any] = evidence.logs[catalogue.SHOP_ACTIVITY_TOPIC, partition]
         for at, record in enumerate(records):
             row = json.loads(record.value)
-            if row["type"] == "shop_sales" and row["shop_id"] == entry["shop_id"]:
+            if row["type"] == "shop_activity" and row["shop_id"] == entry["shop_id"]:
                 less = [entry["cycle"], entry["currency"], *(-int(entry[column]) for column in SUMMED)]
-                bought = [*row["bought"], [entry["buyer_id"], entry["cycle"], -entry["orders"]]]
-                records[at] = _rewritten(record, sold=[*row["sold"], less], bought=bought)
+                bought = [*row.get("bought", ()), [entry["buyer_id"], entry["cycle"], -entry["orders"]]]
+                records[at] = _rewritten(record, sold=[*row.get("sold", ()), less], bought=bought)
                 return
 
 

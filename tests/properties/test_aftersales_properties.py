@@ -251,21 +251,24 @@ def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) ->
         for topic in (SALES_TOPIC, SHOP_ACTIVITY_TOPIC):
             for key, value in outcome.sends[topic]:
                 sent = journal.decode(value)
-                if isinstance(sent, journal.Service):
-                    assert (sent.product_id is None) == (topic == SHOP_ACTIVITY_TOPIC)
-                    assert key.decode() == (sent.product_id or sent.shop_id)
-                    for column, change in sent.columns.items():
-                        sums[sent.shop_id, sent.product_id, CYCLES.start_of_iso(sent.cycle), column] += change
+                if isinstance(sent, journal.Entry):
+                    continue
+                assert isinstance(sent, journal.Service | journal.ShopActivity)
+                assert isinstance(sent, journal.Service) == (topic == SALES_TOPIC)
+                rows, product_id = ([sent], sent.product_id) if isinstance(sent, journal.Service) else (sent.served, None)
+                assert key.decode() == (product_id or sent.shop_id)
+                for row in rows:
+                    for column, change in row.columns.items():
+                        sums[sent.shop_id, product_id, CYCLES.start_of_iso(row.cycle), column] += change
                     assert min(sums.values()) >= 0
-                elif isinstance(sent, journal.Contact):
-                    assert (topic, key.decode()) == (SHOP_ACTIVITY_TOPIC, sent.shop_id)
-                    contacts[sent.shop_id, sent.buyer_id] = sent.at_ms
+                for contact in sent.contacts if isinstance(sent, journal.ShopActivity) else ():
+                    contacts[sent.shop_id, contact.buyer_id] = contact.at_ms
     order = absorbed(happened)
-    rows, contact, _ = told(order)
+    after, reason, _ = told(order)
     shop_id = order.placed[0].shop_id if order.placed else ""
     assert dict(+sums) == {
         (shop_id, product_id, start_ms, column): number
-        for (product_id, start_ms), columns in rows.items()
+        for (product_id, start_ms), columns in after.items()
         for column, number in columns.items()
     }
-    assert {whose: at_ms for whose, at_ms in contacts.items() if at_ms is not None} == ({contact[:2]: contact[2]} if contact else {})
+    assert {whose: at_ms for whose, at_ms in contacts.items() if at_ms is not None} == ({reason[:2]: reason[2]} if reason else {})

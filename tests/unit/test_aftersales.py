@@ -370,7 +370,17 @@ def told(*lines: str) -> list[tuple[str, bytes, dict[str, Any]]]:
     records = [Record("orders", 0, number, 0, *binary(event(line.split(), number))) for number, line in enumerate(lines, 1)]
     sends = stage.fold(stage.read(records, "orders-0"), {"orders": Rows()}, None).sends
     found = [(topic, key, msgspec.json.decode(value)) for topic, sent in sends.items() for key, value in sent]
-    return [one for one in found if one[2]["type"] != "entry"]
+    return [one for topic, key, record in found if record["type"] != "entry" for one in _rows(topic, key, record)]
+
+
+def _rows(topic: str, key: bytes, record: dict[str, Any]) -> list[tuple[str, bytes, dict[str, Any]]]:
+    """What a record tells, row by row."""
+    if record["type"] == "service":
+        return [(topic, key, record)]
+    of = {"shop_id": record["shop_id"]}
+    served = [dict(zip(journal.Served.__struct_fields__, row, strict=True)) for row in record.get("served", ())]
+    contacts = [dict(zip(journal.Contact.__struct_fields__, row, strict=True)) for row in record.get("contacts", ())]
+    return [(topic, key, {"type": kind} | of | row) for kind, rows in (("service", served), ("contact", contacts)) for row in rows]
 
 
 def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
@@ -385,12 +395,11 @@ def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
         "event_id": "e-2",
         "event_source": "/story",
         "occurred_at": "2026-07-02T08:00:00.000Z",
-        "rules": journal.RULES,
     }
     since_ms = times.parse_ms("2026-07-02T08:00:00Z")
     assert told("2026-07-01T08:00Z placed o-1 1:p-3:2x1000", "2026-07-02T08:00Z refused o-1 quality") == [
-        ("sales", b"p-3", behind | {"id": "orders-0@2#s1", "product_id": "p-3"}),
-        ("shop-activity", b"s-7", behind | {"id": "orders-0@2#s0", "product_id": None}),
+        ("sales", b"p-3", behind | {"id": "orders-0@2#s1", "product_id": "p-3", "rules": journal.RULES}),
+        ("shop-activity", b"s-7", behind | {"id": "orders-0@2#s0"}),
         ("shop-activity", b"s-7", {"type": "contact", "shop_id": "s-7", "buyer_id": "b-9", "order_id": "o-1", "at_ms": since_ms}),
     ]
 
@@ -420,10 +429,10 @@ def test_another_placing_moves_rows_and_contact_to_another_shop() -> None:
     since_ms = times.parse_ms("2026-07-02T08:00:00Z")
     assert [(key, row.get("columns") or (row["buyer_id"], row["at_ms"])) for topic, key, row in rows if topic == "shop-activity"] == [
         (b"s-7", {"refusal.quality": 1}),
-        (b"s-7", ("b-1", since_ms)),
         (b"s-7", {"refusal.quality": -1}),
-        (b"s-8", {"refusal.quality": 1}),
+        (b"s-7", ("b-1", since_ms)),
         (b"s-7", ("b-1", None)),
+        (b"s-8", {"refusal.quality": 1}),
         (b"s-8", ("b-2", since_ms)),
     ]
 
@@ -451,8 +460,8 @@ def test_an_order_whose_placing_gives_way_is_no_longer_anyones() -> None:
     )
     assert [row.get("columns") or row["at_ms"] for topic, _, row in told(*lines) if topic == "shop-activity"] == [
         {"refusal.quality": 1},
-        times.parse_ms("2026-07-02T08:00:00Z"),
         {"refusal.quality": -1},
+        times.parse_ms("2026-07-02T08:00:00Z"),
         None,
     ]
     report = Flow().take([event(line.split(), number) for number, line in enumerate(lines, 1)]).report()

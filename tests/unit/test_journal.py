@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from schemas import journal
+from schemas import journal, limits
 from schemas.answers import ProductAnswer, ShopAnswer
-from schemas.journal import Bought, Delta, Entry, Mark, ShopSales, Sold
-from tables import shop_sales
-from tables.shop_sales import ShopSums
+from schemas.journal import RULES, Bought, Contact, Delta, Entry, Mark, Served, ShopActivity, Sold, Wrote
+from tables import shop_activity
+from tables.shop_activity import ShopActivities
 from tests.flow import Flow
 from tests.story import event
 
@@ -66,33 +66,55 @@ def test_an_entry_says_all_about_itself() -> None:
     ]
 
 
-def test_shops_get_the_sums_of_what_came_together() -> None:
-    """One record a shop and chunk: the sums of its entries by cycle and currency, and its buyers' orders."""
+def test_shops_get_what_came_together_in_one_record() -> None:
+    """The sums of its entries by cycle and currency, its buyers' orders, and rows of its service."""
     flow = told()
     (told_,) = (
         journal.decode(record.value or b"")
         for (topic, _), records in sorted(flow.logs.items())
         if topic == "shop-activity"
         for record in records
-        if record.key == b"s-7" and b'"type":"shop_sales"' in (record.value or b"")
+        if record.key == b"s-7"
     )
     july, august = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"
-    assert told_ == ShopSales(
-        "s-7",
-        [Sold(july, "CNY", 2, 1, 0, 2000, 300, 0, 1), Sold(august, "CNY", 0, 0, 1, 0, 0, 300, 0)],
-        [Bought("b-9", july, 1)],
-    )
+    sold = [Sold(july, "CNY", 2, 1, 0, 2000, 300, 0, 1), Sold(august, "CNY", 0, 0, 1, 0, 0, 300, 0)]
+    partition = flow.entries[0].id.partition("@")[0]
+    restates, columns = False, {"return.short_weight": 1, "return.short_weight.CNY": 300}
+    refund = Served(f"{partition}@2#s0", august, columns, restates, "refund_succeeded", "e-3", "/story", "2026-07-10T08:00:00.000Z")
+    assert told_ == ShopActivity("s-7", RULES, sold, [Bought("b-9", july, 1)], [refund])
 
 
-def test_sums_of_many_cycles_or_buyers_are_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No record outgrows its bound, and none of the sums is lost."""
-    monkeypatch.setattr(shop_sales, "MOST_SUMS", 2)
-    sums, entry = ShopSums(), told().entries[0]
+def test_much_of_one_shop_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record outgrows its bound, and nothing of it is lost, nor comes in another order."""
+    monkeypatch.setattr(shop_activity, "MOST_UNITS", 6)
+    shops, entry = ShopActivities(), told().entries[0]
     for number in range(5):
-        sums.add(msgspec.structs.replace(entry, buyer_id=f"b-{number}"))
-    records = [journal.decode(value) for _, value in sums.records()]
-    assert [[one.buyer_id for one in record.bought] for record in records] == [["b-0", "b-1"], ["b-2", "b-3"], ["b-4"]]
-    assert [[one.units_gross for one in record.sold] for record in records] == [[4], [4], [2]]
+        shops.sell(msgspec.structs.replace(entry, buyer_id=f"b-{number}"))
+    for number in range(2):
+        shops.contact("s-7", Contact("b-9", "o-1", number))
+    records = [journal.decode(value) for _, value in shops.records()]
+    assert all(isinstance(record, ShopActivity) for record in records)
+    assert [[one.buyer_id for one in record.bought] for record in records] == [["b-0", "b-1"], ["b-2", "b-3"], ["b-4"], [], []]
+    assert [[one.units_gross for one in record.sold] for record in records] == [[4], [4], [2], [], []]
+    assert [one.at_ms for record in records for one in record.contacts] == [0, 1]
+
+
+def test_the_largest_record_of_a_shop_fits_into_a_batch() -> None:
+    """With ids and sources as long as they may be, in characters of four bytes each, or such that JSON escapes."""
+    most, largest = limits.ID_CHARS, 0
+    for char in ("\U0001d11e", '"'):
+        long, source = char * most, char * limits.SOURCE_CHARS
+        restates, columns = True, {f"return.damaged_in_transit.{currency}": limits.PAID_MINOR for currency in ("CNY", "USD", "EUR")}
+        row = Served("x" * 290, "2026-06-06T00:00:00Z", columns, restates, "refund_succeeded", long, source, "2026-07-10T08:00:00.000Z")
+        sold = msgspec.structs.replace(told().entries[0], shop_id="s-7")
+        kinds = [ShopActivities() for _ in range(4)]
+        for number in range(1000):
+            kinds[0].serve("s-7", row)
+            kinds[1].contact("s-7", Contact(long, long, number))
+            kinds[2].write("s-7", long, [Wrote(number, "buyer", long, 1)] * 40)
+            kinds[3].sell(msgspec.structs.replace(sold, buyer_id=f"{long[:-6]}{number:06}", cycle=f"{number:020}"))
+        largest = max(largest, *(len(value) for shops in kinds for _, value in shops.records()))
+    assert 400_000 < largest < 900_000
 
 
 def test_records_come_back() -> None:

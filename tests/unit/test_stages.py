@@ -16,7 +16,7 @@ from tables.journal_stages import ProductStage, ShopStage
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
 from tables.sales import ImpossibleTallyError
-from tables.shop_sales import ShopSums
+from tables.shop_activity import ShopActivities
 from tables.watermarks import Progress
 from tests.flow import CYCLES, Flow, Record, Rows, binary
 from tests.story import event
@@ -271,9 +271,9 @@ def test_the_stages_after_the_first_refuse_too(key: bytes | None, value: bytes |
 def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
     """One entry goes into its cycle and into the total of all time (C4)."""
     product = fold(ProductStage(CYCLES, 1000), sold((b"p-3", journal.encode(SOLD))))
-    sums = ShopSums()
-    sums.add(SOLD)
-    shop = fold(ShopStage(CYCLES, 1000), sold(*sums.records()))
+    shops = ShopActivities()
+    shops.sell(SOLD)
+    shop = fold(ShopStage(CYCLES, 1000), sold(*shops.records()))
     state = b'[1,2,0,0,0,{"CNY":[2000,0,0]}]'
     assert product.writes == {
         "product_cycles": {b"p-3@1780704000000": state},

@@ -1,0 +1,91 @@
+"""What a chunk changed of each shop, in one record a shop: the shop stage adds it all up, and single entries are many.
+
+How chunks are cut shows in these records, never in a table. A sum of zero is told as well, for the same reason: what came and went
+within a chunk must leave the rows that it leaves when it comes in two.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas import journal
+from schemas.journal import Bought, Contact, Entry, Messages, Served, ShopActivity, Sold, Wrote
+
+MOST_UNITS: Final = 2000
+"""Most of one record, in units of 350 bytes: with ids of 128 characters, and a source of 256, it stays below 900,000 bytes."""
+
+_BOUGHT, _WROTE, _CONTACT, _SERVED = 2, 2, 4, 8
+MOST_MESSAGES: Final = 500
+"""Most messages of one buyer in a record."""
+
+
+@dataclass(slots=True)
+class _Shop:
+    """What was told of a shop so far; `units` is the size of it."""
+
+    sold: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    bought: dict[tuple[str, str], int] = field(default_factory=dict)
+    served: list[Served] = field(default_factory=list)
+    contacts: list[Contact] = field(default_factory=list)
+    messages: list[Messages] = field(default_factory=list)
+    units: int = 0
+
+
+class ShopActivities:
+    """The changes of one chunk, collected by shop."""
+
+    def __init__(self) -> None:
+        self._shops: dict[str, _Shop] = {}
+        self._full: list[tuple[bytes, bytes]] = []
+
+    def sell(self, entry: Entry) -> None:
+        """An entry, to be summed with others (S6), and its buyer's orders (R6)."""
+        shop = self._shop(entry.shop_id, 1 + _BOUGHT)
+        key = entry.cycle, entry.currency
+        columns = shop.sold.get(key)
+        if columns is None:
+            columns = shop.sold[key] = [0, 0, 0, 0, 0, 0, 0]
+        columns[0] += entry.units_gross
+        columns[1] += entry.units_reversed
+        columns[2] += entry.units_booked
+        columns[3] += entry.amount_gross
+        columns[4] += entry.amount_reversed
+        columns[5] += entry.amount_booked
+        columns[6] += entry.restates
+        if entry.orders:
+            buyer = entry.buyer_id, entry.cycle
+            shop.bought[buyer] = shop.bought.get(buyer, 0) + entry.orders
+
+    def serve(self, shop_id: str, row: Served) -> None:
+        """A change of the shop's service (R1 to R3, R5)."""
+        self._shop(shop_id, _SERVED).served.append(row)
+
+    def contact(self, shop_id: str, contact: Contact) -> None:
+        """A reason to write to a buyer, or that there is none after all (R4)."""
+        self._shop(shop_id, _CONTACT).contacts.append(contact)
+
+    def write(self, shop_id: str, buyer_id: str, said: list[Wrote]) -> None:
+        """What a shop and a buyer wrote to each other (R4)."""
+        for at in range(0, len(said), MOST_MESSAGES):
+            some = said[at : at + MOST_MESSAGES]
+            self._shop(shop_id, _WROTE * (1 + len(some))).messages.append(Messages(buyer_id, some))
+
+    def records(self) -> list[tuple[bytes, bytes]]:
+        """(key, value) for the shops' journal; those of one shop in order."""
+        return [*self._full, *[_record(shop_id, shop) for shop_id, shop in self._shops.items()]]
+
+    def _shop(self, shop_id: str, units: int) -> _Shop:
+        """A shop with room for so many units more."""
+        shop = self._shops.get(shop_id)
+        if shop is not None and shop.units + units > MOST_UNITS:
+            self._full.append(_record(shop_id, self._shops.pop(shop_id)))
+            shop = None
+        if shop is None:
+            shop = self._shops[shop_id] = _Shop()
+        shop.units += units
+        return shop
+
+
+def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
+    sold = [Sold(cycle, currency, *columns) for (cycle, currency), columns in shop.sold.items()]
+    bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
+    return shop_id.encode(), journal.encode(ShopActivity(shop_id, journal.RULES, sold, bought, shop.served, shop.contacts, shop.messages))
