@@ -14,6 +14,9 @@ IDENTITY: Final = b"\x00identity"
 COMPLETE: Final = b"\x00complete"
 """There while the tables hold all that was in the log at some moment; without it nothing may be answered."""
 
+WRITTEN: Final = b"\x00written"
+"""When the store was last written, in epoch milliseconds."""
+
 POSITION: Final = b"\x01"
 REACHED: Final = b"\x02"
 ORDER: Final = b"o"

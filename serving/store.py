@@ -7,6 +7,7 @@ log fills a new one.
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -17,13 +18,14 @@ from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdic
 
 from serving import keys
 from serving.standing import Standing
+from streams import topics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 log = structlog.get_logger()
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of what stands under which key; another one is filled anew."""
 
 BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -35,6 +37,9 @@ of 0.1 ms after 100,000 moves (`python -m bench.reader`)."""
 
 WRITE_BUFFERS: Final = 4
 OPEN_FILES: Final = 256
+
+MOST_AWAY_MS: Final = topics.DELETIONS_MS // 2
+"""A changelog tells a row's deletion for so long, twice over: a store that was away longer may keep rows that are gone."""
 
 _NOT_OURS: Final = ("lock", "no space left", "permission denied", "too many open files", "read-only file system")
 """What an error of opening says when the files themselves may well be sound."""
@@ -134,16 +139,22 @@ class Store:
                 raise StoreUnusable(f"the reader's store {self._path(number)} can't be opened: {error}") from error
             self._tell(number, f"it can't be opened: {error}")
             return self._begin(number + 1)
+        why = None
         if found != msgspec.json.encode(self.identity, order="sorted"):
-            db.close()
-            self._tell(number, f"it belongs to {(found or b'nobody').decode()}")
-            return self._begin(number + 1)
-        return db
+            why = f"it belongs to {(found or b'nobody').decode()}"
+        elif (away_ms := _now_ms() - int(db.get(keys.WRITTEN) or 0)) > MOST_AWAY_MS:
+            why = f"it was last written {away_ms // 3_600_000} hours ago, and may have missed deletions since"
+        if why is None:
+            return db
+        db.close()
+        self._tell(number, why)
+        return self._begin(number + 1)
 
     def _begin(self, number: int) -> Rdict:
         """A new store; of those before it only the last is kept, to be looked at."""
         db = Rdict(str(self._path(number)), _options())
         db[keys.IDENTITY] = msgspec.json.encode(self.identity, order="sorted")
+        db[keys.WRITTEN] = b"%d" % _now_ms()
         for old in range(1, number - 1):
             shutil.rmtree(self._path(old), ignore_errors=True)
         return db
@@ -175,6 +186,7 @@ class Store:
         """Write a batch, all or nothing, and say how far the store is with it. Raises StoreUnusable where the disk refuses."""
         with self._lock:
             if not batch.is_empty():
+                batch.put(keys.WRITTEN, b"%d" % _now_ms())
                 try:
                     self._db.write(batch)
                 except Exception as error:  # as in _open
@@ -191,6 +203,10 @@ class Store:
     def close(self) -> None:
         """Release the files, as soon as no Moment is left."""
         self._db.close()
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def _options() -> Options:

@@ -53,8 +53,11 @@ COMPRESSION = "zstd"
 _ALL = {"compression.type": "producer", "message.timestamp.type": "CreateTime"}
 _KEPT = _ALL | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _PARKED = _KEPT | {"retention.ms": str(DEAD_LETTER_DAYS * 86_400_000), "max.message.bytes": str(DEAD_LETTER_BYTES)}
+DELETIONS_MS = 86_400_000
+"""How long, at least, a changelog tells that a row is gone: Kafka's default."""
+
 # Never `compact,delete`: totals of all time are never cleared (C4).
-_COMPACTED = _ALL | {"cleanup.policy": "compact"}
+_COMPACTED = _ALL | {"cleanup.policy": "compact", "delete.retention.ms": str(DELETIONS_MS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,13 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
             _KEPT,
             "the sales journal: one immutable entry per change of what counts, and of what each product's service came to",
         ),
-        (SHOP_ACTIVITY, "journal", "shop_id", _KEPT, "what a chunk changed of each shop: its entries summed, rows of its service, contacts and messages"),
+        (
+            SHOP_ACTIVITY,
+            "journal",
+            "shop_id",
+            _KEPT,
+            "what a chunk changed of each shop: its entries summed, rows of its service, contacts and messages",
+        ),
         (ALERTS, "alerts", "shop_id", _KEPT, "inquiries that are overdue, and those answered late after that; each told once"),
         (DEAD_LETTERS, "dead letters", "the parked record's", _PARKED, "records that can't be read, as they came, each with its reason"),
     )
@@ -152,10 +161,9 @@ def compare(topic: Topic, seen: Seen | None, partitions: int) -> list[Mismatch]:
     if seen.partitions != partitions:
         remedy = f"set NETSOLD_PARTITIONS={seen.partitions}, or rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
         found.append(Mismatch(topic.name, "partitions", str(seen.partitions), str(partitions), remedy))
-    for name in ("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes"):
+    for name in ("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes", "delete.retention.ms"):
         wanted = topic.configs.get(name)
-        actual = seen.configs[name]
-        if wanted is not None and not _fits(name, actual, wanted):
+        if wanted is not None and not _fits(name, actual := seen.configs[name], wanted):
             found.append(Mismatch(topic.name, name, actual, wanted, _alter(topic.name, name, wanted)))
     return found
 

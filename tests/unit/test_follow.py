@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from serving import applying, keys
 from serving.follow import NotReady
 from serving.look import BadCursor, NothingYet
 from serving.standing import FOLLOWED, JOURNAL, Reached, Standing
-from serving.store import Identity, Store, StoreUnusable, is_damage
+from serving.store import MOST_AWAY_MS, Identity, Store, StoreUnusable, is_damage
 from streams.lanes import MARK_KEY, decode_mark
 from tables import catalogue, sales
 from tests.flow import CYCLES
@@ -360,6 +361,22 @@ def _closed(directory: Path, identity: Identity = IDENTITY) -> None:
         batch.put(b"x%d" % number, Random(number).randbytes(200))
     store.write(batch, Standing({}, complete=True, live=True))
     store._db.flush()
+    store.close()
+
+
+def test_a_store_that_was_away_too_long_is_laid_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changelog forgets deletions after a day: what was deleted since would stay in the store for ever."""
+    _closed(tmp_path)
+    hours = MOST_AWAY_MS // 3_600_000
+    monkeypatch.setattr("serving.store._now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS - 60_000)
+    store = Store(tmp_path, IDENTITY)
+    assert store.moment().get(b"x1") is not None
+    store.close()
+    monkeypatch.setattr("serving.store._now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS + 60_000)
+    with structlog.testing.capture_logs() as told_:
+        store = Store(tmp_path, IDENTITY)
+    assert f"{hours} hours ago" in told_[0]["why"]
+    assert store.moment().get(b"x1") is None
     store.close()
 
 

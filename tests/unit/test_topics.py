@@ -10,7 +10,7 @@ from streams.settings import Kafka, Settings
 PARTITIONS = 4
 
 FITS = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": "1048588"}
-COMPACTED = FITS | {"cleanup.policy": "compact", "retention.ms": "604800000"}
+COMPACTED = FITS | {"cleanup.policy": "compact", "retention.ms": "604800000", "delete.retention.ms": "86400000"}
 PARKED = FITS | {"retention.ms": str(30 * 86_400_000), "max.message.bytes": str(4 * 1024 * 1024)}
 
 
@@ -61,6 +61,7 @@ def test_a_changelog_is_only_compacted() -> None:
     assert _faults("netsold-product_totals-changelog", COMPACTED | {"cleanup.policy": "compact,delete"}) == [
         ("cleanup.policy", "compact,delete")
     ]
+    assert _faults("netsold-overdue-changelog", COMPACTED | {"delete.retention.ms": "1000"}) == [("delete.retention.ms", "1000")]
 
 
 def test_dead_letters_stay_thirty_days_and_may_be_larger_than_other_records() -> None:
