@@ -146,9 +146,9 @@ def main() -> None:
     for name, records in forms.items():
         outcomes = line(name, OrderStage(calendar, 1000), records)
     line("entries → products", ProductStage(calendar, 1000), sent(outcomes, "sales"))
-    line("entries → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
+    line("activity of orders → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
     outcomes = line("messages, CloudEvents binary", ChatStage(calendar, ServiceRules(), 1000), messages())
-    line("rows and messages → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
+    line("activity of chats → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ There is no application at import: `build_app` makes one from settings, `run_wor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import gc
 import logging
 import os
 import re
+import resource
 import socket
 import threading
 from typing import TYPE_CHECKING, Any, TextIO
@@ -42,7 +44,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 EXIT_SECONDS = 10.0
-"""A worker that must leave is ended after this long, even if its clean stop hangs."""
+"""A worker that must leave, or is told to stop, is ended after this long, even if its clean stop hangs."""
+
+POLL_SECONDS = 10 * 365 * 86_400.0
+"""How long aiokafka lets a member go without a fetch: for ever."""
 
 
 class LaneRecovery(Recovery):
@@ -133,12 +138,33 @@ class App(faust.App):
         self._leaving = True
         self.pipeline.give_up()
         log.error(str(error))
-        for name in ("mode", "faust"):  # they would add that a service crashed, with no more to say
+        for name in ("mode", "faust", "streams"):  # Faust and its services would add that a service crashed, with no more to say
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        watchdog = threading.Timer(EXIT_SECONDS, os._exit, args=(1,))
-        watchdog.daemon = True
-        watchdog.start()
+        _bound_the_stop()
         self.loop.create_task(self.crash(error))
+
+
+class Worker(faust.Worker):
+    """Faust's process around the app; a stop by SIGTERM or SIGINT is bounded: while Kafka is away, it would take a minute and more."""
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        _bound_the_stop()
+        super()._schedule_shutdown(signal)
+
+
+def _bound_the_stop() -> None:
+    """End this process with exit code 1 if it still runs after EXIT_SECONDS; nothing is lost by that, as by any other end."""
+
+    def end() -> None:
+        sentence = f"the stop took longer than {EXIT_SECONDS:.0f} s and is cut short: what is open will be settled at the next start"
+        try:
+            log.error(sentence)
+        finally:
+            os._exit(1)
+
+    watchdog = threading.Timer(EXIT_SECONDS, end)
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, str]) -> App:
@@ -156,6 +182,9 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
         broker_heartbeat_interval=min(3.0, settings.session_timeout_ms / 5000),
         broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000 + 1),
         broker_rebalance_timeout=30.0,
+        # A worker without partitions fetches nothing; aiokafka would take it for stuck, and it would never take over. One that is stuck
+        # is found by `Pipeline.watch`.
+        broker_max_poll_interval=POLL_SECONDS,
         broker_max_poll_records=settings.chunk_records,
         consumer_max_fetch_size=settings.chunk_bytes,
         consumer_auto_offset_reset="earliest",
@@ -241,9 +270,20 @@ def _only_one(state_dir: Path, name: str) -> TextIO:
     return lock
 
 
+def _allow_open_files() -> None:
+    """Let this process open as many files as it may: each table has a store of its own in every partition, each with many files."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # where the system's own limit is lower than what it calls the most
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def run_worker(settings: Settings, name: str = "1") -> None:
-    """Run one worker until SIGTERM or SIGINT. Raises TopicsUnfit, KafkaUnreachable or NameTaken before it starts; exits 1 on Fatal."""
+    """Run one worker until SIGTERM or SIGINT. Raises TopicsUnfit, KafkaUnreachable or NameTaken before it starts.
+
+    Exits 0 after a clean stop, 1 on Fatal or where the stop had to be cut short.
+    """
     logs.configure()
+    _allow_open_files()
 
     async def look() -> tuple[str, dict[str, str]]:
         await topics.require(settings)
@@ -256,6 +296,6 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     if settings.metrics_port is not None:
         start_http_server(settings.metrics_port, settings.metrics_host)
     lock = _only_one(app.conf.datadir, name)
-    worker = faust.Worker(app, loglevel="INFO", loop=loop, redirect_stdouts=False, quiet=True, logging_config=logs.LIBRARIES)
+    worker = Worker(app, loglevel="INFO", loop=loop, redirect_stdouts=False, quiet=True, logging_config=logs.LIBRARIES)
     with lock:
         worker.execute_from_commandline()

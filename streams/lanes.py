@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -94,7 +94,6 @@ class Lane:
     closed: bool = False
     paused: bool = False
     commit: asyncio.Task[None] | None = None
-    moved_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     @property
     def stage(self) -> Stage:

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from streams import metrics
 from streams.producers import is_fenced
 from streams.recovery import StateUnfit
-from streams.stores import StateView, StoreDamaged
+from streams.stores import StateView, StoreDamaged, StoreUnopened
 from streams.topics import DEAD_LETTERS, KafkaUnreachable
 from streams.transactions import LaneClosed, commit
 
@@ -53,6 +53,7 @@ class Pipeline:
         self.opener = opener
         self.lanes: dict[TP, Lane] = {}
         self._asked_at = 0.0
+        self._moved_at: dict[TP, float] = {}  # across openings, else a chunk that can't be committed would be tried for ever
         self.seek: Callable[[TP, int], object]
         self.pause: Callable[[TP], object]
         self.rejoin: Callable[[], object]
@@ -60,14 +61,25 @@ class Pipeline:
 
     async def open(self, assigned: Iterable[TP]) -> None:
         """Open a lane for every assigned source partition; tries again while Kafka can't be reached. Raises Fatal."""
-        await self.close()
-        wanted = sorted(assigned)
+        began, wanted = time.monotonic(), sorted(assigned)
+        try:
+            await self.close()
+            lanes = await self._opened(wanted)
+        finally:
+            # what is not ours any more is forgotten; the time that opening takes is no standstill, it says itself what it waits for
+            took = time.monotonic() - began
+            self._moved_at = {tp: self._moved_at.get(tp, began) + took for tp in wanted}
         by_place = {(tp.topic, tp.partition): tp for tp in wanted}
+        self.lanes = {by_place[lane.topic, lane.partition]: lane for lane in lanes}
+        for lane in lanes:
+            metrics.PAUSED.labels(lane.topic, str(lane.partition)).set(0)
+
+    async def _opened(self, wanted: list[TP]) -> list[Lane]:
         pause_s = 0.2
         while True:
             try:
-                lanes = await self.opener.open(wanted)
-            except StateUnfit as error:
+                return await self.opener.open(wanted)
+            except (StateUnfit, StoreUnopened) as error:
                 raise Fatal(str(error)) from error
             except (KafkaError, KafkaUnreachable, OSError, TimeoutError, StoreDamaged) as error:
                 if is_fenced(error):
@@ -76,11 +88,6 @@ class Pipeline:
                 log.warning("partitions can't be opened yet, trying again", error=repr(error), again_in_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
-            else:
-                self.lanes = {by_place[lane.topic, lane.partition]: lane for lane in lanes}
-                for lane in lanes:
-                    metrics.PAUSED.labels(lane.topic, str(lane.partition)).set(0)
-                return
 
     async def close(self) -> None:
         """Let each lane's last transaction end, within a bound; then give up producers and stores."""
@@ -106,7 +113,7 @@ class Pipeline:
         if lane is None:
             return
         await lane.idle()
-        if lane.closed or lane.paused:
+        if self.lanes.get(chunk.tp) is not lane or lane.closed or lane.paused:  # it may have been taken away in the meantime
             return
         if chunk.start != lane.position:
             log.debug("chunk doesn't continue the lane", lane=lane.name, start=chunk.start, position=lane.position)
@@ -115,7 +122,7 @@ class Pipeline:
         try:
             outcome = self._fold(lane, chunk)
         except StoreDamaged as error:
-            self._doubt(lane, error)
+            self._doubt(chunk.tp, lane, error)
             return
         except Exception as error:
             lane.closed = True
@@ -148,29 +155,39 @@ class Pipeline:
             lane.closed = True
             raise
         except (KafkaError, TimeoutError, OSError, AssertionError, StoreDamaged) as error:
-            self._doubt(lane, error)
+            self._doubt(chunk.tp, lane, error)
         except Exception as error:
             lane.closed = True
             log.exception("chunk failed", lane=lane.name, start=chunk.start, end=chunk.end)
             message = f"{lane.name}@{chunk.start}: {error!r} after or in its transaction: the store may be behind, restart to recover"
             self.fatal(Fatal(message))
         else:
-            lane.moved_at = time.monotonic()
+            self._moved_at[chunk.tp] = time.monotonic()
             metrics.TRANSACTION_SECONDS.labels(lane.stage.name).observe(time.perf_counter() - began)
             metrics.count(lane.stage.name, outcome.counts)
 
-    def _doubt(self, lane: Lane, error: BaseException) -> None:
+    def _doubt(self, tp: TP, lane: Lane, error: BaseException) -> None:
         """What happened to a lane is not known here: all lanes are given up, and opened anew by a rebalance."""
         lane.closed = True
+        if self.lanes.get(tp) is not lane:
+            log.info("in doubt, and given up already", lane=lane.name, error=repr(error))
+            return
         if isinstance(error, StoreDamaged):
             error.store.wipe(str(error))
         if is_fenced(error):
             message = f"{lane.name}: a newer worker has taken over this partition: leaving, restart to rejoin"
             self.fatal(Fatal(message))
             return
+        if self._stands_still(tp):
+            still = f"in doubt ({error!r}), and no progress for {self.settings.stall_seconds:.0f} s"
+            self.fatal(Fatal(f"{lane.name}: {still}: leaving, restart to recover"))
+            return
         log.warning("in doubt, all partitions are opened anew", lane=lane.name, error=repr(error))
         self.give_up()
         self._rejoin()
+
+    def _stands_still(self, tp: TP) -> bool:
+        return time.monotonic() - self._moved_at[tp] > self.settings.stall_seconds
 
     def _rejoin(self) -> None:
         self._asked_at = time.monotonic()
@@ -197,16 +214,19 @@ class Pipeline:
 
         Before that, a rebalance that was asked for and didn't come is asked for again: a broker that was away may have lost it.
         """
+        now = time.monotonic()
         while True:
             await asyncio.sleep(min(5.0, self.settings.stall_seconds / 4))
-            now = time.monotonic()
+            before, now = now, time.monotonic()
             if now - self._asked_at > REJOIN_SECONDS and any(lane.closed for lane in self.lanes.values()):
                 log.warning("no rebalance came, asking for one again")
                 self._rejoin()
             for tp, lane in list(self.lanes.items()):
                 behind = lag(tp)
-                if not behind or lane.paused:
-                    lane.moved_at = now
-                elif now - lane.moved_at > self.settings.stall_seconds:
+                if behind == 0 or lane.paused:
+                    self._moved_at[tp] = now
+                elif behind is None:  # nothing was fetched yet since it was opened: that time isn't counted
+                    self._moved_at[tp] += now - before
+                elif self._stands_still(tp):
                     still = f"{behind} records behind and no progress for {self.settings.stall_seconds:.0f} s"
                     self.fatal(Fatal(f"{lane.name}: {still}: leaving, restart to recover"))

@@ -47,7 +47,13 @@ OFFSETS_SECONDS: Final = 10.0
 """How long committed offsets may stay behind the marks before that is taken for a loss."""
 
 STILL_SECONDS: Final = 10.0
-"""How long a restore may stand still before that is said: INIT has settled all our transactions, so nothing should hold it up."""
+"""How long INIT or a restore may stand still before that is said: INIT takes moments, and has then settled all our transactions."""
+
+LOOK_SECONDS: Final = 1.0
+"""How often INIT is looked at while it waits, and how long it waits for the others when one producer fails."""
+
+KEPT_WAITING: Final = "the broker doesn't let these transactional ids begin, waiting (docs/runbook.md, Transactional ids kept waiting)"
+HANGING: Final = "a transaction there has neither been committed nor aborted, waiting (docs/runbook.md, Hanging transaction)"
 
 RESTORING: Final[dict[str, Any]] = {
     "isolation_level": "read_committed",
@@ -90,21 +96,20 @@ class _Opening:
 
 
 class _Standstill:
-    """Says so when a restore doesn't get on."""
+    """Says so, once a while, when what is waited for stays the same."""
 
-    def __init__(self) -> None:
-        self._known: dict[TopicPartition, int] = {}
+    def __init__(self, message: str, what: str) -> None:
+        self._message, self._what = message, what
+        self._known: list[str] = []
         self._since = time.monotonic()
 
-    def look(self, reached: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]) -> None:
-        now = time.monotonic()
-        if reached != self._known:
-            self._known, self._since = dict(reached), now
+    def look(self, waiting: Iterable[str]) -> None:
+        now, known = time.monotonic(), sorted(waiting)
+        if known != self._known:
+            self._known, self._since = known, now
         elif now - self._since > STILL_SECONDS:
             self._since = now
-            waiting = sorted(f"{tp.topic}-{tp.partition}@{offset}" for tp, offset in reached.items() if offset < ends[tp])
-            message = "a transaction there has neither been committed nor aborted, waiting (docs/runbook.md, Hanging transaction)"
-            log.warning(message, changelogs=waiting)
+            log.warning(self._message, **{self._what: known})
 
 
 class Opener:
@@ -122,16 +127,15 @@ class Opener:
     async def open(self, sources: Iterable[TopicPartition]) -> list[Lane]:
         """The lanes of some source partitions, restored and checked; other topics are passed over.
 
-        All or none. Raises StateUnfit, or what is worth another try: KafkaError, KafkaUnreachable, StoreDamaged (that store is wiped).
+        All or none. Raises StateUnfit or StoreUnopened, or what is worth another try: KafkaError, KafkaUnreachable, StoreDamaged
+        (that store is wiped).
         """
         began, phase = time.monotonic(), Phase.INIT
-        openings = [
-            _Opening(fold, source, StrictProducer(self.settings, f"{self.settings.app}-{fold.stage.name}-{source.partition}"))
-            for source in sources
-            if (fold := self.by_topic.get(source.topic)) is not None
-        ]
+        ours = [(fold, source) for source in sources if (fold := self.by_topic.get(source.topic)) is not None]
+        self._refuse_new_partitions(source for _, source in ours)
+        openings = [_Opening(fold, source, StrictProducer(self.settings, self._transactional_id(fold, source))) for fold, source in ours]
         try:
-            await asyncio.gather(*(opening.producer.start() for opening in openings))
+            await self._init(openings)
             reach(Point.IN_INIT)
             phase = Phase.COMMITTED
             await self._ask_offsets(openings)
@@ -148,6 +152,37 @@ class Opener:
             raise
         log.info("lanes open", lanes=len(lanes), restored_records=restored, seconds=round(time.monotonic() - began, 2))
         return lanes
+
+    def _transactional_id(self, fold: Fold, source: TopicPartition) -> str:
+        return f"{self.settings.app}-{fold.stage.name}-{source.partition}"
+
+    def _refuse_new_partitions(self, sources: Iterable[TopicPartition]) -> None:
+        """Topics fit when this worker started, so a partition beyond the settings was added to its topic since."""
+        for topic, partition in sources:
+            if partition >= self.settings.partitions:
+                raise StateUnfit(
+                    f"topic {topic} now has more than the {self.settings.partitions} partitions that netsold needs, so keys have moved: "
+                    "rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Topics unfit)"
+                )
+
+    async def _init(self, openings: list[_Opening]) -> None:
+        """Start all producers; when one fails, the others have ended before that is raised, so that none runs on behind our back."""
+        starts = {asyncio.create_task(one.producer.start()): self._transactional_id(one.fold, one.source) for one in openings}
+        left, standstill = set(starts), _Standstill(KEPT_WAITING, "transactional_ids")
+        try:
+            while left:
+                done, left = await asyncio.wait(left, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+                for start in done:
+                    start.result()
+                standstill.look(starts[start] for start in left)
+        except Exception:
+            if left:  # a request that the broker carries out late would fence the next try
+                await asyncio.wait(left, timeout=LOOK_SECONDS)
+            raise
+        finally:
+            for start in left:
+                start.cancel()
+            await asyncio.gather(*starts, return_exceptions=True)
 
     async def _ask_offsets(self, openings: list[_Opening]) -> None:
         """The group's committed offset of each source (None: none), and where all logs begin and end.
@@ -212,7 +247,7 @@ class Opener:
             consumer.assign(behind)
             for tp in behind:
                 consumer.seek(tp, reached[tp])
-            standstill = _Standstill()
+            standstill = _Standstill(HANGING, "changelogs")
             while any(reached[tp] < ends[tp] for tp in behind):
                 # a log that ends in control records never delivers its last offset, so only positions tell the end
                 fetched = await consumer.getmany(timeout_ms=200, max_records=RESTORE_RECORDS)
@@ -222,7 +257,7 @@ class Opener:
                         stores[tp].write(((record.key, record.value) for record in records), reached[tp])
                         restored += len(records)
                         reach(Point.IN_RECOVERY)
-                standstill.look(reached, ends)
+                standstill.look(f"{tp.topic}-{tp.partition}@{reached[tp]}" for tp in behind if reached[tp] < ends[tp])
         return restored
 
     async def _await_offsets(self, openings: list[_Opening]) -> None:

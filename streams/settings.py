@@ -9,7 +9,11 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tables.catalogue import ALERTS_TOPIC, CHATS_TOPIC, ORDERS_TOPIC, SALES_TOPIC, SHOP_ACTIVITY_TOPIC
 from tables.service_hours import CountPer, ServiceRules
+
+PUBLIC_TOPICS = (ORDERS_TOPIC, CHATS_TOPIC, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, ALERTS_TOPIC, "dead-letters")
+"""The public names of `streams/topics.py`, which brings in a Kafka client."""
 
 
 class NoKafkaKnown(Exception):
@@ -89,6 +93,16 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _service_rules_can_be(self) -> Settings:
         _ = self.service_rules
+        return self
+
+    @model_validator(mode="after")
+    def _topics_are_apart(self) -> Settings:
+        found: dict[str, str] = {}
+        for name in PUBLIC_TOPICS:
+            other = found.setdefault(self.topic(name), name)
+            if other != name:
+                ways = "NETSOLD_ORDERS_TOPIC, NETSOLD_CHATS_TOPIC or NETSOLD_TOPIC_PREFIX"
+                raise ValueError(f"{other} and {name} would be one topic, {self.topic(name)}: give each a name of its own by {ways}")
         return self
 
     @property

@@ -81,6 +81,18 @@ class StoreDamaged(Exception):
         self.store = store
 
 
+class StoreUnopened(Exception):
+    """A store can't be opened, and not because its files are damaged: it is left as it is, the sentence says what a person must mend."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"the store {path} can't be opened ({why}): mend that and restart (docs/runbook.md, Store not opened)")
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether RocksDB finds bytes that don't fit, or misses a file; rocksdict has no exception types of its own."""
+    return "Corruption" in str(error) or "No such file or directory" in str(error)
+
+
 class PartitionStore:
     """One partition of one table on local disk; keys and values are bytes."""
 
@@ -91,15 +103,17 @@ class PartitionStore:
 
     def _open(self) -> Rdict:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not self.path.exists()
+        fresh, db = not self.path.exists(), None
         try:
             db = Rdict(str(self.path), _options(), access_type=AccessType.read_write())
             if fresh:
                 db[IDENTITY_KEY] = self._identity
             found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [None]  # what opening needs must be readable
-        except Exception as error:  # rocksdict has no exception types of its own: every failure to open means "restore"
-            if fresh or "lock file" in str(error) or "lock hold" in str(error):  # a block's checksum is no lock
-                raise
+        except Exception as error:
+            if db is not None:
+                db.close()
+            if fresh or not _is_damage(error):  # another owner, no right to read it, no file handle left: its data may be whole
+                raise StoreUnopened(self.path, str(error)) from error
             return self._wiped(f"cannot be opened: {error}")
         if found != self._identity:
             db.close()
@@ -134,7 +148,7 @@ class PartitionStore:
         try:
             yield
         except Exception as error:
-            if "Corruption" in str(error):  # rocksdict raises plain exceptions
+            if _is_damage(error):
                 raise StoreDamaged(self, str(error)) from error
             raise
 

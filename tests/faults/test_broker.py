@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.app import EXIT_SECONDS
 from tests.faults.runner import BACK_S, Run, made, note
 
 if TYPE_CHECKING:
@@ -43,3 +45,20 @@ async def test_a_broker_that_goes_and_comes_back(settings: Settings, tmp_path: P
         await run.caught_up(restart=False)
         await run.verdict()
         assert {code for worker in run.workers.all.values() for code in worker.exits} == {0}, run.workers.tail()
+
+
+async def test_a_stop_while_the_broker_is_away_is_bounded(settings: Settings, tmp_path: Path, kafka: LocalKafka) -> None:
+    """A worker that can't end in order ends all the same, says so, and the next one has everything."""
+    with Run(settings, tmp_path) as run:
+        await run.write(made(32, 2000))
+        worker = run.workers.start("a")
+        await run.progressed(200, restart=False)
+        try:
+            await asyncio.to_thread(kafka.stop)
+            worker.signal(signal.SIGTERM)
+            assert await run.ends(worker, EXIT_SECONDS + 3.0) == 1, run.workers.tail()
+        finally:
+            await asyncio.to_thread(kafka.start)
+        assert "is cut short" in worker.lines()[-1]["event"]
+        run.workers.start("a")
+        await run.verdict()

@@ -1,17 +1,21 @@
-"""The check at assignment: go on only where committed = mark + 1 in every table; else a loud stop with both numbers."""
+"""The opening of lanes: producers begin together or not at all; go on only where committed = mark + 1, else a loud stop."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
+from structlog.testing import capture_logs
 
 from schemas.journal import RULES
+from streams import recovery
 from streams.lanes import Lane, Mark
 from streams.recovery import Opener, StateUnfit, _Opening
-from streams.settings import Settings
+from streams.settings import Kafka, Settings
 from tables.cycles import Calendar
 from tables.service_hours import ServiceRules
 from tables.stages import stages
@@ -32,7 +36,7 @@ def checked(marks: dict[str, Mark | None], committed: int | None, beginning: int
     opener = Opener(Settings(_env_file=None), FOLDS, Path("unused"), "cluster", IDS)
     nobody = cast("Any", None)
     opening = _Opening(FOLDS[0], ORDERS, nobody, committed=committed, beginning=beginning, end=end)
-    lane = Lane(FOLDS[0], "orders", "id-1", 0, nobody, {}, Progress(), 0, moved_at=0.0)
+    lane = Lane(FOLDS[0], "orders", "id-1", 0, nobody, {}, Progress(), 0)
     opener._check(lane, marks, opening)
     return lane
 
@@ -73,3 +77,67 @@ def test_it_stops_where_retention_has_passed_the_offset() -> None:
     """Records that were deleted before they were read are a loss that must be said."""
     with pytest.raises(StateUnfit, match="outside of the log 50-1000"):
         checked({"orders": mark(41)}, 42, beginning=50)
+
+
+class Producer:
+    """A producer that begins when the broker lets it, or fails at once."""
+
+    made: list[Producer]
+    let = asyncio.Event()
+
+    def __init__(self, _: Settings, transactional_id: str) -> None:
+        self.id, self.runs, self.abandoned = transactional_id, False, False
+        Producer.made.append(self)
+
+    async def start(self) -> None:
+        self.runs = True
+        try:
+            if self.id.endswith("order-0") and not Producer.let.is_set():
+                raise KafkaConnectionError
+            await Producer.let.wait()
+        finally:
+            self.runs = False
+
+    async def abandon(self) -> None:
+        assert not self.runs, "a start that goes on connects again, and nobody closes that"
+        self.abandoned = True
+
+
+@pytest.fixture
+def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
+    """One whose producers are fakes."""
+    Producer.made, Producer.let = [], asyncio.Event()
+    monkeypatch.setattr(recovery, "StrictProducer", Producer)
+    monkeypatch.setattr(recovery, "LOOK_SECONDS", 0.01)
+    return Opener(Settings(_env_file=None, kafka=Kafka(bootstrap_servers="unused")), FOLDS, Path("unused"), "cluster", IDS)
+
+
+async def test_none_is_left_starting_when_one_fails(opener: Opener) -> None:
+    """The first failure ends the other starts, and all producers are closed before it is told."""
+    with pytest.raises(KafkaConnectionError):
+        await opener.open([TopicPartition("orders", number) for number in range(3)])
+    assert [producer.id for producer in Producer.made] == ["netsold-order-0", "netsold-order-1", "netsold-order-2"]
+    assert all(producer.abandoned for producer in Producer.made)
+
+
+async def test_ids_that_the_broker_keeps_waiting_are_told(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those that have begun, and nothing once all have."""
+    monkeypatch.setattr(recovery, "STILL_SECONDS", -1.0)
+    openings = [_Opening(FOLDS[0], TopicPartition("orders", number), cast("Any", Producer(opener.settings, "id"))) for number in (0, 1)]
+
+    async def begun() -> None: ...
+
+    monkeypatch.setattr(openings[0].producer, "start", begun)
+    with capture_logs() as lines:
+        asyncio.get_running_loop().call_later(0.1, Producer.let.set)
+        await opener._init(openings)
+    assert "docs/runbook.md, Transactional ids kept waiting" in lines[0]["event"]
+    assert lines[0]["transactional_ids"] == ["netsold-order-1"]
+
+
+async def test_a_partition_that_was_added_is_refused_before_anything_begins(opener: Opener) -> None:
+    """One sentence with topic and remedy; partitions of topics that aren't ours to fold are passed over."""
+    Producer.let.set()
+    with pytest.raises(StateUnfit, match=r"topic orders now has more than the 4 partitions that netsold needs, .* rebuild"):
+        await opener.open([TopicPartition("orders", 3), TopicPartition("orders", 4), TopicPartition("other", 9)])
+    assert Producer.made == []

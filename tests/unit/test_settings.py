@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from pydantic import ValidationError
+
+from streams.settings import PUBLIC_TOPICS, Settings
+from streams.topics import declared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +25,32 @@ def _check(directory: Path, **kafka: str) -> str:
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     (sentence,) = done.stderr.splitlines()
     return sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"orders_topic": "events", "chats_topic": "events"}, "orders and chats would be one topic, events: give each a name of its own"),
+        ({"topic_prefix": "b.", "chats_topic": "b.sales"}, "chats and sales would be one topic, b.sales: "),
+        ({"orders_topic": "dead-letters"}, "orders and dead-letters would be one topic, dead-letters: "),
+    ],
+)
+def test_one_topic_has_one_use(given: dict[str, str], said: str) -> None:
+    """Two kinds of records in one topic would all be parked, or counted where they don't belong."""
+    with pytest.raises(ValidationError, match=said):
+        Settings(_env_file=None, **given)  # type: ignore[arg-type]  # names by parameter
+
+
+def test_topics_may_trade_names() -> None:
+    """Each is known by its use alone."""
+    settings = Settings(_env_file=None, orders_topic="chats", chats_topic="orders")
+    assert (settings.topic("orders"), settings.topic("chats")) == ("chats", "orders")
+
+
+def test_all_public_topics_are_kept_apart() -> None:
+    """The settings' list is that of the declared topics, without changelogs."""
+    settings = Settings(_env_file=None, topic_prefix="b.")
+    assert sorted(map(settings.topic, PUBLIC_TOPICS)) == sorted(topic.name for topic in declared(settings) if topic.kind != "changelog")
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])

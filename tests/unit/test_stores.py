@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
 
+from streams import stores
 from streams.lanes import MARK_KEY
-from streams.stores import CycleWindow, Identity, PartitionStore, RocksStore
+from streams.stores import CycleWindow, Identity, PartitionStore, RocksStore, StoreUnopened
 from tables.cycles import Calendar
 
 OURS = Identity("cluster-1", "app", "orders/id-1", 0)
@@ -57,14 +59,16 @@ def test_a_store_of_another_log_is_wiped(path: Path, other: Identity) -> None:
     ours.close()
 
 
-@pytest.mark.parametrize("damage", ["CURRENT", "MANIFEST"])
-def test_a_store_that_cannot_be_opened_is_wiped(path: Path, damage: str) -> None:
-    """Files that are cut off lead to an empty store, not to a worker that can't start."""
+@pytest.mark.parametrize(("damage", "lost"), [("CURRENT", False), ("MANIFEST", False), ("MANIFEST", True)])
+def test_a_store_that_cannot_be_opened_is_wiped(path: Path, damage: str, *, lost: bool) -> None:
+    """Files that are cut off or gone lead to an empty store, not to a worker that can't start."""
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one")], 7)
     store.close()
     for file in path.glob(f"{damage}*"):
         file.write_bytes(b"\x00garbage")
+        if lost:
+            file.unlink()
     again = PartitionStore(path, OURS)
     assert again.position is None
     again.close()
@@ -74,10 +78,61 @@ def test_a_store_that_is_in_use_is_not_wiped(path: Path) -> None:
     """A second owner in the same directory is refused; the first one's data stay."""
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one")], 7)
-    with pytest.raises(Exception, match=r"(?i)lock"):
+    with pytest.raises(StoreUnopened, match=r"(?i)lock"):
         PartitionStore(path, OURS)
     assert store.get(b"o-1") == b"one"
     store.close()
+
+
+def test_a_store_that_the_system_withholds_is_not_wiped(path: Path) -> None:
+    """With no file handle left it says so in one sentence; with enough of them its data are there."""
+    store = PartitionStore(path, OURS)
+    store.write([(b"o-1", b"one")], 7)
+    store.close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())), hard))
+    try:
+        with pytest.raises(StoreUnopened, match=r"can't be opened \(IO error: .*Too many open files\): mend that and restart"):
+            PartitionStore(path, OURS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    again = PartitionStore(path, OURS)
+    assert again.get(b"o-1") == b"one"
+    again.close()
+
+
+@pytest.mark.parametrize("error", ["IO error: While open a file: CURRENT: Permission denied", "IO error: While pread: Input/output error"])
+def test_only_damage_is_wiped(path: Path, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+    """Whatever else keeps RocksDB from opening is told, and nothing is deleted."""
+    store = PartitionStore(path, OURS)
+    store.write([(b"o-1", b"one")], 7)
+    store.close()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Exception(error)  # noqa: TRY002 - as rocksdict does
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, "Rdict", refuse)
+        with pytest.raises(StoreUnopened, match=error):
+            PartitionStore(path, OURS)
+    again = PartitionStore(path, OURS)
+    assert again.get(b"o-1") == b"one"
+    again.close()
+
+
+def test_a_store_is_wiped_where_opening_works_and_reading_does_not(path: Path) -> None:
+    """A block that is damaged shows only when it is read; the files are let go before they are wiped."""
+    store = PartitionStore(path, OURS)
+    store.write([(b"o-1", b"one"), (MARK_KEY, b"m")], 7)
+    store._db.flush()
+    store.close()
+    for table in path.glob("*.sst"):
+        data = bytearray(table.read_bytes())
+        data[5] ^= 0xFF
+        table.write_bytes(data)
+    again = PartitionStore(path, OURS)
+    assert again.position is None
+    again.close()
 
 
 def test_wipe_empties_it(path: Path) -> None:

@@ -1,0 +1,60 @@
+"""The worker's process: how it is a member of its group, how it ends, and how many files it may open."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from typing import TYPE_CHECKING, Any, cast
+
+import faust
+from structlog.testing import capture_logs
+
+from streams import app as module
+from streams.app import Worker, _allow_open_files, build_app
+from streams.settings import Kafka, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+async def test_a_worker_without_partitions_stays_a_member(tmp_path: Path) -> None:
+    """It fetches nothing, and aiokafka would take it for stuck; as a spare it must take over whenever it comes to that."""
+    settings = Settings(_env_file=None, data_dir=tmp_path, kafka=Kafka(bootstrap_servers="127.0.0.1:1"))
+    app = build_app(settings, "spare", "cluster", {})
+    assert app.conf.broker_max_poll_interval > 365 * 86_400
+
+
+def test_a_stop_by_signal_that_hangs_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM and SIGINT begin the clean stop and bound it; the end is said, and its exit code isn't that of a clean stop."""
+    ended, codes, asked = threading.Event(), [], []
+
+    def leave(code: int) -> None:
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr(os, "_exit", leave)
+    monkeypatch.setattr(module, "EXIT_SECONDS", 0.02)
+    monkeypatch.setattr(faust.Worker, "_schedule_shutdown", lambda _, number: asked.append(number))
+    worker = cast("Any", Worker.__new__(Worker))
+    worker.spinner = None
+    with capture_logs() as lines:
+        worker._on_sigterm()
+        assert ended.wait(5.0)
+    assert codes == [1]
+    assert len(asked) == 1
+    (line,) = lines
+    assert line["event"].startswith("the stop took longer than 0 s and is cut short")
+
+
+def test_a_worker_may_open_as_many_files_as_the_system_lets_it() -> None:
+    """Twelve tables in every partition, each with files of its own, are more than the usual 1024."""
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+        _allow_open_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))
