@@ -70,7 +70,7 @@ def _adding(app: faust.App, subject: str) -> Callable[[faust.StreamT], Awaitable
     async def count(stream: faust.StreamT) -> None:
         async for value in stream:
             delta = msgspec.convert(value, Delta)
-            key = getattr(delta, f"{subject}_id")
+            key = value[f"{subject}_id"]
             for table, name in ((cycles, f"{key}@{job.CALENDAR.start_of_iso(delta.cycle)}"), (totals, key)):
                 known = table.get(name)
                 tally = Tally() if known is None else sales.decode(msgspec.json.encode(known))

@@ -65,7 +65,8 @@ class ChatStage:
 
     def _fold(self, batch: Batch, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
         offset, refused_in_a_row = progress.offset, progress.refused_in_a_row
-        work = _Work(states, self._calendar, self._rules, _NEVER if progress.watermark_ms is None else progress.watermark_ms, most_bytes)
+        now_ms = _NEVER if progress.watermark_ms is None else progress.watermark_ms
+        work = _Work(batch.place, states, self._calendar, self._rules, now_ms, most_bytes)
         parked: list[tuple[Record, Refusal]] = []
         duplicates = skipped = late = ticks = taken = 0
         for record, reading in zip(batch.records, batch.readings, strict=True):
@@ -80,24 +81,24 @@ class ChatStage:
                 parked.append((record, reading))
                 refused_in_a_row += 1
                 continue
-            work.begin(batch.place, offset)
-            work.let_pass(reading.occurred_at_ms)
+            work.begin(offset, reading.occurred_at_ms)
             if type(reading) is Tick:
                 ticks += 1
                 continue
             refused_in_a_row = 0
             late += reading.occurred_at_ms < work.cycle_ms  # S13: counted here, dropped nowhere
-            refusal = work.hear(reading)
-            if isinstance(refusal, Refusal):
-                parked.append((record, refusal))
-            else:
-                duplicates += not refusal
+            heard = work.hear(reading)
+            if type(heard) is Refusal:
+                parked.append((record, heard))
+            elif not heard:
+                duplicates += 1
         counts = {"applied": taken - duplicates - skipped - ticks - len(parked), "duplicates": duplicates, "refused": len(parked)}
         counts |= {"skipped": skipped, "ticks": ticks, "late": late, "entries": work.rows, "restatements": work.restatements}
         counts["alerts"] = len(work.alerts)
+        changed, activity = work.conversations()
         return Outcome(
-            writes=work.writes(),
-            sends={SHOP_ACTIVITY_TOPIC: work.activity(), ALERTS_TOPIC: work.alerts},
+            writes={CHATS.name: changed, REPLY_TIMERS.name: work.timers.writes(), OVERDUE.name: work.overdue},
+            sends={SHOP_ACTIVITY_TOPIC: activity, ALERTS_TOPIC: work.alerts},
             parked=parked,
             progress=Progress(offset, progress.watermark_ms if work.now_ms == _NEVER else work.now_ms, refused_in_a_row),
             counts=counts,
@@ -109,9 +110,16 @@ class ChatStage:
 class _Held(msgspec.Struct, gc=False):
     """A conversation while a chunk is folded."""
 
+    key: bytes
+    shop_id: str
+    buyer_id: str
     conversation: Conversation
-    found: list[Inquiry]
-    """Its inquiries."""
+    ids: set[str]
+    """Those of its messages."""
+
+    answered: list[Inquiry]
+    waiting: Inquiry | None
+    """Its inquiries: those with an answer, and the last one if it waits for its answer."""
 
     said: list[Wrote]
     """What was said in this chunk."""
@@ -122,129 +130,155 @@ class _Held(msgspec.Struct, gc=False):
 class _Work:
     """What one chunk does: event time goes on, timers go off, messages come in. Nothing depends on where chunks are cut."""
 
-    def __init__(self, states: States, calendar: Calendar, rules: ServiceRules, now_ms: int, most_bytes: int | None) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - of one caller
+        self, place: str, states: States, calendar: Calendar, rules: ServiceRules, now_ms: int, most_bytes: int | None
+    ) -> None:
+        self._place = place
         self._stored: Mapping[bytes, bytes | None] = states[CHATS.name]
-        self._timers = Timers(states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS))
         self._calendar = calendar
         self._rules = rules
         self._most_bytes = most_bytes
         self._held: dict[bytes, _Held] = {}
-        self._overdue: dict[bytes, bytes | None] = {}
-        self._cause_at = "", 0
-        self._index = 0
-        self.now_ms = now_ms
-        self.cycle_ms = now_ms if now_ms == _NEVER else calendar.start_of(now_ms)
         self._shops = ShopActivities()
+        self._offset = self._index = 0
+        self.now_ms = now_ms
+        self.cycle_ms, self._cycle_end_ms = (_NEVER, _NEVER) if now_ms == _NEVER else calendar.around(now_ms)
+        self.timers = Timers(states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS))
+        self.overdue: dict[bytes, bytes | None] = {}
         self.alerts: list[tuple[bytes, bytes]] = []
         self.rows = 0
         self.restatements = 0
 
-    def begin(self, place: str, offset: int) -> None:
-        """What follows comes of this record."""
-        self._cause_at = place, offset
-        self._index = 0
+    def begin(self, offset: int, at_ms: int) -> None:
+        """What follows comes of the record at `offset`, and event time is at least at this instant (C2).
 
-    def let_pass(self, at_ms: int) -> None:
-        """Event time is at least at this instant (C2): what was due before is overdue, unless it was answered."""
+        What was due before is overdue, unless it was answered.
+        """
+        self._offset = offset
+        self._index = 0
         if at_ms <= self.now_ms:
             return
         self.now_ms = at_ms
-        self.cycle_ms = self._calendar.start_of(at_ms)
-        for due_ms, key in self._timers.gone_off(at_ms):
-            held = self._hold(key)
-            waiting = replies.waiting(held.found)
-            if waiting is not None and waiting.due_ms < at_ms:
-                self._settle(key, held, held.conversation, held.found, (REPLY_OVERDUE, "", "", due_ms))
+        if at_ms >= self._cycle_end_ms:
+            self.cycle_ms, self._cycle_end_ms = self._calendar.around(at_ms)
+        for due_ms, key in self.timers.gone_off(at_ms):
+            held = self._held.get(key) or self._hold(key, *catalogue.split_conversation_key(key))
+            waiting = held.waiting
+            if waiting is not None and waiting.due_ms < at_ms and not held.conversation.overdue:
+                self._settle(held, len(held.answered), [], [waiting], (REPLY_OVERDUE, "", "", due_ms))
 
     def hear(self, said: Said) -> bool | Refusal:
         """Take in a message; False if it tells nothing new (S11)."""
         key = catalogue.conversation_key(said.shop_id, said.buyer_id)
-        held = self._hold(key)
-        heard = conversations.absorb(held.conversation, said)
+        held = self._held.get(key) or self._hold(key, said.shop_id, said.buyer_id)
+        if self._most_bytes is not None and (size := conversations.size_with(held.conversation, held.ids, said)) > self._most_bytes:
+            return Refusal(Reason.CONVERSATION_FULL, f"{size} bytes with this message, at most {self._most_bytes}")
+        written = held.conversation.written
+        heard = conversations.absorb(written, held.ids, said)
         if heard is None:
             return False
-        if self._most_bytes is not None and (size := len(conversations.encode(heard.conversation))) > self._most_bytes:
-            return Refusal(Reason.CONVERSATION_FULL, f"{size} bytes with this message, at most {self._most_bytes}")
-        if heard.gone is not None:
-            held.said.append(_wrote(heard.gone, -1))
-        held.said.append(_wrote(heard.new, 1))
-        before, after = held.conversation.written, heard.conversation.written
-        if heard.gone is None and heard.at == len(before):  # the usual case
-            found = held.found.copy()
-            replies.follow(found, before[-1] if before else None, heard.new, self._rules)
+        new, gone = heard
+        held.changed = True
+        if gone is not None:
+            held.said.append(Wrote(gone.at_ms, "shop" if gone.side else "buyer", gone.order_id, -1))
+        held.said.append(Wrote(new.at_ms, "shop" if new.side else "buyer", new.order_id, 1))
+        if gone is None and new is written[-1]:  # the usual case
+            self._go_on(held, written[-2] if len(written) > 1 else None, new, said)
         else:
-            found = replies.inquiries(after, self._rules)
-        self._settle(key, held, heard.conversation, found, (said.type, said.id, said.source, said.occurred_at_ms))
+            self._go_back(held, new.at_ms, said)  # one that it replaced can't have been before it (S11)
         return True
 
-    def activity(self) -> list[tuple[bytes, bytes]]:
-        """(key, value) of what changed of each shop, for the shops' journal."""
+    def conversations(self) -> tuple[dict[bytes, bytes | None], list[tuple[bytes, bytes]]]:
+        """The states that changed, and (key, value) of what changed of each shop, for the shops' journal."""
+        changed: dict[bytes, bytes | None] = {}
         for key, held in self._held.items():
             if held.said:
-                self._shops.write(*catalogue.split_conversation_key(key), held.said)
-        return self._shops.records()
+                self._shops.write(held.shop_id, held.buyer_id, held.said)
+            if held.changed:
+                changed[key] = conversations.encode(held.conversation)
+        return changed, self._shops.records()
 
-    def writes(self) -> dict[str, dict[bytes, bytes | None]]:
-        """The states that changed."""
-        changed: dict[bytes, bytes | None] = {
-            key: conversations.encode(held.conversation) for key, held in self._held.items() if held.changed
-        }
-        return {CHATS.name: changed, REPLY_TIMERS.name: self._timers.writes(), OVERDUE.name: self._overdue}
-
-    def _hold(self, key: bytes) -> _Held:
-        held = self._held.get(key)
-        if held is None:
-            state = self._stored[key]
-            if state is None:
-                held = _Held(conversations.EMPTY, [], [])
-            else:
-                conversation = conversations.decode(state)
-                held = _Held(conversation, replies.inquiries(conversation.written, self._rules), [])
-            self._held[key] = held
+    def _hold(self, key: bytes, shop_id: str, buyer_id: str) -> _Held:
+        state = self._stored[key]
+        if state is None:
+            held = _Held(key, shop_id, buyer_id, Conversation(), set(), [], None, [])
+        else:
+            conversation = conversations.decode(state)
+            ids = {one.id for one in conversation.written}
+            held = _Held(key, shop_id, buyer_id, conversation, ids, *replies.inquiries(conversation.written, self._rules), [])
+        self._held[key] = held
         return held
 
-    def _settle(self, key: bytes, held: _Held, after: Conversation, found: list[Inquiry], cause: tuple[str, str, str, int]) -> None:
-        """Count a conversation with its inquiries as they are now, and hand out what changes; `cause`: type, id, source, instant."""
-        before, was, held.found = held.conversation, held.found, found
-        waited, waiting = replies.waiting(was), replies.waiting(found)
-        overdue = waiting is not None and self.now_ms > waiting.due_ms  # R2
-        counted = replies.decided(was, overdue=before.overdue), replies.decided(found, overdue=overdue)
-        changes = replies.difference(*counted, self._rules, self._calendar)
-        if changes:
-            self._tell(key, changes, cause)
-        alerted = after.alerted
-        if overdue or alerted:
-            alerted = self._alert(found, waiting if overdue else None, alerted, key)
-        if overdue != after.overdue or alerted is not after.alerted:
-            after = Conversation(conversations.VERSION, after.written, overdue, alerted)
-        if overdue != before.overdue or (overdue and waiting != waited):
-            self._overdue[key] = _overdue_row(waiting) if overdue and waiting is not None else None
-        if waiting is not None and not overdue and (waited is None or waited.due_ms != waiting.due_ms):
-            self._timers.set(waiting.due_ms, key)
-        held.conversation = after
-        held.changed |= after is not before
+    def _go_on(self, held: _Held, before: Written | None, new: Written, said: Said) -> None:
+        """A message came in after all others; `before` is the last of those."""
+        waited = held.waiting
+        now = replies.follow(waited, before, new, self._rules)
+        if now is None:
+            return
+        first = len(held.answered)
+        if now.answer is not None:
+            held.answered.append(now)
+            held.waiting = None
+        else:
+            held.waiting = now
+            if now.due_ms >= self.now_ms:  # nothing is decided yet
+                if waited is None:
+                    self.timers.set(now.due_ms, held.key)
+                return
+        was = [waited] if waited is not None and held.conversation.overdue else []
+        self._settle(held, first, was, [now], (said.type, said.id, said.source, said.occurred_at_ms))
 
-    def _tell(self, key: bytes, changes: dict[int, Columns], cause: tuple[str, str, str, int]) -> None:
+    def _go_back(self, held: _Held, since_ms: int, said: Said) -> None:
+        """A message came in before others, or in the place of another: what was written since an instant is looked at again."""
+        answered, waited = held.answered, held.waiting
+        first, now, waiting = replies.again(answered, held.conversation.written, since_ms, self._rules)
+        was = answered[first:]
+        held.answered, held.waiting = answered[:first] + now, waiting
+        if waited is not None and held.conversation.overdue:
+            was.append(waited)
+        if waiting is not None:
+            if waiting.due_ms < self.now_ms:  # R2
+                now.append(waiting)
+            elif waited is None or waited.due_ms != waiting.due_ms:
+                self.timers.set(waiting.due_ms, held.key)
+        if was or now:
+            self._settle(held, first, was, now, (said.type, said.id, said.source, said.occurred_at_ms))
+
+    def _settle(self, held: _Held, first: int, was: list[Inquiry], now: list[Inquiry], cause: tuple[str, str, str, int]) -> None:
+        """Hand out what changes if the decided inquiries after the `first` ones become others; `cause`: type, id, source, instant."""
+        if changes := replies.difference(held.answered, first, was, now, self._rules, self._calendar):
+            self._tell(held.shop_id, changes, cause)
+        conversation = held.conversation
+        waited = was[-1] if conversation.overdue else None
+        waiting = now[-1] if now and now[-1].answer is None else None
+        if waiting is not None or (conversation.alerted and any(one.is_late for one in now)):
+            self._alert(held, now, waiting)
+        if waiting != waited:
+            self.overdue[held.key] = None if waiting is None else _overdue_row(waiting)
+            conversation.overdue = waiting is not None
+            held.changed = True
+
+    def _tell(self, shop_id: str, changes: dict[int, Columns], cause: tuple[str, str, str, int]) -> None:
         """Hand out rows of the shops' journal."""
-        shop_id, _ = catalogue.split_conversation_key(key)
-        (place, offset), why = self._cause_at, (*cause[:3], times.format_ms(cause[3]))
+        name, event_id, source, at_ms = cause
+        occurred_at = times.format_ms(at_ms)
         for start_ms, columns in changes.items():
             restates = start_ms < self.cycle_ms
-            cycle = self._calendar.iso(start_ms)
-            self._shops.serve(shop_id, Served(f"{place}@{offset}#{self._index}", cycle, columns, restates, *why))
+            position, cycle = f"{self._place}@{self._offset}#{self._index}", self._calendar.iso(start_ms)
+            self._shops.serve(shop_id, Served(position, cycle, columns, restates, name, event_id, source, occurred_at))
             self._index += 1
             self.rows += 1
             self.restatements += restates
 
-    def _alert(self, found: Sequence[Inquiry], overdue: Inquiry | None, known: tuple[Alerted, ...], key: bytes) -> tuple[Alerted, ...]:
-        """R2: tell an inquiry that is overdue, and later its late answer, once each; returns what has been told by now."""
+    def _alert(self, held: _Held, come: Sequence[Inquiry], overdue: Inquiry | None) -> None:
+        """R2: tell an inquiry that is overdue, and later its late answer, once each."""
         before = len(self.alerts)
-        told = {(one.source, one.id): one for one in known}
+        told = {(one.source, one.id): one for one in held.conversation.alerted}
         if overdue is not None and all((one.source, one.id) not in told for one in overdue.asked):
             first = overdue.asked[0]
             told[first.source, first.id] = Alerted(first.source, first.id, late=False)
-            self.alerts.append(_alert(REPLY_OVERDUE, overdue, key))
-        for inquiry in found:
+            self.alerts.append(_alert(REPLY_OVERDUE, overdue, held))
+        for inquiry in come:
             answer = inquiry.answer
             if answer is None or not inquiry.is_late:
                 continue
@@ -252,8 +286,9 @@ class _Work:
                 alerted = told.get((one.source, one.id))
                 if alerted is not None and not alerted.late:
                     told[one.source, one.id] = Alerted(one.source, one.id, late=True)
-                    self.alerts.append(_alert(REPLY_LATE, inquiry, key, alerted, answer))
-        return known if len(self.alerts) == before else tuple(told.values())
+                    self.alerts.append(_alert(REPLY_LATE, inquiry, held, alerted, answer))
+        if len(self.alerts) > before:
+            held.conversation.alerted = tuple(told.values())
 
 
 def due_of(overdue: bytes) -> int:
@@ -262,18 +297,13 @@ def due_of(overdue: bytes) -> int:
     return due_ms
 
 
-def _wrote(one: Written, n: int) -> Wrote:
-    return Wrote(one.at_ms, "shop" if one.side else "buyer", one.order_id, n)
-
-
 def _overdue_row(inquiry: Inquiry) -> bytes:
     first = inquiry.asked[0]
     return _encode((OVERDUE_VERSION, inquiry.opened_ms, inquiry.due_ms, first.message_id, first.order_id))
 
 
-def _alert(name: str, inquiry: Inquiry, key: bytes, alerted: Alerted | None = None, answer: Written | None = None) -> tuple[bytes, bytes]:
+def _alert(name: str, inquiry: Inquiry, held: _Held, alerted: Alerted | None = None, answer: Written | None = None) -> tuple[bytes, bytes]:
     """(key, value) of an alert. Its id is made of the message by which the inquiry was first alerted: a replay gives it the same."""
-    shop_id, buyer_id = catalogue.split_conversation_key(key)
     first = inquiry.asked[0]
     known = alerted or first
     told = {
@@ -281,8 +311,8 @@ def _alert(name: str, inquiry: Inquiry, key: bytes, alerted: Alerted | None = No
         "id": f"{name}:{known.source}:{known.id}",
         "source": "netsold",
         "occurred_at": times.format_ms(inquiry.due_ms if answer is None else answer.at_ms),
-        "shop_id": shop_id,
-        "buyer_id": buyer_id,
+        "shop_id": held.shop_id,
+        "buyer_id": held.buyer_id,
         "message_id": first.message_id,
         "order_id": first.order_id,
         "opened_at": times.format_ms(inquiry.opened_ms),
@@ -290,4 +320,4 @@ def _alert(name: str, inquiry: Inquiry, key: bytes, alerted: Alerted | None = No
     }
     if answer is not None:
         told |= {"answered_at": times.format_ms(answer.at_ms), "by": answer.by}
-    return shop_id.encode(), _encode(told)
+    return held.shop_id.encode(), _encode(told)

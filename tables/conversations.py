@@ -5,7 +5,7 @@ As with orders, the set is all that is kept: what counts is derived from it anew
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -39,25 +39,14 @@ class Alerted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     late: bool
 
 
-class Conversation(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Conversation(msgspec.Struct, array_like=True, gc=False):
     """All that is known: the messages in order, whether the last inquiry was counted as overdue, and what was alerted."""
 
     version: int = VERSION
-    written: tuple[Written, ...] = ()
+    written: list[Written] = msgspec.field(default_factory=list)
     overdue: bool = False
     alerted: tuple[Alerted, ...] = ()
 
-
-class Heard(NamedTuple):
-    """A conversation after a message, the message that is new in it, where it stands, and the one that it replaced, if any."""
-
-    conversation: Conversation
-    new: Written
-    at: int
-    gone: Written | None
-
-
-EMPTY: Final = Conversation()
 
 _encoder: Final = msgspec.json.Encoder()
 encode: Final[Callable[[Conversation], bytes]] = _encoder.encode
@@ -66,23 +55,35 @@ decode: Final[Callable[[bytes], Conversation]] = msgspec.json.Decoder(Conversati
 """Bytes → conversation; raises msgspec's errors."""
 
 
-def absorb(conversation: Conversation, said: Said) -> Heard | None:
-    """The conversation with one more message, or None if that tells nothing new (S11). Its order of arrival doesn't matter (S12)."""
+def absorb(written: list[Written], ids: set[str], said: Said) -> tuple[Written, Written | None] | None:
+    """Add a message to those of a conversation: it, and the one that it replaced, if any; None if it tells nothing new (S11).
+
+    Its order of arrival doesn't matter (S12). `ids` are those of the messages: without them, each would be looked at for its like.
+    """
     new = Written(
         said.occurred_at_ms, SHOP if said.by else BUYER, said.id, said.source, said.message_id, said.order_id, said.by
     )  # fmt: skip
     gone = None
-    for one in conversation.written:
-        if one.id == said.id and one.source == said.source:
-            gone = one
-    if gone is not None and _precedence(gone) <= _precedence(new):
-        return None
-    written = conversation.written if gone is None else tuple([one for one in conversation.written if one is not gone])
-    at = len(written)
-    if at and place(written[-1]) > place(new):
-        at = bisect_left(written, place(new), key=place)
-    changed = Conversation(VERSION, (*written[:at], new, *written[at:]), conversation.overdue, conversation.alerted)
-    return Heard(changed, new, at, gone)
+    if new.id in ids:
+        gone = next((one for one in written if one.id == new.id and one.source == new.source), None)
+        if gone is not None:
+            if _precedence(gone) <= _precedence(new):
+                return None
+            written.remove(gone)
+    ids.add(new.id)
+    if written and written[-1].at_ms >= new.at_ms:
+        written.insert(bisect_left(written, place(new), key=place), new)
+    else:
+        written.append(new)
+    return new, gone
+
+
+def size_with(conversation: Conversation, ids: set[str], said: Said) -> int:
+    """How many bytes a conversation has with one more message; 0 if that tells nothing new."""
+    written = conversation.written.copy()
+    if absorb(written, ids.copy(), said) is None:
+        return 0
+    return len(encode(Conversation(VERSION, written, conversation.overdue, conversation.alerted)))
 
 
 def place(one: Written) -> tuple[int, int, str, str]:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
+_DAY_MS: Final = 24 * _HOUR_MS
 _REMEMBERED: Final = 65_536
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|(24):(00))")
 
@@ -59,7 +60,7 @@ class ServiceRules:
 
     def is_open(self, at_ms: int) -> bool:
         """Whether an instant, in epoch milliseconds, lies in service hours."""
-        of_day_ms = self._local_ms(at_ms) % (24 * _HOUR_MS)
+        of_day_ms = self._local_ms(at_ms) % _DAY_MS
         opens_ms, closes_ms = self._opens_ms, self._closes_ms
         if opens_ms < closes_ms:
             return opens_ms <= of_day_ms < closes_ms
@@ -67,18 +68,19 @@ class ServiceRules:
 
     def day_of(self, at_ms: int) -> int:
         """The local day of an instant, as days since 1970-01-01."""
-        return self._local_ms(at_ms) // (24 * _HOUR_MS)
+        return self._local_ms(at_ms) // _DAY_MS
 
     def _local_ms(self, at_ms: int) -> int:
         """The wall clock at an instant, as milliseconds since its own 1970-01-01T00:00."""
         hour = at_ms // _HOUR_MS
         ahead_ms = self._ahead.get(hour)
         if ahead_ms is None:
-            ahead_ms = self._ahead_at(at_ms)
-            if self._ahead_at(hour * _HOUR_MS) == self._ahead_at((hour + 1) * _HOUR_MS - 1):  # no clock changes within it
-                if len(self._ahead) >= _REMEMBERED:
-                    self._ahead.clear()
-                self._ahead[hour] = ahead_ms
+            ahead_ms = self._ahead_at(hour * _HOUR_MS)
+            if ahead_ms != self._ahead_at((hour + 1) * _HOUR_MS - 1):  # clocks change within it
+                return at_ms + self._ahead_at(at_ms)
+            if len(self._ahead) >= _REMEMBERED:
+                self._ahead.clear()
+            self._ahead[hour] = ahead_ms
         return at_ms + ahead_ms
 
     def _ahead_at(self, at_ms: int) -> int:

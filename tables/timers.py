@@ -4,8 +4,8 @@ They lie in buckets of some seconds, a bucket in rows of a bounded size, and one
 however many wait at once. A timer is never taken away: what it was set for may be over when it goes off, and then nothing changes.
 """
 
-from bisect import insort
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -29,40 +29,45 @@ class Timers:
         self._rows: dict[int, int] = {} if index is None else _decode_index(index)
         """By bucket, how many rows it has in `states`."""
 
-        self._waiting = sorted(self._rows)
-        self._buckets: dict[int, list[tuple[int, str]]] = {}
+        self._unread = sorted(self._rows)
+        """The buckets whose rows haven't been read."""
+
+        self._waiting: list[tuple[int, bytes]] = []
+        """In order, the timers that were read or set."""
+
         self._changed: set[int] = set()
 
     def set(self, due_ms: int, key: bytes) -> None:
         """Let `key` go off once event time is past `due_ms`."""
-        number = due_ms // self._bucket_ms
-        bucket = self._bucket(number)
-        if not bucket:
-            insort(self._waiting, number)
-        insort(bucket, (due_ms, key.decode()))
-        self._changed.add(number)
+        insort(self._waiting, (due_ms, key))
+        self._changed.add(due_ms // self._bucket_ms)
 
-    def gone_off(self, now_ms: int) -> Iterator[tuple[int, bytes]]:
-        """(due, key) of those whose instant is past, in order; they are gone then. More may be set meanwhile, for later."""
-        while self._waiting and self._waiting[0] * self._bucket_ms < now_ms:
-            number = self._waiting[0]
-            bucket = self._bucket(number)
-            while bucket and bucket[0][0] < now_ms:
-                due_ms, key = bucket.pop(0)
-                self._changed.add(number)
-                if not bucket:
-                    self._waiting.remove(number)
-                yield due_ms, key.encode()
-            if bucket:
-                return
+    def gone_off(self, now_ms: int) -> Sequence[tuple[int, bytes]]:
+        """(due, key) of those whose instant is past, in order; they are gone then."""
+        if self._unread and self._unread[0] * self._bucket_ms < now_ms:
+            self._read([number for number in self._unread if number * self._bucket_ms < now_ms])
+        waiting = self._waiting
+        if not waiting or waiting[0][0] >= now_ms:
+            return ()
+        past = bisect_left(waiting, (now_ms,))
+        gone = waiting[:past]
+        del waiting[:past]
+        self._changed.update([due_ms // self._bucket_ms for due_ms, _ in gone])
+        return gone
 
     def writes(self) -> dict[bytes, bytes | None]:
         """The rows that changed."""
         if not self._changed:
             return {}
+        self._read([number for number in self._unread if number in self._changed])
+        buckets: dict[int, list[tuple[int, str]]] = {}
+        for due_ms, key in self._waiting:
+            buckets.setdefault(due_ms // self._bucket_ms, []).append((due_ms, key.decode()))
         rows: dict[bytes, bytes | None] = {}
         for number in sorted(self._changed):
-            bucket = self._buckets[number]
+            if number not in buckets and number not in self._rows:  # set and gone off within the chunk: the usual case
+                continue
+            bucket = buckets.get(number, [])
             parts = [bucket[at : at + _ROW_TIMERS] for at in range(0, len(bucket), _ROW_TIMERS)]
             rows |= {_row(number, part): _encode(timers) for part, timers in enumerate(parts)}
             rows |= {_row(number, part): None for part in range(len(parts), self._rows.pop(number, 0))}
@@ -71,15 +76,15 @@ class Timers:
         rows[INDEX] = _encode(dict(sorted(self._rows.items())))
         return rows
 
-    def _bucket(self, number: int) -> list[tuple[int, str]]:
-        bucket = self._buckets.get(number)
-        if bucket is None:
-            bucket = self._buckets[number] = []
-            for part in range(self._rows.get(number, 0)):
+    def _read(self, numbers: Sequence[int]) -> None:
+        """Take in the rows of some buckets."""
+        for number in numbers:
+            self._unread.remove(number)
+            for part in range(self._rows[number]):
                 state = self._states[_row(number, part)]
                 assert state is not None  # noqa: S101 - the index was written together with it
-                bucket += _decode_row(state)
-        return bucket
+                self._waiting += [(due_ms, key.encode()) for due_ms, key in _decode_row(state)]
+        self._waiting.sort()
 
 
 def _row(number: int, part: int) -> bytes:

@@ -3,6 +3,8 @@
 import math
 import random
 
+from ddsketch.mapping import LogarithmicMapping
+
 from tables.reply_times import ACCURACY, quantile, reply_bin
 
 YEAR_MS = 366 * 86_400_000
@@ -37,3 +39,13 @@ def test_at_once_is_a_time_too() -> None:
     """A reply in the same millisecond has a bin."""
     assert reply_bin(0) == reply_bin(1)
     assert quantile([(reply_bin(0), 3)], 0.5) == 1
+
+
+def test_bins_are_those_of_the_sketch() -> None:
+    """On both sides of every border, and far behind the last one that is looked up."""
+    key, gamma = LogarithmicMapping(ACCURACY).key, (1 + ACCURACY) / (1 - ACCURACY)
+    at = 1
+    while at < 2 * YEAR_MS:
+        assert [reply_bin(at), reply_bin(at + 1)] == [key(at), key(at + 1)]
+        at = max(at + 1, math.floor(gamma ** (key(at) + 1)))
+    assert reply_bin(300 * YEAR_MS) == key(300 * YEAR_MS)
