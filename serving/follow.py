@@ -18,7 +18,7 @@ from serving import metrics
 from serving.applying import Applier
 from serving.look import Look
 from serving.standing import JOURNAL, TABLES
-from serving.store import Identity, Store, is_damage
+from serving.store import Identity, Store, is_damage, now_ms
 from streams import log, topics
 from tables import catalogue
 from tables.cycles import Calendar
@@ -209,8 +209,3 @@ class Reader:
         cluster = await topics.cluster_id(settings)
         followed = {name: ids[name] for name in self.names}
         return Identity(cluster, settings.app, followed, settings.cycle_ms, settings.anchor_ms, settings.service_rules.terms)
-
-
-def now_ms() -> int:
-    """The machine's clock in epoch milliseconds: for lag alone, never for what counts."""
-    return time.time_ns() // 1_000_000

@@ -142,7 +142,7 @@ class Store:
         why = None
         if found != msgspec.json.encode(self.identity, order="sorted"):
             why = f"it belongs to {(found or b'nobody').decode()}"
-        elif (away_ms := _now_ms() - int(db.get(keys.WRITTEN) or 0)) > MOST_AWAY_MS:
+        elif (away_ms := now_ms() - int(db.get(keys.WRITTEN) or 0)) > MOST_AWAY_MS:
             why = f"it was last written {away_ms // 3_600_000} hours ago, and may have missed deletions since"
         if why is None:
             return db
@@ -154,7 +154,7 @@ class Store:
         """A new store; of those before it only the last is kept, to be looked at."""
         db = Rdict(str(self._path(number)), _options())
         db[keys.IDENTITY] = msgspec.json.encode(self.identity, order="sorted")
-        db[keys.WRITTEN] = b"%d" % _now_ms()
+        db[keys.WRITTEN] = b"%d" % now_ms()
         for old in range(1, number - 1):
             shutil.rmtree(self._path(old), ignore_errors=True)
         return db
@@ -186,7 +186,7 @@ class Store:
         """Write a batch, all or nothing, and say how far the store is with it. Raises StoreUnusable where the disk refuses."""
         with self._lock:
             if not batch.is_empty():
-                batch.put(keys.WRITTEN, b"%d" % _now_ms())
+                batch.put(keys.WRITTEN, b"%d" % now_ms())
                 try:
                     self._db.write(batch)
                 except Exception as error:  # as in _open
@@ -205,8 +205,9 @@ class Store:
         self._db.close()
 
 
-def _now_ms() -> int:
-    return int(time.time() * 1000)
+def now_ms() -> int:
+    """The machine's clock in epoch milliseconds: for lag and the store's age alone, never for what counts."""
+    return time.time_ns() // 1_000_000
 
 
 def _options() -> Options:

@@ -368,11 +368,11 @@ def test_a_store_that_was_away_too_long_is_laid_aside(tmp_path: Path, monkeypatc
     """A changelog forgets deletions after a day: what was deleted since would stay in the store for ever."""
     _closed(tmp_path)
     hours = MOST_AWAY_MS // 3_600_000
-    monkeypatch.setattr("serving.store._now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS - 60_000)
+    monkeypatch.setattr("serving.store.now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS - 60_000)
     store = Store(tmp_path, IDENTITY)
     assert store.moment().get(b"x1") is not None
     store.close()
-    monkeypatch.setattr("serving.store._now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS + 60_000)
+    monkeypatch.setattr("serving.store.now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS + 60_000)
     with structlog.testing.capture_logs() as told_:
         store = Store(tmp_path, IDENTITY)
     assert f"{hours} hours ago" in told_[0]["why"]
