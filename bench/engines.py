@@ -29,7 +29,7 @@ Between = Callable[[set[str]], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One row of the bench; `most_events` bounds those too slow for all, `topic` is what it reads.
+    """One row of the bench; `most_events` bounds those too slow for a whole history, `topic` is what it reads.
 
     `report` says what it came to, in the form of recount; its `lists` are what the job asks for.
     """
@@ -44,6 +44,10 @@ class Engine:
     topic: str = topics.ORDERS
     lists: tuple[str, ...] = ("products", "shops")
 
+    def events_of(self, count: int) -> int:
+        """The size of the history that it gets in a run of `count` events."""
+        return min(count, self.most_events or count)
+
 
 @dataclass(frozen=True, slots=True)
 class Events:
@@ -53,10 +57,10 @@ class Events:
     count: int
     last_ms: int
 
-    def first(self, count: int) -> Iterator[dict[str, Any]]:
-        """So many events in their bare form."""
+    def bare(self) -> Iterator[dict[str, Any]]:
+        """The events in their bare form."""
         with self.path.open("rb") as file:
-            for _, line in zip(range(count), file, strict=False):
+            for line in file:
                 yield msgspec.json.decode(line)
 
 
@@ -97,8 +101,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Report | None]:
     """Load, run and measure one engine; what its tables hold, if it has any. Raises EngineFailed."""
-    count = min(events.count, engine.most_events or events.count)
-    await load(settings, engine.topic, events.first(count), events.last_ms)
+    await load(settings, engine.topic, events.bare(), events.last_ms)
     environment = environment_of(settings)
     job_ = Job(settings.app, settings.topic(engine.topic), engine.between(settings), engine.ready)
     with processes(settings.data_dir / "logs") as running:

@@ -119,7 +119,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         count_ = given.orders if given.placed else round(given.orders * EVENTS_PER_ORDER)
-        events = placed(count_) if given.placed else make_events(directory / "events.jsonl", count_).first(count_)
+        events = placed(count_) if given.placed else make_events(directory / "events.jsonl", count_).bare()
         kafka = LocalKafka(directory)
         bootstrap = kafka.start()
         try:
