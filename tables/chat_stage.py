@@ -13,7 +13,7 @@ from tables import catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
 from tables.conversations import Alerted, Conversation, Written
 from tables.cycles import Calendar
-from tables.outcome import Batch, Outcome, States
+from tables.outcome import Keys, Outcome, Readings, States
 from tables.replies import Inquiry
 from tables.service import Columns
 from tables.service_hours import ServiceRules
@@ -50,35 +50,40 @@ class ChatStage:
         """The settings by which the tables are made."""
         return f"{self._calendar.terms}; {self._rules.terms}"
 
-    def read(self, records: Sequence[Record], place: str) -> Batch:
-        """What the records of one partition, such as `chats-3`, say, in order, and which conversations they concern. Never raises."""
-        readings = list(map(envelope.read_chat, records))
-        keys = {catalogue.conversation_key(one.shop_id, one.buyer_id) for one in readings if type(one) is Said}
-        return Batch(place, records, readings, {CHATS.name: keys, OVERDUE.name: (), REPLY_TIMERS.name: ()})
+    def read(self, record: Record) -> Said | Tick | Refusal:
+        """What a record says. Never raises."""
+        return envelope.read_chat(record)
 
-    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
-        """What the chunk changes. Only a conversation that would outgrow a record of its changelog is still refused here."""
-        outcome = self._fold(batch, states, progress or watermarks.START, most_bytes=None)
+    def keys(self, readings: Readings) -> Keys:
+        """The conversations that a chunk concerns."""
+        return {CHATS.name: {catalogue.conversation_key(said.shop_id, said.buyer_id) for _, said in readings if type(said) is Said}}
+
+    def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:
+        """What a chunk of the partition `place`, as `chats-3`, changes.
+
+        Only a conversation that would outgrow a record of its changelog is still refused here.
+        """
+        outcome = self._fold(place, readings, states, progress or watermarks.START, most_bytes=None)
         if max([len(state) for state in outcome.writes[CHATS.name].values() if state is not None], default=0) > limits.ORDER_BYTES:
-            return self._fold(batch, states, progress or watermarks.START, most_bytes=limits.ORDER_BYTES)
+            return self._fold(place, readings, states, progress or watermarks.START, most_bytes=limits.ORDER_BYTES)
         return outcome
 
-    def _fold(self, batch: Batch, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
+    def _fold(self, place: str, readings: Readings, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
         offset, refused_in_a_row = progress.offset, progress.refused_in_a_row
         now_ms = _NEVER if progress.watermark_ms is None else progress.watermark_ms
-        work = _Work(batch.place, states, self._calendar, self._rules, now_ms, most_bytes)
-        parked: list[tuple[Record, Refusal]] = []
+        work = _Work(place, states, self._calendar, self._rules, now_ms, most_bytes)
+        parked: list[tuple[int, Refusal]] = []
         duplicates = skipped = late = ticks = taken = 0
-        for record, reading in zip(batch.records, batch.readings, strict=True):
+        for at, reading in readings:
             if refused_in_a_row >= self._refusals_in_a_row:
                 break
             taken += 1
-            if record.offset <= offset:  # never twice, even if handed over twice
+            if at <= offset:  # never twice, even if handed over twice
                 skipped += 1
                 continue
-            offset = record.offset
+            offset = at
             if type(reading) is Refusal:
-                parked.append((record, reading))
+                parked.append((offset, reading))
                 refused_in_a_row += 1
                 continue
             work.begin(offset, reading.occurred_at_ms)
@@ -89,7 +94,7 @@ class ChatStage:
             late += reading.occurred_at_ms < work.cycle_ms  # S13: counted here, dropped nowhere
             heard = work.hear(reading)
             if type(heard) is Refusal:
-                parked.append((record, heard))
+                parked.append((offset, heard))
             elif not heard:
                 duplicates += 1
         counts = {"applied": taken - duplicates - skipped - ticks - len(parked), "duplicates": duplicates, "refused": len(parked)}

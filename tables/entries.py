@@ -43,7 +43,7 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
         return []
     event, position, current_cycle_ms = cause.event, cause.position, cause.current_cycle_ms
     occurred_at = times.format_ms(event.occurred_at_ms)
-    entries = []
+    entries: list[Entry] = []
     for (line_id, start_ms, product_id, shop_id, buyer_id, currency), columns in sorted(changes.items()):
         units_gross, units_reversed, units_booked, amount_gross, amount_reversed, amount_booked, orders = columns
         entries.append(
