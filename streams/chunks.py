@@ -31,12 +31,24 @@ TURN_CHUNKS = 2
 """So many full chunks are taken from what was fetched before they are handed over: one to fold while another commits."""
 
 
+class ReadingFailed(Exception):
+    """A stage's `read` raised, which it never may; the worker ends."""
+
+
 def _reading(read: Callable[[Record], Any]) -> Callable[[TP, Record], tuple[int, Any]]:
     """In place of aiokafka's `PartitionRecords._consumer_record`: a record is read as soon as it is parsed, and forgotten.
 
     That takes a quarter less time than to look again, chunk by chunk, at records that are in nobody's cache any more.
     """
-    return lambda _tp, record: (record.offset, read(record))
+
+    def taken(tp: TP, record: Record) -> tuple[int, Any]:
+        try:
+            return record.offset, read(record)
+        except Exception as error:
+            message = f"{tp.topic}-{tp.partition}@{record.offset}: {error!r} while reading, nothing of it is written: a fault of ours, report it"
+            raise ReadingFailed(message) from error
+
+    return taken
 
 
 @dataclass(frozen=True, slots=True)

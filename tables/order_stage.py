@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import Final
 
 from schemas import envelope, journal, limits, times
-from schemas.envelope import Received, Record, Tick
+from schemas.envelope import Received, Tick
 from schemas.journal import Contact, Served, Service
 from schemas.refusals import Reason, Refusal
 from tables import aftersales, catalogue, counting, entries, orders, service, watermarks
@@ -38,9 +38,7 @@ class OrderStage:
         """The settings by which the tables are made."""
         return self._calendar.terms
 
-    def read(self, record: Record) -> Received | Tick | Refusal:
-        """What a record says. Never raises."""
-        return envelope.read(record)
+    read = staticmethod(envelope.read)
 
     def keys(self, readings: Readings) -> Keys:
         """The orders that a chunk concerns."""

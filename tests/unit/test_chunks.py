@@ -11,7 +11,8 @@ import pytest
 from faust.types import TP
 
 from streams.batches import TolerantRecords
-from streams.chunks import Chunk, ChunkConsumer, ChunkThread, Stretch
+from streams.chunks import Chunk, ChunkConsumer, ChunkThread, ReadingFailed, Stretch, _reading
+from tests.flow import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +106,14 @@ async def test_partitions_take_turns(thread: ChunkThread) -> None:
     thread._next = None
     assert list(await thread._fetched(fetcher, active, 100)) == [SALES]
     assert thread._next == TP("sales", 1)
+
+
+def test_a_fault_while_reading_names_the_record() -> None:
+    """Reading never raises; should it, the worker ends with where and why."""
+    record = Record("sales", 0, 7, 0, None, b"1", [])
+    assert _reading(lambda one: one.value)(SALES, record) == (7, b"1")
+    with pytest.raises(ReadingFailed, match=r"sales-0@7: ZeroDivisionError\(.*a fault of ours, report it"):
+        _reading(lambda one: 1 // one.timestamp)(SALES, record)
 
 
 async def test_nothing_is_fetched_while_the_flow_is_stopped(thread: ChunkThread) -> None:
