@@ -45,7 +45,9 @@ def _reading(read: Callable[[Record], Any]) -> Callable[[TP, Record], tuple[int,
         try:
             return record.offset, read(record)
         except Exception as error:
-            message = f"{tp.topic}-{tp.partition}@{record.offset}: {error!r} while reading, nothing of it is written: a fault of ours, report it"
+            message = (
+                f"{tp.topic}-{tp.partition}@{record.offset}: {error!r} while reading, nothing of it is written: a fault of ours, report it"
+            )
             raise ReadingFailed(message) from error
 
     return taken
