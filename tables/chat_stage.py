@@ -1,6 +1,8 @@
 """The chat stage: messages → conversations, what they change of the shops' service, what is overdue, and alerts (R1, R2)."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -53,7 +55,8 @@ class ChatStage:
     def read(self, records: Sequence[Record], place: str) -> Batch:
         """What the records of one partition, such as `chats-3`, say, in order, and which conversations they concern. Never raises."""
         readings = list(map(envelope.read_chat, records))
-        keys = {catalogue.conversation_key(one.shop_id, one.buyer_id) for one in readings if type(one) is Said}
+        between = {(one.shop_id, one.buyer_id) for one in readings if type(one) is Said}
+        keys = [catalogue.conversation_key(shop_id, buyer_id) for shop_id, buyer_id in between]
         return Batch(place, records, readings, {CHATS.name: keys, OVERDUE.name: (), REPLY_TIMERS.name: ()})
 
     def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
@@ -64,51 +67,118 @@ class ChatStage:
         return outcome
 
     def _fold(self, batch: Batch, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
-        offset, refused_in_a_row = progress.offset, progress.refused_in_a_row
-        now_ms = _NEVER if progress.watermark_ms is None else progress.watermark_ms
-        work = _Work(batch.place, states, self._calendar, self._rules, now_ms, most_bytes)
-        parked: list[tuple[Record, Refusal]] = []
-        duplicates = skipped = late = ticks = taken = 0
-        for record, reading in zip(batch.records, batch.readings, strict=True):
-            if refused_in_a_row >= self._refusals_in_a_row:
-                break
-            taken += 1
-            if record.offset <= offset:  # never twice, even if handed over twice
-                skipped += 1
-                continue
-            offset = record.offset
-            if type(reading) is Refusal:
-                parked.append((record, reading))
-                refused_in_a_row += 1
-                continue
-            work.begin(offset, reading.occurred_at_ms)
-            if type(reading) is Tick:
-                ticks += 1
-                continue
-            refused_in_a_row = 0
-            late += reading.occurred_at_ms < work.cycle_ms  # S13: counted here, dropped nowhere
-            heard = work.hear(reading)
-            if type(heard) is Refusal:
-                parked.append((record, heard))
-            elif not heard:
-                duplicates += 1
-        counts = {"applied": taken - duplicates - skipped - ticks - len(parked), "duplicates": duplicates, "refused": len(parked)}
-        counts |= {"skipped": skipped, "ticks": ticks, "late": late, "entries": work.rows, "restatements": work.restatements}
-        counts["alerts"] = len(work.alerts)
-        changed, activity = work.conversations()
+        """First the chunk in its order, for all that depends on it; then conversation by conversation."""
+        taken = _Taken(self._calendar, self._refusals_in_a_row, progress)
+        taken.take(batch)
+        work = _Work(batch.place, states, self._calendar, self._rules, taken, most_bytes)
+        work.hear()
+        parked = sorted([*taken.parked, *work.parked], key=lambda one: one[0].offset) if work.parked else taken.parked
+        activity, alerts = work.sends()
+        counts = {"applied": taken.accepted - work.duplicates - len(parked), "duplicates": work.duplicates, "refused": len(parked)}
+        counts |= {"skipped": taken.skipped, "ticks": taken.ticks, "late": taken.late, "entries": len(work.rows)}
+        counts |= {"restatements": work.restatements, "alerts": len(alerts)}
         return Outcome(
-            writes={CHATS.name: changed, REPLY_TIMERS.name: work.timers.writes(), OVERDUE.name: work.overdue},
-            sends={SHOP_ACTIVITY_TOPIC: activity, ALERTS_TOPIC: work.alerts},
+            writes={CHATS.name: work.changed, REPLY_TIMERS.name: work.timers.writes(), OVERDUE.name: work.overdue},
+            sends={SHOP_ACTIVITY_TOPIC: activity, ALERTS_TOPIC: alerts},
             parked=parked,
-            progress=Progress(offset, progress.watermark_ms if work.now_ms == _NEVER else work.now_ms, refused_in_a_row),
+            progress=taken.progress,
             counts=counts,
-            taken=taken,
-            paused=refused_in_a_row >= self._refusals_in_a_row,
+            taken=taken.records,
+            paused=taken.paused,
         )
 
 
+class _Taken:
+    """A chunk's records in their order: how far event time comes, what is refused, and what was said in each conversation."""
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int, progress: Progress) -> None:
+        self._calendar = calendar
+        self._refusals_in_a_row = refusals_in_a_row
+        self.progress = progress
+        self.now_ms = _NEVER
+        """How far event time came."""
+
+        self.moves: tuple[list[int], list[int]] = [], []
+        """Where event time came on: the instants, in order, and the offsets of their records."""
+
+        self.said: dict[tuple[str, str], list[tuple[Record, Said, int]]] = {}
+        """By shop and buyer, what was said as it came: record, message, and how far event time was."""
+
+        self.parked: list[tuple[Record, Refusal]] = []
+        self.records = self.skipped = self.ticks = self.late = 0
+
+    def take(self, batch: Batch) -> None:
+        """Take in the records, until so many were refused in a row that the partition is paused."""
+        offset, watermark_ms, refused_in_a_row = self.progress.offset, self.progress.watermark_ms, self.progress.refused_in_a_row
+        calendar, most, of_all = self._calendar, self._refusals_in_a_row, self.said
+        instants, offsets = self.moves
+        now_ms = _NEVER if watermark_ms is None else watermark_ms
+        cycle_ms, cycle_end_ms = (_NEVER, _NEVER) if watermark_ms is None else calendar.around(watermark_ms)  # that event time is in
+        for record, reading in zip(batch.records, batch.readings, strict=True):
+            if refused_in_a_row >= most:
+                break
+            self.records += 1
+            if record.offset <= offset:  # never twice, even if handed over twice
+                self.skipped += 1
+                continue
+            offset = record.offset
+            if type(reading) is Refusal:
+                self.parked.append((record, reading))
+                refused_in_a_row += 1
+                continue
+            at_ms = reading.occurred_at_ms
+            if at_ms > now_ms:  # C2
+                now_ms = at_ms
+                instants.append(at_ms)
+                offsets.append(offset)
+                if at_ms >= cycle_end_ms:
+                    cycle_ms, cycle_end_ms = calendar.around(at_ms)
+            if type(reading) is Tick:
+                self.ticks += 1
+                continue
+            refused_in_a_row = 0
+            if at_ms < cycle_ms:
+                self.late += 1  # S13: counted here, dropped nowhere
+            between = reading.shop_id, reading.buyer_id
+            said = of_all.get(between)
+            if said is None:
+                of_all[between] = [(record, reading, now_ms)]
+            else:
+                said.append((record, reading, now_ms))
+        self.now_ms = now_ms
+        self.progress = Progress(offset, watermark_ms if now_ms == _NEVER else now_ms, refused_in_a_row)
+
+    @property
+    def accepted(self) -> int:
+        """How many records are neither ticks nor known already."""
+        return self.records - self.skipped - self.ticks
+
+    @property
+    def paused(self) -> bool:
+        """Whether so many were refused in a row that somebody has to look."""
+        return self.progress.refused_in_a_row >= self._refusals_in_a_row
+
+    def passed(self, due_ms: int) -> tuple[int, int]:
+        """(offset, instant) of the record by which event time came past an instant; it did so in this chunk."""
+        instants, offsets = self.moves
+        at = bisect_right(instants, due_ms)
+        return offsets[at], instants[at]
+
+
+class _Cause(msgspec.Struct, frozen=True, gc=False):
+    """What makes something of an inquiry: the message of the record at an offset, or that event time came past an instant with it."""
+
+    offset: int
+    now_ms: int
+    """How far event time is."""
+
+    said: Said | None
+    at_ms: int
+    """When the message was written, or the instant that is past."""
+
+
 class _Held(msgspec.Struct, gc=False):
-    """A conversation while a chunk is folded."""
+    """A conversation while its part of a chunk is folded."""
 
     key: bytes
     shop_id: str
@@ -117,9 +187,8 @@ class _Held(msgspec.Struct, gc=False):
     ids: set[str]
     """Those of its messages."""
 
-    answered: list[Inquiry]
     waiting: Inquiry | None
-    """Its inquiries: those with an answer, and the last one if it waits for its answer."""
+    """Its last inquiry, if that waits for its answer."""
 
     said: list[Wrote]
     """What was said in this chunk."""
@@ -128,52 +197,112 @@ class _Held(msgspec.Struct, gc=False):
 
 
 class _Work:
-    """What one chunk does: event time goes on, timers go off, messages come in. Nothing depends on where chunks are cut."""
+    """What one chunk does, conversation by conversation. Nothing depends on where chunks are cut."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - of one caller
-        self, place: str, states: States, calendar: Calendar, rules: ServiceRules, now_ms: int, most_bytes: int | None
+        self, place: str, states: States, calendar: Calendar, rules: ServiceRules, taken: _Taken, most_bytes: int | None
     ) -> None:
         self._place = place
         self._stored: Mapping[bytes, bytes | None] = states[CHATS.name]
         self._calendar = calendar
         self._rules = rules
+        self._taken = taken
         self._most_bytes = most_bytes
-        self._held: dict[bytes, _Held] = {}
         self._shops = ShopActivities()
-        self._offset = self._index = 0
-        self.now_ms = now_ms
-        self.cycle_ms, self._cycle_end_ms = (_NEVER, _NEVER) if now_ms == _NEVER else calendar.around(now_ms)
+        self._alerts: list[tuple[int, int, bytes, bytes, bytes]] = []
+        self.rows: list[tuple[int, int, bytes, str, int, Columns, _Cause]] = []
         self.timers = Timers(states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS))
+        self.changed: dict[bytes, bytes | None] = {}
         self.overdue: dict[bytes, bytes | None] = {}
-        self.alerts: list[tuple[bytes, bytes]] = []
-        self.rows = 0
-        self.restatements = 0
+        self.parked: list[tuple[Record, Refusal]] = []
+        self.duplicates = self.restatements = 0
 
-    def begin(self, offset: int, at_ms: int) -> None:
-        """What follows comes of the record at `offset`, and event time is at least at this instant (C2).
+    def hear(self) -> None:
+        """Take in what was said, and that event time came on: what was due before is overdue, unless it was answered (R2, C2)."""
+        end_ms, of_all = self._taken.now_ms, self._taken.said
+        for _, key in self.timers.gone_off(end_ms):
+            of_all.setdefault(catalogue.split_conversation_key(key), [])
+        for (shop_id, buyer_id), messages in of_all.items():
+            held = self._hold(shop_id, buyer_id)
+            for record, said, now_ms in messages:
+                if held.waiting is not None:
+                    self._wait(held, held.waiting, now_ms)
+                heard = self._hear(held, record.offset, said, now_ms)
+                if type(heard) is Refusal:
+                    self.parked.append((record, heard))
+                elif not heard:
+                    self.duplicates += 1
+            if held.waiting is not None:
+                self._wait(held, held.waiting, end_ms)
+            if held.said:
+                self._shops.write(shop_id, buyer_id, held.said)
+            if held.changed:
+                self.changed[held.key] = conversations.encode(held.conversation)
 
-        What was due before is overdue, unless it was answered.
-        """
-        self._offset = offset
-        self._index = 0
-        if at_ms <= self.now_ms:
-            return
-        self.now_ms = at_ms
-        if at_ms >= self._cycle_end_ms:
-            self.cycle_ms, self._cycle_end_ms = self._calendar.around(at_ms)
-        for due_ms, key in self.timers.gone_off(at_ms):
-            held = self._held.get(key) or self._hold(key, *catalogue.split_conversation_key(key))
-            waiting = held.waiting
-            if waiting is not None and waiting.due_ms < at_ms and not held.conversation.overdue:
-                self._settle(held, len(held.answered), [], [waiting], (REPLY_OVERDUE, "", "", due_ms))
+    def sends(self) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]:
+        """(key, value) of what changed of each shop, for the shops' journal, and of alerts."""
+        last, index = -1, 0
+        self.rows.sort(key=itemgetter(0, 1, 2))
+        for offset, _, _, shop_id, start_ms, columns, cause in self.rows:
+            index = index + 1 if offset == last else 0
+            last = offset
+            restates = start_ms < self._calendar.start_of(cause.now_ms)
+            said = cause.said
+            why = (REPLY_OVERDUE, "", "") if said is None else (said.type, said.id, said.source)
+            position, cycle = f"{self._place}@{offset}#{index}", self._calendar.iso(start_ms)
+            self._shops.serve(shop_id, Served(position, cycle, columns, restates, *why, times.format_ms(cause.at_ms)))
+            self.restatements += restates
+        alerts = sorted(self._alerts, key=itemgetter(0, 1, 2))
+        return self._shops.records(), [one[3:] for one in alerts]
 
-    def hear(self, said: Said) -> bool | Refusal:
+    def _hold(self, shop_id: str, buyer_id: str) -> _Held:
+        key = catalogue.conversation_key(shop_id, buyer_id)
+        state = self._stored[key]
+        if state is None:
+            return _Held(key, shop_id, buyer_id, Conversation(), set(), None, [])
+        conversation = conversations.decode(state)
+        written = conversation.written
+        return _Held(key, shop_id, buyer_id, conversation, {one.id for one in written}, replies.waiting(written, self._rules), [])
+
+    def _wait(self, held: _Held, waiting: Inquiry, now_ms: int) -> None:
+        """Event time has come to an instant: an inquiry that was due before is overdue (R2)."""
+        due_ms = waiting.due_ms
+        if due_ms < now_ms and not held.conversation.overdue:
+            offset, passed_ms = self._taken.passed(due_ms)
+            end = len(held.conversation.written) - len(waiting.asked)
+            self._settle(held, end, [], [waiting], _Cause(offset, passed_ms, None, due_ms))
+
+    def _hear(self, held: _Held, offset: int, said: Said, now_ms: int) -> bool | Refusal:
         """Take in a message; False if it tells nothing new (S11)."""
-        key = catalogue.conversation_key(said.shop_id, said.buyer_id)
-        held = self._held.get(key) or self._hold(key, said.shop_id, said.buyer_id)
         if self._most_bytes is not None and (size := conversations.size_with(held.conversation, held.ids, said)) > self._most_bytes:
             return Refusal(Reason.CONVERSATION_FULL, f"{size} bytes with this message, at most {self._most_bytes}")
         written = held.conversation.written
+        before = written[-1] if written else None
+        new = conversations.append(written, held.ids, said)
+        if new is None:
+            return self._go_back(held, _Cause(offset, now_ms, said, said.occurred_at_ms))
+        held.changed = True
+        held.said.append(Wrote(new.at_ms, "shop" if new.side else "buyer", new.order_id, 1))
+        waited = held.waiting
+        now = replies.follow(waited, before, new, self._rules)
+        if now is None:
+            return True
+        held.waiting = now if now.answer is None else None
+        if held.waiting is not None and now.due_ms >= now_ms:  # nothing is decided yet
+            if waited is None:
+                self.timers.set(now.due_ms, held.key)
+            return True
+        was = [waited] if waited is not None and held.conversation.overdue else []
+        end = len(written) - len(now.asked) - (now.answer is not None)
+        self._settle(held, end, was, [now], _Cause(offset, now_ms, said, said.occurred_at_ms))
+        return True
+
+    def _go_back(self, held: _Held, cause: _Cause) -> bool:
+        """As `_hear`, of a message that may have come before others, or in the place of one: what follows it is looked at again."""
+        written, said = held.conversation.written, cause.said
+        assert said is not None  # noqa: S101 - it comes of a message
+        at = replies.since(written, said.occurred_at_ms)  # one that it replaces can't have been before it (S11)
+        was, waited = replies.inquiries_from(written, at, self._rules)
         heard = conversations.absorb(written, held.ids, said)
         if heard is None:
             return False
@@ -182,102 +311,43 @@ class _Work:
         if gone is not None:
             held.said.append(Wrote(gone.at_ms, "shop" if gone.side else "buyer", gone.order_id, -1))
         held.said.append(Wrote(new.at_ms, "shop" if new.side else "buyer", new.order_id, 1))
-        if gone is None and new is written[-1]:  # the usual case
-            self._go_on(held, written[-2] if len(written) > 1 else None, new, said)
-        else:
-            self._go_back(held, new.at_ms, said)  # one that it replaced can't have been before it (S11)
-        return True
-
-    def conversations(self) -> tuple[dict[bytes, bytes | None], list[tuple[bytes, bytes]]]:
-        """The states that changed, and (key, value) of what changed of each shop, for the shops' journal."""
-        changed: dict[bytes, bytes | None] = {}
-        for key, held in self._held.items():
-            if held.said:
-                self._shops.write(held.shop_id, held.buyer_id, held.said)
-            if held.changed:
-                changed[key] = conversations.encode(held.conversation)
-        return changed, self._shops.records()
-
-    def _hold(self, key: bytes, shop_id: str, buyer_id: str) -> _Held:
-        state = self._stored[key]
-        if state is None:
-            held = _Held(key, shop_id, buyer_id, Conversation(), set(), [], None, [])
-        else:
-            conversation = conversations.decode(state)
-            ids = {one.id for one in conversation.written}
-            held = _Held(key, shop_id, buyer_id, conversation, ids, *replies.inquiries(conversation.written, self._rules), [])
-        self._held[key] = held
-        return held
-
-    def _go_on(self, held: _Held, before: Written | None, new: Written, said: Said) -> None:
-        """A message came in after all others; `before` is the last of those."""
-        waited = held.waiting
-        now = replies.follow(waited, before, new, self._rules)
-        if now is None:
-            return
-        first = len(held.answered)
-        if now.answer is not None:
-            held.answered.append(now)
-            held.waiting = None
-        else:
-            held.waiting = now
-            if now.due_ms >= self.now_ms:  # nothing is decided yet
-                if waited is None:
-                    self.timers.set(now.due_ms, held.key)
-                return
-        was = [waited] if waited is not None and held.conversation.overdue else []
-        self._settle(held, first, was, [now], (said.type, said.id, said.source, said.occurred_at_ms))
-
-    def _go_back(self, held: _Held, since_ms: int, said: Said) -> None:
-        """A message came in before others, or in the place of another: what was written since an instant is looked at again."""
-        answered, waited = held.answered, held.waiting
-        first, now, waiting = replies.again(answered, held.conversation.written, since_ms, self._rules)
-        was = answered[first:]
-        held.answered, held.waiting = answered[:first] + now, waiting
+        now, waiting = replies.inquiries_from(written, at, self._rules)
+        held.waiting = waiting
         if waited is not None and held.conversation.overdue:
             was.append(waited)
         if waiting is not None:
-            if waiting.due_ms < self.now_ms:  # R2
+            if waiting.due_ms < cause.now_ms:  # R2
                 now.append(waiting)
             elif waited is None or waited.due_ms != waiting.due_ms:
                 self.timers.set(waiting.due_ms, held.key)
         if was or now:
-            self._settle(held, first, was, now, (said.type, said.id, said.source, said.occurred_at_ms))
+            self._settle(held, at, was, now, cause)
+        return True
 
-    def _settle(self, held: _Held, first: int, was: list[Inquiry], now: list[Inquiry], cause: tuple[str, str, str, int]) -> None:
-        """Hand out what changes if the decided inquiries after the `first` ones become others; `cause`: type, id, source, instant."""
-        if changes := replies.difference(held.answered, first, was, now, self._rules, self._calendar):
-            self._tell(held.shop_id, changes, cause)
+    def _settle(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], cause: _Cause) -> None:
+        """Hand out what changes if the decided inquiries from a place in a conversation on become others."""
+        near = replies.beside(held.conversation.written, at, was + now, self._rules)
+        for start_ms, columns in replies.difference(near, was, now, self._rules, self._calendar).items():
+            self.rows.append((*_order(cause, held.key), held.shop_id, start_ms, columns, cause))
         conversation = held.conversation
         waited = was[-1] if conversation.overdue else None
         waiting = now[-1] if now and now[-1].answer is None else None
         if waiting is not None or (conversation.alerted and any(one.is_late for one in now)):
-            self._alert(held, now, waiting)
+            self._alert(held, now, waiting, cause)
         if waiting != waited:
             self.overdue[held.key] = None if waiting is None else _overdue_row(waiting)
             conversation.overdue = waiting is not None
             held.changed = True
 
-    def _tell(self, shop_id: str, changes: dict[int, Columns], cause: tuple[str, str, str, int]) -> None:
-        """Hand out rows of the shops' journal."""
-        name, event_id, source, at_ms = cause
-        occurred_at = times.format_ms(at_ms)
-        for start_ms, columns in changes.items():
-            restates = start_ms < self.cycle_ms
-            position, cycle = f"{self._place}@{self._offset}#{self._index}", self._calendar.iso(start_ms)
-            self._shops.serve(shop_id, Served(position, cycle, columns, restates, name, event_id, source, occurred_at))
-            self._index += 1
-            self.rows += 1
-            self.restatements += restates
-
-    def _alert(self, held: _Held, come: Sequence[Inquiry], overdue: Inquiry | None) -> None:
+    def _alert(self, held: _Held, come: Sequence[Inquiry], overdue: Inquiry | None, cause: _Cause) -> None:
         """R2: tell an inquiry that is overdue, and later its late answer, once each."""
-        before = len(self.alerts)
+        order = _order(cause, held.key)
+        before = len(self._alerts)
         told = {(one.source, one.id): one for one in held.conversation.alerted}
         if overdue is not None and all((one.source, one.id) not in told for one in overdue.asked):
             first = overdue.asked[0]
             told[first.source, first.id] = Alerted(first.source, first.id, late=False)
-            self.alerts.append(_alert(REPLY_OVERDUE, overdue, held))
+            self._alerts.append((*order, *_alert(REPLY_OVERDUE, overdue, held)))
         for inquiry in come:
             answer = inquiry.answer
             if answer is None or not inquiry.is_late:
@@ -286,9 +356,14 @@ class _Work:
                 alerted = told.get((one.source, one.id))
                 if alerted is not None and not alerted.late:
                     told[one.source, one.id] = Alerted(one.source, one.id, late=True)
-                    self.alerts.append(_alert(REPLY_LATE, inquiry, held, alerted, answer))
-        if len(self.alerts) > before:
+                    self._alerts.append((*order, *_alert(REPLY_LATE, inquiry, held, alerted, answer)))
+        if len(self._alerts) > before:
             held.conversation.alerted = tuple(told.values())
+
+
+def _order(cause: _Cause, key: bytes) -> tuple[int, int, bytes]:
+    """What comes first is told first: of one record, what was due before it, and then what its message makes."""
+    return cause.offset, cause.at_ms if cause.said is None else limits.INT64_MAX, key
 
 
 def due_of(overdue: bytes) -> int:

@@ -55,15 +55,22 @@ decode: Final[Callable[[bytes], Conversation]] = msgspec.json.Decoder(Conversati
 """Bytes → conversation; raises msgspec's errors."""
 
 
+def append(written: list[Written], ids: set[str], said: Said) -> Written | None:
+    """Add a message to those of a conversation, the usual case: its id is none of their `ids`, and it is later than all. Else None."""
+    if said.id in ids or (written and said.occurred_at_ms <= written[-1].at_ms):
+        return None
+    new = _written(said)
+    ids.add(new.id)
+    written.append(new)
+    return new
+
+
 def absorb(written: list[Written], ids: set[str], said: Said) -> tuple[Written, Written | None] | None:
     """Add a message to those of a conversation: it, and the one that it replaced, if any; None if it tells nothing new (S11).
 
     Its order of arrival doesn't matter (S12). `ids` are those of the messages: without them, each would be looked at for its like.
     """
-    new = Written(
-        said.occurred_at_ms, SHOP if said.by else BUYER, said.id, said.source, said.message_id, said.order_id, said.by
-    )  # fmt: skip
-    gone = None
+    new, gone = _written(said), None
     if new.id in ids:
         gone = next((one for one in written if one.id == new.id and one.source == new.source), None)
         if gone is not None:
@@ -71,11 +78,14 @@ def absorb(written: list[Written], ids: set[str], said: Said) -> tuple[Written, 
                 return None
             written.remove(gone)
     ids.add(new.id)
-    if written and written[-1].at_ms >= new.at_ms:
-        written.insert(bisect_left(written, place(new), key=place), new)
-    else:
-        written.append(new)
+    written.insert(bisect_left(written, place(new), key=place), new)
     return new, gone
+
+
+def _written(said: Said) -> Written:
+    return Written(
+        said.occurred_at_ms, SHOP if said.by else BUYER, said.id, said.source, said.message_id, said.order_id, said.by
+    )  # fmt: skip
 
 
 def size_with(conversation: Conversation, ids: set[str], said: Said) -> int:

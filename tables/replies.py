@@ -1,6 +1,5 @@
 """Did the shop reply in time: inquiries and what counts of them (R1, R2), derived from the messages of one conversation."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -71,62 +70,60 @@ def follow(waiting: Inquiry | None, before: Written | None, one: Written, rules:
     return None
 
 
-def again(
-    answered: Sequence[Inquiry], written: Sequence[Written], since_ms: int, rules: ServiceRules
-) -> tuple[int, list[Inquiry], Inquiry | None]:
-    """R1: as `inquiries`, where nothing written before an instant has changed: how many of those `answered` stay, and what follows them."""
-    stay = bisect_left(answered, since_ms, key=_answered_ms)
-    answer = answered[stay - 1].answer if stay else None
+def waiting(written: Sequence[Written], rules: ServiceRules) -> Inquiry | None:
+    """R1: of all of a conversation, the inquiry that waits for its answer, if one does: it began after the shop's last message."""
+    if not written or written[-1].side == SHOP:
+        return None
+    at = since(written, written[-1].at_ms + 1)
+    first = written[at]
+    return Inquiry(tuple(written[at:]), first.at_ms + rules.reply_within_ms, None) if rules.is_open(first.at_ms) else None
+
+
+def since(written: Sequence[Written], at_ms: int) -> int:
+    """R1: where to begin if nothing before an instant has changed: after the shop's last message before it, when no inquiry waits."""
     at = len(written)
-    while at and written[at - 1] is not answer:  # it's seldom far from the end
+    while at and (written[at - 1].side != SHOP or written[at - 1].at_ms >= at_ms):  # it's seldom far from the end
         at -= 1
-    return stay, *inquiries(written[at:], rules, answer)
+    return at
 
 
-def _answered_ms(inquiry: Inquiry) -> int:
-    assert inquiry.answer is not None  # noqa: S101 - only those are asked
-    return inquiry.answer.at_ms
+def inquiries_from(written: Sequence[Written], at: int, rules: ServiceRules) -> tuple[list[Inquiry], Inquiry | None]:
+    """R1: as `inquiries`, of what was written from a place on that `since` named."""
+    return inquiries(written[at:], rules, written[at - 1] if at else None)
 
 
-def difference(  # noqa: PLR0913, PLR0917 - of one caller
-    answered: Sequence[Inquiry], first: int, was: Sequence[Inquiry], now: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar
+def beside(written: Sequence[Written], at: int, changed: Sequence[Inquiry], rules: ServiceRules) -> Sequence[Inquiry]:
+    """R1: the inquiries before a place in a conversation that count in one unit with any of those `changed`, which begin there."""
+    if rules.count_per == "inquiry" or not at:
+        return ()
+    since_ms = min([one.opened_ms for one in changed]) - _DAY_MARGIN_MS
+    if written[at - 1].at_ms < since_ms:  # the usual case
+        return ()
+    answered, _ = inquiries_from(written[:at], since(written, since_ms), rules)
+    days = {rules.day_of(one.opened_ms) for one in changed}
+    return [one for one in answered if rules.day_of(one.opened_ms) in days]
+
+
+def difference(
+    near: Sequence[Inquiry], was: Sequence[Inquiry], now: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar
 ) -> dict[int, Columns]:
     """R1, R2: what changes of a shop's columns, by cycle's start, if decided inquiries of a conversation become others.
 
-    Those that change come after the `first` ones of all that were `answered`.
+    Those `near` are `beside` them and stay.
     """
-    beside = _beside(answered, first, was, now, rules) if first else []
-    changes = _counted(beside, now, rules, calendar)
-    if len(now) == 1 and not was and not beside:  # the usual case
-        return changes
-    for start_ms, columns in _counted(beside, was, rules, calendar).items():
+    if not near and len(now) == 1 and (not was or (len(was) == 1 and was[0].answer is None and was[0].opened_ms == now[0].opened_ms)):
+        columns = _alone(now[0], overdue=bool(was))  # the usual case
+        return {calendar.start_of(now[0].opened_ms): columns} if columns else {}
+    changes = _counted(near, now, rules, calendar)
+    for start_ms, columns in _counted(near, was, rules, calendar).items():
         changed = changes.setdefault(start_ms, {})
         for name, number in columns.items():
             changed[name] = changed.get(name, 0) - number
     return {start_ms: changed for start_ms in sorted(changes) if (changed := service.without_zeros(changes[start_ms]))}
 
 
-def _beside(
-    answered: Sequence[Inquiry], first: int, was: Sequence[Inquiry], now: Sequence[Inquiry], rules: ServiceRules
-) -> Sequence[Inquiry]:
-    """Of the `first` inquiries, the ones that count in one unit with any of those that change after them."""
-    if rules.count_per == "inquiry":
-        return ()
-    since_ms = min([one.opened_ms for one in (*was[:1], *now[:1])]) - _DAY_MARGIN_MS
-    near = first
-    while near and answered[near - 1].opened_ms >= since_ms:
-        near -= 1
-    if near == first:
-        return ()
-    days = {rules.day_of(one.opened_ms) for one in (*was, *now)}
-    return [one for one in answered[near:first] if rules.day_of(one.opened_ms) in days]
-
-
-def _counted(beside: Sequence[Inquiry], decided: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
-    """R1, R2: the columns of decided inquiries, by cycle's start. Those `beside` them count only as a part of their units."""
-    if len(decided) == 1 and not beside:
-        opened_ms = decided[0].opened_ms
-        return {calendar.start_of(opened_ms): _alone(decided[0], opened_ms)}
+def _counted(near: Sequence[Inquiry], decided: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
+    """R1, R2: the columns of decided inquiries, by cycle's start. Those `near` count only as a part of their units."""
     counted: dict[int, Columns] = {}
     units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (when it opened, the worst of it)
     for inquiry in decided:
@@ -135,7 +132,7 @@ def _counted(beside: Sequence[Inquiry], decided: Sequence[Inquiry], rules: Servi
             columns = counted.setdefault(calendar.start_of(opened_ms), {})
             for name in _reply(answer, opened_ms):
                 columns[name] = columns.get(name, 0) + 1
-    for number, inquiry in enumerate((*beside, *decided)):
+    for number, inquiry in enumerate((*near, *decided)):
         opened_ms = inquiry.opened_ms
         what = _OVERDUE if inquiry.answer is None else _LATE if inquiry.is_late else _TIMELY
         unit = number if rules.count_per == "inquiry" else rules.day_of(opened_ms)
@@ -148,15 +145,23 @@ def _counted(beside: Sequence[Inquiry], decided: Sequence[Inquiry], rules: Servi
     return counted
 
 
-def _alone(inquiry: Inquiry, opened_ms: int) -> Columns:
-    """The columns, by name, of a decided inquiry that is a unit by itself."""
-    answer = inquiry.answer
+def _alone(inquiry: Inquiry, *, overdue: bool) -> Columns:
+    """What changes of the columns, by name, if an inquiry that is a unit by itself is decided; `overdue`: it counted as that before."""
+    answer, opened_ms = inquiry.answer, inquiry.opened_ms
     if answer is None:
-        return {service.INQUIRIES: 1, service.OVERDUE: 1}
+        return {} if overdue else {service.INQUIRIES: 1, service.OVERDUE: 1}
     by, reply_ms = _reply(answer, opened_ms)
     if answer.at_ms > inquiry.due_ms:
-        return {service.INQUIRIES: 1, service.LATE: 1, by: 1, reply_ms: 1}
-    return {service.INQUIRIES: 1, by: 1, reply_ms: 1, service.TIMELY: 1}
+        return (
+            {service.LATE: 1, service.OVERDUE: -1, by: 1, reply_ms: 1}
+            if overdue
+            else {service.INQUIRIES: 1, service.LATE: 1, by: 1, reply_ms: 1}
+        )
+    return (
+        {service.OVERDUE: -1, by: 1, reply_ms: 1, service.TIMELY: 1}
+        if overdue
+        else {service.INQUIRIES: 1, by: 1, reply_ms: 1, service.TIMELY: 1}
+    )
 
 
 def _reply(answer: Written, opened_ms: int) -> tuple[str, str]:
