@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import envelope, limits, times
 from schemas.envelope import Record, Said, Tick
-from schemas.journal import Served, Wrote
+from schemas.journal import Wrote
 from schemas.refusals import Reason, Refusal
 from tables import catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
@@ -17,7 +17,6 @@ from tables.conversations import Alerted, Conversation, Written
 from tables.cycles import Calendar
 from tables.outcome import Batch, Outcome, States
 from tables.replies import Inquiry
-from tables.service import Columns
 from tables.service_hours import ServiceRules
 from tables.shop_activity import ShopActivities
 from tables.timers import Timers
@@ -70,16 +69,16 @@ class ChatStage:
         """First the chunk in its order, for all that depends on it; then conversation by conversation."""
         taken = _Taken(self._calendar, self._refusals_in_a_row, progress)
         taken.take(batch)
-        work = _Work(batch.place, states, self._calendar, self._rules, taken, most_bytes)
+        work = _Work(states, self._calendar, self._rules, taken, most_bytes)
         work.hear()
         parked = sorted([*taken.parked, *work.parked], key=lambda one: one[0].offset) if work.parked else taken.parked
-        activity, alerts = work.sends()
+        alerts = work.alerts()
         counts = {"applied": taken.accepted - work.duplicates - len(parked), "duplicates": work.duplicates, "refused": len(parked)}
-        counts |= {"skipped": taken.skipped, "ticks": taken.ticks, "late": taken.late, "entries": len(work.rows)}
+        counts |= {"skipped": taken.skipped, "ticks": taken.ticks, "late": taken.late, "entries": work.entries}
         counts |= {"restatements": work.restatements, "alerts": len(alerts)}
         return Outcome(
             writes={CHATS.name: work.changed, REPLY_TIMERS.name: work.timers.writes(), OVERDUE.name: work.overdue},
-            sends={SHOP_ACTIVITY_TOPIC: activity, ALERTS_TOPIC: alerts},
+            sends={SHOP_ACTIVITY_TOPIC: work.shops.records(), ALERTS_TOPIC: alerts},
             parked=parked,
             progress=taken.progress,
             counts=counts,
@@ -166,15 +165,13 @@ class _Taken:
 
 
 class _Cause(msgspec.Struct, frozen=True, gc=False):
-    """What makes something of an inquiry: the message of the record at an offset, or that event time came past an instant with it."""
+    """What makes something of an inquiry: the message of the record at an offset, or that event time came past `due_ms` with it."""
 
     offset: int
     now_ms: int
     """How far event time is."""
 
-    said: Said | None
-    at_ms: int
-    """When the message was written, or the instant that is past."""
+    due_ms: int = limits.INT64_MAX
 
 
 class _Held(msgspec.Struct, gc=False):
@@ -190,8 +187,9 @@ class _Held(msgspec.Struct, gc=False):
     waiting: Inquiry | None
     """Its last inquiry, if that waits for its answer."""
 
-    said: list[Wrote]
-    """What was said in this chunk."""
+    wrote: list[Wrote]
+    taken_back: list[Wrote]
+    """What was said in this chunk, and what of that or of earlier messages doesn't hold any more."""
 
     changed: bool = False
 
@@ -199,23 +197,19 @@ class _Held(msgspec.Struct, gc=False):
 class _Work:
     """What one chunk does, conversation by conversation. Nothing depends on where chunks are cut."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - of one caller
-        self, place: str, states: States, calendar: Calendar, rules: ServiceRules, taken: _Taken, most_bytes: int | None
-    ) -> None:
-        self._place = place
+    def __init__(self, states: States, calendar: Calendar, rules: ServiceRules, taken: _Taken, most_bytes: int | None) -> None:
         self._stored: Mapping[bytes, bytes | None] = states[CHATS.name]
         self._calendar = calendar
         self._rules = rules
         self._taken = taken
         self._most_bytes = most_bytes
-        self._shops = ShopActivities()
+        self.shops = ShopActivities()
         self._alerts: list[tuple[int, int, bytes, bytes, bytes]] = []
-        self.rows: list[tuple[int, int, bytes, str, int, Columns, _Cause]] = []
         self.timers = Timers(states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS))
         self.changed: dict[bytes, bytes | None] = {}
         self.overdue: dict[bytes, bytes | None] = {}
         self.parked: list[tuple[Record, Refusal]] = []
-        self.duplicates = self.restatements = 0
+        self.duplicates = self.entries = self.restatements = 0
 
     def hear(self) -> None:
         """Take in what was said, and that event time came on: what was due before is overdue, unless it was answered (R2, C2)."""
@@ -234,35 +228,23 @@ class _Work:
                     self.duplicates += 1
             if held.waiting is not None:
                 self._wait(held, held.waiting, end_ms)
-            if held.said:
-                self._shops.write(shop_id, buyer_id, held.said)
+            if held.wrote:
+                self.shops.write(shop_id, buyer_id, held.wrote, held.taken_back)
             if held.changed:
                 self.changed[held.key] = conversations.encode(held.conversation)
 
-    def sends(self) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]:
-        """(key, value) of what changed of each shop, for the shops' journal, and of alerts."""
-        last, index = -1, 0
-        self.rows.sort(key=itemgetter(0, 1, 2))
-        for offset, _, _, shop_id, start_ms, columns, cause in self.rows:
-            index = index + 1 if offset == last else 0
-            last = offset
-            restates = start_ms < self._calendar.start_of(cause.now_ms)
-            said = cause.said
-            why = (REPLY_OVERDUE, "", "") if said is None else (said.type, said.id, said.source)
-            position, cycle = f"{self._place}@{offset}#{index}", self._calendar.iso(start_ms)
-            self._shops.serve(shop_id, Served(position, cycle, columns, restates, *why, times.format_ms(cause.at_ms)))
-            self.restatements += restates
-        alerts = sorted(self._alerts, key=itemgetter(0, 1, 2))
-        return self._shops.records(), [one[3:] for one in alerts]
+    def alerts(self) -> list[tuple[bytes, bytes]]:
+        """(key, value) of the alerts, in the order of what they come of: of one record, what was due before it, and then its message."""
+        return [one[3:] for one in sorted(self._alerts, key=itemgetter(0, 1, 2))]
 
     def _hold(self, shop_id: str, buyer_id: str) -> _Held:
         key = catalogue.conversation_key(shop_id, buyer_id)
         state = self._stored[key]
         if state is None:
-            return _Held(key, shop_id, buyer_id, Conversation(), set(), None, [])
+            return _Held(key, shop_id, buyer_id, Conversation(), set(), None, [], [])
         conversation = conversations.decode(state)
         written = conversation.written
-        return _Held(key, shop_id, buyer_id, conversation, {one.id for one in written}, replies.waiting(written, self._rules), [])
+        return _Held(key, shop_id, buyer_id, conversation, {one.id for one in written}, replies.waiting(written, self._rules), [], [])
 
     def _wait(self, held: _Held, waiting: Inquiry, now_ms: int) -> None:
         """Event time has come to an instant: an inquiry that was due before is overdue (R2)."""
@@ -270,7 +252,7 @@ class _Work:
         if due_ms < now_ms and not held.conversation.overdue:
             offset, passed_ms = self._taken.passed(due_ms)
             end = len(held.conversation.written) - len(waiting.asked)
-            self._settle(held, end, [], [waiting], _Cause(offset, passed_ms, None, due_ms))
+            self._settle(held, end, [], [waiting], _Cause(offset, passed_ms, due_ms))
 
     def _hear(self, held: _Held, offset: int, said: Said, now_ms: int) -> bool | Refusal:
         """Take in a message; False if it tells nothing new (S11)."""
@@ -280,9 +262,9 @@ class _Work:
         before = written[-1] if written else None
         new = conversations.append(written, held.ids, said)
         if new is None:
-            return self._go_back(held, _Cause(offset, now_ms, said, said.occurred_at_ms))
+            return self._go_back(held, said, _Cause(offset, now_ms))
         held.changed = True
-        held.said.append(Wrote(new.at_ms, "shop" if new.side else "buyer", new.order_id, 1))
+        held.wrote.append((new.at_ms, new.side, new.order_id or ""))
         waited = held.waiting
         now = replies.follow(waited, before, new, self._rules)
         if now is None:
@@ -294,13 +276,12 @@ class _Work:
             return True
         was = [waited] if waited is not None and held.conversation.overdue else []
         end = len(written) - len(now.asked) - (now.answer is not None)
-        self._settle(held, end, was, [now], _Cause(offset, now_ms, said, said.occurred_at_ms))
+        self._settle(held, end, was, [now], _Cause(offset, now_ms))
         return True
 
-    def _go_back(self, held: _Held, cause: _Cause) -> bool:
+    def _go_back(self, held: _Held, said: Said, cause: _Cause) -> bool:
         """As `_hear`, of a message that may have come before others, or in the place of one: what follows it is looked at again."""
-        written, said = held.conversation.written, cause.said
-        assert said is not None  # noqa: S101 - it comes of a message
+        written = held.conversation.written
         at = replies.since(written, said.occurred_at_ms)  # one that it replaces can't have been before it (S11)
         was, waited = replies.inquiries_from(written, at, self._rules)
         heard = conversations.absorb(written, held.ids, said)
@@ -308,9 +289,9 @@ class _Work:
             return False
         new, gone = heard
         held.changed = True
+        held.wrote.append((new.at_ms, new.side, new.order_id or ""))
         if gone is not None:
-            held.said.append(Wrote(gone.at_ms, "shop" if gone.side else "buyer", gone.order_id, -1))
-        held.said.append(Wrote(new.at_ms, "shop" if new.side else "buyer", new.order_id, 1))
+            held.taken_back.append((gone.at_ms, gone.side, gone.order_id or ""))
         now, waiting = replies.inquiries_from(written, at, self._rules)
         held.waiting = waiting
         if waited is not None and held.conversation.overdue:
@@ -328,7 +309,10 @@ class _Work:
         """Hand out what changes if the decided inquiries from a place in a conversation on become others."""
         near = replies.beside(held.conversation.written, at, was + now, self._rules)
         for start_ms, columns in replies.difference(near, was, now, self._rules, self._calendar).items():
-            self.rows.append((*_order(cause, held.key), held.shop_id, start_ms, columns, cause))
+            restates = start_ms < self._calendar.start_of(cause.now_ms)
+            self.shops.reply(held.shop_id, self._calendar.iso(start_ms), columns, restates=restates)
+            self.entries += 1
+            self.restatements += restates
         conversation = held.conversation
         waited = was[-1] if conversation.overdue else None
         waiting = now[-1] if now and now[-1].answer is None else None
@@ -341,7 +325,7 @@ class _Work:
 
     def _alert(self, held: _Held, come: Sequence[Inquiry], overdue: Inquiry | None, cause: _Cause) -> None:
         """R2: tell an inquiry that is overdue, and later its late answer, once each."""
-        order = _order(cause, held.key)
+        order = cause.offset, cause.due_ms, held.key
         before = len(self._alerts)
         told = {(one.source, one.id): one for one in held.conversation.alerted}
         if overdue is not None and all((one.source, one.id) not in told for one in overdue.asked):
@@ -359,11 +343,6 @@ class _Work:
                     self._alerts.append((*order, *_alert(REPLY_LATE, inquiry, held, alerted, answer)))
         if len(self._alerts) > before:
             held.conversation.alerted = tuple(told.values())
-
-
-def _order(cause: _Cause, key: bytes) -> tuple[int, int, bytes]:
-    """What comes first is told first: of one record, what was due before it, and then what its message makes."""
-    return cause.offset, cause.at_ms if cause.said is None else limits.INT64_MAX, key
 
 
 def due_of(overdue: bytes) -> int:

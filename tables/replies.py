@@ -23,13 +23,9 @@ class Inquiry(msgspec.Struct, frozen=True, gc=False):
     """A buyer's messages until the shop's answer. `due_ms` is the last instant at which an answer is timely."""
 
     asked: tuple[Written, ...]
+    opened_ms: int
     due_ms: int
     answer: Written | None
-
-    @property
-    def opened_ms(self) -> int:
-        """When it opened."""
-        return self.asked[0].at_ms
 
     @property
     def is_late(self) -> bool:
@@ -62,11 +58,11 @@ def follow(waiting: Inquiry | None, before: Written | None, one: Written, rules:
     That inquiry with its answer or with one more question, or a new one; None if the message is no part of any.
     """
     if one.side == SHOP:
-        return None if waiting is None else Inquiry(waiting.asked, waiting.due_ms, one)
+        return None if waiting is None else Inquiry(waiting.asked, waiting.opened_ms, waiting.due_ms, one)
     if waiting is not None:
-        return Inquiry((*waiting.asked, one), waiting.due_ms, None)
+        return Inquiry((*waiting.asked, one), waiting.opened_ms, waiting.due_ms, None)
     if (before is None or before.side == SHOP) and rules.is_open(one.at_ms):  # what opened out of hours is open all the same
-        return Inquiry((one,), one.at_ms + rules.reply_within_ms, None)
+        return Inquiry((one,), one.at_ms, one.at_ms + rules.reply_within_ms, None)
     return None
 
 
@@ -75,8 +71,8 @@ def waiting(written: Sequence[Written], rules: ServiceRules) -> Inquiry | None:
     if not written or written[-1].side == SHOP:
         return None
     at = since(written, written[-1].at_ms + 1)
-    first = written[at]
-    return Inquiry(tuple(written[at:]), first.at_ms + rules.reply_within_ms, None) if rules.is_open(first.at_ms) else None
+    opened_ms = written[at].at_ms
+    return Inquiry(tuple(written[at:]), opened_ms, opened_ms + rules.reply_within_ms, None) if rules.is_open(opened_ms) else None
 
 
 def since(written: Sequence[Written], at_ms: int) -> int:
@@ -94,9 +90,9 @@ def inquiries_from(written: Sequence[Written], at: int, rules: ServiceRules) -> 
 
 def beside(written: Sequence[Written], at: int, changed: Sequence[Inquiry], rules: ServiceRules) -> Sequence[Inquiry]:
     """R1: the inquiries before a place in a conversation that count in one unit with any of those `changed`, which begin there."""
-    if rules.count_per == "inquiry" or not at:
+    if not at or rules.count_per == "inquiry":
         return ()
-    since_ms = min([one.opened_ms for one in changed]) - _DAY_MARGIN_MS
+    since_ms = written[at].at_ms - _DAY_MARGIN_MS
     if written[at - 1].at_ms < since_ms:  # the usual case
         return ()
     answered, _ = inquiries_from(written[:at], since(written, since_ms), rules)
