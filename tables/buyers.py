@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.envelope import BUYER, SHOP
 from schemas.journal import Contact, Messages, Wrote
 from tables import service
 from tables.cycles import Calendar
@@ -16,8 +17,6 @@ from tables.service import Columns, ImpossibleServiceError, Rows
 
 VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
-
-_BUYER, _SHOP = 0, 1  # at one millisecond the buyer was first (R4)
 
 
 class Buyer(msgspec.Struct, array_like=True):
@@ -73,9 +72,9 @@ class Buyer(msgspec.Struct, array_like=True):
         for order_id, since_ms in self.contacts.items():
             columns = rows.setdefault((None, calendar.start_of(since_ms)), {})
             columns[service.CONTACTS] = columns.get(service.CONTACTS, 0) + 1
-            after = self.written[bisect_left(self.written, (since_ms, _BUYER, "")) :]
-            first = next((side for _, side, about in after if about in {"", order_id}), _BUYER)
-            if first == _SHOP:
+            after = self.written[bisect_left(self.written, (since_ms, BUYER, "")) :]
+            first = next((side for _, side, about in after if about in {"", order_id}), BUYER)
+            if first == SHOP:
                 columns[service.PROACTIVE_CONTACTS] = columns.get(service.PROACTIVE_CONTACTS, 0) + 1
         return rows
 

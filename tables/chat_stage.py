@@ -7,16 +7,17 @@ from typing import Final
 
 import msgspec
 
-from schemas import envelope, limits, times
-from schemas.envelope import Record, Said, Tick
-from schemas.journal import Wrote
+from schemas import envelope, limits
+from schemas.envelope import Record, Said, Tick, Written
+from schemas.journal import Replied
 from schemas.refusals import Reason, Refusal
-from tables import catalogue, conversations, replies, watermarks
+from tables import alerts, catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
-from tables.conversations import Alerted, Conversation, Written
+from tables.conversations import Conversation
 from tables.cycles import Calendar
 from tables.outcome import Batch, Outcome, States
 from tables.replies import Inquiry
+from tables.service import Columns
 from tables.service_hours import ServiceRules
 from tables.shop_activity import ShopActivities
 from tables.timers import Timers
@@ -29,9 +30,6 @@ OVERDUE_VERSION: Final = 1
 LEAST_BUCKET_MS: Final = 1000
 MOST_BUCKETS: Final = 300
 """A timer is set for at most `reply_within` from the newest event on, so hardly more than so many buckets wait at once."""
-
-REPLY_OVERDUE: Final = "reply_overdue"
-REPLY_LATE: Final = "reply_late"
 
 _encode: Final = msgspec.json.encode
 
@@ -72,19 +70,22 @@ class ChatStage:
         work = _Work(states, self._calendar, self._rules, taken, most_bytes)
         work.hear()
         parked = sorted([*taken.parked, *work.parked], key=lambda one: one[0].offset) if work.parked else taken.parked
-        alerts = work.alerts()
+        told = work.alerts()
         counts = {"applied": taken.accepted - work.duplicates - len(parked), "duplicates": work.duplicates, "refused": len(parked)}
         counts |= {"skipped": taken.skipped, "ticks": taken.ticks, "late": taken.late, "entries": work.entries}
-        counts |= {"restatements": work.restatements, "alerts": len(alerts)}
+        counts |= {"restatements": work.restatements, "alerts": len(told)}
         return Outcome(
             writes={CHATS.name: work.changed, REPLY_TIMERS.name: work.timers.writes(), OVERDUE.name: work.overdue},
-            sends={SHOP_ACTIVITY_TOPIC: work.shops.records(), ALERTS_TOPIC: alerts},
+            sends={SHOP_ACTIVITY_TOPIC: work.activity(), ALERTS_TOPIC: told},
             parked=parked,
             progress=taken.progress,
             counts=counts,
             taken=taken.records,
             paused=taken.paused,
         )
+
+
+_Said = tuple[Record, Written, int]
 
 
 class _Taken:
@@ -100,7 +101,7 @@ class _Taken:
         self.moves: tuple[list[int], list[int]] = [], []
         """Where event time came on: the instants, in order, and the offsets of their records."""
 
-        self.said: dict[tuple[str, str], list[tuple[Record, Said, int]]] = {}
+        self.said: dict[tuple[str, str], list[_Said]] = {}
         """By shop and buyer, what was said as it came: record, message, and how far event time was."""
 
         self.parked: list[tuple[Record, Refusal]] = []
@@ -125,7 +126,7 @@ class _Taken:
                 self.parked.append((record, reading))
                 refused_in_a_row += 1
                 continue
-            at_ms = reading.occurred_at_ms
+            at_ms = reading.occurred_at_ms if type(reading) is Tick else reading.message.at_ms
             if at_ms > now_ms:  # C2
                 now_ms = at_ms
                 instants.append(at_ms)
@@ -141,9 +142,9 @@ class _Taken:
             between = reading.shop_id, reading.buyer_id
             said = of_all.get(between)
             if said is None:
-                of_all[between] = [(record, reading, now_ms)]
+                of_all[between] = [(record, reading.message, now_ms)]
             else:
-                said.append((record, reading, now_ms))
+                said.append((record, reading.message, now_ms))
         self.now_ms = now_ms
         self.progress = Progress(offset, watermark_ms if now_ms == _NEVER else now_ms, refused_in_a_row)
 
@@ -187,11 +188,25 @@ class _Held(msgspec.Struct, gc=False):
     waiting: Inquiry | None
     """Its last inquiry, if that waits for its answer."""
 
-    wrote: list[Wrote]
-    taken_back: list[Wrote]
+    wrote: list[Written]
+    taken_back: list[Written]
     """What was said in this chunk, and what of that or of earlier messages doesn't hold any more."""
 
-    changed: bool = False
+    overdue_changed: bool = False
+
+
+class _Replies(msgspec.Struct, gc=False):
+    """What changes of a shop's replies in one cycle, summed; `restates` is how many changes restate."""
+
+    columns: Columns
+    restates: int = 0
+
+    def add(self, columns: Columns, *, restates: bool) -> None:
+        """Add signed changes."""
+        self.restates += restates
+        sums = self.columns
+        for name, change in columns.items():
+            sums[name] = sums.get(name, 0) + change
 
 
 class _Work:
@@ -203,39 +218,45 @@ class _Work:
         self._rules = rules
         self._taken = taken
         self._most_bytes = most_bytes
-        self.shops = ShopActivities()
-        self._alerts: list[tuple[int, int, bytes, bytes, bytes]] = []
+        self._shops = ShopActivities()
+        self._replied: dict[tuple[str, int], _Replies] = {}
+        """By shop and cycle's start, what changes of its replies."""
+
+        self._alerts: list[tuple[int, int, bytes, tuple[bytes, bytes]]] = []
         self.timers = Timers(states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS))
         self.changed: dict[bytes, bytes | None] = {}
         self.overdue: dict[bytes, bytes | None] = {}
         self.parked: list[tuple[Record, Refusal]] = []
-        self.duplicates = self.entries = self.restatements = 0
+        self.duplicates = self.entries = 0
+
+    @property
+    def restatements(self) -> int:
+        """How many changes of an inquiry restate."""
+        return sum([replied.restates for replied in self._replied.values()])
 
     def hear(self) -> None:
         """Take in what was said, and that event time came on: what was due before is overdue, unless it was answered (R2, C2)."""
         end_ms, of_all = self._taken.now_ms, self._taken.said
         for _, key in self.timers.gone_off(end_ms):
             of_all.setdefault(catalogue.split_conversation_key(key), [])
-        for (shop_id, buyer_id), messages in of_all.items():
+        for (shop_id, buyer_id), said in of_all.items():
             held = self._hold(shop_id, buyer_id)
-            for record, said, now_ms in messages:
-                if held.waiting is not None:
-                    self._wait(held, held.waiting, now_ms)
-                heard = self._hear(held, record.offset, said, now_ms)
-                if type(heard) is Refusal:
-                    self.parked.append((record, heard))
-                elif not heard:
-                    self.duplicates += 1
-            if held.waiting is not None:
-                self._wait(held, held.waiting, end_ms)
+            self._hear(held, said)
+            self._wait(held, end_ms)
             if held.wrote:
-                self.shops.write(shop_id, buyer_id, held.wrote, held.taken_back)
-            if held.changed:
+                self._shops.write(shop_id, buyer_id, held.wrote, held.taken_back)
+            if held.wrote or held.overdue_changed:
                 self.changed[held.key] = conversations.encode(held.conversation)
+
+    def activity(self) -> list[tuple[bytes, bytes]]:
+        """(key, value) of what changed of each shop, for the shops' journal."""
+        for (shop_id, start_ms), replied in self._replied.items():
+            self._shops.reply(shop_id, Replied(self._calendar.iso(start_ms), replied.columns, replied.restates))
+        return self._shops.records()
 
     def alerts(self) -> list[tuple[bytes, bytes]]:
         """(key, value) of the alerts, in the order of what they come of: of one record, what was due before it, and then its message."""
-        return [one[3:] for one in sorted(self._alerts, key=itemgetter(0, 1, 2))]
+        return [alert for *_, alert in sorted(self._alerts, key=itemgetter(0, 1, 2))]
 
     def _hold(self, shop_id: str, buyer_id: str) -> _Held:
         key = catalogue.conversation_key(shop_id, buyer_id)
@@ -246,52 +267,59 @@ class _Work:
         written = conversation.written
         return _Held(key, shop_id, buyer_id, conversation, {one.id for one in written}, replies.waiting(written, self._rules), [], [])
 
-    def _wait(self, held: _Held, waiting: Inquiry, now_ms: int) -> None:
+    def _hear(self, held: _Held, said: Sequence[_Said]) -> None:
+        """Take in what was said in one conversation, as it came."""
+        conversation, ids, rules = held.conversation, held.ids, self._rules
+        written = conversation.written
+        for record, new, now_ms in said:
+            self._wait(held, now_ms)
+            if self._most_bytes is not None and (size := conversations.size_with(conversation, ids, new)) > self._most_bytes:
+                detail = f"{size} bytes with this message, at most {self._most_bytes}"
+                self.parked.append((record, Refusal(Reason.CONVERSATION_FULL, detail)))
+                continue
+            last = written[-1] if written else None
+            if new.id in ids or (last is not None and new.at_ms <= last.at_ms):
+                self._go_back(held, new, _Cause(record.offset, now_ms))
+                continue
+            ids.add(new.id)  # the usual case: it comes after all others
+            written.append(new)
+            held.wrote.append(new)
+            waited = held.waiting
+            now = replies.follow(waited, last, new, rules)
+            if now is None:
+                continue
+            if now.answer is not None:
+                held.waiting = None
+            else:
+                held.waiting = now
+                if now.due_ms >= now_ms:  # nothing is decided yet
+                    if waited is None:
+                        self.timers.set(now.due_ms, held.key)
+                    continue
+            was = [waited] if waited is not None and conversation.overdue else []
+            end = len(written) - len(now.asked) - (now.answer is not None)
+            self._settle(held, end, was, [now], _Cause(record.offset, now_ms))
+
+    def _wait(self, held: _Held, now_ms: int) -> None:
         """Event time has come to an instant: an inquiry that was due before is overdue (R2)."""
-        due_ms = waiting.due_ms
-        if due_ms < now_ms and not held.conversation.overdue:
+        waiting = held.waiting
+        if waiting is not None and waiting.due_ms < now_ms and not held.conversation.overdue:
+            due_ms = waiting.due_ms
             offset, passed_ms = self._taken.passed(due_ms)
             end = len(held.conversation.written) - len(waiting.asked)
             self._settle(held, end, [], [waiting], _Cause(offset, passed_ms, due_ms))
 
-    def _hear(self, held: _Held, offset: int, said: Said, now_ms: int) -> bool | Refusal:
-        """Take in a message; False if it tells nothing new (S11)."""
-        if self._most_bytes is not None and (size := conversations.size_with(held.conversation, held.ids, said)) > self._most_bytes:
-            return Refusal(Reason.CONVERSATION_FULL, f"{size} bytes with this message, at most {self._most_bytes}")
-        written = held.conversation.written
-        before = written[-1] if written else None
-        new = conversations.append(written, held.ids, said)
-        if new is None:
-            return self._go_back(held, said, _Cause(offset, now_ms))
-        held.changed = True
-        held.wrote.append((new.at_ms, new.side, new.order_id or ""))
-        waited = held.waiting
-        now = replies.follow(waited, before, new, self._rules)
-        if now is None:
-            return True
-        held.waiting = now if now.answer is None else None
-        if held.waiting is not None and now.due_ms >= now_ms:  # nothing is decided yet
-            if waited is None:
-                self.timers.set(now.due_ms, held.key)
-            return True
-        was = [waited] if waited is not None and held.conversation.overdue else []
-        end = len(written) - len(now.asked) - (now.answer is not None)
-        self._settle(held, end, was, [now], _Cause(offset, now_ms))
-        return True
-
-    def _go_back(self, held: _Held, said: Said, cause: _Cause) -> bool:
+    def _go_back(self, held: _Held, new: Written, cause: _Cause) -> None:
         """As `_hear`, of a message that may have come before others, or in the place of one: what follows it is looked at again."""
         written = held.conversation.written
-        at = replies.since(written, said.occurred_at_ms)  # one that it replaces can't have been before it (S11)
+        at = replies.since(written, new.at_ms)  # one that it replaces can't have been before it (S11)
         was, waited = replies.inquiries_from(written, at, self._rules)
-        heard = conversations.absorb(written, held.ids, said)
+        heard = conversations.absorb(written, held.ids, new)
         if heard is None:
-            return False
-        new, gone = heard
-        held.changed = True
-        held.wrote.append((new.at_ms, new.side, new.order_id or ""))
-        if gone is not None:
-            held.taken_back.append((gone.at_ms, gone.side, gone.order_id or ""))
+            self.duplicates += 1
+            return
+        held.wrote.append(new)
+        held.taken_back += heard
         now, waiting = replies.inquiries_from(written, at, self._rules)
         held.waiting = waiting
         if waited is not None and held.conversation.overdue:
@@ -303,46 +331,26 @@ class _Work:
                 self.timers.set(waiting.due_ms, held.key)
         if was or now:
             self._settle(held, at, was, now, cause)
-        return True
 
     def _settle(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], cause: _Cause) -> None:
         """Hand out what changes if the decided inquiries from a place in a conversation on become others."""
-        near = replies.beside(held.conversation.written, at, was + now, self._rules)
+        near = replies.beside(held.conversation.written, at, was, now, self._rules)
         for start_ms, columns in replies.difference(near, was, now, self._rules, self._calendar).items():
-            restates = start_ms < self._calendar.start_of(cause.now_ms)
-            self.shops.reply(held.shop_id, self._calendar.iso(start_ms), columns, restates=restates)
+            replied = self._replied.get((held.shop_id, start_ms))
+            if replied is None:
+                replied = self._replied[held.shop_id, start_ms] = _Replies({})
+            replied.add(columns, restates=self._calendar.end_of(start_ms) <= cause.now_ms)
             self.entries += 1
-            self.restatements += restates
         conversation = held.conversation
         waited = was[-1] if conversation.overdue else None
         waiting = now[-1] if now and now[-1].answer is None else None
         if waiting is not None or (conversation.alerted and any(one.is_late for one in now)):
-            self._alert(held, now, waiting, cause)
+            told, conversation.alerted = alerts.told(conversation.alerted, now, waiting, held.shop_id, held.buyer_id)
+            self._alerts += [(cause.offset, cause.due_ms, held.key, alert) for alert in told]
         if waiting != waited:
             self.overdue[held.key] = None if waiting is None else _overdue_row(waiting)
             conversation.overdue = waiting is not None
-            held.changed = True
-
-    def _alert(self, held: _Held, come: Sequence[Inquiry], overdue: Inquiry | None, cause: _Cause) -> None:
-        """R2: tell an inquiry that is overdue, and later its late answer, once each."""
-        order = cause.offset, cause.due_ms, held.key
-        before = len(self._alerts)
-        told = {(one.source, one.id): one for one in held.conversation.alerted}
-        if overdue is not None and all((one.source, one.id) not in told for one in overdue.asked):
-            first = overdue.asked[0]
-            told[first.source, first.id] = Alerted(first.source, first.id, late=False)
-            self._alerts.append((*order, *_alert(REPLY_OVERDUE, overdue, held)))
-        for inquiry in come:
-            answer = inquiry.answer
-            if answer is None or not inquiry.is_late:
-                continue
-            for one in inquiry.asked:
-                alerted = told.get((one.source, one.id))
-                if alerted is not None and not alerted.late:
-                    told[one.source, one.id] = Alerted(one.source, one.id, late=True)
-                    self._alerts.append((*order, *_alert(REPLY_LATE, inquiry, held, alerted, answer)))
-        if len(self._alerts) > before:
-            held.conversation.alerted = tuple(told.values())
+            held.overdue_changed = True
 
 
 def due_of(overdue: bytes) -> int:
@@ -354,24 +362,3 @@ def due_of(overdue: bytes) -> int:
 def _overdue_row(inquiry: Inquiry) -> bytes:
     first = inquiry.asked[0]
     return _encode((OVERDUE_VERSION, inquiry.opened_ms, inquiry.due_ms, first.message_id, first.order_id))
-
-
-def _alert(name: str, inquiry: Inquiry, held: _Held, alerted: Alerted | None = None, answer: Written | None = None) -> tuple[bytes, bytes]:
-    """(key, value) of an alert. Its id is made of the message by which the inquiry was first alerted: a replay gives it the same."""
-    first = inquiry.asked[0]
-    known = alerted or first
-    told = {
-        "type": name,
-        "id": f"{name}:{known.source}:{known.id}",
-        "source": "netsold",
-        "occurred_at": times.format_ms(inquiry.due_ms if answer is None else answer.at_ms),
-        "shop_id": held.shop_id,
-        "buyer_id": held.buyer_id,
-        "message_id": first.message_id,
-        "order_id": first.order_id,
-        "opened_at": times.format_ms(inquiry.opened_ms),
-        "due_at": times.format_ms(inquiry.due_ms),
-    }
-    if answer is not None:
-        told |= {"answered_at": times.format_ms(answer.at_ms), "by": answer.by}
-    return held.shop_id.encode(), _encode(told)

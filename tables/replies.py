@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from schemas import times
+from schemas.envelope import SHOP, Written
 from tables import reply_times, service
-from tables.conversations import SHOP, Written
 from tables.cycles import Calendar
 from tables.service import Columns
 from tables.service_hours import ServiceRules
@@ -88,15 +88,15 @@ def inquiries_from(written: Sequence[Written], at: int, rules: ServiceRules) -> 
     return inquiries(written[at:], rules, written[at - 1] if at else None)
 
 
-def beside(written: Sequence[Written], at: int, changed: Sequence[Inquiry], rules: ServiceRules) -> Sequence[Inquiry]:
-    """R1: the inquiries before a place in a conversation that count in one unit with any of those `changed`, which begin there."""
+def beside(written: Sequence[Written], at: int, was: Sequence[Inquiry], now: Sequence[Inquiry], rules: ServiceRules) -> Sequence[Inquiry]:
+    """R1: the inquiries before a place in a conversation that count in one unit with any of those that change, behind it."""
     if not at or rules.count_per == "inquiry":
         return ()
     since_ms = written[at].at_ms - _DAY_MARGIN_MS
     if written[at - 1].at_ms < since_ms:  # the usual case
         return ()
     answered, _ = inquiries_from(written[:at], since(written, since_ms), rules)
-    days = {rules.day_of(one.opened_ms) for one in changed}
+    days = {rules.day_of(one.opened_ms) for one in (*was, *now)}
     return [one for one in answered if rules.day_of(one.opened_ms) in days]
 
 

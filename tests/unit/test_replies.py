@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from schemas.envelope import BUYER, SHOP, Written
 from tables import replies
-from tables.conversations import BUYER, SHOP, Written, place
+from tables.conversations import place
 from tables.cycles import Calendar
 from tables.replies import Inquiry
 from tables.service import Columns
@@ -54,7 +55,7 @@ def test_only_those_of_the_same_day_are_beside(seed: int) -> None:
     changed, _ = replies.inquiries_from(written, at, rules)
     if changed:
         days = {rules.day_of(one.opened_ms) for one in changed if rules.count_per == "buyer_day"}
-        assert list(replies.beside(written, at, changed, rules)) == [one for one in before if rules.day_of(one.opened_ms) in days]
+        assert list(replies.beside(written, at, [], changed, rules)) == [one for one in before if rules.day_of(one.opened_ms) in days]
 
 
 @pytest.mark.parametrize("seed", range(100))
