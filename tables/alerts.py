@@ -15,6 +15,24 @@ REPLY_LATE: Final = "reply_late"
 
 _encode: Final = msgspec.json.encode
 
+
+class _Told(msgspec.Struct, gc=False):
+    """An alert; its form is the topic's. Instants are ISO 8601; the last two are those of a late answer."""
+
+    type: str
+    id: str
+    source: str
+    occurred_at: str
+    shop_id: str
+    buyer_id: str
+    message_id: str
+    order_id: str | None
+    opened_at: str
+    due_at: str
+    answered_at: str | msgspec.UnsetType = msgspec.UNSET
+    by: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
 Alert = tuple[bytes, bytes]
 """(key, value) of a record: the shop, and what is told."""
 
@@ -46,20 +64,9 @@ def _alert(  # noqa: PLR0913, PLR0917 - of one caller
 ) -> Alert:
     """An alert's id is made of the message by which the inquiry was first alerted: a replay gives it the same."""
     first = inquiry.asked[0]
-    known, due_at = alerted or first, times.format_ms(inquiry.due_ms)
-    answered_at = due_at if answer is None else times.format_ms(answer.at_ms)
-    what = {
-        "type": name,
-        "id": f"{name}:{known.source}:{known.id}",
-        "source": "netsold",
-        "occurred_at": answered_at,
-        "shop_id": shop_id,
-        "buyer_id": buyer_id,
-        "message_id": first.message_id,
-        "order_id": first.order_id,
-        "opened_at": times.format_ms(inquiry.opened_ms),
-        "due_at": due_at,
-    }
-    if answer is not None:
-        what |= {"answered_at": answered_at, "by": answer.by}
-    return shop_id.encode(), _encode(what)
+    known, opened_at, due_at = alerted or first, times.format_ms(inquiry.opened_ms), times.format_ms(inquiry.due_ms)
+    alert_id, of = f"{name}:{known.source}:{known.id}", (shop_id, buyer_id, first.message_id, first.order_id, opened_at, due_at)
+    if answer is None:
+        return shop_id.encode(), _encode(_Told(name, alert_id, "netsold", due_at, *of))
+    answered_at = times.format_ms(answer.at_ms)
+    return shop_id.encode(), _encode(_Told(name, alert_id, "netsold", answered_at, *of, answered_at, answer.by))

@@ -1,7 +1,8 @@
 """The chat stage: messages → conversations, what they change of the shops' service, what is overdue, and alerts (R1, R2)."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Final
 
@@ -196,17 +197,17 @@ class _Held(msgspec.Struct, gc=False):
 
 
 class _Replies(msgspec.Struct, gc=False):
-    """What changes of a shop's replies in one cycle, summed; `restates` is how many changes restate."""
+    """What changes of a shop's replies in one cycle: columns' names as often as one is added or taken; `restates`: how many changes do."""
 
-    columns: Columns
+    added: list[str]
+    taken: list[str]
     restates: int = 0
 
-    def add(self, columns: Columns, *, restates: bool) -> None:
-        """Add signed changes."""
-        self.restates += restates
-        sums = self.columns
-        for name, change in columns.items():
-            sums[name] = sums.get(name, 0) + change
+    def columns(self) -> Columns:
+        """The signed changes, summed."""
+        sums = Counter(self.added)
+        sums.subtract(self.taken)
+        return {name: number for name, number in sums.items() if number}
 
 
 class _Work:
@@ -251,7 +252,7 @@ class _Work:
     def activity(self) -> list[tuple[bytes, bytes]]:
         """(key, value) of what changed of each shop, for the shops' journal."""
         for (shop_id, start_ms), replied in self._replied.items():
-            self._shops.reply(shop_id, Replied(self._calendar.iso(start_ms), replied.columns, replied.restates))
+            self._shops.reply(shop_id, Replied(self._calendar.iso(start_ms), replied.columns(), replied.restates))
         return self._shops.records()
 
     def alerts(self) -> list[tuple[bytes, bytes]]:
@@ -334,13 +335,7 @@ class _Work:
 
     def _settle(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], cause: _Cause) -> None:
         """Hand out what changes if the decided inquiries from a place in a conversation on become others."""
-        near = replies.beside(held.conversation.written, at, was, now, self._rules)
-        for start_ms, columns in replies.difference(near, was, now, self._rules, self._calendar).items():
-            replied = self._replied.get((held.shop_id, start_ms))
-            if replied is None:
-                replied = self._replied[held.shop_id, start_ms] = _Replies({})
-            replied.add(columns, restates=self._calendar.end_of(start_ms) <= cause.now_ms)
-            self.entries += 1
+        self._count(held, at, was, now, cause.now_ms)
         conversation = held.conversation
         waited = was[-1] if conversation.overdue else None
         waiting = now[-1] if now and now[-1].answer is None else None
@@ -351,6 +346,31 @@ class _Work:
             self.overdue[held.key] = None if waiting is None else _overdue_row(waiting)
             conversation.overdue = waiting is not None
             held.overdue_changed = True
+
+    def _count(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], now_ms: int) -> None:
+        """R1, R2: as `_settle`, what changes of the shop's replies."""
+        calendar, rules = self._calendar, self._rules
+        near = replies.beside(held.conversation.written, at, was, now, rules)
+        if not near and len(now) == 1 and len(was) <= 1:  # the usual case
+            start_ms, added, taken = calendar.start_of(now[0].opened_ms), replies.alone(now[0]), replies.alone(was[0]) if was else ()
+            if not was or calendar.start_of(was[0].opened_ms) == start_ms:
+                if added != taken:
+                    self._change(held.shop_id, start_ms, added, taken, now_ms)
+                return
+        for start_ms, columns in replies.difference(near, was, now, rules, calendar).items():
+            more = [name for name, change in columns.items() for _ in range(change)]
+            less = [name for name, change in columns.items() for _ in range(-change)]
+            self._change(held.shop_id, start_ms, more, less, now_ms)
+
+    def _change(self, shop_id: str, start_ms: int, added: Iterable[str], taken: Iterable[str], now_ms: int) -> None:
+        """Add one to columns of a shop's replies in a cycle, and take one from others."""
+        replied = self._replied.get((shop_id, start_ms))
+        if replied is None:
+            replied = self._replied[shop_id, start_ms] = _Replies([], [])
+        replied.added += added
+        replied.taken += taken
+        replied.restates += self._calendar.end_of(start_ms) <= now_ms
+        self.entries += 1
 
 
 def due_of(overdue: bytes) -> int:

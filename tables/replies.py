@@ -107,9 +107,6 @@ def difference(
 
     Those `near` are `beside` them and stay.
     """
-    if not near and len(now) == 1 and (not was or (len(was) == 1 and was[0].answer is None and was[0].opened_ms == now[0].opened_ms)):
-        columns = _alone(now[0], overdue=bool(was))  # the usual case
-        return {calendar.start_of(now[0].opened_ms): columns} if columns else {}
     changes = _counted(near, now, rules, calendar)
     for start_ms, columns in _counted(near, was, rules, calendar).items():
         changed = changes.setdefault(start_ms, {})
@@ -141,23 +138,12 @@ def _counted(near: Sequence[Inquiry], decided: Sequence[Inquiry], rules: Service
     return counted
 
 
-def _alone(inquiry: Inquiry, *, overdue: bool) -> Columns:
-    """What changes of the columns, by name, if an inquiry that is a unit by itself is decided; `overdue`: it counted as that before."""
-    answer, opened_ms = inquiry.answer, inquiry.opened_ms
+def alone(inquiry: Inquiry) -> tuple[str, ...]:
+    """R1, R2: the columns that a decided inquiry adds one to if no other is beside it, the usual case: as `difference`, of it alone."""
+    answer = inquiry.answer
     if answer is None:
-        return {} if overdue else {service.INQUIRIES: 1, service.OVERDUE: 1}
-    by, reply_ms = _reply(answer, opened_ms)
-    if answer.at_ms > inquiry.due_ms:
-        return (
-            {service.LATE: 1, service.OVERDUE: -1, by: 1, reply_ms: 1}
-            if overdue
-            else {service.INQUIRIES: 1, service.LATE: 1, by: 1, reply_ms: 1}
-        )
-    return (
-        {service.OVERDUE: -1, by: 1, reply_ms: 1, service.TIMELY: 1}
-        if overdue
-        else {service.INQUIRIES: 1, by: 1, reply_ms: 1, service.TIMELY: 1}
-    )
+        return service.INQUIRIES, service.OVERDUE
+    return service.INQUIRIES, service.LATE if answer.at_ms > inquiry.due_ms else service.TIMELY, *_reply(answer, inquiry.opened_ms)
 
 
 def _reply(answer: Written, opened_ms: int) -> tuple[str, str]:
