@@ -42,12 +42,14 @@ def told(
 ) -> tuple[list[Alert], tuple[Alerted, ...]]:
     """What is told of a conversation in which inquiries have `come` to be what they are, one of them `overdue`; and what is told then."""
     alerts: list[Alert] = []
-    known = {(one.source, one.id): one for one in alerted}
-    if overdue is not None and not any((one.source, one.id) in known for one in overdue.asked):
+    known = {(one.source, one.id): one for one in alerted} if alerted else {}
+    if overdue is not None and not (known and any((one.source, one.id) in known for one in overdue.asked)):
         first = overdue.asked[0]
-        known[first.source, first.id] = Alerted(first.source, first.id, late=False)
         alerts.append(_alert(REPLY_OVERDUE, overdue, shop_id, buyer_id))
-    for inquiry in come if known else ():
+        known[first.source, first.id] = Alerted(first.source, first.id, late=False)
+    if not alerted:  # only what is known to be overdue can be late
+        return alerts, tuple(known.values())
+    for inquiry in come:
         answer = inquiry.answer
         if answer is None or not inquiry.is_late:
             continue

@@ -243,7 +243,8 @@ class _Work:
         for (shop_id, buyer_id), said in of_all.items():
             held = self._hold(shop_id, buyer_id)
             self._hear(held, said)
-            self._wait(held, end_ms)
+            if held.waiting is not None:
+                self._wait(held, held.waiting, end_ms)
             if held.wrote:
                 self._shops.write(shop_id, buyer_id, held.wrote, held.taken_back)
             if held.wrote or held.overdue_changed:
@@ -273,7 +274,8 @@ class _Work:
         conversation, ids, rules = held.conversation, held.ids, self._rules
         written = conversation.written
         for record, new, now_ms in said:
-            self._wait(held, now_ms)
+            if held.waiting is not None:
+                self._wait(held, held.waiting, now_ms)
             if self._most_bytes is not None and (size := conversations.size_with(conversation, ids, new)) > self._most_bytes:
                 detail = f"{size} bytes with this message, at most {self._most_bytes}"
                 self.parked.append((record, Refusal(Reason.CONVERSATION_FULL, detail)))
@@ -301,11 +303,10 @@ class _Work:
             end = len(written) - len(now.asked) - (now.answer is not None)
             self._settle(held, end, was, [now], _Cause(record.offset, now_ms))
 
-    def _wait(self, held: _Held, now_ms: int) -> None:
+    def _wait(self, held: _Held, waiting: Inquiry, now_ms: int) -> None:
         """Event time has come to an instant: an inquiry that was due before is overdue (R2)."""
-        waiting = held.waiting
-        if waiting is not None and waiting.due_ms < now_ms and not held.conversation.overdue:
-            due_ms = waiting.due_ms
+        due_ms = waiting.due_ms
+        if due_ms < now_ms and not held.conversation.overdue:
             offset, passed_ms = self._taken.passed(due_ms)
             end = len(held.conversation.written) - len(waiting.asked)
             self._settle(held, end, [], [waiting], _Cause(offset, passed_ms, due_ms))

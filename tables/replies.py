@@ -1,11 +1,11 @@
 """Did the shop reply in time: inquiries and what counts of them (R1, R2), derived from the messages of one conversation."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
-from schemas import times
+from schemas import events, times
 from schemas.envelope import SHOP, Written
 from tables import reply_times, service
 from tables.cycles import Calendar
@@ -17,6 +17,8 @@ _DAY_MARGIN_MS: Final = 2 * times.DAY_MS
 
 _OVERDUE, _LATE, _TIMELY = 0, 1, 2  # the worst of a unit's inquiries is what it is
 _COLUMN: Final = {_OVERDUE: service.OVERDUE, _LATE: service.LATE, _TIMELY: service.TIMELY}
+_REPLY: Final = {by: f"{service.REPLY}{by}" for by in (None, *get_args(events.RepliedBy))}
+_REPLY_MS: Final = tuple(f"{service.REPLY_MS}{number}" for number in range(reply_times.BINS))
 
 
 class Inquiry(msgspec.Struct, frozen=True, gc=False):
@@ -143,9 +145,11 @@ def alone(inquiry: Inquiry) -> tuple[str, ...]:
     answer = inquiry.answer
     if answer is None:
         return service.INQUIRIES, service.OVERDUE
-    return service.INQUIRIES, service.LATE if answer.at_ms > inquiry.due_ms else service.TIMELY, *_reply(answer, inquiry.opened_ms)
+    by, reply_ms = _reply(answer, inquiry.opened_ms)
+    return service.INQUIRIES, service.LATE if answer.at_ms > inquiry.due_ms else service.TIMELY, by, reply_ms
 
 
 def _reply(answer: Written, opened_ms: int) -> tuple[str, str]:
     """The columns of a reply: by whom, and after what time."""
-    return f"{service.REPLY}{answer.by}", f"{service.REPLY_MS}{reply_times.reply_bin(answer.at_ms - opened_ms)}"
+    number = reply_times.reply_bin(answer.at_ms - opened_ms)
+    return _REPLY[answer.by], _REPLY_MS[number] if number < reply_times.BINS else f"{service.REPLY_MS}{number}"

@@ -76,10 +76,10 @@ class ShopActivities:
         """What a shop and a buyer wrote to each other (R4), and what of that, or of what was told before, is taken back (S11)."""
         for at in range(0, len(wrote), MOST_MESSAGES):
             some = [(one.at_ms, one.side, one.order_id or "") for one in wrote[at : at + MOST_MESSAGES]]
-            self._shop(shop_id, _WROTE * (1 + len(some))).messages.append(Messages(buyer_id, some, []))
+            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(Messages(buyer_id, some, []))
         for at in range(0, len(taken_back), MOST_MESSAGES):
             some = [(one.at_ms, one.side, one.order_id or "") for one in taken_back[at : at + MOST_MESSAGES]]
-            self._shop(shop_id, _WROTE * (1 + len(some))).messages.append(Messages(buyer_id, [], some))
+            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(Messages(buyer_id, [], some))
 
     def records(self) -> list[tuple[bytes, bytes]]:
         """(key, value) for the shops' journal; those of one shop in order."""
