@@ -113,28 +113,29 @@ class _Taken:
         offset, watermark_ms, refused_in_a_row = self.progress.offset, self.progress.watermark_ms, self.progress.refused_in_a_row
         calendar, most, of_all = self._calendar, self._refusals_in_a_row, self.said
         instants, offsets = self.moves
-        now_ms = _NEVER if watermark_ms is None else watermark_ms
+        now_ms, records = _NEVER if watermark_ms is None else watermark_ms, 0
         cycle_ms, cycle_end_ms = (_NEVER, _NEVER) if watermark_ms is None else calendar.around(watermark_ms)  # that event time is in
         for record, reading in zip(batch.records, batch.readings, strict=True):
             if refused_in_a_row >= most:
                 break
-            self.records += 1
+            records += 1
             if record.offset <= offset:  # never twice, even if handed over twice
                 self.skipped += 1
                 continue
             offset = record.offset
-            if type(reading) is Refusal:
+            kind = type(reading)
+            if kind is Refusal:
                 self.parked.append((record, reading))
                 refused_in_a_row += 1
                 continue
-            at_ms = reading.occurred_at_ms if type(reading) is Tick else reading.message.at_ms
+            at_ms = reading.message.at_ms if kind is Said else reading.occurred_at_ms
             if at_ms > now_ms:  # C2
                 now_ms = at_ms
                 instants.append(at_ms)
                 offsets.append(offset)
                 if at_ms >= cycle_end_ms:
                     cycle_ms, cycle_end_ms = calendar.around(at_ms)
-            if type(reading) is Tick:
+            if kind is Tick:
                 self.ticks += 1
                 continue
             refused_in_a_row = 0
@@ -146,7 +147,7 @@ class _Taken:
                 of_all[between] = [(record, reading.message, now_ms)]
             else:
                 said.append((record, reading.message, now_ms))
-        self.now_ms = now_ms
+        self.now_ms, self.records = now_ms, records
         self.progress = Progress(offset, watermark_ms if now_ms == _NEVER else now_ms, refused_in_a_row)
 
     @property
@@ -192,6 +193,9 @@ class _Held(msgspec.Struct, gc=False):
     wrote: list[Written]
     taken_back: list[Written]
     """What was said in this chunk, and what of that or of earlier messages doesn't hold any more."""
+
+    answered: list[Inquiry] | None = None
+    """Its inquiries of the last days that have an answer, once they were asked for."""
 
     overdue_changed: bool = False
 
@@ -302,6 +306,8 @@ class _Work:
             was = [waited] if waited is not None and conversation.overdue else []
             end = len(written) - len(now.asked) - (now.answer is not None)
             self._settle(held, end, was, [now], _Cause(record.offset, now_ms))
+            if now.answer is not None and held.answered is not None:
+                held.answered.append(now)
 
     def _wait(self, held: _Held, waiting: Inquiry, now_ms: int) -> None:
         """Event time has come to an instant: an inquiry that was due before is overdue (R2)."""
@@ -331,8 +337,10 @@ class _Work:
                 now.append(waiting)
             elif waited is None or waited.due_ms != waiting.due_ms:
                 self.timers.set(waiting.due_ms, held.key)
+        held.answered = None  # those before the place, and then those behind it as well
         if was or now:
             self._settle(held, at, was, now, cause)
+            held.answered = None
 
     def _settle(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], cause: _Cause) -> None:
         """Hand out what changes if the decided inquiries from a place in a conversation on become others."""
@@ -351,7 +359,9 @@ class _Work:
     def _count(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], now_ms: int) -> None:
         """R1, R2: as `_settle`, what changes of the shop's replies."""
         calendar, rules = self._calendar, self._rules
-        near = replies.beside(held.conversation.written, at, was, now, rules)
+        if held.answered is None:
+            held.answered = replies.answered_near(held.conversation.written, at, rules)
+        near = replies.beside(held.answered, was + now, rules) if held.answered else []
         if not near and len(now) == 1 and len(was) <= 1:  # the usual case
             start_ms, added, taken = calendar.start_of(now[0].opened_ms), replies.alone(now[0]), replies.alone(was[0]) if was else ()
             if not was or calendar.start_of(was[0].opened_ms) == start_ms:

@@ -90,16 +90,25 @@ def inquiries_from(written: Sequence[Written], at: int, rules: ServiceRules) -> 
     return inquiries(written[at:], rules, written[at - 1] if at else None)
 
 
-def beside(written: Sequence[Written], at: int, was: Sequence[Inquiry], now: Sequence[Inquiry], rules: ServiceRules) -> Sequence[Inquiry]:
-    """R1: the inquiries before a place in a conversation that count in one unit with any of those that change, behind it."""
-    if not at or rules.count_per == "inquiry":
-        return ()
-    since_ms = written[at].at_ms - _DAY_MARGIN_MS
-    if written[at - 1].at_ms < since_ms:  # the usual case
-        return ()
-    answered, _ = inquiries_from(written[:at], since(written, since_ms), rules)
-    days = {rules.day_of(one.opened_ms) for one in (*was, *now)}
-    return [one for one in answered if rules.day_of(one.opened_ms) in days]
+def answered_near(written: Sequence[Written], at: int, rules: ServiceRules) -> list[Inquiry]:
+    """R1: the answered inquiries before a place in a conversation, in order, that may have opened on one day with one behind it."""
+    if not at or written[at - 1].at_ms < written[at].at_ms - _DAY_MARGIN_MS or rules.count_per == "inquiry":  # the usual case
+        return []
+    return inquiries_from(written[:at], since(written, written[at].at_ms - _DAY_MARGIN_MS), rules)[0]
+
+
+def beside(answered: Sequence[Inquiry], changed: Sequence[Inquiry], rules: ServiceRules) -> list[Inquiry]:
+    """R1: of the inquiries that were answered before those that change, the ones that count in one unit with any of these."""
+    if rules.count_per == "inquiry":
+        return []
+    since_ms, days = min([one.opened_ms for one in changed]) - _DAY_MARGIN_MS, {rules.day_of(one.opened_ms) for one in changed}
+    near = []
+    for one in reversed(answered):
+        if one.opened_ms < since_ms:
+            break
+        if rules.day_of(one.opened_ms) in days:
+            near.append(one)
+    return near[::-1]
 
 
 def difference(

@@ -1,6 +1,7 @@
 """Inquiries step by step against inquiries derived from all messages, and what changes against what counts before and after (R1, R2)."""
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -55,7 +56,19 @@ def test_only_those_of_the_same_day_are_beside(seed: int) -> None:
     changed, _ = replies.inquiries_from(written, at, rules)
     if changed:
         days = {rules.day_of(one.opened_ms) for one in changed if rules.count_per == "buyer_day"}
-        assert list(replies.beside(written, at, [], changed, rules)) == [one for one in before if rules.day_of(one.opened_ms) in days]
+        near = [one for one in before if rules.day_of(one.opened_ms) in days]
+        assert replies.beside(replies.answered_near(written, at, rules), changed, rules) == near
+        assert replies.beside(before, changed, rules) == near
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_inquiry_alone_is_told_by_names(seed: int) -> None:
+    """R2: the same as the columns that change when nothing else was decided."""
+    chance = random.Random(seed)
+    rules, written = chance.choice(RULES), _some(chance)
+    answered, waiting = replies.inquiries(written, rules)
+    for one in (*answered, *([waiting] if waiting else [])):
+        assert _counted([one], rules) == {CALENDAR.start_of(one.opened_ms): Counter(replies.alone(one))}
 
 
 @pytest.mark.parametrize("seed", range(100))
