@@ -45,7 +45,7 @@ def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None
     if after is before:
         return None, []
     changed: list[Entry] = []
-    if counting.may_differ(before, after):
+    if counting.may_differ(after, received):
         cause = entries.Cause(received, f"{place}@{record.offset}", NO_CYCLE_MS)
         changed = entries.difference(counting.derive(before), counting.derive(after), cause, CALENDAR)
     return orders.encode(after), changed

@@ -20,7 +20,7 @@ from tables.order_stage import OrderStage
 from tables.outcome import Outcome
 from tables.service_hours import ServiceRules
 from tables.stages import AnyStage
-from tests.flow import Record, Rows
+from tests.flow import Record, Rows, reading
 
 ORDERS = 20_000
 CHUNK = 4_000
@@ -104,10 +104,10 @@ def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outc
     for at in range(0, len(records), CHUNK):
         chunk = records[at : at + CHUNK]
         began = time.process_time()
-        batch = stage.read(chunk, "orders-0")
+        readings = reading(stage, chunk)
         read_s += time.process_time() - began
         began = time.process_time()
-        outcome = stage.fold(batch, tables, progress)
+        outcome = stage.fold("orders-0", readings, tables, progress)
         fold_s += time.process_time() - began
         progress = outcome.progress
         for name, writes in outcome.writes.items():

@@ -8,6 +8,7 @@ from typing import Final
 from schemas import limits
 
 DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _RFC3339: Final = re.compile(
@@ -15,10 +16,8 @@ _RFC3339: Final = re.compile(
 )
 
 # The usual form, "2026-07-01T08:00:00Z" with or without three decimals, is put together from looked-up parts.
-_MINUTES: Final = {f"T{m // 60:02}:{m % 60:02}": m * 60_000 for m in range(1440)}
-_SECONDS: Final = {f":{s:02}": s * 1000 for s in range(60)}
+_SECONDS: Final = {f":{s // 60:02}:{s % 60:02}": s * 1000 for s in range(3600)}
 _TAILS: Final = {"Z": 0} | {f".{ms:03}Z": ms for ms in range(1000)}
-_MINUTE_TEXTS: Final = tuple(_MINUTES)
 _SECOND_TEXTS: Final = tuple(_SECONDS)
 _TAIL_TEXTS: Final = tuple(f".{ms:03}Z" for ms in range(1000))
 
@@ -26,7 +25,7 @@ _TAIL_TEXTS: Final = tuple(f".{ms:03}Z" for ms in range(1000))
 def parse_ms(text: str) -> int:
     """Epoch milliseconds of an RFC 3339 text with zone, finer digits cut off; ValueError if it isn't one or out of bounds."""
     try:
-        return _day_ms(text[:10]) + _MINUTES[text[10:16]] + _SECONDS[text[16:19]] + _TAILS[text[19:]]
+        return _hour_ms(text[:13]) + _SECONDS[text[13:19]] + _TAILS[text[19:]]
     except (KeyError, ValueError):
         return parse_ms_plainly(text)
 
@@ -54,16 +53,15 @@ def parse_any_ms(text: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _day_ms(day: str) -> int:
-    """Epoch milliseconds of a day's start in UTC; ValueError unless written YYYY-MM-DD and within bounds."""
-    return parse_ms_plainly(f"{day}T00:00:00Z")
+def _hour_ms(hour: str) -> int:
+    """Epoch milliseconds of an hour's start in UTC; ValueError unless written YYYY-MM-DDTHH and within bounds."""
+    return parse_ms_plainly(f"{hour}:00:00Z")
 
 
 def format_ms(at_ms: int) -> str:
     """RFC 3339 in UTC with milliseconds: 2026-07-01T08:00:00.000Z."""
-    days, of_day_ms = divmod(at_ms, DAY_MS)
-    seconds, ms = divmod(of_day_ms, 1000)
-    return _day_text(days) + _MINUTE_TEXTS[seconds // 60] + _SECOND_TEXTS[seconds % 60] + _TAIL_TEXTS[ms]
+    hours, of_hour_ms = divmod(at_ms, HOUR_MS)
+    return _hour_text(hours) + _SECOND_TEXTS[of_hour_ms // 1000] + _TAIL_TEXTS[of_hour_ms % 1000]
 
 
 def format_short(at_ms: int) -> str:
@@ -73,6 +71,6 @@ def format_short(at_ms: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _day_text(days: int) -> str:
-    """YYYY-MM-DD of a number of days since the epoch."""
-    return (_EPOCH + timedelta(days=days)).date().isoformat()
+def _hour_text(hours: int) -> str:
+    """YYYY-MM-DDTHH of a number of hours since the epoch."""
+    return (_EPOCH + timedelta(hours=hours)).isoformat()[:13]

@@ -1,4 +1,4 @@
-"""aiokafka's record batches, made to take what any client may write: a header whose name isn't UTF-8.
+"""aiokafka's record batches, made to take what any client may write, a header whose name isn't UTF-8; and to be looked at again.
 
 aiokafka decodes names while it parses, so that one such record would end every consumer that meets it. Here its batch is parsed again
 with the names' odd bytes escaped, as `os.fsdecode` does; the record is then read, or parked, as any other.
@@ -6,6 +6,7 @@ with the names' odd bytes escaped, as `os.fsdecode` does; the record is then rea
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.consumer import fetcher
@@ -15,7 +16,9 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 from aiokafka.record.util import decode_varint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+
+    from schemas.envelope import Record
 
 ESCAPED = "surrogateescape"
 """How bytes that aren't UTF-8 stand in a header's name."""
@@ -29,6 +32,16 @@ def tolerate() -> None:
 class TolerantRecords(_MemoryRecordsPy):
     """In place of aiokafka's `MemoryRecords`: the same batches, which iterate over all of their records."""
 
+    _buffer: bytes
+
+    def at(self, offsets: Collection[int]) -> dict[int, Record]:
+        """By offset, those of the records fetched that are asked for, parsed once more from the first on."""
+        found: dict[int, Record] = {}
+        again = TolerantRecords(self._buffer)
+        while len(found) < len(offsets) and again.has_next():
+            found |= {record.offset: record for record in again.next_batch() if record.offset in offsets}
+        return found
+
     def next_batch(self) -> Any:
         """The next batch, or None."""
         raw = self._next_slice
@@ -37,7 +50,7 @@ class TolerantRecords(_MemoryRecordsPy):
 
 
 class _Batch:
-    """A batch that is parsed at once: a list is quicker to walk than aiokafka's iterator, and can be made again."""
+    """A batch whose records are parsed one by one, so that each can be read and forgotten while it is in the processor's cache."""
 
     def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
@@ -50,11 +63,13 @@ class _Batch:
         return next(self._batch)  # a control batch is looked into without iterating
 
     def __iter__(self) -> Iterator[Any]:
+        parsed = 0
         try:
-            records = list(self._batch)
+            for record in self._batch:
+                parsed += 1
+                yield record
         except UnicodeDecodeError:
-            records = list(_EscapingBatch(self._raw))
-        return iter(records)
+            yield from islice(_EscapingBatch(self._raw), parsed, None)
 
 
 class _EscapingBatch(_DefaultRecordBatchPy):

@@ -12,13 +12,13 @@ from schemas.journal import RULES
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from schemas.envelope import Record
     from streams.producers import StrictProducer
     from streams.stores import PartitionStore
     from tables.catalogue import Stage
-    from tables.outcome import Batch, Outcome, States
+    from tables.outcome import Keys, Outcome, Readings, States
 
 
 MARK_KEY = b"\x00mark"
@@ -68,11 +68,14 @@ class Fold(Protocol):
     def terms(self) -> str:
         """The settings by which it makes its tables."""
 
-    def read(self, records: Sequence[Record], place: str) -> Batch:
-        """What the records of the partition `place` say, and which keys folding needs."""
+    def read(self, record: Record) -> object:
+        """What a record says."""
 
-    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
-        """What they change."""
+    def keys(self, readings: Readings) -> Keys:
+        """Which states a chunk needs."""
+
+    def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:
+        """What a chunk of the partition `place` changes."""
 
 
 @dataclass(slots=True, eq=False)

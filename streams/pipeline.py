@@ -139,16 +139,16 @@ class Pipeline:
     def _fold(self, lane: Lane, chunk: Chunk) -> Outcome:
         """What a chunk changes; raises StoreDamaged, and on anything else the worker must stop."""
         began = time.perf_counter()
-        batch = lane.fold.read(chunk.records, lane.name)
-        states = {name: StateView(store, batch.keys.get(name, ())) for name, store in lane.stores.items()}
-        outcome = lane.fold.fold(batch, states, lane.progress)
+        keys = lane.fold.keys(chunk.readings)
+        states = {name: StateView(store, keys.get(name, ())) for name, store in lane.stores.items()}
+        outcome = lane.fold.fold(lane.name, chunk.readings, states, lane.progress)
         metrics.FOLD_SECONDS.labels(lane.stage.name).observe(time.perf_counter() - began)
         return outcome
 
     async def _commit(self, lane: Lane, chunk: Chunk, outcome: Outcome) -> None:
         began = time.perf_counter()
         try:
-            await commit(lane, outcome, self.settings)
+            await commit(lane, outcome, chunk.fetched, self.settings)
         except LaneClosed:
             return
         except asyncio.CancelledError:

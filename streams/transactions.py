@@ -28,8 +28,8 @@ from streams.topics import DEAD_LETTERS, changelog
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from schemas.envelope import Record
     from schemas.refusals import Refusal
+    from streams.batches import TolerantRecords
     from streams.lanes import Lane
     from streams.producers import StrictProducer
     from streams.settings import Settings
@@ -41,8 +41,8 @@ class LaneClosed(Exception):
     """The partition was taken away while its chunk was under way; the next owner does it again."""
 
 
-async def commit(lane: Lane, outcome: Outcome, settings: Settings) -> None:
-    """Make one chunk's outcome durable, exactly once.
+async def commit(lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings) -> None:
+    """Make one chunk's outcome durable, exactly once; `fetched` has its records.
 
     Raises LaneClosed, or whatever a client raised: then whether the transaction stands is not known here, and the
     lane must be opened anew. A failed store write after the commit also ends here: the store is behind, never ahead.
@@ -60,7 +60,8 @@ async def commit(lane: Lane, outcome: Outcome, settings: Settings) -> None:
             sent.append(await _send_marks(producer, settings, lane, progress))
         reach(Point.AFTER_FIRST_SEND)
         # 3. what can't be read
-        sent.append(await _send_parked(producer, settings, lane, outcome.parked))
+        if outcome.parked:
+            sent.append(await _send_parked(producer, settings, lane, outcome.parked, fetched))
         # 4. the tables' changes, each table's partition with the mark
         tables = {name: outcome.writes.get(name, {}) for name in lane.stores}
         changes = {
@@ -117,11 +118,15 @@ async def _send_marks(producer: StrictProducer, settings: Settings, lane: Lane, 
     return sent
 
 
-async def _send_parked(producer: StrictProducer, settings: Settings, lane: Lane, parked: Sequence[tuple[Record, Refusal]]) -> Sent:
+async def _send_parked(
+    producer: StrictProducer, settings: Settings, lane: Lane, parked: Sequence[tuple[int, Refusal]], fetched: TolerantRecords
+) -> Sent:
     """Park refused records on the same partition number, with their own key, value and headers."""
-    at = lane.topic, lane.partition
-    items = [(record.key, record.value) for record, _ in parked]
-    headers = [parked_headers(record, Position(*at, record.offset), refusal, settings.app) for record, refusal in parked]
+    records = fetched.at({offset for offset, _ in parked})
+    items = [(records[offset].key, records[offset].value) for offset, _ in parked]
+    headers = [
+        parked_headers(records[offset], Position(lane.topic, lane.partition, offset), refusal, settings.app) for offset, refusal in parked
+    ]
     return [future for future, _ in await _send(producer, settings.topic(DEAD_LETTERS), lane.partition, items, headers)]
 
 

@@ -12,7 +12,7 @@ from schemas.envelope import Received
 from tables import service
 from tables.counting import Anomaly, Counted, Oddity
 from tables.cycles import Calendar
-from tables.orders import Order, Other, Placed
+from tables.orders import Facts, Order, Other, Placed
 from tables.service import Rows
 
 WORTH_WRITING: Final = frozenset({"wrong_goods", "late_delivery"})
@@ -44,7 +44,7 @@ class Contact(NamedTuple):
     at_ms: int
 
 
-def may_differ(after: Order, event: Received) -> bool:
+def may_differ(after: Order | Facts, event: Received) -> bool:
     """Whether an event, with which an order has come to this state, may have changed what it says of the service.
 
     False is certain, and cheap to find out: of most orders there is nothing to say.
@@ -55,7 +55,7 @@ def may_differ(after: Order, event: Received) -> bool:
     return when is not None and when(after, event)
 
 
-_WHEN: Final[dict[str, Callable[[Order, Received], bool]]] = {
+_WHEN: Final[dict[str, Callable[[Order | Facts, Received], bool]]] = {
     "delivery_refused": lambda _, __: True,
     "reissue_shipped": lambda _, __: True,
     "review_posted": lambda _, __: True,
@@ -67,6 +67,9 @@ _WHEN: Final[dict[str, Callable[[Order, Received], bool]]] = {
     "order_placed": lambda after, _: bool(after.refunds) or not _TOLD.isdisjoint([fact.type for fact in after.others]),
 }
 """When an event of a type may change something; of other types none does."""
+
+EVENTS: Final = frozenset(_WHEN)
+"""The types of events that service is counted from."""
 
 
 def owner(order: Order) -> tuple[str, str] | None:

@@ -16,7 +16,7 @@ from tables import alerts, catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
 from tables.conversations import Conversation
 from tables.cycles import Calendar
-from tables.outcome import Batch, Outcome, States
+from tables.outcome import Keys, Outcome, Readings, States
 from tables.replies import Inquiry
 from tables.service import Columns
 from tables.service_hours import ServiceRules
@@ -50,27 +50,32 @@ class ChatStage:
         """The settings by which the tables are made."""
         return f"{self._calendar.terms}; {self._rules.terms}"
 
-    def read(self, records: Sequence[Record], place: str) -> Batch:
-        """What the records of one partition, such as `chats-3`, say, in order, and which conversations they concern. Never raises."""
-        readings = list(map(envelope.read_chat, records))
-        between = {(one.shop_id, one.buyer_id) for one in readings if type(one) is Said}
-        keys = [catalogue.conversation_key(shop_id, buyer_id) for shop_id, buyer_id in between]
-        return Batch(place, records, readings, {CHATS.name: keys, OVERDUE.name: (), REPLY_TIMERS.name: ()})
+    def read(self, record: Record) -> Said | Tick | Refusal:
+        """What a record says. Never raises."""
+        return envelope.read_chat(record)
 
-    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
-        """What the chunk changes. Only a conversation that would outgrow a record of its changelog is still refused here."""
-        outcome = self._fold(batch, states, progress or watermarks.START, most_bytes=None)
+    def keys(self, readings: Readings) -> Keys:
+        """The conversations that a chunk concerns."""
+        between = {(said.shop_id, said.buyer_id) for _, said in readings if type(said) is Said}
+        return {CHATS.name: [catalogue.conversation_key(shop_id, buyer_id) for shop_id, buyer_id in between]}
+
+    def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:  # noqa: ARG002 - as every stage's
+        """What a chunk of the partition `place`, as `chats-3`, changes.
+
+        Only a conversation that would outgrow a record of its changelog is still refused here.
+        """
+        outcome = self._fold(readings, states, progress or watermarks.START, most_bytes=None)
         if max([len(state) for state in outcome.writes[CHATS.name].values() if state is not None], default=0) > limits.ORDER_BYTES:
-            return self._fold(batch, states, progress or watermarks.START, most_bytes=limits.ORDER_BYTES)
+            return self._fold(readings, states, progress or watermarks.START, most_bytes=limits.ORDER_BYTES)
         return outcome
 
-    def _fold(self, batch: Batch, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
+    def _fold(self, readings: Readings, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
         """First the chunk in its order, for all that depends on it; then conversation by conversation."""
         taken = _Taken(self._calendar, self._refusals_in_a_row, progress)
-        taken.take(batch)
+        taken.take(readings)
         work = _Work(states, self._calendar, self._rules, taken, most_bytes)
         work.hear()
-        parked = sorted([*taken.parked, *work.parked], key=lambda one: one[0].offset) if work.parked else taken.parked
+        parked = sorted([*taken.parked, *work.parked], key=itemgetter(0)) if work.parked else taken.parked
         told = work.alerts()
         counts = {"applied": taken.accepted - work.duplicates - len(parked), "duplicates": work.duplicates, "refused": len(parked)}
         counts |= {"skipped": taken.skipped, "ticks": taken.ticks, "late": taken.late, "entries": work.entries}
@@ -86,7 +91,7 @@ class ChatStage:
         )
 
 
-_Said = tuple[Record, Written, int]
+_Said = tuple[int, Written, int]
 
 
 class _Taken:
@@ -103,29 +108,29 @@ class _Taken:
         """Where event time came on: the instants, in order, and the offsets of their records."""
 
         self.said: dict[tuple[str, str], list[_Said]] = {}
-        """By shop and buyer, what was said as it came: record, message, and how far event time was."""
+        """By shop and buyer, what was said as it came: offset, message, and how far event time was."""
 
-        self.parked: list[tuple[Record, Refusal]] = []
+        self.parked: list[tuple[int, Refusal]] = []
         self.records = self.skipped = self.ticks = self.late = 0
 
-    def take(self, batch: Batch) -> None:
+    def take(self, readings: Readings) -> None:
         """Take in the records, until so many were refused in a row that the partition is paused."""
         offset, watermark_ms, refused_in_a_row = self.progress.offset, self.progress.watermark_ms, self.progress.refused_in_a_row
         calendar, most, of_all = self._calendar, self._refusals_in_a_row, self.said
         instants, offsets = self.moves
         now_ms, records = _NEVER if watermark_ms is None else watermark_ms, 0
         cycle_ms, cycle_end_ms = (_NEVER, _NEVER) if watermark_ms is None else calendar.around(watermark_ms)  # that event time is in
-        for record, reading in zip(batch.records, batch.readings, strict=True):
+        for at, reading in readings:
             if refused_in_a_row >= most:
                 break
             records += 1
-            if record.offset <= offset:  # never twice, even if handed over twice
+            if at <= offset:  # never twice, even if handed over twice
                 self.skipped += 1
                 continue
-            offset = record.offset
+            offset = at
             kind = type(reading)
             if kind is Refusal:
-                self.parked.append((record, reading))
+                self.parked.append((offset, reading))
                 refused_in_a_row += 1
                 continue
             at_ms = reading.message.at_ms if kind is Said else reading.occurred_at_ms
@@ -144,9 +149,9 @@ class _Taken:
             between = reading.shop_id, reading.buyer_id
             said = of_all.get(between)
             if said is None:
-                of_all[between] = [(record, reading.message, now_ms)]
+                of_all[between] = [(offset, reading.message, now_ms)]
             else:
-                said.append((record, reading.message, now_ms))
+                said.append((offset, reading.message, now_ms))
         self.now_ms, self.records = now_ms, records
         self.progress = Progress(offset, watermark_ms if now_ms == _NEVER else now_ms, refused_in_a_row)
 
@@ -231,7 +236,7 @@ class _Work:
         self.timers = Timers(states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS))
         self.changed: dict[bytes, bytes | None] = {}
         self.overdue: dict[bytes, bytes | None] = {}
-        self.parked: list[tuple[Record, Refusal]] = []
+        self.parked: list[tuple[int, Refusal]] = []
         self.duplicates = self.entries = 0
 
     @property
@@ -277,16 +282,16 @@ class _Work:
         """Take in what was said in one conversation, as it came."""
         conversation, ids, rules = held.conversation, held.ids, self._rules
         written = conversation.written
-        for record, new, now_ms in said:
+        for offset, new, now_ms in said:
             if held.waiting is not None:
                 self._wait(held, held.waiting, now_ms)
             if self._most_bytes is not None and (size := conversations.size_with(conversation, ids, new)) > self._most_bytes:
                 detail = f"{size} bytes with this message, at most {self._most_bytes}"
-                self.parked.append((record, Refusal(Reason.CONVERSATION_FULL, detail)))
+                self.parked.append((offset, Refusal(Reason.CONVERSATION_FULL, detail)))
                 continue
             last = written[-1] if written else None
             if new.id in ids or (last is not None and new.at_ms <= last.at_ms):
-                self._go_back(held, new, _Cause(record.offset, now_ms))
+                self._go_back(held, new, _Cause(offset, now_ms))
                 continue
             ids.add(new.id)  # the usual case: it comes after all others
             written.append(new)
@@ -305,7 +310,7 @@ class _Work:
                     continue
             was = [waited] if waited is not None and conversation.overdue else []
             end = len(written) - len(now.asked) - (now.answer is not None)
-            self._settle(held, end, was, [now], _Cause(record.offset, now_ms))
+            self._settle(held, end, was, [now], _Cause(offset, now_ms))
             if now.answer is not None and held.answered is not None:
                 held.answered.append(now)
 

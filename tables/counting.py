@@ -14,13 +14,14 @@ on they are reversals. A reversal keeps its own instant beside the sale's, so th
 Whatever is odd in this is an anomaly: a note on the order. It refuses nothing and changes no number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 import msgspec
 
-from tables.orders import Line, Order, Placed, Refund
+from schemas.envelope import Received
+from tables.orders import Facts, Line, Order, Placed, Refund
 
 
 class Anomaly(StrEnum):
@@ -75,6 +76,9 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
 NOTHING: Final = Counted("", "", "", (), frozenset())
 _NEVER: Final = 2**63
 
+EVENTS: Final = frozenset({"order_placed", "receipt_confirmed", "order_cancelled", "refund_succeeded", "refund_reversed"})
+"""The types of events whose facts sales are derived from."""
+
 Asked = tuple[Refund, int, int]
 """What a refund asks of a line: units and amount."""
 
@@ -87,10 +91,12 @@ def derive(order: Order) -> Counted:
     if not (order.placed and (order.receipts or order.refunds)):  # S1: no sale yet, and no line that could be odd
         return Counted("", "", "", (), frozenset(oddities)) if oddities else NOTHING
     placed = order.placed[0]  # S11: facts stand sorted, so the first is the one that holds
-    received = _received(order, placed)
+    line_ids = dict.fromkeys([line.line_id for line in placed.lines])
+    received = _received(order, line_ids)
     asked = _asked(order, placed) if order.refunds else {}
-    unknown = (received.keys() | asked.keys()).difference([line.line_id for line in placed.lines])
-    oddities.update([Oddity(Anomaly.UNKNOWN_LINE, line_id) for line_id in unknown])  # S8
+    for line_id in received.keys() | asked.keys() if asked else received:
+        if line_id not in line_ids:  # S8
+            oddities.add(Oddity(Anomaly.UNKNOWN_LINE, line_id))
     sales = _sales(order, received, asked, oddities)
     return Counted(placed.shop_id, placed.buyer_id, placed.currency, sales, frozenset(oddities))
 
@@ -141,11 +147,11 @@ def _revenue(line: Line) -> int:
     return line.quantity * line.unit_price - (line.discount or 0)
 
 
-def _received(order: Order, placed: Placed) -> dict[str, int]:
+def _received(order: Order, line_ids: Iterable[str]) -> dict[str, int]:
     """S2: by line, when it was first received; receipts stand sorted by `occurred_at`. Without `line_ids` they mean all lines."""
     first: dict[str, int] = {}
     for receipt in order.receipts:
-        for line_id in receipt.line_ids or [line.line_id for line in placed.lines]:
+        for line_id in receipt.line_ids or line_ids:
             first.setdefault(line_id, receipt.occurred_at_ms)
     return first
 
@@ -190,15 +196,9 @@ def _contradicts_itself(order: Order) -> bool:
     return False
 
 
-def may_differ(before: Order, after: Order) -> bool:
-    """Whether two states of an order may have different sales. False is certain, and cheap to find out.
+def may_differ(after: Order | Facts, event: Received) -> bool:
+    """Whether an event, with which an order has come to this state, may have changed its sales.
 
-    It is certain where nothing has ever been received (S1), and where nothing has changed that sales are derived from.
+    False is certain, and cheap to find out: nothing has ever been received (S1), or sales aren't derived from such a fact.
     """
-    return bool(before.receipts or after.receipts) and not (
-        before.placed is after.placed
-        and before.receipts is after.receipts
-        and before.cancellations is after.cancellations
-        and before.refunds is after.refunds
-        and before.refund_returns is after.refund_returns
-    )
+    return bool(after.conflicts) or (event.type in EVENTS and bool(after.receipts))

@@ -4,6 +4,7 @@ Each sale stands in the cycle of its receipt (S2), gross and reversed; each reve
 happened (S6). So a line has one wide row per cycle that it touches, and an entry is the difference of one row.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -33,46 +34,58 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
 def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar) -> list[Entry]:
     """The entries that lead from one derived result to the next; none if they are equal. Sorted by line, then by cycle."""
     changes = _rows(after, calendar)
-    for key, was in _rows(before, calendar).items():
-        now = changes.pop(key, _ABSENT)
-        if now != was:
-            changes[key] = _less(now, was)
+    if before.sales:
+        for key, was in _rows(before, calendar).items():
+            now = changes.pop(key, _ABSENT)
+            if now != was:
+                changes[key] = _less(now, was)
     if not changes:
         return []
-    event = cause.event
+    event, position, current_cycle_ms = cause.event, cause.position, cause.current_cycle_ms
     occurred_at = times.format_ms(event.occurred_at_ms)
-    return [
-        Entry(
-            f"{cause.position}#{index}",
-            product_id,
-            shop_id,
-            buyer_id,
-            event.order_id,
-            line_id,
-            currency,
-            calendar.iso(start_ms),
-            *columns,
-            start_ms < cause.current_cycle_ms,
-            event.type,
-            event.id,
-            event.source,
-            occurred_at,
+    entries: list[Entry] = []
+    for (line_id, start_ms, product_id, shop_id, buyer_id, currency), columns in sorted(changes.items()):
+        units_gross, units_reversed, units_booked, amount_gross, amount_reversed, amount_booked, orders = columns
+        entries.append(
+            Entry(
+                f"{position}#{len(entries)}",
+                product_id,
+                shop_id,
+                buyer_id,
+                event.order_id,
+                line_id,
+                currency,
+                calendar.iso(start_ms),
+                units_gross,
+                units_reversed,
+                units_booked,
+                amount_gross,
+                amount_reversed,
+                amount_booked,
+                orders,
+                start_ms < current_cycle_ms,
+                event.type,
+                event.id,
+                event.source,
+                occurred_at,
+            )
         )
-        for index, ((line_id, start_ms, product_id, shop_id, buyer_id, currency), columns) in enumerate(sorted(changes.items()))
-    ]
+    return entries
 
 
 def _rows(counted: Counted, calendar: Calendar) -> dict[_RowKey, _Row]:
     """By line, cycle, and whose sale it is: units gross, reversed, booked; amount gross, reversed, booked; orders."""
     rows: dict[_RowKey, _Row] = {}
-    if not counted.sales:
-        return rows
-    first = _first(counted)
+    first = _first(counted.sales)
     shop_id, buyer_id, currency = counted.shop_id, counted.buyer_id, counted.currency
     for sale in counted.sales:
         line_id, product_id = sale.line_id, sale.product_id
-        units = amount = 0
         sale_key = (line_id, calendar.start_of(sale.at_ms), product_id, shop_id, buyer_id, currency)
+        orders = 1 if sale is first else 0
+        if not sale.reversals:  # the usual case
+            rows[sale_key] = (sale.units, 0, 0, sale.amount, 0, 0, orders)
+            continue
+        units = amount = 0
         for reversal in sale.reversals:
             units += reversal.units
             amount += reversal.amount
@@ -80,7 +93,7 @@ def _rows(counted: Counted, calendar: Calendar) -> dict[_RowKey, _Row]:
             _, _, booked_units, _, _, booked_amount, _ = rows.get(key, _ABSENT)
             rows[key] = (0, 0, booked_units + reversal.units, 0, 0, booked_amount + reversal.amount, 0)
         _, _, booked_units, _, _, booked_amount, _ = rows.get(sale_key, _ABSENT)
-        rows[sale_key] = (sale.units, units, booked_units, sale.amount, amount, booked_amount, int(sale is first))
+        rows[sale_key] = (sale.units, units, booked_units, sale.amount, amount, booked_amount, orders)
     return rows
 
 
@@ -90,9 +103,13 @@ def _less(now: _Row, was: _Row) -> _Row:
     return t - a, u - b, v - c, w - d, x - e, y - f, z - g
 
 
-def _first(counted: Counted) -> Sale | None:
+def _first(sales: Sequence[Sale]) -> Sale | None:
     """R6: the sale in which an order stands as one of the buyer's: the first received of which units are left, if there is any."""
-    left = [sale for sale in counted.sales if sale.units > (sum([one.units for one in sale.reversals]) if sale.reversals else 0)]
-    if len(left) < 2:  # noqa: PLR2004 - the usual case
-        return left[0] if left else None
-    return min(left, key=lambda sale: (sale.at_ms, sale.line_id))
+    first = None
+    for sale in sales:
+        left = sale.units
+        for reversal in sale.reversals:
+            left -= reversal.units
+        if left > 0 and (first is None or (sale.at_ms, sale.line_id) < (first.at_ms, first.line_id)):
+            first = sale
+    return first

@@ -1,7 +1,7 @@
 """The stages behind the journal: entries and service rows → the sums by product and by shop."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
@@ -25,12 +25,11 @@ from tables.catalogue import (
     Stage,
 )
 from tables.cycles import Calendar
-from tables.outcome import Batch, Outcome, States
+from tables.outcome import Keys, Outcome, Readings, States
 from tables.sales import ImpossibleTallyError, Tally
 from tables.service import ImpossibleServiceError, ServiceTally
 from tables.watermarks import Progress
 
-_Keys = dict[str, Collection[bytes]]
 _State = TypeVar("_State")
 
 
@@ -93,20 +92,12 @@ class _JournalStage:
         """The settings by which the tables are made."""
         return self._calendar.terms
 
-    def read(self, records: Sequence[Record], place: str) -> Batch:
-        """What the records of one partition, such as `sales-3`, say, in order, and which sums they concern. Never raises."""
-        readings = [self._reading(record) for record in records]
-        return Batch(place, records, readings, self._keys(readings))
-
-    def _keys(self, readings: Iterable[Any]) -> _Keys:
-        """By table, the keys that folding needs."""
-        raise NotImplementedError
-
     def _work(self, states: States) -> _Work:
         """A chunk's work on these states."""
         raise NotImplementedError
 
-    def _reading(self, record: Record) -> Addition | ShopAddition | Mark | Refusal:  # noqa: PLR0911 - one return a reason
+    def read(self, record: Record) -> Addition | ShopAddition | Mark | Refusal:  # noqa: PLR0911 - one return a reason
+        """What a record says. Never raises."""
         value, key = record.value, record.key
         if not value:
             return Refusal(Reason.EMPTY_VALUE, "no bytes")
@@ -131,8 +122,8 @@ class _JournalStage:
         """Which sums a record belongs to; ValueError if it names a cycle that isn't one."""
         raise NotImplementedError
 
-    def fold(self, batch: Batch, states: States, progress: Progress | None) -> Outcome:
-        """What the chunk changes.
+    def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:
+        """What a chunk of the partition `place`, as `sales-3`, changes.
 
         Raises ImpossibleTallyError or ImpossibleServiceError if a sum leaves its bounds: then the journal was read twice or with
         a hole.
@@ -141,30 +132,30 @@ class _JournalStage:
         offset, refused_in_a_row = progress.offset, progress.refused_in_a_row
         sources = dict(progress.sources)
         work = self._work(states)
-        parked: list[tuple[Record, Refusal]] = []
+        parked: list[tuple[int, Refusal]] = []
         skipped = added = marks = restatements = taken = 0
-        for record, reading in zip(batch.records, batch.readings, strict=True):
+        for at, said in readings:
             if refused_in_a_row >= self._refusals_in_a_row:
                 break
             taken += 1
-            if record.offset <= offset:  # never twice, even if handed over twice
+            if at <= offset:  # never twice, even if handed over twice
                 skipped += 1
                 continue
-            offset = record.offset
-            if type(reading) is Mark:
+            offset = at
+            if type(said) is Mark:
                 marks += 1
-                sources[f"{reading.topic}-{reading.partition}"] = (reading.offset, reading.watermark_ms)
-            elif type(reading) is Refusal:
-                parked.append((record, reading))
+                sources[f"{said.topic}-{said.partition}"] = (said.offset, said.watermark_ms)
+            elif type(said) is Refusal:
+                parked.append((offset, said))
                 refused_in_a_row += 1
             else:
                 refused_in_a_row = 0
                 added += 1
-                restatements += reading.restatements
+                restatements += said.restatements
                 try:
-                    work.apply(reading)
+                    work.apply(said)
                 except (ImpossibleTallyError, ImpossibleServiceError) as error:
-                    raise type(error)(f"{batch.place}@{offset}: {error}") from error
+                    raise type(error)(f"{place}@{offset}: {error}") from error
         return Outcome(
             writes=work.writes(),
             sends={},
@@ -224,17 +215,18 @@ class ProductStage(_JournalStage):
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
         super().__init__(calendar, refusals_in_a_row, journal.decode_product)
 
-    def _keys(self, readings: Iterable[Any]) -> _Keys:
+    def keys(self, readings: Readings) -> Keys:
+        """The sums that a chunk concerns."""
         sold: set[bytes] = set()
         totals: set[bytes] = set()
         served: set[bytes] = set()
-        for reading in readings:
-            if type(reading) is Addition:
-                if type(reading.delta) is Delta:
-                    sold.add(reading.cycle_key)
-                    totals.add(reading.key)
+        for _, said in readings:
+            if type(said) is Addition:
+                if type(said.delta) is Delta:
+                    sold.add(said.cycle_key)
+                    totals.add(said.key)
                 else:
-                    served.add(reading.cycle_key)
+                    served.add(said.cycle_key)
         return {PRODUCT_CYCLES.name: sold, PRODUCT_TOTALS.name: totals, PRODUCT_SERVICE_CYCLES.name: served}
 
     def _addition(self, key: bytes, said: Delta | ServiceDelta) -> Addition:
@@ -278,20 +270,21 @@ class ShopStage(_JournalStage):
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
         super().__init__(calendar, refusals_in_a_row, journal.decode_activity)
 
-    def _keys(self, readings: Iterable[Any]) -> _Keys:
+    def keys(self, readings: Readings) -> Keys:
+        """The sums that a chunk concerns, and the buyers."""
         keys: dict[str, set[bytes]] = defaultdict(set)
         sold, totals = keys[SHOP_CYCLES.name], keys[SHOP_TOTALS.name]
         served, served_ever, between = keys[SHOP_SERVICE_CYCLES.name], keys[SHOP_SERVICE_TOTALS.name], keys[SHOP_BUYERS.name]
-        for reading in readings:
-            if type(reading) is ShopAddition:
-                if reading.sold:
-                    sold.update([key for key, _ in reading.sold])
-                    totals.add(reading.key)
-                served.update([key for _, key, _, _ in reading.bought])
-                served.update([key for key, _ in reading.served])
-                served_ever.add(reading.key)
-                between.update([buyer for buyer, _, _, _ in reading.bought])
-                between.update([buyer for buyer, _ in reading.heard])
+        for _, said in readings:
+            if type(said) is ShopAddition:
+                if said.sold:
+                    sold.update([key for key, _ in said.sold])
+                    totals.add(said.key)
+                served.update([key for _, key, _, _ in said.bought])
+                served.update([key for key, _ in said.served])
+                served_ever.add(said.key)
+                between.update([buyer for buyer, _, _, _ in said.bought])
+                between.update([buyer for buyer, _ in said.heard])
         return {**keys}
 
     def _addition(self, key: bytes, said: ShopActivity) -> ShopAddition:

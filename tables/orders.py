@@ -172,17 +172,61 @@ def absorb(order: Order, event: Received) -> Order:
     """The order with one more fact; the same object if the event tells nothing new (S11). Its order of arrival doesn't matter (S12)."""
     kind, make = _FACTS[event.type]
     event_id, source = event.id, event.source
-    for fact in (*order.placed, *order.receipts, *order.cancellations, *order.refunds, *order.refund_returns, *order.others):
+    for fact in _all(order):
         if fact.id == event_id and fact.source == source:
             return _contradicted(order, fact, kind, make(event))
     return _added(order, kind, make(event))
 
 
+class Facts:
+    """An order that is being told of: for what is new the same as `absorb`, without an `Order` for each event in between.
+
+    It has the attributes of an `Order`, by name.
+    """
+
+    __slots__ = ("_ids", "_order", "cancellations", "conflicts", "others", "placed", "receipts", "refund_returns", "refunds")
+
+    def __init__(self, order: Order) -> None:
+        self._order: Order | None = order
+        self.placed, self.receipts, self.cancellations = order.placed, order.receipts, order.cancellations
+        self.refunds, self.refund_returns, self.others = order.refunds, order.refund_returns, order.others
+        self.conflicts = order.conflicts
+        self._ids = {fact.id for fact in _all(order)}
+
+    @property
+    def order(self) -> Order:
+        """What is known by now; one object until there is more."""
+        order = self._order
+        if order is None:
+            order = self._order = Order(
+                VERSION, self.placed, self.receipts, self.cancellations, self.refunds, self.refund_returns, self.others, self.conflicts
+            )
+        return order
+
+    def add(self, event: Received) -> bool:
+        """Add an event's fact; False if there is one of its id, perhaps of another source: `absorb` says what that means (S11)."""
+        if event.id in self._ids:
+            return False
+        self._ids.add(event.id)
+        kind, make = _FACTS[event.type]
+        setattr(self, kind, _with(getattr(self, kind), make(event)))
+        self._order = None
+        return True
+
+
+def _all(order: Order) -> tuple[_Fact, ...]:
+    return (*order.placed, *order.receipts, *order.cancellations, *order.refunds, *order.refund_returns, *order.others)
+
+
+def _with(facts: tuple[_Fact, ...], fact: _Fact) -> tuple[_Fact, ...]:
+    """Sorted facts of one kind with one more."""
+    if not facts or facts[-1].occurred_at_ms < fact.occurred_at_ms:  # the usual case, and cheap
+        return (*facts, fact)
+    return tuple(sorted((*facts, fact), key=precedence))
+
+
 def _added(order: Order, kind: str, fact: _Fact) -> Order:
-    facts: tuple[_Fact, ...] = getattr(order, kind)
-    stands_last = not facts or facts[-1].occurred_at_ms < fact.occurred_at_ms  # the usual case, and cheap
-    facts = (*facts, fact) if stands_last else tuple(sorted((*facts, fact), key=precedence))
-    return msgspec.structs.replace(order, **{kind: facts})
+    return msgspec.structs.replace(order, **{kind: _with(getattr(order, kind), fact)})
 
 
 def _contradicted(order: Order, known: _Fact, kind: str, fact: _Fact) -> Order:

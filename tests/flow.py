@@ -45,6 +45,11 @@ def bare(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, bytes]
     return key, msgspec.json.encode(event), []
 
 
+def reading(stage: AnyStage, records: Iterable[Record]) -> list[tuple[int, Any]]:
+    """A chunk as a stage reads it."""
+    return [(record.offset, stage.read(record)) for record in records]
+
+
 class Rows(dict[bytes, bytes | None]):
     """A table's rows for a stage: None where there is none."""
 
@@ -101,9 +106,9 @@ class Flow:
     def _step(self, stage: AnyStage, at: tuple[str, int]) -> bool:
         begin = self.progress.get(at, Progress()).offset + 1
         records = self.logs[at][begin : begin + self._chunk()]
-        batch = stage.read(records, f"{at[0]}-{at[1]}")
+        readings = reading(stage, records)
         states = {table.name: Rows(self.rows[table.name, at[1]]) for table in stage.stage.tables}
-        outcome = stage.fold(batch, states, self.progress.get(at))
+        outcome = stage.fold(f"{at[0]}-{at[1]}", readings, states, self.progress.get(at))
         self._commit(at, outcome, stage.stage.sends)
         return bool(records) and not outcome.paused
 

@@ -18,7 +18,7 @@ from tables.counting import Anomaly
 from tables.order_stage import OrderStage
 from tables.orders import Order
 from tables.service import Rows as Served
-from tests.flow import CYCLES, Record, Rows, binary
+from tests.flow import CYCLES, Record, Rows, binary, reading
 from tests.properties.strategies import events, lines
 
 Event = dict[str, Any]
@@ -245,7 +245,7 @@ def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) ->
     sums, contacts = Counter[tuple[str, str | None, int, str]](), dict[tuple[str, str], int | None]()
     records = [Record("orders", 0, number, 0, *binary(event)) for number, event in enumerate(happened)]
     for begin in range(0, len(records), size):
-        outcome = stage.fold(stage.read(records[begin : begin + size], "orders-0"), {"orders": states}, progress)
+        outcome = stage.fold("orders-0", reading(stage, records[begin : begin + size]), {"orders": states}, progress)
         progress = outcome.progress
         states.update(outcome.writes["orders"])
         for topic in (SALES_TOPIC, SHOP_ACTIVITY_TOPIC):

@@ -13,7 +13,7 @@ from tables.aftersales import Contact
 from tables.counting import Anomaly, Oddity
 from tables.order_stage import OrderStage
 from tables.orders import Order
-from tests.flow import CYCLES, Flow, Record, Rows, binary
+from tests.flow import CYCLES, Flow, Record, Rows, binary, reading
 from tests.story import event
 
 PLACED = "2026-07-01T08:00Z placed o-1 1:p-3:2x1000 2:p-4:1x500 3:p-3:1x100"
@@ -368,7 +368,7 @@ def told(*lines: str) -> list[tuple[str, bytes, dict[str, Any]]]:
     """(topic, key, record) of service and contacts that the order stage sends for these events, in order."""
     stage = OrderStage(CYCLES, 1000)
     records = [Record("orders", 0, number, 0, *binary(event(line.split(), number))) for number, line in enumerate(lines, 1)]
-    sends = stage.fold(stage.read(records, "orders-0"), {"orders": Rows()}, None).sends
+    sends = stage.fold("orders-0", reading(stage, records), {"orders": Rows()}, None).sends
     found = [(topic, key, msgspec.json.decode(value)) for topic, sent in sends.items() for key, value in sent]
     return [one for topic, key, record in found if record["type"] != "entry" for one in _rows(topic, key, record)]
 

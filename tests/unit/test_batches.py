@@ -71,3 +71,16 @@ def test_a_record_that_contradicts_its_length_is_corrupt() -> None:
     data[61] += 2  # the first record's length, zigzag
     with pytest.raises(CorruptRecordException):
         list(_EscapingBatch(bytes(data)))
+
+
+def test_records_can_be_looked_up_again() -> None:
+    """By their offsets, over all batches, also behind a name that isn't UTF-8; what isn't there is left out."""
+    odd: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")]), (b"o-3", b"", [])]
+    data = bytearray(fetched(0, odd).replace(b"kafe", b"caf\xe9"))
+    half = len(data) // 2
+    data[half : half + 8] = (len(odd)).to_bytes(8, "big")  # the second batch's first offset
+    records = TolerantRecords(bytes(data))
+    assert sum(1 for batch in iter(records.next_batch, None) for _ in batch) == 10
+    found = records.at({0, 4, 8, 99})
+    assert {offset: (one.key, one.value) for offset, one in found.items()} == {0: (b"o-1", b"{}"), 4: (b"o-3", b""), 8: (b"o-2", b"{}")}
+    assert dict(found[8].headers)["caf\udce9"] == b"x"

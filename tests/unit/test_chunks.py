@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faust.types import TP
 
-from streams.chunks import Chunk, ChunkConsumer, ChunkThread
-from tests.flow import Record
+from streams.batches import TolerantRecords
+from streams.chunks import Chunk, ChunkConsumer, ChunkThread, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SALES = TP("sales", 0)
-A, B, C = (Record("sales", 0, offset, 0, None, None, ()) for offset in range(3))
+A, B, C = ((offset, f"what {offset} says") for offset in range(3))
+RECORDS = TolerantRecords(b"")
 
 
 @dataclass
@@ -32,12 +33,18 @@ class _Fetcher:
 
     state: _State = field(default_factory=_State)
     fetches: list[tuple[int, list[Any]]] = field(default_factory=list)
-    _records: dict[TP, Any] = field(default_factory=dict)
+    assigns: bool = False
+
+    @property
+    def _records(self) -> dict[TP, Any]:
+        waiting = SimpleNamespace(_partition_records=SimpleNamespace(_records=RECORDS))
+        return {TP("sales", partition): waiting for partition in range(3)} if self.fetches else {}
 
     @property
     def _subscriptions(self) -> Any:  # noqa: ANN401 - aiokafka's is untyped
         assignment = SimpleNamespace(state_value=lambda _tp: self.state)
-        return SimpleNamespace(subscription=SimpleNamespace(assignment=assignment), fetch_context=self._context)
+        subscription = SimpleNamespace(assignment=assignment)
+        return SimpleNamespace(subscription=subscription, fetch_context=self._context, reassignment_in_progress=self.assigns)
 
     @contextmanager
     def _context(self) -> Iterator[None]:
@@ -57,6 +64,7 @@ def thread() -> ChunkThread:
     made.consumer = SimpleNamespace(flow_active=True)
     made.stretches = {}
     made._next = None
+    made._readers = {"sales": lambda _tp, record: (record.offset, record)}
     return made
 
 
@@ -68,15 +76,15 @@ async def fetch(thread: ChunkThread, fetcher: _Fetcher) -> Chunk | None:
 async def test_chunks_join_end_to_start(thread: ChunkThread) -> None:
     """A marker behind the last record belongs to the chunk that ends with it."""
     fetcher = _Fetcher(fetches=[(11, [A]), (25, [B, C])])
-    assert await fetch(thread, fetcher) == Chunk(SALES, [A], 0, 11)
-    assert await fetch(thread, fetcher) == Chunk(SALES, [B, C], 11, 25)
+    assert await fetch(thread, fetcher) == Chunk(SALES, [A], 0, 11, RECORDS)
+    assert await fetch(thread, fetcher) == Chunk(SALES, [B, C], 11, 25, RECORDS)
 
 
 async def test_a_stretch_without_records_is_joined_to_the_next_chunk(thread: ChunkThread) -> None:
     """Control records that come alone leave no gap in the chain, however many fetches they take."""
     fetcher = _Fetcher(fetches=[(10, [A]), (11, []), (12, []), (20, [B])])
     chunks = [await fetch(thread, fetcher) for _ in range(4)]
-    assert chunks == [Chunk(SALES, [A], 0, 10), None, None, Chunk(SALES, [B], 10, 20)]
+    assert chunks == [Chunk(SALES, [A], 0, 10, RECORDS), None, None, Chunk(SALES, [B], 10, 20, RECORDS)]
 
 
 async def test_a_seek_breaks_the_chain(thread: ChunkThread) -> None:
@@ -85,7 +93,7 @@ async def test_a_seek_breaks_the_chain(thread: ChunkThread) -> None:
     await fetch(thread, fetcher)
     await fetch(thread, fetcher)
     fetcher.state.position = 50
-    assert await fetch(thread, fetcher) == Chunk(SALES, [B], 50, 60)
+    assert await fetch(thread, fetcher) == Chunk(SALES, [B], 50, 60, RECORDS)
 
 
 async def test_partitions_take_turns(thread: ChunkThread) -> None:
@@ -105,6 +113,15 @@ async def test_nothing_is_fetched_while_the_flow_is_stopped(thread: ChunkThread)
     fetcher = _Fetcher(fetches=[(10, [A])])
     assert await fetch(thread, fetcher) is None
     assert fetcher.state.position == 0
+
+
+async def test_nothing_is_fetched_while_partitions_are_assigned_anew(thread: ChunkThread) -> None:
+    """What is waiting may be another owner's by then; where the lane stands is known all the same."""
+    fetcher = _Fetcher(fetches=[(10, [A])], assigns=True)
+    assert await fetch(thread, fetcher) is None
+    assert thread.stretches == {SALES: Stretch(0, 0)}
+    fetcher.assigns = False
+    assert await fetch(thread, fetcher) == Chunk(SALES, [A], 0, 10, RECORDS)
 
 
 async def test_lag_leaves_out_what_is_never_delivered(thread: ChunkThread) -> None:

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streams import pipeline as module
+from streams.batches import TolerantRecords
 from streams.chunks import Chunk
 from streams.lanes import Lane
 from streams.pipeline import Fatal, Pipeline
@@ -32,8 +33,8 @@ class Fold:
     stage = ORDER_STAGE
     terms = ""
 
-    def read(self, *_: object) -> SimpleNamespace:
-        return SimpleNamespace(keys={})
+    def keys(self, *_: object) -> dict[str, set[bytes]]:
+        return {}
 
     def fold(self, *_: object) -> SimpleNamespace:
         return SimpleNamespace(paused=False, progress=Progress(), counts={})
@@ -118,7 +119,7 @@ class Worker:
 
 def chunk(tp: TP, start: int = 0) -> Chunk:
     """A chunk of which only the place matters."""
-    return Chunk(tp, [], start, start + 1)
+    return Chunk(tp, [], start, start + 1, TolerantRecords(b""))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tables.outcome import Outcome
 from tables.sales import ImpossibleTallyError
 from tables.shop_activity import ShopActivities
 from tables.watermarks import Progress
-from tests.flow import CYCLES, Flow, Record, Rows, binary
+from tests.flow import CYCLES, Flow, Record, Rows, binary, reading
 from tests.story import event
 
 
@@ -42,9 +42,8 @@ def fold(
     stage: Any, chunk: list[Record], progress: Progress | None = None, tables: dict[str, dict[bytes, bytes | None]] | None = None
 ) -> Outcome:
     """Read and fold one chunk over tables."""
-    batch = stage.read(chunk, f"{stage.stage.source}-0")
     states = {table.name: Rows((tables or {}).get(table.name, {})) for table in stage.stage.tables}
-    outcome: Outcome = stage.fold(batch, states, progress)
+    outcome: Outcome = stage.fold(f"{stage.stage.source}-0", reading(stage, chunk), states, progress)
     return outcome
 
 
@@ -53,19 +52,17 @@ def order_stage(limit: int = 1000) -> OrderStage:
     return OrderStage(CYCLES, limit)
 
 
-def test_read_names_the_keys_that_fold_needs() -> None:
+def test_the_keys_that_fold_needs() -> None:
     """Only orders of accepted events, each once; refusals and ticks need no state."""
-    batch = order_stage().read(
-        records(
-            "2026-07-01T08:00Z paid o-1 5",
-            "2026-07-01T08:00Z paid o-2 5",
-            "2026-07-02T08:00Z paid o-1 5",
-            "junk",
-            "tick 2026-07-01T00:00:00Z",
-        ),
-        "orders-0",
+    stage = order_stage()
+    chunk = records(
+        "2026-07-01T08:00Z paid o-1 5",
+        "2026-07-01T08:00Z paid o-2 5",
+        "2026-07-02T08:00Z paid o-1 5",
+        "junk",
+        "tick 2026-07-01T00:00:00Z",
     )
-    assert {name: sorted(keys) for name, keys in batch.keys.items()} == {"orders": [b"o-1", b"o-2"]}
+    assert stage.keys(reading(stage, chunk)) == {"orders": {b"o-1", b"o-2"}}
 
 
 def test_only_what_changed_is_written() -> None:
@@ -93,7 +90,7 @@ def test_refused_records_are_parked_with_their_reason() -> None:
     """They travel with the chunk's good events, and change no table."""
     chunk = records("junk", "2026-07-01T08:00Z paid o-1 5", "junk")
     outcome = fold(order_stage(), chunk)
-    assert [(record.offset, refusal.reason) for record, refusal in outcome.parked] == [(0, Reason.NOT_JSON), (2, Reason.NOT_JSON)]
+    assert [(offset, refusal.reason) for offset, refusal in outcome.parked] == [(0, Reason.NOT_JSON), (2, Reason.NOT_JSON)]
     assert outcome.progress == Progress(2, outcome.progress.watermark_ms, refused_in_a_row=1)
     assert outcome.counts["refused"] == 2
     assert not outcome.paused
@@ -324,12 +321,12 @@ def test_an_order_that_outgrows_a_record_parks_what_comes_last() -> None:
     whole = fold(order_stage(), chunk)
     first = fold(order_stage(), chunk[:5])
     second = fold(order_stage(), chunk[5:], first.progress, first.writes)
-    assert [(record.offset, refusal.reason) for record, refusal in whole.parked] == [
+    assert [(offset, refusal.reason) for offset, refusal in whole.parked] == [
         (6, Reason.ORDER_FULL),
         (7, Reason.ORDER_FULL),
         (8, Reason.ORDER_FULL),
     ]
-    assert [record.offset for record, _ in first.parked + second.parked] == [6, 7, 8]
+    assert [offset for offset, _ in first.parked + second.parked] == [6, 7, 8]
     assert {**first.writes["orders"], **second.writes["orders"]} == whole.writes["orders"]
     assert len(orders.decode(whole.writes["orders"][b"o-1"] or b"").others) == 7
     assert whole.counts["applied"] == 8
