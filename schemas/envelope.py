@@ -53,18 +53,32 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     body: Any
 
 
-class Said(msgspec.Struct, frozen=True, gc=False):
-    """A message that can be applied; `by` is who or what replied for the shop, None for a message of the buyer."""
+BUYER: Final = 0
+SHOP: Final = 1
+"""The sides of a conversation; at one millisecond the buyer was first (R1, R4)."""
 
-    type: str
+
+class Written(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A message, in the form in which conversations keep it. `(source, id)` is its identity (S11); `side` is who wrote it.
+
+    `by` is who or what wrote for the shop, None if the buyer did.
+    """
+
+    at_ms: int
+    side: int
     id: str
     source: str
-    occurred_at_ms: int
-    shop_id: str
-    buyer_id: str
     message_id: str
     order_id: str | None
     by: str | None
+
+
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """A message between a shop and a buyer that can be applied."""
+
+    shop_id: str
+    buyer_id: str
+    message: Written
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +117,7 @@ _BACKSLASH: Final = 0x5C
 _DELETE: Final = 0x7F
 
 _BY_HEADER: Final = {name.encode(): (name, decoders.DECODE_BODY[name], decoders.CHECKS.get(name)) for name in events.ORDER_TYPES}
-_CHAT_BY_HEADER: Final = {name.encode(): (name, decoders.DECODE_BODY[name]) for name in events.CHAT_TYPES}
+_CHAT_BY_HEADER: Final = {name.encode(): (name == "seller_replied", decoders.DECODE_BODY[name]) for name in events.CHAT_TYPES}
 
 
 @lru_cache(maxsize=4096)
@@ -192,21 +206,18 @@ def _read_chat_shortly(record: Record) -> Said | None:
     told = _attributes(record, value)
     if told is not None:
         header, raw_id, raw_source, _, raw_time = told
-        name, decode = _CHAT_BY_HEADER[header]
+        replied, decode = _CHAT_BY_HEADER[header]
         event_id, source, occurred_at = raw_id.decode(), _source(raw_source), raw_time.decode()
     else:
         common = decoders.DECODE_CHAT_COMMON(value)
-        name, decode = _CHAT_BY_HEADER[common.type.encode()]
+        replied, decode = _CHAT_BY_HEADER[common.type.encode()]
         event_id, source, occurred_at = common.id, _source(common.source.encode()), common.occurred_at
     body = decode(value)
-    if not event_id.isprintable() or not 0 < len(event_id) <= limits.ID_CHARS or record.key != conversation(body.shop_id, body.buyer_id):
+    shop_id, buyer_id = body.shop_id, body.buyer_id
+    if not event_id.isprintable() or not 0 < len(event_id) <= limits.ID_CHARS or record.key != f"{shop_id}/{buyer_id}".encode():
         return None
-    return _said(name, event_id, source, times.parse_ms(occurred_at), body)
-
-
-def _said(name: str, event_id: str, source: str, at_ms: int, body: Any) -> Said:  # noqa: ANN401 - a model or its struct
-    by = body.by if name == "seller_replied" else None
-    return Said(name, event_id, source, at_ms, body.shop_id, body.buyer_id, body.message_id, body.order_id, by)
+    side, by = (SHOP, body.by) if replied else (BUYER, None)
+    return Said(shop_id, buyer_id, Written(times.parse_ms(occurred_at), side, event_id, source, body.message_id, body.order_id, by))
 
 
 def conversation(shop_id: str, buyer_id: str) -> bytes:
@@ -237,7 +248,11 @@ def read_chat_plainly(record: Record) -> Said | Tick | Refusal:
     if isinstance(event, (Tick, Refusal)):
         return event
     refusal = _refusal_of_key(record.key, conversation(event.shop_id, event.buyer_id))
-    return _said(event.type, event.id, event.source, event.occurred_at_ms, event) if refusal is None else refusal
+    if refusal is not None:
+        return refusal
+    side, by = (SHOP, event.by) if event.type == "seller_replied" else (BUYER, None)
+    message = Written(event.occurred_at_ms, side, event.id, event.source, event.message_id, event.order_id, by)
+    return Said(event.shop_id, event.buyer_id, message)
 
 
 def _event(record: Record, topic: str, attributes: Mapping[str, str]) -> Any | Tick | Refusal:  # noqa: ANN401, PLR0911 - a model; one return a reason

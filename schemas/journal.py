@@ -1,15 +1,14 @@
 """The journal: what netsold writes for pipelines to read. Tables are its sums. JSON objects, told apart by `type`.
 
 The topic `sales` (key product_id) has an entry for every change, and service rows of products. The topic `shop-activity` (key shop_id)
-has what a chunk changed of each shop: the same entries summed, service rows, contacts and messages. Marks have no key.
+has what a chunk changed of each shop: the same entries summed, service rows, replies summed, contacts and messages. Marks have no key.
 """
 
-from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
-RULES: Final = 3
+RULES: Final = 4
 """Version of the rules (S1-S13, C1-C4, R1-R6) and forms by which entries and rows are made; another version is a rebuild."""
 
 
@@ -121,10 +120,7 @@ class ServiceDelta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag=
 
 
 class Served(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """How a shop's service changed in one cycle (R1-R3, R5), as `Service` says it of products.
-
-    Time itself changes rows too: then `event_type` is `reply_overdue`, and there is no event's id or source.
-    """
+    """How a shop's service changed in one cycle because of one event of an order (R3, R5), as `Service` says it of products."""
 
     id: str
     cycle: str
@@ -134,6 +130,17 @@ class Served(msgspec.Struct, frozen=True, gc=False, array_like=True):
     event_id: str
     event_source: str
     occurred_at: str
+
+
+class Replied(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """How a shop's replies in one cycle changed by some messages, and as event time came on (R1, R2): differences of columns, summed.
+
+    `restates` is how many changes of an inquiry restate.
+    """
+
+    cycle: str
+    columns: dict[str, int]
+    restates: int
 
 
 class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -147,20 +154,16 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
     at_ms: int | None
 
 
-class Wrote(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """That one side wrote, at epoch milliseconds, about an order or none; `n` is -1 when it is taken back, as another holds (S11)."""
-
-    at_ms: int
-    by: Literal["buyer", "shop"]
-    order_id: str | None
-    n: int
+Wrote = tuple[int, int, str]
+"""When somebody wrote, in epoch milliseconds; who, 0 the buyer or 1 the shop; and about which order, empty for none (R4)."""
 
 
 class Messages(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What a shop and a buyer wrote to each other (R4), each message once."""
+    """What a shop and a buyer wrote to each other (R4), each message once, and what is taken back as another message holds (S11)."""
 
     buyer_id: str
-    said: Sequence[Wrote]
+    wrote: list[Wrote]
+    taken_back: list[Wrote]
 
 
 class ShopActivity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="shop_activity"):
@@ -171,6 +174,7 @@ class ShopActivity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, ta
     sold: list[Sold] = []
     bought: list[Bought] = []
     served: list[Served] = []
+    replied: list[Replied] = []
     contacts: list[Contact] = []
     messages: list[Messages] = []
 

@@ -136,7 +136,7 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
             "journal",
             "shop_id",
             _KEPT,
-            "what a chunk changed of each shop: its entries summed, rows of its service, contacts and messages",
+            "what a chunk changed of each shop: its entries and replies summed, rows of its service, contacts and messages",
         ),
         (ALERTS, "alerts", "shop_id", _KEPT, "inquiries that are overdue, and those answered late after that; each told once"),
         (DEAD_LETTERS, "dead letters", "the parked record's", _PARKED, "records that can't be read, as they came, each with its reason"),

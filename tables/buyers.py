@@ -3,12 +3,13 @@
 A row holds facts only; a shop's columns are derived from it, and what a record changes is the difference of before and after.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
+from schemas.envelope import BUYER, SHOP
 from schemas.journal import Contact, Messages, Wrote
 from tables import service
 from tables.cycles import Calendar
@@ -17,19 +18,16 @@ from tables.service import Columns, ImpossibleServiceError, Rows
 VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
 
-_BUYER, _SHOP = 0, 1  # at one millisecond the buyer was first (R4)
-_Written = tuple[int, int, str]
-
 
 class Buyer(msgspec.Struct, array_like=True):
-    """The facts. `orders`: how many with a sale, by cycle's start. `written`: (at_ms, side, order_id or ""), sorted.
+    """The facts. `orders`: how many with a sale, by cycle's start. `written`: who wrote when, sorted.
 
     `contacts`: by order, since when the shop has reason to write, in epoch milliseconds.
     """
 
     version: int = VERSION
     orders: dict[str, int] = msgspec.field(default_factory=dict)
-    written: list[_Written] = msgspec.field(default_factory=list)
+    written: list[Wrote] = msgspec.field(default_factory=list)
     contacts: dict[str, int] = msgspec.field(default_factory=dict)
 
     def buy(self, start_ms: int, change: int) -> tuple[Columns, Columns]:
@@ -47,24 +45,26 @@ class Buyer(msgspec.Struct, array_like=True):
 
     def hear(self, said: Contact | Messages, calendar: Calendar) -> Rows:
         """Take in that somebody wrote, or has reason to; what that changes of the shop's columns."""
+        if isinstance(said, Messages) and not self.contacts:  # the usual case
+            self._write(said)
+            return {}
         before = self._proactive(calendar)
         if isinstance(said, Messages):
-            for one in said.said:
-                self._write(one)
+            self._write(said)
         elif said.at_ms is None:
             self.contacts.pop(said.order_id, None)
         else:
             self.contacts[said.order_id] = said.at_ms
         return service.difference(before, self._proactive(calendar))
 
-    def _write(self, said: Wrote) -> None:
-        what = (said.at_ms, _BUYER if said.by == "buyer" else _SHOP, said.order_id or "")
-        if said.n > 0:
-            insort(self.written, what)
-        elif what in self.written:
-            self.written.remove(what)
-        else:
-            raise ImpossibleServiceError(f"{said} takes back what was never written")
+    def _write(self, messages: Messages) -> None:
+        written = self.written
+        written += messages.wrote
+        written.sort()
+        for one in messages.taken_back:
+            if one not in written:
+                raise ImpossibleServiceError(f"{one} is taken back and was never written")
+            written.remove(one)
 
     def _proactive(self, calendar: Calendar) -> Rows:
         """R4: each reason to write, in its cycle, and whether the shop wrote first."""
@@ -72,9 +72,9 @@ class Buyer(msgspec.Struct, array_like=True):
         for order_id, since_ms in self.contacts.items():
             columns = rows.setdefault((None, calendar.start_of(since_ms)), {})
             columns[service.CONTACTS] = columns.get(service.CONTACTS, 0) + 1
-            after = self.written[bisect_left(self.written, (since_ms, _BUYER, "")) :]
-            first = next((side for _, side, about in after if about in {"", order_id}), _BUYER)
-            if first == _SHOP:
+            after = self.written[bisect_left(self.written, (since_ms, BUYER, "")) :]
+            first = next((side for _, side, about in after if about in {"", order_id}), BUYER)
+            if first == SHOP:
                 columns[service.PROACTIVE_CONTACTS] = columns.get(service.PROACTIVE_CONTACTS, 0) + 1
         return rows
 

@@ -1,17 +1,20 @@
 """The chat stage: messages → conversations, what they change of the shops' service, what is overdue, and alerts (R1, R2)."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Final
 
 import msgspec
 
-from schemas import envelope, limits, times
-from schemas.envelope import Record, Said, Tick
-from schemas.journal import Served, Wrote
+from schemas import envelope, limits
+from schemas.envelope import Record, Said, Tick, Written
+from schemas.journal import Replied
 from schemas.refusals import Reason, Refusal
-from tables import catalogue, conversations, replies, watermarks
+from tables import alerts, catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
-from tables.conversations import Alerted, Conversation, Written
+from tables.conversations import Conversation
 from tables.cycles import Calendar
 from tables.outcome import Keys, Outcome, Readings, States
 from tables.replies import Inquiry
@@ -28,9 +31,6 @@ OVERDUE_VERSION: Final = 1
 LEAST_BUCKET_MS: Final = 1000
 MOST_BUCKETS: Final = 300
 """A timer is set for at most `reply_within` from the newest event on, so hardly more than so many buckets wait at once."""
-
-REPLY_OVERDUE: Final = "reply_overdue"
-REPLY_LATE: Final = "reply_late"
 
 _encode: Final = msgspec.json.encode
 
@@ -56,64 +56,134 @@ class ChatStage:
 
     def keys(self, readings: Readings) -> Keys:
         """The conversations that a chunk concerns."""
-        return {CHATS.name: {catalogue.conversation_key(said.shop_id, said.buyer_id) for _, said in readings if type(said) is Said}}
+        between = {(said.shop_id, said.buyer_id) for _, said in readings if type(said) is Said}
+        return {CHATS.name: [catalogue.conversation_key(shop_id, buyer_id) for shop_id, buyer_id in between]}
 
-    def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:
+    def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:  # noqa: ARG002 - as every stage's
         """What a chunk of the partition `place`, as `chats-3`, changes.
 
         Only a conversation that would outgrow a record of its changelog is still refused here.
         """
-        outcome = self._fold(place, readings, states, progress or watermarks.START, most_bytes=None)
+        outcome = self._fold(readings, states, progress or watermarks.START, most_bytes=None)
         if max([len(state) for state in outcome.writes[CHATS.name].values() if state is not None], default=0) > limits.ORDER_BYTES:
-            return self._fold(place, readings, states, progress or watermarks.START, most_bytes=limits.ORDER_BYTES)
+            return self._fold(readings, states, progress or watermarks.START, most_bytes=limits.ORDER_BYTES)
         return outcome
 
-    def _fold(self, place: str, readings: Readings, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
-        offset, refused_in_a_row = progress.offset, progress.refused_in_a_row
-        now_ms = _NEVER if progress.watermark_ms is None else progress.watermark_ms
-        work = _Work(place, states, self._calendar, self._rules, now_ms, most_bytes)
-        parked: list[tuple[int, Refusal]] = []
-        duplicates = skipped = late = ticks = taken = 0
-        for at, reading in readings:
-            if refused_in_a_row >= self._refusals_in_a_row:
-                break
-            taken += 1
-            if at <= offset:  # never twice, even if handed over twice
-                skipped += 1
-                continue
-            offset = at
-            if type(reading) is Refusal:
-                parked.append((offset, reading))
-                refused_in_a_row += 1
-                continue
-            work.begin(offset, reading.occurred_at_ms)
-            if type(reading) is Tick:
-                ticks += 1
-                continue
-            refused_in_a_row = 0
-            late += reading.occurred_at_ms < work.cycle_ms  # S13: counted here, dropped nowhere
-            heard = work.hear(reading)
-            if type(heard) is Refusal:
-                parked.append((offset, heard))
-            elif not heard:
-                duplicates += 1
-        counts = {"applied": taken - duplicates - skipped - ticks - len(parked), "duplicates": duplicates, "refused": len(parked)}
-        counts |= {"skipped": skipped, "ticks": ticks, "late": late, "entries": work.rows, "restatements": work.restatements}
-        counts["alerts"] = len(work.alerts)
-        changed, activity = work.conversations()
+    def _fold(self, readings: Readings, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
+        """First the chunk in its order, for all that depends on it; then conversation by conversation."""
+        taken = _Taken(self._calendar, self._refusals_in_a_row, progress)
+        taken.take(readings)
+        work = _Work(states, self._calendar, self._rules, taken, most_bytes)
+        work.hear()
+        parked = sorted([*taken.parked, *work.parked], key=itemgetter(0)) if work.parked else taken.parked
+        told = work.alerts()
+        counts = {"applied": taken.accepted - work.duplicates - len(parked), "duplicates": work.duplicates, "refused": len(parked)}
+        counts |= {"skipped": taken.skipped, "ticks": taken.ticks, "late": taken.late, "entries": work.entries}
+        counts |= {"restatements": work.restatements, "alerts": len(told)}
         return Outcome(
-            writes={CHATS.name: changed, REPLY_TIMERS.name: work.timers.writes(), OVERDUE.name: work.overdue},
-            sends={SHOP_ACTIVITY_TOPIC: activity, ALERTS_TOPIC: work.alerts},
+            writes={CHATS.name: work.changed, REPLY_TIMERS.name: work.timers.writes(), OVERDUE.name: work.overdue},
+            sends={SHOP_ACTIVITY_TOPIC: work.activity(), ALERTS_TOPIC: told},
             parked=parked,
-            progress=Progress(offset, progress.watermark_ms if work.now_ms == _NEVER else work.now_ms, refused_in_a_row),
+            progress=taken.progress,
             counts=counts,
-            taken=taken,
-            paused=refused_in_a_row >= self._refusals_in_a_row,
+            taken=taken.records,
+            paused=taken.paused,
         )
 
 
+_Said = tuple[int, Written, int]
+
+
+class _Taken:
+    """A chunk's records in their order: how far event time comes, what is refused, and what was said in each conversation."""
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int, progress: Progress) -> None:
+        self._calendar = calendar
+        self._refusals_in_a_row = refusals_in_a_row
+        self.progress = progress
+        self.now_ms = _NEVER
+        """How far event time came."""
+
+        self.moves: tuple[list[int], list[int]] = [], []
+        """Where event time came on: the instants, in order, and the offsets of their records."""
+
+        self.said: dict[tuple[str, str], list[_Said]] = {}
+        """By shop and buyer, what was said as it came: offset, message, and how far event time was."""
+
+        self.parked: list[tuple[int, Refusal]] = []
+        self.records = self.skipped = self.ticks = self.late = 0
+
+    def take(self, readings: Readings) -> None:
+        """Take in the records, until so many were refused in a row that the partition is paused."""
+        offset, watermark_ms, refused_in_a_row = self.progress.offset, self.progress.watermark_ms, self.progress.refused_in_a_row
+        calendar, most, of_all = self._calendar, self._refusals_in_a_row, self.said
+        instants, offsets = self.moves
+        now_ms, records = _NEVER if watermark_ms is None else watermark_ms, 0
+        cycle_ms, cycle_end_ms = (_NEVER, _NEVER) if watermark_ms is None else calendar.around(watermark_ms)  # that event time is in
+        for at, reading in readings:
+            if refused_in_a_row >= most:
+                break
+            records += 1
+            if at <= offset:  # never twice, even if handed over twice
+                self.skipped += 1
+                continue
+            offset = at
+            kind = type(reading)
+            if kind is Refusal:
+                self.parked.append((offset, reading))
+                refused_in_a_row += 1
+                continue
+            at_ms = reading.message.at_ms if kind is Said else reading.occurred_at_ms
+            if at_ms > now_ms:  # C2
+                now_ms = at_ms
+                instants.append(at_ms)
+                offsets.append(offset)
+                if at_ms >= cycle_end_ms:
+                    cycle_ms, cycle_end_ms = calendar.around(at_ms)
+            if kind is Tick:
+                self.ticks += 1
+                continue
+            refused_in_a_row = 0
+            if at_ms < cycle_ms:
+                self.late += 1  # S13: counted here, dropped nowhere
+            between = reading.shop_id, reading.buyer_id
+            said = of_all.get(between)
+            if said is None:
+                of_all[between] = [(offset, reading.message, now_ms)]
+            else:
+                said.append((offset, reading.message, now_ms))
+        self.now_ms, self.records = now_ms, records
+        self.progress = Progress(offset, watermark_ms if now_ms == _NEVER else now_ms, refused_in_a_row)
+
+    @property
+    def accepted(self) -> int:
+        """How many records are neither ticks nor known already."""
+        return self.records - self.skipped - self.ticks
+
+    @property
+    def paused(self) -> bool:
+        """Whether so many were refused in a row that somebody has to look."""
+        return self.progress.refused_in_a_row >= self._refusals_in_a_row
+
+    def passed(self, due_ms: int) -> tuple[int, int]:
+        """(offset, instant) of the record by which event time came past an instant; it did so in this chunk."""
+        instants, offsets = self.moves
+        at = bisect_right(instants, due_ms)
+        return offsets[at], instants[at]
+
+
+class _Cause(msgspec.Struct, frozen=True, gc=False):
+    """What makes something of an inquiry: the message of the record at an offset, or that event time came past `due_ms` with it."""
+
+    offset: int
+    now_ms: int
+    """How far event time is."""
+
+    due_ms: int = limits.INT64_MAX
+
+
 class _Held(msgspec.Struct, gc=False):
-    """A conversation while a chunk is folded."""
+    """A conversation while its part of a chunk is folded."""
 
     key: bytes
     shop_id: str
@@ -122,178 +192,201 @@ class _Held(msgspec.Struct, gc=False):
     ids: set[str]
     """Those of its messages."""
 
-    answered: list[Inquiry]
     waiting: Inquiry | None
-    """Its inquiries: those with an answer, and the last one if it waits for its answer."""
+    """Its last inquiry, if that waits for its answer."""
 
-    said: list[Wrote]
-    """What was said in this chunk."""
+    wrote: list[Written]
+    taken_back: list[Written]
+    """What was said in this chunk, and what of that or of earlier messages doesn't hold any more."""
 
-    changed: bool = False
+    answered: list[Inquiry] | None = None
+    """Its inquiries of the last days that have an answer, once they were asked for."""
+
+    overdue_changed: bool = False
+
+
+class _Replies(msgspec.Struct, gc=False):
+    """What changes of a shop's replies in one cycle: columns' names as often as one is added or taken; `restates`: how many changes do."""
+
+    added: list[str]
+    taken: list[str]
+    restates: int = 0
+
+    def columns(self) -> Columns:
+        """The signed changes, summed."""
+        sums = Counter(self.added)
+        sums.subtract(self.taken)
+        return {name: number for name, number in sums.items() if number}
 
 
 class _Work:
-    """What one chunk does: event time goes on, timers go off, messages come in. Nothing depends on where chunks are cut."""
+    """What one chunk does, conversation by conversation. Nothing depends on where chunks are cut."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - of one caller
-        self, place: str, states: States, calendar: Calendar, rules: ServiceRules, now_ms: int, most_bytes: int | None
-    ) -> None:
-        self._place = place
+    def __init__(self, states: States, calendar: Calendar, rules: ServiceRules, taken: _Taken, most_bytes: int | None) -> None:
         self._stored: Mapping[bytes, bytes | None] = states[CHATS.name]
         self._calendar = calendar
         self._rules = rules
+        self._taken = taken
         self._most_bytes = most_bytes
-        self._held: dict[bytes, _Held] = {}
         self._shops = ShopActivities()
-        self._offset = self._index = 0
-        self.now_ms = now_ms
-        self.cycle_ms, self._cycle_end_ms = (_NEVER, _NEVER) if now_ms == _NEVER else calendar.around(now_ms)
+        self._replied: dict[tuple[str, int], _Replies] = {}
+        """By shop and cycle's start, what changes of its replies."""
+
+        self._alerts: list[tuple[int, int, bytes, tuple[bytes, bytes]]] = []
         self.timers = Timers(states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS))
+        self.changed: dict[bytes, bytes | None] = {}
         self.overdue: dict[bytes, bytes | None] = {}
-        self.alerts: list[tuple[bytes, bytes]] = []
-        self.rows = 0
-        self.restatements = 0
+        self.parked: list[tuple[int, Refusal]] = []
+        self.duplicates = self.entries = 0
 
-    def begin(self, offset: int, at_ms: int) -> None:
-        """What follows comes of the record at `offset`, and event time is at least at this instant (C2).
+    @property
+    def restatements(self) -> int:
+        """How many changes of an inquiry restate."""
+        return sum([replied.restates for replied in self._replied.values()])
 
-        What was due before is overdue, unless it was answered.
-        """
-        self._offset = offset
-        self._index = 0
-        if at_ms <= self.now_ms:
-            return
-        self.now_ms = at_ms
-        if at_ms >= self._cycle_end_ms:
-            self.cycle_ms, self._cycle_end_ms = self._calendar.around(at_ms)
-        for due_ms, key in self.timers.gone_off(at_ms):
-            held = self._held.get(key) or self._hold(key, *catalogue.split_conversation_key(key))
-            waiting = held.waiting
-            if waiting is not None and waiting.due_ms < at_ms and not held.conversation.overdue:
-                self._settle(held, len(held.answered), [], [waiting], (REPLY_OVERDUE, "", "", due_ms))
+    def hear(self) -> None:
+        """Take in what was said, and that event time came on: what was due before is overdue, unless it was answered (R2, C2)."""
+        end_ms, of_all = self._taken.now_ms, self._taken.said
+        for _, key in self.timers.gone_off(end_ms):
+            of_all.setdefault(catalogue.split_conversation_key(key), [])
+        for (shop_id, buyer_id), said in of_all.items():
+            held = self._hold(shop_id, buyer_id)
+            self._hear(held, said)
+            if held.waiting is not None:
+                self._wait(held, held.waiting, end_ms)
+            if held.wrote:
+                self._shops.write(shop_id, buyer_id, held.wrote, held.taken_back)
+            if held.wrote or held.overdue_changed:
+                self.changed[held.key] = conversations.encode(held.conversation)
 
-    def hear(self, said: Said) -> bool | Refusal:
-        """Take in a message; False if it tells nothing new (S11)."""
-        key = catalogue.conversation_key(said.shop_id, said.buyer_id)
-        held = self._held.get(key) or self._hold(key, said.shop_id, said.buyer_id)
-        if self._most_bytes is not None and (size := conversations.size_with(held.conversation, held.ids, said)) > self._most_bytes:
-            return Refusal(Reason.CONVERSATION_FULL, f"{size} bytes with this message, at most {self._most_bytes}")
-        written = held.conversation.written
-        heard = conversations.absorb(written, held.ids, said)
-        if heard is None:
-            return False
-        new, gone = heard
-        held.changed = True
-        if gone is not None:
-            held.said.append(Wrote(gone.at_ms, "shop" if gone.side else "buyer", gone.order_id, -1))
-        held.said.append(Wrote(new.at_ms, "shop" if new.side else "buyer", new.order_id, 1))
-        if gone is None and new is written[-1]:  # the usual case
-            self._go_on(held, written[-2] if len(written) > 1 else None, new, said)
-        else:
-            self._go_back(held, new.at_ms, said)  # one that it replaced can't have been before it (S11)
-        return True
+    def activity(self) -> list[tuple[bytes, bytes]]:
+        """(key, value) of what changed of each shop, for the shops' journal."""
+        for (shop_id, start_ms), replied in self._replied.items():
+            self._shops.reply(shop_id, Replied(self._calendar.iso(start_ms), replied.columns(), replied.restates))
+        return self._shops.records()
 
-    def conversations(self) -> tuple[dict[bytes, bytes | None], list[tuple[bytes, bytes]]]:
-        """The states that changed, and (key, value) of what changed of each shop, for the shops' journal."""
-        changed: dict[bytes, bytes | None] = {}
-        for key, held in self._held.items():
-            if held.said:
-                self._shops.write(held.shop_id, held.buyer_id, held.said)
-            if held.changed:
-                changed[key] = conversations.encode(held.conversation)
-        return changed, self._shops.records()
+    def alerts(self) -> list[tuple[bytes, bytes]]:
+        """(key, value) of the alerts, in the order of what they come of: of one record, what was due before it, and then its message."""
+        return [alert for *_, alert in sorted(self._alerts, key=itemgetter(0, 1, 2))]
 
-    def _hold(self, key: bytes, shop_id: str, buyer_id: str) -> _Held:
+    def _hold(self, shop_id: str, buyer_id: str) -> _Held:
+        key = catalogue.conversation_key(shop_id, buyer_id)
         state = self._stored[key]
         if state is None:
-            held = _Held(key, shop_id, buyer_id, Conversation(), set(), [], None, [])
-        else:
-            conversation = conversations.decode(state)
-            ids = {one.id for one in conversation.written}
-            held = _Held(key, shop_id, buyer_id, conversation, ids, *replies.inquiries(conversation.written, self._rules), [])
-        self._held[key] = held
-        return held
+            return _Held(key, shop_id, buyer_id, Conversation(), set(), None, [], [])
+        conversation = conversations.decode(state)
+        written = conversation.written
+        return _Held(key, shop_id, buyer_id, conversation, {one.id for one in written}, replies.waiting(written, self._rules), [], [])
 
-    def _go_on(self, held: _Held, before: Written | None, new: Written, said: Said) -> None:
-        """A message came in after all others; `before` is the last of those."""
-        waited = held.waiting
-        now = replies.follow(waited, before, new, self._rules)
-        if now is None:
+    def _hear(self, held: _Held, said: Sequence[_Said]) -> None:
+        """Take in what was said in one conversation, as it came."""
+        conversation, ids, rules = held.conversation, held.ids, self._rules
+        written = conversation.written
+        for offset, new, now_ms in said:
+            if held.waiting is not None:
+                self._wait(held, held.waiting, now_ms)
+            if self._most_bytes is not None and (size := conversations.size_with(conversation, ids, new)) > self._most_bytes:
+                detail = f"{size} bytes with this message, at most {self._most_bytes}"
+                self.parked.append((offset, Refusal(Reason.CONVERSATION_FULL, detail)))
+                continue
+            last = written[-1] if written else None
+            if new.id in ids or (last is not None and new.at_ms <= last.at_ms):
+                self._go_back(held, new, _Cause(offset, now_ms))
+                continue
+            ids.add(new.id)  # the usual case: it comes after all others
+            written.append(new)
+            held.wrote.append(new)
+            waited = held.waiting
+            now = replies.follow(waited, last, new, rules)
+            if now is None:
+                continue
+            if now.answer is not None:
+                held.waiting = None
+            else:
+                held.waiting = now
+                if now.due_ms >= now_ms:  # nothing is decided yet
+                    if waited is None:
+                        self.timers.set(now.due_ms, held.key)
+                    continue
+            was = [waited] if waited is not None and conversation.overdue else []
+            end = len(written) - len(now.asked) - (now.answer is not None)
+            self._settle(held, end, was, [now], _Cause(offset, now_ms))
+            if now.answer is not None and held.answered is not None:
+                held.answered.append(now)
+
+    def _wait(self, held: _Held, waiting: Inquiry, now_ms: int) -> None:
+        """Event time has come to an instant: an inquiry that was due before is overdue (R2)."""
+        due_ms = waiting.due_ms
+        if due_ms < now_ms and not held.conversation.overdue:
+            offset, passed_ms = self._taken.passed(due_ms)
+            end = len(held.conversation.written) - len(waiting.asked)
+            self._settle(held, end, [], [waiting], _Cause(offset, passed_ms, due_ms))
+
+    def _go_back(self, held: _Held, new: Written, cause: _Cause) -> None:
+        """As `_hear`, of a message that may have come before others, or in the place of one: what follows it is looked at again."""
+        written = held.conversation.written
+        at = replies.since(written, new.at_ms)  # one that it replaces can't have been before it (S11)
+        was, waited = replies.inquiries_from(written, at, self._rules)
+        heard = conversations.absorb(written, held.ids, new)
+        if heard is None:
+            self.duplicates += 1
             return
-        first = len(held.answered)
-        if now.answer is not None:
-            held.answered.append(now)
-            held.waiting = None
-        else:
-            held.waiting = now
-            if now.due_ms >= self.now_ms:  # nothing is decided yet
-                if waited is None:
-                    self.timers.set(now.due_ms, held.key)
-                return
-        was = [waited] if waited is not None and held.conversation.overdue else []
-        self._settle(held, first, was, [now], (said.type, said.id, said.source, said.occurred_at_ms))
-
-    def _go_back(self, held: _Held, since_ms: int, said: Said) -> None:
-        """A message came in before others, or in the place of another: what was written since an instant is looked at again."""
-        answered, waited = held.answered, held.waiting
-        first, now, waiting = replies.again(answered, held.conversation.written, since_ms, self._rules)
-        was = answered[first:]
-        held.answered, held.waiting = answered[:first] + now, waiting
+        held.wrote.append(new)
+        held.taken_back += heard
+        now, waiting = replies.inquiries_from(written, at, self._rules)
+        held.waiting = waiting
         if waited is not None and held.conversation.overdue:
             was.append(waited)
         if waiting is not None:
-            if waiting.due_ms < self.now_ms:  # R2
+            if waiting.due_ms < cause.now_ms:  # R2
                 now.append(waiting)
             elif waited is None or waited.due_ms != waiting.due_ms:
                 self.timers.set(waiting.due_ms, held.key)
+        held.answered = None  # those before the place, and then those behind it as well
         if was or now:
-            self._settle(held, first, was, now, (said.type, said.id, said.source, said.occurred_at_ms))
+            self._settle(held, at, was, now, cause)
+            held.answered = None
 
-    def _settle(self, held: _Held, first: int, was: list[Inquiry], now: list[Inquiry], cause: tuple[str, str, str, int]) -> None:
-        """Hand out what changes if the decided inquiries after the `first` ones become others; `cause`: type, id, source, instant."""
-        if changes := replies.difference(held.answered, first, was, now, self._rules, self._calendar):
-            self._tell(held.shop_id, changes, cause)
+    def _settle(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], cause: _Cause) -> None:
+        """Hand out what changes if the decided inquiries from a place in a conversation on become others."""
+        self._count(held, at, was, now, cause.now_ms)
         conversation = held.conversation
         waited = was[-1] if conversation.overdue else None
         waiting = now[-1] if now and now[-1].answer is None else None
         if waiting is not None or (conversation.alerted and any(one.is_late for one in now)):
-            self._alert(held, now, waiting)
+            told, conversation.alerted = alerts.told(conversation.alerted, now, waiting, held.shop_id, held.buyer_id)
+            self._alerts += [(cause.offset, cause.due_ms, held.key, alert) for alert in told]
         if waiting != waited:
             self.overdue[held.key] = None if waiting is None else _overdue_row(waiting)
             conversation.overdue = waiting is not None
-            held.changed = True
+            held.overdue_changed = True
 
-    def _tell(self, shop_id: str, changes: dict[int, Columns], cause: tuple[str, str, str, int]) -> None:
-        """Hand out rows of the shops' journal."""
-        name, event_id, source, at_ms = cause
-        occurred_at = times.format_ms(at_ms)
-        for start_ms, columns in changes.items():
-            restates = start_ms < self.cycle_ms
-            position, cycle = f"{self._place}@{self._offset}#{self._index}", self._calendar.iso(start_ms)
-            self._shops.serve(shop_id, Served(position, cycle, columns, restates, name, event_id, source, occurred_at))
-            self._index += 1
-            self.rows += 1
-            self.restatements += restates
+    def _count(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], now_ms: int) -> None:
+        """R1, R2: as `_settle`, what changes of the shop's replies."""
+        calendar, rules = self._calendar, self._rules
+        if held.answered is None:
+            held.answered = replies.answered_near(held.conversation.written, at, rules)
+        near = replies.beside(held.answered, was + now, rules) if held.answered else []
+        if not near and len(now) == 1 and len(was) <= 1:  # the usual case
+            start_ms, added, taken = calendar.start_of(now[0].opened_ms), replies.alone(now[0]), replies.alone(was[0]) if was else ()
+            if not was or calendar.start_of(was[0].opened_ms) == start_ms:
+                if added != taken:
+                    self._change(held.shop_id, start_ms, added, taken, now_ms)
+                return
+        for start_ms, columns in replies.difference(near, was, now, rules, calendar).items():
+            more = [name for name, change in columns.items() for _ in range(change)]
+            less = [name for name, change in columns.items() for _ in range(-change)]
+            self._change(held.shop_id, start_ms, more, less, now_ms)
 
-    def _alert(self, held: _Held, come: Sequence[Inquiry], overdue: Inquiry | None) -> None:
-        """R2: tell an inquiry that is overdue, and later its late answer, once each."""
-        before = len(self.alerts)
-        told = {(one.source, one.id): one for one in held.conversation.alerted}
-        if overdue is not None and all((one.source, one.id) not in told for one in overdue.asked):
-            first = overdue.asked[0]
-            told[first.source, first.id] = Alerted(first.source, first.id, late=False)
-            self.alerts.append(_alert(REPLY_OVERDUE, overdue, held))
-        for inquiry in come:
-            answer = inquiry.answer
-            if answer is None or not inquiry.is_late:
-                continue
-            for one in inquiry.asked:
-                alerted = told.get((one.source, one.id))
-                if alerted is not None and not alerted.late:
-                    told[one.source, one.id] = Alerted(one.source, one.id, late=True)
-                    self.alerts.append(_alert(REPLY_LATE, inquiry, held, alerted, answer))
-        if len(self.alerts) > before:
-            held.conversation.alerted = tuple(told.values())
+    def _change(self, shop_id: str, start_ms: int, added: Iterable[str], taken: Iterable[str], now_ms: int) -> None:
+        """Add one to columns of a shop's replies in a cycle, and take one from others."""
+        replied = self._replied.get((shop_id, start_ms))
+        if replied is None:
+            replied = self._replied[shop_id, start_ms] = _Replies([], [])
+        replied.added += added
+        replied.taken += taken
+        replied.restates += self._calendar.end_of(start_ms) <= now_ms
+        self.entries += 1
 
 
 def due_of(overdue: bytes) -> int:
@@ -305,24 +398,3 @@ def due_of(overdue: bytes) -> int:
 def _overdue_row(inquiry: Inquiry) -> bytes:
     first = inquiry.asked[0]
     return _encode((OVERDUE_VERSION, inquiry.opened_ms, inquiry.due_ms, first.message_id, first.order_id))
-
-
-def _alert(name: str, inquiry: Inquiry, held: _Held, alerted: Alerted | None = None, answer: Written | None = None) -> tuple[bytes, bytes]:
-    """(key, value) of an alert. Its id is made of the message by which the inquiry was first alerted: a replay gives it the same."""
-    first = inquiry.asked[0]
-    known = alerted or first
-    told = {
-        "type": name,
-        "id": f"{name}:{known.source}:{known.id}",
-        "source": "netsold",
-        "occurred_at": times.format_ms(inquiry.due_ms if answer is None else answer.at_ms),
-        "shop_id": held.shop_id,
-        "buyer_id": held.buyer_id,
-        "message_id": first.message_id,
-        "order_id": first.order_id,
-        "opened_at": times.format_ms(inquiry.opened_ms),
-        "due_at": times.format_ms(inquiry.due_ms),
-    }
-    if answer is not None:
-        told |= {"answered_at": times.format_ms(answer.at_ms), "by": answer.by}
-    return held.shop_id.encode(), _encode(told)

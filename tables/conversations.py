@@ -4,31 +4,15 @@ As with orders, the set is all that is kept: what counts is derived from it anew
 """
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
-from schemas.envelope import Said
+from schemas.envelope import Written
 
 VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
-
-BUYER: Final = 0
-SHOP: Final = 1
-"""The sides; at one millisecond the buyer was first (R1)."""
-
-
-class Written(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A message. `(source, id)` is its identity (S11); `by` is who or what wrote for the shop, None if the buyer did."""
-
-    at_ms: int
-    side: int
-    id: str
-    source: str
-    message_id: str
-    order_id: str | None
-    by: str | None
 
 
 class Alerted(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -55,33 +39,25 @@ decode: Final[Callable[[bytes], Conversation]] = msgspec.json.Decoder(Conversati
 """Bytes → conversation; raises msgspec's errors."""
 
 
-def absorb(written: list[Written], ids: set[str], said: Said) -> tuple[Written, Written | None] | None:
-    """Add a message to those of a conversation: it, and the one that it replaced, if any; None if it tells nothing new (S11).
+def absorb(written: list[Written], ids: set[str], new: Written) -> Sequence[Written] | None:
+    """Add a message to those of a conversation; those that it replaced, at most one, or None if it tells nothing new (S11).
 
     Its order of arrival doesn't matter (S12). `ids` are those of the messages: without them, each would be looked at for its like.
     """
-    new = Written(
-        said.occurred_at_ms, SHOP if said.by else BUYER, said.id, said.source, said.message_id, said.order_id, said.by
-    )  # fmt: skip
-    gone = None
-    if new.id in ids:
-        gone = next((one for one in written if one.id == new.id and one.source == new.source), None)
-        if gone is not None:
-            if _precedence(gone) <= _precedence(new):
-                return None
-            written.remove(gone)
+    gone = [one for one in written if one.id == new.id and one.source == new.source] if new.id in ids else []
+    for one in gone:
+        if _precedence(one) <= _precedence(new):
+            return None
+        written.remove(one)
     ids.add(new.id)
-    if written and written[-1].at_ms >= new.at_ms:
-        written.insert(bisect_left(written, place(new), key=place), new)
-    else:
-        written.append(new)
-    return new, gone
+    written.insert(bisect_left(written, place(new), key=place), new)
+    return gone
 
 
-def size_with(conversation: Conversation, ids: set[str], said: Said) -> int:
+def size_with(conversation: Conversation, ids: set[str], new: Written) -> int:
     """How many bytes a conversation has with one more message; 0 if that tells nothing new."""
     written = conversation.written.copy()
-    if absorb(written, ids.copy(), said) is None:
+    if absorb(written, ids.copy(), new) is None:
         return 0
     return len(encode(Conversation(VERSION, written, conversation.overdue, conversation.alerted)))
 

@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import journal, limits
 from schemas.envelope import Record
-from schemas.journal import Contact, Delta, Mark, Messages, Served, ServiceDelta, ShopActivity, Sold
+from schemas.journal import Contact, Delta, Mark, Messages, Replied, Served, ServiceDelta, ShopActivity, Sold
 from schemas.refusals import Reason, Refusal
 from tables import buyers, catalogue, sales, service, watermarks
 from tables.buyers import Buyer
@@ -47,12 +47,15 @@ class Addition(msgspec.Struct, frozen=True, gc=False):
 
 
 class ShopAddition(msgspec.Struct, frozen=True):
-    """What changed of a shop, read: `sold`, `served` with their cycles' keys; `bought`: buyer's key, cycle's key and start, orders."""
+    """What changed of a shop, read: `sold`, `served` with their cycles' keys; `bought`: buyer's key, cycle's key and start, orders.
+
+    `served` has what it replied as well.
+    """
 
     key: bytes
     sold: list[tuple[bytes, Sold]]
     bought: list[tuple[bytes, bytes, int, int]]
-    served: list[tuple[bytes, Served]]
+    served: list[tuple[bytes, Served | Replied]]
     heard: list[tuple[bytes, Contact | Messages]]
     """Contacts and messages, each with its buyer's key."""
 
@@ -286,13 +289,14 @@ class ShopStage(_JournalStage):
 
     def _addition(self, key: bytes, said: ShopActivity) -> ShopAddition:
         start_of, shop_id = self._calendar.start_of_iso, said.shop_id
+        served: list[Served | Replied] = [*said.served, *said.replied]
         heard: list[Contact | Messages] = [*said.contacts, *said.messages]
         bought = [(catalogue.conversation_key(shop_id, one.buyer_id), start_of(one.cycle), one.orders) for one in said.bought]
         return ShopAddition(
             key,
             [(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in said.sold],
             [(buyer, catalogue.cycle_key(key, start_ms), start_ms, orders) for buyer, start_ms, orders in bought],
-            [(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in said.served],
+            [(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in served],
             [(catalogue.conversation_key(shop_id, one.buyer_id), one) for one in heard],
         )
 

@@ -1,14 +1,13 @@
 """Did the shop reply in time: inquiries and what counts of them (R1, R2), derived from the messages of one conversation."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
-from schemas import times
+from schemas import events, times
+from schemas.envelope import SHOP, Written
 from tables import reply_times, service
-from tables.conversations import SHOP, Written
 from tables.cycles import Calendar
 from tables.service import Columns
 from tables.service_hours import ServiceRules
@@ -18,19 +17,17 @@ _DAY_MARGIN_MS: Final = 2 * times.DAY_MS
 
 _OVERDUE, _LATE, _TIMELY = 0, 1, 2  # the worst of a unit's inquiries is what it is
 _COLUMN: Final = {_OVERDUE: service.OVERDUE, _LATE: service.LATE, _TIMELY: service.TIMELY}
+_REPLY: Final = {by: f"{service.REPLY}{by}" for by in (None, *get_args(events.RepliedBy))}
+_REPLY_MS: Final = tuple(f"{service.REPLY_MS}{number}" for number in range(reply_times.BINS))
 
 
 class Inquiry(msgspec.Struct, frozen=True, gc=False):
     """A buyer's messages until the shop's answer. `due_ms` is the last instant at which an answer is timely."""
 
     asked: tuple[Written, ...]
+    opened_ms: int
     due_ms: int
     answer: Written | None
-
-    @property
-    def opened_ms(self) -> int:
-        """When it opened."""
-        return self.asked[0].at_ms
 
     @property
     def is_late(self) -> bool:
@@ -63,70 +60,74 @@ def follow(waiting: Inquiry | None, before: Written | None, one: Written, rules:
     That inquiry with its answer or with one more question, or a new one; None if the message is no part of any.
     """
     if one.side == SHOP:
-        return None if waiting is None else Inquiry(waiting.asked, waiting.due_ms, one)
+        return None if waiting is None else Inquiry(waiting.asked, waiting.opened_ms, waiting.due_ms, one)
     if waiting is not None:
-        return Inquiry((*waiting.asked, one), waiting.due_ms, None)
+        return Inquiry((*waiting.asked, one), waiting.opened_ms, waiting.due_ms, None)
     if (before is None or before.side == SHOP) and rules.is_open(one.at_ms):  # what opened out of hours is open all the same
-        return Inquiry((one,), one.at_ms + rules.reply_within_ms, None)
+        return Inquiry((one,), one.at_ms, one.at_ms + rules.reply_within_ms, None)
     return None
 
 
-def again(
-    answered: Sequence[Inquiry], written: Sequence[Written], since_ms: int, rules: ServiceRules
-) -> tuple[int, list[Inquiry], Inquiry | None]:
-    """R1: as `inquiries`, where nothing written before an instant has changed: how many of those `answered` stay, and what follows them."""
-    stay = bisect_left(answered, since_ms, key=_answered_ms)
-    answer = answered[stay - 1].answer if stay else None
+def waiting(written: Sequence[Written], rules: ServiceRules) -> Inquiry | None:
+    """R1: of all of a conversation, the inquiry that waits for its answer, if one does: it began after the shop's last message."""
+    if not written or written[-1].side == SHOP:
+        return None
+    at = since(written, written[-1].at_ms + 1)
+    opened_ms = written[at].at_ms
+    return Inquiry(tuple(written[at:]), opened_ms, opened_ms + rules.reply_within_ms, None) if rules.is_open(opened_ms) else None
+
+
+def since(written: Sequence[Written], at_ms: int) -> int:
+    """R1: where to begin if nothing before an instant has changed: after the shop's last message before it, when no inquiry waits."""
     at = len(written)
-    while at and written[at - 1] is not answer:  # it's seldom far from the end
+    while at and (written[at - 1].side != SHOP or written[at - 1].at_ms >= at_ms):  # it's seldom far from the end
         at -= 1
-    return stay, *inquiries(written[at:], rules, answer)
+    return at
 
 
-def _answered_ms(inquiry: Inquiry) -> int:
-    assert inquiry.answer is not None  # noqa: S101 - only those are asked
-    return inquiry.answer.at_ms
+def inquiries_from(written: Sequence[Written], at: int, rules: ServiceRules) -> tuple[list[Inquiry], Inquiry | None]:
+    """R1: as `inquiries`, of what was written from a place on that `since` named."""
+    return inquiries(written[at:], rules, written[at - 1] if at else None)
 
 
-def difference(  # noqa: PLR0913, PLR0917 - of one caller
-    answered: Sequence[Inquiry], first: int, was: Sequence[Inquiry], now: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar
+def answered_near(written: Sequence[Written], at: int, rules: ServiceRules) -> list[Inquiry]:
+    """R1: the answered inquiries before a place in a conversation, in order, that may have opened on one day with one behind it."""
+    if not at or written[at - 1].at_ms < written[at].at_ms - _DAY_MARGIN_MS or rules.count_per == "inquiry":  # the usual case
+        return []
+    return inquiries_from(written[:at], since(written, written[at].at_ms - _DAY_MARGIN_MS), rules)[0]
+
+
+def beside(answered: Sequence[Inquiry], changed: Sequence[Inquiry], rules: ServiceRules) -> list[Inquiry]:
+    """R1: of the inquiries that were answered before those that change, the ones that count in one unit with any of these."""
+    if rules.count_per == "inquiry":
+        return []
+    since_ms, days = min([one.opened_ms for one in changed]) - _DAY_MARGIN_MS, {rules.day_of(one.opened_ms) for one in changed}
+    near = []
+    for one in reversed(answered):
+        if one.opened_ms < since_ms:
+            break
+        if rules.day_of(one.opened_ms) in days:
+            near.append(one)
+    return near[::-1]
+
+
+def difference(
+    near: Sequence[Inquiry], was: Sequence[Inquiry], now: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar
 ) -> dict[int, Columns]:
     """R1, R2: what changes of a shop's columns, by cycle's start, if decided inquiries of a conversation become others.
 
-    Those that change come after the `first` ones of all that were `answered`.
+    Those `near` are `beside` them and stay.
     """
-    beside = _beside(answered, first, was, now, rules) if first else []
-    changes = _counted(beside, now, rules, calendar)
-    if len(now) == 1 and not was and not beside:  # the usual case
-        return changes
-    for start_ms, columns in _counted(beside, was, rules, calendar).items():
+    changes = _counted(near, now, rules, calendar)
+    for start_ms, columns in _counted(near, was, rules, calendar).items():
         changed = changes.setdefault(start_ms, {})
         for name, number in columns.items():
             changed[name] = changed.get(name, 0) - number
     return {start_ms: changed for start_ms in sorted(changes) if (changed := service.without_zeros(changes[start_ms]))}
 
 
-def _beside(
-    answered: Sequence[Inquiry], first: int, was: Sequence[Inquiry], now: Sequence[Inquiry], rules: ServiceRules
-) -> Sequence[Inquiry]:
-    """Of the `first` inquiries, the ones that count in one unit with any of those that change after them."""
-    if rules.count_per == "inquiry":
-        return ()
-    since_ms = min([one.opened_ms for one in (*was[:1], *now[:1])]) - _DAY_MARGIN_MS
-    near = first
-    while near and answered[near - 1].opened_ms >= since_ms:
-        near -= 1
-    if near == first:
-        return ()
-    days = {rules.day_of(one.opened_ms) for one in (*was, *now)}
-    return [one for one in answered[near:first] if rules.day_of(one.opened_ms) in days]
-
-
-def _counted(beside: Sequence[Inquiry], decided: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
-    """R1, R2: the columns of decided inquiries, by cycle's start. Those `beside` them count only as a part of their units."""
-    if len(decided) == 1 and not beside:
-        opened_ms = decided[0].opened_ms
-        return {calendar.start_of(opened_ms): _alone(decided[0], opened_ms)}
+def _counted(near: Sequence[Inquiry], decided: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar) -> dict[int, Columns]:
+    """R1, R2: the columns of decided inquiries, by cycle's start. Those `near` count only as a part of their units."""
     counted: dict[int, Columns] = {}
     units: dict[int, tuple[int, int]] = {}  # by day, or by inquiry: (when it opened, the worst of it)
     for inquiry in decided:
@@ -135,7 +136,7 @@ def _counted(beside: Sequence[Inquiry], decided: Sequence[Inquiry], rules: Servi
             columns = counted.setdefault(calendar.start_of(opened_ms), {})
             for name in _reply(answer, opened_ms):
                 columns[name] = columns.get(name, 0) + 1
-    for number, inquiry in enumerate((*beside, *decided)):
+    for number, inquiry in enumerate((*near, *decided)):
         opened_ms = inquiry.opened_ms
         what = _OVERDUE if inquiry.answer is None else _LATE if inquiry.is_late else _TIMELY
         unit = number if rules.count_per == "inquiry" else rules.day_of(opened_ms)
@@ -148,17 +149,16 @@ def _counted(beside: Sequence[Inquiry], decided: Sequence[Inquiry], rules: Servi
     return counted
 
 
-def _alone(inquiry: Inquiry, opened_ms: int) -> Columns:
-    """The columns, by name, of a decided inquiry that is a unit by itself."""
+def alone(inquiry: Inquiry) -> tuple[str, ...]:
+    """R1, R2: the columns that a decided inquiry adds one to if no other is beside it, the usual case: as `difference`, of it alone."""
     answer = inquiry.answer
     if answer is None:
-        return {service.INQUIRIES: 1, service.OVERDUE: 1}
-    by, reply_ms = _reply(answer, opened_ms)
-    if answer.at_ms > inquiry.due_ms:
-        return {service.INQUIRIES: 1, service.LATE: 1, by: 1, reply_ms: 1}
-    return {service.INQUIRIES: 1, by: 1, reply_ms: 1, service.TIMELY: 1}
+        return service.INQUIRIES, service.OVERDUE
+    by, reply_ms = _reply(answer, inquiry.opened_ms)
+    return service.INQUIRIES, service.LATE if answer.at_ms > inquiry.due_ms else service.TIMELY, by, reply_ms
 
 
 def _reply(answer: Written, opened_ms: int) -> tuple[str, str]:
     """The columns of a reply: by whom, and after what time."""
-    return f"{service.REPLY}{answer.by}", f"{service.REPLY_MS}{reply_times.reply_bin(answer.at_ms - opened_ms)}"
+    number = reply_times.reply_bin(answer.at_ms - opened_ms)
+    return _REPLY[answer.by], _REPLY_MS[number] if number < reply_times.BINS else f"{service.REPLY_MS}{number}"

@@ -20,6 +20,9 @@ _mapping: Final = LogarithmicMapping(ACCURACY)
 _LAST_MS: Final = [int(_mapping.gamma**number) for number in range(_mapping.key(366 * times.DAY_MS))]
 """By bin, the last whole millisecond in it, for about a year: looking a time up is cheaper than its logarithm."""
 
+BINS: Final = len(_LAST_MS)
+"""How many bins are looked up."""
+
 
 def reply_bin(reply_ms: int) -> int:
     """The bin of a reply time in milliseconds; what is under a millisecond shares the first one."""

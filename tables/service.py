@@ -57,8 +57,8 @@ class ServiceTally(msgspec.Struct, array_like=True, gc=False):
     columns: Columns = msgspec.field(default_factory=dict)
     restatements: int = 0
 
-    def add(self, changes: Mapping[str, int], *, restates: bool = False) -> None:
-        """Add signed changes; ImpossibleServiceError if a column would fall below zero."""
+    def add(self, changes: Mapping[str, int], *, restates: int = 0) -> None:
+        """Add signed changes, so many of which restate; ImpossibleServiceError if a column would fall below zero."""
         self.restatements += restates
         columns = self.columns
         for name, change in changes.items():

@@ -60,7 +60,8 @@ class ServiceRules:
 
     def is_open(self, at_ms: int) -> bool:
         """Whether an instant, in epoch milliseconds, lies in service hours."""
-        of_day_ms = self._local_ms(at_ms) % _DAY_MS
+        ahead_ms = self._ahead.get(at_ms // _HOUR_MS)  # as in `_local_ms`: this is asked of every second message
+        of_day_ms = (self._local_ms(at_ms) if ahead_ms is None else at_ms + ahead_ms) % _DAY_MS
         opens_ms, closes_ms = self._opens_ms, self._closes_ms
         if opens_ms < closes_ms:
             return opens_ms <= of_day_ms < closes_ms

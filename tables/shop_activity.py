@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas import journal
-from schemas.journal import Bought, Contact, Entry, Messages, Served, ShopActivity, Sold, Wrote
+from schemas.envelope import Written
+from schemas.journal import Bought, Contact, Entry, Messages, Replied, Served, ShopActivity, Sold
 
 MOST_UNITS: Final = 2000
 """Most of one record, in units of 350 bytes: with ids of 128 characters, and a source of 256, it stays below 900,000 bytes."""
 
 _BOUGHT, _WROTE, _CONTACT, _SERVED = 2, 2, 4, 8
+_COLUMNS: Final = 8
+"""So many columns of replies are a unit at most."""
+
 MOST_MESSAGES: Final = 500
 """Most messages of one buyer in a record."""
 
@@ -25,6 +29,7 @@ class _Shop:
     sold: dict[tuple[str, str], list[int]] = field(default_factory=dict)
     bought: dict[tuple[str, str], int] = field(default_factory=dict)
     served: list[Served] = field(default_factory=list)
+    replied: list[Replied] = field(default_factory=list)
     contacts: list[Contact] = field(default_factory=list)
     messages: list[Messages] = field(default_factory=list)
     units: int = 0
@@ -59,15 +64,22 @@ class ShopActivities:
         """A change of the shop's service (R1 to R3, R5)."""
         self._shop(shop_id, _SERVED).served.append(row)
 
+    def reply(self, shop_id: str, row: Replied) -> None:
+        """A change of how the shop replied (R1, R2)."""
+        self._shop(shop_id, 1 + len(row.columns) // _COLUMNS).replied.append(row)
+
     def contact(self, shop_id: str, contact: Contact) -> None:
         """A reason to write to a buyer, or that there is none after all (R4)."""
         self._shop(shop_id, _CONTACT).contacts.append(contact)
 
-    def write(self, shop_id: str, buyer_id: str, said: list[Wrote]) -> None:
-        """What a shop and a buyer wrote to each other (R4)."""
-        for at in range(0, len(said), MOST_MESSAGES):
-            some = said[at : at + MOST_MESSAGES]
-            self._shop(shop_id, _WROTE * (1 + len(some))).messages.append(Messages(buyer_id, some))
+    def write(self, shop_id: str, buyer_id: str, wrote: list[Written], taken_back: list[Written]) -> None:
+        """What a shop and a buyer wrote to each other (R4), and what of that, or of what was told before, is taken back (S11)."""
+        for at in range(0, len(wrote), MOST_MESSAGES):
+            some = [(one.at_ms, one.side, one.order_id or "") for one in wrote[at : at + MOST_MESSAGES]]
+            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(Messages(buyer_id, some, []))
+        for at in range(0, len(taken_back), MOST_MESSAGES):
+            some = [(one.at_ms, one.side, one.order_id or "") for one in taken_back[at : at + MOST_MESSAGES]]
+            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(Messages(buyer_id, [], some))
 
     def records(self) -> list[tuple[bytes, bytes]]:
         """(key, value) for the shops' journal; those of one shop in order."""
@@ -88,4 +100,5 @@ class ShopActivities:
 def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
     sold = [Sold(cycle, currency, *columns) for (cycle, currency), columns in shop.sold.items()]
     bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
-    return shop_id.encode(), journal.encode(ShopActivity(shop_id, journal.RULES, sold, bought, shop.served, shop.contacts, shop.messages))
+    told = ShopActivity(shop_id, journal.RULES, sold, bought, shop.served, shop.replied, shop.contacts, shop.messages)
+    return shop_id.encode(), journal.encode(told)

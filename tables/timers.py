@@ -4,7 +4,7 @@ They lie in buckets of some seconds, a bucket in rows of a bounded size, and one
 however many wait at once. A timer is never taken away: what it was set for may be over when it goes off, and then nothing changes.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -33,22 +33,23 @@ class Timers:
         """The buckets whose rows haven't been read."""
 
         self._waiting: list[tuple[int, bytes]] = []
-        """In order, the timers that were read or set."""
+        """The timers that were read or set."""
 
         self._changed: set[int] = set()
+        self._now_ms = -(2**63)
 
     def set(self, due_ms: int, key: bytes) -> None:
-        """Let `key` go off once event time is past `due_ms`."""
-        insort(self._waiting, (due_ms, key))
+        """Let `key` go off once event time is past `due_ms`; what is past already has gone off."""
         self._changed.add(due_ms // self._bucket_ms)
+        if due_ms >= self._now_ms:
+            self._waiting.append((due_ms, key))
 
     def gone_off(self, now_ms: int) -> Sequence[tuple[int, bytes]]:
         """(due, key) of those whose instant is past, in order; they are gone then."""
-        if self._unread and self._unread[0] * self._bucket_ms < now_ms:
-            self._read([number for number in self._unread if number * self._bucket_ms < now_ms])
+        self._now_ms = now_ms
+        self._read([number for number in self._unread if number * self._bucket_ms < now_ms])
         waiting = self._waiting
-        if not waiting or waiting[0][0] >= now_ms:
-            return ()
+        waiting.sort()
         past = bisect_left(waiting, (now_ms,))
         gone = waiting[:past]
         del waiting[:past]
@@ -60,6 +61,7 @@ class Timers:
         if not self._changed:
             return {}
         self._read([number for number in self._unread if number in self._changed])
+        self._waiting.sort()
         buckets: dict[int, list[tuple[int, str]]] = {}
         for due_ms, key in self._waiting:
             buckets.setdefault(due_ms // self._bucket_ms, []).append((due_ms, key.decode()))
@@ -84,7 +86,6 @@ class Timers:
                 state = self._states[_row(number, part)]
                 assert state is not None  # noqa: S101 - the index was written together with it
                 self._waiting += [(due_ms, key.encode()) for due_ms, key in _decode_row(state)]
-        self._waiting.sort()
 
 
 def _row(number: int, part: int) -> bytes:

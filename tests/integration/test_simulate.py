@@ -61,8 +61,10 @@ def _event(record: ConsumerRecord) -> dict[str, Any] | None:
     if record.topic.endswith(topics.CHATS):
         said = envelope.read_chat(record)
         if isinstance(said, envelope.Said):
-            fields = {name: value for name, value in msgspec.structs.asdict(said).items() if value is not None}
-            return fields | {"occurred_at": format_ms(fields.pop("occurred_at_ms"))}
+            message = said.message
+            told = {"shop_id": said.shop_id, "buyer_id": said.buyer_id, "occurred_at": format_ms(message.at_ms)}
+            told |= {name: getattr(message, name) for name in ("id", "source", "message_id", "order_id", "by") if getattr(message, name)}
+            return told | {"type": "seller_replied" if message.side == envelope.SHOP else "buyer_messaged"}
         assert isinstance(said, Refusal)
         return None
     received = envelope.read(record)

@@ -118,8 +118,9 @@ def _by_schemas(record: Record) -> dict[str, Any] | None:
         found["occurred_at"] = order.occurred_at_ms
     if isinstance(message, envelope.Said):
         assert found is None
-        found = msgspec.structs.asdict(message)
-        found["occurred_at"] = found.pop("occurred_at_ms")
+        found = {"shop_id": message.shop_id, "buyer_id": message.buyer_id} | msgspec.structs.asdict(message.message)
+        found["type"] = "seller_replied" if found.pop("side") == envelope.SHOP else "buyer_messaged"
+        found["occurred_at"] = found.pop("at_ms")
     return found
 
 

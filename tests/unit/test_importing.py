@@ -78,7 +78,7 @@ def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None
     assert (topic, key) == ("chats", b"s/7/b-9")
     said = envelope.read_chat(Record(key, value, headers))
     assert isinstance(said, envelope.Said)
-    assert (said.shop_id, said.buyer_id, said.by, said.order_id) == ("s/7", "b-9", "robot", "o-1")
+    assert (said.shop_id, said.buyer_id, said.message.by, said.message.order_id) == ("s/7", "b-9", "robot", "o-1")
 
 
 @pytest.mark.parametrize("within", [True, False])

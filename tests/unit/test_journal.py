@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from schemas import journal, limits
+from schemas import journal, limits, times
 from schemas.answers import ProductAnswer, ShopAnswer
-from schemas.journal import RULES, Bought, Contact, Delta, Entry, Mark, Served, ShopActivity, Sold, Wrote
+from schemas.envelope import BUYER, Written
+from schemas.journal import RULES, Bought, Contact, Delta, Entry, Mark, Replied, Served, ShopActivity, Sold
 from tables import shop_activity
 from tables.shop_activity import ShopActivities
 from tests.flow import Flow
@@ -27,7 +28,7 @@ def told() -> Flow:
 def test_an_entry_says_all_about_itself() -> None:
     """Which line of which order changed by how much in which cycle, and because of which event."""
     entries = [msgspec.to_builtins(entry) for entry in told().entries]
-    whose = {"product_id": "p-3", "shop_id": "s-7", "buyer_id": "b-9", "order_id": "o-1", "line_id": "1", "currency": "CNY", "rules": 3}
+    whose = {"product_id": "p-3", "shop_id": "s-7", "buyer_id": "b-9", "order_id": "o-1", "line_id": "1", "currency": "CNY", "rules": 4}
     partition = told().entries[0].id.partition("@")[0]
     refund = {"event_type": "refund_succeeded", "event_id": "e-3", "event_source": "/story", "occurred_at": "2026-07-10T08:00:00.000Z"}
     nothing = {
@@ -107,12 +108,14 @@ def test_the_largest_record_of_a_shop_fits_into_a_batch() -> None:
         restates, columns = True, {f"return.damaged_in_transit.{currency}": limits.PAID_MINOR for currency in ("CNY", "USD", "EUR")}
         row = Served("x" * 290, "2026-06-06T00:00:00Z", columns, restates, "refund_succeeded", long, source, "2026-07-10T08:00:00.000Z")
         sold = msgspec.structs.replace(told().entries[0], shop_id="s-7")
-        kinds = [ShopActivities() for _ in range(4)]
+        message = Written(times.parse_ms("2026-07-02T10:00:00Z"), BUYER, "e-1", "/s", "m-1", long, None)
+        kinds = [ShopActivities() for _ in range(5)]
         for number in range(1000):
             kinds[0].serve("s-7", row)
             kinds[1].contact("s-7", Contact(long, long, number))
-            kinds[2].write("s-7", long, [Wrote(number, "buyer", long, 1)] * 40)
+            kinds[2].write("s-7", long, [message] * 40, [message] * 40)
             kinds[3].sell(msgspec.structs.replace(sold, buyer_id=f"{long[:-6]}{number:06}", cycle=f"{number:020}"))
+            kinds[4].reply("s-7", Replied(f"{number:020}", {f"reply_ms.{n}": 10**18 for n in range(number % 700)}, 10**9))
         largest = max(largest, *(len(value) for shops in kinds for _, value in shops.records()))
     assert 400_000 < largest < 900_000
 

@@ -1,11 +1,13 @@
 """Inquiries step by step against inquiries derived from all messages, and what changes against what counts before and after (R1, R2)."""
 
 import random
+from collections import Counter
 
 import pytest
 
+from schemas.envelope import BUYER, SHOP, Written
 from tables import replies
-from tables.conversations import BUYER, SHOP, Written, place
+from tables.conversations import place
 from tables.cycles import Calendar
 from tables.replies import Inquiry
 from tables.service import Columns
@@ -27,19 +29,46 @@ def _some(chance: random.Random) -> list[Written]:
 
 
 def _counted(decided: list[Inquiry], rules: ServiceRules) -> dict[int, Columns]:
-    return replies.difference([], 0, [], decided, rules, CALENDAR)
+    return replies.difference([], [], decided, rules, CALENDAR)
 
 
 @pytest.mark.parametrize("seed", range(100))
 def test_what_was_answered_before_a_message_stays(seed: int) -> None:
-    """However early a message comes in, what is derived from then on is what all messages give."""
+    """However early a message comes in, what is derived from then on is what all messages give, and so is who waits."""
     chance = random.Random(seed)
     rules, written = chance.choice(RULES), _some(chance)
     new = written.pop(chance.randrange(len(written)))
-    answered, _ = replies.inquiries(written, rules)
+    at = replies.since(written, new.at_ms)
+    stay, _ = replies.inquiries(written[:at], rules)
     written = sorted([*written, new], key=place)
-    stay, changed, waiting = replies.again(answered, written, new.at_ms, rules)
-    assert ([*answered[:stay], *changed], waiting) == replies.inquiries(written, rules)
+    changed, waiting = replies.inquiries_from(written, at, rules)
+    assert ([*stay, *changed], waiting) == replies.inquiries(written, rules)
+    assert replies.waiting(written, rules) == waiting
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_only_those_of_the_same_day_are_beside(seed: int) -> None:
+    """R1: of the inquiries before a place, the ones that opened on a local day of those that changed behind it."""
+    chance = random.Random(seed)
+    rules, written = chance.choice(RULES), _some(chance)
+    at = replies.since(written, chance.choice(written).at_ms)
+    before, _ = replies.inquiries(written[:at], rules)
+    changed, _ = replies.inquiries_from(written, at, rules)
+    if changed:
+        days = {rules.day_of(one.opened_ms) for one in changed if rules.count_per == "buyer_day"}
+        near = [one for one in before if rules.day_of(one.opened_ms) in days]
+        assert replies.beside(replies.answered_near(written, at, rules), changed, rules) == near
+        assert replies.beside(before, changed, rules) == near
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_inquiry_alone_is_told_by_names(seed: int) -> None:
+    """R2: the same as the columns that change when nothing else was decided."""
+    chance = random.Random(seed)
+    rules, written = chance.choice(RULES), _some(chance)
+    answered, waiting = replies.inquiries(written, rules)
+    for one in (*answered, *([waiting] if waiting else [])):
+        assert _counted([one], rules) == {CALENDAR.start_of(one.opened_ms): Counter(replies.alone(one))}
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -54,7 +83,7 @@ def test_what_changes_is_what_counts_after_less_what_counted_before(seed: int) -
         return
     first = chance.randrange(len(after))
     before = after[:first] + [one for one in after[first:] if chance.random() < 0.3]
-    found = replies.difference(after, first, before[first:], after[first:], rules, CALENDAR)
+    found = replies.difference(after[:first], before[first:], after[first:], rules, CALENDAR)
     was, now = _counted(before, rules), _counted(after, rules)
     expected = {
         (start_ms, name): now.get(start_ms, {}).get(name, 0) - was.get(start_ms, {}).get(name, 0)
