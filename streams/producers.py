@@ -80,10 +80,6 @@ class _EndTransaction(_Strict, EndTxnHandler):
 
 class _Produce(SendProduceReqHandler):
     async def do(self, node_id: int) -> None:
-        import os
-
-        if os.environ.get("NETSOLD_X_THREAD"):
-            await asyncio.gather(*[asyncio.to_thread(batch.get_data_buffer) for batch in self._batches.values()])
         request = self.create_request()
         try:
             response = await self._client.send(node_id, request)
