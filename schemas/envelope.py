@@ -80,6 +80,11 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     buyer_id: str
     message: Written
 
+    @property
+    def occurred_at_ms(self) -> int:
+        """When it was written."""
+        return self.message.at_ms
+
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
     """Event time has come this far, though nothing happened."""

@@ -3,13 +3,13 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 import msgspec
 
 from schemas import envelope, limits
-from schemas.envelope import Record, Said, Tick, Written
+from schemas.envelope import Said, Written
 from schemas.journal import Replied
 from schemas.refusals import Reason, Refusal
 from tables import alerts, catalogue, conversations, replies, watermarks
@@ -21,10 +21,11 @@ from tables.replies import Inquiry
 from tables.service import Columns
 from tables.service_hours import ServiceRules
 from tables.shop_activity import ShopActivities
+from tables.taken import Taken
 from tables.timers import Timers
 from tables.watermarks import Progress
 
-_NEVER: Final = -(2**63)
+_BETWEEN: Final = attrgetter("shop_id", "buyer_id")
 OVERDUE_VERSION: Final = 1
 """Version of the form of a row of `overdue`: [version, opened_ms, due_ms, message_id, order_id or null]."""
 
@@ -50,13 +51,11 @@ class ChatStage:
         """The settings by which the tables are made."""
         return f"{self._calendar.terms}; {self._rules.terms}"
 
-    def read(self, record: Record) -> Said | Tick | Refusal:
-        """What a record says. Never raises."""
-        return envelope.read_chat(record)
+    read = staticmethod(envelope.read_chat)
 
     def keys(self, readings: Readings) -> Keys:
         """The conversations that a chunk concerns."""
-        between = {(said.shop_id, said.buyer_id) for _, said in readings if type(said) is Said}
+        between = {_BETWEEN(said) for _, said in readings if type(said) is Said}
         return {CHATS.name: [catalogue.conversation_key(shop_id, buyer_id) for shop_id, buyer_id in between]}
 
     def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:  # noqa: ARG002 - as every stage's
@@ -71,15 +70,13 @@ class ChatStage:
 
     def _fold(self, readings: Readings, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
         """First the chunk in its order, for all that depends on it; then conversation by conversation."""
-        taken = _Taken(self._calendar, self._refusals_in_a_row, progress)
-        taken.take(readings)
+        taken = Taken(readings, progress, self._calendar, self._refusals_in_a_row, _BETWEEN)
         work = _Work(states, self._calendar, self._rules, taken, most_bytes)
         work.hear()
         parked = sorted([*taken.parked, *work.parked], key=itemgetter(0)) if work.parked else taken.parked
         told = work.alerts()
-        counts = {"applied": taken.accepted - work.duplicates - len(parked), "duplicates": work.duplicates, "refused": len(parked)}
-        counts |= {"skipped": taken.skipped, "ticks": taken.ticks, "late": taken.late, "entries": work.entries}
-        counts |= {"restatements": work.restatements, "alerts": len(told)}
+        counts = taken.counts(duplicates=work.duplicates, refused=len(parked))
+        counts |= {"entries": work.entries, "restatements": work.restatements, "alerts": len(told)}
         return Outcome(
             writes={CHATS.name: work.changed, REPLY_TIMERS.name: work.timers.writes(), OVERDUE.name: work.overdue},
             sends={SHOP_ACTIVITY_TOPIC: work.activity(), ALERTS_TOPIC: told},
@@ -89,87 +86,6 @@ class ChatStage:
             taken=taken.records,
             paused=taken.paused,
         )
-
-
-_Said = tuple[int, Written, int]
-
-
-class _Taken:
-    """A chunk's records in their order: how far event time comes, what is refused, and what was said in each conversation."""
-
-    def __init__(self, calendar: Calendar, refusals_in_a_row: int, progress: Progress) -> None:
-        self._calendar = calendar
-        self._refusals_in_a_row = refusals_in_a_row
-        self.progress = progress
-        self.now_ms = _NEVER
-        """How far event time came."""
-
-        self.moves: tuple[list[int], list[int]] = [], []
-        """Where event time came on: the instants, in order, and the offsets of their records."""
-
-        self.said: dict[tuple[str, str], list[_Said]] = {}
-        """By shop and buyer, what was said as it came: offset, message, and how far event time was."""
-
-        self.parked: list[tuple[int, Refusal]] = []
-        self.records = self.skipped = self.ticks = self.late = 0
-
-    def take(self, readings: Readings) -> None:
-        """Take in the records, until so many were refused in a row that the partition is paused."""
-        offset, watermark_ms, refused_in_a_row = self.progress.offset, self.progress.watermark_ms, self.progress.refused_in_a_row
-        calendar, most, of_all = self._calendar, self._refusals_in_a_row, self.said
-        instants, offsets = self.moves
-        now_ms, records = _NEVER if watermark_ms is None else watermark_ms, 0
-        cycle_ms, cycle_end_ms = (_NEVER, _NEVER) if watermark_ms is None else calendar.around(watermark_ms)  # that event time is in
-        for at, reading in readings:
-            if refused_in_a_row >= most:
-                break
-            records += 1
-            if at <= offset:  # never twice, even if handed over twice
-                self.skipped += 1
-                continue
-            offset = at
-            kind = type(reading)
-            if kind is Refusal:
-                self.parked.append((offset, reading))
-                refused_in_a_row += 1
-                continue
-            at_ms = reading.message.at_ms if kind is Said else reading.occurred_at_ms
-            if at_ms > now_ms:  # C2
-                now_ms = at_ms
-                instants.append(at_ms)
-                offsets.append(offset)
-                if at_ms >= cycle_end_ms:
-                    cycle_ms, cycle_end_ms = calendar.around(at_ms)
-            if kind is Tick:
-                self.ticks += 1
-                continue
-            refused_in_a_row = 0
-            if at_ms < cycle_ms:
-                self.late += 1  # S13: counted here, dropped nowhere
-            between = reading.shop_id, reading.buyer_id
-            said = of_all.get(between)
-            if said is None:
-                of_all[between] = [(offset, reading.message, now_ms)]
-            else:
-                said.append((offset, reading.message, now_ms))
-        self.now_ms, self.records = now_ms, records
-        self.progress = Progress(offset, watermark_ms if now_ms == _NEVER else now_ms, refused_in_a_row)
-
-    @property
-    def accepted(self) -> int:
-        """How many records are neither ticks nor known already."""
-        return self.records - self.skipped - self.ticks
-
-    @property
-    def paused(self) -> bool:
-        """Whether so many were refused in a row that somebody has to look."""
-        return self.progress.refused_in_a_row >= self._refusals_in_a_row
-
-    def passed(self, due_ms: int) -> tuple[int, int]:
-        """(offset, instant) of the record by which event time came past an instant; it did so in this chunk."""
-        instants, offsets = self.moves
-        at = bisect_right(instants, due_ms)
-        return offsets[at], instants[at]
 
 
 class _Cause(msgspec.Struct, frozen=True, gc=False):
@@ -222,7 +138,7 @@ class _Replies(msgspec.Struct, gc=False):
 class _Work:
     """What one chunk does, conversation by conversation. Nothing depends on where chunks are cut."""
 
-    def __init__(self, states: States, calendar: Calendar, rules: ServiceRules, taken: _Taken, most_bytes: int | None) -> None:
+    def __init__(self, states: States, calendar: Calendar, rules: ServiceRules, taken: Taken, most_bytes: int | None) -> None:
         self._stored: Mapping[bytes, bytes | None] = states[CHATS.name]
         self._calendar = calendar
         self._rules = rules
@@ -246,7 +162,7 @@ class _Work:
 
     def hear(self) -> None:
         """Take in what was said, and that event time came on: what was due before is overdue, unless it was answered (R2, C2)."""
-        end_ms, of_all = self._taken.now_ms, self._taken.said
+        end_ms, of_all = self._taken.now_ms, self._taken.told
         for _, key in self.timers.gone_off(end_ms):
             of_all.setdefault(catalogue.split_conversation_key(key), [])
         for (shop_id, buyer_id), said in of_all.items():
@@ -278,11 +194,12 @@ class _Work:
         written = conversation.written
         return _Held(key, shop_id, buyer_id, conversation, {one.id for one in written}, replies.waiting(written, self._rules), [], [])
 
-    def _hear(self, held: _Held, said: Sequence[_Said]) -> None:
+    def _hear(self, held: _Held, said: Sequence[tuple[int, Said, int]]) -> None:
         """Take in what was said in one conversation, as it came."""
         conversation, ids, rules = held.conversation, held.ids, self._rules
         written = conversation.written
-        for offset, new, now_ms in said:
+        for offset, one, now_ms in said:
+            new = one.message
             if held.waiting is not None:
                 self._wait(held, held.waiting, now_ms)
             if self._most_bytes is not None and (size := conversations.size_with(conversation, ids, new)) > self._most_bytes:
@@ -318,9 +235,10 @@ class _Work:
         """Event time has come to an instant: an inquiry that was due before is overdue (R2)."""
         due_ms = waiting.due_ms
         if due_ms < now_ms and not held.conversation.overdue:
-            offset, passed_ms = self._taken.passed(due_ms)
+            instants, offsets = self._taken.moves
+            at = bisect_right(instants, due_ms)  # event time came past it in this chunk
             end = len(held.conversation.written) - len(waiting.asked)
-            self._settle(held, end, [], [waiting], _Cause(offset, passed_ms, due_ms))
+            self._settle(held, end, [], [waiting], _Cause(offsets[at], instants[at], due_ms))
 
     def _go_back(self, held: _Held, new: Written, cause: _Cause) -> None:
         """As `_hear`, of a message that may have come before others, or in the place of one: what follows it is looked at again."""

@@ -1,11 +1,11 @@
 """The order stage: events of orders → the facts of each order, and what they change in the journal."""
 
 from collections.abc import Callable
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from schemas import envelope, journal, limits, times
-from schemas.envelope import Received, Tick
+from schemas.envelope import Received
 from schemas.journal import Contact, Served, Service
 from schemas.refusals import Reason, Refusal
 from tables import aftersales, catalogue, counting, entries, orders, service, watermarks
@@ -16,9 +16,10 @@ from tables.orders import Facts, Order
 from tables.outcome import Keys, Outcome, Readings, States
 from tables.service import Rows
 from tables.shop_activity import ShopActivities
+from tables.taken import Taken
 from tables.watermarks import Progress
 
-_NEVER: Final = -(2**63)
+_ORDER_ID: Final = attrgetter("order_id")
 _TELLING: Final = counting.EVENTS | aftersales.EVENTS  # with an event of another type an order only knows more (unless S11)
 
 _Absorb = Callable[[Order, Received], Order | Refusal]
@@ -56,17 +57,16 @@ class OrderStage:
 
     def _fold(self, place: str, readings: Readings, states: States, progress: Progress, absorb: _Absorb) -> Outcome:
         """First the chunk in its order, for all that depends on it; then order by order: an eighth less time than going to and fro."""
-        taken = _Taken(self._calendar, self._refusals_in_a_row, progress)
-        taken.take(readings)
+        taken = Taken(readings, progress, self._calendar, self._refusals_in_a_row, _ORDER_ID)
         stored, told, parked, duplicates = states[ORDERS.name], _Told(self._calendar), taken.parked, 0
         writes: dict[bytes, bytes | None] = {}
         any_fits = absorb is orders.absorb
-        for order_id, events in taken.events.items():
+        for order_id, events in taken.told.items():
             key = order_id.encode()
             state = stored[key]
             first = orders.EMPTY if state is None else orders.decode(state)
             facts = Facts(first)
-            for offset, event, cycle_ms in events:
+            for offset, event, now_ms in events:
                 if any_fits and event.type not in _TELLING and facts.add(event):
                     continue  # the short cut for half of the events
                 before = facts.order
@@ -81,76 +81,15 @@ class OrderStage:
                     facts = Facts(after)
                 serves, sells = aftersales.may_differ(facts, event), counting.may_differ(facts, event)
                 if serves or sells:
-                    cause = Cause(event, f"{place}@{offset}", cycle_ms)
+                    cause = Cause(event, f"{place}@{offset}", self._calendar.start_of(now_ms))
                     told.change(before, facts.order, cause, offset, sells=sells, serves=serves)
             if facts.order is not first:
                 writes[key] = orders.encode(facts.order)
         parked.sort(key=itemgetter(0))
         by_product, by_shop = told.sends()
-        counts = {"applied": taken.accepted - duplicates - len(parked), "duplicates": duplicates, "refused": len(parked)}
-        counts |= {"skipped": taken.skipped, "ticks": taken.ticks, "late": taken.late, "entries": len(by_product)}
-        counts["restatements"] = told.restatements
+        counts = taken.counts(duplicates=duplicates, refused=len(parked)) | {"entries": len(by_product), "restatements": told.restatements}
         sends = {SALES_TOPIC: by_product, SHOP_ACTIVITY_TOPIC: by_shop}
         return Outcome({ORDERS.name: writes}, sends, parked, taken.progress, counts, taken.records, taken.paused)
-
-
-class _Taken:
-    """A chunk's records in their order: how far event time comes, what is refused, and each order's events."""
-
-    def __init__(self, calendar: Calendar, refusals_in_a_row: int, progress: Progress) -> None:
-        self._calendar = calendar
-        self._refusals_in_a_row = refusals_in_a_row
-        self.progress = progress
-        self.events: dict[str, list[tuple[int, Received, int]]] = {}
-        """By order, its events as they came: offset, event, and the start of the cycle that event time was in."""
-
-        self.parked: list[tuple[int, Refusal]] = []
-        self.records = self.skipped = self.ticks = self.late = 0
-
-    def take(self, readings: Readings) -> None:
-        """Take in the records, until so many were refused in a row that the partition is paused."""
-        offset, watermark_ms, refused_in_a_row = self.progress.offset, self.progress.watermark_ms, self.progress.refused_in_a_row
-        calendar, most, events = self._calendar, self._refusals_in_a_row, self.events
-        cycle_ms, cycle_end_ms = (_NEVER, _NEVER) if watermark_ms is None else calendar.around(watermark_ms)  # that event time is in
-        for at, said in readings:
-            if refused_in_a_row >= most:
-                break
-            self.records += 1
-            if at <= offset:  # never twice, even if handed over twice
-                self.skipped += 1
-                continue
-            offset = at
-            if type(said) is Refusal:
-                self.parked.append((offset, said))
-                refused_in_a_row += 1
-                continue
-            at_ms = said.occurred_at_ms
-            if watermark_ms is None or at_ms > watermark_ms:  # C2
-                watermark_ms = at_ms
-                if at_ms >= cycle_end_ms:
-                    cycle_ms, cycle_end_ms = calendar.around(at_ms)
-            if type(said) is Tick:
-                self.ticks += 1
-                continue
-            if at_ms < cycle_ms:
-                self.late += 1  # S13: counted here, dropped nowhere
-            refused_in_a_row = 0
-            of_order = events.get(said.order_id)
-            if of_order is None:
-                events[said.order_id] = [(offset, said, cycle_ms)]
-            else:
-                of_order.append((offset, said, cycle_ms))
-        self.progress = Progress(offset, watermark_ms, refused_in_a_row)
-
-    @property
-    def accepted(self) -> int:
-        """How many records are neither ticks nor known already."""
-        return self.records - self.skipped - self.ticks
-
-    @property
-    def paused(self) -> bool:
-        """Whether so many were refused in a row that somebody has to look."""
-        return self.progress.refused_in_a_row >= self._refusals_in_a_row
 
 
 class _Told:
