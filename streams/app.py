@@ -14,6 +14,7 @@ import os
 import re
 import resource
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -48,6 +49,11 @@ EXIT_SECONDS = 10.0
 
 POLL_SECONDS = 10 * 365 * 86_400.0
 """How long aiokafka lets a member go without a fetch: for ever."""
+
+
+SWITCH_SECONDS = 0.02
+"""How long one thread computes before another may, where Python has 5 ms: reading and folding take turns, each on a processor of its own,
+which must fetch anew from memory what the other has touched; 4 to 9 % less CPU in interleaved runs."""
 
 
 class LaneRecovery(Recovery):
@@ -284,6 +290,7 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     """
     logs.configure()
     _allow_open_files()
+    sys.setswitchinterval(SWITCH_SECONDS)
 
     async def look() -> tuple[str, dict[str, str]]:
         await topics.require(settings)
