@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from tables.outcome import Readings
 
 
+FETCH_WAIT_MS = 100
+"""How long a broker may hold back a fetch for which it has nothing, where Faust has 1,500.
+
+aiokafka has one fetch under way with each broker, and leaves out partitions of which records are at hand. So those that run dry in
+the meantime wait for the others to get something: a second and a half, with nothing to do.
+"""
+
 TURN_CHUNKS = 2
 """So many full chunks are taken from what was fetched before they are handed over: one to fold while another commits."""
 
@@ -103,6 +110,7 @@ class ChunkThread(AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         # Faust couples this to its own exactly_once, which we don't use; it is read when the consumer starts
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - no public setter
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - as above
         return consumer
 
     async def _fetch_records(
