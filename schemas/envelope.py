@@ -218,11 +218,14 @@ def _read_chat_shortly(record: Record) -> Said | None:
         replied, decode = _CHAT_BY_HEADER[common.type.encode()]
         event_id, source, occurred_at = common.id, _source(common.source.encode()), common.occurred_at
     body = decode(value)
-    shop_id, buyer_id = body.shop_id, body.buyer_id
-    if not event_id.isprintable() or not 0 < len(event_id) <= limits.ID_CHARS or record.key != f"{shop_id}/{buyer_id}".encode():
+    if not event_id.isprintable() or not 0 < len(event_id) <= limits.ID_CHARS or record.key != conversation(body.shop_id, body.buyer_id):
         return None
+    return _said(event_id, source, times.parse_ms(occurred_at), body, replied=replied)
+
+
+def _said(event_id: str, source: str, at_ms: int, body: Any, *, replied: bool) -> Said:  # noqa: ANN401 - a model or its struct
     side, by = (SHOP, body.by) if replied else (BUYER, None)
-    return Said(shop_id, buyer_id, Written(times.parse_ms(occurred_at), side, event_id, source, body.message_id, body.order_id, by))
+    return Said(body.shop_id, body.buyer_id, Written(at_ms, side, event_id, source, body.message_id, body.order_id, by))
 
 
 def conversation(shop_id: str, buyer_id: str) -> bytes:
@@ -255,9 +258,7 @@ def read_chat_plainly(record: Record) -> Said | Tick | Refusal:
     refusal = _refusal_of_key(record.key, conversation(event.shop_id, event.buyer_id))
     if refusal is not None:
         return refusal
-    side, by = (SHOP, event.by) if event.type == "seller_replied" else (BUYER, None)
-    message = Written(event.occurred_at_ms, side, event.id, event.source, event.message_id, event.order_id, by)
-    return Said(event.shop_id, event.buyer_id, message)
+    return _said(event.id, event.source, event.occurred_at_ms, event, replied=event.type == "seller_replied")
 
 
 def _event(record: Record, topic: str, attributes: Mapping[str, str]) -> Any | Tick | Refusal:  # noqa: ANN401, PLR0911 - a model; one return a reason

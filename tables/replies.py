@@ -72,9 +72,7 @@ def waiting(written: Sequence[Written], rules: ServiceRules) -> Inquiry | None:
     """R1: of all of a conversation, the inquiry that waits for its answer, if one does: it began after the shop's last message."""
     if not written or written[-1].side == SHOP:
         return None
-    at = since(written, written[-1].at_ms + 1)
-    opened_ms = written[at].at_ms
-    return Inquiry(tuple(written[at:]), opened_ms, opened_ms + rules.reply_within_ms, None) if rules.is_open(opened_ms) else None
+    return inquiries_from(written, since(written, written[-1].at_ms + 1), rules)[1]
 
 
 def since(written: Sequence[Written], at_ms: int) -> int:

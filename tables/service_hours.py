@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from schemas.times import DAY_MS, HOUR_MS
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR_MS: Final = 3_600_000
 _MINUTE_MS: Final = 60_000
-_DAY_MS: Final = 24 * _HOUR_MS
 _REMEMBERED: Final = 65_536
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|(24):(00))")
 
@@ -60,8 +60,8 @@ class ServiceRules:
 
     def is_open(self, at_ms: int) -> bool:
         """Whether an instant, in epoch milliseconds, lies in service hours."""
-        ahead_ms = self._ahead.get(at_ms // _HOUR_MS)  # as in `_local_ms`: this is asked of every second message
-        of_day_ms = (self._local_ms(at_ms) if ahead_ms is None else at_ms + ahead_ms) % _DAY_MS
+        ahead_ms = self._ahead.get(at_ms // HOUR_MS)  # as in `_local_ms`: this is asked of every second message
+        of_day_ms = (self._local_ms(at_ms) if ahead_ms is None else at_ms + ahead_ms) % DAY_MS
         opens_ms, closes_ms = self._opens_ms, self._closes_ms
         if opens_ms < closes_ms:
             return opens_ms <= of_day_ms < closes_ms
@@ -69,15 +69,15 @@ class ServiceRules:
 
     def day_of(self, at_ms: int) -> int:
         """The local day of an instant, as days since 1970-01-01."""
-        return self._local_ms(at_ms) // _DAY_MS
+        return self._local_ms(at_ms) // DAY_MS
 
     def _local_ms(self, at_ms: int) -> int:
         """The wall clock at an instant, as milliseconds since its own 1970-01-01T00:00."""
-        hour = at_ms // _HOUR_MS
+        hour = at_ms // HOUR_MS
         ahead_ms = self._ahead.get(hour)
         if ahead_ms is None:
-            ahead_ms = self._ahead_at(hour * _HOUR_MS)
-            if ahead_ms != self._ahead_at((hour + 1) * _HOUR_MS - 1):  # clocks change within it
+            ahead_ms = self._ahead_at(hour * HOUR_MS)
+            if ahead_ms != self._ahead_at((hour + 1) * HOUR_MS - 1):  # clocks change within it
                 return at_ms + self._ahead_at(at_ms)
             if len(self._ahead) >= _REMEMBERED:
                 self._ahead.clear()
