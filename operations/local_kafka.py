@@ -29,7 +29,7 @@ from streams.settings import Kafka, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KAFKA = "org.apache.kafka:kafka_2.13:4.3.1"
+KAFKA = "org.apache.kafka:kafka_2.13:4.2.2"
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"  # Kafka's jars log to nowhere without a binding
 # A compiler tier and a heap for quick starts on a small machine, not for throughput records.
 JVM = ("-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED")

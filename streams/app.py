@@ -52,8 +52,8 @@ POLL_SECONDS = 10 * 365 * 86_400.0
 
 
 SWITCH_SECONDS = 0.02
-"""How long one thread computes before another may, where Python has 5 ms: reading and folding take turns, each on a processor of its own,
-which must fetch anew from memory what the other has touched; 4 to 9 % less CPU in interleaved runs."""
+"""How long one thread computes before another may, where Python has 5 ms: what is fetched meanwhile needn't cut so often into folding.
+In five interleaved runs, medians: 13.6 CPU s in place of 14.2."""
 
 
 class LaneRecovery(Recovery):
@@ -194,7 +194,7 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
         broker_max_poll_records=settings.chunk_records,
         consumer_max_fetch_size=settings.chunk_bytes,
         consumer_auto_offset_reset="earliest",
-        stream_buffer_maxsize=4,
+        stream_buffer_maxsize=1,
         stream_wait_empty=False,
         topic_disable_leader=True,
         topic_allow_declare=False,

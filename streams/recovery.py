@@ -264,7 +264,7 @@ class Opener:
         """Ask for committed offsets again while they are behind the marks.
 
         They belong to one transaction, which INIT has settled; but a group coordinator that has just come back may still be about to
-        take in its part of it, and answers with the offset before. What stays behind is told by the check.
+        take in its part of it, and answers with the offset before, or that there is none. What stays behind is told by the check.
         """
         deadline = time.monotonic() + OFFSETS_SECONDS
         while time.monotonic() < deadline:
@@ -350,9 +350,9 @@ class Opener:
 
 
 def _is_behind(opening: _Opening) -> bool:
-    """Whether the group's committed offset is known and before what all of the tables' marks say."""
+    """Whether the group's committed offset is before what all of the tables' marks say, or there is none."""
     marks = [None if store.mark is None else decode_mark(store.mark) for store in opening.stores.values()]
-    return opening.committed is not None and all(mark is not None and mark.offset + 1 > opening.committed for mark in marks)
+    return all(mark is not None and (opening.committed is None or mark.offset + 1 > opening.committed) for mark in marks)
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,8 +14,8 @@ from structlog.testing import capture_logs
 
 from schemas.journal import RULES
 from streams import recovery
-from streams.lanes import Lane, Mark
-from streams.recovery import Opener, StateUnfit, _Opening
+from streams.lanes import Lane, Mark, encode_mark
+from streams.recovery import Opener, StateUnfit, _is_behind, _Opening
 from streams.settings import Kafka, Settings
 from tables.cycles import Calendar
 from tables.service_hours import ServiceRules
@@ -71,6 +72,16 @@ def test_it_stops_where_state_and_offsets_disagree(marks: dict[str, Mark | None]
     assert "NETSOLD_APP" in said
     for word in words:
         assert word in said
+
+
+@pytest.mark.parametrize(
+    ("marks", "committed", "behind"), [([41], 42, False), ([41], 41, True), ([41], None, True), ([41, None], None, False)]
+)
+def test_offsets_that_may_still_come_are_known(marks: list[int | None], committed: int | None, behind: bool) -> None:  # noqa: FBT001 - a parameter
+    """A coordinator that has just come back may answer without the group's last transaction, or as if it knew nothing of the group."""
+    stores = {str(at): SimpleNamespace(mark=None if at is None else encode_mark(mark(at))) for at in marks}
+    opening = _Opening(FOLDS[0], ORDERS, cast("Any", None), stores=cast("Any", stores), committed=committed)
+    assert _is_behind(opening) is behind
 
 
 def test_it_stops_where_retention_has_passed_the_offset() -> None:
