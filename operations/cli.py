@@ -161,10 +161,32 @@ def _told(error: Exception) -> tuple[str, int] | None:
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError) and error.title == "Settings":
-        faults = "; ".join(f"NETSOLD_{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors())
-        return f"settings can't be used: {faults}", 2
+        faults = [(": ".join((*_variable(fault["loc"]), fault["msg"].removeprefix("Value error, ")))) for fault in error.errors()]
+        return f"settings can't be used: {'; '.join(faults)}", 2
+    if (refused := _without_rights(error)) is not None:
+        return refused, 5
     code = getattr(error, "exit_code", None)
     return None if code is None else (str(error), int(code))
+
+
+def _variable(place: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The environment's name of a setting; nothing where a fault lies between several, which its message names."""
+    return (f"NETSOLD_{'__'.join(map(str, place)).upper()}",) if place else ()
+
+
+def _without_rights(error: Exception) -> str | None:
+    """What to say where the cluster doesn't let this user do something."""
+    from aiokafka import errors
+
+    refusals = (
+        errors.TopicAuthorizationFailedError,
+        errors.GroupAuthorizationFailedError,
+        errors.ClusterAuthorizationFailedError,
+        errors.TransactionalIdAuthorizationFailed,
+    )
+    if not isinstance(error, refusals):
+        return None
+    return f"the cluster doesn't let this user do that ({error}): grant it the rights that README names under On a cluster"
 
 
 def _local_kafka() -> LocalKafka:

@@ -17,6 +17,7 @@ from aiokafka.structs import ConsumerRecord
 
 from streams import batches
 from streams.partitioning import partition_of
+from streams.refused import why_not
 from streams.settings import Settings
 from streams.topics import COMPRESSION, KafkaUnreachable
 
@@ -57,6 +58,7 @@ class Writer:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._producer = AIOKafkaProducer(
             **settings.client_options(), enable_idempotence=True, compression_type=COMPRESSION, max_batch_size=BATCH_BYTES
         )
@@ -67,7 +69,7 @@ class Writer:
 
     async def __aenter__(self) -> Self:
         """Connect. Raises KafkaUnreachable."""
-        await _start(self._producer)
+        await _start(self._producer, self._settings)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -253,7 +255,7 @@ async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, in
     # an uncommitted view: the ends of a read_committed client are the last stable offsets, before any open transaction
     consumer = AIOKafkaConsumer(*topics, **settings.client_options(), isolation_level="read_uncommitted", enable_auto_commit=False)
     try:
-        await _start(consumer)
+        await _start(consumer, settings)
         partitions = sorted(consumer.assignment())
         beginnings = await consumer.beginning_offsets(partitions)
         highs = await consumer.end_offsets(partitions)
@@ -275,7 +277,7 @@ async def _reader(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
-        await _start(consumer)
+        await _start(consumer, settings)
         consumer.assign([TopicPartition(*at) for at in starts])
         for at, offset in starts.items():
             consumer.seek(TopicPartition(*at), offset)
@@ -284,9 +286,9 @@ async def _reader(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator
         await consumer.stop()
 
 
-async def _start(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+async def _start(client: AIOKafkaConsumer | AIOKafkaProducer, settings: Settings) -> None:
     try:
         await client.start()
     except KafkaConnectionError as error:
         await client.stop()
-        raise KafkaUnreachable(f"no Kafka answers: {error}") from error
+        raise KafkaUnreachable(await why_not(settings)) from error

@@ -15,8 +15,12 @@ REFUSAL_MS = 5000
 """A broker that refuses us says so within this."""
 
 
-async def refusal(settings: Settings) -> str | None:
-    """What a broker says against us, as one sentence with the remedy; None where that isn't known."""
+async def why_not(settings: Settings) -> str:
+    """Why no client can be had, as one sentence, with the remedy where that is known."""
+    return await _refusal(settings) or f"no Kafka answers at {settings.kafka.bootstrap_servers}, or it refuses our credentials"
+
+
+async def _refusal(settings: Settings) -> str | None:
     options = settings.client_options()
     servers = collect_hosts(options.pop("bootstrap_servers"))
     for host, port, _ in servers if settings.kafka.security_protocol != "PLAINTEXT" else ():

@@ -44,6 +44,8 @@ class Kafka(BaseModel):
     def _ways_in_can_be(self) -> Kafka:
         if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
             raise ValueError(f"{self.security_protocol} needs SASL_USERNAME and SASL_PASSWORD")
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("SSL_KEYFILE needs SSL_CERTFILE, the certificate that the key is for")
         try:
             self.ssl_context()
         except OSError as error:

@@ -20,7 +20,7 @@ from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
-from streams.refused import refusal
+from streams.refused import why_not
 from tables import catalogue
 
 if TYPE_CHECKING:
@@ -255,8 +255,7 @@ async def _client(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
         try:
             await client.bootstrap()
         except KafkaConnectionError as error:
-            message = await refusal(settings) or f"no Kafka answers at {settings.kafka.bootstrap_servers}, or it refuses our credentials"
-            raise KafkaUnreachable(message) from error
+            raise KafkaUnreachable(await why_not(settings)) from error
         yield client
     finally:
         await client.close()

@@ -30,15 +30,20 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kafka
 
-USER, PASSWORD = "netsold", "open sesame"
+USER, GUEST, PASSWORD = "netsold", "guest", "open sesame"
 WAIT_S = 20.0
 """A command that isn't let in ends within this: it takes about a second."""
 
 
 class SecuredKafka(LocalKafka):
-    """A local Kafka with two more listeners: SASL_SSL for a user with a password, and SSL for clients with a certificate."""
+    """A local Kafka with two more listeners: SASL_SSL for users with a password, and SSL for clients with a certificate.
 
-    format_options = ("--add-scram", f"SCRAM-SHA-512=[name={USER},password={PASSWORD}]")
+    A guest may come in, but has no rights.
+    """
+
+    format_options = tuple(
+        option for name in (USER, GUEST) for option in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={PASSWORD}]")
+    )
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
@@ -54,6 +59,9 @@ class SecuredKafka(LocalKafka):
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{state.controller_port}",
             "advertised.listeners": listeners,
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL",
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": f"User:{USER};User:ANONYMOUS",
+            "ssl.principal.mapping.rules": f"RULE:^.*$/{USER}/",
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": self.certificates / "broker.pem",
             "ssl.truststore.type": "PEM",
@@ -186,6 +194,13 @@ def test_wrong_credentials_are_told(with_password: dict[str, str], tmp_path: Pat
     said = refusal(with_password | wrong, tmp_path)
     assert f"refuses our credentials ({reason}): check NETSOLD_KAFKA__SASL_" in said
     assert PASSWORD not in said
+
+
+def test_a_user_without_rights_is_told(with_password: dict[str, str], tmp_path: Path) -> None:
+    """Which topic it was about, and where the rights that are needed stand."""
+    said = refusal(with_password | {"KAFKA__SASL_USERNAME": GUEST}, tmp_path)
+    assert said.startswith("netsold: the cluster doesn't let this user do that ([Error 29] TopicAuthorizationFailedError: topic ")
+    assert said.endswith("grant it the rights that README names under On a cluster")
 
 
 def test_an_unknown_authority_is_told(broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_sasl_needs_a_user_and_a_password(tmp_path: Path, mechanism: str, missin
     """Either missing is one sentence, whatever the mechanism, and the password isn't shown."""
     whole = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": mechanism, "SASL_USERNAME": "netsold", "SASL_PASSWORD": "open sesame"}
     said = _check(tmp_path, **{name: value for name, value in whole.items() if name != missing})
-    assert said == "netsold: settings can't be used: NETSOLD_KAFKA: Value error, SASL_PLAINTEXT needs SASL_USERNAME and SASL_PASSWORD"
+    assert said == "netsold: settings can't be used: NETSOLD_KAFKA: SASL_PLAINTEXT needs SASL_USERNAME and SASL_PASSWORD"
 
 
 @pytest.mark.parametrize("name", ["SSL_CAFILE", "SSL_CERTFILE", "SSL_KEYFILE"])
@@ -75,4 +75,11 @@ def test_files_that_hold_no_certificate_are_told(tmp_path: Path) -> None:
     trustme.CA().issue_cert("netsold@example.org").cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
     for name, file in (("SSL_CAFILE", "other.pem"), ("SSL_CERTFILE", "client.pem")):
         said = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: str(tmp_path / file)})
-        assert "NETSOLD_KAFKA: Value error, SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: " in said
+        assert "NETSOLD_KAFKA: SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: " in said
+
+
+def test_a_key_without_its_certificate_is_told(tmp_path: Path) -> None:
+    """It would be left unused, and the broker would see a client without a certificate."""
+    (tmp_path / "key.pem").write_text("a key")
+    said = _check(tmp_path, SECURITY_PROTOCOL="SSL", SSL_KEYFILE=str(tmp_path / "key.pem"))
+    assert said == "netsold: settings can't be used: NETSOLD_KAFKA: SSL_KEYFILE needs SSL_CERTFILE, the certificate that the key is for"
