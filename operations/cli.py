@@ -160,11 +160,13 @@ def _told(error: Exception) -> tuple[str, int] | None:
     """What to say of an error that a person can mend, and the exit code; None for a fault of ours, whose traceback is wanted."""
     from pydantic import ValidationError
 
+    from streams.refused import WITHOUT_RIGHTS
+
     if isinstance(error, ValidationError) and error.title == "Settings":
-        faults = [(": ".join((*_variable(fault["loc"]), fault["msg"].removeprefix("Value error, ")))) for fault in error.errors()]
+        faults = [": ".join((*_variable(fault["loc"]), fault["msg"].removeprefix("Value error, "))) for fault in error.errors()]
         return f"settings can't be used: {'; '.join(faults)}", 2
-    if (refused := _without_rights(error)) is not None:
-        return refused, 5
+    if isinstance(error, WITHOUT_RIGHTS):
+        return f"the cluster doesn't let this user do that ({error}): grant it the rights that README names under On a cluster", 5
     code = getattr(error, "exit_code", None)
     return None if code is None else (str(error), int(code))
 
@@ -172,21 +174,6 @@ def _told(error: Exception) -> tuple[str, int] | None:
 def _variable(place: tuple[int | str, ...]) -> tuple[str, ...]:
     """The environment's name of a setting; nothing where a fault lies between several, which its message names."""
     return (f"NETSOLD_{'__'.join(map(str, place)).upper()}",) if place else ()
-
-
-def _without_rights(error: Exception) -> str | None:
-    """What to say where the cluster doesn't let this user do something."""
-    from aiokafka import errors
-
-    refusals = (
-        errors.TopicAuthorizationFailedError,
-        errors.GroupAuthorizationFailedError,
-        errors.ClusterAuthorizationFailedError,
-        errors.TransactionalIdAuthorizationFailed,
-    )
-    if not isinstance(error, refusals):
-        return None
-    return f"the cluster doesn't let this user do that ({error}): grant it the rights that README names under On a cluster"
 
 
 def _local_kafka() -> LocalKafka:

@@ -11,10 +11,9 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from aiokafka.errors import KafkaError
 
 from streams import metrics
-from streams.producers import is_fenced
+from streams.producers import BROKEN, is_fenced
 from streams.recovery import StateUnfit
 from streams.stores import StateView, StoreDamaged, StoreUnopened
 from streams.topics import DEAD_LETTERS, KafkaUnreachable
@@ -81,7 +80,7 @@ class Pipeline:
                 return await self.opener.open(wanted)
             except (StateUnfit, StoreUnopened) as error:
                 raise Fatal(str(error)) from error
-            except (KafkaError, KafkaUnreachable, OSError, TimeoutError, StoreDamaged) as error:
+            except (*BROKEN, KafkaUnreachable, StoreDamaged) as error:
                 if is_fenced(error):
                     message = "another worker has taken over while this one was opening its partitions: leaving, restart to rejoin"
                     raise Fatal(message) from error
@@ -154,7 +153,7 @@ class Pipeline:
         except asyncio.CancelledError:
             lane.closed = True
             raise
-        except (KafkaError, TimeoutError, OSError, AssertionError, StoreDamaged) as error:
+        except (*BROKEN, StoreDamaged) as error:
             self._doubt(chunk.tp, lane, error)
         except Exception as error:
             lane.closed = True

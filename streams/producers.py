@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import CoordinationType
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.sender import (
     AddOffsetsToTxnHandler,
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streams.settings import Settings
+
+BROKEN = (KafkaError, TimeoutError, OSError, IllegalOperation, AssertionError)
+"""What is raised in a transaction: its outcome isn't known then. The last two are how aiokafka says, at the next call, that one failed."""
 
 BATCH_BYTES = 900_000
 """Of one record batch before compression: below the broker's default limit of 1,048,588 bytes."""

@@ -6,10 +6,26 @@ from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING
 
 from aiokafka.conn import collect_hosts, create_conn
-from aiokafka.errors import KafkaError, SaslAuthenticationFailed, UnsupportedSaslMechanismError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedSaslMechanismError,
+)
 
 if TYPE_CHECKING:
     from streams.settings import Settings
+
+WITHOUT_RIGHTS = (
+    TopicAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    ClusterAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+"""What a cluster answers that lets a user in, but not do what it asks for."""
 
 REFUSAL_MS = 5000
 """A broker that refuses us says so within this."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError
 from faust.types import TP
 
 from streams import pipeline as module
@@ -158,6 +158,19 @@ async def test_a_chunk_that_can_never_be_committed_ends_the_worker(worker: Worke
     assert worker.rejoins == 3
     (said,) = worker.ends
     assert said.startswith("orders-0: in doubt (KafkaError('too large')), and no progress for 60 s")
+
+
+@pytest.mark.parametrize("error", [IllegalOperation("not in transaction"), AssertionError("not in transaction"), ConnectionResetError()])
+async def test_whatever_fails_in_a_transaction_is_a_doubt(worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Also what aiokafka says at the next call, when a request before has failed: all is opened anew, and the worker stays."""
+
+    async def fails() -> None:
+        raise error
+
+    commits(monkeypatch, fails)
+    await worker.pipeline.open([FIRST])
+    await worker.fold(FIRST)
+    assert (worker.ends, worker.rejoins) == ([], 1)
 
 
 async def test_a_lane_that_stands_still_is_seen_across_openings(worker: Worker) -> None:
