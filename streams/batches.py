@@ -30,9 +30,13 @@ def tolerate() -> None:
 
 
 class TolerantRecords(_MemoryRecordsPy):
-    """In place of aiokafka's `MemoryRecords`: the same batches, which iterate over all of their records."""
+    """In place of aiokafka's `MemoryRecords`: the same batches, which iterate over all of their records.
+
+    With `whole` a batch iterates over itself alone, as over one record: for `streams/fetched.py`, which reads batches.
+    """
 
     _buffer: bytes
+    whole = False
 
     def at(self, offsets: Collection[int]) -> dict[int, Record]:
         """By offset, those of the records fetched that are asked for, parsed once more from the first on."""
@@ -46,15 +50,16 @@ class TolerantRecords(_MemoryRecordsPy):
         """The next batch, or None."""
         raw = self._next_slice
         batch = super().next_batch()
-        return _Batch(batch, raw) if isinstance(batch, DefaultRecordBatch) else batch
+        return Batch(batch, raw, whole=self.whole) if isinstance(batch, DefaultRecordBatch) else batch
 
 
-class _Batch:
+class Batch:
     """A batch whose records are parsed one by one, so that each can be read and forgotten while it is in the processor's cache."""
 
-    def __init__(self, batch: Any, raw: memoryview) -> None:
+    def __init__(self, batch: Any, raw: memoryview, *, whole: bool) -> None:
         self._batch = batch
         self._raw = raw
+        self._whole = whole
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -63,6 +68,16 @@ class _Batch:
         return next(self._batch)  # a control batch is looked into without iterating
 
     def __iter__(self) -> Iterator[Any]:
+        return iter([self]) if self._whole else self.records()
+
+    @property
+    def offset(self) -> int:
+        """The last one: of the batch as one record."""
+        last: int = self._batch.next_offset - 1
+        return last
+
+    def records(self) -> Iterator[Any]:
+        """Its records."""
         parsed = 0
         try:
             for record in self._batch:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import faust
@@ -18,14 +17,14 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP, ConsumerMessage
 
 from streams import batches
+from streams.fetched import Fetched
 from streams.pipeline import Fatal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from aiokafka import AIOKafkaConsumer
 
-    from schemas.envelope import Record
     from streams.batches import TolerantRecords
     from tables.outcome import Readings
 
@@ -36,24 +35,6 @@ FETCH_WAIT_MS = 100
 aiokafka has one fetch under way with each broker, and leaves out partitions of which records are at hand. So those that run dry in
 the meantime wait for the others to get something: a second and a half, with nothing to do.
 """
-
-
-def _reading(read: Callable[[Record], Any]) -> Callable[[TP, Record], tuple[int, Any]]:
-    """In place of aiokafka's `PartitionRecords._consumer_record`: a record is read as soon as it is parsed, and forgotten.
-
-    That takes a quarter less time than to look again, chunk by chunk, at records that are in nobody's cache any more.
-    """
-
-    def taken(tp: TP, record: Record) -> tuple[int, Any]:
-        try:
-            return record.offset, read(record)
-        except Exception as error:
-            message = (
-                f"{tp.topic}-{tp.partition}@{record.offset}: {error!r} while reading, nothing of it is written: a fault of ours, report it"
-            )
-            raise Fatal(message) from error
-
-    return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +163,7 @@ class ChunkConsumer(Consumer):
     _thread: ChunkThread
 
     def _new_consumer_thread(self) -> ChunkThread:
-        self._readers = {topic: _reading(fold.read) for topic, fold in self.app.pipeline.opener.by_topic.items()}
+        self._fetched: dict[TP, Fetched] = {}
         self._undelivered: dict[TP, Stretch] = {}  # behind each partition's last chunk: control records only
         return ChunkThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -193,12 +174,12 @@ class ChunkConsumer(Consumer):
         active = self._get_active_partitions()
         waiting = await self._getmany(active, timeout)  # not Faust's way round it, which sleeps a second while none is active
         generation = self.app.consumer_generation_id
-        for tp, fetched in sorted(waiting.items()):
+        for tp, result in sorted(waiting.items()):
             if self.should_stop or not self.flow_active or generation != self.app.consumer_generation_id:
                 return
             if tp in active:
                 try:
-                    chunk = self._chunk(tp, fetched)
+                    chunk = self._chunk(tp, result)
                 except Fatal as error:
                     self.app.leave(error)
                     return
@@ -211,24 +192,28 @@ class ChunkConsumer(Consumer):
         self._active_partitions -= self._paused_partitions
         self._thread.wake()
 
-    def _chunk(self, tp: TP, fetched: Any) -> Chunk | None:
+    def _chunk(self, tp: TP, result: FetchResult) -> Chunk | None:
         """The next chunk of what was fetched; None if it holds no more, or isn't what comes next any more. Raises Fatal."""
-        source, assignment = fetched._partition_records, fetched._assignment  # noqa: SLF001 - no public way
-        start, most = source.next_fetch_offset, self.app.conf.broker_max_poll_records
-        state = assignment.state_value(tp)
-        if not assignment.active or state.paused or state._position != start:  # noqa: SLF001 - as above; `position` mustn't be unset
-            self._thread.forget(fetched, tp)
+        fetched = self._fetched.get(tp)
+        if fetched is None or fetched.result is not result:
+            fetched = self._fetched[tp] = Fetched(tp, result)
+        start = fetched.position
+        if not fetched.is_next():
+            self._forget(fetched)
             return None
-        source._consumer_record = self._readers[tp.topic]  # noqa: SLF001 - as above
-        readings = list(islice(source, most))
-        end = source.next_fetch_offset
-        self._thread.advance(fetched, tp, Stretch(start, end))
-        if len(readings) < most:
-            self._thread.forget(fetched, tp)
+        readings = fetched.take(self.app.conf.broker_max_poll_records, self.app.pipeline.opener.by_topic[tp.topic].read)
+        end = fetched.position
+        self._thread.advance(result, tp, Stretch(start, end))
+        if not fetched.more:
+            self._forget(fetched)
         before = self._undelivered.get(tp)
         joined = before.start if before is not None and before.end == start else start  # else somebody has sought
         self._undelivered[tp] = Stretch(end if readings else joined, end)
-        return Chunk(TP(tp.topic, tp.partition), readings, joined, end, source._records) if readings else None  # noqa: SLF001 - as above
+        return Chunk(TP(tp.topic, tp.partition), readings, joined, end, fetched.records) if readings else None
+
+    def _forget(self, fetched: Fetched) -> None:
+        del self._fetched[fetched.tp]
+        self._thread.forget(fetched.result, fetched.tp)
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         last, _ = record.readings[-1]

@@ -2,56 +2,50 @@
 
 from __future__ import annotations
 
+import struct
 from asyncio import Future
 from collections import OrderedDict
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiokafka.consumer.fetcher import FetchError, FetchResult
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
 
+from schemas.envelope import Record
 from streams.batches import TolerantRecords
-from streams.chunks import Chunk, ChunkConsumer, ChunkThread, _reading
+from streams.chunks import Chunk, ChunkConsumer, ChunkThread
 from streams.pipeline import Fatal
-from tests.flow import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 SALES = TP("sales", 0)
-A, B, C = ((offset, f"what {offset} says") for offset in range(3))
-RECORDS = TolerantRecords(b"")
+CONTROL = 0x20
+COMMIT = struct.pack(">hh", 0, 1)
 
 
-class _Source:
-    """Stands in for aiokafka's PartitionRecords: what was fetched from a position on; `then` is called before the last one is read."""
+def batch(first: int, *values: bytes, attributes: int = 0) -> bytes:
+    """Records from an offset on, as a broker hands them out."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1_000_000)
+    for number, value in enumerate(values):
+        builder.append(number, 1_783_000_000_000, COMMIT if attributes else b"key", value, [])
+    made = bytearray(builder.build())
+    made[:8] = struct.pack(">q", first)
+    made[21:23] = struct.pack(">h", attributes)
+    return bytes(made)
 
-    _records = RECORDS
 
-    def __init__(self, begin: int, end: int, readings: list[Any], then: Callable[[], None] = lambda: None) -> None:
-        self.next_fetch_offset = begin
-        self._iterator = self._read(end, readings, then)
-
-    def _read(self, end: int, readings: list[Any], then: Callable[[], None]) -> Iterator[Any]:
-        for reading in readings:
-            if reading is readings[-1]:
-                then()
-            self.next_fetch_offset = reading[0] + 1
-            yield reading
-        self.next_fetch_offset = end
-
-    def __iter__(self) -> _Source:
-        return self
-
-    def __next__(self) -> Any:  # noqa: ANN401 - what a record says
-        return next(self._iterator)
+def marker(at: int) -> bytes:
+    """The end of a transaction, which is never delivered."""
+    return batch(at, bytes(6), attributes=CONTROL)
 
 
 class Partition:
-    """One partition's way from what is fetched to chunks, with both threads' work done by the test's own."""
+    """One partition's way from what is fetched to chunks of two records at most, with both threads' work done by the test's own."""
 
     def __init__(self) -> None:
         self.state, self.fetched = TopicPartitionState(None), OrderedDict[TP, Any]()
@@ -61,19 +55,23 @@ class Partition:
         fetcher = SimpleNamespace(
             _records=self.fetched, _subscriptions=self.subscriptions, _wait_consume_future=None, _notify=lambda _future: None
         )
+        self.read: Callable[[Record], Any] = lambda record: record.value
         self.thread = thread = ChunkThread.__new__(ChunkThread)
         self.consumer = consumer = ChunkConsumer.__new__(ChunkConsumer)
         thread.consumer = SimpleNamespace(flow_active=True)
         thread._consumer = SimpleNamespace(_fetcher=fetcher, last_stable_offset=lambda _tp: 11)
         thread.thread_loop = SimpleNamespace(call_soon_threadsafe=lambda what, *args: what(*args))
-        consumer._thread, consumer._readers, consumer._undelivered = thread, {"sales": lambda _tp, _record: A}, {}
-        consumer.app = SimpleNamespace(conf=SimpleNamespace(broker_max_poll_records=2), in_recovery=False)
+        consumer._thread, consumer._fetched, consumer._undelivered = thread, {}, {}
+        pipeline = SimpleNamespace(opener=SimpleNamespace(by_topic={"sales": self}))
+        consumer.app = SimpleNamespace(conf=SimpleNamespace(broker_max_poll_records=2), in_recovery=False, pipeline=pipeline)
         consumer._active_partitions, consumer._paused_partitions, consumer._buffered_partitions = {SALES}, set(), set()
         consumer.assignment = lambda: {SALES}
 
-    def fetch(self, end: int, readings: list[Any], then: Callable[[], None] = lambda: None) -> None:
-        """Fetch from the position to `end`."""
-        source = _Source(self.state.position, end, readings, then)
+    def fetch(self, *batches: bytes) -> None:
+        """Fetch these, from the consumer's position on."""
+        source = PartitionRecords(
+            SALES, TolerantRecords(b"".join(batches)), [], self.state.position, None, None, check_crcs=False, isolation_level=READ_COMMITTED
+        )
         self.fetched[SALES] = FetchResult(SALES, assignment=self.assignment, partition_records=source, backoff=0)
 
     def waiting(self) -> Any:  # noqa: ANN401 - aiokafka's is untyped
@@ -84,104 +82,130 @@ class Partition:
         """The next chunk of what waits."""
         return self.consumer._chunk(SALES, self.waiting())
 
+    def said(self) -> tuple[list[tuple[int, Any]], int, int] | None:
+        """What the next chunk says, and from where to where it goes."""
+        chunk = self.chunk()
+        return None if chunk is None else (list(chunk.readings), chunk.start, chunk.end)
+
 
 @pytest.fixture
 async def partition() -> Partition:
-    """A partition at position 0, whose flow is open; a chunk of it has two records at most."""
+    """A partition at position 0 whose flow is open."""
     return Partition()
 
 
 def test_chunks_join_end_to_start(partition: Partition) -> None:
     """A marker behind the last record belongs to the chunk that ends with it; what was read up isn't kept from being fetched on."""
-    partition.fetch(11, [A])
-    assert partition.chunk() == Chunk(SALES, [A], 0, 11, RECORDS)
-    assert partition.state.position == 11
+    partition.fetch(batch(0, b"a"), marker(1))
+    assert partition.said() == ([(0, b"a")], 0, 2)
+    assert partition.state.position == 2
     assert partition.waiting() is None
-    partition.fetch(25, [(11, "b"), (12, "c")])
-    assert partition.chunk() == Chunk(SALES, [(11, "b"), (12, "c")], 11, 13, RECORDS)
+    partition.fetch(batch(2, b"b"), batch(3, b"c"))
+    assert partition.said() == ([(2, b"b"), (3, b"c")], 2, 4)
 
 
-def test_what_was_fetched_is_read_in_chunks(partition: Partition) -> None:
-    """A full chunk leaves the rest for the next one; that there was none shows only then."""
-    partition.fetch(25, [A, B, C])
-    assert partition.chunk() == Chunk(SALES, [A, B], 0, 2, RECORDS)
-    assert partition.chunk() == Chunk(SALES, [C], 2, 25, RECORDS)
+@pytest.mark.parametrize("batches", [[batch(0, b"a", b"b", b"c"), marker(3)], [batch(0, b"a"), batch(1, b"b"), batch(2, b"c"), marker(3)]])
+def test_what_was_fetched_is_read_in_chunks(partition: Partition, batches: list[bytes]) -> None:
+    """A full chunk leaves the rest for the next one, also in the middle of a batch; all its records can be looked up."""
+    partition.fetch(*batches)
+    first = partition.chunk()
+    assert first is not None
+    assert (first.readings, first.start, first.end) == ([(0, b"a"), (1, b"b")], 0, 2)
+    assert partition.state.position == 2
+    assert partition.said() == ([(2, b"c")], 2, 4)
     assert partition.waiting() is None
-    partition.state.seek(0)
-    partition.fetch(2, [A, B])
-    assert partition.chunk() == Chunk(SALES, [A, B], 0, 2, RECORDS)
-    assert partition.chunk() is None
+    assert {at: record.value for at, record in first.fetched.at({0, 1}).items()} == {0: b"a", 1: b"b"}
+
+
+def test_that_nothing_was_left_shows_at_the_next_chunk(partition: Partition) -> None:
+    """A chunk that ends with the fetch may be a full one."""
+    partition.fetch(batch(0, b"a", b"b"))
+    assert partition.said() == ([(0, b"a"), (1, b"b")], 0, 2)
+    assert partition.said() is None
     assert partition.waiting() is None
+
+
+def test_a_fetch_begins_within_a_batch(partition: Partition) -> None:
+    """A broker hands out whole batches: what stands before the position was read already."""
+    partition.state.seek(2)
+    partition.fetch(batch(0, b"a", b"b", b"c"), batch(3, b"d"))
+    assert partition.said() == ([(2, b"c"), (3, b"d")], 2, 4)
 
 
 def test_a_stretch_without_records_is_joined_to_the_next_chunk(partition: Partition) -> None:
     """Control records that come alone leave no gap in the chain, however many fetches they take."""
-    chunks = []
-    for end, readings in ((10, [A]), (11, []), (12, []), (20, [(15, "b")])):
-        partition.fetch(end, readings)
-        chunks.append(partition.chunk())
-    assert chunks == [Chunk(SALES, [A], 0, 10, RECORDS), None, None, Chunk(SALES, [(15, "b")], 10, 20, RECORDS)]
+    said = []
+    for batches in ([batch(0, b"a")], [marker(1)], [marker(2), marker(3)], [batch(4, b"b")]):
+        partition.fetch(*batches)
+        said.append(partition.said())
+    assert said == [([(0, b"a")], 0, 1), None, None, ([(4, b"b")], 1, 5)]
 
 
 def test_a_seek_breaks_the_chain(partition: Partition) -> None:
     """After somebody has sought, the chunk starts where it was sought to: a lane that stands elsewhere must see that."""
-    partition.fetch(10, [A])
+    partition.fetch(batch(0, b"a"), marker(1))
     partition.chunk()
-    partition.fetch(11, [])
+    partition.fetch(marker(2))
     partition.chunk()
     partition.state.seek(50)
-    partition.fetch(60, [(50, "b")])
-    assert partition.chunk() == Chunk(SALES, [(50, "b")], 50, 60, RECORDS)
+    partition.fetch(batch(50, b"b"))
+    assert partition.said() == ([(50, b"b")], 50, 51)
 
 
 def test_what_was_fetched_before_a_seek_is_dropped(partition: Partition) -> None:
-    """It isn't what comes next any more."""
-    partition.fetch(10, [A])
-    partition.state.seek(50)
-    assert partition.chunk() is None
-    assert partition.waiting() is None
-    assert partition.state.position == 50
+    """It isn't what comes next any more, not even the rest of what was begun."""
+    for begun in (False, True):
+        partition.state.seek(0)
+        partition.fetch(batch(0, b"a", b"b", b"c"))
+        if begun:
+            assert partition.said() == ([(0, b"a"), (1, b"b")], 0, 2)
+        partition.state.seek(50)
+        assert partition.said() is None
+        assert partition.waiting() is None
+        assert partition.state.position == 50
 
 
 def test_a_seek_while_a_chunk_is_read_holds(partition: Partition) -> None:
     """The consumer's thread seeks at any time: reading must not take that back, else the lane would ask for it for ever."""
 
-    def seek() -> None:
+    def read(record: Record) -> int:
         partition.state.seek(50)
+        return record.offset
 
-    partition.fetch(10, [A, B], then=seek)
-    assert partition.chunk() == Chunk(SALES, [A, B], 0, 2, RECORDS)
+    partition.read = read
+    partition.fetch(batch(0, b"a", b"b"), marker(2))
+    assert partition.said() == ([(0, 0), (1, 1)], 0, 2)
     assert partition.state.position == 50
-    assert partition.chunk() is None
+    assert partition.said() is None
 
 
-def test_a_fault_while_reading_names_the_record() -> None:
+def test_a_fault_while_reading_names_the_record(partition: Partition) -> None:
     """Reading never raises; should it, the worker ends with where and why."""
-    record = Record("sales", 0, 7, 0, None, b"1", [])
-    assert _reading(lambda one: one.value)(SALES, record) == (7, b"1")
-    with pytest.raises(Fatal, match=r"sales-0@7: ZeroDivisionError\(.*a fault of ours, report it"):
-        _reading(lambda one: 1 // one.timestamp)(SALES, record)
+    partition.fetch(batch(0, b"1", b"0"))
+    partition.read = lambda record: 1 // int(record.value or b"")
+    with pytest.raises(Fatal, match=r"sales-0@1: ZeroDivisionError\(.*a fault of ours, report it"):
+        partition.chunk()
 
 
 def test_nothing_is_read_while_the_flow_is_stopped(partition: Partition) -> None:
     """During a rebalance no position moves."""
-    partition.fetch(10, [A])
+    partition.fetch(batch(0, b"a"))
     partition.thread.consumer.flow_active = False
     assert partition.waiting() is None
 
 
 def test_nothing_is_read_while_partitions_are_assigned_anew(partition: Partition) -> None:
     """What is waiting may be another owner's by then."""
-    partition.fetch(10, [A])
+    partition.fetch(batch(0, b"a"))
     partition.subscriptions.reassignment_in_progress = True
     assert partition.waiting() is None
     partition.subscriptions.reassignment_in_progress = False
-    assert partition.chunk() == Chunk(SALES, [A], 0, 10, RECORDS)
+    assert partition.said() == ([(0, b"a")], 0, 1)
 
 
 def test_what_another_owner_has_now_is_dropped(partition: Partition) -> None:
     """An assignment that is over by the time of reading."""
-    partition.fetch(10, [A])
+    partition.fetch(batch(0, b"a"))
     partition.assignment.active = False
     assert partition.chunk() is None
 
@@ -218,11 +242,11 @@ def test_lag_leaves_out_what_is_never_delivered(partition: Partition) -> None:
     """A lane that has taken every record is not behind, though a marker stands between it and the log's end."""
     lag = partition.consumer.lag
     assert lag(SALES, 0) == 11
-    partition.fetch(10, [A])
+    partition.fetch(batch(9, b"a"))
     partition.chunk()
     assert lag(SALES, 0) == 11
     assert lag(SALES, 10) == 1
-    partition.fetch(11, [])
+    partition.fetch(marker(10))
     partition.chunk()
     assert lag(SALES, 10) == 0
     assert lag(SALES, 0) == 11
