@@ -181,6 +181,7 @@ class ChunkConsumer(Consumer):
                 try:
                     chunk = self._chunk(tp, result)
                 except Fatal as error:
+                    self._forget(self._fetched[tp])  # what was begun must not be gone on with
                     self.app.leave(error)
                     return
                 if chunk is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from asyncio import Future
+from asyncio import Event, Future
 from collections import OrderedDict
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -185,6 +185,24 @@ def test_a_fault_while_reading_names_the_record(partition: Partition) -> None:
     partition.read = lambda record: 1 // int(record.value or b"")
     with pytest.raises(Fatal, match=r"sales-0@1: ZeroDivisionError\(.*a fault of ours, report it"):
         partition.chunk()
+
+
+async def test_a_fault_while_reading_ends_the_worker(partition: Partition) -> None:
+    """No chunk is made of what comes behind it: that would leave the record out."""
+    consumer, ends = partition.consumer, list[Fatal]()
+    consumer.flow_active, consumer._stopped, consumer._crashed = True, Event(), Event()
+    consumer.app.consumer_generation_id, consumer.app.leave = 1, ends.append
+
+    async def getmany(_active: set[TP], _timeout: float) -> dict[TP, Any]:
+        return {SALES: partition.waiting()}
+
+    consumer._getmany = getmany
+    partition.fetch(batch(0, b"1", b"0", b"2"))
+    partition.read = lambda record: 1 // int(record.value or b"")
+    assert [message async for message in consumer.getmany(1.0)] == []
+    assert len(ends) == 1
+    assert partition.waiting() is None
+    assert partition.state.position == 0
 
 
 def test_nothing_is_read_while_the_flow_is_stopped(partition: Partition) -> None:
