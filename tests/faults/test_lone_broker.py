@@ -1,0 +1,82 @@
+"""What workers build on: a lone broker comes back with what it had confirmed, nothing hangs. Run it before changing Kafka's version."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from streams import topics
+from streams.producers import BROKEN, StrictProducer
+from tests.faults.evidence import committed, unstable
+
+if TYPE_CHECKING:
+    from operations.local_kafka import LocalKafka
+    from streams.settings import Settings
+
+pytestmark = [pytest.mark.faults, pytest.mark.long]
+
+PARTITIONS = 12
+ROUNDS = 3
+SETTLED_S = 30.0
+"""Until when a broker that came back must have written the ends of all transactions."""
+
+
+async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int]) -> None:
+    """One small transaction after the other, until one fails because the broker went away."""
+    producer, source = StrictProducer(settings, f"{settings.app}-{partition}"), TopicPartition(settings.topic(topics.ORDERS), partition)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(producer.abandon)
+        stack.enter_context(contextlib.suppress(*BROKEN))
+        await producer.start()
+        while True:
+            await producer.begin_transaction()
+            for name in (topics.SALES, topics.CHATS):
+                await producer.send(settings.topic(name), b"{}", partition=partition)
+            await producer.send_offsets_to_transaction({source: OffsetAndMetadata(confirmed[partition] + 1, "")}, settings.app)
+            await producer.commit_transaction()
+            confirmed[partition] += 1
+
+
+async def settle(settings: Settings, partition: int) -> None:
+    """What a worker does first: the next producer of an id waits until the last one's transaction has its end."""
+    producer = StrictProducer(settings, f"{settings.app}-{partition}")
+    await producer.start()
+    await producer.abandon()
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+async def test_a_lone_broker_comes_back_with_what_it_had_confirmed(settings: Settings, kafka: LocalKafka, how: str) -> None:
+    """Ended again and again in the middle of commits."""
+    settings = settings.model_copy(update={"partitions": PARTITIONS})
+    await topics.create(settings)
+    confirmed = dict.fromkeys(range(PARTITIONS), 0)
+    for number in range(ROUNDS):
+        begun = dict(confirmed)
+        committing = [asyncio.create_task(commit_on(settings, partition, confirmed)) for partition in range(PARTITIONS)]
+        deadline = time.monotonic() + SETTLED_S
+        while any(confirmed[partition] < begun[partition] + 3 for partition in range(PARTITIONS)):
+            assert time.monotonic() < deadline, f"round {number}: {begun} -> {confirmed}"
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(kafka.kill if how == "kill" else kafka.stop)
+        await asyncio.to_thread(kafka.start)
+        for task in committing:
+            task.cancel()  # some would wait for the broker, and go on
+        await asyncio.gather(*committing, return_exceptions=True)
+        async with asyncio.timeout(SETTLED_S):
+            await asyncio.gather(*(settle(settings, partition) for partition in range(PARTITIONS)))
+        deadline = time.monotonic() + SETTLED_S
+        while True:
+            found = {partition: at or 0 for (name, partition), at in (await committed(settings)).items() if name == topics.ORDERS}
+            hanging = await unstable(settings)
+            lost = {partition: (at, confirmed[partition]) for partition, at in found.items() if at < confirmed[partition]}
+            if not hanging and not lost:
+                break
+            assert time.monotonic() < deadline, f"round {number}: hanging {hanging}, lost {lost}"
+            await asyncio.sleep(0.2)
+        confirmed = found  # one more than was confirmed, where only the answer was lost
