@@ -213,7 +213,9 @@ class LocalKafka:
         while not (_accepts(host, int(port)) and _answers(bootstrap)):
             state = self._state()
             if state is None or self._process(state) is None:
-                raise LocalKafkaFailed(f"Kafka ended while starting: {self._last_words()} (log: {self.log})")
+                words = self._last_words()
+                remedy = f"; a newer Kafka made these data: move {self.directory} away" if "UnsupportedVersion" in words else ""
+                raise LocalKafkaFailed(f"Kafka ended while starting: {words} (log: {self.log}){remedy}")
             if time.monotonic() > deadline:
                 raise LocalKafkaFailed(
                     f"Kafka runs (pid {state.pid}) but gave no answer at {bootstrap} in {wait_s:.0f} s (log: {self.log})"
