@@ -160,15 +160,17 @@ def _told(error: Exception) -> tuple[str, int] | None:
     """What to say of an error that a person can mend, and the exit code; None for a fault of ours, whose traceback is wanted."""
     from pydantic import ValidationError
 
-    from streams.refused import WITHOUT_RIGHTS
-
     if isinstance(error, ValidationError) and error.title == "Settings":
         faults = [": ".join((*_variable(fault["loc"]), fault["msg"].removeprefix("Value error, "))) for fault in error.errors()]
         return f"settings can't be used: {'; '.join(faults)}", 2
+    code = getattr(error, "exit_code", None)
+    if code is not None:
+        return str(error), int(code)
+    from streams.refused import WITHOUT_RIGHTS  # Kafka's client, which most errors are told without
+
     if isinstance(error, WITHOUT_RIGHTS):
         return f"the cluster doesn't let this user do that ({error}): grant it the rights that README names under On a cluster", 5
-    code = getattr(error, "exit_code", None)
-    return None if code is None else (str(error), int(code))
+    return None
 
 
 def _variable(place: tuple[int | str, ...]) -> tuple[str, ...]:

@@ -156,8 +156,8 @@ class ChunkThread(AIOKafkaConsumerThread):
 class ChunkConsumer(Consumer):
     """Reads what was fetched, chunk by chunk; leaves seeking to the positions that the lanes hold.
 
-    It reads in the worker's own thread, which folds what it has read: two threads that take turns at Python's lock, each on a
-    processor of its own, cost a tenth more.
+    It reads in the worker's own thread, which folds what it has read: only one of two threads computes at a time, and each has to
+    fetch from memory what the other has touched (decision 24).
     """
 
     _thread: ChunkThread
