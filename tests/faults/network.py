@@ -1,0 +1,187 @@
+"""A broker behind a proxy that does to its clients what networks do: it is slow, falls silent, cuts, or keeps one request back."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from operations.local_kafka import LocalKafka, _bootstrap, _free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from operations.local_kafka import _State
+
+END_TXN = 26
+TXN_OFFSET_COMMIT = 28
+PIECE_BYTES = 64 * 1024
+
+
+class ProxiedKafka(LocalKafka):
+    """A local Kafka with two ways in: its own address, and one of which it tells its clients that it is `proxied`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self.behind, self.proxied = (f"127.0.0.1:{_free_port(0)}" for _ in range(2))
+
+    def _configure(self, last: _State | None) -> _State:
+        """Say again what there is more of: the last word counts."""
+        state = super()._configure(last)
+        direct = f"PLAINTEXT://{_bootstrap(state)}"
+        more = {
+            "listeners": f"{direct},PROXIED://{self.behind},CONTROLLER://127.0.0.1:{state.controller_port}",
+            "advertised.listeners": f"{direct},PROXIED://{self.proxied}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        }
+        with self._config.open("a") as config:
+            config.writelines(f"{name}={value}\n" for name, value in more.items())
+        return state
+
+
+@dataclass(eq=False)
+class Kept:
+    """One request that is still on its way: whoever sent it has lost the connection, the broker hasn't got it."""
+
+    api: int
+    transactional_id: str
+    met: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set as soon as there is such a request."""
+    _request: bytes = b""
+    _broker: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    def is_it(self, request: bytes) -> bool:
+        """Whether a request is the one: behind its length come API, version, correlation, the client's name, then what it is about."""
+        _length, api, _version, _correlation, name_length = struct.unpack_from(">ihhih", request)
+        if self.met.is_set() or api != self.api:
+            return False
+        at = 14 + max(name_length, 0)
+        (length,) = struct.unpack_from(">h", request, at)
+        return request[at + 2 : at + 2 + length].decode() == self.transactional_id
+
+    def take(self, request: bytes, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        """Keep it, with the connection on which it was to come."""
+        self._request, self._broker = request, broker
+        self.met.set()
+
+    def has(self, writer: asyncio.StreamWriter) -> bool:
+        """Whether a connection to the broker is needed yet."""
+        return self._broker is not None and self._broker[1] is writer
+
+    async def arrive(self) -> int:
+        """Let an EndTxn come to the broker after all; the error of its answer, 0 for none."""
+        assert self._broker is not None
+        answers, writer = self._broker
+        writer.write(self._request)
+        _length, _correlation, _throttled_ms, error = struct.unpack_from(">iiih", await _frame(answers))
+        return int(error)
+
+    def close(self) -> None:
+        """It is lost on its way, or was answered."""
+        if self._broker is not None:
+            self._broker[1].close()
+
+
+class Proxy:
+    """Passes on what clients and a broker say to each other. Leaving the block ends every connection."""
+
+    def __init__(self, kafka: ProxiedKafka) -> None:
+        self._kafka = kafka
+        self.delay_s = 0.0
+        """How long each piece of what is said takes, in each direction."""
+        self._speaks = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._kept: list[Kept] = []
+
+    async def __aenter__(self) -> Self:
+        self.speak()
+        await self.join()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+        for kept in self._kept:
+            kept.close()
+
+    def fall_silent(self) -> None:
+        """From now on nothing arrives and no connection ends, until the proxy is told to speak: then all of it does."""
+        self._speaks.clear()
+
+    def speak(self) -> None:
+        """Pass on what was said in the meantime, and go on."""
+        self._speaks.set()
+
+    async def cut(self) -> None:
+        """End every connection, and take no new one until `join`."""
+        if self._server is not None:
+            self._server.close()
+        tasks = list(self._connections)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def join(self) -> None:
+        """Take connections."""
+        host, port = self._kafka.proxied.split(":")
+        self._server = await asyncio.start_server(self._accept, host, int(port))
+
+    def keep(self, api: int, transactional_id: str) -> Kept:
+        """Keep back the next request of this kind and id, and cut its sender's connection."""
+        kept = Kept(api, transactional_id)
+        self._kept.append(kept)
+        return kept
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._connection(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _connection(self, asks: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        """Both directions, until one of them ends."""
+        to_broker = None
+        try:
+            answers, to_broker = await asyncio.open_connection(*self._kafka.behind.split(":"))
+            async with asyncio.TaskGroup() as directions:
+                directions.create_task(self._pass_on(partial(self._request, asks, (answers, to_broker)), to_broker))
+                directions.create_task(self._pass_on(partial(_piece, answers), to_client))
+        except* (OSError, EOFError):
+            pass
+        finally:
+            to_client.transport.abort()
+            if to_broker is not None and not any(kept.has(to_broker) for kept in self._kept):
+                to_broker.close()
+
+    async def _request(self, asks: asyncio.StreamReader, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bytes:
+        """The client's next request. Raises EOFError at the end, and where one is kept."""
+        request = await _frame(asks)
+        for kept in self._kept:
+            if kept.is_it(request):
+                kept.take(request, broker)
+                raise EOFError
+        return request
+
+    async def _pass_on(self, read: Callable[[], Awaitable[bytes]], writer: asyncio.StreamWriter) -> None:
+        while True:
+            piece = await read()
+            await asyncio.sleep(self.delay_s)
+            await self._speaks.wait()
+            writer.write(piece)
+            await writer.drain()
+
+
+async def _piece(reader: asyncio.StreamReader) -> bytes:
+    """Whatever is there. Raises EOFError at the end."""
+    piece = await reader.read(PIECE_BYTES)
+    if not piece:
+        raise EOFError
+    return piece
+
+
+async def _frame(reader: asyncio.StreamReader) -> bytes:
+    """A whole request or answer with its length before it. Raises IncompleteReadError, an EOFError, at the end."""
+    head = await reader.readexactly(4)
+    return head + await reader.readexactly(int.from_bytes(head, "big"))

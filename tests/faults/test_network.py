@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.errors import InvalidProducerEpoch
+
+from tables import catalogue
+from tests.faults.network import END_TXN, TXN_OFFSET_COMMIT, ProxiedKafka, Proxy
+from tests.faults.runner import BACK_S, Run, made, note
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from streams.settings import Settings
+
+pytestmark = pytest.mark.faults
+
+MET_S = 30.0
+"""Until when a request that is to be kept must have come; the worker's partitions are opened anew in the meantime."""
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
+    """The broker of these tests; they look at it themselves, and only the workers come through the proxy."""
+    broker = ProxiedKafka(tmp_path_factory.mktemp("proxied"))
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.kill()
+
+
+@asynccontextmanager
+async def connected(settings: Settings, directory: Path, kafka: ProxiedKafka) -> AsyncIterator[tuple[Run, Proxy]]:
+    """A run whose workers reach their broker through the proxy alone."""
+    async with Proxy(kafka) as proxy:
+        with Run(settings, directory, KAFKA__BOOTSTRAP_SERVERS=kafka.proxied) as run:
+            yield run, proxy
+
+
+async def slow(proxy: Proxy, seconds: float) -> None:
+    """Every request and answer takes its time."""
+    proxy.delay_s = 0.1
+    await asyncio.sleep(seconds)
+    proxy.delay_s = 0.0
+
+
+async def silent(proxy: Proxy, seconds: float) -> None:
+    """Connections stand, and nothing comes; then all of it comes late."""
+    proxy.fall_silent()
+    await asyncio.sleep(seconds)
+    proxy.speak()
+
+
+async def cut(proxy: Proxy, seconds: float) -> None:
+    """There is no connection."""
+    await proxy.cut()
+    await asyncio.sleep(seconds)
+    await proxy.join()
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [
+        (slow, 5.0),
+        (silent, 10.0),
+        (cut, 5.0),
+        pytest.param(silent, 40.0, marks=pytest.mark.long),
+        pytest.param(cut, 40.0, marks=pytest.mark.long),
+    ],
+)
+async def test_a_network_at_its_worst(
+    settings: Settings, tmp_path: Path, kafka: ProxiedKafka, fault: Callable[[Proxy, float], Awaitable[None]], seconds: float
+) -> None:
+    """Under load: the same worker processes go on by themselves, and whatever comes late changes nothing."""
+    async with connected(settings, tmp_path, kafka) as (run, proxy):
+        await run.write(made(41, 6000))
+        run.workers.start("a")
+        run.workers.start("b")
+        await run.progressed(1000, restart=False)
+        note("fault begins")
+        await fault(proxy, seconds)
+        before = await run.applied()
+        note(f"mended, {before} applied")
+        assert before < 6000, "too little work for the test to say anything"
+        await run.progressed(before + 1, BACK_S, restart=False)
+        note("at work")
+        await run.caught_up(restart=False)
+        await run.verdict()
+        assert {code for worker in run.workers.all.values() for code in worker.exits} == {0}, run.workers.tail()
+
+
+# --- one commit that comes late ------------------------------------------------------------------------------------------------
+
+RETRIES_COMMITS = """
+from aiokafka.producer.sender import Sender
+from streams.producers import _StrictSender
+_StrictSender._do_txn_commit = Sender._do_txn_commit
+"""
+"""Aiokafka's own way: a commit whose answer was lost is sent again, by the same producer in the same epoch."""
+
+
+async def commit_late(run: Run, proxy: Proxy) -> int:
+    """The broker gets a commit only when its id is in the middle of another transaction: all is sent but the offset. What it answers."""
+    orders = f"{run.settings.app}-{catalogue.ORDER_STAGE.name}-0"
+    commit = proxy.keep(END_TXN, orders)
+    async with asyncio.timeout(MET_S):
+        await commit.met.wait()
+        note("a commit is kept back")
+        offset = proxy.keep(TXN_OFFSET_COMMIT, orders)
+        await offset.met.wait()
+        answer = await commit.arrive()
+    note(f"the commit has come, in the middle of another transaction; the answer is {answer}")
+    return answer
+
+
+async def test_a_commit_that_comes_late_is_refused(settings: Settings, tmp_path: Path, kafka: ProxiedKafka) -> None:
+    """The worker has given its producer up: the next one of the same id has another epoch, and settled what was open."""
+    async with connected(settings, tmp_path, kafka) as (run, proxy):
+        await run.write(made(42, 3000))
+        worker = run.workers.start("a")
+        await run.progressed(300, restart=False)
+        assert await commit_late(run, proxy) == InvalidProducerEpoch.errno
+        await run.verdict()
+        assert worker.exits == [0], run.workers.tail()
+
+
+@pytest.mark.long
+async def test_a_worker_that_sends_a_commit_again_is_found(settings: Settings, tmp_path: Path, kafka: ProxiedKafka) -> None:
+    """Its late commit tears the next transaction: what was written by then is in, the rest and the offset aren't."""
+    async with connected(settings, tmp_path, kafka) as (run, proxy):
+        await run.write(made(43, 3000))
+        worker = run.workers.start("a", patch=RETRIES_COMMITS)
+        await run.progressed(300, restart=False)
+        assert await commit_late(run, proxy) == 0
+        assert await run.ends(worker) == 1
+        assert any(worker.said(words) for words in ("going on would count twice or lose", "Impossible")), run.workers.tail()
