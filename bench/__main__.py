@@ -4,8 +4,8 @@
 topic of its own from the beginning and is measured as `bench/measure.py` says. What it came to is compared with a recount of its
 events. One row is netsold reading as many chats instead, with no orders.
 
-That is done in two rounds, the second in reverse order, and of each engine the faster round counts: on a shared machine one minute may
-be half as fast as the next, and what slows one engine down then is not the engine.
+That is done in two rounds, the second in reverse order, and an engine's figures are those of both together: so a machine that gets slower
+or quicker meanwhile, as shared ones do, wrongs nobody. The faster round of each would favour engines with short runs, which vary more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import tempfile
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from statistics import fmean, harmonic_mean
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -35,6 +36,9 @@ from operations.traffic import CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Plan, 
 from schemas.events import topic_of
 from schemas.times import parse_ms
 from streams.topics import ORDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EVENTS = 500_000
 SEED = 1
@@ -81,13 +85,15 @@ async def measure(engine: Engine, bootstrap: str, directory: Path, events: Event
     }
 
 
-def _better(first: Result | None, second: Result) -> Result:
-    """The faster of two rounds; equal to the recount only if both are."""
-    if first is None:
-        return second
-    faster = max(first, second, key=lambda result: int(result["events_per_s"]))
-    equal = None if second["equal_to_recount"] is None else first["equal_to_recount"] and second["equal_to_recount"]
-    return faster | {"equal_to_recount": equal}
+def _together(rounds: Sequence[Result]) -> Result:
+    """An engine's row of all its rounds: all events by all the time they took, the higher peak; equal to the recount only if all are."""
+    equal = [one["equal_to_recount"] for one in rounds]
+    return {
+        "events_per_s": round(harmonic_mean([one["events_per_s"] for one in rounds])),
+        "cpu_s_per_million": round(fmean([one["cpu_s_per_million"] for one in rounds]), 1),
+        "peak_rss_mb": max(one["peak_rss_mb"] for one in rounds),
+        "equal_to_recount": None if None in equal else all(equal),
+    }
 
 
 def versions() -> Result:
@@ -137,7 +143,7 @@ def main() -> int:
     given = parser.parse_args()
     chosen = [engine for engine in ENGINES if not given.only or engine.name in given.only.split(",")]
     console = Console(width=max(Console().width, 110))
-    results: dict[str, Result] = {}
+    rounds: dict[str, list[Result]] = {}
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         sizes = {(engine.topic, engine.events_of(given.events)) for engine in chosen}
@@ -150,9 +156,10 @@ def main() -> int:
                 made = events[engine.topic, engine.events_of(given.events)]
                 result = asyncio.run(measure(engine, bootstrap, directory, made))
                 console.print(f"    {result['events_per_s']:,} events/s, {result['cpu_s_per_million']} CPU s/million")
-                results[engine.name] = _better(results.get(engine.name), result)
+                rounds.setdefault(engine.name, []).append(result)
         finally:
             kafka.stop()
+    results = {name: _together(found) for name, found in rounds.items()}
     show(console, results, given.events)
     if given.events == EVENTS and not given.only:
         RESULTS.write_text(json.dumps(results | {"versions": versions()}, indent=2) + "\n")

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, RdictIter, WriteBatch
+from rocksdict import DBCompressionType, Options, Rdict, RdictIter, WriteBatch
 
 from serving import keys
 from serving.standing import Standing
 from streams import topics
+from streams.rocks import block_cache, cached_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,13 +213,9 @@ def now_ms() -> int:
 
 def _options() -> Options:
     """RocksDB's options: about 64 MiB of cache and 4 x 8 MiB of write buffers, however large the tables."""
-    blocks = BlockBasedOptions()
-    blocks.set_block_cache(Cache(BLOCK_CACHE_BYTES))
-    blocks.set_bloom_filter(10, block_based=False)
-    blocks.set_cache_index_and_filter_blocks(True)
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes no name here
-    options.set_block_based_table_factory(blocks)
+    options.set_block_based_table_factory(cached_in(block_cache(BLOCK_CACHE_BYTES)))
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_max_write_buffer_number(WRITE_BUFFERS)
     options.set_compression_type(DBCompressionType.lz4())

@@ -76,8 +76,6 @@ class ChunkSchema(faust.Schema):
 class ChunkThread(AIOKafkaConsumerThread):
     """Faust's consumer thread, fetching committed records only. What it has fetched, the worker's own thread reads (`ChunkConsumer`)."""
 
-    _waiter: asyncio.Future[None] | None = None
-
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         batches.tolerate()
         consumer = super()._create_worker_consumer(transport)
@@ -97,7 +95,7 @@ class ChunkThread(AIOKafkaConsumerThread):
         fetcher = consumer._fetcher  # noqa: SLF001 - Faust itself fetches here, `getmany` adds an auto-commit
         waiting = self._waiting(fetcher, active_partitions)
         if not waiting and self.consumer.flow_active:
-            self._waiter = waiter = fetcher._create_fetch_waiter()  # noqa: SLF001 - as above
+            waiter = fetcher._create_fetch_waiter()  # noqa: SLF001 - as above
             done, _ = await asyncio.wait([waiter], timeout=timeout)
             waiter.cancel()
             for fetched in done:
@@ -115,14 +113,6 @@ class ChunkThread(AIOKafkaConsumerThread):
                 self._forget(fetched, tp)
                 fetched.check_raise()
         return waiting
-
-    def wake(self) -> None:
-        """From the worker's thread: there may be something to read, though nothing new was fetched."""
-        self.thread_loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def advance(self, fetched: FetchResult, tp: TP, read: Stretch) -> None:
         """From the worker's thread: this stretch was read of what was fetched."""
@@ -187,11 +177,12 @@ class ChunkConsumer(Consumer):
                 if chunk is not None:
                     yield chunk.tp, self._to_message(chunk.tp, chunk)
 
-    def on_buffer_drop(self, tp: TP) -> None:
-        """An agent has taken what waited: the partition goes on at once, unless it was paused meanwhile, which Faust forgets here."""
-        super().on_buffer_drop(tp)
-        self._active_partitions -= self._paused_partitions
-        self._thread.wake()
+    def on_buffer_full(self, tp: TP) -> None:
+        """Nothing: partitions take turns, and whoever brings a chunk waits until the agent has room for it.
+
+        Faust would leave out this one until the agent's queue is empty, which one other partition that has much to bring can put off
+        for ever.
+        """
 
     def _chunk(self, tp: TP, result: FetchResult) -> Chunk | None:
         """The next chunk of what was fetched; None if it holds no more, or isn't what comes next any more. Raises Fatal."""

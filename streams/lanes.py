@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streams.producers import StrictProducer
     from streams.stores import PartitionStore
     from tables.catalogue import Stage
-    from tables.outcome import Keys, Outcome, Readings, States
+    from tables.outcome import Outcome, Readings, States
 
 
 MARK_KEY = b"\x00mark"
@@ -71,9 +71,6 @@ class Fold(Protocol):
     def read(self, record: Record) -> object:
         """What a record says."""
 
-    def keys(self, readings: Readings) -> Keys:
-        """Which states a chunk needs."""
-
     def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:
         """What a chunk of the partition `place` changes."""
 
@@ -83,7 +80,8 @@ class Lane:
     """One source partition of one stage: its pure fold, producer, stores and how far it is.
 
     `position` is the next fetch position that continues what is applied or being committed; chunks that start
-    elsewhere are not its own. At most one chunk is between fold and store write (`commit`).
+    elsewhere are not its own. At most one chunk is between fold and store write (`commit`). `recent` is what the last one wrote, by table:
+    whatever happens to an order soon happens again.
     """
 
     fold: Fold
@@ -94,6 +92,7 @@ class Lane:
     stores: Mapping[str, PartitionStore]
     progress: Progress
     position: int
+    recent: Mapping[str, Mapping[bytes, bytes | None]] = field(default_factory=dict)
     closed: bool = False
     paused: bool = False
     commit: asyncio.Task[None] | None = None

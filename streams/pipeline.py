@@ -138,8 +138,7 @@ class Pipeline:
     def _fold(self, lane: Lane, chunk: Chunk) -> Outcome:
         """What a chunk changes; raises StoreDamaged, and on anything else the worker must stop."""
         began = time.perf_counter()
-        keys = lane.fold.keys(chunk.readings)
-        states = {name: StateView(store, keys.get(name, ())) for name, store in lane.stores.items()}
+        states = {name: StateView(store, lane.recent.get(name, {})) for name, store in lane.stores.items()}
         outcome = lane.fold.fold(lane.name, chunk.readings, states, lane.progress)
         metrics.FOLD_SECONDS.labels(lane.stage.name).observe(time.perf_counter() - began)
         return outcome

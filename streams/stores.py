@@ -1,12 +1,12 @@
 """Local state: one rocksdict database per table and partition, and Faust's view of it as tables.
 
 The store is a cache of the changelog: it never runs ahead of Kafka (writes come after the commit), and whatever
-does not fit (other cluster, other application, corruption) is wiped and restored.
+does not fit (other cluster, other application, corruption) is wiped and restored. So it has no log of its own, like the stores of
+Kafka Streams: what a killed process had only in memory is read again from the changelog, behind the position that the files have.
 """
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +16,19 @@ from faust.stores.base import SerializedStore
 from faust.types.windows import WindowRange, WindowT
 from rocksdict import (
     AccessType,
-    BlockBasedOptions,
-    Cache,
     DBCompressionType,
     Options,
     Rdict,
     WriteBatch,
     WriteBufferManager,
+    WriteOptions,
 )
 
 from streams.lanes import MARK_KEY
+from streams.rocks import block_cache, cached_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from tables.cycles import Calendar
@@ -41,25 +41,29 @@ IDENTITY_KEY = b"\x00identity"
 BLOCK_CACHE_BYTES = 64 * 1024 * 1024
 WRITE_BUFFER_BYTES = 96 * 1024 * 1024
 
-_cache = Cache(BLOCK_CACHE_BYTES)
+_cache = block_cache(BLOCK_CACHE_BYTES)
 _write_buffers = WriteBufferManager(WRITE_BUFFER_BYTES, allow_stall=False)
 
 
 def _options() -> Options:
     """RocksDB's options: memory is bounded by one block cache and one write-buffer budget for the whole process."""
-    blocks = BlockBasedOptions()
-    blocks.set_block_cache(_cache)
-    blocks.set_bloom_filter(10, block_based=False)
-    blocks.set_cache_index_and_filter_blocks(True)
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes no name here
-    options.set_block_based_table_factory(blocks)
+    options.set_block_based_table_factory(cached_in(_cache))
     options.set_write_buffer_manager(_write_buffers)
     options.set_write_buffer_size(16 * 1024 * 1024)
+    options.set_memtable_whole_key_filtering(True)
+    options.set_memtable_prefix_bloom_ratio(0.01)  # most orders that are asked for are new: not to be found is half as dear by this
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
     options.set_max_open_files(128)
     options.set_keep_log_file_num(2)
+    return options
+
+
+def _unlogged() -> WriteOptions:
+    options = WriteOptions()
+    options.disable_wal = True  # type: ignore[assignment,method-assign]  # rocksdict's stub takes it for a method
     return options
 
 
@@ -106,8 +110,10 @@ class PartitionStore:
         fresh, db = not self.path.exists(), None
         try:
             db = Rdict(str(self.path), _options(), access_type=AccessType.read_write())
+            db.set_write_options(_unlogged())
             if fresh:
                 db[IDENTITY_KEY] = self._identity
+                db.flush()
             found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [None]  # what opening needs must be readable
         except Exception as error:
             if db is not None:
@@ -130,27 +136,18 @@ class PartitionStore:
         self._db.close()
         self._db = self._wiped(why)
 
-    def get_many(self, keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
-        """The values of some keys; None where a key is unknown. Raises StoreDamaged."""
-        wanted: list[Any] = list(keys)  # rocksdict types its lists as invariant
-        with self._damage_told():
-            values: list[bytes | None] = self._db.get(wanted) or []
-        return dict(zip(wanted, values, strict=True))
-
     def get(self, key: bytes) -> bytes | None:
         """The value of one key, or None. Raises StoreDamaged."""
-        with self._damage_told():
+        try:
             value: bytes | None = self._db.get(key)
+        except Exception as error:
+            self._tell_damage(error)
+            raise
         return value
 
-    @contextlib.contextmanager
-    def _damage_told(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            if _is_damage(error):
-                raise StoreDamaged(self, str(error)) from error
-            raise
+    def _tell_damage(self, error: Exception) -> None:
+        if _is_damage(error):
+            raise StoreDamaged(self, str(error)) from error
 
     @property
     def mark(self) -> bytes | None:
@@ -173,8 +170,11 @@ class PartitionStore:
             else:
                 put(key, value)
         put(POSITION_KEY, b"%d" % position)
-        with self._damage_told():
+        try:
             self._db.write(batch)
+        except Exception as error:
+            self._tell_damage(error)
+            raise
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All keys and values but the reserved ones, in order of key."""
@@ -186,15 +186,14 @@ class PartitionStore:
 
 
 class StateView(dict[bytes, bytes | None]):
-    """A store's values for some keys, read at once, and for others when they are asked for; None where a key is unknown."""
+    """A store's values as they are asked for, None where a key is unknown; `recent` has those that the last chunk wrote."""
 
-    def __init__(self, store: PartitionStore, keys: Collection[bytes]) -> None:
-        super().__init__(store.get_many(keys) if keys else {})
-        self._store = store
+    def __init__(self, store: PartitionStore, recent: Mapping[bytes, bytes | None]) -> None:
+        super().__init__(recent)
+        self._get = store.get
 
     def __missing__(self, key: bytes) -> bytes | None:
-        value = self[key] = self._store.get(key)
-        return value
+        return self._get(key)
 
 
 class CycleWindow(WindowT):

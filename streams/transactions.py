@@ -83,7 +83,7 @@ async def commit(lane: Lane, outcome: Outcome, fetched: TolerantRecords, setting
     # 8. only now the store: one batch a table, data, mark and changelog position together
     for name, items in tables.items():
         lane.stores[name].write(chain(items.items(), [(MARK_KEY, mark)]), ends[name])
-    lane.progress = progress
+    lane.progress, lane.recent = progress, outcome.writes
 
 
 def _still_ours(lane: Lane) -> None:

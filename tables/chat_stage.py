@@ -16,7 +16,7 @@ from tables import alerts, catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
 from tables.conversations import Conversation
 from tables.cycles import Calendar
-from tables.outcome import Keys, Outcome, Readings, States
+from tables.outcome import Outcome, Readings, States
 from tables.replies import Inquiry
 from tables.service import Columns
 from tables.service_hours import ServiceRules
@@ -52,11 +52,6 @@ class ChatStage:
         return f"{self._calendar.terms}; {self._rules.terms}"
 
     read = staticmethod(envelope.read_chat)
-
-    def keys(self, readings: Readings) -> Keys:
-        """The conversations that a chunk concerns."""
-        between = {_BETWEEN(said) for _, said in readings if type(said) is Said}
-        return {CHATS.name: [catalogue.conversation_key(shop_id, buyer_id) for shop_id, buyer_id in between]}
 
     def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:  # noqa: ARG002 - as every stage's
         """What a chunk of the partition `place`, as `chats-3`, changes.

@@ -1,6 +1,5 @@
 """The stages behind the journal: entries and service rows → the sums by product and by shop."""
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
@@ -25,7 +24,7 @@ from tables.catalogue import (
     Stage,
 )
 from tables.cycles import Calendar
-from tables.outcome import Keys, Outcome, Readings, States
+from tables.outcome import Outcome, Readings, States
 from tables.sales import ImpossibleTallyError, Tally
 from tables.service import ImpossibleServiceError, ServiceTally
 from tables.watermarks import Progress
@@ -215,20 +214,6 @@ class ProductStage(_JournalStage):
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
         super().__init__(calendar, refusals_in_a_row, journal.decode_product)
 
-    def keys(self, readings: Readings) -> Keys:
-        """The sums that a chunk concerns."""
-        sold: set[bytes] = set()
-        totals: set[bytes] = set()
-        served: set[bytes] = set()
-        for _, said in readings:
-            if type(said) is Addition:
-                if type(said.delta) is Delta:
-                    sold.add(said.cycle_key)
-                    totals.add(said.key)
-                else:
-                    served.add(said.cycle_key)
-        return {PRODUCT_CYCLES.name: sold, PRODUCT_TOTALS.name: totals, PRODUCT_SERVICE_CYCLES.name: served}
-
     def _addition(self, key: bytes, said: Delta | ServiceDelta) -> Addition:
         return Addition(key, catalogue.cycle_key(key, self._calendar.start_of_iso(said.cycle)), said)
 
@@ -269,23 +254,6 @@ class ShopStage(_JournalStage):
 
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
         super().__init__(calendar, refusals_in_a_row, journal.decode_activity)
-
-    def keys(self, readings: Readings) -> Keys:
-        """The sums that a chunk concerns, and the buyers."""
-        keys: dict[str, set[bytes]] = defaultdict(set)
-        sold, totals = keys[SHOP_CYCLES.name], keys[SHOP_TOTALS.name]
-        served, served_ever, between = keys[SHOP_SERVICE_CYCLES.name], keys[SHOP_SERVICE_TOTALS.name], keys[SHOP_BUYERS.name]
-        for _, said in readings:
-            if type(said) is ShopAddition:
-                if said.sold:
-                    sold.update([key for key, _ in said.sold])
-                    totals.add(said.key)
-                served.update([key for _, key, _, _ in said.bought])
-                served.update([key for key, _ in said.served])
-                served_ever.add(said.key)
-                between.update([buyer for buyer, _, _, _ in said.bought])
-                between.update([buyer for buyer, _ in said.heard])
-        return {**keys}
 
     def _addition(self, key: bytes, said: ShopActivity) -> ShopAddition:
         start_of, shop_id = self._calendar.start_of_iso, said.shop_id

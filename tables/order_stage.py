@@ -13,7 +13,7 @@ from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, Stage
 from tables.cycles import Calendar
 from tables.entries import Cause
 from tables.orders import Facts, Order
-from tables.outcome import Keys, Outcome, Readings, States
+from tables.outcome import Outcome, Readings, States
 from tables.service import Rows
 from tables.shop_activity import ShopActivities
 from tables.taken import Taken
@@ -40,10 +40,6 @@ class OrderStage:
         return self._calendar.terms
 
     read = staticmethod(envelope.read)
-
-    def keys(self, readings: Readings) -> Keys:
-        """The orders that a chunk concerns."""
-        return {ORDERS.name: {order_id.encode() for order_id in {said.order_id for _, said in readings if type(said) is Received}}}
 
     def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:
         """What a chunk of the partition `place`, as `orders-3`, changes.

@@ -1,12 +1,12 @@
 """What stages take and give: a chunk that has been read, the states that it touches, and what it changes.
 
-A stage takes a chunk in three steps. `read` looks at one record, as soon as it is fetched: what it says is kept, in place of its
-bytes and headers. Whatever can be refused is refused there, but for a state that would outgrow a record. `keys` names the states
-that are needed. `fold` changes copies of them and hands these out: an exception there is a fault of ours, not of the input, and
-the chunk must not be committed.
+A stage takes a chunk in two steps. `read` looks at one record, as soon as it is fetched: what it says is kept, in place of its
+bytes and headers. Whatever can be refused is refused there, but for a state that would outgrow a record. `fold` asks for the states
+that it needs, changes copies of them and hands these out: an exception there is a fault of ours, not of the input, and the chunk
+must not be committed.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,10 +15,7 @@ from schemas.refusals import Refusal
 from tables.watermarks import Progress
 
 States = Mapping[str, Mapping[bytes, bytes | None]]
-"""By table, by key: the state's bytes, None where there is none. Those of `keys` are at hand, others are looked up."""
-
-Keys = Mapping[str, Collection[bytes]]
-"""By table, the keys of the states that folding needs."""
+"""By table, by key: the state's bytes, None where there is none; looked up when they are asked for."""
 
 Readings = Sequence[tuple[int, Any]]
 """A chunk of one partition that has been read, in order: each record's offset, and what it says, a Refusal among it."""

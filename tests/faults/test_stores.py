@@ -41,20 +41,6 @@ def _manifest_cut(store: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def _log_cut(store: Path) -> None:
-    path = _largest(store, "*.log")
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def _log_flipped(store: Path) -> None:
-    _flip(_largest(store, "*.log"))
-
-
-def _logs_gone(store: Path) -> None:
-    for path in store.glob("*.log"):
-        path.unlink()
-
-
 def _table_flipped(store: Path) -> None:
     for path in store.glob("*.sst"):
         _flip(path)
@@ -77,15 +63,7 @@ def _flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-DAMAGES: list[Callable[[Path], None]] = [
-    _lost, _emptied, _no_current, _manifest_cut, _log_cut, _log_flipped, _logs_gone, _table_flipped, _table_cut, _tables_gone,
-]  # fmt: skip
-
-
-def applies(damage: Callable[[Path], None], store: Path) -> bool:
-    """Whether the store has such files."""
-    needs = "*.sst" if "table" in damage.__name__ else "*.log" if "log" in damage.__name__ else "CURRENT"
-    return any(path.stat().st_size for path in store.glob(needs))
+DAMAGES: list[Callable[[Path], None]] = [_lost, _emptied, _no_current, _manifest_cut, _table_flipped, _table_cut, _tables_gone]
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
@@ -98,16 +76,14 @@ async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, s
         run.workers.start("a")
         await run.caught_up(restart=False)
         run.workers.stop()
-        run.workers.start("a")  # a second start moves what the logs hold into table files
+        run.workers.start("a")  # its stop has written what was in memory into table files; what comes now is lost by the kill
         await run.write(items[3000:5000])
         await run.caught_up(restart=False)
         run.workers.kill(run.workers.all["a"])
         stores = run.stores()
         assert len(stores) == len(TABLES) * settings.partitions
         rng.shuffle(stores)
-        for damage in DAMAGES:
-            store = next(one for one in stores if applies(damage, one))
-            stores.remove(store)
+        for damage, store in zip(DAMAGES, stores, strict=False):
             damage(store)
             print(damage.__name__, store.relative_to(tmp_path))  # noqa: T201 - shown by pytest where it fails
         await run.write(items[5000:])

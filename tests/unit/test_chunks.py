@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
-from asyncio import Event, Future
-from collections import OrderedDict
+from asyncio import Event
+from collections import Counter, OrderedDict
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import TopicPartitionState
 from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from faust.transport.conductor import ConductorCompiler
 from faust.types import TP
+from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from schemas.envelope import Record
 from streams.batches import TolerantRecords
@@ -236,24 +240,31 @@ def test_an_error_of_a_fetch_is_raised_once(partition: Partition) -> None:
     assert partition.waiting() is None
 
 
-async def test_a_partition_goes_on_when_its_chunk_was_taken(partition: Partition) -> None:
-    """Faust leaves out a partition while its chunk waits for the agent; the thread that fetches must hear that it is back."""
-    consumer, thread = partition.consumer, partition.thread
-    consumer.on_buffer_full(SALES)
-    assert consumer._active_partitions == set()
-    thread._waiter = waiter = Future[None]()
-    consumer.on_buffer_drop(SALES)
-    assert consumer._active_partitions == {SALES}
-    assert waiter.done()
+async def test_every_partition_has_its_turn(partition: Partition) -> None:
+    """All have more to bring than the agent can take, by Faust's own way to its queue: none is left out, and none waits for the others."""
+    partitions = [TP("sales", number) for number in range(4)]
+    partition.consumer._active_partitions = set(partitions)
+    queue = ThrowableQueue(maxsize=1, flow_control=FlowControlEvent(initially_suspended=False))
+    channel = Mock(key_type=None, value_type=None, queue=queue, put=queue.put, decode=AsyncMock(side_effect=lambda message, **_: message))
+    app = Mock(consumer=partition.consumer)
+    app.flow_control.acquire = app.producer.buffer.wait_until_ebb = AsyncMock()
+    bring = {tp: ConductorCompiler().build(Mock(app=app), tp, {channel}) for tp in partitions}
 
+    async def fetch() -> None:
+        while True:
+            for tp in sorted(partition.consumer._get_active_partitions()):
+                await bring[tp](Mock(tp=tp))
+            await asyncio.sleep(0)
 
-def test_a_paused_partition_stays_so_when_its_chunk_was_taken(partition: Partition) -> None:
-    """The chunk that waited may be the one for which the partition is paused."""
-    consumer = partition.consumer
-    consumer.on_buffer_full(SALES)
-    consumer._paused_partitions.add(SALES)
-    consumer.on_buffer_drop(SALES)
-    assert consumer._active_partitions == set()
+    fetching = asyncio.create_task(fetch())
+    taken: Counter[TP] = Counter()
+    async with asyncio.timeout(5.0):
+        for _ in range(40):
+            taken[(await queue.get()).tp] += 1
+            await asyncio.sleep(0)  # while it folds, the next is brought
+            await asyncio.sleep(0)
+    fetching.cancel()
+    assert taken == dict.fromkeys(partitions, 10)
 
 
 def test_lag_leaves_out_what_is_never_delivered(partition: Partition) -> None:

@@ -52,19 +52,6 @@ def order_stage(limit: int = 1000) -> OrderStage:
     return OrderStage(CYCLES, limit)
 
 
-def test_the_keys_that_fold_needs() -> None:
-    """Only orders of accepted events, each once; refusals and ticks need no state."""
-    stage = order_stage()
-    chunk = records(
-        "2026-07-01T08:00Z paid o-1 5",
-        "2026-07-01T08:00Z paid o-2 5",
-        "2026-07-02T08:00Z paid o-1 5",
-        "junk",
-        "tick 2026-07-01T00:00:00Z",
-    )
-    assert stage.keys(reading(stage, chunk)) == {"orders": {b"o-1", b"o-2"}}
-
-
 def test_only_what_changed_is_written() -> None:
     """S11: a second delivery is counted as a duplicate, and its order isn't written again."""
     first = fold(order_stage(), records("2026-07-01T08:00Z paid o-1 5"))

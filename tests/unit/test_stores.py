@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import structlog
 
 from streams import stores
 from streams.lanes import MARK_KEY
@@ -30,12 +33,37 @@ def test_what_is_written_is_read_after_opening_again(path: Path) -> None:
     store.write([(b"o-2", None)], 8)
     store.close()
     again = PartitionStore(path, OURS)
-    assert again.get_many([b"o-1", b"o-2", b"o-3"]) == {b"o-1": b"one", b"o-2": None, b"o-3": None}
-    assert again.get_many([]) == {}
+    assert [again.get(key) for key in (b"o-1", b"o-2", b"o-3")] == [b"one", None, None]
     assert again.position == 8
     assert again.mark == b"m"
     assert list(again.items()) == [(b"o-1", b"one")]
     again.close()
+
+
+KILLED = """
+import os, pathlib, sys
+from tests.unit.test_stores import OURS
+from streams.stores import PartitionStore
+store = PartitionStore(pathlib.Path(sys.argv[1]), OURS)
+for position in range(int(sys.argv[2])):
+    store.write([(b"o-%d" % position, os.urandom(300_000)), (b"o", b"%d" % position)], position)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("writes", [0, 1, 200])
+def test_a_killed_process_leaves_what_its_files_have(path: Path, writes: int) -> None:
+    """Behind a position everything is as it was there, however much was lost; and the store is still ours."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(writes)], cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == -9
+    with structlog.testing.capture_logs() as said:
+        store = PartitionStore(path, OURS)
+    assert said == []
+    position = -1 if store.position is None else store.position
+    assert store.get(b"o") == (None if position < 0 else b"%d" % position)
+    assert [n for n in range(writes) if store.get(b"o-%d" % n)] == list(range(position + 1))
+    assert (position >= 0) == (writes == 200), "60 MB don't fit into memory"
+    store.close()
 
 
 @pytest.mark.parametrize(

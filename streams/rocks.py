@@ -1,0 +1,26 @@
+"""How a worker's and a reader's RocksDB keep their files."""
+
+from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache
+
+BLOCK_BYTES = 8192
+"""About the size of what is cached, which the cache wants to know."""
+
+
+def block_cache(size: int) -> Cache:
+    """A cache of so many bytes, without RocksDB's usual division into 64 parts of which each holds a piece only if it isn't larger."""
+    return Cache.new_hyper_clock_cache(size, BLOCK_BYTES)
+
+
+def cached_in(cache: Cache) -> BlockBasedOptions:
+    """Data, indexes and filters through one cache, so that memory stays bounded.
+
+    Indexes and filters are in pieces. As a whole the filter of a file with a million orders has over a megabyte, and a cache that
+    can't keep it reads all of it again for every single look.
+    """
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(cache)
+    blocks.set_bloom_filter(10, block_based=False)
+    blocks.set_cache_index_and_filter_blocks(True)
+    blocks.set_index_type(BlockBasedIndexType.two_level_index_search())
+    blocks.set_partition_filters(True)
+    return blocks
