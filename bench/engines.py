@@ -185,9 +185,8 @@ def _worker(name: str) -> Sequence[str]:
     return (sys.executable, "-m", "operations.cli", "worker", "--name", name)
 
 
-ENGINES = (
+ENGINES = (  # netsold and Quix side by side: what is slow for one of them then is so for the other
     Engine("read", "reading alone (aiokafka)", lambda: [(sys.executable, "-m", "bench.read")], _nothing_between, None),
-    Engine("netsold", "netsold, 1 process", lambda: [_worker("1")], _netsold_between, from_changelogs),
     Engine(
         "netsold_2_processes",
         "netsold, 2 processes",
@@ -213,6 +212,7 @@ ENGINES = (
         _of_faust,
         most_events=20_000,
     ),
+    Engine("netsold", "netsold, 1 process", lambda: [_worker("1")], _netsold_between, from_changelogs),
     Engine(
         "quix",
         "Quix Streams, exactly once",
