@@ -95,6 +95,10 @@ class LocalKafka:
         self._state_file = self.directory / "state.json"
         self._child: subprocess.Popen[bytes] | None = None
 
+    def further_settings(self, address: str, controller: str) -> dict[str, object]:  # noqa: ARG002 - for brokers with more ways in
+        """The broker's settings besides those that every one has, or in their place, given its addresses."""
+        return {}
+
     def start(self, wait_s: float = 60.0) -> str:
         """Start it unless it runs, wait until it answers, and return its `127.0.0.1:port`; the port of the last start if it is free.
 
@@ -176,6 +180,7 @@ class LocalKafka:
             "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
             "log.dirs": self.directory / "log",
         }
+        own |= self.further_settings(f"127.0.0.1:{port}", f"127.0.0.1:{controller_port}")
         shared = files("operations").joinpath("kafka.properties").read_text()
         self._config.write_text(shared + "\n" + "".join(f"{name}={value}\n" for name, value in own.items()))
         (self.directory / "log4j2.properties").write_text(LOG4J.format(log=self.log))

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from operations.local_kafka import LocalKafka, _bootstrap, _free_port
+from operations.local_kafka import LocalKafka, _free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from operations.local_kafka import _State
 
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
@@ -28,18 +27,14 @@ class ProxiedKafka(LocalKafka):
         super().__init__(data_dir)
         self.behind, self.proxied = (f"127.0.0.1:{_free_port(0)}" for _ in range(2))
 
-    def _configure(self, last: _State | None) -> _State:
-        """Say again what there is more of: the last word counts."""
-        state = super()._configure(last)
-        direct = f"PLAINTEXT://{_bootstrap(state)}"
-        more = {
-            "listeners": f"{direct},PROXIED://{self.behind},CONTROLLER://127.0.0.1:{state.controller_port}",
+    def further_settings(self, address: str, controller: str) -> dict[str, object]:
+        """Its listeners, and what they need."""
+        direct = f"PLAINTEXT://{address}"
+        return {
+            "listeners": f"{direct},PROXIED://{self.behind},CONTROLLER://{controller}",
             "advertised.listeners": f"{direct},PROXIED://{self.proxied}",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
         }
-        with self._config.open("a") as config:
-            config.writelines(f"{name}={value}\n" for name, value in more.items())
-        return state
 
 
 @dataclass(eq=False)

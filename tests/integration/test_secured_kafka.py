@@ -14,7 +14,7 @@ import trustme
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from operations.asking import NoReader, NotReady
-from operations.local_kafka import LocalKafka, _bootstrap, _free_port
+from operations.local_kafka import LocalKafka, _free_port
 from operations.recount import recount
 from operations.tables import from_reader
 from schemas.events import ORDER_TYPES
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from operations.local_kafka import _State
 
 pytestmark = pytest.mark.kafka
 
@@ -51,12 +50,11 @@ class SecuredKafka(LocalKafka):
         self.sasl_ssl, self.ssl = (f"127.0.0.1:{_free_port(0)}" for _ in range(2))
         self._issue()
 
-    def _configure(self, last: _State | None) -> _State:
-        """Say again what there is more of: the last word counts."""
-        state = super()._configure(last)
-        listeners = f"PLAINTEXT://{_bootstrap(state)},SASL_SSL://{self.sasl_ssl},SSL://{self.ssl}"
-        more = {
-            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{state.controller_port}",
+    def further_settings(self, address: str, controller: str) -> dict[str, object]:
+        """Its listeners, and what they need."""
+        listeners = f"PLAINTEXT://{address},SASL_SSL://{self.sasl_ssl},SSL://{self.ssl}"
+        return {
+            "listeners": f"{listeners},CONTROLLER://{controller}",
             "advertised.listeners": listeners,
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -70,9 +68,6 @@ class SecuredKafka(LocalKafka):
             "listener.name.sasl_ssl.sasl.enabled.mechanisms": "SCRAM-SHA-512",
             "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
         }
-        with self._config.open("a") as config:
-            config.writelines(f"{name}={value}\n" for name, value in more.items())
-        return state
 
     def _issue(self) -> None:
         """An authority, the broker's and a client's certificates of it, and an authority that nobody knows."""
