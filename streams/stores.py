@@ -28,7 +28,7 @@ from streams.lanes import MARK_KEY
 from streams.rocks import block_cache, cached_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tables.cycles import Calendar
@@ -145,6 +145,15 @@ class PartitionStore:
             raise
         return value
 
+    def get_all(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of some keys, each one's or None; half as dear as one by one. Raises StoreDamaged."""
+        try:
+            values: list[bytes | None] = self._db.get([*keys]) or []
+        except Exception as error:
+            self._tell_damage(error)
+            raise
+        return values
+
     def _tell_damage(self, error: Exception) -> None:
         if _is_damage(error):
             raise StoreDamaged(self, str(error)) from error
@@ -190,10 +199,16 @@ class StateView(dict[bytes, bytes | None]):
 
     def __init__(self, store: PartitionStore, recent: Mapping[bytes, bytes | None]) -> None:
         super().__init__(recent)
-        self._get = store.get
+        self._store = store
 
     def __missing__(self, key: bytes) -> bytes | None:
-        return self._get(key)
+        return self._store.get(key)
+
+    def look_up(self, keys: Sequence[bytes], /) -> list[bytes | None]:
+        """The values of some keys; those that aren't at hand are looked for together."""
+        others = [key for key in keys if key not in self]
+        self.update(zip(others, self._store.get_all(others), strict=True))
+        return [self[key] for key in keys]
 
 
 class CycleWindow(WindowT):

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter, itemgetter
 from typing import Final
 
@@ -134,7 +134,7 @@ class _Work:
     """What one chunk does, conversation by conversation. Nothing depends on where chunks are cut."""
 
     def __init__(self, states: States, calendar: Calendar, rules: ServiceRules, taken: Taken, most_bytes: int | None) -> None:
-        self._stored: Mapping[bytes, bytes | None] = states[CHATS.name]
+        self._stored = states[CHATS.name]
         self._calendar = calendar
         self._rules = rules
         self._taken = taken
@@ -160,8 +160,9 @@ class _Work:
         end_ms, of_all = self._taken.now_ms, self._taken.told
         for _, key in self.timers.gone_off(end_ms):
             of_all.setdefault(catalogue.split_conversation_key(key), [])
-        for (shop_id, buyer_id), said in of_all.items():
-            held = self._hold(shop_id, buyer_id)
+        keys = [catalogue.conversation_key(*between) for between in of_all]
+        for key, state, ((shop_id, buyer_id), said) in zip(keys, self._stored.look_up(keys), of_all.items(), strict=True):
+            held = self._hold(key, state, shop_id, buyer_id)
             self._hear(held, said)
             if held.waiting is not None:
                 self._wait(held, held.waiting, end_ms)
@@ -180,9 +181,7 @@ class _Work:
         """(key, value) of the alerts, in the order of what they come of: of one record, what was due before it, and then its message."""
         return [alert for *_, alert in sorted(self._alerts, key=itemgetter(0, 1, 2))]
 
-    def _hold(self, shop_id: str, buyer_id: str) -> _Held:
-        key = catalogue.conversation_key(shop_id, buyer_id)
-        state = self._stored[key]
+    def _hold(self, key: bytes, state: bytes | None, shop_id: str, buyer_id: str) -> _Held:
         if state is None:
             return _Held(key, shop_id, buyer_id, Conversation(), set(), None, [], [])
         conversation = conversations.decode(state)

@@ -1,6 +1,6 @@
 """The stages behind the journal: entries and service rows → the sums by product and by shop."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
@@ -24,7 +24,7 @@ from tables.catalogue import (
     Stage,
 )
 from tables.cycles import Calendar
-from tables.outcome import Outcome, Readings, States
+from tables.outcome import Outcome, Readings, States, Stored
 from tables.sales import ImpossibleTallyError, Tally
 from tables.service import ImpossibleServiceError, ServiceTally
 from tables.watermarks import Progress
@@ -178,7 +178,7 @@ class _JournalStage:
 class _Sums(dict[bytes, _State]):
     """Decoded states by key, made when first touched; all that are touched change."""
 
-    def __init__(self, states: Mapping[bytes, bytes | None], new: Callable[[], _State], decode: Callable[[bytes], _State]) -> None:
+    def __init__(self, states: Stored, new: Callable[[], _State], decode: Callable[[bytes], _State]) -> None:
         super().__init__()
         self._states = states
         self._new = new
@@ -190,11 +190,11 @@ class _Sums(dict[bytes, _State]):
         return found
 
 
-def _tallies(states: Mapping[bytes, bytes | None]) -> _Sums[Tally]:
+def _tallies(states: Stored) -> _Sums[Tally]:
     return _Sums(states, Tally, sales.decode)
 
 
-def _services(states: Mapping[bytes, bytes | None]) -> _Sums[ServiceTally]:
+def _services(states: Stored) -> _Sums[ServiceTally]:
     return _Sums(states, ServiceTally, service.decode)
 
 

@@ -57,9 +57,8 @@ class OrderStage:
         stored, told, parked, duplicates = states[ORDERS.name], _Told(self._calendar), taken.parked, 0
         writes: dict[bytes, bytes | None] = {}
         any_fits = absorb is orders.absorb
-        for order_id, events in taken.told.items():
-            key = order_id.encode()
-            state = stored[key]
+        keys = [order_id.encode() for order_id in taken.told]
+        for key, state, events in zip(keys, stored.look_up(keys), taken.told.values(), strict=True):
             first = orders.EMPTY if state is None else orders.decode(state)
             facts = Facts(first)
             for offset, event, now_ms in events:

@@ -5,10 +5,12 @@ however many wait at once. A timer is never taken away: what it was set for may 
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+
+from tables.outcome import Stored
 
 INDEX: Final = b"index"
 _ROW_TIMERS: Final = 1000
@@ -22,7 +24,7 @@ _decode_row: Final = msgspec.json.Decoder(list[tuple[int, str]]).decode
 class Timers:
     """The timers of one partition while a chunk is folded; `states` are their rows before it, `bucket_ms` a bucket's span."""
 
-    def __init__(self, states: Mapping[bytes, bytes | None], bucket_ms: int) -> None:
+    def __init__(self, states: Stored, bucket_ms: int) -> None:
         self._states = states
         self._bucket_ms = bucket_ms
         index = states[INDEX]

@@ -56,6 +56,10 @@ class Rows(dict[bytes, bytes | None]):
     def __missing__(self, key: bytes) -> None:
         return None
 
+    def look_up(self, keys: Sequence[bytes], /) -> list[bytes | None]:
+        """The rows of some keys."""
+        return [self[key] for key in keys]
+
 
 class Flow:
     """A pipeline's logs and tables. `chunk` says how many records a stage takes at once."""
