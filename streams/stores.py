@@ -146,7 +146,7 @@ class PartitionStore:
         return value
 
     def get_all(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of some keys, each one's or None; half as dear as one by one. Raises StoreDamaged."""
+        """The values of some keys, each one's or None, for less than one by one. Raises StoreDamaged."""
         try:
             values: list[bytes | None] = self._db.get([*keys]) or []
         except Exception as error:

@@ -22,7 +22,7 @@ class Stored(Protocol):
         """The state of one key."""
 
     def look_up(self, keys: Sequence[bytes], /) -> list[bytes | None]:
-        """The states of some keys, which costs half of what they cost one by one."""
+        """The states of some keys, for less than one by one."""
 
 
 States = Mapping[str, Stored]
