@@ -23,7 +23,7 @@ from tables.report import report
 QUIX_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
 Report = dict[str, list[dict[str, Any]]]
-SUMS = tuple(table for table in catalogue.TABLES if table is not catalogue.ORDERS)
+SUMS = tuple(name for names in job.TABLES.values() for name in names if name != catalogue.SHOP_BUYERS.name)
 Between = Callable[[set[str]], Sequence[str]]
 
 
@@ -42,7 +42,7 @@ class Engine:
     most_events: int | None = None
     ready: str = ""
     topic: str = topics.ORDERS
-    lists: tuple[str, ...] = ("products", "shops")
+    lists: tuple[str, ...] = ("products", "shops", "product_service", "shop_service", "shop_service_totals")
 
     def events_of(self, count: int) -> int:
         """The size of the history that it gets in a run of `count` events."""
@@ -115,22 +115,26 @@ async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measu
 
 
 async def _of_faust(settings: Settings) -> Report:
-    tables = {table.name: await _last(settings, f"{settings.app}-{table.name}-changelog") for table in SUMS}
-    return _report({name: {msgspec.json.decode(key).encode(): value for key, value in table.items()} for name, table in tables.items()})
+    tables: dict[str, dict[bytes, bytes]] = {}
+    for name in SUMS:
+        states = await _last(settings, f"{settings.app}-{name}-changelog")
+        tables[name] = {_key(*msgspec.json.decode(key).rsplit(" ", 1)): value for key, value in states.items()}
+    return _report(tables)
 
 
 async def _of_quix(settings: Settings) -> Report:
-    tables: dict[str, dict[bytes, bytes]] = {table.name: {} for table in SUMS}
+    tables: dict[str, dict[bytes, bytes]] = {name: {} for name in (*SUMS, catalogue.SHOP_BUYERS.name)}
     for changelog in [name for name in await _topics(settings) if name.startswith(f"changelog__{settings.app}--repartition")]:
-        subject = "product" if "product_id" in changelog else "shop"
         for key, value in (await _last(settings, changelog)).items():
             id_, _, name = key.rpartition(b"|")
-            id_, name = msgspec.json.decode(id_).encode(), msgspec.json.decode(name)
-            if name == job.TOTAL:
-                tables[f"{subject}_totals"][id_] = value
-            else:
-                tables[f"{subject}_cycles"][catalogue.cycle_key(id_, int(name))] = value
-    return _report(tables)
+            table, _, rest = msgspec.json.decode(name).partition(" ")
+            tables[table][_key(msgspec.json.decode(id_), rest)] = value
+    return _report({name: tables[name] for name in SUMS})
+
+
+def _key(id_: str, start_ms: str) -> bytes:
+    """A row's key as netsold has it; `start_ms` is empty for those of all time, and a buyer's id for those that aren't compared."""
+    return f"{id_}@{start_ms}".encode() if start_ms else id_.encode()
 
 
 async def _last(settings: Settings, topic: str) -> dict[bytes, bytes]:

@@ -1,20 +1,18 @@
-"""The same job in Faust as its manual writes it: three agents, five tables in RocksDB, JSON, at least once."""
+"""The same job in Faust as its manual writes it: three agents, nine tables in RocksDB, JSON, at least once."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import faust
 import msgspec
 
 from bench import job
-from schemas.journal import Delta
-from tables import sales
-from tables.sales import Tally
 
 ORDERS = "orders"
-SUBJECTS = ("product", "shop")
+CONCERNED = {"product": job.of_product, "shop": job.of_shop}
 
 
 def build_app() -> faust.App:
@@ -34,7 +32,7 @@ def build_app() -> faust.App:
     source = app.topic(os.environ["BENCH_TOPIC"], key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw")
     entries = {
         subject: app.topic(f"{os.environ['BENCH_APP']}-{subject}-entries", key_type=str, key_serializer="raw", internal=True)
-        for subject in SUBJECTS
+        for subject in CONCERNED
     }
     orders = app.Table(ORDERS)
 
@@ -54,29 +52,42 @@ def build_app() -> faust.App:
             state, changed = job.fold(record, f"{message.topic}-{message.partition}", None if known is None else msgspec.json.encode(known))
             if state is not None:
                 orders[order_id] = msgspec.json.decode(state)
-            for entry in changed:
-                for subject in SUBJECTS:
-                    await entries[subject].send(key=getattr(entry, f"{subject}_id"), value=msgspec.to_builtins(entry))
+            for change in map(msgspec.to_builtins, changed):
+                for subject, concerned in CONCERNED.items():
+                    if concerned(change):
+                        await entries[subject].send(key=change[f"{subject}_id"], value=change)
 
-    for subject in SUBJECTS:
-        app.agent(entries[subject], name=f"count-{subject}s")(_adding(app, subject))
+    for subject, count in (("product", job.count_product), ("shop", job.count_shop)):
+        app.agent(entries[subject], name=f"count-{subject}s")(_adding(app, subject, count))
     return app
 
 
-def _adding(app: faust.App, subject: str) -> Callable[[faust.StreamT], Awaitable[None]]:
-    """The agent that adds entries to the cycles and totals of a product or shop."""
-    cycles, totals = app.Table(f"{subject}_cycles"), app.Table(f"{subject}_totals")
+class Store:
+    """The states of one product or shop, each under its id and the rest of its key."""
 
-    async def count(stream: faust.StreamT) -> None:
-        async for value in stream:
-            delta = msgspec.convert(value, Delta)
-            key = value[f"{subject}_id"]
-            for table, name in ((cycles, f"{key}@{job.CALENDAR.start_of_iso(delta.cycle)}"), (totals, key)):
-                known = table.get(name)
-                tally = Tally() if known is None else sales.decode(msgspec.json.encode(known))
-                table[name] = msgspec.json.decode(sales.encode(job.add(tally, delta)))
+    def __init__(self, tables: dict[str, faust.Table], subject: str) -> None:
+        self._tables = tables
+        self._subject = subject
 
-    return count
+    def get(self, table: str, key: str) -> job.State | None:
+        """A state, None if there is none."""
+        found: job.State | None = self._tables[table].get(f"{self._subject} {key}")
+        return found
+
+    def set(self, table: str, key: str, state: job.State) -> None:
+        """Keep a state."""
+        self._tables[table][f"{self._subject} {key}"] = state
+
+
+def _adding(app: faust.App, subject: str, count: Callable[[dict[str, Any], Store], None]) -> Callable[[faust.StreamT], Awaitable[None]]:
+    """The agent that adds changes to the sums of a product or shop."""
+    tables = {name: app.Table(name) for name in job.TABLES[subject]}
+
+    async def add(stream: faust.StreamT) -> None:
+        async for change in stream:
+            count(change, Store(tables, change[f"{subject}_id"]))
+
+    return add
 
 
 if __name__ == "__main__":

@@ -9,9 +9,6 @@ import msgspec
 from quixstreams import Application, message_context  # type: ignore[import-not-found]  # it is in an environment of its own
 
 from bench import job
-from schemas.journal import Delta
-from tables import sales
-from tables.sales import Tally
 
 if TYPE_CHECKING:
     from quixstreams import State
@@ -25,16 +22,33 @@ def count_order(value: bytes, key: bytes, timestamp: int, headers: list[tuple[st
     after, changed = job.fold(record, f"{at.topic}-{at.partition}", None if known is None else msgspec.json.encode(known))
     if after is not None:
         state.set("order", msgspec.json.decode(after))
-    return [msgspec.to_builtins(entry) for entry in changed]
+    return [msgspec.to_builtins(change) for change in changed]
 
 
-def count_subject(value: dict[str, Any], state: State) -> None:
-    """Add an entry to its product's or shop's cycle, and to the total."""
-    delta = msgspec.convert(value, Delta)
-    for name in (str(job.CALENDAR.start_of_iso(delta.cycle)), job.TOTAL):
-        known = state.get(name)
-        tally = Tally() if known is None else sales.decode(msgspec.json.encode(known))
-        state.set(name, msgspec.json.decode(sales.encode(job.add(tally, delta))))
+class Store:
+    """The states of one product or shop, each under its table's name and the rest of its key."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def get(self, table: str, key: str) -> job.State | None:
+        """A state, None if there is none."""
+        found: job.State | None = self._state.get(f"{table} {key}")
+        return found
+
+    def set(self, table: str, key: str, state: job.State) -> None:
+        """Keep a state."""
+        self._state.set(f"{table} {key}", state)
+
+
+def count_product(change: dict[str, Any], state: State) -> None:
+    """Add a change to its product's sums."""
+    job.count_product(change, Store(state))
+
+
+def count_shop(change: dict[str, Any], state: State) -> None:
+    """Add a change to its shop's sums."""
+    job.count_shop(change, Store(state))
 
 
 def main() -> None:
@@ -50,8 +64,8 @@ def main() -> None:
     source = app.topic(os.environ["BENCH_TOPIC"], key_deserializer="bytes", value_deserializer="bytes")
     stream = app.dataframe(source)
     stream = stream.apply(count_order, stateful=True, metadata=True, expand=True)
-    for subject in ("product_id", "shop_id"):
-        stream.group_by(subject).update(count_subject, stateful=True)
+    stream.filter(job.of_product).group_by("product_id").update(count_product, stateful=True)
+    stream.filter(job.of_shop).group_by("shop_id").update(count_shop, stateful=True)
     app.run()
 
 

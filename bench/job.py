@@ -1,28 +1,34 @@
 """The job that every engine does, by netsold's own rules: so what is compared is the engines, not the counting.
 
+Orders, and by product and shop: sales by cycle and of all time, after-sales, reviews and reasons to write by cycle, of shops also of all
+time, and the shops' buyers. Only messages (`chats`) are left out.
+
 Whether an entry restates its cycle isn't asked here: it depends on watermarks, which the other engines don't keep.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from schemas.envelope import Received, read
+from schemas.journal import Contact, Delta, Entry
 from schemas.times import DAY_MS
-from tables import counting, entries, orders
+from tables import aftersales, buyers, counting, entries, orders, sales, service
+from tables.buyers import Buyer
 from tables.cycles import Calendar
 from tables.sales import Tally
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from schemas.journal import Delta, Entry
+from tables.service import Columns, ServiceTally
 
 CALENDAR = Calendar(30 * DAY_MS)
 NO_CYCLE_MS = -(2**62)
-TOTAL = "total"
+TABLES: Final = {
+    "product": ("product_cycles", "product_totals", "product_service_cycles"),
+    "shop": ("shop_cycles", "shop_totals", "shop_service_cycles", "shop_service_totals", "shop_buyers"),
+}
+"""The tables by product and by shop, with their names in netsold."""
 
 
 class Fetched(msgspec.Struct, frozen=True, gc=False):
@@ -35,8 +41,39 @@ class Fetched(msgspec.Struct, frozen=True, gc=False):
     headers: Sequence[tuple[str, bytes]]
 
 
-def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None, list[Entry]]:
-    """The order's state after one event of the partition `place`, None if it tells nothing new, and the entries that follow."""
+class Served(msgspec.Struct, frozen=True, tag_field="type", tag="served"):
+    """How the service of a shop, or of one of its products, changed in a cycle."""
+
+    shop_id: str
+    product_id: str | None
+    cycle: str
+    columns: Columns
+
+
+class Contacted(msgspec.Struct, frozen=True, tag_field="type", tag="contacted"):
+    """Since when a shop has reason to write to a buyer about an order; None if it has none after all."""
+
+    shop_id: str
+    buyer_id: str
+    order_id: str
+    at_ms: int | None
+
+
+Change = Entry | Served | Contacted
+
+
+def of_product(change: Mapping[str, Any]) -> bool:
+    """Whether a change, as builtins, concerns a product."""
+    return change.get("product_id") is not None
+
+
+def of_shop(change: Mapping[str, Any]) -> bool:
+    """Whether a change, as builtins, concerns a shop itself."""
+    return change["type"] != "served" or change["product_id"] is None
+
+
+def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None, list[Change]]:
+    """The order's state after one event of the partition `place`, None if it tells nothing new, and the changes that follow."""
     received = read(record)
     if not isinstance(received, Received):
         raise TypeError(f"all events of the bench can be read, but {record}: {received}")
@@ -44,14 +81,89 @@ def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None
     after = orders.absorb(before, received)
     if after is before:
         return None, []
-    changed: list[Entry] = []
-    if counting.may_differ(after, received):
-        cause = entries.Cause(received, f"{place}@{record.offset}", NO_CYCLE_MS)
-        changed = entries.difference(counting.derive(before), counting.derive(after), cause, CALENDAR)
+    changed: list[Change] = []
+    sells, serves = counting.may_differ(after, received), aftersales.may_differ(after, received)
+    if sells or serves:
+        now = counting.derive(after)
+        was = counting.derive(before) if sells else now
+        if sells:
+            cause = entries.Cause(received, f"{place}@{record.offset}", NO_CYCLE_MS)
+            changed += entries.difference(was, now, cause, CALENDAR)
+        if serves:
+            for shop_id, product_id, start_ms, columns in aftersales.changes((before, was), (after, now), CALENDAR):
+                changed.append(Served(shop_id, product_id, CALENDAR.iso(start_ms), columns))
+            for shop_id, buyer_id, at_ms in aftersales.contact_changes(before, after):
+                changed.append(Contacted(shop_id, buyer_id, received.order_id, at_ms))
     return orders.encode(after), changed
 
 
-def add(tally: Tally, delta: Delta) -> Tally:
-    """The tally with one more entry."""
-    tally.add(delta)
-    return tally
+State = list[Any]
+"""A state as JSON builtins."""
+
+
+class Store(Protocol):
+    """An engine's states of one product or shop, by table and the rest of the key."""
+
+    def get(self, table: str, key: str) -> State | None:
+        """A state, None if there is none."""
+
+    def set(self, table: str, key: str, state: State) -> None:
+        """Keep a state."""
+
+
+def count_product(change: Mapping[str, Any], store: Store) -> None:
+    """Add a change to its product's sums."""
+    start_ms = CALENDAR.start_of_iso(change["cycle"])
+    if change["type"] == "served":
+        _serve(store, "product_service_cycles", str(start_ms), change["columns"])
+    else:
+        _sell(store, "product", start_ms, msgspec.convert(change, Delta))
+
+
+def count_shop(change: Mapping[str, Any], store: Store) -> None:
+    """Add a change to its shop's sums, and to what is known of its buyer."""
+    if change["type"] == "served":
+        _serve_shop(store, CALENDAR.start_of_iso(change["cycle"]), change["columns"])
+        return
+    if change["type"] == "contacted":
+        buyer = _buyer(store, change["buyer_id"])
+        rows = buyer.hear(Contact(change["buyer_id"], change["order_id"], change["at_ms"]), CALENDAR)
+        for (_, start_ms), columns in rows.items():
+            _serve_shop(store, start_ms, columns)
+    else:
+        start_ms = CALENDAR.start_of_iso(change["cycle"])
+        _sell(store, "shop", start_ms, msgspec.convert(change, Delta))
+        if not change["orders"]:
+            return
+        buyer = _buyer(store, change["buyer_id"])
+        in_cycle, ever = buyer.buy(start_ms, change["orders"])
+        _serve(store, "shop_service_cycles", str(start_ms), in_cycle)
+        _serve(store, "shop_service_totals", "", ever)
+    store.set("shop_buyers", change["buyer_id"], msgspec.json.decode(buyers.encode(buyer)))
+
+
+def _sell(store: Store, subject: str, start_ms: int, delta: Delta) -> None:
+    for table, key in ((f"{subject}_cycles", str(start_ms)), (f"{subject}_totals", "")):
+        known = store.get(table, key)
+        tally = Tally() if known is None else sales.decode(msgspec.json.encode(known))
+        tally.add(delta)
+        store.set(table, key, msgspec.json.decode(sales.encode(tally)))
+
+
+def _serve_shop(store: Store, start_ms: int, columns: Columns) -> None:
+    _serve(store, "shop_service_cycles", str(start_ms), columns)
+    _serve(store, "shop_service_totals", "", columns)
+
+
+def _serve(store: Store, table: str, key: str, columns: Columns) -> None:
+    if not columns:
+        return
+    known = store.get(table, key)
+    tally = ServiceTally() if known is None else service.decode(msgspec.json.encode(known))
+    tally.add(columns)
+    store.set(table, key, msgspec.json.decode(service.encode(tally)))
+
+
+def _buyer(store: Store, buyer_id: str) -> Buyer:
+    known = store.get("shop_buyers", buyer_id)
+    return Buyer() if known is None else buyers.decode(msgspec.json.encode(known))

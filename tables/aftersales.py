@@ -13,7 +13,7 @@ from tables import service
 from tables.counting import Anomaly, Counted, Oddity
 from tables.cycles import Calendar
 from tables.orders import Facts, Order, Other, Placed
-from tables.service import Rows
+from tables.service import Columns, Rows
 
 WORTH_WRITING: Final = frozenset({"wrong_goods", "late_delivery"})
 """Reasons for which a shop should write before the buyer does (R4), whatever came of it."""
@@ -171,6 +171,31 @@ def contact(order: Order) -> Contact | None:
             since.append(refund.occurred_at_ms)
         told.add(refund.refund_id)
     return Contact(order.placed[0].shop_id, order.placed[0].buyer_id, min(since)) if since else None
+
+
+def changes(
+    before: tuple[Order, Counted], after: tuple[Order, Counted], calendar: Calendar
+) -> Iterator[tuple[str, str | None, int, Columns]]:
+    """What changed of the service with an order's state: shop, product (None for the shop itself), cycle's start, columns."""
+    rows_before, rows_after = rows(*before, calendar), rows(*after, calendar)
+    was, now = owner(before[0]), owner(after[0])
+    if was == now or not rows_before:
+        found = [(now, service.difference(rows_before, rows_after))]
+    else:  # S11: another placing holds now, of another shop
+        found = [(was, service.difference(rows_before, {})), (now, service.difference({}, rows_after))]
+    for whose, differences in found:
+        for (product_id, start_ms), columns in sorted(differences.items(), key=lambda item: (item[0][0] or "", item[0][1])):
+            assert whose is not None  # noqa: S101 - without a placing there are no rows
+            yield whose[0], product_id, start_ms, columns
+
+
+def contact_changes(before: Order, after: Order) -> Iterator[tuple[str, str, int | None]]:
+    """R4: shop, buyer, and since when there is reason to write now; None if there is none any more."""
+    gone, there = contact(before), contact(after)
+    if gone is not None and (there is None or there[:2] != gone[:2]):
+        yield gone.shop_id, gone.buyer_id, None
+    if there is not None and there != gone:
+        yield there
 
 
 def oddities(order: Order) -> frozenset[Oddity]:

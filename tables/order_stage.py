@@ -8,13 +8,13 @@ from schemas import envelope, journal, limits, times
 from schemas.envelope import Received
 from schemas.journal import Contact, Served, Service
 from schemas.refusals import Reason, Refusal
-from tables import aftersales, catalogue, counting, entries, orders, service, watermarks
+from tables import aftersales, catalogue, counting, entries, orders, watermarks
 from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, Stage
+from tables.counting import Counted
 from tables.cycles import Calendar
 from tables.entries import Cause
 from tables.orders import Facts, Order
 from tables.outcome import Outcome, Readings, States
-from tables.service import Rows
 from tables.shop_activity import ShopActivities
 from tables.taken import Taken
 from tables.watermarks import Progress
@@ -106,37 +106,26 @@ class _Told:
                 self._shops.sell(entry)
                 self.restatements += entry.restates
         if serves:
-            rows = aftersales.rows(before, was, self._calendar), aftersales.rows(after, now, self._calendar)
-            self._serve(before, after, rows, cause, offset)
+            self._serve((before, was), (after, now), cause, offset)
 
     def sends(self) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]:
         """(key, value) by product, in the order of the events that they come of, and by shop."""
         return [one[1:] for one in sorted(self._by_product, key=itemgetter(0))], self._shops.records()
 
-    def _serve(self, before: Order, after: Order, rows: tuple[Rows, Rows], cause: Cause, offset: int) -> None:
+    def _serve(self, before: tuple[Order, Counted], after: tuple[Order, Counted], cause: Cause, offset: int) -> None:
         """What changed of the shop's service (R3, R5), and of its reason to write to the buyer (R4)."""
-        owner, heir = aftersales.owner(before), aftersales.owner(after)
-        if owner == heir or not rows[0]:
-            changes = [(heir, service.difference(*rows))]
-        else:  # S11: another placing holds now, of another shop
-            changes = [(owner, service.difference(rows[0], {})), (heir, service.difference({}, rows[1]))]
-        event, number = cause.event, 0
-        for whose, found in changes:
-            for (product_id, start_ms), columns in sorted(found.items(), key=lambda item: (item[0][0] or "", item[0][1])):
-                assert whose is not None  # noqa: S101 - without a placing there are no rows
-                cycle, restates = self._calendar.iso(start_ms), start_ms < cause.current_cycle_ms
-                row_id, why = f"{cause.position}#s{number}", (event.type, event.id, event.source, times.format_ms(event.occurred_at_ms))
-                number += 1
-                if product_id is None:
-                    self._shops.serve(whose[0], Served(row_id, cycle, columns, restates, *why))
-                else:
-                    row = Service(row_id, whose[0], product_id, cycle, columns, restates, *why)
-                    self._by_product.append((offset, product_id.encode(), journal.encode(row)))
-        gone, there = aftersales.contact(before), aftersales.contact(after)
-        if gone is not None and (there is None or there[:2] != gone[:2]):
-            self._shops.contact(gone.shop_id, Contact(gone.buyer_id, event.order_id, None))
-        if there is not None and there != gone:
-            self._shops.contact(there.shop_id, Contact(there.buyer_id, event.order_id, there.at_ms))
+        event = cause.event
+        changes = aftersales.changes(before, after, self._calendar)
+        for number, (shop_id, product_id, start_ms, columns) in enumerate(changes):
+            cycle, restates = self._calendar.iso(start_ms), start_ms < cause.current_cycle_ms
+            row_id, why = f"{cause.position}#s{number}", (event.type, event.id, event.source, times.format_ms(event.occurred_at_ms))
+            if product_id is None:
+                self._shops.serve(shop_id, Served(row_id, cycle, columns, restates, *why))
+            else:
+                row = Service(row_id, shop_id, product_id, cycle, columns, restates, *why)
+                self._by_product.append((offset, product_id.encode(), journal.encode(row)))
+        for shop_id, buyer_id, at_ms in aftersales.contact_changes(before[0], after[0]):
+            self._shops.contact(shop_id, Contact(buyer_id, event.order_id, at_ms))
 
 
 def _absorb_what_fits(order: Order, event: Received) -> Order | Refusal:
