@@ -123,18 +123,19 @@ async def _of_faust(settings: Settings) -> Report:
 
 
 async def _of_quix(settings: Settings) -> Report:
-    tables: dict[str, dict[bytes, bytes]] = {name: {} for name in (*SUMS, catalogue.SHOP_BUYERS.name)}
+    tables: dict[str, dict[bytes, bytes]] = {name: {} for name in SUMS}
     for changelog in [name for name in await _topics(settings) if name.startswith(f"changelog__{settings.app}--repartition")]:
         for key, value in (await _last(settings, changelog)).items():
             id_, _, name = key.rpartition(b"|")
             table, _, rest = msgspec.json.decode(name).partition(" ")
-            tables[table][_key(msgspec.json.decode(id_), rest)] = value
-    return _report({name: tables[name] for name in SUMS})
+            if table in tables:
+                tables[table][_key(msgspec.json.decode(id_), rest)] = value
+    return _report(tables)
 
 
 def _key(id_: str, start_ms: str) -> bytes:
-    """A row's key as netsold has it; `start_ms` is empty for those of all time, and a buyer's id for those that aren't compared."""
-    return f"{id_}@{start_ms}".encode() if start_ms else id_.encode()
+    """A row's key as netsold has it; `start_ms` is empty for those of all time."""
+    return catalogue.cycle_key(id_.encode(), int(start_ms)) if start_ms else id_.encode()
 
 
 async def _last(settings: Settings, topic: str) -> dict[bytes, bytes]:

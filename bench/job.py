@@ -16,7 +16,7 @@ import msgspec
 from schemas.envelope import Received, read
 from schemas.journal import Contact, Delta, Entry
 from schemas.times import DAY_MS
-from tables import aftersales, buyers, counting, entries, orders, sales, service
+from tables import aftersales, buyers, catalogue, counting, entries, orders, sales, service
 from tables.buyers import Buyer
 from tables.cycles import Calendar
 from tables.sales import Tally
@@ -24,10 +24,7 @@ from tables.service import Columns, ServiceTally
 
 CALENDAR = Calendar(30 * DAY_MS)
 NO_CYCLE_MS = -(2**62)
-TABLES: Final = {
-    "product": ("product_cycles", "product_totals", "product_service_cycles"),
-    "shop": ("shop_cycles", "shop_totals", "shop_service_cycles", "shop_service_totals", "shop_buyers"),
-}
+TABLES: Final = {stage.name: tuple(table.name for table in stage.tables) for stage in (catalogue.PRODUCT_STAGE, catalogue.SHOP_STAGE)}
 """The tables by product and by shop, with their names in netsold."""
 
 
