@@ -86,7 +86,10 @@ def _topics() -> str:
 
 
 def _tables() -> str:
-    stages = [(stage.name, f"`{stage.source}`", ", ".join(f"`{name}`" for name in stage.sends) or "–") for stage in catalogue.STAGES]
+    stages = [
+        (stage.name, f"`{stage.source}`", ", ".join(f"`{name}`" for name in (*stage.sends, *stage.tells)) or "–")
+        for stage in catalogue.STAGES
+    ]
     tables = [
         (f"`{table.name}`", f"`{table.keyed_by}`" + (" and cycle" if table.windowed else ""), table.stage, table.holds)
         for table in catalogue.TABLES
@@ -100,9 +103,11 @@ def _tables() -> str:
 
 
 def _events() -> str:
-    parts = [
-        "# Events\n\nEvery event has `type`, `id`, `source`, `occurred_at` (RFC 3339 with zone) and `order_id`. Unknown fields pass.\n"
-    ]
+    common = (
+        "Every event has `type`, `id`, `source` and `occurred_at` (RFC 3339 with zone). Events of orders have `order_id`;"
+        " messages (`buyer_messaged`, `seller_replied`) have `shop_id` and `buyer_id`. Unknown fields pass."
+    )
+    parts = [f"# Events\n\n{common}\n"]
     for name, model in events.MODELS.items():
         schema = model.model_json_schema()
         required = set(schema.get("required", ()))

@@ -16,6 +16,7 @@ import pytest
 from docs import lists
 from operations.cli import COMMANDS
 from schemas import envelope
+from schemas.events import MODELS, common_of
 from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams import log, topics
@@ -74,6 +75,38 @@ def test_functions_of_the_walk_exist() -> None:
     assert len(found) >= len(steps)
     for file, name in found:
         assert re.search(rf"^\s*(?:def|class|async def) {name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), (file, name)
+
+
+def test_what_serving_imports_of_streams_is_what_the_page_says() -> None:
+    """The row of `serving` in the table of rooms names each module of `streams` that it imports, and no other."""
+    (row,) = re.findall(
+        r"^\| `serving` \|.*of `streams` only (.*) \|$", (ROOT / "docs" / "architecture.md").read_text("utf-8"), re.MULTILINE
+    )
+    imported = set()
+    for path in (ROOT / "serving").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "streams":
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("streams."):
+                imported.add(str(node.module).removeprefix("streams."))
+    assert set(re.findall(r"`(\w+)`", row)) == imported
+
+
+def test_the_page_of_tables_names_every_topic_that_a_stage_writes() -> None:
+    """The journals that carry marks, and the topics for the outside, such as alerts."""
+    page = lists.pages()["tables.md"]
+    for stage in STAGES:
+        (row,) = re.findall(rf"^\| {stage.name} \| (.*) \|$", page, re.MULTILINE)
+        assert set(re.findall(r"`([\w-]+)`", row)) == {stage.source, *stage.sends, *stage.tells}
+
+
+def test_the_page_of_events_says_which_fields_each_event_has() -> None:
+    """Only fields that every event has are named as common to all; `order_id` is common to events of orders alone."""
+    intro = lists.pages()["events.md"].split("\n## ")[0]
+    of_all, of_orders = re.findall(r"(Every event has|Events of orders have) ([^.;]*)", intro)
+    common: list[set[str]] = [set(common_of(name)) for name in MODELS]
+    assert set(re.findall(r"`(\w+)`", of_all[1])) == common[0].intersection(*common)
+    assert set(re.findall(r"`(\w+)`", of_orders[1])) == common[0].union(*common) - common[0].intersection(*common)
 
 
 def test_steps_of_the_commit_are_those_of_the_code() -> None:
