@@ -141,7 +141,7 @@ class Children:
 
 
 class KafkaChild:
-    """The local Kafka, kept alive like a child: whatever keeps it from starting again is said, and it is tried again after a pause."""
+    """The local Kafka, kept alive like a child: whatever keeps it from starting again is reported and tried again after a pause."""
 
     def __init__(self, kafka: LocalKafka, say: Callable[[str], None], now_s: float) -> None:
         """Kafka must run."""

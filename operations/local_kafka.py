@@ -65,7 +65,7 @@ class KafkaSlow(LocalKafkaFailed):
 
 
 UNSTARTED = (LocalKafkaFailed, JarsOutOfReach, DataDirUnusable)
-"""What can come of an attempt to start it."""
+"""What an attempt to start it raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +272,7 @@ class LocalKafka:
             spawn([*self._java(jars), MAIN_CLASS, str(self._config)], record, output=output, directory=self.directory)
 
     def last_words(self) -> str:
-        """What its process said last of why it ended."""
+        """The last line of its output or log that tells why it ended."""
         output, log = (file.read_text(errors="replace").strip().splitlines() if file.exists() else [] for file in (self._output, self.log))
         for lines in (output, log):
             wrong = [line for line in lines if "ERROR" in line or "Exception" in line or "FATAL" in line]

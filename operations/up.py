@@ -38,7 +38,7 @@ LOOK_EVERY_S = 0.5
 PLAIN_EVERY_S = 10.0
 RATE_OVER_S = 5.0
 KAFKA_WORD_EVERY_S = 10.0
-"""So often it is said that Kafka still starts: after a power cut it reads its whole log, which may be long."""
+"""Between two lines that Kafka still starts: after a power cut it reads its whole log, which may be long."""
 
 
 class AlreadyUp(Exception):

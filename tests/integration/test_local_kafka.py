@@ -116,7 +116,7 @@ def test_a_start_that_goes_wrong_leaves_nothing_running(broker: LocalKafka, monk
     broker.start()
 
 
-def test_its_own_child_is_not_taken_for_dead_before_it_shows_a_command(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_own_child_is_not_mistaken_for_dead_before_it_shows_a_command(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a process becomes Kafka its command line is empty for a moment; that is no death."""
     monkeypatch.setattr(psutil.Process, "cmdline", lambda _: [])
     bootstrap = broker.start()
@@ -126,16 +126,16 @@ def test_its_own_child_is_not_taken_for_dead_before_it_shows_a_command(broker: L
 
 def test_a_torn_state_file_loses_nothing(tmp_path: Path) -> None:
     """The running broker is found, with port and cluster, and on record again; it is stopped; it starts again at the same address."""
-    said: list[str] = []
-    broker = LocalKafka(tmp_path, said.append)
+    sentences: list[str] = []
+    broker = LocalKafka(tmp_path, sentences.append)
     state = broker.directory / "state.json"
     try:
         bootstrap = broker.start()
         before = broker.status()
         state.write_bytes(b"")
         assert broker.status() == before
-        assert "it is set aside as state.json.unreadable" in said.pop()
-        assert said == []
+        assert "it is set aside as state.json.unreadable" in sentences.pop()
+        assert sentences == []
         assert broker.start() == bootstrap
         assert json.loads(state.read_bytes())["pid"] == before.pid
         state.write_bytes(b'{"cluster_id": "x", "po')

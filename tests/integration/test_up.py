@@ -140,7 +140,7 @@ def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None
 
 @pytest.mark.usefixtures("_nothing_left")
 def test_kafka_that_dies_while_it_restarts_is_tried_again(tmp_path: Path, port: int) -> None:
-    """Kafka is killed, and its next start fails as well: both are said with their pauses, the rest goes on, and then all work again."""
+    """Kafka is killed, and its next start fails as well: both are shown with their pauses, the rest goes on, and then all work again."""
     up = _Up(tmp_path, port)
     up.until(r"live, .* records in all")
     kafka = LocalKafka(tmp_path / "data")

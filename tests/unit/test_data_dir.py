@@ -20,7 +20,7 @@ WORTH = b'{"worker-1":[7,1.5]}'
 
 
 @pytest.fixture
-def said() -> list[str]:
+def sentences() -> list[str]:
     """The sentences."""
     return []
 
@@ -68,24 +68,24 @@ def test_a_full_disk_leaves_the_former_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "torn", [b"", *(WORTH[:length] for length in range(1, len(WORTH), 5)), b"\0" * 20, b"null", b"[1]", b'{"a":7}', b"\xff"]
 )
-def test_a_torn_file_is_set_aside_with_a_sentence(tmp_path: Path, said: list[str], torn: bytes) -> None:
-    """It is kept under another name, said once, and the next reading finds no file."""
+def test_a_torn_file_is_set_aside_with_a_sentence(tmp_path: Path, sentences: list[str], torn: bytes) -> None:
+    """It is kept under another name, reported once, and the next reading finds no file."""
     path = tmp_path / "children.json"
     path.write_bytes(torn)
-    assert read_whole(path, dict[str, Known], said.append) is None
+    assert read_whole(path, dict[str, Known], sentences.append) is None
     assert (tmp_path / "children.json.unreadable").read_bytes() == torn
-    assert len(said) == 1
-    assert said[0].startswith(f"{path} can't be read (")
-    assert said[0].endswith("); it is set aside as children.json.unreadable, and work goes on without it")
-    assert read_whole(path, dict[str, Known], said.append) is None
-    assert len(said) == 1
+    assert len(sentences) == 1
+    assert sentences[0].startswith(f"{path} can't be read (")
+    assert sentences[0].endswith("); it is set aside as children.json.unreadable, and work goes on without it")
+    assert read_whole(path, dict[str, Known], sentences.append) is None
+    assert len(sentences) == 1
 
 
-def test_a_whole_file_is_read_as_what_it_is(tmp_path: Path, said: list[str]) -> None:
-    """What was written comes back, and nothing is said."""
+def test_a_whole_file_is_read_as_what_it_is(tmp_path: Path, sentences: list[str]) -> None:
+    """What was written comes back, and nothing is reported."""
     write_whole(tmp_path / "children.json", WORTH)
-    assert read_whole(tmp_path / "children.json", dict[str, Known], said.append) == {"worker-1": Known(7, 1.5)}
-    assert said == []
+    assert read_whole(tmp_path / "children.json", dict[str, Known], sentences.append) == {"worker-1": Known(7, 1.5)}
+    assert sentences == []
 
 
 def test_a_data_directory_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:

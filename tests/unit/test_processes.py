@@ -1,4 +1,4 @@
-"""Processes that outlive who started them: on record before they run, and never taken for another."""
+"""Processes that outlive who started them: on record before they run, and never mistaken for another."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(tmp_path: Path,
 
 @pytest.mark.parametrize("torn", [b"", b'{"worker-1": [1', b"\0" * 30])
 def test_a_torn_record_of_children_stops_nobody(tmp_path: Path, children: Children, said: list[str], torn: bytes) -> None:
-    """As after a power cut: it is set aside, said, and children start."""
+    """As after a power cut: it is set aside with a sentence, and children start."""
     (tmp_path / "children.json").write_bytes(torn)
     assert children.end_leftovers() == []
     assert len(said) == 1
@@ -151,7 +151,7 @@ def test_a_torn_record_of_children_stops_nobody(tmp_path: Path, children: Childr
     assert psutil.pid_exists(_pids(tmp_path)["one"])
 
 
-def test_a_full_disk_is_said_and_tried_again(tmp_path: Path, children: Children, said: list[str]) -> None:
+def test_a_full_disk_is_reported_and_tried_again(tmp_path: Path, children: Children, said: list[str]) -> None:
     """A child that can't be put on record isn't left running; once there is room it starts. The end needs no room."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
@@ -195,7 +195,7 @@ class _Kafka(LocalKafka):
 
 
 def test_kafka_that_cannot_start_again_is_tried_like_a_worker(tmp_path: Path, said: list[str]) -> None:
-    """Every reason is said, the pauses double, nothing ends, and after a long life the first pause is back."""
+    """Every reason is reported, the pauses double, nothing ends, and after a long life the first pause is back."""
     kafka = _Kafka(tmp_path)
     child = KafkaChild(kafka, said.append, now_s=0.0)
     child.tend(1.0)
