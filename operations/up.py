@@ -9,12 +9,12 @@ import asyncio
 import fcntl
 import json
 import signal
+import socket
 import time
 from collections import deque
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
-from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,21 +23,32 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from operations.children import Children
-from operations.local_kafka import LocalKafka, LocalKafkaFailed, with_local
+from operations.children import Children, KafkaChild
+from operations.data_dir import keep_private, usable
+from operations.local_kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, free_port, with_local
 from operations.show_service import percent
 from streams.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import FrameType
 
 LOOK_EVERY_S = 0.5
 PLAIN_EVERY_S = 10.0
 RATE_OVER_S = 5.0
+KAFKA_WORD_EVERY_S = 10.0
+"""Between two lines that Kafka still starts: after a power cut it reads its whole log, which may be long."""
 
 
 class AlreadyUp(Exception):
     """Another `netsold up` runs on the same data directory."""
+
+    exit_code = 1
+
+
+class PortTaken(Exception):
+    """Something else listens where our reader should."""
 
     exit_code = 1
 
@@ -83,59 +94,102 @@ def command(
     rate: Annotated[float, typer.Option(min=0, help="Simulated events per second; 0 = no traffic.")] = 200.0,
 ) -> None:
     """Run it all here until Ctrl-C, and show what sells; data and logs are in the data directory."""
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    keep_private()
     settings = Settings()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
+
+    def say(sentence: str) -> None:
+        with suppress(OSError):  # the disk behind our output is full, or the terminal is gone: work goes on unseen
+            console.print(sentence, soft_wrap=True)
+
+    is_up = False
+    _at_signals(_interrupt)
     with ExitStack() as ends:
-        ends.enter_context(_alone(settings))
-        kafka = _local_kafka(settings, console, ends)
-        settings = with_local(settings)
-        children = Children(settings.data_dir.resolve(), _environment(settings), lambda text: console.print(text, soft_wrap=True))
-        left = children.end_leftovers()
-        if left:
-            console.print(f"ended what a former run left behind: {', '.join(left)}", soft_wrap=True)
-        _create_topics(settings, console)
-        ends.callback(children.end)
-        _start(children, workers, rate)
-        console.print(
-            f"reader: http://{settings.reader_host}:{settings.reader_port}/v1/status  logs: {settings.data_dir / 'logs'}",
-            soft_wrap=True,
-        )
-        console.print("what sells and how shops reply is shown here, until Ctrl-C", soft_wrap=True)
+        try:
+            settings, tend = _come_up(settings, workers, rate, say, ends)
+            is_up = True
+            if console.is_terminal:
+                _show_live(settings, tend, console)
+            else:
+                _show_plain(settings, tend, say)
+        except KeyboardInterrupt:
+            say("stopping; `netsold up` goes on from here" if is_up else "interrupted while starting: ending what was started")
+        finally:
+            _at_signals(signal.SIG_IGN)  # what is ended from here on is ended in order
+    if not is_up:
+        raise typer.Exit(130)
 
-        def tend(now_s: float) -> None:
-            children.tend(now_s)
-            if kafka is not None and not kafka.status().running:
-                console.print(f"Kafka ended; starting it again (log: {kafka.log})", soft_wrap=True)
-                kafka.start()
 
-        (_show_live if console.is_terminal else _show_plain)(settings, tend, console, stop)
-        console.print("stopping; `netsold up` goes on from here", soft_wrap=True)
+def _at_signals(act: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, act)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Leave whatever is being waited for, at once; asyncio, too, lets this exception through and no other."""
+    raise KeyboardInterrupt
+
+
+def _come_up(
+    settings: Settings, workers: int, rate: float, say: Callable[[str], None], ends: ExitStack
+) -> tuple[Settings, Callable[[float], None]]:
+    """Start everything; the settings with which it runs, and what keeps it running when called with the monotonic time."""
+    directory = settings.data_dir.resolve()
+    with usable(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    ends.enter_context(_alone(directory))
+    kafka = _local_kafka(settings, say, ends)
+    settings = with_local(settings)
+    if settings.reader_port == 0:
+        settings = settings.model_copy(update={"reader_port": free_port(0)})  # we ask it, so we must know which
+    children = Children(directory, _environment(settings), say)
+    left = children.end_leftovers()
+    if left:
+        say(f"ended what a former run left behind: {', '.join(left)}")
+    _require_free(settings.reader_host, settings.reader_port)
+    _create_topics(settings, say)
+    ends.callback(children.end)
+    _start(children, workers, rate)
+    for text in where_to_look(settings, workers, rate, is_local=kafka is not None):
+        say(text)
+    kafka_child = KafkaChild(kafka, say, time.monotonic()) if kafka else None
+
+    def tend(now_s: float) -> None:
+        if kafka_child is not None:
+            kafka_child.tend(now_s)
+        children.tend(now_s)
+
+    return settings, tend
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    with (settings.data_dir / "up.lock").open("w") as lock:
+def _alone(directory: Path) -> Iterator[None]:
+    with ExitStack() as open_files:
+        with usable(directory):
+            lock = open_files.enter_context((directory / "up.lock").open("w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AlreadyUp(f"netsold is up already on {settings.data_dir.resolve()}: end that one, or set NETSOLD_DATA_DIR") from error
+        except BlockingIOError as error:
+            raise AlreadyUp(f"netsold is up already on {directory}: end that one, or set NETSOLD_DATA_DIR") from error
         yield
 
 
-def _local_kafka(settings: Settings, console: Console, ends: ExitStack) -> LocalKafka | None:
+def _local_kafka(settings: Settings, say: Callable[[str], None], ends: ExitStack) -> LocalKafka | None:
     """The local Kafka, running, unless a cluster is named; it is stopped at the end if we had to start it."""
     if settings.kafka.bootstrap_servers is not None:
         return None
-    kafka = LocalKafka(settings.data_dir)
+    kafka = LocalKafka(settings.data_dir, say)
     if not kafka.status().running:
-        console.print("starting Kafka (the first time its jars are fetched)", soft_wrap=True)
+        say("starting Kafka (the first time its jars are fetched)")
         ends.callback(kafka.stop)
-    kafka.start()
-    return kafka
+    kafka.launch()
+    while True:
+        try:
+            kafka.until_ready(KAFKA_WORD_EVERY_S)
+        except KafkaSlow as slow:
+            say(f"{slow}; still waiting")
+        else:
+            return kafka
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -145,11 +199,21 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {
         "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "NETSOLD_DATA_DIR": str(settings.data_dir.resolve()),
+        "NETSOLD_READER_PORT": str(settings.reader_port),
         "PYTHONUNBUFFERED": "1",
     }
 
 
-def _create_topics(settings: Settings, console: Console) -> None:
+def _require_free(host: str, port: int) -> None:
+    """Refuse to come up where the answers shown would be those of another reader. Raises PortTaken."""
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError:
+        return
+    raise PortTaken(f"something else answers at {host}:{port}: end it, or set NETSOLD_READER_PORT")
+
+
+def _create_topics(settings: Settings, say: Callable[[str], None]) -> None:
     from streams import topics
 
     async def create_and_check() -> list[str]:
@@ -159,7 +223,7 @@ def _create_topics(settings: Settings, console: Console) -> None:
 
     created = asyncio.run(create_and_check())
     if created:
-        console.print(f"created {len(created)} topics", soft_wrap=True)
+        say(f"created {len(created)} topics")
 
 
 def _start(children: Children, workers: int, rate: float) -> None:
@@ -172,26 +236,41 @@ def _start(children: Children, workers: int, rate: float) -> None:
         children.add("traffic", *cli, "simulate", "--rate", str(rate), now_s=now_s)
 
 
-def _show_live(settings: Settings, tend: Callable[[float], None], console: Console, stop: Event) -> None:
+def where_to_look(settings: Settings, workers: int, rate: float, *, is_local: bool) -> tuple[str, ...]:
+    """What runs, and where a person sees more of it, a line each."""
+    traffic = f"simulated traffic ({rate:g} events/s)" if rate else "no traffic"
+    kafkas = f", and {settings.data_dir / 'kafka' / 'kafka.log'}" if is_local else ""
+    return (
+        f"running: {'a worker' if workers == 1 else f'{workers} workers'}, a reader, {traffic}",
+        f"answers: http://{settings.reader_host}:{settings.reader_port}/v1/status",
+        f"Kafka:   {settings.kafka.bootstrap_servers}",
+        f"logs:    {settings.data_dir / 'logs'}{kafkas}",
+        "Ctrl-C ends it all; what sells, and how shops reply:",
+    )
+
+
+def _show_live(settings: Settings, tend: Callable[[float], None], console: Console) -> None:
     rate = Rate()
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        while not stop.wait(LOOK_EVERY_S):
+        while True:
+            time.sleep(LOOK_EVERY_S)
             now_s = time.monotonic()
             tend(now_s)
             view = look(settings.reader_host, settings.reader_port)
             live.update(picture(view, rate.read(now_s, view.records) if view else 0.0), refresh=True)
 
 
-def _show_plain(settings: Settings, tend: Callable[[float], None], console: Console, stop: Event) -> None:
+def _show_plain(settings: Settings, tend: Callable[[float], None], say: Callable[[str], None]) -> None:
     rate = Rate(PLAIN_EVERY_S)
     due_s = time.monotonic() + PLAIN_EVERY_S
-    while not stop.wait(LOOK_EVERY_S):
+    while True:
+        time.sleep(LOOK_EVERY_S)
         now_s = time.monotonic()
         tend(now_s)
         if now_s >= due_s:
             due_s += PLAIN_EVERY_S
             view = look(settings.reader_host, settings.reader_port)
-            console.print(line(view, rate.read(now_s, view.records) if view else 0.0), soft_wrap=True)
+            say(line(view, rate.read(now_s, view.records) if view else 0.0))
 
 
 def look(host: str, port: int) -> View | None:

@@ -11,7 +11,9 @@ def command(
     name: Annotated[str, typer.Option(help="This worker's name on this machine: it keeps its stores under it.")] = "1",
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C."""
+    from operations.data_dir import keep_private
     from operations.local_kafka import named_cluster
     from streams.app import run_worker
 
+    keep_private()
     run_worker(named_cluster(), name)

@@ -10,7 +10,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from uuid import UUID
 
 from aiokafka.client import AIOKafkaClient
@@ -208,7 +208,7 @@ async def create(settings: Settings) -> list[str]:
             return []
         copies = settings.kafka.replication_factor
         requests = [(topic.name, settings.partitions, copies, (), tuple(topic.configs.items())) for topic in missing]
-        response = await client.send(client.get_random_node(), CreateTopicsRequest(requests, 30_000, validate_only=False))
+        response = await _ask(client, CreateTopicsRequest(requests, 30_000, validate_only=False))
         created = []
         for name, code, message in response.topic_errors:
             if code == 0:
@@ -261,6 +261,14 @@ async def _client(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
         await client.close()
 
 
+async def _ask(client: AIOKafkaClient, request: Any) -> Any:  # noqa: ANN401 - each kind of request has a kind of answer
+    """What any broker answers; those that are away, and that the cluster still names, are passed over."""
+    for broker in client.cluster.brokers():
+        if await client.ready(broker.nodeId):
+            return await client.send(broker.nodeId, request)
+    raise KafkaUnreachable("no broker of the cluster answers any more")
+
+
 @dataclass(frozen=True, slots=True)
 class _Metadata:
     cluster_id: str
@@ -269,7 +277,7 @@ class _Metadata:
 
 
 async def _metadata(client: AIOKafkaClient, names: Sequence[str]) -> _Metadata:
-    response = await client.send(client.get_random_node(), _MetadataRequest(names))
+    response = await _ask(client, _MetadataRequest(names))
     topics = {}
     for code, name, topic_id, _, partitions, *_ in response.topics:
         if code == 0:
@@ -284,7 +292,7 @@ async def _describe(client: AIOKafkaClient, names: Sequence[str]) -> dict[str, S
     if not topics:
         return {}
     resources = [(_TOPIC_RESOURCE, name, None) for name in topics]
-    response = await client.send(client.get_random_node(), DescribeConfigsRequest(resources))
+    response = await _ask(client, DescribeConfigsRequest(resources))
     seen = {}
     for code, message, _, name, entries in response.resources:
         if code != 0:

@@ -7,13 +7,16 @@ import asyncio
 import os
 import re
 import sys
+from inspect import signature
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from docs import lists
+from operations import up
 from operations.cli import COMMANDS
 from schemas import envelope
 from schemas.events import MODELS, common_of
@@ -23,12 +26,11 @@ from streams import log, topics
 from streams.dead_letters import parked_headers
 from streams.lanes import MARK_KEY, Mark, encode_mark
 from streams.partitioning import partition_of
+from streams.settings import Kafka, Settings
 from tables.catalogue import STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from streams.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -199,6 +201,32 @@ def test_addresses_in_the_readme_are_answered() -> None:
 
 def _fits(template: str, path: str) -> bool:
     return bool(re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path))
+
+
+def test_the_sample_of_up_has_the_form_of_what_it_prints() -> None:
+    """README shows the lines that `up` prints with its defaults, in their order; only numbers differ."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (sample,) = re.findall(r"^```\n(starting Kafka.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    defaults = {name: parameter.default for name, parameter in signature(up.command).parameters.items()}
+    settings = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="127.0.0.1:9"))
+    items = tuple({"product_id": f"p-{rank}", "sold_monthly": 300 - rank, "successfully_traded": 300 - rank} for rank in (1, 2))
+    console = Console(width=120, no_color=True)
+    with console.capture() as shown:
+        console.print(up.picture(up.View(items, "live", 0.8, 8805, 10, 40, 37, 7), 200.0))
+    printed = [
+        "starting Kafka (the first time its jars are fetched)",
+        f"created {len(topics.declared(settings))} topics",
+        *up.where_to_look(settings, defaults["workers"], defaults["rate"], is_local=True),
+        *(line.rstrip() for line in shown.get().splitlines()),
+    ]
+    assert _without_numbers(sample.replace("…\n", "")) == _without_numbers("\n".join(printed) + "\n")
+    said = set(_said())
+    assert printed[0] in said
+    assert "created … topics" in said
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"(?<!p-)\d[\d,.]*(?<=\d)", "N", text)
 
 
 def test_pages_say_nothing_of_the_place_where_they_were_written() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from operations.local_kafka import LocalKafka, _free_port
+from operations.local_kafka import LocalKafka, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ class ProxiedKafka(LocalKafka):
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
-        self.behind, self.proxied = (f"127.0.0.1:{_free_port(0)}" for _ in range(2))
+        self.behind, self.proxied = (f"127.0.0.1:{free_port(0)}" for _ in range(2))
 
     def further_settings(self, address: str, controller: str) -> dict[str, object]:
         """Its listeners, and what they need."""

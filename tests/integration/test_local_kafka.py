@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from operations.local_kafka import LocalKafka, LocalKafkaFailed, with_local
+from operations import local_kafka
+from operations.kafka_jars import JarsOutOfReach
+from operations.local_kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with_local
 from streams import topics
 from streams.settings import Kafka, Settings
 
@@ -73,11 +76,13 @@ def test_a_process_that_took_the_pid_is_never_touched(broker: LocalKafka) -> Non
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         broker.directory.mkdir()
-        state = {"cluster_id": "x", "port": 1, "controller_port": 2, "pid": other.pid}
-        (broker.directory / "state.json").write_text(json.dumps(state))
-        assert not broker.status().running
-        assert not broker.stop()
-        assert not broker.kill()
+        created = psutil.Process(other.pid).create_time()
+        for known in ({}, {"created": created - 1000}):
+            state = {"cluster_id": "x", "port": 1, "controller_port": 2, "pid": other.pid, **known}
+            (broker.directory / "state.json").write_text(json.dumps(state))
+            assert not broker.status().running
+            assert not broker.stop()
+            assert not broker.kill()
         assert other.poll() is None
     finally:
         other.kill()
@@ -94,11 +99,73 @@ def test_a_failed_start_says_why(broker: LocalKafka) -> None:
         broker.start()
 
 
+def test_a_start_that_goes_wrong_leaves_nothing_running(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while it waits for answers ends what it started; one that is slow goes on, and is named."""
+
+    def interrupted(_: str) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local_kafka, "_answers", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            broker.start()
+    assert not broker.status().running
+    with pytest.raises(KafkaSlow, match=r"Kafka runs \(pid \d+\) but gave no answer at 127\.0\.0\.1:\d+ in 0 s"):
+        broker.start(wait_s=0.0)
+    assert broker.status().running
+    broker.start()
+
+
+def test_its_own_child_is_not_mistaken_for_dead_before_it_shows_a_command(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a process becomes Kafka its command line is empty for a moment; that is no death."""
+    monkeypatch.setattr(psutil.Process, "cmdline", lambda _: [])
+    bootstrap = broker.start()
+    assert broker.status().bootstrap == bootstrap
+    assert broker.stop()
+
+
+def test_a_torn_state_file_loses_nothing(tmp_path: Path) -> None:
+    """The running broker is found, with port and cluster, and on record again; it is stopped; it starts again at the same address."""
+    sentences: list[str] = []
+    broker = LocalKafka(tmp_path, sentences.append)
+    state = broker.directory / "state.json"
+    try:
+        bootstrap = broker.start()
+        before = broker.status()
+        state.write_bytes(b"")
+        assert broker.status() == before
+        assert "it is set aside as state.json.unreadable" in sentences.pop()
+        assert sentences == []
+        assert broker.start() == bootstrap
+        assert json.loads(state.read_bytes())["pid"] == before.pid
+        state.write_bytes(b'{"cluster_id": "x", "po')
+        assert broker.stop()
+        assert not psutil.pid_exists(before.pid or 0)
+        state.write_bytes(b"null")
+        assert broker.start() == bootstrap
+        assert broker.status().cluster_id == before.cluster_id
+    finally:
+        broker.kill()
+
+
+def test_it_does_not_move_away_from_its_clients(broker: LocalKafka) -> None:
+    """Where another process listens at its port, a restart for running clients is refused, and nothing is started."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        broker.directory.mkdir()
+        (broker.directory / "state.json").write_text(json.dumps({"cluster_id": "x", "port": port, "controller_port": 0}))
+        with pytest.raises(LocalKafkaFailed, match=f"another process listens at 127.0.0.1:{port}, where its clients look for it"):
+            broker.launch(same_port=True)
+    assert not broker.status().running
+
+
 def test_jars_out_of_reach_are_told_with_the_remedy(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without cached jars and without a way out (a proxy that isn't there) the error names both remedies."""
     monkeypatch.setenv("M2_REPO", str(tmp_path / "empty"))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    with pytest.raises(LocalKafkaFailed, match=r"connect to Maven Central.*NETSOLD_KAFKA__BOOTSTRAP_SERVERS"):
+    with pytest.raises(JarsOutOfReach, match=r"connect to Maven Central.*NETSOLD_KAFKA__BOOTSTRAP_SERVERS"):
         broker.start()
 
 

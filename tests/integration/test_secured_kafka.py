@@ -14,7 +14,7 @@ import trustme
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from operations.asking import NoReader, NotReady
-from operations.local_kafka import LocalKafka, _free_port
+from operations.local_kafka import LocalKafka, free_port
 from operations.recount import recount
 from operations.tables import from_reader
 from schemas.events import ORDER_TYPES
@@ -47,7 +47,7 @@ class SecuredKafka(LocalKafka):
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
         self.certificates = data_dir / "certificates"
-        self.sasl_ssl, self.ssl = (f"127.0.0.1:{_free_port(0)}" for _ in range(2))
+        self.sasl_ssl, self.ssl = (f"127.0.0.1:{free_port(0)}" for _ in range(2))
         self._issue()
 
     def further_settings(self, address: str, controller: str) -> dict[str, object]:
@@ -123,7 +123,7 @@ def with_certificate(broker: SecuredKafka) -> dict[str, str]:
 def application(directory: Path) -> Settings:
     """An application of its own; how it gets to its Kafka comes by environment alone."""
     app = f"t{uuid.uuid4().hex[:10]}"
-    return Settings(_env_file=None, app=app, topic_prefix=f"{app}.", partitions=1, data_dir=directory, reader_port=_free_port(0))
+    return Settings(_env_file=None, app=app, topic_prefix=f"{app}.", partitions=1, data_dir=directory, reader_port=free_port(0))
 
 
 def netsold(settings: Settings, given: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

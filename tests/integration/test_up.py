@@ -39,15 +39,18 @@ class _Up:
             self.process = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT)
         self.started.append(self.process)
 
-    def until(self, pattern: str) -> re.Match[str]:
-        """Wait for a line like this, and fail if up ends or says that a child died."""
+    def until(self, pattern: str, *, dies: str = "", behind: int = 0) -> re.Match[str]:
+        """Wait for a line like this, and fail if up ends, or says that anything died but the one that `dies`.
+
+        What comes before the position `behind` of its output doesn't count.
+        """
         deadline = time.monotonic() + WAIT_S
         while True:
             said = self.output.read_text()
-            if found := re.search(pattern, said):
+            if found := re.compile(pattern).search(said, behind):
                 return found
             assert self.process.poll() is None, said
-            assert "starts again" not in said, said
+            assert {line.split()[0] for line in said.splitlines() if "starts again" in line} <= {dies}, said
             assert time.monotonic() < deadline, said
             time.sleep(0.2)
 
@@ -85,7 +88,7 @@ def _children(directory: Path) -> list[psutil.Process]:
 def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
     """Products sell; Ctrl-C ends all children and Kafka with exit code 0; the next one holds what the first one had."""
     first = _Up(tmp_path, port)
-    first.until(r"reader: http://\S+/v1/status")
+    first.until(rf"answers: http://127\.0\.0\.1:{port}/v1/status")
     shown = first.until(r"live, .* ([\d,]+) records in all; \d+ best-selling shops: .*; all shops: [\d,]+ overdue; best: \S+ [\d,]+ sold")
     records = int(shown.group(1).replace(",", ""))
     assert records > 0
@@ -95,11 +98,20 @@ def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
     assert first.process.wait(WAIT_S) == 0, first.output.read_text()
     assert "killed" not in first.output.read_text()
     assert not any(child.is_running() for child in children)
-    assert not LocalKafka(tmp_path / "data").status().running
+    kafka = LocalKafka(tmp_path / "data")
+    assert not kafka.status().running
+    made = [path for path in ((tmp_path / "data"), *(tmp_path / "data").rglob("*")) if not path.is_symlink()]
+    assert len(made) > 100
+    assert [path for path in made if path.stat().st_mode & 0o077] == [], "for their user alone"
 
+    torn = (kafka.directory / "state.json", tmp_path / "data" / "children.json")  # as a power cut may leave them
+    for path in torn:
+        path.write_text("")
     second = _Up(tmp_path, port)
     again = int(second.until(r"live, .* ([\d,]+) records in all").group(1).replace(",", ""))
     assert again > records
+    for path in torn:
+        assert f"it is set aside as {path.name}.unreadable, and work goes on without it" in second.output.read_text()
     second.process.terminate()
     assert second.process.wait(WAIT_S) == 0
 
@@ -108,7 +120,7 @@ def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
 def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None:
     """After a kill -9 of `up` its children live on; the next `up` ends them first, and a second one beside it is refused."""
     first = _Up(tmp_path, port)
-    first.until(r"reader: ")
+    first.until(r"answers: ")
     first.process.kill()
     first.process.wait()
     assert len(_children(tmp_path)) == 3
@@ -124,3 +136,43 @@ def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None
     second.until(r"live, .* records in all")
     second.process.terminate()
     assert second.process.wait(WAIT_S) == 0
+
+
+@pytest.mark.usefixtures("_nothing_left")
+def test_kafka_that_dies_while_it_restarts_is_tried_again(tmp_path: Path, port: int) -> None:
+    """Kafka is killed, and its next start fails as well: both are shown with their pauses, the rest goes on, and then all work again."""
+    up = _Up(tmp_path, port)
+    up.until(r"live, .* records in all")
+    kafka = LocalKafka(tmp_path / "data")
+    meta = kafka.directory / "log" / "meta.properties"
+    whole = meta.read_text()
+    meta.write_text(whole.replace("node.id=1", "node.id=7"))
+    assert kafka.kill()
+    up.until(r"Kafka ended: .*; it starts again in 1 s \(log: .*kafka\.log\)", dies="Kafka")
+    failed = up.until(r"Kafka ended: .*7.*; it starts again in 2 s", dies="Kafka")
+    meta.write_text(whole)
+    shown = up.until(r"live, .* ([\d,]+) records in all", dies="Kafka", behind=failed.end())
+    before = int(shown.group(1).replace(",", ""))
+    while int(shown.group(1).replace(",", "")) <= before:
+        shown = up.until(r"live, .* ([\d,]+) records in all", dies="Kafka", behind=shown.end())
+    up.process.terminate()
+    assert up.process.wait(WAIT_S) == 0, up.output.read_text()
+    assert not kafka.status().running
+
+
+@pytest.mark.usefixtures("_nothing_left")
+@pytest.mark.parametrize("sign", ["server.properties", "kafka.out"])
+def test_an_interrupted_start_of_kafka_leaves_nothing(tmp_path: Path, port: int, sign: str) -> None:
+    """Ctrl-C while its storage is formatted, and while its process starts: exit code 130, and no such process is there."""
+    up = _Up(tmp_path, port)
+    kafka = LocalKafka(tmp_path / "data")
+    deadline = time.monotonic() + WAIT_S
+    while not (kafka.directory / sign).exists():
+        assert time.monotonic() < deadline, up.output.read_text()
+        time.sleep(0.01)
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(WAIT_S) == 130, up.output.read_text()
+    assert up.output.read_text().splitlines()[-1] == "interrupted while starting: ending what was started"
+    assert not kafka.status().running
+    ours = str(kafka.directory / "server.properties")
+    assert [process.pid for process in psutil.process_iter(["cmdline"]) if ours in (process.info["cmdline"] or ())] == []

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from operations.cli import COMMANDS
-from operations.local_kafka import KAFKA
+from operations.kafka_jars import KAFKA
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from streams import topics
@@ -110,3 +112,29 @@ def test_unfit_topics_are_told_together() -> None:
     unfit = topics.TopicsUnfit(mismatches)
     assert unfit.mismatches == tuple(mismatches)
     assert str(unfit).count("topic orders has ") == 2
+
+
+class _Client:
+    """A client of three brokers that the cluster names, of which some are away."""
+
+    def __init__(self, *there: int) -> None:
+        self.cluster = self
+        self.there = there
+
+    def brokers(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(nodeId=number) for number in (1, 2, 3)]
+
+    async def ready(self, node: int) -> bool:
+        return node in self.there
+
+    async def send(self, node: int, request: str) -> tuple[int, str]:
+        assert node in self.there
+        return node, request
+
+
+async def test_a_broker_that_is_away_is_passed_over() -> None:
+    """While a dead broker is still on the cluster's list another one answers; where none does, that is one sentence."""
+    assert await topics._ask(_Client(3), "?") == (3, "?")
+    assert await topics._ask(_Client(1, 2), "?") == (1, "?")
+    with pytest.raises(topics.KafkaUnreachable):
+        await topics._ask(_Client(), "?")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
+import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -15,8 +21,11 @@ import psutil
 import pytest
 from rich.console import Console
 
-from operations.children import FIRST_PAUSE_S, STEADY_S, Children
-from operations.up import Rate, View, line, look, picture
+from operations.children import FIRST_PAUSE_S, STEADY_S, Children, KafkaChild
+from operations.data_dir import DataDirUnusable
+from operations.kafka_jars import JarsOutOfReach
+from operations.local_kafka import LocalKafka, LocalKafkaFailed, Status
+from operations.up import PortTaken, Rate, View, _require_free, line, look, picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +119,7 @@ def test_the_end_is_orderly_and_by_force_only_where_it_must_be(tmp_path: Path, c
     assert said == [f"stubborn didn't end in 0.5 s and was killed (log: {tmp_path}/logs/stubborn.log)"]
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
     children.tend(1000.0)
-    assert _pids(tmp_path) == {}
+    assert not (tmp_path / "children.json").exists(), "nobody runs, so nobody is on record"
 
 
 def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(tmp_path: Path, said: list[str]) -> None:
@@ -129,6 +138,152 @@ def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(tmp_path: Path,
         for process in (left, other):
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"worker-1": [1', b"\0" * 30])
+def test_a_torn_record_of_children_stops_nobody(tmp_path: Path, children: Children, said: list[str], torn: bytes) -> None:
+    """As after a power cut: it is set aside with a sentence, and children start."""
+    (tmp_path / "children.json").write_bytes(torn)
+    assert children.end_leftovers() == []
+    assert len(said) == 1
+    assert "it is set aside as children.json.unreadable" in said[0]
+    children.add("one", "-c", SLEEPER, now_s=0.0)
+    assert psutil.pid_exists(_pids(tmp_path)["one"])
+
+
+def test_a_full_disk_is_reported_and_tried_again(tmp_path: Path, children: Children, said: list[str]) -> None:
+    """A child that can't be put on record isn't left running; once there is room it starts. The end needs no room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        children.add("one", "-c", SLEEPER, now_s=0.0)
+        children.tend(0.5)
+        children.tend(1.0)
+        why = os.strerror(errno.EFBIG)
+        assert said == [f"one can't be started ({why}); it is tried again in {pause} s (log: {tmp_path}/logs/one.log)" for pause in (1, 2)]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        children.tend(3.0)
+        pid = _pids(tmp_path)["one"]
+        _until_logged(tmp_path / "logs" / "one.log", "up")
+        assert (tmp_path / "logs" / "one.log").read_text() == "up\n", "the ones before never ran"
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        children.end()
+        assert not psutil.pid_exists(pid)
+        assert len(said) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class _Kafka(LocalKafka):
+    """A Kafka of which is known whether it runs, and what comes of its starts."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.runs = True
+        self.outcomes: list[Exception | None] = []
+
+    def status(self) -> Status:
+        return Status(running=self.runs, bootstrap=None, pid=None, cluster_id=None, log=self.log)
+
+    def launch(self, *, same_port: bool = False) -> bool:
+        assert same_port, "its clients know no other"
+        outcome = self.outcomes.pop(0)
+        if outcome is not None:
+            raise outcome
+        self.runs = True
+        return True
+
+
+def test_kafka_that_cannot_start_again_is_tried_like_a_worker(tmp_path: Path, said: list[str]) -> None:
+    """Every reason is reported, the pauses double, nothing ends, and after a long life the first pause is back."""
+    kafka = _Kafka(tmp_path)
+    child = KafkaChild(kafka, said.append, now_s=0.0)
+    child.tend(1.0)
+    assert said == []
+    kafka.runs = False
+    kafka.outcomes = [LocalKafkaFailed("no port"), JarsOutOfReach("no jars"), DataDirUnusable("no room"), None]
+    for now_s in (10.0, 10.9, 11.0, 12.9, 13.0, 16.9, 17.0, 24.9, 25.0):
+        child.tend(now_s)
+    assert kafka.runs
+    assert said == [
+        f"Kafka ended: it left no message; it starts again in 1 s (log: {kafka.log})",
+        "Kafka can't be started: no port; it is tried again in 2 s",
+        "Kafka can't be started: no jars; it is tried again in 4 s",
+        "Kafka can't be started: no room; it is tried again in 8 s",
+    ]
+    kafka.runs = False
+    child.tend(26.0)
+    assert "in 16 s" in said[-1]
+    kafka.outcomes = [None]
+    child.tend(42.0)
+    kafka.runs = False
+    child.tend(42.0 + STEADY_S)
+    assert "in 1 s" in said[-1]
+
+
+# --- the whole command, on its way up -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _silent() -> Iterator[socket.socket]:
+    """Somebody who takes connections and never answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(30)
+        yield listener
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("phase", ["jars", "topics"])
+def test_a_signal_is_obeyed_while_it_waits_on_its_way_up(tmp_path: Path, phase: str, number: signal.Signals) -> None:
+    """Whatever it waits for, it ends with 130 and a sentence, and nothing runs."""
+    with _silent() as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        waits_for = {
+            "jars": {"M2_REPO": str(tmp_path / "empty"), "HTTPS_PROXY": f"http://{address}"},
+            "topics": {"NETSOLD_KAFKA__BOOTSTRAP_SERVERS": address},
+        }
+        environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()} | waits_for[phase]
+        command = [sys.executable, "-m", "operations.cli", "up"]
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            connection, _ = listener.accept()
+            with connection:
+                process.send_signal(number)
+                out, _ = process.communicate(timeout=15)  # it would wait longer for an answer
+        finally:
+            process.kill()
+    assert process.returncode == 130, out
+    assert out.splitlines()[-1] == "interrupted while starting: ending what was started"
+    assert "Traceback" not in out
+    assert not (tmp_path / "data" / "children.json").exists()
+    assert not LocalKafka(tmp_path / "data").status().running
+
+
+def test_a_full_disk_on_its_way_up_is_one_sentence(tmp_path: Path) -> None:
+    """Exit code 1, what can't be used, and the system's reason; no traceback."""
+    command = [sys.executable, "-m", "operations.cli", "up"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith(f"netsold: {tmp_path}/data/kafka can't be used ({os.strerror(errno.EFBIG)}): make room")
+
+
+def test_a_reader_of_somebody_else_is_not_shown_as_ours() -> None:
+    """Where something answers at the reader's address already, `up` refuses before it starts anything."""
+    with _silent() as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"something else answers at 127\.0\.0\.1:{port}: end it, or set NETSOLD_READER_PORT"):
+            _require_free("127.0.0.1", port)
+    _require_free("127.0.0.1", port)
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
