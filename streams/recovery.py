@@ -22,6 +22,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.journal import RULES
+from streams import groups
+from streams.admission import admitted
 from streams.failpoints import Point, reach
 from streams.lanes import MARK_KEY, Lane, decode_mark, encode_mark, progress_of
 from streams.log import bounds as log_bounds
@@ -32,9 +34,10 @@ from tables.catalogue import STAGES, TABLES
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from pathlib import Path
 
+    from schemas.envelope import Record
     from streams.lanes import Fold, Mark
     from streams.settings import Settings
 
@@ -121,6 +124,7 @@ class Opener:
         self.state_dir = state_dir
         self.cluster = cluster
         self.topic_ids = topic_ids
+        self._readings: dict[TopicPartition, Callable[[Record], Any]] = {}
         self._beginnings: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
@@ -152,6 +156,15 @@ class Opener:
             raise
         log.info("lanes open", lanes=len(lanes), restored_records=restored, seconds=round(time.monotonic() - began, 2))
         return lanes
+
+    def reading(self, tp: TopicPartition) -> Callable[[Record], Any]:
+        """How the records of a source partition are read. Of events, those that don't belong there are refused."""
+        found = self._readings.get(tp)
+        if found is None:
+            fold = self.by_topic[tp.topic]
+            read = admitted(fold.read, tp.topic, tp.partition, self.settings) if fold.stage.sends else fold.read
+            found = self._readings[tp] = read
+        return found
 
     def _transactional_id(self, fold: Fold, source: TopicPartition) -> str:
         return f"{self.settings.app}-{fold.stage.name}-{source.partition}"
@@ -200,6 +213,8 @@ class Opener:
                 opening.beginning, opening.end = self._beginnings[opening.source], self._ends[opening.source]
             if all(opening.committed is None for opening in openings):
                 await self._refuse_anothers_journal(consumer)
+        if any(opening.committed is None for opening in openings):
+            await self._refuse_another_count()
 
     async def _refuse_anothers_journal(self, consumer: AIOKafkaConsumer) -> None:
         """A new application must not write into a journal that has records: every sale would stand in it, every alert be told, twice.
@@ -219,6 +234,13 @@ class Opener:
                 f"there twice: give this one a NETSOLD_TOPIC_PREFIX of its own, and {read} to read the same log (docs/runbook.md, Rebuild)"
             )
 
+    async def _refuse_another_count(self) -> None:
+        """Partitions that begin here must not stand beside others' state of another number of partitions: all were made more since."""
+        settings = self.settings
+        before = groups.other_count(settings, await groups.committed(settings))
+        if before is not None:
+            raise StateUnfit(_another_count(f"group {settings.app}", before, settings.partitions))
+
     def _begun(self, topics: set[str]) -> list[str]:
         """Those of some topics that have ever had a record."""
         return sorted({tp.topic for tp, end in self._ends.items() if end and tp.topic in topics})
@@ -230,7 +252,9 @@ class Opener:
             partition = opening.source.partition
             for table in (table.name for table in opening.fold.stage.tables):
                 topic = changelog(self.settings, table)
-                identity = Identity(self.cluster, self.settings.app, f"{table}/{self.topic_ids[topic]}", partition)
+                identity = Identity(
+                    self.cluster, self.settings.app, f"{table}/{self.topic_ids[topic]}", partition, self.settings.partitions
+                )
                 store = PartitionStore(self.state_dir / table / str(partition), identity)
                 stores[TopicPartition(topic, partition)] = opening.stores[table] = store
         beginnings, ends = self._beginnings, self._ends  # taken after INIT, uncommitted: high watermarks, not last stable offsets
@@ -291,6 +315,8 @@ class Opener:
             opening.stores,
             Progress(offset=opening.beginning - 1),
             0,
+            partitions=self.settings.partitions,
+            partitioner=self.settings.partitioner_of(topic),
         )
         marks = {table: None if store.mark is None else decode_mark(store.mark) for table, store in opening.stores.items()}
         if opening.committed is None and not any(marks.values()):
@@ -310,7 +336,7 @@ class Opener:
             future = await producer.send(changelog(self.settings, table), key=MARK_KEY, value=mark, partition=lane.partition)
             ends[table] = (await future).offset + 1
         source = TopicPartition(lane.topic, lane.partition)
-        await producer.send_offsets_to_transaction({source: OffsetAndMetadata(beginning, "")}, self.settings.app)
+        await producer.send_offsets_to_transaction({source: OffsetAndMetadata(beginning, lane.layout)}, self.settings.app)
         await producer.commit_transaction()
         for table, store in lane.stores.items():
             store.write([(MARK_KEY, mark)], ends[table])
@@ -339,14 +365,23 @@ class Opener:
         if mark.rules != RULES:
             message = f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; {rebuild}"
             raise StateUnfit(message)
-        if mark.terms != lane.fold.terms:
-            message = f"{where}: the state was made by {mark.terms}, the settings now say {lane.fold.terms}: set them back, or {rebuild}"
+        if mark.partitions != lane.partitions:
+            raise StateUnfit(_another_count(where, mark.partitions, lane.partitions))
+        if mark.terms != lane.terms:
+            message = f"{where}: the state was made by {mark.terms}, the settings now say {lane.terms}: set them back, or {rebuild}"
             raise StateUnfit(message)
         if not beginning <= committed <= end:
             message = f"{where}: the committed offset {committed} lies outside of the log {beginning}-{end}; {rebuild}"
             raise StateUnfit(message)
         lane.progress = progress_of(mark).resumed()  # to open a paused partition anew is to let it go on
         lane.position = committed
+
+
+def _another_count(where: str, before: int, now: int) -> str:
+    return (
+        f"{where}: the state was made with {before} partitions, now there are {now}: keys have moved away from their state, and sums "
+        "would be torn apart; copy the log and rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
+    )
 
 
 def _is_behind(opening: _Opening) -> bool:

@@ -16,6 +16,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
+from streams import groups
 from streams.metadata import metadata
 from streams.refused import why_not
 from tables import catalogue
@@ -149,16 +150,24 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
     )
 
 
-def compare(topic: Topic, seen: Seen | None, partitions: int) -> list[Mismatch]:
+_OTHER_COUNT = (
+    "keys would move away from their state, so NETSOLD_PARTITIONS and the topics stay as they were when it was made: "
+    "undo what was changed, or copy the log and rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
+)
+
+
+def compare(topic: Topic, seen: Seen | None, partitions: int, *, stateful: bool = False) -> list[Mismatch]:
     """How a topic differs from its declaration in ways that lose or scatter data; empty when it fits.
 
-    Larger limits than declared fit, and so does any replication: those are the operator's.
+    Larger limits than declared fit, and so does any replication: those are the operator's. `stateful`: whether the application has
+    state, which is bound to the number of partitions that it was made with.
     """
     if seen is None:
         return [Mismatch(topic.name, "missing", "nothing", "the topic", "run `netsold topics create`")]
     found = []
     if seen.partitions != partitions:
-        remedy = f"set NETSOLD_PARTITIONS={seen.partitions}, or rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
+        set_it = f"set NETSOLD_PARTITIONS={seen.partitions}, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
+        remedy = _OTHER_COUNT if stateful else set_it
         found.append(Mismatch(topic.name, "partitions", str(seen.partitions), str(partitions), remedy))
     for name in ("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes", "delete.retention.ms"):
         wanted = topic.configs.get(name)
@@ -223,8 +232,25 @@ async def check(settings: Settings) -> list[Mismatch]:
     async with _client(settings) as client:
         wanted = declared(settings)
         seen = await _describe(client, [topic.name for topic in wanted])
-    found = [mismatch for topic in wanted for mismatch in compare(topic, seen.get(topic.name), settings.partitions)]
+    stateful, needed = await _state(settings, {topic.name: seen[topic.name].partitions for topic in wanted if topic.name in seen})
+    found = [mismatch for topic in wanted for mismatch in compare(topic, seen.get(topic.name), needed, stateful=stateful)]
     return found + not_parkable(wanted, seen)
+
+
+async def _state(settings: Settings, counts: Mapping[str, int]) -> tuple[bool, int]:
+    """Whether the application has state, and how many partitions each of its topics must have; `counts` are those that they have.
+
+    State needs as many as it was made with, whatever the settings say, where its group tells how many that is.
+    """
+    changelogs = {name: count for table in TABLES if (count := counts.get(name := changelog(settings, table))) is not None}
+    stateful = await groups.has_records(settings, changelogs)
+    if not stateful and all(count == settings.partitions for count in counts.values()):
+        return False, settings.partitions  # a new application: its group needn't be known to the cluster yet
+    try:
+        offsets = await groups.committed(settings)
+    except groups.UNKNOWN:
+        return True, settings.partitions  # as far as is known: state that there may be is not to be torn apart
+    return stateful or bool(offsets), groups.other_count(settings, offsets) or settings.partitions
 
 
 async def require(settings: Settings) -> None:
