@@ -17,8 +17,8 @@ class Reason(StrEnum):
     INVALID_FIELD = "invalid_field"
     MISSING_KEY = "missing_key"
     KEY_MISMATCH = "key_mismatch"
-    WRONG_PARTITION = "wrong_partition"
     IN_THE_FUTURE = "in_the_future"
+    WRONG_PARTITION = "wrong_partition"
     ORDER_FULL = "order_full"
     CONVERSATION_FULL = "conversation_full"
 

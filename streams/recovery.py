@@ -21,23 +21,22 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.journal import RULES
-from streams import groups
-from streams.admission import admitted
+from streams import admission, groups
 from streams.failpoints import Point, reach
 from streams.lanes import MARK_KEY, Lane, decode_mark, encode_mark, progress_of
 from streams.log import bounds as log_bounds
 from streams.producers import StrictProducer
 from streams.stores import Identity, PartitionStore, StoreDamaged
 from streams.topics import changelog
+from streams.unfit import another_count, why_unfit
 from tables.catalogue import STAGES, TABLES
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
-    from schemas.envelope import Record
+    from streams.admission import Reading
     from streams.lanes import Fold, Mark
     from streams.settings import Settings
 
@@ -124,7 +123,7 @@ class Opener:
         self.state_dir = state_dir
         self.cluster = cluster
         self.topic_ids = topic_ids
-        self._readings: dict[TopicPartition, Callable[[Record], Any]] = {}
+        self._readings: dict[TopicPartition, Reading] = {}
         self._beginnings: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
@@ -157,13 +156,16 @@ class Opener:
         log.info("lanes open", lanes=len(lanes), restored_records=restored, seconds=round(time.monotonic() - began, 2))
         return lanes
 
-    def reading(self, tp: TopicPartition) -> Callable[[Record], Any]:
+    def reading(self, tp: TopicPartition) -> Reading:
         """How the records of a source partition are read. Of events, those that don't belong there are refused."""
         found = self._readings.get(tp)
         if found is None:
             fold = self.by_topic[tp.topic]
-            read = admitted(fold.read, tp.topic, tp.partition, self.settings) if fold.stage.sends else fold.read
-            found = self._readings[tp] = read
+            if fold.stage.sends:
+                found = admission.of_events(fold.read, fold.stage.source, tp.partition, self.settings)
+            else:
+                found = admission.of_journal(fold.read)
+            self._readings[tp] = found
         return found
 
     def _transactional_id(self, fold: Fold, source: TopicPartition) -> str:
@@ -239,7 +241,7 @@ class Opener:
         settings = self.settings
         before = groups.other_count(settings, await groups.committed(settings))
         if before is not None:
-            raise StateUnfit(_another_count(f"group {settings.app}", before, settings.partitions))
+            raise StateUnfit(another_count(f"group {settings.app}", before, settings.partitions))
 
     def _begun(self, topics: set[str]) -> list[str]:
         """Those of some topics that have ever had a record."""
@@ -343,45 +345,12 @@ class Opener:
 
     def _check(self, lane: Lane, marks: Mapping[str, Mark | None], opening: _Opening) -> None:
         """Go on only where committed = mark + 1 in every table; sets the lane's progress and position."""
-        committed, beginning, end = opening.committed, opening.beginning, opening.end
-        where = f"group {self.settings.app}, {lane.name}"
-        says = ", ".join(f"{table} is at {'nothing' if mark is None else mark.offset}" for table, mark in marks.items())
-        rebuild = "rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
-        present = [mark for mark in marks.values() if mark is not None]
-        # first, since with a topic its committed offsets are deleted too
-        strange = next((mark.topic_id for mark in present if mark.topic_id != lane.topic_id), None)
-        if strange is not None:
-            message = f"{where}: the topic was deleted and created again (its id is {lane.topic_id}, the state's {strange}); {rebuild}"
-            raise StateUnfit(message)
-        if len(present) < len(marks) or committed is None or any(mark.offset + 1 != committed for mark in present):
-            given = "no offset is committed" if committed is None else f"the committed offset is {committed}"
-            message = f"{where}: {given}, but {says}: going on would count twice or lose; {rebuild}"
-            if committed is None and len(present) == len(marks) and len({mark.offset for mark in present}) == 1:
-                message += (
-                    f"; or, if only the group's offsets were lost, put back offset {present[0].offset + 1} with kafka-consumer-groups.sh"
-                )
-            raise StateUnfit(message)
-        mark = present[0]
-        if mark.rules != RULES:
-            message = f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; {rebuild}"
-            raise StateUnfit(message)
-        if mark.partitions != lane.partitions:
-            raise StateUnfit(_another_count(where, mark.partitions, lane.partitions))
-        if mark.terms != lane.terms:
-            message = f"{where}: the state was made by {mark.terms}, the settings now say {lane.terms}: set them back, or {rebuild}"
-            raise StateUnfit(message)
-        if not beginning <= committed <= end:
-            message = f"{where}: the committed offset {committed} lies outside of the log {beginning}-{end}; {rebuild}"
-            raise StateUnfit(message)
+        why = why_unfit(lane, marks, opening.committed, (opening.beginning, opening.end), self.settings.app)
+        if why is not None:
+            raise StateUnfit(why)
+        (mark, *_) = filter(None, marks.values())
         lane.progress = progress_of(mark).resumed()  # to open a paused partition anew is to let it go on
-        lane.position = committed
-
-
-def _another_count(where: str, before: int, now: int) -> str:
-    return (
-        f"{where}: the state was made with {before} partitions, now there are {now}: keys have moved away from their state, and sums "
-        "would be torn apart; copy the log and rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
-    )
+        lane.position = lane.progress.offset + 1
 
 
 def _is_behind(opening: _Opening) -> bool:

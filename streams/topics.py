@@ -249,7 +249,7 @@ async def _state(settings: Settings, counts: Mapping[str, int]) -> tuple[bool, i
     try:
         offsets = await groups.committed(settings)
     except groups.UNKNOWN:
-        return True, settings.partitions  # as far as is known: state that there may be is not to be torn apart
+        return stateful, settings.partitions
     return stateful or bool(offsets), groups.other_count(settings, offsets) or settings.partitions
 
 

@@ -17,7 +17,7 @@ from schemas.envelope import Received, Said, Tick
 from schemas.refusals import Reason, Refusal
 from schemas.times import DAY_MS, parse_ms
 from streams import admission
-from streams.admission import admitted
+from streams.admission import of_events
 from streams.batches import TolerantRecords
 from streams.partitioning import partition_of
 from streams.settings import Settings
@@ -44,8 +44,14 @@ def read(event: Mapping[str, Any], partition: int, written_ms: int | None = AT_M
     """What an event says to the lane of a partition that it was written to."""
     chat = event["type"] == "buyer_messaged"
     record = Record("chats" if chat else "orders", partition, 7, cast("int", written_ms), *envelope.encode(event))
-    reading = admitted(envelope.read_chat if chat else envelope.read, record.topic, partition, settings(**more))
-    return reading(record)
+    return to_lane(record, settings(**more))
+
+
+def to_lane(record: Record, given: Settings) -> object:
+    """What a record says to the lane of the partition that it is in."""
+    reading = of_events(envelope.read_chat if record.topic == "chats" else envelope.read, record.topic, record.partition, given)
+    ((_, said),) = reading.admit([(record.offset, reading.read(record))])
+    return said
 
 
 @pytest.mark.parametrize(("event", "key"), [(PAID, b"o-1"), (ASKED, b"s-1/b-1")])
@@ -86,12 +92,12 @@ def test_it_is_logged_once_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = (right + 1) % PARTITIONS
     clock = [100.0]
     monkeypatch.setattr("streams.admission.time.monotonic", lambda: clock[0])
-    reading = admitted(envelope.read, "shop.orders", wrong, settings())
+    reading = of_events(envelope.read, "orders", wrong, settings(topic_prefix="shop."))
+    said = reading.read(Record("shop.orders", wrong, 0, AT_MS, *envelope.encode(PAID)))
     with capture_logs() as lines:
-        for offset in range(5):
-            reading(Record("shop.orders", wrong, offset, AT_MS, *envelope.encode(PAID)))
+        reading.admit([(offset, said) for offset in range(5)])
         clock[0] += admission.AGAIN_SECONDS + 1
-        reading(Record("shop.orders", wrong, 5, AT_MS, *envelope.encode(PAID)))
+        reading.admit([(5, said)])
     assert [line["records"] for line in lines] == [1, 5]
     assert lines[0]["event"].startswith(f"shop.orders-{wrong}@0: key b'o-1' belongs in partition {right} of 4 by murmur2: it is parked;")
     assert "docs/runbook.md, Wrong partition" in lines[0]["event"]
@@ -101,7 +107,7 @@ def test_ticks_belong_where_they_are() -> None:
     """They are written by partition, and may say any time that workers gave them."""
     value, headers = envelope.tick(AT_MS + 400 * DAY_MS)
     for partition in range(PARTITIONS):
-        said = admitted(envelope.read, "orders", partition, settings())(Record("orders", partition, 0, AT_MS, None, value, headers))
+        said = to_lane(Record("orders", partition, 0, AT_MS, None, value, headers), settings())
         assert isinstance(said, Tick)
 
 
@@ -110,7 +116,7 @@ def test_what_cannot_be_read_keeps_its_reason() -> None:
     key, value, headers = envelope.encode(PAID)
     for other, reason in ((None, Reason.MISSING_KEY), (b"o-2", Reason.KEY_MISMATCH)):
         for partition in range(PARTITIONS):
-            said = admitted(envelope.read, "orders", partition, settings())(Record("orders", partition, 0, AT_MS, other, value, headers))
+            said = to_lane(Record("orders", partition, 0, AT_MS, other, value, headers), settings())
             assert isinstance(said, Refusal)
             assert said.reason == reason
     assert key == b"o-1"
@@ -145,5 +151,22 @@ def test_records_of_batches_have_the_time_of_the_log() -> None:
         key, value, headers = envelope.encode(PAID)
         builder.append(offset, written_ms, key, value, headers)
     batch = TolerantRecords(bytes(builder.build())).next_batch()
-    reading = admitted(envelope.read, "orders", partition_of(b"o-1", PARTITIONS), settings())
-    assert [type(reading(record)) for record in batch] == [Refusal, Received]
+    reading = of_events(envelope.read, "orders", partition_of(b"o-1", PARTITIONS), settings())
+    assert [type(reading.read(record)) for record in batch] == [Refusal, Received]
+
+
+def test_each_order_of_a_chunk_is_looked_at_whatever_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders that are known to belong here aren't hashed again, however many there are; those that don't are refused each time."""
+    monkeypatch.setattr(admission, "_REMEMBERED", 10)
+    reading = of_events(envelope.read, "orders", 0, settings())
+    keys = [f"o-{number}" for number in range(40)]
+    records = [Record("orders", 0, at, AT_MS, *envelope.encode(PAID | {"order_id": key})) for at, key in enumerate(keys)]
+    wanted = [Received if partition_of(key.encode(), PARTITIONS) == 0 else Refusal for key in keys]
+    for _ in range(3):
+        for size in (1, 7, 40):
+            said = [
+                one
+                for at in range(0, len(records), size)
+                for _, one in reading.admit([(record.offset, reading.read(record)) for record in records[at : at + size]])
+            ]
+            assert [type(one) for one in said] == wanted

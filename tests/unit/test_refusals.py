@@ -8,7 +8,7 @@ import pytest
 from schemas import envelope, limits
 from schemas.refusals import Reason, Refusal
 from schemas.times import parse_ms
-from streams.admission import admitted
+from streams.admission import of_events
 from streams.partitioning import partition_of
 from streams.settings import Settings
 from tests.flow import Record
@@ -40,7 +40,9 @@ WRITTEN_MS = parse_ms("2026-07-01T08:00:01Z")
 
 def read(record: Record) -> object:
     """What a record says to a lane of the partition that it is in."""
-    return admitted(envelope.read, record.topic, record.partition, Settings(_env_file=None, partitions=4))(record)
+    reading = of_events(envelope.read, record.topic, record.partition, Settings(_env_file=None, partitions=4))
+    ((_, said),) = reading.admit([(record.offset, reading.read(record))])
+    return said
 
 
 def faulty(*faults: Reason) -> Record:
