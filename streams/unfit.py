@@ -26,7 +26,7 @@ def why_unfit(lane: Lane, marks: Mapping[str, Mark | None], committed: int | Non
     if strange is not None:
         return f"{where}: the topic was deleted and created again (its id is {lane.topic_id}, the state's {strange}); {_REBUILD}"
     if len(present) < len(marks) or committed is None or any(mark.offset + 1 != committed for mark in present):
-        return f"{where}: {_disagreement(marks, committed)}"
+        return _disagreement(where, marks, committed)
     mark, (beginning, end) = present[0], bounds
     if mark.rules != RULES:
         return f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; {_REBUILD}"
@@ -46,10 +46,10 @@ def another_count(where: str, before: int, now: int) -> str:
     )
 
 
-def _disagreement(marks: Mapping[str, Mark | None], committed: int | None) -> str:
+def _disagreement(where: str, marks: Mapping[str, Mark | None], committed: int | None) -> str:
     says = ", ".join(f"{table} is at {'nothing' if mark is None else mark.offset}" for table, mark in marks.items())
     given = "no offset is committed" if committed is None else f"the committed offset is {committed}"
-    message = f"{given}, but {says}: going on would count twice or lose; {_REBUILD}"
+    message = f"{where}: {given}, but {says}: going on would count twice or lose; {_REBUILD}"
     offsets = {None if mark is None else mark.offset for mark in marks.values()}
     if committed is None and len(offsets) == 1 and (offset := offsets.pop()) is not None:
         message += f"; or, if only the group's offsets were lost, put back offset {offset + 1} with kafka-consumer-groups.sh"

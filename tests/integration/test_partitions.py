@@ -44,7 +44,7 @@ def received(order_id: str, at: str = "2026-07-02T08:00:00Z") -> Event:
 def wrote(buyer_id: str, message_id: str, at: str, *, shop: bool = False) -> Event:
     """A message between a shop and a buyer."""
     common = {"id": message_id, "source": "/im", "occurred_at": at, "shop_id": "s-1", "buyer_id": buyer_id, "message_id": message_id}
-    return common | ({"type": "seller_replied", "by": "agent"} if shop else {"type": "buyer_messaged"})
+    return common | ({"type": "seller_replied", "by": "person"} if shop else {"type": "buyer_messaged"})
 
 
 async def write(settings: Settings, events: Iterable[Event], *, wrong: bool = False, partitioner: Partitioner = "murmur2") -> None:
