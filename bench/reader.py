@@ -47,7 +47,7 @@ class Bench:
         self.topics = {name: topic for topic, name in self.reader.names.items()}
         self.at: dict[str, At] = {name: (topic, 0) for name, topic in self.topics.items()}
         self.ends = dict.fromkeys(self.at.values(), 0)
-        identity = Identity("bench", "bench", {}, settings.cycle_ms, settings.anchor_ms, settings.service_rules.terms)
+        identity = Identity("bench", "bench", {}, settings.partitions, settings.cycle_ms, settings.anchor_ms, settings.service_rules.terms)
         self.applier = self.reader.begin(identity, self.ends)
         self.rng = Random(1)
 

@@ -33,7 +33,7 @@ def main() -> None:
     """Print what was measured."""
     count, rng = int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS, Random(1)
     with tempfile.TemporaryDirectory() as name:
-        store = PartitionStore(Path(name) / "orders", Identity("bench", "bench", "orders", 0))
+        store = PartitionStore(Path(name) / "orders", Identity("bench", "bench", "orders", 0, 1))
         written = 0.0
         for first in range(0, count, CHUNK):
             chunk = [(b"o-%d" % number, rng.randbytes(STATE_BYTES)) for number in range(first, min(first + CHUNK, count))]

@@ -38,7 +38,48 @@ _ANOMALIES: Final = {
     Anomaly.UNKNOWN_LINE: "A receipt or refund names a line that the order doesn't have: it counts nothing (S8).",
     Anomaly.UNKNOWN_PRODUCT: "A review is of a product that the order doesn't have: it counts nothing (R5).",
 }
+_CLIENTS: Final = (
+    ("Java, Kafka Streams, Kafka Connect", "nothing: the default", "a `partitioner.class` of its own"),
+    ("Python: aiokafka, kafka-python", "nothing: the default", "a `partitioner` of its own"),
+    ("Python: confluent-kafka", '`Producer({"bootstrap.servers": …, "partitioner": "murmur2_random"})`', "yes, crc32"),
+    ("C and C++: librdkafka", '`rd_kafka_conf_set(conf, "partitioner", "murmur2_random", …)`', "yes, crc32"),
+    ("Go: confluent-kafka-go", '`kafka.ConfigMap{"partitioner": "murmur2_random"}`', "yes, crc32"),
+    ("Go: franz-go", "nothing: the default", "a `kgo.RecordPartitioner` of its own"),
+    ("Go: segmentio/kafka-go", "`kafka.Writer{Balancer: &kafka.Murmur2Balancer{}}`", "yes: round robin, whatever the key"),
+    (
+        "Go: Sarama",
+        "`sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(murmur2))`, murmur2 being yours: Sarama has none",
+        "yes: FNV-1a",
+    ),
+    (
+        "Node: kafkajs 2",
+        "`kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner })`: the default",
+        "version 1: a hash of its own",
+    ),
+    ("Node: confluent-kafka-javascript, node-rdkafka", "`'partitioner': 'murmur2_random'` in the producer's configuration", "to be safe"),
+    (".NET: Confluent.Kafka", "`new ProducerConfig { Partitioner = Partitioner.Murmur2Random }`", "yes, crc32"),
+    ("Rust: rdkafka", '`ClientConfig::new().set("partitioner", "murmur2_random")`', "yes, crc32"),
+)
+"""Of each client: what makes it choose partitions by murmur2, and what it does without."""
+
 _MADE = "<!-- Made by `make docs` from the code; don't edit. -->\n\n"
+
+
+_PARTITIONERS: Final = (
+    "## Partitioners\n\nAll events of an order, and all messages of a conversation, must lie in one partition, so all producers of a topic"
+    " must choose partitions alike. Clients don't by themselves: most use Java's murmur2, those built on librdkafka use crc32 unless they"
+    " are configured. `netsold` writes by `NETSOLD_PARTITIONER`, and parks what lies elsewhere"
+    " ([wrong_partition](../runbook.md#wrong-partition)).\n\n"
+    "{clients}"
+    "\nA fleet that is librdkafka's throughout may keep its default: set `NETSOLD_PARTITIONER=crc32` before the first worker runs. A"
+    " mirror must keep the partitions' numbers, or choose them anew by the key.\n"
+)
+
+
+_KEYS: Final = (
+    "\nThe key of a record is the `order_id`, of a message `shop_id/buyer_id`, and all producers choose the partition by murmur2:"
+    " librdkafka's clients need `partitioner=murmur2_random` ([client by client](topics.md#partitioners)).\n"
+)
 
 
 def pages() -> dict[str, str]:
@@ -80,9 +121,12 @@ def _topics() -> str:
         (f"`{topic.name}`", topic.kind, topic.key, "<br>".join(f"`{key}={value}`" for key, value in topic.configs.items()), topic.meaning)
         for topic in topics.declared(settings)
     ]
-    return "# Topics\n\nAs `netsold topics create` declares them with the default settings.\n\n" + _table(
-        ("topic", "kind", "key", "policy", "holds"), rows
-    )
+    head = "# Topics\n\nAs `netsold topics create` declares them with the default settings.\n\n"
+    return head + _table(("topic", "kind", "key", "policy", "holds"), rows) + "\n" + _partitioners()
+
+
+def _partitioners() -> str:
+    return _PARTITIONERS.replace("{clients}", _table(("client", "murmur2 by", "differs without"), _CLIENTS))
 
 
 def _tables() -> str:
@@ -107,7 +151,7 @@ def _events() -> str:
         "Every event has `type`, `id`, `source` and `occurred_at` (RFC 3339 with zone). Events of orders have `order_id`;"
         " messages (`buyer_messaged`, `seller_replied`) have `shop_id` and `buyer_id`. Unknown fields pass."
     )
-    parts = [f"# Events\n\n{common}\n"]
+    parts = [f"# Events\n\n{common}\n", _KEYS]
     for name, model in events.MODELS.items():
         schema = model.model_json_schema()
         required = set(schema.get("required", ()))

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-RULES: Final = 4
+RULES: Final = 5
 """Version of the rules (S1-S13, C1-C4, R1-R6) and forms by which entries and rows are made; another version is a rebuild."""
 
 
@@ -49,12 +49,17 @@ class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"
 
 
 class Mark(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
-    """How far a source partition has been applied: everything up to `offset`; `watermark_ms` is the latest event time seen in it."""
+    """How far a source partition has been applied: everything up to `offset`.
+
+    `watermark_ms` is the latest event time seen in it, `confirmed_ms` the latest that doesn't rest on one order's or conversation's
+    dates alone.
+    """
 
     topic: str
     partition: int
     offset: int
     watermark_ms: int | None
+    confirmed_ms: int | None = None
 
 
 class Delta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"):

@@ -17,6 +17,8 @@ class Reason(StrEnum):
     INVALID_FIELD = "invalid_field"
     MISSING_KEY = "missing_key"
     KEY_MISMATCH = "key_mismatch"
+    IN_THE_FUTURE = "in_the_future"
+    WRONG_PARTITION = "wrong_partition"
     ORDER_FULL = "order_full"
     CONVERSATION_FULL = "conversation_full"
 
@@ -30,6 +32,9 @@ class Reason(StrEnum):
         """What to do about it."""
         return _EXPLAINED[self][1]
 
+
+READABLE = frozenset({Reason.WRONG_PARTITION, Reason.IN_THE_FUTURE})
+"""Reasons that leave no doubt in the reading: such records neither pause their partition, be they ever so many, nor end a row of others."""
 
 _PUT_BACK = "correct it at its source, let the source send it again, then discard this one"
 _EXPLAINED: dict[Reason, tuple[str, str]] = {
@@ -49,6 +54,14 @@ _EXPLAINED: dict[Reason, tuple[str, str]] = {
     Reason.MISSING_KEY: (
         "The record has no key.",
         "give the order_id as key, so that an order stays in one partition; put it back with one",
+    ),
+    Reason.WRONG_PARTITION: (
+        "The record lies in another partition than its key's, where its order or conversation is.",
+        "let all producers use one partitioner (librdkafka's clients: partitioner=murmur2_random), then put it back by its key",
+    ),
+    Reason.IN_THE_FUTURE: (
+        "The event claims to have happened long after it was written.",
+        "mend the clock or the date at its source, and let the source send it again with another id and its right time",
     ),
     Reason.ORDER_FULL: (
         "The order already holds as much as one may: with this event it would outgrow a record.",

@@ -208,4 +208,5 @@ class Reader:
             raise TopicsMissing(f"there is no topic {', '.join(missing)}: run `netsold topics create`")
         cluster = await topics.cluster_id(settings)
         followed = {name: ids[name] for name in self.names}
-        return Identity(cluster, settings.app, followed, settings.cycle_ms, settings.anchor_ms, settings.service_rules.terms)
+        calendar = settings.cycle_ms, settings.anchor_ms
+        return Identity(cluster, settings.app, followed, settings.partitions, *calendar, settings.service_rules.terms)

@@ -58,12 +58,13 @@ class StoreUnusable(Exception):
 class Identity(msgspec.Struct, frozen=True):
     """Whose tables a store holds, and by which settings they were made: another identity means other tables.
 
-    The followed topics stand by name and id, which changes with the log.
+    The followed topics stand by name and id, which changes with the log; `partitions` is how many each has.
     """
 
     cluster: str
     app: str
     topics: dict[str, str]
+    partitions: int
     cycle_ms: int
     anchor_ms: int
     service: str

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from schemas.journal import RULES
+from streams import groups
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from schemas.envelope import Record
+    from streams.partitioning import Partitioner
     from streams.producers import StrictProducer
     from streams.stores import PartitionStore
     from tables.catalogue import Stage
@@ -29,7 +31,8 @@ class Mark(msgspec.Struct, frozen=True):
     """How far a table partition is: the same record in the changelog, in its store and, as `Progress`, in the stage.
 
     Every source offset up to and including `offset` is applied; -1 says "nothing yet, the log starts at 0". `terms` are the settings
-    by which the table was made (cycles, and for chats the service rules).
+    by which the table was made (cycles, for chats the service rules, and where events are read the partitioner of their keys);
+    `partitions` is how many every topic had.
     """
 
     topic: str
@@ -41,6 +44,9 @@ class Mark(msgspec.Struct, frozen=True):
     refused_in_a_row: int
     rules: int = RULES
     terms: str = ""
+    partitions: int = 0
+    confirmed_ms: int | None = None
+    furthest: tuple[str, int] | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -81,7 +87,8 @@ class Lane:
 
     `position` is the next fetch position that continues what is applied or being committed; chunks that start
     elsewhere are not its own. At most one chunk is between fold and store write (`commit`). `recent` is what the last one wrote, by table:
-    whatever happens to an order soon happens again.
+    whatever happens to an order soon happens again. `partitions` is how many its topic has, as all others, and `partitioner` how
+    their records were put into them.
     """
 
     fold: Fold
@@ -93,6 +100,8 @@ class Lane:
     progress: Progress
     position: int
     recent: Mapping[str, Mapping[bytes, bytes | None]] = field(default_factory=dict)
+    partitions: int = field(kw_only=True)
+    partitioner: Partitioner = field(kw_only=True)
     closed: bool = False
     paused: bool = False
     commit: asyncio.Task[None] | None = None
@@ -107,12 +116,22 @@ class Lane:
         """For messages: `orders-3`."""
         return f"{self.topic}-{self.partition}"
 
+    @property
+    def terms(self) -> str:
+        """The settings by which its tables are made."""
+        return f"{self.fold.terms}; keys by {self.partitioner}" if self.stage.sends else self.fold.terms
+
+    @property
+    def layout(self) -> str:
+        """What is committed beside its offsets."""
+        return groups.layout(self.partitions)
+
     def mark(self, progress: Progress) -> Mark:
         """The mark that says `progress`."""
         return Mark(
             self.topic, self.topic_id, self.partition, progress.offset, progress.watermark_ms,
             {source: (at[0], at[1]) for source, at in progress.sources.items()}, progress.refused_in_a_row,
-            terms=self.fold.terms,
+            terms=self.terms, partitions=self.partitions, confirmed_ms=progress.confirmed_ms, furthest=progress.furthest,
         )  # fmt: skip
 
     async def idle(self) -> None:
@@ -135,4 +154,6 @@ def progress_of(mark: Mark) -> Progress:
         watermark_ms=mark.watermark_ms,
         refused_in_a_row=mark.refused_in_a_row,
         sources=mark.sources,
+        confirmed_ms=mark.confirmed_ms,
+        furthest=mark.furthest,
     )

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from streams import batches
-from streams.partitioning import partition_of
+from streams.partitioning import Partitioner, partition_of
 from streams.refused import why_not
 from streams.settings import Settings
 from streams.topics import COMPRESSION, KafkaUnreachable
@@ -62,7 +62,7 @@ class Writer:
         self._producer = AIOKafkaProducer(
             **settings.client_options(), enable_idempotence=True, compression_type=COMPRESSION, max_batch_size=BATCH_BYTES
         )
-        self._counts: dict[str, int] = {}
+        self._layouts: dict[str, tuple[int, Partitioner]] = {}
         self._open: dict[At, Any] = {}
         self._unconfirmed: dict[asyncio.Future[Any], At] = {}
         self._keyless = 0
@@ -91,14 +91,14 @@ class Writer:
     ) -> None:
         """Put a record into its partition's batch; waits only while that partition's earlier batches are under way.
 
-        `topic` is the name on the cluster. Without `partition` the key decides as in Kafka's own clients; records without
+        `topic` is the name on the cluster. Without `partition` the key decides, by the topic's partitioner; records without
         a key take turns. `timestamp_ms` is when the record was written, now if None.
         """
         if partition is None:
-            count = self._counts.get(topic) or await self._count(topic)
+            count, partitioner = self._layouts.get(topic) or await self._layout(topic)
             if key is None:
                 self._keyless += 1
-            partition = self._keyless % count if key is None else partition_of(key, count)
+            partition = self._keyless % count if key is None else partition_of(key, count, partitioner)
         at = (topic, partition)
         listed = headers if isinstance(headers, list) else list(headers)  # aiokafka's builder takes nothing else
         batch = self._open.get(at)
@@ -135,12 +135,13 @@ class Writer:
             if error is not None:
                 raise WriteFailed(f"{topic}-{partition}: the brokers didn't confirm a batch: {error!r}") from error
 
-    async def _count(self, topic: str) -> int:
+    async def _layout(self, topic: str) -> tuple[int, Partitioner]:
         try:
-            self._counts[topic] = len(await self._producer.partitions_for(topic))
+            count = len(await self._producer.partitions_for(topic))
         except KafkaError as error:
             raise WriteFailed(f"{topic}: its partitions aren't known: {error!r}") from error
-        return self._counts[topic]
+        layout = self._layouts[topic] = count, self._settings.partitioner_of(topic)
+        return layout
 
 
 def _retrieved(future: asyncio.Future[Any]) -> None:

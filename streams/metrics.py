@@ -16,6 +16,9 @@ COUNTS = Counter(
 )
 FOLD_SECONDS = Histogram("netsold_fold_duration_seconds", "Time to decode and fold one chunk", ["stage"])
 TRANSACTION_SECONDS = Histogram("netsold_transaction_duration_seconds", "Time from begin to store write of one chunk", ["stage"])
+WRONG_PARTITION = Counter(
+    "netsold_wrong_partition_total", "Records that were read in another partition than their key's, by topic, parked or not", ["topic"]
+)
 PAUSED = Gauge("netsold_partition_paused", "1 while a partition is paused after too many refusals in a row", ["topic", "partition"])
 
 

@@ -1,34 +1,54 @@
-"""Which partition a key belongs to: the same as Kafka's default partitioner in Java (murmur2), so that any producer agrees."""
+"""Which partition a key belongs to, by the hash of the producers' partitioner.
+
+Clients don't agree by themselves: Java's and most others choose by murmur2, librdkafka and what is built on it by crc32, unless told
+`partitioner=murmur2_random`. All producers of a topic must use one, or an order's events lie in two partitions. What netsold sends by
+key between its own stages goes by murmur2; for topics of events the partitioner is a setting.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from struct import unpack_from
-from typing import Final
+from struct import Struct
+from typing import TYPE_CHECKING, Final, Literal
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Partitioner = Literal["murmur2", "crc32"]
 
 _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
 _WORD: Final = 0xFFFFFFFF
+_SHORT: Final = 64
+_UNPACK: Final = [Struct(f"<{words}I") for words in range(_SHORT)]
+"""Of keys with so many words of four bytes."""
+
 _REMEMBERED: Final = 65_536
-"""Keys whose hash is kept: one costs about 1.5 µs to compute, and products and shops come again and again."""
+"""Keys whose hash is kept: one costs about 1 µs to compute, and orders, products and shops come again and again."""
 
 
-def partition_of(key: bytes, count: int) -> int:
-    """The partition, 0 to `count` - 1, to which Kafka's default partitioner sends `key`."""
-    return (murmur2(key) & 0x7FFFFFFF) % count
+def partition_of(key: bytes, count: int, partitioner: Partitioner = "murmur2") -> int:
+    """The partition, 0 to `count` - 1, to which producers with this partitioner send `key`; librdkafka sends an empty one anywhere."""
+    return (_murmur2_again(key) if partitioner == "murmur2" else crc32(key)) % count
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def murmur2(key: bytes) -> int:
-    """Kafka's 32-bit MurmurHash2 of `key`, as an unsigned number."""
+    """Kafka's 32-bit MurmurHash2 of `key`, without the sign: the lower 31 bits, as Java's producers use it."""
     length = len(key)
     words = length // 4
     h = _SEED ^ length
-    for k in unpack_from(f"<{words}I", key):
+    for k in (_UNPACK[words] if words < _SHORT else Struct(f"<{words}I")).unpack_from(key):
         k = k * _M & _WORD  # noqa: PLW2901 - the name of the published algorithm
-        h = (h * _M & _WORD) ^ ((k ^ k >> 24) * _M & _WORD)
+        h = (h * _M ^ (k ^ k >> 24) * _M) & _WORD
     rest = key[words * 4 :]
     if rest:
         h = (h ^ int.from_bytes(rest, "little")) * _M & _WORD
     h = (h ^ h >> 13) * _M & _WORD
-    return h ^ h >> 15
+    return (h ^ h >> 15) & 0x7FFFFFFF
+
+
+_murmur2_again: Final = lru_cache(maxsize=_REMEMBERED)(murmur2)
+
+HASHES: Final[dict[Partitioner, Callable[[bytes], int]]] = {"murmur2": murmur2, "crc32": crc32}
+"""By partitioner, the number that is divided by the count of partitions; its remainder is the partition."""

@@ -21,13 +21,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.journal import RULES
+from streams import admission, groups
 from streams.failpoints import Point, reach
 from streams.lanes import MARK_KEY, Lane, decode_mark, encode_mark, progress_of
 from streams.log import bounds as log_bounds
 from streams.producers import StrictProducer
 from streams.stores import Identity, PartitionStore, StoreDamaged
 from streams.topics import changelog
+from streams.unfit import another_count, why_unfit
 from tables.catalogue import STAGES, TABLES
 from tables.watermarks import Progress
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
+    from streams.admission import Reading
     from streams.lanes import Fold, Mark
     from streams.settings import Settings
 
@@ -121,6 +123,7 @@ class Opener:
         self.state_dir = state_dir
         self.cluster = cluster
         self.topic_ids = topic_ids
+        self._readings: dict[TopicPartition, Reading] = {}
         self._beginnings: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
@@ -152,6 +155,18 @@ class Opener:
             raise
         log.info("lanes open", lanes=len(lanes), restored_records=restored, seconds=round(time.monotonic() - began, 2))
         return lanes
+
+    def reading(self, tp: TopicPartition) -> Reading:
+        """How the records of a source partition are read. Of events, those that don't belong there are refused."""
+        found = self._readings.get(tp)
+        if found is None:
+            fold = self.by_topic[tp.topic]
+            if fold.stage.sends:
+                found = admission.of_events(fold.read, fold.stage.source, tp.partition, self.settings)
+            else:
+                found = admission.of_journal(fold.read)
+            self._readings[tp] = found
+        return found
 
     def _transactional_id(self, fold: Fold, source: TopicPartition) -> str:
         return f"{self.settings.app}-{fold.stage.name}-{source.partition}"
@@ -200,6 +215,8 @@ class Opener:
                 opening.beginning, opening.end = self._beginnings[opening.source], self._ends[opening.source]
             if all(opening.committed is None for opening in openings):
                 await self._refuse_anothers_journal(consumer)
+        if any(opening.committed is None for opening in openings):
+            await self._refuse_another_count()
 
     async def _refuse_anothers_journal(self, consumer: AIOKafkaConsumer) -> None:
         """A new application must not write into a journal that has records: every sale would stand in it, every alert be told, twice.
@@ -219,6 +236,13 @@ class Opener:
                 f"there twice: give this one a NETSOLD_TOPIC_PREFIX of its own, and {read} to read the same log (docs/runbook.md, Rebuild)"
             )
 
+    async def _refuse_another_count(self) -> None:
+        """Partitions that begin here must not stand beside others' state of another number of partitions: all were made more since."""
+        settings = self.settings
+        before = groups.other_count(settings, await groups.committed(settings))
+        if before is not None:
+            raise StateUnfit(another_count(f"group {settings.app}", before, settings.partitions))
+
     def _begun(self, topics: set[str]) -> list[str]:
         """Those of some topics that have ever had a record."""
         return sorted({tp.topic for tp, end in self._ends.items() if end and tp.topic in topics})
@@ -230,7 +254,9 @@ class Opener:
             partition = opening.source.partition
             for table in (table.name for table in opening.fold.stage.tables):
                 topic = changelog(self.settings, table)
-                identity = Identity(self.cluster, self.settings.app, f"{table}/{self.topic_ids[topic]}", partition)
+                identity = Identity(
+                    self.cluster, self.settings.app, f"{table}/{self.topic_ids[topic]}", partition, self.settings.partitions
+                )
                 store = PartitionStore(self.state_dir / table / str(partition), identity)
                 stores[TopicPartition(topic, partition)] = opening.stores[table] = store
         beginnings, ends = self._beginnings, self._ends  # taken after INIT, uncommitted: high watermarks, not last stable offsets
@@ -291,6 +317,8 @@ class Opener:
             opening.stores,
             Progress(offset=opening.beginning - 1),
             0,
+            partitions=self.settings.partitions,
+            partitioner=self.settings.partitioner_of(topic),
         )
         marks = {table: None if store.mark is None else decode_mark(store.mark) for table, store in opening.stores.items()}
         if opening.committed is None and not any(marks.values()):
@@ -310,43 +338,19 @@ class Opener:
             future = await producer.send(changelog(self.settings, table), key=MARK_KEY, value=mark, partition=lane.partition)
             ends[table] = (await future).offset + 1
         source = TopicPartition(lane.topic, lane.partition)
-        await producer.send_offsets_to_transaction({source: OffsetAndMetadata(beginning, "")}, self.settings.app)
+        await producer.send_offsets_to_transaction({source: OffsetAndMetadata(beginning, lane.layout)}, self.settings.app)
         await producer.commit_transaction()
         for table, store in lane.stores.items():
             store.write([(MARK_KEY, mark)], ends[table])
 
     def _check(self, lane: Lane, marks: Mapping[str, Mark | None], opening: _Opening) -> None:
         """Go on only where committed = mark + 1 in every table; sets the lane's progress and position."""
-        committed, beginning, end = opening.committed, opening.beginning, opening.end
-        where = f"group {self.settings.app}, {lane.name}"
-        says = ", ".join(f"{table} is at {'nothing' if mark is None else mark.offset}" for table, mark in marks.items())
-        rebuild = "rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
-        present = [mark for mark in marks.values() if mark is not None]
-        # first, since with a topic its committed offsets are deleted too
-        strange = next((mark.topic_id for mark in present if mark.topic_id != lane.topic_id), None)
-        if strange is not None:
-            message = f"{where}: the topic was deleted and created again (its id is {lane.topic_id}, the state's {strange}); {rebuild}"
-            raise StateUnfit(message)
-        if len(present) < len(marks) or committed is None or any(mark.offset + 1 != committed for mark in present):
-            given = "no offset is committed" if committed is None else f"the committed offset is {committed}"
-            message = f"{where}: {given}, but {says}: going on would count twice or lose; {rebuild}"
-            if committed is None and len(present) == len(marks) and len({mark.offset for mark in present}) == 1:
-                message += (
-                    f"; or, if only the group's offsets were lost, put back offset {present[0].offset + 1} with kafka-consumer-groups.sh"
-                )
-            raise StateUnfit(message)
-        mark = present[0]
-        if mark.rules != RULES:
-            message = f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; {rebuild}"
-            raise StateUnfit(message)
-        if mark.terms != lane.fold.terms:
-            message = f"{where}: the state was made by {mark.terms}, the settings now say {lane.fold.terms}: set them back, or {rebuild}"
-            raise StateUnfit(message)
-        if not beginning <= committed <= end:
-            message = f"{where}: the committed offset {committed} lies outside of the log {beginning}-{end}; {rebuild}"
-            raise StateUnfit(message)
+        why = why_unfit(lane, marks, opening.committed, (opening.beginning, opening.end), self.settings.app)
+        if why is not None:
+            raise StateUnfit(why)
+        (mark, *_) = filter(None, marks.values())
         lane.progress = progress_of(mark).resumed()  # to open a paused partition anew is to let it go on
-        lane.position = committed
+        lane.position = lane.progress.offset + 1
 
 
 def _is_behind(opening: _Opening) -> bool:

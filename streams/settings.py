@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.partitioning import Partitioner
 from tables.catalogue import ALERTS_TOPIC, CHATS_TOPIC, ORDERS_TOPIC, SALES_TOPIC, SHOP_ACTIVITY_TOPIC
 from tables.service_hours import CountPer, ServiceRules
 
@@ -72,6 +73,11 @@ class Settings(BaseSettings):
     orders_topic: str | None = Field(None, description="full name of the topic of order events; unset = the prefix and `orders`")
     chats_topic: str | None = Field(None, description="full name of the topic of chat events; unset = the prefix and `chats`")
     partitions: int = Field(4, ge=1, le=1024, description="of every topic; fixed once topics exist")
+    partitioner: Partitioner = Field(
+        "murmur2", description="how producers of events choose a key's partition: murmur2 as Java's clients, crc32 as librdkafka's unset"
+    )
+    park_wrong_partition: bool = Field(default=True, description="park events in another partition than their key's; false = apply them")
+    max_ahead_seconds: int = Field(86_400, ge=0, description="an event so long after its record was written is parked; 0 = none is")
     data_dir: Path = Field(Path("data"), description="local stores, and the local Kafka's log")
     cycle_days: int = Field(30, ge=1, le=3660, description="length of a cycle in days")
     cycle_anchor: AwareDatetime = Field("1970-01-01T00:00:00Z", validate_default=True, description="an instant at which a cycle starts")
@@ -126,6 +132,10 @@ class Settings(BaseSettings):
         """The topic's name on the cluster for one of the public names in `streams/topics.py`."""
         given = {"orders": self.orders_topic, "chats": self.chats_topic}.get(name)
         return self.topic_prefix + name if given is None else given
+
+    def partitioner_of(self, topic: str) -> Partitioner:
+        """The partitioner of a topic, by its name on the cluster: the setting is for topics of events, all others are our own."""
+        return self.partitioner if topic in {self.topic(ORDERS_TOPIC), self.topic(CHATS_TOPIC)} else "murmur2"
 
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments with which every aiokafka client of this process is made.

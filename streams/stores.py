@@ -74,6 +74,9 @@ class Identity(msgspec.Struct, frozen=True):
     app: str
     table: str
     partition: int
+    partitions: int
+    """How many the table has."""
+
     format: int = 1
 
 

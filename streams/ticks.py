@@ -1,8 +1,9 @@
 """Time ticks: while a partition of events is idle, event time goes on at the pace of the clock (C2).
 
-A tick is a record in the source partition itself, so a replay sees the same ticks at the same places. It says the
-newest event time known anywhere plus the time since it last rose, but never says more than the clock: live traffic gets
-the present, an import of old events stays in their time, and an event from the future drags no other partition along.
+A tick is a record in the source partition itself, so a replay sees the same ticks at the same places. It says the newest confirmed
+event time known anywhere plus the time since it last rose, but never says more than the clock: live traffic gets the present, and an
+import of old events stays in their time. Confirmed is what two orders or conversations of one partition have come to, or a tick
+says (`tables/taken.py`), so one wrong date drags no other partition along, whether it lies ahead of the clock or of the import alone.
 """
 
 from __future__ import annotations
@@ -16,22 +17,41 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.envelope import tick
+from tables.watermarks import latest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from faust.types import TP
 
     from streams.pipeline import Pipeline
+    from tables.watermarks import Progress
 
 log = structlog.get_logger()
 
 
-def newest_ms(pipeline: Pipeline) -> int | None:
-    """The newest event time that this worker knows of, over all source partitions (downstream lanes hear of all)."""
-    known = [lane.progress.watermark_ms for lane in pipeline.lanes.values()]
-    known += [at[1] for lane in pipeline.lanes.values() for at in lane.progress.sources.values()]
-    return max((at for at in known if at is not None), default=None)
+def newest_ms(progresses: Iterable[Progress]) -> int | None:
+    """The newest event time that is confirmed in any source partition that these know of (downstream lanes hear of all)."""
+    newest = None
+    for progress in progresses:
+        newest = latest(newest, progress.confirmed_ms)
+    return newest
+
+
+class Pace:
+    """Event time while nothing happens: the newest that is known, and from then on as fast as the clock."""
+
+    def __init__(self) -> None:
+        self._newest_ms: int | None = None
+        self._rose_s = 0.0
+
+    def present_ms(self, known_ms: int | None, now_s: float, clock_ms: int) -> int | None:
+        """How far event time is, None if nothing is known; `now_s` is by a clock that is never set, `clock_ms` epoch milliseconds."""
+        if known_ms is None:
+            return None
+        if self._newest_ms is None or known_ms > self._newest_ms + int((now_s - self._rose_s) * 1000):
+            self._newest_ms, self._rose_s = known_ms, now_s  # our own ticks come back a little late and must not slow the clock
+        return min(self._newest_ms + int((now_s - self._rose_s) * 1000), clock_ms)
 
 
 async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int | None]) -> None:
@@ -40,21 +60,18 @@ async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int | None]) ->
     every_s = settings.idle_tick_ms / 1000
     if not every_s:
         return
-    newest, rose_at = None, time.monotonic()
+    pace = Pace()
     async with AIOKafkaProducer(**settings.client_options()) as producer:
         while True:
             await asyncio.sleep(every_s)
-            now = time.monotonic()
-            known = newest_ms(pipeline)
-            if known is None:
+            known_ms = newest_ms([lane.progress for lane in pipeline.lanes.values()])
+            present_ms = pace.present_ms(known_ms, time.monotonic(), time.time_ns() // 1_000_000)
+            if present_ms is None:
                 continue
-            if newest is None or known > newest + int((now - rose_at) * 1000):
-                newest, rose_at = known, now  # our own ticks come back a little late and must not slow the clock
-            present = min(newest + int((now - rose_at) * 1000), time.time_ns() // 1_000_000)
             for tp, lane in list(pipeline.lanes.items()):
                 at = lane.progress.watermark_ms
-                if lane.stage.sends and lag(tp) == 0 and (at is None or present - at >= settings.idle_tick_ms):
-                    value, headers = tick(present)
+                if lane.stage.sends and lag(tp) == 0 and (at is None or present_ms - at >= settings.idle_tick_ms):
+                    value, headers = tick(present_ms)
                     try:
                         await producer.send_and_wait(tp.topic, value, partition=tp.partition, headers=headers)
                     except KafkaError as error:

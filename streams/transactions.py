@@ -70,7 +70,7 @@ async def commit(lane: Lane, outcome: Outcome, fetched: TolerantRecords, setting
         }
         # 5. the source offset, by the same mark: committed = mark + 1
         source = TopicPartition(lane.topic, lane.partition)
-        offsets = {source: OffsetAndMetadata(progress.offset + 1, "")}
+        offsets = {source: OffsetAndMetadata(progress.offset + 1, lane.layout)}
         await producer.send_offsets_to_transaction(offsets, settings.app)
         # 6. all sent? aiokafka counts a failed batch as flushed, so each one is asked
         await asyncio.gather(*chain.from_iterable(sent))
@@ -108,9 +108,7 @@ async def _send_by_key(producer: StrictProducer, settings: Settings, topic: str,
 
 async def _send_marks(producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress) -> Sent:
     """Tell every downstream partition how far this source partition is."""
-    value = encode_journal(
-        ProgressMark(topic=lane.topic, partition=lane.partition, offset=progress.offset, watermark_ms=progress.watermark_ms)
-    )
+    value = encode_journal(ProgressMark(lane.topic, lane.partition, progress.offset, progress.watermark_ms, progress.confirmed_ms))
     sent: Sent = []
     for topic in lane.stage.sends:
         for partition in range(settings.partitions):

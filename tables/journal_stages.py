@@ -129,7 +129,7 @@ class _JournalStage:
         """
         progress = progress or watermarks.START
         offset, refused_in_a_row = progress.offset, progress.refused_in_a_row
-        sources = dict(progress.sources)
+        sources, confirmed_ms = dict(progress.sources), progress.confirmed_ms
         work = self._work(states)
         parked: list[tuple[int, Refusal]] = []
         skipped = added = marks = restatements = taken = 0
@@ -144,6 +144,7 @@ class _JournalStage:
             if type(said) is Mark:
                 marks += 1
                 sources[f"{said.topic}-{said.partition}"] = (said.offset, said.watermark_ms)
+                confirmed_ms = watermarks.latest(confirmed_ms, said.confirmed_ms)
             elif type(said) is Refusal:
                 parked.append((offset, said))
                 refused_in_a_row += 1
@@ -159,7 +160,7 @@ class _JournalStage:
             writes=work.writes(),
             sends={},
             parked=parked,
-            progress=Progress(offset, watermarks.least([mark for _, mark in sources.values()]), refused_in_a_row, sources),
+            progress=Progress(offset, watermarks.least([mark for _, mark in sources.values()]), refused_in_a_row, sources, confirmed_ms),
             counts={
                 "applied": added,
                 "duplicates": 0,

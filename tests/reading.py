@@ -66,7 +66,7 @@ class FedReader(Reader):
     def open(self) -> None:
         """Open the store, as a process does at its start."""
         identity = Identity(
-            "cluster", self.settings.app, dict.fromkeys(self.names, "id"), self.settings.cycle_ms, self.settings.anchor_ms, "r"
+            "cluster", self.settings.app, dict.fromkeys(self.names, "id"), 2, self.settings.cycle_ms, self.settings.anchor_ms, "r"
         )
         self.applier = self.begin(identity, dict.fromkeys(self.logs.changelogs, 0))
         self.store = self.applier.store

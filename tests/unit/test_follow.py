@@ -351,7 +351,7 @@ def test_journal_entries_come_by_product_in_the_order_of_the_log(logs: Changelog
 # --- files -----------------------------------------------------------------------------------------------------------------------
 
 
-IDENTITY = Identity("c", "a", {"t": "1"}, 1, 0, "r")
+IDENTITY = Identity("c", "a", {"t": "1"}, 4, 1, 0, "r")
 
 
 def _closed(directory: Path, identity: Identity = IDENTITY) -> None:
@@ -382,11 +382,17 @@ def test_a_store_that_was_away_too_long_is_laid_aside(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(
     "other",
-    [Identity("c2", "a", {"t": "1"}, 1, 0, "r"), Identity("c", "a", {"t": "2"}, 1, 0, "r"), Identity("c", "a", {"t": "1"}, 2, 0, "r"),
-     Identity("c", "a", {"t": "1"}, 1, 0, "s"), Identity("c", "a", {"t": "1"}, 1, 0, "r", format=99)],
-)  # fmt: skip
+    [
+        Identity("c2", "a", {"t": "1"}, 4, 1, 0, "r"),
+        Identity("c", "a", {"t": "2"}, 4, 1, 0, "r"),
+        Identity("c", "a", {"t": "1"}, 6, 1, 0, "r"),
+        Identity("c", "a", {"t": "1"}, 4, 2, 0, "r"),
+        Identity("c", "a", {"t": "1"}, 4, 1, 0, "s"),
+        Identity("c", "a", {"t": "1"}, 4, 1, 0, "r", format=99),
+    ],
+)
 def test_a_store_of_another_log_is_laid_aside(tmp_path: Path, other: Identity) -> None:
-    """Another cluster, topic, calendar or format: told in one line, kept once, and begun anew."""
+    """Another cluster, topic, number of partitions, calendar or format: told in one line, kept once, and begun anew."""
     _closed(tmp_path, other)
     with structlog.testing.capture_logs() as told_:
         store = Store(tmp_path, IDENTITY)

@@ -59,7 +59,10 @@ class Opener:
         if self.error is not None:
             raise self.error
         nobody = cast("Any", Abandoned())
-        return [Lane(cast("Any", Fold()), tp.topic, "id", tp.partition, nobody, {}, Progress(), 0) for tp in sources]
+        return [
+            Lane(cast("Any", Fold()), tp.topic, "id", tp.partition, nobody, {}, Progress(), 0, partitions=4, partitioner="murmur2")
+            for tp in sources
+        ]
 
 
 class Clock:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from schemas.journal import RULES
 from streams import recovery
 from streams.lanes import Lane, Mark, encode_mark
+from streams.partitioning import Partitioner
 from streams.recovery import Opener, StateUnfit, _is_behind, _Opening
 from streams.settings import Kafka, Settings
 from tables.cycles import Calendar
@@ -27,17 +28,22 @@ FOLDS = stages(Calendar(30 * 86_400_000, 0), ServiceRules(), 1000)
 ORDERS = TopicPartition("orders", 0)
 
 
-def mark(offset: int, topic_id: str = "id-1", rules: int = RULES, terms: str = FOLDS[0].terms) -> Mark:
+TERMS = f"{FOLDS[0].terms}; keys by murmur2"
+
+
+def mark(offset: int, topic_id: str = "id-1", rules: int = RULES, terms: str = TERMS, partitions: int = 4) -> Mark:
     """The mark of a table that holds everything up to an offset."""
-    return Mark("orders", topic_id, 0, offset, 5, {}, 0, rules, terms)
+    return Mark("orders", topic_id, 0, offset, 5, {}, 0, rules, terms, partitions)
 
 
-def checked(marks: dict[str, Mark | None], committed: int | None, beginning: int = 0, end: int = 1000) -> Lane:
+def checked(
+    marks: dict[str, Mark | None], committed: int | None, beginning: int = 0, end: int = 1000, partitioner: Partitioner = "murmur2"
+) -> Lane:
     """The lane after the check."""
     opener = Opener(Settings(_env_file=None), FOLDS, Path("unused"), "cluster", IDS)
     nobody = cast("Any", None)
     opening = _Opening(FOLDS[0], ORDERS, nobody, committed=committed, beginning=beginning, end=end)
-    lane = Lane(FOLDS[0], "orders", "id-1", 0, nobody, {}, Progress(), 0)
+    lane = Lane(FOLDS[0], "orders", "id-1", 0, nobody, {}, Progress(), 0, partitions=4, partitioner=partitioner)
     opener._check(lane, marks, opening)
     return lane
 
@@ -60,6 +66,8 @@ def test_it_goes_on_behind_the_mark() -> None:
         ({"a": mark(41), "b": None}, 42, ["b is at nothing"]),
         ({"orders": mark(41, topic_id="id-0")}, 42, ["deleted and created again", "id-0"]),
         ({"orders": mark(41, rules=RULES + 1)}, 42, [f"rules {RULES + 1}"]),
+        ({"orders": mark(41, partitions=6)}, 42, ["made with 6 partitions, now there are 4", "copy the log and rebuild"]),
+        ({"orders": mark(41, terms=f"{FOLDS[0].terms}; keys by crc32")}, 42, ["keys by crc32", "keys by murmur2", "set them back, or"]),
         ({"orders": mark(2000)}, 2001, ["outside of the log 0-1000"]),
     ],
 )

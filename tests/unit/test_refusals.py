@@ -5,9 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas import limits
-from schemas.envelope import read
+from schemas import envelope, limits
 from schemas.refusals import Reason, Refusal
+from schemas.times import parse_ms
+from streams.admission import of_events
+from streams.partitioning import partition_of
+from streams.settings import Settings
 from tests.flow import Record
 
 PAID: dict[str, Any] = {
@@ -29,7 +32,17 @@ _FIELDS: dict[Reason, dict[str, Any]] = {
     Reason.UNKNOWN_TYPE: {"type": "order_sung"},
     Reason.MISSING_FIELD: {"id": ...},
     Reason.INVALID_FIELD: {"amount": -1},
+    Reason.IN_THE_FUTURE: {"occurred_at": "2126-07-01T08:00:00Z"},
 }
+RIGHT = partition_of(b"o-1", 4)
+WRITTEN_MS = parse_ms("2026-07-01T08:00:01Z")
+
+
+def read(record: Record) -> object:
+    """What a record says to a lane of the partition that it is in."""
+    reading = of_events(envelope.read, record.topic, record.partition, Settings(_env_file=None, partitions=4))
+    ((_, said),) = reading.admit([(record.offset, reading.read(record))])
+    return said
 
 
 def faulty(*faults: Reason) -> Record:
@@ -43,7 +56,8 @@ def faulty(*faults: Reason) -> Record:
     key: bytes | None = b"o-1"
     for fault in reversed(faults):
         key = _KEYS.get(fault, key)
-    return Record("orders", 0, 0, 0, key, value, [])
+    partition = (RIGHT + 1) % 4 if Reason.WRONG_PARTITION in faults else RIGHT
+    return Record("orders", partition, 0, WRITTEN_MS, key, value, [])
 
 
 OF_A_RECORD = [reason for reason in Reason if reason not in {Reason.ORDER_FULL, Reason.CONVERSATION_FULL}]

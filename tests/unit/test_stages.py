@@ -2,6 +2,7 @@
 
 # ruff: noqa: ANN401 - a test hands in anything, also what is wrong
 
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from schemas import envelope, journal, times
 from schemas.journal import Mark
-from schemas.refusals import Reason
+from schemas.refusals import Reason, Refusal
 from tables import orders
 from tables.cycles import Calendar
 from tables.journal_stages import ProductStage, ShopStage
@@ -78,7 +79,7 @@ def test_refused_records_are_parked_with_their_reason() -> None:
     chunk = records("junk", "2026-07-01T08:00Z paid o-1 5", "junk")
     outcome = fold(order_stage(), chunk)
     assert [(offset, refusal.reason) for offset, refusal in outcome.parked] == [(0, Reason.NOT_JSON), (2, Reason.NOT_JSON)]
-    assert outcome.progress == Progress(2, outcome.progress.watermark_ms, refused_in_a_row=1)
+    assert (outcome.progress.offset, outcome.progress.refused_in_a_row) == (2, 1)
     assert outcome.counts["refused"] == 2
     assert not outcome.paused
 
@@ -108,6 +109,17 @@ def test_an_order_whose_later_events_wait_is_written_as_far_as_it_came() -> None
     assert len(_entries(second)) == 1
 
 
+def test_records_that_can_be_read_but_are_not_applied_neither_pause_nor_end_a_row() -> None:
+    """A partition full of other partitions' records goes on; what can't be read beside them pauses it as ever."""
+    strays = [(at, Refusal(reason, "")) for at, reason in enumerate([Reason.WRONG_PARTITION, Reason.IN_THE_FUTURE] * 10)]
+    tables = {"orders": Rows()}
+    outcome = order_stage(3).fold("orders-0", strays, tables, None)
+    assert (outcome.paused, len(outcome.parked), outcome.progress.refused_in_a_row) == (False, 20, 0)
+    junk = [(at, Refusal(Reason.NOT_JSON, "")) for at in (20, 22, 24)]
+    between = [(at, Refusal(Reason.WRONG_PARTITION, "")) for at in (21, 23)]
+    assert order_stage(3).fold("orders-0", sorted([*junk, *between], key=itemgetter(0)), tables, outcome.progress).paused
+
+
 def test_a_tick_does_not_end_a_row_of_refusals() -> None:
     """Ticks are ours; only an accepted event shows that the source can be read."""
     outcome = fold(order_stage(3), records("junk", "tick 2026-07-01T00:00:00Z", "junk", "tick 2026-07-02T00:00:00Z", "junk"))
@@ -120,7 +132,7 @@ def test_event_time_is_the_latest_that_was_told() -> None:
     outcome = fold(order_stage(), records("2026-07-02T08:00:00Z paid o-1 5", "2026-07-01T08:00:00Z paid o-2 5", "junk"))
     assert outcome.progress.watermark_ms == times.parse_ms("2026-07-02T08:00:00Z")
     ticked = fold(order_stage(), records("tick 2026-07-09T08:00:00Z", first=3), outcome.progress)
-    assert ticked.progress == Progress(3, times.parse_ms("2026-07-09T08:00:00Z"), 1)
+    assert (ticked.progress.offset, ticked.progress.watermark_ms) == (3, times.parse_ms("2026-07-09T08:00:00Z"))
     assert fold(order_stage(), records("junk")).progress.watermark_ms is None
 
 

@@ -15,7 +15,7 @@ from streams.lanes import MARK_KEY
 from streams.stores import CycleWindow, Identity, PartitionStore, RocksStore, StoreUnopened
 from tables.cycles import Calendar
 
-OURS = Identity("cluster-1", "app", "orders/id-1", 0)
+OURS = Identity("cluster-1", "app", "orders/id-1", 0, 4)
 
 
 @pytest.fixture
@@ -69,11 +69,12 @@ def test_a_killed_process_leaves_what_its_files_have(path: Path, writes: int) ->
 @pytest.mark.parametrize(
     "other",
     [
-        Identity("cluster-2", "app", "orders/id-1", 0),
-        Identity("cluster-1", "other", "orders/id-1", 0),
-        Identity("cluster-1", "app", "orders/id-2", 0),
-        Identity("cluster-1", "app", "orders/id-1", 1),
-        Identity("cluster-1", "app", "orders/id-1", 0, format=2),
+        Identity("cluster-2", "app", "orders/id-1", 0, 4),
+        Identity("cluster-1", "other", "orders/id-1", 0, 4),
+        Identity("cluster-1", "app", "orders/id-2", 0, 4),
+        Identity("cluster-1", "app", "orders/id-1", 1, 4),
+        Identity("cluster-1", "app", "orders/id-1", 0, 6),
+        Identity("cluster-1", "app", "orders/id-1", 0, 4, format=2),
     ],
 )
 def test_a_store_of_another_log_is_wiped(path: Path, other: Identity) -> None:

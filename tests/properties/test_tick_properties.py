@@ -1,0 +1,130 @@
+"""No wrong date drags idle partitions along: ticks stay within the time of what isn't wrong, whatever comes in which order (C2)."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.envelope import BUYER, Received, Said, Tick, Written
+from streams.ticks import Pace, newest_ms
+from tables.taken import Taken
+from tables.watermarks import START, Progress
+from tests.flow import CYCLES
+
+PARTITIONS = 4
+"""Two of orders, two of chats."""
+
+BEGIN_MS = 1_783_123_200_000
+CLOCK_MS = BEGIN_MS + 10**11
+"""The machine's clock: years later, as while history is read."""
+
+Happened = tuple[int, int, int]
+"""Partition, whose event of that partition (an order, or a conversation), and when; -1 is the one with wrong dates."""
+
+
+def event(partition: int, whose: int, at_ms: int) -> Received | Said:
+    """An event of an order, or of a conversation, that only its partition has."""
+    name = f"{partition}.{whose}"
+    if partition < PARTITIONS // 2:
+        return Received("order_paid", f"e-{at_ms}", "/t", at_ms, name, None)
+    return Said("s-1", name, Written(at_ms, BUYER, f"e-{at_ms}", "/t", f"m-{at_ms}", None, None))
+
+
+class Ticking:
+    """Source partitions of one or two workers, their progress, and the clocks by which each worker writes ticks."""
+
+    def __init__(self, workers: int) -> None:
+        self.progress = [START] * PARTITIONS
+        self.offsets = [0] * PARTITIONS
+        self.workers = [[at for at in range(PARTITIONS) if at % workers == worker] for worker in range(workers)]
+        self.paces = [Pace() for _ in self.workers]
+        self.now_s = 0.0
+        self.ticks: list[int] = []
+
+    def take(self, partition: int, said: Received | Said | Tick) -> None:
+        """Take one record into a partition."""
+        offset, self.offsets[partition] = self.offsets[partition], self.offsets[partition] + 1
+        subject = "order_id" if partition < PARTITIONS // 2 else "between"
+        taken = Taken([(offset, said)], self.progress[partition], CYCLES, 1000, lambda one: _about(one, subject))
+        self.progress[partition] = taken.progress
+
+    def tick(self) -> None:
+        """Let a little time pass, and every worker tick wherever event time is behind, as none of its partitions has lag."""
+        self.now_s += 1.0
+        heard = Progress(confirmed_ms=newest_ms(self.progress))  # by marks, downstream
+        for mine, pace in zip(self.workers, self.paces, strict=True):
+            known_ms = newest_ms([*(self.progress[at] for at in mine), heard])
+            present_ms = pace.present_ms(known_ms, self.now_s, CLOCK_MS)
+            for at in mine:
+                behind_ms = self.progress[at].watermark_ms
+                if present_ms is not None and (behind_ms is None or present_ms > behind_ms):
+                    self.ticks.append(present_ms)
+                    self.take(at, Tick(present_ms))
+
+
+def _about(said: Received | Said, subject: str) -> str | tuple[str, str]:
+    if isinstance(said, Received):
+        assert subject == "order_id"
+        return said.order_id
+    return said.shop_id, said.buyer_id
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Happened | None]:
+    """Events of a history, out of order by some hours, with a round of ticks (None) between; in each partition one has wrong dates."""
+    steps: list[Happened | None] = []
+    for number in range(draw(st.integers(1, 30))):
+        partition = draw(st.integers(0, PARTITIONS - 1))
+        kind = draw(st.sampled_from(["right", "right", "right", "wrong", "tick"]))
+        if kind == "right":
+            steps.append((partition, draw(st.integers(0, 3)), BEGIN_MS + number * 3_600_000 + draw(st.integers(0, 10_000_000))))
+        elif kind == "wrong":
+            steps.append((partition, -1, draw(st.sampled_from([CLOCK_MS - 1, CLOCK_MS, CLOCK_MS + 10**12, BEGIN_MS + 10**10]))))
+        else:
+            steps.append(None)
+    return steps
+
+
+@given(histories(), st.integers(1, 2))
+def test_ticks_stay_within_the_time_of_right_dates(history: list[Happened | None], workers: int) -> None:
+    """One order or conversation a partition may say what it likes, and often: no tick is later than the others' dates and pace."""
+    flow, newest_right_ms = Ticking(workers), 0
+    for step in [*history, None, None]:
+        if step is None:
+            before = len(flow.ticks)
+            flow.tick()
+            latest_ms = newest_right_ms + int(flow.now_s * 1000)
+            assert all(at_ms <= latest_ms for at_ms in flow.ticks[before:])
+        else:
+            flow.take(step[0], event(*step))
+            if step[1] != -1:
+                newest_right_ms = max(newest_right_ms, step[2])
+
+
+@given(histories(), st.integers(1, 2))
+def test_ticks_keep_up_with_what_two_have_come_to(history: list[Happened | None], workers: int) -> None:
+    """Wherever two have come to an instant, in whatever partition, every idle partition is at least there after a round of ticks."""
+    flow, latest = Ticking(workers), [dict[int, int]() for _ in range(PARTITIONS)]
+    for step in history:
+        if step is not None:
+            flow.take(step[0], event(*step))
+            at = latest[step[0]]
+            at[step[1]] = max(step[2], at.get(step[1], 0))
+    flow.tick()
+    seconds = [sorted(at.values())[-2] for at in latest if len(at) > 1]
+    if seconds:
+        reached = min(max(seconds), CLOCK_MS)
+        assert all((progress.watermark_ms or 0) >= reached for progress in flow.progress)
+    else:
+        assert flow.ticks == []
+
+
+@given(histories())
+def test_progress_does_not_depend_on_where_chunks_are_cut(history: list[Happened | None]) -> None:
+    """All of a partition at once, or event by event: the same progress, so a replay writes the same marks."""
+    mine = [event(0, step[1], step[2]) for step in history if step is not None]
+    flow = Ticking(1)
+    for one in mine:
+        flow.take(0, one)
+    at_once = Taken(list(enumerate(mine)), START, CYCLES, 1000, lambda one: _about(one, "order_id"))
+    assert at_once.progress == (flow.progress[0] if mine else Progress(-1))

@@ -1,0 +1,172 @@
+"""Which readable events are applied: those in their key's partition, and not far ahead of when their records were written."""
+
+# ruff: noqa: ANN401 - any settings
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from schemas import envelope
+from schemas.ahead import in_the_future
+from schemas.envelope import Received, Said, Tick
+from schemas.refusals import Reason, Refusal
+from schemas.times import DAY_MS, parse_ms
+from streams import admission
+from streams.admission import of_events
+from streams.batches import TolerantRecords
+from streams.partitioning import partition_of
+from streams.settings import Settings
+from tests.flow import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PAID = {"type": "order_paid", "id": "e-1", "source": "/p", "occurred_at": "2026-07-01T08:00:00Z", "order_id": "o-1", "amount": 5}
+ASKED = {
+    "type": "buyer_messaged", "id": "m-1", "source": "/im", "occurred_at": "2026-07-01T08:00:00Z",
+    "shop_id": "s-1", "buyer_id": "b-1", "message_id": "m-1",
+}  # fmt: skip
+AT_MS = parse_ms("2026-07-01T08:00:00Z")
+PARTITIONS = 4
+
+
+def settings(**more: Any) -> Settings:
+    """Settings with four partitions."""
+    return Settings(_env_file=None, partitions=PARTITIONS, **more)
+
+
+def read(event: Mapping[str, Any], partition: int, written_ms: int | None = AT_MS, **more: Any) -> object:
+    """What an event says to the lane of a partition that it was written to."""
+    chat = event["type"] == "buyer_messaged"
+    record = Record("chats" if chat else "orders", partition, 7, cast("int", written_ms), *envelope.encode(event))
+    return to_lane(record, settings(**more))
+
+
+def to_lane(record: Record, given: Settings) -> object:
+    """What a record says to the lane of the partition that it is in."""
+    reading = of_events(envelope.read_chat if record.topic == "chats" else envelope.read, record.topic, record.partition, given)
+    ((_, said),) = reading.admit([(record.offset, reading.read(record))])
+    return said
+
+
+@pytest.mark.parametrize(("event", "key"), [(PAID, b"o-1"), (ASKED, b"s-1/b-1")])
+@pytest.mark.parametrize("partitioner", ["murmur2", "crc32"])
+def test_an_event_is_applied_in_the_partition_of_its_key_alone(event: dict[str, Any], key: bytes, partitioner: Any) -> None:
+    """In all others it is refused, with both partitions in the detail; the partitioner is that of the settings."""
+    right = partition_of(key, PARTITIONS, partitioner)
+    for partition in range(PARTITIONS):
+        said = read(event, partition, partitioner=partitioner)
+        if partition == right:
+            assert isinstance(said, Received | Said)
+        else:
+            assert isinstance(said, Refusal)
+            assert said.reason == Reason.WRONG_PARTITION
+            assert f"{key!a} belongs in partition {right} of 4 by {partitioner}, not in {partition}" in said.detail
+
+
+def test_the_two_partitioners_are_those_of_the_clients() -> None:
+    """Where Java's default and librdkafka's `consistent_random` send a key (rdcrc32.h is zlib's CRC-32)."""
+    assert [partition_of(b"foobar", 5, "murmur2"), partition_of(b"foobar", 5, "crc32")] == [(-790332482 & 0x7FFFFFFF) % 5, 0x9EF61F95 % 5]
+
+
+def test_by_setting_it_is_applied_and_counted_all_the_same() -> None:
+    """Who knows why events lie elsewhere may have them; each is counted, also where it is parked."""
+
+    def counted() -> float:
+        return REGISTRY.get_sample_value("netsold_wrong_partition_total", {"topic": "orders"}) or 0.0
+
+    before, wrong = counted(), (partition_of(b"o-1", PARTITIONS) + 1) % PARTITIONS
+    assert isinstance(read(PAID, wrong, park_wrong_partition=False), Received)
+    assert isinstance(read(PAID, wrong), Refusal)
+    assert counted() == before + 2
+
+
+def test_it_is_logged_once_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence names lane, offset, key, both partitions and the remedy, and how many records it stands for."""
+    right = partition_of(b"o-1", PARTITIONS)
+    wrong = (right + 1) % PARTITIONS
+    clock = [100.0]
+    monkeypatch.setattr("streams.admission.time.monotonic", lambda: clock[0])
+    reading = of_events(envelope.read, "orders", wrong, settings(topic_prefix="shop."))
+    said = reading.read(Record("shop.orders", wrong, 0, AT_MS, *envelope.encode(PAID)))
+    with capture_logs() as lines:
+        reading.admit([(offset, said) for offset in range(5)])
+        clock[0] += admission.AGAIN_SECONDS + 1
+        reading.admit([(5, said)])
+    assert [line["records"] for line in lines] == [1, 5]
+    assert lines[0]["event"].startswith(f"shop.orders-{wrong}@0: key b'o-1' belongs in partition {right} of 4 by murmur2: it is parked;")
+    assert "docs/runbook.md, Wrong partition" in lines[0]["event"]
+
+
+def test_ticks_belong_where_they_are() -> None:
+    """They are written by partition, and may say any time that workers gave them."""
+    value, headers = envelope.tick(AT_MS + 400 * DAY_MS)
+    for partition in range(PARTITIONS):
+        said = to_lane(Record("orders", partition, 0, AT_MS, None, value, headers), settings())
+        assert isinstance(said, Tick)
+
+
+def test_what_cannot_be_read_keeps_its_reason() -> None:
+    """A record without a key, or with another's, is refused for that, wherever it is."""
+    key, value, headers = envelope.encode(PAID)
+    for other, reason in ((None, Reason.MISSING_KEY), (b"o-2", Reason.KEY_MISMATCH)):
+        for partition in range(PARTITIONS):
+            said = to_lane(Record("orders", partition, 0, AT_MS, other, value, headers), settings())
+            assert isinstance(said, Refusal)
+            assert said.reason == reason
+    assert key == b"o-1"
+
+
+@pytest.mark.parametrize(
+    ("written_ms", "seconds", "refused"),
+    [
+        (AT_MS - DAY_MS, 86_400, False),
+        (AT_MS - DAY_MS - 1, 86_400, True),
+        (AT_MS + 100 * DAY_MS, 86_400, False),
+        (AT_MS - 400 * DAY_MS, 0, False),
+        (AT_MS - 11_000, 10, True),
+        (-1, 86_400, False),
+        (None, 86_400, False),
+    ],
+)
+def test_an_event_far_ahead_of_its_record_is_refused(written_ms: int | None, seconds: int, *, refused: bool) -> None:
+    """By the record's time, not the clock's, so a replay decides the same; not where that isn't known, and never if the setting is 0."""
+    said = read(PAID, partition_of(b"o-1", PARTITIONS), written_ms, max_ahead_seconds=seconds)
+    assert isinstance(said, Refusal) is refused
+    if isinstance(said, Refusal):
+        assert said == in_the_future(AT_MS, written_ms, seconds * 1000)
+        assert said.reason == Reason.IN_THE_FUTURE
+        assert "2026-07-01T08:00:00.000Z is more than" in said.detail
+
+
+def test_records_of_batches_have_the_time_of_the_log() -> None:
+    """What a lane reads are records of aiokafka's batches, in which each has its own time."""
+    builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 10_000)  # noqa: FBT003 - aiokafka's are positional
+    for offset, written_ms in enumerate((AT_MS - 400 * DAY_MS, AT_MS)):
+        key, value, headers = envelope.encode(PAID)
+        builder.append(offset, written_ms, key, value, headers)
+    batch = TolerantRecords(bytes(builder.build())).next_batch()
+    reading = of_events(envelope.read, "orders", partition_of(b"o-1", PARTITIONS), settings())
+    assert [type(reading.read(record)) for record in batch] == [Refusal, Received]
+
+
+def test_each_order_of_a_chunk_is_looked_at_whatever_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders that are known to belong here aren't hashed again, however many there are; those that don't are refused each time."""
+    monkeypatch.setattr(admission, "_REMEMBERED", 10)
+    reading = of_events(envelope.read, "orders", 0, settings())
+    keys = [f"o-{number}" for number in range(40)]
+    records = [Record("orders", 0, at, AT_MS, *envelope.encode(PAID | {"order_id": key})) for at, key in enumerate(keys)]
+    wanted = [Received if partition_of(key.encode(), PARTITIONS) == 0 else Refusal for key in keys]
+    for _ in range(3):
+        for size in (1, 7, 40):
+            said = [
+                one
+                for at in range(0, len(records), size)
+                for _, one in reading.admit([(record.offset, reading.read(record)) for record in records[at : at + size]])
+            ]
+            assert [type(one) for one in said] == wanted
