@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ BATCH_BYTES = 512 * 1024
 """Of a batch before compression: below the broker's default limit of 1,048,588 bytes for one, even if it doesn't compress."""
 
 FETCH_BYTES = 4 * 1024 * 1024
+FIRST_BYTES = 1024
+"""Where one record is wanted: of the first partition in a request a broker gives a whole batch at least."""
+
 FETCH_WAIT_MS = 100
 POLL_MS = 500
 FOLLOW_RECORDS = 20_000
@@ -184,6 +188,28 @@ async def read(
                     yield records
 
 
+async def first(settings: Settings, starts: Mapping[At, int], ends: Mapping[At, int], within_s: float) -> dict[At, ConsumerRecord | None]:
+    """The first committed record of each partition, `start` ≤ offset < `end`; None where there is none, such as control records alone.
+
+    Partitions of which that isn't known `within_s`, as a transaction is open there, are left out. Raises as `read`.
+    """
+    deadline = time.monotonic() + within_s
+    found: dict[At, ConsumerRecord | None] = {}
+    async with _reader(settings, {}, FIRST_BYTES) as consumer:
+        for at, start in starts.items():  # one by one: of all but one, a batch of more bytes than FIRST_BYTES would not be given
+            tp, remaining = TopicPartition(*at), _Remaining(ends[at], start)
+            consumer.assign([tp])
+            consumer.seek(tp, start)
+            while time.monotonic() < deadline:
+                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=1)
+                records = [record for record in fetched.get(tp, []) if record.offset < ends[at]]
+                position, stable = await consumer.position(tp), consumer.last_stable_offset(tp)
+                if records or remaining.over(position, stable, consumer.last_poll_timestamp(tp)):
+                    found[at] = records[0] if records else None
+                    break
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """One step of `follow`; `records` may be empty.
@@ -265,7 +291,7 @@ async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, in
 
 
 @asynccontextmanager
-async def _reader(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator[AIOKafkaConsumer]:
+async def _reader(settings: Settings, starts: Mapping[At, int], fetch_bytes: int = FETCH_BYTES) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of committed records that stands at `starts` and refuses to jump elsewhere."""
     batches.tolerate()
     consumer = AIOKafkaConsumer(
@@ -273,12 +299,13 @@ async def _reader(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="none",
-        max_partition_fetch_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=fetch_bytes,
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
         await _start(consumer, settings)
-        consumer.assign([TopicPartition(*at) for at in starts])
+        if starts:
+            consumer.assign([TopicPartition(*at) for at in starts])
         for at, offset in starts.items():
             consumer.seek(TopicPartition(*at), offset)
         yield consumer

@@ -47,7 +47,7 @@ PARKED_MORE_BYTES = 16 * 1024
 Kind = Literal["source", "journal", "alerts", "dead letters", "changelog"]
 
 COMPRESSION = "zstd"
-"""What our producers compress with: aiokafka's lz4 (level 9) takes five times as long as its zstd (level 3), for more bytes."""
+"""What changelogs are compressed with: aiokafka's lz4 (level 9) takes five times as long as its zstd (level 3), for more bytes."""
 
 # Producers compress, so that the broker keeps batches as they come; the record timestamp is when the producer wrote.
 _ALL = {"compression.type": "producer", "message.timestamp.type": "CreateTime"}
