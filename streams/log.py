@@ -16,11 +16,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from streams import batches
+from streams import batches, compression
 from streams.partitioning import partition_of
 from streams.refused import why_not
 from streams.settings import Settings
-from streams.topics import COMPRESSION, KafkaUnreachable
+from streams.topics import KafkaUnreachable
 
 At = tuple[str, int]
 """A partition: the topic's name on the cluster, and the partition's number."""
@@ -63,8 +63,12 @@ class Writer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        compression.quicken()
         self._producer = AIOKafkaProducer(
-            **settings.client_options(), enable_idempotence=True, compression_type=COMPRESSION, max_batch_size=BATCH_BYTES
+            **settings.client_options(),
+            enable_idempotence=True,
+            compression_type=compression.option(settings.compression),
+            max_batch_size=BATCH_BYTES,
         )
         self._counts: dict[str, int] = {}
         self._open: dict[At, Any] = {}
