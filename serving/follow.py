@@ -69,7 +69,7 @@ class Reader:
         self._thread = ThreadPoolExecutor(1, "apply")
         self._damage: str | None = None
         self._waiting_for = "it has just begun"
-        self._answered_s: float | None = None
+        self._answered_ms: int | None = None
         self.watch = Watch(settings, self._standing, self._followed, lambda: self.silent_s)
 
     # --- looking ---------------------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ class Reader:
     @property
     def silent_s(self) -> float:
         """How long ago the log last answered, be it that there is nothing new; 0 before it has for the first time."""
-        return 0.0 if self._answered_s is None else time.monotonic() - self._answered_s
+        return 0.0 if self._answered_ms is None else max(0, now_ms() - self._answered_ms) / 1000
 
     @property
     def live(self) -> bool:
@@ -197,7 +197,7 @@ class Reader:
         was_live = False
         async with aclosing(log.follow(self.settings, applier.positions)) as steps:
             async for step in steps:
-                began, self._answered_s = time.perf_counter(), time.monotonic()
+                began, self._answered_ms = time.perf_counter(), step.answered_ms or self._answered_ms
                 try:
                     applied = await loop.run_in_executor(self._thread, applier.take, step)
                 except Exception as error:

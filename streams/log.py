@@ -220,13 +220,15 @@ class Fetched:
 
     `positions` are the offsets to go on from, after these records: use them, and not a record's offset + 1, as they also
     step over what is never delivered. `ends` are the high watermarks as last heard, so `ends[at] - positions[at]` is the lag.
-    `behind` are the partitions not yet read to the end that their log had when the following began.
+    `behind` are the partitions not yet read to the end that their log had when the following began. `answered_ms` is when a broker
+    last answered, be it that there is nothing new, by this machine's clock; None before it has.
     """
 
     records: dict[At, list[ConsumerRecord]]
     positions: dict[At, int]
     ends: dict[At, int]
     behind: frozenset[At]
+    answered_ms: int | None = None
 
 
 async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator[Fetched, None]:
@@ -243,15 +245,16 @@ async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator
             positions = {at: await consumer.position(TopicPartition(*at)) for at in starts}
             heard = {at: consumer.highwater(TopicPartition(*at)) for at in starts}
             known |= {at: high for at, high in heard.items() if high is not None}
+            answered = {at: consumer.last_poll_timestamp(TopicPartition(*at)) for at in starts}
             for at, remaining in list(left.items()):
-                tp = TopicPartition(*at)
-                if remaining.over(positions[at], consumer.last_stable_offset(tp), consumer.last_poll_timestamp(tp)):
+                if remaining.over(positions[at], consumer.last_stable_offset(TopicPartition(*at)), answered[at]):
                     del left[at]
             yield Fetched(
                 {(tp.topic, tp.partition): records for tp, records in fetched.items()},
                 positions,
                 {at: known[at] for at in starts},
                 frozenset(left),
+                max((at_ms for at_ms in answered.values() if at_ms is not None), default=None),
             )
 
 
