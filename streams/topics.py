@@ -10,22 +10,18 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
-from uuid import UUID
+from typing import TYPE_CHECKING, Literal
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
-from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
-from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
+from streams.metadata import metadata
 from streams.refused import why_not
 from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from io import BytesIO
 
     from streams.settings import Settings
 
@@ -43,6 +39,9 @@ DEAD_LETTER_DAYS = 30
 DEAD_LETTER_BYTES = 4 * 1024 * 1024
 PARKED_MORE_BYTES = 16 * 1024
 """What a record gains at most by being parked: the headers of `dead_letters.py`."""
+
+_ALREADY_EXISTS = 36
+_TOPIC_RESOURCE = 2
 
 Kind = Literal["source", "journal", "alerts", "dead letters", "changelog"]
 
@@ -199,7 +198,7 @@ async def create(settings: Settings) -> list[str]:
     """
     async with _client(settings) as client:
         wanted = declared(settings)
-        present = (await _metadata(client, [topic.name for topic in wanted])).topics
+        present = (await metadata(client, [topic.name for topic in wanted])).topics
         missing = [topic for topic in wanted if topic.name not in present]
         if not missing:
             return []
@@ -235,14 +234,14 @@ async def require(settings: Settings) -> None:
 async def topic_ids(settings: Settings) -> dict[str, str]:
     """The cluster's id of each declared topic that exists, by name; another id means another log, whatever its name."""
     async with _client(settings) as client:
-        found = await _metadata(client, [topic.name for topic in declared(settings)])
+        found = await metadata(client, [topic.name for topic in declared(settings)])
     return {name: topic_id for name, (topic_id, _) in found.topics.items()}
 
 
 async def cluster_id(settings: Settings) -> str:
     """The cluster's id. Raises KafkaUnreachable."""
     async with _client(settings) as client:
-        return (await _metadata(client, [])).cluster_id
+        return (await metadata(client, [])).cluster_id
 
 
 @asynccontextmanager
@@ -258,26 +257,8 @@ async def _client(settings: Settings) -> AsyncIterator[AIOKafkaClient]:
         await client.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Metadata:
-    cluster_id: str
-    topics: dict[str, tuple[str, int]]
-    """Name → (topic id, partitions), only of topics that exist."""
-
-
-async def _metadata(client: AIOKafkaClient, names: Sequence[str]) -> _Metadata:
-    response = await client.send(client.get_random_node(), _MetadataRequest(names))
-    topics = {}
-    for code, name, topic_id, _, partitions, *_ in response.topics:
-        if code == 0:
-            topics[name] = (str(topic_id), len(partitions))
-        elif code != _UNKNOWN_TOPIC:
-            raise for_code(code)(f"topic {name} can't be described")
-    return _Metadata(response.cluster_id, topics)
-
-
 async def _describe(client: AIOKafkaClient, names: Sequence[str]) -> dict[str, Seen]:
-    topics = (await _metadata(client, names)).topics
+    topics = (await metadata(client, names)).topics
     if not topics:
         return {}
     resources = [(_TOPIC_RESOURCE, name, None) for name in topics]
@@ -293,95 +274,8 @@ async def _describe(client: AIOKafkaClient, names: Sequence[str]) -> dict[str, S
 
 async def _until_shown(client: AIOKafkaClient, names: Sequence[str], wait_s: float = 30.0) -> None:
     deadline = time.monotonic() + wait_s
-    while len((await _metadata(client, names)).topics) < len(names):
+    while len((await metadata(client, names)).topics) < len(names):
         if time.monotonic() > deadline:
             message = f"topics {', '.join(names)} were created, but the cluster doesn't show them after {wait_s:.0f} s"
             raise KafkaError(message)
         await asyncio.sleep(0.05)
-
-
-# aiokafka speaks Metadata up to version 5, which has no topic ids and creates topics by asking for them; version 12
-# (Kafka 2.8.1 and later) has both a topic's id and a way to ask without creating.
-
-_UNKNOWN_TOPIC = 3
-_ALREADY_EXISTS = 36
-_TOPIC_RESOURCE = 2
-
-
-class _Uuid(AbstractType[UUID]):
-    @classmethod
-    def encode(cls, value: UUID) -> bytes:
-        return value.bytes
-
-    @classmethod
-    def decode(cls, data: BytesIO) -> UUID:
-        return UUID(bytes=data.read(16))
-
-
-class _MetadataResponseV12(Response):
-    API_KEY = 3
-    API_VERSION = 12
-    SCHEMA = Schema(
-        ("throttle_time_ms", Int32),
-        (
-            "brokers",
-            CompactArray(
-                ("node_id", Int32),
-                ("host", CompactString("utf-8")),
-                ("port", Int32),
-                ("rack", CompactString("utf-8")),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("cluster_id", CompactString("utf-8")),
-        ("controller_id", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("error_code", Int16),
-                ("name", CompactString("utf-8")),
-                ("topic_id", _Uuid),
-                ("is_internal", Boolean),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("error_code", Int16),
-                        ("partition", Int32),
-                        ("leader", Int32),
-                        ("leader_epoch", Int32),
-                        ("replicas", CompactArray(Int32)),
-                        ("isr", CompactArray(Int32)),
-                        ("offline_replicas", CompactArray(Int32)),
-                        ("tags", TaggedFields),
-                    ),
-                ),
-                ("authorized_operations", Int32),
-                ("tags", TaggedFields),
-            ),
-        ),
-        ("tags", TaggedFields),
-    )
-
-
-class _MetadataRequestV12(RequestStruct):
-    FLEXIBLE_VERSION = True
-    API_KEY = 3
-    API_VERSION = 12
-    RESPONSE_TYPE = _MetadataResponseV12
-    SCHEMA = Schema(
-        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields))),
-        ("allow_auto_topic_creation", Boolean),
-        ("include_topic_authorized_operations", Boolean),
-        ("tags", TaggedFields),
-    )
-
-
-class _MetadataRequest(Request[_MetadataRequestV12]):
-    API_KEY: ClassVar[int] = 3
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-
-    def build(self, request_struct_class: type[_MetadataRequestV12]) -> _MetadataRequestV12:
-        no_id = UUID(int=0)
-        return request_struct_class([(no_id, name, {}) for name in self._names], False, False, {})  # noqa: FBT003 - the struct is positional
