@@ -7,7 +7,7 @@ later) has both a topic's id and a way to ask without creating.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from aiokafka.errors import for_code
@@ -35,7 +35,7 @@ class Metadata:
 
 async def metadata(client: AIOKafkaClient, names: Sequence[str]) -> Metadata:
     """The cluster's id and those of the named topics that exist. Raises aiokafka's KafkaError where a topic can't be described."""
-    response = await client.send(client.get_random_node(), _MetadataRequest(names))
+    response = await described(client, names)
     topics = {}
     for code, name, topic_id, _, partitions, *_ in response.topics:
         if code == 0:
@@ -43,6 +43,11 @@ async def metadata(client: AIOKafkaClient, names: Sequence[str]) -> Metadata:
         elif code != _UNKNOWN_TOPIC:
             raise for_code(code)(f"topic {name} can't be described")
     return Metadata(response.cluster_id, topics)
+
+
+async def described(client: AIOKafkaClient, names: Sequence[str]) -> Any:  # noqa: ANN401 - the schema's own form
+    """The cluster's whole answer, with brokers, leaders and replicas, in the form of the schema below."""
+    return await client.send(client.get_random_node(), _MetadataRequest(names))
 
 
 class _Uuid(AbstractType[UUID]):

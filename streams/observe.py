@@ -20,6 +20,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from streams import log, topics
+from streams.metadata import described
 from streams.refused import why_not
 from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC
 
@@ -142,7 +143,7 @@ class Observer:
     async def _observe(self, applied: Mapping[At, int]) -> Observation:
         client = await self._connected()
         names = [topic.name for topic in topics.declared(self._settings)]
-        metadata = await client.send(client.get_random_node(), topics._MetadataRequest(names))  # noqa: SLF001 - one wire form for all
+        metadata = await described(client, names)
         await self._read_min_insync(client, [name for code, name, *_ in metadata.topics if code == 0])
         seen = {
             name: TopicSeen(str(topic_id), dict(map(_partition, partitions)), self._min_insync.get(name))
