@@ -315,7 +315,7 @@ def _of_marks(evidence: Evidence) -> Iterator[Finding]:
 def _of_reader(evidence: Evidence, bounds: Bounds) -> Iterator[Finding]:
     if evidence.silent_s > bounds.seconds:
         sentence = f"this reader has had no answer from the log for {evidence.silent_s:,.0f} s"
-        yield _fault("reader_cut_off", sentence, "see docs/runbook.md, A reader isn't ready")
+        yield _fault("reader_cut_off", sentence, "see docs/runbook.md, Not live")
 
 
 def _of_dead_letters(evidence: Evidence) -> Iterator[Finding]:
