@@ -15,6 +15,7 @@ from typer.core import TyperArgument, TyperOption
 
 from operations.cli import COMMANDS, EXIT_CODES, kafka_app, topics_app
 from schemas import events
+from schemas.answers import STATES
 from schemas.refusals import Reason
 from serving import api, health
 from serving.problems import Kind
@@ -254,12 +255,15 @@ def _api() -> str:
     }
     asked["limit"] = f"Items of a page, 1 to {api.MOST_ITEMS}."
     problems = [(f"`{kind.type}`", kind.value.status, kind.value.title) for kind in Kind]
+    states = [(f"`{state}`", meaning) for state, meaning in STATES.items()]
     return (
         "# HTTP API\n\nA reader answers GET. Answers under `/v1` have their `freshness`. Those about products, shops and orders"
         " have an `ETag`, and `If-None-Match` gives 304; a list's `Link` leads to its next page.\n\n"
         + _table(("address", "answer"), rows)
         + "\n## Parameters\n\n"
         + _table(("parameter", "meaning"), [(f"`{name}`", meaning) for name, meaning in asked.items()])
+        + "\n## States\n\nOf an answer, in `freshness.state`.\n\n"
+        + _table(("state", "meaning"), states)
         + "\n## Problems\n\nErrors are `application/problem+json` (RFC 9457) with a stable `type`. A 503 has `Retry-After`.\n\n"
         + _table(("type", "status", "title"), problems)
     )

@@ -1,8 +1,18 @@
 """What API and command line answer: integers only, money in minor units by currency, times in ISO 8601."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+State = Literal["live", "restoring", "behind", "stalled", "unknown"]
+STATES: Final[dict[State, str]] = {
+    "live": "the whole way from the events' topics to this answer was observed to be alive within the last seconds",
+    "restoring": "the reader hasn't yet come to the end that the log had at its start",
+    "behind": "everything is at work, but events have waited longer than the bound",
+    "stalled": "something on the way stands: `netsold status` says what, and what to do",
+    "unknown": "the cluster can't be observed, so nobody knows what is behind",
+}
+"""What an answer's `state` means."""
 
 
 class _Answer(BaseModel):
@@ -61,14 +71,13 @@ class Freshness(_Answer):
     """How much an answer holds. `applied`: by source partition such as `orders-0`, the last offset that is in it for certain.
 
     `as_of`: everything that happened until then and was told in time is in it; null while any source partition hasn't been heard of.
-    `lag_seconds`: from `as_of` to the moment of answering, never below 0; null with it. `state`: `restoring` until the reader
-    has come to the end that the log had at its start, then `live`.
+    `lag_seconds`: from `as_of` to the moment of answering, never below 0; null with it. `state` is one of STATES.
     """
 
     as_of: str | None
     applied: dict[str, int]
     lag_seconds: float | None
-    state: Literal["live", "restoring"]
+    state: State
 
 
 class InquiriesAnswer(_Answer):
@@ -303,34 +312,6 @@ class OrderAnswer(_Answer):
     sales: list[SaleAnswer]
     anomalies: list[AnomalyAnswer]
     freshness: Freshness
-
-
-class PartitionStatus(_Answer):
-    """A partition that the reader follows: the next offset it will read, the log's end, and the records between."""
-
-    partition: int
-    position: int
-    end: int
-    behind: int
-
-
-class TableStatus(_Answer):
-    """A table, or the journal: its topic, how fresh it is, and its partitions."""
-
-    name: str
-    topic: str
-    freshness: Freshness
-    partitions: list[PartitionStatus]
-
-
-class Status(_Answer):
-    """The reader as a whole: its freshness is that of its least fresh table; `cycle` is the current one, null before any event."""
-
-    app: str
-    cycle: CycleSpan | None
-    freshness: Freshness
-    records_behind: int
-    tables: list[TableStatus]
 
 
 class Fault(_Answer):

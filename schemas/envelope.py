@@ -261,6 +261,16 @@ def read_chat_plainly(record: Record) -> Said | Tick | Refusal:
     return _said(event.id, event.source, event.occurred_at_ms, event, replied=event.type == "seller_replied")
 
 
+def key_of(record: Record, *, chat: bool) -> bytes | Refusal:
+    """The key that a record's content asks for, whatever its own is, or why it can't be read; of a tick none, as it needs none."""
+    event = _event(record, "chats", _CHAT_ATTRIBUTES) if chat else _event(record, "orders", _ORDER_ATTRIBUTES)
+    if isinstance(event, Refusal):
+        return event
+    if isinstance(event, Tick):
+        return b""
+    return conversation(event.shop_id, event.buyer_id) if chat else event.order_id.encode()
+
+
 def _event(record: Record, topic: str, attributes: Mapping[str, str]) -> Any | Tick | Refusal:  # noqa: ANN401, PLR0911 - a model; one return a reason
     """The model of what a record of one of the topics says, whatever its key."""
     headers = _headers(record.headers)

@@ -119,8 +119,8 @@ class Applier:
         if mark is None:
             return reached
         said = decode_mark(mark)
-        direct = name in DIRECT
-        return Reached(said.offset, {f"{said.topic}-{said.partition}": (said.offset, said.watermark_ms)} if direct else said.sources)
+        sources = {f"{said.topic}-{said.partition}": (said.offset, said.watermark_ms)} if name in DIRECT else said.sources
+        return Reached(said.offset, sources, said.topic_id, said.refused_in_a_row)
 
     def _orders(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
         """The orders themselves, and that the products and shops which they name exist."""

@@ -78,7 +78,7 @@ class Demand:
         if body is None:
             raise Refused(unknown, unknown.value.title)
         standing = look.standing
-        etag = f'W/"{names[0]}-{standing.extent(*names).tag}-{"live" if standing.live else "restoring"}"'
+        etag = f'W/"{names[0]}-{standing.extent(*names).tag}-{look.state}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
         if isinstance(body, TopProducts | TopShops | JournalPage | OverduePage) and body.next_cursor is not None:
             headers["Link"] = f'<{self.request.url.include_query_params(cursor=body.next_cursor)}>; rel="next"'

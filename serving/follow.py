@@ -17,8 +17,9 @@ import structlog
 from serving import metrics
 from serving.applying import Applier
 from serving.look import Look
-from serving.standing import JOURNAL, TABLES
+from serving.standing import FOLLOWED, JOURNAL, TABLES, Standing
 from serving.store import Identity, Store, is_damage, now_ms
+from serving.watching import Watch
 from streams import log, topics
 from tables import catalogue
 from tables.cycles import Calendar
@@ -36,6 +37,9 @@ GATHER_S: Final = 0.05
 """So long is waited after a small step, as records of many partitions come one by one, and each step has its price."""
 
 SMALL_STEP: Final = 2000
+
+NOTHING: Final = Standing({name: {} for name in FOLLOWED}, complete=False, live=False)
+"""How far the tables are before there are any."""
 
 
 class NotReady(Exception):
@@ -65,6 +69,8 @@ class Reader:
         self._thread = ThreadPoolExecutor(1, "apply")
         self._damage: str | None = None
         self._waiting_for = "it has just begun"
+        self._answered_ms: int | None = None
+        self.watch = Watch(settings, self._standing, self._followed, lambda: self.silent_s)
 
     # --- looking ---------------------------------------------------------------------------------------------------------------
 
@@ -74,7 +80,12 @@ class Reader:
             raise NotReady(f"the reader has no tables yet: {self._waiting_for}")
         if not (self._store.standing.complete or even_incomplete):
             raise NotReady(f"the reader is reading the tables: {self.remaining():,} records to go")
-        return Look(self._store.moment(), self.calendar, self.settings.service_rules, now_ms())
+        return Look(self._store.moment(), self.calendar, self.settings.service_rules, now_ms(), self.watch.state)
+
+    @property
+    def silent_s(self) -> float:
+        """How long ago the log last answered, be it that there is nothing new; 0 before it has for the first time."""
+        return 0.0 if self._answered_ms is None else max(0, now_ms() - self._answered_ms) / 1000
 
     @property
     def live(self) -> bool:
@@ -125,8 +136,9 @@ class Reader:
     # --- following -------------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Follow until cancelled. Raises what can't be waited out: StoreUnusable, a store that can't be written."""
+        """Follow, and watch the whole way, until cancelled. Raises what can't be waited out: StoreUnusable."""
         pause_s, told = FIRST_PAUSE_S, ""
+        watching = asyncio.create_task(self.watch.run())
         try:
             while True:
                 began = time.monotonic()
@@ -144,6 +156,8 @@ class Reader:
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         finally:
+            watching.cancel()
+            await asyncio.wait([watching])
             self._thread.shutdown()  # a step that is being applied is applied to its end
             self.close()
 
@@ -161,6 +175,12 @@ class Reader:
             self._store.close()
             self._store = self._applier = None
 
+    def _standing(self) -> Standing:
+        return NOTHING if self._store is None or not self._store.standing.reached else self._store.standing
+
+    def _followed(self) -> Mapping[str, str]:
+        return {} if self._store is None else self._store.identity.topics
+
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
         identity = await self._identity()
@@ -177,7 +197,7 @@ class Reader:
         was_live = False
         async with aclosing(log.follow(self.settings, applier.positions)) as steps:
             async for step in steps:
-                began = time.perf_counter()
+                began, self._answered_ms = time.perf_counter(), step.answered_ms or self._answered_ms
                 try:
                     applied = await loop.run_in_executor(self._thread, applier.take, step)
                 except Exception as error:

@@ -1,4 +1,8 @@
-"""Whether the reader lives, is ready and how far it is: for probes, for Prometheus and for people."""
+"""Whether the reader lives, is ready and how far the whole way is: for probes, for Prometheus and for people.
+
+`/livez` is about the process, `/readyz` about this reader: whether load may be sent to it. Whether the way to its tables is alive is the
+same for all readers, so it takes none of them out; `/v1/health` fails by it, and each answer's `state` says it.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,27 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from schemas.answers import PartitionStatus, Status, TableStatus
+from schemas import times
 from schemas.journal import RULES
+from schemas.status import ClusterStatus, DeadLetterStatus, Health, MemberStatus, PartitionStatus, Status, TableStatus
 from serving import metrics
 from serving.follow import NotReady, Reader
+from serving.judging import Bounds
 from serving.problems import RETRY_AFTER_S
 from serving.standing import FOLLOWED
+from tables.catalogue import STAGES
 
 if TYPE_CHECKING:
+    from serving.judging import Judgement
     from serving.look import Look
 
 router = APIRouter()
 
 Verbose = Annotated[str | None, Query(description="Present: one line a check, for people.")]
+MaxBehind = Annotated[int | None, Query(ge=0, description="Most records that may be behind; absent: as NETSOLD_MAX_BEHIND_RECORDS says.")]
+MaxBehindSeconds = Annotated[
+    float | None, Query(ge=0, description="Longest that an event may wait; absent: as NETSOLD_MAX_BEHIND_SECONDS says.")
+]
 
 
 @router.get("/livez", response_class=PlainTextResponse)
@@ -32,17 +44,34 @@ async def livez() -> str:
 
 @router.get("/readyz", response_class=PlainTextResponse)
 async def readyz(request: Request, verbose: Verbose = None) -> Response:
-    """200 once the tables have come to the end that the log had when the process began; 503 until then."""
+    """200 while this reader may answer: its tables are complete, it has come to the log's end, and still follows it.
+
+    What isn't about this reader, such as workers that are away, stands in the text: `ok` only while the whole way is alive.
+    """
     reader: Reader = request.app.state.reader
+    ready, checks = _checks(reader)
+    state = reader.watch.state
+    if verbose is None:
+        text = "not ready\n" if not ready else "ok\n" if state == "live" else f"answers, but {state}: see /v1/health\n"
+    else:
+        findings = [f"{one.severity} {one.code}: {one.sentence}: {one.remedy}" for one in reader.watch.judgement().findings]
+        text = "".join(f"{line}\n" for line in [*(f"{name} {said}" for name, said in checks.items()), f"state {state}", *findings])
+    return PlainTextResponse(text, 200) if ready else PlainTextResponse(text, 503, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _checks(reader: Reader) -> tuple[bool, dict[str, str]]:
+    """Whether this reader may answer, and why."""
     try:
         reader.look()
         tables = "ok: they are complete"
     except NotReady as error:
         tables = f"not yet: {error}"
-    checks = {"tables": tables, "live": "ok" if reader.live else f"not yet: {reader.remaining():,} records to go"}
-    ready = all(text.startswith("ok") for text in checks.values())
-    text = "".join(f"{name} {text}\n" for name, text in checks.items()) if verbose is not None else "ok\n" if ready else "not ready\n"
-    return PlainTextResponse(text, 200) if ready else PlainTextResponse(text, 503, {"Retry-After": str(RETRY_AFTER_S)})
+    silent = reader.silent_s > reader.settings.max_behind_seconds
+    log = f"not any more: no answer for {reader.silent_s:,.0f} s" if silent else "ok: it is read"
+    if not reader.live:
+        log = f"not yet: {reader.remaining():,} records to go"
+    checks = {"tables": tables, "log": log}
+    return all(text.startswith("ok") for text in checks.values()), checks
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
@@ -50,7 +79,7 @@ def measures(request: Request) -> Response:
     """The reader's metrics (serving/metrics.py) for Prometheus."""
     reader: Reader = request.app.state.reader
     metrics.BUILD_INFO.labels(version("netsold"), str(RULES)).set(1)
-    metrics.READY.set(reader.live)
+    metrics.READY.set(_checks(reader)[0])
     metrics.RESTORE_REMAINING.set(0 if reader.live else reader.remaining())
     for (topic, partition), (position, end) in reader.behind().items():
         metrics.LAG_RECORDS.labels(topic, str(partition)).set(max(0, end - position))
@@ -60,24 +89,105 @@ def measures(request: Request) -> Response:
     except NotReady:
         lag_s = None
     metrics.EVENT_LAG_SECONDS.set(float("nan") if lag_s is None else lag_s)
+    _measure_the_way(reader)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
 
+def _measure_the_way(reader: Reader) -> None:
+    watch, judgement = reader.watch, reader.watch.judgement()
+    for source in judgement.sources:
+        topic, _, partition = source.source.rpartition("-")
+        metrics.SOURCE_BEHIND.labels(topic, partition).set(float("nan") if source.behind is None else source.behind)
+    group = None if watch.observation is None else watch.observation.group
+    metrics.GROUP_MEMBERS.set(float("nan") if group is None else len(group.members))
+    for one in watch.parked:
+        metrics.DEAD_LETTERS.labels(one.topic, one.reason).set(one.count)
+    metrics.FAULTS.clear()
+    for finding in judgement.findings:
+        if finding.severity == "fault":
+            metrics.FAULTS.labels(finding.code).set(1)
+    metrics.OBSERVATION_AGE_SECONDS.set(watch.age_s)
+
+
+@router.get("/v1/health", response_model=Health)
+async def health(request: Request, max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None) -> Response:
+    """200 while the whole way from the events' topics to the tables is alive, else 503 with what isn't, and what to do; as of now."""
+    judgement = await _judged(request.app.state.reader, max_behind, max_behind_seconds)
+    body = Health(state=judgement.state, findings=judgement.findings)
+    alive = judgement.state == "live"
+    headers = {"Cache-Control": "no-cache"} | ({} if alive else {"Retry-After": str(RETRY_AFTER_S)})
+    return Response(body.model_dump_json(), 200 if alive else 503, headers, media_type="application/json")
+
+
 @router.get("/v1/status", response_model=Status)
-async def status(request: Request) -> Response:
-    """How far the reader is, table by table; also while it is restoring."""
+async def status(request: Request, max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None) -> Response:
+    """How far the whole way is as of now, from the events' topics to each table; also while the reader is restoring."""
     reader: Reader = request.app.state.reader
+    judgement = await _judged(reader, max_behind, max_behind_seconds)
     look = reader.look(even_incomplete=True)
+    look.state = judgement.state
     earliest = look.standing.least()
     behind = reader.behind()
     body = Status(
         app=reader.settings.app,
+        state=judgement.state,
+        findings=judgement.findings,
         cycle=None if earliest.earliest_ms is None else look.span(reader.calendar.start_of(earliest.earliest_ms)),
         freshness=look.freshness(earliest),
-        records_behind=reader.remaining(),
+        records_behind=judgement.records_behind,
+        records_to_read=reader.remaining(),
+        sources=judgement.sources,
+        cluster=_cluster(reader),
+        dead_letters=_dead_letters(reader),
         tables=[_table(look, name, topic, behind) for name in FOLLOWED for topic, named in reader.names.items() if named == name],
     )
     return Response(body.model_dump_json(), headers={"Cache-Control": "no-cache"}, media_type="application/json")
+
+
+async def _judged(reader: Reader, max_behind: int | None, max_behind_seconds: float | None) -> Judgement:
+    """The whole way as it is now."""
+    await reader.watch.fresh()
+    given = reader.watch.bounds
+    records = given.records if max_behind is None else max_behind
+    return reader.watch.judgement(Bounds(records, given.seconds if max_behind_seconds is None else max_behind_seconds))
+
+
+def _cluster(reader: Reader) -> ClusterStatus:
+    """What was last observed; of the partitions that a worker holds, those that a stage reads."""
+    observation = reader.watch.observation
+    if observation is None:
+        return ClusterStatus(observed_at=None, age_seconds=None, brokers=[], brokers_away=[], group_state=None, members=[])
+    read = {reader.settings.topic(stage.source) for stage in STAGES}
+    group = observation.group
+    return ClusterStatus(
+        observed_at=times.format_ms(observation.at_ms),
+        age_seconds=reader.watch.age_s,
+        brokers=[broker for broker, answers in observation.brokers.items() if answers],
+        brokers_away=[broker for broker, answers in observation.brokers.items() if not answers],
+        group_state=None if group is None else group.state,
+        members=[
+            MemberStatus(
+                name=member.name,
+                host=member.host,
+                holds=[f"{topic}-{partition}" for topic, partition in sorted(member.holds) if topic in read],
+            )
+            for member in (() if group is None else group.members)
+        ],
+    )
+
+
+def _dead_letters(reader: Reader) -> list[DeadLetterStatus]:
+    return [
+        DeadLetterStatus(
+            topic=one.topic,
+            reason=one.reason,
+            count=one.count,
+            since_start=one.since_start,
+            oldest=times.format_ms(one.oldest_ms),
+            newest=times.format_ms(one.newest_ms),
+        )
+        for one in reader.watch.parked
+    ]
 
 
 def _table(look: Look, name: str, topic: str, behind: dict[tuple[str, int], tuple[int, int]]) -> TableStatus:

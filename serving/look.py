@@ -42,6 +42,7 @@ from tables.sales import Tally
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from schemas.answers import State
     from serving.standing import Extent
     from serving.store import Moment
     from tables.cycles import Calendar
@@ -60,14 +61,18 @@ class BadCursor(ValueError):
 
 
 class Look:
-    """One look at the store; `now_ms` is the moment of answering, for the lag. For one answer, in one thread."""
+    """One look at the store; `now_ms` is the moment of answering, for the lag. For one answer, in one thread.
 
-    def __init__(self, moment: Moment, calendar: Calendar, rules: ServiceRules, now_ms: int) -> None:
+    `state` is that of the whole way, as last judged.
+    """
+
+    def __init__(self, moment: Moment, calendar: Calendar, rules: ServiceRules, now_ms: int, state: State = "unknown") -> None:
         self._moment = moment
         self._calendar = calendar
         self._rules = rules
         self._now_ms = now_ms
         self.standing = moment.standing
+        self.state = state
 
     def freshness(self, extent: Extent) -> Freshness:
         """An extent as it is answered."""
@@ -76,7 +81,7 @@ class Look:
             as_of=None if through_ms is None else times.format_ms(through_ms),
             applied=extent.applied,
             lag_seconds=None if through_ms is None else max(0, self._now_ms - through_ms) / 1000,
-            state="live" if self.standing.live else "restoring",
+            state=self.state if self.standing.live else "restoring",
         )
 
     def _fresh(self, *names: str) -> Freshness:

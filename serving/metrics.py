@@ -12,8 +12,15 @@ EVENT_LAG_SECONDS = Gauge(
 LAG_RECORDS = Gauge(
     "netsold_consumer_lag_records", "Records of a followed partition that are not in the reader's store", ["topic", "partition"]
 )
+SOURCE_BEHIND = Gauge(
+    "netsold_source_records_behind", "Records of a partition of events that aren't in all tables; NaN while unknown", ["topic", "partition"]
+)
+GROUP_MEMBERS = Gauge("netsold_group_members", "Workers in the group; NaN while unknown")
+DEAD_LETTERS = Gauge("netsold_dead_letters", "Records in the topic of dead letters, by where they came from and why", ["topic", "reason"])
+FAULTS = Gauge("netsold_faults", "What stands on the way from events to tables, as `netsold status` says it: 1 while it is so", ["code"])
+OBSERVATION_AGE_SECONDS = Gauge("netsold_observation_age_seconds", "Since the reader last observed the cluster; infinite before it has")
 RESTORE_REMAINING = Gauge("netsold_restore_remaining_records", "Records to read before the reader is live; 0 once it is")
-READY = Gauge("netsold_reader_ready", "1 while the reader is live")
+READY = Gauge("netsold_reader_ready", "1 while the reader may answer: its tables are complete, and it follows the log")
 REQUESTS = Counter("netsold_http_requests_total", "Answered requests", ["route", "status"])
 REQUEST_SECONDS = Histogram("netsold_http_request_duration_seconds", "From a request to its answer's head", ["route"])
 BUILD_INFO = Gauge("netsold_build_info", "Always 1; the labels say what runs", ["version", "rules"])

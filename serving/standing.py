@@ -41,11 +41,14 @@ class Reached(msgspec.Struct, frozen=True):
     """How far one followed partition is.
 
     `offset` is the last one of the topic that its stage reads (of the journal: its own); `sources` has, by source partition, the
-    last offset of events that is in it, and the watermark.
+    last offset of events that is in it, and the watermark. By its table's mark, `topic_id` is the log that its stage read, empty where
+    no mark says it, and `refused_in_a_row` how many records at its end were refused.
     """
 
     offset: int = -1
     sources: dict[str, tuple[int, int | None]] = msgspec.field(default_factory=dict)
+    topic_id: str = ""
+    refused_in_a_row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,12 @@ class Standing:
     def least(self) -> Extent:
         """How far all of them are."""
         return self.extent(*FOLLOWED)
+
+    def slowest(self, source: str, topic: str) -> str | None:
+        """The table that holds least of a source partition, which is one of a topic (a public name); None if all hold the same."""
+        reached = {name: self.extent(name).applied.get(source, -1) for name in FOLLOWED if topic in _EVENTS[name]}
+        least = min(reached, key=lambda name: reached[name])
+        return None if reached[least] == max(reached.values()) else least
 
     def _extent(self, name: str) -> Extent:
         partitions = self.reached[name]

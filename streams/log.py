@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from streams import batches
+from streams import batches, compression
 from streams.partitioning import Partitioner, partition_of
 from streams.refused import why_not
 from streams.settings import Settings
-from streams.topics import COMPRESSION, KafkaUnreachable
+from streams.topics import KafkaUnreachable
 
 At = tuple[str, int]
 """A partition: the topic's name on the cluster, and the partition's number."""
@@ -30,6 +31,9 @@ BATCH_BYTES = 512 * 1024
 """Of a batch before compression: below the broker's default limit of 1,048,588 bytes for one, even if it doesn't compress."""
 
 FETCH_BYTES = 4 * 1024 * 1024
+FIRST_BYTES = 1024
+"""Where one record is wanted: of the first partition in a request a broker gives a whole batch at least."""
+
 FETCH_WAIT_MS = 100
 POLL_MS = 500
 FOLLOW_RECORDS = 20_000
@@ -59,8 +63,12 @@ class Writer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        compression.quicken()
         self._producer = AIOKafkaProducer(
-            **settings.client_options(), enable_idempotence=True, compression_type=COMPRESSION, max_batch_size=BATCH_BYTES
+            **settings.client_options(),
+            enable_idempotence=True,
+            compression_type=compression.option(settings.compression),
+            max_batch_size=BATCH_BYTES,
         )
         self._layouts: dict[str, tuple[int, Partitioner]] = {}
         self._open: dict[At, Any] = {}
@@ -185,19 +193,43 @@ async def read(
                     yield records
 
 
+async def first(settings: Settings, starts: Mapping[At, int], ends: Mapping[At, int], within_s: float) -> dict[At, ConsumerRecord | None]:
+    """The first committed record of each partition, `start` ≤ offset < `end`; None where there is none, such as control records alone.
+
+    Partitions of which that isn't known `within_s`, as a transaction is open there, are left out. Raises as `read`.
+    """
+    deadline = time.monotonic() + within_s
+    found: dict[At, ConsumerRecord | None] = {}
+    async with _reader(settings, {}, FIRST_BYTES) as consumer:
+        for at, start in starts.items():  # one by one: of all but one, a batch of more bytes than FIRST_BYTES would not be given
+            tp, remaining = TopicPartition(*at), _Remaining(ends[at], start)
+            consumer.assign([tp])
+            consumer.seek(tp, start)
+            while time.monotonic() < deadline:
+                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=1)
+                records = [record for record in fetched.get(tp, []) if record.offset < ends[at]]
+                position, stable = await consumer.position(tp), consumer.last_stable_offset(tp)
+                if records or remaining.over(position, stable, consumer.last_poll_timestamp(tp)):
+                    found[at] = records[0] if records else None
+                    break
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """One step of `follow`; `records` may be empty.
 
     `positions` are the offsets to go on from, after these records: use them, and not a record's offset + 1, as they also
     step over what is never delivered. `ends` are the high watermarks as last heard, so `ends[at] - positions[at]` is the lag.
-    `behind` are the partitions not yet read to the end that their log had when the following began.
+    `behind` are the partitions not yet read to the end that their log had when the following began. `answered_ms` is when a broker
+    last answered, be it that there is nothing new, by this machine's clock; None before it has.
     """
 
     records: dict[At, list[ConsumerRecord]]
     positions: dict[At, int]
     ends: dict[At, int]
     behind: frozenset[At]
+    answered_ms: int | None = None
 
 
 async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator[Fetched, None]:
@@ -214,15 +246,16 @@ async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator
             positions = {at: await consumer.position(TopicPartition(*at)) for at in starts}
             heard = {at: consumer.highwater(TopicPartition(*at)) for at in starts}
             known |= {at: high for at, high in heard.items() if high is not None}
+            answered = {at: consumer.last_poll_timestamp(TopicPartition(*at)) for at in starts}
             for at, remaining in list(left.items()):
-                tp = TopicPartition(*at)
-                if remaining.over(positions[at], consumer.last_stable_offset(tp), consumer.last_poll_timestamp(tp)):
+                if remaining.over(positions[at], consumer.last_stable_offset(TopicPartition(*at)), answered[at]):
                     del left[at]
             yield Fetched(
                 {(tp.topic, tp.partition): records for tp, records in fetched.items()},
                 positions,
                 {at: known[at] for at in starts},
                 frozenset(left),
+                max((at_ms for at_ms in answered.values() if at_ms is not None), default=None),
             )
 
 
@@ -266,7 +299,7 @@ async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, in
 
 
 @asynccontextmanager
-async def _reader(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator[AIOKafkaConsumer]:
+async def _reader(settings: Settings, starts: Mapping[At, int], fetch_bytes: int = FETCH_BYTES) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of committed records that stands at `starts` and refuses to jump elsewhere."""
     batches.tolerate()
     consumer = AIOKafkaConsumer(
@@ -274,12 +307,13 @@ async def _reader(settings: Settings, starts: Mapping[At, int]) -> AsyncIterator
         isolation_level="read_committed",
         enable_auto_commit=False,
         auto_offset_reset="none",
-        max_partition_fetch_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=fetch_bytes,
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
         await _start(consumer, settings)
-        consumer.assign([TopicPartition(*at) for at in starts])
+        if starts:
+            consumer.assign([TopicPartition(*at) for at in starts])
         for at, offset in starts.items():
             consumer.seek(TopicPartition(*at), offset)
         yield consumer

@@ -24,7 +24,8 @@ from aiokafka.producer.sender import (
     TxnOffsetCommitHandler,
 )
 
-from streams.topics import COMPRESSION
+from streams import compression
+from streams.topics import ALERTS, DEAD_LETTERS, SALES, SHOP_ACTIVITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,11 +131,14 @@ class StrictProducer(AIOKafkaProducer):
     """One transactional producer; `start` fences every older one of the same id and settles its open transaction."""
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:
+        compression.quicken()
+        self._public = {settings.topic(name) for name in (SALES, SHOP_ACTIVITY, ALERTS, DEAD_LETTERS)}
+        self._compression = settings.compression
         super().__init__(
             **settings.client_options(),
             transactional_id=transactional_id,
             transaction_timeout_ms=settings.transaction_timeout_ms,
-            compression_type=COMPRESSION,
+            compression_type=compression.CHANGELOGS,
             max_batch_size=BATCH_BYTES,
             max_request_size=REQUEST_BYTES,
             request_timeout_ms=settings.transaction_timeout_ms,
@@ -147,6 +151,11 @@ class StrictProducer(AIOKafkaProducer):
             message_accumulator=self._message_accumulator,
             request_timeout_ms=settings.transaction_timeout_ms,
         )
+
+    def batch_for(self, topic: str) -> BatchBuilder:
+        """An empty batch, compressed as its topic's readers can read it."""
+        used = self._compression if topic in self._public else compression.CHANGELOGS
+        return compression.batch(BATCH_BYTES, used, transactional=True)
 
     async def abandon(self) -> None:
         """Close the connections and forget what is unsent; whatever is open, the next producer of this id settles."""

@@ -17,6 +17,9 @@ PUBLIC_TOPICS = (ORDERS_TOPIC, CHATS_TOPIC, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, AL
 """The public names of `streams/topics.py`, which brings in a Kafka client."""
 
 
+Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+
+
 class NoKafkaKnown(Exception):
     """No cluster is named, and no local one was asked for."""
 
@@ -91,6 +94,11 @@ class Settings(BaseSettings):
     session_timeout_ms: int = Field(10_000, ge=1000, description="a worker silent for this long loses its partitions")
     refusals_in_a_row: int = Field(1000, ge=1, description="so many refused records in a row pause their partition")
     idle_tick_ms: int = Field(5000, ge=0, description="an idle partition's event time is advanced this often; 0 = never")
+    max_behind_records: int | None = Field(
+        None, ge=0, description="more records of events than this that aren't in all tables are a fault; unset = any number"
+    )
+    max_behind_seconds: float = Field(60.0, gt=0, description="an event that waits longer than this for the tables is a fault")
+    compression: Compression = Field("gzip", description="of what is written to public topics; changelogs are zstd")
     stall_seconds: float = Field(60.0, gt=0, description="a worker with lag and no progress for this long exits")
     metrics_host: str = Field("127.0.0.1", description="where a worker's metrics listen")
     metrics_port: int | None = Field(None, ge=1, le=65535, description="port of a worker's metrics (Prometheus); unset = none")

@@ -47,9 +47,6 @@ _TOPIC_RESOURCE = 2
 
 Kind = Literal["source", "journal", "alerts", "dead letters", "changelog"]
 
-COMPRESSION = "zstd"
-"""What our producers compress with: aiokafka's lz4 (level 9) takes five times as long as its zstd (level 3), for more bytes."""
-
 # Producers compress, so that the broker keeps batches as they come; the record timestamp is when the producer wrote.
 _ALL = {"compression.type": "producer", "message.timestamp.type": "CreateTime"}
 _KEPT = _ALL | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}

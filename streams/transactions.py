@@ -143,10 +143,10 @@ async def _send(
         future.add_done_callback(_retrieved)
         sent.append((future, batch.record_count()))
 
-    batch, now_ms, left = producer.create_batch(), int(time.time() * 1000), zip(items, headers, strict=False)
+    batch, now_ms, left = producer.batch_for(topic), int(time.time() * 1000), zip(items, headers, strict=False)
     while (unfit := fill(batch, left, now_ms)) is not None:
         await hand_over()
-        batch = producer.create_batch()
+        batch = producer.batch_for(topic)
         fill(batch, iter([unfit]), now_ms)  # an empty batch takes any record
     if batch.record_count():
         await hand_over()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from schemas.journal import RULES
 from serving.follow import Reader
-from serving.store import Identity
+from serving.store import Identity, now_ms
 from streams.lanes import MARK_KEY, Mark, encode_mark
 from streams.log import At, Fetched
+from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen, Waiting
 from streams.settings import Settings
+from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC, STAGES
 from tables.outcome import Outcome
 from tests.flow import PARTITIONS, Flow, Record, binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
+
+
+EVENTS = (ORDERS_TOPIC, CHATS_TOPIC)
 
 
 class Changelogs(Flow):
@@ -77,6 +83,27 @@ class FedReader(Reader):
         self.close()
         self.open()
 
+    def observe(self, members: Iterable[str] = ("worker",), **more: Any) -> None:  # noqa: ANN401 - any field of an observation
+        """Observe a cluster that is well, with these logs in it, and all partitions shared among the members; or as `more` says."""
+        names = tuple(members)
+        read = [(self.settings.topic(stage.source), partition) for stage in STAGES for partition in range(PARTITIONS)]
+        held = [Member(name, "127.0.0.1", frozenset(read[number :: len(names)])) for number, name in enumerate(names)]
+        ends = {(topic, number): len(self.logs.logs.get((topic, number), [])) for topic in EVENTS for number in range(PARTITIONS)}
+        seen = TopicSeen("id", {number: PartitionSeen(1, (1,), (1,)) for number in range(PARTITIONS)}, 1)
+        topics = dict.fromkeys({topic for topic, _ in read} | set(self.names), seen)
+        written = Waiting(0, now_ms())
+        self.watch.uncounted = None
+        observation = Observation(
+            at_ms=now_ms(),
+            brokers={1: True},
+            topics=topics,
+            beginnings=dict.fromkeys(ends, 0),
+            ends=ends,
+            group=Group("Stable" if held else "Empty", tuple(held), ends),
+            waiting=dict.fromkeys(ends, written),
+        )
+        self.watch.observed(replace(observation, **more))
+
     def feed(self, *, most: int = 10**9, only: Iterable[At] | None = None) -> bool:
         """One step with at most so many records of each partition; False if there was nothing to read any more.
 
@@ -89,6 +116,7 @@ class FedReader(Reader):
         ends = {at: len(log) for at, log in self.logs.changelogs.items()}
         self._fetched = after
         self.applier.take(Fetched(records, after, ends, frozenset(at for at in after if after[at] < ends[at])))
+        self.observe()
         return bool(records)
 
 

@@ -28,6 +28,7 @@ from streams.lanes import MARK_KEY, Mark, encode_mark
 from streams.partitioning import partition_of
 from streams.settings import Kafka, Settings
 from tables.catalogue import STAGES
+from tests.flow import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,8 +258,8 @@ def _program(name: str) -> str:
     return dedent(found)
 
 
-async def _run(settings: Settings, name: str, *arguments: str) -> str:
-    """What a program of the runbook prints, run as a person would run it."""
+async def _run(settings: Settings, name: str, *arguments: str, code: int = 0) -> str:
+    """What a program of the runbook prints, run as a person would run it; with what it says on stderr where it fails."""
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": str(ROOT),
@@ -272,8 +273,8 @@ async def _run(settings: Settings, name: str, *arguments: str) -> str:
         sys.executable, "-c", _program(name), *arguments, env=environment, cwd=settings.data_dir, stdout=pipe, stderr=pipe
     )
     out, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
-    return out.decode()
+    assert process.returncode == code, errors.decode()
+    return out.decode() + (errors.decode() if code else "")
 
 
 EVENT = {"type": "order_paid", "id": "e-1", "source": "/t", "occurred_at": "2026-07-01T08:00:00Z", "order_id": "o-1", "amount": 1}
@@ -295,12 +296,55 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
             await writer.send(parked, record.key, record.value, headers, record.partition)
     paid = next(record for record in records if record.key == b"o-1")
     out = await _run(settings, "parked.py", f"{orders}-{paid.partition}@{paid.offset}")
-    assert len(out.splitlines()) == 2
+    assert len(out.splitlines()) == 3
     assert f"{orders}-{paid.partition}@{paid.offset} unknown_type " in out
+    assert f"{orders}-{paid.partition}@{paid.offset} is put back as it came" in out
     after = [record async for some in log.read(settings, orders) for record in some]
     assert len(after) == 3
     same = [record for record in after if (record.key, record.value, list(record.headers)) == (paid.key, paid.value, list(paid.headers))]
     assert [record.partition for record in same] == [paid.partition] * 2
+
+
+MESSAGE = {
+    "type": "buyer_messaged", "id": "m-1", "source": "/c", "occurred_at": "2026-07-01T08:00:00Z", "message_id": "m-1",
+    "shop_id": "s-1", "buyer_id": "b-1",
+}  # fmt: skip
+
+
+async def test_records_are_put_back_under_the_key_that_their_content_names(settings: Settings) -> None:
+    """Without a key, with another's, or in another partition: they land where they belong. What has no key is refused."""
+    await topics.create(settings)
+    named = {name: settings.topic(name) for name in ("orders", "chats", "dead-letters")}
+    wrong = [
+        ("orders", None, envelope.encode(EVENT | {"id": "e-1"}), Reason.MISSING_KEY),
+        ("orders", b"other", envelope.encode(EVENT | {"id": "e-2"}), Reason.KEY_MISMATCH),
+        ("orders", b"o-1", envelope.encode(EVENT | {"id": "e-3"}), Reason.KEY_MISMATCH),
+        ("chats", None, envelope.encode(MESSAGE), Reason.MISSING_KEY),
+        ("orders", None, (b"", b"?", []), Reason.NOT_JSON),
+        ("sales", b"p", (b"", b"{}", []), Reason.NOT_JSON),
+    ]
+    places = []
+    async with log.Writer(settings) as writer:
+        for offset, (topic, key, (_, value, headers), reason) in enumerate(wrong):
+            place = Position(settings.topic(topic), 1 - partition_of(b"o-1", 2), offset)
+            places.append(str(place))
+            record = Record(place.topic, place.partition, offset, 0, key, value, headers)
+            more = parked_headers(record, place, Refusal(reason, "for now"), settings.app)
+            await writer.send(named["dead-letters"], key, value, more, place.partition)
+    out = await _run(settings, "parked.py", *places, "nowhere-0@1", code=1)
+    assert f"{places[0]} is put back with the key b'o-1', not None" in out
+    assert f"{places[1]} is put back with the key b'o-1', not b'other'" in out
+    assert f"{places[2]} is put back as it came" in out
+    assert f"{places[3]} is put back with the key b's-1/b-1', not None" in out
+    assert f"{places[4]} is not put back: its content names no key" in out
+    assert f"{places[5]} is not put back: {settings.topic('sales')} is no topic of events" in out
+    assert "nowhere-0@1 is not put back: there is no such dead letter" in out
+    for topic, reads, ids in (("orders", envelope.read, ["e-1", "e-2", "e-3"]), ("chats", envelope.read_chat, ["m-1"])):
+        after = [record async for some in log.read(settings, named[topic]) for record in some]
+        assert [dict(record.headers)["ce_id"].decode() for record in after] == ids
+        for record in after:
+            assert not isinstance(reads(record), Refusal)
+            assert record.partition == partition_of(record.key, 2)
 
 
 async def test_lost_offsets_are_told_by_the_changelogs(settings: Settings) -> None:
@@ -318,27 +362,43 @@ async def test_lost_offsets_are_told_by_the_changelogs(settings: Settings) -> No
 
 
 async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settings) -> None:
-    """copy_orders.py brings every record under the new prefix, ticks too: each order in its partition and in order, as it came."""
+    """copy_orders.py brings every record of both topics under the new prefix, ticks too: each key in its partition and in order."""
     new = settings.model_copy(update={"app": f"{settings.app}.n", "topic_prefix": f"{settings.app}.n.", "partitions": 3})
     await topics.create(settings)
     await topics.create(new)
     async with log.Writer(settings) as writer:
         for number in range(60):
             event = EVENT | {"id": f"e-{number}", "order_id": f"o-{number % 20}"}
+            message = MESSAGE | {"id": f"m-{number}", "message_id": f"m-{number}", "buyer_id": f"b-{number % 20}"}
             await writer.send(settings.topic("orders"), *envelope.encode(event), timestamp_ms=number)
+            await writer.send(settings.topic("chats"), *envelope.encode(message), timestamp_ms=number)
         value, headers = envelope.tick(1_782_900_000_000)
-        await writer.send(settings.topic("orders"), None, value, headers, 1, 60)
-    await _run(new, "copy_orders.py", settings.topic("orders"))
+        for topic in ("orders", "chats"):
+            await writer.send(settings.topic(topic), None, value, headers, 1, 60)
+    old = [settings.topic(topic) for topic in ("orders", "chats")]
+    out = await _run(new, "copy_orders.py", *old)
+    assert out.splitlines() == [f"{settings.topic(topic)}: 61 records copied to {new.topic(topic)}" for topic in ("orders", "chats")]
 
-    async def held(one: Settings) -> dict[bytes | None, list[tuple[object, ...]]]:
+    async def held(one: Settings, topic: str) -> dict[bytes | None, list[tuple[object, ...]]]:
         by_key: dict[bytes | None, list[tuple[object, ...]]] = {}
-        async for some in log.read(one, one.topic("orders")):
+        async for some in log.read(one, one.topic(topic)):
             for record in some:
                 by_key.setdefault(record.key, []).append((record.value, tuple(record.headers), record.timestamp))
         return by_key
 
-    assert await held(new) == await held(settings)
-    assert sum(map(len, (await held(new)).values())) == 61
-    async for some in log.read(new, new.topic("orders")):
-        for record in some:
-            assert record.key is None or record.partition == partition_of(record.key, 3)
+    for topic in ("orders", "chats"):
+        assert await held(new, topic) == await held(settings, topic)
+        assert sum(map(len, (await held(new, topic)).values())) == 61
+        async for some in log.read(new, new.topic(topic)):
+            for record in some:
+                assert record.key is None or record.partition == partition_of(record.key, 3)
+
+
+async def test_a_copy_names_two_topics_that_exist(settings: Settings) -> None:
+    """Forgotten, mistyped, or the new ones themselves: one sentence, and nothing is written."""
+    await topics.create(settings)
+    own = [settings.topic(topic) for topic in ("orders", "chats")]
+    assert "which topics?" in await _run(settings, "copy_orders.py", own[0], code=1)
+    assert "set another NETSOLD_TOPIC_PREFIX" in await _run(settings, "copy_orders.py", *own, code=1)
+    assert "there is no topic elsewhere, mistyped" in await _run(settings, "copy_orders.py", "elsewhere", "mistyped", code=1)
+    assert set((await log.ends(settings, own)).values()) == {0}

@@ -15,9 +15,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from operations.recount import recount
-from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, Status, TopProducts
+from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, TopProducts
 from schemas.journal import Entry
-from serving import asked, follow
+from schemas.status import Health, Status
+from serving import asked, follow, watching
 from serving.api import make_app
 from serving.follow import Reader
 from serving.problems import Kind
@@ -374,15 +375,16 @@ def test_while_restoring_the_probes_say_how_much_is_left(tmp_path: Path, logs: C
     reader.feed(most=1)
     ready = client.get("/readyz?verbose")
     assert ready.status_code == 503
-    assert "live not yet:" in ready.text
+    assert "log not yet:" in ready.text
+    assert "state restoring" in ready.text
     status = Status.model_validate_json(client.get("/v1/status").content)
     assert status.freshness.state == "restoring"
-    assert status.records_behind == sum(one.behind for table in status.tables for one in table.partitions) > 0
+    assert status.records_to_read == sum(one.behind for table in status.tables for one in table.partitions) > 0
     problem(client.get("/v1/products/p-3"), 503, Kind.NOT_READY)
     while reader.feed(most=1):
         pass
     ready = client.get("/readyz?verbose")
-    assert (ready.status_code, ready.text) == (200, "tables ok: they are complete\nlive ok\n")
+    assert (ready.status_code, ready.text) == (200, "tables ok: they are complete\nlog ok: it is read\nstate live\n")
     assert client.get("/readyz").text == "ok\n"
     reader.close()
 
@@ -409,7 +411,72 @@ def test_the_status_tells_every_table(client: TestClient, reader: FedReader) -> 
     assert status.cycle.start == "2026-07-06T00:00:00Z"
     assert {table.topic: table.name for table in status.tables} == reader.names
     assert all(len(table.partitions) == 2 and table.freshness.as_of == "2026-07-11T00:00:00.000Z" for table in status.tables)
-    assert status.records_behind == 0
+    assert (status.records_behind, status.records_to_read) == (0, 0)
+    assert [(one.source, one.end, one.applied, one.behind, one.held_by) for one in status.sources] == [
+        (f"{topic}-{partition}", len(reader.logs.logs[topic, partition]), len(reader.logs.logs[topic, partition]) - 1, 0, "worker")
+        for topic in ("orders", "chats")
+        for partition in (0, 1)
+    ]
+    assert (status.cluster.brokers, [member.name for member in status.cluster.members]) == ([1], ["worker"])
+
+
+def test_without_a_worker_nothing_says_live(client: TestClient, reader: FedReader) -> None:
+    """Two events wait that nobody reads: stalled in every answer, 503 with the remedy for monitors; load may still be sent here."""
+    etag = client.get("/v1/products/p-3").headers["etag"]
+    reader.logs.send("orders", b"o-9", b"?", [], 1)
+    reader.logs.send("orders", b"o-9", b"?", [], 1)
+    reader.observe(members=())
+    again = client.get("/v1/products/p-3", headers={"If-None-Match": etag})
+    assert (again.status_code, again.json()["freshness"]["state"]) == (200, "stalled")
+    assert (client.get("/readyz").status_code, client.get("/readyz").text) == (200, "answers, but stalled: see /v1/health\n")
+    answer = client.get("/v1/health")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    health = Health.model_validate_json(answer.content)
+    assert health.state == "stalled"
+    (finding,) = health.findings
+    assert (finding.code, finding.severity) == ("no_worker", "fault")
+    assert "nobody reads orders-0, orders-1, chats-0" in finding.sentence
+    assert finding.sentence.endswith("while 2 records wait")
+    assert finding.sentence in client.get("/readyz?verbose").text
+    status = Status.model_validate_json(client.get("/v1/status").content)
+    assert (status.state, status.records_behind, status.sources[1].held_by) == ("stalled", 2, None)
+    text = client.get("/metrics").text
+    assert 'netsold_source_records_behind{partition="1",topic="orders"} 2.0' in text
+    assert "netsold_group_members 0.0" in text
+    assert 'netsold_faults{code="no_worker"} 1.0' in text
+    assert "netsold_reader_ready 1.0" in text
+
+
+def test_bounds_may_be_given_with_the_question(client: TestClient, reader: FedReader) -> None:
+    """What is behind within the settings' bounds is live; who wants none behind says so."""
+    assert client.get("/v1/health?max_behind=0").json() == {"state": "live", "findings": []}
+    reader.logs.send("orders", b"o-9", b"?", [], 1)
+    reader.observe()
+    assert client.get("/v1/health").status_code == 200
+    answer = client.get("/v1/health?max_behind=0")
+    assert (answer.status_code, answer.json()["state"], answer.json()["findings"][0]["code"]) == (503, "behind", "behind")
+    assert client.get("/v1/status?max_behind=0").json()["freshness"]["state"] == "behind"
+    problem(client.get("/v1/health?max_behind=-1"), 422, Kind.INVALID_REQUEST)
+
+
+def test_what_was_observed_long_ago_says_nothing_about_now(client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never alive by default: the state is unknown, and the finding says since when."""
+    monkeypatch.setattr(watching, "MOST_AGE_SECONDS", -1.0)
+    assert client.get("/v1/products/p-3").json()["freshness"]["state"] == "unknown"
+    found = client.get("/v1/health").json()
+    assert (found["state"], found["findings"][0]["code"]) == ("unknown", "unobserved")
+    reader.watch.observation = None
+    assert "the first observation is under way" in client.get("/readyz?verbose").text
+
+
+def test_a_reader_that_the_log_no_longer_answers_is_not_ready(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last hop is this reader's own: another one may do better, so load goes there."""
+    monkeypatch.setattr(FedReader, "silent_s", 61.0)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.text) == (503, "not ready\n")
+    assert "log not any more: no answer for 61 s" in client.get("/readyz?verbose").text
+    assert client.get("/v1/health").json()["findings"][0]["code"] == "reader_cut_off"
 
 
 def test_the_metrics_are_named_and_count_by_route(client: TestClient) -> None:
@@ -450,7 +517,7 @@ def test_the_contract_describes_every_answer(client: TestClient) -> None:
     for path, of_path in paths.items():
         described = of_path["get"]
         assert described["description"], path
-        if path.startswith("/v1/") and path not in {"/v1/status", "/v1/export"}:
+        if path.startswith("/v1/") and path not in {"/v1/status", "/v1/health", "/v1/export"}:
             assert "$ref" in described["responses"]["200"]["content"]["application/json"]["schema"], path
             assert {"404", "422", "503"} <= set(described["responses"]), path
             assert {"max_lag", "min_position"} <= {parameter["name"] for parameter in described["parameters"]}, path

@@ -20,6 +20,7 @@ from operations.recount import recount
 from serving import follow
 from serving.api import make_app
 from serving.follow import Reader
+from streams.parked import Parked
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.story import parse
 
@@ -157,9 +158,37 @@ def test_the_status_is_shown_and_its_exit_code_says_live(run: Callable[..., Done
     done = run("status")
     assert done.code == 0
     assert ["product_cycles", "2026-07-11T00:00:00.000Z", "0"] in [line.split() for line in done.out.splitlines()]
-    assert re.search(r"^applied chats-0:\d+  chats-1:\d+  orders-0:\d+  orders-1:\d+$", done.out, re.MULTILINE)
-    assert "live; complete through 2026-07-11T00:00:00.000Z" in done.out
+    for source in ("orders-0", "orders-1", "chats-0", "chats-1"):
+        assert re.search(rf"^{source} +(\d+) +\d+ +0 +worker *$", done.out, re.MULTILINE)
+    assert "worker worker at 127.0.0.1 reads chats-0 chats-1 orders-0 orders-1 sales-0 sales-1 shop-activity-0 shop-activity-1" in done.out
+    assert "netsold: nothing behind; live; complete through 2026-07-11T00:00:00.000Z" in done.out
     assert json.loads(run("status", "--json").out)["records_behind"] == 0
+
+
+def test_a_status_that_is_not_live_says_what_to_do(run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that no worker reads: exit code 5, who should read it, and the remedy; `--max-behind` is the reader's bound."""
+    logs = Changelogs(settings_in(tmp_path))
+    logs.take(EVENTS)
+    reader = FedReader(settings_in(tmp_path), logs)
+    reader.feed()
+    logs.send("orders", b"o-9", b"?", [], 1)
+    reader.observe(members=())
+    reader.watch.parked = [Parked("orders", "not_json", 12, 2, TICK_MS, TICK_MS + 1000)]
+    with served(make_app(reader), monkeypatch):
+        done = run("status")
+        assert done.code == 5
+        assert re.search(r"^orders-1 +\d+ +\d+ +1 +\S+ s .*nobody *$", done.out, re.MULTILINE)
+        said = "fault: no worker is in group netsold: nobody reads orders-0, .* while 1 record waits: start one with `netsold worker`"
+        assert re.search(said, done.out)
+        parked = "dead letters orders not_json: 12, 2 since the reader began; 2026-07-11T00:00:00.000Z to 2026-07-11T00:00:01.000Z"
+        assert parked in done.out.splitlines()
+        assert "netsold: 1 record behind; stalled; " in done.out
+        assert json.loads(run("status", "--json").out)["state"] == "stalled"
+        reader.observe()
+        assert run("status").code == 0
+        done = run("status", "--max-behind", "0")
+        assert (done.code, "fault: 1 record is not in all tables" in done.out) == (5, True)
+    reader.close()
 
 
 @pytest.mark.usefixtures("_reader")

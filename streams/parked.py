@@ -1,0 +1,66 @@
+"""What stands in the topic of dead letters, counted by where it came from and why; read on from where the last reading ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from streams import log
+from streams.topics import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+UNKNOWN: Final = "unknown"
+"""The reason, or the topic, of a record that doesn't name one: somebody else wrote it."""
+
+
+@dataclass(slots=True)
+class Parked:
+    """The dead letters of one topic and reason: how many, how many of them since the first reading ended, when they were parked."""
+
+    topic: str
+    reason: str
+    count: int = 0
+    since_start: int = 0
+    oldest_ms: int = 0
+    newest_ms: int = 0
+
+
+class DeadLetters:
+    """Counts an application's dead letters. `complete` once the topic was read to an end for the first time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topic = settings.topic(DEAD_LETTERS)
+        self._positions: dict[int, int] = {}
+        self._parked: dict[tuple[str, str], Parked] = {}
+        self.complete = False
+
+    def counts(self) -> list[Parked]:
+        """By topic and reason."""
+        return [self._parked[key] for key in sorted(self._parked)]
+
+    async def read_on(self) -> None:
+        """Count what is new; goes on where it was, if it is broken off. Raises as `log.read`."""
+        beginnings, ends = await log.bounds(self._settings, [self._topic])
+        if any(position > ends.get((self._topic, number), 0) for number, position in self._positions.items()):
+            self._positions, self._parked, self.complete = {}, {}, False  # the topic was deleted and created again
+        starts = {number: max(beginning, self._positions.get(number, 0)) for (_, number), beginning in beginnings.items()}
+        async for records in log.read(self._settings, self._topic, starts, {number: end for (_, number), end in ends.items()}):
+            for record in records:
+                said = dict(record.headers)
+                self._count(_text(said.get("__streams.errors.topic")), _text(said.get("x-dlq-reason")), record.timestamp)
+            self._positions[records[-1].partition] = records[-1].offset + 1
+        self._positions = {number: end for (_, number), end in ends.items()}
+        self.complete = True
+
+    def _count(self, topic: str, reason: str, at_ms: int) -> None:
+        one = self._parked.setdefault((topic, reason), Parked(topic, reason, oldest_ms=at_ms))
+        one.count += 1
+        one.since_start += self.complete
+        one.oldest_ms, one.newest_ms = min(one.oldest_ms, at_ms), max(one.newest_ms, at_ms)
+
+
+def _text(value: bytes | None) -> str:
+    return UNKNOWN if value is None else value.decode(errors="replace")
