@@ -27,6 +27,7 @@ import psutil
 from operations.data_dir import DataDirUnusable, read_whole, usable, write_whole
 from operations.kafka_jars import JarsOutOfReach, classpath
 from operations.processes import Known, running, running_with, spawn
+from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
@@ -339,6 +340,6 @@ def _answers(bootstrap: str) -> bool:
 
     try:
         asyncio.run(topics.cluster_id(Settings(kafka=Kafka(bootstrap_servers=bootstrap))))
-    except (topics.KafkaUnreachable, TimeoutError):
+    except (KafkaUnreachable, TimeoutError):
         return False
     return True

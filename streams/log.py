@@ -17,10 +17,10 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from streams import batches, compression
+from streams.errors import KafkaUnreachable
 from streams.partitioning import Partitioner, partition_of
 from streams.refused import why_not
 from streams.settings import Settings
-from streams.topics import KafkaUnreachable
 
 At = tuple[str, int]
 """A partition: the topic's name on the cluster, and the partition's number."""

@@ -20,6 +20,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from streams import log, topics
+from streams.errors import KafkaUnreachable
 from streams.metadata import described
 from streams.refused import why_not
 from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC
@@ -171,7 +172,7 @@ class Observer:
                 await client.bootstrap()
             except KafkaConnectionError as error:
                 await client.close()
-                raise topics.KafkaUnreachable(await why_not(self._settings)) from error
+                raise KafkaUnreachable(await why_not(self._settings)) from error
             self._client = client
             self._min_insync = {}
         await self._client.force_metadata_update()

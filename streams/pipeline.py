@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from streams import metrics
+from streams.errors import KafkaUnreachable
 from streams.producers import BROKEN, is_fenced
 from streams.recovery import StateUnfit
 from streams.stores import StateView, StoreDamaged, StoreUnopened
-from streams.topics import DEAD_LETTERS, KafkaUnreachable
+from streams.topics import DEAD_LETTERS
 from streams.transactions import LaneClosed, commit
 
 if TYPE_CHECKING:

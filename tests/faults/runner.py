@@ -20,6 +20,7 @@ from schemas import envelope
 from schemas.events import topic_of
 from schemas.times import DAY_MS, parse_ms
 from streams import log, topics
+from streams.errors import KafkaUnreachable
 from tables import catalogue
 from tests.faults.evidence import SOURCES, Evidence, committed, gather, problems, unstable
 from tests.faults.workers import Workers
@@ -37,7 +38,7 @@ POLL_S = 0.1
 BACK_S = 30.0
 """From the last fault until work goes on: against hangs, it takes seconds."""
 
-LOST = (KafkaError, OSError, TimeoutError, topics.KafkaUnreachable)
+LOST = (KafkaError, OSError, TimeoutError, KafkaUnreachable)
 """What asking a broker comes to while it is away."""
 
 

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import OffsetOutOfRangeError
 
 from streams import log, topics
+from streams.errors import KafkaUnreachable
 from streams.partitioning import partition_of
 from streams.settings import Kafka, Settings
 
@@ -163,10 +164,10 @@ async def test_a_batch_that_the_broker_refuses_raises(settings: Settings, orders
 async def test_no_broker_is_said_in_one_sentence(settings: Settings) -> None:
     """Writing, reading and following name what is missing instead of hanging."""
     nowhere = settings.model_copy(update={"kafka": Kafka(bootstrap_servers="127.0.0.1:1")})
-    with pytest.raises(topics.KafkaUnreachable):
+    with pytest.raises(KafkaUnreachable):
         async with log.Writer(nowhere):
             pass
-    with pytest.raises(topics.KafkaUnreachable):
+    with pytest.raises(KafkaUnreachable):
         await _all(log.read(nowhere, "orders"))
-    with pytest.raises(topics.KafkaUnreachable):
+    with pytest.raises(KafkaUnreachable):
         await anext(log.follow(nowhere, {("orders", 0): 0}))

@@ -9,6 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams import topics
+from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
@@ -71,5 +72,5 @@ async def test_the_cluster_is_known_by_its_id(kafka: LocalKafka, settings: Setti
 async def test_no_answer_is_told_with_the_address() -> None:
     """A cluster that isn't there is an error that names where it was looked for."""
     nobody = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="127.0.0.1:1"))
-    with pytest.raises(topics.KafkaUnreachable, match=r"no Kafka answers at 127\.0\.0\.1:1"):
+    with pytest.raises(KafkaUnreachable, match=r"no Kafka answers at 127\.0\.0\.1:1"):
         await topics.check(nobody)

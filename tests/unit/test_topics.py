@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from streams import topics
+from streams.errors import KafkaUnreachable
+from streams.metadata import ask
 from streams.settings import Kafka, Settings
 
 PARTITIONS = 4
@@ -134,7 +137,7 @@ class _Client:
 
 async def test_a_broker_that_is_away_is_passed_over() -> None:
     """While a dead broker is still on the cluster's list another one answers; where none does, that is one sentence."""
-    assert await topics._ask(_Client(3), "?") == (3, "?")
-    assert await topics._ask(_Client(1, 2), "?") == (1, "?")
-    with pytest.raises(topics.KafkaUnreachable):
-        await topics._ask(_Client(), "?")
+    assert await ask(cast("Any", _Client(3)), "?") == (3, "?")
+    assert await ask(cast("Any", _Client(1, 2)), "?") == (1, "?")
+    with pytest.raises(KafkaUnreachable):
+        await ask(cast("Any", _Client()), "?")
