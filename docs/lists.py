@@ -49,7 +49,7 @@ _CLIENTS: Final = (
     ("Go: segmentio/kafka-go", "`kafka.Writer{Balancer: &kafka.Murmur2Balancer{}}`", "yes: round robin, whatever the key"),
     (
         "Go: Sarama",
-        "`sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(murmur2))`, murmur2 being yours: it has none",
+        "`sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(murmur2))`, with a murmur2 of yours",
         "yes: FNV-1a",
     ),
     (

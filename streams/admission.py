@@ -7,14 +7,13 @@ another partition than its key's is counted and logged, and parked unless a sett
 from __future__ import annotations
 
 import time
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from schemas import limits
 from schemas.ahead import in_the_future
-from schemas.envelope import Received, Said, conversation
+from schemas.envelope import Received, Said
 from schemas.refusals import Reason, Refusal
 from streams import metrics
 from streams.partitioning import HASHES
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     from schemas.envelope import Record
     from streams.settings import Settings
-    from tables.outcome import Readings
 
 log = structlog.get_logger()
 
@@ -33,85 +31,60 @@ AGAIN_SECONDS: Final = 60.0
 """How often, at most, a lane says that records are in the wrong partition."""
 
 _REMEMBERED: Final = 16_384
-"""Orders or conversations of a partition that are known to belong there; what is known in the meantime costs no hash."""
+"""Keys of a partition that are known to belong there, and cost no hash."""
 
-_KINDS: Final[dict[str, tuple[Any, Callable[[Any], Any]]]] = {
-    catalogue.ORDERS_TOPIC: (Received, attrgetter("order_id")),
-    catalogue.CHATS_TOPIC: (Said, attrgetter("shop_id", "buyer_id")),
-}
-"""By topic, without prefix, what an event of it is, and how to get at the order or conversation that it is about."""
+_EVENTS: Final[dict[str, Any]] = {catalogue.ORDERS_TOPIC: Received, catalogue.CHATS_TOPIC: Said}
+"""By topic, without prefix, what an event of it is, once it is read."""
 
 
-class Reading(NamedTuple):
-    """How the records of a partition are read: one by one, and then what they say in chunks, before it is folded."""
-
-    read: Callable[[Record], Any]
-    admit: Callable[[Readings], Readings]
-
-
-def of_journal(read: Callable[[Record], Any]) -> Reading:
-    """The reading of a topic that netsold alone writes to: nothing more is checked."""
-    return Reading(read, lambda readings: readings)
-
-
-def of_events(read: Callable[[Record], Any], source: str, partition: int, settings: Settings) -> Reading:
-    """The reading of one partition of a topic of events, `orders` or `chats`."""
-    most_ahead_ms = settings.max_ahead_seconds * 1000
-    latest_ms = most_ahead_ms or limits.INT64_MAX
-    event, _ = _KINDS[source]
-
-    def dated(record: Record) -> Any:  # noqa: ANN401 - what its stage reads
-        said = read(record)
-        try:
-            if type(said) is event and said.occurred_at_ms - record.timestamp > latest_ms:
-                return in_the_future(said.occurred_at_ms, record.timestamp, most_ahead_ms) or said
-        except TypeError:  # a record from before Kafka 0.10 has no time
-            return said
-        return said
-
-    return Reading(dated, _Placed(source, partition, settings).admit)
-
-
-class _Placed:
-    """Looks at chunks of one source partition for orders or conversations that belong in another.
+def of_events(read: Callable[[Record], Any], source: str, partition: int, settings: Settings) -> Callable[[Record], Any]:
+    """What a stage `read`s of one partition of a topic of events, `orders` or `chats`, or the refusal of what isn't to be applied there.
 
     Time ticks are written into partitions by number, and belong where they are.
     """
+    most_ahead_ms = settings.max_ahead_seconds * 1000
+    latest_ms = most_ahead_ms or limits.INT64_MAX
+    event, keys = _EVENTS[source], _Keys(source, partition, settings)
+    known = keys.known
+
+    def admitted(record: Record) -> Any:  # noqa: ANN401 - what its stage reads
+        said = read(record)
+        if type(said) is not event:
+            return said
+        if said.occurred_at_ms - (record.timestamp or 0) > latest_ms:  # a record from before Kafka 0.10 has no time
+            refusal = in_the_future(said.occurred_at_ms, record.timestamp, most_ahead_ms)
+            if refusal is not None:
+                return refusal
+        key = record.key
+        return said if key in known else keys.look(record.offset, key or b"") or said
+
+    return admitted
+
+
+class _Keys:
+    """The keys of one source partition: those that are `known` to belong there, and what is said of others."""
 
     def __init__(self, source: str, partition: int, settings: Settings) -> None:
-        self._event, self._about = _KINDS[source]
         self._topic, self._partition, self._settings = settings.topic(source), partition, settings
         self._hash_of = HASHES[settings.partitioner]
-        self._known: set[Any] = set()
+        self.known: set[bytes | None] = set()
         self._said_at, self._since = float("-inf"), 0
 
-    def admit(self, readings: Readings) -> Readings:
-        """The readings, with refusals in place of what isn't to be applied here."""
-        event = self._event
-        about = set(map(self._about, [said for _, said in readings if type(said) is event]))
-        new = about - self._known
-        strays = {one: right for one in new if (right := self._right(one)) != self._partition}
-        if len(self._known) < _REMEMBERED:
-            self._known |= new
-        else:
-            self._known = about
-        if not strays:
-            return readings
-        self._known -= strays.keys()
-        return [(at, self._met(at, said, strays)) for at, said in readings]
+    def look(self, offset: int, key: bytes) -> Refusal | None:
+        """The refusal of the record at an offset if its key belongs elsewhere and that is parked, by setting; else None.
 
-    def _right(self, about: str | tuple[str, str]) -> int:
-        """The partition of an order's, or a conversation's, key."""
-        return self._hash_of(_key(about)) % self._settings.partitions
-
-    def _met(self, offset: int, said: object, strays: dict[Any, int]) -> object:
-        """What a record says, or its refusal. What belongs elsewhere is counted, and logged once a while."""
-        if type(said) is not self._event or (about := self._about(said)) not in strays:
-            return said
-        settings, right = self._settings, strays[about]
+        Each is counted, and logged once a while.
+        """
+        settings = self._settings
+        right = self._hash_of(key) % settings.partitions
+        if right == self._partition:
+            if len(self.known) >= _REMEMBERED:
+                self.known.clear()
+            self.known.add(key)
+            return None
         metrics.WRONG_PARTITION.labels(self._topic).inc()
         self._since += 1
-        place = f"key {_key(about)[: limits.ID_CHARS]!a} belongs in partition {right} of {settings.partitions} by {settings.partitioner}"
+        place = f"key {key[: limits.ID_CHARS]!a} belongs in partition {right} of {settings.partitions} by {settings.partitioner}"
         if time.monotonic() - self._said_at > AGAIN_SECONDS:
             done = "parked" if settings.park_wrong_partition else "applied all the same"
             sentence = (
@@ -121,9 +94,5 @@ class _Placed:
             log.warning(sentence, records=self._since)
             self._said_at, self._since = time.monotonic(), 0
         if not settings.park_wrong_partition:
-            return said
+            return None
         return Refusal(Reason.WRONG_PARTITION, f"{place}, not in {self._partition}"[: limits.DETAIL_CHARS])
-
-
-def _key(about: str | tuple[str, str]) -> bytes:
-    return about.encode() if isinstance(about, str) else conversation(*about)

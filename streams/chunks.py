@@ -193,8 +193,7 @@ class ChunkConsumer(Consumer):
         if not fetched.is_next():
             self._forget(fetched)
             return None
-        reading = self.app.pipeline.opener.reading(tp)
-        readings = reading.admit(fetched.take(self.app.conf.broker_max_poll_records, reading.read))
+        readings = fetched.take(self.app.conf.broker_max_poll_records, self.app.pipeline.opener.reading(tp))
         end = fetched.position
         self._thread.advance(result, tp, Stretch(start, end))
         if not fetched.more:

@@ -21,7 +21,8 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from streams import admission, groups
+from streams import groups
+from streams.admission import of_events
 from streams.failpoints import Point, reach
 from streams.lanes import MARK_KEY, Lane, decode_mark, encode_mark, progress_of
 from streams.log import bounds as log_bounds
@@ -33,10 +34,10 @@ from tables.catalogue import STAGES, TABLES
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from pathlib import Path
 
-    from streams.admission import Reading
+    from schemas.envelope import Record
     from streams.lanes import Fold, Mark
     from streams.settings import Settings
 
@@ -123,7 +124,7 @@ class Opener:
         self.state_dir = state_dir
         self.cluster = cluster
         self.topic_ids = topic_ids
-        self._readings: dict[TopicPartition, Reading] = {}
+        self._readings: dict[TopicPartition, Callable[[Record], Any]] = {}
         self._beginnings: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
@@ -156,17 +157,13 @@ class Opener:
         log.info("lanes open", lanes=len(lanes), restored_records=restored, seconds=round(time.monotonic() - began, 2))
         return lanes
 
-    def reading(self, tp: TopicPartition) -> Reading:
+    def reading(self, tp: TopicPartition) -> Callable[[Record], Any]:
         """How the records of a source partition are read. Of events, those that don't belong there are refused."""
-        found = self._readings.get(tp)
-        if found is None:
+        if tp not in self._readings:
             fold = self.by_topic[tp.topic]
-            if fold.stage.sends:
-                found = admission.of_events(fold.read, fold.stage.source, tp.partition, self.settings)
-            else:
-                found = admission.of_journal(fold.read)
-            self._readings[tp] = found
-        return found
+            read = of_events(fold.read, fold.stage.source, tp.partition, self.settings) if fold.stage.sends else fold.read
+            self._readings[tp] = read
+        return self._readings[tp]
 
     def _transactional_id(self, fold: Fold, source: TopicPartition) -> str:
         return f"{self.settings.app}-{fold.stage.name}-{source.partition}"

@@ -49,9 +49,7 @@ def read(event: Mapping[str, Any], partition: int, written_ms: int | None = AT_M
 
 def to_lane(record: Record, given: Settings) -> object:
     """What a record says to the lane of the partition that it is in."""
-    reading = of_events(envelope.read_chat if record.topic == "chats" else envelope.read, record.topic, record.partition, given)
-    ((_, said),) = reading.admit([(record.offset, reading.read(record))])
-    return said
+    return of_events(envelope.read_chat if record.topic == "chats" else envelope.read, record.topic, record.partition, given)(record)
 
 
 @pytest.mark.parametrize(("event", "key"), [(PAID, b"o-1"), (ASKED, b"s-1/b-1")])
@@ -93,11 +91,12 @@ def test_it_is_logged_once_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("streams.admission.time.monotonic", lambda: clock[0])
     reading = of_events(envelope.read, "orders", wrong, settings(topic_prefix="shop."))
-    said = reading.read(Record("shop.orders", wrong, 0, AT_MS, *envelope.encode(PAID)))
+    record = Record("shop.orders", wrong, 0, AT_MS, *envelope.encode(PAID))
     with capture_logs() as lines:
-        reading.admit([(offset, said) for offset in range(5)])
+        for offset in range(5):
+            reading(record._replace(offset=offset))
         clock[0] += admission.AGAIN_SECONDS + 1
-        reading.admit([(5, said)])
+        reading(record._replace(offset=5))
     assert [line["records"] for line in lines] == [1, 5]
     assert lines[0]["event"].startswith(f"shop.orders-{wrong}@0: key b'o-1' belongs in partition {right} of 4 by murmur2: it is parked;")
     assert "docs/runbook.md, Wrong partition" in lines[0]["event"]
@@ -152,21 +151,15 @@ def test_records_of_batches_have_the_time_of_the_log() -> None:
         builder.append(offset, written_ms, key, value, headers)
     batch = TolerantRecords(bytes(builder.build())).next_batch()
     reading = of_events(envelope.read, "orders", partition_of(b"o-1", PARTITIONS), settings())
-    assert [type(reading.read(record)) for record in batch] == [Refusal, Received]
+    assert [type(reading(record)) for record in batch] == [Refusal, Received]
 
 
-def test_each_order_of_a_chunk_is_looked_at_whatever_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Orders that are known to belong here aren't hashed again, however many there are; those that don't are refused each time."""
+def test_each_key_is_looked_at_whatever_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that are known to belong here aren't hashed again, and there are more than are remembered; others are refused each time."""
     monkeypatch.setattr(admission, "_REMEMBERED", 10)
     reading = of_events(envelope.read, "orders", 0, settings())
     keys = [f"o-{number}" for number in range(40)]
     records = [Record("orders", 0, at, AT_MS, *envelope.encode(PAID | {"order_id": key})) for at, key in enumerate(keys)]
     wanted = [Received if partition_of(key.encode(), PARTITIONS) == 0 else Refusal for key in keys]
     for _ in range(3):
-        for size in (1, 7, 40):
-            said = [
-                one
-                for at in range(0, len(records), size)
-                for _, one in reading.admit([(record.offset, reading.read(record)) for record in records[at : at + size]])
-            ]
-            assert [type(one) for one in said] == wanted
+        assert [type(reading(record)) for record in records] == wanted

@@ -20,7 +20,6 @@ from faust.types import TP
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from schemas.envelope import Record
-from streams.admission import of_journal
 from streams.batches import TolerantRecords
 from streams.chunks import Chunk, ChunkConsumer, ChunkThread
 from streams.pipeline import Fatal
@@ -67,7 +66,7 @@ class Partition:
         thread._consumer = SimpleNamespace(_fetcher=fetcher, last_stable_offset=lambda _tp: 11)
         thread.thread_loop = SimpleNamespace(call_soon_threadsafe=lambda what, *args: what(*args))
         consumer._thread, consumer._fetched, consumer._undelivered = thread, {}, {}
-        pipeline = SimpleNamespace(opener=SimpleNamespace(reading=lambda _: of_journal(self.read)))
+        pipeline = SimpleNamespace(opener=SimpleNamespace(reading=lambda _: self.read))
         consumer.app = SimpleNamespace(conf=SimpleNamespace(broker_max_poll_records=2), in_recovery=False, pipeline=pipeline)
         consumer._active_partitions, consumer._paused_partitions, consumer._buffered_partitions = {SALES}, set(), set()
         consumer.assignment = lambda: {SALES}
