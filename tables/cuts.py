@@ -48,7 +48,7 @@ class Cut:
         self._asks[key] = ask
         if self._total is None:
             return changes
-        if at <= self._full:
+        if at < self._full:
             self._full += 1
             self._filled += ask
             changes[key] = changes.get(key, 0) + ask

@@ -8,12 +8,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
+from msgspec import structs
+
 from schemas.envelope import Received
 from schemas.refusals import Reason, Refusal
 from tables import aftersales, orders
 from tables.cycles import Calendar
 from tables.entries import Row, RowKey
-from tables.orders import Order, Refund, RefundReturn
+from tables.orders import Refund, RefundReturn
 from tables.sale_ledger import SaleLedger
 from tables.service_ledger import ServiceLedger
 
@@ -54,7 +56,7 @@ class OrderLedger:
     def encode(self) -> bytes:
         """The order's bytes."""
         facts = {kind: tuple(facts) for kind, facts in self._facts.items()}
-        return orders.encode(Order(conflicts=tuple(sorted(self._conflicts)), **facts))
+        return orders.encode(structs.replace(orders.EMPTY, conflicts=tuple(sorted(self._conflicts)), **facts))
 
     def add(self, event: Received, most_bytes: int) -> bool | Refusal:
         """Add an event's fact; False if it tells nothing new (S11), a Refusal if the order would be too large with it."""
@@ -140,7 +142,7 @@ class OrderLedger:
         if before is not None:
             self._service.ask_for_contact(before.occurred_at_ms, before.reason, gone=True)
             if counts:
-                self._sales.take_back(before)
+                self._sales.refund(before, gone=True)
         if after is not None:
             self._service.ask_for_contact(after.occurred_at_ms, after.reason)
             if counts:
@@ -151,7 +153,7 @@ class OrderLedger:
         after = self._returned[fact.refund_id] = before - 1 if gone else before + 1
         facts = self._refunds.get(fact.refund_id)
         if facts and not before:
-            self._sales.take_back(facts[0])
+            self._sales.refund(facts[0], gone=True)
         elif facts and not after:
             self._sales.refund(facts[0])
 

@@ -1,6 +1,6 @@
 """The order stage: events of orders → the facts of each order, and what they change in the journal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import attrgetter, itemgetter
 from typing import Final
 
@@ -71,24 +71,12 @@ class OrderStage:
                 duplicates += self._grow(key, state, events, told, writes, parked)
                 continue
             first = orders.EMPTY if state is None else orders.decode(state)
-            facts = Facts(first)
-            for offset, event, now_ms in events:
-                if event.type not in _TELLING and facts.add(event):
-                    continue  # the short cut for half of the events
-                before = facts.order
-                if not facts.add(event):
-                    after = orders.absorb(before, event)
-                    if after is before:  # S11
-                        duplicates += 1
-                        continue
-                    if len(orders.encode(before)) > limits.ORDER_BYTES:  # it may be smaller now
-                        return None
-                    facts = Facts(after)
-                serves, sells = aftersales.may_differ(facts, event), counting.may_differ(facts, event)
-                if serves or sells:
-                    told.change(before, facts.order, (offset, event, now_ms), sells=sells, serves=serves)
-            if facts.order is not first:
-                encoded = writes[key] = orders.encode(facts.order)
+            order, again = _derive(first, events, told)
+            duplicates += again
+            if order is None:
+                return None
+            if order is not first:
+                encoded = writes[key] = orders.encode(order)
                 if len(encoded) > limits.ORDER_BYTES:
                     return None
         parked.sort(key=itemgetter(0))
@@ -120,6 +108,28 @@ class OrderStage:
         if is_new:
             writes[key] = ledger.encode()
         return duplicates
+
+
+def _derive(order: Order, events: Sequence[Arrival], told: "_Told") -> tuple[Order | None, int]:
+    """The order with its events, all derived with each of them; and how many were duplicates. None if it outgrew a record."""
+    facts, duplicates = Facts(order), 0
+    for arrival in events:
+        event = arrival[1]
+        if event.type not in _TELLING and facts.add(event):
+            continue  # the short cut for half of the events
+        before = facts.order
+        if not facts.add(event):
+            after = orders.absorb(before, event)
+            if after is before:  # S11
+                duplicates += 1
+                continue
+            if len(orders.encode(before)) > limits.ORDER_BYTES:  # with what holds now it may be smaller
+                return None, duplicates
+            facts = Facts(after)
+        serves, sells = aftersales.may_differ(facts, event), counting.may_differ(facts, event)
+        if serves or sells:
+            told.change(before, facts.order, arrival, sells=sells, serves=serves)
+    return facts.order, duplicates
 
 
 class _Told:

@@ -126,12 +126,12 @@ class ServiceLedger:
             return
         complaint, start_ms = aftersales.read_complaint(fact.fields), self._calendar.start_of(fact.occurred_at_ms)
         if fact.type == "reissue_shipped":
-            self._add(None, start_ms, service.REISSUE + complaint.reason, sign)
+            self.add(None, start_ms, service.REISSUE + complaint.reason, sign)
             return
         line_ids, products = complaint.line_ids, self._products
         named = self._known if line_ids is None else {products[line_id] for line_id in line_ids if line_id in products}
         for product_id in (None, *named):
-            self._add(product_id, start_ms, service.REFUSAL + complaint.reason, sign)
+            self.add(product_id, start_ms, service.REFUSAL + complaint.reason, sign)
 
     def _review(self, fact: Other, *, gone: bool) -> None:
         """R5: of each of the order's products the latest review counts."""
@@ -151,9 +151,9 @@ class ServiceLedger:
         at_ms, _, _, rating = reviews[-1]
         start_ms = self._calendar.start_of(at_ms)
         for whose in (None, product_id):
-            self._add(whose, start_ms, service.REVIEWS, sign)
+            self.add(whose, start_ms, service.REVIEWS, sign)
             if rating >= service.GOOD_RATING:
-                self._add(whose, start_ms, service.GOOD_REVIEWS, sign)
+                self.add(whose, start_ms, service.GOOD_REVIEWS, sign)
 
     # --- refunds ----------------------------------------------------------------------------------
 
@@ -192,13 +192,14 @@ class ServiceLedger:
             return
         start_ms, reason = self._calendar.start_of(at[0]), at[1]
         kind = service.RETURN if units else service.DIFFERENCE
-        self._add(product_id, start_ms, kind + reason, sign)
+        self.add(product_id, start_ms, kind + reason, sign)
         if amount:
-            self._add(product_id, start_ms, f"{kind}{reason}.{currency}", sign * amount)
+            self.add(product_id, start_ms, f"{kind}{reason}.{currency}", sign * amount)
 
     # --- rows -------------------------------------------------------------------------------------
 
-    def _add(self, product_id: str | None, start_ms: int, column: str, number: int) -> None:
+    def add(self, product_id: str | None, start_ms: int, column: str, number: int) -> None:
+        """A column of the shop (None) or of a product changes."""
         columns = self._changed.setdefault((product_id, start_ms), {})
         columns[column] = columns.get(column, 0) + number
 
