@@ -89,7 +89,7 @@ def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None
         if serves:
             for shop_id, product_id, start_ms, columns in aftersales.changes((before, was), (after, now), CALENDAR):
                 changed.append(Served(shop_id, product_id, CALENDAR.iso(start_ms), columns))
-            for shop_id, buyer_id, at_ms in aftersales.contact_changes(before, after):
+            for shop_id, buyer_id, at_ms in aftersales.contact_changes(aftersales.contact(before), aftersales.contact(after)):
                 changed.append(Contacted(shop_id, buyer_id, received.order_id, at_ms))
     return orders.encode(after), changed
 

@@ -19,20 +19,25 @@ WORTH_WRITING: Final = frozenset({"wrong_goods", "late_delivery"})
 """Reasons for which a shop should write before the buyer does (R4), whatever came of it."""
 
 
-class _Complaint(msgspec.Struct, gc=False):
+class Complaint(msgspec.Struct, gc=False):
+    """What a refusal, a refund that was requested, or a reissue says is wrong; None = all lines."""
+
     reason: str
     line_ids: tuple[str, ...] | None = None
 
 
-class _Review(msgspec.Struct, gc=False):
+class Review(msgspec.Struct, gc=False):
+    """What a review says of a product."""
+
     product_id: str
     rating: int
 
 
-_complaint: Final[Callable[[bytes], _Complaint]] = msgspec.json.Decoder(_Complaint).decode
-_review: Final[Callable[[bytes], _Review]] = msgspec.json.Decoder(_Review).decode
+read_complaint: Final[Callable[[bytes], Complaint]] = msgspec.json.Decoder(Complaint).decode
+read_review: Final[Callable[[bytes], Review]] = msgspec.json.Decoder(Review).decode
+"""A fact's own fields → what they say; raise msgspec's errors."""
 
-_TOLD: Final = frozenset({"delivery_refused", "refund_requested", "reissue_shipped", "review_posted"})
+JUDGED: Final = frozenset({"delivery_refused", "refund_requested", "reissue_shipped", "review_posted"})
 """The types of facts that are looked at here, among those that change no sale."""
 
 
@@ -42,6 +47,10 @@ class Contact(NamedTuple):
     shop_id: str
     buyer_id: str
     at_ms: int
+
+
+Change = tuple[str, str | None, int, Columns]
+"""What changed of a shop's service: shop, product (None for the shop itself), cycle's start, columns."""
 
 
 def may_differ(after: Order | Facts, event: Received) -> bool:
@@ -64,7 +73,7 @@ _WHEN: Final[dict[str, Callable[[Order | Facts, Received], bool]]] = {
     "refund_reversed": lambda after, _: bool(after.refunds),
     "receipt_confirmed": lambda after, _: bool(after.refunds),
     "order_cancelled": lambda after, _: bool(after.refunds),
-    "order_placed": lambda after, _: bool(after.refunds) or not _TOLD.isdisjoint([fact.type for fact in after.others]),
+    "order_placed": lambda after, _: bool(after.refunds) or not JUDGED.isdisjoint([fact.type for fact in after.others]),
 }
 """When an event of a type may change something; of other types none does."""
 
@@ -82,7 +91,7 @@ def rows(order: Order, counted: Counted, calendar: Calendar) -> Rows:
     found: Rows = {}
     if not order.placed:
         return found
-    if any([fact.type in _TOLD for fact in order.others]):  # noqa: C419 - a list of a few is quicker than a generator
+    if any([fact.type in JUDGED for fact in order.others]):  # noqa: C419 - a list of a few is quicker than a generator
         _judge(found, order, calendar)
     if order.refunds:
         _take_back(found, counted, calendar)
@@ -95,11 +104,11 @@ def _judge(found: Rows, order: Order, calendar: Calendar) -> None:
     for fact in order.others:
         start_ms = calendar.start_of(fact.occurred_at_ms)
         if fact.type == "delivery_refused":
-            complaint = _complaint(fact.fields)
+            complaint = read_complaint(fact.fields)
             for product_id in (None, *_products(placed, complaint.line_ids)):
                 _add(found, product_id, start_ms, service.REFUSAL + complaint.reason)
         elif fact.type == "reissue_shipped":
-            _add(found, None, start_ms, service.REISSUE + _complaint(fact.fields).reason)
+            _add(found, None, start_ms, service.REISSUE + read_complaint(fact.fields).reason)
     for fact, review in _reviews(order, placed):
         for product_id in (None, review.product_id):
             _add(found, product_id, calendar.start_of(fact.occurred_at_ms), service.REVIEWS)
@@ -140,20 +149,20 @@ def _products(placed: Placed, line_ids: tuple[str, ...] | None) -> set[str]:
     return {line.product_id for line in placed.lines if line.line_id in named}
 
 
-def _reviews(order: Order, placed: Placed) -> Iterator[tuple[Other, _Review]]:
+def _reviews(order: Order, placed: Placed) -> Iterator[tuple[Other, Review]]:
     """R5: of each of the order's products the latest review; they stand sorted by (`occurred_at`, `id`)."""
     known = _products(placed, None)
-    latest: dict[str, tuple[Other, _Review]] = {}
+    latest: dict[str, tuple[Other, Review]] = {}
     for fact, review in _all_reviews(order):
         if review.product_id in known:
             latest[review.product_id] = fact, review
     yield from latest.values()
 
 
-def _all_reviews(order: Order) -> Iterator[tuple[Other, _Review]]:
+def _all_reviews(order: Order) -> Iterator[tuple[Other, Review]]:
     told = [fact for fact in order.others if fact.type == "review_posted"]
     for fact in sorted(told, key=lambda fact: (fact.occurred_at_ms, fact.id, fact.source)):
-        yield fact, _review(fact.fields)
+        yield fact, read_review(fact.fields)
 
 
 def contact(order: Order) -> Contact | None:
@@ -163,7 +172,7 @@ def contact(order: Order) -> Contact | None:
     since = []
     for fact in order.others:
         asks = fact.type in {"refund_requested", "reissue_shipped"}
-        if fact.type == "delivery_refused" or (asks and _complaint(fact.fields).reason in WORTH_WRITING):
+        if fact.type == "delivery_refused" or (asks and read_complaint(fact.fields).reason in WORTH_WRITING):
             since.append(fact.occurred_at_ms)
     told: set[str] = set()
     for refund in order.refunds:  # they stand sorted; of those with one refund_id the first holds (S11), also if it came back
@@ -173,25 +182,26 @@ def contact(order: Order) -> Contact | None:
     return Contact(order.placed[0].shop_id, order.placed[0].buyer_id, min(since)) if since else None
 
 
-def changes(
-    before: tuple[Order, Counted], after: tuple[Order, Counted], calendar: Calendar
-) -> Iterator[tuple[str, str | None, int, Columns]]:
-    """What changed of the service with an order's state: shop, product (None for the shop itself), cycle's start, columns."""
+def changes(before: tuple[Order, Counted], after: tuple[Order, Counted], calendar: Calendar) -> Iterator[Change]:
+    """What changed of the service with an order's state."""
     rows_before, rows_after = rows(*before, calendar), rows(*after, calendar)
     was, now = owner(before[0]), owner(after[0])
     if was == now or not rows_before:
-        found = [(now, service.difference(rows_before, rows_after))]
+        yield from listed(now, service.difference(rows_before, rows_after))
     else:  # S11: another placing holds now, of another shop
-        found = [(was, service.difference(rows_before, {})), (now, service.difference({}, rows_after))]
-    for whose, differences in found:
-        for (product_id, start_ms), columns in sorted(differences.items(), key=lambda item: (item[0][0] or "", item[0][1])):
-            assert whose is not None  # noqa: S101 - without a placing there are no rows
-            yield whose[0], product_id, start_ms, columns
+        yield from listed(was, service.difference(rows_before, {}))
+        yield from listed(now, service.difference({}, rows_after))
 
 
-def contact_changes(before: Order, after: Order) -> Iterator[tuple[str, str, int | None]]:
+def listed(whose: tuple[str, str] | None, differences: Rows) -> Iterator[Change]:
+    """Differences of one owner's rows as `changes` has them, in their order."""
+    for (product_id, start_ms), columns in sorted(differences.items(), key=lambda item: (item[0][0] or "", item[0][1])):
+        assert whose is not None  # noqa: S101 - without a placing there are no rows
+        yield whose[0], product_id, start_ms, columns
+
+
+def contact_changes(gone: Contact | None, there: Contact | None) -> Iterator[tuple[str, str, int | None]]:
     """R4: shop, buyer, and since when there is reason to write now; None if there is none any more."""
-    gone, there = contact(before), contact(after)
     if gone is not None and (there is None or there[:2] != gone[:2]):
         yield gone.shop_id, gone.buyer_id, None
     if there is not None and there != gone:

@@ -45,7 +45,7 @@ def told(
     known = {(one.source, one.id): one for one in alerted} if alerted else {}
     if overdue is not None and not (known and any((one.source, one.id) in known for one in overdue.asked)):
         first = overdue.asked[0]
-        alerts.append(_alert(REPLY_OVERDUE, overdue, shop_id, buyer_id))
+        alerts.append(alert(REPLY_OVERDUE, overdue, shop_id, buyer_id))
         known[first.source, first.id] = Alerted(first.source, first.id, late=False)
     if not alerted:  # only what is known to be overdue can be late
         return alerts, tuple(known.values())
@@ -57,14 +57,17 @@ def told(
             before = known.get((one.source, one.id))
             if before is not None and not before.late:
                 known[one.source, one.id] = Alerted(one.source, one.id, late=True)
-                alerts.append(_alert(REPLY_LATE, inquiry, shop_id, buyer_id, before, answer))
+                alerts.append(alert(REPLY_LATE, inquiry, shop_id, buyer_id, before, answer))
     return alerts, tuple(known.values()) if alerts else alerted
 
 
-def _alert(  # noqa: PLR0913, PLR0917 - of one caller
+def alert(  # noqa: PLR0913, PLR0917 - all that an alert is
     name: str, inquiry: Inquiry, shop_id: str, buyer_id: str, alerted: Alerted | None = None, answer: Written | None = None
 ) -> Alert:
-    """An alert's id is made of the message by which the inquiry was first alerted: a replay gives it the same."""
+    """The alert of an overdue inquiry, or of its late answer.
+
+    Its id is made of the message by which the inquiry was first alerted: a replay gives it the same.
+    """
     first = inquiry.asked[0]
     known, opened_at, due_at = alerted or first, times.format_ms(inquiry.opened_ms), times.format_ms(inquiry.due_ms)
     alert_id, of = f"{name}:{known.source}:{known.id}", (shop_id, buyer_id, first.message_id, first.order_id, opened_at, due_at)

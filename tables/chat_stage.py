@@ -14,6 +14,7 @@ from schemas.journal import Replied
 from schemas.refusals import Reason, Refusal
 from tables import alerts, catalogue, conversations, replies, watermarks
 from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
+from tables.conversation_ledger import ConversationLedger, Settled
 from tables.conversations import Conversation
 from tables.cycles import Calendar
 from tables.outcome import Outcome, Readings, States
@@ -32,6 +33,10 @@ OVERDUE_VERSION: Final = 1
 LEAST_BUCKET_MS: Final = 1000
 MOST_BUCKETS: Final = 300
 """A timer is set for at most `reply_within` from the newest event on, so hardly more than so many buckets wait at once."""
+
+FEW_MESSAGES: Final = 16
+FEW_BYTES: Final = 16_384
+"""Of a conversation with at most so many messages in a chunk, and so many bytes before it, what is near each is derived: that's quicker."""
 
 _encode: Final = msgspec.json.encode
 
@@ -58,15 +63,18 @@ class ChatStage:
 
         Only a conversation that would outgrow a record of its changelog is still refused here.
         """
-        outcome = self._fold(readings, states, progress or watermarks.START, most_bytes=None)
+        outcome = self._fold(readings, states, progress or watermarks.START, FEW_MESSAGES)
         if max([len(state) for state in outcome.writes[CHATS.name].values() if state is not None], default=0) > limits.ORDER_BYTES:
-            return self._fold(readings, states, progress or watermarks.START, most_bytes=limits.ORDER_BYTES)
+            return self._fold(readings, states, progress or watermarks.START, few_messages=-1)
         return outcome
 
-    def _fold(self, readings: Readings, states: States, progress: Progress, most_bytes: int | None) -> Outcome:
-        """First the chunk in its order, for all that depends on it; then conversation by conversation."""
+    def _fold(self, readings: Readings, states: States, progress: Progress, few_messages: int) -> Outcome:
+        """First the chunk in its order, for all that depends on it; then conversation by conversation.
+
+        A conversation with few messages may outgrow a record: its size isn't measured with each of them.
+        """
         taken = Taken(readings, progress, self._calendar, self._refusals_in_a_row, _BETWEEN)
-        work = _Work(states, self._calendar, self._rules, taken, most_bytes)
+        work = _Work(states, self._calendar, self._rules, taken, few_messages)
         work.hear()
         parked = sorted([*taken.parked, *work.parked], key=itemgetter(0)) if work.parked else taken.parked
         told = work.alerts()
@@ -133,12 +141,12 @@ class _Replies(msgspec.Struct, gc=False):
 class _Work:
     """What one chunk does, conversation by conversation. Nothing depends on where chunks are cut."""
 
-    def __init__(self, states: States, calendar: Calendar, rules: ServiceRules, taken: Taken, most_bytes: int | None) -> None:
+    def __init__(self, states: States, calendar: Calendar, rules: ServiceRules, taken: Taken, few_messages: int) -> None:
         self._stored = states[CHATS.name]
         self._calendar = calendar
         self._rules = rules
         self._taken = taken
-        self._most_bytes = most_bytes
+        self._few_messages = few_messages
         self._shops = ShopActivities()
         self._replied: dict[tuple[str, int], _Replies] = {}
         """By shop and cycle's start, what changes of its replies."""
@@ -162,6 +170,9 @@ class _Work:
             of_all.setdefault(catalogue.split_conversation_key(key), [])
         keys = [catalogue.conversation_key(*between) for between in of_all]
         for key, state, ((shop_id, buyer_id), said) in zip(keys, self._stored.look_up(keys), of_all.items(), strict=True):
+            if len(said) > self._few_messages or (state is not None and len(state) > FEW_BYTES):
+                self._grow(key, state, (shop_id, buyer_id), said)
+                continue
             held = self._hold(key, state, shop_id, buyer_id)
             self._hear(held, said)
             if held.waiting is not None:
@@ -170,6 +181,49 @@ class _Work:
                 self._shops.write(shop_id, buyer_id, held.wrote, held.taken_back)
             if held.wrote or held.overdue_changed:
                 self.changed[held.key] = conversations.encode(held.conversation)
+
+    def _grow(self, key: bytes, state: bytes | None, between: tuple[str, str], said: Sequence[tuple[int, Said, int]]) -> None:
+        """As `_hold` and `_hear`, of a conversation of which there is much."""
+        ledger = ConversationLedger(state, between, self._rules, self._calendar)
+        for offset, one, now_ms in said:
+            self._come_due(ledger, key, now_ms)
+            if (size := ledger.size_with(one.message)) > limits.ORDER_BYTES:
+                detail = f"{size} bytes with this message, at most {limits.ORDER_BYTES}"
+                self.parked.append((offset, Refusal(Reason.CONVERSATION_FULL, detail)))
+                continue
+            added = ledger.add(one.message, now_ms)
+            if added is None:
+                self.duplicates += 1
+                continue
+            settled, timer_ms = added
+            if timer_ms is not None:
+                self.timers.set(timer_ms, key)
+            if settled is not None:
+                self._hand_out(ledger, key, settled, _Cause(offset, now_ms))
+        self._come_due(ledger, key, self._taken.now_ms)
+        if ledger.wrote:
+            self._shops.write(*between, ledger.wrote, ledger.taken_back)
+        if ledger.wrote or ledger.has_changed:
+            self.changed[key] = ledger.encode()
+
+    def _come_due(self, ledger: ConversationLedger, key: bytes, now_ms: int) -> None:
+        """As `_wait`."""
+        if ledger.waiting is not None and ledger.waiting.due_ms < now_ms and not ledger.overdue:
+            cause = self._past(ledger.waiting.due_ms)
+            self._hand_out(ledger, key, ledger.come_due(), cause)
+
+    def _hand_out(self, ledger: ConversationLedger, key: bytes, settled: Settled, cause: _Cause) -> None:
+        for start_ms, more, less in settled.replies:
+            self._change(ledger.between[0], start_ms, more, less, cause.now_ms)
+        self._alerts += [(cause.offset, cause.due_ms, key, alert) for alert in settled.alerts]
+        if settled.overdue_moved:
+            self.overdue[key] = _overdue_row(ledger.waiting) if ledger.overdue and ledger.waiting is not None else None
+
+    def _past(self, due_ms: int) -> _Cause:
+        """Event time came past an instant in this chunk."""
+        instants, offsets = self._taken.moves
+        at = bisect_right(instants, due_ms)
+        return _Cause(offsets[at], instants[at], due_ms)
 
     def activity(self) -> list[tuple[bytes, bytes]]:
         """(key, value) of what changed of each shop, for the shops' journal."""
@@ -196,10 +250,6 @@ class _Work:
             new = one.message
             if held.waiting is not None:
                 self._wait(held, held.waiting, now_ms)
-            if self._most_bytes is not None and (size := conversations.size_with(conversation, ids, new)) > self._most_bytes:
-                detail = f"{size} bytes with this message, at most {self._most_bytes}"
-                self.parked.append((offset, Refusal(Reason.CONVERSATION_FULL, detail)))
-                continue
             last = written[-1] if written else None
             if new.id in ids or (last is not None and new.at_ms <= last.at_ms):
                 self._go_back(held, new, _Cause(offset, now_ms))
@@ -229,10 +279,8 @@ class _Work:
         """Event time has come to an instant: an inquiry that was due before is overdue (R2)."""
         due_ms = waiting.due_ms
         if due_ms < now_ms and not held.conversation.overdue:
-            instants, offsets = self._taken.moves
-            at = bisect_right(instants, due_ms)  # event time came past it in this chunk
             end = len(held.conversation.written) - len(waiting.asked)
-            self._settle(held, end, [], [waiting], _Cause(offsets[at], instants[at], due_ms))
+            self._settle(held, end, [], [waiting], self._past(due_ms))
 
     def _go_back(self, held: _Held, new: Written, cause: _Cause) -> None:
         """As `_hear`, of a message that may have come before others, or in the place of one: what follows it is looked at again."""

@@ -46,7 +46,7 @@ def absorb(written: list[Written], ids: set[str], new: Written) -> Sequence[Writ
     """
     gone = [one for one in written if one.id == new.id and one.source == new.source] if new.id in ids else []
     for one in gone:
-        if _precedence(one) <= _precedence(new):
+        if precedence(one) <= precedence(new):
             return None
         written.remove(one)
     ids.add(new.id)
@@ -54,20 +54,12 @@ def absorb(written: list[Written], ids: set[str], new: Written) -> Sequence[Writ
     return gone
 
 
-def size_with(conversation: Conversation, ids: set[str], new: Written) -> int:
-    """How many bytes a conversation has with one more message; 0 if that tells nothing new."""
-    written = conversation.written.copy()
-    if absorb(written, ids.copy(), new) is None:
-        return 0
-    return len(encode(Conversation(VERSION, written, conversation.overdue, conversation.alerted)))
-
-
 def place(one: Written) -> tuple[int, int, str, str]:
     """Where a message stands among the others."""
     return one.at_ms, one.side, one.id, one.source
 
 
-def _precedence(one: Written) -> tuple[int, bytes]:
+def precedence(one: Written) -> tuple[int, bytes]:
     """What decides which of two messages with one identity holds, the smaller: (`at_ms`, canonical JSON of the content) (S11)."""
     said = {"type": "seller_replied" if one.by else "buyer_messaged", "message_id": one.message_id, "order_id": one.order_id, "by": one.by}
     return one.at_ms, msgspec.json.encode({name: value for name, value in said.items() if value is not None}, order="sorted")

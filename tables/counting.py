@@ -114,7 +114,7 @@ def _sales(order: Order, received: dict[str, int], asked: dict[str, list[Asked]]
             continue
 
         # S3: quantity; quantity times unit price, less the line's discount.
-        left_units, left_amount = line.quantity, _revenue(line)
+        left_units, left_amount = line.quantity, revenue(line)
 
         # S4: called off before the receipt, it counts nothing; called off after it, it counts as if nothing had been said.
         if received_ms > cancelled_ms:
@@ -142,7 +142,7 @@ def _sales(order: Order, received: dict[str, int], asked: dict[str, list[Asked]]
     return tuple(sales)
 
 
-def _revenue(line: Line) -> int:
+def revenue(line: Line) -> int:
     """S3: minor units of money for a whole line."""
     return line.quantity * line.unit_price - (line.discount or 0)
 
@@ -157,12 +157,19 @@ def _received(order: Order, line_ids: Iterable[str]) -> dict[str, int]:
 
 
 def _asked(order: Order, placed: Placed) -> dict[str, list[Asked]]:
-    """S8: by line, what refunds ask of it, by (`occurred_at`, `refund_id`); without `lines`, each line's whole quantity and revenue."""
+    """S8: by line, what refunds ask of it, by (`occurred_at`, `refund_id`); without `lines`, each line's whole quantity and revenue.
+
+    Of the refunds without `lines` only the first one is listed: it leaves nothing.
+    """
     asked: dict[str, list[Asked]] = {}
+    nothing_left = False
     for refund in _refunds_that_count(order):
         if refund.lines is None:
+            if nothing_left:
+                continue
+            nothing_left = True
             for line in placed.lines:
-                asked.setdefault(line.line_id, []).append((refund, line.quantity, _revenue(line)))
+                asked.setdefault(line.line_id, []).append((refund, line.quantity, revenue(line)))
         else:
             for one in refund.lines:
                 asked.setdefault(one.line_id, []).append((refund, one.quantity, one.amount))

@@ -4,7 +4,7 @@ Each sale stands in the cycle of its receipt (S2), gross and reversed; each reve
 happened (S6). So a line has one wide row per cycle that it touches, and an entry is the difference of one row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -15,8 +15,12 @@ from schemas.journal import Entry
 from tables.counting import Counted, Sale
 from tables.cycles import Calendar
 
-_RowKey = tuple[str, int, str, str, str, str]
-_Row = tuple[int, int, int, int, int, int, int]
+RowKey = tuple[str, int, str, str, str, str]
+"""Line, cycle's start, product, shop, buyer, currency."""
+
+Row = tuple[int, int, int, int, int, int, int]
+"""Units gross, reversed, booked; amount gross, reversed, booked; orders."""
+
 _ABSENT: Final = (0, 0, 0, 0, 0, 0, 0)
 
 
@@ -39,8 +43,11 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
             now = changes.pop(key, _ABSENT)
             if now != was:
                 changes[key] = _less(now, was)
-    if not changes:
-        return []
+    return listed(changes, cause, calendar) if changes else []
+
+
+def listed(changes: Mapping[RowKey, Row], cause: Cause, calendar: Calendar) -> list[Entry]:
+    """The entries of the rows that change. Sorted by line, then by cycle."""
     event, position, current_cycle_ms = cause.event, cause.position, cause.current_cycle_ms
     occurred_at = times.format_ms(event.occurred_at_ms)
     entries: list[Entry] = []
@@ -73,9 +80,9 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
     return entries
 
 
-def _rows(counted: Counted, calendar: Calendar) -> dict[_RowKey, _Row]:
+def _rows(counted: Counted, calendar: Calendar) -> dict[RowKey, Row]:
     """By line, cycle, and whose sale it is: units gross, reversed, booked; amount gross, reversed, booked; orders."""
-    rows: dict[_RowKey, _Row] = {}
+    rows: dict[RowKey, Row] = {}
     first = _first(counted.sales)
     shop_id, buyer_id, currency = counted.shop_id, counted.buyer_id, counted.currency
     for sale in counted.sales:
@@ -97,7 +104,7 @@ def _rows(counted: Counted, calendar: Calendar) -> dict[_RowKey, _Row]:
     return rows
 
 
-def _less(now: _Row, was: _Row) -> _Row:
+def _less(now: Row, was: Row) -> Row:
     a, b, c, d, e, f, g = was
     t, u, v, w, x, y, z = now
     return t - a, u - b, v - c, w - d, x - e, y - f, z - g

@@ -109,6 +109,8 @@ EMPTY: Final = Order()
 KINDS: Final = ("placed", "receipts", "cancellations", "refunds", "refund_returns", "others")
 
 _encoder: Final = msgspec.json.Encoder()
+encode_part: Final[Callable[[Any], bytes]] = _encoder.encode
+"""A fact, or an identity in `conflicts` → the bytes that it has within those of its order."""
 encode: Final[Callable[[Order], bytes]] = _encoder.encode
 """Order → bytes; equal facts give equal bytes."""
 decode: Final[Callable[[bytes], Order]] = msgspec.json.Decoder(Order).decode
@@ -163,6 +165,12 @@ _FACTS: Final[dict[str, tuple[str, Callable[[Received], Any]]]] = {
     "reissue_shipped": ("others", _other),
     "review_posted": ("others", _other),
 }
+
+
+def fact_of(event: Received) -> tuple[str, Any]:
+    """An event's fact, and which of `KINDS` it is."""
+    kind, make = _FACTS[event.type]
+    return kind, make(event)
 
 
 # --- facts → order ------------------------------------------------------------------------------------------------------------

@@ -132,19 +132,29 @@ def _counted(near: Sequence[Inquiry], decided: Sequence[Inquiry], rules: Service
         answer, opened_ms = inquiry.answer, inquiry.opened_ms
         if answer is not None:
             columns = counted.setdefault(calendar.start_of(opened_ms), {})
-            for name in _reply(answer, opened_ms):
+            for name in reply_columns(answer, opened_ms):
                 columns[name] = columns.get(name, 0) + 1
     for number, inquiry in enumerate((*near, *decided)):
         opened_ms = inquiry.opened_ms
-        what = _OVERDUE if inquiry.answer is None else _LATE if inquiry.is_late else _TIMELY
+        what = judged(inquiry)
         unit = number if rules.count_per == "inquiry" else rules.day_of(opened_ms)
         since_ms, worst = units.get(unit, (opened_ms, what))
         units[unit] = since_ms, min(worst, what)
     for since_ms, what in units.values():
         columns = counted.setdefault(calendar.start_of(since_ms), {})
-        for name in (service.INQUIRIES, _COLUMN[what]):
+        for name in unit_columns(what):
             columns[name] = columns.get(name, 0) + 1
     return counted
+
+
+def judged(inquiry: Inquiry) -> int:
+    """R1, R2: what a decided inquiry is; the smaller, the worse."""
+    return _OVERDUE if inquiry.answer is None else _LATE if inquiry.is_late else _TIMELY
+
+
+def unit_columns(what: int) -> tuple[str, str]:
+    """R1: the columns of a unit by what the worst of its inquiries is."""
+    return service.INQUIRIES, _COLUMN[what]
 
 
 def alone(inquiry: Inquiry) -> tuple[str, ...]:
@@ -152,11 +162,11 @@ def alone(inquiry: Inquiry) -> tuple[str, ...]:
     answer = inquiry.answer
     if answer is None:
         return service.INQUIRIES, service.OVERDUE
-    by, reply_ms = _reply(answer, inquiry.opened_ms)
+    by, reply_ms = reply_columns(answer, inquiry.opened_ms)
     return service.INQUIRIES, service.LATE if answer.at_ms > inquiry.due_ms else service.TIMELY, by, reply_ms
 
 
-def _reply(answer: Written, opened_ms: int) -> tuple[str, str]:
+def reply_columns(answer: Written, opened_ms: int) -> tuple[str, str]:
     """The columns of a reply: by whom, and after what time."""
     number = reply_times.reply_bin(answer.at_ms - opened_ms)
     return _REPLY[answer.by], _REPLY_MS[number] if number < reply_times.BINS else f"{service.REPLY_MS}{number}"

@@ -1,0 +1,235 @@
+"""The sales of one order (S1 to S9) while facts come and go: the journal rows that each fact changes.
+
+`counting` and `entries` are the definition, and derive all of an order. Here a fact costs what it
+changes: the lines it names, and the refunds that are cut otherwise because of it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from typing import Final
+
+from tables.cuts import Key
+from tables.cycles import Calendar
+from tables.entries import Row, RowKey
+from tables.line_ledger import Asks, Book, LineLedger
+from tables.orders import Line, Placed, Refund
+from tables.receipt_times import NEVER
+from tables.service_ledger import ServiceLedger
+from tables.sorted_lists import put
+
+_ORDERS: Final = 6  # the column of R6 in a row
+_END: Final[Key] = (NEVER, "")
+
+
+class SaleLedger:
+    """What counts of one order; what refunds take off its sales is handed on to `service`."""
+
+    def __init__(self, calendar: Calendar, service: ServiceLedger) -> None:
+        self._calendar = calendar
+        self._book = Book(calendar, service)
+        self._placed: Placed | None = None
+        self._lines: dict[str, LineLedger] = {}
+        self._asks: dict[str, Asks] = {}
+        self._times = self._book.times
+        self._refund_keys: list[Key] = []
+        """Those of `Book.refunds`, sorted."""
+
+        self._wholes: list[tuple[Key, str]] = []
+        """The refunds of the whole order that count, with their reasons; sorted."""
+
+        self._left: set[str] = set()
+        """The lines that count and of which refunds of lines leave something."""
+
+        self._firsts_own: list[tuple[int, str]] = []
+        self._firsts: list[str] = []
+        """Heaps of lines that may be the order's first sale (R6), what is out of date among them."""
+
+        self._first: RowKey | None = None
+
+    # --- facts ------------------------------------------------------------------------------------
+
+    def place(self, placed: Placed | None) -> None:
+        """Another placing holds (S11), or none."""
+        before, self._placed = self._placed, placed
+        if before is not None and placed is not None and _content(before) == _content(placed):
+            return
+        for line in self._lines.values():
+            line.stop()
+        self._left.clear()
+        self._firsts_own, self._firsts = [], []
+        book, lines = self._book, () if placed is None else placed.lines
+        book.owner = ("", "", "") if placed is None else (placed.shop_id, placed.buyer_id, placed.currency)
+        self._lines = {line.line_id: LineLedger(line, self._asks_of(line.line_id), book) for line in lines}
+        self._times.place(self._lines)
+        for line_id in self._lines:
+            self._move(line_id, NEVER, self._times.counts_from(self._times.received(line_id)))
+
+    def receive(self, line_ids: Iterable[str] | None, at_ms: int, *, gone: bool = False) -> None:
+        """S2: a receipt of some lines, or of all."""
+        times = self._times
+        if line_ids is None:
+            self._receive_all(*times.receive_all(at_ms, gone=gone))
+            return
+        of_all = times.of_all
+        for line_id in dict.fromkeys(line_ids):
+            before, after = times.receive(line_id, at_ms, gone=gone)
+            if before != after and line_id in self._lines:
+                self._move(line_id, times.counts_from(min(before, of_all)), times.counts_from(min(after, of_all)))
+                self._settle(line_id)  # it may be the first sale by its own receipt, also if one of all lines was earlier
+
+    def cancel(self, at_ms: int, *, gone: bool = False) -> None:
+        """S4: the order was called off."""
+        times = self._times
+        before, after = times.cancel(at_ms, gone=gone)
+        low, high = min(before, after), max(before, after)
+        line_ids = times.named_between(low, high)
+        if low < times.of_all <= high and times.of_all != NEVER:
+            line_ids += times.not_named_before(times.of_all)
+        for line_id in line_ids:
+            received_ms = times.received(line_id)
+            was, now = (received_ms if received_ms <= cancelled_ms else NEVER for cancelled_ms in (before, after))
+            self._move(line_id, was, now)
+
+    def refund(self, refund: Refund, *, gone: bool = False) -> None:
+        """S5: a refund counts, or no more."""
+        key, refunds = (refund.occurred_at_ms, refund.refund_id), self._book.refunds
+        if refund.lines is None:
+            self._change_wholes((key, refund.reason), gone=gone)
+            return
+        put(self._refund_keys, key, gone=gone)
+        refunds.setdefault(key, refund)
+        shared = len(refund.lines) > 1
+        for line_id, wanted in _summed(refund).items():
+            line = self._lines.get(line_id)
+            if line is None:
+                self._asks_of(line_id).change(key, wanted, None, shared=shared, gone=gone)
+            else:
+                line.cut(key, wanted, shared=shared, gone=gone)
+                self._settle(line_id)
+        if gone:
+            del refunds[key]
+
+    def changes(self) -> dict[RowKey, Row]:
+        """The rows that changed since the last call."""
+        first, book = self._first_sale(), self._book
+        if first != self._first:
+            for key, number in ((self._first, -1), (first, 1)):
+                if key is not None:
+                    book.row(key)[_ORDERS] += number
+            self._first = first
+        if not book.rows:
+            return {}
+        changed = {key: _row(columns) for key, columns in book.rows.items() if any(columns)}
+        book.rows = {}
+        return changed
+
+    # --- lines ------------------------------------------------------------------------------------
+
+    def _asks_of(self, line_id: str) -> Asks:
+        asks = self._asks.get(line_id)
+        if asks is None:
+            asks = self._asks[line_id] = Asks()
+        return asks
+
+    def _receive_all(self, before: int, after: int) -> None:
+        """The earliest receipt of all lines is another: which lines that changes, and these alone."""
+        if before == after or not self._lines:
+            return
+        times, start_of, whole = self._times, self._calendar.start_of, self._book.whole
+        low, high = min(before, after), max(before, after)
+        line_ids: Iterable[str]
+        if high == NEVER or low <= times.cancelled < high or start_of(low) != start_of(high):
+            line_ids = times.not_named_before(low)
+        else:  # the same cycle, and as good: only refunds in between are on the other side of it now (S7)
+            line_ids = self._named((low, ""), (high, ""))
+            if whole is not None and low <= whole[0] < high:
+                line_ids |= self._left
+        for line_id in line_ids:
+            own_ms = times.own(line_id)
+            self._move(line_id, times.counts_from(min(own_ms, before)), times.counts_from(min(own_ms, after)))
+
+    def _move(self, line_id: str, before: int, after: int) -> None:
+        if before != after:
+            self._lines[line_id].move(before, after)
+            self._settle(line_id)
+
+    def _settle(self, line_id: str) -> None:
+        """After a line has changed."""
+        line = self._lines[line_id]
+        if line.has_rest:
+            self._left.add(line_id)
+        else:
+            self._left.discard(line_id)
+        if line.has_units:
+            own_ms = self._times.own(line_id)
+            if own_ms != NEVER:
+                heappush(self._firsts_own, (own_ms, line_id))
+            heappush(self._firsts, line_id)
+
+    def _first_sale(self) -> RowKey | None:
+        """R6: the row of the sale that was received first, of which units are left."""
+        by_own, firsts, of_all, lines = self._firsts_own, self._firsts, self._times.of_all, self._lines
+        while by_own and not (lines[by_own[0][1]].has_units and self._times.own(by_own[0][1]) == by_own[0][0]):
+            heappop(by_own)
+        if by_own and by_own[0][0] < of_all:
+            return lines[by_own[0][1]].key(by_own[0][0])
+        while firsts and not lines[firsts[0]].has_units:
+            heappop(firsts)
+        return lines[firsts[0]].key(of_all) if firsts else None
+
+    # --- refunds of the whole order ---------------------------------------------------------------
+
+    def _change_wholes(self, one: tuple[Key, str], *, gone: bool) -> None:
+        """S8: of the refunds of the whole order the first one gets what is left where it stands; the others nothing."""
+        put(self._wholes, one, gone=gone)
+        first = self._wholes[0] if self._wholes else None
+        before, after = self._book.whole, None if first is None else first[0]
+        if before == after:
+            return
+        near = self._near(before, after)
+        for line_id in near:
+            self._lines[line_id].move_whole(after)
+        if before is not None and after is not None and self._calendar.start_of(before[0]) != self._calendar.start_of(after[0]):
+            for line_id in self._left - near:
+                self._lines[line_id].rebook_whole(after)
+        self._book.whole = after
+        for line_id in near:
+            self._settle(line_id)
+        self._book.service.move_whole(None if first is None else (first[0][0], first[1]))
+
+    def _near(self, before: Key | None, after: Key | None) -> set[str]:
+        """The lines that count, and change if the refund of the whole order moves: cut otherwise, or received in between."""
+        low, high = min(before or _END, after or _END), max(before or _END, after or _END)
+        line_ids = self._named(low, high)
+        if before is None or after is None:
+            line_ids |= self._left
+        else:
+            line_ids.update(self._times.named_between(low[0], high[0]))
+            if low[0] < self._times.of_all <= high[0]:
+                line_ids |= self._left
+        return {line_id for line_id in line_ids if self._lines[line_id].counts}
+
+    def _named(self, low: Key, high: Key) -> set[str]:
+        """The lines of the order that refunds in between name."""
+        begin, end = bisect_left(self._refund_keys, low), bisect_left(self._refund_keys, high)
+        refunds, lines = self._book.refunds, self._lines
+        return {one.line_id for key in self._refund_keys[begin:end] for one in refunds[key].lines or () if one.line_id in lines}
+
+
+def _row(columns: list[int]) -> Row:
+    a, b, c, d, e, f, g = columns
+    return a, b, c, d, e, f, g
+
+
+def _content(placed: Placed) -> tuple[str, str, str, tuple[Line, ...]]:
+    return placed.shop_id, placed.buyer_id, placed.currency, placed.lines
+
+
+def _summed(refund: Refund) -> dict[str, tuple[int, int]]:
+    """What a refund asks for by line: units and amount."""
+    asks: dict[str, tuple[int, int]] = {}
+    for one in refund.lines or ():
+        units, amount = asks.get(one.line_id, (0, 0))
+        asks[one.line_id] = units + one.quantity, amount + one.amount
+    return asks
