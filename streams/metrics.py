@@ -16,6 +16,7 @@ COUNTS = Counter(
 )
 FOLD_SECONDS = Histogram("netsold_fold_duration_seconds", "Time to decode and fold one chunk", ["stage"])
 TRANSACTION_SECONDS = Histogram("netsold_transaction_duration_seconds", "Time from begin to store write of one chunk", ["stage"])
+CHUNK_RECORDS = Gauge("netsold_chunk_records", "Most records of a partition in its next transaction", ["topic", "partition"])
 PAUSED = Gauge("netsold_partition_paused", "1 while a partition is paused after too many refusals in a row", ["topic", "partition"])
 
 

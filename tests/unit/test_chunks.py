@@ -66,8 +66,8 @@ class Partition:
         thread._consumer = SimpleNamespace(_fetcher=fetcher, last_stable_offset=lambda _tp: 11)
         thread.thread_loop = SimpleNamespace(call_soon_threadsafe=lambda what, *args: what(*args))
         consumer._thread, consumer._fetched, consumer._undelivered = thread, {}, {}
-        pipeline = SimpleNamespace(opener=SimpleNamespace(by_topic={"sales": self}))
-        consumer.app = SimpleNamespace(conf=SimpleNamespace(broker_max_poll_records=2), in_recovery=False, pipeline=pipeline)
+        pipeline = SimpleNamespace(opener=SimpleNamespace(by_topic={"sales": self}), most_records=lambda _tp: 2)
+        consumer.app = SimpleNamespace(in_recovery=False, pipeline=pipeline)
         consumer._active_partitions, consumer._paused_partitions, consumer._buffered_partitions = {SALES}, set(), set()
         consumer.assignment = lambda: {SALES}
 
