@@ -22,7 +22,7 @@ LEAST_RECORDS: Final = 100
 STEPS: Final = 32
 """After a cut, so many transactions that fit bring a size back to `chunk_records`."""
 
-FOLD_PART: Final = 1 / 20
+FOLD_PART: Final = 1 / 15
 """Of the transaction's timeout, what one fold may take: the event loop stands still meanwhile, and other lanes' transactions wait."""
 
 COMMIT_PART: Final = 1 / 3
@@ -44,8 +44,11 @@ class Work(NamedTuple):
 
 def work_of(outcome: Outcome) -> Work:
     """How much an outcome writes."""
-    items = [*chain.from_iterable(outcome.sends.values()), *chain.from_iterable(some.items() for some in outcome.writes.values())]
-    return Work(len(items) + len(outcome.parked), sum([len(key) + len(value or b"") for key, value in items]))
+    sends, writes = outcome.sends.values(), outcome.writes.values()
+    rows = sum(map(len, sends)) + sum(map(len, writes)) + len(outcome.parked)
+    sent = chain.from_iterable(chain.from_iterable(sends))  # keys and values alike; all of this is walked in C
+    states = filter(None, chain.from_iterable(some.values() for some in writes))
+    return Work(rows, sum(map(len, chain(sent, chain.from_iterable(writes), states))))
 
 
 class Size:

@@ -372,13 +372,13 @@ async def test_what_stands_still_names_the_lane_that_is_at_work(worker: Worker, 
 
 
 async def test_whoever_is_thrown_out_with_others_does_not_stand_still(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another lane's doubts and the rebalances after them take is no idle lane's: it has a record since a moment only."""
+    """What another lane's doubts and the rebalances after them take isn't the time of a lane that had only one record left, a tick."""
     commits(monkeypatch, refused)
     await worker.pipeline.open([FIRST, SECOND])
-    worker.watch(1, lag=0)
+    worker.watch(1, lag=1)
     for _ in range(3):
         await worker.fold(FIRST)
-        worker.watch(1, lag=0)
+        worker.watch(1, lag=1)
         worker.clock.now += 20.0
         await worker.pipeline.close()
         worker.clock.now += 20.0
@@ -410,7 +410,6 @@ async def test_lanes_are_opened_one_opening_at_a_time(worker: Worker, monkeypatc
     second = asyncio.create_task(worker.pipeline.open([FIRST]))
     for _ in range(3):
         await asyncio.sleep(0)
-    assert most == 1
     ended.set()
     await second
     assert most == 1
