@@ -20,7 +20,7 @@ LEAST_RECORDS: Final = 100
 """Fewer records than this aren't what takes long: time alone doesn't make a size smaller. A transaction that fails by time does."""
 
 STEPS: Final = 32
-"""After a cut, so many transactions that fit bring a size back to `chunk_records`."""
+"""After a cut, a size grows by this part of `chunk_records` with every transaction that fits, and by half of itself at most."""
 
 FOLD_PART: Final = 1 / 15
 """Of the transaction's timeout, what one fold may take: the event loop stands still meanwhile, and other lanes' transactions wait."""
@@ -84,8 +84,9 @@ class Size:
         if records >= LEAST_RECORDS and self.is_late(fold_s, commit_s):
             self._shrink(max(records // 2, min(LEAST_RECORDS, self._most)))
         elif records >= self.records:
-            grown = self.records + max(1, self._most // STEPS) if self._cut else 2 * self.records
-            foreseen = int(records * AIM / self._filled(work)) if work.rows else grown
+            grown = self.records + max(1, min(self._most // STEPS, self.records // 2)) if self._cut else 2 * self.records
+            share = max(self._filled(work) / AIM, fold_s / self._fold_s)
+            foreseen = int(records / share) if share else grown
             self.records = max(1, min(grown, foreseen, self._most))
 
     def _filled(self, work: Work) -> float:

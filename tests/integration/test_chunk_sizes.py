@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
-ROWS = 200
+ROWS = 100
 
 
 async def test_a_chunk_with_more_than_the_bound_is_committed_in_parts(settings: Settings, tmp_path: Path) -> None:
