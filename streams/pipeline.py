@@ -288,7 +288,8 @@ class Pipeline:
     def _leave(self) -> None:
         """The lanes aren't open any more."""
         self._standing.left(self.lanes)
-        self.waiting.begin(lambda: "the group to assign partitions")
+        if not self._opening.locked():
+            self.waiting.begin(lambda: "the group to assign partitions")
 
     def give_up(self) -> None:
         """No lane begins or commits anything any more."""
