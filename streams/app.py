@@ -93,6 +93,14 @@ class LaneRecovery(Recovery):
                 app.leave(error)
                 return
 
+    @Service.task
+    async def _speak_of_waiting(self) -> None:
+        """Faust begins an application's own tasks only when the first opening is over."""
+        app: App = self.app
+        while not self.should_stop:
+            app.pipeline.waiting.turn()
+            await self.sleep(1.0)
+
     def _show_partitions(self, app: App) -> None:
         """Let Faust's tables look into the partitions that are open now."""
         for name, table in app.tables.items():
@@ -191,7 +199,6 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
         # A worker without partitions fetches nothing; aiokafka would take it for stuck, and it would never take over. One that is stuck
         # is found by `Pipeline.watch`.
         broker_max_poll_interval=POLL_SECONDS,
-        broker_max_poll_records=settings.chunk_records,
         consumer_max_fetch_size=settings.chunk_bytes,
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=1,

@@ -8,7 +8,9 @@ Faust's acks, gaps and commits never see these topics (`acks=False`).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import faust
@@ -16,9 +18,11 @@ from aiokafka.consumer.fetcher import FetchError, FetchResult
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
+from schemas.envelope import Received, Said
 from streams import batches
 from streams.fetched import Fetched
 from streams.pipeline import Fatal
+from tables.journal_stages import Addition, ShopAddition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,6 +55,33 @@ class Chunk:
     end: int
     fetched: TolerantRecords
     """Where the records themselves can be looked up again, to park them."""
+
+    def cut(self, most: int) -> tuple[Chunk, Chunk | None]:
+        """Its first records, at most so many, and the rest, which continues them; None where nothing is left."""
+        if len(self.readings) <= most:
+            return self, None
+        at = self.readings[most - 1][0] + 1
+        return replace(self, readings=self.readings[:most], end=at), replace(self, readings=self.readings[most:], start=at)
+
+    def __str__(self) -> str:
+        """For messages: which records of which partition, and what most of them are about, if there is such a thing."""
+        count, place = len(self.readings), f"{self.tp.topic}-{self.tp.partition}@{self.start}..{self.end}"
+        subjects = Counter(map(_subject, (what for _, what in self.readings)))
+        subject, most = max(subjects.items(), key=itemgetter(1), default=(None, 0))
+        if subject is None or 2 * most < count:
+            return f"{place}: {count:,} records"
+        return f"{place}: {most:,} of {count:,} records are of {subject}"
+
+
+def _subject(what: object) -> str | None:
+    """What a record is about that was read by a stage: that of which one state is kept."""
+    if isinstance(what, Received):
+        return f"order {what.order_id}"
+    if isinstance(what, Said):
+        return f"the conversation of {what.shop_id} and {what.buyer_id}"
+    if isinstance(what, Addition):
+        return f"product {what.key.decode()}"
+    return f"shop {what.key.decode()}" if isinstance(what, ShopAddition) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +224,7 @@ class ChunkConsumer(Consumer):
         if not fetched.is_next():
             self._forget(fetched)
             return None
-        readings = fetched.take(self.app.conf.broker_max_poll_records, self.app.pipeline.opener.reading(tp))
+        readings = fetched.take(self.app.pipeline.most_records(tp), self.app.pipeline.opener.reading(tp))
         end = fetched.position
         self._thread.advance(result, tp, Stretch(start, end))
         if not fetched.more:

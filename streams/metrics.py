@@ -19,6 +19,7 @@ TRANSACTION_SECONDS = Histogram("netsold_transaction_duration_seconds", "Time fr
 WRONG_PARTITION = Counter(
     "netsold_wrong_partition_total", "Records that were read in another partition than their key's, by topic, parked or not", ["topic"]
 )
+CHUNK_RECORDS = Gauge("netsold_chunk_records", "Most records of a partition in its next transaction", ["topic", "partition"])
 PAUSED = Gauge("netsold_partition_paused", "1 while a partition is paused after too many refusals in a row", ["topic", "partition"])
 
 

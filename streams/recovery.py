@@ -76,6 +76,14 @@ class Phase(StrEnum):
     CHECK = "check"
 
 
+WAITS: Final = {
+    Phase.INIT: "the transaction coordinator to let this worker's transactional ids begin",
+    Phase.COMMITTED: "the group's committed offsets, and the ends of all logs",
+    Phase.RESTORE: "the changelogs to be read up to their ends",
+    Phase.CHECK: "the group's committed offsets to come up to the state's marks, or a first transaction",
+}
+
+
 class StateUnfit(Exception):
     """State and source don't belong together; going on would count twice or lose. Says both numbers and the remedy."""
 
@@ -125,6 +133,7 @@ class Opener:
         self.cluster = cluster
         self.topic_ids = topic_ids
         self._readings: dict[TopicPartition, Callable[[Record], Any]] = {}
+        self.phase = Phase.INIT
         self._beginnings: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
@@ -134,22 +143,22 @@ class Opener:
         All or none. Raises StateUnfit or StoreUnopened, or what is worth another try: KafkaError, KafkaUnreachable, StoreDamaged
         (that store is wiped).
         """
-        began, phase = time.monotonic(), Phase.INIT
+        began, self.phase = time.monotonic(), Phase.INIT
         ours = [(fold, source) for source in sources if (fold := self.by_topic.get(source.topic)) is not None]
         self._refuse_new_partitions(source for _, source in ours)
         openings = [_Opening(fold, source, StrictProducer(self.settings, self._transactional_id(fold, source))) for fold, source in ours]
         try:
             await self._init(openings)
             reach(Point.IN_INIT)
-            phase = Phase.COMMITTED
+            self.phase = Phase.COMMITTED
             await self._ask_offsets(openings)
-            phase = Phase.RESTORE
+            self.phase = Phase.RESTORE
             restored = await self._restore(openings)
-            phase = Phase.CHECK
+            self.phase = Phase.CHECK
             await self._await_offsets(openings)
             lanes = await asyncio.gather(*(self._checked(opening) for opening in openings))
         except BaseException as error:
-            log.info("lanes not opened", phase=phase.value, error=repr(error))
+            log.info("lanes not opened", phase=self.phase.value, error=repr(error))
             if isinstance(error, StoreDamaged):
                 error.store.wipe(str(error))
             await asyncio.gather(*(opening.abandon() for opening in openings))
@@ -164,6 +173,10 @@ class Opener:
             read = of_events(fold.read, fold.stage.source, tp.partition, self.settings) if fold.stage.sends else fold.read
             self._readings[tp] = read
         return self._readings[tp]
+
+    def waits_for(self) -> str:
+        """What the opening under way waits for."""
+        return WAITS[self.phase]
 
     def _transactional_id(self, fold: Fold, source: TopicPartition) -> str:
         return f"{self.settings.app}-{fold.stage.name}-{source.partition}"

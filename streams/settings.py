@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     service_zone: str = Field("Asia/Shanghai", description="the time zone of service hours and of a buyer's day (R1)")
     count_inquiries_per: CountPer = Field("buyer_day", description="one count per buyer, shop and local day, or per inquiry (R1)")
     chunk_records: int = Field(16_000, ge=1, le=100_000, description="most records of one partition in one transaction")
+    transaction_rows: int = Field(50_000, ge=1, description="most rows that one transaction writes, of journal and changelogs together")
+    transaction_bytes: int = Field(32 * 1024 * 1024, ge=2**20, description="most bytes that one transaction writes, uncompressed")
     chunk_bytes: int = Field(4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once")
     transaction_timeout_ms: int = Field(15_000, ge=1000, description="a dead worker's open transaction holds readers at most this long")
     session_timeout_ms: int = Field(10_000, ge=1000, description="a worker silent for this long loses its partitions")

@@ -19,10 +19,11 @@ from faust.transport.conductor import ConductorCompiler
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
-from schemas.envelope import Record
+from schemas.envelope import Received, Record, Said, Written
 from streams.batches import TolerantRecords
 from streams.chunks import Chunk, ChunkConsumer, ChunkThread
 from streams.pipeline import Fatal
+from tables.journal_stages import Addition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +67,8 @@ class Partition:
         thread._consumer = SimpleNamespace(_fetcher=fetcher, last_stable_offset=lambda _tp: 11)
         thread.thread_loop = SimpleNamespace(call_soon_threadsafe=lambda what, *args: what(*args))
         consumer._thread, consumer._fetched, consumer._undelivered = thread, {}, {}
-        pipeline = SimpleNamespace(opener=SimpleNamespace(reading=lambda _: self.read))
-        consumer.app = SimpleNamespace(conf=SimpleNamespace(broker_max_poll_records=2), in_recovery=False, pipeline=pipeline)
+        pipeline = SimpleNamespace(opener=SimpleNamespace(reading=lambda _: self.read), most_records=lambda _tp: 2)
+        consumer.app = SimpleNamespace(in_recovery=False, pipeline=pipeline)
         consumer._active_partitions, consumer._paused_partitions, consumer._buffered_partitions = {SALES}, set(), set()
         consumer.assignment = lambda: {SALES}
 
@@ -281,3 +282,30 @@ def test_lag_leaves_out_what_is_never_delivered(partition: Partition) -> None:
     assert lag(SALES, 0) == 11
     partition.thread._consumer.last_stable_offset = lambda _tp: None
     assert lag(SALES, 10) is None
+
+
+def test_a_chunk_is_cut_where_its_parts_join() -> None:
+    """The first part ends behind its last record, the rest begins there; the control records around them stay where they were."""
+    whole = Chunk(SALES, [(3, b"a"), (5, b"b"), (9, b"c")], 2, 12, TolerantRecords(b""))
+    first, rest = whole.cut(2)
+    assert rest is not None
+    assert [(part.start, part.end, part.readings) for part in (first, rest)] == [(2, 6, [(3, b"a"), (5, b"b")]), (6, 12, [(9, b"c")])]
+    assert whole.cut(3) == (whole, None)
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        ([Received("order_paid", "e", "s", 0, "o-17", None)] * 2 + [None], "2 of 3 records are of order o-17"),
+        (
+            [Said("shop-1", "buyer-2", Written(0, 0, "m", "s", "m", None, None))] * 2,
+            "2 of 2 records are of the conversation of shop-1 and buyer-2",
+        ),
+        ([Addition(b"product-1", b"cycle", None)], "1 of 1 records are of product product-1"),  # type: ignore[arg-type]
+        ([None, Received("order_paid", "e", "s", 0, "o-17", None), None], "3 records"),
+        ([], "0 records"),
+    ],
+)
+def test_a_chunk_says_what_most_of_it_is_about(about: list[object], words: str) -> None:
+    """Place and records; and an order, conversation, product or shop that has half of them."""
+    assert str(Chunk(SALES, list(enumerate(about, 7)), 7, 9, TolerantRecords(b""))) == f"sales-0@7..9: {words}"

@@ -1,0 +1,67 @@
+"""How many records a transaction gets: within its bounds whatever happened before, smaller after what was too much, and back again."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.settings import Settings
+from streams.sizes import LEAST_RECORDS, Size, Work, work_of
+from tables.outcome import Outcome
+from tables.watermarks import Progress
+
+ANY_WORK = st.builds(Work, st.integers(0, 200_000), st.integers(0, 2**28))
+SECONDS = st.floats(0, 100)
+
+
+def size(chunk_records: int = 16_000) -> Size:
+    """The size of a partition that has just been opened."""
+    return Size(Settings(_env_file=None, chunk_records=chunk_records))
+
+
+@given(st.integers(1, 100_000), st.lists(st.tuples(st.sampled_from(["committed", "outran", "much"]), ANY_WORK, SECONDS, SECONDS)))
+def test_a_size_stays_within_its_bounds(chunk_records: int, steps: list[tuple[str, Work, float, float]]) -> None:
+    """Of whatever is committed or not: at least one record, at most `chunk_records`; and never as many again as were too much."""
+    one = size(chunk_records)
+    for what, work, fold_s, commit_s in steps:
+        tried = one.records
+        if what == "committed":
+            one.committed(tried, work, fold_s, commit_s)
+        elif what == "outran":
+            assert one.outran(tried) is (tried > 1)
+        elif not one.fits(work):
+            one.too_much(tried, work)
+            assert one.records < tried or tried == 1
+        assert 1 <= one.records <= chunk_records
+
+
+def test_few_records_that_took_long_are_not_cut() -> None:
+    """A broker that is slow with a small transaction isn't quicker with a smaller one."""
+    one = size()
+    one.committed(LEAST_RECORDS - 1, Work(1, 1), 0.0, 9.0)
+    assert one.records == 1000
+    one.committed(1000, Work(1, 1), 0.0, 9.0)
+    assert one.records == 500
+    for _ in range(5):
+        one.committed(one.records, Work(1, 1), 0.0, 9.0)
+    assert one.records == LEAST_RECORDS
+
+
+def test_a_cut_size_comes_back_by_small_steps() -> None:
+    """By half of itself at most, and by a 32nd of `chunk_records`; a chunk that didn't fill it says nothing."""
+    one = size()
+    one.outran(800)
+    grown = [one.records]
+    for _ in range(3):
+        one.committed(one.records, Work(1, 1), 0.1, 0.1)
+        grown.append(one.records)
+    assert grown == [400, 600, 900, 1350]
+    one.committed(10, Work(1, 1), 0.1, 0.1)
+    assert one.records == 1350
+    for _ in range(40):
+        one.committed(one.records, Work(1, 1), 0.0, 0.1)
+    assert one.records == 16_000
+
+
+def test_work_is_all_that_is_written() -> None:
+    """Rows of topics, changelogs and dead letters; a state that is gone is a row without bytes but its key's."""
+    outcome = Outcome({"a": {b"key": b"state", b"gone": None}}, {"b": [(b"k", b"value")] * 3}, [], Progress(), {}, 3, paused=False)
+    assert work_of(outcome) == Work(5, 3 + 5 + 4 + 3 * 6)
