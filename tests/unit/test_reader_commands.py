@@ -179,11 +179,21 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["get", "product", "p-6"], 4, "netsold: no event names this product\n"),
-        (["get", "shop", "s-6"], 4, "netsold: no event names this shop\n"),
-        (["get", "order", "o-6"], 4, "netsold: no event names this order\n"),
+        (["get", "product", "p-6"], 4, "netsold: no event names this product: 'p-6'\n"),
+        (["get", "shop", "s-6"], 4, "netsold: no event names this shop: 's-6'\n"),
+        (["get", "order", "o-6"], 4, "netsold: no event names this order: 'o-6'\n"),
         (["get", "product", "p-3", "--max-lag", "100ms"], 5, "netsold: asked for 0.1 s at most; the lag is 0.5 s\n"),
-        (["get", "product", "p-3", "--cycle", "July"], 2, "netsold: cycle: not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n"),
+        (
+            ["get", "product", "p-3", "--cycle", "July"],
+            2,
+            "netsold: cycle: 'July': not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n",
+        ),
+        (
+            ["top", "--cycle", "9999-12-31T23:59:59Z"],
+            2,
+            "netsold: cycle: '9999-12-31T23:59:59Z' is in no cycle that events can be of: theirs are the years 1900 to 2199\n",
+        ),
+        (["get", "shop", "s-7", "--cycle", ""], 2, "netsold: cycle: it is empty: give it a value, or leave it out\n"),
         (["top", "--max-lag", "soon"], 2, "netsold: max_lag: 'soon' is no duration, such as 5s, 500ms, 2m or 1h\n"),
     ],
 )
@@ -197,6 +207,16 @@ def test_an_order_is_not_of_a_cycle(run: Callable[..., Done]) -> None:
     done = run("get", "order", "o-1", "--cycle", "2026-07-01T00:00:00Z")
     assert done.code == 2
     assert "an order is not of one cycle" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["get", "product", ""], ["overdue", ""], ["top", "--by", "revenue"], ["top", "shops", "--By", "sales"]]
+)
+def test_what_is_not_understood_is_a_usage_error(run: Callable[..., Done], arguments: list[str]) -> None:
+    """An empty id, a value or an option that there isn't: exit code 2, without asking anybody."""
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "at least one character" in done.err or "revenue" in done.err or "--By" in done.err
 
 
 def test_no_reader_is_told_with_the_remedy(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
