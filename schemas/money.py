@@ -24,7 +24,7 @@ _OTHER_DECIMALS: Final = {
     3: "BHD IQD JOD KWD LYD OMR TND",
     4: "CLF UYW",
 }
-_NO_MINOR_UNIT: Final = "XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XUA XXX"
+_NO_MINOR_UNIT: Final = "XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XXX XUA"
 """The standard gives these none ("N.A."): they are counted in whole units."""
 
 DECIMALS: Final[dict[str, int]] = (

@@ -96,7 +96,7 @@ Demanded = Annotated[Demand, Depends()]
 
 
 def path_of(request: Request) -> str:
-    """The path as it was asked for, encoded as it was."""
+    """The path as the request has it, still encoded."""
     raw: bytes = request.scope["raw_path"]
     return raw.decode("ascii", "replace")
 

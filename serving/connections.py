@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 MOST_CONNECTIONS: Final = 2000
-"""However many handles there are: each costs some 20 KiB, and its unread answer."""
+"""However many handles there are: each connection costs some 20 KiB, and its unread answer."""
 
 RESERVED_HANDLES: Final = 512
 """For the store's files, for Kafka, and for connections that are accepted and not yet counted."""
 
 ACCEPTED_AT_ONCE: Final = 100
-"""asyncio accepts so many before the first of them is counted; as many may wait in the system's queue."""
+"""Most connections that asyncio accepts before the first of them is counted; as many may wait in the system's queue."""
 
 LEAST_BYTES: Final = 16 * 1024
-"""Of its answer, a client that goes on reading has read so many within `Bounds.unread_s`, or all."""
+"""A client that goes on reading takes this much of its answer within `Bounds.unread_s`, or all that is left."""
 
 
 class Bounds(NamedTuple):
@@ -43,7 +43,7 @@ class Bounds(NamedTuple):
 
     @classmethod
     def of_handles(cls, handles: int) -> Bounds:
-        """The bounds of a process that may have so many handles."""
+        """The bounds of a process with this limit of handles."""
         return cls(min(MOST_CONNECTIONS, max(handles // 2, handles - RESERVED_HANDLES)))
 
 
@@ -66,7 +66,7 @@ class Crowd:
         self._waiting: dict[Connection, None] = {}
 
     def admits(self, connections: int) -> bool:
-        """Whether the last of so many connections may be answered: there are few enough, or another one could be closed."""
+        """Whether the last of this number of connections may be answered: there are few enough, or another one could be closed."""
         return connections <= self.bounds.connections or self._make_room()
 
     def waits(self, connection: Connection) -> None:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from serving.look import Look
 
 MOST_EXPORTS: Final = 4
-"""So many at once: each holds on to the store's files as of its moment."""
+"""Most exports at once: each holds on to the store's files as of its moment."""
 
 EXPORT_S: Final = 3600.0
-"""So long one may take; a reader of it that stops reading is cut off much earlier (serving/connections.py)."""
+"""The longest that one may last; a client that stops reading is cut off much earlier (serving/connections.py)."""
 
 CHUNK_BYTES: Final = 64 * 1024
 

@@ -1,4 +1,4 @@
-"""What happens a thousand times a second, said once: a sentence at the first time, and then how many there were since."""
+"""One line for what happens a thousand times a second: at once, and then how many there were since."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 EVERY_S: Final = 30.0
-"""At most one line in so long, of each sentence."""
+"""Between two lines of one sentence, at least."""
 
 
 class Seldom:
-    """A sentence that is logged at once, and then at most once in EVERY_S, with how many `times` it was meant.
+    """A sentence that is logged at once, and then at most once in EVERY_S, with the number of `times`.
 
     For one thread, that of the event loop. A counter of the metrics, if there is one, has every time.
     """

@@ -85,7 +85,7 @@ def bounded(app: FastAPI, bounds: Bounds) -> uvicorn.Server:
 
 
 class _Warnings(logging.Filter):
-    """uvicorn warns of single requests, which any client can send by the thousand: each kind of warning is said seldom."""
+    """uvicorn warns of single requests, which any client can send by the thousand: each kind of warning is logged seldom."""
 
     def __init__(self) -> None:
         super().__init__()

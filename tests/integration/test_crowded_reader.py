@@ -56,8 +56,8 @@ class Served(NamedTuple):
         """What it has logged so far; each line is one of ours."""
         return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
 
-    def said(self, part: str) -> int:
-        """How often a sentence was meant by what is logged so far."""
+    def times(self, part: str) -> int:
+        """How often a sentence is meant by what is logged so far."""
         return sum(line.get("times", 1) for line in self.lines() if part in line["event"])
 
 
@@ -112,25 +112,25 @@ def problem(answer: bytes, kind: Kind) -> Problem:
 def test_more_half_open_connections_than_handles_keep_nobody_out(tmp_path: Path) -> None:
     """1,100 clients that send nothing, or half a head, where the process may open 1,024 files."""
     if allow_open_files() < 3000:
-        pytest.skip("this process itself may not open so many")
-    with serving(tmp_path, 1024) as served, ExitStack() as held:
+        pytest.skip("this process itself may not open enough files")
+    with serving(tmp_path, 1024) as served, ExitStack() as clients_open:
         for number in range(1100):
-            client = held.enter_context(served.connection())
+            client = clients_open.enter_context(served.connection())
             if number % 2:
                 client.sendall(b"GET /v1/products/p-3 HTTP/1.1\r\nHost: x\r\n")
             if number % 275 == 274:
                 status, body, _ = served.get("/v1/products/p-3")
                 assert (status, json.loads(body)["product_id"]) == (200, "p-3")
         assert len(served.lines()) < 10
-        assert served.said("closed to make room for another") > 0
+        assert served.times("closed to make room for another") > 0
 
 
 def test_without_a_handle_left_it_says_so_once_and_recovers(tmp_path: Path) -> None:
     """More connections than handles, as if all else had needed more than was put by: one line, and room is made."""
-    with serving(tmp_path, 128, QUICK | {"head_s": WAIT_S}) as served, ExitStack() as held:
+    with serving(tmp_path, 128, QUICK | {"head_s": WAIT_S}) as served, ExitStack() as clients_open:
         for _ in range(250):
-            held.enter_context(served.connection())
-        until(lambda: served.said("no handle left") > 0)
+            clients_open.enter_context(served.connection())
+        until(lambda: served.times("no handle left") > 0)
         assert served.get("/v1/products/p-3")[0] == 200
         assert len(served.lines()) < 10
 
@@ -173,11 +173,11 @@ def test_a_flood_of_what_is_no_http_is_a_line_or_two(tmp_path: Path) -> None:
 
 
 def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
-    """Of 300 that read nothing a few are begun, and cut; the others are told when to try again; all else is answered."""
+    """Of 300 that read nothing a few are begun, and cut; the others get a time to try again at; all else is answered."""
     if allow_open_files() < 3000:
-        pytest.skip("this process itself may not open so many")
-    with serving(tmp_path, 1024, QUICK | {"unread_s": 5.0}) as served, ExitStack() as held:
-        clients = [held.enter_context(served.connection()) for _ in range(300)]
+        pytest.skip("this process itself may not open enough files")
+    with serving(tmp_path, 1024, QUICK | {"unread_s": 5.0}) as served, ExitStack() as clients_open:
+        clients = [clients_open.enter_context(served.connection()) for _ in range(300)]
         for client in clients:
             client.sendall(b"GET /v1/export HTTP/1.1\r\nHost: x\r\n\r\n")
         begun = [client for client in clients if client.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"]
@@ -187,7 +187,7 @@ def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
         status, body, retry_after = served.get("/v1/export")
         if status == 503:
             assert (json.loads(body)["type"], retry_after) == (Kind.BUSY.type, "2")
-        until(lambda: served.said("didn't read its answer") > 0)
+        until(lambda: served.times("didn't read its answer") > 0)
         until(lambda: served.get("/v1/export")[0] == 200)
 
 
@@ -205,13 +205,13 @@ def test_a_whole_export_comes_to_whoever_reads_it(tmp_path: Path) -> None:
                 assert rest == b""
 
 
-def test_where_all_are_being_answered_one_more_is_told_to_try_again(tmp_path: Path) -> None:
+def test_where_all_are_being_answered_one_more_gets_a_time_to_try_again(tmp_path: Path) -> None:
     """503 with Retry-After, at once; it is answered once one of them is done."""
-    with serving(tmp_path, 1024, QUICK | {"connections": 5}) as served, ExitStack() as held:
+    with serving(tmp_path, 1024, QUICK | {"connections": 5}) as served, ExitStack() as clients_open:
         clients = []
 
         def no_room_after_another() -> bool:
-            clients.append(held.enter_context(served.connection()))
+            clients.append(clients_open.enter_context(served.connection()))
             clients[-1].sendall(b"GET /v1/products/p-3?min_position=orders-0:999999 HTTP/1.1\r\nHost: x\r\n\r\n")
             return served.get("/livez")[0] == 503
 

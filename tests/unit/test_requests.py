@@ -339,7 +339,7 @@ IDS = st.sampled_from(["p-3", "s-7", "o-1", "", "/", *ODD_IDS]).map(lambda id_: 
 )
 @examples(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_request_makes_the_reader_fail(client: TestClient, method: str, path: str, id_: str, query: list[tuple[str, str]]) -> None:
-    """Whatever is asked for, the answer is one of those described: never a fault of ours, and every refusal a problem."""
+    """Whatever the request, the answer is one of those described: never a fault of ours, and every refusal a problem."""
     response = client.request(method, f"http://evil.example{path.format(id_)}?{urlencode(query, errors='replace')}")
     assert response.status_code in {200, 204, 404, 405, 422, 503}, response.text
     if response.status_code >= 400 and method != "HEAD" and not path.startswith("/readyz"):
