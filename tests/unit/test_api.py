@@ -458,6 +458,6 @@ def test_the_contract_describes_every_answer(client: TestClient) -> None:
 def test_every_kind_of_problem_is_met_in_these_tests() -> None:
     """So that none is listed and never given."""
     here = Path(__file__).parent
-    files = [Path(__file__), here / "test_requests.py", here.parent / "integration" / "test_crowded_reader.py"]
+    files = [Path(__file__), here / "test_requests.py", here.parent / "faults" / "test_crowded_reader.py"]
     text = "".join(path.read_text(encoding="utf-8") for path in files)
     assert all(f"Kind.{kind.name}" in text for kind in Kind)

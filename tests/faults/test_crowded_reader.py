@@ -22,6 +22,8 @@ from tests.crowded import ROWS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.faults
+
 WAIT_S = 60.0
 ROOT = Path(__file__).parents[2]
 QUICK = {"connections": 1000, "head_s": 0.5, "idle_s": 30, "unread_s": 0.5}
