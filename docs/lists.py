@@ -257,8 +257,11 @@ def _api() -> str:
     problems = [(f"`{kind.type}`", kind.value.status, kind.value.title) for kind in Kind]
     states = [(f"`{state}`", meaning) for state, meaning in STATES.items()]
     return (
-        "# HTTP API\n\nA reader answers GET. Answers under `/v1` have their `freshness`. Those about products, shops and orders"
-        " have an `ETag`, and `If-None-Match` gives 304; a list's `Link` leads to its next page.\n\n"
+        "# HTTP API\n\nA reader answers GET, and HEAD with the same headers. Answers under `/v1` have their `freshness`. Those about"
+        " products, shops and orders have an `ETag`, and `If-None-Match` gives 304; a list's `Link` leads to its next page.\n\n"
+        "Money is an integer of its currency's minor units by ISO 4217: 2997 is USD 29.97, but JPY 2,997 and KWD 2.997.\n\n"
+        "A parameter that an address doesn't have, that comes twice, or that is empty is refused (422), and so is a value that can't be"
+        " used. `/openapi.json` has all of it for programs.\n\n"
         + _table(("address", "answer"), rows)
         + "\n## Parameters\n\n"
         + _table(("parameter", "meaning"), [(f"`{name}`", meaning) for name, meaning in asked.items()])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
@@ -11,10 +11,15 @@ import typer
 from operations import show_service
 from operations.asking import ask, freshness_line, span
 from operations.cli import Json, print_json
+from schemas.money import shown
 from streams.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+MONEY: Final = frozenset({"unit_price", "discount", "amount"})
+"""The fields of events that hold money."""
 
 
 class Kind(StrEnum):
@@ -36,7 +41,9 @@ def command(
     max_lag: MaxLag = None,
     as_json: Json = False,
 ) -> None:
-    """Show one product, shop or order. Money is in minor units of its currency."""
+    """Show one product, shop or order. With --json, money is in minor units of its currency."""
+    if not id_:
+        raise typer.BadParameter("an id has at least one character", param_hint="ID")
     if kind is Kind.ORDER and cycle is not None:
         raise typer.BadParameter("an order is not of one cycle", param_hint="--cycle")
     answer = ask(Settings(), f"/v1/{kind}s/{quote(id_, safe='')}", cycle=cycle, max_lag=max_lag)
@@ -62,8 +69,10 @@ def _show_row(console: Console, id_: str, answer: dict[str, Any]) -> None:
     table = Table("", "gross", "reversed", "net", "reversals booked", box=None, pad_edge=False, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, numbers in ({"units": answer["units"]} | answer["revenue"]).items():
-        table.add_row(name, *(f"{numbers[column]:,}" for column in ("gross", "reversed", "net", "reversals_booked")))
+    columns = ("gross", "reversed", "net", "reversals_booked")
+    table.add_row("units", *(f"{answer['units'][column]:,}" for column in columns))
+    for currency, money in answer["revenue"].items():
+        table.add_row(currency, *(shown(currency, money[column]) for column in columns))
     console.print(table)
     console.print(f"{answer['sold_monthly']:,} sold monthly · {answer['successfully_traded']:,} successfully traded")
 
@@ -77,21 +86,31 @@ def _show_order(console: Console, id_: str, answer: dict[str, Any]) -> None:
     facts = Table("occurred at", "event", "", box=None, pad_edge=False, header_style="dim")
     for fact in answer["facts"]:
         told = {name: value for name, value in fact.items() if name not in {"type", "occurred_at", "shop_id", "buyer_id", "currency"}}
-        facts.add_row(fact["occurred_at"], fact["type"], escape(_told(told)))
+        facts.add_row(fact["occurred_at"], fact["type"], escape(_told(_priced(told, answer["currency"]))))
     console.print(facts)
     if not answer["sales"]:
         console.print("nothing counts of it")
     for sale in answer["sales"]:
-        units, amount = sale["units"], sale["amount"]
+        units, amount, currency = sale["units"], sale["amount"], answer["currency"]
         console.print(
             escape(
                 f"line {sale['line_id']}: {units['net']:,} of {units['gross']:,} units of {sale['product_id']},"
-                f" {amount['net']:,} of {amount['gross']:,}, in cycle {span(sale['cycle'])}"
+                f" {currency} {shown(currency, amount['net'])} of {shown(currency, amount['gross'])}, in cycle {span(sale['cycle'])}"
             ),
             soft_wrap=True,
         )
     for odd in answer["anomalies"]:
         console.print(escape(f"odd: {odd['anomaly']}" + (f", line {odd['line_id']}" if odd["line_id"] else "")), style="yellow")
+
+
+def _priced(content: Any, currency: str | None) -> Any:  # noqa: ANN401 - JSON of any form
+    """A fact's content with its money as people read it; the currency is the order's."""
+    if isinstance(content, dict):
+        return {
+            name: shown(currency, value) if name in MONEY and isinstance(value, int) else _priced(value, currency)
+            for name, value in content.items()
+        }
+    return [_priced(one, currency) for one in content] if isinstance(content, list) else content
 
 
 def _told(fields: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ def command(
     as_json: Json = False,
 ) -> None:
     """List the inquiries that wait for a reply longer than they may, longest first."""
+    if not shop and shop is not None:
+        raise typer.BadParameter("an id has at least one character", param_hint="SHOP")
     path = "/v1/overdue" if shop is None else f"/v1/shops/{quote(shop, safe='')}/overdue"
     answer = ask(Settings(), path, limit=limit, max_lag=max_lag)
     if as_json:

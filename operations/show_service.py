@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from operations.asking import duration
+from schemas.money import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,7 @@ def _answered_by(service: dict[str, Any]) -> str:
 
 def _cases(cases: dict[str, Any]) -> str:
     """How many, how much, and why."""
-    money = "".join(f", {currency} {amount:,}" for currency, amount in cases.get("amounts", {}).items())
+    money = "".join(f", {currency} {shown(currency, amount)}" for currency, amount in cases.get("amounts", {}).items())
     reasons = ", ".join(f"{reason} {told['count']:,}" for reason, told in cases["by_reason"].items())
     return f"{cases['count']:,}{money}" + (f" ({reasons})" if reasons else "")
 

@@ -11,6 +11,7 @@ from operations.asking import ask, freshness_line, span
 from operations.cli import Json, print_json
 from operations.get import CycleOption, MaxLag
 from operations.show_service import percent, rules_line
+from schemas.money import shown
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command(  # noqa: PLR0917 - typer's form
     max_lag: MaxLag = None,
     as_json: Json = False,
 ) -> None:
-    """List what sells best, by net units, or the best shops. Money is in minor units of its currency."""
+    """List what sells best, by net units, or the best shops. With --json, money is in minor units of its currency."""
     if of is Of.PRODUCTS and by is not By.SALES:
         raise typer.BadParameter("products are compared by sales", param_hint="--by")
     ask_by = by.value if of is Of.SHOPS else None
@@ -90,7 +91,7 @@ def _table(*names: str) -> Table:
 
 
 def _revenue(item: dict[str, Any]) -> str:
-    return "  ".join(f"{currency} {money['net']:,}" for currency, money in item["revenue"].items())
+    return "  ".join(f"{currency} {shown(currency, money['net'])}" for currency, money in item["revenue"].items())
 
 
 def _escaped(text: str) -> str:

@@ -1,4 +1,7 @@
-"""What API and command line answer: integers only, money in minor units by currency, times in ISO 8601."""
+"""What API and command line answer: integers only, times in ISO 8601.
+
+Money is in minor units of its currency by ISO 4217: 2997 is USD 29.97, but JPY 2,997 and KWD 2.997.
+"""
 
 from typing import Any, Final, Literal
 
@@ -38,11 +41,14 @@ class UnitsAnswer(_Answer):
 
 
 class MoneyAnswer(UnitsAnswer):
-    """The same of money, in minor units of one currency."""
+    """The same of money, in minor units of one currency: 2997 is USD 29.97, but JPY 2,997 and KWD 2.997 (ISO 4217)."""
 
 
 class CycleAnswer(_Answer):
-    """What was sold in one cycle; `sold_monthly` is its net units, `successfully_traded` the net units of all time (C4)."""
+    """What was sold in one cycle; `revenue` is by currency, in its minor units.
+
+    `sold_monthly` is its net units, `successfully_traded` the net units of all time (C4).
+    """
 
     cycle: CycleSpan
     units: UnitsAnswer
@@ -120,10 +126,10 @@ class CasesAnswer(_Answer):
 
 
 class MoneyCasesAnswer(_Answer):
-    """How often money was given back, and how much: minor units by currency, in all and by reason (R3)."""
+    """How often money was given back, and how much: `amounts` in minor units by currency, in all and by reason (R3)."""
 
     class Case(_Answer):
-        """For one reason."""
+        """For one reason; `amounts` in minor units by currency."""
 
         count: int
         amounts: dict[str, int]
@@ -272,7 +278,7 @@ class ReversalAnswer(_Answer):
 
 
 class Part(_Answer):
-    """Of one line: net = gross - reversed."""
+    """Of one line: net = gross - reversed; of money, in minor units of the order's currency."""
 
     gross: int
     reversed: int
@@ -301,7 +307,7 @@ class AnomalyAnswer(_Answer):
 class OrderAnswer(_Answer):
     """An order: what is known (`facts`, the events that hold, by time), what counts of it (`sales`), and what is odd.
 
-    `shop_id`, `buyer_id` and `currency` are null until it is placed.
+    `shop_id`, `buyer_id` and `currency` are null until it is placed. Money, in `facts` too, is in minor units of `currency`.
     """
 
     order_id: str

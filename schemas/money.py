@@ -1,4 +1,7 @@
-"""Money is an int of minor units of one currency; here is the list of currencies. No floats, and no adding across currencies (S3)."""
+"""Money is an int of minor units of one currency; here are the currencies, their decimals, and money as people read it.
+
+No floats, and no adding across currencies (S3).
+"""
 
 from typing import Final
 
@@ -14,3 +17,32 @@ _CODES: Final = (
 
 CURRENCIES: Final[tuple[str, ...]] = tuple(_CODES.split())
 """The currency codes that an order may name."""
+
+# ISO 4217, list one, "minor unit", as published by SIX (read 2026-11); ANG and BGN as they last stood there.
+_OTHER_DECIMALS: Final = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+_NO_MINOR_UNIT: Final = "XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XXX XUA"
+"""The standard gives these none ("N.A."): they are counted in whole units."""
+
+DECIMALS: Final[dict[str, int]] = (
+    dict.fromkeys(CURRENCIES, 2)
+    | {code: decimals for decimals, codes in _OTHER_DECIMALS.items() for code in codes.split()}
+    | dict.fromkeys(_NO_MINOR_UNIT.split(), 0)
+)
+"""By currency, how many digits of an amount in minor units stand behind the decimal point."""
+
+
+def shown(currency: str | None, minor: int) -> str:
+    """Money without its currency's code, as people read it: `1,234.50` for 123450 minor units of USD, `1,235` for 1235 of JPY.
+
+    Where the currency is not known, or not one of ours, the text says that it is in minor units.
+    """
+    decimals = None if currency is None else DECIMALS.get(currency)
+    if decimals is None:
+        return f"{minor:,} minor units"
+    whole, part = divmod(abs(minor), 10**decimals)
+    sign = "-" if minor < 0 else ""
+    return f"{sign}{whole:,}" + (f".{part:0{decimals}}" if decimals else "")

@@ -1,5 +1,6 @@
-"""The reader's HTTP API over its tables: read-only, each answer with its freshness.
+"""The reader's HTTP API over its tables: read-only, each answer with its freshness. Money is in minor units of its currency (ISO 4217).
 
+Every address answers GET, and HEAD with the same headers; a parameter that it doesn't have, or that comes twice or empty, is refused.
 Ids may hold any printable character: `/` may be written as it is or as %2F (which an id that ends in `/journal` needs).
 `max_lag=5s` refuses an answer that is further behind; `min_position=orders-0:1234` waits until that source offset is applied.
 """
@@ -8,35 +9,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import msgspec
-from fastapi import APIRouter, FastAPI, Path, Query
+from fastapi import APIRouter, Depends, FastAPI, Path, Query
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 
 from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, OverduePage, Problem, TopProducts, TopShops
-from serving import health, problems
-from serving.asked import CycleText, Demanded, id_of, start_of
+from serving import failures, health
+from serving.asked import CycleText, Demanded, found, id_of, start_of
+from serving.exports import Exports, JsonLines, OneMore
 from serving.look import TopBy
-from serving.paths import EncodedSlashes, Measured
+from serving.parameters import understood
+from serving.paths import EncodedSlashes, Heads, Measured
 from serving.problems import Kind
 from serving.standing import JOURNAL, OF_PRODUCT, OF_SHOP
 from tables.catalogue import ORDERS, OVERDUE, PRODUCT_CYCLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from serving.follow import Reader
-    from serving.look import Look
 
 MOST_ITEMS: Final = 1000
-CHUNK_BYTES: Final = 64 * 1024
 
 Id = Annotated[str, Path(description="Any id; `/` as it is or as %2F.")]
-Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS)]
+Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most items of a page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
-    for code, text in ((404, "No event names it."), (422, "A part of the request can't be used."), (503, "Not ready, or too stale."))
+    for code, text in (
+        (404, "No event names it."),
+        (422, "A part of the request can't be used."),
+        (503, "Not ready, too stale, or too busy."),
+    )
 }
 
 router = APIRouter(prefix="/v1", responses=_PROBLEMS)
@@ -44,12 +46,28 @@ router = APIRouter(prefix="/v1", responses=_PROBLEMS)
 
 def make_app(reader: Reader) -> FastAPI:
     """The API over a reader that somebody else runs."""
-    app = FastAPI(title="netsold", version="1", description=__doc__ or "", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="netsold",
+        version="1",
+        description=__doc__ or "",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # a redirect would lead to whatever host the request named
+        dependencies=[Depends(understood)],
+    )
     app.state.reader = reader
-    problems.install(app)
+    app.state.exports = Exports()
+    failures.install(app)
     app.include_router(router)
     app.include_router(health.router)
+
+    @app.get("/openapi.json", include_in_schema=False)  # the framework's own takes any parameter
+    async def contract() -> Response:
+        return JSONResponse(app.openapi())
+
     app.add_middleware(Measured)
+    app.add_middleware(Heads)
     app.add_middleware(EncodedSlashes)
     return app
 
@@ -60,7 +78,7 @@ async def journal(demand: Demanded, product_id: Id, limit: Limit = 100, cursor: 
     id_ = id_of(product_id, Kind.UNKNOWN_PRODUCT)
     look = await demand.look(JOURNAL)
     page = await run_in_threadpool(look.journal, id_, limit, cursor)
-    return demand.answer(look, (JOURNAL,), page, Kind.UNKNOWN_PRODUCT)
+    return demand.answer(look, (JOURNAL,), found(page, id_, Kind.UNKNOWN_PRODUCT))
 
 
 @router.get("/products/{product_id:path}", response_model=FreshProduct)
@@ -68,7 +86,7 @@ async def product(demand: Demanded, product_id: Id, cycle: CycleText = None) -> 
     """A product in a cycle, with its service: zeros where it is known but sold nothing, 404 where no event names it."""
     id_, start_ms = id_of(product_id, Kind.UNKNOWN_PRODUCT), start_of(demand.reader, cycle)
     look = await demand.look(*OF_PRODUCT)
-    return demand.answer(look, OF_PRODUCT, look.product(id_, start_ms), Kind.UNKNOWN_PRODUCT)
+    return demand.answer(look, OF_PRODUCT, found(look.product(id_, start_ms), id_, Kind.UNKNOWN_PRODUCT))
 
 
 @router.get("/shops/{shop_id:path}/overdue", response_model=OverduePage)
@@ -77,7 +95,7 @@ async def overdue_of_shop(demand: Demanded, shop_id: Id, limit: Limit = 100, cur
     id_ = id_of(shop_id, Kind.UNKNOWN_SHOP)
     look = await demand.look(OVERDUE.name)
     page = await run_in_threadpool(look.overdue, id_, limit, cursor)
-    return demand.answer(look, (OVERDUE.name,), page, Kind.NO_SUCH_PAGE)
+    return demand.answer(look, (OVERDUE.name,), page)
 
 
 @router.get("/overdue", response_model=OverduePage)
@@ -85,7 +103,7 @@ async def overdue(demand: Demanded, limit: Limit = 100, cursor: Cursor = None) -
     """All inquiries whose time has passed without a reply, by when they were due, then by shop and buyer."""
     look = await demand.look(OVERDUE.name)
     page = await run_in_threadpool(look.overdue, None, limit, cursor)
-    return demand.answer(look, (OVERDUE.name,), page, Kind.NO_SUCH_PAGE)
+    return demand.answer(look, (OVERDUE.name,), page)
 
 
 @router.get("/shops/{shop_id:path}", response_model=FreshShop)
@@ -93,7 +111,7 @@ async def shop(demand: Demanded, shop_id: Id, cycle: CycleText = None) -> Respon
     """A shop in a cycle, sales and service side by side: zeros where it is known but sold nothing, 404 where no event names it."""
     id_, start_ms = id_of(shop_id, Kind.UNKNOWN_SHOP), start_of(demand.reader, cycle)
     look = await demand.look(*OF_SHOP)
-    return demand.answer(look, OF_SHOP, look.shop(id_, start_ms), Kind.UNKNOWN_SHOP)
+    return demand.answer(look, OF_SHOP, found(look.shop(id_, start_ms), id_, Kind.UNKNOWN_SHOP))
 
 
 @router.get("/orders/{order_id:path}", response_model=OrderAnswer)
@@ -101,7 +119,7 @@ async def order(demand: Demanded, order_id: Id) -> Response:
     """An order: what is known of it, what counts, what is odd; 404 where no event names it."""
     id_ = id_of(order_id, Kind.UNKNOWN_ORDER)
     look = await demand.look(ORDERS.name)
-    return demand.answer(look, (ORDERS.name,), look.order(id_), Kind.UNKNOWN_ORDER)
+    return demand.answer(look, (ORDERS.name,), found(look.order(id_), id_, Kind.UNKNOWN_ORDER))
 
 
 @router.get("/top/products", response_model=TopProducts)
@@ -110,13 +128,13 @@ async def top(demand: Demanded, limit: Limit = 10, cursor: Cursor = None, cycle:
     start_ms = start_of(demand.reader, cycle)
     look = await demand.look(PRODUCT_CYCLES.name)
     page = await run_in_threadpool(look.top, start_ms, limit, cursor)
-    return demand.answer(look, (PRODUCT_CYCLES.name,), page, Kind.NO_SUCH_PAGE)
+    return demand.answer(look, (PRODUCT_CYCLES.name,), page)
 
 
 @router.get("/top/shops", response_model=TopShops)
 async def top_shops(
     demand: Demanded,
-    by: TopBy = "sales",
+    by: Annotated[TopBy, Query(description="What shops are compared by.")] = "sales",
     limit: Limit = 10,
     cursor: Cursor = None,
     cycle: CycleText = None,
@@ -128,25 +146,14 @@ async def top_shops(
     start_ms = start_of(demand.reader, cycle)
     look = await demand.look(*OF_SHOP)
     page = await run_in_threadpool(look.top_shops, by, start_ms, limit, cursor)
-    return demand.answer(look, OF_SHOP, page, Kind.NO_SUCH_PAGE)
+    return demand.answer(look, OF_SHOP, page)
 
 
-@router.get("/export")
-async def export(demand: Demanded) -> Response:
+@router.get("/export", response_class=JsonLines)
+async def export(demand: Demanded, exports: OneMore) -> Response:
     """All tables as of one moment, as JSON lines: one `{"products" | "shops" | …: row}` each, in the form of
     `netsold recount`, and at last `{"end": {"rows": …, "freshness": …}}`: without it the export is broken off.
+    A few exports may be under way at once; another one is a 503.
     """  # noqa: D205
     look = await demand.look(ORDERS.name)
-    return StreamingResponse(_lines(look), media_type="application/x-ndjson", headers={"Cache-Control": "no-cache"})
-
-
-def _lines(look: Look) -> Iterator[bytes]:
-    chunk, rows = bytearray(), 0
-    for part, row in look.export():
-        chunk += msgspec.json.encode({part: row}) + b"\n"
-        rows += 1
-        if len(chunk) >= CHUNK_BYTES:
-            yield bytes(chunk)
-            chunk.clear()
-    freshness = look.freshness(look.standing.least()).model_dump()
-    yield bytes(chunk) + msgspec.json.encode({"end": {"rows": rows, "freshness": freshness}}) + b"\n"
+    return JsonLines(exports.chunks(look), headers={"Cache-Control": "no-cache"})

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request
 from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
 from schemas import times
 from schemas.answers import JournalPage, OverduePage, TopProducts, TopShops
 from serving.follow import Reader
-from serving.problems import Kind, Refused, invalid
+from serving.problems import Kind, Refused, invalid, quoted
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -35,6 +37,9 @@ MinPosition = Annotated[str | None, Query(description="Such as orders-0:1234, se
 CycleText = Annotated[str | None, Query(description="Any instant of the cycle, RFC 3339 with zone; absent: the current cycle.")]
 
 
+Body = TypeVar("Body", bound="BaseModel")
+
+
 class Demand:
     """What a request demands of the tables' freshness, and how it is answered."""
 
@@ -42,7 +47,7 @@ class Demand:
         self.request = request
         self.reader: Reader = request.app.state.reader
         self._max_lag_s = None if max_lag is None else _seconds(max_lag)
-        self._wanted = {} if min_position is None else dict(_position(one) for one in min_position.split(","))
+        self._wanted = {} if min_position is None else _positions(min_position)
 
     async def look(self, *names: str) -> Look:
         """A look at the tables in which those of these names are as demanded. Raises Refused, NotReady."""
@@ -69,19 +74,19 @@ class Demand:
             ]
             raise Refused(Kind.NOT_APPLIED, f"waited {MIN_POSITION_WAIT_S:g} s for {', '.join(missing)}")
 
-    def answer(self, look: Look, names: tuple[str, ...], body: BaseModel | None, unknown: Kind) -> Response:
-        """An answer from the tables of these names, or the problem that the id is unknown.
+    def answer(self, look: Look, names: tuple[str, ...], body: BaseModel) -> Response:
+        """An answer from the tables of these names.
 
         Its ETag is from the tables' own partitions, so the same state has the same one at every reader. It is a weak one, as
-        the body's `lag_seconds` goes on while nothing else changes.
+        the body's `lag_seconds` goes on while nothing else changes. A page's `Link` has no host in it: which one the
+        request named is its own affair.
         """
-        if body is None:
-            raise Refused(unknown, unknown.value.title)
         standing = look.standing
         etag = f'W/"{names[0]}-{standing.extent(*names).tag}-{look.state}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
         if isinstance(body, TopProducts | TopShops | JournalPage | OverduePage) and body.next_cursor is not None:
-            headers["Link"] = f'<{self.request.url.include_query_params(cursor=body.next_cursor)}>; rel="next"'
+            following = urlencode(dict(self.request.query_params) | {"cursor": body.next_cursor})
+            headers["Link"] = f'<{path_of(self.request)}?{following}>; rel="next"'
         if etag in [one.strip() for one in self.request.headers.get("If-None-Match", "").split(",")]:
             return Response(status_code=304, headers=headers)
         return Response(body.model_dump_json(), headers=headers, media_type="application/json")
@@ -90,12 +95,31 @@ class Demand:
 Demanded = Annotated[Demand, Depends()]
 
 
+def path_of(request: Request) -> str:
+    """The path as the request has it, still encoded."""
+    raw: bytes = request.scope["raw_path"]
+    return raw.decode("ascii", "replace")
+
+
 def id_of(text: str, unknown: Kind) -> str:
-    """The id that a path names. Raises Refused where no event can name it."""
+    """The id that a path names. Raises Refused where no event can name it, HTTPException where there is none."""
     id_ = text.replace(SLASH, "/")
-    if not id_ or _CONTROL.search(id_):
-        raise Refused(unknown, unknown.value.title)
+    if not id_:
+        raise HTTPException(404)
+    if _CONTROL.search(id_):
+        raise _unnamed(unknown, id_)
     return id_
+
+
+def found(body: Body | None, id_: str, unknown: Kind) -> Body:
+    """What is known of an id. Raises Refused where nothing is."""
+    if body is None:
+        raise _unnamed(unknown, id_)
+    return body
+
+
+def _unnamed(unknown: Kind, id_: str) -> Refused:
+    return Refused(unknown, f"{unknown.value.title}: {quoted(id_)}")
 
 
 def start_of(reader: Reader, cycle: str | None) -> int | None:
@@ -103,20 +127,31 @@ def start_of(reader: Reader, cycle: str | None) -> int | None:
     if cycle is None:
         return None
     try:
-        return reader.calendar.start_of(times.parse_any_ms(_ZONE_OF_A_PLUS.sub("+", cycle)))
+        start_ms = reader.calendar.start_of(times.parse_any_ms(_ZONE_OF_A_PLUS.sub("+", cycle)))
     except ValueError as error:
-        raise invalid("cycle", str(error)) from error
+        raise invalid("cycle", f"{quoted(cycle)}: {error}") from error
+    if not reader.calendar.holds_events(start_ms):
+        raise invalid("cycle", f"{quoted(cycle)} is in no cycle that events can be of: theirs are the years 1900 to 2199")
+    return start_ms
 
 
 def _seconds(text: str) -> float:
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise invalid("max_lag", f"{text!r} is no duration, such as 5s, 500ms, 2m or 1h")
+        raise invalid("max_lag", f"{quoted(text)} is no duration, such as 5s, 500ms, 2m or 1h")
     return float(found[1]) * _SECONDS[found[2]]
+
+
+def _positions(text: str) -> dict[str, int]:
+    """The least offset of each source partition by which all that the text names are applied."""
+    wanted: dict[str, int] = {}
+    for source, offset in map(_position, text.split(",")):
+        wanted[source] = max(offset, wanted.get(source, 0))
+    return wanted
 
 
 def _position(text: str) -> tuple[str, int]:
     found = _POSITION.fullmatch(text.strip())
     if found is None:
-        raise invalid("min_position", f"{text!r} is no source position, such as orders-0:1234")
+        raise invalid("min_position", f"{quoted(text)} is no source position, such as orders-0:1234")
     return found[1], int(found[2])

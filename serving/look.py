@@ -148,13 +148,18 @@ class Look:
     def _cycles(self, space: bytes, id_: bytes) -> dict[int, Tally]:
         return {keys.split_row(key)[1]: sales.decode(state) for key, state in self._moment.walk(keys.subject(space, id_))}
 
+    def _cycle_of_cursor(self, start_ms: int, named_ms: int | None) -> int:
+        if named_ms not in {None, start_ms}:
+            raise BadCursor("the cursor is of another cycle")
+        if not self._calendar.holds_events(start_ms):
+            raise BadCursor("no answer gave this cursor")
+        return start_ms
+
     def top(self, start_ms: int | None, limit: int, cursor: str | None) -> TopProducts:
         """A page of a cycle's best sellers; a cursor names its cycle itself. Raises NothingYet, BadCursor."""
         after = None if cursor is None else _decoded(cursor, keys.TOP, at_least=18)
         if after is not None:
-            if start_ms not in {None, keys.split_top(after)[0]}:
-                raise BadCursor("the cursor is of another cycle")
-            start_ms = keys.split_top(after)[0]
+            start_ms = self._cycle_of_cursor(keys.split_top(after)[0], start_ms)
         elif start_ms is None:
             start_ms = self.cycle(catalogue.PRODUCT_CYCLES.name)
         found = [key for key, _ in islice(self._moment.walk(keys.top_of(start_ms), after), limit + 1)]
@@ -172,9 +177,7 @@ class Look:
         """A page of a cycle's best shops; a cursor names its cycle itself. Raises NothingYet, BadCursor."""
         after = None if cursor is None else _decoded(cursor, keys.TOP_SHOPS[by], at_least=26)
         if after is not None:
-            if start_ms not in {None, keys.split_top_shop(after)[0]}:
-                raise BadCursor("the cursor is of another cycle")
-            start_ms = keys.split_top_shop(after)[0]
+            start_ms = self._cycle_of_cursor(keys.split_top_shop(after)[0], start_ms)
         elif start_ms is None:
             start_ms = self.cycle(*OF_SHOP)
         found = [key for key, _ in islice(self._moment.walk(keys.top_shops_of(by, start_ms), after), limit + 1)]
@@ -301,6 +304,8 @@ def _decoded(cursor: str, prefix: bytes, at_least: int) -> bytes:
         key = urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
     except (NotBase64, UnicodeEncodeError) as error:
         raise BadCursor("no answer gave this cursor") from error
+    if _encoded(key) != cursor:  # base64 passes over characters that it doesn't know
+        raise BadCursor("no answer gave this cursor")
     if not key.startswith(prefix) or len(key) < at_least:
         raise BadCursor("the cursor is of another list")
     return key

@@ -23,4 +23,6 @@ RESTORE_REMAINING = Gauge("netsold_restore_remaining_records", "Records to read 
 READY = Gauge("netsold_reader_ready", "1 while the reader may answer: its tables are complete, and it follows the log")
 REQUESTS = Counter("netsold_http_requests_total", "Answered requests", ["route", "status"])
 REQUEST_SECONDS = Histogram("netsold_http_request_duration_seconds", "From a request to its answer's head", ["route"])
+CONNECTIONS = Gauge("netsold_http_connections", "Open connections to the reader")
+CLOSED = Counter("netsold_http_connections_closed_total", "Connections that the reader closed because it had to, by why", ["why"])
 BUILD_INFO = Gauge("netsold_build_info", "Always 1; the labels say what runs", ["version", "rules"])

@@ -1,4 +1,4 @@
-"""Around the API: paths in which an encoded slash stays apart from a plain one, and requests counted by their route."""
+"""Around the API: encoded slashes that stay apart from plain ones, HEAD for every GET, and requests counted by their route."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ _ENCODED: Final = re.compile(rb"%2f", re.IGNORECASE)
 
 
 class EncodedSlashes:
-    """Hands `%2F` on as a zero byte, so that an id may hold `/` or end in `/journal`; a zero byte of the request itself as %01."""
+    """Hands `%2F` on as a zero byte, so that an id may hold `/` or end in `/journal`.
+
+    A zero byte of the request itself becomes %01, and so do a line's end, which routes don't match, and what is no UTF-8: no id
+    holds any of them.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -24,8 +28,40 @@ class EncodedSlashes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] == "http" and b"%" in (raw := scope.get("raw_path") or b""):
-            scope["path"] = unquote_to_bytes(_ENCODED.sub(b"%00", raw.replace(b"%00", b"%01"))).decode(errors="replace")
+            path = unquote_to_bytes(_ENCODED.sub(b"%00", raw.replace(b"%00", b"%01")))
+            try:
+                text = path.decode()
+            except UnicodeDecodeError:
+                text = path.decode(errors="replace").replace("\ufffd", "\x01")
+            scope["path"] = text.replace("\n", "\x01")
         await self.app(scope, receive, send)
+
+
+class Heads:
+    """Answers HEAD as GET without the body: the same status and headers, from every address."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; what would follow the headers is left out, and a stream isn't waited for."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        ended = False
+
+        async def headers_alone(message: Message) -> None:
+            nonlocal ended
+            if message["type"] == "http.response.body":
+                if ended:
+                    return
+                ended, message = True, {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        async def until_ended() -> Message:
+            return {"type": "http.disconnect"} if ended else await receive()
+
+        await self.app({**scope, "method": "GET"}, until_ended, headers_alone)
 
 
 class Measured:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from starlette.exceptions import HTTPException
 
 from schemas.answers import Fault, Problem
-from serving.follow import NotReady
-from serving.look import BadCursor, NothingYet
-from serving.store import is_damage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastapi import FastAPI, Request
-
-RETRY_AFTER_S = 2
+RETRY_AFTER_S: Final = 2
+QUOTED_CHARS: Final = 60
+"""Most characters of a request that a sentence repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +32,13 @@ class Kind(Enum):
     UNKNOWN_ORDER = _Kind(404, "no event names this order")
     NO_SUCH_PAGE = _Kind(404, "there is nothing at this address")
     WRONG_METHOD = _Kind(405, "this address is for reading only")
+    NO_REQUEST = _Kind(400, "what came can't be read as an HTTP request")
+    TOO_SLOW = _Kind(408, "the head of the request didn't come in time")
     INVALID_REQUEST = _Kind(422, "a part of the request can't be used")
     NOT_READY = _Kind(503, "the tables aren't there yet")
     TOO_STALE = _Kind(503, "the tables are further behind than asked for")
     NOT_APPLIED = _Kind(503, "the position asked for isn't applied yet")
+    BUSY = _Kind(503, "the reader serves as many as it may")
     FAILED = _Kind(500, "the reader has a fault")
 
     @property
@@ -61,7 +59,17 @@ class Refused(Exception):
 
 def invalid(where: str, detail: str) -> Refused:
     """A request of which one part can't be used."""
-    return Refused(Kind.INVALID_REQUEST, f"{where}: {detail}", [Fault(where=where, detail=detail)])
+    return faulty([Fault(where=where, detail=detail)])
+
+
+def faulty(faults: list[Fault]) -> Refused:
+    """A request of which some parts can't be used."""
+    return Refused(Kind.INVALID_REQUEST, "; ".join(f"{one.where}: {one.detail}" for one in faults), faults)
+
+
+def quoted(text: str) -> str:
+    """Text of a request in a sentence: within quotes, nothing in it unprintable, and cut where it is long."""
+    return repr(text) if len(text) <= QUOTED_CHARS else f"{text[:QUOTED_CHARS]!r}…"
 
 
 def response(refused: Refused, headers: Mapping[str, str] | None = None) -> Response:
@@ -75,41 +83,3 @@ def response(refused: Refused, headers: Mapping[str, str] | None = None) -> Resp
         {"Cache-Control": "no-cache", **more, **(headers or {})},
         media_type="application/problem+json",
     )
-
-
-def install(app: FastAPI) -> None:
-    """Answer every error of an app by a problem."""
-
-    @app.exception_handler(Refused)
-    def refused(_: Request, error: Refused) -> Response:
-        return response(error)
-
-    @app.exception_handler(NotReady)
-    def not_ready(_: Request, error: NotReady) -> Response:
-        return response(Refused(Kind.NOT_READY, str(error)))
-
-    @app.exception_handler(NothingYet)
-    def nothing_yet(_request: Request, _error: NothingYet) -> Response:
-        return response(Refused(Kind.NOT_READY, "no event has been applied, so no cycle is current: name one by `cycle`"))
-
-    @app.exception_handler(BadCursor)
-    def bad_cursor(_: Request, error: BadCursor) -> Response:
-        return response(invalid("cursor", str(error)))
-
-    @app.exception_handler(RequestValidationError)
-    def not_valid(_: Request, error: RequestValidationError) -> Response:
-        faults = [Fault(where=".".join(map(str, one["loc"])), detail=one["msg"]) for one in error.errors()]
-        return response(Refused(Kind.INVALID_REQUEST, "; ".join(f"{one.where}: {one.detail}" for one in faults), faults))
-
-    @app.exception_handler(HTTPException)
-    def http(request: Request, error: HTTPException) -> Response:
-        known = {404: Kind.NO_SUCH_PAGE, 405: Kind.WRONG_METHOD}
-        detail = f"{request.method} {request.url.path}: {error.detail}"
-        return response(Refused(known.get(error.status_code, Kind.FAILED), detail), error.headers)
-
-    @app.exception_handler(Exception)
-    def failed(request: Request, error: Exception) -> Response:
-        if is_damage(error):
-            request.app.state.reader.distrust(error)
-            return response(Refused(Kind.NOT_READY, "the reader's store is damaged and is being filled anew"))
-        return response(Refused(Kind.FAILED, "what happened is in the reader's log"))

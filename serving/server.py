@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
 
 from serving.api import make_app
+from serving.connections import ACCEPTED_AT_ONCE, Bounds, Connection, Crowd
 from serving.follow import Reader
+from serving.seldom import Seldom
 from streams import logs
+from streams.open_files import allow_open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from fastapi import FastAPI
 
     from streams.settings import Settings
 
@@ -35,23 +42,15 @@ class AddressTaken(Exception):
 def run(settings: Settings) -> bool:
     """Serve until asked to end; True if it was by Ctrl-C. Raises AddressTaken, StoreUnusable, or what made the follower fail."""
     logs.configure()
+    bounds = Bounds.of_handles(allow_open_files())
     with _listening(settings) as listener, _told_of_signals() as told:
-        asyncio.run(_serve(settings, listener))
+        asyncio.run(_serve(settings, listener, bounds))
     return signal.SIGINT in told
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, bounds: Bounds) -> None:
     reader = Reader(settings)
-    config = uvicorn.Config(
-        make_app(reader),
-        log_config=logs.LIBRARIES,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    server = uvicorn.Server(config)
+    server = bounded(make_app(reader), bounds)
     host, port = listener.getsockname()[:2]
     log.info("reader answers", address=f"http://{host}:{port}/")
     following = asyncio.create_task(reader.run())
@@ -62,6 +61,42 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     await answering
     with contextlib.suppress(asyncio.CancelledError):
         await following
+
+
+def bounded(app: FastAPI, bounds: Bounds) -> uvicorn.Server:
+    """A server of an app within bounds, for the loop that runs now."""
+    crowd = Crowd(bounds)
+    asyncio.get_running_loop().set_exception_handler(crowd.on_loop_error)
+    config = uvicorn.Config(
+        app,
+        http=partial(Connection, crowd),  # type: ignore[arg-type] # it is called, and never anything else
+        ws="none",
+        log_config=logs.LIBRARIES,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        backlog=ACCEPTED_AT_ONCE,
+        timeout_keep_alive=bounds.idle_s,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    logging.getLogger("uvicorn.error").addFilter(_Warnings())
+    return uvicorn.Server(config)
+
+
+class _Warnings(logging.Filter):
+    """uvicorn warns of single requests, which any client can send by the thousand: each kind of warning is logged seldom."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seldom: dict[str, Seldom] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let pass all but warnings."""
+        if record.levelno != logging.WARNING:
+            return True
+        self._seldom.setdefault(str(record.msg), Seldom(str(record.msg))).say()
+        return False
 
 
 @contextlib.contextmanager

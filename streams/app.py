@@ -6,13 +6,11 @@ There is no application at import: `build_app` makes one from settings, `run_wor
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import gc
 import logging
 import os
 import re
-import resource
 import socket
 import sys
 import threading
@@ -27,6 +25,7 @@ from prometheus_client import start_http_server
 
 from streams import agents, logs, topics
 from streams.chunks import ChunkTransport
+from streams.open_files import allow_open_files
 from streams.pipeline import Fatal, Pipeline
 from streams.recovery import Opener
 from streams.stores import CycleWindow, RocksStore
@@ -283,20 +282,13 @@ def _only_one(state_dir: Path, name: str) -> TextIO:
     return lock
 
 
-def _allow_open_files() -> None:
-    """Let this process open as many files as it may: each table has a store of its own in every partition, each with many files."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # where the system's own limit is lower than what it calls the most
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def run_worker(settings: Settings, name: str = "1") -> None:
     """Run one worker until SIGTERM or SIGINT. Raises TopicsUnfit, KafkaUnreachable or NameTaken before it starts.
 
     Exits 0 after a clean stop, 1 on Fatal or where the stop had to be cut short.
     """
     logs.configure()
-    _allow_open_files()
+    allow_open_files()
     sys.setswitchinterval(SWITCH_SECONDS)
 
     async def look() -> tuple[str, dict[str, str]]:

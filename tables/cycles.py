@@ -6,7 +6,7 @@ so ended cycles stay as readable as the current one (C3), and totals of all time
 
 from dataclasses import dataclass, field
 
-from schemas import times
+from schemas import limits, times
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,12 @@ class Calendar:
         """Start and end of the one cycle that holds an instant."""
         start_ms = self.start_of(at_ms)
         return start_ms, self.end_of(start_ms)
+
+    def holds_events(self, start_ms: int) -> bool:
+        """Whether a cycle starts there that can hold an event: it has an instant that `occurred_at` may name."""
+        if self.start_of(start_ms) != start_ms:
+            return False
+        return start_ms < limits.OCCURRED_END_MS and self.end_of(start_ms) > limits.OCCURRED_FIRST_MS
 
     def iso(self, start_ms: int) -> str:
         """A cycle's start as text, such as 2026-06-06T00:00:00Z."""

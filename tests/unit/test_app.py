@@ -1,9 +1,8 @@
-"""The worker's process: how it is a member of its group, how it ends, and how many files it may open."""
+"""The worker's process: how it is a member of its group, and how it ends."""
 
 from __future__ import annotations
 
 import os
-import resource
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +10,7 @@ import faust
 from structlog.testing import capture_logs
 
 from streams import app as module
-from streams.app import Worker, _allow_open_files, build_app
+from streams.app import Worker, build_app
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
@@ -47,14 +46,3 @@ def test_a_stop_by_signal_that_hangs_is_cut_short(monkeypatch: pytest.MonkeyPatc
     assert len(asked) == 1
     (line,) = lines
     assert line["event"].startswith("the stop took longer than 0 s and is cut short")
-
-
-def test_a_worker_may_open_as_many_files_as_the_system_lets_it() -> None:
-    """Twelve tables in every partition, each with files of its own, are more than the usual 1024."""
-    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
-        _allow_open_files()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (usual, most))

@@ -107,9 +107,9 @@ def test_a_product_is_shown_to_people(run: Callable[..., Done]) -> None:
         ["p-3,", "cycle", "2026-07-06T00:00:00Z", "until", "2026-08-05T00:00:00Z"],
         ["gross", "reversed", "net", "reversals", "booked"],
         ["units", "2", "0", "2", "0"],
-        ["CNY", "2,000", "2,000", "0", "2,000"],
+        ["CNY", "20.00", "20.00", "0.00", "20.00"],
         ["2", "sold", "monthly", "·", "2", "successfully", "traded"],
-        ["reviews", "none", "good", "of", "0;", "differences", "made", "up", "1,", "CNY", "2,000", "(short_weight", "1);", "refused", "0"],
+        ["reviews", "none", "good", "of", "0;", "differences", "made", "up", "1,", "CNY", "20.00", "(short_weight", "1);", "refused", "0"],
         ["live;", "complete", "through", "2026-07-11T00:00:00.000Z,", "0.5", "s", "behind"],
     ]
 
@@ -129,8 +129,11 @@ def test_an_order_is_told(run: Callable[..., Done]) -> None:
     lines = run("get", "order", "o-1").out.splitlines()
     assert lines[0] == "o-1, b-9 from s-7, CNY"
     assert any(line.split()[:2] == ["2026-07-08T08:00:00.000Z", "receipt_confirmed"] for line in lines)
-    assert "line 1: 2 of 2 units of p-3, 0 of 2,000, in cycle 2026-07-06T00:00:00Z until 2026-08-05T00:00:00Z" in lines
+    assert "line 1: 2 of 2 units of p-3, CNY 0.00 of 20.00, in cycle 2026-07-06T00:00:00Z until 2026-08-05T00:00:00Z" in lines
     assert "odd: refund_exceeds_sale, line 1" in lines
+    text = "\n".join(lines)
+    assert "lines=1:p-3:2:10.00,2:p-4:5:1.00,3:..:1:0.07" in text
+    assert "lines=1:0:50.00" in text
     lines = run("get", "order", "[b]o").out.splitlines()
     assert lines[0] == "[b]o, b-9 from s-7, CNY"
     assert "nothing counts of it" in lines
@@ -147,7 +150,9 @@ def test_best_sellers_as_list_and_as_json(run: Callable[..., Done]) -> None:
     """Most first; --json is the reader's own answer."""
     lines = [line.split() for line in run("top").out.splitlines()]
     assert [line[:3] for line in lines[2:5]] == [["p-4", "5", "5"], ["p-3", "2", "2"], ["..", "1", "1"]]
+    assert lines[2][3:] == ["CNY", "5.00"]
     answer = json.loads(run("top", "--limit", "1", "--json").out)
+    assert answer["items"][0]["revenue"]["CNY"]["net"] == 500
     assert [item["product_id"] for item in answer["items"]] == ["p-4"]
     assert "nothing sold" in run("top", "--cycle", "2020-01-01T00:00:00Z").out
 
@@ -203,11 +208,21 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["get", "product", "p-6"], 4, "netsold: no event names this product\n"),
-        (["get", "shop", "s-6"], 4, "netsold: no event names this shop\n"),
-        (["get", "order", "o-6"], 4, "netsold: no event names this order\n"),
+        (["get", "product", "p-6"], 4, "netsold: no event names this product: 'p-6'\n"),
+        (["get", "shop", "s-6"], 4, "netsold: no event names this shop: 's-6'\n"),
+        (["get", "order", "o-6"], 4, "netsold: no event names this order: 'o-6'\n"),
         (["get", "product", "p-3", "--max-lag", "100ms"], 5, "netsold: asked for 0.1 s at most; the lag is 0.5 s\n"),
-        (["get", "product", "p-3", "--cycle", "July"], 2, "netsold: cycle: not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n"),
+        (
+            ["get", "product", "p-3", "--cycle", "July"],
+            2,
+            "netsold: cycle: 'July': not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n",
+        ),
+        (
+            ["top", "--cycle", "9999-12-31T23:59:59Z"],
+            2,
+            "netsold: cycle: '9999-12-31T23:59:59Z' is in no cycle that events can be of: theirs are the years 1900 to 2199\n",
+        ),
+        (["get", "shop", "s-7", "--cycle", ""], 2, "netsold: cycle: it is empty: give it a value, or leave it out\n"),
         (["top", "--max-lag", "soon"], 2, "netsold: max_lag: 'soon' is no duration, such as 5s, 500ms, 2m or 1h\n"),
     ],
 )
@@ -221,6 +236,16 @@ def test_an_order_is_not_of_a_cycle(run: Callable[..., Done]) -> None:
     done = run("get", "order", "o-1", "--cycle", "2026-07-01T00:00:00Z")
     assert done.code == 2
     assert "an order is not of one cycle" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["get", "product", ""], ["overdue", ""], ["top", "--by", "revenue"], ["top", "shops", "--By", "sales"]]
+)
+def test_what_is_not_understood_is_a_usage_error(run: Callable[..., Done], arguments: list[str]) -> None:
+    """An empty id, a value or an option that there isn't: exit code 2, without asking anybody."""
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "at least one character" in done.err or "revenue" in done.err or "--By" in done.err
 
 
 def test_no_reader_is_told_with_the_remedy(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:

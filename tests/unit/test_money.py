@@ -1,0 +1,69 @@
+"""Money as people read it: by its currency's decimals, in integers all the way."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operations.get import MONEY
+from schemas import limits
+from schemas.events import MODELS, Line, OrderPlaced, RefundLine
+from schemas.money import CURRENCIES, DECIMALS, shown
+
+
+@pytest.mark.parametrize(
+    ("currency", "minor", "text"),
+    [
+        ("USD", 2997, "29.97"),
+        ("USD", 123_456_789, "1,234,567.89"),
+        ("USD", 7, "0.07"),
+        ("USD", -5, "-0.05"),
+        ("CNY", 2000, "20.00"),
+        ("JPY", 2997, "2,997"),
+        ("JPY", 0, "0"),
+        ("KRW", -1_000_000, "-1,000,000"),
+        ("KWD", 3002, "3.002"),
+        ("CLF", 12_345, "1.2345"),
+        ("UYW", 1, "0.0001"),
+        ("XAU", 1200, "1,200"),
+        ("HUF", 150_000, "1,500.00"),
+        ("UGX", 1500, "1,500"),
+        ("ISK", 1500, "1,500"),
+        ("BHD", limits.PAID_MINOR, "1,000,000,000,000,000.000"),
+        (None, 2997, "2,997 minor units"),
+        ("QQQ", 2997, "2,997 minor units"),
+    ],
+)
+def test_money_has_the_decimals_of_its_currency(currency: str | None, minor: int, text: str) -> None:
+    """0, 2, 3 or 4 of them, with thousands apart and the sign first; without a currency the text says what it counts."""
+    assert shown(currency, minor) == text
+
+
+@given(st.sampled_from(CURRENCIES), st.integers(-(10**20), 10**20))
+def test_what_is_shown_is_the_amount_to_the_last_unit(currency: str, minor: int) -> None:
+    """Read back, the text is the same amount: nothing is rounded, whatever the size."""
+    text = shown(currency, minor)
+    whole, _, part = text.replace(",", "").partition(".")
+    assert len(part) == DECIMALS[currency]
+    assert int(whole + part) == minor
+    assert text.startswith("-") == (minor < 0)
+
+
+def test_every_currency_that_an_event_may_name_has_decimals() -> None:
+    """The table of decimals is that of the events, no more and no less."""
+    assert set(DECIMALS) == set(get_args(OrderPlaced.model_fields["currency"].annotation)) == set(CURRENCIES)
+    assert set(DECIMALS.values()) == {0, 2, 3, 4}
+
+
+def test_the_fields_shown_as_money_are_those_that_hold_money() -> None:
+    """Every field that may be larger than a count is money, in each event and in its lines."""
+
+    def most(about: dict[str, Any]) -> int:
+        return max([int(about.get("maximum", 0)), *map(most, about.get("anyOf", []))])
+
+    models: list[type[Any]] = [*MODELS.values(), Line, RefundLine]
+    fields = [(name, most(about)) for model in models for name, about in model.model_json_schema()["properties"].items()]
+    assert {name for name, bound in fields if bound > limits.QUANTITY} == MONEY
