@@ -1,6 +1,7 @@
 """`netsold import`: events from files into the log, as CloudEvents under their orders' ids; bad lines are named and left out.
 
-What is read, and how it is checked, stands in `event_lines`. Importing a file again changes no table (S11), so an import that was cut short is simply run again.
+What is read, and how it is checked, stands in `event_lines`. Importing a file again changes no table (S11), so an import that was
+cut short is simply run again.
 """
 
 from __future__ import annotations
