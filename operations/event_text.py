@@ -237,7 +237,7 @@ def _refuse_another_form(path: str, first: bytes, second: bytes) -> None:
         raise EventFileUnreadable(f"{name}: is binary, no text; one JSON object a line is wanted")
     if first[:1] == b"<":
         raise EventFileUnreadable(f"{name}: is HTML or XML, perhaps a server's page of an error; one JSON object a line is wanted")
-    if first[:1] == b"{" and first[-1:] in (b"{", b"[", b",", b":") and second[:2] != b'{"':
+    if first[:1] == b"{" and first[-1:] in (b"{", b"[", b",", b":") and second[:1] != b"{":
         raise EventFileUnreadable(f"{name}: is a JSON object over many lines; one event a line is wanted: {_by_jq('.', name)}")
     if second[:1] != b"{" and _CSV.fullmatch(first.decode("utf-8", "replace")):
         raise EventFileUnreadable(f"{name}: is CSV, no JSON; one JSON object a line is wanted, with the fields of docs/reference/events.md")

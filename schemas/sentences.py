@@ -17,7 +17,7 @@ _NEARBY_BYTES: Final = 16
 
 def cut(sentence: str) -> str:
     """A sentence within the bound of a refusal's detail."""
-    return sentence if len(sentence) <= limits.DETAIL_CHARS else f"{sentence[: limits.DETAIL_CHARS - 1]}..."
+    return sentence if len(sentence) <= limits.DETAIL_CHARS else f"{sentence[: limits.DETAIL_CHARS - 3]}..."
 
 
 def shown(value: object) -> str:
