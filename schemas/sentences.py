@@ -43,9 +43,8 @@ def _escaped(character: str) -> str:
 _NUMBER: Final = "a number"
 _KINDS: Final[dict[type, str]] = {
     str: "a text",
-    bool: "true or false",
+    bool: "a truth value",
     int: _NUMBER,
-    type(None): "null, which is absent",
     list: "a list",
     tuple: "a list",
     dict: "an object",
@@ -59,6 +58,8 @@ def _kind(value: object) -> str:
 
 def _is_of_kind(value: object) -> str:
     """`17 is a number`, `an object`: what was given, and what kind of value that is."""
+    if value is None:
+        return "null, which is as absent"
     kind, text = _kind(value), shown(value)
     return text if text == kind else f"{text} is {kind}"
 
