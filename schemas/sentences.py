@@ -23,8 +23,7 @@ def cut(sentence: str) -> str:
 def shown(value: object) -> str:
     """A JSON value as a sentence shows it: texts and numbers as written in JSON, cut at 60 characters; the rest by what it is."""
     if isinstance(value, str):
-        text = msgspec.json.encode(value[:_SHOWN_CHARS]).decode()
-        return "".join(map(_escaped, text if len(value) <= _SHOWN_CHARS else f'{text[:-1]}..."'))
+        return f'"{_cut_text(value)}"'
     if value is None or isinstance(value, bool):
         return msgspec.json.encode(value).decode()
     kind = _kind(value)
@@ -36,8 +35,15 @@ def shown(value: object) -> str:
     return number if len(number) <= _SHOWN_CHARS else f"{number[:_SHOWN_CHARS]}..."
 
 
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else f"\\u{ord(character):04x}"
+def _cut_text(text: str) -> str:
+    """A text's characters as JSON has them between quotes, as many as fit."""
+    cut_text = ""
+    for character in text:
+        escaped = msgspec.json.encode(character).decode()[1:-1] if character.isprintable() else f"\\u{ord(character):04x}"
+        if len(cut_text) + len(escaped) > _SHOWN_CHARS:
+            return f"{cut_text}..."
+        cut_text += escaped
+    return cut_text
 
 
 _NUMBER: Final = "a number"

@@ -178,7 +178,11 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
         (["get", "shop", "s-6"], 4, "netsold: no event names this shop\n"),
         (["get", "order", "o-6"], 4, "netsold: no event names this order\n"),
         (["get", "product", "p-3", "--max-lag", "100ms"], 5, "netsold: asked for 0.1 s at most; the lag is 0.5 s\n"),
-        (["get", "product", "p-3", "--cycle", "July"], 2, "netsold: cycle: not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n"),
+        (
+            ["get", "product", "p-3", "--cycle", "July"],
+            2,
+            "netsold: cycle: is not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n",
+        ),
         (["top", "--max-lag", "soon"], 2, "netsold: max_lag: 'soon' is no duration, such as 5s, 500ms, 2m or 1h\n"),
     ],
 )

@@ -199,3 +199,46 @@ def test_inquiries_can_be_counted_one_by_one(tmp_path: Path, monkeypatch: pytest
     assert _inquiries(_run(str(path)))["timely"] == 1
     monkeypatch.setenv("NETSOLD_COUNT_INQUIRIES_PER", "inquiry")
     assert _inquiries(_run(str(path)))["timely"] == 2
+
+
+STRUCTURED = (
+    b'{"specversion":"1.0","type":"order_placed","id":"e-1","source":"/shops/7/till","time":"2026-07-01T08:00:00Z","subject":"o-1",'
+    b'"data":{"shop_id":"s-7","buyer_id":"b-9","currency":"CNY","lines":[{"line_id":"1","product_id":"p-3","quantity":2,'
+    b'"unit_price":1000}]}}\n'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + PLACED + RECEIVED + REFUNDED,
+        b"[" + b",".join([PLACED, RECEIVED, REFUNDED]) + b"]",
+        json.dumps([json.loads(line) for line in (PLACED, RECEIVED, REFUNDED)], indent=2).encode(),
+        STRUCTURED + RECEIVED + REFUNDED,
+        gzip.compress(PLACED + RECEIVED + REFUNDED),
+    ],
+    ids=["byte order mark", "array", "array over many lines", "structured", "gzip without suffix"],
+)
+def test_the_same_files_are_read_as_by_import(tmp_path: Path, content: bytes) -> None:
+    """Whatever their form, also on standard input."""
+    (tmp_path / "events").write_bytes(content)
+    assert _products(_run(str(tmp_path / "events"))) == [ANSWER]
+    assert _products(_run("-", given=content)) == [ANSWER]
+
+
+def test_a_file_of_another_form_is_one_sentence(tmp_path: Path) -> None:
+    """And nothing is printed of it."""
+    (tmp_path / "events.csv").write_bytes(b"order_id,product_id\no-1,p-3\n")
+    result = _run(str(tmp_path / "events.csv"))
+    assert isinstance(result.exception, EventFileUnreadable)
+    assert "is CSV" in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_what_holds_nothing_or_too_much_is_skipped(tmp_path: Path) -> None:
+    """An empty file and a line that is too large are counted, with exit code 1."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "large").write_bytes(PLACED + b"0" * 300_000 + b"\n" + RECEIVED + REFUNDED)
+    result = _run(str(tmp_path / "empty"), str(tmp_path / "large"))
+    assert _products(result, exit_code=1) == [ANSWER]
+    assert "skipped lines: 2, because of: empty (1); more than 262144 bytes (1)" in result.stderr

@@ -175,7 +175,7 @@ LINE: dict[str, Any] = PLACED["lines"][0]
             'occurred_at: "yesterday" is not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z',
         ),
         ({"type": 5}, "type: 5 is a number; a text is wanted"),
-        ({"type": "order_sung\n"}, 'type: "order_sung\\n" is not a type that this netsold knows'),
+        ({"type": "order_sung\n"}, 'type: "order_sung\\u000a" is not a type that this netsold knows'),
         ({"type": "receipt_confirmed", "by": "robot"}, 'by: "robot" is none of logistics, buyer or timeout'),
         ({"type": "receipt_confirmed", "by": "buyer", "line_ids": []}, "line_ids: empty: name at least one, or leave the field out"),
         ({"type": "receipt_confirmed"}, "by: absent"),
