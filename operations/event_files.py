@@ -1,4 +1,4 @@
-"""Files as bytes: plain or compressed, told apart by their first bytes and not by their names; `-` is standard input. Judges nothing."""
+"""Files as bytes: plain or compressed, known by their first bytes and not by their names; `-` is standard input. Judges nothing."""
 
 from __future__ import annotations
 

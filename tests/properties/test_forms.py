@@ -102,9 +102,9 @@ def agreed(line: bytes) -> dict[str, Any] | None:
     counted = _by_recount(line)
     if isinstance(out, Refusal):
         assert counted is None, out
-        said = [read(Record("orders", 0, 0, 0, b"o-1", line, [])) for read in (envelope.read, envelope.read_chat)]
-        assert all(isinstance(one, Refusal) for one in said)
-        assert out in said
+        refusals = [read(Record("orders", 0, 0, 0, b"o-1", line, [])) for read in (envelope.read, envelope.read_chat)]
+        assert all(isinstance(one, Refusal) for one in refusals)
+        assert out in refusals
         return None
     read = envelope.read if out.topic == "orders" else envelope.read_chat
     kept = read(Record(out.topic, 0, 0, 0, out.key, out.value, out.headers))

@@ -222,7 +222,7 @@ def test_other_forms_are_one_sentence_before_anything_is_read(
 ) -> None:
     """With what to do; of files, also before the events of the files that come first; of standard input; within gzip."""
 
-    def said(files: list[str]) -> str:
+    def sentence_of(files: list[str]) -> str:
         with pytest.raises(EventFileUnreadable) as error:
             next(event_lines.lines(files, "events"))
         assert "\n" not in str(error.value)
@@ -233,10 +233,10 @@ def test_other_forms_are_one_sentence_before_anything_is_read(
     bad.write_bytes(content)
     packed.write_bytes(gzip.compress(content))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(bad.open("rb")))
-    assert said([str(good), str(bad)]).startswith(f"{bad}: {sentence}")
-    assert said(["-"]).startswith(f"standard input: {sentence}")
+    assert sentence_of([str(good), str(bad)]).startswith(f"{bad}: {sentence}")
+    assert sentence_of(["-"]).startswith(f"standard input: {sentence}")
     if "is a zip" not in sentence and "Parquet" not in sentence and "zstd" not in sentence:  # nobody packs these twice
-        assert said([str(good), str(packed)]).startswith(f"{packed}: {sentence}")
+        assert sentence_of([str(good), str(packed)]).startswith(f"{packed}: {sentence}")
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])

@@ -101,10 +101,10 @@ def test_no_words_of_pydantic_are_seen(event: dict[str, Any]) -> None:
             except ValidationError as error:
                 for fault in error.errors():
                     assert fault["type"] in sentences.FAULTS or not fault["loc"]
-                    said = sentences.fault(event["type"], fault)
-                    assert said.isprintable()
-                    assert len(said) <= limits.DETAIL_CHARS
-                    assert not _WORDS.search(said), said
+                    sentence = sentences.fault(event["type"], fault)
+                    assert sentence.isprintable()
+                    assert len(sentence) <= limits.DETAIL_CHARS
+                    assert not _WORDS.search(sentence), sentence
 
 
 PLACED: dict[str, Any] = next(event for event in VALID if event["type"] == "order_placed")
@@ -189,7 +189,7 @@ LINE: dict[str, Any] = PLACED["lines"][0]
         ),
     ],
 )
-def test_a_mistake_is_said_with_what_was_given(fields: dict[str, Any], sentence: str) -> None:
+def test_a_mistake_is_named_with_what_was_given(fields: dict[str, Any], sentence: str) -> None:
     """In one plain sentence that names the field."""
     event = PLACED | {"lines": [LINE | {"discount": None}]} | fields
     found = read_without_key(json.dumps(event).encode())
@@ -213,7 +213,7 @@ def test_a_mistake_is_said_with_what_was_given(fields: dict[str, Any], sentence:
         ),
     ],
 )
-def test_a_wrong_key_is_said_with_the_right_one(key: bytes | None, sentence: str) -> None:
+def test_a_wrong_key_is_named_with_the_right_one(key: bytes | None, sentence: str) -> None:
     """And how Kafka Connect is set right."""
     found = read(Record("orders", 0, 0, 0, key, json.dumps(PLACED).encode(), []))
     assert isinstance(found, Refusal)
@@ -246,7 +246,7 @@ NO_JSON = {
 
 
 @pytest.mark.parametrize(("value", "sentence"), NO_JSON.items(), ids=range(len(NO_JSON)))
-def test_what_is_no_json_is_said_with_its_place(value: bytes, sentence: str) -> None:
+def test_what_is_no_json_is_named_with_its_place(value: bytes, sentence: str) -> None:
     """Byte and line, and what stands there."""
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the parser's own
         from_json(value, allow_inf_nan=False)
@@ -255,7 +255,7 @@ def test_what_is_no_json_is_said_with_its_place(value: bytes, sentence: str) -> 
 
 def test_every_fault_of_the_parser_that_has_words_happens() -> None:
     """None of them is there for nothing."""
-    assert {said.partition(", at ")[0] for said in NO_JSON.values()} == set(sentences._JSON_FAULTS.values())
+    assert {sentence.partition(", at ")[0] for sentence in NO_JSON.values()} == set(sentences._JSON_FAULTS.values())
 
 
 @settings(max_examples=400)
@@ -268,12 +268,12 @@ def test_every_fault_of_the_parser_has_words(value: bytes) -> None:
         error = raised
     else:
         return
-    said = sentences.no_json(error, value)
-    assert said.partition(", at ")[0] in sentences._JSON_FAULTS.values(), str(error)
-    assert said.isprintable()
+    sentence = sentences.no_json(error, value)
+    assert sentence.partition(", at ")[0] in sentences._JSON_FAULTS.values(), str(error)
+    assert sentence.isprintable()
 
 
-def test_what_can_not_be_placed_is_said_all_the_same() -> None:
+def test_what_can_not_be_placed_has_words_all_the_same() -> None:
     """A parser may give up without a place, or with words that are new."""
     assert sentences.no_json(MemoryError(), b"x") == "it can't be read as JSON"
     assert sentences.no_json(ValueError("a novelty at line 1 column 2"), b"xyz") == 'it can\'t be read as JSON, at byte 2: "yz"'
