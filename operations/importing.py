@@ -45,7 +45,9 @@ class Summary:
 
 
 def command(
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="JSONL, plain or .gz, .bz2, .xz; - is standard input.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE…", help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input.")
+    ],
     layout: Annotated[Layout, typer.Option("--format", help="foodmart: FILE is a folder with that sample.")] = "events",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

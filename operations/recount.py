@@ -88,7 +88,9 @@ def recount(
 
 
 def command(
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="JSONL, plain or .gz, .bz2, .xz; - is standard input.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE…", help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input.")
+    ],
     cycle_days: Annotated[int | None, typer.Option(min=1, help="Length of a cycle in days; else the setting.")] = None,
     anchor: Annotated[str | None, typer.Option(help="An instant with zone at which a cycle starts; else the setting.")] = None,
     as_of: Annotated[str | None, typer.Option(help="An instant with zone: what is overdue then; else the latest event's.")] = None,
