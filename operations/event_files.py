@@ -56,6 +56,8 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     the block.
     """
     name = name_of(path)
+    if path == STDIN and sys.stdin is None:  # as the shell's `<&-` leaves it
+        raise EventFileUnreadable(f"{name}: is closed")
     if path != STDIN and Path(path).is_dir():
         raise EventFileUnreadable(f"{name}: is a folder: name the files in it, as {path.rstrip('/')}/*.jsonl")
     try:

@@ -311,6 +311,13 @@ def test_files_are_looked_at_before_the_first_event(tmp_path: Path) -> None:
     event_text.check(["-", "/dev/null", str(good)])
 
 
+def test_a_closed_standard_input_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with `<&-`."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(EventFileUnreadable, match="standard input: is closed"):
+        next(event_lines.lines(["-"], "events"))
+
+
 def test_an_empty_file_is_refused_and_the_next_is_read(tmp_path: Path) -> None:
     """By its name: what holds no event is likely a mistake, but says nothing of the others."""
     empty, good = tmp_path / "empty", tmp_path / "good"
