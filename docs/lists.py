@@ -63,6 +63,36 @@ _CLIENTS: Final = (
 )
 """Of each client: what makes it choose partitions by murmur2, and what it does without."""
 
+_EVENTS_HEAD: Final = """\
+Every event has `type`, `id` (unique within `source`), `source` and `occurred_at`. Events of orders have `order_id`; messages have
+`shop_id` and `buyer_id`. Ids are texts, without control characters. Unknown fields pass, and null is absent. Money is in minor units.
+
+`occurred_at` is RFC 3339 with zone, read to the millisecond. A leap second (`2016-12-31T23:59:60Z`) is the last millisecond before it,
+so that it stays in its day and its cycle.
+
+An event has at most 262,144 bytes. Nothing else bounds how many lines an order or a refund has, or `line_ids` names: some 3,000 usual
+lines fit. All lines of an order together come to at most 10^18 minor units.
+
+## Forms
+
+As records of `orders` and `chats`, in files for `netsold import` and `netsold recount` (there without the first), all are read alike:
+
+- CloudEvents 1.0 in binary mode: `ce_id` = `id`, `ce_source` = `source`, `ce_type` = `type`, `ce_time` = `occurred_at`, `ce_subject` =
+  `order_id`; the rest is the value.
+- CloudEvents 1.0 in structured mode, with `data` or `data_base64`, whatever `datacontenttype` says.
+- One bare JSON object with the fields below.
+
+A byte order mark before the JSON is passed over. Of a name that stands twice the last counts; numbers must be integers as written
+(`2.0` isn't). NaN, half surrogate pairs and bytes that aren't UTF-8 are refused, in fields that nobody knows too.
+
+A file is JSONL, one event a line, or one JSON array; plain, gzip, bzip2 or xz, known by its first bytes and not by its name. A line or
+element that is too large is refused by its number, and the rest is read. UTF-16, CSV, one object over many lines, zip, Parquet, zstd and
+folders are refused in one sentence, with the remedy, before anything is written.
+
+From Debezium, send the outbox's events with `table.expand.json.payload=true`; from Kafka Connect, with
+`value.converter.schemas.enable=false`, and keys by `StringConverter`: a key in JSON (`"o-1"` in quotes, or schema and payload) isn't
+the order's id. A record of a row's change (`op`, `before`, `after`) is no event.
+"""
 _MADE = "<!-- Made by `make docs` from the code; don't edit. -->\n\n"
 
 
@@ -148,11 +178,7 @@ def _tables() -> str:
 
 
 def _events() -> str:
-    common = (
-        "Every event has `type`, `id`, `source` and `occurred_at` (RFC 3339 with zone). Events of orders have `order_id`;"
-        " messages (`buyer_messaged`, `seller_replied`) have `shop_id` and `buyer_id`. Unknown fields pass."
-    )
-    parts = [f"# Events\n\n{common}\n", _KEYS]
+    parts = ["# Events\n\n" + _EVENTS_HEAD + "\n" + _KEYS]
     for name, model in events.MODELS.items():
         schema = model.model_json_schema()
         required = set(schema.get("required", ()))
@@ -178,7 +204,7 @@ def _kind(about: dict[str, Any], definitions: dict[str, Any]) -> str:
         few = 12
         return ", ".join(map(str, values)) if len(values) <= few else "an ISO 4217 code in use"
     if about.get("type") == "array":
-        return f"list of 1 to {about.get('maxItems')} × {_kind(about.get('items', {}), definitions)}"
+        return f"list of at least 1 × {_kind(about.get('items', {}), definitions)}"
     if about.get("type") == "integer":
         return f"integer {about.get('minimum', '')} to {about.get('maximum', '')}"
     if about.get("type") == "string" and "maxLength" in about:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
-from annotated_types import Ge, Le, MaxLen, MinLen
+from annotated_types import Ge, Le, MinLen
 from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, StringConstraints, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic.types import Strict
@@ -30,8 +30,6 @@ def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[str, int]]:
                 yield from ((name, bound) for name, bound in (("min_length", least), ("max_length", most)) if bound is not None)
             case MinLen(min_length=least):
                 yield "min_length", least
-            case MaxLen(max_length=most):
-                yield "max_length", most
             case Ge(ge=int(least)):
                 yield "ge", least
             case Le(le=int(most)):

@@ -48,8 +48,8 @@ def _run(*arguments: str, given: bytes | None = None) -> Result:
     return CliRunner().invoke(app, list(arguments), input=given)
 
 
-def _products(result: Result) -> list[dict[str, Any]]:
-    assert result.exit_code == 0, result.output
+def _products(result: Result, exit_code: int = 0) -> list[dict[str, Any]]:
+    assert result.exit_code == exit_code, result.output
     found: list[dict[str, Any]] = json.loads(result.stdout)["products"]
     return found
 
@@ -87,11 +87,11 @@ def test_standard_input_is_a_file_too() -> None:
 
 
 def test_lines_that_are_no_events_are_skipped_and_told(tmp_path: Path) -> None:
-    """They are counted by fault on stderr, and the rest counts."""
+    """They are counted by fault on stderr, with exit code 1, and the rest counts."""
     noise = b"\xff\n{\n" + PLACED.replace(b'"quantity":2', b'"quantity":2.0') + PLACED.replace(b"order_placed", b"order_hidden")
     (tmp_path / "a.jsonl").write_bytes(noise + PLACED + RECEIVED + REFUNDED)
     result = _run(str(tmp_path / "a.jsonl"))
-    assert _products(result) == [ANSWER]
+    assert _products(result, exit_code=1) == [ANSWER]
     assert "skipped lines: 4, because of: not JSON (2)" in result.stderr
     assert "lines: quantity: not an integer from 1 to 1000000 (1)" in result.stderr
     assert "unknown type (1)" in result.stderr
@@ -126,8 +126,9 @@ def test_an_anchor_without_zone_is_refused() -> None:
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, name: str) -> None:
     """Nothing is printed of half a file."""
     (tmp_path / "folder").mkdir()
+    (tmp_path / "events.jsonl.zst").write_bytes(b"(\xb5/\xfd...")
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(PLACED * 1000)[:-20])
-    (tmp_path / "not.jsonl.xz").write_bytes(PLACED)
+    (tmp_path / "not.jsonl.xz").write_bytes(lzma.compress(PLACED)[:20] + b"\xff" * 20)
     result = _run(str(tmp_path / name))
     assert isinstance(result.exception, EventFileUnreadable)
     assert name in str(result.exception)
@@ -198,3 +199,46 @@ def test_inquiries_can_be_counted_one_by_one(tmp_path: Path, monkeypatch: pytest
     assert _inquiries(_run(str(path)))["timely"] == 1
     monkeypatch.setenv("NETSOLD_COUNT_INQUIRIES_PER", "inquiry")
     assert _inquiries(_run(str(path)))["timely"] == 2
+
+
+STRUCTURED = (
+    b'{"specversion":"1.0","type":"order_placed","id":"e-1","source":"/shops/7/till","time":"2026-07-01T08:00:00Z","subject":"o-1",'
+    b'"data":{"shop_id":"s-7","buyer_id":"b-9","currency":"CNY","lines":[{"line_id":"1","product_id":"p-3","quantity":2,'
+    b'"unit_price":1000}]}}\n'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + PLACED + RECEIVED + REFUNDED,
+        b"[" + b",".join([PLACED, RECEIVED, REFUNDED]) + b"]",
+        json.dumps([json.loads(line) for line in (PLACED, RECEIVED, REFUNDED)], indent=2).encode(),
+        STRUCTURED + RECEIVED + REFUNDED,
+        gzip.compress(PLACED + RECEIVED + REFUNDED),
+    ],
+    ids=["byte order mark", "array", "array over many lines", "structured", "gzip without suffix"],
+)
+def test_the_same_files_are_read_as_by_import(tmp_path: Path, content: bytes) -> None:
+    """Whatever their form, also on standard input."""
+    (tmp_path / "events").write_bytes(content)
+    assert _products(_run(str(tmp_path / "events"))) == [ANSWER]
+    assert _products(_run("-", given=content)) == [ANSWER]
+
+
+def test_a_file_of_another_form_is_one_sentence(tmp_path: Path) -> None:
+    """And nothing is printed of it."""
+    (tmp_path / "events.csv").write_bytes(b"order_id,product_id\no-1,p-3\n")
+    result = _run(str(tmp_path / "events.csv"))
+    assert isinstance(result.exception, EventFileUnreadable)
+    assert "is CSV" in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_what_holds_nothing_or_too_much_is_skipped(tmp_path: Path) -> None:
+    """An empty file and a line that is too large are counted, with exit code 1."""
+    (tmp_path / "empty").touch()
+    (tmp_path / "large").write_bytes(PLACED + b"0" * 300_000 + b"\n" + RECEIVED + REFUNDED)
+    result = _run(str(tmp_path / "empty"), str(tmp_path / "large"))
+    assert _products(result, exit_code=1) == [ANSWER]
+    assert "skipped lines: 2, because of: empty (1); more than 262144 bytes (1)" in result.stderr
