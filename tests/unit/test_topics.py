@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
-from streams import topics
+from streams import groups, topics
 from streams.settings import Kafka, Settings
 
 PARTITIONS = 4
@@ -110,3 +112,24 @@ def test_unfit_topics_are_told_together() -> None:
     unfit = topics.TopicsUnfit(mismatches)
     assert unfit.mismatches == tuple(mismatches)
     assert str(unfit).count("topic orders has ") == 2
+
+
+def test_no_advice_leads_from_state_to_another_partition_count() -> None:
+    """Before anything is counted the setting may follow the topics; from then on it would tear sums apart."""
+    seen = topics.Seen("id", 6, FITS)
+    (before,) = topics.compare(_declared("orders"), seen, PARTITIONS)
+    assert before.remedy == "set NETSOLD_PARTITIONS=6, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
+    (after,) = topics.compare(_declared("orders"), seen, PARTITIONS, stateful=True)
+    assert "set NETSOLD_PARTITIONS" not in str(after)
+    assert "copy the log and rebuild" in after.remedy
+
+
+def test_a_group_tells_with_how_many_partitions_its_state_was_made() -> None:
+    """By what is committed beside its offsets; what was set by hand tells nothing."""
+    settings = Settings(_env_file=None, partitions=PARTITIONS)
+    offsets = {
+        TopicPartition("orders", at): OffsetAndMetadata(7, text) for at, text in enumerate(["", groups.layout(PARTITIONS), "partitions=?"])
+    }
+    assert groups.other_count(settings, offsets) is None
+    offsets[TopicPartition("orders", 3)] = OffsetAndMetadata(7, groups.layout(6))
+    assert groups.other_count(settings, offsets) == 6
