@@ -43,8 +43,8 @@ async def committed(settings: Settings) -> dict[TopicPartition, OffsetAndMetadat
 
 def other_count(settings: Settings, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> int | None:
     """The number of partitions with which the group's state was made, if that is another than the settings'; None also if unknown."""
-    told = {one.metadata.removeprefix(_PARTITIONS) for one in offsets.values() if one.metadata.startswith(_PARTITIONS)}
-    others = {int(text) for text in told if text.isdecimal()} - {settings.partitions}
+    texts = {one.metadata.removeprefix(_PARTITIONS) for one in offsets.values() if one.metadata.startswith(_PARTITIONS)}
+    others = {int(text) for text in texts if text.isdecimal()} - {settings.partitions}
     return min(others, default=None)
 
 
