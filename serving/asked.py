@@ -129,7 +129,7 @@ def start_of(reader: Reader, cycle: str | None) -> int | None:
     try:
         start_ms = reader.calendar.start_of(times.parse_any_ms(_ZONE_OF_A_PLUS.sub("+", cycle)))
     except ValueError as error:
-        raise invalid("cycle", f"{quoted(cycle)}: {error}") from error
+        raise invalid("cycle", f"{quoted(cycle)} {error}") from error
     if not reader.calendar.holds_events(start_ms):
         raise invalid("cycle", f"{quoted(cycle)} is in no cycle that events can be of: theirs are the years 1900 to 2199")
     return start_ms

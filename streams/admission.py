@@ -48,27 +48,27 @@ def of_events(read: Callable[[Record], Any], source: str, partition: int, settin
     known = keys.known
 
     def admitted(record: Record) -> Any:  # noqa: ANN401 - what its stage reads
-        said = read(record)
-        if type(said) is not event:
-            return said
-        if said.occurred_at_ms - (record.timestamp or 0) > latest_ms:  # a record from before Kafka 0.10 has no time
-            refusal = in_the_future(said.occurred_at_ms, record.timestamp, most_ahead_ms)
+        reading = read(record)
+        if type(reading) is not event:
+            return reading
+        if reading.occurred_at_ms - (record.timestamp or 0) > latest_ms:  # a record from before Kafka 0.10 has no time
+            refusal = in_the_future(reading.occurred_at_ms, record.timestamp, most_ahead_ms)
             if refusal is not None:
                 return refusal
         key = record.key
-        return said if key in known else keys.look(record.offset, key or b"") or said
+        return reading if key in known else keys.look(record.offset, key or b"") or reading
 
     return admitted
 
 
 class _Keys:
-    """The keys of one source partition: those that are `known` to belong there, and what is said of others."""
+    """The keys of one source partition: those that are `known` to belong there, and what becomes of others."""
 
     def __init__(self, source: str, partition: int, settings: Settings) -> None:
         self._topic, self._partition, self._settings = settings.topic(source), partition, settings
         self._hash_of = HASHES[settings.partitioner]
         self.known: set[bytes | None] = set()
-        self._said_at, self._since = float("-inf"), 0
+        self._logged_at, self._since = float("-inf"), 0
 
     def look(self, offset: int, key: bytes) -> Refusal | None:
         """The refusal of the record at an offset if its key belongs elsewhere and that is parked, by setting; else None.
@@ -85,14 +85,14 @@ class _Keys:
         metrics.WRONG_PARTITION.labels(self._topic).inc()
         self._since += 1
         place = f"key {key[: limits.ID_CHARS]!a} belongs in partition {right} of {settings.partitions} by {settings.partitioner}"
-        if time.monotonic() - self._said_at > AGAIN_SECONDS:
+        if time.monotonic() - self._logged_at > AGAIN_SECONDS:
             done = "parked" if settings.park_wrong_partition else "applied all the same"
             sentence = (
                 f"{self._topic}-{self._partition}@{offset}: {place}: it is {done}; let all producers use one partitioner, "
                 "the one in NETSOLD_PARTITIONER (docs/runbook.md, Wrong partition)"
             )
             log.warning(sentence, records=self._since)
-            self._said_at, self._since = time.monotonic(), 0
+            self._logged_at, self._since = time.monotonic(), 0
         if not settings.park_wrong_partition:
             return None
         return Refusal(Reason.WRONG_PARTITION, f"{place}, not in {self._partition}"[: limits.DETAIL_CHARS])

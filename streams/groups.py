@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from aiokafka.structs import OffsetAndMetadata
 
     from streams.settings import Settings
+
+_PARTITIONS: Final = "partitions="
 
 UNKNOWN = (
     errors.GroupAuthorizationFailedError,
@@ -25,7 +27,7 @@ UNKNOWN = (
 
 def layout(partitions: int) -> str:
     """What is committed beside an offset: with how many partitions the state was made. Whoever sets an offset by hand leaves it empty."""
-    return f"partitions={partitions}"
+    return f"{_PARTITIONS}{partitions}"
 
 
 async def committed(settings: Settings) -> dict[TopicPartition, OffsetAndMetadata]:
@@ -41,8 +43,9 @@ async def committed(settings: Settings) -> dict[TopicPartition, OffsetAndMetadat
 
 def other_count(settings: Settings, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> int | None:
     """The number of partitions with which the group's state was made, if that is another than the settings'; None also if unknown."""
-    counts = {int(one.metadata.removeprefix("partitions=")) for one in offsets.values() if one.metadata.startswith("partitions=")}
-    return next((count for count in sorted(counts) if count != settings.partitions), None)
+    texts = {one.metadata.removeprefix(_PARTITIONS) for one in offsets.values() if one.metadata.startswith(_PARTITIONS)}
+    others = {int(text) for text in texts if text.isdecimal()} - {settings.partitions}
+    return min(others, default=None)
 
 
 async def has_records(settings: Settings, topics: Mapping[str, int]) -> bool:

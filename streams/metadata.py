@@ -28,7 +28,7 @@ _UNKNOWN_TOPIC = 3
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The cluster's id, and what is asked of its topics."""
+    """The cluster's id, and those of the named topics that exist."""
 
     cluster_id: str
     topics: dict[str, tuple[str, int]]

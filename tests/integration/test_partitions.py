@@ -129,9 +129,9 @@ async def test_events_in_the_wrong_partition_are_parked_and_put_back(settings: S
         run.poison = [envelope.encode(event)[:2] for event in split + twice]
         worker = run.workers.start("a")
         await run.verdict()
-        said = [line for line in worker.lines() if "belongs in partition" in line["event"]]
-        assert said
-        assert all(line["event"].endswith("(docs/runbook.md, Wrong partition)") for line in said)
+        lines = [line for line in worker.lines() if "belongs in partition" in line["event"]]
+        assert lines
+        assert all(line["event"].endswith("(docs/runbook.md, Wrong partition)") for line in lines)
         parked = [record async for some in log.read(settings, settings.topic("dead-letters")) for record in some]
         assert {dict(record.headers)["x-dlq-reason"] for record in parked} == {b"wrong_partition"}
         async with log.Writer(settings) as writer:

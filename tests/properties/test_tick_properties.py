@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.envelope import BUYER, Received, Said, Tick, Written
@@ -85,6 +85,7 @@ def histories(draw: st.DrawFn) -> list[Happened | None]:
     return steps
 
 
+@settings(deadline=None)
 @given(histories(), st.integers(1, 2))
 def test_ticks_stay_within_the_time_of_right_dates(history: list[Happened | None], workers: int) -> None:
     """One order or conversation a partition may say what it likes, and often: no tick is later than the others' dates and pace."""
@@ -101,6 +102,7 @@ def test_ticks_stay_within_the_time_of_right_dates(history: list[Happened | None
                 newest_right_ms = max(newest_right_ms, step[2])
 
 
+@settings(deadline=None)
 @given(histories(), st.integers(1, 2))
 def test_ticks_keep_up_with_what_two_have_come_to(history: list[Happened | None], workers: int) -> None:
     """Wherever two have come to an instant, in whatever partition, every idle partition is at least there after a round of ticks."""
@@ -119,6 +121,7 @@ def test_ticks_keep_up_with_what_two_have_come_to(history: list[Happened | None]
         assert flow.ticks == []
 
 
+@settings(deadline=None)
 @given(histories())
 def test_progress_does_not_depend_on_where_chunks_are_cut(history: list[Happened | None]) -> None:
     """All of a partition at once, or event by event: the same progress, so a replay writes the same marks."""

@@ -58,13 +58,13 @@ def test_an_event_is_applied_in_the_partition_of_its_key_alone(event: dict[str, 
     """In all others it is refused, with both partitions in the detail; the partitioner is that of the settings."""
     right = partition_of(key, PARTITIONS, partitioner)
     for partition in range(PARTITIONS):
-        said = read(event, partition, partitioner=partitioner)
+        found = read(event, partition, partitioner=partitioner)
         if partition == right:
-            assert isinstance(said, Received | Said)
+            assert isinstance(found, Received | Said)
         else:
-            assert isinstance(said, Refusal)
-            assert said.reason == Reason.WRONG_PARTITION
-            assert f"{key!a} belongs in partition {right} of 4 by {partitioner}, not in {partition}" in said.detail
+            assert isinstance(found, Refusal)
+            assert found.reason == Reason.WRONG_PARTITION
+            assert f"{key!a} belongs in partition {right} of 4 by {partitioner}, not in {partition}" in found.detail
 
 
 def test_the_two_partitioners_are_those_of_the_clients() -> None:
@@ -106,8 +106,8 @@ def test_ticks_belong_where_they_are() -> None:
     """They are written by partition, and may say any time that workers gave them."""
     value, headers = envelope.tick(AT_MS + 400 * DAY_MS)
     for partition in range(PARTITIONS):
-        said = to_lane(Record("orders", partition, 0, AT_MS, None, value, headers), settings())
-        assert isinstance(said, Tick)
+        found = to_lane(Record("orders", partition, 0, AT_MS, None, value, headers), settings())
+        assert isinstance(found, Tick)
 
 
 def test_what_cannot_be_read_keeps_its_reason() -> None:
@@ -115,9 +115,9 @@ def test_what_cannot_be_read_keeps_its_reason() -> None:
     key, value, headers = envelope.encode(PAID)
     for other, reason in ((None, Reason.MISSING_KEY), (b"o-2", Reason.KEY_MISMATCH)):
         for partition in range(PARTITIONS):
-            said = to_lane(Record("orders", partition, 0, AT_MS, other, value, headers), settings())
-            assert isinstance(said, Refusal)
-            assert said.reason == reason
+            found = to_lane(Record("orders", partition, 0, AT_MS, other, value, headers), settings())
+            assert isinstance(found, Refusal)
+            assert found.reason == reason
     assert key == b"o-1"
 
 
@@ -135,12 +135,12 @@ def test_what_cannot_be_read_keeps_its_reason() -> None:
 )
 def test_an_event_far_ahead_of_its_record_is_refused(written_ms: int | None, seconds: int, *, refused: bool) -> None:
     """By the record's time, not the clock's, so a replay decides the same; not where that isn't known, and never if the setting is 0."""
-    said = read(PAID, partition_of(b"o-1", PARTITIONS), written_ms, max_ahead_seconds=seconds)
-    assert isinstance(said, Refusal) is refused
-    if isinstance(said, Refusal):
-        assert said == in_the_future(AT_MS, written_ms, seconds * 1000)
-        assert said.reason == Reason.IN_THE_FUTURE
-        assert "2026-07-01T08:00:00.000Z is more than" in said.detail
+    found = read(PAID, partition_of(b"o-1", PARTITIONS), written_ms, max_ahead_seconds=seconds)
+    assert isinstance(found, Refusal) is refused
+    if isinstance(found, Refusal):
+        assert found == in_the_future(AT_MS, written_ms, seconds * 1000)
+        assert found.reason == Reason.IN_THE_FUTURE
+        assert "2026-07-01T08:00:00.000Z is more than" in found.detail
 
 
 def test_records_of_batches_have_the_time_of_the_log() -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -14,16 +15,21 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams.dead_letters import parked_headers
-from streams.lanes import Mark, decode_mark, encode_mark, progress_of
+from streams.lanes import Lane, decode_mark, encode_mark, progress_of
 from streams.producers import OutcomeUnknown, is_fenced
+from tables.stages import stages
 from tables.watermarks import Progress
-from tests.flow import Record
+from tests.flow import CYCLES, RULES, Record
 
 
 def test_a_mark_says_the_progress_it_was_made_of() -> None:
     """Mark → bytes → mark → progress loses nothing."""
-    progress = Progress(41, 1_783_000_000_000, 3, {"orders-0": (7, 12), "orders-1": (9, None)})
-    mark = Mark("sales", "id-1", 2, progress.offset, progress.watermark_ms, progress.sources, progress.refused_in_a_row)
+    progress = Progress(41, 1_783_000_000_000, 3, {"orders-0": (7, 12), "orders-1": (9, None)}, 11, ("o-1", 12))
+    lane = Lane(stages(CYCLES, RULES, 1000)[0], "orders", "id-1", 2, cast("Any", None), {}, progress, 42, partitions=4, partitioner="crc32")
+    mark = lane.mark(progress)
+    assert (mark.topic, mark.topic_id, mark.partition, mark.partitions) == ("orders", "id-1", 2, 4)
+    assert mark.terms.endswith("; keys by crc32")
+    assert lane.layout == "partitions=4"
     assert decode_mark(encode_mark(mark)) == mark
     assert progress_of(mark) == progress
 

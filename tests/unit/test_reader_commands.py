@@ -215,7 +215,7 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
         (
             ["get", "product", "p-3", "--cycle", "July"],
             2,
-            "netsold: cycle: 'July': not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n",
+            "netsold: cycle: 'July' is not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n",
         ),
         (
             ["top", "--cycle", "9999-12-31T23:59:59Z"],

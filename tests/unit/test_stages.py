@@ -330,3 +330,11 @@ def test_an_order_that_outgrows_a_record_parks_what_comes_last() -> None:
     assert len(orders.decode(whole.writes["orders"][b"o-1"] or b"").others) == 7
     assert whole.counts["applied"] == 8
     assert whole.counts["refused"] == 3
+
+
+def test_confirmed_time_goes_on_to_the_stages_behind() -> None:
+    """C2: the latest of all sources, whatever the marks' order; a mark without it takes nothing back."""
+    marks = [Mark("orders", 0, 5, 50, 45), Mark("orders", 1, 7, 90, None), Mark("orders", 0, 9, 60, 40)]
+    chunk = [Record("sales", 0, at, 0, None, journal.encode(mark), []) for at, mark in enumerate(marks)]
+    assert fold(ProductStage(CYCLES, 1000), chunk).progress.confirmed_ms == 45
+    assert fold(ProductStage(CYCLES, 1000), chunk[1:2]).progress.confirmed_ms is None

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
-from streams import topics
+from streams import groups, topics
 from streams.errors import KafkaUnreachable
 from streams.metadata import ask
 from streams.settings import Kafka, Settings
@@ -141,3 +143,24 @@ async def test_a_broker_that_is_away_is_passed_over() -> None:
     assert await ask(cast("Any", _Client(1, 2)), "?") == (1, "?")
     with pytest.raises(KafkaUnreachable):
         await ask(cast("Any", _Client()), "?")
+
+
+def test_no_advice_leads_from_state_to_another_partition_count() -> None:
+    """Before anything is counted the setting may follow the topics; from then on it would tear sums apart."""
+    seen = topics.Seen("id", 6, FITS)
+    (before,) = topics.compare(_declared("orders"), seen, PARTITIONS)
+    assert before.remedy == "set NETSOLD_PARTITIONS=6, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
+    (after,) = topics.compare(_declared("orders"), seen, PARTITIONS, stateful=True)
+    assert "set NETSOLD_PARTITIONS" not in str(after)
+    assert "copy the log and rebuild" in after.remedy
+
+
+def test_a_group_tells_with_how_many_partitions_its_state_was_made() -> None:
+    """By what is committed beside its offsets; what was set by hand tells nothing."""
+    settings = Settings(_env_file=None, partitions=PARTITIONS)
+    offsets = {
+        TopicPartition("orders", at): OffsetAndMetadata(7, text) for at, text in enumerate(["", groups.layout(PARTITIONS), "partitions=?"])
+    }
+    assert groups.other_count(settings, offsets) is None
+    offsets[TopicPartition("orders", 3)] = OffsetAndMetadata(7, groups.layout(6))
+    assert groups.other_count(settings, offsets) == 6
