@@ -6,7 +6,6 @@ inquiry is one stretch, and a message changes the stretches beside it.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -100,6 +99,7 @@ class ConversationLedger:
             return None
         self._size = self.size_with(new) + self._conversation.overdue
         spans, begin = self._spans(place, known), self._shops[-1] if self._shops else _BEGIN
+        since_ms = self._before((new.at_ms, -1, "", ""))[0]
         was = [one for span in spans for stretch in self._stretches(*span) if (one := self._inquiry(stretch)) is not None]
         if known is not None:
             self._remove(known)
@@ -126,13 +126,13 @@ class ConversationLedger:
                     timer = self.waiting.due_ms
         if not (was or now):
             return None, timer
-        return self._settle(was, now, spans, is_same=is_same), timer
+        return self._settle(was, now, spans[-1][1], since_ms, is_same=is_same), timer
 
     def come_due(self) -> Settled:
         """The inquiry that waits is overdue now (R2)."""
         assert self.waiting is not None  # noqa: S101 - the caller has seen it
         stretch = Stretch(self._shops[-1] if self._shops else _BEGIN, _END)
-        return self._settle([], [(self.waiting, stretch)], [stretch], is_same=False)
+        return self._settle([], [(self.waiting, stretch)], _END, stretch.begin[0], is_same=False)
 
     # --- stretches --------------------------------------------------------------------------------
 
@@ -141,8 +141,8 @@ class ConversationLedger:
         shops = self._shops
         other = place if known is None else conversations.place(known)
         low, high = (place, other) if place <= other else (other, place)
-        first = (self._before((low[0], -1, "", "")), self._behind(low, other))
-        second = (self._before((high[0], -1, "", "")), self._behind(high, other))
+        first = (self._before(low), self._behind(low, other))
+        second = (self._before(high), self._behind(high, other))
         return [first, second] if shops and first[1] < second[0] else [(first[0], second[1])]
 
     def _before(self, place: Place) -> Place:
@@ -182,14 +182,12 @@ class ConversationLedger:
 
     # --- what is decided --------------------------------------------------------------------------
 
-    def _settle(
-        self, was: list[Inquiry], now: list[tuple[Inquiry, Stretch]], spans: Sequence[tuple[Place, Place]], *, is_same: bool
-    ) -> Settled:
-        """What changes if the decided inquiries in some spans become others; `is_same`: the one that waits is what it was."""
-        changes = self._days.change(was, [one for one, _ in now], spans[0][0][0])
+    def _settle(self, was: list[Inquiry], now: list[tuple[Inquiry, Stretch]], end: Place, since_ms: int, *, is_same: bool) -> Settled:
+        """What changes if decided inquiries become others, after an instant and up to `end`; `is_same`: the one that waits stays."""
+        changes = self._days.change(was, [one for one, _ in now], since_ms)
         waiting = now[-1][0] if now and now[-1][0].answer is None else None
         found = self._alerts(now, waiting)
-        moved = spans[-1][1] == _END and (waiting is not None or self.overdue) and not (is_same and self.overdue)
+        moved = end == _END and (waiting is not None or self.overdue) and not (is_same and self.overdue)
         if moved:
             self._conversation.overdue = waiting is not None
             self.has_changed = True

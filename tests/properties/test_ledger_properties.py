@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from schemas import envelope, limits
 from schemas.envelope import Received
-from tables import order_stage, orders
+from tables import chat_stage, order_stage, orders
+from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
 from tables.order_ledger import OrderLedger
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
-from tests.flow import CYCLES, Record, Rows, binary, reading
-from tests.properties.strategies import events, happenings
+from tables.service_hours import ServiceRules
+from tests.flow import CYCLES, RULES, Record, Rows, binary, reading
+from tests.properties.strategies import events, happenings, messages
 
 SHORT_CYCLES = Calendar(2)
 
@@ -47,7 +49,7 @@ def _outcomes(calendar: Calendar, log: list[dict[str, Any]], cuts: list[int]) ->
 logs = st.one_of(happenings(25), happenings(60), st.lists(events(ids=200), min_size=10, max_size=80))
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(logs, st.data(), st.sampled_from([CYCLES, SHORT_CYCLES]))
 def test_a_ledger_says_what_deriving_all_says(log: list[dict[str, Any]], data: st.DataObject, calendar: Calendar) -> None:
     """The same outcome of each chunk, wherever the log is cut: journal, shops' records, orders, what is refused, and counts."""
@@ -60,7 +62,7 @@ def test_a_ledger_says_what_deriving_all_says(log: list[dict[str, Any]], data: s
         assert _outcomes(calendar, log, cuts) == plain
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(logs, st.data())
 def test_what_does_not_fit_is_refused_by_its_exact_size(log: list[dict[str, Any]], data: st.DataObject) -> None:
     """Decision 12: an event is refused if the order's bytes with it would be too many, wherever the log is cut."""
@@ -90,3 +92,54 @@ def test_a_ledger_knows_its_size(log: list[dict[str, Any]]) -> None:
         assert isinstance(received, Received)
         ledger.add(received, limits.ORDER_BYTES)
         assert ledger.size == len(ledger.encode())
+
+
+def _chat_outcomes(calendar: Calendar, rules: ServiceRules, log: list[dict[str, Any]], cuts: list[int], few: int) -> list[Outcome]:
+    """Messages folded in chunks that end at the cuts; conversations with more than so many messages or bytes have a ledger."""
+    stage, progress, outcomes = ChatStage(calendar, rules, 1000), None, []
+    tables = {table.name: Rows() for table in stage.stage.tables}
+    records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
+    with patch.object(chat_stage, "FEW_MESSAGES", few), patch.object(chat_stage, "FEW_BYTES", few):
+        for begin, end in zip([0, *cuts], [*cuts, len(log)], strict=True):
+            outcome = stage.fold("chats-0", reading(stage, records[begin:end]), tables, progress)
+            progress = outcome.progress
+            outcomes.append(outcome)
+            for name, writes in outcome.writes.items():
+                tables[name].update(writes)
+    return outcomes
+
+
+def _in_order(outcomes: list[Outcome]) -> list[str]:
+    """What is written and sent, with the order in which it stands."""
+    return [repr((outcome.writes, outcome.sends)) for outcome in outcomes]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(messages(ids=200), max_size=60) | st.lists(messages(), max_size=40) | st.lists(messages(ids=3), max_size=12),
+    st.data(),
+    st.sampled_from([CYCLES, Calendar(3_600_000), SHORT_CYCLES]),
+    st.sampled_from([RULES, ServiceRules(count_per="inquiry"), ServiceRules(reply_within_ms=1000, hours="00:00-24:00")]),
+)
+def test_a_ledger_of_a_conversation_says_what_deriving_says(
+    log: list[dict[str, Any]], data: st.DataObject, calendar: Calendar, rules: ServiceRules
+) -> None:
+    """The same outcome of each chunk, wherever the log is cut: shops' records, conversations, timers, what is overdue, alerts."""
+    log = [event | {"shop_id": "s-1", "buyer_id": "b-1"} for event in log] if data.draw(st.booleans()) else log
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=4)))
+    plain = _chat_outcomes(calendar, rules, log, cuts, 10**9)
+    for few in (-1, 3):
+        found = _chat_outcomes(calendar, rules, log, cuts, few)
+        assert found == plain
+        assert _in_order(found) == _in_order(plain)
+
+
+@settings(max_examples=200)
+@given(st.lists(messages(), max_size=40), st.data())
+def test_what_does_not_fit_a_conversation_is_refused_wherever_the_log_is_cut(log: list[dict[str, Any]], data: st.DataObject) -> None:
+    """Decision 12: message by message, the bytes of a conversation with each decide."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=4)))
+    with patch.object(limits, "ORDER_BYTES", data.draw(st.integers(150, 900))):
+        whole = _chat_outcomes(CYCLES, RULES, log, cuts, -1)
+        single = _chat_outcomes(CYCLES, RULES, log, [*range(1, len(log))], 10**9)
+    assert [one for outcome in whole for one in outcome.parked] == [one for outcome in single for one in outcome.parked]

@@ -1,0 +1,32 @@
+"""An order's ledger where facts go away again, which events seldom do."""
+
+from typing import Any
+
+import pytest
+
+from tables import order_stage
+from tests.flow import Flow
+from tests.story import event
+
+LINES = (
+    "2026-07-01T08:00Z placed o-1 1:p-1:1x10 2:p-2:1x10",
+    "2026-07-02T08:00Z received o-1",
+    "2026-07-04T08:00Z received o-1",
+    "2026-07-03T08:00Z received o-1 2",
+)
+
+
+def _events() -> list[dict[str, Any]]:
+    """Two receipts of all lines with one of a line in between; then the first one turns out to have been a payment."""
+    events = [event(line.split(), number) for number, line in enumerate(LINES)]
+    other = event(["2026-07-01T09:00Z", "paid", "o-1", "5"], 9)
+    return [*events, other | {"id": events[1]["id"], "source": events[1]["source"]}]
+
+
+def test_a_receipt_of_all_lines_that_goes_away_leaves_those_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """S11, R6: the line that was received by itself is the order's first sale then."""
+    plain = Flow().take(_events())
+    monkeypatch.setattr(order_stage, "FEW_EVENTS", -1)
+    ledger = Flow().take(_events())
+    assert ledger.entries == plain.entries
+    assert [(entry.line_id, entry.orders) for entry in ledger.entries[-2:]] == [("1", -1), ("2", 1)]
