@@ -1,7 +1,6 @@
 """`netsold import`: events from files into the log, as CloudEvents under their orders' ids; bad lines are named and left out.
 
-Events are checked by the decoder that also reads the log, so what is imported is accepted later. Unknown fields are kept.
-Importing a file again changes no table (S11), so an import that was cut short is simply run again.
+What is read, and how it is checked, stands in `event_lines`. Importing a file again changes no table (S11), so an import that was cut short is simply run again.
 """
 
 from __future__ import annotations
@@ -9,20 +8,17 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final
 
-import msgspec
 import typer
 
-from operations import foodmart
+from operations import event_lines
 from operations.cli import print_json
-from operations.event_files import opened, size_bytes
+from operations.event_lines import Layout, Line
 from operations.local_kafka import named_cluster
 from operations.progress import Meter
-from schemas import envelope, events
 from schemas.refusals import Refusal
 from streams import topics
 from streams.log import Writer
@@ -30,9 +26,6 @@ from streams.settings import Settings
 
 INTERRUPTED: Final = 130
 LOOK_EVERY: Final = 256
-
-Layout = Literal["events", "foodmart"]
-Headers = list[tuple[str, bytes]]
 
 
 @dataclass(slots=True)
@@ -50,28 +43,6 @@ class Summary:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One event of a file as JSON; `at` says where, `done_bytes` how much of all files is read by now."""
-
-    value: bytes
-    at: str
-    done_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Bare:
-    """A line as the decoder takes it: as if it were a record of bare JSON under the right key."""
-
-    value: bytes
-    key: bytes
-    topic: str = ""
-    partition: int = 0
-    offset: int = 0
-    timestamp: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
 def command(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="JSONL, plain or .gz, .bz2, .xz; - is standard input.")],
     layout: Annotated[Layout, typer.Option("--format", help="foodmart: FILE is a folder with that sample.")] = "events",
@@ -80,11 +51,9 @@ def command(
     """Write events from files to the log; exit code 1 if any line was refused."""
     settings = named_cluster()
     summary = Summary()
-    sizes = [size_bytes(path) for path in files] if layout == "events" else [None]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
     began = time.monotonic()
-    with Meter("bytes", total) as meter:
-        stopped = asyncio.run(_import(settings, _lines(files, layout), summary, meter))
+    with Meter("bytes", event_lines.total_bytes(files, layout)) as meter:
+        stopped = asyncio.run(_import(settings, event_lines.lines(files, layout), summary, meter))
     summary.seconds = round(time.monotonic() - began, 3)
     if as_json:
         print_json(asdict(summary))
@@ -108,13 +77,13 @@ async def _import(settings: Settings, lines: Iterator[Line], summary: Summary, m
         for line in lines:
             summary.lines += 1
             summary.at = line.at
-            record = record_of(line.value)
-            if isinstance(record, Refusal):
+            event = line.event
+            if isinstance(event, Refusal):
                 summary.refused += 1
-                typer.echo(f"{line.at}: {record.reason}: {record.detail}", err=True)
+                typer.echo(f"{line.at}: {event.reason}: {event.detail}", err=True)
             else:
-                topic = settings.topic(record[0])
-                await writer.send(topic, *record[1:])
+                topic = settings.topic(event.topic)
+                await writer.send(topic, event.key, event.value, event.headers)
                 summary.written += 1
                 summary.topics[topic] = summary.topics.get(topic, 0) + 1
             if not summary.lines % LOOK_EVERY:
@@ -123,51 +92,3 @@ async def _import(settings: Settings, lines: Iterator[Line], summary: Summary, m
             if stop.is_set():
                 return True
     return False
-
-
-def record_of(line: bytes) -> tuple[str, bytes, bytes, Headers] | Refusal:
-    """(topic without prefix, key, value, headers) of a line of JSON, bare or a structured CloudEvent.
-
-    The decoder's refusal if it is no event.
-    """
-    fields = _fields(line)
-    data = fields.get("data")
-    structured = "specversion" in fields
-    told = {**(data if isinstance(data, dict) else {}), **fields} if structured else fields
-    if told.get("type") in events.CHAT_TYPES:
-        topic, key = "chats", envelope.conversation(str(told.get("shop_id")), str(told.get("buyer_id")))
-        read: object = envelope.read_chat(_Bare(line, key))
-    else:
-        order_id = fields.get("subject") or told.get("order_id") if structured else told.get("order_id")
-        topic, key = "orders", order_id.encode() if order_id and isinstance(order_id, str) else b"?"
-        read = envelope.read(_Bare(line, key))
-    if isinstance(read, Refusal):
-        return read
-    if structured:
-        return topic, key, line, [(envelope.CONTENT_TYPE, b"application/cloudevents+json")]
-    return topic, *envelope.encode(fields)
-
-
-def _fields(line: bytes) -> dict[str, Any]:
-    """The line's object, or an empty one if it is none: then the decoder says what is wrong."""
-    try:
-        found = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _lines(files: Sequence[str], layout: Layout) -> Iterator[Line]:
-    """All lines of all files; blank ones are left out."""
-    if layout == "foodmart":
-        for path in files:
-            for number, event in enumerate(foodmart.events(Path(path)), 1):
-                yield Line(msgspec.json.encode(event), f"{path}:{number}", 0)
-        return
-    before_bytes = 0
-    for path in files:
-        with opened(path) as (stream, read_bytes):
-            for number, line in enumerate(stream, 1):
-                if not line.isspace():
-                    yield Line(line.rstrip(b"\r\n"), f"{path}:{number}", before_bytes + read_bytes())
-            before_bytes += read_bytes()

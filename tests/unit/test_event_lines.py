@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from operations.importing import record_of
+from operations.event_lines import Outgoing, event_of
 from schemas import envelope
 from schemas.refusals import Reason, Refusal
 
@@ -38,9 +38,9 @@ class Record:
 
 def test_an_event_becomes_a_cloudevent() -> None:
     """Common fields go into headers as written, the others into the value, unknown ones too; the key is the order's id."""
-    record = record_of(json.dumps(EVENT).encode())
+    record = event_of(json.dumps(EVENT).encode())
     assert not isinstance(record, Refusal)
-    topic, key, value, headers = record
+    topic, key, value, headers = record.topic, record.key, record.value, record.headers
     assert topic == "orders"
     assert key == "o-ü".encode()
     assert json.loads(value) == {"by": "logistics", "remark": EVENT["remark"]}
@@ -72,9 +72,9 @@ SAID = {"shop_id": "s/7", "buyer_id": "b-9", "by": "robot", "order_id": "o-1"}
 )  # fmt: skip
 def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None:
     """Under the key of its conversation, in either form."""
-    record = record_of(json.dumps(fields).encode())
+    record = event_of(json.dumps(fields).encode())
     assert not isinstance(record, Refusal)
-    topic, key, value, headers = record
+    topic, key, value, headers = record.topic, record.key, record.value, record.headers
     assert (topic, key) == ("chats", b"s/7/b-9")
     said = envelope.read_chat(Record(key, value, headers))
     assert isinstance(said, envelope.Said)
@@ -88,8 +88,8 @@ def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: F
         "specversion": "1.0", "id": "e-1", "source": "/s", "type": "receipt_confirmed", "time": "2026-07-02T10:00:00Z",
         "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
     } | ({} if within else {"subject": "o-1"})).encode()  # fmt: skip
-    record = record_of(line)
-    assert record == ("orders", b"o-1", line, [("content-type", b"application/cloudevents+json")])
+    record = event_of(line)
+    assert record == Outgoing("orders", b"o-1", line, [("content-type", b"application/cloudevents+json")])
     received = envelope.read(Record(b"o-1", line, [("content-type", b"application/cloudevents+json")]))
     assert isinstance(received, envelope.Received)
     assert received.order_id == "o-1"
@@ -116,6 +116,6 @@ def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: F
 )
 def test_what_is_no_event_is_refused_as_in_the_log(line: bytes, reason: Reason) -> None:
     """By the same decoder, with its reason."""
-    refusal = record_of(line)
+    refusal = event_of(line)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is reason
