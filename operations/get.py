@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
 
 import typer
 
 from operations import show_service
-from operations.asking import ask, freshness_line, span
+from operations.asking import ask, freshness_line, in_path, span
 from operations.cli import Json, print_json
 from streams.settings import Settings
 
@@ -39,7 +38,7 @@ def command(
     """Show one product, shop or order. Money is in minor units of its currency."""
     if kind is Kind.ORDER and cycle is not None:
         raise typer.BadParameter("an order is not of one cycle", param_hint="--cycle")
-    answer = ask(Settings(), f"/v1/{kind}s/{quote(id_, safe='')}", cycle=cycle, max_lag=max_lag)
+    answer = ask(Settings(), f"/v1/{kind}s/{in_path(id_)}", cycle=cycle, max_lag=max_lag)
     if as_json:
         print_json(answer)
         return

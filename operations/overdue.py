@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
-from operations.asking import ask, freshness_line
+from operations.asking import ask, freshness_line, in_path
 from operations.cli import Json, print_json
 from operations.get import MaxLag
 from operations.show_service import rules_line
@@ -21,7 +20,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """List the inquiries that wait for a reply longer than they may, longest first."""
-    path = "/v1/overdue" if shop is None else f"/v1/shops/{quote(shop, safe='')}/overdue"
+    path = "/v1/overdue" if shop is None else f"/v1/shops/{in_path(shop)}/overdue"
     answer = ask(Settings(), path, limit=limit, max_lag=max_lag)
     if as_json:
         print_json(answer)
