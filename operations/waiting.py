@@ -21,7 +21,7 @@ from streams.settings import Settings
 SAY_AFTER_S: Final = 3.0
 SAY_EVERY_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.25
-END_WITHIN_S: Final = 3.0
+END_WITHIN_S: Final = 2.0
 """So long what is under way may go on after a signal."""
 
 ANSWER_S: Final = 60.0
@@ -99,7 +99,7 @@ class Waiting:
                 before, since = what and what[0], now()
                 said = since - SAY_EVERY_S + SAY_AFTER_S
             elif now() - since >= self._give_up_s:
-                raise GaveUp(f"gave up: Kafka at {self._where} gave no answer for {duration(self._give_up_s)}, {what[1]}")
+                raise GaveUp(f"gave up: Kafka at {self._where} gave no answer for {duration(self._give_up_s)}")
             elif now() - said >= SAY_EVERY_S:
                 said = now()
                 self._say(f"netsold: waiting for Kafka at {self._where}, {what[1]}")
