@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Final, Literal
 
 import msgspec
 
-from operations import foodmart
+from operations import event_text, foodmart
 from operations.event_files import opened, size_bytes
-from schemas import envelope, events
-from schemas.refusals import Refusal
+from operations.event_text import Piece
+from schemas import cloudevents, envelope, events, limits, sentences
+from schemas.refusals import Reason, Refusal
 
 Layout = Literal["events", "foodmart"]
 Headers = list[tuple[str, bytes]]
@@ -29,11 +30,15 @@ class Outgoing:
     key: bytes
     value: bytes
     headers: Headers
+    occurred_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one line of a file says; `at` says where (`file:number`), `done_bytes` how much of all files is read by now."""
+    """What one line of a file says; `at` says where (`file:12`, from 1, or `file[11]`, from 0, in an array).
+
+    `done_bytes` is how much of all files is read by now.
+    """
 
     at: str
     done_bytes: int
@@ -41,21 +46,22 @@ class Line:
 
 
 def lines(files: Sequence[str], layout: Layout) -> Iterator[Line]:
-    """All lines of all files, read as they are asked for; blank ones are left out. Waits where standard input waits.
+    """All lines of all files, or elements of arrays; blank lines are left out. Waits where standard input waits.
 
-    Raises EventFileUnreadable of a file that can't be read at all or to its end.
+    Raises EventFileUnreadable of a file that can't be read to its end; of one that isn't there or is of another form, before the
+    first line of all.
     """
     if layout == "foodmart":
         for path in files:
             for number, event in enumerate(foodmart.events(Path(path)), 1):
                 yield Line(f"{path}:{number}", 0, event_of(msgspec.json.encode(event)))
         return
+    event_text.check(files)
     before_bytes = 0
     for path in files:
         with opened(path) as (stream, read_bytes):
-            for number, line in enumerate(stream, 1):
-                if not line.isspace():
-                    yield Line(f"{path}:{number}", before_bytes + read_bytes(), event_of(line.rstrip(b"\r\n")))
+            for piece in event_text.pieces(path, stream, limits.VALUE_BYTES):
+                yield Line(piece.at, before_bytes + read_bytes(), _event_of_piece(piece))
             before_bytes += read_bytes()
 
 
@@ -65,43 +71,31 @@ def total_bytes(files: Sequence[str], layout: Layout) -> int | None:
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Bare:
-    """A line as the decoder takes it: as if it were a record of bare JSON under the right key."""
-
-    value: bytes
-    key: bytes
-    topic: str = ""
-    partition: int = 0
-    offset: int = 0
-    timestamp: int = 0
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
 def event_of(line: bytes) -> Outgoing | Refusal:
-    """The record for a line of JSON, bare or a structured CloudEvent; the decoder's refusal if it is no event."""
-    fields = _fields(line)
-    data = fields.get("data")
-    structured = "specversion" in fields
-    told = {**(data if isinstance(data, dict) else {}), **fields} if structured else fields
-    if told.get("type") in events.CHAT_TYPES:
-        topic, key = "chats", envelope.conversation(str(told.get("shop_id")), str(told.get("buyer_id")))
-        read: object = envelope.read_chat(_Bare(line, key))
-    else:
-        order_id = fields.get("subject") or told.get("order_id") if structured else told.get("order_id")
-        topic, key = "orders", order_id.encode() if order_id and isinstance(order_id, str) else b"?"
-        read = envelope.read(_Bare(line, key))
+    """The record for a line of JSON, bare or a structured CloudEvent; the decoder's refusal if it is no event.
+
+    Every field is kept as it is written. A bare event becomes one in binary mode.
+    """
+    read = envelope.read_without_key(line)
     if isinstance(read, Refusal):
         return read
-    if structured:
-        return Outgoing(topic, key, line, [(envelope.CONTENT_TYPE, b"application/cloudevents+json")])
-    return Outgoing(topic, *envelope.encode(fields))
-
-
-def _fields(line: bytes) -> dict[str, Any]:
-    """The line's object, or an empty one if it is none: then the decoder says what is wrong."""
+    value = line.removeprefix(cloudevents.BYTE_ORDER_MARK)
+    if read.is_structured:
+        return Outgoing(read.topic, read.key, value, [(cloudevents.CONTENT_TYPE, cloudevents.STRUCTURED)], read.occurred_at_ms)
     try:
-        found = msgspec.json.decode(line)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        members = _decode_members(value)
+    except (msgspec.MsgspecError, RecursionError):  # where the parsers differ, as with a deep stack: bare JSON can be read as well
+        return Outgoing(read.topic, read.key, value, [], read.occurred_at_ms)
+    common = events.common_of(read.fields["type"])
+    rest = msgspec.json.encode({name: member for name, member in members.items() if name not in common})
+    return Outgoing(read.topic, read.key, rest, envelope.headers_of(read.fields, read.key), read.occurred_at_ms)
+
+
+_decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+"""An object's members by name, each as it is written."""
+
+
+def _event_of_piece(piece: Piece) -> Outgoing | Refusal:
+    if piece.value is None:
+        return Refusal(Reason.TOO_LARGE, sentences.too_large(piece.size_bytes))
+    return event_of(piece.value) if piece.value else Refusal(Reason.EMPTY_VALUE, "nothing is there")

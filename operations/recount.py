@@ -38,8 +38,9 @@ import typer
 
 from operations.cli import print_json
 from operations.event_files import opened
+from operations.event_text import pieces
 from operations.recount_cycles import Cycles
-from operations.recount_events import MESSAGES, Event, Invalid, NotJson, UnknownType, accept, parse, time_ms
+from operations.recount_events import MAX_BYTES, MESSAGES, Event, Invalid, NotJson, UnknownType, accept, parse, time_ms
 from operations.recount_order import count_order
 from operations.recount_replies import DEFAULT, Terms, messages_in_order
 from operations.recount_sales import sales_lists
@@ -93,7 +94,7 @@ def command(
     as_of: Annotated[str | None, typer.Option(help="An instant with zone: what is overdue then; else the latest event's.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as it always does.")] = True,  # noqa: ARG001
 ) -> None:
-    """Count from files of events, by a route that shares no code with the tables. Lines that are no events are skipped."""
+    """Count from files of events, by a route that shares no code with the tables. What is no event is skipped; then exit code 1."""
     settings = Settings()
     cycle_ms = settings.cycle_ms if cycle_days is None else cycle_days * DAY_MS
     anchor_ms = settings.anchor_ms if anchor is None else _instant_ms("--anchor", anchor)
@@ -104,6 +105,7 @@ def command(
     if refused:
         faults = "; ".join(f"{fault} ({count})" for fault, count in refused.most_common(10))
         typer.echo(f"netsold: skipped lines: {refused.total()}, because of: {faults}", err=True)
+        raise typer.Exit(1)
 
 
 def _instant_ms(option: str, text: str) -> int:
@@ -116,11 +118,12 @@ def _instant_ms(option: str, text: str) -> int:
 def _read(files: Iterable[str], refused: Counter[str]) -> Iterator[Mapping[str, object]]:
     for path in files:
         with opened(path) as (stream, _):
-            for line in stream:
-                if line.isspace():
+            for piece in pieces(path, stream, MAX_BYTES):
+                if not piece.value:
+                    refused["empty" if piece.value == b"" else f"more than {MAX_BYTES} bytes"] += 1
                     continue
                 try:
-                    yield parse(line.rstrip(b"\r\n"))  # type: ignore[misc]  # `accept` refuses what isn't an object
+                    yield parse(piece.value)  # type: ignore[misc]  # `accept` refuses what isn't an object
                 except NotJson:
                     refused["not JSON"] += 1
 

@@ -1,11 +1,13 @@
 """What recount accepts as an event: a plain check of fields and bounds (docs/reference/events.md), not shared with `schemas`.
 
-An accepted event is a dict of its known fields as written, except that `occurred_at` is an int of epoch milliseconds (finer
+Read are bare JSON and CloudEvents in structured mode (`data`, or `data_base64` whatever its content type), with or without a byte order
+mark. An accepted event is a dict of its known fields as written, except that `occurred_at` is an int of epoch milliseconds (finer
 digits cut off), and that an optional field given as null is left out.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -16,7 +18,6 @@ Event = dict[str, Any]
 
 MAX_BYTES: Final = 262_144
 MAX_DEPTH: Final = 200
-_MAX_ITEMS: Final = 1000
 _MAX_QUANTITY: Final = 1_000_000
 _MAX_PRICE: Final = 10**12
 _MAX_REVENUE: Final = 10**15
@@ -91,8 +92,8 @@ def _one_of(allowed: frozenset[str]) -> Callable[[object], str]:
 
 def _list_of(item: Callable[[object], Any]) -> Callable[[object], list[Any]]:
     def check(value: object) -> list[Any]:
-        if not isinstance(value, list) or not 1 <= len(value) <= _MAX_ITEMS:
-            raise Invalid(f"not a list of 1 to {_MAX_ITEMS}")
+        if not isinstance(value, list) or not value:
+            raise Invalid("not a list of 1 or more")
         return [item(each) for each in value]
 
     return check
@@ -104,13 +105,18 @@ def time_ms(value: object) -> int:
     if found is None:
         raise Invalid("not a time with zone, such as 2026-07-01T08:00:00Z")
     year, month, day, hour, minute, second, fraction, sign, ahead_hours, ahead_minutes = found.groups()
+    leap = second == "60"
     try:
-        at = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+        at = datetime(int(year), int(month), int(day), int(hour), int(minute), 59 if leap else int(second), tzinfo=UTC)
         if sign:
             ahead = timedelta(hours=int(ahead_hours), minutes=int(ahead_minutes))
             at = at - ahead if sign == "+" else at + ahead
     except (ValueError, OverflowError) as error:
-        raise Invalid(str(error)) from error
+        raise Invalid("no such day or time of day") from error
+    if leap:
+        if (at.hour, at.minute, (at + timedelta(seconds=1)).day) != (23, 59, 1):
+            raise Invalid("a second 60 elsewhere than at 23:59:60 UTC on a month's last day")
+        fraction = "999"  # the last millisecond before it, so that it stays in its day
     if not _FIRST_YEAR <= at.year < _END_YEAR:
         raise Invalid("outside of the years 1900 to 2199")
     since = at - datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,6 +165,8 @@ def _placed_line(value: object) -> Event:
 
 def _placed_lines(value: object) -> list[Event]:
     lines = _list_of(_placed_line)(value)
+    if sum(line["quantity"] * line["unit_price"] for line in lines) > _MAX_PAID:
+        raise Invalid(f"quantity times unit_price of all lines is more than {_MAX_PAID}")
     if len({line["line_id"] for line in lines}) < len(lines):
         raise Invalid("two lines have one line_id")
     return lines
@@ -204,9 +212,11 @@ MESSAGES: Final = frozenset({"buyer_messaged", "seller_replied"})
 
 
 def accept(raw: object) -> Event:
-    """The event that a JSON object says. Raises Invalid, or its kind UnknownType."""
+    """The event that a JSON object says, bare or a structured CloudEvent. Raises Invalid, or its kind UnknownType."""
     if not isinstance(raw, dict):
         raise Invalid("not an object")
+    if "specversion" in raw:
+        raw = _bare(raw)
     name = raw.get("type")
     if not isinstance(name, str):
         raise Invalid("type: absent or not a text")
@@ -216,10 +226,35 @@ def accept(raw: object) -> Event:
     return {"type": name, **_fields(raw, _COMMON | subject), **_fields(raw, TYPES[name])}
 
 
+_ATTRIBUTES: Final = {"type": "type", "id": "id", "source": "source", "time": "occurred_at"}
+
+
+def _bare(cloud_event: Mapping[str, Any]) -> dict[str, Any]:
+    """The same event in bare form: its data, with its attributes over them; null is absent."""
+    data, packed = cloud_event.get("data"), cloud_event.get("data_base64")
+    if packed is not None:
+        if data is not None:
+            raise Invalid("data and data_base64: one of them is wanted")
+        try:
+            data = parse(base64.b64decode(packed, validate=True))
+        except (ValueError, TypeError) as error:
+            raise Invalid("data_base64: not base64") from error
+    elif data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise Invalid("data: not an object")
+    event = {**data, **{name: cloud_event[attribute] for attribute, name in _ATTRIBUTES.items() if cloud_event.get(attribute) is not None}}
+    is_message = isinstance(event.get("type"), str) and event["type"] in MESSAGES
+    if not is_message and cloud_event.get("subject") is not None:
+        event["order_id"] = cloud_event["subject"]
+    return event
+
+
 def parse(line: bytes) -> object:
     """The value of one line of JSON in UTF-8, without anything that JSON has no word for. Raises NotJson."""
     if len(line) > MAX_BYTES:
         raise NotJson(f"more than {MAX_BYTES} bytes")
+    line = line.removeprefix(b"\xef\xbb\xbf")
     try:
         value = json.loads(line.decode(), parse_constant=_no_constant)
         if b"\\ud" in line or b"\\uD" in line:

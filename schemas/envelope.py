@@ -1,10 +1,11 @@
 """From a Kafka record to an event, and back: the only decoder, for live work, replay and import.
 
 Read are CloudEvents 1.0 in binary mode (`ce_` headers; the value has the rest), in structured mode, and bare JSON objects with
-the same fields. Headers win over the value; of headers with one name the last wins, and so it is with names in JSON.
+the same fields (`cloudevents`).
 
 Orders and chats have a topic each, and a reading each. `read_plainly` and `read_chat_plainly` are the definition; `read` and
-`read_chat` first try a short cut for the usual forms, which hands over whatever it has doubts about.
+`read_chat` first try a short cut for the usual forms, which hands over whatever it has doubts about. `read_without_key` is the
+definition for what has no key yet: a line of a file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,18 +14,13 @@ from typing import Any, Final, Protocol
 
 import msgspec
 from pydantic import ValidationError
-from pydantic_core import from_json
 
-from schemas import decoders, events, limits, times
+from schemas import cloudevents, decoders, events, limits, sentences, times
+from schemas.cloudevents import CHAT_ATTRIBUTES, CONTENT_TYPE, ORDER_ATTRIBUTES
 from schemas.refusals import Reason, Refusal
 
 TICK: Final = "time_tick"
 """`ce_type` of a record that only moves event time on; netsold writes it into an idle partition."""
-
-CONTENT_TYPE: Final = "content-type"
-_STRUCTURED: Final = b"application/cloudevents+json"
-_CHAT_ATTRIBUTES: Final = {"ce_type": "type", "ce_id": "id", "ce_source": "source", "ce_time": "occurred_at"}
-_ORDER_ATTRIBUTES: Final = _CHAT_ATTRIBUTES | {"ce_subject": "order_id"}
 
 
 class Record(Protocol):
@@ -238,7 +234,7 @@ def conversation(shop_id: str, buyer_id: str) -> bytes:
 
 def read_plainly(record: Record) -> Received | Tick | Refusal:
     """The same as `read` for every record, by the pydantic models alone: the reasons are looked for in their order."""
-    event = _event(record, "orders", _ORDER_ATTRIBUTES)
+    event = _event(record, "orders", ORDER_ATTRIBUTES)
     if isinstance(event, (Tick, Refusal)):
         return event
     refusal = _refusal_of_key(record.key, event.order_id.encode())
@@ -252,7 +248,7 @@ def read_plainly(record: Record) -> Received | Tick | Refusal:
 
 def read_chat_plainly(record: Record) -> Said | Tick | Refusal:
     """The same as `read_chat` for every record, as `read_plainly`."""
-    event = _event(record, "chats", _CHAT_ATTRIBUTES)
+    event = _event(record, "chats", CHAT_ATTRIBUTES)
     if isinstance(event, (Tick, Refusal)):
         return event
     refusal = _refusal_of_key(record.key, conversation(event.shop_id, event.buyer_id))
@@ -261,97 +257,94 @@ def read_chat_plainly(record: Record) -> Said | Tick | Refusal:
     return _said(event.id, event.source, event.occurred_at_ms, event, replied=event.type == "seller_replied")
 
 
-def _event(record: Record, topic: str, attributes: Mapping[str, str]) -> Any | Tick | Refusal:  # noqa: ANN401, PLR0911 - a model; one return a reason
-    """The model of what a record of one of the topics says, whatever its key."""
-    headers = _headers(record.headers)
-    if headers.get("ce_type") == TICK.encode():
-        return _read_tick(headers)
-    fields = _fields(record.value, headers, attributes)
+class Unkeyed(msgspec.Struct, frozen=True, gc=False):
+    """An event that stands in no topic yet: the topic (without prefix) and the key that it belongs under.
+
+    `fields` is the whole object as read.
+    """
+
+    topic: str
+    key: bytes
+    occurred_at_ms: int
+    is_structured: bool
+    fields: dict[str, Any]
+
+
+def read_without_key(value: bytes) -> Unkeyed | Refusal:
+    """What bytes without key and headers say: refused exactly where a record of them under the right key would be."""
+    found = cloudevents.read_object(value)
+    if isinstance(found, Refusal):
+        return found
+    fields = cloudevents.fields_of(found, {}, ORDER_ATTRIBUTES)
+    if not isinstance(fields, Refusal) and _is_of_chat(fields):
+        fields = cloudevents.fields_of(found, {}, CHAT_ATTRIBUTES)  # of a message the subject isn't the order
     if isinstance(fields, Refusal):
         return fields
+    topic = "chats" if _is_of_chat(fields) else "orders"
+    event = _checked(fields, topic)
+    if isinstance(event, Refusal):
+        return event
+    key = conversation(event.shop_id, event.buyer_id) if topic == "chats" else event.order_id.encode()
+    return Unkeyed(topic, key, event.occurred_at_ms, cloudevents.is_structured(found, {}), found)
+
+
+def _is_of_chat(fields: Mapping[str, Any]) -> bool:
+    name = fields.get("type")
+    return isinstance(name, str) and name in events.CHAT_TYPES
+
+
+def _event(record: Record, topic: str, attributes: Mapping[str, str]) -> Any | Tick | Refusal:  # noqa: ANN401 - a model
+    """The model of what a record of one of the topics says, whatever its key."""
+    headers = cloudevents.headers_by_name(record.headers)
+    if headers.get("ce_type") == TICK.encode():
+        return _read_tick(headers)
+    found = cloudevents.read_object(record.value)
+    fields = found if isinstance(found, Refusal) else cloudevents.fields_of(found, headers, attributes)
+    return fields if isinstance(fields, Refusal) else _checked(fields, topic)
+
+
+def _checked(fields: Mapping[str, Any], topic: str) -> Any | Refusal:  # noqa: ANN401 - a model
+    """The model of an event's fields, if its type belongs in a topic."""
     name = fields.get("type")
     if name is None:
-        return Refusal(Reason.MISSING_FIELD, "type: absent")
+        return Refusal(Reason.MISSING_FIELD, sentences.absent("type", fields))
     if not isinstance(name, str):
-        return Refusal(Reason.INVALID_FIELD, "type: not a text")
+        return Refusal(Reason.INVALID_FIELD, sentences.unknown_type(name))
     if name not in events.MODELS:
-        return Refusal(Reason.UNKNOWN_TYPE, f"type: {ascii(name)[: limits.ID_CHARS]}")
+        return Refusal(Reason.UNKNOWN_TYPE, sentences.unknown_type(name))
     if events.topic_of(name) != topic:
-        return Refusal(Reason.UNKNOWN_TYPE, f"type: {name!r} belongs in the topic {events.topic_of(name)}")
+        return Refusal(Reason.UNKNOWN_TYPE, f"type: {name} belongs in the topic {events.topic_of(name)}")
     try:
         return events.MODELS[name].model_validate(fields)
     except ValidationError as error:
-        return _refusal_of(error)
+        return _refusal_of(name, error)
 
 
 def _refusal_of_key(key: bytes | None, wanted: bytes) -> Refusal | None:
     if not key:
-        return Refusal(Reason.MISSING_KEY, f"expected {wanted.decode()!a}"[: limits.DETAIL_CHARS])
+        return Refusal(Reason.MISSING_KEY, sentences.no_key(wanted.decode()))
     if key != wanted:
-        return Refusal(Reason.KEY_MISMATCH, f"expected {wanted.decode()!a}, the record has {key!a}"[: limits.DETAIL_CHARS])
+        return Refusal(Reason.KEY_MISMATCH, sentences.other_key(key, wanted.decode()))
     return None
 
 
-def _headers(headers: object) -> dict[str, bytes]:
-    """The headers by name, the last of a name; what isn't a name with bytes counts as absent."""
-    pairs = headers if isinstance(headers, Sequence) else ()
-    return {
-        pair[0]: bytes(pair[1])
-        for pair in pairs
-        if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], bytes)  # noqa: PLR2004 - name and bytes
-    }
-
-
-def _fields(  # noqa: PLR0911 - one return a reason
-    value: bytes | None, headers: Mapping[str, bytes], attributes: Mapping[str, str]
-) -> dict[str, Any] | Refusal:
-    """An event's fields from value and headers; a header that isn't UTF-8 stays bytes, which no field takes."""
-    if not value:
-        return Refusal(Reason.EMPTY_VALUE, "no bytes")
-    if len(value) > limits.VALUE_BYTES:
-        return Refusal(Reason.TOO_LARGE, f"{len(value)} bytes, at most {limits.VALUE_BYTES}")
-    try:
-        found = from_json(value, allow_inf_nan=False)
-    except (ValueError, RecursionError, MemoryError) as error:
-        return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])
-    if not isinstance(found, dict):
-        return Refusal(Reason.NOT_AN_OBJECT, f"a JSON {type(found).__name__}")
-    told = {field: _text(headers[header]) for header, field in attributes.items() if header in headers}
-    bare = not any(name.startswith("ce_") for name in headers)
-    if headers.get(CONTENT_TYPE, b"").startswith(_STRUCTURED) or (bare and "specversion" in found):
-        data = found.get("data", {})
-        if not isinstance(data, dict):
-            return Refusal(Reason.NOT_AN_OBJECT, f"data: a JSON {type(data).__name__}")
-        inside = {field: found[header[3:]] for header, field in attributes.items() if found.get(header[3:]) is not None}
-        return {**data, **inside, **told}
-    return {**found, **told}
-
-
-def _text(raw: bytes) -> str | bytes:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw
-
-
-def _refusal_of(error: ValidationError) -> Refusal:
+def _refusal_of(name: str, error: ValidationError) -> Refusal:
     """One refusal for all that pydantic found: absent fields before wrong ones, then in the order of the fields."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    faults = error.errors(include_url=False)
     absent = [fault for fault in faults if fault["type"] == "missing"]
-    first = (absent or faults)[0]
     reason = Reason.MISSING_FIELD if absent else Reason.INVALID_FIELD
-    where = ".".join(str(part) for part in first["loc"]) or "the event"
-    return Refusal(reason, f"{where}: {first['msg']}"[: limits.DETAIL_CHARS])
+    return Refusal(reason, sentences.fault(name, (absent or faults)[0]))
 
 
 def _read_tick(headers: Mapping[str, bytes]) -> Tick | Refusal:
     raw = headers.get("ce_time")
     if raw is None:
-        return Refusal(Reason.MISSING_FIELD, "occurred_at: absent")
+        return Refusal(Reason.MISSING_FIELD, sentences.absent("occurred_at", {}))
+    text = raw.decode("utf-8", "backslashreplace")
     try:
-        return Tick(times.parse_ms(raw.decode()))
+        return Tick(times.parse_ms(text))
     except ValueError as error:
-        return Refusal(Reason.INVALID_FIELD, f"occurred_at: {error}"[: limits.DETAIL_CHARS])
+        return Refusal(Reason.INVALID_FIELD, sentences.cut(f"occurred_at: {sentences.shown(text)} {error}"))
 
 
 # --- writing -------------------------------------------------------------------------------------------------------------------
@@ -362,7 +355,15 @@ def encode(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, byte
     name = str(event["type"])
     chat = name in events.CHAT_TYPES
     key = conversation(event["shop_id"], event["buyer_id"]) if chat else str(event["order_id"]).encode()
-    headers = [
+    common = events.common_of(name)
+    value = msgspec.json.encode({field: value for field, value in event.items() if field not in common})
+    return key, value, headers_of(event, key)
+
+
+def headers_of(event: Mapping[str, Any], key: bytes) -> list[tuple[str, bytes]]:
+    """The headers of an event, given by its fields, in binary mode."""
+    name = str(event["type"])
+    return [
         ("ce_specversion", b"1.0"),
         ("ce_id", str(event["id"]).encode()),
         ("ce_source", str(event["source"]).encode()),
@@ -372,8 +373,6 @@ def encode(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, byte
         ("ce_dataschema", f"urn:netsold:{name}:1".encode()),
         (CONTENT_TYPE, _JSON),
     ]
-    common = events.common_of(name)
-    return key, msgspec.json.encode({field: value for field, value in event.items() if field not in common}), headers
 
 
 def tick(at_ms: int) -> tuple[bytes, list[tuple[str, bytes]]]:

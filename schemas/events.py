@@ -34,7 +34,7 @@ def _without_controls(text: str) -> str:
 
 def _instant(value: object) -> int:
     if not isinstance(value, str):
-        raise ValueError("not a text")  # noqa: TRY004 - pydantic reports ValueError
+        raise ValueError("is not a text, such as 2026-07-01T08:00:00Z")  # noqa: TRY004 - pydantic reports ValueError
     return times.parse_ms(value)
 
 
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 else:
     Currency = Literal[CURRENCIES]
 
-LineIds = Annotated[tuple[Id, ...], Field(strict=False, min_length=1, max_length=limits.LINES)]
+LineIds = Annotated[tuple[Id, ...], Field(strict=False, min_length=1)]
 Reason = Literal["short_weight", "damaged_in_transit", "wrong_goods", "late_delivery", "quality", "changed_mind", "other"]
 ReceivedBy = Literal["logistics", "buyer", "timeout"]
 CancelReason = Literal["unpaid", "group_not_filled", "buyer", "shop", "platform"]
@@ -87,8 +87,8 @@ class RefundLine(_Frozen):
     amount: Annotated[int, Field(ge=0, le=limits.LINE_REVENUE_MINOR)]
 
 
-Lines = Annotated[tuple[Line, ...], Field(strict=False, min_length=1, max_length=limits.LINES)]
-RefundLines = Annotated[tuple[RefundLine, ...], Field(strict=False, min_length=1, max_length=limits.LINES)]
+Lines = Annotated[tuple[Line, ...], Field(strict=False, min_length=1)]
+RefundLines = Annotated[tuple[RefundLine, ...], Field(strict=False, min_length=1)]
 
 
 class _Event(_Frozen):
@@ -133,13 +133,17 @@ class OrderPlaced(_OrderEvent):
 
 
 def lines_fault(lines: tuple[Line, ...]) -> str | None:
-    """What is wrong with an order's lines taken together, or None."""
+    """What is wrong with an order's lines taken together, as a sentence that names the line by its index; or None."""
+    whole = 0
     for line in lines:
         price = line.quantity * line.unit_price
+        whole += price
         if price > limits.LINE_REVENUE_MINOR:
-            return "lines: quantity times unit_price is more than 10^15 minor units"
+            return f"lines.{lines.index(line)}: quantity times unit_price is {price}, more than {limits.LINE_REVENUE_MINOR}"
         if line.discount is not None and line.discount > price:
-            return "lines: discount is more than quantity times unit_price"
+            return f"lines.{lines.index(line)}: discount is {line.discount}, more than quantity times unit_price, {price}"
+    if whole > limits.PAID_MINOR:
+        return f"lines: quantity times unit_price of all of them is {whole}, more than {limits.PAID_MINOR}"
     if len(lines) > 1 and len({line.line_id for line in lines}) < len(lines):
         return "lines: two of them have one line_id"
     return None

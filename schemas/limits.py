@@ -3,7 +3,10 @@
 from typing import Final
 
 VALUE_BYTES: Final = 262_144
-"""Most bytes of a record's value; larger ones are refused unread."""
+"""Most bytes of a record's value, and of a line of a file; larger ones are refused unread.
+
+No other bound lies on how many lines an order or a refund has, or `line_ids` names: some 3,000 usual lines fit.
+"""
 
 ORDER_BYTES: Final = 800_000
 """Most bytes of all that is known about one order: it must fit in one record of a changelog, with Kafka's default limits."""
@@ -13,9 +16,6 @@ ID_CHARS: Final = 128
 
 SOURCE_CHARS: Final = 256
 """Most characters of an event's `source`."""
-
-LINES: Final = 1000
-"""Most lines of an order or a refund, and most ids in `line_ids`."""
 
 QUANTITY: Final = 1_000_000
 """Most units of a line."""
@@ -27,7 +27,7 @@ LINE_REVENUE_MINOR: Final = 10**15
 """Most minor units of money of a whole line (quantity times unit price), and of what a refund asks for a line."""
 
 PAID_MINOR: Final = 10**18
-"""Most minor units of money in one payment."""
+"""Most minor units of money in one payment, and of all lines of an order together (quantity times unit price)."""
 
 OCCURRED_FIRST_MS: Final = -2_208_988_800_000
 """First instant that `occurred_at` may name: 1900-01-01T00:00Z, epoch milliseconds."""
@@ -40,8 +40,8 @@ DETAIL_CHARS: Final = 300
 
 INT64_MAX: Final = 2**63 - 1
 
-if not (LINES * LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX):
-    # An order's whole revenue can be paid at once, and every single amount fits the 64-bit integers of other readers.
+if not (QUANTITY <= UNIT_PRICE_MINOR <= LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX):
+    # A line's revenue can be paid at once, and every single amount fits the 64-bit integers of other readers.
     raise AssertionError("limits: an order's revenue must fit in one payment, and a payment in 64 bits")
 if not (2 * VALUE_BYTES < ORDER_BYTES < 2**20 - 2**17):
     # The largest event always fits into a new order, and an order into a batch of 900,000 bytes.

@@ -18,6 +18,19 @@ _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 _DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
 _ISO_DURATION: Final = re.compile(r"P(?=.)(?:(\d{1,9})D)?(?:T(?=.)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?", re.ASCII)
 
+_LEAP_SECOND: Final = "60"
+_DAY: Final = r"\d{4}-\d\d-\d\d"
+_NEAR_MISSES: Final = tuple(
+    (re.compile(form, re.ASCII), fault)
+    for form, fault in (
+        (_DAY, "has no time of day and no zone: write it as 2026-07-01T08:00:00Z"),
+        (_DAY + r"[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?", "has no zone: write it as 2026-07-01T08:00:00Z or 2026-07-01T16:00:00+08:00"),
+        (_DAY + r"[Tt ]\d\d:\d\d([Zz]|[+-]\d\d:\d\d)", "has no seconds: write it as 2026-07-01T08:00:00Z"),
+        (_DAY + r"[Tt ]\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d(\d\d)?", "has a zone without colon: write it as +08:00"),
+    )
+)
+"""Forms that people write, and what is wrong with each."""
+
 # The usual form, "2026-07-01T08:00:00Z" with or without three decimals, is put together from looked-up parts.
 _SECONDS: Final = {f":{s // 60:02}:{s % 60:02}": s * 1000 for s in range(3600)}
 _TAILS: Final = {"Z": 0} | {f".{ms:03}Z": ms for ms in range(1000)}
@@ -37,22 +50,45 @@ def parse_ms_plainly(text: str) -> int:
     """The same as `parse_ms` for every text, without its shortcut: the definition that the shortcut is tested against."""
     at_ms = parse_any_ms(text)
     if not limits.OCCURRED_FIRST_MS <= at_ms < limits.OCCURRED_END_MS:
-        raise ValueError("outside the years 1900 to 2199")
+        raise ValueError("is outside the years 1900 to 2199")
     return at_ms
 
 
 def parse_any_ms(text: str) -> int:
-    """As `parse_ms`, of any year from 1 to 9999: cycles may start before the first event that may be written down."""
+    """As `parse_ms`, of any year from 1 to 9999: cycles may start before the first event that may be written down.
+
+    A leap second, 23:59:60 UTC at a month's end, is the last millisecond before it: it stays in its day and its cycle.
+    """
     found = _RFC3339.fullmatch(text)
     if found is None:
-        raise ValueError("not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z")
+        raise ValueError(_fault_of_form(text))
     year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = found.groups()
-    local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
-    at_ms = (local - _EPOCH) // _MILLISECOND + int((fraction or "0")[:3].ljust(3, "0"))
+    is_leap = second == _LEAP_SECOND
+    try:
+        local = datetime(int(year), int(month), int(day), int(hour), int(minute), 59 if is_leap else int(second), tzinfo=UTC)
+    except ValueError as error:
+        raise ValueError("names a day or a time of day that there is not") from error
+    at_ms = (local - _EPOCH) // _MILLISECOND + (999 if is_leap else int((fraction or "0")[:3].ljust(3, "0")))
     if sign is not None:
         ahead_ms = (int(zone_hours) * 60 + int(zone_minutes)) * 60_000
         at_ms += ahead_ms if sign == "-" else -ahead_ms
+    if is_leap and not _starts_a_month(at_ms + 1):
+        raise ValueError("has a leap second elsewhere than at 23:59:60 UTC on a month's last day")
     return at_ms
+
+
+def _starts_a_month(at_ms: int) -> bool:
+    """Whether an instant is the first millisecond of a month in UTC."""
+    days, of_day_ms = divmod(at_ms, DAY_MS)
+    return of_day_ms == 0 and (_EPOCH + timedelta(days=days)).day == 1
+
+
+def _fault_of_form(text: str) -> str:
+    """What is wrong with a text that isn't written as RFC 3339 wants it, as the rest of a sentence that begins with the text."""
+    for form, fault in _NEAR_MISSES:
+        if form.fullmatch(text):
+            return fault
+    return "is not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z"
 
 
 @lru_cache(maxsize=4096)

@@ -225,7 +225,7 @@ def test_the_key_must_be_the_order(key: Any) -> None:
 
 
 def test_limits_of_an_order() -> None:
-    """Discount within the price, price within bounds, line_ids apart, at most 1,000 lines; a big order is read like a small one."""
+    """Discount within the price, prices within bounds, line_ids apart; as many lines as fit into a value."""
     line = PLACED["lines"][0]
 
     def outcome(*lines: dict[str, Any]) -> Reason | None:
@@ -238,8 +238,11 @@ def test_limits_of_an_order() -> None:
     assert outcome() == Reason.INVALID_FIELD
     assert outcome(line | {"quantity": 1000, "unit_price": 10**12}) is None
     assert outcome(line | {"quantity": 1001, "unit_price": 10**12}) == Reason.INVALID_FIELD
-    assert outcome(*(line | {"line_id": str(n)} for n in range(limits.LINES))) is None
-    assert outcome(*(line | {"line_id": str(n)} for n in range(limits.LINES + 1))) == Reason.INVALID_FIELD
+    dear = line | {"quantity": 1000, "unit_price": 10**12}
+    assert outcome(*(dear | {"line_id": str(n)} for n in range(1000))) is None
+    assert outcome(*(dear | {"line_id": str(n)} for n in range(1000)), line | {"line_id": "x"}) == Reason.INVALID_FIELD
+    assert outcome(*(line | {"line_id": str(n)} for n in range(3350))) is None
+    assert outcome(*(line | {"line_id": str(n)} for n in range(4370))) == Reason.TOO_LARGE
 
 
 def test_size_is_bounded_to_the_byte() -> None:

@@ -89,7 +89,7 @@ def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: F
         "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
     } | ({} if within else {"subject": "o-1"})).encode()  # fmt: skip
     record = event_of(line)
-    assert record == Outgoing("orders", b"o-1", line, [("content-type", b"application/cloudevents+json")])
+    assert record == Outgoing("orders", b"o-1", line, [("content-type", b"application/cloudevents+json")], 1_782_986_400_000)
     received = envelope.read(Record(b"o-1", line, [("content-type", b"application/cloudevents+json")]))
     assert isinstance(received, envelope.Received)
     assert received.order_id == "o-1"

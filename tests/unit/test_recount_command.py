@@ -48,8 +48,8 @@ def _run(*arguments: str, given: bytes | None = None) -> Result:
     return CliRunner().invoke(app, list(arguments), input=given)
 
 
-def _products(result: Result) -> list[dict[str, Any]]:
-    assert result.exit_code == 0, result.output
+def _products(result: Result, exit_code: int = 0) -> list[dict[str, Any]]:
+    assert result.exit_code == exit_code, result.output
     found: list[dict[str, Any]] = json.loads(result.stdout)["products"]
     return found
 
@@ -87,11 +87,11 @@ def test_standard_input_is_a_file_too() -> None:
 
 
 def test_lines_that_are_no_events_are_skipped_and_told(tmp_path: Path) -> None:
-    """They are counted by fault on stderr, and the rest counts."""
+    """They are counted by fault on stderr, with exit code 1, and the rest counts."""
     noise = b"\xff\n{\n" + PLACED.replace(b'"quantity":2', b'"quantity":2.0') + PLACED.replace(b"order_placed", b"order_hidden")
     (tmp_path / "a.jsonl").write_bytes(noise + PLACED + RECEIVED + REFUNDED)
     result = _run(str(tmp_path / "a.jsonl"))
-    assert _products(result) == [ANSWER]
+    assert _products(result, exit_code=1) == [ANSWER]
     assert "skipped lines: 4, because of: not JSON (2)" in result.stderr
     assert "lines: quantity: not an integer from 1 to 1000000 (1)" in result.stderr
     assert "unknown type (1)" in result.stderr
@@ -126,8 +126,9 @@ def test_an_anchor_without_zone_is_refused() -> None:
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, name: str) -> None:
     """Nothing is printed of half a file."""
     (tmp_path / "folder").mkdir()
+    (tmp_path / "events.jsonl.zst").write_bytes(b"(\xb5/\xfd...")
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(PLACED * 1000)[:-20])
-    (tmp_path / "not.jsonl.xz").write_bytes(PLACED)
+    (tmp_path / "not.jsonl.xz").write_bytes(lzma.compress(PLACED)[:20] + b"\xff" * 20)
     result = _run(str(tmp_path / name))
     assert isinstance(result.exception, EventFileUnreadable)
     assert name in str(result.exception)

@@ -20,6 +20,10 @@ from schemas import limits, times
         ("1900-01-01T00:00:00Z", limits.OCCURRED_FIRST_MS),
         ("2199-12-31T23:59:59.999Z", limits.OCCURRED_END_MS - 1),
         ("2200-01-01T07:59:59+08:00", limits.OCCURRED_END_MS - 1_000),
+        ("2016-12-31T23:59:60Z", 1_483_228_799_999),
+        ("2016-12-31T23:59:60.999Z", 1_483_228_799_999),
+        ("2017-01-01T07:59:60+08:00", 1_483_228_799_999),
+        ("2199-12-31T23:59:60Z", limits.OCCURRED_END_MS - 1),
     ],
 )
 def test_rfc_3339_is_read_to_the_millisecond(text: str, at_ms: int) -> None:
@@ -40,6 +44,9 @@ def test_rfc_3339_is_read_to_the_millisecond(text: str, at_ms: int) -> None:
         "2026-07-01T08:00:00+24:00",
         "2026-07-01T08:00:00.Z",
         "2026-07-01T08:00:60Z",
+        "2026-06-29T23:59:60Z",
+        "2026-06-30T23:59:60+08:00",
+        "2026-06-30T23:59:61Z",
         "2026-07-01T24:00:00Z",
         "2026-02-29T08:00:00Z",
         "2026-13-01T08:00:00Z",

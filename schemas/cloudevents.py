@@ -1,0 +1,94 @@
+"""The fields of an event out of a record's value and headers: CloudEvents 1.0 in both modes, or bare JSON. Judges no field.
+
+Headers win over the value, and attributes over the data; of headers with one name the last wins, and so it is with names in JSON.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from pydantic_core import from_json
+
+from schemas import limits, sentences
+from schemas.refusals import Reason, Refusal
+
+CONTENT_TYPE: Final = "content-type"
+STRUCTURED: Final = b"application/cloudevents+json"
+CHAT_ATTRIBUTES: Final = {"ce_type": "type", "ce_id": "id", "ce_source": "source", "ce_time": "occurred_at"}
+"""By header (and, without `ce_`, by attribute of the structured mode): the field of a message."""
+
+ORDER_ATTRIBUTES: Final = CHAT_ATTRIBUTES | {"ce_subject": "order_id"}
+"""The same of an event of an order."""
+
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""What some programs write before UTF-8; it says nothing, and is passed over (RFC 8259, 8.1)."""
+
+
+def headers_by_name(headers: object) -> dict[str, bytes]:
+    """The headers by name, the last of a name; what isn't a name with bytes counts as absent."""
+    pairs = headers if isinstance(headers, Sequence) else ()
+    return {
+        pair[0]: bytes(pair[1])
+        for pair in pairs
+        if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], bytes)  # noqa: PLR2004 - name and bytes
+    }
+
+
+def read_object(value: bytes | None) -> dict[str, Any] | Refusal:
+    """The JSON object that a record's value is, with or without a byte order mark."""
+    if not value:
+        return Refusal(Reason.EMPTY_VALUE, "no bytes")
+    if len(value) > limits.VALUE_BYTES:
+        return Refusal(Reason.TOO_LARGE, sentences.too_large(len(value)))
+    value = value.removeprefix(BYTE_ORDER_MARK)
+    try:
+        found = from_json(value, allow_inf_nan=False)
+    except (ValueError, RecursionError, MemoryError) as error:
+        return Refusal(Reason.NOT_JSON, sentences.no_json(error, value))
+    return found if isinstance(found, dict) else Refusal(Reason.NOT_AN_OBJECT, sentences.no_object(found))
+
+
+def is_structured(found: Mapping[str, Any], headers: Mapping[str, bytes]) -> bool:
+    """Whether an object is a CloudEvent in structured mode: by its content type, or by itself where no header is a CloudEvent's."""
+    if headers.get(CONTENT_TYPE, b"").startswith(STRUCTURED):
+        return True
+    return "specversion" in found and not any(name.startswith("ce_") for name in headers)
+
+
+def fields_of(found: Mapping[str, Any], headers: Mapping[str, bytes], attributes: Mapping[str, str]) -> dict[str, Any] | Refusal:
+    """An event's fields from value and headers; a header that isn't UTF-8 stays bytes, which no field takes."""
+    given = {field: _text(headers[header]) for header, field in attributes.items() if header in headers}
+    if not is_structured(found, headers):
+        return {**found, **given}
+    data = _data_of(found)
+    if isinstance(data, Refusal):
+        return data
+    inside = {field: found[header[3:]] for header, field in attributes.items() if found.get(header[3:]) is not None}
+    return {**data, **inside, **given}
+
+
+def _data_of(found: Mapping[str, Any]) -> dict[str, Any] | Refusal:
+    """The data of a CloudEvent in structured mode: an object, or one in `data_base64`, whatever its content type; null is absent."""
+    data, packed = found.get("data"), found.get("data_base64")
+    if packed is None:
+        if data is None or isinstance(data, dict):
+            return data or {}
+        return Refusal(Reason.NOT_AN_OBJECT, f"data: {sentences.no_object(data)}")
+    if data is not None:
+        return Refusal(Reason.NOT_AN_OBJECT, "data_base64: given beside data; a CloudEvent has one of them")
+    try:
+        raw = msgspec.convert(packed, bytes)
+    except msgspec.ValidationError:
+        return Refusal(Reason.NOT_JSON, f"data_base64: {sentences.shown(packed)} is not base64")
+    inner = read_object(raw)
+    if not isinstance(inner, Refusal):
+        return inner
+    reason = Reason.NOT_JSON if inner.reason is Reason.EMPTY_VALUE else inner.reason
+    return Refusal(reason, sentences.cut(f"data_base64: {inner.detail}"))
+
+
+def _text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw

@@ -1,0 +1,199 @@
+"""What is wrong with a record or a line, in plain words, with what was given. One place for refusals, dead letters and screens.
+
+Texts that others wrote are shown cut, and with their control and format characters escaped.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from schemas import limits
+
+_SHOWN_CHARS: Final = 60
+_NEARBY_BYTES: Final = 16
+
+
+def cut(sentence: str) -> str:
+    """A sentence within the bound of a refusal's detail."""
+    return sentence if len(sentence) <= limits.DETAIL_CHARS else f"{sentence[: limits.DETAIL_CHARS - 1]}..."
+
+
+def shown(value: object) -> str:
+    """A JSON value as a sentence shows it: texts and numbers as written in JSON, cut at 60 characters; the rest by what it is."""
+    if isinstance(value, str):
+        text = msgspec.json.encode(value[:_SHOWN_CHARS]).decode()
+        return "".join(map(_escaped, text if len(value) <= _SHOWN_CHARS else f'{text[:-1]}..."'))
+    if value is None or isinstance(value, bool):
+        return msgspec.json.encode(value).decode()
+    kind = _kind(value)
+    if kind != _NUMBER:
+        return kind
+    number = repr(value)
+    if number.endswith("inf"):  # what was written doesn't fit any number of the parser's
+        return "a number out of range"
+    return number if len(number) <= _SHOWN_CHARS else f"{number[:_SHOWN_CHARS]}..."
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else f"\\u{ord(character):04x}"
+
+
+_NUMBER: Final = "a number"
+_KINDS: Final[dict[type, str]] = {
+    str: "a text",
+    bool: "true or false",
+    int: _NUMBER,
+    type(None): "null, which is absent",
+    list: "a list",
+    tuple: "a list",
+    dict: "an object",
+    bytes: "not UTF-8",
+}
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), _NUMBER)
+
+
+def _is_of_kind(value: object) -> str:
+    """`17 is a number`, `an object`: what was given, and what kind of value that is."""
+    kind, text = _kind(value), shown(value)
+    return text if text == kind else f"{text} is {kind}"
+
+
+# --- what a value as a whole may be ------------------------------------------------------------------------------------------------
+
+
+def too_large(size_bytes: int) -> str:
+    """That a value has too many bytes."""
+    return f"{size_bytes} bytes, at most {limits.VALUE_BYTES}"
+
+
+def no_object(found: object) -> str:
+    """That a JSON value isn't an object."""
+    if isinstance(found, str):
+        return f"{_is_of_kind(found)}; an object is wanted (a text that holds JSON has to be expanded by who writes it)"
+    return f"{_is_of_kind(found)}; an object is wanted"
+
+
+_JSON_FAULTS: Final = {
+    "EOF while parsing a value": "it ends where a value should stand",
+    "EOF while parsing an object": "it is cut off inside an object",
+    "EOF while parsing a list": "it is cut off inside a list",
+    "EOF while parsing a string": "it is cut off inside a text",
+    "expected `:`": "a colon is missing after a name",
+    "expected `,` or `}`": "a comma or a closing } is missing",
+    "expected `,` or `]`": "a comma or a closing ] is missing",
+    "expected ident": "a word that JSON doesn't have",
+    "expected value": "no JSON value begins there",
+    "key must be a string": "a name isn't in double quotes",
+    "control character (\\u0000-\\u001F) found while parsing a string": "a control character that isn't escaped in a text",
+    "invalid escape": "a backslash before what JSON doesn't escape",
+    "invalid number": "a number that isn't written as JSON wants it",
+    "number out of range": "a number with too many digits",
+    "unexpected end of hex escape": "half of a surrogate pair",
+    "lone leading surrogate in hex escape": "half of a surrogate pair",
+    "invalid unicode code point": "bytes that aren't UTF-8",
+    "trailing comma": "a comma before the end",
+    "trailing characters": "something follows after its end",
+    "recursion limit exceeded": "it is nested too deeply",
+}
+"""By what the parser says: the same in plain words."""
+
+_AT: Final = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
+
+
+def no_json(error: Exception, value: bytes) -> str:
+    """Why a value isn't JSON, by the parser's error; with the place, and what stands there."""
+    found = _AT.fullmatch(str(error))
+    if found is None:
+        return "it can't be read as JSON"
+    fault, line, column = _JSON_FAULTS.get(found[1], "it can't be read as JSON"), int(found[2]), int(found[3])
+    row = value.split(b"\n", line)[line - 1] if value else b""
+    near = row[max(0, column - 1) :][:_NEARBY_BYTES]
+    place = f"byte {column}" if line == 1 else f"line {line}, byte {column}"
+    return f"{fault}, at {place}" + (f": {shown(near.decode('utf-8', 'replace'))}" if near else "")
+
+
+# --- fields ------------------------------------------------------------------------------------------------------------------------
+
+
+def absent(field: str, fields: Mapping[str, Any]) -> str:
+    """That a field isn't there; and of the type, what the value is likely to be instead."""
+    if field == "type" and {"schema", "payload"} <= fields.keys():
+        return "type: absent; this is Kafka Connect's envelope of schema and payload: set value.converter.schemas.enable=false"
+    if field == "type" and "op" in fields and {"before", "after"} & fields.keys():
+        return "type: absent; this is Debezium's record of a row's change: send the event itself, by its outbox"
+    return f"{field}: absent"
+
+
+def unknown_type(name: object) -> str:
+    """That no event has this type."""
+    if not isinstance(name, str):
+        return f"type: {_is_of_kind(name)}; a text is wanted"
+    return f"type: {shown(name)} is not a type that this netsold knows"
+
+
+def no_key(wanted: str) -> str:
+    """That a record has no key; `wanted` is the one that its content names."""
+    return cut(f"no key; the content names {shown(wanted)}")
+
+
+def other_key(key: object, wanted: str) -> str:
+    """That a record has another key than its content names."""
+    text = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
+    hint = "; a key in JSON, as of Kafka Connect's JsonConverter: set key.converter to StringConverter" if text[:1] in {'"', "{"} else ""
+    return cut(f"the key is {shown(text)}; the content names {shown(wanted)}{hint}")
+
+
+_MONEY: Final = ("unit_price", "discount", "amount")
+
+
+def _text_wanted(place: str, given: Any, _: Mapping[str, Any]) -> str:  # noqa: ANN401 - any JSON value
+    wanted = "ids are texts" if place.endswith("id") else "a text is wanted"
+    quoted = f': "{given}"' if type(given) is int and len(shown(given)) <= limits.ID_CHARS and abs(given) < 10**18 else ""
+    return f"{_is_of_kind(given)}; {wanted}{quoted}"
+
+
+def _integer_wanted(place: str, given: Any, _: Mapping[str, Any]) -> str:  # noqa: ANN401 - any JSON value
+    if place.endswith(_MONEY):
+        return f"{_is_of_kind(given)}; money is an integer of minor units, such as cents"
+    return f"{_is_of_kind(given)}; an integer is wanted"
+
+
+def _empty_list(place: str, _: Any, __: Mapping[str, Any]) -> str:  # noqa: ANN401 - any JSON value
+    return "empty: an order has at least one line" if place == "order_placed.lines" else "empty: name at least one, or leave the field out"
+
+
+def _none_of(place: str, given: Any, context: Mapping[str, Any]) -> str:  # noqa: ANN401 - any JSON value
+    if place.endswith("currency"):
+        return f"{shown(given)} is not a currency of ISO 4217 in capitals, as CNY"
+    return f"{shown(given)} is none of {context['expected'].replace(chr(39), '')}"
+
+
+FAULTS: Final[dict[str, Callable[[str, Any, Mapping[str, Any]], str]]] = {
+    "missing": lambda _, __, ___: "absent",
+    "string_type": _text_wanted,
+    "string_too_short": lambda _, __, ___: "an empty text",
+    "string_too_long": lambda _, given, context: f"{len(given)} characters, at most {context['max_length']}: {shown(given)}",
+    "int_type": _integer_wanted,
+    "greater_than_equal": lambda _, given, context: f"{shown(given)} is less than {context['ge']}",
+    "less_than_equal": lambda _, given, context: f"{shown(given)} is more than {context['le']}",
+    "tuple_type": lambda _, given, __: f"{_is_of_kind(given)}; a list is wanted",
+    "too_short": _empty_list,
+    "model_type": lambda _, given, __: f"{_is_of_kind(given)}; an object is wanted",
+    "literal_error": _none_of,
+    "value_error": lambda _, given, context: f"{shown(given)} {context['error']}",
+}
+"""By pydantic's type of an error: (place, what was given, what was wanted) → the fault. Every type that our models raise is here."""
+
+
+def fault(name: str, error: Mapping[str, Any]) -> str:
+    """The sentence for one of pydantic's errors (as `ValidationError.errors()` has them) in an event of the type `name`."""
+    place = ".".join(map(str, error["loc"]))
+    if not place:  # of several fields together; the check names them
+        return cut(str(error["ctx"]["error"]))
+    of_type = FAULTS.get(error["type"])
+    return cut(f"{place}: {of_type(f'{name}.{place}', error.get('input'), error.get('ctx', {})) if of_type else 'not as it has to be'}")
