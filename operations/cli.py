@@ -5,7 +5,6 @@ A command's module is imported only when that command is called, so that `netsol
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
 import io
@@ -102,9 +101,11 @@ def kafka_status(as_json: Json = False) -> None:
 def topics_create(as_json: Json = False) -> None:
     """Create the topics that are missing, with their policies; topics that exist are left as they are."""
     from operations.local_kafka import named_cluster
+    from operations.waiting import answer
     from streams import topics
 
-    created = asyncio.run(topics.create(named_cluster()))
+    settings = named_cluster()
+    created = answer(settings, topics.create(settings))
     if as_json:
         print_json({"created": created})
     else:
@@ -115,9 +116,11 @@ def topics_create(as_json: Json = False) -> None:
 def topics_check(as_json: Json = False) -> None:
     """Compare the cluster's topics with what netsold needs; exit code 3 if any doesn't fit."""
     from operations.local_kafka import named_cluster
+    from operations.waiting import answer
     from streams import topics
 
-    mismatches = asyncio.run(topics.check(named_cluster()))
+    settings = named_cluster()
+    mismatches = answer(settings, topics.check(settings))
     if as_json:
         print_json({"mismatches": [asdict(mismatch) for mismatch in mismatches]})
     else:

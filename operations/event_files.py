@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +78,8 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
 
 def _standard_input() -> BinaryIO:
     """Standard input, apart from `sys.stdin`: the interpreter takes that one's lock at its end, which a thread that reads may hold."""
+    if sys.stdin is None:  # descriptor 0 is something else by now
+        raise OSError(errno.EBADF, "is closed")
     return open(0, "rb", closefd=False)
 
 

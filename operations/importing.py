@@ -74,13 +74,18 @@ def command(
         summary.seconds = round(time.monotonic() - began, 3)
         _show(summary, as_json=as_json)
     if failure is not None:
-        here = f"after {summary.at}" if summary.at else "before the first line"
-        left = f"; {summary.unconfirmed:,} events aren't confirmed" if summary.unconfirmed else ""
-        advice = "run it again from the start, what is there already changes nothing"
-        typer.echo(f"netsold: {failure}; stopped {here}{left}; {advice}", err=True)
+        typer.echo(f"netsold: {failure}{_how_far(summary)}", err=True)
         raise typer.Exit(failure.exit_code)
     if summary.refused:
         raise typer.Exit(1)
+
+
+def _how_far(summary: Summary) -> str:
+    if not summary.lines:
+        return ""
+    left = f"{summary.unconfirmed:,} events aren't confirmed; " if summary.unconfirmed else ""
+    here = f"stopped after {summary.at}" if summary.at else "stopped before the first confirmed line"
+    return f"; {here}; {left}run it again from the start, what is there already changes nothing"
 
 
 def _show(summary: Summary, *, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from operations.interrupts import INTERRUPTED
 from schemas.times import duration_ms
 from streams.settings import Settings
 
-SAY_AFTER_S: Final = 3.0
+SAY_AFTER_S: Final = 2.0
 SAY_EVERY_S: Final = 10.0
 LOOK_EVERY_S: Final = 0.25
 END_WITHIN_S: Final = 2.0

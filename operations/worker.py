@@ -12,6 +12,10 @@ def command(
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C."""
     from operations.local_kafka import named_cluster
+    from operations.waiting import answer
+    from streams import topics
     from streams.app import run_worker
 
-    run_worker(named_cluster(), name)
+    settings = named_cluster()
+    answer(settings, topics.require(settings))  # the worker checks them, too, but without a word while it waits
+    run_worker(settings, name)
