@@ -63,7 +63,7 @@ def _advice(error: OSError) -> str:
 
     try:
         data_dir = Settings().data_dir
-    except ValueError:  # settings that can't be used, which this command didn't need
+    except (ValueError, OSError):  # settings that can't be used, which this command didn't need
         return ""
     if any(os.path.abspath(place).startswith(str(data_dir.absolute())) for place in _place(error)):  # noqa: PTH100 - bytes that are no text, too
         return f": NETSOLD_DATA_DIR is {data_dir}, and must be a folder with room that this user may write to"

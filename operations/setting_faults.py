@@ -30,7 +30,8 @@ NOT_SETTINGS: Final = {"NETSOLD_FAILPOINT"}
 """Read elsewhere: by `streams/failpoints.py`."""
 
 MOST_SHOWN: Final = 80
-"""So many characters of a value are shown."""
+MOST_IN_ALL: Final = 300
+"""So many characters of a value are shown, and of a sentence that has one in it."""
 
 _OF_KUBERNETES: Final = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
@@ -84,7 +85,7 @@ def sentence(error: ValidationError | SettingsError) -> str:
 def _fault(fault: ErrorDetails) -> str:
     place, kind = fault["loc"], fault["type"]
     if kind == "value_error":  # our own words, from streams/settings.py; they name the value where it may be shown
-        return ": ".join((*((_variable(place),) if place else ()), fault["msg"].removeprefix("Value error, ")))
+        return _cut(": ".join((*((_variable(place),) if place else ()), fault["msg"].removeprefix("Value error, "))), MOST_IN_ALL)
     if kind == "extra_forbidden":
         return _is_none(_variable(place))
     if kind in {"model_type", "dict_type"}:
@@ -148,5 +149,8 @@ def _not_an_object(name: str) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+    return _cut(repr(value), MOST_SHOWN)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
