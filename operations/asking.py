@@ -6,7 +6,7 @@ import json
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,10 +59,15 @@ def ask_lines(settings: Settings, path: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def in_path(id_: str) -> str:
+    """An id as a part of a path, byte by byte as it was given, also where it is no text of this locale."""
+    return quote(id_, safe="", errors="surrogateescape")
+
+
 @contextmanager
 def _asked(settings: Settings, path: str, query: dict[str, str | int | None]) -> Iterator[HTTPResponse]:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.reader_host, settings.reader_host)  # noqa: S104 - where it listens, not where to ask
-    given = urlencode({name: value for name, value in query.items() if value is not None})
+    given = urlencode({name: value for name, value in query.items() if value is not None}, errors="surrogateescape")
     where = f"{host}:{settings.reader_port}"
     with closing(HTTPConnection(host, settings.reader_port, timeout=TIMEOUT_S)) as connection:
         try:

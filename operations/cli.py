@@ -5,16 +5,21 @@ A command's module is imported only when that command is called, so that `netsol
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import importlib
+import io
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from operations import failures, interrupts
 
 if TYPE_CHECKING:
     from operations.local_kafka import LocalKafka, Status
@@ -99,9 +104,11 @@ def kafka_status(as_json: Json = False) -> None:
 def topics_create(as_json: Json = False) -> None:
     """Create the topics that are missing, with their policies; topics that exist are left as they are."""
     from operations.local_kafka import named_cluster
+    from operations.waiting import answer
     from streams import topics
 
-    created = asyncio.run(topics.create(named_cluster()))
+    settings = named_cluster()
+    created = answer(settings, topics.create(settings))
     if as_json:
         print_json({"created": created})
     else:
@@ -112,9 +119,11 @@ def topics_create(as_json: Json = False) -> None:
 def topics_check(as_json: Json = False) -> None:
     """Compare the cluster's topics with what netsold needs; exit code 3 if any doesn't fit."""
     from operations.local_kafka import named_cluster
+    from operations.waiting import answer
     from streams import topics
 
-    mismatches = asyncio.run(topics.check(named_cluster()))
+    settings = named_cluster()
+    mismatches = answer(settings, topics.check(settings))
     if as_json:
         print_json({"mismatches": [asdict(mismatch) for mismatch in mismatches]})
     else:
@@ -124,29 +133,75 @@ def topics_check(as_json: Json = False) -> None:
 
 
 def print_json(value: object) -> None:
-    """One JSON object on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """One JSON object on stdout, in ASCII where stdout isn't UTF-8."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    typer.echo(json.dumps(value, ensure_ascii=not unicode, default=str))
 
 
 def main() -> None:
-    """Run the command line; an exception that has an `exit_code` is told in one sentence and ends the process with it."""
-    # What aiokafka logs of a failed connection comes as an exception too, and that one is told.
+    """Run the command line; an error that a person can mend is said in one sentence and ends the process with its exit code."""
+    _make_writable()
+    # What aiokafka logs of a failed connection comes as an exception too, and that one is explained.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    _register(sys.argv[1:])
+    code: int | str | None = 0
     try:
+        _register(sys.argv[1:])
+        if _called(sys.argv[1:]) and "--help" not in sys.argv:
+            _refuse_unknown_settings()
         app(prog_name="netsold")
+    except SystemExit as end:
+        code = end.code
+    except KeyboardInterrupt:
+        code = interrupts.INTERRUPTED
     except Exception as error:
-        told = _told(error)
-        if told is None:
+        code = _explain(error)
+        if code is None:
             raise
-        sentence, code = told
-        typer.echo(f"netsold: {sentence}", err=True)
-        sys.exit(code)
+    sys.exit(_flushed() or code)
+
+
+def _make_writable() -> None:
+    """Let what stdout can't encode come out escaped, and what goes to a closed stdout or stderr go nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as the process runs
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _flushed() -> int:
+    """0 if all output is written, else the exit code; said in a sentence, but for a reader that has gone away, such as `head`."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        return 1 if isinstance(error, BrokenPipeError) else _explain(error) or 1
+    return 0
+
+
+def _explain(error: Exception) -> int | None:
+    """Say what a person can mend in one sentence, and return the exit code; None for a fault of ours."""
+    explained = failures.explained(error)
+    if explained is None:
+        return None
+    with contextlib.suppress(OSError):  # stderr may lie on the full disk that the sentence is about
+        typer.echo(f"netsold: {explained[0]}", err=True)
+    return explained[1]
+
+
+def _refuse_unknown_settings() -> None:
+    from operations import setting_faults
+
+    setting_faults.refuse_unknown()
+
+
+def _called(arguments: list[str]) -> str | None:
+    return next((argument for argument in arguments if not argument.startswith("-")), None)
 
 
 def _register(arguments: list[str]) -> None:
     """Add every command to the app: the called one from its module, the others by name and help only."""
-    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    called = _called(arguments)
     app.add_typer(kafka_app, name="kafka")
     app.add_typer(topics_app, name="topics")
     for command in COMMANDS:
@@ -157,28 +212,6 @@ def _register(arguments: list[str]) -> None:
 
 def _not_loaded() -> None:
     raise AssertionError("a command runs only from its own module")
-
-
-def _told(error: Exception) -> tuple[str, int] | None:
-    """What to say of an error that a person can mend, and the exit code; None for a fault of ours, whose traceback is wanted."""
-    from pydantic import ValidationError
-
-    if isinstance(error, ValidationError) and error.title == "Settings":
-        faults = [": ".join((*_variable(fault["loc"]), fault["msg"].removeprefix("Value error, "))) for fault in error.errors()]
-        return f"settings can't be used: {'; '.join(faults)}", 2
-    code = getattr(error, "exit_code", None)
-    if code is not None:
-        return str(error), int(code)
-    from streams.refused import WITHOUT_RIGHTS  # Kafka's client, which most errors are told without
-
-    if isinstance(error, WITHOUT_RIGHTS):
-        return f"the cluster doesn't let this user do that ({error}): grant it the rights that README names under On a cluster", 5
-    return None
-
-
-def _variable(place: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The environment's name of a setting; nothing where a fault lies between several, which its message names."""
-    return (f"NETSOLD_{'__'.join(map(str, place)).upper()}",) if place else ()
 
 
 def _local_kafka() -> LocalKafka:
@@ -198,4 +231,5 @@ def _show_kafka(status: Status, *, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with interrupts.handled():
+        main()

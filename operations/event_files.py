@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -61,7 +62,7 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     if path != STDIN and Path(path).is_dir():
         raise EventFileUnreadable(f"{name}: is a folder: name the files in it, as {path.rstrip('/')}/*.jsonl")
     try:
-        raw: BinaryIO = sys.stdin.buffer if path == STDIN else Path(path).open("rb")  # noqa: SIM115 - closed below, stdin is not
+        raw: BinaryIO = _standard_input() if path == STDIN else Path(path).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
         raise EventFileUnreadable(f"{name}: {error.strerror}") from error
     try:
@@ -74,8 +75,14 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     except OSError as error:
         raise EventFileUnreadable(f"{name}: can't be read to its end: {error.strerror}") from error
     finally:
-        if path != STDIN:
-            raw.close()
+        raw.close()
+
+
+def _standard_input() -> BinaryIO:
+    """Standard input, apart from `sys.stdin`: the interpreter takes that one's lock at its end, which a thread that reads may hold."""
+    if sys.stdin is None:  # descriptor 0 is something else by now
+        raise OSError(errno.EBADF, "is closed")
+    return open(0, "rb", closefd=False)
 
 
 def size_bytes(path: str) -> int | None:
@@ -101,7 +108,7 @@ def _uncompressed(raw: BinaryIO, name: str) -> IO[bytes]:
         head += more
     for magic, fault in _OTHERS.items():
         if head.startswith(magic):
-            raise EventFileUnreadable(f"{name}: {fault.format(path='FILE' if raw is sys.stdin.buffer else name)}")
+            raise EventFileUnreadable(f"{name}: {fault.format(path='FILE' if name == name_of(STDIN) else name)}")
     whole = io.BufferedReader(_Rejoined(head, raw), _READ_BYTES)
     if head.startswith(_GZIP):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=whole))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 
 from operations import show_service
-from operations.asking import ask, freshness_line, span
+from operations.asking import ask, freshness_line, in_path, span
 from operations.cli import Json, print_json
 from schemas.money import shown
 from streams.settings import Settings
@@ -46,7 +45,7 @@ def command(
         raise typer.BadParameter("an id has at least one character", param_hint="ID")
     if kind is Kind.ORDER and cycle is not None:
         raise typer.BadParameter("an order is not of one cycle", param_hint="--cycle")
-    answer = ask(Settings(), f"/v1/{kind}s/{quote(id_, safe='')}", cycle=cycle, max_lag=max_lag)
+    answer = ask(Settings(), f"/v1/{kind}s/{in_path(id_)}", cycle=cycle, max_lag=max_lag)
     if as_json:
         print_json(answer)
         return

@@ -9,37 +9,44 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Final
 
 import typer
 
-from operations import event_lines
+from operations import event_lines, interrupts
+from operations.applied import until_applied
 from operations.cli import print_json
+from operations.delivery import Delivered, Ended, deliver
+from operations.event_files import EventFileUnreadable
 from operations.event_lines import Layout, Line
+from operations.feeding import Feed
 from operations.local_kafka import named_cluster
 from operations.progress import Meter
+from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Waiting, give_up_s
 from schemas.refusals import Refusal
-from streams import topics
 from streams.log import Writer
 from streams.settings import Settings
 
-INTERRUPTED: Final = 130
-LOOK_EVERY: Final = 256
+PUSH_EVERY_S: Final = 0.5
+"""So long at most an event that was read waits for others to go with it."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """What was done: lines read (events made, for foodmart), written in all and by topic, refused.
+    """What was done: lines read (events made, for foodmart) and refused; events confirmed in all and by topic, and not confirmed.
 
-    `at` is the last line as `file:number`.
+    `at` is the last line as `file:number`: of those confirmed without a gap where the import ended early. `positions` has the last
+    offset by source partition, as `min_position` takes it.
     """
 
     lines: int = 0
     written: int = 0
     refused: int = 0
+    unconfirmed: int = 0
     topics: dict[str, int] = field(default_factory=dict)
+    positions: dict[str, int] = field(default_factory=dict)
     at: str = ""
     seconds: float = 0.0
 
@@ -49,49 +56,112 @@ def command(
         list[str], typer.Argument(metavar="FILE…", help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input.")
     ],
     layout: Annotated[Layout, typer.Option("--format", help="foodmart: FILE is a folder with that sample.")] = "events",
+    wait: Annotated[bool, typer.Option("--wait", help="Until the reader's tables hold it.")] = False,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write events from files to the log; exit code 1 if any line was refused."""
+    most_s = give_up_s(give_up_after)
     settings = named_cluster()
-    summary = Summary()
     began = time.monotonic()
     with Meter("bytes", event_lines.total_bytes(files, layout)) as meter:
-        stopped = asyncio.run(_import(settings, event_lines.lines(files, layout), summary, meter))
-    summary.seconds = round(time.monotonic() - began, 3)
-    if as_json:
-        print_json(asdict(summary))
-    else:
-        where = ", ".join(f"{number} to {topic}" for topic, number in summary.topics.items())
-        typer.echo(f"{summary.written} events{f' ({where})' if where else ''}, {summary.refused} lines refused")
-    if stopped:
-        typer.echo(f"netsold: stopped after {summary.at}; run it again from the start, what is there already changes nothing", err=True)
-        raise typer.Exit(INTERRUPTED)
+        importing = _Import(files, layout, meter)
+        asyncio.run(importing.run(settings, most_s))
+    summary, failure = importing.summary, importing.failure
+    try:
+        if wait and failure is None:
+            signal.signal(signal.SIGTERM, interrupts.leave)
+            until_applied(settings, summary.positions, most_s)
+    finally:
+        summary.seconds = round(time.monotonic() - began, 3)
+        _show(summary, as_json=as_json)
+    if failure is not None:
+        typer.echo(f"netsold: {failure}{_how_far(summary)}", err=True)
+        raise typer.Exit(failure.exit_code)
     if summary.refused:
         raise typer.Exit(1)
 
 
-async def _import(settings: Settings, lines: Iterator[Line], summary: Summary, meter: Meter) -> bool:
-    """Write all lines that are events; True if interrupted. What was handed to the writer is confirmed in any case."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await topics.require(settings)
-    async with Writer(settings) as writer:
-        for line in lines:
-            summary.lines += 1
-            summary.at = line.at
-            event = line.event
-            if isinstance(event, Refusal):
-                summary.refused += 1
-                typer.echo(f"{line.at}: {event.reason}: {event.detail}", err=True)
-            else:
-                topic = settings.topic(event.topic)
-                await writer.send(topic, event.key, event.value, event.headers)
-                summary.written += 1
-                summary.topics[topic] = summary.topics.get(topic, 0) + 1
-            if not summary.lines % LOOK_EVERY:
-                meter.at(line.done_bytes)
-                await asyncio.sleep(0)  # lets a signal in
-            if stop.is_set():
+def _how_far(summary: Summary) -> str:
+    if not summary.lines:
+        return ""
+    left = f"{summary.unconfirmed:,} events aren't confirmed; " if summary.unconfirmed else ""
+    here = f"stopped after {summary.at}" if summary.at else "stopped before the first confirmed line"
+    return f"; {here}; {left}run it again from the start, what is there already changes nothing"
+
+
+def _show(summary: Summary, *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(summary))
+        return
+    where = ", ".join(f"{number} to {topic}" for topic, number in summary.topics.items())
+    typer.echo(f"{summary.written} events{f' ({where})' if where else ''}, {summary.refused} lines refused")
+
+
+class _Import:
+    """One import; `failure` is what ended it before everything was written."""
+
+    def __init__(self, files: list[str], layout: Layout, meter: Meter) -> None:
+        self.summary = Summary()
+        self.failure: Ended | EventFileUnreadable | None = None
+        self._files, self._layout, self._meter = files, layout, meter
+        self._sent: deque[str] = deque()
+        """Where the events stand that aren't confirmed in order, first to last."""
+        self._confirmed = 0
+        self._confirmed_at = ""
+
+    async def run(self, settings: Settings, most_s: float) -> None:
+        """Write all lines that are events. Raises TopicsUnfit, KafkaUnreachable."""
+        waiting = Waiting(settings, most_s, self._meter.say)
+
+        async def write(writer: Writer) -> bool:
+            try:
+                return await self._write(settings, writer, waiting.stop)
+            except EventFileUnreadable as error:  # what was read before is written
+                self.failure = error
                 return True
-    return False
+
+        self._conclude(await deliver(settings, write, waiting))
+
+    async def _write(self, settings: Settings, writer: Writer, stop: asyncio.Event) -> bool:
+        """Send what is read; False if it was stopped before the end."""
+        feed = Feed(event_lines.lines(self._files, self._layout))
+        pushed_s = time.monotonic()
+        while (lines := await feed.next(PUSH_EVERY_S)) is not None:
+            for line in lines:
+                await self._send(settings, writer, line)
+            if lines:
+                self._meter.at(lines[-1].done_bytes)
+            self._confirm(writer.in_order)
+            await asyncio.sleep(0)  # lets a signal in
+            if stop.is_set():
+                return False
+            if not lines or time.monotonic() - pushed_s >= PUSH_EVERY_S:
+                await writer.push()
+                pushed_s = time.monotonic()
+        return True
+
+    async def _send(self, settings: Settings, writer: Writer, line: Line) -> None:
+        summary, event = self.summary, line.event
+        if isinstance(event, Refusal):
+            summary.refused += 1
+            self._meter.say(f"{line.at}: {event.reason}: {event.detail}")
+        else:
+            await writer.send(settings.topic(event.topic), event.key, event.value, event.headers)
+            self._sent.append(line.at)
+        summary.lines += 1
+        summary.at = line.at
+
+    def _confirm(self, in_order: int) -> None:
+        while self._confirmed < in_order:
+            self._confirmed_at = self._sent.popleft()
+            self._confirmed += 1
+
+    def _conclude(self, delivered: Delivered) -> None:
+        summary = self.summary
+        self._confirm(delivered.in_order)
+        self.failure = self.failure or delivered.ended
+        if delivered.unconfirmed:
+            summary.at = self._confirmed_at
+        summary.written = sum(delivered.written.values())
+        summary.topics, summary.positions, summary.unconfirmed = delivered.written, delivered.positions, delivered.unconfirmed

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
-from operations.asking import ask, freshness_line
+from operations.asking import ask, freshness_line, in_path
 from operations.cli import Json, print_json
 from operations.get import MaxLag
 from operations.show_service import rules_line
@@ -23,7 +22,7 @@ def command(
     """List the inquiries that wait for a reply longer than they may, longest first."""
     if not shop and shop is not None:
         raise typer.BadParameter("an id has at least one character", param_hint="SHOP")
-    path = "/v1/overdue" if shop is None else f"/v1/shops/{quote(shop, safe='')}/overdue"
+    path = "/v1/overdue" if shop is None else f"/v1/shops/{in_path(shop)}/overdue"
     answer = ask(Settings(), path, limit=limit, max_lag=max_lag)
     if as_json:
         print_json(answer)

@@ -52,4 +52,12 @@ class Meter:
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=done, text=text)
         else:
-            sys.stderr.write(f"{self._what}: {text}\n")
+            self.say(f"{self._what}: {text}")
+
+    def say(self, line: str) -> None:
+        """A line on stderr, above the bar."""
+        if self._bar:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()

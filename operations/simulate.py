@@ -7,8 +7,8 @@ events again. With `--rate` it writes what happens now, and every start has new 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,24 +21,24 @@ import typer
 
 from operations import faults
 from operations.cli import print_json
+from operations.delivery import Delivered, Ended, deliver
 from operations.faults import Poison
 from operations.local_kafka import named_cluster
 from operations.progress import Meter
 from operations.traffic import ALL_EVENTS_PER_ORDER, CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
+from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Interrupted, Waiting, give_up_s
 from schemas.envelope import encode
 from schemas.events import CHAT_TYPES, topic_of
 from schemas.times import parse_ms
 from streams import topics
 from streams.log import Writer
-from streams.settings import Settings
 
 LIVE_DAY_MS: Final = 1000
 """A day in the life of a live order: parcels arrive within seconds."""
 
 HISTORY_EVENTS: Final = 10_000
-FLUSH_EVERY_S: Final = 0.05
+PUSH_EVERY_S: Final = 0.05
 LOOK_EVERY: Final = 256
-INTERRUPTED: Final = 130
 
 Format = Literal["cloudevents", "bare"]
 Items = Iterator[tuple[int, Event | Poison]]
@@ -46,13 +46,17 @@ Items = Iterator[tuple[int, Event | Poison]]
 
 @dataclass(slots=True)
 class Summary:
-    """What was done: `events` were made, `records` written: those events, some of them more than once, and `poison`."""
+    """What was done: `events` were made, `records` written: those events, some of them more than once, and `poison`.
+
+    `unconfirmed` records were sent, too, and may be in the log or not.
+    """
 
     run: str
     seed: int
     target: str
     events: int = 0
     records: int = 0
+    unconfirmed: int = 0
     poison: int = 0
     seconds: float = 0.0
 
@@ -68,6 +72,7 @@ def command(
     days: Annotated[float, typer.Option(min=0.001, help="How many days history takes.")] = 75.0,
     only: Annotated[Literal["orders", "chats"] | None, typer.Option(help="Of one topic alone; orders then come without reviews.")] = None,
     fault: Annotated[list[str] | None, typer.Option(help="duplicates=2%, out_of_order, late=3d, poison=0.1% or conflicts=0.1%.")] = None,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write simulated orders, reviews and messages to the log, or to a file."""
@@ -77,6 +82,7 @@ def command(
         wrong, start_ms = faults.parse(fault or ()), parse_ms(start)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    most_s = give_up_s(give_up_after)
     per_order = {"orders": EVENTS_PER_ORDER, "chats": CHATS_PER_ORDER, None: ALL_EVENTS_PER_ORDER}[only]
     if rate is None:
         events = events or HISTORY_EVENTS
@@ -88,17 +94,24 @@ def command(
     summary = Summary(plan.run, seed, str(out) if out else "")
     made = traffic(plan) if only != "chats" else (item for item in traffic(plan) if item[1]["type"] in CHAT_TYPES)
     items = faults.disturbed(_counted(islice(made, events), summary), wrong, seed=seed, day_ms=plan.day_ms, live=rate is not None)
-    began = time.monotonic()
+    began, live = time.monotonic(), rate is not None
     with Meter("events", events) as meter:
-        stopped = _to_file(out, items, summary, meter) if out else _to_log(items, layout, summary, meter, live=rate is not None)
+        ended = _to_file(out, items, summary, meter) if out else _to_log(items, layout, summary, meter, live=live, most_s=most_s)
     summary.seconds = round(time.monotonic() - began, 3)
     if as_json:
         print_json(asdict(summary))
     else:
         typer.echo(f"{summary.records} records to {summary.target}: {summary.events} events, {summary.poison} poison, run {summary.run}")
-    if stopped and events is not None:
-        typer.echo(f"netsold: stopped after {summary.events} of {events} events; the same command writes the same ones again", err=True)
-        raise typer.Exit(INTERRUPTED)
+    if ended is not None and (events is not None or summary.unconfirmed or not isinstance(ended, Interrupted)):
+        typer.echo(f"netsold: {_how_it_ended(ended, summary, events, live=live)}", err=True)
+        raise typer.Exit(ended.exit_code)
+
+
+def _how_it_ended(ended: Ended, summary: Summary, events: int | None, *, live: bool) -> str:
+    made = f"stopped after {summary.events} {f'of {events} ' if events else ''}events"
+    left = f"; {summary.unconfirmed:,} records aren't confirmed" if summary.unconfirmed else ""
+    again = "the next start writes new orders" if live else "the same command writes the same ones again"
+    return f"{ended}; {made}{left}; {again}"
 
 
 def _run_name(*given: object) -> str:
@@ -112,8 +125,8 @@ def _counted(events: Iterator[tuple[int, Event]], summary: Summary) -> Iterator[
         yield item
 
 
-def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> bool:
-    """Write all items as lines; True if interrupted."""
+def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> Ended | None:
+    """Write all items as lines; what ended it before the last one."""
     encoder = msgspec.json.Encoder()
     with path.open("wb") as file:
         try:
@@ -129,46 +142,47 @@ def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> bool:
                 if not summary.records % LOOK_EVERY:
                     meter.at(summary.events)
         except KeyboardInterrupt:
-            return True
-    return False
+            return Interrupted("interrupted")
+    return None
 
 
-def _to_log(items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool) -> bool:
-    """Write all items to the topics of events of the named cluster, or the running local Kafka; True if interrupted."""
+def _to_log(items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool, most_s: float) -> Ended | None:
+    """Write all items to the topics of events of the named cluster, or the running local Kafka; what ended it before the last one."""
     settings = named_cluster()
     summary.target = f"{settings.topic(topics.ORDERS)} and {settings.topic(topics.CHATS)}"
-    return asyncio.run(_produce(settings, items, layout, summary, meter, live=live))
 
+    async def produce() -> Delivered:
+        waiting = Waiting(settings, most_s, meter.say)
+        stop = waiting.stop
 
-async def _produce(settings: Settings, items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool) -> bool:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await topics.require(settings)
-    async with Writer(settings) as writer:
-        for at_ms, item in items:
-            if live and at_ms > time.time() * 1000:
-                await writer.flush()
-                meter.at(summary.events)
-                await _sleep_until(at_ms, stop)
-            if stop.is_set():
-                return True
-            key, value, headers = _record(item, layout)
-            name = item.topic if isinstance(item, Poison) else topic_of(item["type"])
-            await writer.send(settings.topic(name), key, value, headers)
-            summary.records += 1
-            summary.poison += isinstance(item, Poison)
-            if not summary.records % LOOK_EVERY:
-                meter.at(summary.events)
-    return False
+        async def write(writer: Writer) -> bool:
+            for number, (at_ms, item) in enumerate(items, 1):
+                if live and at_ms > time.time() * 1000:
+                    await writer.push()
+                    meter.at(summary.events)
+                    await _sleep_until(at_ms, stop)
+                if stop.is_set():
+                    return False
+                key, value, headers = _record(item, layout)
+                name = item.topic if isinstance(item, Poison) else topic_of(item["type"])
+                await writer.send(settings.topic(name), key, value, headers)
+                summary.poison += isinstance(item, Poison)
+                if not number % LOOK_EVERY:
+                    meter.at(summary.events)
+                    await asyncio.sleep(0)  # lets a signal in
+            return True
+
+        return await deliver(settings, write, waiting)
+
+    delivered = asyncio.run(produce())
+    summary.records, summary.unconfirmed = sum(delivered.written.values()), delivered.unconfirmed
+    return delivered.ended
 
 
 async def _sleep_until(at_ms: int, stop: asyncio.Event) -> None:
     """Wait for an instant, and a moment more, so that records go in batches; ends early when `stop` is set."""
-    try:
-        await asyncio.wait_for(stop.wait(), max(at_ms / 1000 - time.time(), FLUSH_EVERY_S))
-    except TimeoutError:
-        return
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), max(at_ms / 1000 - time.time(), PUSH_EVERY_S))
 
 
 def _record(item: Event | Poison, layout: Format) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:

@@ -6,7 +6,6 @@ while events flow, the topics' ends are not of one moment.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from enum import StrEnum
@@ -17,6 +16,8 @@ import typer
 
 from operations.asking import NoReader, ask_lines
 from operations.cli import print_json
+from operations.progress import Meter
+from operations.waiting import answer
 from schemas.journal import Entry, Service, decode
 from streams import log, topics
 from streams.settings import Settings
@@ -55,15 +56,39 @@ def command(
     from operations.local_kafka import named_cluster
 
     settings = named_cluster()
-    print_json(asyncio.run(from_changelogs(settings) if source is Source.CHANGELOGS else from_journal(settings)))
+    with Meter("records", None) as meter:
+        records = _Read(meter)
+        reading = from_changelogs(settings, records) if source is Source.CHANGELOGS else from_journal(settings, records)
+        found = answer(settings, reading, records.pending)
+    print_json(found)
 
 
-async def from_changelogs(settings: Settings) -> Report:
+class _Read:
+    """How many records are read by now, for people and for `waiting`."""
+
+    def __init__(self, meter: Meter | None = None) -> None:
+        self.count = 0
+        self._meter = meter
+
+    def add(self, records: int) -> None:
+        """So many more are read."""
+        self.count += records
+        if self._meter is not None:
+            self._meter.at(self.count)
+
+    def pending(self) -> tuple[object, str]:
+        """What is waited for."""
+        return self.count, f"{self.count:,} records read"
+
+
+async def from_changelogs(settings: Settings, read: _Read | None = None) -> Report:
     """The last committed state of every key in the changelogs. Raises KafkaUnreachable."""
+    read = read or _Read()
     tables: dict[str, dict[bytes, bytes]] = {}
     for table in catalogue.TABLES:
         states = tables[table.name] = {}
         async for records in log.read(settings, topics.changelog(settings, table.name)):
+            read.add(len(records))
             for record in records:
                 if record.key.startswith(_RESERVED):
                     continue
@@ -74,13 +99,14 @@ async def from_changelogs(settings: Settings) -> Report:
     return report(_calendar(settings), {name: states.items() for name, states in tables.items()})
 
 
-async def from_journal(settings: Settings) -> Report:
+async def from_journal(settings: Settings, read: _Read | None = None) -> Report:
     """The sums of the journal's entries and rows: products and shops. Raises KafkaUnreachable, EntryRepeated."""
-    calendar = _calendar(settings)
+    calendar, read = _calendar(settings), read or _Read()
     tables: dict[str, dict[bytes, Tally]] = {table.name: defaultdict(Tally) for table in catalogue.TABLES}
     served: dict[bytes, ServiceTally] = defaultdict(ServiceTally)
     seen: set[str] = set()
     async for records in log.read(settings, settings.topic(catalogue.SALES_TOPIC)):
+        read.add(len(records))
         for record in records:
             entry = decode(record.value)
             if not isinstance(entry, Entry | Service):

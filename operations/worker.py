@@ -13,7 +13,11 @@ def command(
     """Run a worker until SIGTERM or Ctrl-C."""
     from operations.data_dir import keep_private
     from operations.local_kafka import named_cluster
+    from operations.waiting import answer
+    from streams import topics
     from streams.app import run_worker
 
     keep_private()
-    run_worker(named_cluster(), name)
+    settings = named_cluster()
+    answer(settings, topics.require(settings))  # the worker checks them, too, but without a word while it waits
+    run_worker(settings, name)

@@ -14,6 +14,9 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
+_UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
+_DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
+_ISO_DURATION: Final = re.compile(r"P(?=.)(?:(\d{1,9})D)?(?:T(?=.)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?", re.ASCII)
 
 _LEAP_SECOND: Final = "60"
 _DAY: Final = r"\d{4}-\d\d-\d\d"
@@ -110,3 +113,14 @@ def format_short(at_ms: int) -> str:
 def _hour_text(hours: int) -> str:
     """YYYY-MM-DDTHH of a number of hours since the epoch."""
     return (_EPOCH + timedelta(hours=hours)).isoformat()[:13]
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of a duration such as 90s, 2h or PT2H30M; ValueError if it isn't one."""
+    found = _DURATION.fullmatch(text)
+    if found is not None:
+        return int(found[1]) * _UNITS_MS[found[2]]
+    found = _ISO_DURATION.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no duration, such as 90s, 5m, 2h or PT2H")
+    return sum(int(part or 0) * _UNITS_MS[unit] for part, unit in zip(found.groups(), ("d", "h", "m", "s"), strict=True))

@@ -19,7 +19,7 @@ from rocksdict import DBCompressionType, Options, Rdict, RdictIter, WriteBatch
 from serving import keys
 from serving.standing import Standing
 from streams import topics
-from streams.rocks import block_cache, cached_in
+from streams.rocks import block_cache, cached_in, close
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,7 +204,7 @@ class Store:
 
     def close(self) -> None:
         """Release the files, as soon as no Moment is left."""
-        self._db.close()
+        close(self._db)
 
 
 def now_ms() -> int:

@@ -10,15 +10,17 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 
 from streams import batches, compression
 from streams.errors import KafkaUnreachable
 from streams.partitioning import Partitioner, partition_of
+from streams.producers import abandon
 from streams.refused import why_not
 from streams.settings import Settings
 
@@ -54,11 +56,22 @@ class WriteFailed(Exception):
     exit_code = 1
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Records of one partition on their way; `first` is how many records were sent before its first one."""
+
+    at: At
+    builder: Any
+    first: int
+    records: int = 0
+
+
 class Writer:
     """Writes records to topics in batches, idempotently; for one task at a time.
 
-    A record waits in its partition's batch until that is full or `flush` is called. The order within a partition is kept.
-    Any failure raises WriteFailed, at the next `send` or `flush`.
+    A record waits in its partition's batch until that is full, or `push` or `flush` is called. The order within a partition is kept.
+    While no broker takes them, all three wait, without end: the caller bounds that by cancelling. A failure raises WriteFailed at
+    the next of them. Records are counted as they are sent: `in_order` of them are confirmed without a gap.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -70,23 +83,46 @@ class Writer:
             compression_type=compression.option(settings.compression),
             max_batch_size=BATCH_BYTES,
         )
+        # A partition without a leader is waited for as a broker that is away: a batch given up would leave a gap in its sequence.
+        self._producer._message_accumulator._batch_ttl = inf  # noqa: SLF001 - no public way
         self._layouts: dict[str, tuple[int, Partitioner]] = {}
-        self._open: dict[At, Any] = {}
-        self._unconfirmed: dict[asyncio.Future[Any], At] = {}
+        self._open: dict[At, _Batch] = {}
+        self._unconfirmed: dict[asyncio.Future[Any], _Batch] = {}
+        self._failure: WriteFailed | None = None
+        self._sent = 0
         self._keyless = 0
+        self.written: dict[At, int] = {}
+        """How many records the brokers have confirmed."""
+
+        self.positions: dict[At, int] = {}
+        """The offset of the last record that is confirmed."""
 
     async def __aenter__(self) -> Self:
         """Connect. Raises KafkaUnreachable."""
-        await _start(self._producer, self._settings)
+        try:
+            await _start(self._producer, self._settings)
+        except BaseException:
+            await abandon(self._producer)
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Flush, unless the block failed, and disconnect."""
+        """Flush, unless the block failed or was cancelled, and disconnect."""
         try:
             if kind is None:
                 await self.flush()
         finally:
-            await self._producer.stop()
+            await abandon(self._producer)
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many of the records sent aren't confirmed."""
+        return self._sent - sum(self.written.values())
+
+    @property
+    def in_order(self) -> int:
+        """So many of the records sent, from the first one on, are all confirmed."""
+        return min((batch.first for batches in (self._open, self._unconfirmed) for batch in batches.values()), default=self._sent)
 
     async def send(  # noqa: PLR0913, PLR0917 - the parts of a record
         self,
@@ -110,38 +146,62 @@ class Writer:
         at = (topic, partition)
         listed = headers if isinstance(headers, list) else list(headers)  # aiokafka's builder takes nothing else
         batch = self._open.get(at)
-        if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value, headers=listed) is None:
+        if batch is None or batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=listed) is None:
             if batch is not None:
-                await self._hand_over(at)
-            batch = self._open[at] = self._producer.create_batch()
-            batch.append(timestamp=timestamp_ms, key=key, value=value, headers=listed)  # an empty batch takes any record
+                await self._hand_over(batch)
+            batch = self._open[at] = _Batch(at, self._producer.create_batch(), self._sent)
+            batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=listed)  # an empty batch takes any record
+        batch.records += 1
+        self._sent += 1
+
+    async def push(self) -> None:
+        """Hand over what waits for more records; its confirmation isn't waited for."""
+        for batch in list(self._open.values()):
+            await self._hand_over(batch)
+        self.check()
 
     async def flush(self) -> None:
-        """Wait until the brokers have confirmed everything sent so far. Raises WriteFailed."""
-        for at in list(self._open):
-            await self._hand_over(at)
+        """Wait until the brokers have confirmed everything sent so far."""
+        await self.push()
         if self._unconfirmed:
             await asyncio.wait(self._unconfirmed)
-        self._confirm()
+        self.check()
 
-    async def _hand_over(self, at: At) -> None:
+    def check(self) -> None:
+        """Raise WriteFailed if a batch has failed (aiokafka's own flush counts it as flushed)."""
+        if self._failure is not None:
+            raise self._failure
+
+    async def _hand_over(self, batch: _Batch) -> None:
         """Give a batch to the client, which holds at most two of a partition and makes us wait for room."""
-        self._confirm()
-        topic, partition = at
-        try:
-            future = await self._producer.send_batch(self._open.pop(at), topic, partition=partition)
-        except KafkaError as error:
-            raise WriteFailed(f"{topic}-{partition}: {error!r}") from error
-        future.add_done_callback(_retrieved)
-        self._unconfirmed[future] = at
+        topic, partition = batch.at
+        while True:
+            self.check()
+            try:
+                future = await self._producer.send_batch(batch.builder, topic, partition=partition)
+            except KafkaTimeoutError:  # the ones before it are still under way
+                continue
+            except KafkaError as error:
+                raise WriteFailed(f"{topic}-{partition}: {error!r}") from error
+            break
+        del self._open[batch.at]
+        self._unconfirmed[future] = batch
+        future.add_done_callback(self._settle)
 
-    def _confirm(self) -> None:
-        """Forget confirmed batches; raise for a failed one (aiokafka's own flush counts it as flushed)."""
-        for future in [future for future in self._unconfirmed if future.done()]:
-            topic, partition = self._unconfirmed.pop(future)
-            error = future.exception()
-            if error is not None:
-                raise WriteFailed(f"{topic}-{partition}: the brokers didn't confirm a batch: {error!r}") from error
+    def _settle(self, future: asyncio.Future[Any]) -> None:
+        """Count a batch that is confirmed; remember the first failure, which is raised at the next chance."""
+        if future.cancelled():
+            return
+        batch = self._unconfirmed[future]
+        topic, partition = batch.at
+        error = future.exception()
+        if error is None:
+            del self._unconfirmed[future]
+            self.written[batch.at] = self.written.get(batch.at, 0) + batch.records
+            self.positions[batch.at] = future.result().offset + batch.records - 1
+        elif self._failure is None:
+            self._failure = WriteFailed(f"{topic}-{partition}: the brokers didn't confirm a batch: {error!r}")
+            self._failure.__cause__ = error
 
     async def _layout(self, topic: str) -> tuple[int, Partitioner]:
         try:
@@ -150,12 +210,6 @@ class Writer:
             raise WriteFailed(f"{topic}: its partitions aren't known: {error!r}") from error
         layout = self._layouts[topic] = count, self._settings.partitioner_of(topic)
         return layout
-
-
-def _retrieved(future: asyncio.Future[Any]) -> None:
-    """Keep asyncio from complaining about failures that come after the first one, which was raised."""
-    if not future.cancelled():
-        future.exception()
 
 
 async def ends(settings: Settings, topics: Iterable[str]) -> dict[At, int]:

@@ -159,14 +159,19 @@ class StrictProducer(AIOKafkaProducer):
 
     async def abandon(self) -> None:
         """Close the connections and forget what is unsent; whatever is open, the next producer of this id settles."""
-        self._closed = True
-        task = self._sender.sender_task
-        if task is not None:
-            task.remove_done_callback(self._sender._fail_all)  # noqa: SLF001 - nobody waits for its batches any more
-            task.cancel()
-        await self.client.close()
-        if task is not None:
-            await asyncio.wait([task], timeout=1.0)
+        await abandon(self)
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Close a producer's connections within a second or so and forget what isn't confirmed: its own `stop` waits for that, for ever."""
+    producer._closed = True  # noqa: SLF001 - no public way
+    task = producer._sender.sender_task  # noqa: SLF001 - as above
+    if task is not None:
+        task.remove_done_callback(producer._sender._fail_all)  # noqa: SLF001 - nobody waits for its batches any more
+        task.cancel()
+    await producer.client.close()
+    if task is not None:
+        await asyncio.wait([task], timeout=1.0)
 
 
 Headers = list[tuple[str, bytes]]

@@ -27,6 +27,9 @@ WITHOUT_RIGHTS = (
 )
 """What a cluster answers that lets a user in, but not do what it asks for."""
 
+FROM_KAFKA = KafkaError
+"""What a cluster answers, or doesn't, as Kafka's client raises it."""
+
 REFUSAL_MS = 5000
 """A broker that refuses us says so within this."""
 

@@ -1,6 +1,9 @@
 """How a worker's and a reader's RocksDB keep their files."""
 
-from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache
+import structlog
+from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, Rdict
+
+log = structlog.get_logger()
 
 BLOCK_BYTES = 8192
 """About the size of what is cached, which the cache wants to know."""
@@ -24,3 +27,11 @@ def cached_in(cache: Cache) -> BlockBasedOptions:
     blocks.set_index_type(BlockBasedIndexType.two_level_index_search())
     blocks.set_partition_filters(True)
     return blocks
+
+
+def close(db: Rdict) -> None:
+    """Release a store's files. Where the disk is full, what is only in memory is given up: the log has it."""
+    try:
+        db.close()
+    except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own
+        log.warning("store not written to its end, what it lacks is read again from the log", why=str(error))

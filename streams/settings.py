@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FilePath, SecretStr, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.partitioning import Partitioner
@@ -18,6 +19,8 @@ PUBLIC_TOPICS = (ORDERS_TOPIC, CHATS_TOPIC, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, AL
 
 
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:(?P<port>\d{1,5}))?")
+_YEAR_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
 class NoKafkaKnown(Exception):
@@ -43,6 +46,15 @@ class Kafka(BaseModel):
     ssl_keyfile: FilePath | None = Field(None, description="client key (PEM)")
     replication_factor: int = Field(1, ge=1, description="of topics that netsold creates; 3 in production")
     min_insync_replicas: int = Field(1, ge=1, description="of topics that netsold creates; 2 in production")
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _servers_can_be(cls, servers: str | None) -> str | None:
+        for server in () if servers is None else servers.split(","):
+            found = _SERVER.fullmatch(server.strip())
+            if found is None or not 0 < int(found["port"] or 1) < 65_536:  # noqa: PLR2004 - ports are 16 bits
+                raise ValueError(f"{server!r} is no address: write host:port, several by commas, such as kafka-1:9092,kafka-2:9092")
+        return servers
 
     @model_validator(mode="after")
     def _ways_in_can_be(self) -> Kafka:
@@ -108,9 +120,20 @@ class Settings(BaseSettings):
     reader_port: int = Field(8640, ge=0, le=65535, description="the reader's port; 0 = any free one")
     kafka: Kafka = Field(default_factory=Kafka)
 
+    @field_validator("cycle_anchor", mode="before")
+    @classmethod
+    def _anchor_is_written_out(cls, anchor: object) -> object:
+        """Refuse a bare number or a date alone, which pydantic would read as seconds since 1970, or as midnight."""
+        if isinstance(anchor, str) and _YEAR_AND_TIME.match(anchor) is None:
+            raise ValueError(f"{anchor!r} is no instant with its zone, such as 2026-01-01T00:00:00Z")
+        return anchor
+
     @model_validator(mode="after")
     def _service_rules_can_be(self) -> Settings:
-        _ = self.service_rules
+        try:
+            _ = self.service_rules
+        except ValueError as error:
+            raise ValueError(f"NETSOLD_SERVICE_HOURS or NETSOLD_SERVICE_ZONE: {error}") from error
         return self
 
     @model_validator(mode="after")

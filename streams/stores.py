@@ -25,7 +25,7 @@ from rocksdict import (
 )
 
 from streams.lanes import MARK_KEY
-from streams.rocks import block_cache, cached_in
+from streams.rocks import block_cache, cached_in, close
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -194,7 +194,7 @@ class PartitionStore:
 
     def close(self) -> None:
         """Release the files."""
-        self._db.close()
+        close(self._db)
 
 
 class StateView(dict[bytes, bytes | None]):

@@ -7,12 +7,15 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 from operations import foodmart
 from operations.recount import DAY_MS, recount
@@ -21,6 +24,9 @@ from schemas.times import format_ms
 from streams import log, topics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from operations.local_kafka import LocalKafka
     from streams.settings import Settings
 
 EXCERPT = Path(__file__).parents[1] / "data" / "foodmart"
@@ -34,16 +40,16 @@ def _event(number: int) -> bytes:
     ).encode()
 
 
-async def _start(settings: Settings, *arguments: str, stdin: bool = False) -> asyncio.subprocess.Process:
+async def _start(settings: Settings, *arguments: str, stdin: bool = False, command: str = "import") -> asyncio.subprocess.Process:
     environment = {
         "NETSOLD_APP": settings.app,
         "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
         "NETSOLD_PARTITIONS": str(settings.partitions),
         "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",
     }
-    command = [sys.executable, "-m", "operations.cli", "import", "--json", *arguments]
+    line = [sys.executable, "-m", "operations.cli", command, "--json", *arguments]
     pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe, stdin=pipe if stdin else None)
+    return await asyncio.create_subprocess_exec(*line, env=environment, stdout=pipe, stderr=pipe, stdin=pipe if stdin else None)
 
 
 async def _end(process: asyncio.subprocess.Process, given: bytes | None = None) -> tuple[int | None, dict[str, Any], str]:
@@ -137,3 +143,105 @@ async def test_a_file_that_is_not_there_is_named(settings: Settings) -> None:
     code, _, err = await _run(settings, "nowhere.jsonl")
     assert code == 1
     assert err.splitlines() == ["netsold: nowhere.jsonl: No such file or directory"]
+
+
+@contextmanager
+def _frozen(kafka: LocalKafka) -> Iterator[None]:
+    """A broker whose connections stay open and that answers nothing."""
+    pid = kafka.status().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def _until_in_log(settings: Settings, number: int) -> None:
+    async with asyncio.timeout(LONG_S):
+        while sum((await log.ends(settings, [settings.topic("orders")])).values()) < number:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.05)
+
+
+async def _line(process: asyncio.subprocess.Process) -> str:
+    """The next line on stderr."""
+    assert process.stderr is not None
+    async with asyncio.timeout(LONG_S):
+        return (await process.stderr.readline()).decode()
+
+
+async def test_a_line_of_an_open_pipe_is_written_though_no_more_come(settings: Settings) -> None:
+    """Each soon after its newline; half a line is kept until its end comes."""
+    await topics.create(settings)
+    process = await _start(settings, "-", stdin=True)
+    assert process.stdin is not None
+    for number in (1, 2):
+        process.stdin.write(_event(number))
+        await _until_in_log(settings, number)
+    process.stdin.write(_event(3)[:40])
+    process.stdin.write(_event(3)[40:].rstrip())
+    code, summary, _ = await _end(process, b"")
+    assert (code, summary["written"], summary["refused"]) == (0, 3, 0)
+    assert {event["id"] for event in await _in_log(settings)} == {"e-1", "e-2", "e-3"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_silent_pipe_does_not_keep_it_from_a_signal(settings: Settings, number: signal.Signals) -> None:
+    """It leaves at the first one, and what came is written."""
+    await topics.create(settings)
+    process = await _start(settings, "-", stdin=True)
+    assert process.stdin is not None
+    process.stdin.write(_event(1))
+    await _until_in_log(settings, 1)
+    process.send_signal(number)
+    async with asyncio.timeout(LONG_S):
+        assert await process.wait() == 130
+    assert process.stderr is not None
+    said = (await process.stderr.read()).decode()
+    assert said == (
+        "netsold: interrupted; stopped after standard input:1; run it again from the start, what is there already changes nothing\n"
+    )
+
+
+async def test_a_broker_that_does_not_answer_is_said_and_a_signal_ends_it(settings: Settings, kafka: LocalKafka) -> None:
+    """What isn't confirmed is counted, the last confirmed line is named, and the same again makes it whole."""
+    await topics.create(settings)
+    process = await _start(settings, "-", stdin=True)
+    assert process.stdin is not None
+    process.stdin.write(b"".join(_event(number) for number in range(1, 11)))
+    await _until_in_log(settings, 10)
+    with _frozen(kafka):
+        process.stdin.write(b"".join(_event(number) for number in range(11, 31)))
+        assert (await _line(process)) == f"netsold: waiting for Kafka at {settings.kafka.bootstrap_servers}, 20 events unconfirmed\n"
+        process.send_signal(signal.SIGTERM)
+        code, summary, err = await _end(process)
+    assert code == 130
+    assert (summary["lines"], summary["written"], summary["unconfirmed"], summary["at"]) == (30, 10, 20, "standard input:10")
+    assert err.startswith("netsold: interrupted; stopped after standard input:10; 20 events aren't confirmed; run it again")
+    again = await _start(settings, "-", stdin=True)
+    code, summary, _ = await _end(again, b"".join(_event(number) for number in range(1, 31)))
+    assert (code, summary["written"]) == (0, 30)
+    assert {event["id"] for event in await _in_log(settings)} == {f"e-{number}" for number in range(1, 31)}
+    ends = await log.ends(settings, [settings.topic("orders")])
+    assert summary["positions"] == {f"{topic}-{partition}": end - 1 for (topic, partition), end in ends.items()}
+
+
+@pytest.mark.parametrize("command", ["import", "simulate"])
+async def test_a_broker_that_stays_away_is_given_up(settings: Settings, kafka: LocalKafka, command: str) -> None:
+    """After the bound, with exit code 5."""
+    await topics.create(settings)
+    arguments = {"import": ("-",), "simulate": ("--rate", "200")}[command]
+    process = await _start(settings, *arguments, "--give-up-after", "3s", stdin=True, command=command)
+    assert process.stdin is not None
+    if command == "import":
+        process.stdin.write(_event(1))
+    await _until_in_log(settings, 1)
+    with _frozen(kafka):
+        if command == "import":
+            process.stdin.write(_event(2))
+        code, summary, err = await _end(process)
+    waiting, gave_up = err.splitlines()
+    assert code == 5
+    assert waiting.startswith("netsold: waiting for Kafka at ")
+    assert gave_up.startswith(f"netsold: gave up: Kafka at {settings.kafka.bootstrap_servers} gave no answer for 3.0 s; stopped after ")
+    assert summary["unconfirmed"] >= 1

@@ -313,6 +313,11 @@ async def test_what_workers_keep_is_what_a_reader_answers(settings: Settings, tm
             assert time.monotonic() < deadline, (out, err, (tmp_path / "worker.log").read_text(), (tmp_path / "serve.log").read_text())
             await asyncio.sleep(0.5)
         _, counted, _ = await netsold(environment, "recount", str(tmp_path / "events.jsonl"))
+        code, out, err = await netsold(environment, "import", "--wait", "--json", str(tmp_path / "events.jsonl"))
+        assert (code, err) == (0, "")
+        ends = await log.ends(settings, [settings.topic("orders")])
+        assert json.loads(out)["positions"] == {f"{topic}-{partition}": end - 1 for (topic, partition), end in ends.items()}
+        assert json.loads((await netsold(environment, "status", "--json"))[1])["freshness"]["applied"] == json.loads(out)["positions"]
         for source in ("reader", "changelogs"):
             assert await netsold(environment, "tables", "--from", source) == (0, counted, "")
         code, out, _ = await netsold(environment, "tables", "--from", "journal")

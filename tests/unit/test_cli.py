@@ -62,7 +62,7 @@ def test_a_setting_that_cannot_be_is_told_by_its_variable() -> None:
     """Exit code 2 and one sentence that names the variable as it is written in the environment."""
     done = _run("topics", "check", NETSOLD_PARTITIONS="0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "netsold: settings can't be used: NETSOLD_PARTITIONS: Input should be greater than or equal to 1\n"
+    assert done.stderr == "netsold: settings can't be used: NETSOLD_PARTITIONS is '0', but must be a whole number from 1 to 1024\n"
 
 
 def test_without_a_cluster_the_way_to_one_is_told() -> None:

@@ -16,11 +16,15 @@ import pytest
 import uvicorn
 
 from operations import cli
+from operations.applied import until_applied
+from operations.asking import ask
 from operations.recount import recount
+from operations.waiting import GaveUp
 from serving import follow
 from serving.api import make_app
 from serving.follow import Reader
 from streams.parked import Parked
+from streams.settings import Settings
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.story import parse
 
@@ -304,3 +308,18 @@ def test_an_export_that_breaks_off_is_no_result(run: Callable[..., Done], monkey
             server.shutdown()
             thread.join(10)
     assert done == Done(5, "", "netsold: the reader broke off its export: try again\n")
+
+
+@pytest.mark.usefixtures("_reader")
+def test_what_was_written_is_waited_for_in_all_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A position that the tables hold is there at once; one beyond is waited for, and given up with a sentence."""
+    monkeypatch.setattr("serving.asked.MIN_POSITION_WAIT_S", 0.01)
+    monkeypatch.setattr("operations.applied.ASK_AGAIN_AFTER_S", 0.01)
+    settings = Settings()
+    applied = ask(settings, "/v1/status")["freshness"]["applied"]
+    assert {at[:-1] for at in applied} == {"orders-", "chats-"}
+    until_applied(settings, applied, 60.0)
+    until_applied(settings, {}, 60.0)
+    for at, offset in applied.items():
+        with pytest.raises(GaveUp, match=f"the reader's tables don't hold what was written: .*{at}:{offset + 1} "):
+            until_applied(settings, applied | {at: offset + 1}, 0.05)

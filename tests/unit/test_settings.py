@@ -65,8 +65,9 @@ def test_sasl_needs_a_user_and_a_password(tmp_path: Path, mechanism: str, missin
 @pytest.mark.parametrize("name", ["SSL_CAFILE", "SSL_CERTFILE", "SSL_KEYFILE"])
 def test_a_file_that_is_not_there_is_told_by_its_variable(tmp_path: Path, name: str) -> None:
     """One sentence, no traceback."""
-    said = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: str(tmp_path / "nothing.pem")})
-    assert said == f"netsold: settings can't be used: NETSOLD_KAFKA__{name}: Path does not point to a file"
+    said = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: "nothing.pem"})
+    must = "must be the path of a file that is there"
+    assert said == f"netsold: settings can't be used: NETSOLD_KAFKA__{name} is 'nothing.pem', but {must}"
 
 
 def test_files_that_hold_no_certificate_are_told(tmp_path: Path) -> None:

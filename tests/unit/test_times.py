@@ -73,3 +73,27 @@ def test_texts_are_written_in_utc() -> None:
     assert times.format_short(-1) == "1969-12-31T23:59:59.999Z"
     assert times.format_ms(1_780_704_000_000) == "2026-06-06T00:00:00.000Z"
     assert times.format_short(1_780_704_000_000) == "2026-06-06T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("1500ms", 1500),
+        ("90s", 90_000),
+        ("5m", 300_000),
+        ("2h", 7_200_000),
+        ("1d", 86_400_000),
+        ("PT2H", 7_200_000),
+        ("P1DT1M1S", 86_461_000),
+    ],
+)
+def test_a_duration_is_read_in_either_form(text: str, ms: int) -> None:
+    """A number with its unit, or ISO 8601."""
+    assert times.duration_ms(text) == ms
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "1.5h", "-1s", "1 s", "P", "PT", "P1H", "2H", "PT1M1H", "1e3s", "٣s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """Rather than guessed."""
+    with pytest.raises(ValueError, match="is no duration, such as 90s, 5m, 2h or PT2H"):
+        times.duration_ms(text)

@@ -1,0 +1,156 @@
+"""What is wrong with the settings that a process was given: one plain sentence each, by the variable's name and value.
+
+A value that may hold a password is never shown. A NETSOLD_… variable that is no setting is a fault, too: it would change nothing,
+silently. What Kubernetes sets for a service by the name of netsold is passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import AwareDatetime, BaseModel, FilePath, SecretStr, ValidationError
+from pydantic_settings import DotEnvSettingsSource
+
+from streams.settings import Kafka, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+    from pydantic_settings import SettingsError
+
+PREFIX: Final = "NETSOLD_"
+NOT_SETTINGS: Final = {"NETSOLD_FAILPOINT"}
+"""Read elsewhere: by `streams/failpoints.py`."""
+
+MOST_SHOWN: Final = 80
+MOST_IN_ALL: Final = 300
+"""So many characters of a value are shown, and of a sentence that has one in it."""
+
+_OF_KUBERNETES: Final = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
+_SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
+_LENGTH: Final = re.compile(r"\[a-z0-9\.-\]\{(\d+),(\d+)\}")
+_FIELD: Final = re.compile(r'field "(\w+)"')
+
+
+class SettingsUnusable(Exception):
+    """Settings that aren't known, or can't be read."""
+
+    exit_code = 2
+
+
+def known() -> list[str]:
+    """The variables' names, in the order of the settings."""
+    return [_variable((name, *inner)) for name, field in Settings.model_fields.items() for inner in _inner(field)]
+
+
+def refuse_unknown() -> None:
+    """Raise SettingsUnusable if the environment, or `.env`, has a variable that looks like a setting and is none."""
+    try:
+        in_file = DotEnvSettingsSource(Settings).env_vars
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsUnusable(f".env can't be read as text in UTF-8: {error}") from error
+    found = unknown({name.upper(): value for name, value in (in_file | os.environ).items()})
+    if found:
+        raise SettingsUnusable(f"settings can't be used: {'; '.join(map(_is_none, found))}")
+
+
+def unknown(variables: Mapping[str, str | None]) -> list[str]:
+    """The names, in upper case, that begin as a setting's and are none."""
+    names = {*known(), *NOT_SETTINGS}
+    return sorted(
+        name
+        for name, value in variables.items()
+        if name.startswith(PREFIX) and name not in names
+        if not (_OF_KUBERNETES.search(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.match(value or "")))
+    )
+
+
+def sentence(error: ValidationError | SettingsError) -> str:
+    """What is wrong with the settings: each fault by its variable, with the value given and what it must be."""
+    if isinstance(error, ValidationError):
+        faults: Iterable[str] = map(_fault, error.errors())
+    else:
+        named = _FIELD.search(str(error))
+        faults = [_not_an_object(_variable((named[1],)) if named else PREFIX)]
+    return f"settings can't be used: {'; '.join(faults)}"
+
+
+def _fault(fault: ErrorDetails) -> str:
+    place, kind = fault["loc"], fault["type"]
+    if kind == "value_error":  # our own words, from streams/settings.py; they name the value where it may be shown
+        return _cut(": ".join((*((_variable(place),) if place else ()), fault["msg"].removeprefix("Value error, "))), MOST_IN_ALL)
+    if kind == "extra_forbidden":
+        return _is_none(_variable(place))
+    if kind in {"model_type", "dict_type"}:
+        return _not_an_object(_variable(place))
+    field = _field(place)
+    if field is None:
+        return f"{_variable(place)}: {fault['msg']}"
+    given = "" if SecretStr in _kinds(field) else f" is {_shown(fault['input'])}, but"
+    return f"{_variable(place)}{given} must be {must_be(field)}"
+
+
+def must_be(field: FieldInfo) -> str:
+    """What a setting's value must be, in plain words."""
+    kinds = _kinds(field)
+    bounds = {name: getattr(one, name) for one in field.metadata for name in ("ge", "le", "gt", "pattern") if hasattr(one, name)}
+    choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    length = _LENGTH.search(bounds.get("pattern") or "")
+    if choices:
+        return f"one of {', '.join(choices)}"
+    if length:
+        return f"{length[1]} to {length[2]} of the characters a to z, 0 to 9, dot and hyphen"
+    if int in kinds:
+        most = f"from {bounds['ge']} to {bounds['le']}" if "le" in bounds else f"of at least {bounds['ge']}" if "ge" in bounds else ""
+        return f"a whole number {most}".strip()
+    if float in kinds:
+        return f"a number above {bounds['gt']:g}" if "gt" in bounds else "a number"
+    if AwareDatetime in kinds:
+        return "an instant with its zone, such as 2026-01-01T00:00:00Z"
+    return "the path of a file that is there" if FilePath in kinds else "a path" if Path in kinds else "text"
+
+
+def _kinds(field: FieldInfo) -> tuple[Any, ...]:
+    """The types that a setting may have, besides None."""
+    annotation = field.annotation
+    return get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
+
+
+def _inner(field: FieldInfo) -> Iterable[tuple[str, ...]]:
+    """The names below a setting: of a group, itself and each of its own."""
+    model = field.annotation
+    return ((), *((name,) for name in Kafka.model_fields)) if isinstance(model, type) and issubclass(model, BaseModel) else ((),)
+
+
+def _field(place: tuple[int | str, ...]) -> FieldInfo | None:
+    fields: Mapping[str, FieldInfo] = Kafka.model_fields if place[0] == "kafka" and len(place) > 1 else Settings.model_fields
+    return fields.get(str(place[-1]))
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    return f"{PREFIX}{'__'.join(map(str, place)).upper()}"
+
+
+def _is_none(name: str) -> str:
+    near = get_close_matches(name, known(), n=1, cutoff=0.8)
+    advice = f"did you mean {near[0]}?" if near else "docs/reference/settings.md has the list"
+    return f"{name} is no setting: {advice}"
+
+
+def _not_an_object(name: str) -> str:
+    return f"{name} must be one JSON object of its settings; simpler is a variable for each, such as {name}__BOOTSTRAP_SERVERS=host:9092"
+
+
+def _shown(value: object) -> str:
+    return _cut(repr(value), MOST_SHOWN)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -1,0 +1,131 @@
+"""Waiting for Kafka within bounds: a word after a few seconds and every ten from then on, an end at the first signal, and a last moment.
+
+aiokafka's clients wait by themselves, some of them for ever and none of them with a word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+
+from operations.asking import duration
+from operations.interrupts import INTERRUPTED
+from schemas.times import duration_ms
+from streams.settings import Settings
+
+SAY_AFTER_S: Final = 2.0
+SAY_EVERY_S: Final = 10.0
+LOOK_EVERY_S: Final = 0.25
+END_WITHIN_S: Final = 2.0
+"""So long what is under way may go on after a signal."""
+
+ANSWER_S: Final = 60.0
+"""So long a question that is no work waits for an answer."""
+
+GIVE_UP_AFTER: Final = "5m"
+
+GiveUpAfter = Annotated[
+    str, typer.Option(metavar="DURATION", help="Such as 90s, 2h or PT2H: end (exit code 5) after so long without an answer.")
+]
+
+T = TypeVar("T")
+Pending = Callable[[], tuple[object, str] | None]
+"""What is waited for, in words, with something that changes whenever an answer comes; None while nothing is."""
+
+
+class Interrupted(Exception):
+    """A signal ended it."""
+
+    exit_code = INTERRUPTED
+
+
+class GaveUp(Exception):
+    """Kafka gave no answer for too long."""
+
+    exit_code = 5
+
+
+class Waiting:
+    """Bounds one piece of work that waits for Kafka. `stop` is set at the first SIGINT or SIGTERM.
+
+    `give_up_s` is how long it waits without any answer; `say` shows a line.
+    """
+
+    def __init__(self, settings: Settings, give_up_s: float, say: Callable[[str], None]) -> None:
+        self.stop = asyncio.Event()
+        self._where = settings.kafka.bootstrap_servers
+        self._give_up_s = give_up_s
+        self._say = say
+        self._signals = 0
+
+    async def bounded(self, work: Coroutine[Any, Any, T], pending: Pending, end_within_s: float = END_WITHIN_S) -> T:
+        """The result of the work. Raises Interrupted, GaveUp, and what it raises.
+
+        After a signal it has `end_within_s` to end by itself; after a second one none.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled)
+        task = asyncio.ensure_future(work)
+        try:
+            await self._watch(task, pending, end_within_s)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task], timeout=END_WITHIN_S)
+        return task.result()
+
+    def _signalled(self) -> None:
+        self._signals += 1
+        self.stop.set()
+
+    async def _watch(self, task: asyncio.Future[T], pending: Pending, end_within_s: float) -> None:
+        now = asyncio.get_running_loop().time
+        since = said = now()
+        stopped_at: float | None = None
+        before: object = None
+        while not (await asyncio.wait([task], timeout=LOOK_EVERY_S if not self.stop.is_set() else LOOK_EVERY_S / 5))[0]:
+            if self.stop.is_set():
+                stopped_at = now() if stopped_at is None else stopped_at
+                if self._signals > 1 or now() - stopped_at >= end_within_s:
+                    raise Interrupted("interrupted")
+            what = pending()
+            if what is None or what[0] != before:
+                before, since = what and what[0], now()
+                said = since - SAY_EVERY_S + SAY_AFTER_S
+            elif now() - since >= self._give_up_s:
+                raise GaveUp(f"gave up: Kafka at {self._where} gave no answer for {duration(self._give_up_s)}")
+            elif now() - said >= SAY_EVERY_S:
+                said = now()
+                self._say(f"netsold: waiting for Kafka at {self._where}, {what[1]}")
+
+
+def answer(settings: Settings, work: Coroutine[Any, Any, T], pending: Pending = lambda: (None, "no answer yet")) -> T:
+    """The result of work that asks Kafka something, with a word on stderr while it waits. Raises as `Waiting.bounded`."""
+
+    async def bounded() -> T:
+        return await Waiting(settings, ANSWER_S, say).bounded(work, pending, end_within_s=0.0)
+
+    return asyncio.run(bounded())
+
+
+def say(line: str) -> None:
+    """A line on stderr."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def give_up_s(text: str) -> float:
+    """Seconds of `--give-up-after`. Raises typer.BadParameter."""
+    try:
+        found_ms = duration_ms(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--give-up-after") from error
+    if found_ms < 1000:  # noqa: PLR2004 - a second
+        raise typer.BadParameter(f"{text!r} is less than a second", param_hint="--give-up-after")
+    return found_ms / 1000

@@ -1,0 +1,90 @@
+"""Items come as they are read, and neither the loop nor the end of the process waits for a slow pipe."""
+
+from __future__ import annotations
+
+import asyncio
+from threading import Event
+from typing import TYPE_CHECKING
+
+import pytest
+
+from operations.feeding import MOST, Feed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONG_S = 30.0
+
+
+async def _all(feed: Feed[int]) -> list[int]:
+    found: list[int] = []
+    async with asyncio.timeout(LONG_S):
+        while (some := await feed.next(0.01)) is not None:
+            assert len(some) <= MOST
+            found += some
+    return found
+
+
+@pytest.mark.parametrize("number", [0, 1, MOST, 10 * MOST + 1])
+async def test_all_items_come_once_and_in_order(number: int) -> None:
+    """Also many more than are read ahead."""
+    assert await _all(Feed(iter(range(number)))) == list(range(number))
+
+
+async def test_what_was_read_comes_while_the_next_item_is_waited_for() -> None:
+    """As with a pipe that stays open; meanwhile nothing is an empty list."""
+    more = Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        more.wait(LONG_S)
+        yield 3
+
+    feed = Feed(items())
+    found: list[int] = []
+    async with asyncio.timeout(LONG_S):
+        while len(found) < 2:
+            found += await feed.next(0.01) or []
+    assert found == [1, 2]
+    assert await feed.next(0.01) == []
+    more.set()
+    assert await _all(feed) == [3]
+
+
+async def test_a_failure_comes_after_what_was_read_before_it() -> None:
+    """And is raised where the items are read."""
+
+    def items() -> Iterator[int]:
+        yield 1
+        raise LookupError("broken")
+
+    feed = Feed(items())
+    found: list[int] = []
+
+    async def read() -> None:
+        async with asyncio.timeout(LONG_S):
+            while (some := await feed.next(0.01)) is not None:
+                found.extend(some)
+
+    with pytest.raises(LookupError, match="broken"):
+        await read()
+    assert found == [1]
+
+
+async def test_no_more_is_read_ahead_than_is_said() -> None:
+    """A fast file doesn't fill the memory while Kafka is slow."""
+    read, full = 0, Event()
+
+    def items() -> Iterator[int]:
+        nonlocal read
+        for number in range(10 * MOST):
+            read = number + 1
+            if read == MOST:
+                full.set()
+            yield number
+
+    feed = Feed(items())
+    assert await asyncio.to_thread(full.wait, LONG_S)
+    assert read == MOST
+    assert len(await _all(feed)) == 10 * MOST

@@ -1,0 +1,127 @@
+"""What is said of settings that can't be used: the variable, the value, and what it must be; and nothing of pydantic's own words."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from operations import setting_faults
+from operations.failures import explained
+from streams.settings import Kafka, Settings
+
+
+def _sentence(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"NETSOLD_{name}", value)
+    with pytest.raises((ValidationError, SettingsError)) as raised:
+        Settings(_env_file=None)
+    return setting_faults.sentence(raised.value).removeprefix("settings can't be used: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("PARTITIONS", "0", "NETSOLD_PARTITIONS is '0', but must be a whole number from 1 to 1024"),
+        ("PARTITIONS", "4.5", "NETSOLD_PARTITIONS is '4.5', but must be a whole number from 1 to 1024"),
+        ("METRICS_PORT", "", "NETSOLD_METRICS_PORT is '', but must be a whole number from 1 to 65535"),
+        ("CHUNK_BYTES", "x", "NETSOLD_CHUNK_BYTES is 'x', but must be a whole number of at least 65536"),
+        ("STALL_SECONDS", "nan", "NETSOLD_STALL_SECONDS is 'nan', but must be a number above 0"),
+        ("APP", "Ü", "NETSOLD_APP is 'Ü', but must be 1 to 64 of the characters a to z, 0 to 9, dot and hyphen"),
+        ("CYCLE_ANCHOR", "2026", "NETSOLD_CYCLE_ANCHOR: '2026' is no instant with its zone, such as 2026-01-01T00:00:00Z"),
+        ("CYCLE_ANCHOR", "2026-01-01T00:00:00", "NETSOLD_CYCLE_ANCHOR is '2026-01-01T00:00:00', but must be an instant with its zone,"),
+        ("COUNT_INQUIRIES_PER", "day", "NETSOLD_COUNT_INQUIRIES_PER is 'day', but must be one of buyer_day, inquiry"),
+        ("SERVICE_HOURS", "8", "NETSOLD_SERVICE_HOURS or NETSOLD_SERVICE_ZONE: service hours are written like 08:00-23:00, not '8'"),
+        ("KAFKA__SECURITY_PROTOCOL", "ssl", "NETSOLD_KAFKA__SECURITY_PROTOCOL is 'ssl', but must be one of PLAINTEXT, SSL,"),
+        ("KAFKA__SSL_CAFILE", "/nowhere", "NETSOLD_KAFKA__SSL_CAFILE is '/nowhere', but must be the path of a file that is there"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "a:b", "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: 'a:b' is no address: write host:port"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "a:1,,b:1", "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: '' is no address"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "http://a:1", "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: 'http://a:1' is no address"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "a:70000", "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: 'a:70000' is no address"),
+        ("KAFKA", "{bad", "NETSOLD_KAFKA must be one JSON object of its settings"),
+        ("KAFKA", "localhost:9092", "NETSOLD_KAFKA must be one JSON object of its settings"),
+        ("KAFKA", '"localhost:9092"', "NETSOLD_KAFKA must be one JSON object of its settings"),
+        ("KAFKA", "[1]", "NETSOLD_KAFKA must be one JSON object of its settings"),
+        ("KAFKA", '{"bootstrap_server":"a:1"}', "NETSOLD_KAFKA__BOOTSTRAP_SERVER is no setting: did you mean NETSOLD_KAFKA__BOOTSTRAP_S"),
+        ("KAFKA", '{"ssl_cafile":5}', "NETSOLD_KAFKA__SSL_CAFILE is 5, but must be the path of a file that is there"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_is_said_plainly(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str) -> None:
+    """By its variable, with the value given and what it must be."""
+    assert _sentence(monkeypatch, **{variable: value}).startswith(sentence)
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "9" * 200, "9" * 5000, "{", "\x01"])
+def test_whatever_a_variable_holds_its_faults_are_our_own_words(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Every setting with every kind of rubbish is either fine or a short sentence that names it."""
+    for name in setting_faults.known():
+        with monkeypatch.context() as given:
+            given.setenv(name, value)
+            error = _error()
+        if error is not None:
+            found = explained(error)
+            assert found is not None
+            assert not re.search(r"Input|valid|should|pattern|parse|source", found[0])
+            if not isinstance(error, OSError):  # the name of a file that is too long
+                assert name in found[0]
+                assert len(found[0]) < 400
+
+
+def _error() -> Exception | None:
+    try:
+        Settings(_env_file=None)
+    except (ValidationError, SettingsError, OSError) as error:
+        return error
+    return None
+
+
+def test_what_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a password of a wrong kind, nor the whole object that holds it, nor a misspelt variable's value."""
+    for value in ('{"sasl_password": 12345678}', '{"sasl_password": "12345678"', '{"sasl_passwort": "12345678"}'):
+        said = _sentence(monkeypatch, KAFKA=value)
+        assert "NETSOLD_KAFKA" in said
+        assert "12345678" not in said
+
+
+def test_several_faults_are_said_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that one start is enough to see them all."""
+    assert _sentence(monkeypatch, PARTITIONS="x", CYCLE_DAYS="0").count(" must be ") == 2
+
+
+def test_a_variable_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    """With the setting that was meant, in the environment and in .env: otherwise it would change nothing, silently."""
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.setenv("NETSOLD_PARTITION", "6")
+    with pytest.raises(setting_faults.SettingsUnusable, match=r"NETSOLD_PARTITION is no setting: did you mean NETSOLD_PARTITIONS\?"):
+        setting_faults.refuse_unknown()
+    monkeypatch.delenv("NETSOLD_PARTITION")
+    setting_faults.refuse_unknown()
+    with open(".env", "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write("NETSOLD_COLOUR=blue\n")
+    with pytest.raises(setting_faults.SettingsUnusable, match=r"NETSOLD_COLOUR is no setting: docs/reference/settings.md has the list"):
+        setting_faults.refuse_unknown()
+    with open(".env", "wb") as file:  # noqa: PTH123
+        file.write(b"NETSOLD_APP=\xff\n")
+    with pytest.raises(setting_faults.SettingsUnusable, match=r"\.env can't be read as text in UTF-8"):
+        setting_faults.refuse_unknown()
+
+
+def test_what_kubernetes_sets_for_a_service_named_netsold_is_passed_over() -> None:
+    """Its links begin like settings; but an address where a port belongs is still a fault of that setting."""
+    links = {
+        "NETSOLD_SERVICE_HOST": "10.0.0.1", "NETSOLD_SERVICE_PORT": "80", "NETSOLD_PORT": "tcp://10.0.0.1:80",
+        "NETSOLD_WEB_SERVICE_PORT_HTTP": "80", "NETSOLD_PORT_80_TCP": "tcp://10.0.0.1:80", "NETSOLD_PORT_80_TCP_ADDR": "10.0.0.1",
+    }  # fmt: skip
+    assert setting_faults.unknown(links) == []
+    assert setting_faults.unknown({"NETSOLD_PORT": "80", "OTHER": "1", "NETSOLD_APP": "a"}) == ["NETSOLD_PORT"]
+
+
+def test_each_setting_says_what_it_must_be() -> None:
+    """No setting falls back on "text" that is a number, a choice, a file or an instant."""
+    texts = {name for model in (Settings, Kafka) for name, field in model.model_fields.items() if setting_faults.must_be(field) == "text"}
+    assert texts <= {
+        "orders_topic", "chats_topic", "service_hours", "service_zone", "metrics_host", "reader_host", "kafka", "bootstrap_servers",
+        "sasl_username", "sasl_password",
+    }  # fmt: skip

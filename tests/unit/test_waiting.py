@@ -1,0 +1,130 @@
+"""Waiting for Kafka: what is said when, when it ends by itself, and how a signal ends it. By a clock of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from operations import waiting
+from operations.waiting import GaveUp, Interrupted, Waiting, give_up_s
+from streams.settings import Kafka, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTINGS = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="kafka:9092"))
+
+
+class _Clock(asyncio.SelectorEventLoop):
+    """An event loop whose time goes on at once to whatever is due next, so that hours take no time."""
+
+    ahead_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_s
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]  # of asyncio's base loop
+            self.ahead_s += max(0.0, self._scheduled[0].when() - self.time())  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+def _run(work: Callable[[Waiting], Any], pending: waiting.Pending, most_s: float, end_within_s: float = 2.0) -> tuple[list[str], Any]:
+    """What is said, and the result or the error."""
+    lines: list[str] = []
+
+    async def bounded() -> Any:  # noqa: ANN401
+        bound = Waiting(SETTINGS, most_s, lines.append)
+        return await bound.bounded(work(bound), pending, end_within_s)
+
+    with asyncio.Runner(loop_factory=_Clock) as runner:
+        try:
+            return lines, runner.run(bounded())
+        except (GaveUp, Interrupted, LookupError) as error:
+            return lines, error
+
+
+async def _never(_: Waiting) -> None:
+    await asyncio.Event().wait()
+
+
+def test_it_says_what_it_waits_for_and_gives_up() -> None:
+    """After two seconds, then every ten, and at the bound it ends."""
+    lines, error = _run(_never, lambda: (0, "7 events unconfirmed"), 40.0)
+    assert lines == ["netsold: waiting for Kafka at kafka:9092, 7 events unconfirmed"] * 4
+    assert isinstance(error, GaveUp)
+    assert (str(error), error.exit_code) == ("gave up: Kafka at kafka:9092 gave no answer for 40.0 s", 5)
+
+
+def test_an_answer_begins_the_bound_anew() -> None:
+    """What matters is how long nothing came, not how long it takes."""
+    answers = iter(range(1000))
+
+    async def work(_: Waiting) -> str:
+        await asyncio.sleep(200)
+        return "done"
+
+    assert _run(work, lambda: (next(answers), "some"), 5.0) == ([], "done")
+
+
+def test_nothing_is_said_while_nothing_is_waited_for() -> None:
+    """A pipe that gives nothing for an hour isn't Kafka's fault."""
+
+    async def work(_: Waiting) -> str:
+        await asyncio.sleep(3600)
+        return "done"
+
+    assert _run(work, lambda: None, 5.0) == ([], "done")
+
+
+def test_a_signal_lets_the_work_end_by_itself() -> None:
+    """It sees `stop`, and its result counts."""
+
+    async def work(bound: Waiting) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await bound.stop.wait()
+        await asyncio.sleep(1)
+        return "what was read is written"
+
+    assert _run(work, lambda: None, 60.0)[1] == "what was read is written"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_work_that_does_not_end(number: signal.Signals) -> None:
+    """A moment after the first signal."""
+
+    async def work(bound: Waiting) -> None:
+        os.kill(os.getpid(), number)
+        await _never(bound)
+
+    _, error = _run(work, lambda: (0, "some"), 3600.0)
+    assert isinstance(error, Interrupted)
+    assert error.exit_code == 130
+
+
+def test_what_the_work_raises_is_raised() -> None:
+    """As it is."""
+
+    async def work(_: Waiting) -> None:
+        await asyncio.sleep(0)
+        raise LookupError("no such topic")
+
+    assert str(_run(work, lambda: None, 5.0)[1]) == "no such topic"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90.0), ("5m", 300.0), ("PT2H", 7200.0), ("1500ms", 1.5)])
+def test_a_bound_is_a_duration(text: str, seconds: float) -> None:
+    """In either form."""
+    assert give_up_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "five", "0s", "999ms", "-1s", "PT", "1.5h"])
+def test_what_is_no_bound_is_refused(text: str) -> None:
+    """Rather than guessed."""
+    with pytest.raises(typer.BadParameter):
+        give_up_s(text)
