@@ -50,6 +50,8 @@ def other_count(settings: Settings, offsets: Mapping[TopicPartition, OffsetAndMe
 
 async def has_records(settings: Settings, topics: Mapping[str, int]) -> bool:
     """Whether any of some topics, each with how many partitions it has, ever had a record. Raises aiokafka's KafkaError."""
+    if not topics:
+        return False
     consumer = AIOKafkaConsumer(**settings.client_options(), isolation_level="read_uncommitted", enable_auto_commit=False)
     try:
         await consumer.start()

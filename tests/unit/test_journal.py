@@ -28,7 +28,7 @@ def told() -> Flow:
 def test_an_entry_says_all_about_itself() -> None:
     """Which line of which order changed by how much in which cycle, and because of which event."""
     entries = [msgspec.to_builtins(entry) for entry in told().entries]
-    whose = {"product_id": "p-3", "shop_id": "s-7", "buyer_id": "b-9", "order_id": "o-1", "line_id": "1", "currency": "CNY", "rules": 4}
+    whose = {"product_id": "p-3", "shop_id": "s-7", "buyer_id": "b-9", "order_id": "o-1", "line_id": "1", "currency": "CNY", "rules": 5}
     partition = told().entries[0].id.partition("@")[0]
     refund = {"event_type": "refund_succeeded", "event_id": "e-3", "event_source": "/story", "occurred_at": "2026-07-10T08:00:00.000Z"}
     nothing = {
