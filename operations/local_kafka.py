@@ -276,7 +276,7 @@ class LocalKafka:
         """The last line of its output or log that tells why it ended."""
         output, log = (file.read_text(errors="replace").strip().splitlines() if file.exists() else [] for file in (self._output, self.log))
         for lines in (output, log):
-            wrong = [line for line in lines if "ERROR" in line or "Exception" in line or "FATAL" in line]
+            wrong = [line for line in lines if re.search(r"^(?!\s+at ).*(ERROR|Exception|FATAL)", line)]  # not where it was thrown
             if wrong:
                 return wrong[-1]
         return output[-1] if output else "it left no message"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,8 @@ from operations.data_dir import DataDirUnusable, read_whole, usable, write_whole
 from operations.processes import Known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 WORTH = b'{"worker-1":[7,1.5]}'
 
@@ -23,15 +23,6 @@ WORTH = b'{"worker-1":[7,1.5]}'
 def sentences() -> list[str]:
     """The sentences."""
     return []
-
-
-@pytest.fixture
-def _full_disk() -> Iterator[None]:
-    """No file takes another byte, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_file_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,14 +46,13 @@ def test_a_file_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
-@pytest.mark.usefixtures("_full_disk")
-def test_a_full_disk_leaves_the_former_file(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_former_file(tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]) -> None:
     """What can't be written whole doesn't touch what is there."""
     path = tmp_path / "state.json"
-    path.touch()
-    with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+    path.write_bytes(b"{}")
+    with full_disk(), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
         write_whole(path, WORTH)
-    assert path.read_bytes() == b""
+    assert path.read_bytes() == b"{}"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ from operations.local_kafka import LocalKafka, LocalKafkaFailed, Status
 from operations.up import PortTaken, Rate, View, _require_free, line, look, picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
@@ -151,27 +152,24 @@ def test_a_torn_record_of_children_stops_nobody(tmp_path: Path, children: Childr
     assert psutil.pid_exists(_pids(tmp_path)["one"])
 
 
-def test_a_full_disk_is_reported_and_tried_again(tmp_path: Path, children: Children, said: list[str]) -> None:
+def test_a_full_disk_is_reported_and_tried_again(
+    tmp_path: Path, children: Children, said: list[str], full_disk: Callable[[], AbstractContextManager[None]]
+) -> None:
     """A child that can't be put on record isn't left running; once there is room it starts. The end needs no room."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    with full_disk():
         children.add("one", "-c", SLEEPER, now_s=0.0)
         children.tend(0.5)
         children.tend(1.0)
-        why = os.strerror(errno.EFBIG)
-        assert said == [f"one can't be started ({why}); it is tried again in {pause} s (log: {tmp_path}/logs/one.log)" for pause in (1, 2)]
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        children.tend(3.0)
-        pid = _pids(tmp_path)["one"]
-        _until_logged(tmp_path / "logs" / "one.log", "up")
-        assert (tmp_path / "logs" / "one.log").read_text() == "up\n", "the ones before never ran"
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    why = os.strerror(errno.EFBIG)
+    assert said == [f"one can't be started ({why}); it is tried again in {pause} s (log: {tmp_path}/logs/one.log)" for pause in (1, 2)]
+    children.tend(3.0)
+    pid = _pids(tmp_path)["one"]
+    _until_logged(tmp_path / "logs" / "one.log", "up")
+    assert (tmp_path / "logs" / "one.log").read_text() == "up\n", "the ones before never ran"
+    with full_disk():
         children.end()
-        assert not psutil.pid_exists(pid)
-        assert len(said) == 2
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not psutil.pid_exists(pid)
+    assert len(said) == 2
 
 
 class _Kafka(LocalKafka):
@@ -212,8 +210,10 @@ def test_kafka_that_cannot_start_again_is_tried_like_a_worker(tmp_path: Path, sa
         "Kafka can't be started: no room; it is tried again in 8 s",
     ]
     kafka.runs = False
+    kafka.log.parent.mkdir()
+    kafka.log.write_text("ERROR Disk error\njava.io.IOException: No space left\n    at LogSegment.throwIOException(LogSegment.java:1)\n")
     child.tend(26.0)
-    assert "in 16 s" in said[-1]
+    assert said[-1].startswith("Kafka ended: java.io.IOException: No space left; it starts again in 16 s")
     kafka.outcomes = [None]
     child.tend(42.0)
     kafka.runs = False
