@@ -147,13 +147,13 @@ class Observer:
         client = await self._connected()
         known = [broker.nodeId for broker in client.cluster.brokers()]
         answering = dict(zip(known, await asyncio.gather(*(_answers(client, broker) for broker in known)), strict=True))
-        asked = next((broker for broker, answers in answering.items() if answers), None)
-        if asked is None:
+        via = next((broker for broker, answers in answering.items() if answers), None)
+        if via is None:
             raise topics.KafkaUnreachable(await why_not(self._settings))
-        metadata = await described(client, asked, [topic.name for topic in topics.declared(self._settings)])
+        metadata = await described(client, via, [topic.name for topic in topics.declared(self._settings)])
         if not answering.keys() >= {broker for broker, *_ in metadata.brokers}:
             raise KafkaError("the cluster has more brokers than it had when this client began")
-        await self._read_min_insync(client, asked, [name for code, name, *_ in metadata.topics if code == 0])
+        await self._read_min_insync(client, via, [name for code, name, *_ in metadata.topics if code == 0])
         seen = {
             name: TopicSeen(str(topic_id), dict(map(_partition, partitions)), self._min_insync.get(name))
             for code, name, topic_id, _, partitions, *_ in metadata.topics
@@ -167,7 +167,7 @@ class Observer:
             for number, partition in seen[name].partitions.items():
                 leaders[partition.leader].append((name, number))
         beginnings, ends = await self._bounds(client, {leader: ats for leader, ats in leaders.items() if brokers.get(leader)})
-        group = await self._group(client, asked, sources, unknown)
+        group = await self._group(client, via, sources, unknown)
         waiting = await self._waiting(applied, beginnings, ends)
         if not all(brokers.values()):
             await self.close()  # whoever comes back may do so at another address, of which a new client hears
