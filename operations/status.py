@@ -69,7 +69,7 @@ def _show_sources(console: Console, answer: dict[str, Any]) -> None:
         waits = "unknown" if one["waiting_seconds"] is None else duration(one["waiting_seconds"]) if one["behind"] else ""
         applied = "nothing" if one["applied"] is None else f"{one['applied']:,}"
         table.add_row(
-            one["source"], _number(one["end"]), applied, _number(one["behind"]), waits, one["slowest"] or "", one["held_by"] or "nobody"
+            one["source"], _number(one["end"]), applied, _number(one["behind"]), waits, one["slowest"] or "", one["read_by"] or "nobody"
         )
     console.print(table)
 

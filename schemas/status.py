@@ -39,7 +39,7 @@ class SourceStatus(_Answer):
     behind: int | None
     waiting_seconds: float | None
     slowest: str | None
-    held_by: str | None
+    read_by: str | None
 
 
 class MemberStatus(_Answer):

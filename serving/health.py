@@ -55,7 +55,7 @@ async def readyz(request: Request, verbose: Verbose = None) -> Response:
         text = "not ready\n" if not ready else "ok\n" if state == "live" else f"answers, but {state}: see /v1/health\n"
     else:
         findings = [f"{one.severity} {one.code}: {one.sentence}: {one.remedy}" for one in reader.watch.judgement().findings]
-        text = "".join(f"{line}\n" for line in [*(f"{name} {said}" for name, said in checks.items()), f"state {state}", *findings])
+        text = "".join(f"{line}\n" for line in [*(f"{name} {check}" for name, check in checks.items()), f"state {state}", *findings])
     return PlainTextResponse(text, 200) if ready else PlainTextResponse(text, 503, {"Retry-After": str(RETRY_AFTER_S)})
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 REFUSED_IN_A_ROW: Final = 10
-"""So many refused records at a partition's end, and none accepted between them, are more than single bad ones."""
+"""This many refused records at a partition's end, and none accepted between them, are more than single bad ones."""
 
 RECENT_MS: Final = 3_600_000
 """Dead letters younger than this are worth a notice."""
@@ -132,7 +132,7 @@ def _sources(evidence: Evidence, observation: Observation) -> Iterator[SourceSta
     """Every partition of events, known or not, in the order of topics and numbers."""
     settings, applied = evidence.settings, evidence.standing.least().applied
     committed = {} if observation.group is None else observation.group.committed
-    held_by = _held_by(observation)
+    read_by = _read_by(observation)
     for topic in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):
         for number in range(settings.partitions):
             at = (settings.topic(topic), number)
@@ -151,7 +151,7 @@ def _sources(evidence: Evidence, observation: Observation) -> Iterator[SourceSta
                 behind=behind,
                 waiting_seconds=waited_s,
                 slowest=evidence.standing.slowest(source, topic),
-                held_by=held_by.get(at),
+                read_by=read_by.get(at),
             )
 
 
@@ -263,7 +263,7 @@ def _of_topics(evidence: Evidence, observation: Observation) -> Iterator[Finding
 # --- workers -----------------------------------------------------------------------------------------------------------------------
 
 
-def _held_by(observation: Observation) -> dict[At, str]:
+def _read_by(observation: Observation) -> dict[At, str]:
     group = observation.group
     return {} if group is None else {at: member.name for member in group.members for at in member.holds}
 
@@ -276,19 +276,19 @@ def _of_group(evidence: Evidence, observation: Observation, sources: Sequence[So
         remedy = "see docs/runbook.md, Without rights, or Kafka unreachable"
         yield _fault("group_unknown", f"the workers of group {settings.app} can't be listed: {why}", remedy)
         return
-    held_by = _held_by(observation)
+    read_by = _read_by(observation)
     wanted = [(settings.topic(stage.source), number) for stage in catalogue.STAGES for number in range(settings.partitions)]
-    unheld = [_name(at) for at in wanted if at not in held_by]
+    unread = [_name(at) for at in wanted if at not in read_by]
     waiting = sum(one.behind or 0 for one in sources)
     waits = f", while {waiting:,} {'record waits' if waiting == 1 else 'records wait'}" if waiting else ""
     if not group.members:
-        sentence = f"no worker is in group {settings.app}: nobody reads {_listed(unheld)}{waits}"
+        sentence = f"no worker is in group {settings.app}: nobody reads {_listed(unread)}{waits}"
         yield _fault("no_worker", sentence, f"start one with `netsold worker`, with NETSOLD_APP={settings.app}")
-    elif unheld and group.state == STABLE:
+    elif unread and group.state == STABLE:
         names = ", ".join(member.name for member in group.members)
-        yield _fault("unheld", f"nobody reads {_listed(unheld)}{waits}; in group {settings.app}: {names}", "restart the workers")
-    elif unheld:
-        sentence = f"group {settings.app} is being rebalanced for {evidence.unstable_s:,.0f} s: nobody reads {_listed(unheld)}{waits}"
+        yield _fault("unread", f"nobody reads {_listed(unread)}{waits}; in group {settings.app}: {names}", "restart the workers")
+    elif unread:
+        sentence = f"group {settings.app} is being rebalanced for {evidence.unstable_s:,.0f} s: nobody reads {_listed(unread)}{waits}"
         late = evidence.unstable_s > settings.max_behind_seconds
         yield (_fault if late else _notice)("rebalancing", sentence, "wait; if it goes on, look at the workers' last lines")
 

@@ -34,7 +34,7 @@ MOST_AGE_SECONDS: Final = 5 * EVERY_SECONDS
 """What was observed longer ago says nothing about now."""
 
 READING_SECONDS: Final = 20.0
-"""How long dead letters are read before that is said; the next reading goes on there."""
+"""How long dead letters are read before they count as uncounted; the next reading goes on there."""
 
 HISTORY: Final = 200
 """Observations whose ends are remembered: ten minutes."""
@@ -118,7 +118,7 @@ class Watch:
         self._state = self.judgement().state
 
     async def run(self) -> None:
-        """Observe until cancelled; what fails is said in `failure` and `uncounted`, and tried again."""
+        """Observe until cancelled; what fails stands in `failure` and `uncounted`, and tried again."""
         observer, letters = Observer(self.settings), DeadLetters(self.settings)
         self._running = True
         try:

@@ -37,7 +37,7 @@ class Metadata:
 
 async def metadata(client: AIOKafkaClient, names: Sequence[str]) -> Metadata:
     """The cluster's id and those of the named topics that exist. Raises aiokafka's KafkaError where a topic can't be described."""
-    response = await described(client, names)
+    response = await ask(client, _MetadataRequest(names))
     topics = {}
     for code, name, topic_id, _, partitions, *_ in response.topics:
         if code == 0:
@@ -55,9 +55,9 @@ async def ask(client: AIOKafkaClient, request: Any) -> Any:  # noqa: ANN401 - ea
     raise KafkaUnreachable("no broker of the cluster answers any more")
 
 
-async def described(client: AIOKafkaClient, names: Sequence[str]) -> Any:  # noqa: ANN401 - the schema's own form
-    """The cluster's whole answer, with brokers, leaders and replicas, in the form of the schema below."""
-    return await ask(client, _MetadataRequest(names))
+async def described(client: AIOKafkaClient, broker: int, names: Sequence[str]) -> Any:  # noqa: ANN401 - the schema's own form
+    """A broker's whole answer, with brokers, leaders and replicas, in the form of the schema below."""
+    return await client.send(broker, _MetadataRequest(names))
 
 
 class _Uuid(AbstractType[UUID]):

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaConnectionError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 from aiokafka.protocol.admin import DescribeConfigsRequest, DescribeGroupsRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.offset import OffsetRequest
 
 from streams import log, topics
@@ -36,6 +37,8 @@ REQUEST_MS: Final = 3_000
 
 OBSERVE_SECONDS: Final = 10.0
 """How long an observation may take in all."""
+
+NEVER_MS: Final = 365 * 86_400_000
 
 LOST: Final = (*log.READING_FAILS, TimeoutError, AssertionError)
 """What a request comes to while its broker is away. The last is aiokafka's way to say that it doesn't know a broker."""
@@ -143,31 +146,43 @@ class Observer:
 
     async def _observe(self, applied: Mapping[At, int]) -> Observation:
         client = await self._connected()
-        names = [topic.name for topic in topics.declared(self._settings)]
-        metadata = await described(client, names)
-        await self._read_min_insync(client, [name for code, name, *_ in metadata.topics if code == 0])
+        known = [broker.nodeId for broker in client.cluster.brokers()]
+        answering = dict(zip(known, await asyncio.gather(*(_answers(client, broker) for broker in known)), strict=True))
+        via = next((broker for broker, answers in answering.items() if answers), None)
+        if via is None:
+            raise topics.KafkaUnreachable(await why_not(self._settings))
+        metadata = await described(client, via, [topic.name for topic in topics.declared(self._settings)])
+        if not answering.keys() >= {broker for broker, *_ in metadata.brokers}:
+            raise KafkaError("the cluster has more brokers than it had when this client began")
+        await self._read_min_insync(client, via, [name for code, name, *_ in metadata.topics if code == 0])
         seen = {
             name: TopicSeen(str(topic_id), dict(map(_partition, partitions)), self._min_insync.get(name))
             for code, name, topic_id, _, partitions, *_ in metadata.topics
             if code == 0
         }
-        listed = [broker for broker, *_ in metadata.brokers]
-        self._brokers |= {*listed, *(one for topic in seen.values() for part in topic.partitions.values() for one in part.replicas)}
-        brokers, unknown = await self._answering(client, listed), dict[str, str]()
+        self._brokers |= {*known, *(one for topic in seen.values() for part in topic.partitions.values() for one in part.replicas)}
+        brokers, unknown = dict.fromkeys(sorted(self._brokers), False) | answering, dict[str, str]()
         sources = {self._settings.topic(name) for name in (ORDERS_TOPIC, CHATS_TOPIC)}
         leaders: defaultdict[int, list[At]] = defaultdict(list)
         for name in sources & seen.keys():
             for number, partition in seen[name].partitions.items():
                 leaders[partition.leader].append((name, number))
         beginnings, ends = await self._bounds(client, {leader: ats for leader, ats in leaders.items() if brokers.get(leader)})
-        group = await self._group(client, sources, unknown)
+        group = await self._group(client, via, sources, unknown)
         waiting = await self._waiting(applied, beginnings, ends)
+        if not all(brokers.values()):
+            await self.close()  # whoever comes back may do so at another address, of which a new client hears
         return Observation(time.time_ns() // 1_000_000, brokers, seen, beginnings, ends, group, waiting, unknown)
 
     async def _connected(self) -> AIOKafkaClient:
         if self._client is None:
             options = self._settings.client_options()
-            client = AIOKafkaClient(**options, client_id=f"{self._settings.app}-observer", request_timeout_ms=REQUEST_MS)
+            client = AIOKafkaClient(
+                **options,
+                client_id=f"{self._settings.app}-observer",
+                request_timeout_ms=REQUEST_MS,
+                metadata_max_age_ms=NEVER_MS,  # its own request is for all topics of the cluster
+            )
             try:
                 await client.bootstrap()
             except KafkaConnectionError as error:
@@ -175,29 +190,15 @@ class Observer:
                 raise KafkaUnreachable(await why_not(self._settings)) from error
             self._client = client
             self._min_insync = {}
-        await self._client.force_metadata_update()
         return self._client
 
-    async def _read_min_insync(self, client: AIOKafkaClient, names: Iterable[str]) -> None:
+    async def _read_min_insync(self, client: AIOKafkaClient, broker: int, names: Iterable[str]) -> None:
         """Of topics of which it isn't known yet on this connection; None where we may not read their configs."""
         resources = [(_TOPIC_RESOURCE, name, ["min.insync.replicas"]) for name in names if name not in self._min_insync]
         if resources:
-            response = await client.send(client.get_random_node(), DescribeConfigsRequest(resources))
+            response = await client.send(broker, DescribeConfigsRequest(resources))
             for code, _, _, name, entries in response.resources:
                 self._min_insync[name] = int(entries[0][1]) if code == 0 and entries else None
-
-    async def _answering(self, client: AIOKafkaClient, listed: Sequence[int]) -> dict[int, bool]:
-        """Of all brokers known so far, whether each answers: without a quorum the cluster lists dead ones for ever."""
-
-        async def answers(broker: int) -> bool:
-            try:
-                async with asyncio.timeout(REQUEST_MS / 1000):
-                    return bool(await client.ready(broker))
-            except LOST:
-                return False
-
-        found = await asyncio.gather(*map(answers, listed))
-        return dict.fromkeys(sorted(self._brokers), False) | dict(zip(listed, found, strict=True))
 
     async def _bounds(self, client: AIOKafkaClient, leaders: Mapping[int, Sequence[At]]) -> tuple[dict[At, int], dict[At, int]]:
         """Beginnings and high watermarks of the partitions of each leader that tells them."""
@@ -218,11 +219,14 @@ class Observer:
         ]
         return beginnings, ends
 
-    async def _group(self, client: AIOKafkaClient, sources: set[str], unknown: dict[str, str]) -> Group | None:
+    async def _group(self, client: AIOKafkaClient, broker: int, sources: set[str], unknown: dict[str, str]) -> Group | None:
         app = self._settings.app
         try:
             async with asyncio.timeout(REQUEST_MS / 1000):
-                coordinator = await client.coordinator_lookup(CoordinationType.GROUP, app)
+                found = await client.send(broker, FindCoordinatorRequest(app, CoordinationType.GROUP))
+                if found.error_code:
+                    raise for_code(found.error_code)(f"group {app}")
+                coordinator = found.coordinator_id
                 ((code, _, state, _, _, members, *_),) = (await client.send(coordinator, DescribeGroupsRequest([app]))).groups
                 committed = await client.send(coordinator, OffsetFetchRequest(app, None))
             for error in (code, committed.error_code):
@@ -254,6 +258,15 @@ class Observer:
             known |= {at: (ends[at], Waiting(left[at], None)) for at in left.keys() - found.keys()}
         self._probed = {(at, positions[at]): answer for at, answer in known.items()}
         return {at: first for at, (_, first) in known.items()}
+
+
+async def _answers(client: AIOKafkaClient, broker: int) -> bool:
+    """Whether a broker lets us in: without a quorum the cluster lists dead ones for ever."""
+    try:
+        async with asyncio.timeout(REQUEST_MS / 1000):
+            return bool(await client.ready(broker))
+    except LOST:
+        return False
 
 
 def _partition(described: Sequence[Any]) -> tuple[int, PartitionSeen]:

@@ -49,8 +49,8 @@ class DeadLetters:
         starts = {number: max(beginning, self._positions.get(number, 0)) for (_, number), beginning in beginnings.items()}
         async for records in log.read(self._settings, self._topic, starts, {number: end for (_, number), end in ends.items()}):
             for record in records:
-                said = dict(record.headers)
-                self._count(_text(said.get("__streams.errors.topic")), _text(said.get("x-dlq-reason")), record.timestamp)
+                headers = dict(record.headers)
+                self._count(_text(headers.get("__streams.errors.topic")), _text(headers.get("x-dlq-reason")), record.timestamp)
             self._positions[records[-1].partition] = records[-1].offset + 1
         self._positions = {number: end for (_, number), end in ends.items()}
         self.complete = True

@@ -43,7 +43,7 @@ SOLD: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-class Asked:
+class Command:
     """`netsold status` of an application whose reader is a process."""
 
     def __init__(self, settings: Settings) -> None:
@@ -81,8 +81,8 @@ def serving(settings: Settings) -> Settings:
 
 
 async def test_status_fails_until_a_worker_has_applied_everything(serving: Settings, tmp_path: Path) -> None:
-    """Nobody reads, then a worker does, then nothing can be read any more, then the topic is another one: each is said, with who."""
-    settings, asked, orders = serving, Asked(serving), serving.topic("orders")
+    """Nobody reads, then a worker does, then nothing can be read any more, then the topic is another one: each has its sentence."""
+    settings, command, orders = serving, Command(serving), serving.topic("orders")
     await topics.create(settings)
     async with AIOKafkaProducer(**settings.client_options(), transactional_id=f"{settings.app}-shop") as producer, producer.transaction():
         for event in SOLD:  # in a transaction, so that the log ends in a control record that nobody applies
@@ -90,22 +90,22 @@ async def test_status_fails_until_a_worker_has_applied_everything(serving: Setti
             await producer.send(orders, key=key, value=value, headers=headers)
     with Workers(settings, tmp_path) as workers:
         workers.serve()
-        answer = await asked.until("stalled", "no_worker")
+        answer = await command.until("stalled", "no_worker")
         assert f"no worker is in group {settings.app}: nobody reads {orders}-0, {orders}-1" in sentence(answer, "no_worker")
         assert sum(source["behind"] for source in answer["sources"]) == answer["records_behind"] >= 2
-        assert {source["held_by"] for source in answer["sources"]} == {None}
+        assert {source["read_by"] for source in answer["sources"]} == {None}
 
         worker = workers.start("a")
-        answer = await asked.until("live", "", "--max-behind", "0")
+        answer = await command.until("live", "", "--max-behind", "0")
         assert answer["records_behind"] == 0
-        assert {source["held_by"] for source in answer["sources"]} == {answer["cluster"]["members"][0]["name"]}
+        assert {source["read_by"] for source in answer["sources"]} == {answer["cluster"]["members"][0]["name"]}
         assert answer["cluster"]["members"][0]["name"].endswith("-a")
         assert answer["findings"] == answer["dead_letters"] == []
 
         async with log.Writer(settings) as writer:
             for _ in range(20):
                 await writer.send(orders, b"o-1", b"?")
-        answer = await asked.until("stalled", "paused")
+        answer = await command.until("stalled", "paused")
         assert sentence(answer, "paused").startswith(f"paused, since 15 records in a row could not be read: {orders}-")
         parked = await counted(settings, 15)
         assert [(one.topic, one.reason, one.count) for one in parked.counts()] == [(orders, "not_json", 15)]
@@ -115,9 +115,9 @@ async def test_status_fails_until_a_worker_has_applied_everything(serving: Setti
         await admin.start()
         await admin.delete_topics([orders])
         await admin.close()
-        answer = await asked.until("stalled", "topic_missing")
+        answer = await command.until("stalled", "topic_missing")
         await topics.create(settings)
-        answer = await asked.until("stalled", "topic_created_again")
+        answer = await command.until("stalled", "topic_created_again")
         assert sentence(answer, "topic_created_again").endswith(orders)
         assert "log_cut" in {finding["code"] for finding in answer["findings"]}
 

@@ -411,7 +411,7 @@ def test_the_status_tells_every_table(client: TestClient, reader: FedReader) -> 
     assert {table.topic: table.name for table in status.tables} == reader.names
     assert all(len(table.partitions) == 2 and table.freshness.as_of == "2026-07-11T00:00:00.000Z" for table in status.tables)
     assert (status.records_behind, status.records_to_read) == (0, 0)
-    assert [(one.source, one.end, one.applied, one.behind, one.held_by) for one in status.sources] == [
+    assert [(one.source, one.end, one.applied, one.behind, one.read_by) for one in status.sources] == [
         (f"{topic}-{partition}", len(reader.logs.logs[topic, partition]), len(reader.logs.logs[topic, partition]) - 1, 0, "worker")
         for topic in ("orders", "chats")
         for partition in (0, 1)
@@ -439,7 +439,7 @@ def test_without_a_worker_nothing_says_live(client: TestClient, reader: FedReade
     assert finding.sentence.endswith("while 2 records wait")
     assert finding.sentence in client.get("/readyz?verbose").text
     status = Status.model_validate_json(client.get("/v1/status").content)
-    assert (status.state, status.records_behind, status.sources[1].held_by) == ("stalled", 2, None)
+    assert (status.state, status.records_behind, status.sources[1].read_by) == ("stalled", 2, None)
     text = client.get("/metrics").text
     assert 'netsold_source_records_behind{partition="1",topic="orders"} 2.0' in text
     assert "netsold_group_members 0.0" in text

@@ -79,7 +79,7 @@ def test_where_all_is_well_nothing_is_found() -> None:
     """Live, nothing behind, and who reads what."""
     judged = judge(evidence(), BOUNDS)
     assert (judged.state, judged.findings, judged.records_behind) == ("live", [], 0)
-    assert [(one.source, one.behind, one.waiting_seconds, one.held_by) for one in judged.sources] == [
+    assert [(one.source, one.behind, one.waiting_seconds, one.read_by) for one in judged.sources] == [
         ("x.orders-0", 0, 0.0, "a"), ("x.orders-1", 0, 0.0, "b"), ("x.chats-0", 0, 0.0, "a"), ("x.chats-1", 0, 0.0, "b"),
     ]  # fmt: skip
 
@@ -102,7 +102,7 @@ OFFLINE = {name: partitions(leader=-1) if name == "x.sales" else seen for name, 
         ({"observation": None, "failure": "no Kafka answers"}, "unknown", ["unobserved"], "no Kafka answers"),
         ({"failure": "no Kafka answers"}, "unknown", ["unobserved"], "no Kafka answers"),
         ({"observation": observation(group=EMPTY)}, "stalled", ["no_worker"], "no worker is in group shop: nobody reads x.orders-0"),
-        ({"observation": observation(group=HALF)}, "stalled", ["unheld"], "nobody reads x.orders-1, x.chats-1, x.sales-1"),
+        ({"observation": observation(group=HALF)}, "stalled", ["unread"], "nobody reads x.orders-1, x.chats-1, x.sales-1"),
         ({"observation": observation(group=REBALANCING)}, "live", [], "is being rebalanced for 0 s"),
         ({"observation": observation(group=REBALANCING), "unstable_s": 61.0}, "stalled", ["rebalancing"], "rebalanced for 61 s"),
         ({"observation": observation(group=None, unknown={"group": "why"})}, "stalled", ["group_unknown"], "can't be listed: why"),
@@ -111,7 +111,7 @@ OFFLINE = {name: partitions(leader=-1) if name == "x.sales" else seen for name, 
         ({"followed": {"gone": "id"}}, "stalled", ["topic_missing"], "there is no topic gone"),
         ({"standing": standing(topic_id="former")}, "stalled", ["topic_created_again"], "x.chats, x.orders, x.sales, x.shop-activity"),
         ({"followed": {"shop-orders-changelog": "former"}}, "stalled", ["topic_created_again"], "again was shop-orders-changelog"),
-        ({"settings": SETTINGS.model_copy(update={"partitions": 3})}, "stalled", ["end_unknown", "partitions", "unheld"], ""),
+        ({"settings": SETTINGS.model_copy(update={"partitions": 3})}, "stalled", ["end_unknown", "partitions", "unread"], ""),
         ({"standing": standing(refused_in_a_row=1000)}, "stalled", ["paused"], "x.orders-0"),
         ({"standing": standing(refused_in_a_row=REFUSED_IN_A_ROW)}, "stalled", ["refused"], "10 of x.orders-0"),
         ({"standing": standing(refused_in_a_row=REFUSED_IN_A_ROW - 1)}, "live", [], ""),
@@ -174,8 +174,8 @@ def test_what_was_seen_to_come_waits_since_then_whatever_its_own_time_says() -> 
 
 def test_the_table_that_holds_least_is_named() -> None:
     """Where the order stage is at the end and a later one isn't, it says which."""
-    held = standing(99, only={catalogue.PRODUCT_CYCLES.name: 49})
-    judged = judge(evidence(standing=held, observation=observation(waiting=waiting(NOW_MS - 90_000, 50))), BOUNDS)
+    slow = standing(99, only={catalogue.PRODUCT_CYCLES.name: 49})
+    judged = judge(evidence(standing=slow, observation=observation(waiting=waiting(NOW_MS - 90_000, 50))), BOUNDS)
     assert [(one.source, one.behind, one.slowest) for one in judged.sources] == [
         ("x.orders-0", 50, "product_cycles"), ("x.orders-1", 50, "product_cycles"), ("x.chats-0", 0, None), ("x.chats-1", 0, None),
     ]  # fmt: skip

@@ -187,8 +187,8 @@ def test_a_status_that_is_not_live_says_what_to_do(run: Callable[..., Done], tmp
         done = run("status")
         assert done.code == 5
         assert re.search(r"^orders-1 +\d+ +\d+ +1 +\S+ s .*nobody *$", done.out, re.MULTILINE)
-        said = "fault: no worker is in group netsold: nobody reads orders-0, .* while 1 record waits: start one with `netsold worker`"
-        assert re.search(said, done.out)
+        sentence = "fault: no worker is in group netsold: nobody reads orders-0, .* while 1 record waits: start one with `netsold worker`"
+        assert re.search(sentence, done.out)
         parked = "dead letters orders not_json: 12, 2 since the reader began; 2026-07-11T00:00:00.000Z to 2026-07-11T00:00:01.000Z"
         assert parked in done.out.splitlines()
         assert "netsold: 1 record behind; stalled; " in done.out
