@@ -31,6 +31,7 @@ PURE_STANDARD = {
     "datetime",
     "enum",
     "functools",
+    "heapq",
     "operator",
     "re",
     "types",
