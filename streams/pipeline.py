@@ -113,6 +113,9 @@ class Pipeline:
                 if is_fenced(error):
                     message = "another worker has taken over while this one was opening its partitions: leaving, restart to rejoin"
                     raise Fatal(message) from error
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():  # what failed is its clean-up, and the next opening waits for its end
+                    raise asyncio.CancelledError from error
                 log.warning("partitions can't be opened yet, trying again", error=repr(error), again_in_s=pause_s)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)

@@ -419,6 +419,30 @@ async def test_lanes_are_opened_one_opening_at_a_time(worker: Worker, monkeypatc
     assert first.cancelled()
 
 
+async def test_an_opening_that_fails_while_it_is_cancelled_ends(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Giving up producers may fail: that isn't taken for one more reason to try again, while the next opening waits."""
+    opens, begun = worker.opener.open, 0
+
+    async def breaks(sources: list[TP]) -> list[Lane]:
+        nonlocal begun
+        begun += 1
+        if begun > 1:
+            return await opens(sources)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise KafkaError("no connection")
+
+    monkeypatch.setattr(worker.opener, "open", breaks)
+    first = asyncio.create_task(worker.pipeline.open([FIRST]))
+    await asyncio.sleep(0)
+    first.cancel()
+    await worker.pipeline.open([SECOND])
+    assert first.cancelled()
+    assert list(worker.pipeline.lanes) == [SECOND]
+    assert begun == 2
+
+
 async def test_what_a_worker_waits_for_is_said_every_10_s(worker: Worker) -> None:
     """For its group, in an opening, and after a revocation; in one sentence each time, and nothing while it can work."""
 
