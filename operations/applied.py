@@ -29,7 +29,7 @@ _PATHS: Final = {
 def until_applied(settings: Settings, positions: Mapping[str, int], give_up_s: float, say: Callable[[str], None] = say) -> None:
     """Wait until all tables hold these source positions, such as {"orders-0": 1234}. Raises GaveUp, NoReader, Refused."""
     deadline = time.monotonic() + give_up_s
-    said = time.monotonic()
+    spoke_s = time.monotonic()
     for path, sources in _PATHS.items():
         names = tuple(f"{settings.topic(source)}-" for source in sources)
         wanted = ",".join(f"{at}:{offset}" for at, offset in positions.items() if _topic(at) in names)
@@ -44,8 +44,8 @@ def until_applied(settings: Settings, positions: Mapping[str, int], give_up_s: f
                     raise GaveUp(
                         f"gave up: after {duration(give_up_s)} the reader's tables don't hold what was written: {error}"
                     ) from error
-                if now - said >= SAY_EVERY_S:
-                    said = now
+                if now - spoke_s >= SAY_EVERY_S:
+                    spoke_s = now
                     say(f"netsold: waiting for the reader's tables: {error}")
                 time.sleep(min(ASK_AGAIN_AFTER_S, deadline - now))
             else:

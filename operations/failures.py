@@ -36,8 +36,7 @@ def explained(error: Exception) -> tuple[str, int] | None:
     from streams.refused import FROM_KAFKA, WITHOUT_RIGHTS  # Kafka's client, which most errors are explained without
 
     if isinstance(error, WITHOUT_RIGHTS):
-        advice = "grant it the rights that README names under On a cluster"
-        return f"the cluster doesn't let this user do that ({error}): {advice}", _NOT_READY
+        return f"the cluster doesn't let this user do that ({error}): grant it the rights that README names under On a cluster", _NOT_READY
     if isinstance(error, FROM_KAFKA):
         return f"Kafka can't do that: {error}", _FAILED
     return None

@@ -86,7 +86,7 @@ class Waiting:
 
     async def _watch(self, task: asyncio.Future[T], pending: Pending, end_within_s: float) -> None:
         now = asyncio.get_running_loop().time
-        since = said = now()
+        since = spoke_s = now()
         stopped_at: float | None = None
         before: object = None
         while not (await asyncio.wait([task], timeout=LOOK_EVERY_S if not self.stop.is_set() else LOOK_EVERY_S / 5))[0]:
@@ -97,11 +97,11 @@ class Waiting:
             what = pending()
             if what is None or what[0] != before:
                 before, since = what and what[0], now()
-                said = since - SAY_EVERY_S + SAY_AFTER_S
+                spoke_s = since - SAY_EVERY_S + SAY_AFTER_S
             elif now() - since >= self._give_up_s:
                 raise GaveUp(f"gave up: Kafka at {self._where} gave no answer for {duration(self._give_up_s)}")
-            elif now() - said >= SAY_EVERY_S:
-                said = now()
+            elif now() - spoke_s >= SAY_EVERY_S:
+                spoke_s = now()
                 self._say(f"netsold: waiting for Kafka at {self._where}, {what[1]}")
 
 

@@ -1,4 +1,4 @@
-"""What is said of errors that lie with the machine, the cluster or the user; and Ctrl-C while a command is still being loaded."""
+"""What is shown of errors that lie with the machine, the cluster or the user; and Ctrl-C while a command is still being loaded."""
 
 from __future__ import annotations
 

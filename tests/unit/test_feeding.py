@@ -72,7 +72,7 @@ async def test_a_failure_comes_after_what_was_read_before_it() -> None:
     assert found == [1]
 
 
-async def test_no_more_is_read_ahead_than_is_said() -> None:
+async def test_no_more_is_read_ahead_than_may_be() -> None:
     """A fast file doesn't fill the memory while Kafka is slow."""
     read, full = 0, Event()
 

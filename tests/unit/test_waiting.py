@@ -1,4 +1,4 @@
-"""Waiting for Kafka: what is said when, when it ends by itself, and how a signal ends it. By a clock of the test's own."""
+"""Waiting for Kafka: what is shown when, when it ends by itself, and how a signal ends it. By a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Clock(asyncio.SelectorEventLoop):
 
 
 def _run(work: Callable[[Waiting], Any], pending: waiting.Pending, most_s: float, end_within_s: float = 2.0) -> tuple[list[str], Any]:
-    """What is said, and the result or the error."""
+    """What is shown, and the result or the error."""
     lines: list[str] = []
 
     async def bounded() -> Any:  # noqa: ANN401
@@ -72,7 +72,7 @@ def test_an_answer_begins_the_bound_anew() -> None:
     assert _run(work, lambda: (next(answers), "some"), 5.0) == ([], "done")
 
 
-def test_nothing_is_said_while_nothing_is_waited_for() -> None:
+def test_nothing_is_shown_while_nothing_is_waited_for() -> None:
     """A pipe that gives nothing for an hour isn't Kafka's fault."""
 
     async def work(_: Waiting) -> str:
