@@ -25,6 +25,7 @@ from operations.feeding import Feed
 from operations.local_kafka import named_cluster
 from operations.progress import Meter
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Waiting, give_up_s
+from schemas.ahead import in_the_future
 from schemas.refusals import Refusal
 from streams.log import Writer
 from streams.settings import Settings
@@ -143,6 +144,8 @@ class _Import:
 
     async def _send(self, settings: Settings, writer: Writer, line: Line) -> None:
         summary, event = self.summary, line.event
+        if not isinstance(event, Refusal):  # the worker would refuse it likewise, by the time of its record
+            event = in_the_future(event.occurred_at_ms, time.time_ns() // 1_000_000, settings.max_ahead_seconds * 1000) or event
         if isinstance(event, Refusal):
             summary.refused += 1
             self._meter.say(f"{line.at}: {event.reason}: {event.detail}")

@@ -150,7 +150,7 @@ class Observer:
         answering = dict(zip(known, await asyncio.gather(*(_answers(client, broker) for broker in known)), strict=True))
         via = next((broker for broker, answers in answering.items() if answers), None)
         if via is None:
-            raise topics.KafkaUnreachable(await why_not(self._settings))
+            raise KafkaUnreachable(await why_not(self._settings))
         metadata = await described(client, via, [topic.name for topic in topics.declared(self._settings)])
         if not answering.keys() >= {broker for broker, *_ in metadata.brokers}:
             raise KafkaError("the cluster has more brokers than it had when this client began")

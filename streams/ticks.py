@@ -4,13 +4,14 @@ A tick is a record in the source partition itself, so a replay sees the same tic
 event time known anywhere plus the time since it last rose, but never says more than the clock: live traffic gets the present, and an
 import of old events stays in their time. Confirmed is what two orders or conversations of one partition have come to, or a tick
 says (`tables/taken.py`), so one wrong date drags no other partition along, whether it lies ahead of the clock or of the import alone.
+While nothing is confirmed in any partition, as in an application that has just begun, `first_ms` decides.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -20,7 +21,7 @@ from schemas.envelope import tick
 from tables.watermarks import latest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from faust.types import TP
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+NEAR_MS: Final = 3_600_000
+"""An only event so near the clock is taken for live traffic."""
+
 
 def newest_ms(progresses: Iterable[Progress]) -> int | None:
     """The newest event time that is confirmed in any source partition that these know of (downstream lanes hear of all)."""
@@ -36,6 +40,23 @@ def newest_ms(progresses: Iterable[Progress]) -> int | None:
     for progress in progresses:
         newest = latest(newest, progress.confirmed_ms)
     return newest
+
+
+def first_ms(progresses: Mapping[str, Progress], clock_ms: int) -> int | None:
+    """Event time while nothing is confirmed: what two partitions have come to, or the only one's if it is near the clock; else None.
+
+    `progresses` are those of the lanes by name, such as `orders-3`. So a first message of live traffic becomes overdue, and the first
+    date of a history moves nothing until there is a second.
+    """
+    known: dict[str, int] = {}
+    for name, progress in progresses.items():
+        for source, (_, watermark_ms) in (progress.sources or {name: (progress.offset, progress.watermark_ms)}).items():
+            if watermark_ms is not None:
+                known[source] = max(watermark_ms, known.get(source, watermark_ms))
+    reached = sorted(known.values())
+    if len(reached) > 1:
+        return reached[-2]
+    return reached[0] if reached and abs(clock_ms - reached[0]) <= NEAR_MS else None
 
 
 class Pace:
@@ -64,8 +85,11 @@ async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int | None]) ->
     async with AIOKafkaProducer(**settings.client_options()) as producer:
         while True:
             await asyncio.sleep(every_s)
-            known_ms = newest_ms([lane.progress for lane in pipeline.lanes.values()])
-            present_ms = pace.present_ms(known_ms, time.monotonic(), time.time_ns() // 1_000_000)
+            progresses, clock_ms = {lane.name: lane.progress for lane in pipeline.lanes.values()}, time.time_ns() // 1_000_000
+            known_ms = newest_ms(progresses.values())
+            if known_ms is None:
+                known_ms = first_ms(progresses, clock_ms)
+            present_ms = pace.present_ms(known_ms, time.monotonic(), clock_ms)
             if present_ms is None:
                 continue
             for tp, lane in list(pipeline.lanes.items()):

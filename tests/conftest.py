@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from operations.local_kafka import LocalKafka
 from streams.settings import Kafka, Settings
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+
+# A busy machine is no fault of an example: properties are bounded by how many they try, not by the clock.
+hypothesis_settings.register_profile("netsold", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("netsold")
 
 
 @pytest.hookimpl(tryfirst=True)

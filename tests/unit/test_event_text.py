@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations import event_lines, event_text
+from operations import event_files, event_lines, event_text
 from operations.event_files import EventFileUnreadable, opened
 from operations.event_text import Piece, pieces
 from schemas.refusals import Refusal
@@ -148,7 +148,7 @@ def test_a_bomb_takes_no_memory(
     path = tmp_path / "bomb"
     path.write_bytes(pack(begin + b"0" * size + end))
     if stdin:
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(path.open("rb")))
+        monkeypatch.setattr(event_files, "_standard_input", lambda: path.open("rb"))
     tracemalloc.start()
     try:
         first, last = event_lines.lines(["-" if stdin else str(path)], "events")
@@ -232,7 +232,7 @@ def test_other_forms_are_one_sentence_before_anything_is_read(
     good.write_bytes(JSONL)
     bad.write_bytes(content)
     packed.write_bytes(gzip.compress(content))
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(bad.open("rb")))
+    monkeypatch.setattr(event_files, "_standard_input", lambda: bad.open("rb"))
     assert sentence_of([str(good), str(bad)]).startswith(f"{bad}: {sentence}")
     assert sentence_of(["-"]).startswith(f"standard input: {sentence}")
     if "is a zip" not in sentence and "Parquet" not in sentence and "zstd" not in sentence:  # nobody packs these twice
@@ -246,7 +246,7 @@ def test_compressed_files_are_known_by_their_bytes(tmp_path: Path, monkeypatch: 
     path.write_bytes(pack(EVENTS[0] + b"\n" + EVENTS[1][:9]) + pack(EVENTS[1][9:]))
     expected = [event_lines.event_of(line) for line in EVENTS[:2]]
     assert [line.event for line in event_lines.lines([str(path)], "events")] == expected
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(path.open("rb")))
+    monkeypatch.setattr(event_files, "_standard_input", lambda: path.open("rb"))
     assert [line.event for line in event_lines.lines(["-"], "events")] == expected
     plain = tmp_path / "events.jsonl.gz"
     plain.write_bytes(b"\n".join(EVENTS[:2]))
