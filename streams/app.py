@@ -25,6 +25,7 @@ from prometheus_client import start_http_server
 
 from streams import agents, logs, topics
 from streams.chunks import ChunkTransport
+from streams.cluster import Cluster
 from streams.open_files import allow_open_files
 from streams.pipeline import Fatal, Pipeline
 from streams.recovery import Opener
@@ -213,7 +214,7 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
     )
     calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
     folds = stages(calendar, settings.service_rules, settings.refusals_in_a_row)
-    app.pipeline = Pipeline(settings, Opener(settings, folds, state_dir, cluster, topic_ids))
+    app.pipeline = Pipeline(settings, Opener(settings, folds, state_dir, cluster, topic_ids, Cluster(settings)))
     for table in TABLES:
         made = app.Table(table.name, partitions=settings.partitions, extra_topic_configs={"cleanup.policy": "compact"})
         if table.windowed:

@@ -11,40 +11,36 @@ A zombie that gets as far as INIT fences the rightful owner, but it can't pass C
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka import TopicPartition
 
 from streams import groups
 from streams.admission import of_events
 from streams.failpoints import Point, reach
-from streams.lanes import MARK_KEY, Lane, decode_mark, encode_mark, progress_of
-from streams.log import bounds as log_bounds
-from streams.producers import StrictProducer
+from streams.lanes import Lane, decode_mark, progress_of
 from streams.stores import Identity, PartitionStore, StoreDamaged
 from streams.topics import changelog
+from streams.transactions import begin
 from streams.unfit import another_count, why_unfit
 from tables.catalogue import STAGES, TABLES
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from schemas.envelope import Record
+    from streams.cluster import Cluster
     from streams.lanes import Fold, Mark
+    from streams.producers import StrictProducer
     from streams.settings import Settings
 
 log = structlog.get_logger()
-
-RESTORE_RECORDS = 20_000
-"""Most changelog records fetched at once in RESTORE."""
 
 OFFSETS_SECONDS: Final = 10.0
 """How long committed offsets may stay behind the marks before that is taken for a loss."""
@@ -57,14 +53,6 @@ LOOK_SECONDS: Final = 1.0
 
 KEPT_WAITING: Final = "the broker doesn't let these transactional ids begin, waiting (docs/runbook.md, Transactional ids kept waiting)"
 HANGING: Final = "a transaction there has neither been committed nor aborted, waiting (docs/runbook.md, Hanging transaction)"
-
-RESTORING: Final[dict[str, Any]] = {
-    "isolation_level": "read_committed",
-    "enable_auto_commit": False,
-    "auto_offset_reset": "none",
-    "max_partition_fetch_bytes": 4 * 1024 * 1024,
-    "fetch_max_wait_ms": 100,
-}
 
 
 class Phase(StrEnum):
@@ -126,8 +114,19 @@ class _Standstill:
 class Opener:
     """Opens lanes for one worker: knows the cluster, the topics' ids and where stores lie."""
 
-    def __init__(self, settings: Settings, folds: Iterable[Fold], state_dir: Path, cluster: str, topic_ids: Mapping[str, str]) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what a worker knows of where it runs
+        self,
+        settings: Settings,
+        folds: Iterable[Fold],
+        state_dir: Path,
+        cluster: str,
+        topic_ids: Mapping[str, str],
+        kafka: Cluster,
+        open_store: Callable[[Path, Identity], PartitionStore] = PartitionStore,
+    ) -> None:
         self.settings = settings
+        self.kafka = kafka
+        self._open_store = open_store
         self.by_topic = {settings.topic(fold.stage.source): fold for fold in folds}
         self.state_dir = state_dir
         self.cluster = cluster
@@ -146,7 +145,7 @@ class Opener:
         began, self.phase = time.monotonic(), Phase.INIT
         ours = [(fold, source) for source in sources if (fold := self.by_topic.get(source.topic)) is not None]
         self._refuse_new_partitions(source for _, source in ours)
-        openings = [_Opening(fold, source, StrictProducer(self.settings, self._transactional_id(fold, source))) for fold, source in ours]
+        openings = [_Opening(fold, source, self.kafka.producer(self._transactional_id(fold, source))) for fold, source in ours]
         try:
             await self._init(openings)
             reach(Point.IN_INIT)
@@ -217,18 +216,17 @@ class Opener:
         settings = self.settings
         names = {settings.topic(name) for stage in STAGES for name in (stage.source, *stage.sends, *stage.tells)}
         names |= {changelog(settings, table.name) for table in TABLES}
-        bounds = await log_bounds(settings, names)
-        self._beginnings, self._ends = ({TopicPartition(*at): offset for at, offset in some.items()} for some in bounds)
-        async with _running(AIOKafkaConsumer(**settings.client_options(), group_id=settings.app, enable_auto_commit=False)) as consumer:
-            for opening in openings:
-                opening.committed = await consumer.committed(opening.source)
-                opening.beginning, opening.end = self._beginnings[opening.source], self._ends[opening.source]
-            if all(opening.committed is None for opening in openings):
-                await self._refuse_anothers_journal(consumer)
-        if any(opening.committed is None for opening in openings):
+        self._beginnings, self._ends = await self.kafka.bounds(names)
+        committed = await self.kafka.committed(opening.source for opening in openings)
+        for opening in openings:
+            opening.committed = committed[opening.source]
+            opening.beginning, opening.end = self._beginnings[opening.source], self._ends[opening.source]
+        if all(offset is None for offset in committed.values()):
+            await self._refuse_anothers_journal()
+        if None in committed.values():
             await self._refuse_another_count()
 
-    async def _refuse_anothers_journal(self, consumer: AIOKafkaConsumer) -> None:
+    async def _refuse_anothers_journal(self) -> None:
         """A new application must not write into a journal that has records: every sale would stand in it, every alert be told, twice.
 
         It is new while it has neither changelogs nor committed offsets.
@@ -239,7 +237,7 @@ class Opener:
         if not written or self._begun({changelog(settings, table.name) for stage in writing for table in stage.tables}):
             return
         sources = [TopicPartition(settings.topic(stage.source), number) for stage in writing for number in range(settings.partitions)]
-        if all([await consumer.committed(source) is None for source in sources]):
+        if all(offset is None for offset in (await self.kafka.committed(sources)).values()):
             read = " and ".join(f"NETSOLD_{stage.source.upper()}_TOPIC={settings.topic(stage.source)}" for stage in writing)
             raise StateUnfit(
                 f"group {settings.app} is new, but {written[0]} already has another application's records, and every sale would stand "
@@ -249,7 +247,7 @@ class Opener:
     async def _refuse_another_count(self) -> None:
         """Partitions that begin here must not stand beside others' state of another number of partitions: all were made more since."""
         settings = self.settings
-        before = groups.other_count(settings, await groups.committed(settings))
+        before = groups.other_count(settings, await self.kafka.group_offsets())
         if before is not None:
             raise StateUnfit(another_count(f"group {settings.app}", before, settings.partitions))
 
@@ -267,10 +265,9 @@ class Opener:
                 identity = Identity(
                     self.cluster, self.settings.app, f"{table}/{self.topic_ids[topic]}", partition, self.settings.partitions
                 )
-                store = PartitionStore(self.state_dir / table / str(partition), identity)
+                store = self._open_store(self.state_dir / table / str(partition), identity)
                 stores[TopicPartition(topic, partition)] = opening.stores[table] = store
         beginnings, ends = self._beginnings, self._ends  # taken after INIT, uncommitted: high watermarks, not last stable offsets
-        options = self.settings.client_options()
         for tp, store in stores.items():
             if store.position is not None and not beginnings[tp] <= store.position <= ends[tp]:
                 store.wipe(f"its position {store.position} lies outside of {tp.topic}-{tp.partition}@{beginnings[tp]}-{ends[tp]}")
@@ -279,20 +276,16 @@ class Opener:
         restored = 0
         if not behind:
             return restored
-        async with _running(AIOKafkaConsumer(**options, **RESTORING)) as consumer:
-            consumer.assign(behind)
-            for tp in behind:
-                consumer.seek(tp, reached[tp])
+        async with self.kafka.changelogs({tp: reached[tp] for tp in behind}) as changelogs:
             standstill = _Standstill(HANGING, "changelogs")
             while any(reached[tp] < ends[tp] for tp in behind):
                 # a log that ends in control records never delivers its last offset, so only positions tell the end
-                fetched = await consumer.getmany(timeout_ms=200, max_records=RESTORE_RECORDS)
-                for tp in behind:
-                    reached[tp] = await consumer.position(tp)
-                    if records := fetched.get(tp):
-                        stores[tp].write(((record.key, record.value) for record in records), reached[tp])
-                        restored += len(records)
-                        reach(Point.IN_RECOVERY)
+                fetched, positions = await changelogs.fetch()
+                reached |= positions
+                for tp, records in fetched.items():
+                    stores[tp].write(((record.key, record.value) for record in records), reached[tp])
+                    restored += len(records)
+                    reach(Point.IN_RECOVERY)
                 standstill.look(f"{tp.topic}-{tp.partition}@{reached[tp]}" for tp in behind if reached[tp] < ends[tp])
         return restored
 
@@ -309,11 +302,9 @@ class Opener:
                 return
             log.info("committed offsets are behind the marks, asking again", lanes=len(late))
             await asyncio.sleep(0.5)
-            async with _running(
-                AIOKafkaConsumer(**self.settings.client_options(), group_id=self.settings.app, enable_auto_commit=False)
-            ) as one:
-                for opening in late:
-                    opening.committed = await one.committed(opening.source)
+            committed = await self.kafka.committed(opening.source for opening in late)
+            for opening in late:
+                opening.committed = committed[opening.source]
 
     async def _checked(self, opening: _Opening) -> Lane:
         """A lane, if its state and its source belong together."""
@@ -332,26 +323,11 @@ class Opener:
         )
         marks = {table: None if store.mark is None else decode_mark(store.mark) for table, store in opening.stores.items()}
         if opening.committed is None and not any(marks.values()):
-            await self._first(lane, opening.beginning)
+            lane.position = opening.beginning
+            await begin(lane, self.settings)
         else:
             self._check(lane, marks, opening)
         return lane
-
-    async def _first(self, lane: Lane, beginning: int) -> None:
-        """First start: say in a first transaction that the log's beginning is where we are."""
-        lane.position = beginning
-        mark = encode_mark(lane.mark(lane.progress))
-        producer = lane.producer
-        await producer.begin_transaction()
-        ends = {}
-        for table in lane.stores:
-            future = await producer.send(changelog(self.settings, table), key=MARK_KEY, value=mark, partition=lane.partition)
-            ends[table] = (await future).offset + 1
-        source = TopicPartition(lane.topic, lane.partition)
-        await producer.send_offsets_to_transaction({source: OffsetAndMetadata(beginning, lane.layout)}, self.settings.app)
-        await producer.commit_transaction()
-        for table, store in lane.stores.items():
-            store.write([(MARK_KEY, mark)], ends[table])
 
     def _check(self, lane: Lane, marks: Mapping[str, Mark | None], opening: _Opening) -> None:
         """Go on only where committed = mark + 1 in every table; sets the lane's progress and position."""
@@ -367,12 +343,3 @@ def _is_behind(opening: _Opening) -> bool:
     """Whether the group's committed offset is before what all of the tables' marks say, or there is none."""
     marks = [None if store.mark is None else decode_mark(store.mark) for store in opening.stores.values()]
     return all(mark is not None and (opening.committed is None or mark.offset + 1 > opening.committed) for mark in marks)
-
-
-@contextlib.asynccontextmanager
-async def _running(consumer: AIOKafkaConsumer) -> AsyncIterator[AIOKafkaConsumer]:
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()

@@ -69,9 +69,7 @@ async def commit(lane: Lane, outcome: Outcome, fetched: TolerantRecords, setting
             for name, items in tables.items()
         }
         # 5. the source offset, by the same mark: committed = mark + 1
-        source = TopicPartition(lane.topic, lane.partition)
-        offsets = {source: OffsetAndMetadata(progress.offset + 1, lane.layout)}
-        await producer.send_offsets_to_transaction(offsets, settings.app)
+        await _send_offset(producer, settings, lane, progress)
         # 6. all sent? aiokafka counts a failed batch as flushed, so each one is asked
         await asyncio.gather(*chain.from_iterable(sent))
         ends = {name: await _end_of(batches) for name, batches in changes.items()}
@@ -86,9 +84,30 @@ async def commit(lane: Lane, outcome: Outcome, fetched: TolerantRecords, setting
     lane.progress, lane.recent = progress, outcome.writes
 
 
+async def begin(lane: Lane, settings: Settings) -> None:
+    """Make the beginning durable at a first start: each table's mark and the committed offset name the log's beginning, nothing is applied.
+
+    Raises what a client raised; then the lane must be opened anew.
+    """
+    producer, mark = lane.producer, encode_mark(lane.mark(lane.progress))
+    async with asyncio.timeout(settings.transaction_timeout_ms / 1000):
+        await producer.begin_transaction()
+        changes = {name: await _send(producer, changelog(settings, name), lane.partition, [(MARK_KEY, mark)]) for name in lane.stores}
+        await _send_offset(producer, settings, lane, lane.progress)
+        ends = {name: await _end_of(batches) for name, batches in changes.items()}
+        await producer.commit_transaction()
+    for name, store in lane.stores.items():
+        store.write([(MARK_KEY, mark)], ends[name])
+
+
 def _still_ours(lane: Lane) -> None:
     if lane.closed:
         raise LaneClosed(lane.name)
+
+
+async def _send_offset(producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress) -> None:
+    source = TopicPartition(lane.topic, lane.partition)
+    await producer.send_offsets_to_transaction({source: OffsetAndMetadata(progress.offset + 1, lane.layout)}, settings.app)
 
 
 Sent = list[asyncio.Future[Any]]

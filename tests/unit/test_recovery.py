@@ -40,8 +40,8 @@ def checked(
     marks: dict[str, Mark | None], committed: int | None, beginning: int = 0, end: int = 1000, partitioner: Partitioner = "murmur2"
 ) -> Lane:
     """The lane after the check."""
-    opener = Opener(Settings(_env_file=None), FOLDS, Path("unused"), "cluster", IDS)
     nobody = cast("Any", None)
+    opener = Opener(Settings(_env_file=None), FOLDS, Path("unused"), "cluster", IDS, nobody)
     opening = _Opening(FOLDS[0], ORDERS, nobody, committed=committed, beginning=beginning, end=end)
     lane = Lane(FOLDS[0], "orders", "id-1", 0, nobody, {}, Progress(), 0, partitions=4, partitioner=partitioner)
     opener._check(lane, marks, opening)
@@ -122,13 +122,23 @@ class Producer:
         self.abandoned = True
 
 
+class Cluster:
+    """One that gives such producers."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def producer(self, transactional_id: str) -> Producer:
+        return Producer(self.settings, transactional_id)
+
+
 @pytest.fixture
 def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
     """One whose producers are fakes."""
     Producer.made, Producer.let = [], asyncio.Event()
-    monkeypatch.setattr(recovery, "StrictProducer", Producer)
     monkeypatch.setattr(recovery, "LOOK_SECONDS", 0.01)
-    return Opener(Settings(_env_file=None, kafka=Kafka(bootstrap_servers="unused")), FOLDS, Path("unused"), "cluster", IDS)
+    settings = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="unused"))
+    return Opener(settings, FOLDS, Path("unused"), "cluster", IDS, cast("Any", Cluster(settings)))
 
 
 async def test_none_is_left_starting_when_one_fails(opener: Opener) -> None:

@@ -1,0 +1,173 @@
+"""Whole workers over the log in memory: killed, frozen, cut off and reassigned by a seed; the tables are those of an undisturbed run."""
+
+from __future__ import annotations
+
+import os
+import random
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from operations.faults import disturbed, parse
+from operations.traffic import DAY_MS, Plan, traffic
+from schemas import envelope, journal
+from schemas.events import topic_of
+from streams import pipeline, transactions
+from streams.recovery import Opener
+from streams.settings import Settings
+from tables import catalogue
+from tests import virtual_time
+from tests.driver import Driver, Faults, tick
+from tests.flow import Flow
+from tests.memory_log import MemoryLog, MemoryRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from aiokafka import TopicPartition
+
+    from streams.batches import TolerantRecords
+    from streams.lanes import Lane
+    from tables.outcome import Outcome
+
+SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "1 2 3 4 5 6 7 8").split()]
+EVENTS = 250
+
+
+def settings(tmp_path: Path) -> Settings:
+    """Two partitions, in memory."""
+    return Settings(_env_file=None, app="driven", partitions=2, data_dir=tmp_path)
+
+
+def records(seed: int) -> Iterator[tuple[str, tuple[bytes | None, bytes, list[tuple[str, bytes]]]]]:
+    """Events of a small marketplace with their topics: out of order, some twice, some contradicting others."""
+    plan = Plan(seed, f"d{seed}", 1_780_000_000_000, every_ms=DAY_MS / 2, shops=3, products=5, buyers=7)
+    ways = parse(["duplicates=5%", "out_of_order=20%", "late=20d", "conflicts=2%"])
+    for _, event in islice(disturbed(islice(traffic(plan), EVENTS), ways, seed=seed, day_ms=DAY_MS, live=False), EVENTS):
+        assert isinstance(event, dict)
+        yield topic_of(str(event["type"])), envelope.encode(event)
+
+
+def driven(seed: int, tmp_path: Path, faults: Faults) -> tuple[Driver, Flow]:
+    """A run with these faults, and the same log through the pure stages alone."""
+    driver, flow = Driver(settings(tmp_path), seed, faults), Flow(chunk=lambda: 7)
+    chance = random.Random(seed)
+
+    def feed() -> Iterator[None]:
+        for number, (topic, record) in enumerate(records(seed)):
+            partition = driver.write(topic, record)
+            flow.send(topic, *record, partition)
+            if number % 5 == 0:
+                yield
+        for topic in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):
+            for partition in range(driver.settings.partitions):
+                last = tick(1_900_000_000_000 + chance.randrange(1000))
+                driver.write(topic, last, partition)
+                flow.send(topic, *last, partition)
+        yield
+
+    with capture_logs():
+        virtual_time.run(driver.run(feed()))
+    return driver, flow.run()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_tables_and_journal_are_those_of_an_undisturbed_run(seed: int, tmp_path: Path) -> None:
+    """Through kills, zombies, lost requests, lost answers and rebalances: every change once (I1, I2). `SEEDS="7 8"` repeats some."""
+    driver, flow = driven(seed, tmp_path, Faults())
+    for table in catalogue.TABLES:
+        assert driver.table(table.name) == flow.tables[table.name], table.name
+    rows = [record.value for record in driver.committed(driver.settings.topic(catalogue.SALES_TOPIC))]
+    entries = [row for row in map(journal.decode, filter(None, rows)) if isinstance(row, journal.Entry)]
+    assert sorted(entries, key=repr) == sorted(flow.entries, key=repr)
+
+
+def test_a_seed_repeats_its_run(tmp_path: Path) -> None:
+    """The same requests at the same virtual times, and the same ends of processes."""
+    one, _ = driven(3, tmp_path, Faults())
+    two, _ = driven(3, tmp_path, Faults())
+    assert one.trace == two.trace
+    assert one.ends == two.ends
+    assert one.ends
+
+
+# --- mistakes planted on purpose: each must be found, or the green of the runs above says nothing ---------------------------------
+
+
+def reads_uncommitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers count what was never committed."""
+
+    def read(log: MemoryLog, tp: TopicPartition, position: int, most: int) -> tuple[list[MemoryRecord], int]:
+        entries = log._partitions[tp][position : position + most]
+        return [entry.record for entry in entries if entry.record is not None], position + len(entries)
+
+    monkeypatch.setattr(MemoryLog, "read", read)
+
+
+def commits_offsets_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source offset is committed outside of the transaction."""
+
+    def add_offsets(log: MemoryLog, _id: str, _epoch: int, group: str, offsets: dict[TopicPartition, int]) -> None:
+        log._committed |= {(group, tp): offset for tp, offset in offsets.items()}
+
+    monkeypatch.setattr(MemoryLog, "add_offsets", add_offsets)
+
+
+def fences_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zombie's writes are accepted, in a transaction of its own."""
+    monkeypatch.setattr(MemoryLog, "_refuse_older", lambda *_: None)
+
+
+def writes_the_store_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The local store is written before the transaction is committed."""
+    commit = transactions.commit
+
+    async def early(lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings) -> None:
+        for name, store in lane.stores.items():
+            store.write(outcome.writes.get(name, {}).items(), store.position or 0)
+        await commit(lane, outcome, fetched, settings)
+
+    monkeypatch.setattr(pipeline, "commit", early)
+
+
+def goes_on_after_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk whose outcome is not known is passed over."""
+    monkeypatch.setattr(pipeline.Pipeline, "_doubt", lambda *_: None)
+
+
+def restores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is behind its changelog is used as it is, and not checked."""
+
+    async def restore(opener: Opener, openings: list[Any]) -> int:
+        opener._ends = dict.fromkeys(opener._ends, 0)
+        return await made(opener, openings)
+
+    made = Opener._restore
+    monkeypatch.setattr(Opener, "_restore", restore)
+
+
+MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
+    reads_uncommitted,
+    commits_offsets_at_once,
+    fences_nobody,
+    writes_the_store_first,
+    goes_on_after_a_lost_answer,
+    restores_nothing,
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+def test_a_planted_mistake_is_found(mistake: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a few seeds: a run that doesn't end, an impossible sum, or a table that differs."""
+    mistake(monkeypatch)
+    for seed in range(1, 9):
+        try:
+            driver, flow = driven(seed, tmp_path, Faults())
+        except (AssertionError, virtual_time.StandsStill):
+            return
+        if any(driver.table(table.name) != flow.tables[table.name] for table in catalogue.TABLES):
+            return
+    pytest.fail("eight seeds, and nothing was found")
