@@ -102,6 +102,7 @@ def must_be(field: FieldInfo) -> str:
     kinds = _kinds(field)
     bounds = {name: getattr(one, name) for one in field.metadata for name in ("ge", "le", "gt", "pattern") if hasattr(one, name)}
     choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    choices += ["true", "false"] if bool in kinds else []
     length = _LENGTH.search(bounds.get("pattern") or "")
     if choices:
         return f"one of {', '.join(choices)}"

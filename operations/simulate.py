@@ -79,9 +79,13 @@ def command(
     if rate and out:
         raise typer.BadParameter("--rate is for the log: a file has no present")
     try:
-        wrong, start_ms = faults.parse(fault or ()), parse_ms(start)
+        wrong = faults.parse(fault or ())
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(str(error), param_hint="--fault") from error
+    try:
+        start_ms = parse_ms(start)
+    except ValueError as error:
+        raise typer.BadParameter(f"{start!r} {error}", param_hint="--start") from error
     most_s = give_up_s(give_up_after)
     per_order = {"orders": EVENTS_PER_ORDER, "chats": CHATS_PER_ORDER, None: ALL_EVENTS_PER_ORDER}[only]
     if rate is None:

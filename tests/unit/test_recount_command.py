@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from operations import event_files
 from operations.event_files import EventFileUnreadable
 from operations.recount import command
 
@@ -45,7 +48,8 @@ ANSWER = {
 def _run(*arguments: str, given: bytes | None = None) -> Result:
     app = typer.Typer()
     app.command()(command)
-    return CliRunner().invoke(app, list(arguments), input=given)
+    with patch.object(event_files, "_standard_input", lambda: io.BytesIO(given or b"")):
+        return CliRunner().invoke(app, list(arguments))
 
 
 def _products(result: Result, exit_code: int = 0) -> list[dict[str, Any]]:
