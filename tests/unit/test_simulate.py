@@ -279,7 +279,7 @@ def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
     [
         (["--rate", "10", "--out", "x"], "a file has no present"),
         (["--out", "x", "--fault", "fire"], "is no fault"),
-        (["--out", "x", "--start", "2026-01-01"], "with zone"),
+        (["--out", "x", "--start", "2026-01-01"], "no zone"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments: list[str], sentence: str) -> None:
