@@ -34,10 +34,10 @@ up: env ## run it all here: Kafka, workers, reader, traffic, and a live view
 	$(BIN)/netsold up
 
 quick: env ## the tests that need no broker, in seconds
-	$(BIN)/python -m pytest -q -m "not kafka and not faults and not long"
+	$(BIN)/python -m pytest -q -n auto -m "not kafka and not faults and not long"
 
-test: check ## the gate: check, then every test but the long ones
-	$(BIN)/python -m pytest
+test: check quick ## the gate: check, then every test but the long ones
+	$(BIN)/python -m pytest -m "(kafka or faults) and not long"
 
 check: env ## format, lint and types
 	$(BIN)/ruff format --check .

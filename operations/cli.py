@@ -13,7 +13,6 @@ import logging
 import os
 import sys
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -205,9 +204,8 @@ def _register(arguments: list[str]) -> None:
     app.add_typer(kafka_app, name="kafka")
     app.add_typer(topics_app, name="topics")
     for command in COMMANDS:
-        if find_spec(command.module) is not None:
-            function = importlib.import_module(command.module).command if command.name == called else _not_loaded
-            app.command(command.name, help=command.help)(function)
+        function = importlib.import_module(command.module).command if command.name == called else _not_loaded
+        app.command(command.name, help=command.help)(function)
 
 
 def _not_loaded() -> None:

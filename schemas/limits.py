@@ -29,6 +29,12 @@ LINE_REVENUE_MINOR: Final = 10**15
 PAID_MINOR: Final = 10**18
 """Most minor units of money in one payment, and of all lines of an order together (quantity times unit price)."""
 
+BATCH_BYTES: Final = 900_000
+"""Of one batch of records in a transaction, before compression."""
+
+BROKER_RECORD_BYTES: Final = 1_048_588
+"""The broker's default limit of a batch (`message.max.bytes`)."""
+
 OCCURRED_FIRST_MS: Final = -2_208_988_800_000
 """First instant that `occurred_at` may name: 1900-01-01T00:00Z, epoch milliseconds."""
 
@@ -43,8 +49,8 @@ INT64_MAX: Final = 2**63 - 1
 if not (QUANTITY <= UNIT_PRICE_MINOR <= LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX):
     # A line's revenue can be paid at once, and every single amount fits the 64-bit integers of other readers.
     raise AssertionError("limits: an order's revenue must fit in one payment, and a payment in 64 bits")
-if not (2 * VALUE_BYTES < ORDER_BYTES < 2**20 - 2**17):
-    # The largest event always fits into a new order, and an order into a batch of 900,000 bytes.
+if not (2 * VALUE_BYTES < ORDER_BYTES < BATCH_BYTES < BROKER_RECORD_BYTES - 2**17):
+    # The largest event always fits into a new order, and an order into a batch, which the broker takes with what is around it.
     raise AssertionError("limits: an order must hold the largest event, and fit in one record")
 if not (OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS):
     raise AssertionError("limits: the epoch lies within the years that events may name")

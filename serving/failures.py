@@ -14,7 +14,7 @@ from serving.follow import NotReady
 from serving.look import BadCursor, NothingYet
 from serving.parameters import in_plain_words, nearest
 from serving.problems import Kind, Refused, faulty, invalid, quoted, response
-from serving.store import is_damage
+from streams.rocks import is_damage
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request

@@ -18,9 +18,10 @@ from serving import metrics
 from serving.applying import Applier
 from serving.look import Look
 from serving.standing import FOLLOWED, JOURNAL, TABLES, Standing
-from serving.store import Identity, Store, is_damage, now_ms
+from serving.store import Identity, Store, now_ms
 from serving.watching import Watch
 from streams import log, topics
+from streams.rocks import is_damage
 from tables import catalogue
 from tables.cycles import Calendar
 

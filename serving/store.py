@@ -71,11 +71,6 @@ class Identity(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
 
-def is_damage(error: BaseException) -> bool:
-    """Whether an error says that the store's files are damaged; rocksdict raises plain exceptions."""
-    return "Corruption" in str(error)
-
-
 class Moment:
     """The store, and how far it is, at one moment. Values and walks agree with each other, whatever is written meanwhile.
 

@@ -24,6 +24,7 @@ from aiokafka.producer.sender import (
     TxnOffsetCommitHandler,
 )
 
+from schemas import limits
 from streams import compression
 from streams.topics import ALERTS, DEAD_LETTERS, SALES, SHOP_ACTIVITY
 
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 BROKEN = (KafkaError, TimeoutError, OSError, IllegalOperation, AssertionError)
 """What is raised in a transaction: its outcome isn't known then. The last two are how aiokafka says, at the next call, that one failed."""
-
-BATCH_BYTES = 900_000
-"""Of one record batch before compression: below the broker's default limit of 1,048,588 bytes."""
 
 REQUEST_BYTES = 16 * 1024 * 1024
 
@@ -139,7 +137,7 @@ class StrictProducer(AIOKafkaProducer):
             transactional_id=transactional_id,
             transaction_timeout_ms=settings.transaction_timeout_ms,
             compression_type=compression.CHANGELOGS,
-            max_batch_size=BATCH_BYTES,
+            max_batch_size=limits.BATCH_BYTES,
             max_request_size=REQUEST_BYTES,
             request_timeout_ms=settings.transaction_timeout_ms,
         )
@@ -155,7 +153,7 @@ class StrictProducer(AIOKafkaProducer):
     def batch_for(self, topic: str) -> BatchBuilder:
         """An empty batch, compressed as its topic's readers can read it."""
         used = self._compression if topic in self._public else compression.CHANGELOGS
-        return compression.batch(BATCH_BYTES, used, transactional=True)
+        return compression.batch(limits.BATCH_BYTES, used, transactional=True)
 
     async def abandon(self) -> None:
         """Close the connections and forget what is unsent; whatever is open, the next producer of this id settles."""

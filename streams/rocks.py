@@ -29,6 +29,11 @@ def cached_in(cache: Cache) -> BlockBasedOptions:
     return blocks
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether RocksDB finds bytes that don't fit, or misses a file; rocksdict has no exception types of its own."""
+    return "Corruption" in str(error) or "No such file or directory" in str(error)
+
+
 def close(db: Rdict) -> None:
     """Release a store's files. Where the disk is full, what is only in memory is given up: the log has it."""
     try:

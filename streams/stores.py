@@ -25,7 +25,7 @@ from rocksdict import (
 )
 
 from streams.lanes import MARK_KEY
-from streams.rocks import block_cache, cached_in, close
+from streams.rocks import block_cache, cached_in, close, is_damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -95,11 +95,6 @@ class StoreUnopened(Exception):
         super().__init__(f"the store {path} can't be opened ({why}): mend that and restart (docs/runbook.md, Store not opened)")
 
 
-def _is_damage(error: Exception) -> bool:
-    """Whether RocksDB finds bytes that don't fit, or misses a file; rocksdict has no exception types of its own."""
-    return "Corruption" in str(error) or "No such file or directory" in str(error)
-
-
 class PartitionStore:
     """One partition of one table on local disk; keys and values are bytes."""
 
@@ -121,7 +116,7 @@ class PartitionStore:
         except Exception as error:
             if db is not None:
                 db.close()
-            if fresh or not _is_damage(error):  # another owner, no right to read it, no file handle left: its data may be whole
+            if fresh or not is_damage(error):  # another owner, no right to read it, no file handle left: its data may be whole
                 raise StoreUnopened(self.path, str(error)) from error
             return self._wiped(f"cannot be opened: {error}")
         if found != self._identity:
@@ -158,7 +153,7 @@ class PartitionStore:
         return values
 
     def _tell_damage(self, error: Exception) -> None:
-        if _is_damage(error):
+        if is_damage(error):
             raise StoreDamaged(self, str(error)) from error
 
     @property

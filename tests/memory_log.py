@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import IllegalOperation, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from schemas import limits
 from streams.batches import TolerantRecords
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BATCH_BYTES = 900_000
 NO_COMPRESSION = 0
 
 
@@ -182,7 +182,7 @@ class MemoryProducer:
 
     def batch_for(self, topic: str) -> BatchBuilder:  # noqa: ARG002 - the real one compresses by topic
         """An empty batch, as aiokafka makes it."""
-        return BatchBuilder(BATCH_BYTES, NO_COMPRESSION, is_transactional=True)
+        return BatchBuilder(limits.BATCH_BYTES, NO_COMPRESSION, is_transactional=True)
 
     async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[Any]:
         """Write a batch; the future is done, with the base offset or the error."""

@@ -19,8 +19,9 @@ from serving import applying, keys
 from serving.follow import NotReady
 from serving.look import BadCursor, NothingYet
 from serving.standing import FOLLOWED, JOURNAL, Reached, Standing
-from serving.store import MOST_AWAY_MS, Identity, Store, StoreUnusable, is_damage
+from serving.store import MOST_AWAY_MS, Identity, Store, StoreUnusable
 from streams.lanes import MARK_KEY, decode_mark
+from streams.rocks import is_damage
 from tables import catalogue, sales
 from tests.flow import CYCLES
 from tests.reading import Changelogs, FedReader, settings_in

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from schemas import envelope, limits
-from streams.producers import BATCH_BYTES
 from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC
 from tests.flow import Flow
 
@@ -53,9 +52,9 @@ def test_the_largest_order_is_sold_and_fits_everywhere(lines: list[dict[str, Any
     for topic in (SALES_TOPIC, SHOP_ACTIVITY_TOPIC):
         sent = [record for at, records in flow.logs.items() if at[0] == topic for record in records]
         assert sent
-        assert max(len(record.value or b"") + len(record.key or b"") for record in sent) < BATCH_BYTES
+        assert max(len(record.value or b"") + len(record.key or b"") for record in sent) < limits.BATCH_BYTES
     for rows in flow.tables.values():
-        assert max((len(row) for row in rows.values()), default=0) < BATCH_BYTES
+        assert max((len(row) for row in rows.values()), default=0) < limits.BATCH_BYTES
 
 
 def test_the_largest_list_of_line_ids_fits_into_an_order() -> None:
