@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 BROKERS = (1, 2, 3)
 COPIES, LEAST_IN_STEP = 3, 2
-READY_S = 120.0
-"""Until a started broker answers: three Java processes start at once on a small machine."""
+READY_S = 180.0
+"""Until a started broker answers, on a small machine: three Java processes start at once, or one has the topics of a whole run."""
 
 
 class Broker(LocalKafka):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.app import EXIT_SECONDS
+from tests.faults.brokers import READY_S
 from tests.faults.runner import BACK_S, Run, made, note
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ async def test_a_broker_that_goes_and_comes_back(settings: Settings, tmp_path: P
             note("broker away")
             await asyncio.sleep(away_s)  # how long the fault lasts
         finally:
-            await asyncio.to_thread(kafka.start)
+            await asyncio.to_thread(kafka.start, READY_S)
         note("broker back")
         before = await run.applied()
         assert before < 10_000, "too little work for the test to say anything"
@@ -53,7 +54,7 @@ async def test_a_stop_while_the_broker_is_away_is_bounded(settings: Settings, tm
             worker.signal(signal.SIGTERM)
             assert await run.ends(worker, EXIT_SECONDS + 3.0) == 1, run.workers.tail()
         finally:
-            await asyncio.to_thread(kafka.start)
+            await asyncio.to_thread(kafka.start, READY_S)
         assert "is cut short" in worker.lines()[-1]["event"]
         run.workers.start("a")
         await run.verdict()

@@ -13,6 +13,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams import topics
 from streams.producers import BROKEN, StrictProducer
+from tests.faults.brokers import READY_S
 from tests.faults.evidence import committed, unstable
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ async def test_a_lone_broker_comes_back_with_what_it_had_confirmed(settings: Set
             assert time.monotonic() < deadline, f"round {number}: {begun} -> {confirmed}"
             await asyncio.sleep(0.05)
         await asyncio.to_thread(kafka.kill if how == "kill" else kafka.stop)
-        await asyncio.to_thread(kafka.start)
+        await asyncio.to_thread(kafka.start, READY_S)
         for task in committing:
             task.cancel()  # some would wait for the broker, and go on
         await asyncio.gather(*committing, return_exceptions=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.faults.brokers import READY_S
 from tests.faults.runner import Run, made, note
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ async def test_half_a_million_events_under_kills_and_a_broker_restart(settings: 
         try:
             await asyncio.to_thread(kafka.kill)
         finally:
-            await asyncio.to_thread(kafka.start)
+            await asyncio.to_thread(kafka.start, READY_S)
         kills += await run.kill_at_random(rng, 20)
         note(f"{kills} kills")
         assert kills >= 15, "too little work for the test to say anything"

@@ -29,6 +29,7 @@ from streams import log, topics
 from streams.lanes import MARK_KEY
 from streams.settings import Kafka, Settings
 from tables import catalogue
+from tests.faults.brokers import READY_S
 from tests.reading import Changelogs
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ async def test_a_broker_that_goes_and_comes_back_is_waited_for(writing: Writing,
             await asyncio.sleep(2)
             assert exported(reader) == known
         finally:
-            await asyncio.to_thread(kafka.start)
+            await asyncio.to_thread(kafka.start, READY_S)
         await writing.take(EVENTS[300:])
         await until(lambda: exported(reader) == expected(EVENTS))
 
