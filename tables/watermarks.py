@@ -61,15 +61,3 @@ def confirm(confirmed_ms: int, furthest: Furthest | None, about: str | tuple[str
 def latest(one: int | None, other: int | None) -> int | None:
     """The later of two watermarks; None if neither is known."""
     return max((mark for mark in (one, other) if mark is not None), default=None)
-
-
-def complete_through(progresses: Collection[Progress], source_partitions: int) -> int | None:
-    """The event time, in epoch milliseconds, up to which a stage's partitions hold all that will come in time; None if unknown.
-
-    It is unknown until every one of the `source_partitions` has been heard of: directly by the order stage, one progress for each,
-    or by marks, in every progress of a later stage. What comes later for an earlier time restates (S13).
-    """
-    heard_directly = len(progresses) >= source_partitions
-    if not all(len(progress.sources) >= source_partitions if progress.sources else heard_directly for progress in progresses):
-        return None
-    return least([progress.watermark_ms for progress in progresses])
