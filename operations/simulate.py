@@ -27,6 +27,7 @@ from operations.local_kafka import named_cluster
 from operations.progress import Meter
 from operations.traffic import ALL_EVENTS_PER_ORDER, CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Interrupted, Waiting, give_up_s
+from schemas.ahead import in_the_future
 from schemas.envelope import encode
 from schemas.events import CHAT_TYPES, topic_of
 from schemas.times import parse_ms
@@ -100,6 +101,7 @@ def command(
     items = faults.disturbed(_counted(islice(made, events), summary), wrong, seed=seed, day_ms=plan.day_ms, live=rate is not None)
     began, live = time.monotonic(), rate is not None
     with Meter("events", events) as meter:
+        ended: Ended | HistoryAhead | None
         ended = _to_file(out, items, summary, meter) if out else _to_log(items, layout, summary, meter, live=live, most_s=most_s)
     summary.seconds = round(time.monotonic() - began, 3)
     if as_json:
@@ -111,11 +113,26 @@ def command(
         raise typer.Exit(ended.exit_code)
 
 
-def _how_it_ended(ended: Ended, summary: Summary, events: int | None, *, live: bool) -> str:
+def _how_it_ended(ended: Ended | HistoryAhead, summary: Summary, events: int | None, *, live: bool) -> str:
     made = f"stopped after {summary.events} {f'of {events} ' if events else ''}events"
     left = f"; {summary.unconfirmed:,} records aren't confirmed" if summary.unconfirmed else ""
     again = "the next start writes new orders" if live else "the same command writes the same ones again"
     return f"{ended}; {made}{left}; {again}"
+
+
+class HistoryAhead(Exception):
+    """Made-up history goes on beyond now, and workers would park it."""
+
+    exit_code = 1
+
+
+def before_now(items: Items, most_ahead_ms: int, clock_ms: int) -> Items:
+    """The items of a history that workers apply; 0 as `most_ahead_ms`: all. Raises HistoryAhead at the first one that they would park."""
+    for at_ms, item in items:
+        if most_ahead_ms and isinstance(item, dict) and in_the_future(parse_ms(item["occurred_at"]), clock_ms, most_ahead_ms):
+            sentence = f"from {item['occurred_at']} on this history is in the future, and workers park such events"
+            raise HistoryAhead(f"{sentence}: give an earlier --start, or fewer --days")
+        yield at_ms, item
 
 
 def _run_name(*given: object) -> str:
@@ -150,16 +167,26 @@ def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> Ended 
     return None
 
 
-def _to_log(items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool, most_s: float) -> Ended | None:
+def _to_log(items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool, most_s: float) -> Ended | HistoryAhead | None:
     """Write all items to the topics of events of the named cluster, or the running local Kafka; what ended it before the last one."""
     settings = named_cluster()
     summary.target = f"{settings.topic(topics.ORDERS)} and {settings.topic(topics.CHATS)}"
+    if not live:
+        items = before_now(items, settings.max_ahead_seconds * 1000, time.time_ns() // 1_000_000)
+    failures: list[HistoryAhead] = []
 
     async def produce() -> Delivered:
         waiting = Waiting(settings, most_s, meter.say)
         stop = waiting.stop
 
         async def write(writer: Writer) -> bool:
+            try:
+                return await send(writer)
+            except HistoryAhead as error:  # what came before is written
+                failures.append(error)
+                return True
+
+        async def send(writer: Writer) -> bool:
             for number, (at_ms, item) in enumerate(items, 1):
                 if live and at_ms > time.time() * 1000:
                     await writer.push()
@@ -180,7 +207,7 @@ def _to_log(items: Items, layout: Format, summary: Summary, meter: Meter, *, liv
 
     delivered = asyncio.run(produce())
     summary.records, summary.unconfirmed = sum(delivered.written.values()), delivered.unconfirmed
-    return delivered.ended
+    return failures[0] if failures else delivered.ended
 
 
 async def _sleep_until(at_ms: int, stop: asyncio.Event) -> None:

@@ -96,6 +96,7 @@ def judge(evidence: Evidence, bounds: Bounds) -> Judgement:
             *_of_topics(evidence, observation),
             *_of_group(evidence, observation, sources),
             *_of_marks(evidence),
+            *_of_ends(observation),
             *_of_sources(sources, bounds),
         ]
     found += [*_of_reader(evidence, bounds), *_of_dead_letters(evidence)]
@@ -171,12 +172,20 @@ def _waited_s(evidence: Evidence, observation: Observation, at: At, applied: int
     return None if since_ms is None else max(0, evidence.now_ms - since_ms) / 1000
 
 
-def _of_sources(sources: Sequence[SourceStatus], bounds: Bounds) -> Iterator[Finding]:
-    cut = [f"{one.source} ends at {one.end}, {one.applied} is applied" for one in sources if _is_cut(one)]
+def _of_ends(observation: Observation) -> Iterator[Finding]:
+    """Logs that end before what the tables held when the ends were read: what they hold now may have been written since."""
+    cut = [
+        f"{_name(at)} ends at {end}, {last} is applied"
+        for at, end in sorted(observation.ends.items())
+        if (last := observation.applied.get(at, -1)) >= end
+    ]
     if cut:
         yield _fault(
             "log_cut", f"the log is shorter than what the tables hold: {_listed(cut)}", "see docs/runbook.md, Log shorter than the offset"
         )
+
+
+def _of_sources(sources: Sequence[SourceStatus], bounds: Bounds) -> Iterator[Finding]:
     unknown = [one.source for one in sources if one.end is None]
     if unknown:
         yield _fault("end_unknown", f"nobody tells where {_listed(unknown)} ends", "see docs/runbook.md, Kafka unreachable")
@@ -191,10 +200,6 @@ def _of_sources(sources: Sequence[SourceStatus], bounds: Bounds) -> Iterator[Fin
             f"{_records(total)} not in all tables; {worst.source} waits {waits}{slowest}",
             "wait, or see docs/runbook.md, No progress",
         )
-
-
-def _is_cut(one: SourceStatus) -> bool:
-    return one.end is not None and one.applied is not None and one.applied >= one.end
 
 
 def _records(count: int) -> str:

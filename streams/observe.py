@@ -100,6 +100,7 @@ class Observation:
     `brokers`: by id, whether it answers. `topics`: those that exist. `beginnings` and `ends` (high watermarks) are of the topics of
     events; partitions whose leader doesn't tell are left out. `waiting`: what stands first behind what was applied, None where
     nothing but control records does; partitions without it weren't probed. `unknown`: what couldn't be found out, and why.
+    `applied`: the last offset that all tables held before the ends were read; the tables go on while the cluster is observed.
     """
 
     at_ms: int
@@ -110,6 +111,7 @@ class Observation:
     group: Group | None
     waiting: Mapping[At, Waiting | None] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    applied: Mapping[At, int] = field(default_factory=dict)
 
 
 class Observer:
@@ -172,7 +174,7 @@ class Observer:
         waiting = await self._waiting(applied, beginnings, ends)
         if not all(brokers.values()):
             await self.close()  # whoever comes back may do so at another address, of which a new client hears
-        return Observation(time.time_ns() // 1_000_000, brokers, seen, beginnings, ends, group, waiting, unknown)
+        return Observation(time.time_ns() // 1_000_000, brokers, seen, beginnings, ends, group, waiting, unknown, applied)
 
     async def _connected(self) -> AIOKafkaClient:
         if self._client is None:

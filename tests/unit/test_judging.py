@@ -115,7 +115,7 @@ OFFLINE = {name: partitions(leader=-1) if name == "x.sales" else seen for name, 
         ({"standing": standing(refused_in_a_row=1000)}, "stalled", ["paused"], "x.orders-0"),
         ({"standing": standing(refused_in_a_row=REFUSED_IN_A_ROW)}, "stalled", ["refused"], "10 of x.orders-0"),
         ({"standing": standing(refused_in_a_row=REFUSED_IN_A_ROW - 1)}, "live", [], ""),
-        ({"standing": standing(applied=100)}, "stalled", ["log_cut"], "x.orders-0 ends at 100, 100 is applied"),
+        ({"observation": observation(applied={("x.orders", 0): 100})}, "stalled", ["log_cut"], "x.orders-0 ends at 100, 100 is applied"),
         ({"observation": observation(ends={at: 100 for at in SOURCES if at[0] == "x.chats"})}, "stalled", ["end_unknown"], "x.orders-0"),
         ({"observation": observation(brokers={1: True, 2: True, 3: False})}, "live", [], "1 of 3 brokers does not answer: 3"),
         ({"observation": observation(brokers={1: True, 2: False, 3: False})}, "stalled", ["broker_away", "below_min_isr"], "2, 3"),
@@ -154,6 +154,12 @@ def test_behind_is_a_fault_beyond_a_bound(bounds: Bounds, written_s_ago: int | N
     judged = judge(evidence(standing=standing(89), observation=observation(waiting=first)), bounds)
     assert (judged.state, judged.records_behind) == (state, 40)
     assert {one.waiting_seconds for one in judged.sources} == {written_s_ago}
+
+
+def test_what_was_applied_while_the_cluster_was_observed_cuts_no_log() -> None:
+    """The ends are from a moment ago; the tables have since gone on with what was written after it."""
+    judged = judge(evidence(standing=standing(250), observation=observation(applied=dict.fromkeys(SOURCES, 99))), BOUNDS)
+    assert (judged.state, judged.findings, judged.records_behind) == ("live", [], 0)
 
 
 def test_control_records_at_the_end_are_not_behind() -> None:

@@ -17,7 +17,7 @@ from operations import faults
 from operations.faults import POISONS, Faults, Poison, disturbed
 from operations.recount import recount
 from operations.recount_events import Invalid, accept, parse
-from operations.simulate import command
+from operations.simulate import HistoryAhead, before_now, command
 from operations.traffic import ALL_EVENTS_PER_ORDER, CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
 from schemas import envelope
 from schemas.events import CHAT_TYPES, MODELS, ORDER_TYPES
@@ -287,3 +287,14 @@ def test_arguments_that_make_no_sense_are_refused(arguments: list[str], sentence
     result = _run(*arguments)
     assert result.exit_code == 2
     assert sentence in " ".join(result.output.replace("│", " ").split())
+
+
+def test_history_for_the_log_ends_where_workers_would_park_it() -> None:
+    """An event in the future isn't written silently into the dead letters; without a bound all is."""
+    items, clock_ms = _take(50), START_MS
+    latest_ms = items[-2][0] if items[-2][0] < items[-1][0] else items[-3][0]
+    with pytest.raises(HistoryAhead, match="give an earlier --start"):
+        list(before_now(iter(items), latest_ms - clock_ms, clock_ms))
+    assert list(before_now(iter(items), 0, clock_ms)) == items
+    seen = before_now(iter(items), latest_ms - clock_ms, clock_ms)
+    assert [next(seen) for one in items if one[0] <= latest_ms] == [one for one in items if one[0] <= latest_ms]
