@@ -125,16 +125,18 @@ class Pipeline:
         self._leave()
         lanes, self.lanes = list(self.lanes.values()), {}
         tasks = [lane.commit for lane in lanes if lane.commit is not None and not lane.commit.done()]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+        try:
+            if tasks:
+                _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
+                for lane in lanes:
+                    lane.closed = True  # a late one may not commit any more
+                for task in late:
+                    task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
+        finally:  # also if the wait is cancelled: nobody else knows these lanes any more
+            self._at_work.clear()
             for lane in lanes:
-                lane.closed = True  # a late one may not commit any more
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        self._at_work.clear()
-        for lane in lanes:
-            await lane.close()
+                await lane.close()
 
     def most_records(self, tp: TP) -> int:
         """How many records of a partition its next transaction should have at most."""

@@ -31,7 +31,7 @@ from tables.catalogue import STAGES, TABLES
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from pathlib import Path
 
     from schemas.envelope import Record
@@ -155,7 +155,7 @@ class Opener:
             restored = await self._restore(openings)
             self.phase = Phase.CHECK
             await self._await_offsets(openings)
-            lanes = await asyncio.gather(*(self._checked(opening) for opening in openings))
+            lanes = await _all(self._checked(opening) for opening in openings)
         except BaseException as error:
             log.info("lanes not opened", phase=self.phase.value, error=repr(error))
             if isinstance(error, StoreDamaged):
@@ -337,6 +337,15 @@ class Opener:
         (mark, *_) = filter(None, marks.values())
         lane.progress = progress_of(mark).resumed()  # to open a paused partition anew is to let it go on
         lane.position = lane.progress.offset + 1
+
+
+async def _all(checks: Iterable[Coroutine[Any, Any, Lane]]) -> list[Lane]:
+    """The results of all, once all have ended: none runs on behind a failure, on stores that are closed. Raises the first failure."""
+    results = await asyncio.gather(*checks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if isinstance(result, Lane)]
 
 
 def _is_behind(opening: _Opening) -> bool:

@@ -38,6 +38,10 @@ FEW_MESSAGES: Final = 16
 FEW_BYTES: Final = 16_384
 """Of a conversation with at most so many messages in a chunk, and so many bytes before it, what is near each is derived: that's quicker."""
 
+if not FEW_BYTES + FEW_MESSAGES * 5 * 8 * limits.ID_CHARS < limits.ORDER_BYTES:
+    # Five texts a message, of 8 bytes a character at the most: so it can't outgrow a record and shrink again within one chunk.
+    raise AssertionError("few messages must fit into a conversation without being measured one by one")
+
 _encode: Final = msgspec.json.encode
 
 
