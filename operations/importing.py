@@ -86,7 +86,8 @@ def command(
 def _how_far(summary: Summary) -> str:
     if not summary.lines:
         return ""
-    left = f"{summary.unconfirmed:,} events aren't confirmed; " if summary.unconfirmed else ""
+    verb = "isn't" if summary.unconfirmed == 1 else "aren't"
+    left = f"{_number(summary.unconfirmed, 'event')} {verb} confirmed; " if summary.unconfirmed else ""
     here = f"stopped after {summary.at}" if summary.at else "stopped before the first confirmed line"
     return f"; {here}; {left}run it again from the start, what is there already changes nothing"
 
@@ -95,8 +96,12 @@ def _show(summary: Summary, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(summary))
         return
-    where = ", ".join(f"{number} to {topic}" for topic, number in summary.topics.items())
-    typer.echo(f"{summary.written} events{f' ({where})' if where else ''}, {summary.refused} lines refused")
+    where = ", ".join(f"{number:,} to {topic}" for topic, number in summary.topics.items())
+    typer.echo(f"{_number(summary.written, 'event')}{f' ({where})' if where else ''}, {_number(summary.refused, 'line')} refused")
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 class _Import:
