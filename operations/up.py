@@ -336,7 +336,7 @@ def _sold(item: dict[str, Any]) -> str:
 
 
 def _freshness(view: View, per_second: float) -> str:
-    behind = "nothing applied yet" if view.lag_seconds is None else f"{view.lag_seconds:.1f} s behind"
+    behind = "event time not known yet" if view.lag_seconds is None else f"{view.lag_seconds:.1f} s behind"
     return f"{view.state}, {behind}, {per_second:,.0f} records/s, {view.records:,} records in all"
 
 
