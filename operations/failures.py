@@ -6,6 +6,8 @@ import errno
 import os
 from typing import Final
 
+from operations.data_dir import FULL_DISK
+
 _FAILED: Final = 1
 _WRONGLY_CALLED: Final = 2
 _NOT_READY: Final = 5
@@ -15,8 +17,6 @@ _ANSWERS_OF_THE_SYSTEM: Final = {
     errno.ENAMETOOLONG, errno.ENFILE, errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
 }  # fmt: skip
 """What lies with this machine and not with this program."""
-
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
 def explained(error: Exception) -> tuple[str, int] | None:
@@ -66,4 +66,4 @@ def _advice(error: OSError) -> str:
         return ""
     if any(os.path.abspath(place).startswith(str(data_dir.absolute())) for place in _place(error)):  # noqa: PTH100 - bytes that are no text, too
         return f": NETSOLD_DATA_DIR is {data_dir}, and must be a folder with room that this user may write to"
-    return f": make room where its output goes and where NETSOLD_DATA_DIR lies, {data_dir.absolute()}" if error.errno in _FULL else ""
+    return f": make room where its output goes and where NETSOLD_DATA_DIR lies, {data_dir.absolute()}" if error.errno in FULL_DISK else ""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import ssl
+import zipfile
 from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from operations.data_dir import FULL_DISK
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.2.2"
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"  # Kafka's jars log to nowhere without a binding
@@ -25,7 +29,9 @@ def classpath() -> str:
             jars = _jars()
         except requests.exceptions.SSLError:
             jars = _jars_by_system_trust()
-    except (RuntimeError, requests.RequestException, OSError) as error:
+    except (RuntimeError, requests.RequestException, OSError, ET.ParseError) as error:
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            raise JarsOutOfReach(f"Kafka's jars can't be kept ({error.strerror}): make room in the home directory") from error
         raise JarsOutOfReach(
             f"Kafka's jars can't be fetched ({error}): connect to Maven Central for the first start (later ones need no network),"
             " or name a cluster by NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
@@ -34,7 +40,29 @@ def classpath() -> str:
 
 
 def _jars() -> list[Path]:
-    """Kafka's jars in the user's Maven cache, fetched if they aren't there."""
+    """Kafka's jars in the user's Maven cache, fetched if they aren't there, or not whole.
+
+    A fetch that was cut short (Ctrl-C, a full disk, a power cut) leaves a torn file, which jgo takes for the whole one.
+    """
+    try:
+        jars = _resolved()
+        torn = [jar for jar in jars if not zipfile.is_zipfile(jar)]
+    except ET.ParseError:
+        jars, torn = [], _torn_poms()
+        if not torn:
+            raise
+    for path in torn:
+        path.unlink()
+    return _resolved() if torn else jars
+
+
+def _torn_poms() -> list[Path]:
+    from jgo.constants import default_maven_repo
+
+    return [pom for pom in default_maven_repo().rglob("*.pom") if not pom.read_bytes().rstrip().endswith(b"</project>")]
+
+
+def _resolved() -> list[Path]:
     import jgo
 
     # Each by itself, and of the binding only its own jar: jgo lets one coordinate's managed versions rule the other's.
