@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from tables.outcome import Outcome
 from tests.flow import PARTITIONS, Flow, Record, binary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
     from pathlib import Path
 
 
@@ -123,3 +125,17 @@ class FedReader(Reader):
 def settings_in(directory: Path) -> Settings:
     """Settings that need no broker."""
     return Settings(_env_file=None, partitions=PARTITIONS, data_dir=directory)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Reader]:
+    """A reader at work."""
+    reader = Reader(settings)
+    task = asyncio.create_task(reader.run())
+    try:
+        yield reader
+        assert not task.done(), task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,10 @@ from streams.lanes import MARK_KEY
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tests.faults.brokers import READY_S
-from tests.reading import Changelogs
+from tests.reading import Changelogs, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from operations.local_kafka import LocalKafka
@@ -76,20 +76,6 @@ async def writing(settings: Settings) -> Writing:
     """The topics of this test, and somebody who writes to them."""
     await topics.create(settings)
     return Writing(settings)
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Reader]:
-    """A reader at work."""
-    reader = Reader(settings)
-    task = asyncio.create_task(reader.run())
-    try:
-        yield reader
-        assert not task.done(), task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def until(holds: Callable[[], bool]) -> None:

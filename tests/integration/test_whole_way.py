@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,14 +17,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from operations.local_kafka import LocalKafka
 from schemas import envelope
 from serving import watching
-from serving.follow import Reader
 from streams import log, topics
 from streams.parked import DeadLetters
 from streams.settings import Kafka, Settings
 from tests.faults.workers import Workers, environment
+from tests.reading import running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.kafka
@@ -159,20 +158,6 @@ async def test_dead_letters_are_counted_on_from_where_counting_ended(settings: S
     assert (parked.counts(), parked.complete) == ([], True)
 
 
-@asynccontextmanager
-async def following(settings: Settings) -> AsyncIterator[Reader]:
-    """A reader at work."""
-    reader = Reader(settings)
-    task = asyncio.create_task(reader.run())
-    try:
-        yield reader
-        assert not task.done(), task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[LocalKafka]:
     """A broker of one test alone."""
@@ -190,7 +175,7 @@ async def test_while_the_broker_is_away_nothing_is_live(broker: LocalKafka, tmp_
     await topics.create(settings)
     with Workers(settings, tmp_path) as workers:
         workers.start("a")
-        async with following(settings) as reader:
+        async with running(settings) as reader:
             await until(lambda: reader.watch.state == "live")
             broker.kill()
             await until(lambda: reader.watch.state == "unknown")
