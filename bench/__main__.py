@@ -1,13 +1,17 @@
-"""The same job by several engines, in one table: `python -m bench`. A whole run writes bench/results.json.
+"""The same job by several engines, in one table: `python -m bench`.
 
-500,000 simulated events of orders, some twice and out of order, are loaded into a Kafka of the bench's own; each engine reads a
-topic of its own from the beginning and is measured as `bench/measure.py` says. What it came to is compared with a recount of its
-events. One row is netsold reading as many chats instead, with no orders.
+A whole run writes bench/results.json.
 
-That is done in two rounds, the second in reverse order, and an engine's figures are those of both together: so a machine that gets slower
-or quicker meanwhile, as shared ones do, wrongs nobody. The faster round of each would favour engines with short runs, which vary more.
-For the same reason netsold with one process, which all are compared with, has two turns in a round: before and after Quix, which takes
-several times as long.
+500,000 simulated events of orders, some twice and out of order, are loaded into a Kafka of the
+bench's own; each engine reads a topic of its own from the beginning and is measured as
+`bench/measure.py` says. What it came to is compared with a recount of its events. One row is
+netsold reading as many chats instead, with no orders.
+
+That is done in two rounds, the second in reverse order, and an engine's figures are those of both
+together: so a machine that gets slower or quicker meanwhile, as shared ones do, wrongs nobody. The
+faster round of each would favour engines with short runs, which vary more. For the same reason
+netsold with one process, which all are compared with, has two turns in a round: before and after
+Quix, which takes several times as long.
 """
 
 from __future__ import annotations
@@ -31,11 +35,11 @@ from rich.table import Table
 
 from bench import engines, job
 from bench.engines import ENGINES, QUIX_PYTHON, Engine, Events
-from operations import faults
-from operations.kafka_jars import KAFKA
-from operations.local_kafka import LocalKafka
-from operations.recount import recount
-from operations.traffic import CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Plan, traffic
+from operations.commands.recount import recount
+from operations.local.kafka import LocalKafka
+from operations.local.kafka_jars import KAFKA
+from operations.simulation import faults
+from operations.simulation.traffic import CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Plan, traffic
 from schemas.events import topic_of
 from schemas.times import parse_ms
 from streams.topics import ORDERS
@@ -59,9 +63,13 @@ def make_events(path: Path, count: int, topic: str = ORDERS) -> Events:
     A smaller count has fewer orders a day and the same mix: the first days alone would have hardly any receipts or refunds.
     """
     per_order = EVENTS_PER_ORDER if topic == ORDERS else CHATS_PER_ORDER
-    plan = Plan(SEED, "bench", START_MS, DAYS * DAY_MS * per_order / count, only_orders=topic == ORDERS)
+    plan = Plan(
+        SEED, "bench", START_MS, DAYS * DAY_MS * per_order / count, only_orders=topic == ORDERS
+    )
     made = (item for item in traffic(plan) if topic_of(item[1]["type"]) == topic)
-    items = faults.disturbed(islice(made, count), faults.parse(FAULTS), seed=SEED, day_ms=plan.day_ms, live=False)
+    items = faults.disturbed(
+        islice(made, count), faults.parse(FAULTS), seed=SEED, day_ms=plan.day_ms, live=False
+    )
     written = last_ms = 0
     with path.open("wb") as file:
         for _, item in islice(items, count):
@@ -89,7 +97,10 @@ async def measure(engine: Engine, bootstrap: str, directory: Path, events: Event
 
 
 def _together(rounds: Sequence[Result]) -> Result:
-    """An engine's row of all its rounds: all events by all the time they took, the higher peak; equal to the recount only if all are."""
+    """An engine's row of all its rounds: all events by all the time they took, the higher peak.
+
+    Equal to the recount only if all are.
+    """
     equal = [one["equal_to_recount"] for one in rounds]
     return {
         "events_per_s": round(harmonic_mean([one["events_per_s"] for one in rounds])),
@@ -102,7 +113,9 @@ def _together(rounds: Sequence[Result]) -> Result:
 def versions() -> Result:
     """What was compared, and on how many cores."""
     asked = "from importlib.metadata import version; print(version('quixstreams'))"
-    quix = subprocess.run([QUIX_PYTHON, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+    quix = subprocess.run(
+        [QUIX_PYTHON, "-c", asked], capture_output=True, text=True, check=True
+    ).stdout.strip()
     return {
         "python": platform.python_version(),
         "kafka": KAFKA.rpartition(":")[2],
@@ -111,14 +124,25 @@ def versions() -> Result:
         "rocksdict": version("rocksdict"),
         "quixstreams": quix,
         "netsold": version("netsold"),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
     }
 
 
 def show(console: Console, results: dict[str, Result], count: int) -> None:
     """Print the table."""
     table = Table(title=f"{count:,} events; fewer where stated")
-    for column in ("engine", "events", "events/s", "of reading", "netsold is", "CPU s/million", "peak MiB", "= recount"):
+    for column in (
+        "engine",
+        "events",
+        "events/s",
+        "of reading",
+        "netsold is",
+        "CPU s/million",
+        "peak MiB",
+        "= recount",
+    ):
         table.add_column(column, justify="left" if column == "engine" else "right")
     read, netsold = (results.get(name, {}).get("events_per_s") for name in ("read", "netsold"))
     for engine in ENGINES:
@@ -139,27 +163,42 @@ def show(console: Console, results: dict[str, Result], count: int) -> None:
 
 
 def main() -> int:
-    """Run, print, and write the results of a whole run; 1 if any engine's tables differ from the recount."""
+    """Run, print, and write the results of a whole run.
+
+    1 if any engine's tables differ from the recount.
+    """
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--events", type=int, default=EVENTS)
-    parser.add_argument("--only", default="", help=f"some of {','.join(engine.name for engine in ENGINES)}")
+    parser.add_argument(
+        "--only", default="", help=f"some of {','.join(engine.name for engine in ENGINES)}"
+    )
     given = parser.parse_args()
-    chosen = [engine for engine in ENGINES if not given.only or engine.name in given.only.split(",")]
+    chosen = [
+        engine for engine in ENGINES if not given.only or engine.name in given.only.split(",")
+    ]
     console = Console(width=max(Console().width, 110))
     rounds: dict[str, list[Result]] = {}
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         sizes = {(engine.topic, engine.events_of(given.events)) for engine in chosen}
-        events = {(topic, count): make_events(directory / f"{topic}-{count}.jsonl", count, topic) for topic, count in sizes}
+        events = {
+            (topic, count): make_events(directory / f"{topic}-{count}.jsonl", count, topic)
+            for topic, count in sizes
+        }
         kafka = LocalKafka(directory)
         bootstrap = kafka.start()
         try:
             turns = [*chosen, *[engine for engine in chosen if engine.name == "netsold"]]
-            for number, engine in [*((1, one) for one in turns), *((2, one) for one in reversed(turns))]:
+            for number, engine in [
+                *((1, one) for one in turns),
+                *((2, one) for one in reversed(turns)),
+            ]:
                 console.print(f"round {number}: {engine.title} …")
                 made = events[engine.topic, engine.events_of(given.events)]
                 result = asyncio.run(measure(engine, bootstrap, directory, made))
-                console.print(f"    {result['events_per_s']:,} events/s, {result['cpu_s_per_million']} CPU s/million")
+                console.print(
+                    f"    {result['events_per_s']:,} events/s, {result['cpu_s_per_million']} CPU s/million"
+                )
                 rounds.setdefault(engine.name, []).append(result)
         finally:
             kafka.stop()

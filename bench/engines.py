@@ -1,4 +1,7 @@
-"""The engines of the bench: how each is started, what it reads, and where its tables can be read when it is done."""
+"""The engines of the bench.
+
+How each is started, what it reads, and where its tables can be read when it is done.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import msgspec
 
 from bench import job
 from bench.measure import ROOT, Job, Measured, processes, watch
-from operations.tables import from_changelogs
+from operations.commands.tables import from_changelogs
 from schemas.envelope import encode, tick
 from streams import log, topics
 from streams.settings import Kafka, Settings
@@ -23,13 +26,17 @@ from tables.report import report
 QUIX_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
 Report = dict[str, list[dict[str, Any]]]
-SUMS = tuple(name for names in job.TABLES.values() for name in names if name != catalogue.SHOP_BUYERS.name)
+SUMS = tuple(
+    name for names in job.TABLES.values() for name in names if name != catalogue.SHOP_BUYERS.name
+)
 Between = Callable[[set[str]], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One row of the bench; `most_events` bounds those too slow for a whole history, `topic` is what it reads.
+    """One row of the bench.
+
+    `most_events` bounds those too slow for a whole history, `topic` is what it reads.
 
     `report` says what it came to, in the form of recount; its `lists` are what the job asks for.
     """
@@ -42,7 +49,13 @@ class Engine:
     most_events: int | None = None
     ready: str = ""
     topic: str = topics.ORDERS
-    lists: tuple[str, ...] = ("products", "shops", "product_service", "shop_service", "shop_service_totals")
+    lists: tuple[str, ...] = (
+        "products",
+        "shops",
+        "product_service",
+        "shop_service",
+        "shop_service_totals",
+    )
 
     def events_of(self, count: int) -> int:
         """The size of the history that it gets in a run of `count` events."""
@@ -51,7 +64,10 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """The events of one topic as lines of a file, in the order in which they arrive; the latest happened at `last_ms`."""
+    """The events of one topic as lines of a file, in the order in which they arrive.
+
+    The latest happened at `last_ms`.
+    """
 
     path: Path
     count: int
@@ -67,17 +83,30 @@ class Events:
 def settings_of(bootstrap: str, directory: Path) -> Settings:
     """Settings of an application that no other run has."""
     app = f"bench-{uuid.uuid4().hex[:8]}"
-    return Settings(_env_file=None, app=app, topic_prefix=f"{app}.", data_dir=directory / app, kafka=Kafka(bootstrap_servers=bootstrap))
+    return Settings(
+        _env_file=None,
+        app=app,
+        topic_prefix=f"{app}.",
+        data_dir=directory / app,
+        kafka=Kafka(bootstrap_servers=bootstrap),
+    )
 
 
-async def load(settings: Settings, name: str, events: Iterable[dict[str, Any]], last_ms: int) -> None:
-    """Declare this run's topics, and write events to one of them as `netsold simulate` does; the latest happened at `last_ms`."""
+async def load(
+    settings: Settings, name: str, events: Iterable[dict[str, Any]], last_ms: int
+) -> None:
+    """Declare this run's topics, and write events to one of them as `netsold simulate` does.
+
+    The latest happened at `last_ms`.
+    """
     await topics.create(settings)
     topic = settings.topic(name)
     async with log.Writer(settings) as writer:
         for event in events:
             await writer.send(topic, *encode(event))
-        if name == topics.CHATS:  # what is overdue at the end depends on event time: all partitions come to the same
+        if (
+            name == topics.CHATS
+        ):  # what is overdue at the end depends on event time: all partitions come to the same
             value, headers = tick(last_ms)
             for partition in range(settings.partitions):
                 await writer.send(topic, None, value, headers, partition)
@@ -90,7 +119,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
         "NETSOLD_DATA_DIR": str(settings.data_dir),
         "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": str(settings.kafka.bootstrap_servers),
-        "NETSOLD_IDLE_TICK_MS": "0",  # ticks are for partitions where nothing comes any more: there they would move the ends
+        # ticks are for partitions where nothing comes any more: there they would move the ends
+        "NETSOLD_IDLE_TICK_MS": "0",
         "BENCH_APP": settings.app,
         "BENCH_TOPIC": settings.topic(topics.ORDERS),
         "BENCH_KAFKA": str(settings.kafka.bootstrap_servers),
@@ -100,7 +130,10 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Report | None]:
-    """Load, run and measure one engine; what its tables hold, if it has any. Raises EngineFailed."""
+    """Load, run and measure one engine; what its tables hold, if it has any.
+
+    Raises EngineFailed.
+    """
     await load(settings, engine.topic, events.bare(), events.last_ms)
     environment = environment_of(settings)
     job_ = Job(settings.app, settings.topic(engine.topic), engine.between(settings), engine.ready)
@@ -111,20 +144,27 @@ async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measu
     return measured, None if engine.report is None else await engine.report(settings)
 
 
-# --- their tables -----------------------------------------------------------------------------------------------------
+# --- their tables
+# -----------------------------------------------------------------------------------------------------
 
 
 async def _of_faust(settings: Settings) -> Report:
     tables: dict[str, dict[bytes, bytes]] = {}
     for name in SUMS:
         states = await _last(settings, f"{settings.app}-{name}-changelog")
-        tables[name] = {_key(*msgspec.json.decode(key).rsplit(" ", 1)): value for key, value in states.items()}
+        tables[name] = {
+            _key(*msgspec.json.decode(key).rsplit(" ", 1)): value for key, value in states.items()
+        }
     return _report(tables)
 
 
 async def _of_quix(settings: Settings) -> Report:
     tables: dict[str, dict[bytes, bytes]] = {name: {} for name in SUMS}
-    for changelog in [name for name in await _topics(settings) if name.startswith(f"changelog__{settings.app}--repartition")]:
+    for changelog in [
+        name
+        for name in await _topics(settings)
+        if name.startswith(f"changelog__{settings.app}--repartition")
+    ]:
         for key, value in (await _last(settings, changelog)).items():
             id_, _, name = key.rpartition(b"|")
             table, _, rest = msgspec.json.decode(name).partition(" ")
@@ -163,7 +203,8 @@ def _report(tables: dict[str, dict[bytes, bytes]]) -> Report:
     return report(job.CALENDAR, none | {name: table.items() for name, table in tables.items()})
 
 
-# --- the engines --------------------------------------------------------------------------------------------------------------
+# --- the engines
+# --------------------------------------------------------------------------------------------------------------
 
 
 def _nothing_between(_: Settings) -> Between:
@@ -183,7 +224,9 @@ def _faust_between(settings: Settings) -> Between:
 
 
 def _quix_between(settings: Settings) -> Between:
-    return lambda there: [name for name in there if name.startswith(f"repartition__{settings.app}--")]
+    return lambda there: [
+        name for name in there if name.startswith(f"repartition__{settings.app}--")
+    ]
 
 
 def _worker(name: str) -> Sequence[str]:
@@ -191,7 +234,13 @@ def _worker(name: str) -> Sequence[str]:
 
 
 ENGINES = (  # netsold and Quix side by side: what is slow for one of them then is so for the other
-    Engine("read", "reading alone (aiokafka)", lambda: [(sys.executable, "-m", "bench.read")], _nothing_between, None),
+    Engine(
+        "read",
+        "reading alone (aiokafka)",
+        lambda: [(sys.executable, "-m", "bench.read")],
+        _nothing_between,
+        None,
+    ),
     Engine(
         "netsold_2_processes",
         "netsold, 2 processes",
@@ -217,7 +266,9 @@ ENGINES = (  # netsold and Quix side by side: what is slow for one of them then 
         _of_faust,
         most_events=20_000,
     ),
-    Engine("netsold", "netsold, 1 process", lambda: [_worker("1")], _netsold_between, from_changelogs),
+    Engine(
+        "netsold", "netsold, 1 process", lambda: [_worker("1")], _netsold_between, from_changelogs
+    ),
     Engine(
         "quix",
         "Quix Streams, exactly once",

@@ -1,4 +1,7 @@
-"""The same job in Faust as its manual writes it: three agents, nine tables in RocksDB, JSON, at least once."""
+"""The same job in Faust as its manual writes it.
+
+Three agents, nine tables in RocksDB, JSON, at least once.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,24 @@ def build_app() -> faust.App:
         topic_replication_factor=1,
         consumer_auto_offset_reset="earliest",
         processing_guarantee="at_least_once",
-        broker_commit_interval=0.5,  # 2.8 by default: too coarse for the bench's clock, which sees progress by commits
+        # 2.8 by default: too coarse for the bench's clock, which sees progress by commits
+        broker_commit_interval=0.5,
         web_enabled=False,
     )
-    source = app.topic(os.environ["BENCH_TOPIC"], key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw")
+    source = app.topic(
+        os.environ["BENCH_TOPIC"],
+        key_type=bytes,
+        value_type=bytes,
+        value_serializer="raw",
+        key_serializer="raw",
+    )
     entries = {
-        subject: app.topic(f"{os.environ['BENCH_APP']}-{subject}-entries", key_type=str, key_serializer="raw", internal=True)
+        subject: app.topic(
+            f"{os.environ['BENCH_APP']}-{subject}-entries",
+            key_type=str,
+            key_serializer="raw",
+            internal=True,
+        )
         for subject in CONCERNED
     }
     orders = app.Table(ORDERS)
@@ -46,10 +61,16 @@ def build_app() -> faust.App:
                 0,
                 message.key,
                 message.value,
-                list(message.headers.items()) if isinstance(message.headers, dict) else message.headers,
+                list(message.headers.items())
+                if isinstance(message.headers, dict)
+                else message.headers,
             )
             known = orders.get(order_id)
-            state, changed = job.fold(record, f"{message.topic}-{message.partition}", None if known is None else msgspec.json.encode(known))
+            state, changed = job.fold(
+                record,
+                f"{message.topic}-{message.partition}",
+                None if known is None else msgspec.json.encode(known),
+            )
             if state is not None:
                 orders[order_id] = msgspec.json.decode(state)
             for change in map(msgspec.to_builtins, changed):
@@ -79,7 +100,9 @@ class Store:
         self._tables[table][f"{self._subject} {key}"] = state
 
 
-def _adding(app: faust.App, subject: str, count: Callable[[dict[str, Any], Store], None]) -> Callable[[faust.StreamT], Awaitable[None]]:
+def _adding(
+    app: faust.App, subject: str, count: Callable[[dict[str, Any], Store], None]
+) -> Callable[[faust.StreamT], Awaitable[None]]:
     """The agent that adds changes to the sums of a product or shop."""
     tables = {name: app.Table(name) for name in job.TABLES[subject]}
 

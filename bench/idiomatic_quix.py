@@ -1,4 +1,7 @@
-"""The same job in Quix Streams as its manual writes it: a fold per order, grouped by product and by shop, JSON states, exactly once."""
+"""The same job in Quix Streams as its manual writes it.
+
+A fold per order, grouped by product and by shop, JSON states, exactly once.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,16 @@ if TYPE_CHECKING:
     from quixstreams import State
 
 
-def count_order(value: bytes, key: bytes, timestamp: int, headers: list[tuple[str, bytes]], state: State) -> list[dict[str, Any]]:
+def count_order(
+    value: bytes, key: bytes, timestamp: int, headers: list[tuple[str, bytes]], state: State
+) -> list[dict[str, Any]]:
     """The entries that follow from one event."""
     at = message_context()
     record = job.Fetched(at.offset, timestamp, key, value, headers)
     known = state.get("order")
-    after, changed = job.fold(record, f"{at.topic}-{at.partition}", None if known is None else msgspec.json.encode(known))
+    after, changed = job.fold(
+        record, f"{at.topic}-{at.partition}", None if known is None else msgspec.json.encode(known)
+    )
     if after is not None:
         state.set("order", msgspec.json.decode(after))
     return [msgspec.to_builtins(change) for change in changed]
@@ -59,9 +66,12 @@ def main() -> None:
         processing_guarantee="exactly-once",
         auto_offset_reset="earliest",
         state_dir=os.environ["BENCH_DIRECTORY"],
-        commit_interval=0.5,  # 5 by default: too coarse for the bench's clock, which sees progress by commits
+        # 5 by default: too coarse for the bench's clock, which sees progress by commits
+        commit_interval=0.5,
     )
-    source = app.topic(os.environ["BENCH_TOPIC"], key_deserializer="bytes", value_deserializer="bytes")
+    source = app.topic(
+        os.environ["BENCH_TOPIC"], key_deserializer="bytes", value_deserializer="bytes"
+    )
     stream = app.dataframe(source)
     stream = stream.apply(count_order, stateful=True, metadata=True, expand=True)
     stream.filter(job.of_product).group_by("product_id").update(count_product, stateful=True)

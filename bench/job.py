@@ -1,9 +1,13 @@
-"""The job that every engine does, by netsold's own rules: so what is compared is the engines, not the counting.
+"""The job that every engine does, by netsold's own rules.
 
-Orders, and by product and shop: sales by cycle and of all time, after-sales, reviews and reasons to write by cycle, of shops also of all
-time, and the shops' buyers. Only messages (`chats`) are left out.
+So what is compared is the engines, not the counting.
 
-Whether an entry restates its cycle isn't asked here: it depends on watermarks, which the other engines don't keep.
+Orders, and by product and shop: sales by cycle and of all time, after-sales, reviews and reasons to
+write by cycle, of shops also of all time, and the shops' buyers. Only messages (`chats`) are left
+out.
+
+Whether an entry restates its cycle isn't asked here: it depends on watermarks, which the other
+engines don't keep.
 """
 
 from __future__ import annotations
@@ -24,7 +28,10 @@ from tables.service import Columns, ServiceTally
 
 CALENDAR = Calendar(30 * DAY_MS)
 NO_CYCLE_MS = -(2**62)
-TABLES: Final = {stage.name: tuple(table.name for table in stage.tables) for stage in (catalogue.PRODUCT_STAGE, catalogue.SHOP_STAGE)}
+TABLES: Final = {
+    stage.name: tuple(table.name for table in stage.tables)
+    for stage in (catalogue.PRODUCT_STAGE, catalogue.SHOP_STAGE)
+}
 """The tables by product and by shop, with their names in netsold."""
 
 
@@ -48,7 +55,10 @@ class Served(msgspec.Struct, frozen=True, tag_field="type", tag="served"):
 
 
 class Contacted(msgspec.Struct, frozen=True, tag_field="type", tag="contacted"):
-    """Since when a shop has reason to write to a buyer about an order; None if it has none after all."""
+    """Since when a shop has reason to write to a buyer about an order.
+
+    None if it has none after all.
+    """
 
     shop_id: str
     buyer_id: str
@@ -87,9 +97,13 @@ def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None
             cause = entries.Cause(received, f"{place}@{record.offset}", NO_CYCLE_MS)
             changed += entries.difference(was, now, cause, CALENDAR)
         if serves:
-            for shop_id, product_id, start_ms, columns in aftersales.changes((before, was), (after, now), CALENDAR):
+            for shop_id, product_id, start_ms, columns in aftersales.changes(
+                (before, was), (after, now), CALENDAR
+            ):
                 changed.append(Served(shop_id, product_id, CALENDAR.iso(start_ms), columns))
-            for shop_id, buyer_id, at_ms in aftersales.contact_changes(aftersales.contact(before), aftersales.contact(after)):
+            for shop_id, buyer_id, at_ms in aftersales.contact_changes(
+                aftersales.contact(before), aftersales.contact(after)
+            ):
                 changed.append(Contacted(shop_id, buyer_id, received.order_id, at_ms))
     return orders.encode(after), changed
 
@@ -124,7 +138,9 @@ def count_shop(change: Mapping[str, Any], store: Store) -> None:
         return
     if change["type"] == "contacted":
         buyer = _buyer(store, change["buyer_id"])
-        rows = buyer.hear(Contact(change["buyer_id"], change["order_id"], change["at_ms"]), CALENDAR)
+        rows = buyer.hear(
+            Contact(change["buyer_id"], change["order_id"], change["at_ms"]), CALENDAR
+        )
         for (_, start_ms), columns in rows.items():
             _serve_shop(store, start_ms, columns)
     else:

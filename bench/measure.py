@@ -1,7 +1,8 @@
 """Watching an engine at work: what its processes burn and hold, and what its group has committed.
 
-All engines are measured alike. The clock starts when the group's first progress in the source is seen, and ends when its
-committed offsets are behind the last records of everything it reads; events and CPU are those between the two. Start-up isn't counted.
+All engines are measured alike. The clock starts when the group's first progress in the source is
+seen, and ends when its committed offsets are behind the last records of everything it reads; events
+and CPU are those between the two. Start-up isn't counted.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ class EngineFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`events` were committed in `wall_s` seconds, with `cpu_s` of CPU; the peak is summed over the engine's processes."""
+    """`events` were committed in `wall_s` seconds, with `cpu_s` of CPU.
+
+    The peak is summed over the engine's processes.
+    """
 
     events: int
     wall_s: float
@@ -57,7 +61,10 @@ class Measured:
 
     @property
     def cpu_s_per_million(self) -> float:
-        """CPU seconds for a million events; more than a core's worth where several processes or threads work."""
+        """CPU seconds for a million events.
+
+        More than a core's worth where several processes or threads work.
+        """
         return self.cpu_s / self.events * 1e6
 
 
@@ -76,13 +83,21 @@ class Processes:
         path = self.directory / f"{len(self.started)}.log"
         with path.open("wb") as output:
             process = subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                command,
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
         self.started.append(process)
         self.logs.append(path)
 
     def sample(self) -> float:
-        """CPU seconds of all of them so far, also of those that have ended; notes the peak of memory."""
+        """CPU seconds of all of them so far, also of those that have ended.
+
+        Notes the peak of memory.
+        """
         rss = 0
         for process in self.started:
             try:
@@ -112,7 +127,9 @@ class Processes:
         """Raise EngineFailed if any has ended."""
         for process in self.started:
             if process.poll() is not None:
-                raise EngineFailed(f"a process ended with exit code {process.returncode}: {self.last_words()}")
+                raise EngineFailed(
+                    f"a process ended with exit code {process.returncode}: {self.last_words()}"
+                )
 
     def end(self) -> None:
         """End all in order, or by force after a while."""
@@ -173,30 +190,53 @@ async def watch(settings: Settings, running: Processes, job: Job) -> Measured:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             committed = await _committed(admin, job.group)
-            look = _Look(time.monotonic(), running.sample(), sum(committed.get(at, 0) for at in ends), committed)
+            look = _Look(
+                time.monotonic(),
+                running.sample(),
+                sum(committed.get(at, 0) for at in ends),
+                committed,
+            )
             running.require_alive()
             if committed != last.committed:
                 last = look
             elif look.at_s - last.at_s > STUCK_S:
-                raise EngineFailed(f"no progress for {STUCK_S:.0f} s at {committed}: {running.last_words()}")
+                raise EngineFailed(
+                    f"no progress for {STUCK_S:.0f} s at {committed}: {running.last_words()}"
+                )
             if not first.done and look.done and running.said(job.ready):
                 first = look
             if later is None and look.done == total:
-                later = asyncio.create_task(_last_records(settings, job.between(set(await admin.list_topics()))))
-            if later is not None and later.done() and all(committed.get(at, 0) >= end for at, end in later.result().items()):
+                later = asyncio.create_task(
+                    _last_records(settings, job.between(set(await admin.list_topics())))
+                )
+            if (
+                later is not None
+                and later.done()
+                and all(committed.get(at, 0) >= end for at, end in later.result().items())
+            ):
                 break
     finally:
         await admin.close()
     if first.done in {0, total}:
-        raise EngineFailed("all events were committed when the first progress was seen: too few to measure a rate")
-    return Measured(total - first.done, last.at_s - first.at_s, last.cpu_s - first.cpu_s, running.peak_rss_mb)
+        raise EngineFailed(
+            "all events were committed when the first progress was seen: too few to measure a rate"
+        )
+    return Measured(
+        total - first.done, last.at_s - first.at_s, last.cpu_s - first.cpu_s, running.peak_rss_mb
+    )
 
 
 async def _last_records(settings: Settings, topics: Sequence[str]) -> Offsets:
-    """Behind the last record of each partition. The log's end is further on: markers of transactions come last, and nobody reads those."""
+    """Behind the last record of each partition.
+
+    The log's end is further on: markers of transactions come last, and nobody reads those.
+    """
     last: Offsets = {}
     for topic in topics:
-        starts = {partition: max(0, end - TAIL) for (_, partition), end in (await log.ends(settings, [topic])).items()}
+        starts = {
+            partition: max(0, end - TAIL)
+            for (_, partition), end in (await log.ends(settings, [topic])).items()
+        }
         async for records in log.read(settings, topic, starts):
             last[topic, records[-1].partition] = records[-1].offset + 1
     return last

@@ -1,4 +1,7 @@
-"""Reading alone, the limit of every engine: aiokafka's getmany, and nothing done with the records."""
+"""Reading alone, the limit of every engine.
+
+Aiokafka's getmany, and nothing done with the records.
+"""
 
 from __future__ import annotations
 

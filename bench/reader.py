@@ -1,6 +1,9 @@
-"""What a reader costs: applying changelog records, best sellers that move, questions to the API, and memory.
+"""What a reader costs.
 
-Run as `python -m bench.reader [PRODUCTS]`. No Kafka: the records are made here, and applied as fetched ones are.
+Applying changelog records, best sellers that move, questions to the API, and memory.
+
+Run as `python -m bench.reader [PRODUCTS]`. No Kafka: the records are made here, and applied as
+fetched ones are.
 """
 
 from __future__ import annotations
@@ -47,7 +50,15 @@ class Bench:
         self.topics = {name: topic for topic, name in self.reader.names.items()}
         self.at: dict[str, At] = {name: (topic, 0) for name, topic in self.topics.items()}
         self.ends = dict.fromkeys(self.at.values(), 0)
-        identity = Identity("bench", "bench", {}, settings.partitions, settings.cycle_ms, settings.anchor_ms, settings.service_rules.terms)
+        identity = Identity(
+            "bench",
+            "bench",
+            {},
+            settings.partitions,
+            settings.cycle_ms,
+            settings.anchor_ms,
+            settings.service_rules.terms,
+        )
         self.applier = self.reader.begin(identity, self.ends)
         self.rng = Random(1)
 
@@ -55,7 +66,10 @@ class Bench:
         """(records, seconds) for rows of a table in steps; making the records isn't counted."""
         at, count, seconds = self.at[name], 0, 0.0
         while True:
-            records = [Record(at[0], 0, 0, 0, key, value, []) for _, (key, value) in zip(range(STEP - 1), rows, strict=False)]
+            records = [
+                Record(at[0], 0, 0, 0, key, value, [])
+                for _, (key, value) in zip(range(STEP - 1), rows, strict=False)
+            ]
             if not records:
                 return count, seconds
             count += len(records)
@@ -71,20 +85,33 @@ class Bench:
         """Rows of so many products."""
         for number in range(count):
             units = 1 + int(self.rng.paretovariate(1.0)) % 10_000
-            yield catalogue.cycle_key(b"p-%d" % number, START_MS), sales.encode(Tally(gross=units, amounts={"CNY": [units * 990, 0, 0]}))
+            yield (
+                catalogue.cycle_key(b"p-%d" % number, START_MS),
+                sales.encode(Tally(gross=units, amounts={"CNY": [units * 990, 0, 0]})),
+            )
 
     def moves(self, sold: int) -> Iterator[tuple[bytes, bytes]]:
         """The 20 best products, each having sold so much more."""
         for number in range(20):
             units = 1_000_000 * (number + 1) + sold
-            yield catalogue.cycle_key(b"top-%d" % number, START_MS), sales.encode(Tally(gross=units, amounts={"CNY": [units, 0, 0]}))
+            yield (
+                catalogue.cycle_key(b"top-%d" % number, START_MS),
+                sales.encode(Tally(gross=units, amounts={"CNY": [units, 0, 0]})),
+            )
 
     def orders(self, count: int) -> Iterator[tuple[bytes, bytes]]:
         """Received orders of two lines."""
         for number in range(count):
-            lines = tuple(Line(str(line), f"p-{self.rng.randrange(10**6)}", 2, 990, 0) for line in range(2))
-            placed = Placed(START_MS, f"e-{number}", "/till", f"s-{number % 5000}", "b-1", "CNY", None, lines)
-            order = Order(placed=(placed,), receipts=(Receipt(START_MS, f"r-{number}", "/post", None, None, "logistics"),))
+            lines = tuple(
+                Line(str(line), f"p-{self.rng.randrange(10**6)}", 2, 990, 0) for line in range(2)
+            )
+            placed = Placed(
+                START_MS, f"e-{number}", "/till", f"s-{number % 5000}", "b-1", "CNY", None, lines
+            )
+            order = Order(
+                placed=(placed,),
+                receipts=(Receipt(START_MS, f"r-{number}", "/post", None, None, "logistics"),),
+            )
             yield b"o-%d" % number, orders.encode(order)
 
 
@@ -101,7 +128,9 @@ def timed(what: Callable[[], object], times: int) -> str:
 @contextmanager
 def served(reader: Reader) -> Iterator[HTTPConnection]:
     """A connection to the reader's API, served by a thread of this process."""
-    server = uvicorn.Server(uvicorn.Config(make_app(reader), log_level="error", access_log=False, lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(make_app(reader), log_level="error", access_log=False, lifespan="off")
+    )
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         thread = Thread(target=server.run, args=([listener],))
@@ -130,8 +159,12 @@ def main(products: int) -> None:
         print(f"best 10 of {products:,} products: {timed(lambda: look().top(None, 10, None), 200)}")
         for sold in range(MOVES // 20):
             bench.apply(catalogue.PRODUCT_CYCLES.name, bench.moves(sold))
-        print(f"best 10 after {MOVES:,} moves among 20 products: {timed(lambda: look().top(None, 10, None), 200)}")
-        print(f"one product, in Python: {timed(lambda: look().product(f'p-{bench.rng.randrange(products)}', None), 2000)}")
+        print(
+            f"best 10 after {MOVES:,} moves among 20 products: {timed(lambda: look().top(None, 10, None), 200)}"
+        )
+        print(
+            f"one product, in Python: {timed(lambda: look().product(f'p-{bench.rng.randrange(products)}', None), 2000)}"
+        )
         with served(bench.reader) as connection:
 
             def ask() -> None:
@@ -140,7 +173,10 @@ def main(products: int) -> None:
 
             print(f"one product, over HTTP: {timed(ask, 2000)}")
         rss_mb = psutil.Process().memory_info().rss / 2**20
-        files_mb = sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file()) / 2**20
+        files_mb = (
+            sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file())
+            / 2**20
+        )
         print(f"memory {rss_mb:,.0f} MiB, files {files_mb:,.0f} MiB")
         bench.reader.close()
 

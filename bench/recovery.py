@@ -1,8 +1,11 @@
-"""How long a worker takes to come back, and what it holds: `python -m bench.recovery [ORDERS] [--placed]`.
+"""How long a worker takes to come back, and what it holds.
 
-A worker counts so many orders, is killed with -9 and starts again with its store; then it is killed once more, and starts
-without. Ready is when it says that its partitions are open. Its memory is the peak while it counted, and after each start.
-With `--placed` nothing happens to the orders after they were placed: many millions of them are made in minutes.
+`python -m bench.recovery [ORDERS] [--placed]`.
+
+A worker counts so many orders, is killed with -9 and starts again with its store; then it is killed
+once more, and starts without. Ready is when it says that its partitions are open. Its memory is the
+peak while it counted, and after each start. With `--placed` nothing happens to the orders after
+they were placed: many millions of them are made in minutes.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 from bench import engines
 from bench.__main__ import START_MS, make_events
 from bench.measure import EngineFailed, Job, Processes, processes, watch
-from operations.local_kafka import LocalKafka
-from operations.traffic import EVENTS_PER_ORDER
+from operations.local.kafka import LocalKafka
+from operations.simulation.traffic import EVENTS_PER_ORDER
 from schemas.times import format_ms
 from streams import topics
 
@@ -39,7 +42,10 @@ READY = '"event": "lanes open"'
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """A worker that came back: `ready_s` after its process was started, having restored so many records in `opening_s`."""
+    """A worker that came back.
+
+    `ready_s` after its process was started, having restored so many records in `opening_s`.
+    """
 
     ready_s: float
     opening_s: float
@@ -50,9 +56,8 @@ class Return:
         """One line."""
         rate = f", {self.restored / self.opening_s:,.0f} a second" if self.restored else ""
         opening = f"opened its partitions in {self.opening_s:.2f} s"
-        return (
-            f"ready {self.ready_s:.2f} s after its start; {opening}, {self.restored:,} records restored{rate}; {self.peak_rss_mb:,.0f} MiB"
-        )
+        restored = f"{self.restored:,} records restored{rate}"
+        return f"ready {self.ready_s:.2f} s after its start; {opening}, {restored}; {self.peak_rss_mb:,.0f} MiB"
 
 
 def kill(running: Processes) -> None:
@@ -96,7 +101,12 @@ def placed(count: int) -> Iterator[dict[str, Any]]:
     rng = Random(1)
     for number in range(count):
         product = rng.randrange(5000)
-        line = {"line_id": "1", "product_id": f"p-{product}", "quantity": 1 + number % 3, "unit_price": rng.randrange(100, 100_000)}
+        line = {
+            "line_id": "1",
+            "product_id": f"p-{product}",
+            "quantity": 1 + number % 3,
+            "unit_price": rng.randrange(100, 100_000),
+        }
         yield {
             "type": "order_placed",
             "id": f"e-{number}",
@@ -119,7 +129,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         count_ = given.orders if given.placed else round(given.orders * EVENTS_PER_ORDER)
-        events = placed(count_) if given.placed else make_events(directory / "events.jsonl", count_).bare()
+        events = (
+            placed(count_)
+            if given.placed
+            else make_events(directory / "events.jsonl", count_).bare()
+        )
         kafka = LocalKafka(directory)
         bootstrap = kafka.start()
         try:

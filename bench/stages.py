@@ -1,4 +1,7 @@
-"""What the pure stages cost per event and per journal entry, one core, no Kafka and no store: `python -m bench.stages`."""
+"""What the pure stages cost per event and per journal entry, one core, no Kafka and no store.
+
+`python -m bench.stages`.
+"""
 
 import gc
 import random
@@ -9,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from operations.traffic import Plan
-from operations.traffic import traffic as simulated
+from operations.simulation.traffic import Plan
+from operations.simulation.traffic import traffic as simulated
 from schemas import envelope, times
 from schemas.events import topic_of
 from tables.chat_stage import ChatStage
@@ -30,7 +33,10 @@ BEGIN_MS = 1_782_864_000_000  # 2026-07-01T00:00Z
 
 
 def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(when, event) of one order: 1.6 lines on average, most received, 15 % refunded, some sent twice or with two contents."""
+    """(when, event) of one order.
+
+    1.6 lines on average, most received, 15 % refunded, some sent twice or with two contents.
+    """
     order_id, placed_ms = f"order-{order:08}", BEGIN_MS + chance.randrange(20 * DAY_MS)
     shop = chance.randrange(200)
     lines = [
@@ -45,7 +51,13 @@ def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str
 
     def event(kind: str, after_ms: int, source: str, **own: object) -> tuple[int, dict[str, Any]]:
         at_ms = placed_ms + after_ms
-        common = {"type": kind, "id": f"{kind}-{order_id}", "source": source, "occurred_at": times.format_ms(at_ms), "order_id": order_id}
+        common = {
+            "type": kind,
+            "id": f"{kind}-{order_id}",
+            "source": source,
+            "occurred_at": times.format_ms(at_ms),
+            "order_id": order_id,
+        }
         return at_ms, common | own
 
     yield event(
@@ -64,22 +76,49 @@ def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str
     yield paid
     if chance.random() < 0.02:
         yield paid[0] + 5_000, paid[1]  # delivered twice
-    yield event("order_shipped", DAY_MS, "/warehouse", parcel_id=f"parcel-{order}", carrier="sf", tracking_no=f"SF{order:012}")
+    yield event(
+        "order_shipped",
+        DAY_MS,
+        "/warehouse",
+        parcel_id=f"parcel-{order}",
+        carrier="sf",
+        tracking_no=f"SF{order:012}",
+    )
     received_ms = chance.randrange(2 * DAY_MS, 6 * DAY_MS)
     received = event("receipt_confirmed", received_ms, "/logistics/sf", by="logistics")
     yield received
     if chance.random() < 0.01:
-        yield event("receipt_confirmed", received_ms + 1, "/logistics/sf", by="buyer")  # the same id, told otherwise
+        yield event(
+            "receipt_confirmed", received_ms + 1, "/logistics/sf", by="buyer"
+        )  # the same id, told otherwise
     if chance.random() < 0.15:
-        asked = [{"line_id": "1", "quantity": chance.randint(0, 1), "amount": chance.randint(100, 5000)}]
-        yield event("refund_requested", received_ms + DAY_MS, "/service", refund_id=f"r-{order}", reason="quality", lines=asked)
-        yield event("refund_succeeded", received_ms + 3 * DAY_MS, "/payments", refund_id=f"r-{order}", reason="quality", lines=asked)
+        asked = [
+            {"line_id": "1", "quantity": chance.randint(0, 1), "amount": chance.randint(100, 5000)}
+        ]
+        yield event(
+            "refund_requested",
+            received_ms + DAY_MS,
+            "/service",
+            refund_id=f"r-{order}",
+            reason="quality",
+            lines=asked,
+        )
+        yield event(
+            "refund_succeeded",
+            received_ms + 3 * DAY_MS,
+            "/payments",
+            refund_id=f"r-{order}",
+            reason="quality",
+            lines=asked,
+        )
 
 
 def traffic(*, bare: bool) -> list[Record]:
     """The events of all orders by the time they happened, as records of one partition."""
     chance = random.Random(1)
-    events = sorted((one for order in range(ORDERS) for one in events_of(order, chance)), key=lambda one: one[0])
+    events = sorted(
+        (one for order in range(ORDERS) for one in events_of(order, chance)), key=lambda one: one[0]
+    )
     records = []
     for offset, (at_ms, event) in enumerate(events):
         key, value, headers = envelope.encode(event)
@@ -93,7 +132,10 @@ def messages() -> list[Record]:
     """As many messages between buyers and shops as there are orders, as records of one partition."""
     plan = Plan(seed=1, run="bench", start_ms=BEGIN_MS, every_ms=20 * DAY_MS / ORDERS)
     told = islice((one for one in simulated(plan) if topic_of(one[1]["type"]) == "chats"), ORDERS)
-    return [Record("chats", 0, offset, at_ms, *envelope.encode(event)) for offset, (at_ms, event) in enumerate(told)]
+    return [
+        Record("chats", 0, offset, at_ms, *envelope.encode(event))
+        for offset, (at_ms, event) in enumerate(told)
+    ]
 
 
 def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outcome]]:
@@ -119,7 +161,9 @@ def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outc
 def sent(outcomes: list[Outcome], topic: str) -> list[Record]:
     """What the order stage sent to a topic, as records of one partition."""
     items = [item for outcome in outcomes for item in outcome.sends[topic]]
-    return [Record(topic, 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)]
+    return [
+        Record(topic, 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)
+    ]
 
 
 def line(name: str, stage: AnyStage, records: list[Record]) -> list[Outcome]:
@@ -129,7 +173,10 @@ def line(name: str, stage: AnyStage, records: list[Record]) -> list[Outcome]:
     for _ in range(PASSES):
         outcomes.clear()
         read_s, fold_s, outcomes = run(stage, records)
-        read_us, fold_us = min(read_us, read_s / len(records) * 1e6), min(fold_us, fold_s / len(records) * 1e6)
+        read_us, fold_us = (
+            min(read_us, read_s / len(records) * 1e6),
+            min(fold_us, fold_s / len(records) * 1e6),
+        )
     print(f"{name:34} {len(records):9,} {read_us:8.2f} {fold_us:8.2f} {read_us + fold_us:8.2f}")
     return outcomes
 
@@ -137,7 +184,10 @@ def line(name: str, stage: AnyStage, records: list[Record]) -> list[Outcome]:
 def main() -> None:
     """Print CPU microseconds per record of each stage."""
     calendar = Calendar(30 * DAY_MS)
-    forms = {"orders, CloudEvents binary": traffic(bare=False), "orders, bare JSON": traffic(bare=True)}
+    forms = {
+        "orders, CloudEvents binary": traffic(bare=False),
+        "orders, bare JSON": traffic(bare=True),
+    }
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # as the worker does
@@ -147,7 +197,9 @@ def main() -> None:
         outcomes = line(name, OrderStage(calendar, 1000), records)
     line("entries → products", ProductStage(calendar, 1000), sent(outcomes, "sales"))
     line("activity of orders → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
-    outcomes = line("messages, CloudEvents binary", ChatStage(calendar, ServiceRules(), 1000), messages())
+    outcomes = line(
+        "messages, CloudEvents binary", ChatStage(calendar, ServiceRules(), 1000), messages()
+    )
     line("activity of chats → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
 
 

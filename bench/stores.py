@@ -1,4 +1,7 @@
-"""What writing to a worker's store of orders costs, and a look into it, CPU microseconds an order: `python -m bench.stores [ORDERS]`."""
+"""What writing to a worker's store of orders costs, and a look into it, CPU microseconds an order.
+
+`python -m bench.stores [ORDERS]`.
+"""
 
 import sys
 import tempfile
@@ -36,7 +39,10 @@ def main() -> None:
         store = PartitionStore(Path(name) / "orders", Identity("bench", "bench", "orders", 0, 1))
         written = 0.0
         for first in range(0, count, CHUNK):
-            chunk = [(b"o-%d" % number, rng.randbytes(STATE_BYTES)) for number in range(first, min(first + CHUNK, count))]
+            chunk = [
+                (b"o-%d" % number, rng.randbytes(STATE_BYTES))
+                for number in range(first, min(first + CHUNK, count))
+            ]
             written += cost(partial(store.write, chunk, first), count)
         known = [b"o-%d" % rng.randrange(count) for _ in range(LOOKS)]
         unknown = [b"o-%d" % (count + number) for number in range(LOOKS)]

@@ -1,4 +1,7 @@
-"""Writes docs/reference/*.md from the lists in the code: `make docs`. A test compares them, so that they stay true."""
+"""Writes docs/reference/*.md from the lists in the code: `make docs`.
+
+A test compares them, so that they stay true.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +43,29 @@ _ANOMALIES: Final = {
     Anomaly.UNKNOWN_PRODUCT: "A review is of a product that the order doesn't have: it counts nothing (R5).",
 }
 _CLIENTS: Final = (
-    ("Java, Kafka Streams, Kafka Connect", "nothing: the default", "a `partitioner.class` of its own"),
+    (
+        "Java, Kafka Streams, Kafka Connect",
+        "nothing: the default",
+        "a `partitioner.class` of its own",
+    ),
     ("Python: aiokafka, kafka-python", "nothing: the default", "a `partitioner` of its own"),
-    ("Python: confluent-kafka", '`Producer({"bootstrap.servers": …, "partitioner": "murmur2_random"})`', "yes, crc32"),
-    ("C and C++: librdkafka", '`rd_kafka_conf_set(conf, "partitioner", "murmur2_random", …)`', "yes, crc32"),
+    (
+        "Python: confluent-kafka",
+        '`Producer({"bootstrap.servers": …, "partitioner": "murmur2_random"})`',
+        "yes, crc32",
+    ),
+    (
+        "C and C++: librdkafka",
+        '`rd_kafka_conf_set(conf, "partitioner", "murmur2_random", …)`',
+        "yes, crc32",
+    ),
     ("Go: confluent-kafka-go", '`kafka.ConfigMap{"partitioner": "murmur2_random"}`', "yes, crc32"),
     ("Go: franz-go", "nothing: the default", "a `kgo.RecordPartitioner` of its own"),
-    ("Go: segmentio/kafka-go", "`kafka.Writer{Balancer: &kafka.Murmur2Balancer{}}`", "yes: round robin, whatever the key"),
+    (
+        "Go: segmentio/kafka-go",
+        "`kafka.Writer{Balancer: &kafka.Murmur2Balancer{}}`",
+        "yes: round robin, whatever the key",
+    ),
     (
         "Go: Sarama",
         "`sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(murmur2))`, with a murmur2 of yours",
@@ -57,8 +76,16 @@ _CLIENTS: Final = (
         "`kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner })`: the default",
         "version 1: a hash of its own",
     ),
-    ("Node: confluent-kafka-javascript, node-rdkafka", "`'partitioner': 'murmur2_random'` in the producer's configuration", "to be safe"),
-    (".NET: Confluent.Kafka", "`new ProducerConfig { Partitioner = Partitioner.Murmur2Random }`", "yes, crc32"),
+    (
+        "Node: confluent-kafka-javascript, node-rdkafka",
+        "`'partitioner': 'murmur2_random'` in the producer's configuration",
+        "to be safe",
+    ),
+    (
+        ".NET: Confluent.Kafka",
+        "`new ProducerConfig { Partitioner = Partitioner.Murmur2Random }`",
+        "yes, crc32",
+    ),
     ("Rust: rdkafka", '`ClientConfig::new().set("partitioner", "murmur2_random")`', "yes, crc32"),
 )
 """Of each client: what makes it choose partitions by murmur2, and what it does without."""
@@ -130,7 +157,10 @@ def pages() -> dict[str, str]:
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    lines = [list(head), *([str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
+    lines = [
+        list(head),
+        *([str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows),
+    ]
     lines.insert(1, ["---"] * len(lines[0]))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
@@ -143,13 +173,22 @@ def _settings() -> str:
                 yield f"`{prefix}{name.upper()}`", default, field.description or ""
 
     head = "# Settings\n\nRead from the environment (or `.env`); a command-line flag wins over the environment.\n\n"
-    return head + _table(("variable", "default", "meaning"), [*rows(Settings, "NETSOLD_"), *rows(Kafka, "NETSOLD_KAFKA__")])
+    return head + _table(
+        ("variable", "default", "meaning"),
+        [*rows(Settings, "NETSOLD_"), *rows(Kafka, "NETSOLD_KAFKA__")],
+    )
 
 
 def _topics() -> str:
     settings = Settings(_env_file=None)
     rows = [
-        (f"`{topic.name}`", topic.kind, topic.key, "<br>".join(f"`{key}={value}`" for key, value in topic.configs.items()), topic.meaning)
+        (
+            f"`{topic.name}`",
+            topic.kind,
+            topic.key,
+            "<br>".join(f"`{key}={value}`" for key, value in topic.configs.items()),
+            topic.meaning,
+        )
         for topic in topics.declared(settings)
     ]
     head = "# Topics\n\nAs `netsold topics create` declares them with the default settings.\n\n"
@@ -157,16 +196,27 @@ def _topics() -> str:
 
 
 def _partitioners() -> str:
-    return _PARTITIONERS.replace("{clients}", _table(("client", "murmur2 by", "differs without"), _CLIENTS))
+    return _PARTITIONERS.replace(
+        "{clients}", _table(("client", "murmur2 by", "differs without"), _CLIENTS)
+    )
 
 
 def _tables() -> str:
     stages = [
-        (stage.name, f"`{stage.source}`", ", ".join(f"`{name}`" for name in (*stage.sends, *stage.tells)) or "–")
+        (
+            stage.name,
+            f"`{stage.source}`",
+            ", ".join(f"`{name}`" for name in (*stage.sends, *stage.emits)) or "–",
+        )
         for stage in catalogue.STAGES
     ]
     tables = [
-        (f"`{table.name}`", f"`{table.keyed_by}`" + (" and cycle" if table.windowed else ""), table.stage, table.holds)
+        (
+            f"`{table.name}`",
+            f"`{table.keyed_by}`" + (" and cycle" if table.windowed else ""),
+            table.stage,
+            table.holds,
+        )
         for table in catalogue.TABLES
     ]
     return (
@@ -183,21 +233,37 @@ def _events() -> str:
         schema = model.model_json_schema()
         required = set(schema.get("required", ()))
         rows = [
-            (f"`{field}`", "" if field in required else "may be absent", _kind(about, schema.get("$defs", {})))
+            (
+                f"`{field}`",
+                "" if field in required else "may be absent",
+                _kind(about, schema.get("$defs", {})),
+            )
             for field, about in schema["properties"].items()
             if field not in {*events.common_of(name), "occurred_at_ms"}
         ]
-        parts.append(f"\n## {name}\n\n" + (_table(("field", "", "kind"), rows) if rows else "No more fields.\n"))
+        parts.append(
+            f"\n## {name}\n\n"
+            + (_table(("field", "", "kind"), rows) if rows else "No more fields.\n")
+        )
     return "".join(parts)
 
 
 def _kind(about: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "anyOf" in about:
-        return " or ".join(_kind(one, definitions) for one in about["anyOf"] if one.get("type") != "null")
+        return " or ".join(
+            _kind(one, definitions) for one in about["anyOf"] if one.get("type") != "null"
+        )
     if "$ref" in about:
         inside = definitions[about["$ref"].rsplit("/", 1)[-1]]
         if "properties" in inside:
-            return "{" + ", ".join(f"{name}: {_kind(one, definitions)}" for name, one in inside["properties"].items()) + "}"
+            return (
+                "{"
+                + ", ".join(
+                    f"{name}: {_kind(one, definitions)}"
+                    for name, one in inside["properties"].items()
+                )
+                + "}"
+            )
         return _kind(inside, definitions)
     if "enum" in about:
         values = about["enum"]
@@ -214,8 +280,9 @@ def _kind(about: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 def _refusals() -> str:
     rows = [(f"`{reason.value}`", reason.sentence, reason.remedy) for reason in Reason]
-    return "# Refusals\n\nWhy a record is parked, first to last: a record with several faults has the first reason.\n\n" + _table(
-        ("reason", "what is wrong", "what to do"), rows
+    return (
+        "# Refusals\n\nWhy a record is parked, first to last: a record with several faults has the first reason.\n\n"
+        + _table(("reason", "what is wrong", "what to do"), rows)
     )
 
 
@@ -229,7 +296,15 @@ def _metrics() -> str:
             if hasattr(metric, "describe") and hasattr(metric, "_documentation"):
                 (family,) = metric.describe()
                 name = family.name + ("_total" if family.type == "counter" else "")
-                rows.append((f"`{name}`", family.type, ", ".join(metric._labelnames), where, family.documentation))  # noqa: SLF001
+                rows.append(
+                    (
+                        f"`{name}`",
+                        family.type,
+                        ", ".join(metric._labelnames),  # noqa: SLF001
+                        where,
+                        family.documentation,
+                    )
+                )
     return "# Metrics\n\n" + _table(("metric", "kind", "labels", "of", "meaning"), rows)
 
 
@@ -242,28 +317,56 @@ def _anomalies() -> str:
 
 
 def _commands() -> str:
-    parts = ["# Commands\n\n" + _table(("command", "what it does"), [(f"`netsold {command.name}`", command.help) for command in COMMANDS])]
+    parts = [
+        "# Commands\n\n"
+        + _table(
+            ("command", "what it does"),
+            [(f"`netsold {command.name}`", command.help) for command in COMMANDS],
+        )
+    ]
     for name, group in GROUPS.items():
-        rows = [(f"`netsold {name} {one.name}`", inspect.getdoc(one.callback) or "") for one in group.registered_commands]
+        rows = [
+            (f"`netsold {name} {one.name}`", inspect.getdoc(one.callback) or "")
+            for one in group.registered_commands
+        ]
         parts.append("\n" + _table((f"netsold {name} …", str(group.info.help)), rows))
     for command in COMMANDS:
         function = import_module(command.module).command
         single = typer.Typer(add_completion=False)
         single.command()(function)
-        kinds = {name: get_args(one.annotation)[0] for name, one in inspect.signature(function, eval_str=True).parameters.items()}
-        given = [one for one in typer.main.get_command(single).params if isinstance(one, TyperArgument | TyperOption)]
+        kinds = {
+            name: get_args(one.annotation)[0]
+            for name, one in inspect.signature(function, eval_str=True).parameters.items()
+        }
+        given = [
+            one
+            for one in typer.main.get_command(single).params
+            if isinstance(one, TyperArgument | TyperOption)
+        ]
         options = [_option(one, kinds[one.name]) for one in given if one.name in kinds]
         if options:
-            parts.append(f"\n## netsold {command.name}\n\n" + _table(("", "default", "meaning"), options))
+            parts.append(
+                f"\n## netsold {command.name}\n\n" + _table(("", "default", "meaning"), options)
+            )
     parts.append("\n## Exit codes\n\n" + _table(("code", "meaning"), EXIT_CODES.items()))
     return "".join(parts)
 
 
 def _option(option: TyperArgument | TyperOption, kind: object) -> tuple[str, str, str]:
     """How a parameter of a command is given, its default, what it means."""
-    name = option.opts[0] if option.opts[0].startswith("-") else option.metavar or option.opts[0].upper()
+    name = (
+        option.opts[0]
+        if option.opts[0].startswith("-")
+        else option.metavar or option.opts[0].upper()
+    )
     default = "" if option.default in {None, False} else f"`{option.default}`"
-    choices = get_args(kind) if get_origin(kind) is Literal else list(kind) if isinstance(kind, EnumType) else ()
+    choices = (
+        get_args(kind)
+        if get_origin(kind) is Literal
+        else list(kind)
+        if isinstance(kind, EnumType)
+        else ()
+    )
     one_of = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
     return f"`{name}`", default, f"{option.help}{one_of}"
 
@@ -272,7 +375,10 @@ def _api() -> str:
     app = FastAPI()
     app.include_router(api.router)
     app.include_router(health.router)
-    rows = [(f"`{path}`", _told(operations["get"])) for path, operations in app.openapi()["paths"].items()]
+    rows = [
+        (f"`{path}`", _told(operations["get"]))
+        for path, operations in app.openapi()["paths"].items()
+    ]
     asked = {
         one["name"]: one.get("description", "")
         for operations in app.openapi()["paths"].values()
@@ -290,7 +396,9 @@ def _api() -> str:
         " used. `/openapi.json` has all of it for programs.\n\n"
         + _table(("address", "answer"), rows)
         + "\n## Parameters\n\n"
-        + _table(("parameter", "meaning"), [(f"`{name}`", meaning) for name, meaning in asked.items()])
+        + _table(
+            ("parameter", "meaning"), [(f"`{name}`", meaning) for name, meaning in asked.items()]
+        )
         + "\n## States\n\nOf an answer, in `freshness.state`.\n\n"
         + _table(("state", "meaning"), states)
         + "\n## Problems\n\nErrors are `application/problem+json` (RFC 9457) with a stable `type`. A 503 has `Retry-After`.\n\n"

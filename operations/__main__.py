@@ -1,4 +1,7 @@
-"""Where a `netsold` process begins: Ctrl-C is handled before anything that takes time is imported."""
+"""Where a `netsold` process begins.
+
+Ctrl-C is handled before anything that takes time is imported.
+"""
 
 from __future__ import annotations
 

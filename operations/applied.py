@@ -23,16 +23,27 @@ _PATHS: Final = {
     "/v1/shops/-": (topics.ORDERS, topics.CHATS),
     "/v1/overdue": (topics.CHATS,),
 }
-"""Addresses that together stand for all tables, each with the source topics that its tables are made from; any id will do."""
+"""Addresses that together stand for all tables, each with the source topics that its tables are
+made from; any id will do."""
 
 
-def until_applied(settings: Settings, positions: Mapping[str, int], give_up_s: float, say: Callable[[str], None] = say) -> None:
-    """Wait until all tables hold these source positions, such as {"orders-0": 1234}. Raises GaveUp, NoReader, Refused."""
+def until_applied(
+    settings: Settings,
+    positions: Mapping[str, int],
+    give_up_s: float,
+    say: Callable[[str], None] = say,
+) -> None:
+    """Wait until all tables hold these source positions, such as {"orders-0": 1234}.
+
+    Raises GaveUp, NoReader, Refused.
+    """
     deadline = time.monotonic() + give_up_s
     spoke_s = time.monotonic()
     for path, sources in _PATHS.items():
         names = tuple(f"{settings.topic(source)}-" for source in sources)
-        wanted = ",".join(f"{at}:{offset}" for at, offset in positions.items() if _topic(at) in names)
+        wanted = ",".join(
+            f"{at}:{offset}" for at, offset in positions.items() if _topic(at) in names
+        )
         while wanted:
             try:
                 ask(settings, path, min_position=wanted)

@@ -46,7 +46,10 @@ _BY_STATUS = {404: Unknown, 422: Refused, 503: NotReady}
 
 
 def ask(settings: Settings, path: str, **query: str | int | None) -> dict[str, Any]:
-    """The reader's answer to GET `path`. Raises NoReader, NotReady, Unknown or Refused, each with a sentence."""
+    """The reader's answer to GET `path`.
+
+    Raises NoReader, NotReady, Unknown or Refused, each with a sentence.
+    """
     with _asked(settings, path, query) as response:
         answer: dict[str, Any] = json.loads(response.read())
     return answer
@@ -65,9 +68,14 @@ def in_path(id_: str) -> str:
 
 
 @contextmanager
-def _asked(settings: Settings, path: str, query: dict[str, str | int | None]) -> Iterator[HTTPResponse]:
+def _asked(
+    settings: Settings, path: str, query: dict[str, str | int | None]
+) -> Iterator[HTTPResponse]:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.reader_host, settings.reader_host)  # noqa: S104 - where it listens, not where to ask
-    given = urlencode({name: value for name, value in query.items() if value is not None}, errors="surrogateescape")
+    given = urlencode(
+        {name: value for name, value in query.items() if value is not None},
+        errors="surrogateescape",
+    )
     where = f"{host}:{settings.reader_port}"
     with closing(HTTPConnection(host, settings.reader_port, timeout=TIMEOUT_S)) as connection:
         try:
@@ -78,9 +86,13 @@ def _asked(settings: Settings, path: str, query: dict[str, str | int | None]) ->
                 return
             detail = json.loads(response.read())["detail"]
         except (OSError, HTTPException) as error:
-            raise NoReader(f"no reader answers at {where}: start one with `netsold serve`, or set NETSOLD_READER_HOST and _PORT") from error
+            raise NoReader(
+                f"no reader answers at {where}: start one with `netsold serve`, or set NETSOLD_READER_HOST and _PORT"
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise NoReader(f"what answers at {where} is no reader: set NETSOLD_READER_HOST and _PORT") from error
+            raise NoReader(
+                f"what answers at {where} is no reader: set NETSOLD_READER_HOST and _PORT"
+            ) from error
     raise _BY_STATUS.get(response.status, NoReader)(detail)
 
 

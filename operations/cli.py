@@ -1,4 +1,6 @@
-"""The command line: `netsold COMMAND`. Data go to stdout, everything else to stderr; exit codes are listed in `EXIT_CODES`.
+"""The command line: `netsold COMMAND`.
+
+Data go to stdout, everything else to stderr; exit codes are listed in `EXIT_CODES`.
 
 A command's module is imported only when that command is called, so that `netsold --help` is quick.
 """
@@ -8,20 +10,20 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import json
 import logging
 import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from operations import failures, interrupts
+from operations.output import Json, print_json
 
 if TYPE_CHECKING:
-    from operations.local_kafka import LocalKafka, Status
+    from operations.local.kafka import LocalKafka, Status
 
 EXIT_CODES = {
     0: "fine",
@@ -44,20 +46,42 @@ class Command:
 
 
 COMMANDS = (
-    Command("up", "operations.up", "Run it all here: Kafka, workers, reader, simulated traffic, and a live view."),
-    Command("worker", "operations.worker", "Run a worker: it keeps the tables."),
-    Command("serve", "operations.serve", "Run a reader: it answers over HTTP."),
-    Command("top", "operations.top", "List what sells best, or the best shops."),
-    Command("overdue", "operations.overdue", "List the inquiries that shops haven't replied to in time."),
-    Command("get", "operations.get", "Show one product, shop or order."),
-    Command("status", "operations.status", "Tell what runs, how fresh it is and what is behind."),
-    Command("tables", "operations.tables", "Print all that the tables hold, in the form of recount."),
-    Command("simulate", "operations.simulate", "Write a simulated marketplace: orders, reviews and messages."),
-    Command("import", "operations.importing", "Write events from files to the log."),
-    Command("recount", "operations.recount", "Count from files of events, by a route that shares no code with the tables."),
+    Command(
+        "up",
+        "operations.commands.up",
+        "Run it all here: Kafka, workers, reader, simulated traffic, and a live view.",
+    ),
+    Command("worker", "operations.commands.worker", "Run a worker: it keeps the tables."),
+    Command("serve", "operations.commands.serve", "Run a reader: it answers over HTTP."),
+    Command("top", "operations.commands.top", "List what sells best, or the best shops."),
+    Command(
+        "overdue",
+        "operations.commands.overdue",
+        "List the inquiries that shops haven't replied to in time.",
+    ),
+    Command("get", "operations.commands.get", "Show one product, shop or order."),
+    Command(
+        "status",
+        "operations.commands.status",
+        "Tell what runs, how fresh it is and what is behind.",
+    ),
+    Command(
+        "tables",
+        "operations.commands.tables",
+        "Print all that the tables hold, in the form of recount.",
+    ),
+    Command(
+        "simulate",
+        "operations.commands.simulate",
+        "Write a simulated marketplace: orders, reviews and messages.",
+    ),
+    Command("import", "operations.commands.importing", "Write events from files to the log."),
+    Command(
+        "recount",
+        "operations.commands.recount",
+        "Count from files of events, by a route that shares no code with the tables.",
+    ),
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 app = typer.Typer(
     help="What really sold: order events turned, exactly once, into tables of sales per product and shop.",
@@ -72,7 +96,7 @@ topics_app = typer.Typer(help="The topics of this application.", no_args_is_help
 @kafka_app.command("start")
 def kafka_start(as_json: Json = False) -> None:
     """Start the local Kafka and leave it running; print its address."""
-    from operations.data_dir import keep_private
+    from operations.local.data_dir import keep_private
 
     keep_private()
     kafka = _local_kafka()
@@ -101,8 +125,11 @@ def kafka_status(as_json: Json = False) -> None:
 
 @topics_app.command("create")
 def topics_create(as_json: Json = False) -> None:
-    """Create the topics that are missing, with their policies; topics that exist are left as they are."""
-    from operations.local_kafka import named_cluster
+    """Create the topics that are missing, with their policies.
+
+    Topics that exist are left as they are.
+    """
+    from operations.local.kafka import named_cluster
     from operations.waiting import answer
     from streams import topics
 
@@ -117,7 +144,7 @@ def topics_create(as_json: Json = False) -> None:
 @topics_app.command("check")
 def topics_check(as_json: Json = False) -> None:
     """Compare the cluster's topics with what netsold needs; exit code 3 if any doesn't fit."""
-    from operations.local_kafka import named_cluster
+    from operations.local.kafka import named_cluster
     from operations.waiting import answer
     from streams import topics
 
@@ -131,16 +158,14 @@ def topics_check(as_json: Json = False) -> None:
         raise typer.Exit(3)
 
 
-def print_json(value: object) -> None:
-    """One JSON object on stdout, in ASCII where stdout isn't UTF-8."""
-    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    typer.echo(json.dumps(value, ensure_ascii=not unicode, default=str))
-
-
 def main() -> None:
-    """Run the command line; an error that a person can mend is said in one sentence and ends the process with its exit code."""
+    """Run the command line.
+
+    An error that a person can mend is said in one sentence and ends the process with its exit code.
+    """
     _make_writable()
-    # What aiokafka logs of a failed connection comes as an exception too, and that one is explained.
+    # What aiokafka logs of a failed connection comes as an exception too, and that one is
+    # explained.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     code: int | str | None = 0
     try:
@@ -169,17 +194,25 @@ def _make_writable() -> None:
 
 
 def _flushed() -> int:
-    """0 if all output is written, else the exit code; said in a sentence, but for a reader that has gone away, such as `head`."""
+    """0 if all output is written, else the exit code.
+
+    ChatMessage in a sentence, but for a reader that has gone away, such as `head`.
+    """
     try:
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the interpreter flushes once more at its end
         return 1 if isinstance(error, BrokenPipeError) else _explain(error) or 1
     return 0
 
 
 def _explain(error: Exception) -> int | None:
-    """Say what a person can mend in one sentence, and return the exit code; None for a fault of ours."""
+    """Say what a person can mend in one sentence, and return the exit code.
+
+    None for a fault of ours.
+    """
     explained = failures.explained(error)
     if explained is None:
         return None
@@ -199,12 +232,19 @@ def _called(arguments: list[str]) -> str | None:
 
 
 def _register(arguments: list[str]) -> None:
-    """Add every command to the app: the called one from its module, the others by name and help only."""
+    """Add every command to the app.
+
+    The called one from its module, the others by name and help only.
+    """
     called = _called(arguments)
     app.add_typer(kafka_app, name="kafka")
     app.add_typer(topics_app, name="topics")
     for command in COMMANDS:
-        function = importlib.import_module(command.module).command if command.name == called else _not_loaded
+        function = (
+            importlib.import_module(command.module).command
+            if command.name == called
+            else _not_loaded
+        )
         app.command(command.name, help=command.help)(function)
 
 
@@ -213,7 +253,7 @@ def _not_loaded() -> None:
 
 
 def _local_kafka() -> LocalKafka:
-    from operations.local_kafka import LocalKafka
+    from operations.local.kafka import LocalKafka
     from streams.settings import Settings
 
     return LocalKafka(Settings().data_dir)
@@ -223,7 +263,9 @@ def _show_kafka(status: Status, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(status))
     elif status.running:
-        typer.echo(f"Kafka runs at {status.bootstrap} (pid {status.pid}, cluster {status.cluster_id}, log {status.log})")
+        typer.echo(
+            f"Kafka runs at {status.bootstrap} (pid {status.pid}, cluster {status.cluster_id}, log {status.log})"
+        )
     else:
         typer.echo(f"Kafka doesn't run (log {status.log})")
 

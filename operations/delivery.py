@@ -1,4 +1,7 @@
-"""Writing events to the log on behalf of a command: what is confirmed of them, and why it ended where it ended early."""
+"""Writing events to the log on behalf of a command.
+
+What is confirmed of them, and why it ended where it ended early.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,13 @@ Ended = WriteFailed | GaveUp | Interrupted
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What the brokers have confirmed: `written` events by topic, and by partition the last offset, as `min_position` takes it.
+    """What the brokers have confirmed.
 
-    So many of the events sent, from the first one on, are confirmed `in_order`; `unconfirmed` ones may be in the log or not.
-    `ended` is what ended it before everything was written, None if nothing did.
+    `written` events by topic, and by partition the last offset, as `min_position` takes it.
+
+    So many of the events sent, from the first one on, are confirmed `in_order`; `unconfirmed` ones
+    may be in the log or not. `ended` is what ended it before everything was written, None if
+    nothing did.
     """
 
     written: dict[str, int] = field(default_factory=dict)
@@ -30,7 +36,9 @@ class Delivered:
     ended: Ended | None = None
 
 
-async def deliver(settings: Settings, write: Callable[[Writer], Awaitable[bool]], waiting: Waiting) -> Delivered:
+async def deliver(
+    settings: Settings, write: Callable[[Writer], Awaitable[bool]], waiting: Waiting
+) -> Delivered:
     """Let `write` send events until it is done or `waiting.stop` is set (then it returns False), and wait until they are confirmed.
 
     Raises TopicsUnfit, KafkaUnreachable and what `write` raises; of an early end it tells by its result.
@@ -47,7 +55,11 @@ async def deliver(settings: Settings, write: Callable[[Writer], Awaitable[bool]]
         if not writers:
             return None, "nothing is written yet"
         unconfirmed = writers[0].unconfirmed
-        return (sum(writers[0].written.values()), f"{unconfirmed:,} events unconfirmed") if unconfirmed else None
+        return (
+            (sum(writers[0].written.values()), f"{unconfirmed:,} events unconfirmed")
+            if unconfirmed
+            else None
+        )
 
     ended: Ended | None = None
     try:
@@ -61,5 +73,8 @@ async def deliver(settings: Settings, write: Callable[[Writer], Awaitable[bool]]
     written: Counter[str] = Counter()
     for (topic, _), records in writer.written.items():
         written[topic] += records
-    positions = {f"{topic}-{partition}": offset for (topic, partition), offset in sorted(writer.positions.items())}
+    positions = {
+        f"{topic}-{partition}": offset
+        for (topic, partition), offset in sorted(writer.positions.items())
+    }
     return Delivered(dict(written), positions, writer.in_order, writer.unconfirmed, ended)

@@ -6,7 +6,7 @@ import errno
 import os
 from typing import Final
 
-from operations.data_dir import FULL_DISK
+from operations.local.data_dir import FULL_DISK
 
 _FAILED: Final = 1
 _WRONGLY_CALLED: Final = 2
@@ -27,16 +27,24 @@ def explained(error: Exception) -> tuple[str, int] | None:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    if isinstance(error, SettingsError) or (isinstance(error, ValidationError) and error.title == "Settings"):
+    if isinstance(error, SettingsError) or (
+        isinstance(error, ValidationError) and error.title == "Settings"
+    ):
         from operations import setting_faults
 
         return setting_faults.sentence(error), _WRONGLY_CALLED
     if isinstance(error, OSError):
         return _of_the_system(error)
-    from streams.refused import FROM_KAFKA, WITHOUT_RIGHTS  # Kafka's client, which most errors are explained without
+    from streams.refused import (
+        FROM_KAFKA,
+        WITHOUT_RIGHTS,
+    )  # Kafka's client, which most errors are explained without
 
     if isinstance(error, WITHOUT_RIGHTS):
-        return f"the cluster doesn't let this user do that ({error}): grant it the rights that README names under On a cluster", _NOT_READY
+        return (
+            f"the cluster doesn't let this user do that ({error}): grant it the rights that README names under On a cluster",
+            _NOT_READY,
+        )
     if isinstance(error, FROM_KAFKA):
         return f"Kafka can't do that: {error}", _FAILED
     return None
@@ -66,4 +74,8 @@ def _advice(error: OSError) -> str:
         return ""
     if any(os.path.abspath(place).startswith(str(data_dir.absolute())) for place in _place(error)):  # noqa: PTH100 - bytes that are no text, too
         return f": NETSOLD_DATA_DIR is {data_dir}, and must be a folder with room that this user may write to"
-    return f": make room where its output goes and where NETSOLD_DATA_DIR lies, {data_dir.absolute()}" if error.errno in FULL_DISK else ""
+    return (
+        f": make room where its output goes and where NETSOLD_DATA_DIR lies, {data_dir.absolute()}"
+        if error.errno in FULL_DISK
+        else ""
+    )

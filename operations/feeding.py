@@ -1,4 +1,7 @@
-"""Items of a blocking iterator, read by a thread of its own: neither the event loop nor a signal waits for a slow pipe."""
+"""Items of a blocking iterator, read by a thread of its own.
+
+Neither the event loop nor a signal waits for a slow pipe.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ MOST: Final = 512
 """So many items are read ahead at most."""
 
 MANY: Final = 256
-"""So many are handed over at once; fewer wait for the end of `wait_s`, since waking the loop for each one costs more than the item."""
+"""So many are handed over at once; fewer wait for the end of `wait_s`, since waking the loop for
+each one costs more than the item."""
 
 
 class Feed(Generic[T]):
@@ -35,7 +39,10 @@ class Feed(Generic[T]):
         Thread(target=self._read, name="feed", daemon=True).start()
 
     async def next(self, wait_s: float) -> list[T] | None:
-        """What has been read since the last call, after at most `wait_s`; None at the end. Raises what the iterator raised."""
+        """What has been read since the last call, after at most `wait_s`; None at the end.
+
+        Raises what the iterator raised.
+        """
         if len(self._read_ahead) < MANY and not self._over:
             self._many.clear()
             with contextlib.suppress(TimeoutError):

@@ -15,7 +15,10 @@ LOOK_EVERY_S = 0.1
 
 
 class Meter:
-    """Counts work done of some unit (`events`, `bytes`); `total` None means that the end isn't known."""
+    """Counts work done of some unit (`events`, `bytes`).
+
+    `total` None means that the end isn't known.
+    """
 
     def __init__(self, what: str, total: int | None) -> None:
         self._what = what
@@ -37,7 +40,12 @@ class Meter:
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Take the bar away."""
         if self._bar:
             self._bar.stop()

@@ -1,7 +1,10 @@
-"""What is wrong with the settings that a process was given: one plain sentence each, by the variable's name and value.
+"""What is wrong with the settings that a process was given.
 
-A value that may hold a password is never shown. A NETSOLD_… variable that is no setting is a fault, too: it would change nothing,
-silently. What Kubernetes sets for a service by the name of netsold is passed over.
+One plain sentence each, by the variable's name and value.
+
+A value that may hold a password is never shown. A NETSOLD_… variable that is no setting is a fault,
+too: it would change nothing, silently. What Kubernetes sets for a service by the name of netsold is
+passed over.
 """
 
 from __future__ import annotations
@@ -33,7 +36,9 @@ MOST_SHOWN: Final = 80
 MOST_IN_ALL: Final = 300
 """So many characters of a value are shown, and of a sentence that has one in it."""
 
-_OF_KUBERNETES: Final = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
+_OF_KUBERNETES: Final = re.compile(
+    r"_SERVICE_(HOST|PORT(_\w+)?)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
+)
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
 _LENGTH: Final = re.compile(r"\[a-z0-9\.-\]\{(\d+),(\d+)\}")
 _FIELD: Final = re.compile(r'field "(\w+)"')
@@ -47,7 +52,11 @@ class SettingsUnusable(Exception):
 
 def known() -> list[str]:
     """The variables' names, in the order of the settings."""
-    return [_variable((name, *inner)) for name, field in Settings.model_fields.items() for inner in _inner(field)]
+    return [
+        _variable((name, *inner))
+        for name, field in Settings.model_fields.items()
+        for inner in _inner(field)
+    ]
 
 
 def refuse_unknown() -> None:
@@ -68,12 +77,18 @@ def unknown(variables: Mapping[str, str | None]) -> list[str]:
         name
         for name, value in variables.items()
         if name.startswith(PREFIX) and name not in names
-        if not (_OF_KUBERNETES.search(name) or (name.endswith("_PORT") and _SERVICE_ADDRESS.match(value or "")))
+        if not (
+            _OF_KUBERNETES.search(name)
+            or (name.endswith("_PORT") and _SERVICE_ADDRESS.match(value or ""))
+        )
     )
 
 
 def sentence(error: ValidationError | SettingsError) -> str:
-    """What is wrong with the settings: each fault by its variable, with the value given and what it must be."""
+    """What is wrong with the settings.
+
+    Each fault by its variable, with the value given and what it must be.
+    """
     if isinstance(error, ValidationError):
         faults: Iterable[str] = map(_fault, error.errors())
     else:
@@ -84,8 +99,18 @@ def sentence(error: ValidationError | SettingsError) -> str:
 
 def _fault(fault: ErrorDetails) -> str:
     place, kind = fault["loc"], fault["type"]
-    if kind == "value_error":  # our own words, from streams/settings.py; they name the value where it may be shown
-        return _cut(": ".join((*((_variable(place),) if place else ()), fault["msg"].removeprefix("Value error, "))), MOST_IN_ALL)
+    if (
+        kind == "value_error"
+    ):  # our own words, from streams/settings.py; they name the value where it may be shown
+        return _cut(
+            ": ".join(
+                (
+                    *((_variable(place),) if place else ()),
+                    fault["msg"].removeprefix("Value error, "),
+                )
+            ),
+            MOST_IN_ALL,
+        )
     if kind == "extra_forbidden":
         return _is_none(_variable(place))
     if kind in {"model_type", "dict_type"}:
@@ -100,8 +125,15 @@ def _fault(fault: ErrorDetails) -> str:
 def must_be(field: FieldInfo) -> str:
     """What a setting's value must be, in plain words."""
     kinds = _kinds(field)
-    bounds = {name: getattr(one, name) for one in field.metadata for name in ("ge", "le", "gt", "pattern") if hasattr(one, name)}
-    choices = [str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+    bounds = {
+        name: getattr(one, name)
+        for one in field.metadata
+        for name in ("ge", "le", "gt", "pattern")
+        if hasattr(one, name)
+    }
+    choices = [
+        str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)
+    ]
     choices += ["true", "false"] if bool in kinds else []
     length = _LENGTH.search(bounds.get("pattern") or "")
     if choices:
@@ -109,13 +141,25 @@ def must_be(field: FieldInfo) -> str:
     if length:
         return f"{length[1]} to {length[2]} of the characters a to z, 0 to 9, dot and hyphen"
     if int in kinds:
-        most = f"from {bounds['ge']} to {bounds['le']}" if "le" in bounds else f"of at least {bounds['ge']}" if "ge" in bounds else ""
+        most = (
+            f"from {bounds['ge']} to {bounds['le']}"
+            if "le" in bounds
+            else f"of at least {bounds['ge']}"
+            if "ge" in bounds
+            else ""
+        )
         return f"a whole number {most}".strip()
     if float in kinds:
         return f"a number above {bounds['gt']:g}" if "gt" in bounds else "a number"
     if AwareDatetime in kinds:
         return "an instant with its zone, such as 2026-01-01T00:00:00Z"
-    return "the path of a file that is there" if FilePath in kinds else "a path" if Path in kinds else "text"
+    return (
+        "the path of a file that is there"
+        if FilePath in kinds
+        else "a path"
+        if Path in kinds
+        else "text"
+    )
 
 
 def _kinds(field: FieldInfo) -> tuple[Any, ...]:
@@ -127,11 +171,17 @@ def _kinds(field: FieldInfo) -> tuple[Any, ...]:
 def _inner(field: FieldInfo) -> Iterable[tuple[str, ...]]:
     """The names below a setting: of a group, itself and each of its own."""
     model = field.annotation
-    return ((), *((name,) for name in Kafka.model_fields)) if isinstance(model, type) and issubclass(model, BaseModel) else ((),)
+    return (
+        ((), *((name,) for name in Kafka.model_fields))
+        if isinstance(model, type) and issubclass(model, BaseModel)
+        else ((),)
+    )
 
 
 def _field(place: tuple[int | str, ...]) -> FieldInfo | None:
-    fields: Mapping[str, FieldInfo] = Kafka.model_fields if place[0] == "kafka" and len(place) > 1 else Settings.model_fields
+    fields: Mapping[str, FieldInfo] = (
+        Kafka.model_fields if place[0] == "kafka" and len(place) > 1 else Settings.model_fields
+    )
     return fields.get(str(place[-1]))
 
 

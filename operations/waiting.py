@@ -1,4 +1,7 @@
-"""Waiting for Kafka within bounds: a word after a few seconds and every ten from then on, an end at the first signal, and a last moment.
+"""Waiting for Kafka within bounds.
+
+A word after a few seconds and every ten from then on, an end at the first signal, and a last
+moment.
 
 aiokafka's clients wait by themselves, some of them for ever and none of them with a word.
 """
@@ -30,12 +33,17 @@ ANSWER_S: Final = 60.0
 GIVE_UP_AFTER: Final = "5m"
 
 GiveUpAfter = Annotated[
-    str, typer.Option(metavar="DURATION", help="Such as 90s, 2h or PT2H: end (exit code 5) after so long without an answer.")
+    str,
+    typer.Option(
+        metavar="DURATION",
+        help="Such as 90s, 2h or PT2H: end (exit code 5) after so long without an answer.",
+    ),
 ]
 
 T = TypeVar("T")
 Pending = Callable[[], tuple[object, str] | None]
-"""What is waited for, in words, with something that changes whenever an answer comes; None while nothing is."""
+"""What is waited for, in words, with something that changes whenever an answer comes; None while
+nothing is."""
 
 
 class Interrupted(Exception):
@@ -63,7 +71,9 @@ class Waiting:
         self._say = say
         self._signals = 0
 
-    async def bounded(self, work: Coroutine[Any, Any, T], pending: Pending, end_within_s: float = END_WITHIN_S) -> T:
+    async def bounded(
+        self, work: Coroutine[Any, Any, T], pending: Pending, end_within_s: float = END_WITHIN_S
+    ) -> T:
         """The result of the work. Raises Interrupted, GaveUp, and what it raises.
 
         After a signal it has `end_within_s` to end by itself; after a second one none.
@@ -89,7 +99,11 @@ class Waiting:
         since = spoke_s = now()
         stopped_at: float | None = None
         before: object = None
-        while not (await asyncio.wait([task], timeout=LOOK_EVERY_S if not self.stop.is_set() else LOOK_EVERY_S / 5))[0]:
+        while not (
+            await asyncio.wait(
+                [task], timeout=LOOK_EVERY_S if not self.stop.is_set() else LOOK_EVERY_S / 5
+            )
+        )[0]:
             if self.stop.is_set():
                 stopped_at = now() if stopped_at is None else stopped_at
                 if self._signals > 1 or now() - stopped_at >= end_within_s:
@@ -99,14 +113,23 @@ class Waiting:
                 before, since = what and what[0], now()
                 spoke_s = since - SAY_EVERY_S + SAY_AFTER_S
             elif now() - since >= self._give_up_s:
-                raise GaveUp(f"gave up: Kafka at {self._where} gave no answer for {duration(self._give_up_s)}")
+                raise GaveUp(
+                    f"gave up: Kafka at {self._where} gave no answer for {duration(self._give_up_s)}"
+                )
             elif now() - spoke_s >= SAY_EVERY_S:
                 spoke_s = now()
                 self._say(f"netsold: waiting for Kafka at {self._where}, {what[1]}")
 
 
-def answer(settings: Settings, work: Coroutine[Any, Any, T], pending: Pending = lambda: (None, "no answer yet")) -> T:
-    """The result of work that asks Kafka something, with a word on stderr while it waits. Raises as `Waiting.bounded`."""
+def answer(
+    settings: Settings,
+    work: Coroutine[Any, Any, T],
+    pending: Pending = lambda: (None, "no answer yet"),
+) -> T:
+    """The result of work that asks Kafka something, with a word on stderr while it waits.
+
+    Raises as `Waiting.bounded`.
+    """
 
     async def bounded() -> T:
         return await Waiting(settings, ANSWER_S, say).bounded(work, pending, end_within_s=0.0)

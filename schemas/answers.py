@@ -41,7 +41,10 @@ class UnitsAnswer(_Answer):
 
 
 class MoneyAnswer(UnitsAnswer):
-    """The same of money, in minor units of one currency: 2997 is USD 29.97, but JPY 2,997 and KWD 2.997 (ISO 4217)."""
+    """The same of money, in minor units of one currency.
+
+    2997 is USD 29.97, but JPY 2,997 and KWD 2.997 (ISO 4217).
+    """
 
 
 class CycleAnswer(_Answer):
@@ -74,10 +77,13 @@ class ShopAnswer(CycleAnswer, _OfShop):
 
 
 class Freshness(_Answer):
-    """How much an answer holds. `applied`: by source partition such as `orders-0`, the last offset that is in it for certain.
+    """How much an answer holds.
 
-    `as_of`: everything that happened until then and was told in time is in it; null while any source partition hasn't been heard of.
-    `lag_seconds`: from `as_of` to the moment of answering, never below 0; null with it. `state` is one of STATES.
+    `applied`: by source partition such as `orders-0`, the last offset that is in it for certain.
+
+    `as_of`: everything that happened until then and was told in time is in it; null while any
+    source partition hasn't been heard of. `lag_seconds`: from `as_of` to the moment of answering,
+    never below 0; null with it. `state` is one of STATES.
     """
 
     as_of: str | None
@@ -87,9 +93,12 @@ class Freshness(_Answer):
 
 
 class InquiriesAnswer(_Answer):
-    """Whether a shop replied in time (R1, R2): counted = timely + late + overdue; `response_rate` = timely / counted, null without any.
+    """Whether a shop replied in time (R1, R2): counted = timely + late + overdue.
 
-    `answered_by` and `reply_ms` (quantiles in milliseconds, within 1 %; null without any) are of single inquiries, whatever is counted.
+    `response_rate` = timely / counted, null without any.
+
+    `answered_by` and `reply_ms` (quantiles in milliseconds, within 1 %; null without any) are of
+    single inquiries, whatever is counted.
     """
 
     class AnsweredBy(_Answer):
@@ -126,7 +135,10 @@ class CasesAnswer(_Answer):
 
 
 class MoneyCasesAnswer(_Answer):
-    """How often money was given back, and how much: `amounts` in minor units by currency, in all and by reason (R3)."""
+    """How often money was given back, and how much.
+
+    `amounts` in minor units by currency, in all and by reason (R3).
+    """
 
     class Case(_Answer):
         """For one reason; `amounts` in minor units by currency."""
@@ -149,7 +161,10 @@ class AfterSalesAnswer(_Answer):
 
 
 class ProactiveAnswer(_Answer):
-    """How often a shop had reason to write to a buyer, and did so first (R4); `share` is null without reason."""
+    """How often a shop had reason to write to a buyer, and did so first (R4).
+
+    `share` is null without reason.
+    """
 
     occasions: int
     first: int
@@ -165,7 +180,10 @@ class ReviewsAnswer(_Answer):
 
 
 class BuyersAnswer(_Answer):
-    """Buyers with an order that sold, and those with two or more (R6); `repeat_share` is null without any."""
+    """Buyers with an order that sold, and those with two or more (R6).
+
+    `repeat_share` is null without any.
+    """
 
     count: int
     repeat: int
@@ -253,7 +271,10 @@ class OverduePage(_Answer):
 
 
 class TopProducts(_Answer):
-    """A page of the products that sold in a cycle, by units net, most first, then by id; those with none are not listed."""
+    """A page of the products that sold in a cycle, by units net, most first, then by id.
+
+    Those with none are not listed.
+    """
 
     cycle: CycleSpan
     items: list[ProductAnswer]
@@ -286,7 +307,10 @@ class Part(_Answer):
 
 
 class SaleAnswer(_Answer):
-    """A line that counts (S1): received at `received_at`, so in that cycle; money in minor units of the order's currency."""
+    """A line that counts (S1): received at `received_at`, so in that cycle.
+
+    Money in minor units of the order's currency.
+    """
 
     line_id: str
     product_id: str

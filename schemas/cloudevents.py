@@ -1,6 +1,9 @@
-"""The fields of an event out of a record's value and headers: CloudEvents 1.0 in both modes, or bare JSON. Judges no field.
+"""The fields of an event out of a record's value and headers.
 
-Headers win over the value, and attributes over the data; of headers with one name the last wins, and so it is with names in JSON.
+CloudEvents 1.0 in both modes, or bare JSON. Judges no field.
+
+Headers win over the value, and attributes over the data; of headers with one name the last wins,
+and so it is with names in JSON.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +17,12 @@ from schemas.refusals import Reason, Refusal
 
 CONTENT_TYPE: Final = "content-type"
 STRUCTURED: Final = b"application/cloudevents+json"
-CHAT_ATTRIBUTES: Final = {"ce_type": "type", "ce_id": "id", "ce_source": "source", "ce_time": "occurred_at"}
+CHAT_ATTRIBUTES: Final = {
+    "ce_type": "type",
+    "ce_id": "id",
+    "ce_source": "source",
+    "ce_time": "occurred_at",
+}
 """By header (and, without `ce_`, by attribute of the structured mode): the field of a message."""
 
 ORDER_ATTRIBUTES: Final = CHAT_ATTRIBUTES | {"ce_subject": "order_id"}
@@ -30,7 +38,10 @@ def headers_by_name(headers: object) -> dict[str, bytes]:
     return {
         pair[0]: bytes(pair[1])
         for pair in pairs
-        if isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and isinstance(pair[1], bytes)  # noqa: PLR2004 - name and bytes
+        if isinstance(pair, tuple)
+        and len(pair) == 2  # noqa: PLR2004 - name and bytes
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], bytes)
     }
 
 
@@ -45,37 +56,60 @@ def read_object(value: bytes | None) -> dict[str, Any] | Refusal:
         found = from_json(value, allow_inf_nan=False)
     except (ValueError, RecursionError, MemoryError) as error:
         return Refusal(Reason.NOT_JSON, sentences.no_json(error, value))
-    return found if isinstance(found, dict) else Refusal(Reason.NOT_AN_OBJECT, sentences.no_object(found))
+    return (
+        found
+        if isinstance(found, dict)
+        else Refusal(Reason.NOT_AN_OBJECT, sentences.no_object(found))
+    )
 
 
 def is_structured(found: Mapping[str, Any], headers: Mapping[str, bytes]) -> bool:
-    """Whether an object is a CloudEvent in structured mode: by its content type, or by itself where no header is a CloudEvent's."""
+    """Whether an object is a CloudEvent in structured mode.
+
+    By its content type, or by itself where no header is a CloudEvent's.
+    """
     if headers.get(CONTENT_TYPE, b"").startswith(STRUCTURED):
         return True
     return "specversion" in found and not any(name.startswith("ce_") for name in headers)
 
 
-def fields_of(found: Mapping[str, Any], headers: Mapping[str, bytes], attributes: Mapping[str, str]) -> dict[str, Any] | Refusal:
-    """An event's fields from value and headers; a header that isn't UTF-8 stays bytes, which no field takes."""
-    given = {field: _text(headers[header]) for header, field in attributes.items() if header in headers}
+def fields_of(
+    found: Mapping[str, Any], headers: Mapping[str, bytes], attributes: Mapping[str, str]
+) -> dict[str, Any] | Refusal:
+    """An event's fields from value and headers.
+
+    A header that isn't UTF-8 stays bytes, which no field takes.
+    """
+    given = {
+        field: _text(headers[header]) for header, field in attributes.items() if header in headers
+    }
     if not is_structured(found, headers):
         return {**found, **given}
     data = _data_of(found)
     if isinstance(data, Refusal):
         return data
-    inside = {field: found[header[3:]] for header, field in attributes.items() if found.get(header[3:]) is not None}
+    inside = {
+        field: found[header[3:]]
+        for header, field in attributes.items()
+        if found.get(header[3:]) is not None
+    }
     return {**data, **inside, **given}
 
 
 def _data_of(found: Mapping[str, Any]) -> dict[str, Any] | Refusal:
-    """The data of a CloudEvent in structured mode: an object, or one in `data_base64`, whatever its content type; null is absent."""
+    """The data of a CloudEvent in structured mode.
+
+    An object, or one in `data_base64`, whatever its content type; null is absent.
+    """
     data, packed = found.get("data"), found.get("data_base64")
     if packed is None:
         if data is None or isinstance(data, dict):
             return data or {}
         return Refusal(Reason.NOT_AN_OBJECT, f"data: {sentences.no_object(data)}")
     if data is not None:
-        return Refusal(Reason.NOT_AN_OBJECT, "data_base64: given beside data; a CloudEvent has one of them")
+        return Refusal(
+            Reason.NOT_AN_OBJECT, "data_base64: given beside data; a CloudEvent has one of them"
+        )
     try:
         raw = msgspec.convert(packed, bytes)
     except msgspec.ValidationError:

@@ -1,7 +1,10 @@
-"""msgspec decoders, derived by code from the pydantic models, for the hot loop. They may refuse more than the models, never less.
+"""msgspec decoders, derived by code from the pydantic models, for the hot loop.
 
-What they leave out is named here: control characters and the whole value's readability (`envelope` looks at the raw bytes for
-these) and the rules between fields (`CHECKS`). A constraint that isn't understood stops the import.
+They may refuse more than the models, never less.
+
+What they leave out is named here: control characters and the whole value's readability (`envelope`
+looks at the raw bytes for these) and the rules between fields (`CHECKS`). A constraint that isn't
+understood stops the import.
 """
 
 import types
@@ -10,7 +13,14 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 from annotated_types import Ge, Le, MinLen
-from pydantic import AfterValidator, BaseModel, BeforeValidator, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic.fields import FieldInfo
 from pydantic.types import Strict
 
@@ -27,7 +37,11 @@ def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[str, int]]:
             case FieldInfo():
                 yield from _bounds(tuple(item.metadata))
             case StringConstraints(min_length=least, max_length=most, pattern=None):
-                yield from ((name, bound) for name, bound in (("min_length", least), ("max_length", most)) if bound is not None)
+                yield from (
+                    (name, bound)
+                    for name, bound in (("min_length", least), ("max_length", most))
+                    if bound is not None
+                )
             case MinLen(min_length=least):
                 yield "min_length", least
             case Ge(ge=int(least)):
@@ -65,44 +79,67 @@ def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: A
 
 
 def struct_of(model: type[BaseModel], only: frozenset[str] | None = None) -> type[msgspec.Struct]:
-    """A frozen struct with a model's fields, in their order; `only` those written under these names."""
+    """A frozen struct with a model's fields, in their order.
+
+    `only` those written under these names.
+    """
     if only is None and model in _STRUCTS:
         return _STRUCTS[model]
     fields = [
-        (written, _derived(field.annotation, tuple(field.metadata)), *(() if field.is_required() else (field.default,)))
-        for written, field in ((field.alias or name, field) for name, field in model.model_fields.items())
+        (
+            written,
+            _derived(field.annotation, tuple(field.metadata)),
+            *(() if field.is_required() else (field.default,)),
+        )
+        for written, field in (
+            (field.alias or name, field) for name, field in model.model_fields.items()
+        )
         if only is None or written in only
     ]
     fields.sort(key=len)  # required fields stand first, as structs want it; sorting is stable
-    struct = msgspec.defstruct(model.__name__, fields, frozen=True, gc=False, omit_defaults=True, module=__name__)
+    struct = msgspec.defstruct(
+        model.__name__, fields, frozen=True, gc=False, omit_defaults=True, module=__name__
+    )
     if only is None:
         _STRUCTS[model] = struct
     return struct
 
 
 def _own_fields(name: str, model: type[BaseModel]) -> frozenset[str]:
-    return frozenset(field.alias or written for written, field in model.model_fields.items()).difference(events.common_of(name))
+    return frozenset(
+        field.alias or written for written, field in model.model_fields.items()
+    ).difference(events.common_of(name))
 
 
-BODIES: Final = {name: struct_of(model, _own_fields(name, model)) for name, model in events.MODELS.items()}
-"""By event type: the struct of what only this type has. Its fields have the names of the model's."""
+BODIES: Final = {
+    name: struct_of(model, _own_fields(name, model)) for name, model in events.MODELS.items()
+}
+"""By event type: the struct of what only this type has. Its fields have the names of the
+model's."""
 
-DECODE_BODY: Final[dict[str, Callable[[bytes], Any]]] = {name: msgspec.json.Decoder(body).decode for name, body in BODIES.items()}
+DECODE_BODY: Final[dict[str, Callable[[bytes], Any]]] = {
+    name: msgspec.json.Decoder(body).decode for name, body in BODIES.items()
+}
 """By event type: bytes → the body; raises msgspec's errors."""
 
 
 def _common(name: str) -> Callable[[bytes], Any]:
     fields = [(field, str) for field in events.common_of(name)]
-    return msgspec.json.Decoder(msgspec.defstruct("Common", fields, gc=False, module=__name__)).decode
+    return msgspec.json.Decoder(
+        msgspec.defstruct("Common", fields, gc=False, module=__name__)
+    ).decode
 
 
 DECODE_ORDER_COMMON: Final = _common("order_placed")
-"""Bytes → what every event of an order has, as texts whose bounds are still to be checked; raises msgspec's errors."""
+"""Bytes → what every event of an order has, as texts whose bounds are still to be checked;
+raises msgspec's errors."""
 
 DECODE_CHAT_COMMON: Final = _common("buyer_messaged")
 """The same of a message."""
 
-CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {"order_placed": lambda body: events.lines_fault(body.lines)}
+CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {
+    "order_placed": lambda body: events.lines_fault(body.lines)
+}
 """By event type: what is wrong between the body's fields, or None."""
 
 for _name, _model in events.MODELS.items():

@@ -1,6 +1,9 @@
-"""The events of orders and chats, one frozen strict class per type. These names are the storage format: logs keep them for good.
+"""The events of orders and chats, one frozen strict class per type.
 
-Everything else that knows events is derived from these classes (the fast decoders) or refers to them.
+These names are the storage format: logs keep them for good.
+
+Everything else that knows events is derived from these classes (the fast decoders) or refers to
+them.
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -23,7 +26,9 @@ from schemas.money import CURRENCIES
 
 def is_printable(text: str) -> bool:
     """Whether a text has no control characters: none below U+0020, and not U+007F."""
-    return text.isprintable() or not any(character < " " or character == "\x7f" for character in text)
+    return text.isprintable() or not any(
+        character < " " or character == "\x7f" for character in text
+    )
 
 
 def _without_controls(text: str) -> str:
@@ -38,10 +43,18 @@ def _instant(value: object) -> int:
     return times.parse_ms(value)
 
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=limits.ID_CHARS), AfterValidator(_without_controls)]
+Id = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=limits.ID_CHARS),
+    AfterValidator(_without_controls),
+]
 """An id, compared character by character: no case, width or Unicode form is taken for another."""
 
-Source = Annotated[str, StringConstraints(min_length=1, max_length=limits.SOURCE_CHARS), AfterValidator(_without_controls)]
+Source = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=limits.SOURCE_CHARS),
+    AfterValidator(_without_controls),
+]
 Instant = Annotated[
     int,
     BeforeValidator(_instant),
@@ -56,7 +69,15 @@ else:
     Currency = Literal[CURRENCIES]
 
 LineIds = Annotated[tuple[Id, ...], Field(strict=False, min_length=1)]
-Reason = Literal["short_weight", "damaged_in_transit", "wrong_goods", "late_delivery", "quality", "changed_mind", "other"]
+ComplaintReason = Literal[
+    "short_weight",
+    "damaged_in_transit",
+    "wrong_goods",
+    "late_delivery",
+    "quality",
+    "changed_mind",
+    "other",
+]
 ReceivedBy = Literal["logistics", "buyer", "timeout"]
 CancelReason = Literal["unpaid", "group_not_filled", "buyer", "shop", "platform"]
 RefundFailure = Literal["rejected", "withdrawn", "lapsed", "bank"]
@@ -70,7 +91,10 @@ class _Frozen(BaseModel):
 
 
 class Line(_Frozen):
-    """One line of an order: so many units of a product at a price; `discount` is off the whole line. Money in minor units."""
+    """One line of an order: so many units of a product at a price.
+
+    `discount` is off the whole line. Money in minor units.
+    """
 
     line_id: Id
     product_id: Id
@@ -80,7 +104,10 @@ class Line(_Frozen):
 
 
 class RefundLine(_Frozen):
-    """What a refund asks for one line: units (0 when it makes up a difference, S9) and an amount in minor units."""
+    """What a refund asks for one line.
+
+    Units (0 when it makes up a difference, S9) and an amount in minor units.
+    """
 
     line_id: Id
     quantity: Annotated[int, Field(ge=0, le=limits.QUANTITY)]
@@ -106,7 +133,10 @@ class _OrderEvent(_Event):
 
 
 class _ChatEvent(_Event):
-    """What a message between a shop and a buyer has, whoever wrote it; `order_id` is the order it is about, if any."""
+    """What a message between a shop and a buyer has, whoever wrote it.
+
+    `order_id` is the order it is about, if any.
+    """
 
     shop_id: Id
     buyer_id: Id
@@ -187,7 +217,7 @@ class DeliveryRefused(_OrderEvent):
 
     type: Literal["delivery_refused"]
     line_ids: LineIds | None = None
-    reason: Reason
+    reason: ComplaintReason
 
 
 class RefundRequested(_OrderEvent):
@@ -195,16 +225,19 @@ class RefundRequested(_OrderEvent):
 
     type: Literal["refund_requested"]
     refund_id: Id
-    reason: Reason
+    reason: ComplaintReason
     lines: RefundLines | None = None
 
 
 class RefundSucceeded(_OrderEvent):
-    """A refund went through: of the lines as asked, or of the whole order when `lines` is absent (S5, S8)."""
+    """A refund went through.
+
+    Of the lines as asked, or of the whole order when `lines` is absent (S5, S8).
+    """
 
     type: Literal["refund_succeeded"]
     refund_id: Id
-    reason: Reason
+    reason: ComplaintReason
     lines: RefundLines | None = None
 
 
@@ -228,7 +261,7 @@ class ReissueShipped(_OrderEvent):
 
     type: Literal["reissue_shipped"]
     line_ids: LineIds | None = None
-    reason: Reason
+    reason: ComplaintReason
     parcel_id: Id | None = None
 
 
@@ -247,7 +280,10 @@ class BuyerMessaged(_ChatEvent):
 
 
 class SellerReplied(_ChatEvent):
-    """A shop wrote to a buyer, be it a person or a robot: answers the open inquiry (R1), or is the first to write (R4)."""
+    """A shop wrote to a buyer, be it a person or a robot.
+
+    Answers the open inquiry (R1), or is the first to write (R4).
+    """
 
     type: Literal["seller_replied"]
     by: RepliedBy
@@ -292,7 +328,9 @@ MODELS: Final[dict[str, type[Any]]] = {
 }
 """The class of each event type, by the type's name."""
 
-CHAT_TYPES: Final = frozenset(name for name, model in MODELS.items() if issubclass(model, _ChatEvent))
+CHAT_TYPES: Final = frozenset(
+    name for name, model in MODELS.items() if issubclass(model, _ChatEvent)
+)
 """The types of events in the topic of chats."""
 
 ORDER_TYPES: Final = frozenset(MODELS) - CHAT_TYPES
@@ -306,4 +344,8 @@ def topic_of(name: str) -> Literal["orders", "chats"]:
 
 def common_of(name: str) -> tuple[str, ...]:
     """Names, as written, of the fields that every event in the topic of this type has, beside what its subject is."""
-    return ("type", "id", "source", "occurred_at") if name in CHAT_TYPES else ("type", "id", "source", "occurred_at", "order_id")
+    return (
+        ("type", "id", "source", "occurred_at")
+        if name in CHAT_TYPES
+        else ("type", "id", "source", "occurred_at", "order_id")
+    )

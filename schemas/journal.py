@@ -1,7 +1,10 @@
-"""The journal: what netsold writes for pipelines to read. Tables are its sums. JSON objects, told apart by `type`.
+"""The journal: what netsold writes for pipelines to read. Tables are its sums.
 
-The topic `sales` (key product_id) has an entry for every change, and service rows of products. The topic `shop-activity` (key shop_id)
-has what a chunk changed of each shop: the same entries summed, service rows, replies summed, contacts and messages. Marks have no key.
+JSON objects, told apart by `type`.
+
+The topic `sales` (key product_id) has an entry for every change, and service rows of products. The
+topic `shop-activity` (key shop_id) has what a chunk changed of each shop: the same entries summed,
+service rows, replies summed, contacts and messages. Marks have no key.
 """
 
 from typing import Final
@@ -9,19 +12,23 @@ from typing import Final
 import msgspec
 
 RULES: Final = 5
-"""Version of the rules (S1-S13, C1-C4, R1-R6) and forms by which entries and rows are made; another version is a rebuild."""
+"""Version of the rules (S1-S13, C1-C4, R1-R6) and forms by which entries and rows are made;
+another version is a rebuild."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"):
-    """How one line's part in one cycle changed because of one event: signed differences of units, and of money in minor units.
+    """How one line's part in one cycle changed because of one event.
 
-    A row is wide, so that a table is at any time the sum of its columns: `_gross` what was sold, `_reversed` what was taken off
-    this cycle's sales whenever it happened (basis sale), `_booked` what was taken off in this cycle, of whatever sale (basis
-    refund) (S6).
+    Signed differences of units, and of money in minor units.
+
+    A row is wide, so that a table is at any time the sum of its columns: `_gross` what was sold,
+    `_reversed` what was taken off this cycle's sales whenever it happened (basis sale), `_booked`
+    what was taken off in this cycle, of whatever sale (basis refund) (S6).
     """
 
     id: str
-    """Where it comes from: topic-partition@offset of the event, # index within the event; never given twice."""
+    """Where it comes from: topic-partition@offset of the event, # index within the event; never
+    given twice."""
     product_id: str
     shop_id: str
     buyer_id: str
@@ -37,7 +44,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"
     amount_reversed: int
     amount_booked: int
     orders: int
-    """How many more (or fewer) orders with a sale the buyer has here (R6); an order stands in one line of one cycle."""
+    """How many more (or fewer) orders with a sale the buyer has here (R6); an order stands in
+    one line of one cycle."""
     restates: bool
     """Whether the cycle had already ended by the event time of the event's partition (S13)."""
     event_type: str
@@ -51,8 +59,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"
 class Mark(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
     """How far a source partition has been applied: everything up to `offset`.
 
-    `watermark_ms` is the latest event time seen in it, `confirmed_ms` the latest that doesn't rest on one order's or conversation's
-    dates alone.
+    `watermark_ms` is the latest event time seen in it, `confirmed_ms` the latest that doesn't rest
+    on one order's or conversation's dates alone.
     """
 
     topic: str
@@ -78,7 +86,10 @@ class Delta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"
 
 
 class Sold(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The columns of some entries of one shop, cycle and currency, summed; `restates` is how many of them restate."""
+    """The columns of some entries of one shop, cycle and currency, summed.
+
+    `restates` is how many of them restate.
+    """
 
     cycle: str
     currency: str
@@ -100,7 +111,10 @@ class Bought(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Service(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="service"):
-    """How a product's part in its shop's service changed in one cycle (R3, R5): signed differences of the columns of tables/service.py."""
+    """How a product's part in its shop's service changed in one cycle (R3, R5).
+
+    Signed differences of the columns of tables/service.py.
+    """
 
     id: str
     shop_id: str
@@ -160,7 +174,8 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 Wrote = tuple[int, int, str]
-"""When somebody wrote, in epoch milliseconds; who, 0 the buyer or 1 the shop; and about which order, empty for none (R4)."""
+"""When somebody wrote, in epoch milliseconds; who, 0 the buyer or 1 the shop; and about which
+order, empty for none (R4)."""
 
 
 class Messages(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -168,10 +183,12 @@ class Messages(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     buyer_id: str
     wrote: list[Wrote]
-    taken_back: list[Wrote]
+    retracted: list[Wrote]
 
 
-class ShopActivity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="shop_activity"):
+class ShopActivity(
+    msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="shop_activity"
+):
     """What changed of one shop, as far as it came together."""
 
     shop_id: str

@@ -1,4 +1,7 @@
-"""Every bound on what may be written down, with its unit; the relations between them are asserted at import."""
+"""Every bound on what may be written down, with its unit.
+
+The relations between them are asserted at import.
+"""
 
 from typing import Final
 
@@ -9,10 +12,12 @@ No other bound lies on how many lines an order or a refund has, or `line_ids` na
 """
 
 ORDER_BYTES: Final = 800_000
-"""Most bytes of all that is known about one order: it must fit in one record of a changelog, with Kafka's default limits."""
+"""Most bytes of all that is known about one order: it must fit in one record of a changelog,
+with Kafka's default limits."""
 
 ID_CHARS: Final = 128
-"""Most characters of an id (order, line, product, shop, buyer, refund, parcel, event …) and of carrier and tracking number."""
+"""Most characters of an id (order, line, product, shop, buyer, refund, parcel, event …) and of
+carrier and tracking number."""
 
 SOURCE_CHARS: Final = 256
 """Most characters of an event's `source`."""
@@ -24,10 +29,12 @@ UNIT_PRICE_MINOR: Final = 10**12
 """Most minor units of money for one unit."""
 
 LINE_REVENUE_MINOR: Final = 10**15
-"""Most minor units of money of a whole line (quantity times unit price), and of what a refund asks for a line."""
+"""Most minor units of money of a whole line (quantity times unit price), and of what a refund
+asks for a line."""
 
 PAID_MINOR: Final = 10**18
-"""Most minor units of money in one payment, and of all lines of an order together (quantity times unit price)."""
+"""Most minor units of money in one payment, and of all lines of an order together (quantity
+times unit price)."""
 
 BATCH_BYTES: Final = 900_000
 """Of one batch of records in a transaction, before compression."""
@@ -47,10 +54,14 @@ DETAIL_CHARS: Final = 300
 INT64_MAX: Final = 2**63 - 1
 
 if not (QUANTITY <= UNIT_PRICE_MINOR <= LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX):
-    # A line's revenue can be paid at once, and every single amount fits the 64-bit integers of other readers.
-    raise AssertionError("limits: an order's revenue must fit in one payment, and a payment in 64 bits")
+    # A line's revenue can be paid at once, and every single amount fits the 64-bit integers of
+    # other readers.
+    raise AssertionError(
+        "limits: an order's revenue must fit in one payment, and a payment in 64 bits"
+    )
 if not (2 * VALUE_BYTES < ORDER_BYTES < BATCH_BYTES < BROKER_RECORD_BYTES - 2**17):
-    # The largest event always fits into a new order, and an order into a batch, which the broker takes with what is around it.
+    # The largest event always fits into a new order, and an order into a batch, which the broker
+    # takes with what is around it.
     raise AssertionError("limits: an order must hold the largest event, and fit in one record")
 if not (OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS):
     raise AssertionError("limits: the epoch lies within the years that events may name")

@@ -1,11 +1,14 @@
-"""Money is an int of minor units of one currency; here are the currencies, their decimals, and money as people read it.
+"""Money is an int of minor units of one currency.
+
+Here are the currencies, their decimals, and money as people read it.
 
 No floats, and no adding across currencies (S3).
 """
 
 from typing import Final
 
-# ISO 4217, list one (active codes); ANG and BGN ended in 2025 and 2026, and logs reach further back.
+# ISO 4217, list one (active codes); ANG and BGN ended in 2025 and 2026, and logs reach further
+# back.
 _CODES: Final = (
     "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CLF "
     "CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS "
@@ -18,7 +21,8 @@ _CODES: Final = (
 CURRENCIES: Final[tuple[str, ...]] = tuple(_CODES.split())
 """The currency codes that an order may name."""
 
-# ISO 4217, list one, "minor unit", as published by SIX (read 2026-11); ANG and BGN as they last stood there.
+# ISO 4217, list one, "minor unit", as published by SIX (read 2026-11); ANG and BGN as they last
+# stood there.
 _OTHER_DECIMALS: Final = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
     3: "BHD IQD JOD KWD LYD OMR TND",
@@ -36,7 +40,9 @@ DECIMALS: Final[dict[str, int]] = (
 
 
 def shown(currency: str | None, minor: int) -> str:
-    """Money without its currency's code, as people read it: `1,234.50` for 123450 minor units of USD, `1,235` for 1235 of JPY.
+    """Money without its currency's code, as people read it.
+
+    `1,234.50` for 123450 minor units of USD, `1,235` for 1235 of JPY.
 
     Where the currency is not known, or not one of ours, the text says that it is in minor units.
     """

@@ -24,7 +24,9 @@ class Position:
         log, at, offset = text.rpartition("@")
         topic, dash, partition = log.rpartition("-")
         if not (at and dash and topic and partition.isdecimal() and offset.isdecimal()):
-            raise ValueError(f"{text!r} is no position: write topic-partition@offset, such as orders-3@1841")
+            raise ValueError(
+                f"{text!r} is no position: write topic-partition@offset, such as orders-3@1841"
+            )
         return cls(topic, int(partition), int(offset))
 
     def __str__(self) -> str:
@@ -33,7 +35,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """The last offset held of each partition, by its text such as `orders-3`; two states compare at equal vectors only."""
+    """The last offset held of each partition, by its text such as `orders-3`.
+
+    Two states compare at equal vectors only.
+    """
 
     offsets: Mapping[str, int]
 

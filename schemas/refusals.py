@@ -1,4 +1,7 @@
-"""Why a record can't be read: one reason each, in a fixed order of precedence. A Refusal is a value; nothing raises it."""
+"""Why a record can't be read: one reason each, in a fixed order of precedence.
+
+A Refusal is a value; nothing raises it.
+"""
 
 from enum import StrEnum
 
@@ -6,7 +9,10 @@ import msgspec
 
 
 class Reason(StrEnum):
-    """The reasons, first to last: a record with several faults has the first one. The values are the codes in dead letters."""
+    """The reasons, first to last: a record with several faults has the first one.
+
+    The values are the codes in dead letters.
+    """
 
     EMPTY_VALUE = "empty_value"
     TOO_LARGE = "too_large"
@@ -34,7 +40,8 @@ class Reason(StrEnum):
 
 
 READABLE = frozenset({Reason.WRONG_PARTITION, Reason.IN_THE_FUTURE})
-"""Reasons that leave no doubt in the reading: such records neither pause their partition, be they ever so many, nor end a row of others."""
+"""Reasons that leave no doubt in the reading: such records neither pause their partition, be
+they ever so many, nor end a row of others."""
 
 _PUT_BACK = "correct it at its source, let the source send it again, then discard this one"
 _EXPLAINED: dict[Reason, tuple[str, str]] = {
@@ -42,9 +49,15 @@ _EXPLAINED: dict[Reason, tuple[str, str]] = {
         "The record has no value.",
         "the log of events is never compacted or deleted by key: find out who writes tombstones",
     ),
-    Reason.TOO_LARGE: ("The value has more bytes than an event may have.", f"split the order or leave out what isn't a field; {_PUT_BACK}"),
+    Reason.TOO_LARGE: (
+        "The value has more bytes than an event may have.",
+        f"split the order or leave out what isn't a field; {_PUT_BACK}",
+    ),
     Reason.NOT_JSON: ("The value can't be read as JSON in UTF-8.", _PUT_BACK),
-    Reason.NOT_AN_OBJECT: ("The value is JSON, but not one object.", f"send one event a record, no arrays or batches; {_PUT_BACK}"),
+    Reason.NOT_AN_OBJECT: (
+        "The value is JSON, but not one object.",
+        f"send one event a record, no arrays or batches; {_PUT_BACK}",
+    ),
     Reason.UNKNOWN_TYPE: (
         "The event's type isn't known.",
         "if a newer netsold knows it, upgrade and put it back; else it is in the wrong topic",
@@ -71,12 +84,18 @@ _EXPLAINED: dict[Reason, tuple[str, str]] = {
         "The conversation already holds as much as one may: with this message it would outgrow a record.",
         "find out who sends endless messages; nothing of the conversation is lost, only what came last",
     ),
-    Reason.KEY_MISMATCH: ("The record's key isn't the id that its content names.", "give that id, in UTF-8, as key; put it back with it"),
+    Reason.KEY_MISMATCH: (
+        "The record's key isn't the id that its content names.",
+        "give that id, in UTF-8, as key; put it back with it",
+    ),
 }
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A record that can't be applied: the reason, and where exactly (a field's path and fault; at most 300 characters)."""
+    """A record that can't be applied: the reason, and where exactly (a field's path and fault.
+
+    At most 300 characters).
+    """
 
     reason: Reason
     detail: str

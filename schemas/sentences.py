@@ -1,4 +1,6 @@
-"""What is wrong with a record or a line, in plain words, with what was given. One place for refusals, dead letters and screens.
+"""What is wrong with a record or a line, in plain words, with what was given.
+
+One place for refusals, dead letters and screens.
 
 Texts that others wrote are shown cut, and with their control and format characters escaped.
 """
@@ -17,11 +19,18 @@ _NEARBY_BYTES: Final = 16
 
 def cut(sentence: str) -> str:
     """A sentence within the bound of a refusal's detail."""
-    return sentence if len(sentence) <= limits.DETAIL_CHARS else f"{sentence[: limits.DETAIL_CHARS - 3]}..."
+    return (
+        sentence
+        if len(sentence) <= limits.DETAIL_CHARS
+        else f"{sentence[: limits.DETAIL_CHARS - 3]}..."
+    )
 
 
 def shown(value: object) -> str:
-    """A JSON value as a sentence shows it: texts and numbers as written in JSON, cut at 60 characters; the rest by what it is."""
+    """A JSON value as a sentence shows it.
+
+    Texts and numbers as written in JSON, cut at 60 characters; the rest by what it is.
+    """
     if isinstance(value, str):
         return f'"{_cut_text(value)}"'
     if value is None or isinstance(value, bool):
@@ -39,7 +48,11 @@ def _cut_text(text: str) -> str:
     """A text's characters as JSON has them between quotes, as many as fit."""
     cut_text = ""
     for character in text:
-        escaped = msgspec.json.encode(character).decode()[1:-1] if character.isprintable() else f"\\u{ord(character):04x}"
+        escaped = (
+            msgspec.json.encode(character).decode()[1:-1]
+            if character.isprintable()
+            else f"\\u{ord(character):04x}"
+        )
         if len(cut_text) + len(escaped) > _SHOWN_CHARS:
             return f"{cut_text}..."
         cut_text += escaped
@@ -70,7 +83,8 @@ def _is_of_kind(value: object) -> str:
     return text if text == kind else f"{text} is {kind}"
 
 
-# --- what a value as a whole may be ------------------------------------------------------------------------------------------------
+# --- what a value as a whole may be
+# ------------------------------------------------------------------------------------------------
 
 
 def too_large(size_bytes: int) -> str:
@@ -117,14 +131,19 @@ def no_json(error: Exception, value: bytes) -> str:
     found = _AT.fullmatch(str(error))
     if found is None:
         return "it can't be read as JSON"
-    fault, line, column = _JSON_FAULTS.get(found[1], "it can't be read as JSON"), int(found[2]), int(found[3])
+    fault, line, column = (
+        _JSON_FAULTS.get(found[1], "it can't be read as JSON"),
+        int(found[2]),
+        int(found[3]),
+    )
     row = value.split(b"\n", line)[line - 1] if value else b""
     near = row[max(0, column - 1) :][:_NEARBY_BYTES]
     place = f"byte {column}" if line == 1 else f"line {line}, byte {column}"
     return f"{fault}, at {place}" + (f": {shown(near.decode('utf-8', 'replace'))}" if near else "")
 
 
-# --- fields ------------------------------------------------------------------------------------------------------------------------
+# --- fields
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def absent(field: str, fields: Mapping[str, Any]) -> str:
@@ -151,7 +170,11 @@ def no_key(wanted: str) -> str:
 def other_key(key: object, wanted: str) -> str:
     """That a record has another key than its content names."""
     text = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
-    hint = "; a key in JSON, as of Kafka Connect's JsonConverter: set key.converter to StringConverter" if text[:1] in {'"', "{"} else ""
+    hint = (
+        "; a key in JSON, as of Kafka Connect's JsonConverter: set key.converter to StringConverter"
+        if text[:1] in {'"', "{"}
+        else ""
+    )
     return cut(f"the key is {shown(text)}; the content names {shown(wanted)}{hint}")
 
 
@@ -160,7 +183,11 @@ _MONEY: Final = ("unit_price", "discount", "amount")
 
 def _text_wanted(place: str, given: Any, _: Mapping[str, Any]) -> str:  # noqa: ANN401 - any JSON value
     wanted = "ids are texts" if place.endswith("id") else "a text is wanted"
-    quoted = f': "{given}"' if type(given) is int and len(shown(given)) <= limits.ID_CHARS and abs(given) < 10**18 else ""
+    quoted = (
+        f': "{given}"'
+        if type(given) is int and len(shown(given)) <= limits.ID_CHARS and abs(given) < 10**18
+        else ""
+    )
     return f"{_is_of_kind(given)}; {wanted}{quoted}"
 
 
@@ -171,7 +198,11 @@ def _integer_wanted(place: str, given: Any, _: Mapping[str, Any]) -> str:  # noq
 
 
 def _empty_list(place: str, _: Any, __: Mapping[str, Any]) -> str:  # noqa: ANN401 - any JSON value
-    return "empty: an order has at least one line" if place == "order_placed.lines" else "empty: name at least one, or leave the field out"
+    return (
+        "empty: an order has at least one line"
+        if place == "order_placed.lines"
+        else "empty: name at least one, or leave the field out"
+    )
 
 
 def _none_of(place: str, given: Any, context: Mapping[str, Any]) -> str:  # noqa: ANN401 - any JSON value
@@ -184,7 +215,9 @@ FAULTS: Final[dict[str, Callable[[str, Any, Mapping[str, Any]], str]]] = {
     "missing": lambda _, __, ___: "absent",
     "string_type": _text_wanted,
     "string_too_short": lambda _, __, ___: "an empty text",
-    "string_too_long": lambda _, given, context: f"{len(given)} characters, at most {context['max_length']}: {shown(given)}",
+    "string_too_long": lambda _, given, context: (
+        f"{len(given)} characters, at most {context['max_length']}: {shown(given)}"
+    ),
     "int_type": _integer_wanted,
     "greater_than_equal": lambda _, given, context: f"{shown(given)} is less than {context['ge']}",
     "less_than_equal": lambda _, given, context: f"{shown(given)} is more than {context['le']}",
@@ -194,7 +227,8 @@ FAULTS: Final[dict[str, Callable[[str, Any, Mapping[str, Any]], str]]] = {
     "literal_error": _none_of,
     "value_error": lambda _, given, context: f"{shown(given)} {context['error']}",
 }
-"""By pydantic's type of an error: (place, what was given, what was wanted) → the fault. Every type that our models raise is here."""
+"""By pydantic's type of an error: (place, what was given, what was wanted) → the fault. Every
+type that our models raise is here."""
 
 
 def fault(name: str, error: Mapping[str, Any]) -> str:
@@ -203,4 +237,6 @@ def fault(name: str, error: Mapping[str, Any]) -> str:
     if not place:  # of several fields together; the check names them
         return cut(str(error["ctx"]["error"]))
     of_type = FAULTS.get(error["type"])
-    return cut(f"{place}: {of_type(f'{name}.{place}', error.get('input'), error.get('ctx', {})) if of_type else 'not as it has to be'}")
+    return cut(
+        f"{place}: {of_type(f'{name}.{place}', error.get('input'), error.get('ctx', {})) if of_type else 'not as it has to be'}"
+    )

@@ -1,4 +1,7 @@
-"""What a reader says of the whole way from the events' topics to its tables: `/v1/status`, `/v1/health` and `netsold status`."""
+"""What a reader says of the whole way from the events' topics to its tables.
+
+`/v1/status`, `/v1/health` and `netsold status`.
+"""
 
 from typing import Literal
 
@@ -12,7 +15,9 @@ class _Answer(BaseModel):
 
 
 class Finding(_Answer):
-    """Something that isn't as it should be. A `fault` makes the state another one than live, a `notice` doesn't.
+    """Something that isn't as it should be.
+
+    A `fault` makes the state another one than live, a `notice` doesn't.
 
     `code` is stable; `sentence` says what it is, and `remedy` what to do.
     """
@@ -24,11 +29,14 @@ class Finding(_Answer):
 
 
 class SourceStatus(_Answer):
-    """A partition of events, such as `orders-0`: where its log begins and ends, and what of it is applied.
+    """A partition of events, such as `orders-0`.
 
-    `committed` is the group's offset, the next one that its worker reads; `applied` the last one that all tables hold, `slowest` the
-    table that holds least. `behind` are the offsets from there to the end; ticks and other writers' control records count, unless
-    nothing but control records is left. `waiting_seconds`: how long the first of them has been there. What isn't known is null.
+    Where its log begins and ends, and what of it is applied.
+
+    `committed` is the group's offset, the next one that its worker reads; `applied` the last one
+    that all tables hold, `slowest` the table that holds least. `behind` are the offsets from there
+    to the end; ticks and other writers' control records count, unless nothing but control records
+    is left. `waiting_seconds`: how long the first of them has been there. What isn't known is null.
     """
 
     source: str
@@ -51,7 +59,10 @@ class MemberStatus(_Answer):
 
 
 class ClusterStatus(_Answer):
-    """What was last observed: when, how long ago, which brokers answer and which don't, the group's state and its workers."""
+    """What was last observed.
+
+    When, how long ago, which brokers answer and which don't, the group's state and its workers.
+    """
 
     observed_at: str | None
     age_seconds: float | None
@@ -62,7 +73,10 @@ class ClusterStatus(_Answer):
 
 
 class DeadLetterStatus(_Answer):
-    """Dead letters of one topic and reason: all that were there when the reader began or came since; those since; when they were parked."""
+    """Dead letters of one topic and reason.
+
+    All that were there when the reader began or came since; those since; when they were parked.
+    """
 
     topic: str
     reason: str
@@ -73,7 +87,10 @@ class DeadLetterStatus(_Answer):
 
 
 class PartitionStatus(_Answer):
-    """A partition that the reader follows: the next offset it will read, the log's end, and the records between."""
+    """A partition that the reader follows.
+
+    The next offset it will read, the log's end, and the records between.
+    """
 
     partition: int
     position: int
@@ -98,10 +115,13 @@ class Health(_Answer):
 
 
 class Status(Health):
-    """The whole way: its freshness is that of its least fresh table; `cycle` is the current one, null before any event.
+    """The whole way: its freshness is that of its least fresh table.
 
-    `records_behind`: of all sources, records of events that aren't in all tables; null where it isn't known of one.
-    `records_to_read`: records of changelogs and journal that this reader hasn't read.
+    `cycle` is the current one, null before any event.
+
+    `records_behind`: of all sources, records of events that aren't in all tables; null where it
+    isn't known of one. `records_to_read`: records of changelogs and journal that this reader hasn't
+    read.
     """
 
     app: str

@@ -1,4 +1,7 @@
-"""Instants: RFC 3339 text at the edges, int epoch milliseconds inside. One parser and one form for all rooms."""
+"""Instants: RFC 3339 text at the edges, int epoch milliseconds inside.
+
+One parser and one form for all rooms.
+"""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,11 +15,14 @@ HOUR_MS: Final = 3_600_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
 )
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 _DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
-_ISO_DURATION: Final = re.compile(r"P(?=.)(?:(\d{1,9})D)?(?:T(?=.)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?", re.ASCII)
+_ISO_DURATION: Final = re.compile(
+    r"P(?=.)(?:(\d{1,9})D)?(?:T(?=.)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?", re.ASCII
+)
 
 _LEAP_SECOND: Final = "60"
 _DAY: Final = r"\d{4}-\d\d-\d\d"
@@ -24,14 +30,24 @@ _NEAR_MISSES: Final = tuple(
     (re.compile(form, re.ASCII), fault)
     for form, fault in (
         (_DAY, "has no time of day and no zone: write it as 2026-07-01T08:00:00Z"),
-        (_DAY + r"[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?", "has no zone: write it as 2026-07-01T08:00:00Z or 2026-07-01T16:00:00+08:00"),
-        (_DAY + r"[Tt ]\d\d:\d\d([Zz]|[+-]\d\d:\d\d)", "has no seconds: write it as 2026-07-01T08:00:00Z"),
-        (_DAY + r"[Tt ]\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d(\d\d)?", "has a zone without colon: write it as +08:00"),
+        (
+            _DAY + r"[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?",
+            "has no zone: write it as 2026-07-01T08:00:00Z or 2026-07-01T16:00:00+08:00",
+        ),
+        (
+            _DAY + r"[Tt ]\d\d:\d\d([Zz]|[+-]\d\d:\d\d)",
+            "has no seconds: write it as 2026-07-01T08:00:00Z",
+        ),
+        (
+            _DAY + r"[Tt ]\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d(\d\d)?",
+            "has a zone without colon: write it as +08:00",
+        ),
     )
 )
 """Forms that people write, and what is wrong with each."""
 
-# The usual form, "2026-07-01T08:00:00Z" with or without three decimals, is put together from looked-up parts.
+# The usual form, "2026-07-01T08:00:00Z" with or without three decimals, is put together from
+# looked-up parts.
 _SECONDS: Final = {f":{s // 60:02}:{s % 60:02}": s * 1000 for s in range(3600)}
 _TAILS: Final = {"Z": 0} | {f".{ms:03}Z": ms for ms in range(1000)}
 _SECOND_TEXTS: Final = tuple(_SECONDS)
@@ -39,7 +55,10 @@ _TAIL_TEXTS: Final = tuple(f".{ms:03}Z" for ms in range(1000))
 
 
 def parse_ms(text: str) -> int:
-    """Epoch milliseconds of an RFC 3339 text with zone, finer digits cut off; ValueError if it isn't one or out of bounds."""
+    """Epoch milliseconds of an RFC 3339 text with zone, finer digits cut off.
+
+    ValueError if it isn't one or out of bounds.
+    """
     try:
         return _hour_ms(text[:13]) + _SECONDS[text[13:19]] + _TAILS[text[19:]]
     except (KeyError, ValueError):
@@ -47,7 +66,10 @@ def parse_ms(text: str) -> int:
 
 
 def parse_ms_plainly(text: str) -> int:
-    """The same as `parse_ms` for every text, without its shortcut: the definition that the shortcut is tested against."""
+    """The same as `parse_ms` for every text, without its shortcut.
+
+    The definition that the shortcut is tested against.
+    """
     at_ms = parse_any_ms(text)
     if not limits.OCCURRED_FIRST_MS <= at_ms < limits.OCCURRED_END_MS:
         raise ValueError("is outside the years 1900 to 2199")
@@ -55,20 +77,35 @@ def parse_ms_plainly(text: str) -> int:
 
 
 def parse_any_ms(text: str) -> int:
-    """As `parse_ms`, of any year from 1 to 9999: cycles may start before the first event that may be written down.
+    """As `parse_ms`, of any year from 1 to 9999.
 
-    A leap second, 23:59:60 UTC at a month's end, is the last millisecond before it: it stays in its day and its cycle.
+    Cycles may start before the first event that may be written down.
+
+    A leap second, 23:59:60 UTC at a month's end, is the last millisecond before it: it stays in its
+    day and its cycle.
     """
     found = _RFC3339.fullmatch(text)
     if found is None:
         raise ValueError(_fault_of_form(text))
-    year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = found.groups()
+    year, month, day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = (
+        found.groups()
+    )
     is_leap = second == _LEAP_SECOND
     try:
-        local = datetime(int(year), int(month), int(day), int(hour), int(minute), 59 if is_leap else int(second), tzinfo=UTC)
+        local = datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour),
+            int(minute),
+            59 if is_leap else int(second),
+            tzinfo=UTC,
+        )
     except ValueError as error:
         raise ValueError("names a day or a time of day that there is not") from error
-    at_ms = (local - _EPOCH) // _MILLISECOND + (999 if is_leap else int((fraction or "0")[:3].ljust(3, "0")))
+    at_ms = (local - _EPOCH) // _MILLISECOND + (
+        999 if is_leap else int((fraction or "0")[:3].ljust(3, "0"))
+    )
     if sign is not None:
         ahead_ms = (int(zone_hours) * 60 + int(zone_minutes)) * 60_000
         at_ms += ahead_ms if sign == "-" else -ahead_ms
@@ -93,7 +130,10 @@ def _fault_of_form(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _hour_ms(hour: str) -> int:
-    """Epoch milliseconds of an hour's start in UTC; ValueError unless written YYYY-MM-DDTHH and within bounds."""
+    """Epoch milliseconds of an hour's start in UTC.
+
+    ValueError unless written YYYY-MM-DDTHH and within bounds.
+    """
     return parse_ms_plainly(f"{hour}:00:00Z")
 
 
@@ -123,4 +163,7 @@ def duration_ms(text: str) -> int:
     found = _ISO_DURATION.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is no duration, such as 90s, 5m, 2h or PT2H")
-    return sum(int(part or 0) * _UNITS_MS[unit] for part, unit in zip(found.groups(), ("d", "h", "m", "s"), strict=True))
+    return sum(
+        int(part or 0) * _UNITS_MS[unit]
+        for part, unit in zip(found.groups(), ("d", "h", "m", "s"), strict=True)
+    )

@@ -1,8 +1,11 @@
-"""The reader's HTTP API over its tables: read-only, each answer with its freshness. Money is in minor units of its currency (ISO 4217).
+"""The reader's HTTP API over its tables: read-only, each answer with its freshness.
 
-Every address answers GET, and HEAD with the same headers; a parameter that it doesn't have, or that comes twice or empty, is refused.
-Ids may hold any printable character: `/` may be written as it is or as %2F (which an id that ends in `/journal` needs).
-`max_lag=5s` refuses an answer that is further behind; `min_position=orders-0:1234` waits until that source offset is applied.
+Money is in minor units of its currency (ISO 4217).
+
+Every address answers GET, and HEAD with the same headers; a parameter that it doesn't have, or that
+comes twice or empty, is refused. Ids may hold any printable character: `/` may be written as it is
+or as %2F (which an id that ends in `/journal` needs). `max_lag=5s` refuses an answer that is
+further behind; `min_position=orders-0:1234` waits until that source offset is applied.
 """
 
 from __future__ import annotations
@@ -13,7 +16,16 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
-from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, OverduePage, Problem, TopProducts, TopShops
+from schemas.answers import (
+    FreshProduct,
+    FreshShop,
+    JournalPage,
+    OrderAnswer,
+    OverduePage,
+    Problem,
+    TopProducts,
+    TopShops,
+)
 from serving import failures, health
 from serving.asked import CycleText, Demanded, found, id_of, start_of
 from serving.exports import Exports, JsonLines, OneMore
@@ -73,7 +85,9 @@ def make_app(reader: Reader) -> FastAPI:
 
 
 @router.get("/products/{product_id:path}/journal", response_model=JournalPage)
-async def journal(demand: Demanded, product_id: Id, limit: Limit = 100, cursor: Cursor = None) -> Response:
+async def journal(
+    demand: Demanded, product_id: Id, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
     """A product's journal entries as they stand in the log, in its order."""
     id_ = id_of(product_id, Kind.UNKNOWN_PRODUCT)
     look = await demand.look(JOURNAL)
@@ -83,14 +97,21 @@ async def journal(demand: Demanded, product_id: Id, limit: Limit = 100, cursor: 
 
 @router.get("/products/{product_id:path}", response_model=FreshProduct)
 async def product(demand: Demanded, product_id: Id, cycle: CycleText = None) -> Response:
-    """A product in a cycle, with its service: zeros where it is known but sold nothing, 404 where no event names it."""
+    """A product in a cycle, with its service.
+
+    Zeros where it is known but sold nothing, 404 where no event names it.
+    """
     id_, start_ms = id_of(product_id, Kind.UNKNOWN_PRODUCT), start_of(demand.reader, cycle)
     look = await demand.look(*OF_PRODUCT)
-    return demand.answer(look, OF_PRODUCT, found(look.product(id_, start_ms), id_, Kind.UNKNOWN_PRODUCT))
+    return demand.answer(
+        look, OF_PRODUCT, found(look.product(id_, start_ms), id_, Kind.UNKNOWN_PRODUCT)
+    )
 
 
 @router.get("/shops/{shop_id:path}/overdue", response_model=OverduePage)
-async def overdue_of_shop(demand: Demanded, shop_id: Id, limit: Limit = 100, cursor: Cursor = None) -> Response:
+async def overdue_of_shop(
+    demand: Demanded, shop_id: Id, limit: Limit = 100, cursor: Cursor = None
+) -> Response:
     """A shop's inquiries whose time has passed without a reply, by when they were due, then by buyer; none of an unknown shop."""
     id_ = id_of(shop_id, Kind.UNKNOWN_SHOP)
     look = await demand.look(OVERDUE.name)
@@ -108,7 +129,10 @@ async def overdue(demand: Demanded, limit: Limit = 100, cursor: Cursor = None) -
 
 @router.get("/shops/{shop_id:path}", response_model=FreshShop)
 async def shop(demand: Demanded, shop_id: Id, cycle: CycleText = None) -> Response:
-    """A shop in a cycle, sales and service side by side: zeros where it is known but sold nothing, 404 where no event names it."""
+    """A shop in a cycle, sales and service side by side.
+
+    Zeros where it is known but sold nothing, 404 where no event names it.
+    """
     id_, start_ms = id_of(shop_id, Kind.UNKNOWN_SHOP), start_of(demand.reader, cycle)
     look = await demand.look(*OF_SHOP)
     return demand.answer(look, OF_SHOP, found(look.shop(id_, start_ms), id_, Kind.UNKNOWN_SHOP))
@@ -123,8 +147,13 @@ async def order(demand: Demanded, order_id: Id) -> Response:
 
 
 @router.get("/top/products", response_model=TopProducts)
-async def top(demand: Demanded, limit: Limit = 10, cursor: Cursor = None, cycle: CycleText = None) -> Response:
-    """What sold best in a cycle: by net units, most first, then by id. What moves between two pages may be missed or come twice."""
+async def top(
+    demand: Demanded, limit: Limit = 10, cursor: Cursor = None, cycle: CycleText = None
+) -> Response:
+    """What sold best in a cycle: by net units, most first, then by id.
+
+    What moves between two pages may be missed or come twice.
+    """
     start_ms = start_of(demand.reader, cycle)
     look = await demand.look(PRODUCT_CYCLES.name)
     page = await run_in_threadpool(look.top, start_ms, limit, cursor)
@@ -139,7 +168,9 @@ async def top_shops(
     cursor: Cursor = None,
     cycle: CycleText = None,
 ) -> Response:
-    """The best shops of a cycle: by net units; by response rate, then inquiries counted; or by good reviews, then their share.
+    """The best shops of a cycle: by net units; by response rate, then inquiries counted.
+
+    Or by good reviews, then their share.
 
     Most first, then by id. What moves between two pages may be missed or come twice.
     """

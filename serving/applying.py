@@ -1,8 +1,11 @@
-"""From fetched records to the store: what a changelog or journal record changes, in batches that go with their positions.
+"""From fetched records to the store.
 
-A table partition is only ever shown as it was at one of its marks, that is, at the end of a transaction: what was fetched
-behind the last mark waits for the next one. So each answer about one product, shop or order is one that some prefix of the
-log explains. While the store is filled for the first time there is nothing to show, and nothing waits.
+What a changelog or journal record changes, in batches that go with their positions.
+
+A table partition is only ever shown as it was at one of its marks, that is, at the end of a
+transaction: what was fetched behind the last mark waits for the next one. So each answer about one
+product, shop or order is one that some prefix of the log explains. While the store is filled for
+the first time there is nothing to show, and nothing waits.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
     from streams.log import At, Fetched
 
 HELD_RECORDS: Final = 200_000
-"""More than this of one partition doesn't wait for a mark; until it has come, nothing is answered."""
+"""More than this of one partition doesn't wait for a mark; until it has come, nothing is
+answered."""
 
 RECENT_IDS: Final = 100_000
 BILLION: Final = 1_000_000_000
@@ -36,7 +40,9 @@ _decode_reached: Final = msgspec.json.Decoder(Reached).decode
 
 
 class Applier:
-    """Applies what is fetched to a store. `positions` are the next offsets to fetch, `ends` where the logs end, as last heard.
+    """Applies what is fetched to a store.
+
+    `positions` are the next offsets to fetch, `ends` where the logs end, as last heard.
 
     `names` are the followed topics with the names of FOLLOWED, `starts` where each log begins.
     """
@@ -49,16 +55,25 @@ class Applier:
         self._seen: set[bytes] = set()
         moment = store.moment()
         found = {at: moment.get(keys.of_partition(keys.POSITION, at)) for at in starts}
-        self.positions = {at: start if (position := found[at]) is None else int(position) for at, start in starts.items()}
+        self.positions = {
+            at: start if (position := found[at]) is None else int(position)
+            for at, start in starts.items()
+        }
         self.ends: Mapping[At, int] = dict(self.positions)
         reached: dict[str, dict[int, Reached]] = {name: {} for name in FOLLOWED}
         for at in sorted(starts):
             said = moment.get(keys.of_partition(keys.REACHED, at))
             reached[names[at[0]]][at[1]] = Reached() if said is None else _decode_reached(said)
-        store.write(WriteBatch(raw_mode=True), Standing(reached, complete=moment.get(keys.COMPLETE) is not None, live=False))
+        store.write(
+            WriteBatch(raw_mode=True),
+            Standing(reached, complete=moment.get(keys.COMPLETE) is not None, live=False),
+        )
 
     def take(self, step: Fetched) -> int:
-        """Apply a step of `streams.log.follow`; returns how many records were applied. The store is written once, or not at all."""
+        """Apply a step of `streams.log.follow`; returns how many records were applied.
+
+        The store is written once, or not at all.
+        """
         before = self.store.standing
         batch = WriteBatch(raw_mode=True)
         waits = before.complete or not step.behind
@@ -71,7 +86,10 @@ class Applier:
             batch.put(keys.COMPLETE, b"")
         elif before.complete and not complete:
             batch.delete(keys.COMPLETE)
-        positions = {at: self._held[at][0].offset if self._held.get(at) else position for at, position in step.positions.items()}
+        positions = {
+            at: self._held[at][0].offset if self._held.get(at) else position
+            for at, position in step.positions.items()
+        }
         for at, position in positions.items():
             if position != self.positions[at]:
                 batch.put(keys.of_partition(keys.POSITION, at), b"%d" % position)
@@ -84,7 +102,9 @@ class Applier:
         if self._names[at[0]] == JOURNAL:
             return records
         records = self._held.pop(at, []) + records
-        end = next((index for index in range(len(records), 0, -1) if records[index - 1].key == MARK_KEY), 0)
+        end = next(
+            (index for index in range(len(records), 0, -1) if records[index - 1].key == MARK_KEY), 0
+        )
         if waits and len(records) - end <= HELD_RECORDS:
             self._held[at] = records[end:]
             if end:
@@ -96,16 +116,30 @@ class Applier:
             self._dirty.discard(at)
         return records
 
-    def _apply(self, batch: WriteBatch, at: At, records: Sequence[Record], reached: Mapping[str, dict[int, Reached]]) -> None:
+    def _apply(
+        self,
+        batch: WriteBatch,
+        at: At,
+        records: Sequence[Record],
+        reached: Mapping[str, dict[int, Reached]],
+    ) -> None:
         name = self._names[at[0]]
         before = reached[name][at[1]]
-        after = self._journal(batch, records, before) if name == JOURNAL else self._table(batch, name, records, before)
+        after = (
+            self._journal(batch, records, before)
+            if name == JOURNAL
+            else self._table(batch, name, records, before)
+        )
         if after is not before:
             reached[name][at[1]] = after
             batch.put(keys.of_partition(keys.REACHED, at), msgspec.json.encode(after))
 
-    def _table(self, batch: WriteBatch, name: str, records: Iterable[Record], reached: Reached) -> Reached:
-        states = {record.key: record.value for record in records if record.key is not None}  # the last one of each key
+    def _table(
+        self, batch: WriteBatch, name: str, records: Iterable[Record], reached: Reached
+    ) -> Reached:
+        states = {
+            record.key: record.value for record in records if record.key is not None
+        }  # the last one of each key
         mark = states.pop(MARK_KEY, None)
         if name == catalogue.ORDERS.name:
             self._orders(batch, states)
@@ -119,7 +153,11 @@ class Applier:
         if mark is None:
             return reached
         said = decode_mark(mark)
-        sources = {f"{said.topic}-{said.partition}": (said.offset, said.watermark_ms)} if name in DIRECT else said.sources
+        sources = (
+            {f"{said.topic}-{said.partition}": (said.offset, said.watermark_ms)}
+            if name in DIRECT
+            else said.sources
+        )
         return Reached(said.offset, sources, said.topic_id, said.refused_in_a_row)
 
     def _orders(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
@@ -135,7 +173,9 @@ class Applier:
                     batch.put(one, b"")
                 self._seen |= named
 
-    def _cycles(self, batch: WriteBatch, space: bytes, states: Mapping[bytes, bytes | None]) -> None:
+    def _cycles(
+        self, batch: WriteBatch, space: bytes, states: Mapping[bytes, bytes | None]
+    ) -> None:
         """Rows by cycle, and their places in the lists of the best."""
         split = [_split(key) for key in states]
         rows = [keys.row(space, *one) for one in split]
@@ -144,7 +184,9 @@ class Applier:
             for row, state in zip(rows, states.values(), strict=True):
                 _put(batch, row, state)
             return
-        for (id_, start_ms), row, before, after in zip(split, rows, self.store.get_many(rows), states.values(), strict=True):
+        for (id_, start_ms), row, before, after in zip(
+            split, rows, self.store.get_many(rows), states.values(), strict=True
+        ):
             _put(batch, row, after)
             was = set() if before is None else places(before, start_ms, id_)
             now = set() if after is None else places(after, start_ms, id_)
@@ -156,11 +198,15 @@ class Applier:
     def _overdue(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
         """The conversations with an overdue inquiry, and their places in the list of all and in that of their shop."""
         rows = [keys.CONVERSATION + key for key in states]
-        for key, row, before, after in zip(states, rows, self.store.get_many(rows), states.values(), strict=True):
+        for key, row, before, after in zip(
+            states, rows, self.store.get_many(rows), states.values(), strict=True
+        ):
             _put(batch, row, after)
             for state in (before, after):  # what was there first, so that an unchanged place stays
                 if state is not None:
-                    for place in keys.overdue(chat_stage.due_of(state), *catalogue.split_conversation_key(key)):
+                    for place in keys.overdue(
+                        chat_stage.due_of(state), *catalogue.split_conversation_key(key)
+                    ):
                         _put(batch, place, None if state is before else row)
 
     @staticmethod
@@ -188,9 +234,14 @@ def _places_of_sales(state: bytes, start_ms: int, id_: bytes) -> set[bytes]:
 
 
 def _places_of_service(state: bytes, start_ms: int, id_: bytes) -> set[bytes]:
-    """By response rate, then number counted; by good reviews, then their share. Shares are in billionths."""
+    """By response rate, then number counted; by good reviews, then their share.
+
+    Shares are in billionths.
+    """
     columns = service.decode(state).columns
-    counted, reviews, good = (columns.get(name, 0) for name in (service.INQUIRIES, service.REVIEWS, service.GOOD_REVIEWS))
+    counted, reviews, good = (
+        columns.get(name, 0) for name in (service.INQUIRIES, service.REVIEWS, service.GOOD_REVIEWS)
+    )
     places = set()
     if counted:
         rate = columns.get(service.TIMELY, 0) * BILLION // counted
@@ -206,7 +257,11 @@ _SPACES: Final = {
     catalogue.SHOP_CYCLES.name: keys.SHOP,
     catalogue.SHOP_SERVICE_CYCLES.name: keys.SHOP_SERVICE,
 }
-_PLACES: Final = {keys.PRODUCT: _places_of_product, keys.SHOP: _places_of_sales, keys.SHOP_SERVICE: _places_of_service}
+_PLACES: Final = {
+    keys.PRODUCT: _places_of_product,
+    keys.SHOP: _places_of_sales,
+    keys.SHOP_SERVICE: _places_of_service,
+}
 
 
 def _split(key: bytes) -> tuple[bytes, int]:

@@ -1,4 +1,7 @@
-"""What requests have in common: parameters, waiting, freshness demanded, and answers that caches may check."""
+"""What requests have in common.
+
+Parameters, waiting, freshness demanded, and answers that caches may check.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,18 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _POSITION: Final = re.compile(r"(\S+-\d+):(\d{1,18})", re.ASCII)
 _ZONE_OF_A_PLUS: Final = re.compile(r" (?=\d\d:\d\d$)")
 
-MaxLag = Annotated[str | None, Query(description="Such as 5s, 500ms, 2m or 1h: an answer that is further behind is refused.")]
-MinPosition = Annotated[str | None, Query(description="Such as orders-0:1234, several by commas: wait until they are applied.")]
-CycleText = Annotated[str | None, Query(description="Any instant of the cycle, RFC 3339 with zone; absent: the current cycle.")]
+MaxLag = Annotated[
+    str | None,
+    Query(description="Such as 5s, 500ms, 2m or 1h: an answer that is further behind is refused."),
+]
+MinPosition = Annotated[
+    str | None,
+    Query(description="Such as orders-0:1234, several by commas: wait until they are applied."),
+]
+CycleText = Annotated[
+    str | None,
+    Query(description="Any instant of the cycle, RFC 3339 with zone; absent: the current cycle."),
+]
 
 
 Body = TypeVar("Body", bound="BaseModel")
@@ -43,28 +55,41 @@ Body = TypeVar("Body", bound="BaseModel")
 class Demand:
     """What a request demands of the tables' freshness, and how it is answered."""
 
-    def __init__(self, request: Request, max_lag: MaxLag = None, min_position: MinPosition = None) -> None:
+    def __init__(
+        self, request: Request, max_lag: MaxLag = None, min_position: MinPosition = None
+    ) -> None:
         self.request = request
         self.reader: Reader = request.app.state.reader
         self._max_lag_s = None if max_lag is None else _seconds(max_lag)
         self._wanted = {} if min_position is None else _positions(min_position)
 
     async def look(self, *names: str) -> Look:
-        """A look at the tables in which those of these names are as demanded. Raises Refused, NotReady."""
+        """A look at the tables in which those of these names are as demanded.
+
+        Raises Refused, NotReady.
+        """
         if self._wanted:
             await self._wait(names)
         look = self.reader.look()
         if self._max_lag_s is not None:
             lag_s = look.freshness(look.standing.extent(*names)).lag_seconds
             if lag_s is None or lag_s > self._max_lag_s:
-                behind = "unknown, as not every source partition has been heard of" if lag_s is None else f"{lag_s:.1f} s"
-                raise Refused(Kind.TOO_STALE, f"asked for {self._max_lag_s:g} s at most; the lag is {behind}")
+                behind = (
+                    "unknown, as not every source partition has been heard of"
+                    if lag_s is None
+                    else f"{lag_s:.1f} s"
+                )
+                raise Refused(
+                    Kind.TOO_STALE, f"asked for {self._max_lag_s:g} s at most; the lag is {behind}"
+                )
         return look
 
     async def _wait(self, names: tuple[str, ...]) -> None:
         unknown = self._wanted.keys() - self.reader.sources()
         if unknown:
-            raise invalid("min_position", f"there is no source partition {', '.join(sorted(unknown))}")
+            raise invalid(
+                "min_position", f"there is no source partition {', '.join(sorted(unknown))}"
+            )
         if not await self.reader.until(names, self._wanted, MIN_POSITION_WAIT_S):
             applied = self.reader.look().standing.extent(*names).applied
             missing = [
@@ -72,22 +97,29 @@ class Demand:
                 for one, offset in self._wanted.items()
                 if applied.get(one, -1) < offset
             ]
-            raise Refused(Kind.NOT_APPLIED, f"waited {MIN_POSITION_WAIT_S:g} s for {', '.join(missing)}")
+            raise Refused(
+                Kind.NOT_APPLIED, f"waited {MIN_POSITION_WAIT_S:g} s for {', '.join(missing)}"
+            )
 
     def answer(self, look: Look, names: tuple[str, ...], body: BaseModel) -> Response:
         """An answer from the tables of these names.
 
-        Its ETag is from the tables' own partitions, so the same state has the same one at every reader. It is a weak one, as
-        the body's `lag_seconds` goes on while nothing else changes. A page's `Link` has no host in it: which one the
-        request named is its own affair.
+        Its ETag is from the tables' own partitions, so the same state has the same one at every
+        reader. It is a weak one, as the body's `lag_seconds` goes on while nothing else changes. A
+        page's `Link` has no host in it: which one the request named is its own affair.
         """
         standing = look.standing
         etag = f'W/"{names[0]}-{standing.extent(*names).tag}-{look.state}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
-        if isinstance(body, TopProducts | TopShops | JournalPage | OverduePage) and body.next_cursor is not None:
+        if (
+            isinstance(body, TopProducts | TopShops | JournalPage | OverduePage)
+            and body.next_cursor is not None
+        ):
             following = urlencode(dict(self.request.query_params) | {"cursor": body.next_cursor})
             headers["Link"] = f'<{path_of(self.request)}?{following}>; rel="next"'
-        if etag in [one.strip() for one in self.request.headers.get("If-None-Match", "").split(",")]:
+        if etag in [
+            one.strip() for one in self.request.headers.get("If-None-Match", "").split(",")
+        ]:
             return Response(status_code=304, headers=headers)
         return Response(body.model_dump_json(), headers=headers, media_type="application/json")
 
@@ -102,7 +134,10 @@ def path_of(request: Request) -> str:
 
 
 def id_of(text: str, unknown: Kind) -> str:
-    """The id that a path names. Raises Refused where no event can name it, HTTPException where there is none."""
+    """The id that a path names.
+
+    Raises Refused where no event can name it, HTTPException where there is none.
+    """
     id_ = text.replace(SLASH, "/")
     if not id_:
         raise HTTPException(404)
@@ -131,7 +166,10 @@ def start_of(reader: Reader, cycle: str | None) -> int | None:
     except ValueError as error:
         raise invalid("cycle", f"{quoted(cycle)} {error}") from error
     if not reader.calendar.holds_events(start_ms):
-        raise invalid("cycle", f"{quoted(cycle)} is in no cycle that events can be of: theirs are the years 1900 to 2199")
+        raise invalid(
+            "cycle",
+            f"{quoted(cycle)} is in no cycle that events can be of: theirs are the years 1900 to 2199",
+        )
     return start_ms
 
 
@@ -153,5 +191,7 @@ def _positions(text: str) -> dict[str, int]:
 def _position(text: str) -> tuple[str, int]:
     found = _POSITION.fullmatch(text.strip())
     if found is None:
-        raise invalid("min_position", f"{quoted(text)} is no source position, such as orders-0:1234")
+        raise invalid(
+            "min_position", f"{quoted(text)} is no source position, such as orders-0:1234"
+        )
     return found[1], int(found[2])

@@ -1,7 +1,9 @@
-"""Connections within bounds: how many there are, and how long one may take to send its request or to read its answer.
+"""Connections within bounds.
 
-uvicorn bounds none of it: a client that sends nothing, or half a head, or reads nothing, stays until it goes by itself, and
-asyncio accepts connections until the process has no handle left.
+How many there are, and how long one may take to send its request or to read its answer.
+
+uvicorn bounds none of it: a client that sends nothing, or half a head, or reads nothing, stays
+until it goes by itself, and asyncio accepts connections until the process has no handle left.
 """
 
 from __future__ import annotations
@@ -27,14 +29,19 @@ RESERVED_HANDLES: Final = 512
 """For the store's files, for Kafka, and for connections that are accepted and not yet counted."""
 
 ACCEPTED_AT_ONCE: Final = 100
-"""Most connections that asyncio accepts before the first of them is counted; as many may wait in the system's queue."""
+"""Most connections that asyncio accepts before the first of them is counted; as many may wait in
+the system's queue."""
 
 LEAST_BYTES: Final = 16 * 1024
-"""A client that goes on reading takes this much of its answer within `Bounds.unread_s`, or all that is left."""
+"""A client that goes on reading takes this much of its answer within `Bounds.unread_s`, or all
+that is left."""
 
 
 class Bounds(NamedTuple):
-    """`connections` at once; seconds for a request's head, between two requests, and for LEAST_BYTES of an answer."""
+    """`connections` at once.
+
+    Seconds for a request's head, between two requests, and for LEAST_BYTES of an answer.
+    """
 
     connections: int
     head_s: float = 10.0
@@ -51,22 +58,37 @@ def _closed(why: str, sentence: str) -> Seldom:
     return Seldom(sentence, metrics.CLOSED.labels(why))
 
 
-_MADE_ROOM: Final = _closed("room", "a connection without a request was closed to make room for another: there are as many as may be")
-_SLOW_HEAD: Final = _closed("slow_head", "a connection was closed, as the head of its request didn't come in time")
+_MADE_ROOM: Final = _closed(
+    "room",
+    "a connection without a request was closed to make room for another: there are as many as may be",
+)
+_SLOW_HEAD: Final = _closed(
+    "slow_head", "a connection was closed, as the head of its request didn't come in time"
+)
 _UNREAD: Final = _closed("unread", "a connection was closed, as its client didn't read its answer")
-_NO_HANDLES: Final = Seldom("no connection can be accepted: the process has no handle left (`ulimit -n`)")
-_BUSY: Final = Seldom("a request was refused: there are as many connections as may be, and all are being answered")
+_NO_HANDLES: Final = Seldom(
+    "no connection can be accepted: the process has no handle left (`ulimit -n`)"
+)
+_BUSY: Final = Seldom(
+    "a request was refused: there are as many connections as may be, and all are being answered"
+)
 
 
 class Crowd:
-    """The connections of one server. Where there are too many, the one that has waited longest for a request makes room."""
+    """The connections of one server.
+
+    Where there are too many, the one that has waited longest for a request makes room.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self._waiting: dict[Connection, None] = {}
 
     def admits(self, connections: int) -> bool:
-        """Whether the last of this number of connections may be answered: there are few enough, or another one could be closed."""
+        """Whether the last of this number of connections may be answered.
+
+        There are few enough, or another one could be closed.
+        """
         return connections <= self.bounds.connections or self._make_room()
 
     def waits(self, connection: Connection) -> None:
@@ -80,7 +102,9 @@ class Crowd:
     def _make_room(self) -> bool:
         if not self._waiting:
             return False
-        with_nothing_to_read = (one for one in self._waiting if not one.transport.get_write_buffer_size())
+        with_nothing_to_read = (
+            one for one in self._waiting if not one.transport.get_write_buffer_size()
+        )
         one = next(with_nothing_to_read, None) or next(iter(self._waiting))
         del self._waiting[one]
         one.transport.abort()
@@ -88,7 +112,10 @@ class Crowd:
         return True
 
     def on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Asyncio's handler of errors that nobody awaits: where handles are short it calls this for each try."""
+        """Asyncio's handler of errors that nobody awaits.
+
+        Where handles are short it calls this for each try.
+        """
         if context.get("message") == "socket.accept() out of system resource":
             _NO_HANDLES.say()
             self._make_room()
@@ -114,10 +141,13 @@ class Connection(H11Protocol):
 
     @property
     def _has_request(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle  # None before the first request, whatever uvicorn declares
+        cycle: RequestResponseCycle | None = (
+            self.cycle
+        )  # None before the first request, whatever uvicorn declares
         return cycle is not None and not cycle.response_complete
 
-    # --- what asyncio and uvicorn call -----------------------------------------------------------------------------------------
+    # --- what asyncio and uvicorn call
+    # -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Count the connection, and wait for its request's head."""
@@ -168,9 +198,14 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence; ours says as much
         """Refuse what is no HTTP, and close."""
-        self._refuse(Refused(Kind.NO_REQUEST, "write HTTP/1.1 as RFC 9112 has it, with a head of at most 16 KiB"))
+        self._refuse(
+            Refused(
+                Kind.NO_REQUEST, "write HTTP/1.1 as RFC 9112 has it, with a head of at most 16 KiB"
+            )
+        )
 
-    # --- times -----------------------------------------------------------------------------------------------------------------
+    # --- times
+    # -----------------------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         if self._has_request:
@@ -198,14 +233,21 @@ class Connection(H11Protocol):
         received, _ = self.conn.trailing_data
         if received:
             _SLOW_HEAD.say()
-            self._refuse(Refused(Kind.TOO_SLOW, f"a request's head must come within {self._crowd.bounds.head_s:g} s"))
+            self._refuse(
+                Refused(
+                    Kind.TOO_SLOW,
+                    f"a request's head must come within {self._crowd.bounds.head_s:g} s",
+                )
+            )
         else:  # as browsers do that connect in advance
             self.transport.abort()
 
     def _await_reading(self) -> None:
         if self._unread is None:
             size = self.transport.get_write_buffer_size()
-            self._unread = self.loop.call_later(self._crowd.bounds.unread_s, self._read_enough, size)
+            self._unread = self.loop.call_later(
+                self._crowd.bounds.unread_s, self._read_enough, size
+            )
 
     def _await_reading_of_the_rest(self) -> None:
         if self.transport.is_closing() and self.transport.get_write_buffer_size():
@@ -225,7 +267,10 @@ class Connection(H11Protocol):
             answer = response(refused, {"Connection": "close"})
             head = h11.Response(status_code=answer.status_code, headers=answer.raw_headers)
             self.transport.write(
-                b"".join(self.conn.send(one) or b"" for one in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()))
+                b"".join(
+                    self.conn.send(one) or b""
+                    for one in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage())
+                )
             )
         self.transport.close()
         self._await_reading_of_the_rest()
@@ -234,5 +279,8 @@ class Connection(H11Protocol):
 async def _refuse_busy(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as ASGI has it
     """Answer any request by a problem, and close."""
     _BUSY.say()
-    refused = Refused(Kind.BUSY, "there are as many connections as there may be, and all are being answered: try again")
+    refused = Refused(
+        Kind.BUSY,
+        "there are as many connections as there may be, and all are being answered: try again",
+    )
     await response(refused, {"Connection": "close"})(scope, receive, send)

@@ -1,4 +1,8 @@
-"""All tables as JSON lines: at most a few exports at once, which take turns in one thread, so that all else is answered meanwhile."""
+"""All tables as JSON lines.
+
+At most a few exports at once, which take turns in one thread, so that all else is answered
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +27,21 @@ MOST_EXPORTS: Final = 4
 """Most exports at once: each holds on to the store's files as of its moment."""
 
 EXPORT_S: Final = 3600.0
-"""The longest that one may last; a client that stops reading is cut off much earlier (serving/connections.py)."""
+"""The longest that one may last; a client that stops reading is cut off much earlier
+(serving/connections.py)."""
 
 CHUNK_BYTES: Final = 64 * 1024
 
-_TOO_LONG: Final = Seldom(f"an export was broken off, as its reader took longer than {EXPORT_S:.0f} s")
+_TOO_LONG: Final = Seldom(
+    f"an export was broken off, as its reader took longer than {EXPORT_S:.0f} s"
+)
 
 
 class JsonLines(StreamingResponse):
-    """One JSON object a line, LF after each: `application/x-ndjson`, the name that most tools know."""
+    """One JSON object a line, LF after each.
+
+    `application/x-ndjson`, the name that most tools know.
+    """
 
     media_type = "application/x-ndjson"
 
@@ -46,9 +56,15 @@ class Exports:
 
     @contextmanager
     def one_more(self) -> Iterator[Exports]:
-        """Count an export while it lasts. Raises Refused where there are as many as there may be."""
+        """Count an export while it lasts.
+
+        Raises Refused where there are as many as there may be.
+        """
         if self.under_way >= self.most:
-            raise Refused(Kind.BUSY, f"{self.under_way} exports are under way, and no more may be at once: try again when one is over")
+            raise Refused(
+                Kind.BUSY,
+                f"{self.under_way} exports are under way, and no more may be at once: try again when one is over",
+            )
         self.under_way += 1
         try:
             yield self
@@ -56,7 +72,10 @@ class Exports:
             self.under_way -= 1
 
     async def chunks(self, look: Look) -> AsyncIterator[bytes]:
-        """A look's export in chunks of whole lines. Without the last line, `end`, it is broken off."""
+        """A look's export in chunks of whole lines.
+
+        Without the last line, `end`, it is broken off.
+        """
         lines = _chunks(look)
         latest_s = time.monotonic() + EXPORT_S
         try:
@@ -88,4 +107,6 @@ def _chunks(look: Look) -> Generator[bytes]:
             yield bytes(chunk)
             chunk.clear()
     freshness = look.freshness(look.standing.least()).model_dump()
-    yield bytes(chunk) + msgspec.json.encode({"end": {"rows": rows, "freshness": freshness}}) + b"\n"
+    yield (
+        bytes(chunk) + msgspec.json.encode({"end": {"rows": rows, "freshness": freshness}}) + b"\n"
+    )

@@ -43,7 +43,12 @@ def _install_for_ours(app: FastAPI) -> None:
 
     @app.exception_handler(NothingYet)
     async def nothing_yet(_request: Request, _error: NothingYet) -> Response:
-        return response(Refused(Kind.NOT_READY, "no event has been applied, so no cycle is current: name one by `cycle`"))
+        return response(
+            Refused(
+                Kind.NOT_READY,
+                "no event has been applied, so no cycle is current: name one by `cycle`",
+            )
+        )
 
     @app.exception_handler(BadCursor)
     async def bad_cursor(_: Request, error: BadCursor) -> Response:
@@ -53,7 +58,9 @@ def _install_for_ours(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> Response:
         if is_damage(error):
             request.app.state.reader.distrust(error)
-            return response(Refused(Kind.NOT_READY, "the reader's store is damaged and is being filled anew"))
+            return response(
+                Refused(Kind.NOT_READY, "the reader's store is damaged and is being filled anew")
+            )
         return response(Refused(Kind.FAILED, "what happened is in the reader's log"))
 
 
@@ -75,7 +82,10 @@ def _install_for_the_frameworks(app: FastAPI) -> None:
 
 
 def nothing_there(app: FastAPI, request: Request) -> str:
-    """What to say of an address that leads nowhere: that its id is missing, or which address is like it."""
+    """What to say of an address that leads nowhere.
+
+    That its id is missing, or which address is like it.
+    """
     path = path_of(request)
     addresses = list(app.openapi()["paths"])
     for address in addresses:

@@ -35,7 +35,8 @@ logger = structlog.get_logger()
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
 GATHER_S: Final = 0.05
-"""So long is waited after a small step, as records of many partitions come one by one, and each step has its price."""
+"""So long is waited after a small step, as records of many partitions come one by one, and each
+step has its price."""
 
 SMALL_STEP: Final = 2000
 
@@ -56,14 +57,17 @@ class _BeginAnew(Exception):
 
 
 class Reader:
-    """One reader of an application. `run` follows until it is cancelled; everything else may be called meanwhile, in its loop."""
+    """One reader of an application.
+
+    `run` follows until it is cancelled; everything else may be called meanwhile, in its loop.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
-        self.names: Final = {topics.changelog(settings, table.name): table.name for table in TABLES} | {
-            settings.topic(catalogue.SALES_TOPIC): JOURNAL
-        }
+        self.names: Final = {
+            topics.changelog(settings, table.name): table.name for table in TABLES
+        } | {settings.topic(catalogue.SALES_TOPIC): JOURNAL}
         self._store: Store | None = None
         self._applier: Applier | None = None
         self._changed = asyncio.Condition()
@@ -73,19 +77,32 @@ class Reader:
         self._answered_ms: int | None = None
         self.watch = Watch(settings, self._standing, self._followed, lambda: self.silent_s)
 
-    # --- looking ---------------------------------------------------------------------------------------------------------------
+    # --- looking
+    # ---------------------------------------------------------------------------------------------------------------
 
     def look(self, *, even_incomplete: bool = False) -> Look:
-        """A look at the tables as they are now. Raises NotReady while there are none, or they aren't complete."""
+        """A look at the tables as they are now.
+
+        Raises NotReady while there are none, or they aren't complete.
+        """
         if self._store is None or not self._store.standing.reached:
             raise NotReady(f"the reader has no tables yet: {self._waiting_for}")
         if not (self._store.standing.complete or even_incomplete):
             raise NotReady(f"the reader is reading the tables: {self.remaining():,} records to go")
-        return Look(self._store.moment(), self.calendar, self.settings.service_rules, now_ms(), self.watch.state)
+        return Look(
+            self._store.moment(),
+            self.calendar,
+            self.settings.service_rules,
+            now_ms(),
+            self.watch.state,
+        )
 
     @property
     def silent_s(self) -> float:
-        """How long ago the log last answered, be it that there is nothing new; 0 before it has for the first time."""
+        """How long ago the log last answered, be it that there is nothing new.
+
+        0 before it has for the first time.
+        """
         return 0.0 if self._answered_ms is None else max(0, now_ms() - self._answered_ms) / 1000
 
     @property
@@ -94,13 +111,23 @@ class Reader:
         return self._store is not None and self._store.standing.live
 
     def sources(self) -> set[str]:
-        """The source partitions, such as `orders-0` and `chats-0`. Raises NotReady while there are no tables."""
+        """The source partitions, such as `orders-0` and `chats-0`.
+
+        Raises NotReady while there are no tables.
+        """
         partitions = self.look(even_incomplete=True).standing.reached[catalogue.ORDERS.name]
         sources = (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC)
-        return {f"{self.settings.topic(source)}-{partition}" for source in sources for partition in partitions}
+        return {
+            f"{self.settings.topic(source)}-{partition}"
+            for source in sources
+            for partition in partitions
+        }
 
     def behind(self) -> dict[log.At, tuple[int, int]]:
-        """By followed partition: the next offset to read, and the log's end as last heard; empty before the first contact."""
+        """By followed partition: the next offset to read, and the log's end as last heard.
+
+        Empty before the first contact.
+        """
         if self._applier is None:
             return {}
         ends = self._applier.ends
@@ -114,7 +141,11 @@ class Reader:
         """Wait until tables hold these source offsets; False if `wait_s` passed before."""
 
         def holds() -> bool:
-            applied = self._store.standing.extent(*names).applied if self._store and self._store.standing.complete else {}
+            applied = (
+                self._store.standing.extent(*names).applied
+                if self._store and self._store.standing.complete
+                else {}
+            )
             return all(applied.get(source, -1) >= offset for source, offset in wanted.items())
 
         async with self._changed:
@@ -126,7 +157,10 @@ class Reader:
         return True
 
     async def change(self) -> None:
-        """Wait for the next step, whether or not it brings records; one comes about every half second at least."""
+        """Wait for the next step, whether or not it brings records.
+
+        One comes about every half second at least.
+        """
         async with self._changed:
             await self._changed.wait()
 
@@ -134,10 +168,14 @@ class Reader:
         """Say that the store gave a damaged block: it is laid aside at the next step."""
         self._damage = str(error)
 
-    # --- following -------------------------------------------------------------------------------------------------------------
+    # --- following
+    # -------------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Follow, and watch the whole way, until cancelled. Raises what can't be waited out: StoreUnusable."""
+        """Follow, and watch the whole way, until cancelled.
+
+        Raises what can't be waited out: StoreUnusable.
+        """
         pause_s, told = FIRST_PAUSE_S, ""
         watching = asyncio.create_task(self.watch.run())
         try:
@@ -152,7 +190,9 @@ class Reader:
                     if time.monotonic() - began > LONGEST_PAUSE_S:
                         pause_s, told = FIRST_PAUSE_S, ""
                     if self._waiting_for != told:
-                        logger.warning("the log can't be read, trying again", error=self._waiting_for)
+                        logger.warning(
+                            "the log can't be read, trying again", error=self._waiting_for
+                        )
                         told = self._waiting_for
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
@@ -163,7 +203,10 @@ class Reader:
             self.close()
 
     def begin(self, identity: Identity, beginnings: Mapping[log.At, int]) -> Applier:
-        """Open the store of this identity, and what applies records to it; `beginnings` are where the logs begin."""
+        """Open the store of this identity, and what applies records to it.
+
+        `beginnings` are where the logs begin.
+        """
         if self._store is None or self._store.identity != identity:
             self.close()
             self._store = Store(self.settings.data_dir / "reader", identity)
@@ -177,7 +220,11 @@ class Reader:
             self._store = self._applier = None
 
     def _standing(self) -> Standing:
-        return NOTHING if self._store is None or not self._store.standing.reached else self._store.standing
+        return (
+            NOTHING
+            if self._store is None or not self._store.standing.reached
+            else self._store.standing
+        )
 
     def _followed(self) -> Mapping[str, str]:
         return {} if self._store is None else self._store.identity.topics
@@ -191,14 +238,19 @@ class Reader:
         for at, position in applier.positions.items():
             if not beginnings[at] <= position <= ends[at]:
                 name = f"{at[0]}-{at[1]}"
-                store.lay_aside(f"its position {position} lies outside of {name}'s offsets {beginnings[at]} to {ends[at]}: the log was cut")
+                store.lay_aside(
+                    f"its position {position} lies outside of {name}'s offsets {beginnings[at]} to {ends[at]}: the log was cut"
+                )
                 raise _BeginAnew
         applier.ends = ends
         logger.info("following", records_behind=self.remaining(), complete=store.standing.complete)
         was_live = False
         async with aclosing(log.follow(self.settings, applier.positions)) as steps:
             async for step in steps:
-                began, self._answered_ms = time.perf_counter(), step.answered_ms or self._answered_ms
+                began, self._answered_ms = (
+                    time.perf_counter(),
+                    step.answered_ms or self._answered_ms,
+                )
                 try:
                     applied = await loop.run_in_executor(self._thread, applier.take, step)
                 except Exception as error:
@@ -226,8 +278,17 @@ class Reader:
         ids = await topics.topic_ids(settings)
         missing = [name for name in self.names if name not in ids]
         if missing:
-            raise TopicsMissing(f"there is no topic {', '.join(missing)}: run `netsold topics create`")
+            raise TopicsMissing(
+                f"there is no topic {', '.join(missing)}: run `netsold topics create`"
+            )
         cluster = await topics.cluster_id(settings)
         followed = {name: ids[name] for name in self.names}
         calendar = settings.cycle_ms, settings.anchor_ms
-        return Identity(cluster, settings.app, followed, settings.partitions, *calendar, settings.service_rules.terms)
+        return Identity(
+            cluster,
+            settings.app,
+            followed,
+            settings.partitions,
+            *calendar,
+            settings.service_rules.terms,
+        )

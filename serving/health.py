@@ -1,7 +1,10 @@
-"""Whether the reader lives, is ready and how far the whole way is: for probes, for Prometheus and for people.
+"""Whether the reader lives, is ready and how far the whole way is.
 
-`/livez` is about the process, `/readyz` about this reader: whether load may be sent to it. Whether the way to its tables is alive is the
-same for all readers, so it takes none of them out; `/v1/health` fails by it, and each answer's `state` says it.
+For probes, for Prometheus and for people.
+
+`/livez` is about the process, `/readyz` about this reader: whether load may be sent to it. Whether
+the way to its tables is alive is the same for all readers, so it takes none of them out;
+`/v1/health` fails by it, and each answer's `state` says it.
 """
 
 from __future__ import annotations
@@ -15,7 +18,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas import times
 from schemas.journal import RULES
-from schemas.status import ClusterStatus, DeadLetterStatus, Health, MemberStatus, PartitionStatus, Status, TableStatus
+from schemas.status import (
+    ClusterStatus,
+    DeadLetterStatus,
+    Health,
+    MemberStatus,
+    PartitionStatus,
+    Status,
+    TableStatus,
+)
 from serving import metrics
 from serving.follow import NotReady, Reader
 from serving.judging import Bounds
@@ -30,33 +41,69 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 Verbose = Annotated[str | None, Query(description="Present: one line a check, for people.")]
-MaxBehind = Annotated[int | None, Query(ge=0, description="Most records that may be behind; absent: as NETSOLD_MAX_BEHIND_RECORDS says.")]
+MaxBehind = Annotated[
+    int | None,
+    Query(
+        ge=0,
+        description="Most records that may be behind; absent: as NETSOLD_MAX_BEHIND_RECORDS says.",
+    ),
+]
 MaxBehindSeconds = Annotated[
-    float | None, Query(ge=0, description="Longest that an event may wait; absent: as NETSOLD_MAX_BEHIND_SECONDS says.")
+    float | None,
+    Query(
+        ge=0,
+        description="Longest that an event may wait; absent: as NETSOLD_MAX_BEHIND_SECONDS says.",
+    ),
 ]
 
 
 @router.get("/livez", response_class=PlainTextResponse)
 async def livez() -> str:
-    """200 while the process and its loop move; a follower that fails ends the process. Kafka isn't asked."""
+    """200 while the process and its loop move; a follower that fails ends the process.
+
+    Kafka isn't asked.
+    """
     return "ok\n"
 
 
 @router.get("/readyz", response_class=PlainTextResponse)
 async def readyz(request: Request, verbose: Verbose = None) -> Response:
-    """200 while this reader may answer: its tables are complete, it has come to the log's end, and still follows it.
+    """200 while this reader may answer.
 
-    What isn't about this reader, such as workers that are away, stands in the text: `ok` only while the whole way is alive.
+    Its tables are complete, it has come to the log's end, and still follows it.
+
+    What isn't about this reader, such as workers that are away, stands in the text: `ok` only while
+    the whole way is alive.
     """
     reader: Reader = request.app.state.reader
     ready, checks = _checks(reader)
     state = reader.watch.state
     if verbose is None:
-        text = "not ready\n" if not ready else "ok\n" if state == "live" else f"answers, but {state}: see /v1/health\n"
+        text = (
+            "not ready\n"
+            if not ready
+            else "ok\n"
+            if state == "live"
+            else f"answers, but {state}: see /v1/health\n"
+        )
     else:
-        findings = [f"{one.severity} {one.code}: {one.sentence}: {one.remedy}" for one in reader.watch.judgement().findings]
-        text = "".join(f"{line}\n" for line in [*(f"{name} {check}" for name, check in checks.items()), f"state {state}", *findings])
-    return PlainTextResponse(text, 200) if ready else PlainTextResponse(text, 503, {"Retry-After": str(RETRY_AFTER_S)})
+        findings = [
+            f"{one.severity} {one.code}: {one.sentence}: {one.remedy}"
+            for one in reader.watch.judgement().findings
+        ]
+        text = "".join(
+            f"{line}\n"
+            for line in [
+                *(f"{name} {check}" for name, check in checks.items()),
+                f"state {state}",
+                *findings,
+            ]
+        )
+    return (
+        PlainTextResponse(text, 200)
+        if ready
+        else PlainTextResponse(text, 503, {"Retry-After": str(RETRY_AFTER_S)})
+    )
 
 
 def _checks(reader: Reader) -> tuple[bool, dict[str, str]]:
@@ -97,7 +144,9 @@ def _measure_the_way(reader: Reader) -> None:
     watch, judgement = reader.watch, reader.watch.judgement()
     for source in judgement.sources:
         topic, _, partition = source.source.rpartition("-")
-        metrics.SOURCE_BEHIND.labels(topic, partition).set(float("nan") if source.behind is None else source.behind)
+        metrics.SOURCE_BEHIND.labels(topic, partition).set(
+            float("nan") if source.behind is None else source.behind
+        )
     group = None if watch.observation is None else watch.observation.group
     metrics.GROUP_MEMBERS.set(float("nan") if group is None else len(group.members))
     for one in watch.parked:
@@ -110,18 +159,27 @@ def _measure_the_way(reader: Reader) -> None:
 
 
 @router.get("/v1/health", response_model=Health)
-async def health(request: Request, max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None) -> Response:
+async def health(
+    request: Request, max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None
+) -> Response:
     """200 while the whole way from the events' topics to the tables is alive, else 503 with what isn't, and what to do; as of now."""
     judgement = await _judged(request.app.state.reader, max_behind, max_behind_seconds)
     body = Health(state=judgement.state, findings=judgement.findings)
     alive = judgement.state == "live"
     headers = {"Cache-Control": "no-cache"} | ({} if alive else {"Retry-After": str(RETRY_AFTER_S)})
-    return Response(body.model_dump_json(), 200 if alive else 503, headers, media_type="application/json")
+    return Response(
+        body.model_dump_json(), 200 if alive else 503, headers, media_type="application/json"
+    )
 
 
 @router.get("/v1/status", response_model=Status)
-async def status(request: Request, max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None) -> Response:
-    """How far the whole way is as of now, from the events' topics to each table; also while the reader is restoring."""
+async def status(
+    request: Request, max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None
+) -> Response:
+    """How far the whole way is as of now, from the events' topics to each table.
+
+    Also while the reader is restoring.
+    """
     reader: Reader = request.app.state.reader
     judgement = await _judged(reader, max_behind, max_behind_seconds)
     look = reader.look(even_incomplete=True)
@@ -132,31 +190,51 @@ async def status(request: Request, max_behind: MaxBehind = None, max_behind_seco
         app=reader.settings.app,
         state=judgement.state,
         findings=judgement.findings,
-        cycle=None if earliest.earliest_ms is None else look.span(reader.calendar.start_of(earliest.earliest_ms)),
+        cycle=None
+        if earliest.earliest_ms is None
+        else look.span(reader.calendar.start_of(earliest.earliest_ms)),
         freshness=look.freshness(earliest),
         records_behind=judgement.records_behind,
         records_to_read=reader.remaining(),
         sources=judgement.sources,
         cluster=_cluster(reader),
         dead_letters=_dead_letters(reader),
-        tables=[_table(look, name, topic, behind) for name in FOLLOWED for topic, named in reader.names.items() if named == name],
+        tables=[
+            _table(look, name, topic, behind)
+            for name in FOLLOWED
+            for topic, named in reader.names.items()
+            if named == name
+        ],
     )
-    return Response(body.model_dump_json(), headers={"Cache-Control": "no-cache"}, media_type="application/json")
+    return Response(
+        body.model_dump_json(), headers={"Cache-Control": "no-cache"}, media_type="application/json"
+    )
 
 
-async def _judged(reader: Reader, max_behind: int | None, max_behind_seconds: float | None) -> Judgement:
+async def _judged(
+    reader: Reader, max_behind: int | None, max_behind_seconds: float | None
+) -> Judgement:
     """The whole way as it is now."""
     await reader.watch.fresh()
     given = reader.watch.bounds
     records = given.records if max_behind is None else max_behind
-    return reader.watch.judgement(Bounds(records, given.seconds if max_behind_seconds is None else max_behind_seconds))
+    return reader.watch.judgement(
+        Bounds(records, given.seconds if max_behind_seconds is None else max_behind_seconds)
+    )
 
 
 def _cluster(reader: Reader) -> ClusterStatus:
     """What was last observed; of the partitions that a worker holds, those that a stage reads."""
     observation = reader.watch.observation
     if observation is None:
-        return ClusterStatus(observed_at=None, age_seconds=None, brokers=[], brokers_away=[], group_state=None, members=[])
+        return ClusterStatus(
+            observed_at=None,
+            age_seconds=None,
+            brokers=[],
+            brokers_away=[],
+            group_state=None,
+            members=[],
+        )
     read = {reader.settings.topic(stage.source) for stage in STAGES}
     group = observation.group
     return ClusterStatus(
@@ -169,7 +247,11 @@ def _cluster(reader: Reader) -> ClusterStatus:
             MemberStatus(
                 name=member.name,
                 host=member.host,
-                holds=[f"{topic}-{partition}" for topic, partition in sorted(member.holds) if topic in read],
+                holds=[
+                    f"{topic}-{partition}"
+                    for topic, partition in sorted(member.holds)
+                    if topic in read
+                ],
             )
             for member in (() if group is None else group.members)
         ],
@@ -190,13 +272,17 @@ def _dead_letters(reader: Reader) -> list[DeadLetterStatus]:
     ]
 
 
-def _table(look: Look, name: str, topic: str, behind: dict[tuple[str, int], tuple[int, int]]) -> TableStatus:
+def _table(
+    look: Look, name: str, topic: str, behind: dict[tuple[str, int], tuple[int, int]]
+) -> TableStatus:
     return TableStatus(
         name=name,
         topic=topic,
         freshness=look.freshness(look.standing.extent(name)),
         partitions=[
-            PartitionStatus(partition=at[1], position=position, end=end, behind=max(0, end - position))
+            PartitionStatus(
+                partition=at[1], position=position, end=end, behind=max(0, end - position)
+            )
             for at, (position, end) in sorted(behind.items())
             if at[0] == topic
         ],

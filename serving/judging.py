@@ -1,7 +1,9 @@
-"""From what was observed to what it means: what is behind, what stands, and what to do about it. Pure: no clock, no requests.
+"""From what was observed to what it means: what is behind, what stands, and what to do about it.
 
-The way is judged from its beginning, the ends of the events' topics, to its end, the offsets that this reader's tables hold. What
-isn't known is a finding, too: nothing is alive by default.
+Pure: no clock, no requests.
+
+The way is judged from its beginning, the ends of the events' topics, to its end, the offsets that
+this reader's tables hold. What isn't known is a finding, too: nothing is alive by default.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 REFUSED_IN_A_ROW: Final = 10
-"""This many refused records at a partition's end, and none accepted between them, are more than single bad ones."""
+"""This many refused records at a partition's end, and none accepted between them, are more than
+single bad ones."""
 
 RECENT_MS: Final = 3_600_000
 """Dead letters younger than this are worth a notice."""
@@ -39,7 +42,10 @@ _STAGE_OF: Final = {table.name: stage for stage in catalogue.STAGES for table in
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What may be behind: `records` of all sources together (None: any number), and `seconds` that an event may wait."""
+    """What may be behind: `records` of all sources together (None.
+
+    Any number), and `seconds` that an event may wait.
+    """
 
     records: int | None
     seconds: float
@@ -49,10 +55,11 @@ class Bounds:
 class Evidence:
     """All that a judgement is made from.
 
-    `standing` is what the tables hold, `followed` the ids of the topics that they came from. `observation` is the last one, None
-    before the first; `failure` why the newest couldn't be made. `history`: the ends of the sources as observed, by time, oldest first.
-    `silent_s`: how long the reader has read nothing of the log, not even that there is nothing new. `unstable_s`: how long the
-    group is being rebalanced. `parked`: dead letters; `uncounted` why they aren't all counted.
+    `standing` is what the tables hold, `followed` the ids of the topics that they came from.
+    `observation` is the last one, None before the first; `failure` why the newest couldn't be made.
+    `history`: the ends of the sources as observed, by time, oldest first. `silent_s`: how long the
+    reader has read nothing of the log, not even that there is nothing new. `unstable_s`: how long
+    the group is being rebalanced. `parked`: dead letters; `uncounted` why they aren't all counted.
     """
 
     settings: Settings
@@ -101,7 +108,13 @@ def judge(evidence: Evidence, bounds: Bounds) -> Judgement:
         ]
     found += [*_of_reader(evidence, bounds), *_of_dead_letters(evidence)]
     found.sort(key=lambda finding: finding.severity)
-    return Judgement(_state(evidence.standing, {finding.code for finding in found if finding.severity == "fault"}), found, sources)
+    return Judgement(
+        _state(
+            evidence.standing, {finding.code for finding in found if finding.severity == "fault"}
+        ),
+        found,
+        sources,
+    )
 
 
 def _state(standing: Standing, faults: set[str]) -> State:
@@ -123,10 +136,13 @@ def _notice(code: str, sentence: str, remedy: str) -> Finding:
 
 
 def _unobserved(why: str) -> Finding:
-    return _fault(_UNOBSERVED, f"the cluster isn't observed: {why}", "see docs/runbook.md, Kafka unreachable")
+    return _fault(
+        _UNOBSERVED, f"the cluster isn't observed: {why}", "see docs/runbook.md, Kafka unreachable"
+    )
 
 
-# --- sources -----------------------------------------------------------------------------------------------------------------------
+# --- sources
+# -----------------------------------------------------------------------------------------------------------------------
 
 
 def _sources(evidence: Evidence, observation: Observation) -> Iterator[SourceStatus]:
@@ -138,11 +154,25 @@ def _sources(evidence: Evidence, observation: Observation) -> Iterator[SourceSta
         for number in range(settings.partitions):
             at = (settings.topic(topic), number)
             source = _name(at)
-            beginning, end, last = observation.beginnings.get(at), observation.ends.get(at), applied.get(source)
-            behind = None if end is None else max(0, end - max(0 if last is None else last + 1, beginning or 0))
+            beginning, end, last = (
+                observation.beginnings.get(at),
+                observation.ends.get(at),
+                applied.get(source),
+            )
+            behind = (
+                None
+                if end is None
+                else max(0, end - max(0 if last is None else last + 1, beginning or 0))
+            )
             if behind and observation.waiting.get(at, ...) is None:
                 behind = 0  # nothing but control records is left
-            waited_s = None if end is None else _waited_s(evidence, observation, at, -1 if last is None else last) if behind else 0.0
+            waited_s = (
+                None
+                if end is None
+                else _waited_s(evidence, observation, at, -1 if last is None else last)
+                if behind
+                else 0.0
+            )
             yield SourceStatus(
                 source=source,
                 beginning=beginning,
@@ -157,7 +187,10 @@ def _sources(evidence: Evidence, observation: Observation) -> Iterator[SourceSta
 
 
 def _waited_s(evidence: Evidence, observation: Observation, at: At, applied: int) -> float | None:
-    """How long the first record behind `applied` has been there: since it was seen to come, else since it was written."""
+    """How long the first record behind `applied` has been there.
+
+    Since it was seen to come, else since it was written.
+    """
     before_ms: int | None = None
     for at_ms, ends in evidence.history:
         if ends.get(at, 0) > applied + 1:
@@ -173,7 +206,10 @@ def _waited_s(evidence: Evidence, observation: Observation, at: At, applied: int
 
 
 def _of_ends(observation: Observation) -> Iterator[Finding]:
-    """Logs that end before what the tables held when the ends were read: what they hold now may have been written since."""
+    """Logs that end before what the tables held when the ends were read.
+
+    What they hold now may have been written since.
+    """
     cut = [
         f"{_name(at)} ends at {end}, {last} is applied"
         for at, end in sorted(observation.ends.items())
@@ -181,19 +217,36 @@ def _of_ends(observation: Observation) -> Iterator[Finding]:
     ]
     if cut:
         yield _fault(
-            "log_cut", f"the log is shorter than what the tables hold: {_listed(cut)}", "see docs/runbook.md, Log shorter than the offset"
+            "log_cut",
+            f"the log is shorter than what the tables hold: {_listed(cut)}",
+            "see docs/runbook.md, Log shorter than the offset",
         )
 
 
 def _of_sources(sources: Sequence[SourceStatus], bounds: Bounds) -> Iterator[Finding]:
     unknown = [one.source for one in sources if one.end is None]
     if unknown:
-        yield _fault("end_unknown", f"nobody tells where {_listed(unknown)} ends", "see docs/runbook.md, Kafka unreachable")
-    late = [one for one in sources if one.behind and (one.waiting_seconds is None or one.waiting_seconds > bounds.seconds)]
+        yield _fault(
+            "end_unknown",
+            f"nobody tells where {_listed(unknown)} ends",
+            "see docs/runbook.md, Kafka unreachable",
+        )
+    late = [
+        one
+        for one in sources
+        if one.behind and (one.waiting_seconds is None or one.waiting_seconds > bounds.seconds)
+    ]
     total = sum(one.behind or 0 for one in sources)
     if late or (bounds.records is not None and total > bounds.records):
-        worst = max(late or [one for one in sources if one.behind], key=lambda one: (one.waiting_seconds or 0.0, one.behind or 0))
-        waits = "for an unknown time" if worst.waiting_seconds is None else f"for {worst.waiting_seconds:,.0f} s"
+        worst = max(
+            late or [one for one in sources if one.behind],
+            key=lambda one: (one.waiting_seconds or 0.0, one.behind or 0),
+        )
+        waits = (
+            "for an unknown time"
+            if worst.waiting_seconds is None
+            else f"for {worst.waiting_seconds:,.0f} s"
+        )
         slowest = f", and {worst.slowest} holds least of it" if worst.slowest else ""
         yield _fault(
             _BEHIND,
@@ -206,7 +259,8 @@ def _records(count: int) -> str:
     return "1 record is" if count == 1 else f"{count:,} records are"
 
 
-# --- brokers and topics ------------------------------------------------------------------------------------------------------------
+# --- brokers and topics
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _of_brokers(evidence: Evidence, observation: Observation) -> Iterator[Finding]:
@@ -229,13 +283,27 @@ def _of_brokers(evidence: Evidence, observation: Observation) -> Iterator[Findin
         of = f"{len(away)} of {len(observation.brokers)} brokers"
         sentence = f"{of} {'does' if len(away) == 1 else 'do'} not answer: {', '.join(away)}"
         majority = 2 * len(alive) > len(observation.brokers)
-        yield (_notice if majority and not offline and not refusing else _fault)("broker_away", sentence, start)
+        yield (_notice if majority and not offline and not refusing else _fault)(
+            "broker_away", sentence, start
+        )
     if offline:
-        yield _fault("offline", f"{_many('partition', offline)} without a leader that answers: {_listed(offline)}", start)
+        yield _fault(
+            "offline",
+            f"{_many('partition', offline)} without a leader that answers: {_listed(offline)}",
+            start,
+        )
     if refusing:
-        yield _fault("below_min_isr", f"{_many('partition', refusing)} with fewer copies than a write needs: {_listed(refusing)}", start)
+        yield _fault(
+            "below_min_isr",
+            f"{_many('partition', refusing)} with fewer copies than a write needs: {_listed(refusing)}",
+            start,
+        )
     if thin:
-        yield _notice("under_replicated", f"{_many('partition', thin)} with fewer copies than there should be: {_listed(thin)}", start)
+        yield _notice(
+            "under_replicated",
+            f"{_many('partition', thin)} with fewer copies than there should be: {_listed(thin)}",
+            start,
+        )
 
 
 def _of_topics(evidence: Evidence, observation: Observation) -> Iterator[Finding]:
@@ -245,16 +313,30 @@ def _of_topics(evidence: Evidence, observation: Observation) -> Iterator[Finding
     missing = sorted((read | evidence.followed.keys()) - seen.keys())
     if missing:
         yield _fault(
-            "topic_missing", f"there is no topic {_listed(missing)}", "run `netsold topics create`, unless it was deleted by mistake"
+            "topic_missing",
+            f"there is no topic {_listed(missing)}",
+            "run `netsold topics create`, unless it was deleted by mistake",
         )
     counted = dict(evidence.followed)
     for name, partitions in evidence.standing.reached.items():
         if name != JOURNAL:
-            counted |= {settings.topic(_STAGE_OF[name].source): one.topic_id for one in partitions.values() if one.topic_id}
-    anew = sorted(name for name, topic_id in counted.items() if name in seen and seen[name].topic_id != topic_id)
+            counted |= {
+                settings.topic(_STAGE_OF[name].source): one.topic_id
+                for one in partitions.values()
+                if one.topic_id
+            }
+    anew = sorted(
+        name
+        for name, topic_id in counted.items()
+        if name in seen and seen[name].topic_id != topic_id
+    )
     if anew:
-        sentence = f"what was counted is of another log: deleted and created again was {_listed(anew)}"
-        yield _fault("topic_created_again", sentence, "see docs/runbook.md, Topic deleted and created again")
+        sentence = (
+            f"what was counted is of another log: deleted and created again was {_listed(anew)}"
+        )
+        yield _fault(
+            "topic_created_again", sentence, "see docs/runbook.md, Topic deleted and created again"
+        )
     other = [
         f"{name} has {len(seen[name].partitions)}"
         for name in sorted(read & seen.keys())
@@ -265,37 +347,64 @@ def _of_topics(evidence: Evidence, observation: Observation) -> Iterator[Finding
         yield _fault("partitions", sentence, "see docs/runbook.md, Topics unfit")
 
 
-# --- workers -----------------------------------------------------------------------------------------------------------------------
+# --- workers
+# -----------------------------------------------------------------------------------------------------------------------
 
 
 def _read_by(observation: Observation) -> dict[At, str]:
     group = observation.group
-    return {} if group is None else {at: member.name for member in group.members for at in member.holds}
+    return (
+        {}
+        if group is None
+        else {at: member.name for member in group.members for at in member.holds}
+    )
 
 
-def _of_group(evidence: Evidence, observation: Observation, sources: Sequence[SourceStatus]) -> Iterator[Finding]:
+def _of_group(
+    evidence: Evidence, observation: Observation, sources: Sequence[SourceStatus]
+) -> Iterator[Finding]:
     """Nobody there, partitions that nobody reads, or a group that can't be described."""
     settings, group = evidence.settings, observation.group
     if group is None:
         why = observation.unknown.get("group", "no answer")
         remedy = "see docs/runbook.md, Without rights, or Kafka unreachable"
-        yield _fault("group_unknown", f"the workers of group {settings.app} can't be listed: {why}", remedy)
+        yield _fault(
+            "group_unknown", f"the workers of group {settings.app} can't be listed: {why}", remedy
+        )
         return
     read_by = _read_by(observation)
-    wanted = [(settings.topic(stage.source), number) for stage in catalogue.STAGES for number in range(settings.partitions)]
+    wanted = [
+        (settings.topic(stage.source), number)
+        for stage in catalogue.STAGES
+        for number in range(settings.partitions)
+    ]
     unread = [_name(at) for at in wanted if at not in read_by]
     waiting = sum(one.behind or 0 for one in sources)
-    waits = f", while {waiting:,} {'record waits' if waiting == 1 else 'records wait'}" if waiting else ""
+    waits = (
+        f", while {waiting:,} {'record waits' if waiting == 1 else 'records wait'}"
+        if waiting
+        else ""
+    )
     if not group.members:
         sentence = f"no worker is in group {settings.app}: nobody reads {_listed(unread)}{waits}"
-        yield _fault("no_worker", sentence, f"start one with `netsold worker`, with NETSOLD_APP={settings.app}")
+        yield _fault(
+            "no_worker",
+            sentence,
+            f"start one with `netsold worker`, with NETSOLD_APP={settings.app}",
+        )
     elif unread and group.state == STABLE:
         names = ", ".join(member.name for member in group.members)
-        yield _fault("unread", f"nobody reads {_listed(unread)}{waits}; in group {settings.app}: {names}", "restart the workers")
+        yield _fault(
+            "unread",
+            f"nobody reads {_listed(unread)}{waits}; in group {settings.app}: {names}",
+            "restart the workers",
+        )
     elif unread:
         sentence = f"group {settings.app} is being rebalanced for {evidence.unstable_s:,.0f} s: nobody reads {_listed(unread)}{waits}"
         late = evidence.unstable_s > settings.max_behind_seconds
-        yield (_fault if late else _notice)("rebalancing", sentence, "wait; if it goes on, look at the workers' last lines")
+        yield (_fault if late else _notice)(
+            "rebalancing", sentence, "wait; if it goes on, look at the workers' last lines"
+        )
 
 
 def _of_marks(evidence: Evidence) -> Iterator[Finding]:
@@ -304,17 +413,31 @@ def _of_marks(evidence: Evidence) -> Iterator[Finding]:
     refused: dict[At, int] = {}
     for name, partitions in evidence.standing.reached.items():
         if name != JOURNAL:
-            refused |= {(settings.topic(_STAGE_OF[name].source), number): one.refused_in_a_row for number, one in partitions.items()}
-    paused = sorted(_name(at) for at, count in refused.items() if count >= settings.refusals_in_a_row)
+            refused |= {
+                (settings.topic(_STAGE_OF[name].source), number): one.refused_in_a_row
+                for number, one in partitions.items()
+            }
+    paused = sorted(
+        _name(at) for at, count in refused.items() if count >= settings.refusals_in_a_row
+    )
     if paused:
         sentence = f"paused, since {settings.refusals_in_a_row:,} records in a row could not be read: {_listed(paused)}"
         yield _fault("paused", sentence, "see docs/runbook.md, Partition paused")
-    bad = sorted(f"{count:,} of {_name(at)}" for at, count in refused.items() if REFUSED_IN_A_ROW <= count < settings.refusals_in_a_row)
+    bad = sorted(
+        f"{count:,} of {_name(at)}"
+        for at, count in refused.items()
+        if REFUSED_IN_A_ROW <= count < settings.refusals_in_a_row
+    )
     if bad:
-        yield _fault("refused", f"the last records could not be read, each of them: {_listed(bad)}", "see docs/runbook.md, Dead letters")
+        yield _fault(
+            "refused",
+            f"the last records could not be read, each of them: {_listed(bad)}",
+            "see docs/runbook.md, Dead letters",
+        )
 
 
-# --- this reader, and dead letters -------------------------------------------------------------------------------------------------
+# --- this reader, and dead letters
+# -------------------------------------------------------------------------------------------------
 
 
 def _of_reader(evidence: Evidence, bounds: Bounds) -> Iterator[Finding]:
@@ -327,7 +450,11 @@ def _of_dead_letters(evidence: Evidence) -> Iterator[Finding]:
     recent = [one for one in evidence.parked if evidence.now_ms - one.newest_ms < RECENT_MS]
     if recent:
         named = [f"{one.reason} of {one.topic}, {one.count:,} in all" for one in recent]
-        yield _notice("dead_letters", f"records were parked within the last hour: {_listed(named)}", "see docs/runbook.md, Dead letters")
+        yield _notice(
+            "dead_letters",
+            f"records were parked within the last hour: {_listed(named)}",
+            "see docs/runbook.md, Dead letters",
+        )
     if evidence.uncounted is not None:
         yield _notice(
             "dead_letters_uncounted",
@@ -336,7 +463,8 @@ def _of_dead_letters(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-# --- words -------------------------------------------------------------------------------------------------------------------------
+# --- words
+# -------------------------------------------------------------------------------------------------------------------------
 
 
 def _name(at: At) -> str:
@@ -350,4 +478,8 @@ def _many(word: str, what: Sequence[str]) -> str:
 def _listed(names: Iterable[str]) -> str:
     """The first few, and how many more there are."""
     named, most = list(names), 8
-    return ", ".join(named) if len(named) <= most else f"{', '.join(named[:most])} and {len(named) - most} more"
+    return (
+        ", ".join(named)
+        if len(named) <= most
+        else f"{', '.join(named[:most])} and {len(named) - most} more"
+    )

@@ -1,6 +1,9 @@
-"""The keys of a reader's store: one space a letter, ordered so that every list of the API is one forward walk.
+"""The keys of a reader's store.
 
-Ids hold no control characters, so a zero byte ends an id and no id is taken for the beginning of another.
+One space a letter, ordered so that every list of the API is one forward walk.
+
+Ids hold no control characters, so a zero byte ends an id and no id is taken for the beginning of
+another.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ if TYPE_CHECKING:
 
 IDENTITY: Final = b"\x00identity"
 COMPLETE: Final = b"\x00complete"
-"""There while the tables hold all that was in the log at some moment; without it nothing may be answered."""
+"""There while the tables hold all that was in the log at some moment; without it nothing may be
+answered."""
 
 WRITTEN: Final = b"\x00written"
 """When the store was last written, in epoch milliseconds."""
@@ -30,7 +34,8 @@ PRODUCT_SERVICE: Final = b"C"
 SHOP_SERVICE: Final = b"S"
 SHOP_SERVICE_EVER: Final = b"E"
 CONVERSATION: Final = b"v"
-"""Of each conversation with an overdue inquiry: the row, and so where its places in the lists are."""
+"""Of each conversation with an overdue inquiry: the row, and so where its places in the lists
+are."""
 
 OVERDUE: Final = b"d"
 SHOP_OVERDUE: Final = b"D"
@@ -81,7 +86,11 @@ def top_shops_of(by: str, start_ms: int) -> bytes:
 
 def top_shop(by: str, start_ms: int, numbers: tuple[int, int], id_: bytes) -> bytes:
     """The key of a shop among a cycle's best: the larger numbers first, then by id."""
-    return top_shops_of(by, start_ms) + b"".join([(_UNITS - number).to_bytes(8, "big") for number in numbers]) + id_
+    return (
+        top_shops_of(by, start_ms)
+        + b"".join([(_UNITS - number).to_bytes(8, "big") for number in numbers])
+        + id_
+    )
 
 
 def split_top_shop(key: bytes) -> tuple[int, bytes]:
@@ -90,12 +99,23 @@ def split_top_shop(key: bytes) -> tuple[int, bytes]:
 
 
 def overdue(due_ms: int, shop_id: str, buyer_id: str) -> tuple[bytes, bytes]:
-    """The keys of an overdue inquiry in the list of all and in that of its shop: by when it was due, then by shop and buyer."""
+    """The keys of an overdue inquiry in the list of all and in that of its shop.
+
+    By when it was due, then by shop and buyer.
+    """
     due = (due_ms + _OFFSET).to_bytes(8, "big")
     shop, buyer = shop_id.encode(), buyer_id.encode()
-    return b"%b%b%b\x00%b" % (OVERDUE, due, shop, buyer), b"%b%b%b" % (subject(SHOP_OVERDUE, shop), due, buyer)
+    return b"%b%b%b\x00%b" % (OVERDUE, due, shop, buyer), b"%b%b%b" % (
+        subject(SHOP_OVERDUE, shop),
+        due,
+        buyer,
+    )
 
 
 def split_top(key: bytes) -> tuple[int, int, bytes]:
     """(cycle's start, net units, product's id) of a key that `top` made."""
-    return int.from_bytes(key[1:9], "big") - _OFFSET, _UNITS - int.from_bytes(key[9:17], "big"), key[17:]
+    return (
+        int.from_bytes(key[1:9], "big") - _OFFSET,
+        _UNITS - int.from_bytes(key[9:17], "big"),
+        key[17:],
+    )

@@ -1,7 +1,9 @@
-"""Answers from a reader's store as it is at one moment: rows, lists and freshness in the forms of `schemas/answers.py`.
+"""Answers from a reader's store as it is at one moment.
 
-An id is known when a table has a row of it or any order names it. A known product or shop that sold nothing in a cycle is
-answered with zeros; an unknown id is not answered (None).
+Rows, lists and freshness in the forms of `schemas/answers.py`.
+
+An id is known when a table has a row of it or any order names it. A known product or shop that sold
+nothing in a cycle is answered with zeros; an unknown id is not answered (None).
 """
 
 from __future__ import annotations
@@ -61,12 +63,21 @@ class BadCursor(ValueError):
 
 
 class Look:
-    """One look at the store; `now_ms` is the moment of answering, for the lag. For one answer, in one thread.
+    """One look at the store; `now_ms` is the moment of answering, for the lag.
+
+    For one answer, in one thread.
 
     `state` is that of the whole way, as last judged.
     """
 
-    def __init__(self, moment: Moment, calendar: Calendar, rules: ServiceRules, now_ms: int, state: State = "unknown") -> None:
+    def __init__(
+        self,
+        moment: Moment,
+        calendar: Calendar,
+        rules: ServiceRules,
+        now_ms: int,
+        state: State = "unknown",
+    ) -> None:
         self._moment = moment
         self._calendar = calendar
         self._rules = rules
@@ -88,7 +99,10 @@ class Look:
         return self.freshness(self.standing.extent(*names))
 
     def cycle(self, *names: str) -> int:
-        """The start of the current cycle of some tables: the one that holds their earliest watermark (C1, C2). Raises NothingYet."""
+        """The start of the current cycle of some tables.
+
+        The one that holds their earliest watermark (C1, C2). Raises NothingYet.
+        """
         earliest_ms = self.standing.extent(*names).earliest_ms
         if earliest_ms is None:
             raise NothingYet
@@ -103,7 +117,9 @@ class Look:
         id_ = product_id.encode()
         cycles = self._cycles(keys.PRODUCT, id_)
         if not (
-            cycles or self._is_there(keys.subject(keys.PRODUCT_SERVICE, id_)) or self._moment.get(keys.NAMED_PRODUCT + id_) is not None
+            cycles
+            or self._is_there(keys.subject(keys.PRODUCT_SERVICE, id_))
+            or self._moment.get(keys.NAMED_PRODUCT + id_) is not None
         ):
             return None
         start_ms = self.cycle(*OF_PRODUCT) if start_ms is None else start_ms
@@ -118,7 +134,11 @@ class Look:
         """A shop in a cycle, the current one if None. Raises NothingYet."""
         id_ = shop_id.encode()
         ever = self._moment.get(keys.SHOP_SERVICE_EVER + id_)
-        if ever is None and not self._is_there(keys.subject(keys.SHOP, id_)) and self._moment.get(keys.NAMED_SHOP + id_) is None:
+        if (
+            ever is None
+            and not self._is_there(keys.subject(keys.SHOP, id_))
+            and self._moment.get(keys.NAMED_SHOP + id_) is None
+        ):
             return None
         start_ms = self.cycle(*OF_SHOP) if start_ms is None else start_ms
         return FreshShop(
@@ -146,7 +166,10 @@ class Look:
         return next(self._moment.walk(prefix), None) is not None
 
     def _cycles(self, space: bytes, id_: bytes) -> dict[int, Tally]:
-        return {keys.split_row(key)[1]: sales.decode(state) for key, state in self._moment.walk(keys.subject(space, id_))}
+        return {
+            keys.split_row(key)[1]: sales.decode(state)
+            for key, state in self._moment.walk(keys.subject(space, id_))
+        }
 
     def _cycle_of_cursor(self, start_ms: int, named_ms: int | None) -> int:
         if named_ms not in {None, start_ms}:
@@ -156,60 +179,102 @@ class Look:
         return start_ms
 
     def top(self, start_ms: int | None, limit: int, cursor: str | None) -> TopProducts:
-        """A page of a cycle's best sellers; a cursor names its cycle itself. Raises NothingYet, BadCursor."""
+        """A page of a cycle's best sellers; a cursor names its cycle itself.
+
+        Raises NothingYet, BadCursor.
+        """
         after = None if cursor is None else _decoded(cursor, keys.TOP, at_least=18)
         if after is not None:
             start_ms = self._cycle_of_cursor(keys.split_top(after)[0], start_ms)
         elif start_ms is None:
             start_ms = self.cycle(catalogue.PRODUCT_CYCLES.name)
-        found = [key for key, _ in islice(self._moment.walk(keys.top_of(start_ms), after), limit + 1)]
+        found = [
+            key for key, _ in islice(self._moment.walk(keys.top_of(start_ms), after), limit + 1)
+        ]
         items = []
         for key in found[:limit]:
             id_ = keys.split_top(key)[2]
             cycles = self._cycles(keys.PRODUCT, id_)
-            items.append(ProductAnswer(product_id=id_.decode(), **sold(self._calendar, start_ms, cycles[start_ms], _traded(cycles))))
+            items.append(
+                ProductAnswer(
+                    product_id=id_.decode(),
+                    **sold(self._calendar, start_ms, cycles[start_ms], _traded(cycles)),
+                )
+            )
         following = _encoded(found[limit - 1]) if len(found) > limit else None
         return TopProducts(
-            cycle=self.span(start_ms), items=items, next_cursor=following, freshness=self._fresh(catalogue.PRODUCT_CYCLES.name)
+            cycle=self.span(start_ms),
+            items=items,
+            next_cursor=following,
+            freshness=self._fresh(catalogue.PRODUCT_CYCLES.name),
         )
 
-    def top_shops(self, by: TopBy, start_ms: int | None, limit: int, cursor: str | None) -> TopShops:
-        """A page of a cycle's best shops; a cursor names its cycle itself. Raises NothingYet, BadCursor."""
+    def top_shops(
+        self, by: TopBy, start_ms: int | None, limit: int, cursor: str | None
+    ) -> TopShops:
+        """A page of a cycle's best shops; a cursor names its cycle itself.
+
+        Raises NothingYet, BadCursor.
+        """
         after = None if cursor is None else _decoded(cursor, keys.TOP_SHOPS[by], at_least=26)
         if after is not None:
             start_ms = self._cycle_of_cursor(keys.split_top_shop(after)[0], start_ms)
         elif start_ms is None:
             start_ms = self.cycle(*OF_SHOP)
-        found = [key for key, _ in islice(self._moment.walk(keys.top_shops_of(by, start_ms), after), limit + 1)]
+        found = [
+            key
+            for key, _ in islice(
+                self._moment.walk(keys.top_shops_of(by, start_ms), after), limit + 1
+            )
+        ]
         return TopShops(
             cycle=self.span(start_ms),
             by=by,
-            items=[ServedShop(**self._shop(keys.split_top_shop(key)[1], start_ms)) for key in found[:limit]],
+            items=[
+                ServedShop(**self._shop(keys.split_top_shop(key)[1], start_ms))
+                for key in found[:limit]
+            ],
             next_cursor=_encoded(found[limit - 1]) if len(found) > limit else None,
             service_rules=self._rules_answer,
             freshness=self._fresh(*OF_SHOP),
         )
 
     def overdue(self, shop_id: str | None, limit: int, cursor: str | None) -> OverduePage:
-        """A page of what is overdue, of one shop or of all: by when it was due, then by shop and buyer. Raises BadCursor."""
-        prefix = keys.OVERDUE if shop_id is None else keys.subject(keys.SHOP_OVERDUE, shop_id.encode())
+        """A page of what is overdue, of one shop or of all.
+
+        By when it was due, then by shop and buyer. Raises BadCursor.
+        """
+        prefix = (
+            keys.OVERDUE if shop_id is None else keys.subject(keys.SHOP_OVERDUE, shop_id.encode())
+        )
         after = None if cursor is None else _decoded(cursor, prefix, at_least=len(prefix) + 8)
         found = list(islice(self._moment.walk(prefix, after), limit + 1))
         states = [(row, self._moment.get(row)) for _, row in found[:limit]]
         return OverduePage(
             count=sum(1 for _ in self._moment.walk(prefix)),
-            items=[OverdueInquiry(**overdue(row[1:], state)) for row, state in states if state is not None],
+            items=[
+                OverdueInquiry(**overdue(row[1:], state))
+                for row, state in states
+                if state is not None
+            ],
             next_cursor=_encoded(found[limit - 1][0]) if len(found) > limit else None,
             service_rules=self._rules_answer,
             freshness=self._fresh(catalogue.OVERDUE.name),
         )
 
     def journal(self, product_id: str, limit: int, cursor: str | None) -> JournalPage | None:
-        """A page of a product's journal entries; empty if it is only named by orders, None if it is unknown. Raises BadCursor."""
+        """A page of a product's journal entries.
+
+        Empty if it is only named by orders, None if it is unknown. Raises BadCursor.
+        """
         prefix = keys.subject(keys.JOURNAL, product_id.encode())
         after = None if cursor is None else _decoded(cursor, prefix, at_least=len(prefix) + 8)
         found = list(islice(self._moment.walk(prefix, after), limit + 1))
-        if not found and after is None and self._moment.get(keys.NAMED_PRODUCT + product_id.encode()) is None:
+        if (
+            not found
+            and after is None
+            and self._moment.get(keys.NAMED_PRODUCT + product_id.encode()) is None
+        ):
             return None
         return JournalPage(
             items=[msgspec.json.decode(value) for _, value in found[:limit]],
@@ -224,7 +289,9 @@ class Look:
             return None
         order = orders.decode(state)
         counted = counting.derive(order)
-        facts = sorted((fact for kind in orders.KINDS for fact in getattr(order, kind)), key=orders.precedence)
+        facts = sorted(
+            (fact for kind in orders.KINDS for fact in getattr(order, kind)), key=orders.precedence
+        )
         placed = order.placed[0] if order.placed else None
         return OrderAnswer(
             order_id=order_id,
@@ -251,19 +318,33 @@ class Look:
             units=Part(gross=sale.units, reversed=units, net=sale.units - units),
             amount=Part(gross=sale.amount, reversed=amount, net=sale.amount - amount),
             reversals=[
-                ReversalAnswer(at=times.format_ms(reversal.at_ms), units=reversal.units, amount=reversal.amount)
+                ReversalAnswer(
+                    at=times.format_ms(reversal.at_ms), units=reversal.units, amount=reversal.amount
+                )
                 for reversal in sale.reversals
             ],
         )
 
     def export(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """All rows in the form of `netsold recount`: (the list's name, row); sorted by nothing in particular."""
-        for part, space, id_name in (("products", keys.PRODUCT, "product_id"), ("shops", keys.SHOP, "shop_id")):
-            for id_, rows in groupby(self._moment.walk(space), key=lambda row: keys.split_row(row[0])[0]):
+        """All rows in the form of `netsold recount`: (the list's name, row).
+
+        Sorted by nothing in particular.
+        """
+        for part, space, id_name in (
+            ("products", keys.PRODUCT, "product_id"),
+            ("shops", keys.SHOP, "shop_id"),
+        ):
+            for id_, rows in groupby(
+                self._moment.walk(space), key=lambda row: keys.split_row(row[0])[0]
+            ):
                 cycles = {keys.split_row(key)[1]: sales.decode(state) for key, state in rows}
                 for start_ms, tally in cycles.items():
                     if tally.holds_anything:
-                        yield part, {id_name: id_.decode()} | sold(self._calendar, start_ms, tally, _traded(cycles))
+                        yield (
+                            part,
+                            {id_name: id_.decode()}
+                            | sold(self._calendar, start_ms, tally, _traded(cycles)),
+                        )
         for key, state in self._moment.walk(keys.ORDER):
             for odd in anomalies([(key[1:], state)]):
                 yield "anomalies", odd
@@ -277,16 +358,26 @@ class Look:
             for key, state in self._moment.walk(space):
                 id_, start_ms = keys.split_row(key)
                 if columns := service.decode(state).columns:
-                    yield part, {id_name: id_.decode(), "cycle": span(self._calendar, start_ms)} | figures_of(columns)
+                    yield (
+                        part,
+                        {id_name: id_.decode(), "cycle": span(self._calendar, start_ms)}
+                        | figures_of(columns),
+                    )
         for key, state in self._moment.walk(keys.SHOP_SERVICE_EVER):
             if columns := service.decode(state).columns:
-                yield "shop_service_totals", {"shop_id": key[1:].decode()} | figures.of_shop(columns)
+                yield (
+                    "shop_service_totals",
+                    {"shop_id": key[1:].decode()} | figures.of_shop(columns),
+                )
         for key, state in self._moment.walk(keys.CONVERSATION):
             yield "overdue", overdue(key[1:], state)
 
 
 def _traded(cycles: dict[int, Tally]) -> int:
-    """Net units of all time (C4): the totals as sums of the cycles, so that one answer comes from one partition at one mark."""
+    """Net units of all time (C4).
+
+    The totals as sums of the cycles, so that one answer comes from one partition at one mark.
+    """
     return sum(tally.net for tally in cycles.values())
 
 

@@ -4,25 +4,56 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-APPLIED = Counter("netsold_reader_records_total", "Changelog and journal records applied to the reader's store")
-APPLY_SECONDS = Histogram("netsold_reader_apply_duration_seconds", "Time to apply one step of fetched records")
+APPLIED = Counter(
+    "netsold_reader_records_total", "Changelog and journal records applied to the reader's store"
+)
+APPLY_SECONDS = Histogram(
+    "netsold_reader_apply_duration_seconds", "Time to apply one step of fetched records"
+)
 EVENT_LAG_SECONDS = Gauge(
-    "netsold_event_lag_seconds", "From the event time through which all tables are complete to now; NaN while unknown"
+    "netsold_event_lag_seconds",
+    "From the event time through which all tables are complete to now; NaN while unknown",
 )
 LAG_RECORDS = Gauge(
-    "netsold_consumer_lag_records", "Records of a followed partition that are not in the reader's store", ["topic", "partition"]
+    "netsold_consumer_lag_records",
+    "Records of a followed partition that are not in the reader's store",
+    ["topic", "partition"],
 )
 SOURCE_BEHIND = Gauge(
-    "netsold_source_records_behind", "Records of a partition of events that aren't in all tables; NaN while unknown", ["topic", "partition"]
+    "netsold_source_records_behind",
+    "Records of a partition of events that aren't in all tables; NaN while unknown",
+    ["topic", "partition"],
 )
 GROUP_MEMBERS = Gauge("netsold_group_members", "Workers in the group; NaN while unknown")
-DEAD_LETTERS = Gauge("netsold_dead_letters", "Records in the topic of dead letters, by where they came from and why", ["topic", "reason"])
-FAULTS = Gauge("netsold_faults", "What stands on the way from events to tables, as `netsold status` says it: 1 while it is so", ["code"])
-OBSERVATION_AGE_SECONDS = Gauge("netsold_observation_age_seconds", "Since the reader last observed the cluster; infinite before it has")
-RESTORE_REMAINING = Gauge("netsold_restore_remaining_records", "Records to read before the reader is live; 0 once it is")
-READY = Gauge("netsold_reader_ready", "1 while the reader may answer: its tables are complete, and it follows the log")
+DEAD_LETTERS = Gauge(
+    "netsold_dead_letters",
+    "Records in the topic of dead letters, by where they came from and why",
+    ["topic", "reason"],
+)
+FAULTS = Gauge(
+    "netsold_faults",
+    "What stands on the way from events to tables, as `netsold status` says it: 1 while it is so",
+    ["code"],
+)
+OBSERVATION_AGE_SECONDS = Gauge(
+    "netsold_observation_age_seconds",
+    "Since the reader last observed the cluster; infinite before it has",
+)
+RESTORE_REMAINING = Gauge(
+    "netsold_restore_remaining_records", "Records to read before the reader is live; 0 once it is"
+)
+READY = Gauge(
+    "netsold_reader_ready",
+    "1 while the reader may answer: its tables are complete, and it follows the log",
+)
 REQUESTS = Counter("netsold_http_requests_total", "Answered requests", ["route", "status"])
-REQUEST_SECONDS = Histogram("netsold_http_request_duration_seconds", "From a request to its answer's head", ["route"])
+REQUEST_SECONDS = Histogram(
+    "netsold_http_request_duration_seconds", "From a request to its answer's head", ["route"]
+)
 CONNECTIONS = Gauge("netsold_http_connections", "Open connections to the reader")
-CLOSED = Counter("netsold_http_connections_closed_total", "Connections that the reader closed because it had to, by why", ["why"])
+CLOSED = Counter(
+    "netsold_http_connections_closed_total",
+    "Connections that the reader closed because it had to, by why",
+    ["why"],
+)
 BUILD_INFO = Gauge("netsold_build_info", "Always 1; the labels say what runs", ["version", "rules"])

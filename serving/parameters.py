@@ -1,4 +1,6 @@
-"""Which parameters a request may have: those that its address declares, each once and with a value; everything else is refused.
+"""Which parameters a request may have.
+
+Those that its address declares, each once and with a value; everything else is refused.
 
 One dependency of the whole app, so that no address can do without it.
 """
@@ -34,7 +36,9 @@ async def understood(request: Request) -> None:
     known = list(dict.fromkeys(_declared(request.scope["route"].dependant)))
     times = Counter(name for name, _ in given)
     faults = [
-        Fault(where=_cut(name), detail=fault) for name, value in dict(given).items() if (fault := _fault(name, value, times[name], known))
+        Fault(where=_cut(name), detail=fault)
+        for name, value in dict(given).items()
+        if (fault := _fault(name, value, times[name], known))
     ]
     if faults:
         raise faulty(faults)
@@ -49,17 +53,28 @@ def _declared(dependant: Dependant) -> Iterator[str]:
 
 def _fault(name: str, value: str, times: int, known: Collection[str]) -> str | None:
     if name not in known:
-        here = f"the parameters here are {', '.join(known)}" if known else "this address has no parameters"
+        here = (
+            f"the parameters here are {', '.join(known)}"
+            if known
+            else "this address has no parameters"
+        )
         return f"there is no parameter {quoted(name)}{nearest(name, known)}; {here}"
     if times > 1:
         return f"it is given {times} times: give it once"
     if name in FLAGS:
-        return None if value in _YES else f"{quoted(value)} is no value of it: write ?{name}, or leave it out"
+        return (
+            None
+            if value in _YES
+            else f"{quoted(value)} is no value of it: write ?{name}, or leave it out"
+        )
     return None if value else "it is empty: give it a value, or leave it out"
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """The end of a sentence about an unknown name, with the known one that is most like it; empty where none is."""
+    """The end of a sentence about an unknown name, with the known one that is most like it.
+
+    Empty where none is.
+    """
     like = get_close_matches(name.lower(), known, 1)
     return f", did you mean {like[0]}?" if like else ""
 

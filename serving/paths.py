@@ -18,8 +18,8 @@ _ENCODED: Final = re.compile(rb"%2f", re.IGNORECASE)
 class EncodedSlashes:
     """Hands `%2F` on as a zero byte, so that an id may hold `/` or end in `/journal`.
 
-    A zero byte of the request itself becomes %01, and so do a line's end, which routes don't match, and what is no UTF-8: no id
-    holds any of them.
+    A zero byte of the request itself becomes %01, and so do a line's end, which routes don't match,
+    and what is no UTF-8: no id holds any of them.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -55,7 +55,10 @@ class Heads:
             if message["type"] == "http.response.body":
                 if ended:
                     return
-                ended, message = True, {"type": "http.response.body", "body": b"", "more_body": False}
+                ended, message = (
+                    True,
+                    {"type": "http.response.body", "body": b"", "more_body": False},
+                )
             await send(message)
 
         async def until_ended() -> Message:

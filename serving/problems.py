@@ -1,4 +1,7 @@
-"""Errors as RFC 9457 has them: `application/problem+json`, with a stable `type` for each kind, in one list."""
+"""Errors as RFC 9457 has them.
+
+`application/problem+json`, with a stable `type` for each kind, in one list.
+"""
 
 from __future__ import annotations
 
@@ -64,18 +67,29 @@ def invalid(where: str, detail: str) -> Refused:
 
 def faulty(faults: list[Fault]) -> Refused:
     """A request of which some parts can't be used."""
-    return Refused(Kind.INVALID_REQUEST, "; ".join(f"{one.where}: {one.detail}" for one in faults), faults)
+    return Refused(
+        Kind.INVALID_REQUEST, "; ".join(f"{one.where}: {one.detail}" for one in faults), faults
+    )
 
 
 def quoted(text: str) -> str:
-    """Text of a request in a sentence: within quotes, nothing in it unprintable, and cut where it is long."""
+    """Text of a request in a sentence.
+
+    Within quotes, nothing in it unprintable, and cut where it is long.
+    """
     return repr(text) if len(text) <= QUOTED_CHARS else f"{text[:QUOTED_CHARS]!r}…"
 
 
 def response(refused: Refused, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a refused request."""
     kind = refused.kind.value
-    problem = Problem(type=refused.kind.type, title=kind.title, status=kind.status, detail=refused.detail, errors=refused.faults)
+    problem = Problem(
+        type=refused.kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=refused.detail,
+        errors=refused.faults,
+    )
     more = {"Retry-After": str(RETRY_AFTER_S)} if kind.status == 503 else {}  # noqa: PLR2004 - HTTP's own number
     return Response(
         problem.model_dump_json(exclude_none=True),

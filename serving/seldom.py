@@ -1,4 +1,7 @@
-"""One line for what happens a thousand times a second: at once, and then how many there were since."""
+"""One line for what happens a thousand times a second.
+
+At once, and then how many there were since.
+"""
 
 from __future__ import annotations
 

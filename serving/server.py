@@ -40,7 +40,10 @@ class AddressTaken(Exception):
 
 
 def run(settings: Settings) -> bool:
-    """Serve until asked to end; True if it was by Ctrl-C. Raises AddressTaken, StoreUnusable, or what made the follower fail."""
+    """Serve until asked to end; True if it was by Ctrl-C.
+
+    Raises AddressTaken, StoreUnusable, or what made the follower fail.
+    """
     logs.configure()
     bounds = Bounds.of_handles(allow_open_files())
     with _listening(settings) as listener, _told_of_signals() as told:
@@ -85,7 +88,10 @@ def bounded(app: FastAPI, bounds: Bounds) -> uvicorn.Server:
 
 
 class _Warnings(logging.Filter):
-    """uvicorn warns of single requests, which any client can send by the thousand: each kind of warning is logged seldom."""
+    """uvicorn warns of single requests, which any client can send by the thousand.
+
+    Each kind of warning is logged seldom.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,14 +109,17 @@ class _Warnings(logging.Filter):
 def _listening(settings: Settings) -> Iterator[socket.socket]:
     """The socket to answer at, bound before anything else is begun."""
     family = socket.AF_INET6 if ":" in settings.reader_host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only then; without it each answer waits 40 ms for an acknowledgement.
+    # The protocol is named because asyncio sets TCP_NODELAY only then; without it each answer waits
+    # 40 ms for an acknowledgement.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.reader_host, settings.reader_port))
         except OSError as error:
             where = f"{settings.reader_host}:{settings.reader_port}"
-            raise AddressTaken(f"can't listen at {where} ({error.strerror}): end what does, or set NETSOLD_READER_PORT") from error
+            raise AddressTaken(
+                f"can't listen at {where} ({error.strerror}): end what does, or set NETSOLD_READER_PORT"
+            ) from error
         yield listener
 
 
@@ -118,7 +127,10 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
 def _told_of_signals() -> Iterator[list[int]]:
     """Catch the signals that uvicorn ends by and then raises again, so that the process ends by returning."""
     told: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: told.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda number, _: told.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield told
     finally:

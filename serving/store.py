@@ -1,7 +1,9 @@
-"""A reader's own store: one rocksdict database, written in batches that are all or nothing, read at one moment at a time.
+"""A reader's own store.
 
-It is a cache of the log. Whatever doesn't fit (another cluster, topic or format, a damaged file) is laid aside, and the
-log fills a new one.
+One rocksdict database, written in batches that are all or nothing, read at one moment at a time.
+
+It is a cache of the log. Whatever doesn't fit (another cluster, topic or format, a damaged file) is
+laid aside, and the log fills a new one.
 """
 
 from __future__ import annotations
@@ -33,16 +35,23 @@ BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
 """For blocks, indexes and filters of all files together."""
 
 WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
-"""Of one write buffer. Small, as a walk over the best sellers steps over every move among them since the last flush: 2 ms instead
-of 0.1 ms after 100,000 moves (`python -m bench.reader`)."""
+"""Of one write buffer. Small, as a walk over the best sellers steps over every move among them
+since the last flush: 2 ms instead of 0.1 ms after 100,000 moves (`python -m bench.reader`)."""
 
 WRITE_BUFFERS: Final = 4
 OPEN_FILES: Final = 256
 
 MOST_AWAY_MS: Final = topics.DELETIONS_MS // 2
-"""A changelog tells a row's deletion for so long, twice over: a store that was away longer may keep rows that are gone."""
+"""A changelog tells a row's deletion for so long, twice over: a store that was away longer may
+keep rows that are gone."""
 
-_NOT_OURS: Final = ("lock", "no space left", "permission denied", "too many open files", "read-only file system")
+_NOT_OURS: Final = (
+    "lock",
+    "no space left",
+    "permission denied",
+    "too many open files",
+    "read-only file system",
+)
 """What an error of opening says when the files themselves may well be sound."""
 
 
@@ -56,9 +65,12 @@ class StoreUnusable(Exception):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whose tables a store holds, and by which settings they were made: another identity means other tables.
+    """Whose tables a store holds, and by which settings they were made.
 
-    The followed topics stand by name and id, which changes with the log; `partitions` is how many each has.
+    Another identity means other tables.
+
+    The followed topics stand by name and id, which changes with the log; `partitions` is how many
+    each has.
     """
 
     cluster: str
@@ -72,13 +84,15 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Moment:
-    """The store, and how far it is, at one moment. Values and walks agree with each other, whatever is written meanwhile.
+    """The store, and how far it is, at one moment.
+
+    Values and walks agree with each other, whatever is written meanwhile.
 
     Keep it for one answer: it holds on to files. One thread at a time.
     """
 
-    # A rocksdict snapshot won't do: its iterators show what was written after it. And `items()` ends in silence at a
-    # damaged block, where an iterator's `status` raises.
+    # A rocksdict snapshot won't do: its iterators show what was written after it. And `items()`
+    # ends in silence at a damaged block, where an iterator's `status` raises.
     def __init__(self, iterator: RdictIter, standing: Standing) -> None:
         self._iterator = iterator
         self.standing = standing
@@ -94,7 +108,9 @@ class Moment:
         return value
 
     def walk(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values from a prefix on while they have it, in order; from behind the key `after` if that is given.
+        """Keys and values from a prefix on while they have it, in order.
+
+        From behind the key `after` if that is given.
 
         Don't call `get`, or walk elsewhere, before the walk is over.
         """
@@ -110,10 +126,16 @@ class Moment:
 
 
 class Store:
-    """The open store, and how far it is (`standing`). `write` and `moment` may be called from different threads."""
+    """The open store, and how far it is (`standing`).
+
+    `write` and `moment` may be called from different threads.
+    """
 
     def __init__(self, directory: Path, identity: Identity) -> None:
-        """Open the store in `directory`, or begin an empty one where none fits. Raises StoreUnusable."""
+        """Open the store in `directory`, or begin an empty one where none fits.
+
+        Raises StoreUnusable.
+        """
         self._directory = directory
         self.identity = identity
         self.standing = NOWHERE
@@ -124,7 +146,9 @@ class Store:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreUnusable(f"the reader can't keep a store in {self._directory}: {error.strerror}") from error
+            raise StoreUnusable(
+                f"the reader can't keep a store in {self._directory}: {error.strerror}"
+            ) from error
         number = self._latest()
         if number is None:
             return self._begin(1)
@@ -133,7 +157,9 @@ class Store:
             found = db.get(keys.IDENTITY)
         except Exception as error:  # rocksdict has no exception types of its own
             if any(word in str(error).lower() for word in _NOT_OURS):
-                raise StoreUnusable(f"the reader's store {self._path(number)} can't be opened: {error}") from error
+                raise StoreUnusable(
+                    f"the reader's store {self._path(number)} can't be opened: {error}"
+                ) from error
             self._tell(number, f"it can't be opened: {error}")
             return self._begin(number + 1)
         why = None
@@ -157,13 +183,20 @@ class Store:
         return db
 
     def _latest(self) -> int | None:
-        return max((int(path.name.removeprefix("store-")) for path in self._directory.glob("store-*")), default=None)
+        return max(
+            (int(path.name.removeprefix("store-")) for path in self._directory.glob("store-*")),
+            default=None,
+        )
 
     def _path(self, number: int) -> Path:
         return self._directory / f"store-{number}"
 
     def _tell(self, number: int, why: str) -> None:
-        log.warning("store laid aside, filling a new one from the log", path=str(self._path(number)), why=why)
+        log.warning(
+            "store laid aside, filling a new one from the log",
+            path=str(self._path(number)),
+            why=why,
+        )
 
     def lay_aside(self, why: str) -> None:
         """Go on with an empty store, for one stated reason."""
@@ -176,11 +209,16 @@ class Store:
 
     def get_many(self, wanted: list[bytes]) -> list[bytes | None]:
         """The values of some keys; None where a key is unknown."""
-        asked: list[str | int | float | bytes | bool] = list(wanted)  # rocksdict's lists are invariant
+        asked: list[str | int | float | bytes | bool] = list(
+            wanted
+        )  # rocksdict's lists are invariant
         return self._db.get(asked) or []
 
     def write(self, batch: WriteBatch, standing: Standing) -> None:
-        """Write a batch, all or nothing, and say how far the store is with it. Raises StoreUnusable where the disk refuses."""
+        """Write a batch, all or nothing, and say how far the store is with it.
+
+        Raises StoreUnusable where the disk refuses.
+        """
         with self._lock:
             if not batch.is_empty():
                 batch.put(keys.WRITTEN, b"%d" % now_ms())
@@ -188,7 +226,9 @@ class Store:
                     self._db.write(batch)
                 except Exception as error:  # as in _open
                     if str(error).startswith("IO error"):
-                        raise StoreUnusable(f"the reader's store {self._db.path()} can't be written: {error}") from error
+                        raise StoreUnusable(
+                            f"the reader's store {self._db.path()} can't be written: {error}"
+                        ) from error
                     raise
             self.standing = standing
 
@@ -203,7 +243,10 @@ class Store:
 
 
 def now_ms() -> int:
-    """The machine's clock in epoch milliseconds: for lag and the store's age alone, never for what counts."""
+    """The machine's clock in epoch milliseconds.
+
+    For lag and the store's age alone, never for what counts.
+    """
     return time.time_ns() // 1_000_000
 
 
@@ -218,5 +261,7 @@ def _options() -> Options:
     options.set_max_background_jobs(2)
     options.set_max_open_files(OPEN_FILES)
     options.set_keep_log_file_num(2)
-    options.add_compact_on_deletion_collector_factory(10_000, 2_500, 0.25)  # best sellers leave deletions where all walks begin
+    options.add_compact_on_deletion_collector_factory(
+        10_000, 2_500, 0.25
+    )  # best sellers leave deletions where all walks begin
     return options

@@ -1,4 +1,7 @@
-"""A reader's watch over the whole way: observes the cluster every few seconds, and at once for who must know how it is now."""
+"""A reader's watch over the whole way.
+
+Observes the cluster every few seconds, and at once for who must know how it is now.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ HISTORY: Final = 200
 
 
 class Watch:
-    """What is known of the whole way. `standing` and `followed` are the reader's own part, as they are now; `silent_s` its silence."""
+    """What is known of the whole way.
+
+    `standing` and `followed` are the reader's own part, as they are now; `silent_s` its silence.
+    """
 
     def __init__(
         self,
@@ -88,7 +94,9 @@ class Watch:
         failure = self.failure
         if failure is None and self.observation is not None and self.age_s > MOST_AGE_SECONDS:
             failure = f"the last observation was {self.age_s:,.0f} s ago"
-        unstable_s = 0.0 if self._unstable_since_s is None else time.monotonic() - self._unstable_since_s
+        unstable_s = (
+            0.0 if self._unstable_since_s is None else time.monotonic() - self._unstable_since_s
+        )
         evidence = Evidence(
             self.settings, self._standing(), self._followed(), now_ms(), self.observation, failure, tuple(self._history),
             self._silent_s(), unstable_s, self.parked, self.uncounted,
@@ -96,7 +104,10 @@ class Watch:
         return judge(evidence, bounds or self.bounds)
 
     async def fresh(self) -> None:
-        """Wait for an observation that begins after this call, whether or not it succeeds; returns at once where `run` doesn't run."""
+        """Wait for an observation that begins after this call, whether or not it succeeds.
+
+        Returns at once where `run` doesn't run.
+        """
         if not self._running:
             return
         wanted = self._begun + 1
@@ -118,7 +129,10 @@ class Watch:
         self._state = self.judgement().state
 
     async def run(self) -> None:
-        """Observe until cancelled; what fails stands in `failure` and `uncounted`, and tried again."""
+        """Observe until cancelled.
+
+        What fails stands in `failure` and `uncounted`, and tried again.
+        """
         observer, letters = Observer(self.settings), DeadLetters(self.settings)
         self._running = True
         try:
@@ -165,7 +179,10 @@ class Watch:
 
 
 async def _tried(what: Callable[[], Awaitable[None]]) -> str | None:
-    """Why something failed, None if it didn't. A fault of ours mustn't end the reader; it is logged, and the state says unknown."""
+    """Why something failed, None if it didn't.
+
+    A fault of ours mustn't end the reader; it is logged, and the state says unknown.
+    """
     try:
         await what()
     except LOST as error:

@@ -1,1 +1,4 @@
-"""What flows: the only room that knows Kafka and Faust; moves events through the pure core, exactly once."""
+"""What flows: the only room that knows Kafka and Faust.
+
+Moves events through the pure core, exactly once.
+"""

@@ -1,7 +1,10 @@
-"""Which events that can be read are applied: those not far ahead of their record's own time, in the partition of their key.
+"""Which events that can be read are applied.
 
-An order whose events lie in two partitions is two orders, each with half of what happened, and no sum is right. So a record in
-another partition than its key's is counted and logged, and parked unless a setting says otherwise.
+Those not far ahead of their record's own time, in the partition of their key.
+
+An order whose events lie in two partitions is two orders, each with half of what happened, and no
+sum is right. So a record in another partition than its key's is counted and logged, and parked
+unless a setting says otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import structlog
 
 from schemas import limits
 from schemas.ahead import in_the_future
-from schemas.envelope import Received, Said
+from schemas.envelope import ChatMessage, Received
 from schemas.refusals import Reason, Refusal
 from streams import metrics
 from streams.partitioning import HASHES
@@ -33,11 +36,16 @@ AGAIN_SECONDS: Final = 60.0
 _REMEMBERED: Final = 16_384
 """Keys of a partition that are known to belong there, and cost no hash."""
 
-_EVENTS: Final[dict[str, Any]] = {catalogue.ORDERS_TOPIC: Received, catalogue.CHATS_TOPIC: Said}
+_EVENTS: Final[dict[str, Any]] = {
+    catalogue.ORDERS_TOPIC: Received,
+    catalogue.CHATS_TOPIC: ChatMessage,
+}
 """By topic, without prefix, what an event of it is, once it is read."""
 
 
-def of_events(read: Callable[[Record], Any], source: str, partition: int, settings: Settings) -> Callable[[Record], Any]:
+def of_events(
+    read: Callable[[Record], Any], source: str, partition: int, settings: Settings
+) -> Callable[[Record], Any]:
     """What a stage `read`s of one partition of a topic of events, `orders` or `chats`, or the refusal of what isn't to be applied there.
 
     Time ticks are written into partitions by number, and belong where they are.
@@ -51,7 +59,9 @@ def of_events(read: Callable[[Record], Any], source: str, partition: int, settin
         reading = read(record)
         if type(reading) is not event:
             return reading
-        if reading.occurred_at_ms - (record.timestamp or 0) > latest_ms:  # a record from before Kafka 0.10 has no time
+        if (
+            reading.occurred_at_ms - (record.timestamp or 0) > latest_ms
+        ):  # a record from before Kafka 0.10 has no time
             refusal = in_the_future(reading.occurred_at_ms, record.timestamp, most_ahead_ms)
             if refusal is not None:
                 return refusal
@@ -62,7 +72,10 @@ def of_events(read: Callable[[Record], Any], source: str, partition: int, settin
 
 
 class _Keys:
-    """The keys of one source partition: those that are `known` to belong there, and what becomes of others."""
+    """The keys of one source partition.
+
+    Those that are `known` to belong there, and what becomes of others.
+    """
 
     def __init__(self, source: str, partition: int, settings: Settings) -> None:
         self._topic, self._partition, self._settings = settings.topic(source), partition, settings
@@ -95,4 +108,6 @@ class _Keys:
             self._logged_at, self._since = time.monotonic(), 0
         if not settings.park_wrong_partition:
             return None
-        return Refusal(Reason.WRONG_PARTITION, f"{place}, not in {self._partition}"[: limits.DETAIL_CHARS])
+        return Refusal(
+            Reason.WRONG_PARTITION, f"{place}, not in {self._partition}"[: limits.DETAIL_CHARS]
+        )

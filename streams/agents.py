@@ -1,4 +1,7 @@
-"""The Faust agents, one for each stage: each hands the chunks of its topic to the pipeline. Rules live in `tables`, order in `pipeline`."""
+"""The Faust agents, one for each stage: each hands the chunks of its topic to the pipeline.
+
+Rules live in `tables`, order in `pipeline`.
+"""
 
 from __future__ import annotations
 

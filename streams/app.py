@@ -1,6 +1,9 @@
-"""The Faust application of one worker: binds the catalogue's tables and the agents to the chunk transport.
+"""The Faust application of one worker.
 
-There is no application at import: `build_app` makes one from settings, `run_worker` runs it until a signal.
+Binds the catalogue's tables and the agents to the chunk transport.
+
+There is no application at import: `build_app` makes one from settings, `run_worker` runs it until a
+signal.
 """
 
 from __future__ import annotations
@@ -45,15 +48,17 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 EXIT_SECONDS = 10.0
-"""A worker that must leave, or is told to stop, is ended after this long, even if its clean stop hangs."""
+"""A worker that must leave, or is told to stop, is ended after this long, even if its clean stop
+hangs."""
 
 POLL_SECONDS = 10 * 365 * 86_400.0
 """How long aiokafka lets a member go without a fetch: for ever."""
 
 
 SWITCH_SECONDS = 0.02
-"""How long one thread computes before another may, where Python has 5 ms: what is fetched meanwhile needn't cut so often into folding.
-In five interleaved runs, medians: 13.6 CPU s in place of 14.2."""
+"""How long one thread computes before another may, where Python has 5 ms: what is fetched
+meanwhile needn't cut so often into folding. In five interleaved runs, medians: 13.6 CPU s in
+place of 14.2."""
 
 
 class LaneRecovery(Recovery):
@@ -104,7 +109,11 @@ class LaneRecovery(Recovery):
     def _show_partitions(self, app: App) -> None:
         """Let Faust's tables look into the partitions that are open now."""
         for name, table in app.tables.items():
-            table.data.partitions = {lane.partition: lane.stores[name] for lane in app.pipeline.lanes.values() if name in lane.stores}
+            table.data.partitions = {
+                lane.partition: lane.stores[name]
+                for lane in app.pipeline.lanes.values()
+                if name in lane.stores
+            }
 
 
 class LaneTableManager(TableManager):
@@ -120,20 +129,29 @@ class LaneTableManager(TableManager):
         return self._recovery
 
     async def on_start(self) -> None:
-        """Register the changelogs at once: Faust waits a second for tables declared late, ours never are."""
+        """Register the changelogs at once.
+
+        Faust waits a second for tables declared late, ours never are.
+        """
         await self._update_channels()
         await self.recovery.start()
 
 
 class CatalogueTable(faust.Table):
-    """A Faust table over rocksdict partitions; its changelog is compacted only, also where it is windowed (C4)."""
+    """A Faust table over rocksdict partitions.
+
+    Its changelog is compacted only, also where it is windowed (C4).
+    """
 
     def _new_store(self) -> RocksStore:
         return RocksStore("rocksdict://", self.app, self, table_name=self.name, loop=self.loop)
 
 
 class App(faust.App):
-    """A Faust app with our transport, tables and pipeline; never touches offsets or stores by itself."""
+    """A Faust app with our transport, tables and pipeline.
+
+    Never touches offsets or stores by itself.
+    """
 
     pipeline: Pipeline
     _leaving = False
@@ -142,7 +160,10 @@ class App(faust.App):
         return ChunkTransport(self.conf.broker_consumer, self)
 
     async def _consumer_wait_empty(self, consumer: Any, logger: Any) -> None:  # noqa: ARG002 - Faust's signature
-        """At revocation and stop: end the running transactions within a bound and give up the lanes."""
+        """At revocation and stop.
+
+        End the running transactions within a bound and give up the lanes.
+        """
         await self.pipeline.close()
 
     def leave(self, error: Fatal) -> None:
@@ -152,14 +173,21 @@ class App(faust.App):
         self._leaving = True
         self.pipeline.give_up()
         log.error(str(error))
-        for name in ("mode", "faust", "streams"):  # Faust and its services would add that a service crashed, with no more to say
+        for name in (
+            "mode",
+            "faust",
+            "streams",
+        ):  # Faust and its services would add that a service crashed, with no more to say
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         _bound_the_stop()
         self.loop.create_task(self.crash(error))
 
 
 class Worker(faust.Worker):
-    """Faust's process around the app; a stop by SIGTERM or SIGINT is bounded: while Kafka is away, it would take a minute and more."""
+    """Faust's process around the app.
+
+    A stop by SIGTERM or SIGINT is bounded: while Kafka is away, it would take a minute and more.
+    """
 
     def _schedule_shutdown(self, signal: Any) -> None:
         _bound_the_stop()
@@ -167,7 +195,10 @@ class Worker(faust.Worker):
 
 
 def _bound_the_stop() -> None:
-    """End this process with exit code 1 if it still runs after EXIT_SECONDS; nothing is lost by that, as by any other end."""
+    """End this process with exit code 1 if it still runs after EXIT_SECONDS.
+
+    Nothing is lost by that, as by any other end.
+    """
 
     def end() -> None:
         sentence = f"the stop took longer than {EXIT_SECONDS:.0f} s and is cut short: what is open will be settled at the next start"
@@ -182,7 +213,10 @@ def _bound_the_stop() -> None:
 
 
 def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, str]) -> App:
-    """The application of worker `name`, whose stores lie in `data_dir/APP/worker-NAME`; topics must exist and fit."""
+    """The application of worker `name`, whose stores lie in `data_dir/APP/worker-NAME`.
+
+    Topics must exist and fit.
+    """
     options = settings.client_options()
     member = re.sub(r"[^A-Za-z0-9-]", "-", f"{settings.app}-{socket.gethostname()}-{name}")
     state_dir = settings.data_dir / settings.app / f"worker-{name}"
@@ -191,13 +225,14 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
         settings.app,
         broker=";".join(f"kafka://{server}" for server in options["bootstrap_servers"]),
         broker_credentials=_credentials(options),
-        consumer_group_instance_id=member,  # a killed worker that comes back needn't wait for its own session to end
+        # a killed worker that comes back needn't wait for its own session to end
+        consumer_group_instance_id=member,
         broker_session_timeout=settings.session_timeout_ms / 1000,
         broker_heartbeat_interval=min(3.0, settings.session_timeout_ms / 5000),
         broker_request_timeout=max(30.0, settings.session_timeout_ms / 1000 + 1),
         broker_rebalance_timeout=30.0,
-        # A worker without partitions fetches nothing; aiokafka would take it for stuck, and it would never take over. One that is stuck
-        # is found by `Pipeline.watch`.
+        # A worker without partitions fetches nothing; aiokafka would take it for stuck, and it
+        # would never take over. One that is stuck is found by `Pipeline.watch`.
         broker_max_poll_interval=POLL_SECONDS,
         consumer_max_fetch_size=settings.chunk_bytes,
         consumer_auto_offset_reset="earliest",
@@ -206,7 +241,8 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
-        canonical_url=f"http://{member.lower()}.invalid:80",  # Faust tells members apart by it; nothing listens there
+        # Faust tells members apart by it; nothing listens there
+        canonical_url=f"http://{member.lower()}.invalid:80",
         datadir=state_dir,
         TableManager=LaneTableManager,
         Table=CatalogueTable,
@@ -214,9 +250,15 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
     )
     calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
     folds = stages(calendar, settings.service_rules, settings.refusals_in_a_row)
-    app.pipeline = Pipeline(settings, Opener(settings, folds, state_dir, cluster, topic_ids, Cluster(settings)))
+    app.pipeline = Pipeline(
+        settings, Opener(settings, folds, state_dir, cluster, topic_ids, Cluster(settings))
+    )
     for table in TABLES:
-        made = app.Table(table.name, partitions=settings.partitions, extra_topic_configs={"cleanup.policy": "compact"})
+        made = app.Table(
+            table.name,
+            partitions=settings.partitions,
+            extra_topic_configs={"cleanup.policy": "compact"},
+        )
         if table.windowed:
             made.using_window(CycleWindow(calendar))
     agents.declare(app, [settings.topic(fold.stage.source) for fold in folds])
@@ -247,7 +289,9 @@ def _bind(app: App) -> None:
     async def watch() -> None:
         gc.collect()
         gc.freeze()
-        gc.set_threshold(500_000, 20, 50)  # two chunks are so many objects, and hardly a cycle among them
+        gc.set_threshold(
+            500_000, 20, 50
+        )  # two chunks are so many objects, and hardly a cycle among them
         await pipeline.watch(lag)
 
     @app.task
@@ -279,12 +323,16 @@ def _only_one(state_dir: Path, name: str) -> TextIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise NameTaken(f"a worker named {name} already runs on {state_dir}: give this one another --name") from error
+        raise NameTaken(
+            f"a worker named {name} already runs on {state_dir}: give this one another --name"
+        ) from error
     return lock
 
 
 def run_worker(settings: Settings, name: str = "1") -> None:
-    """Run one worker until SIGTERM or SIGINT. Raises TopicsUnfit, KafkaUnreachable or NameTaken before it starts.
+    """Run one worker until SIGTERM or SIGINT.
+
+    Raises TopicsUnfit, KafkaUnreachable or NameTaken before it starts.
 
     Exits 0 after a clean stop, 1 on Fatal or where the stop had to be cut short.
     """
@@ -303,6 +351,13 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     if settings.metrics_port is not None:
         start_http_server(settings.metrics_port, settings.metrics_host)
     lock = _only_one(app.conf.datadir, name)
-    worker = Worker(app, loglevel="INFO", loop=loop, redirect_stdouts=False, quiet=True, logging_config=logs.LIBRARIES)
+    worker = Worker(
+        app,
+        loglevel="INFO",
+        loop=loop,
+        redirect_stdouts=False,
+        quiet=True,
+        logging_config=logs.LIBRARIES,
+    )
     with lock:
         worker.execute_from_commandline()

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy, _DefaultRecordPy
+from aiokafka.record.default_records import (
+    DefaultRecordBatch,
+    _DefaultRecordBatchPy,
+    _DefaultRecordPy,
+)
 from aiokafka.record.memory_records import _MemoryRecordsPy
 from aiokafka.record.util import decode_varint
 
@@ -25,14 +29,20 @@ ESCAPED = "surrogateescape"
 
 
 def tolerate() -> None:
-    """Let all of aiokafka's consumers of this process parse by this module: they have no setting for it."""
+    """Let all of aiokafka's consumers of this process parse by this module.
+
+    They have no setting for it.
+    """
     fetcher.MemoryRecords = TolerantRecords
 
 
 class TolerantRecords(_MemoryRecordsPy):
-    """In place of aiokafka's `MemoryRecords`: the same batches, which iterate over all of their records.
+    """In place of aiokafka's `MemoryRecords`.
 
-    With `whole` a batch iterates over itself alone, as over one record: for `streams/fetched.py`, which reads batches.
+    The same batches, which iterate over all of their records.
+
+    With `whole` a batch iterates over itself alone, as over one record: for `streams/fetched.py`,
+    which reads batches.
     """
 
     _buffer: bytes
@@ -43,14 +53,18 @@ class TolerantRecords(_MemoryRecordsPy):
         found: dict[int, Record] = {}
         again = TolerantRecords(self._buffer)
         while len(found) < len(offsets) and again.has_next():
-            found |= {record.offset: record for record in again.next_batch() if record.offset in offsets}
+            found |= {
+                record.offset: record for record in again.next_batch() if record.offset in offsets
+            }
         return found
 
     def next_batch(self) -> Any:
         """The next batch, or None."""
         raw = self._next_slice
         batch = super().next_batch()
-        return Batch(batch, raw, whole=self.whole) if isinstance(batch, DefaultRecordBatch) else batch
+        return (
+            Batch(batch, raw, whole=self.whole) if isinstance(batch, DefaultRecordBatch) else batch
+        )
 
 
 class Batch:
@@ -112,5 +126,11 @@ class _EscapingBatch(_DefaultRecordBatchPy):
         if at - begin != length:
             raise CorruptRecordException(f"a record says {length} bytes and has {at - begin}")
         self._pos = at
-        timestamp = self.max_timestamp if self.timestamp_type == self.LOG_APPEND_TIME else self.first_timestamp + later_ms
-        return _DefaultRecordPy(self.base_offset + delta, timestamp, self.timestamp_type, key, value, headers)
+        timestamp = (
+            self.max_timestamp
+            if self.timestamp_type == self.LOG_APPEND_TIME
+            else self.first_timestamp + later_ms
+        )
+        return _DefaultRecordPy(
+            self.base_offset + delta, timestamp, self.timestamp_type, key, value, headers
+        )

@@ -1,6 +1,9 @@
-"""What the opening of lanes asks of Kafka: producers, bounds of logs, committed offsets, and reading of changelogs.
+"""What the opening of lanes asks of Kafka.
 
-Stands between `recovery` and aiokafka, so that a log in memory can take its place (`tests/memory_log.py`).
+Producers, bounds of logs, committed offsets, and reading of changelogs.
+
+Stands between `recovery` and aiokafka, so that a log in memory can take its place
+(`tests/memory_log.py`).
 """
 
 from __future__ import annotations
@@ -45,13 +48,21 @@ class Changelogs:
         self._partitions = list(partitions)
 
     async def fetch(self) -> tuple[Mapping[TopicPartition, list[ConsumerRecord]], Bounds]:
-        """The next records, and each partition's position after them: it steps over what is never delivered."""
-        fetched = await self._consumer.getmany(timeout_ms=FETCH_TIMEOUT_MS, max_records=RESTORE_RECORDS)
+        """The next records, and each partition's position after them.
+
+        It steps over what is never delivered.
+        """
+        fetched = await self._consumer.getmany(
+            timeout_ms=FETCH_TIMEOUT_MS, max_records=RESTORE_RECORDS
+        )
         return fetched, {tp: await self._consumer.position(tp) for tp in self._partitions}
 
 
 class Cluster:
-    """The real cluster of some settings. Every method raises KafkaError or KafkaUnreachable where Kafka doesn't answer."""
+    """The real cluster of some settings.
+
+    Every method raises KafkaError or KafkaUnreachable where Kafka doesn't answer.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -65,10 +76,14 @@ class Cluster:
         beginnings, ends = await bounds(self._settings, topics)
         return _by_partition(beginnings), _by_partition(ends)
 
-    async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
+    async def committed(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int | None]:
         """The group's committed offset in each partition, None where there is none."""
         options = self._settings.client_options()
-        async with _running(AIOKafkaConsumer(**options, group_id=self._settings.app, enable_auto_commit=False)) as consumer:
+        async with _running(
+            AIOKafkaConsumer(**options, group_id=self._settings.app, enable_auto_commit=False)
+        ) as consumer:
             return {tp: await consumer.committed(tp) for tp in partitions}
 
     async def group_offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
@@ -76,9 +91,13 @@ class Cluster:
         return await groups.committed(self._settings)
 
     @asynccontextmanager
-    async def changelogs(self, positions: Mapping[TopicPartition, int]) -> AsyncIterator[Changelogs]:
+    async def changelogs(
+        self, positions: Mapping[TopicPartition, int]
+    ) -> AsyncIterator[Changelogs]:
         """A reader that stands at these positions."""
-        async with _running(AIOKafkaConsumer(**self._settings.client_options(), **RESTORING)) as consumer:
+        async with _running(
+            AIOKafkaConsumer(**self._settings.client_options(), **RESTORING)
+        ) as consumer:
             consumer.assign(list(positions))
             for tp, position in positions.items():
                 consumer.seek(tp, position)

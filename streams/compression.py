@@ -1,4 +1,7 @@
-"""How what we write is compressed: changelogs, which we alone read, with zstd; public topics as the setting says."""
+"""How what we write is compressed: changelogs, which we alone read, with zstd.
+
+Public topics as the setting says.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ CHANGELOGS: Final[Compression] = "zstd"
 """aiokafka's lz4 (level 9) takes twice as long as its zstd (level 3), for more bytes."""
 
 GZIP_LEVEL: Final = 4
-"""aiokafka's gzip is level 9, and has no setting. This one takes as long as zstd, a third of that, for a fifth more bytes."""
+"""aiokafka's gzip is level 9, and has no setting. This one takes as long as zstd, a third of
+that, for a fifth more bytes."""
 
 _CODECS: Final = {
     "none": DefaultRecordBatch.CODEC_NONE,
@@ -38,10 +42,15 @@ def option(compression: Compression) -> str | None:
 
 
 def quicken() -> None:
-    """Let all of aiokafka's producers of this process compress gzip by this module: they have no setting for it."""
+    """Let all of aiokafka's producers of this process compress gzip by this module.
+
+    They have no setting for it.
+    """
     sys.modules[DefaultRecordBatchBuilder.__module__].gzip_encode = _gzip  # type: ignore[attr-defined]  # a name of its own there
 
 
 def _gzip(payload: bytes) -> bytes:
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16)  # 16: with gzip's header
+    compressor = zlib.compressobj(
+        GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16
+    )  # 16: with gzip's header
     return compressor.compress(payload) + compressor.flush()

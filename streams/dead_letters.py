@@ -1,7 +1,9 @@
-"""Parking of records that can't be read: as they came, with reason and position, in the chunk's own transaction.
+"""Parking of records that can't be read.
 
-Headers are those of Kafka Streams (`__streams.errors.…`, which tools know) and ours (`x-dlq-…`); the original key,
-value and headers stay untouched, so that a record can be put back as it was.
+As they came, with reason and position, in the chunk's own transaction.
+
+Headers are those of Kafka Streams (`__streams.errors.…`, which tools know) and ours (`x-dlq-…`);
+the original key, value and headers stay untouched, so that a record can be put back as it was.
 """
 
 from __future__ import annotations
@@ -15,10 +17,15 @@ if TYPE_CHECKING:
     from schemas.refusals import Refusal
 
 
-def parked_headers(record: Record, position: Position, refusal: Refusal, app: str) -> list[tuple[str, bytes]]:
-    r"""The headers of a parked record: the original ones, then where it stood and why it was refused.
+def parked_headers(
+    record: Record, position: Position, refusal: Refusal, app: str
+) -> list[tuple[str, bytes]]:
+    r"""The headers of a parked record.
 
-    Bytes of a name that aren't UTF-8 (`batches.ESCAPED`) are written out, as in `caf\udce9`: Kafka's names are texts.
+    The original ones, then where it stood and why it was refused.
+
+    Bytes of a name that aren't UTF-8 (`batches.ESCAPED`) are written out, as in `caf\udce9`:
+    Kafka's names are texts.
     """
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     said = {
@@ -33,5 +40,7 @@ def parked_headers(record: Record, position: Position, refusal: Refusal, app: st
         "x-dlq-app": app,
         "x-dlq-first-failed-at": now,
     }
-    own = [(name.encode(errors="backslashreplace").decode(), value) for name, value in record.headers]
+    own = [
+        (name.encode(errors="backslashreplace").decode(), value) for name, value in record.headers
+    ]
     return [*own, *((name, text.encode()) for name, text in said.items())]

@@ -1,4 +1,7 @@
-"""Errors of Kafka that a person can mend, each told in one sentence; `exit_code` is the command's."""
+"""Errors of Kafka that a person can mend, each told in one sentence.
+
+`exit_code` is the command's.
+"""
 
 
 class KafkaUnreachable(Exception):

@@ -1,7 +1,7 @@
 """Named points at which a test may kill this process; off unless `NETSOLD_FAILPOINT` is set.
 
-`NETSOLD_FAILPOINT=after_commit:3` ends the process by SIGKILL when it passes that point for the third time,
-`NETSOLD_FAILPOINT=after_commit:3:stop` freezes it by SIGSTOP instead.
+`NETSOLD_FAILPOINT=after_commit:3` ends the process by SIGKILL when it passes that point for the
+third time, `NETSOLD_FAILPOINT=after_commit:3:stop` freezes it by SIGSTOP instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def _armed() -> tuple[str, int, signal.Signals] | None:
     text = os.environ.get("NETSOLD_FAILPOINT", "")
     if not text:
         return None
-    name, count, how = (*text.split(":"), "1", "kill")[:3] if ":" not in text else (*text.split(":"), "kill")[:3]
+    name, count, how = (
+        (*text.split(":"), "1", "kill")[:3] if ":" not in text else (*text.split(":"), "kill")[:3]
+    )
     return Point(name), int(count), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[how]
 
 

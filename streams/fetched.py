@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 class Fetched:
-    """What aiokafka holds of one fetch. It says which batches count, those that are whole and committed; their records are read here.
+    """What aiokafka holds of one fetch.
 
-    A record is read as soon as it is parsed, and forgotten: looking at it again later takes a quarter more time, as by then it is in no
-    cache any more. Aiokafka's own way to each single record would take a seventh more.
+    It says which batches count, those that are whole and committed; their records are read here.
+
+    A record is read as soon as it is parsed, and forgotten: looking at it again later takes a
+    quarter more time, as by then it is in no cache any more. Aiokafka's own way to each single
+    record would take a seventh more.
     """
 
     def __init__(self, tp: TP, result: FetchResult) -> None:
@@ -39,13 +42,19 @@ class Fetched:
         """Whether there may be more."""
 
     def is_next(self) -> bool:
-        """Whether its position is still the consumer's: it isn't after a seek, an assignment or a pause."""
+        """Whether its position is still the consumer's.
+
+        It isn't after a seek, an assignment or a pause.
+        """
         assignment: Any = self.result._assignment  # noqa: SLF001 - no public way
         state = assignment.state_value(self.tp)
         return assignment.active and not state.paused and state._position == self.position  # noqa: SLF001 - `position` mustn't be unset
 
     def take(self, most: int, read: Callable[[Record], Any]) -> list[tuple[int, Any]]:
-        """The next records' offsets and what they say, at most so many; moves on. Raises Fatal where `read` raised, which it never may."""
+        """The next records' offsets and what they say, at most so many; moves on.
+
+        Raises Fatal where `read` raised, which it never may.
+        """
         readings: list[tuple[int, Any]] = []
         first, left = self.position, most
         while left:
@@ -54,7 +63,9 @@ class Fetched:
                 if batch is None:
                     self.position, self.more = self._source.next_fetch_offset, False
                     break
-                self._begun = batch.records() if isinstance(batch, Batch) else iter([batch])  # before Kafka 0.11
+                self._begun = (
+                    batch.records() if isinstance(batch, Batch) else iter([batch])
+                )  # before Kafka 0.11
             for record in self._begun:
                 at = record.offset
                 if at < first:  # a fetch begins with the batch that holds its first record
@@ -63,7 +74,9 @@ class Fetched:
                     readings.append((at, read(record)))
                 except Exception as error:
                     place = f"{self.tp.topic}-{self.tp.partition}@{at}"
-                    raise Fatal(f"{place}: {error!r} while reading, nothing of it is written: a fault of ours, report it") from error
+                    raise Fatal(
+                        f"{place}: {error!r} while reading, nothing of it is written: a fault of ours, report it"
+                    ) from error
                 left -= 1
                 if not left:
                     self.position = at + 1

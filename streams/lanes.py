@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streams.partitioning import Partitioner
     from streams.producers import StrictProducer
     from streams.stores import PartitionStore
-    from tables.catalogue import Stage
+    from tables.catalogue import StageSpec
     from tables.outcome import Outcome, Readings, States
 
 
@@ -28,11 +28,14 @@ MARK_KEY = b"\x00mark"
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """How far a table partition is: the same record in the changelog, in its store and, as `Progress`, in the stage.
+    """How far a table partition is.
 
-    Every source offset up to and including `offset` is applied; -1 says "nothing yet, the log starts at 0". `terms` are the settings
-    by which the table was made (cycles, for chats the service rules, and where events are read the partitioner of their keys);
-    `partitions` is how many every topic had.
+    The same record in the changelog, in its store and, as `Progress`, in the stage.
+
+    Every source offset up to and including `offset` is applied; -1 says "nothing yet, the log
+    starts at 0". `terms` are the settings by which the table was made (cycles, for chats the
+    service rules, and where events are read the partitioner of their keys); `partitions` is how
+    many every topic had.
     """
 
     topic: str
@@ -67,7 +70,7 @@ class Fold(Protocol):
     """What a lane runs: one of `tables.stages`."""
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> StageSpec:
         """Its place in the catalogue."""
 
     @property
@@ -77,7 +80,9 @@ class Fold(Protocol):
     def read(self, record: Record) -> object:
         """What a record says."""
 
-    def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:
+    def fold(
+        self, place: str, readings: Readings, states: States, progress: Progress | None
+    ) -> Outcome:
         """What a chunk of the partition `place` changes."""
 
 
@@ -85,9 +90,10 @@ class Fold(Protocol):
 class Lane:
     """One source partition of one stage: its pure fold, producer, stores and how far it is.
 
-    `position` is the next fetch position that continues what is applied or being committed; chunks that start
-    elsewhere are not its own. At most one chunk is between fold and store write (`commit`). `recent` is what the last one wrote, by table:
-    whatever happens to an order soon happens again. `partitions` is how many its topic has, as all others, and `partitioner` how
+    `position` is the next fetch position that continues what is applied or being committed; chunks
+    that start elsewhere are not its own. At most one chunk is between fold and store write
+    (`commit`). `recent` is what the last one wrote, by table: whatever happens to an order soon
+    happens again. `partitions` is how many its topic has, as all others, and `partitioner` how
     their records were put into them.
     """
 
@@ -107,7 +113,7 @@ class Lane:
     commit: asyncio.Task[None] | None = None
 
     @property
-    def stage(self) -> Stage:
+    def stage(self) -> StageSpec:
         """Its stage in the catalogue."""
         return self.fold.stage
 
@@ -119,7 +125,11 @@ class Lane:
     @property
     def terms(self) -> str:
         """The settings by which its tables are made."""
-        return f"{self.fold.terms}; keys by {self.partitioner}" if self.stage.sends else self.fold.terms
+        return (
+            f"{self.fold.terms}; keys by {self.partitioner}"
+            if self.stage.sends
+            else self.fold.terms
+        )
 
     @property
     def layout(self) -> str:
@@ -135,12 +145,18 @@ class Lane:
         )  # fmt: skip
 
     async def idle(self) -> None:
-        """Wait until no chunk is between fold and store write; its errors were handled where it ran."""
+        """Wait until no chunk is between fold and store write.
+
+        Its errors were handled where it ran.
+        """
         if self.commit is not None:
             await asyncio.wait([self.commit])
 
     async def close(self) -> None:
-        """Give up the producer and the files; what was not committed is settled by the next owner."""
+        """Give up the producer and the files.
+
+        What was not committed is settled by the next owner.
+        """
         self.closed = True
         await self.producer.abandon()
         for store in self.stores.values():

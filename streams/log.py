@@ -1,6 +1,9 @@
-"""Plain writing and reading of topics, for tools and readers: no groups, no state, committed records only.
+"""Plain writing and reading of topics, for tools and readers.
 
-`read` ends at the log's end as it is when called, `follow` never ends. Neither moves any committed offset.
+No groups, no state, committed records only.
+
+`read` ends at the log's end as it is when called, `follow` never ends. Neither moves any committed
+offset.
 """
 
 from __future__ import annotations
@@ -30,11 +33,13 @@ At = tuple[str, int]
 Headers = Sequence[tuple[str, bytes]]
 
 BATCH_BYTES = 512 * 1024
-"""Of a batch before compression: below the broker's default limit of 1,048,588 bytes for one, even if it doesn't compress."""
+"""Of a batch before compression: below the broker's default limit of 1,048,588 bytes for one,
+even if it doesn't compress."""
 
 FETCH_BYTES = 4 * 1024 * 1024
 FIRST_BYTES = 1024
-"""Where one record is wanted: of the first partition in a request a broker gives a whole batch at least."""
+"""Where one record is wanted: of the first partition in a request a broker gives a whole batch
+at least."""
 
 FETCH_WAIT_MS = 100
 POLL_MS = 500
@@ -42,12 +47,13 @@ FOLLOW_RECORDS = 20_000
 """Most records in one step of `follow`."""
 
 QUIET_ANSWERS = 2
-"""So many answers without records, with everything before the end stable, and none comes any more; a single answer's
-records may arrive just after `getmany` gave up waiting."""
+"""So many answers without records, with everything before the end stable, and none comes any
+more; a single answer's records may arrive just after `getmany` gave up waiting."""
 
 
 READING_FAILS: Final = (KafkaUnreachable, KafkaError, OSError)
-"""What reading raises where Kafka is the matter: not reachable, or unable to give what was asked for."""
+"""What reading raises where Kafka is the matter: not reachable, or unable to give what was asked
+for."""
 
 
 class WriteFailed(Exception):
@@ -58,7 +64,10 @@ class WriteFailed(Exception):
 
 @dataclass(slots=True)
 class _Batch:
-    """Records of one partition on their way; `first` is how many records were sent before its first one."""
+    """Records of one partition on their way.
+
+    `first` is how many records were sent before its first one.
+    """
 
     at: At
     builder: Any
@@ -69,9 +78,10 @@ class _Batch:
 class Writer:
     """Writes records to topics in batches, idempotently; for one task at a time.
 
-    A record waits in its partition's batch until that is full, or `push` or `flush` is called. The order within a partition is kept.
-    While no broker takes them, all three wait, without end: the caller bounds that by cancelling. A failure raises WriteFailed at
-    the next of them. Records are counted as they are sent: `in_order` of them are confirmed without a gap.
+    A record waits in its partition's batch until that is full, or `push` or `flush` is called. The
+    order within a partition is kept. While no broker takes them, all three wait, without end: the
+    caller bounds that by cancelling. A failure raises WriteFailed at the next of them. Records are
+    counted as they are sent: `in_order` of them are confirmed without a gap.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -83,7 +93,8 @@ class Writer:
             compression_type=compression.option(settings.compression),
             max_batch_size=BATCH_BYTES,
         )
-        # A partition without a leader is waited for as a broker that is away: a batch given up would leave a gap in its sequence.
+        # A partition without a leader is waited for as a broker that is away: a batch given up
+        # would leave a gap in its sequence.
         self._producer._message_accumulator._batch_ttl = inf  # noqa: SLF001 - no public way
         self._layouts: dict[str, tuple[int, Partitioner]] = {}
         self._open: dict[At, _Batch] = {}
@@ -122,7 +133,14 @@ class Writer:
     @property
     def in_order(self) -> int:
         """So many of the records sent, from the first one on, are all confirmed."""
-        return min((batch.first for batches in (self._open, self._unconfirmed) for batch in batches.values()), default=self._sent)
+        return min(
+            (
+                batch.first
+                for batches in (self._open, self._unconfirmed)
+                for batch in batches.values()
+            ),
+            default=self._sent,
+        )
 
     async def send(  # noqa: PLR0913, PLR0917 - the parts of a record
         self,
@@ -133,24 +151,37 @@ class Writer:
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> None:
-        """Put a record into its partition's batch; waits only while that partition's earlier batches are under way.
+        """Put a record into its partition's batch.
 
-        `topic` is the name on the cluster. Without `partition` the key decides, by the topic's partitioner; records without
-        a key take turns. `timestamp_ms` is when the record was written, now if None.
+        Waits only while that partition's earlier batches are under way.
+
+        `topic` is the name on the cluster. Without `partition` the key decides, by the topic's
+        partitioner; records without a key take turns. `timestamp_ms` is when the record was
+        written, now if None.
         """
         if partition is None:
             count, partitioner = self._layouts.get(topic) or await self._layout(topic)
             if key is None:
                 self._keyless += 1
-            partition = self._keyless % count if key is None else partition_of(key, count, partitioner)
+            partition = (
+                self._keyless % count if key is None else partition_of(key, count, partitioner)
+            )
         at = (topic, partition)
-        listed = headers if isinstance(headers, list) else list(headers)  # aiokafka's builder takes nothing else
+        listed = (
+            headers if isinstance(headers, list) else list(headers)
+        )  # aiokafka's builder takes nothing else
         batch = self._open.get(at)
-        if batch is None or batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=listed) is None:
+        if (
+            batch is None
+            or batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=listed)
+            is None
+        ):
             if batch is not None:
                 await self._hand_over(batch)
             batch = self._open[at] = _Batch(at, self._producer.create_batch(), self._sent)
-            batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=listed)  # an empty batch takes any record
+            batch.builder.append(
+                timestamp=timestamp_ms, key=key, value=value, headers=listed
+            )  # an empty batch takes any record
         batch.records += 1
         self._sent += 1
 
@@ -189,7 +220,10 @@ class Writer:
         future.add_done_callback(self._settle)
 
     def _settle(self, future: asyncio.Future[Any]) -> None:
-        """Count a batch that is confirmed; remember the first failure, which is raised at the next chance."""
+        """Count a batch that is confirmed.
+
+        Remember the first failure, which is raised at the next chance.
+        """
         if future.cancelled():
             return
         batch = self._unconfirmed[future]
@@ -200,7 +234,9 @@ class Writer:
             self.written[batch.at] = self.written.get(batch.at, 0) + batch.records
             self.positions[batch.at] = future.result().offset + batch.records - 1
         elif self._failure is None:
-            self._failure = WriteFailed(f"{topic}-{partition}: the brokers didn't confirm a batch: {error!r}")
+            self._failure = WriteFailed(
+                f"{topic}-{partition}: the brokers didn't confirm a batch: {error!r}"
+            )
             self._failure.__cause__ = error
 
     async def _layout(self, topic: str) -> tuple[int, Partitioner]:
@@ -213,12 +249,18 @@ class Writer:
 
 
 async def ends(settings: Settings, topics: Iterable[str]) -> dict[At, int]:
-    """The high watermark of every partition of topics (names on the cluster): where the next record goes. Raises KafkaUnreachable."""
+    """The high watermark of every partition of topics (names on the cluster).
+
+    Where the next record goes. Raises KafkaUnreachable.
+    """
     return (await bounds(settings, topics))[1]
 
 
 async def read(
-    settings: Settings, topic: str, start: Mapping[int, int] | None = None, end: Mapping[int, int] | None = None
+    settings: Settings,
+    topic: str,
+    start: Mapping[int, int] | None = None,
+    end: Mapping[int, int] | None = None,
 ) -> AsyncGenerator[list[ConsumerRecord], None]:
     """Committed records of all partitions of a topic, `start` ≤ offset < `end`, in lists of one partition each, in its order.
 
@@ -229,7 +271,11 @@ async def read(
     beginnings, highs = await bounds(settings, [topic])
     starts = {at: (start or {}).get(at[1], beginning) for at, beginning in beginnings.items()}
     targets = {at: (end or {}).get(at[1], high) for at, high in highs.items()}
-    left = {at: _Remaining(targets[at], position) for at, position in starts.items() if position < targets[at]}
+    left = {
+        at: _Remaining(targets[at], position)
+        for at, position in starts.items()
+        if position < targets[at]
+    }
     if not left:
         return
     async with _reader(settings, {at: starts[at] for at in left}) as consumer:
@@ -240,22 +286,36 @@ async def read(
                 records = fetched.get(tp, [])
                 if records and records[-1].offset >= remaining.end:
                     records = [record for record in records if record.offset < remaining.end]
-                if remaining.over(await consumer.position(tp), consumer.last_stable_offset(tp), consumer.last_poll_timestamp(tp)):
+                if remaining.over(
+                    await consumer.position(tp),
+                    consumer.last_stable_offset(tp),
+                    consumer.last_poll_timestamp(tp),
+                ):
                     del left[at]
                     consumer.pause(tp)
                 if records:
                     yield records
 
 
-async def first(settings: Settings, starts: Mapping[At, int], ends: Mapping[At, int], within_s: float) -> dict[At, ConsumerRecord | None]:
-    """The first committed record of each partition, `start` ≤ offset < `end`; None where there is none, such as control records alone.
+async def first(
+    settings: Settings, starts: Mapping[At, int], ends: Mapping[At, int], within_s: float
+) -> dict[At, ConsumerRecord | None]:
+    """The first committed record of each partition, `start` ≤ offset < `end`.
 
-    Partitions of which that isn't known `within_s`, as a transaction is open there, are left out. Raises as `read`.
+    None where there is none, such as control records alone.
+
+    Partitions of which that isn't known `within_s`, as a transaction is open there, are left out.
+    Raises as `read`.
     """
     deadline = time.monotonic() + within_s
     found: dict[At, ConsumerRecord | None] = {}
     async with _reader(settings, {}, FIRST_BYTES) as consumer:
-        for at, start in starts.items():  # one by one: of all but one, a batch of more bytes than FIRST_BYTES would not be given
+        for (
+            at,
+            start,
+        ) in (
+            starts.items()
+        ):  # one by one: of all but one, a batch of more bytes than FIRST_BYTES would not be given
             tp, remaining = TopicPartition(*at), _Remaining(ends[at], start)
             consumer.assign([tp])
             consumer.seek(tp, start)
@@ -273,10 +333,11 @@ async def first(settings: Settings, starts: Mapping[At, int], ends: Mapping[At, 
 class Fetched:
     """One step of `follow`; `records` may be empty.
 
-    `positions` are the offsets to go on from, after these records: use them, and not a record's offset + 1, as they also
-    step over what is never delivered. `ends` are the high watermarks as last heard, so `ends[at] - positions[at]` is the lag.
-    `behind` are the partitions not yet read to the end that their log had when the following began. `answered_ms` is when a broker
-    last answered, be it that there is nothing new, by this machine's clock; None before it has.
+    `positions` are the offsets to go on from, after these records: use them, and not a record's
+    offset + 1, as they also step over what is never delivered. `ends` are the high watermarks as
+    last heard, so `ends[at] - positions[at]` is the lag. `behind` are the partitions not yet read
+    to the end that their log had when the following began. `answered_ms` is when a broker last
+    answered, be it that there is nothing new, by this machine's clock; None before it has.
     """
 
     records: dict[At, list[ConsumerRecord]]
@@ -287,10 +348,13 @@ class Fetched:
 
 
 async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator[Fetched, None]:
-    """Committed records from `starts` on, without end; yields at least every half second, whether or not there are any.
+    """Committed records from `starts` on, without end.
 
-    Only partitions that `starts` names are followed. Lost connections are mended by the client. Raises KafkaUnreachable at
-    first, and aiokafka's OffsetOutOfRangeError where the log no longer has a position.
+    Yields at least every half second, whether or not there are any.
+
+    Only partitions that `starts` names are followed. Lost connections are mended by the client.
+    Raises KafkaUnreachable at first, and aiokafka's OffsetOutOfRangeError where the log no longer
+    has a position.
     """
     known = await ends(settings, {topic for topic, _ in starts})
     left = {at: _Remaining(known[at], start) for at, start in starts.items() if start < known[at]}
@@ -302,7 +366,9 @@ async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator
             known |= {at: high for at, high in heard.items() if high is not None}
             answered = {at: consumer.last_poll_timestamp(TopicPartition(*at)) for at in starts}
             for at, remaining in list(left.items()):
-                if remaining.over(positions[at], consumer.last_stable_offset(TopicPartition(*at)), answered[at]):
+                if remaining.over(
+                    positions[at], consumer.last_stable_offset(TopicPartition(*at)), answered[at]
+                ):
                     del left[at]
             yield Fetched(
                 {(tp.topic, tp.partition): records for tp, records in fetched.items()},
@@ -316,8 +382,9 @@ async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator
 class _Remaining:
     """Tells when a partition is read to `end`, although its last offset may never be delivered.
 
-    Usually the position says so: it steps over transactions' control records. If the very last ones were cleaned away, it
-    stands before the end for ever; then empty answers to fetches, with everything before the end stable, say so.
+    Usually the position says so: it steps over transactions' control records. If the very last ones
+    were cleaned away, it stands before the end for ever; then empty answers to fetches, with
+    everything before the end stable, say so.
     """
 
     def __init__(self, end: int, position: int) -> None:
@@ -339,9 +406,18 @@ class _Remaining:
 
 
 async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, int], dict[At, int]]:
-    """Beginning and high watermark of every partition of topics (names on the cluster). Raises KafkaUnreachable."""
-    # an uncommitted view: the ends of a read_committed client are the last stable offsets, before any open transaction
-    consumer = AIOKafkaConsumer(*topics, **settings.client_options(), isolation_level="read_uncommitted", enable_auto_commit=False)
+    """Beginning and high watermark of every partition of topics (names on the cluster).
+
+    Raises KafkaUnreachable.
+    """
+    # an uncommitted view: the ends of a read_committed client are the last stable offsets, before
+    # any open transaction
+    consumer = AIOKafkaConsumer(
+        *topics,
+        **settings.client_options(),
+        isolation_level="read_uncommitted",
+        enable_auto_commit=False,
+    )
     try:
         await _start(consumer, settings)
         partitions = sorted(consumer.assignment())
@@ -349,11 +425,15 @@ async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, in
         highs = await consumer.end_offsets(partitions)
     finally:
         await consumer.stop()
-    return {(tp.topic, tp.partition): beginnings[tp] for tp in partitions}, {(tp.topic, tp.partition): highs[tp] for tp in partitions}
+    return {(tp.topic, tp.partition): beginnings[tp] for tp in partitions}, {
+        (tp.topic, tp.partition): highs[tp] for tp in partitions
+    }
 
 
 @asynccontextmanager
-async def _reader(settings: Settings, starts: Mapping[At, int], fetch_bytes: int = FETCH_BYTES) -> AsyncIterator[AIOKafkaConsumer]:
+async def _reader(
+    settings: Settings, starts: Mapping[At, int], fetch_bytes: int = FETCH_BYTES
+) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of committed records that stands at `starts` and refuses to jump elsewhere."""
     batches.tolerate()
     consumer = AIOKafkaConsumer(

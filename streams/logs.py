@@ -1,4 +1,7 @@
-"""What a process says while it runs: one line an event on stderr, key=value at a terminal and JSON elsewhere."""
+"""What a process says while it runs.
+
+One line an event on stderr, key=value at a terminal and JSON elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ import structlog
 
 
 class _Stderr:
-    """What goes to stderr, as far as it can be written: work doesn't end because its log lies on a full disk."""
+    """What goes to stderr, as far as it can be written.
+
+    Work doesn't end because its log lies on a full disk.
+    """
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError):
@@ -28,7 +34,13 @@ LIBRARIES: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://streams.logs.STDERR"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "stream": "ext://streams.logs.STDERR",
+        }
+    },
     "root": {"level": "WARNING", "handlers": ["stderr"]},
 }
 """Libraries speak from warning on; in the form of `logging.config.dictConfig`."""

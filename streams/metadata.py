@@ -1,7 +1,7 @@
 """Topics by name, id and number of partitions: Kafka's Metadata of version 12 in its wire form.
 
-aiokafka speaks Metadata up to version 5, which has no topic ids and creates topics by asking for them; version 12 (Kafka 2.8.1 and
-later) has both a topic's id and a way to ask without creating.
+aiokafka speaks Metadata up to version 5, which has no topic ids and creates topics by asking for
+them; version 12 (Kafka 2.8.1 and later) has both a topic's id and a way to ask without creating.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from uuid import UUID
 from aiokafka.errors import for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
-from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
 
 from streams.errors import KafkaUnreachable
 
@@ -36,7 +44,10 @@ class Metadata:
 
 
 async def metadata(client: AIOKafkaClient, names: Sequence[str]) -> Metadata:
-    """The cluster's id and those of the named topics that exist. Raises aiokafka's KafkaError where a topic can't be described."""
+    """The cluster's id and those of the named topics that exist.
+
+    Raises aiokafka's KafkaError where a topic can't be described.
+    """
     response = await ask(client, _MetadataRequest(names))
     topics = {}
     for code, name, topic_id, _, partitions, *_ in response.topics:
@@ -48,7 +59,10 @@ async def metadata(client: AIOKafkaClient, names: Sequence[str]) -> Metadata:
 
 
 async def ask(client: AIOKafkaClient, request: Any) -> Any:  # noqa: ANN401 - each kind of request has a kind of answer
-    """What any broker answers; those that are away, and that the cluster still names, are passed over. Raises KafkaUnreachable."""
+    """What any broker answers.
+
+    Those that are away, and that the cluster still names, are passed over. Raises KafkaUnreachable.
+    """
     for broker in client.cluster.brokers():
         if await client.ready(broker.nodeId):
             return await client.send(broker.nodeId, request)
@@ -121,7 +135,12 @@ class _MetadataRequestV12(RequestStruct):
     API_VERSION = 12
     RESPONSE_TYPE = _MetadataResponseV12
     SCHEMA = Schema(
-        ("topics", CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields))),
+        (
+            "topics",
+            CompactArray(
+                ("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields)
+            ),
+        ),
         ("allow_auto_topic_creation", Boolean),
         ("include_topic_authorized_operations", Boolean),
         ("tags", TaggedFields),

@@ -1,7 +1,9 @@
-"""What is to be seen of an application on its cluster, without being part of it: brokers, topics, where the events end, its group.
+"""What is to be seen of an application on its cluster, without being part of it.
 
-Every request is bounded; what one broker doesn't tell is left out of the observation, or stands in `unknown` with the reason. What
-it means is judged in `serving/judging.py`.
+Brokers, topics, where the events end, its group.
+
+Every request is bounded; what one broker doesn't tell is left out of the observation, or stands in
+`unknown` with the reason. What it means is judged in `serving/judging.py`.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ OBSERVE_SECONDS: Final = 10.0
 NEVER_MS: Final = 365 * 86_400_000
 
 LOST: Final = (*log.READING_FAILS, TimeoutError, AssertionError)
-"""What a request comes to while its broker is away. The last is aiokafka's way to say that it doesn't know a broker."""
+"""What a request comes to while its broker is away. The last is aiokafka's way to say that it
+doesn't know a broker."""
 
 _LATEST, _EARLIEST = -1, -2
 _TOPIC_RESOURCE = 2
@@ -60,7 +63,10 @@ class PartitionSeen:
 
 @dataclass(frozen=True, slots=True)
 class TopicSeen:
-    """A topic as the cluster describes it; without `min_insync_replicas` the cluster doesn't let us read its configs."""
+    """A topic as the cluster describes it.
+
+    Without `min_insync_replicas` the cluster doesn't let us read its configs.
+    """
 
     topic_id: str
     partitions: Mapping[int, PartitionSeen]
@@ -87,7 +93,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The first record that isn't applied: when it was written, None where it can't be read yet (a transaction of its writer is open)."""
+    """The first record that isn't applied.
+
+    When it was written, None where it can't be read yet (a transaction of its writer is open).
+    """
 
     offset: int
     written_ms: int | None
@@ -97,10 +106,12 @@ class Waiting:
 class Observation:
     """An application on its cluster at one moment.
 
-    `brokers`: by id, whether it answers. `topics`: those that exist. `beginnings` and `ends` (high watermarks) are of the topics of
-    events; partitions whose leader doesn't tell are left out. `waiting`: what stands first behind what was applied, None where
-    nothing but control records does; partitions without it weren't probed. `unknown`: what couldn't be found out, and why.
-    `applied`: the last offset that all tables held before the ends were read; the tables go on while the cluster is observed.
+    `brokers`: by id, whether it answers. `topics`: those that exist. `beginnings` and `ends` (high
+    watermarks) are of the topics of events; partitions whose leader doesn't tell are left out.
+    `waiting`: what stands first behind what was applied, None where nothing but control records
+    does; partitions without it weren't probed. `unknown`: what couldn't be found out, and why.
+    `applied`: the last offset that all tables held before the ends were read; the tables go on
+    while the cluster is observed.
     """
 
     at_ms: int
@@ -115,7 +126,10 @@ class Observation:
 
 
 class Observer:
-    """Observes one application again and again over connections of its own; for one task at a time."""
+    """Observes one application again and again over connections of its own.
+
+    For one task at a time.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -139,7 +153,9 @@ class Observer:
             try:
                 return await self._observe(applied)
             except LOST:
-                await self.close()  # the broker that was asked may be the one that is away: once more, from the beginning
+                # the broker that was asked may be the one that is away: once more, from the
+                # beginning
+                await self.close()
             try:
                 return await self._observe(applied)
             except BaseException:
@@ -149,32 +165,66 @@ class Observer:
     async def _observe(self, applied: Mapping[At, int]) -> Observation:
         client = await self._connected()
         known = [broker.nodeId for broker in client.cluster.brokers()]
-        answering = dict(zip(known, await asyncio.gather(*(_answers(client, broker) for broker in known)), strict=True))
+        answering = dict(
+            zip(
+                known,
+                await asyncio.gather(*(_answers(client, broker) for broker in known)),
+                strict=True,
+            )
+        )
         via = next((broker for broker, answers in answering.items() if answers), None)
         if via is None:
             raise KafkaUnreachable(await why_not(self._settings))
-        metadata = await described(client, via, [topic.name for topic in topics.declared(self._settings)])
+        metadata = await described(
+            client, via, [topic.name for topic in topics.declared(self._settings)]
+        )
         if not answering.keys() >= {broker for broker, *_ in metadata.brokers}:
             raise KafkaError("the cluster has more brokers than it had when this client began")
-        await self._read_min_insync(client, via, [name for code, name, *_ in metadata.topics if code == 0])
+        await self._read_min_insync(
+            client, via, [name for code, name, *_ in metadata.topics if code == 0]
+        )
         seen = {
-            name: TopicSeen(str(topic_id), dict(map(_partition, partitions)), self._min_insync.get(name))
+            name: TopicSeen(
+                str(topic_id), dict(map(_partition, partitions)), self._min_insync.get(name)
+            )
             for code, name, topic_id, _, partitions, *_ in metadata.topics
             if code == 0
         }
-        self._brokers |= {*known, *(one for topic in seen.values() for part in topic.partitions.values() for one in part.replicas)}
+        self._brokers |= {
+            *known,
+            *(
+                one
+                for topic in seen.values()
+                for part in topic.partitions.values()
+                for one in part.replicas
+            ),
+        }
         brokers, unknown = dict.fromkeys(sorted(self._brokers), False) | answering, dict[str, str]()
         sources = {self._settings.topic(name) for name in (ORDERS_TOPIC, CHATS_TOPIC)}
         leaders: defaultdict[int, list[At]] = defaultdict(list)
         for name in sources & seen.keys():
             for number, partition in seen[name].partitions.items():
                 leaders[partition.leader].append((name, number))
-        beginnings, ends = await self._bounds(client, {leader: ats for leader, ats in leaders.items() if brokers.get(leader)})
+        beginnings, ends = await self._bounds(
+            client, {leader: ats for leader, ats in leaders.items() if brokers.get(leader)}
+        )
         group = await self._group(client, via, sources, unknown)
         waiting = await self._waiting(applied, beginnings, ends)
         if not all(brokers.values()):
-            await self.close()  # whoever comes back may do so at another address, of which a new client hears
-        return Observation(time.time_ns() // 1_000_000, brokers, seen, beginnings, ends, group, waiting, unknown, applied)
+            await (
+                self.close()
+            )  # whoever comes back may do so at another address, of which a new client hears
+        return Observation(
+            time.time_ns() // 1_000_000,
+            brokers,
+            seen,
+            beginnings,
+            ends,
+            group,
+            waiting,
+            unknown,
+            applied,
+        )
 
     async def _connected(self) -> AIOKafkaClient:
         if self._client is None:
@@ -194,15 +244,26 @@ class Observer:
             self._min_insync = {}
         return self._client
 
-    async def _read_min_insync(self, client: AIOKafkaClient, broker: int, names: Iterable[str]) -> None:
-        """Of topics of which it isn't known yet on this connection; None where we may not read their configs."""
-        resources = [(_TOPIC_RESOURCE, name, ["min.insync.replicas"]) for name in names if name not in self._min_insync]
+    async def _read_min_insync(
+        self, client: AIOKafkaClient, broker: int, names: Iterable[str]
+    ) -> None:
+        """Of topics of which it isn't known yet on this connection.
+
+        None where we may not read their configs.
+        """
+        resources = [
+            (_TOPIC_RESOURCE, name, ["min.insync.replicas"])
+            for name in names
+            if name not in self._min_insync
+        ]
         if resources:
             response = await client.send(broker, DescribeConfigsRequest(resources))
             for code, _, _, name, entries in response.resources:
                 self._min_insync[name] = int(entries[0][1]) if code == 0 and entries else None
 
-    async def _bounds(self, client: AIOKafkaClient, leaders: Mapping[int, Sequence[At]]) -> tuple[dict[At, int], dict[At, int]]:
+    async def _bounds(
+        self, client: AIOKafkaClient, leaders: Mapping[int, Sequence[At]]
+    ) -> tuple[dict[At, int], dict[At, int]]:
         """Beginnings and high watermarks of the partitions of each leader that tells them."""
 
         async def of(leader: int, which: int) -> dict[At, int]:
@@ -213,23 +274,38 @@ class Observer:
                 response = await client.send(leader, OffsetRequest(-1, 0, list(by_topic.items())))
             except LOST:
                 return {}
-            return {(name, part[0]): part[3] for name, parts in response.topics for part in parts if part[1] == 0}
+            return {
+                (name, part[0]): part[3]
+                for name, parts in response.topics
+                for part in parts
+                if part[1] == 0
+            }
 
         beginnings, ends = [
-            {at: offset for some in await asyncio.gather(*(of(leader, which) for leader in leaders)) for at, offset in some.items()}
+            {
+                at: offset
+                for some in await asyncio.gather(*(of(leader, which) for leader in leaders))
+                for at, offset in some.items()
+            }
             for which in (_EARLIEST, _LATEST)
         ]
         return beginnings, ends
 
-    async def _group(self, client: AIOKafkaClient, broker: int, sources: set[str], unknown: dict[str, str]) -> Group | None:
+    async def _group(
+        self, client: AIOKafkaClient, broker: int, sources: set[str], unknown: dict[str, str]
+    ) -> Group | None:
         app = self._settings.app
         try:
             async with asyncio.timeout(REQUEST_MS / 1000):
-                found = await client.send(broker, FindCoordinatorRequest(app, CoordinationType.GROUP))
+                found = await client.send(
+                    broker, FindCoordinatorRequest(app, CoordinationType.GROUP)
+                )
                 if found.error_code:
                     raise for_code(found.error_code)(f"group {app}")
                 coordinator = found.coordinator_id
-                ((code, _, state, _, _, members, *_),) = (await client.send(coordinator, DescribeGroupsRequest([app]))).groups
+                ((code, _, state, _, _, members, *_),) = (
+                    await client.send(coordinator, DescribeGroupsRequest([app]))
+                ).groups
                 committed = await client.send(coordinator, OffsetFetchRequest(app, None))
             for error in (code, committed.error_code):
                 if error:
@@ -237,18 +313,38 @@ class Observer:
         except LOST as error:
             unknown["group"] = f"{error!r}"
             return None
-        offsets = {(topic, part[0]): part[1] for topic, parts in committed.topics for part in parts if topic in sources and part[1] >= 0}
-        return Group(state, tuple(sorted(map(_member, members), key=lambda member: member.name)), offsets)
+        offsets = {
+            (topic, part[0]): part[1]
+            for topic, parts in committed.topics
+            for part in parts
+            if topic in sources and part[1] >= 0
+        }
+        return Group(
+            state, tuple(sorted(map(_member, members), key=lambda member: member.name)), offsets
+        )
 
-    async def _waiting(self, applied: Mapping[At, int], beginnings: Mapping[At, int], ends: Mapping[At, int]) -> dict[At, Waiting | None]:
-        """What stands first behind what is applied. A record that was found once isn't looked for again."""
-        positions = {at: max(applied.get(at, -1) + 1, beginnings.get(at, 0)) for at, end in ends.items() if applied.get(at, -1) + 1 < end}
+    async def _waiting(
+        self, applied: Mapping[At, int], beginnings: Mapping[At, int], ends: Mapping[At, int]
+    ) -> dict[At, Waiting | None]:
+        """What stands first behind what is applied.
+
+        A record that was found once isn't looked for again.
+        """
+        positions = {
+            at: max(applied.get(at, -1) + 1, beginnings.get(at, 0))
+            for at, end in ends.items()
+            if applied.get(at, -1) + 1 < end
+        }
         known = {}
         for at, position in positions.items():
             end, first = self._probed.get((at, position), (-1, None))
             if end == ends[at] if first is None else first.written_ms is not None:
                 known[at] = end, first
-        left = {at: position for at, position in positions.items() if at not in known and position < ends[at]}
+        left = {
+            at: position
+            for at, position in positions.items()
+            if at not in known and position < ends[at]
+        }
         if left:
             try:
                 async with asyncio.timeout(2 * REQUEST_MS / 1000):
@@ -256,7 +352,10 @@ class Observer:
             except LOST:
                 found = {}
             for at, record in found.items():
-                known[at] = ends[at], None if record is None else Waiting(record.offset, record.timestamp)
+                known[at] = (
+                    ends[at],
+                    None if record is None else Waiting(record.offset, record.timestamp),
+                )
             known |= {at: (ends[at], Waiting(left[at], None)) for at in left.keys() - found.keys()}
         self._probed = {(at, positions[at]): answer for at, answer in known.items()}
         return {at: first for at, (_, first) in known.items()}

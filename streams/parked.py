@@ -1,4 +1,7 @@
-"""What stands in the topic of dead letters, counted by where it came from and why; read on from where the last reading ended."""
+"""What stands in the topic of dead letters, counted by where it came from and why.
+
+Read on from where the last reading ended.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ UNKNOWN: Final = "unknown"
 
 @dataclass(slots=True)
 class Parked:
-    """The dead letters of one topic and reason: how many, how many of them since the first reading ended, when they were parked."""
+    """The dead letters of one topic and reason.
+
+    How many, how many of them since the first reading ended, when they were parked.
+    """
 
     topic: str
     reason: str
@@ -28,7 +34,10 @@ class Parked:
 
 
 class DeadLetters:
-    """Counts an application's dead letters. `complete` once the topic was read to an end for the first time."""
+    """Counts an application's dead letters.
+
+    `complete` once the topic was read to an end for the first time.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -44,13 +53,29 @@ class DeadLetters:
     async def read_on(self) -> None:
         """Count what is new; goes on where it was, if it is broken off. Raises as `log.read`."""
         beginnings, ends = await log.bounds(self._settings, [self._topic])
-        if any(position > ends.get((self._topic, number), 0) for number, position in self._positions.items()):
-            self._positions, self._parked, self.complete = {}, {}, False  # the topic was deleted and created again
-        starts = {number: max(beginning, self._positions.get(number, 0)) for (_, number), beginning in beginnings.items()}
-        async for records in log.read(self._settings, self._topic, starts, {number: end for (_, number), end in ends.items()}):
+        if any(
+            position > ends.get((self._topic, number), 0)
+            for number, position in self._positions.items()
+        ):
+            self._positions, self._parked, self.complete = (
+                {},
+                {},
+                False,
+            )  # the topic was deleted and created again
+        starts = {
+            number: max(beginning, self._positions.get(number, 0))
+            for (_, number), beginning in beginnings.items()
+        }
+        async for records in log.read(
+            self._settings, self._topic, starts, {number: end for (_, number), end in ends.items()}
+        ):
             for record in records:
                 headers = dict(record.headers)
-                self._count(_text(headers.get("__streams.errors.topic")), _text(headers.get("x-dlq-reason")), record.timestamp)
+                self._count(
+                    _text(headers.get("__streams.errors.topic")),
+                    _text(headers.get("x-dlq-reason")),
+                    record.timestamp,
+                )
             self._positions[records[-1].partition] = records[-1].offset + 1
         self._positions = {number: end for (_, number), end in ends.items()}
         self.complete = True

@@ -1,7 +1,10 @@
-"""The lanes of one worker at work: takes fetched chunks, folds them by the pure stages, hands the outcome to its transaction.
+"""The lanes of one worker at work.
 
-While one lane's transaction commits, the next lane's chunk is folded; a lane's own chunks never overlap. Any doubt
-closes all lanes and asks the group for a rebalance, so that there is one way only into work: assignment.
+Takes fetched chunks, folds them by the pure stages, hands the outcome to its transaction.
+
+While one lane's transaction commits, the next lane's chunk is folded; a lane's own chunks never
+overlap. Any doubt closes all lanes and asks the group for a rebalance, so that there is one way
+only into work: assignment.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 DRAIN_SECONDS = 5.0
-"""How long a revoked partition's last transaction may take; then it is given up, and its next owner settles it."""
+"""How long a revoked partition's last transaction may take; then it is given up, and its next
+owner settles it."""
 
 
 REJOIN_SECONDS = 10.0
@@ -58,12 +62,16 @@ class Part(NamedTuple):
 
 
 class Pipeline:
-    """All lanes that this worker holds. `seek`, `pause` and `rejoin` act on the consumer; `fatal` ends the worker.
+    """All lanes that this worker holds.
+
+    `seek`, `pause` and `rejoin` act on the consumer; `fatal` ends the worker.
 
     `now` is a clock in seconds.
     """
 
-    def __init__(self, settings: Settings, opener: Opener, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Settings, opener: Opener, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.settings = settings
         self.opener = opener
         self.lanes: dict[TP, Lane] = {}
@@ -71,7 +79,9 @@ class Pipeline:
         self.waiting.begin(lambda: "the group to assign partitions")
         self._now = now
         self._standing = Standing(settings.stall_seconds, now)
-        self._sizes: dict[TP, Size] = {}  # across openings, else a chunk that is too large would be tried as it was for ever
+        self._sizes: dict[
+            TP, Size
+        ] = {}  # across openings, else a chunk that is too large would be tried as it was for ever
         self._at_work: dict[TP, Chunk] = {}
         """What was folded, and isn't committed yet."""
 
@@ -83,10 +93,15 @@ class Pipeline:
         self.fatal: Callable[[Fatal], object]
 
     async def open(self, assigned: Iterable[TP]) -> None:
-        """Open a lane for every assigned source partition; tries again while Kafka can't be reached. Raises Fatal."""
+        """Open a lane for every assigned source partition.
+
+        Tries again while Kafka can't be reached. Raises Fatal.
+        """
         began, wanted = self._now(), sorted(assigned)
         self.waiting.begin(lambda: "the opening before to end")
-        async with self._opening:  # Faust cancels an opening without waiting for its end, and stores and ids can be opened only once
+        # Faust cancels an opening without waiting for its end, and stores and ids can be opened
+        # only once
+        async with self._opening:
             try:
                 self.waiting.begin(lambda: "the transactions under way to end")
                 await self.close()
@@ -114,17 +129,28 @@ class Pipeline:
                     message = "another worker has taken over while this one was opening its partitions: leaving, restart to rejoin"
                     raise Fatal(message) from error
                 task = asyncio.current_task()
-                if task is not None and task.cancelling():  # what failed is its clean-up, and the next opening waits for its end
+                if (
+                    task is not None and task.cancelling()
+                ):  # what failed is its clean-up, and the next opening waits for its end
                     raise asyncio.CancelledError from error
-                log.warning("partitions can't be opened yet, trying again", error=repr(error), again_in_s=pause_s)
+                log.warning(
+                    "partitions can't be opened yet, trying again",
+                    error=repr(error),
+                    again_in_s=pause_s,
+                )
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
 
     async def close(self) -> None:
-        """Let each lane's last transaction end, within a bound; then give up producers and stores."""
+        """Let each lane's last transaction end, within a bound.
+
+        Then give up producers and stores.
+        """
         self._leave()
         lanes, self.lanes = list(self.lanes.values()), {}
-        tasks = [lane.commit for lane in lanes if lane.commit is not None and not lane.commit.done()]
+        tasks = [
+            lane.commit for lane in lanes if lane.commit is not None and not lane.commit.done()
+        ]
         try:
             if tasks:
                 _, late = await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
@@ -156,10 +182,17 @@ class Pipeline:
         rest: Chunk | None = chunk
         while lane is not None and rest is not None:
             await lane.idle()
-            if not self._is_open(lane, chunk.tp) or lane.paused:  # it may have been taken away in the meantime
+            if (
+                not self._is_open(lane, chunk.tp) or lane.paused
+            ):  # it may have been taken away in the meantime
                 return
             if rest.start != lane.position:
-                log.debug("chunk doesn't continue the lane", lane=lane.name, start=rest.start, position=lane.position)
+                log.debug(
+                    "chunk doesn't continue the lane",
+                    lane=lane.name,
+                    start=rest.start,
+                    position=lane.position,
+                )
                 self.seek(chunk.tp, lane.position)
                 return
             rest = await self._begin(lane, rest)
@@ -180,7 +213,9 @@ class Pipeline:
             lane.closed = True
             log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
             self.fatal(
-                Fatal(f"{lane.name}@{chunk.start}: {error!r} while folding, nothing of this chunk is written: a fault of ours, report it")
+                Fatal(
+                    f"{lane.name}@{chunk.start}: {error!r} while folding, nothing of this chunk is written: a fault of ours, report it"
+                )
             )
             return None
         outcome = part.outcome
@@ -211,7 +246,9 @@ class Pipeline:
                 raise LaneClosed(lane.name)
 
     def _fold(self, lane: Lane, chunk: Chunk) -> Outcome:
-        states = {name: StateView(store, lane.recent.get(name, {})) for name, store in lane.stores.items()}
+        states = {
+            name: StateView(store, lane.recent.get(name, {})) for name, store in lane.stores.items()
+        }
         return lane.fold.fold(lane.name, chunk.readings, states, lane.progress)
 
     async def _commit(self, lane: Lane, part: Part) -> None:
@@ -239,7 +276,10 @@ class Pipeline:
             metrics.count(lane.stage.name, outcome.counts)
 
     def _resize(self, part: Part, commit_s: float) -> None:
-        """What a transaction that is committed says of the next one; one that took too long is named."""
+        """What a transaction that is committed says of the next one.
+
+        One that took too long is named.
+        """
         tp = part.chunk.tp
         size = self._sizes.get(tp)
         if size is None:  # not ours any more
@@ -247,7 +287,9 @@ class Pipeline:
         before = size.records
         size.committed(len(part.chunk.readings), part.work, part.fold_s, commit_s)
         self._show_size(tp)
-        if size.is_late(0.0, part.fold_s + commit_s) and size.records < before:  # a somewhat long fold is only a number
+        if (
+            size.is_late(0.0, part.fold_s + commit_s) and size.records < before
+        ):  # a somewhat long fold is only a number
             took = f"folding took {part.fold_s:.1f} s and its transaction {commit_s:.1f} s"
             sentence = f"{part.chunk}; {took}: the next one has at most {size.records:,} records"
             log.warning(sentence)
@@ -256,7 +298,9 @@ class Pipeline:
         metrics.CHUNK_RECORDS.labels(tp.topic, str(tp.partition)).set(self.most_records(tp))
 
     def _doubt(self, chunk: Chunk, lane: Lane, error: BaseException, took_s: float = 0.0) -> None:
-        """What happened to a lane is not known here: all lanes are given up, and opened anew by a rebalance.
+        """What happened to a lane is not known here.
+
+        All lanes are given up, and opened anew by a rebalance.
 
         A chunk that was in a transaction for too long is cut in half at the next try.
         """
@@ -272,8 +316,12 @@ class Pipeline:
             self.fatal(Fatal(message))
             return
         size = self._sizes[tp]
-        if (isinstance(error, TimeoutError) or size.is_late(0.0, took_s)) and size.outran(len(chunk.readings)):
-            self._standing.moved(*self.lanes)  # the next try is another one, and the others weren't free to go on
+        if (isinstance(error, TimeoutError) or size.is_late(0.0, took_s)) and size.outran(
+            len(chunk.readings)
+        ):
+            self._standing.moved(
+                *self.lanes
+            )  # the next try is another one, and the others weren't free to go on
             self._show_size(tp)
             sentence = f"{chunk}; not committed in {took_s:.1f} s: the next try has at most {size.records:,} records"
             log.warning(sentence)
@@ -281,7 +329,12 @@ class Pipeline:
             still = f"in doubt ({error!r}), and no progress for {self.settings.stall_seconds:.0f} s"
             self.fatal(Fatal(f"{lane.name}: {still}; {chunk}: leaving, restart to recover"))
             return
-        log.warning("in doubt, all partitions are opened anew", lane=lane.name, error=repr(error), chunk=str(chunk))
+        log.warning(
+            "in doubt, all partitions are opened anew",
+            lane=lane.name,
+            error=repr(error),
+            chunk=str(chunk),
+        )
         self.give_up()
         self._standing.left(other for other in self.lanes if other != tp)
         self._rejoin()
@@ -322,16 +375,26 @@ class Pipeline:
     def turn(self, lag: Callable[[TP], int | None]) -> None:
         """End the worker when a lane has lag and stands still longer than `stall_seconds`.
 
-        Before that, a rebalance that was asked for and didn't come is asked for again: a broker that was away may have lost it.
+        Before that, a rebalance that was asked for and didn't come is asked for again: a broker
+        that was away may have lost it.
         """
-        if self._now() - self._rejoin_at > REJOIN_SECONDS and any(lane.closed for lane in self.lanes.values()):
+        if self._now() - self._rejoin_at > REJOIN_SECONDS and any(
+            lane.closed for lane in self.lanes.values()
+        ):
             log.warning("no rebalance came, asking for one again")
             self._rejoin()
         lags = {tp: 0 if lane.paused else lag(tp) for tp, lane in self.lanes.items()}
         for tp in self._standing.turn(lags):
-            # one that has nothing in hand may only wait for its turn behind another, which then is the one to name
-            guilty = tp if tp in self._at_work else next(filter(self._standing.is_still, self._at_work), tp)
+            # one that has nothing in hand may only wait for its turn behind another, which then is
+            # the one to name
+            guilty = (
+                tp
+                if tp in self._at_work
+                else next(filter(self._standing.is_still, self._at_work), tp)
+            )
             chunk = self._at_work.get(guilty)
             still = f"{lags[guilty]} records behind and no progress for {self.settings.stall_seconds:.0f} s"
             doing = "" if chunk is None else f"; not committed: {chunk}"
-            self.fatal(Fatal(f"{self.lanes[guilty].name}: {still}{doing}: leaving, restart to recover"))
+            self.fatal(
+                Fatal(f"{self.lanes[guilty].name}: {still}{doing}: leaving, restart to recover")
+            )

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 BROKEN = (KafkaError, TimeoutError, OSError, IllegalOperation, AssertionError)
-"""What is raised in a transaction: its outcome isn't known then. The last two are how aiokafka says, at the next call, that one failed."""
+"""What is raised in a transaction: its outcome isn't known then. The last two are how aiokafka
+says, at the next call, that one failed."""
 
 REQUEST_BYTES = 16 * 1024 * 1024
 
@@ -44,7 +45,10 @@ class OutcomeUnknown(KafkaError):
 
 
 class _Strict:
-    """Mixed into aiokafka's transaction handlers: a lost answer is raised instead of retried in the same epoch."""
+    """Mixed into aiokafka's transaction handlers.
+
+    A lost answer is raised instead of retried in the same epoch.
+    """
 
     _sender: Any
     _default_backoff: float
@@ -89,7 +93,9 @@ class _Produce(SendProduceReqHandler):
             message = f"no answer to {type(request).__name__}: {error!r}"
             raise OutcomeUnknown(message) from error
         self.handle_response(response)
-        if self._to_reenqueue:  # answered and retriable: the same epoch and sequence numbers, so no doubt here
+        if (
+            self._to_reenqueue
+        ):  # answered and retriable: the same epoch and sequence numbers, so no doubt here
             await asyncio.sleep(self._default_backoff)
             for batch in self._to_reenqueue:
                 self._sender._message_accumulator.reenqueue(batch)  # noqa: SLF001 - as aiokafka's own handler does
@@ -121,16 +127,23 @@ class _StrictSender(Sender):
             self._muted_partitions.remove(tp)
 
     async def _transaction_coordinator(self) -> int:
-        node: int = await self._find_coordinator(CoordinationType.TRANSACTION, self._txn_manager.transactional_id)
+        node: int = await self._find_coordinator(
+            CoordinationType.TRANSACTION, self._txn_manager.transactional_id
+        )
         return node
 
 
 class StrictProducer(AIOKafkaProducer):
-    """One transactional producer; `start` fences every older one of the same id and settles its open transaction."""
+    """One transactional producer.
+
+    `start` fences every older one of the same id and settles its open transaction.
+    """
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:
         compression.quicken()
-        self._public = {settings.topic(name) for name in (SALES, SHOP_ACTIVITY, ALERTS, DEAD_LETTERS)}
+        self._public = {
+            settings.topic(name) for name in (SALES, SHOP_ACTIVITY, ALERTS, DEAD_LETTERS)
+        }
         self._compression = settings.compression
         super().__init__(
             **settings.client_options(),
@@ -156,12 +169,18 @@ class StrictProducer(AIOKafkaProducer):
         return compression.batch(limits.BATCH_BYTES, used, transactional=True)
 
     async def abandon(self) -> None:
-        """Close the connections and forget what is unsent; whatever is open, the next producer of this id settles."""
+        """Close the connections and forget what is unsent.
+
+        Whatever is open, the next producer of this id settles.
+        """
         await abandon(self)
 
 
 async def abandon(producer: AIOKafkaProducer) -> None:
-    """Close a producer's connections within a second or so and forget what isn't confirmed: its own `stop` waits for that, for ever."""
+    """Close a producer's connections within a second or so and forget what isn't confirmed.
+
+    Its own `stop` waits for that, for ever.
+    """
     producer._closed = True  # noqa: SLF001 - no public way
     task = producer._sender.sender_task  # noqa: SLF001 - as above
     if task is not None:
@@ -180,7 +199,8 @@ Item = tuple[tuple[bytes | None, bytes | None], Headers]
 def fill(batch: BatchBuilder, items: Iterator[Item], now_ms: int) -> Item | None:
     """Append records to a batch until it is full; the first that didn't fit, or None if all did.
 
-    As `BatchBuilder.append`, which costs as much again as the append itself and is called more than once an event.
+    As `BatchBuilder.append`, which costs as much again as the append itself and is called more than
+    once an event.
     """
     append, count, unfit = batch._builder.append, batch.record_count(), None  # noqa: SLF001 - no public way
     for item in items:

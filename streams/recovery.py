@@ -1,11 +1,12 @@
 """Opening of lanes: at every assignment and after every doubt, in the order that alone is safe.
 
-    INIT      new producer of the same transactional id: fences older owners, settles what they left open
-    COMMITTED the group's committed source offset c, asked after INIT
-    RESTORE   the local stores up to the changelogs' high watermark (taken after INIT), committed records only
-    CHECK     every table's mark m says m + 1 = c, or nothing exists yet; else a loud stop with both numbers
+    INIT      new producer of the same transactional id: fences older owners, settles what they left
+    open COMMITTED the group's committed source offset c, asked after INIT RESTORE   the local
+    stores up to the changelogs' high watermark (taken after INIT), committed records only CHECK
+    every table's mark m says m + 1 = c, or nothing exists yet; else a loud stop with both numbers
 
-A zombie that gets as far as INIT fences the rightful owner, but it can't pass CHECK with stale state.
+A zombie that gets as far as INIT fences the rightful owner, but it can't pass CHECK with stale
+state.
 """
 
 from __future__ import annotations
@@ -46,10 +47,12 @@ OFFSETS_SECONDS: Final = 10.0
 """How long committed offsets may stay behind the marks before that is taken for a loss."""
 
 STILL_SECONDS: Final = 10.0
-"""How long INIT or a restore may stand still before that is said: INIT takes moments, and has then settled all our transactions."""
+"""How long INIT or a restore may stand still before that is said: INIT takes moments, and has
+then settled all our transactions."""
 
 LOOK_SECONDS: Final = 1.0
-"""How often INIT is looked at while it waits, and how long it waits for the others when one producer fails."""
+"""How often INIT is looked at while it waits, and how long it waits for the others when one
+producer fails."""
 
 KEPT_WAITING: Final = "the broker doesn't let these transactional ids begin, waiting (docs/runbook.md, Transactional ids kept waiting)"
 HANGING: Final = "a transaction there has neither been committed nor aborted, waiting (docs/runbook.md, Hanging transaction)"
@@ -73,7 +76,10 @@ WAITS: Final = {
 
 
 class StateUnfit(Exception):
-    """State and source don't belong together; going on would count twice or lose. Says both numbers and the remedy."""
+    """State and source don't belong together; going on would count twice or lose.
+
+    Says both numbers and the remedy.
+    """
 
 
 @dataclass(slots=True)
@@ -139,13 +145,20 @@ class Opener:
     async def open(self, sources: Iterable[TopicPartition]) -> list[Lane]:
         """The lanes of some source partitions, restored and checked; other topics are passed over.
 
-        All or none. Raises StateUnfit or StoreUnopened, or what is worth another try: KafkaError, KafkaUnreachable, StoreDamaged
-        (that store is wiped).
+        All or none. Raises StateUnfit or StoreUnopened, or what is worth another try: KafkaError,
+        KafkaUnreachable, StoreDamaged (that store is wiped).
         """
         began, self.phase = time.monotonic(), Phase.INIT
-        ours = [(fold, source) for source in sources if (fold := self.by_topic.get(source.topic)) is not None]
+        ours = [
+            (fold, source)
+            for source in sources
+            if (fold := self.by_topic.get(source.topic)) is not None
+        ]
         self._refuse_new_partitions(source for _, source in ours)
-        openings = [_Opening(fold, source, self.kafka.producer(self._transactional_id(fold, source))) for fold, source in ours]
+        openings = [
+            _Opening(fold, source, self.kafka.producer(self._transactional_id(fold, source)))
+            for fold, source in ours
+        ]
         try:
             await self._init(openings)
             reach(Point.IN_INIT)
@@ -162,14 +175,26 @@ class Opener:
                 error.store.wipe(str(error))
             await asyncio.gather(*(opening.abandon() for opening in openings))
             raise
-        log.info("lanes open", lanes=len(lanes), restored_records=restored, seconds=round(time.monotonic() - began, 2))
+        log.info(
+            "lanes open",
+            lanes=len(lanes),
+            restored_records=restored,
+            seconds=round(time.monotonic() - began, 2),
+        )
         return lanes
 
     def reading(self, tp: TopicPartition) -> Callable[[Record], Any]:
-        """How the records of a source partition are read. Of events, those that don't belong there are refused."""
+        """How the records of a source partition are read.
+
+        Of events, those that don't belong there are refused.
+        """
         if tp not in self._readings:
             fold = self.by_topic[tp.topic]
-            read = of_events(fold.read, fold.stage.source, tp.partition, self.settings) if fold.stage.sends else fold.read
+            read = (
+                of_events(fold.read, fold.stage.source, tp.partition, self.settings)
+                if fold.stage.sends
+                else fold.read
+            )
             self._readings[tp] = read
         return self._readings[tp]
 
@@ -190,12 +215,21 @@ class Opener:
                 )
 
     async def _init(self, openings: list[_Opening]) -> None:
-        """Start all producers; when one fails, the others have ended before that is raised, so that none runs on behind our back."""
-        starts = {asyncio.create_task(one.producer.start()): self._transactional_id(one.fold, one.source) for one in openings}
+        """Start all producers.
+
+        When one fails, the others have ended before that is raised, so that none runs on behind our
+        back.
+        """
+        starts = {
+            asyncio.create_task(one.producer.start()): self._transactional_id(one.fold, one.source)
+            for one in openings
+        }
         left, standstill = set(starts), _Standstill(KEPT_WAITING, "transactional_ids")
         try:
             while left:
-                done, left = await asyncio.wait(left, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+                done, left = await asyncio.wait(
+                    left, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION
+                )
                 for start in done:
                     start.result()
                 standstill.look(starts[start] for start in left)
@@ -209,36 +243,58 @@ class Opener:
             await asyncio.gather(*starts, return_exceptions=True)
 
     async def _ask_offsets(self, openings: list[_Opening]) -> None:
-        """The group's committed offset of each source (None: none), and where all logs begin and end.
+        """The group's committed offset of each source (None.
+
+        None), and where all logs begin and end.
 
         The ends are asked first: what our own workers wrote before is committed by then.
         """
         settings = self.settings
-        names = {settings.topic(name) for stage in STAGES for name in (stage.source, *stage.sends, *stage.tells)}
+        names = {
+            settings.topic(name)
+            for stage in STAGES
+            for name in (stage.source, *stage.sends, *stage.emits)
+        }
         names |= {changelog(settings, table.name) for table in TABLES}
         self._beginnings, self._ends = await self.kafka.bounds(names)
         committed = await self.kafka.committed(opening.source for opening in openings)
         for opening in openings:
             opening.committed = committed[opening.source]
-            opening.beginning, opening.end = self._beginnings[opening.source], self._ends[opening.source]
+            opening.beginning, opening.end = (
+                self._beginnings[opening.source],
+                self._ends[opening.source],
+            )
         if all(offset is None for offset in committed.values()):
             await self._refuse_anothers_journal()
         if None in committed.values():
             await self._refuse_another_count()
 
     async def _refuse_anothers_journal(self) -> None:
-        """A new application must not write into a journal that has records: every sale would stand in it, every alert be told, twice.
+        """A new application must not write into a journal that has records.
+
+        Every sale would stand in it, every alert be told, twice.
 
         It is new while it has neither changelogs nor committed offsets.
         """
         settings = self.settings
         writing = [fold.stage for fold in self.by_topic.values() if fold.stage.sends]
-        written = self._begun({settings.topic(name) for stage in writing for name in (*stage.sends, *stage.tells)})
-        if not written or self._begun({changelog(settings, table.name) for stage in writing for table in stage.tables}):
+        written = self._begun(
+            {settings.topic(name) for stage in writing for name in (*stage.sends, *stage.emits)}
+        )
+        if not written or self._begun(
+            {changelog(settings, table.name) for stage in writing for table in stage.tables}
+        ):
             return
-        sources = [TopicPartition(settings.topic(stage.source), number) for stage in writing for number in range(settings.partitions)]
+        sources = [
+            TopicPartition(settings.topic(stage.source), number)
+            for stage in writing
+            for number in range(settings.partitions)
+        ]
         if all(offset is None for offset in (await self.kafka.committed(sources)).values()):
-            read = " and ".join(f"NETSOLD_{stage.source.upper()}_TOPIC={settings.topic(stage.source)}" for stage in writing)
+            read = " and ".join(
+                f"NETSOLD_{stage.source.upper()}_TOPIC={settings.topic(stage.source)}"
+                for stage in writing
+            )
             raise StateUnfit(
                 f"group {settings.app} is new, but {written[0]} already has another application's records, and every sale would stand "
                 f"there twice: give this one a NETSOLD_TOPIC_PREFIX of its own, and {read} to read the same log (docs/runbook.md, Rebuild)"
@@ -256,21 +312,33 @@ class Opener:
         return sorted({tp.topic for tp, end in self._ends.items() if end and tp.topic in topics})
 
     async def _restore(self, openings: list[_Opening]) -> int:
-        """Open the stores and bring them up to their changelogs' ends; returns how many records that took."""
+        """Open the stores and bring them up to their changelogs' ends.
+
+        Returns how many records that took.
+        """
         stores: dict[TopicPartition, PartitionStore] = {}
         for opening in openings:
             partition = opening.source.partition
             for table in (table.name for table in opening.fold.stage.tables):
                 topic = changelog(self.settings, table)
                 identity = Identity(
-                    self.cluster, self.settings.app, f"{table}/{self.topic_ids[topic]}", partition, self.settings.partitions
+                    self.cluster,
+                    self.settings.app,
+                    f"{table}/{self.topic_ids[topic]}",
+                    partition,
+                    self.settings.partitions,
                 )
                 store = self._open_store(self.state_dir / table / str(partition), identity)
                 stores[TopicPartition(topic, partition)] = opening.stores[table] = store
-        beginnings, ends = self._beginnings, self._ends  # taken after INIT, uncommitted: high watermarks, not last stable offsets
+        beginnings, ends = (
+            self._beginnings,
+            self._ends,
+        )  # taken after INIT, uncommitted: high watermarks, not last stable offsets
         for tp, store in stores.items():
             if store.position is not None and not beginnings[tp] <= store.position <= ends[tp]:
-                store.wipe(f"its position {store.position} lies outside of {tp.topic}-{tp.partition}@{beginnings[tp]}-{ends[tp]}")
+                store.wipe(
+                    f"its position {store.position} lies outside of {tp.topic}-{tp.partition}@{beginnings[tp]}-{ends[tp]}"
+                )
         reached = {tp: store.position or beginnings[tp] for tp, store in stores.items()}
         behind = [tp for tp in stores if reached[tp] < ends[tp]]
         restored = 0
@@ -279,21 +347,29 @@ class Opener:
         async with self.kafka.changelogs({tp: reached[tp] for tp in behind}) as changelogs:
             standstill = _Standstill(HANGING, "changelogs")
             while any(reached[tp] < ends[tp] for tp in behind):
-                # a log that ends in control records never delivers its last offset, so only positions tell the end
+                # a log that ends in control records never delivers its last offset, so only
+                # positions tell the end
                 fetched, positions = await changelogs.fetch()
                 reached |= positions
                 for tp, records in fetched.items():
-                    stores[tp].write(((record.key, record.value) for record in records), reached[tp])
+                    stores[tp].write(
+                        ((record.key, record.value) for record in records), reached[tp]
+                    )
                     restored += len(records)
                     reach(Point.IN_RECOVERY)
-                standstill.look(f"{tp.topic}-{tp.partition}@{reached[tp]}" for tp in behind if reached[tp] < ends[tp])
+                standstill.look(
+                    f"{tp.topic}-{tp.partition}@{reached[tp]}"
+                    for tp in behind
+                    if reached[tp] < ends[tp]
+                )
         return restored
 
     async def _await_offsets(self, openings: list[_Opening]) -> None:
         """Ask for committed offsets again while they are behind the marks.
 
-        They belong to one transaction, which INIT has settled; but a group coordinator that has just come back may still be about to
-        take in its part of it, and answers with the offset before, or that there is none. What stays behind is told by the check.
+        They belong to one transaction, which INIT has settled; but a group coordinator that has
+        just come back may still be about to take in its part of it, and answers with the offset
+        before, or that there is none. What stays behind is told by the check.
         """
         deadline = time.monotonic() + OFFSETS_SECONDS
         while time.monotonic() < deadline:
@@ -321,7 +397,10 @@ class Opener:
             partitions=self.settings.partitions,
             partitioner=self.settings.partitioner_of(topic),
         )
-        marks = {table: None if store.mark is None else decode_mark(store.mark) for table, store in opening.stores.items()}
+        marks = {
+            table: None if store.mark is None else decode_mark(store.mark)
+            for table, store in opening.stores.items()
+        }
         if opening.committed is None and not any(marks.values()):
             lane.position = opening.beginning
             await begin(lane, self.settings)
@@ -330,17 +409,27 @@ class Opener:
         return lane
 
     def _check(self, lane: Lane, marks: Mapping[str, Mark | None], opening: _Opening) -> None:
-        """Go on only where committed = mark + 1 in every table; sets the lane's progress and position."""
-        why = why_unfit(lane, marks, opening.committed, (opening.beginning, opening.end), self.settings.app)
+        """Go on only where committed = mark + 1 in every table.
+
+        Sets the lane's progress and position.
+        """
+        why = why_unfit(
+            lane, marks, opening.committed, (opening.beginning, opening.end), self.settings.app
+        )
         if why is not None:
             raise StateUnfit(why)
         (mark, *_) = filter(None, marks.values())
-        lane.progress = progress_of(mark).resumed()  # to open a paused partition anew is to let it go on
+        lane.progress = progress_of(
+            mark
+        ).resumed()  # to open a paused partition anew is to let it go on
         lane.position = lane.progress.offset + 1
 
 
 async def _all(checks: Iterable[Coroutine[Any, Any, Lane]]) -> list[Lane]:
-    """The results of all, once all have ended: none runs on behind a failure, on stores that are closed. Raises the first failure."""
+    """The results of all, once all have ended.
+
+    None runs on behind a failure, on stores that are closed. Raises the first failure.
+    """
     results = await asyncio.gather(*checks, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
@@ -350,5 +439,10 @@ async def _all(checks: Iterable[Coroutine[Any, Any, Lane]]) -> list[Lane]:
 
 def _is_behind(opening: _Opening) -> bool:
     """Whether the group's committed offset is before what all of the tables' marks say, or there is none."""
-    marks = [None if store.mark is None else decode_mark(store.mark) for store in opening.stores.values()]
-    return all(mark is not None and (opening.committed is None or mark.offset + 1 > opening.committed) for mark in marks)
+    marks = [
+        None if store.mark is None else decode_mark(store.mark) for store in opening.stores.values()
+    ]
+    return all(
+        mark is not None and (opening.committed is None or mark.offset + 1 > opening.committed)
+        for mark in marks
+    )

@@ -36,7 +36,10 @@ REFUSAL_MS = 5000
 
 async def why_not(settings: Settings) -> str:
     """Why no client can be had, as one sentence, with the remedy where that is known."""
-    return await _refusal(settings) or f"no Kafka answers at {settings.kafka.bootstrap_servers}, or it refuses our credentials"
+    return (
+        await _refusal(settings)
+        or f"no Kafka answers at {settings.kafka.bootstrap_servers}, or it refuses our credentials"
+    )
 
 
 async def _refusal(settings: Settings) -> str | None:

@@ -17,8 +17,8 @@ def block_cache(size: int) -> Cache:
 def cached_in(cache: Cache) -> BlockBasedOptions:
     """Data, indexes and filters through one cache, so that memory stays bounded.
 
-    Indexes and filters are in pieces. As a whole the filter of a file with a million orders has over a megabyte, and a cache that
-    can't keep it reads all of it again for every single look.
+    Indexes and filters are in pieces. As a whole the filter of a file with a million orders has
+    over a megabyte, and a cache that can't keep it reads all of it again for every single look.
     """
     blocks = BlockBasedOptions()
     blocks.set_block_cache(cache)
@@ -30,13 +30,21 @@ def cached_in(cache: Cache) -> BlockBasedOptions:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether RocksDB finds bytes that don't fit, or misses a file; rocksdict has no exception types of its own."""
+    """Whether RocksDB finds bytes that don't fit, or misses a file.
+
+    Rocksdict has no exception types of its own.
+    """
     return "Corruption" in str(error) or "No such file or directory" in str(error)
 
 
 def close(db: Rdict) -> None:
-    """Release a store's files. Where the disk is full, what is only in memory is given up: the log has it."""
+    """Release a store's files.
+
+    Where the disk is full, what is only in memory is given up: the log has it.
+    """
     try:
         db.close()
     except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own
-        log.warning("store not written to its end, what it lacks is read again from the log", why=str(error))
+        log.warning(
+            "store not written to its end, what it lacks is read again from the log", why=str(error)
+        )

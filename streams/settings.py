@@ -1,4 +1,7 @@
-"""Every setting of netsold, in one class; read from the environment (`NETSOLD_…`, `__` for nesting), no side effect at import."""
+"""Every setting of netsold, in one class.
+
+Read from the environment (`NETSOLD_…`, `__` for nesting), no side effect at import.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,36 @@ import ssl
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.partitioning import Partitioner
-from tables.catalogue import ALERTS_TOPIC, CHATS_TOPIC, ORDERS_TOPIC, SALES_TOPIC, SHOP_ACTIVITY_TOPIC
+from tables.catalogue import (
+    ALERTS_TOPIC,
+    CHATS_TOPIC,
+    ORDERS_TOPIC,
+    SALES_TOPIC,
+    SHOP_ACTIVITY_TOPIC,
+)
 from tables.service_hours import CountPer, ServiceRules
 
-PUBLIC_TOPICS = (ORDERS_TOPIC, CHATS_TOPIC, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, ALERTS_TOPIC, "dead-letters")
+PUBLIC_TOPICS = (
+    ORDERS_TOPIC,
+    CHATS_TOPIC,
+    SALES_TOPIC,
+    SHOP_ACTIVITY_TOPIC,
+    ALERTS_TOPIC,
+    "dead-letters",
+)
 """The public names of `streams/topics.py`, which brings in a Kafka client."""
 
 
@@ -34,18 +59,29 @@ class Kafka(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    bootstrap_servers: str | None = Field(None, description="host:port,… of a cluster; unset = the local Kafka that `netsold up` starts")
+    bootstrap_servers: str | None = Field(
+        None,
+        description="host:port,… of a cluster; unset = the local Kafka that `netsold up` starts",
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how to talk to the brokers"
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field("PLAIN", description="used with SASL_… protocols")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="used with SASL_… protocols"
+    )
     sasl_username: str | None = Field(None, description="user for SASL")
     sasl_password: SecretStr | None = Field(None, description="password for SASL")
-    ssl_cafile: FilePath | None = Field(None, description="CA certificates (PEM); unset = the system's")
+    ssl_cafile: FilePath | None = Field(
+        None, description="CA certificates (PEM); unset = the system's"
+    )
     ssl_certfile: FilePath | None = Field(None, description="client certificate (PEM)")
     ssl_keyfile: FilePath | None = Field(None, description="client key (PEM)")
-    replication_factor: int = Field(1, ge=1, description="of topics that netsold creates; 3 in production")
-    min_insync_replicas: int = Field(1, ge=1, description="of topics that netsold creates; 2 in production")
+    replication_factor: int = Field(
+        1, ge=1, description="of topics that netsold creates; 3 in production"
+    )
+    min_insync_replicas: int = Field(
+        1, ge=1, description="of topics that netsold creates; 2 in production"
+    )
 
     @field_validator("bootstrap_servers")
     @classmethod
@@ -53,71 +89,157 @@ class Kafka(BaseModel):
         for server in () if servers is None else servers.split(","):
             found = _SERVER.fullmatch(server.strip())
             if found is None or not 0 < int(found["port"] or 1) < 65_536:  # noqa: PLR2004 - ports are 16 bits
-                raise ValueError(f"{server!r} is no address: write host:port, several by commas, such as kafka-1:9092,kafka-2:9092")
+                raise ValueError(
+                    f"{server!r} is no address: write host:port, several by commas, such as kafka-1:9092,kafka-2:9092"
+                )
         return servers
 
     @model_validator(mode="after")
     def _ways_in_can_be(self) -> Kafka:
-        if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
+        if self.security_protocol.startswith("SASL") and (
+            self.sasl_username is None or self.sasl_password is None
+        ):
             raise ValueError(f"{self.security_protocol} needs SASL_USERNAME and SASL_PASSWORD")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("SSL_KEYFILE needs SSL_CERTFILE, the certificate that the key is for")
         try:
             self.ssl_context()
         except OSError as error:
-            raise ValueError(f"SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: {error}") from error
+            raise ValueError(
+                f"SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: {error}"
+            ) from error
         return self
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """The TLS context, or None where the protocol has no TLS."""
         if "SSL" not in self.security_protocol:
             return None
-        context = ssl.create_default_context(cafile=str(self.ssl_cafile) if self.ssl_cafile else None)
+        context = ssl.create_default_context(
+            cafile=str(self.ssl_cafile) if self.ssl_cafile else None
+        )
         if self.ssl_certfile:
-            context.load_cert_chain(str(self.ssl_certfile), str(self.ssl_keyfile) if self.ssl_keyfile else None)
+            context.load_cert_chain(
+                str(self.ssl_certfile), str(self.ssl_keyfile) if self.ssl_keyfile else None
+            )
         return context
 
 
 class Settings(BaseSettings):
-    """The settings of a netsold process; precedence: command-line flag, environment, `.env`, default."""
+    """The settings of a netsold process.
 
-    model_config = SettingsConfigDict(env_prefix="NETSOLD_", env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True)
+    Precedence: command-line flag, environment, `.env`, default.
+    """
 
-    app: str = Field("netsold", pattern=r"^[a-z0-9.-]{1,64}$", description="application id: consumer group, changelogs, transactional ids")
-    topic_prefix: str = Field("", pattern=r"^[a-z0-9.-]{0,64}$", description="put before every public topic's name, such as `shop.`")
-    orders_topic: str | None = Field(None, description="full name of the topic of order events; unset = the prefix and `orders`")
-    chats_topic: str | None = Field(None, description="full name of the topic of chat events; unset = the prefix and `chats`")
+    model_config = SettingsConfigDict(
+        env_prefix="NETSOLD_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+    )
+
+    app: str = Field(
+        "netsold",
+        pattern=r"^[a-z0-9.-]{1,64}$",
+        description="application id: consumer group, changelogs, transactional ids",
+    )
+    topic_prefix: str = Field(
+        "",
+        pattern=r"^[a-z0-9.-]{0,64}$",
+        description="put before every public topic's name, such as `shop.`",
+    )
+    orders_topic: str | None = Field(
+        None, description="full name of the topic of order events; unset = the prefix and `orders`"
+    )
+    chats_topic: str | None = Field(
+        None, description="full name of the topic of chat events; unset = the prefix and `chats`"
+    )
     partitions: int = Field(4, ge=1, le=1024, description="of every topic; fixed once topics exist")
     partitioner: Partitioner = Field(
-        "murmur2", description="how producers of events choose a key's partition: murmur2 as Java's clients, crc32 as librdkafka's unset"
+        "murmur2",
+        description="how producers of events choose a key's partition: murmur2 as Java's clients, crc32 as librdkafka's unset",
     )
-    park_wrong_partition: bool = Field(default=True, description="park events in another partition than their key's; false = apply them")
-    max_ahead_seconds: int = Field(86_400, ge=0, description="an event so long after its record was written is parked; 0 = none is")
+    park_wrong_partition: bool = Field(
+        default=True,
+        description="park events in another partition than their key's; false = apply them",
+    )
+    max_ahead_seconds: int = Field(
+        86_400,
+        ge=0,
+        description="an event so long after its record was written is parked; 0 = none is",
+    )
     data_dir: Path = Field(Path("data"), description="local stores, and the local Kafka's log")
     cycle_days: int = Field(30, ge=1, le=3660, description="length of a cycle in days")
-    cycle_anchor: AwareDatetime = Field("1970-01-01T00:00:00Z", validate_default=True, description="an instant at which a cycle starts")
-    reply_within_seconds: int = Field(300, ge=1, le=30 * 86_400, description="a reply within this is timely (R1)")
-    service_hours: str = Field("08:00-23:00", description="inquiries that open in these hours count; local wall time, end left out (R1)")
-    service_zone: str = Field("Asia/Shanghai", description="the time zone of service hours and of a buyer's day (R1)")
-    count_inquiries_per: CountPer = Field("buyer_day", description="one count per buyer, shop and local day, or per inquiry (R1)")
-    chunk_records: int = Field(16_000, ge=1, le=100_000, description="most records of one partition in one transaction")
-    transaction_rows: int = Field(50_000, ge=1, description="most rows that one transaction writes, of journal and changelogs together")
-    transaction_bytes: int = Field(32 * 1024 * 1024, ge=2**20, description="most bytes that one transaction writes, uncompressed")
-    chunk_bytes: int = Field(4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once")
-    transaction_timeout_ms: int = Field(15_000, ge=1000, description="a dead worker's open transaction holds readers at most this long")
-    session_timeout_ms: int = Field(10_000, ge=1000, description="a worker silent for this long loses its partitions")
-    refusals_in_a_row: int = Field(1000, ge=1, description="so many refused records in a row pause their partition")
-    idle_tick_ms: int = Field(5000, ge=0, description="an idle partition's event time is advanced this often; 0 = never")
-    max_behind_records: int | None = Field(
-        None, ge=0, description="more records of events than this that aren't in all tables are a fault; unset = any number"
+    cycle_anchor: AwareDatetime = Field(
+        "1970-01-01T00:00:00Z",
+        validate_default=True,
+        description="an instant at which a cycle starts",
     )
-    max_behind_seconds: float = Field(60.0, gt=0, description="an event that waits longer than this for the tables is a fault")
-    compression: Compression = Field("gzip", description="of what is written to public topics; changelogs are zstd")
-    stall_seconds: float = Field(60.0, gt=0, description="a worker with lag and no progress for this long exits")
+    reply_within_seconds: int = Field(
+        300, ge=1, le=30 * 86_400, description="a reply within this is timely (R1)"
+    )
+    service_hours: str = Field(
+        "08:00-23:00",
+        description="inquiries that open in these hours count; local wall time, end left out (R1)",
+    )
+    service_zone: str = Field(
+        "Asia/Shanghai", description="the time zone of service hours and of a buyer's day (R1)"
+    )
+    count_inquiries_per: CountPer = Field(
+        "buyer_day", description="one count per buyer, shop and local day, or per inquiry (R1)"
+    )
+    chunk_records: int = Field(
+        16_000, ge=1, le=100_000, description="most records of one partition in one transaction"
+    )
+    transaction_rows: int = Field(
+        50_000,
+        ge=1,
+        description="most rows that one transaction writes, of journal and changelogs together",
+    )
+    transaction_bytes: int = Field(
+        32 * 1024 * 1024,
+        ge=2**20,
+        description="most bytes that one transaction writes, uncompressed",
+    )
+    chunk_bytes: int = Field(
+        4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once"
+    )
+    transaction_timeout_ms: int = Field(
+        15_000,
+        ge=1000,
+        description="a dead worker's open transaction holds readers at most this long",
+    )
+    session_timeout_ms: int = Field(
+        10_000, ge=1000, description="a worker silent for this long loses its partitions"
+    )
+    refusals_in_a_row: int = Field(
+        1000, ge=1, description="so many refused records in a row pause their partition"
+    )
+    idle_tick_ms: int = Field(
+        5000, ge=0, description="an idle partition's event time is advanced this often; 0 = never"
+    )
+    max_behind_records: int | None = Field(
+        None,
+        ge=0,
+        description="more records of events than this that aren't in all tables are a fault; unset = any number",
+    )
+    max_behind_seconds: float = Field(
+        60.0, gt=0, description="an event that waits longer than this for the tables is a fault"
+    )
+    compression: Compression = Field(
+        "gzip", description="of what is written to public topics; changelogs are zstd"
+    )
+    stall_seconds: float = Field(
+        60.0, gt=0, description="a worker with lag and no progress for this long exits"
+    )
     metrics_host: str = Field("127.0.0.1", description="where a worker's metrics listen")
-    metrics_port: int | None = Field(None, ge=1, le=65535, description="port of a worker's metrics (Prometheus); unset = none")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="port of a worker's metrics (Prometheus); unset = none"
+    )
     reader_host: str = Field("127.0.0.1", description="where the reader listens")
-    reader_port: int = Field(8640, ge=0, le=65535, description="the reader's port; 0 = any free one")
+    reader_port: int = Field(
+        8640, ge=0, le=65535, description="the reader's port; 0 = any free one"
+    )
     kafka: Kafka = Field(default_factory=Kafka)
 
     @field_validator("cycle_anchor", mode="before")
@@ -125,7 +247,9 @@ class Settings(BaseSettings):
     def _anchor_is_written_out(cls, anchor: object) -> object:
         """Refuse a bare number or a date alone, which pydantic would read as seconds since 1970, or as midnight."""
         if isinstance(anchor, str) and _YEAR_AND_TIME.match(anchor) is None:
-            raise ValueError(f"{anchor!r} is no instant with its zone, such as 2026-01-01T00:00:00Z")
+            raise ValueError(
+                f"{anchor!r} is no instant with its zone, such as 2026-01-01T00:00:00Z"
+            )
         return anchor
 
     @model_validator(mode="after")
@@ -143,13 +267,20 @@ class Settings(BaseSettings):
             other = found.setdefault(self.topic(name), name)
             if other != name:
                 ways = "NETSOLD_ORDERS_TOPIC, NETSOLD_CHATS_TOPIC or NETSOLD_TOPIC_PREFIX"
-                raise ValueError(f"{other} and {name} would be one topic, {self.topic(name)}: give each a name of its own by {ways}")
+                raise ValueError(
+                    f"{other} and {name} would be one topic, {self.topic(name)}: give each a name of its own by {ways}"
+                )
         return self
 
     @property
     def service_rules(self) -> ServiceRules:
         """The settings of R1, as the tables need them."""
-        return ServiceRules(self.reply_within_seconds * 1000, self.service_hours, self.service_zone, self.count_inquiries_per)
+        return ServiceRules(
+            self.reply_within_seconds * 1000,
+            self.service_hours,
+            self.service_zone,
+            self.count_inquiries_per,
+        )
 
     @property
     def cycle_ms(self) -> int:
@@ -167,8 +298,15 @@ class Settings(BaseSettings):
         return self.topic_prefix + name if given is None else given
 
     def partitioner_of(self, topic: str) -> Partitioner:
-        """The partitioner of a topic, by its name on the cluster: the setting is for topics of events, all others are our own."""
-        return self.partitioner if topic in {self.topic(ORDERS_TOPIC), self.topic(CHATS_TOPIC)} else "murmur2"
+        """The partitioner of a topic, by its name on the cluster.
+
+        The setting is for topics of events, all others are our own.
+        """
+        return (
+            self.partitioner
+            if topic in {self.topic(ORDERS_TOPIC), self.topic(CHATS_TOPIC)}
+            else "murmur2"
+        )
 
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments with which every aiokafka client of this process is made.
@@ -177,7 +315,9 @@ class Settings(BaseSettings):
         """
         kafka = self.kafka
         if kafka.bootstrap_servers is None:
-            raise NoKafkaKnown("no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS")
+            raise NoKafkaKnown(
+                "no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
+            )
         options: dict[str, Any] = {
             "bootstrap_servers": kafka.bootstrap_servers.split(","),
             "security_protocol": kafka.security_protocol,
@@ -186,5 +326,7 @@ class Settings(BaseSettings):
         if kafka.security_protocol.startswith("SASL"):
             options["sasl_mechanism"] = kafka.sasl_mechanism
             options["sasl_plain_username"] = kafka.sasl_username
-            options["sasl_plain_password"] = kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
+            options["sasl_plain_password"] = (
+                kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
+            )
         return options

@@ -1,7 +1,10 @@
-"""How many records of one partition go into one transaction: by the work that such records made before, not by their number alone.
+"""How many records of one partition go into one transaction.
 
-Rows and bytes of a transaction are bounded: what came out larger is folded again with fewer records (folding writes nothing). Times
-can only be aimed at: a chunk that took too long halves the size, and from then on it grows by small steps, as TCP's window does.
+By the work that such records made before, not by their number alone.
+
+Rows and bytes of a transaction are bounded: what came out larger is folded again with fewer records
+(folding writes nothing). Times can only be aimed at: a chunk that took too long halves the size,
+and from then on it grows by small steps, as TCP's window does.
 """
 
 from __future__ import annotations
@@ -14,19 +17,24 @@ if TYPE_CHECKING:
     from tables.outcome import Outcome
 
 FIRST_RECORDS: Final = 1000
-"""Most records of a partition's first transaction in this process; each one that fits doubles it until one doesn't."""
+"""Most records of a partition's first transaction in this process; each one that fits doubles it
+until one doesn't."""
 
 LEAST_RECORDS: Final = 100
-"""Fewer records than this aren't what takes long: time alone doesn't make a size smaller. A transaction that fails by time does."""
+"""Fewer records than this aren't what takes long: time alone doesn't make a size smaller. A
+transaction that fails by time does."""
 
 STEPS: Final = 32
-"""After a cut, a size grows by this part of `chunk_records` with every transaction that fits, and by half of itself at most."""
+"""After a cut, a size grows by this part of `chunk_records` with every transaction that fits,
+and by half of itself at most."""
 
 FOLD_PART: Final = 1 / 15
-"""Of the transaction's timeout, what one fold may take: the event loop stands still meanwhile, and other lanes' transactions wait."""
+"""Of the transaction's timeout, what one fold may take: the event loop stands still meanwhile,
+and other lanes' transactions wait."""
 
 COMMIT_PART: Final = 1 / 3
-"""Of the transaction's timeout, what one transaction may take, so that it still ends in time when all is three times slower."""
+"""Of the transaction's timeout, what one transaction may take, so that it still ends in time
+when all is three times slower."""
 
 AIM: Final = 3 / 4
 """The part of the bounds on rows and bytes that the next transaction is meant to fill."""
@@ -36,7 +44,10 @@ if not (LEAST_RECORDS <= FIRST_RECORDS and FOLD_PART < COMMIT_PART < 1 and AIM <
 
 
 class Work(NamedTuple):
-    """What an outcome writes: rows of public topics, of changelogs and dead letters; bytes of the first two's keys and values."""
+    """What an outcome writes: rows of public topics, of changelogs and dead letters.
+
+    Bytes of the first two's keys and values.
+    """
 
     rows: int
     bytes: int
@@ -46,13 +57,18 @@ def work_of(outcome: Outcome) -> Work:
     """How much an outcome writes."""
     sends, writes = outcome.sends.values(), outcome.writes.values()
     rows = sum(map(len, sends)) + sum(map(len, writes)) + len(outcome.parked)
-    sent = chain.from_iterable(chain.from_iterable(sends))  # keys and values alike; all of this is walked in C
+    sent = chain.from_iterable(
+        chain.from_iterable(sends)
+    )  # keys and values alike; all of this is walked in C
     states = filter(None, chain.from_iterable(some.values() for some in writes))
     return Work(rows, sum(map(len, chain(sent, chain.from_iterable(writes), states))))
 
 
 class Size:
-    """Most records of one partition's next transaction; survives openings, so that what didn't fit isn't tried as it was."""
+    """Most records of one partition's next transaction.
+
+    Survives openings, so that what didn't fit isn't tried as it was.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._most = settings.chunk_records
@@ -67,11 +83,17 @@ class Size:
         return self._filled(work) <= 1
 
     def too_much(self, records: int, work: Work) -> None:
-        """So many records would write more than one transaction may: the next try has at most half of them, and at least one."""
+        """So many records would write more than one transaction may.
+
+        The next try has at most half of them, and at least one.
+        """
         self._shrink(min(records // 2, int(records * AIM / self._filled(work))))
 
     def outran(self, records: int) -> bool:
-        """A transaction of so many records didn't end in time; returns whether the next one is smaller."""
+        """A transaction of so many records didn't end in time.
+
+        Returns whether the next one is smaller.
+        """
         self._shrink(records // 2)
         return self.records < records
 
@@ -84,7 +106,11 @@ class Size:
         if records >= LEAST_RECORDS and self.is_late(fold_s, commit_s):
             self._shrink(max(records // 2, min(LEAST_RECORDS, self._most)))
         elif records >= self.records:
-            grown = self.records + max(1, min(self._most // STEPS, self.records // 2)) if self._cut else 2 * self.records
+            grown = (
+                self.records + max(1, min(self._most // STEPS, self.records // 2))
+                if self._cut
+                else 2 * self.records
+            )
             share = max(self._filled(work) / AIM, fold_s / self._fold_s)
             foreseen = int(records / share) if share else grown
             self.records = max(1, min(grown, foreseen, self._most))

@@ -1,8 +1,9 @@
 """Local state: one rocksdict database per table and partition, and Faust's view of it as tables.
 
-The store is a cache of the changelog: it never runs ahead of Kafka (writes come after the commit), and whatever
-does not fit (other cluster, other application, corruption) is wiped and restored. So it has no log of its own, like the stores of
-Kafka Streams: what a killed process had only in memory is read again from the changelog, behind the position that the files have.
+The store is a cache of the changelog: it never runs ahead of Kafka (writes come after the commit),
+and whatever does not fit (other cluster, other application, corruption) is wiped and restored. So
+it has no log of its own, like the stores of Kafka Streams: what a killed process had only in memory
+is read again from the changelog, behind the position that the files have.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def _options() -> Options:
     options.set_write_buffer_manager(_write_buffers)
     options.set_write_buffer_size(16 * 1024 * 1024)
     options.set_memtable_whole_key_filtering(True)
-    options.set_memtable_prefix_bloom_ratio(0.01)  # most orders that are asked for are new: not to be found is half as dear by this
+    options.set_memtable_prefix_bloom_ratio(
+        0.01
+    )  # most orders that are asked for are new: not to be found is half as dear by this
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
     options.set_max_open_files(128)
@@ -68,7 +71,10 @@ def _unlogged() -> WriteOptions:
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whose state a store holds; another identity means another log, and nothing of it may be used."""
+    """Whose state a store holds.
+
+    Another identity means another log, and nothing of it may be used.
+    """
 
     cluster: str
     app: str
@@ -81,7 +87,10 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class StoreDamaged(Exception):
-    """A store's files can't be read, as RocksDB says; `store` must be wiped, and the changelog has what it held."""
+    """A store's files can't be read, as RocksDB says.
+
+    `store` must be wiped, and the changelog has what it held.
+    """
 
     def __init__(self, store: PartitionStore, why: str) -> None:
         super().__init__(f"{store.path}: {why}")
@@ -89,10 +98,15 @@ class StoreDamaged(Exception):
 
 
 class StoreUnopened(Exception):
-    """A store can't be opened, and not because its files are damaged: it is left as it is, the sentence says what a person must mend."""
+    """A store can't be opened, and not because its files are damaged.
+
+    It is left as it is, the sentence says what a person must mend.
+    """
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"the store {path} can't be opened ({why}): mend that and restart (docs/runbook.md, Store not opened)")
+        super().__init__(
+            f"the store {path} can't be opened ({why}): mend that and restart (docs/runbook.md, Store not opened)"
+        )
 
 
 class PartitionStore:
@@ -112,11 +126,15 @@ class PartitionStore:
             if fresh:
                 db[IDENTITY_KEY] = self._identity
                 db.flush()
-            found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [None]  # what opening needs must be readable
+            found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [
+                None
+            ]  # what opening needs must be readable
         except Exception as error:
             if db is not None:
                 db.close()
-            if fresh or not is_damage(error):  # another owner, no right to read it, no file handle left: its data may be whole
+            if fresh or not is_damage(
+                error
+            ):  # another owner, no right to read it, no file handle left: its data may be whole
                 raise StoreUnopened(self.path, str(error)) from error
             return self._wiped(f"cannot be opened: {error}")
         if found != self._identity:
@@ -144,7 +162,10 @@ class PartitionStore:
         return value
 
     def get_all(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of some keys, each one's or None, for less than one by one. Raises StoreDamaged."""
+        """The values of some keys, each one's or None, for less than one by one.
+
+        Raises StoreDamaged.
+        """
         try:
             values: list[bytes | None] = self._db.get([*keys]) or []
         except Exception as error:
@@ -168,7 +189,10 @@ class PartitionStore:
         return None if value is None else int(value)
 
     def write(self, items: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
-        """Put items (None deletes) and the changelog position, all or nothing. Raises StoreDamaged, also for what a compaction met."""
+        """Put items (None deletes) and the changelog position, all or nothing.
+
+        Raises StoreDamaged, also for what a compaction met.
+        """
         batch = WriteBatch(raw_mode=True)
         put = batch.put
         for key, value in items:
@@ -193,7 +217,10 @@ class PartitionStore:
 
 
 class StateView(dict[bytes, bytes | None]):
-    """A store's values as they are asked for, None where a key is unknown; `recent` has those that the last chunk wrote."""
+    """A store's values as they are asked for, None where a key is unknown.
+
+    `recent` has those that the last chunk wrote.
+    """
 
     def __init__(self, store: PartitionStore, recent: Mapping[bytes, bytes | None]) -> None:
         super().__init__(recent)
@@ -202,7 +229,7 @@ class StateView(dict[bytes, bytes | None]):
     def __missing__(self, key: bytes) -> bytes | None:
         return self._store.get(key)
 
-    def look_up(self, keys: Sequence[bytes], /) -> list[bytes | None]:
+    def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """The values of some keys; those that aren't at hand are looked for together."""
         others = [key for key in keys if key not in self]
         self.update(zip(others, self._store.get_all(others), strict=True))
@@ -210,9 +237,12 @@ class StateView(dict[bytes, bytes | None]):
 
 
 class CycleWindow(WindowT):
-    """Our cycles as a Faust window: integer arithmetic on the anchor, half-open, event time (C1, C2).
+    """Our cycles as a Faust window.
 
-    It has no `expires`: Faust expires by the machine's clock, and a replay of old topics would lose its data.
+    Integer arithmetic on the anchor, half-open, event time (C1, C2).
+
+    It has no `expires`: Faust expires by the machine's clock, and a replay of old topics would lose
+    its data.
     """
 
     def __init__(self, calendar: Calendar) -> None:
@@ -244,7 +274,10 @@ class CycleWindow(WindowT):
 
 
 class RocksStore(SerializedStore[Any, Any]):
-    """Faust's store of a table: looks into the partitions that this worker has open; writing goes through chunks."""
+    """Faust's store of a table: looks into the partitions that this worker has open.
+
+    Writing goes through chunks.
+    """
 
     partitions: dict[int, PartitionStore]
 

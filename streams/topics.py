@@ -1,7 +1,10 @@
-"""Every topic of netsold with its policy, in one list; declares them on a cluster, and refuses to work with topics that don't fit.
+"""Every topic of netsold with its policy, in one list.
 
-Topics are never changed here: a mismatch is told with its remedy, since each of them (a compacted source, a finite retention,
-another partition count) loses or scatters data that only a person can decide about.
+Declares them on a cluster, and refuses to work with topics that don't fit.
+
+Topics are never changed here: a mismatch is told with its remedy, since each of them (a compacted
+source, a finite retention, another partition count) loses or scatters data that only a person can
+decide about.
 """
 
 from __future__ import annotations
@@ -47,10 +50,14 @@ _TOPIC_RESOURCE = 2
 
 Kind = Literal["source", "journal", "alerts", "dead letters", "changelog"]
 
-# Producers compress, so that the broker keeps batches as they come; the record timestamp is when the producer wrote.
+# Producers compress, so that the broker keeps batches as they come; the record timestamp is when
+# the producer wrote.
 _ALL = {"compression.type": "producer", "message.timestamp.type": "CreateTime"}
 _KEPT = _ALL | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-_PARKED = _KEPT | {"retention.ms": str(DEAD_LETTER_DAYS * 86_400_000), "max.message.bytes": str(DEAD_LETTER_BYTES)}
+_PARKED = _KEPT | {
+    "retention.ms": str(DEAD_LETTER_DAYS * 86_400_000),
+    "max.message.bytes": str(DEAD_LETTER_BYTES),
+}
 DELETIONS_MS = 86_400_000
 """How long, at least, a changelog tells that a row is gone: Kafka's default."""
 
@@ -71,7 +78,10 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A topic as the cluster describes it; `topic_id` is another one once a topic of this name was deleted and created again."""
+    """A topic as the cluster describes it.
+
+    `topic_id` is another one once a topic of this name was deleted and created again.
+    """
 
     topic_id: str
     partitions: int
@@ -80,7 +90,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One way in which a topic on the cluster doesn't fit; `aspect` is `missing`, `partitions` or the name of a topic config."""
+    """One way in which a topic on the cluster doesn't fit.
+
+    `aspect` is `missing`, `partitions` or the name of a topic config.
+    """
 
     topic: str
     aspect: str
@@ -96,7 +109,10 @@ class Mismatch:
 
 
 class TopicsUnfit(Exception):
-    """Topics of this application are missing or have a policy that would lose data; `mismatches` holds each of them."""
+    """Topics of this application are missing or have a policy that would lose data.
+
+    `mismatches` holds each of them.
+    """
 
     exit_code = 1
 
@@ -106,7 +122,10 @@ class TopicsUnfit(Exception):
 
 
 def changelog(settings: Settings, table: str) -> str:
-    """The name of a table's changelog topic, as Faust names it: it belongs to the application, so it has no topic prefix."""
+    """The name of a table's changelog topic, as Faust names it.
+
+    It belongs to the application, so it has no topic prefix.
+    """
     return f"{settings.app}-{table}-changelog"
 
 
@@ -114,8 +133,20 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
     """Every topic that this application needs, under its name on the cluster, with `min.insync.replicas` by setting."""
     insync = {"min.insync.replicas": str(settings.kafka.min_insync_replicas)}
     public: tuple[tuple[str, Kind, str, dict[str, str], str], ...] = (
-        (ORDERS, "source", "order_id", _KEPT, "what happened to orders, as shops, logistics and payments tell it; the truth"),
-        (CHATS, "source", "shop_id/buyer_id", _KEPT, "what buyers and shops wrote to each other; the truth, too"),
+        (
+            ORDERS,
+            "source",
+            "order_id",
+            _KEPT,
+            "what happened to orders, as shops, logistics and payments tell it; the truth",
+        ),
+        (
+            CHATS,
+            "source",
+            "shop_id/buyer_id",
+            _KEPT,
+            "what buyers and shops wrote to each other; the truth, too",
+        ),
         (
             SALES,
             "journal",
@@ -130,13 +161,34 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
             _KEPT,
             "what a chunk changed of each shop: its entries and replies summed, rows of its service, contacts and messages",
         ),
-        (ALERTS, "alerts", "shop_id", _KEPT, "inquiries that are overdue, and those answered late after that; each told once"),
-        (DEAD_LETTERS, "dead letters", "the parked record's", _PARKED, "records that can't be read, as they came, each with its reason"),
+        (
+            ALERTS,
+            "alerts",
+            "shop_id",
+            _KEPT,
+            "inquiries that are overdue, and those answered late after that; each told once",
+        ),
+        (
+            DEAD_LETTERS,
+            "dead letters",
+            "the parked record's",
+            _PARKED,
+            "records that can't be read, as they came, each with its reason",
+        ),
     )
     return (
-        *(Topic(settings.topic(name), kind, key, configs | insync, meaning) for name, kind, key, configs, meaning in public),
         *(
-            Topic(changelog(settings, table), "changelog", "the table's", _COMPACTED | insync, f"table {table}: the last value per key")
+            Topic(settings.topic(name), kind, key, configs | insync, meaning)
+            for name, kind, key, configs, meaning in public
+        ),
+        *(
+            Topic(
+                changelog(settings, table),
+                "changelog",
+                "the table's",
+                _COMPACTED | insync,
+                f"table {table}: the last value per key",
+            )
             for table in TABLES
         ),
     )
@@ -148,35 +200,67 @@ _OTHER_COUNT = (
 )
 
 
-def compare(topic: Topic, seen: Seen | None, partitions: int, *, stateful: bool = False) -> list[Mismatch]:
-    """How a topic differs from its declaration in ways that lose or scatter data; empty when it fits.
+def compare(
+    topic: Topic, seen: Seen | None, partitions: int, *, stateful: bool = False
+) -> list[Mismatch]:
+    """How a topic differs from its declaration in ways that lose or scatter data.
 
-    Larger limits than declared fit, and so does any replication: those are the operator's. `stateful`: whether the application has
-    state, which is bound to the number of partitions that it was made with.
+    Empty when it fits.
+
+    Larger limits than declared fit, and so does any replication: those are the operator's.
+    `stateful`: whether the application has state, which is bound to the number of partitions that
+    it was made with.
     """
     if seen is None:
-        return [Mismatch(topic.name, "missing", "nothing", "the topic", "run `netsold topics create`")]
+        return [
+            Mismatch(topic.name, "missing", "nothing", "the topic", "run `netsold topics create`")
+        ]
     found = []
     if seen.partitions != partitions:
         set_it = f"set NETSOLD_PARTITIONS={seen.partitions}, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
         remedy = _OTHER_COUNT if stateful else set_it
-        found.append(Mismatch(topic.name, "partitions", str(seen.partitions), str(partitions), remedy))
-    for name in ("cleanup.policy", "retention.ms", "retention.bytes", "max.message.bytes", "delete.retention.ms"):
+        found.append(
+            Mismatch(topic.name, "partitions", str(seen.partitions), str(partitions), remedy)
+        )
+    for name in (
+        "cleanup.policy",
+        "retention.ms",
+        "retention.bytes",
+        "max.message.bytes",
+        "delete.retention.ms",
+    ):
         wanted = topic.configs.get(name)
         if wanted is not None and not _fits(name, actual := seen.configs[name], wanted):
-            found.append(Mismatch(topic.name, name, actual, wanted, _alter(topic.name, name, wanted)))
+            found.append(
+                Mismatch(topic.name, name, actual, wanted, _alter(topic.name, name, wanted))
+            )
     return found
 
 
 def not_parkable(declared_: Sequence[Topic], seen: Mapping[str, Seen]) -> list[Mismatch]:
-    """The source topics that take larger records than dead letters do: one that can't be read, nor parked, would stop its partition."""
+    """The source topics that take larger records than dead letters do.
+
+    One that can't be read, nor parked, would stop its partition.
+    """
     name = "max.message.bytes"
-    bounds = {topic.name: int(seen[topic.name].configs[name]) for topic in declared_ if topic.name in seen}
+    bounds = {
+        topic.name: int(seen[topic.name].configs[name]) for topic in declared_ if topic.name in seen
+    }
     (dead_letters,) = (topic.name for topic in declared_ if topic.kind == "dead letters")
     most = bounds.get(dead_letters, 0) - PARKED_MORE_BYTES
-    sources = [topic.name for topic in declared_ if topic.kind == "source" and topic.name in bounds] if dead_letters in bounds else []
+    sources = (
+        [topic.name for topic in declared_ if topic.kind == "source" and topic.name in bounds]
+        if dead_letters in bounds
+        else []
+    )
     return [
-        Mismatch(source, name, str(bounds[source]), f"at most {most}", _alter(dead_letters, name, str(bounds[source] + PARKED_MORE_BYTES)))
+        Mismatch(
+            source,
+            name,
+            str(bounds[source]),
+            f"at most {most}",
+            _alter(dead_letters, name, str(bounds[source] + PARKED_MORE_BYTES)),
+        )
         for source in sources
         if bounds[source] > most
     ]
@@ -207,7 +291,10 @@ async def create(settings: Settings) -> list[str]:
         if not missing:
             return []
         copies = settings.kafka.replication_factor
-        requests = [(topic.name, settings.partitions, copies, (), tuple(topic.configs.items())) for topic in missing]
+        requests = [
+            (topic.name, settings.partitions, copies, (), tuple(topic.configs.items()))
+            for topic in missing
+        ]
         response = await ask(client, CreateTopicsRequest(requests, 30_000, validate_only=False))
         created = []
         for name, code, message in response.topic_errors:
@@ -220,24 +307,44 @@ async def create(settings: Settings) -> list[str]:
 
 
 async def check(settings: Settings) -> list[Mismatch]:
-    """Compare the cluster's topics with the declared ones; empty when all fit. Raises KafkaUnreachable."""
+    """Compare the cluster's topics with the declared ones; empty when all fit.
+
+    Raises KafkaUnreachable.
+    """
     async with _client(settings) as client:
         wanted = declared(settings)
         seen = await _describe(client, [topic.name for topic in wanted])
-    stateful, needed = await _state(settings, {topic.name: seen[topic.name].partitions for topic in wanted if topic.name in seen})
-    found = [mismatch for topic in wanted for mismatch in compare(topic, seen.get(topic.name), needed, stateful=stateful)]
+    stateful, needed = await _state(
+        settings,
+        {topic.name: seen[topic.name].partitions for topic in wanted if topic.name in seen},
+    )
+    found = [
+        mismatch
+        for topic in wanted
+        for mismatch in compare(topic, seen.get(topic.name), needed, stateful=stateful)
+    ]
     return found + not_parkable(wanted, seen)
 
 
 async def _state(settings: Settings, counts: Mapping[str, int]) -> tuple[bool, int]:
-    """Whether the application has state, and how many partitions each of its topics must have; `counts` are those that they have.
+    """Whether the application has state, and how many partitions each of its topics must have.
 
-    State needs as many as it was made with, whatever the settings say, where its group tells how many that is.
+    `counts` are those that they have.
+
+    State needs as many as it was made with, whatever the settings say, where its group tells how
+    many that is.
     """
-    changelogs = {name: count for table in TABLES if (count := counts.get(name := changelog(settings, table))) is not None}
+    changelogs = {
+        name: count
+        for table in TABLES
+        if (count := counts.get(name := changelog(settings, table))) is not None
+    }
     stateful = await groups.has_records(settings, changelogs)
     if not stateful and all(count == settings.partitions for count in counts.values()):
-        return False, settings.partitions  # a new application: its group needn't be known to the cluster yet
+        return (
+            False,
+            settings.partitions,
+        )  # a new application: its group needn't be known to the cluster yet
     try:
         offsets = await groups.committed(settings)
     except groups.UNKNOWN:
@@ -253,7 +360,10 @@ async def require(settings: Settings) -> None:
 
 
 async def topic_ids(settings: Settings) -> dict[str, str]:
-    """The cluster's id of each declared topic that exists, by name; another id means another log, whatever its name."""
+    """The cluster's id of each declared topic that exists, by name.
+
+    Another id means another log, whatever its name.
+    """
     async with _client(settings) as client:
         found = await metadata(client, [topic.name for topic in declared(settings)])
     return {name: topic_id for name, (topic_id, _) in found.topics.items()}

@@ -1,7 +1,8 @@
 """Exactly once: the effects of one chunk in one Kafka transaction, then in the local store.
 
-The commit order stands in `commit`, step by step. Whatever goes wrong, nothing is repaired in place: the producer is
-given up and the lane is opened anew by `recovery.py`, where the mark tells what happened.
+The commit order stands in `commit`, step by step. Whatever goes wrong, nothing is repaired in
+place: the producer is given up and the lane is opened anew by `recovery.py`, where the mark tells
+what happened.
 """
 
 from __future__ import annotations
@@ -41,11 +42,14 @@ class LaneClosed(Exception):
     """The partition was taken away while its chunk was under way; the next owner does it again."""
 
 
-async def commit(lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings) -> None:
+async def commit(
+    lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings
+) -> None:
     """Make one chunk's outcome durable, exactly once; `fetched` has its records.
 
-    Raises LaneClosed, or whatever a client raised: then whether the transaction stands is not known here, and the
-    lane must be opened anew. A failed store write after the commit also ends here: the store is behind, never ahead.
+    Raises LaneClosed, or whatever a client raised: then whether the transaction stands is not known
+    here, and the lane must be opened anew. A failed store write after the commit also ends here:
+    the store is behind, never ahead.
     """
     producer, progress = lane.producer, outcome.progress
     mark = encode_mark(lane.mark(progress))
@@ -55,7 +59,10 @@ async def commit(lane: Lane, outcome: Outcome, fetched: TolerantRecords, setting
         _still_ours(lane)
         await producer.begin_transaction()
         # 2. journal, activity, and how far we are to every downstream partition
-        sent = [await _send_by_key(producer, settings, topic, items) for topic, items in outcome.sends.items()]
+        sent = [
+            await _send_by_key(producer, settings, topic, items)
+            for topic, items in outcome.sends.items()
+        ]
         if lane.stage.sends:
             sent.append(await _send_marks(producer, settings, lane, progress))
         reach(Point.AFTER_FIRST_SEND)
@@ -65,7 +72,12 @@ async def commit(lane: Lane, outcome: Outcome, fetched: TolerantRecords, setting
         # 4. the tables' changes, each table's partition with the mark
         tables = {name: outcome.writes.get(name, {}) for name in lane.stores}
         changes = {
-            name: await _send(producer, changelog(settings, name), lane.partition, chain(items.items(), [(MARK_KEY, mark)]))
+            name: await _send(
+                producer,
+                changelog(settings, name),
+                lane.partition,
+                chain(items.items(), [(MARK_KEY, mark)]),
+            )
             for name, items in tables.items()
         }
         # 5. the source offset, by the same mark: committed = mark + 1
@@ -85,14 +97,21 @@ async def commit(lane: Lane, outcome: Outcome, fetched: TolerantRecords, setting
 
 
 async def begin(lane: Lane, settings: Settings) -> None:
-    """Make the beginning durable at a first start: each table's mark and the committed offset name the log's beginning, nothing is applied.
+    """Make the beginning durable at a first start.
+
+    Each table's mark and the committed offset name the log's beginning, nothing is applied.
 
     Raises what a client raised; then the lane must be opened anew.
     """
     producer, mark = lane.producer, encode_mark(lane.mark(lane.progress))
     async with asyncio.timeout(settings.transaction_timeout_ms / 1000):
         await producer.begin_transaction()
-        changes = {name: await _send(producer, changelog(settings, name), lane.partition, [(MARK_KEY, mark)]) for name in lane.stores}
+        changes = {
+            name: await _send(
+                producer, changelog(settings, name), lane.partition, [(MARK_KEY, mark)]
+            )
+            for name in lane.stores
+        }
         await _send_offset(producer, settings, lane, lane.progress)
         ends = {name: await _end_of(batches) for name, batches in changes.items()}
         await producer.commit_transaction()
@@ -105,15 +124,21 @@ def _still_ours(lane: Lane) -> None:
         raise LaneClosed(lane.name)
 
 
-async def _send_offset(producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress) -> None:
+async def _send_offset(
+    producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress
+) -> None:
     source = TopicPartition(lane.topic, lane.partition)
-    await producer.send_offsets_to_transaction({source: OffsetAndMetadata(progress.offset + 1, lane.layout)}, settings.app)
+    await producer.send_offsets_to_transaction(
+        {source: OffsetAndMetadata(progress.offset + 1, lane.layout)}, settings.app
+    )
 
 
 Sent = list[asyncio.Future[Any]]
 
 
-async def _send_by_key(producer: StrictProducer, settings: Settings, topic: str, items: Iterable[tuple[bytes, bytes]]) -> Sent:
+async def _send_by_key(
+    producer: StrictProducer, settings: Settings, topic: str, items: Iterable[tuple[bytes, bytes]]
+) -> Sent:
     """Send records to the partitions of their keys."""
     by_partition: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
     count = settings.partitions
@@ -121,30 +146,59 @@ async def _send_by_key(producer: StrictProducer, settings: Settings, topic: str,
         by_partition[partition_of(item[0], count)].append(item)
     sent: Sent = []
     for partition, some in by_partition.items():
-        sent += [future for future, _ in await _send(producer, settings.topic(topic), partition, some)]
+        sent += [
+            future for future, _ in await _send(producer, settings.topic(topic), partition, some)
+        ]
     return sent
 
 
-async def _send_marks(producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress) -> Sent:
+async def _send_marks(
+    producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress
+) -> Sent:
     """Tell every downstream partition how far this source partition is."""
-    value = encode_journal(ProgressMark(lane.topic, lane.partition, progress.offset, progress.watermark_ms, progress.confirmed_ms))
+    value = encode_journal(
+        ProgressMark(
+            lane.topic,
+            lane.partition,
+            progress.offset,
+            progress.watermark_ms,
+            progress.confirmed_ms,
+        )
+    )
     sent: Sent = []
     for topic in lane.stage.sends:
         for partition in range(settings.partitions):
-            sent += [future for future, _ in await _send(producer, settings.topic(topic), partition, [(None, value)])]
+            sent += [
+                future
+                for future, _ in await _send(
+                    producer, settings.topic(topic), partition, [(None, value)]
+                )
+            ]
     return sent
 
 
 async def _send_parked(
-    producer: StrictProducer, settings: Settings, lane: Lane, parked: Sequence[tuple[int, Refusal]], fetched: TolerantRecords
+    producer: StrictProducer,
+    settings: Settings,
+    lane: Lane,
+    parked: Sequence[tuple[int, Refusal]],
+    fetched: TolerantRecords,
 ) -> Sent:
     """Park refused records on the same partition number, with their own key, value and headers."""
     records = fetched.at({offset for offset, _ in parked})
     items = [(records[offset].key, records[offset].value) for offset, _ in parked]
     headers = [
-        parked_headers(records[offset], Position(lane.topic, lane.partition, offset), refusal, settings.app) for offset, refusal in parked
+        parked_headers(
+            records[offset], Position(lane.topic, lane.partition, offset), refusal, settings.app
+        )
+        for offset, refusal in parked
     ]
-    return [future for future, _ in await _send(producer, settings.topic(DEAD_LETTERS), lane.partition, items, headers)]
+    return [
+        future
+        for future, _ in await _send(
+            producer, settings.topic(DEAD_LETTERS), lane.partition, items, headers
+        )
+    ]
 
 
 async def _send(
@@ -154,7 +208,10 @@ async def _send(
     items: Iterable[tuple[bytes | None, bytes | None]],
     headers: Iterable[Headers] = repeat([]),
 ) -> list[tuple[asyncio.Future[Any], int]]:
-    """Send records, each with its headers, to one partition in as few batches as fit; returns (future, records) of each batch."""
+    """Send records, each with its headers, to one partition in as few batches as fit.
+
+    Returns (future, records) of each batch.
+    """
     sent: list[tuple[asyncio.Future[Any], int]] = []
 
     async def hand_over() -> None:
@@ -162,7 +219,11 @@ async def _send(
         future.add_done_callback(_retrieved)
         sent.append((future, batch.record_count()))
 
-    batch, now_ms, left = producer.batch_for(topic), int(time.time() * 1000), zip(items, headers, strict=False)
+    batch, now_ms, left = (
+        producer.batch_for(topic),
+        int(time.time() * 1000),
+        zip(items, headers, strict=False),
+    )
     while (unfit := fill(batch, left, now_ms)) is not None:
         await hand_over()
         batch = producer.batch_for(topic)

@@ -1,4 +1,7 @@
-"""Whether a lane's state and its source belong together: marks, committed offset, topic, rules, number of partitions and settings."""
+"""Whether a lane's state and its source belong together.
+
+Marks, committed offset, topic, rules, number of partitions and settings.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,24 @@ if TYPE_CHECKING:
 
     from streams.lanes import Lane, Mark
 
-_REBUILD: Final = "rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
+_REBUILD: Final = (
+    "rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
+)
 
 
-def why_unfit(lane: Lane, marks: Mapping[str, Mark | None], committed: int | None, bounds: tuple[int, int], app: str) -> str | None:
-    """The sentence that says why a lane must not go on, with both numbers and the remedy; None where it may: committed = mark + 1.
+def why_unfit(
+    lane: Lane,
+    marks: Mapping[str, Mark | None],
+    committed: int | None,
+    bounds: tuple[int, int],
+    app: str,
+) -> str | None:
+    """The sentence that says why a lane must not go on, with both numbers and the remedy.
 
-    `marks` are those of its tables, `committed` the group's offset, `bounds` where the source begins and ends.
+    None where it may: committed = mark + 1.
+
+    `marks` are those of its tables, `committed` the group's offset, `bounds` where the source
+    begins and ends.
     """
     where = f"group {app}, {lane.name}"
     present = [mark for mark in marks.values() if mark is not None]
@@ -25,7 +39,11 @@ def why_unfit(lane: Lane, marks: Mapping[str, Mark | None], committed: int | Non
     strange = next((mark.topic_id for mark in present if mark.topic_id != lane.topic_id), None)
     if strange is not None:
         return f"{where}: the topic was deleted and created again (its id is {lane.topic_id}, the state's {strange}); {_REBUILD}"
-    if len(present) < len(marks) or committed is None or any(mark.offset + 1 != committed for mark in present):
+    if (
+        len(present) < len(marks)
+        or committed is None
+        or any(mark.offset + 1 != committed for mark in present)
+    ):
         return _disagreement(where, marks, committed)
     mark, (beginning, end) = present[0], bounds
     if mark.rules != RULES:
@@ -47,8 +65,13 @@ def another_count(where: str, before: int, now: int) -> str:
 
 
 def _disagreement(where: str, marks: Mapping[str, Mark | None], committed: int | None) -> str:
-    says = ", ".join(f"{table} is at {'nothing' if mark is None else mark.offset}" for table, mark in marks.items())
-    given = "no offset is committed" if committed is None else f"the committed offset is {committed}"
+    says = ", ".join(
+        f"{table} is at {'nothing' if mark is None else mark.offset}"
+        for table, mark in marks.items()
+    )
+    given = (
+        "no offset is committed" if committed is None else f"the committed offset is {committed}"
+    )
     message = f"{where}: {given}, but {says}: going on would count twice or lose; {_REBUILD}"
     offsets = {None if mark is None else mark.offset for mark in marks.values()}
     if committed is None and len(offsets) == 1 and (offset := offsets.pop()) is not None:

@@ -12,7 +12,10 @@ SPOKEN_SECONDS = 10.0
 
 
 class Waiting:
-    """What a worker waits for before it can work; `line` gets a sentence when that takes long, and again every `SPOKEN_SECONDS`."""
+    """What a worker waits for before it can work.
+
+    `line` gets a sentence when that takes long, and again every `SPOKEN_SECONDS`.
+    """
 
     def __init__(self, line: Callable[[str], object], now: Callable[[], float]) -> None:
         self._line = line
@@ -35,4 +38,6 @@ class Waiting:
         now = self._now()
         if self._what is not None and now - self._spoke_at >= SPOKEN_SECONDS:
             self._spoke_at = now
-            self._line(f"waiting for {self._what()}: for {now - self._since:.0f} s nothing could be worked on")
+            self._line(
+                f"waiting for {self._what()}: for {now - self._since:.0f} s nothing could be worked on"
+            )

@@ -1,1 +1,4 @@
-"""What is kept: from events to counted sales, per product, shop and cycle. Pure: no clock, no random, no files, no network, no asyncio."""
+"""What is kept: from events to counted sales, per product, shop and cycle.
+
+Pure: no clock, no random, no files, no network, no asyncio.
+"""

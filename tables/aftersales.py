@@ -1,6 +1,9 @@
-"""What an order says of a shop's service: after-sales (R3), reasons to write to the buyer (R4), reviews (R5).
+"""What an order says of a shop's service.
 
-Like `counting`, these are functions of the facts that are known: what an event changes is the difference of before and after.
+After-sales (R3), reasons to write to the buyer (R4), reviews (R5).
+
+Like `counting`, these are functions of the facts that are known: what an event changes is the
+difference of before and after.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,7 +40,9 @@ read_complaint: Final[Callable[[bytes], Complaint]] = msgspec.json.Decoder(Compl
 read_review: Final[Callable[[bytes], Review]] = msgspec.json.Decoder(Review).decode
 """A fact's own fields → what they say; raise msgspec's errors."""
 
-JUDGED: Final = frozenset({"delivery_refused", "refund_requested", "reissue_shipped", "review_posted"})
+JUDGED: Final = frozenset(
+    {"delivery_refused", "refund_requested", "reissue_shipped", "review_posted"}
+)
 """The types of facts that are looked at here, among those that change no sale."""
 
 
@@ -50,7 +55,8 @@ class Contact(NamedTuple):
 
 
 Change = tuple[str, str | None, int, Columns]
-"""What changed of a shop's service: shop, product (None for the shop itself), cycle's start, columns."""
+"""What changed of a shop's service: shop, product (None for the shop itself), cycle's start,
+columns."""
 
 
 def may_differ(after: Order | Facts, event: Received) -> bool:
@@ -73,7 +79,9 @@ _WHEN: Final[dict[str, Callable[[Order | Facts, Received], bool]]] = {
     "refund_reversed": lambda after, _: bool(after.refunds),
     "receipt_confirmed": lambda after, _: bool(after.refunds),
     "order_cancelled": lambda after, _: bool(after.refunds),
-    "order_placed": lambda after, _: bool(after.refunds) or not JUDGED.isdisjoint([fact.type for fact in after.others]),
+    "order_placed": lambda after, _: (
+        bool(after.refunds) or not JUDGED.isdisjoint([fact.type for fact in after.others])
+    ),
 }
 """When an event of a type may change something; of other types none does."""
 
@@ -82,7 +90,10 @@ EVENTS: Final = frozenset(_WHEN)
 
 
 def owner(order: Order) -> tuple[str, str] | None:
-    """The shop and the buyer of an order, None while it isn't placed; of several placings the first holds (S11)."""
+    """The shop and the buyer of an order, None while it isn't placed.
+
+    Of several placings the first holds (S11).
+    """
     return (order.placed[0].shop_id, order.placed[0].buyer_id) if order.placed else None
 
 
@@ -113,11 +124,16 @@ def _judge(found: Rows, order: Order, calendar: Calendar) -> None:
         for product_id in (None, review.product_id):
             _add(found, product_id, calendar.start_of(fact.occurred_at_ms), service.REVIEWS)
             if review.rating >= service.GOOD_RATING:
-                _add(found, product_id, calendar.start_of(fact.occurred_at_ms), service.GOOD_REVIEWS)
+                _add(
+                    found, product_id, calendar.start_of(fact.occurred_at_ms), service.GOOD_REVIEWS
+                )
 
 
 def _take_back(found: Rows, counted: Counted, calendar: Calendar) -> None:
-    """R3: refunds that took something off a sale: returns if units came back, else differences made up; of products only these."""
+    """R3: refunds that took something off a sale.
+
+    Returns if units came back, else differences made up; of products only these.
+    """
     taken: dict[tuple[str, str | None], list[int]] = {}
     told: dict[str, tuple[int, str]] = {}
     for sale in counted.sales:
@@ -150,7 +166,10 @@ def _products(placed: Placed, line_ids: tuple[str, ...] | None) -> set[str]:
 
 
 def _reviews(order: Order, placed: Placed) -> Iterator[tuple[Other, Review]]:
-    """R5: of each of the order's products the latest review; they stand sorted by (`occurred_at`, `id`)."""
+    """R5: of each of the order's products the latest review.
+
+    They stand sorted by (`occurred_at`, `id`).
+    """
     known = _products(placed, None)
     latest: dict[str, tuple[Other, Review]] = {}
     for fact, review in _all_reviews(order):
@@ -166,23 +185,32 @@ def _all_reviews(order: Order) -> Iterator[tuple[Other, Review]]:
 
 
 def contact(order: Order) -> Contact | None:
-    """R4: since when the shop has reason to write: a refusal, or the first word of wrong or late goods. None while it isn't placed."""
+    """R4: since when the shop has reason to write.
+
+    A refusal, or the first word of wrong or late goods. None while it isn't placed.
+    """
     if not order.placed:
         return None
     since = []
     for fact in order.others:
         asks = fact.type in {"refund_requested", "reissue_shipped"}
-        if fact.type == "delivery_refused" or (asks and read_complaint(fact.fields).reason in WORTH_WRITING):
+        if fact.type == "delivery_refused" or (
+            asks and read_complaint(fact.fields).reason in WORTH_WRITING
+        ):
             since.append(fact.occurred_at_ms)
     told: set[str] = set()
-    for refund in order.refunds:  # they stand sorted; of those with one refund_id the first holds (S11), also if it came back
+    for refund in (
+        order.refunds
+    ):  # they stand sorted; of those with one refund_id the first holds (S11), also if it came back
         if refund.refund_id not in told and refund.reason in WORTH_WRITING:
             since.append(refund.occurred_at_ms)
         told.add(refund.refund_id)
     return Contact(order.placed[0].shop_id, order.placed[0].buyer_id, min(since)) if since else None
 
 
-def changes(before: tuple[Order, Counted], after: tuple[Order, Counted], calendar: Calendar) -> Iterator[Change]:
+def changes(
+    before: tuple[Order, Counted], after: tuple[Order, Counted], calendar: Calendar
+) -> Iterator[Change]:
     """What changed of the service with an order's state."""
     rows_before, rows_after = rows(*before, calendar), rows(*after, calendar)
     was, now = owner(before[0]), owner(after[0])
@@ -195,13 +223,20 @@ def changes(before: tuple[Order, Counted], after: tuple[Order, Counted], calenda
 
 def listed(whose: tuple[str, str] | None, differences: Rows) -> Iterator[Change]:
     """Differences of one owner's rows as `changes` has them, in their order."""
-    for (product_id, start_ms), columns in sorted(differences.items(), key=lambda item: (item[0][0] or "", item[0][1])):
+    for (product_id, start_ms), columns in sorted(
+        differences.items(), key=lambda item: (item[0][0] or "", item[0][1])
+    ):
         assert whose is not None  # noqa: S101 - without a placing there are no rows
         yield whose[0], product_id, start_ms, columns
 
 
-def contact_changes(gone: Contact | None, there: Contact | None) -> Iterator[tuple[str, str, int | None]]:
-    """R4: shop, buyer, and since when there is reason to write now; None if there is none any more."""
+def contact_changes(
+    gone: Contact | None, there: Contact | None
+) -> Iterator[tuple[str, str, int | None]]:
+    """R4: shop, buyer, and since when there is reason to write now.
+
+    None if there is none any more.
+    """
     if gone is not None and (there is None or there[:2] != gone[:2]):
         yield gone.shop_id, gone.buyer_id, None
     if there is not None and there != gone:
@@ -213,4 +248,8 @@ def oddities(order: Order) -> frozenset[Oddity]:
     if not order.placed:
         return frozenset()
     known = _products(order.placed[0], None)
-    return frozenset(Oddity(Anomaly.UNKNOWN_PRODUCT) for _, review in _all_reviews(order) if review.product_id not in known)
+    return frozenset(
+        Oddity(Anomaly.UNKNOWN_PRODUCT)
+        for _, review in _all_reviews(order)
+        if review.product_id not in known
+    )

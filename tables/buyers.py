@@ -1,6 +1,9 @@
-"""What is between one buyer and one shop: how often the buyer bought (R6), and who wrote first when there was reason to (R4).
+"""What is between one buyer and one shop.
 
-A row holds facts only; a shop's columns are derived from it, and what a record changes is the difference of before and after.
+How often the buyer bought (R6), and who wrote first when there was reason to (R4).
+
+A row holds facts only; a shop's columns are derived from it, and what a record changes is the
+difference of before and after.
 """
 
 from bisect import bisect_left
@@ -20,7 +23,9 @@ VERSION: Final = 1
 
 
 class Buyer(msgspec.Struct, array_like=True):
-    """The facts. `orders`: how many with a sale, by cycle's start. `written`: who wrote when, sorted.
+    """The facts. `orders`: how many with a sale, by cycle's start.
+
+    `written`: who wrote when, sorted.
 
     `contacts`: by order, since when the shop has reason to write, in epoch milliseconds.
     """
@@ -31,7 +36,10 @@ class Buyer(msgspec.Struct, array_like=True):
     contacts: dict[str, int] = msgspec.field(default_factory=dict)
 
     def buy(self, start_ms: int, change: int) -> tuple[Columns, Columns]:
-        """Add to the orders with a sale in a cycle; what that changes of the shop's columns in the cycle, and of all time (R6)."""
+        """Add to the orders with a sale in a cycle.
+
+        What that changes of the shop's columns in the cycle, and of all time (R6).
+        """
         cycle = str(start_ms)
         ever, before = sum(self.orders.values()), self.orders.get(cycle, 0)
         now = before + change
@@ -44,7 +52,10 @@ class Buyer(msgspec.Struct, array_like=True):
         return _bought(before, now), _bought(ever, ever + change)
 
     def hear(self, said: Contact | Messages, calendar: Calendar) -> Rows:
-        """Take in that somebody wrote, or has reason to; what that changes of the shop's columns."""
+        """Take in that somebody wrote, or has reason to.
+
+        What that changes of the shop's columns.
+        """
         if isinstance(said, Messages) and not self.contacts:  # the usual case
             self._write(said)
             return {}
@@ -61,7 +72,7 @@ class Buyer(msgspec.Struct, array_like=True):
         written = self.written
         written += messages.wrote
         written.sort()
-        for one in messages.taken_back:
+        for one in messages.retracted:
             if one not in written:
                 raise ImpossibleServiceError(f"{one} is taken back and was never written")
             written.remove(one)

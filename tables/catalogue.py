@@ -1,4 +1,7 @@
-"""The one list of stages and tables: what feeds what, under which names and keys. Topics, stores, readers and docs are made from it."""
+"""The one list of stages and tables: what feeds what, under which names and keys.
+
+Topics, stores, readers and docs are made from it.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -22,16 +25,16 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageSpec:
     """A step of the flow: reads one topic, writes its tables, sends to topics (names without the setting's prefix).
 
-    In the topics that it `sends` to it also marks how far it is; those that it only `tells` something are for the outside.
+    In the topics that it `sends` to it also marks how far it is; those that it only `emits` to are for the outside.
     """
 
     name: str
     source: str
     sends: tuple[str, ...] = ()
-    tells: tuple[str, ...] = ()
+    emits: tuple[str, ...] = ()
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -39,21 +42,77 @@ class Stage:
         return tuple(table for table in TABLES if table.stage == self.name)
 
 
-ORDERS: Final = Table("orders", "order_id", windowed=False, stage="order", holds="the facts known about each order")
-CHATS: Final = Table("chats", "conversation", windowed=False, stage="chat", holds="the messages between each shop and buyer")
-REPLY_TIMERS: Final = Table("reply_timers", "due", windowed=False, stage="chat", holds="which conversations to look at again, and when")
-OVERDUE: Final = Table("overdue", "conversation", windowed=False, stage="chat", holds="the inquiries whose time has passed without a reply")
-PRODUCT_CYCLES: Final = Table("product_cycles", "product_id", windowed=True, stage="product", holds="each product's sales in each cycle")
-PRODUCT_TOTALS: Final = Table("product_totals", "product_id", windowed=False, stage="product", holds="each product's sales of all time")
-PRODUCT_SERVICE_CYCLES: Final = Table(
-    "product_service_cycles", "product_id", windowed=True, stage="product", holds="each product's reviews and complaints in each cycle"
+ORDERS: Final = Table(
+    "orders", "order_id", windowed=False, stage="order", holds="the facts known about each order"
 )
-SHOP_CYCLES: Final = Table("shop_cycles", "shop_id", windowed=True, stage="shop", holds="each shop's sales in each cycle")
-SHOP_TOTALS: Final = Table("shop_totals", "shop_id", windowed=False, stage="shop", holds="each shop's sales of all time")
-SHOP_SERVICE_CYCLES: Final = Table("shop_service_cycles", "shop_id", windowed=True, stage="shop", holds="each shop's service in each cycle")
-SHOP_SERVICE_TOTALS: Final = Table("shop_service_totals", "shop_id", windowed=False, stage="shop", holds="each shop's service of all time")
+CHATS: Final = Table(
+    "chats",
+    "conversation",
+    windowed=False,
+    stage="chat",
+    holds="the messages between each shop and buyer",
+)
+REPLY_TIMERS: Final = Table(
+    "reply_timers",
+    "due",
+    windowed=False,
+    stage="chat",
+    holds="which conversations to look at again, and when",
+)
+OVERDUE: Final = Table(
+    "overdue",
+    "conversation",
+    windowed=False,
+    stage="chat",
+    holds="the inquiries whose time has passed without a reply",
+)
+PRODUCT_CYCLES: Final = Table(
+    "product_cycles",
+    "product_id",
+    windowed=True,
+    stage="product",
+    holds="each product's sales in each cycle",
+)
+PRODUCT_TOTALS: Final = Table(
+    "product_totals",
+    "product_id",
+    windowed=False,
+    stage="product",
+    holds="each product's sales of all time",
+)
+PRODUCT_SERVICE_CYCLES: Final = Table(
+    "product_service_cycles",
+    "product_id",
+    windowed=True,
+    stage="product",
+    holds="each product's reviews and complaints in each cycle",
+)
+SHOP_CYCLES: Final = Table(
+    "shop_cycles", "shop_id", windowed=True, stage="shop", holds="each shop's sales in each cycle"
+)
+SHOP_TOTALS: Final = Table(
+    "shop_totals", "shop_id", windowed=False, stage="shop", holds="each shop's sales of all time"
+)
+SHOP_SERVICE_CYCLES: Final = Table(
+    "shop_service_cycles",
+    "shop_id",
+    windowed=True,
+    stage="shop",
+    holds="each shop's service in each cycle",
+)
+SHOP_SERVICE_TOTALS: Final = Table(
+    "shop_service_totals",
+    "shop_id",
+    windowed=False,
+    stage="shop",
+    holds="each shop's service of all time",
+)
 SHOP_BUYERS: Final = Table(
-    "shop_buyers", "conversation", windowed=False, stage="shop", holds="what each buyer bought of each shop, and who wrote"
+    "shop_buyers",
+    "conversation",
+    windowed=False,
+    stage="shop",
+    holds="what each buyer bought of each shop, and who wrote",
 )
 
 TABLES: Final = (
@@ -71,10 +130,12 @@ TABLES: Final = (
     SHOP_BUYERS,
 )
 
-ORDER_STAGE: Final = Stage("order", ORDERS_TOPIC, sends=(SALES_TOPIC, SHOP_ACTIVITY_TOPIC))
-CHAT_STAGE: Final = Stage("chat", CHATS_TOPIC, sends=(SHOP_ACTIVITY_TOPIC,), tells=(ALERTS_TOPIC,))
-PRODUCT_STAGE: Final = Stage("product", SALES_TOPIC)
-SHOP_STAGE: Final = Stage("shop", SHOP_ACTIVITY_TOPIC)
+ORDER_STAGE: Final = StageSpec("order", ORDERS_TOPIC, sends=(SALES_TOPIC, SHOP_ACTIVITY_TOPIC))
+CHAT_STAGE: Final = StageSpec(
+    "chat", CHATS_TOPIC, sends=(SHOP_ACTIVITY_TOPIC,), emits=(ALERTS_TOPIC,)
+)
+PRODUCT_STAGE: Final = StageSpec("product", SALES_TOPIC)
+SHOP_STAGE: Final = StageSpec("shop", SHOP_ACTIVITY_TOPIC)
 
 STAGES: Final = (ORDER_STAGE, CHAT_STAGE, PRODUCT_STAGE, SHOP_STAGE)
 
@@ -82,11 +143,16 @@ STAGES: Final = (ORDER_STAGE, CHAT_STAGE, PRODUCT_STAGE, SHOP_STAGE)
 def event_topics(stage: str) -> tuple[str, ...]:
     """The topics of events that a stage of this name is fed by, be it through other stages."""
     source = next(one.source for one in STAGES if one.name == stage)
-    return tuple(topic for one in STAGES if source in one.sends for topic in event_topics(one.name)) or (source,)
+    return tuple(
+        topic for one in STAGES if source in one.sends for topic in event_topics(one.name)
+    ) or (source,)
 
 
 def conversation_key(shop_id: str, buyer_id: str) -> bytes:
-    """The key of what is between a shop and a buyer; ids have no control characters, so no two pairs have the same."""
+    """The key of what is between a shop and a buyer.
+
+    Ids have no control characters, so no two pairs have the same.
+    """
     return f"{shop_id}\x1f{buyer_id}".encode()
 
 

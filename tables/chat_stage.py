@@ -9,46 +9,62 @@ from typing import Final
 import msgspec
 
 from schemas import envelope, limits
-from schemas.envelope import Said, Written
+from schemas.envelope import ChatMessage, Written
 from schemas.journal import Replied
 from schemas.refusals import Reason, Refusal
 from tables import alerts, catalogue, conversations, replies, watermarks
-from tables.catalogue import ALERTS_TOPIC, CHATS, OVERDUE, REPLY_TIMERS, SHOP_ACTIVITY_TOPIC, Stage
+from tables.catalogue import (
+    ALERTS_TOPIC,
+    CHATS,
+    OVERDUE,
+    REPLY_TIMERS,
+    SHOP_ACTIVITY_TOPIC,
+    StageSpec,
+)
 from tables.conversation_ledger import ConversationLedger, Settled
 from tables.conversations import Conversation
 from tables.cycles import Calendar
+from tables.intake import Intake
 from tables.outcome import Outcome, Readings, States
 from tables.replies import Inquiry
 from tables.service import Columns
 from tables.service_hours import ServiceRules
 from tables.shop_activity import ShopActivities
-from tables.taken import Taken
 from tables.timers import Timers
 from tables.watermarks import Progress
 
 _BETWEEN: Final = attrgetter("shop_id", "buyer_id")
 OVERDUE_VERSION: Final = 1
-"""Version of the form of a row of `overdue`: [version, opened_ms, due_ms, message_id, order_id or null]."""
+"""Version of the form of a row of `overdue`: [version, opened_ms, due_ms, message_id, order_id
+or null]."""
 
 LEAST_BUCKET_MS: Final = 1000
 MOST_BUCKETS: Final = 300
-"""A timer is set for at most `reply_within` from the newest event on, so hardly more than so many buckets wait at once."""
+"""A timer is set for at most `reply_within` from the newest event on, so hardly more than so
+many buckets wait at once."""
 
 FEW_MESSAGES: Final = 16
 FEW_BYTES: Final = 16_384
-"""Of a conversation with at most so many messages in a chunk, and so many bytes before it, what is near each is derived: that's quicker."""
+"""Of a conversation with at most so many messages in a chunk, and so many bytes before it, what
+is near each is derived: that's quicker."""
 
 if not FEW_BYTES + FEW_MESSAGES * 5 * 8 * limits.ID_CHARS < limits.ORDER_BYTES:
-    # Five texts a message, of 8 bytes a character at the most: so it can't outgrow a record and shrink again within one chunk.
-    raise AssertionError("few messages must fit into a conversation without being measured one by one")
+    # Five texts a message, of 8 bytes a character at the most: so it can't outgrow a record and
+    # shrink again within one chunk.
+    raise AssertionError(
+        "few messages must fit into a conversation without being measured one by one"
+    )
 
 _encode: Final = msgspec.json.encode
 
 
 class ChatStage:
-    """Messages → conversations, and what follows of them. One for all partitions: it holds no state."""
+    """Messages → conversations, and what follows of them.
 
-    stage: Final[Stage] = catalogue.CHAT_STAGE
+    One for all partitions: it holds no state.
+    """
+
+    stage: Final[StageSpec] = catalogue.CHAT_STAGE
 
     def __init__(self, calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int) -> None:
         self._calendar = calendar
@@ -62,41 +78,69 @@ class ChatStage:
 
     read = staticmethod(envelope.read_chat)
 
-    def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:  # noqa: ARG002 - as every stage's
+    def fold(
+        self,
+        place: str,  # noqa: ARG002 - as every stage's
+        readings: Readings,
+        states: States,
+        progress: Progress | None,
+    ) -> Outcome:
         """What a chunk of the partition `place`, as `chats-3`, changes.
 
         Only a conversation that would outgrow a record of its changelog is still refused here.
         """
         outcome = self._fold(readings, states, progress or watermarks.START, FEW_MESSAGES)
-        if max([len(state) for state in outcome.writes[CHATS.name].values() if state is not None], default=0) > limits.ORDER_BYTES:
+        if (
+            max(
+                [len(state) for state in outcome.writes[CHATS.name].values() if state is not None],
+                default=0,
+            )
+            > limits.ORDER_BYTES
+        ):
             return self._fold(readings, states, progress or watermarks.START, few_messages=-1)
         return outcome
 
-    def _fold(self, readings: Readings, states: States, progress: Progress, few_messages: int) -> Outcome:
-        """First the chunk in its order, for all that depends on it; then conversation by conversation.
+    def _fold(
+        self, readings: Readings, states: States, progress: Progress, few_messages: int
+    ) -> Outcome:
+        """First the chunk in its order, for all that depends on it.
 
-        A conversation with few messages may outgrow a record: its size isn't measured with each of them.
+        Then conversation by conversation.
+
+        A conversation with few messages may outgrow a record: its size isn't measured with each of
+        them.
         """
-        taken = Taken(readings, progress, self._calendar, self._refusals_in_a_row, _BETWEEN)
+        taken = Intake(readings, progress, self._calendar, self._refusals_in_a_row, _BETWEEN)
         work = _Work(states, self._calendar, self._rules, taken, few_messages)
         work.hear()
-        parked = sorted([*taken.parked, *work.parked], key=itemgetter(0)) if work.parked else taken.parked
+        parked = (
+            sorted([*taken.parked, *work.parked], key=itemgetter(0))
+            if work.parked
+            else taken.parked
+        )
         told = work.alerts()
         counts = taken.counts(duplicates=work.duplicates, refused=len(parked))
         counts |= {"entries": work.entries, "restatements": work.restatements, "alerts": len(told)}
         return Outcome(
-            writes={CHATS.name: work.changed, REPLY_TIMERS.name: work.timers.writes(), OVERDUE.name: work.overdue},
+            writes={
+                CHATS.name: work.changed,
+                REPLY_TIMERS.name: work.timers.writes(),
+                OVERDUE.name: work.overdue,
+            },
             sends={SHOP_ACTIVITY_TOPIC: work.activity(), ALERTS_TOPIC: told},
             parked=parked,
             progress=taken.progress,
             counts=counts,
-            taken=taken.records,
+            records_covered=taken.records,
             paused=taken.paused,
         )
 
 
 class _Cause(msgspec.Struct, frozen=True, gc=False):
-    """What makes something of an inquiry: the message of the record at an offset, or that event time came past `due_ms` with it."""
+    """What makes something of an inquiry.
+
+    The message of the record at an offset, or that event time came past `due_ms` with it.
+    """
 
     offset: int
     now_ms: int
@@ -119,8 +163,9 @@ class _Held(msgspec.Struct, gc=False):
     """Its last inquiry, if that waits for its answer."""
 
     wrote: list[Written]
-    taken_back: list[Written]
-    """What was said in this chunk, and what of that or of earlier messages doesn't hold any more."""
+    retracted: list[Written]
+    """What was said in this chunk, and what of that or of earlier messages doesn't hold any
+    more."""
 
     answered: list[Inquiry] | None = None
     """Its inquiries of the last days that have an answer, once they were asked for."""
@@ -129,7 +174,10 @@ class _Held(msgspec.Struct, gc=False):
 
 
 class _Replies(msgspec.Struct, gc=False):
-    """What changes of a shop's replies in one cycle: columns' names as often as one is added or taken; `restates`: how many changes do."""
+    """What changes of a shop's replies in one cycle.
+
+    Columns' names as often as one is added or taken; `restates`: how many changes do.
+    """
 
     added: list[str]
     taken: list[str]
@@ -143,9 +191,19 @@ class _Replies(msgspec.Struct, gc=False):
 
 
 class _Work:
-    """What one chunk does, conversation by conversation. Nothing depends on where chunks are cut."""
+    """What one chunk does, conversation by conversation.
 
-    def __init__(self, states: States, calendar: Calendar, rules: ServiceRules, taken: Taken, few_messages: int) -> None:
+    Nothing depends on where chunks are cut.
+    """
+
+    def __init__(
+        self,
+        states: States,
+        calendar: Calendar,
+        rules: ServiceRules,
+        taken: Intake,
+        few_messages: int,
+    ) -> None:
         self._stored = states[CHATS.name]
         self._calendar = calendar
         self._rules = rules
@@ -156,7 +214,9 @@ class _Work:
         """By shop and cycle's start, what changes of its replies."""
 
         self._alerts: list[tuple[int, int, bytes, tuple[bytes, bytes]]] = []
-        self.timers = Timers(states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS))
+        self.timers = Timers(
+            states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS)
+        )
         self.changed: dict[bytes, bytes | None] = {}
         self.overdue: dict[bytes, bytes | None] = {}
         self.parked: list[tuple[int, Refusal]] = []
@@ -168,12 +228,17 @@ class _Work:
         return sum([replied.restates for replied in self._replied.values()])
 
     def hear(self) -> None:
-        """Take in what was said, and that event time came on: what was due before is overdue, unless it was answered (R2, C2)."""
+        """Take in what was said, and that event time came on.
+
+        What was due before is overdue, unless it was answered (R2, C2).
+        """
         end_ms, of_all = self._taken.now_ms, self._taken.told
         for _, key in self.timers.gone_off(end_ms):
             of_all.setdefault(catalogue.split_conversation_key(key), [])
         keys = [catalogue.conversation_key(*between) for between in of_all]
-        for key, state, ((shop_id, buyer_id), said) in zip(keys, self._stored.look_up(keys), of_all.items(), strict=True):
+        for key, state, ((shop_id, buyer_id), said) in zip(
+            keys, self._stored.get_many(keys), of_all.items(), strict=True
+        ):
             if len(said) > self._few_messages or (state is not None and len(state) > FEW_BYTES):
                 self._grow(key, state, (shop_id, buyer_id), said)
                 continue
@@ -182,11 +247,17 @@ class _Work:
             if held.waiting is not None:
                 self._wait(held, held.waiting, end_ms)
             if held.wrote:
-                self._shops.write(shop_id, buyer_id, held.wrote, held.taken_back)
+                self._shops.write(shop_id, buyer_id, held.wrote, held.retracted)
             if held.wrote or held.overdue_changed:
                 self.changed[held.key] = conversations.encode(held.conversation)
 
-    def _grow(self, key: bytes, state: bytes | None, between: tuple[str, str], said: Sequence[tuple[int, Said, int]]) -> None:
+    def _grow(
+        self,
+        key: bytes,
+        state: bytes | None,
+        between: tuple[str, str],
+        said: Sequence[tuple[int, ChatMessage, int]],
+    ) -> None:
         """As `_hold` and `_hear`, of a conversation of which there is much."""
         ledger = ConversationLedger(state, between, self._rules, self._calendar)
         for offset, one, now_ms in said:
@@ -206,7 +277,7 @@ class _Work:
                 self._hand_out(ledger, key, settled, _Cause(offset, now_ms))
         self._come_due(ledger, key, self._taken.now_ms)
         if ledger.wrote:
-            self._shops.write(*between, ledger.wrote, ledger.taken_back)
+            self._shops.write(*between, ledger.wrote, ledger.retracted)
         if ledger.wrote or ledger.has_changed:
             self.changed[key] = ledger.encode()
 
@@ -216,12 +287,18 @@ class _Work:
             cause = self._past(ledger.waiting.due_ms)
             self._hand_out(ledger, key, ledger.come_due(), cause)
 
-    def _hand_out(self, ledger: ConversationLedger, key: bytes, settled: Settled, cause: _Cause) -> None:
+    def _hand_out(
+        self, ledger: ConversationLedger, key: bytes, settled: Settled, cause: _Cause
+    ) -> None:
         for start_ms, more, less in settled.replies:
             self._change(ledger.between[0], start_ms, more, less, cause.now_ms)
         self._alerts += [(cause.offset, cause.due_ms, key, alert) for alert in settled.alerts]
         if settled.overdue_moved:
-            self.overdue[key] = _overdue_row(ledger.waiting) if ledger.overdue and ledger.waiting is not None else None
+            self.overdue[key] = (
+                _overdue_row(ledger.waiting)
+                if ledger.overdue and ledger.waiting is not None
+                else None
+            )
 
     def _past(self, due_ms: int) -> _Cause:
         """Event time came past an instant in this chunk."""
@@ -232,11 +309,16 @@ class _Work:
     def activity(self) -> list[tuple[bytes, bytes]]:
         """(key, value) of what changed of each shop, for the shops' journal."""
         for (shop_id, start_ms), replied in self._replied.items():
-            self._shops.reply(shop_id, Replied(self._calendar.iso(start_ms), replied.columns(), replied.restates))
+            self._shops.reply(
+                shop_id, Replied(self._calendar.iso(start_ms), replied.columns(), replied.restates)
+            )
         return self._shops.records()
 
     def alerts(self) -> list[tuple[bytes, bytes]]:
-        """(key, value) of the alerts, in the order of what they come of: of one record, what was due before it, and then its message."""
+        """(key, value) of the alerts, in the order of what they come of.
+
+        Of one record, what was due before it, and then its message.
+        """
         return [alert for *_, alert in sorted(self._alerts, key=itemgetter(0, 1, 2))]
 
     def _hold(self, key: bytes, state: bytes | None, shop_id: str, buyer_id: str) -> _Held:
@@ -244,9 +326,18 @@ class _Work:
             return _Held(key, shop_id, buyer_id, Conversation(), set(), None, [], [])
         conversation = conversations.decode(state)
         written = conversation.written
-        return _Held(key, shop_id, buyer_id, conversation, {one.id for one in written}, replies.waiting(written, self._rules), [], [])
+        return _Held(
+            key,
+            shop_id,
+            buyer_id,
+            conversation,
+            {one.id for one in written},
+            replies.waiting(written, self._rules),
+            [],
+            [],
+        )
 
-    def _hear(self, held: _Held, said: Sequence[tuple[int, Said, int]]) -> None:
+    def _hear(self, held: _Held, said: Sequence[tuple[int, ChatMessage, int]]) -> None:
         """Take in what was said in one conversation, as it came."""
         conversation, ids, rules = held.conversation, held.ids, self._rules
         written = conversation.written
@@ -287,16 +378,21 @@ class _Work:
             self._settle(held, end, [], [waiting], self._past(due_ms))
 
     def _go_back(self, held: _Held, new: Written, cause: _Cause) -> None:
-        """As `_hear`, of a message that may have come before others, or in the place of one: what follows it is looked at again."""
+        """As `_hear`, of a message that may have come before others, or in the place of one.
+
+        What follows it is looked at again.
+        """
         written = held.conversation.written
-        at = replies.since(written, new.at_ms)  # one that it replaces can't have been before it (S11)
+        at = replies.since(
+            written, new.at_ms
+        )  # one that it replaces can't have been before it (S11)
         was, waited = replies.inquiries_from(written, at, self._rules)
         heard = conversations.absorb(written, held.ids, new)
         if heard is None:
             self.duplicates += 1
             return
         held.wrote.append(new)
-        held.taken_back += heard
+        held.retracted += heard
         now, waiting = replies.inquiries_from(written, at, self._rules)
         held.waiting = waiting
         if waited is not None and held.conversation.overdue:
@@ -311,28 +407,38 @@ class _Work:
             self._settle(held, at, was, now, cause)
             held.answered = None
 
-    def _settle(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], cause: _Cause) -> None:
+    def _settle(
+        self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], cause: _Cause
+    ) -> None:
         """Hand out what changes if the decided inquiries from a place in a conversation on become others."""
         self._count(held, at, was, now, cause.now_ms)
         conversation = held.conversation
         waited = was[-1] if conversation.overdue else None
         waiting = now[-1] if now and now[-1].answer is None else None
         if waiting is not None or (conversation.alerted and any(one.is_late for one in now)):
-            told, conversation.alerted = alerts.told(conversation.alerted, now, waiting, held.shop_id, held.buyer_id)
+            told, conversation.alerted = alerts.told(
+                conversation.alerted, now, waiting, held.shop_id, held.buyer_id
+            )
             self._alerts += [(cause.offset, cause.due_ms, held.key, alert) for alert in told]
         if waiting != waited:
             self.overdue[held.key] = None if waiting is None else _overdue_row(waiting)
             conversation.overdue = waiting is not None
             held.overdue_changed = True
 
-    def _count(self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], now_ms: int) -> None:
+    def _count(
+        self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], now_ms: int
+    ) -> None:
         """R1, R2: as `_settle`, what changes of the shop's replies."""
         calendar, rules = self._calendar, self._rules
         if held.answered is None:
             held.answered = replies.answered_near(held.conversation.written, at, rules)
         near = replies.beside(held.answered, was + now, rules) if held.answered else []
         if not near and len(now) == 1 and len(was) <= 1:  # the usual case
-            start_ms, added, taken = calendar.start_of(now[0].opened_ms), replies.alone(now[0]), replies.alone(was[0]) if was else ()
+            start_ms, added, taken = (
+                calendar.start_of(now[0].opened_ms),
+                replies.alone(now[0]),
+                replies.alone(was[0]) if was else (),
+            )
             if not was or calendar.start_of(was[0].opened_ms) == start_ms:
                 if added != taken:
                     self._change(held.shop_id, start_ms, added, taken, now_ms)
@@ -342,7 +448,9 @@ class _Work:
             less = [name for name, change in columns.items() for _ in range(-change)]
             self._change(held.shop_id, start_ms, more, less, now_ms)
 
-    def _change(self, shop_id: str, start_ms: int, added: Iterable[str], taken: Iterable[str], now_ms: int) -> None:
+    def _change(
+        self, shop_id: str, start_ms: int, added: Iterable[str], taken: Iterable[str], now_ms: int
+    ) -> None:
         """Add one to columns of a shop's replies in a cycle, and take one from others."""
         replied = self._replied.get((shop_id, start_ms))
         if replied is None:
@@ -361,4 +469,6 @@ def due_of(overdue: bytes) -> int:
 
 def _overdue_row(inquiry: Inquiry) -> bytes:
     first = inquiry.asked[0]
-    return _encode((OVERDUE_VERSION, inquiry.opened_ms, inquiry.due_ms, first.message_id, first.order_id))
+    return _encode(
+        (OVERDUE_VERSION, inquiry.opened_ms, inquiry.due_ms, first.message_id, first.order_id)
+    )

@@ -1,8 +1,10 @@
-"""A conversation while a chunk's messages are added to it: what each of them changes (R1, R2, S11, S12).
+"""A conversation while a chunk's messages are added to it.
 
-The same as `conversations.absorb`, `replies` and `alerts` say, which go through all that was written
-near a message: dear where that is much. Here the shop's messages cut a conversation into stretches: an
-inquiry is one stretch, and a message changes the stretches beside it.
+What each of them changes (R1, R2, S11, S12).
+
+The same as `conversations.absorb`, `replies` and `alerts` say, which go through all that was
+written near a message: dear where that is much. Here the shop's messages cut a conversation into
+stretches: an inquiry is one stretch, and a message changes the stretches beside it.
 """
 
 from bisect import bisect_left, bisect_right
@@ -27,14 +29,20 @@ _EMPTY_BYTES: Final = len(conversations.encode(Conversation()))
 
 
 class Stretch(NamedTuple):
-    """The buyer's messages behind one message of the shop up to the next one; `begin` and `end` are the places of these."""
+    """The buyer's messages behind one message of the shop up to the next one.
+
+    `begin` and `end` are the places of these.
+    """
 
     begin: Place
     end: Place
 
 
 class Settled(NamedTuple):
-    """What changes: of the shop's replies, by cycle; alerts; and whether another inquiry is overdue now, or none."""
+    """What changes: of the shop's replies, by cycle; alerts.
+
+    And whether another inquiry is overdue now, or none.
+    """
 
     replies: list[ReplyChange]
     alerts: list[Alert]
@@ -42,28 +50,42 @@ class Settled(NamedTuple):
 
 
 class ConversationLedger:
-    """The messages of one conversation, and what counts of them. `state` are its bytes, None if it is new.
+    """The messages of one conversation, and what counts of them.
+
+    `state` are its bytes, None if it is new.
 
     Inquiries have only the first of their messages.
     """
 
-    def __init__(self, state: bytes | None, between: tuple[str, str], rules: ServiceRules, calendar: Calendar) -> None:
+    def __init__(
+        self, state: bytes | None, between: tuple[str, str], rules: ServiceRules, calendar: Calendar
+    ) -> None:
         self._conversation = Conversation() if state is None else conversations.decode(state)
         self.between, self._rules = between, rules
-        self._size = (_EMPTY_BYTES if state is None else len(state)) + self._conversation.overdue  # as if it were false
+        self._size = (
+            _EMPTY_BYTES if state is None else len(state)
+        ) + self._conversation.overdue  # as if it were false
         written = self._written = self._conversation.written
         self._known = {(one.source, one.id): one for one in written}
         self._shops = [conversations.place(one) for one in written if one.side == SHOP]
         self._alerted = {(one.source, one.id): one for one in self._conversation.alerted}
-        places = [(place, identity) for identity in self._alerted if (place := conversations.place(self._known[identity]))[1] != SHOP]
+        places = [
+            (place, identity)
+            for identity in self._alerted
+            if (place := conversations.place(self._known[identity]))[1] != SHOP
+        ]
         self._alerted_places = sorted(places)
         self._early_places = sorted(one for one in places if not self._alerted[one[1]].late)
         """Those of `_alerted_places` whose late answer hasn't been alerted."""
 
         self.wrote: list[Written] = []
-        self.taken_back: list[Written] = []
+        self.retracted: list[Written] = []
         self.has_changed = False
-        inquiries = [one for stretch in self._stretches(_BEGIN, _END) if (one := self._inquiry(stretch)) is not None]
+        inquiries = [
+            one
+            for stretch in self._stretches(_BEGIN, _END)
+            if (one := self._inquiry(stretch)) is not None
+        ]
         self.waiting = inquiries[-1] if inquiries and inquiries[-1].answer is None else None
         """The last inquiry, if it waits for its answer."""
 
@@ -86,7 +108,11 @@ class ConversationLedger:
         size = self._size - self._conversation.overdue
         if known is None:
             return size + _bytes(new) + bool(self._written)
-        return 0 if conversations.precedence(known) <= conversations.precedence(new) else size + _bytes(new) - _bytes(known)
+        return (
+            0
+            if conversations.precedence(known) <= conversations.precedence(new)
+            else size + _bytes(new) - _bytes(known)
+        )
 
     def add(self, new: Written, now_ms: int) -> tuple[Settled | None, int | None] | None:
         """Add a message when event time is at `now_ms`; None if it tells nothing new (S11).
@@ -100,7 +126,12 @@ class ConversationLedger:
         self._size = self.size_with(new) + self._conversation.overdue
         spans, begin = self._spans(place, known), self._shops[-1] if self._shops else _BEGIN
         since_ms = self._before((new.at_ms, -1, "", ""))[0]
-        was = [one for span in spans for stretch in self._stretches(*span) if (one := self._inquiry(stretch)) is not None]
+        was = [
+            one
+            for span in spans
+            for stretch in self._stretches(*span)
+            if (one := self._inquiry(stretch)) is not None
+        ]
         if known is not None:
             self._remove(known)
         self._known[identity] = new
@@ -111,12 +142,18 @@ class ConversationLedger:
             self._put_alerted(place, identity, gone=False)
         self.wrote.append(new)
         stretches = [stretch for span in spans for stretch in self._stretches(*span)]
-        now = [(one, stretch) for stretch in stretches if (one := self._inquiry(stretch)) is not None]
+        now = [
+            (one, stretch) for stretch in stretches if (one := self._inquiry(stretch)) is not None
+        ]
         timer, is_same = None, False
         if spans[-1][1] == _END:
-            waited, self.waiting = self.waiting, now[-1][0] if now and now[-1][0].answer is None else None
+            waited, self.waiting = (
+                self.waiting,
+                now[-1][0] if now and now[-1][0].answer is None else None,
+            )
             is_same = waited == self.waiting and not any(
-                one and one.side != SHOP and conversations.place(one) > begin for one in (new, known)
+                one and one.side != SHOP and conversations.place(one) > begin
+                for one in (new, known)
             )
             if waited is not None and not self.overdue:
                 was.pop()
@@ -137,7 +174,10 @@ class ConversationLedger:
     # --- stretches --------------------------------------------------------------------------------
 
     def _spans(self, place: Place, known: Written | None) -> list[tuple[Place, Place]]:
-        """Between which messages of the shop inquiries may become others; in order, and apart from each other."""
+        """Between which messages of the shop inquiries may become others.
+
+        In order, and apart from each other.
+        """
         shops = self._shops
         other = place if known is None else conversations.place(known)
         low, high = (place, other) if place <= other else (other, place)
@@ -158,13 +198,20 @@ class ConversationLedger:
 
     def _stretches(self, begin: Place, end: Place) -> list[Stretch]:
         inside = self._shops[bisect_right(self._shops, begin) : bisect_left(self._shops, end)]
-        return [Stretch(one, following) for one, following in zip([begin, *inside], [*inside, end], strict=True)]
+        return [
+            Stretch(one, following)
+            for one, following in zip([begin, *inside], [*inside, end], strict=True)
+        ]
 
     def _inquiry(self, stretch: Stretch) -> Inquiry | None:
         """R1: a stretch is an inquiry if it begins in service hours."""
         written = self._written
         at = bisect_right(written, stretch.begin, key=conversations.place)
-        if at == len(written) or written[at].side == SHOP or not self._rules.is_open(written[at].at_ms):
+        if (
+            at == len(written)
+            or written[at].side == SHOP
+            or not self._rules.is_open(written[at].at_ms)
+        ):
             return None
         first, answer = written[at], None
         if stretch.end != _END:
@@ -178,16 +225,29 @@ class ConversationLedger:
             put(self._shops, place, gone=True)
         if identity in self._alerted:
             self._put_alerted(place, identity, gone=True)
-        self.taken_back.append(known)
+        self.retracted.append(known)
 
     # --- what is decided --------------------------------------------------------------------------
 
-    def _settle(self, was: list[Inquiry], now: list[tuple[Inquiry, Stretch]], end: Place, since_ms: int, *, is_same: bool) -> Settled:
-        """What changes if decided inquiries become others, after an instant and up to `end`; `is_same`: the one that waits stays."""
+    def _settle(
+        self,
+        was: list[Inquiry],
+        now: list[tuple[Inquiry, Stretch]],
+        end: Place,
+        since_ms: int,
+        *,
+        is_same: bool,
+    ) -> Settled:
+        """What changes if decided inquiries become others, after an instant and up to `end`.
+
+        `is_same`: the one that waits stays.
+        """
         changes = self._days.change(was, [one for one, _ in now], since_ms)
         waiting = now[-1][0] if now and now[-1][0].answer is None else None
         found = self._alerts(now, waiting)
-        moved = end == _END and (waiting is not None or self.overdue) and not (is_same and self.overdue)
+        moved = (
+            end == _END and (waiting is not None or self.overdue) and not (is_same and self.overdue)
+        )
         if moved:
             self._conversation.overdue = waiting is not None
             self.has_changed = True
@@ -209,7 +269,9 @@ class ConversationLedger:
                 continue
             for one in self._in(self._early_places, stretch):
                 before = self._alerted[one[1]]
-                found.append(alerts.alert(alerts.REPLY_LATE, inquiry, *self.between, before, inquiry.answer))
+                found.append(
+                    alerts.alert(alerts.REPLY_LATE, inquiry, *self.between, before, inquiry.answer)
+                )
                 self._alert(Alerted(*one[1], late=True))
                 put(self._early_places, one, gone=True)
         return found
@@ -228,7 +290,9 @@ class ConversationLedger:
             put(self._early_places, (place, identity), gone=gone)
 
     @staticmethod
-    def _in(places: list[tuple[Place, tuple[str, str]]], stretch: Stretch) -> list[tuple[Place, tuple[str, str]]]:
+    def _in(
+        places: list[tuple[Place, tuple[str, str]]], stretch: Stretch
+    ) -> list[tuple[Place, tuple[str, str]]]:
         return places[bisect_left(places, (stretch.begin,)) : bisect_left(places, (stretch.end,))]
 
 

@@ -1,6 +1,9 @@
-"""A conversation is the set of messages known between one shop and one buyer; `absorb` adds one (S11, S12).
+"""A conversation is the set of messages known between one shop and one buyer.
 
-As with orders, the set is all that is kept: what counts is derived from it anew (`replies`), so the order of arrival can't matter.
+`absorb` adds one (S11, S12).
+
+As with orders, the set is all that is kept: what counts is derived from it anew (`replies`), so the
+order of arrival can't matter.
 """
 
 from bisect import bisect_left
@@ -16,7 +19,10 @@ VERSION: Final = 1
 
 
 class Alerted(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An inquiry whose being overdue was told, by the identity of a message of it; `late` once its late answer was told, too."""
+    """An inquiry whose being overdue was told, by the identity of a message of it.
+
+    `late` once its late answer was told, too.
+    """
 
     source: str
     id: str
@@ -40,11 +46,18 @@ decode: Final[Callable[[bytes], Conversation]] = msgspec.json.Decoder(Conversati
 
 
 def absorb(written: list[Written], ids: set[str], new: Written) -> Sequence[Written] | None:
-    """Add a message to those of a conversation; those that it replaced, at most one, or None if it tells nothing new (S11).
+    """Add a message to those of a conversation.
 
-    Its order of arrival doesn't matter (S12). `ids` are those of the messages: without them, each would be looked at for its like.
+    Those that it replaced, at most one, or None if it tells nothing new (S11).
+
+    Its order of arrival doesn't matter (S12). `ids` are those of the messages: without them, each
+    would be looked at for its like.
     """
-    gone = [one for one in written if one.id == new.id and one.source == new.source] if new.id in ids else []
+    gone = (
+        [one for one in written if one.id == new.id and one.source == new.source]
+        if new.id in ids
+        else []
+    )
     for one in gone:
         if precedence(one) <= precedence(new):
             return None
@@ -60,6 +73,16 @@ def place(one: Written) -> tuple[int, int, str, str]:
 
 
 def precedence(one: Written) -> tuple[int, bytes]:
-    """What decides which of two messages with one identity holds, the smaller: (`at_ms`, canonical JSON of the content) (S11)."""
-    said = {"type": "seller_replied" if one.by else "buyer_messaged", "message_id": one.message_id, "order_id": one.order_id, "by": one.by}
-    return one.at_ms, msgspec.json.encode({name: value for name, value in said.items() if value is not None}, order="sorted")
+    """What decides which of two messages with one identity holds, the smaller.
+
+    (`at_ms`, canonical JSON of the content) (S11).
+    """
+    said = {
+        "type": "seller_replied" if one.by else "buyer_messaged",
+        "message_id": one.message_id,
+        "order_id": one.order_id,
+        "by": one.by,
+    }
+    return one.at_ms, msgspec.json.encode(
+        {name: value for name, value in said.items() if value is not None}, order="sorted"
+    )

@@ -1,17 +1,22 @@
 """What counts of an order: the rules S1 to S9, in their order, and nothing else.
 
-The theory. An order is a set of facts (`orders`), and this function of it has no memory: it never asks what was counted before or
-which fact came last. So any order of arrival leads to one result (S12), and what an event changed is the difference of the results
-before and after it (`entries`). Instants are those at which things happened, never those at which we heard of them.
+The theory. An order is a set of facts (`orders`), and this function of it has no memory: it never
+asks what was counted before or which fact came last. So any order of arrival leads to one result
+(S12), and what an event changed is the difference of the results before and after it (`entries`).
+Instants are those at which things happened, never those at which we heard of them.
 
-Each line goes its own way. It is a sale once it is both placed and received (S1); its sale stands at its earliest receipt (S2), with
-what was ordered (S3), unless the order had been called off before (S4). Then the refunds that succeeded and stayed (S5) go through
-it by age, each taking at most what the ones before have left (S8): until the receipt they lessen what is sold (S7), from the receipt
-on they are reversals. A reversal keeps its own instant beside the sale's, so that both bases can be summed (S6).
+Each line goes its own way. It is a sale once it is both placed and received (S1); its sale stands
+at its earliest receipt (S2), with what was ordered (S3), unless the order had been called off
+before (S4). Then the refunds that succeeded and stayed (S5) go through it by age, each taking at
+most what the ones before have left (S8): until the receipt they lessen what is sold (S7), from the
+receipt on they are reversals. A reversal keeps its own instant beside the sale's, so that both
+bases can be summed (S6).
 
-    placed quantity = never sold (S7) + gross;   gross = net + reversed;   the same for money, in minor units of one currency.
+    placed quantity = never sold (S7) + gross;   gross = net + reversed;   the same for money, in
+    minor units of one currency.
 
-Whatever is odd in this is an anomaly: a note on the order. It refuses nothing and changes no number.
+Whatever is odd in this is an anomaly: a note on the order. It refuses nothing and changes no
+number.
 """
 
 from collections.abc import Iterable, Sequence
@@ -76,7 +81,9 @@ class Counted(msgspec.Struct, frozen=True, gc=False):
 NOTHING: Final = Counted("", "", "", (), frozenset())
 _NEVER: Final = 2**63
 
-EVENTS: Final = frozenset({"order_placed", "receipt_confirmed", "order_cancelled", "refund_succeeded", "refund_reversed"})
+EVENTS: Final = frozenset(
+    {"order_placed", "receipt_confirmed", "order_cancelled", "refund_succeeded", "refund_reversed"}
+)
 """The types of events whose facts sales are derived from."""
 
 Asked = tuple[Refund, int, int]
@@ -88,7 +95,9 @@ def derive(order: Order) -> Counted:
     oddities: set[Oddity] = set()
     if _contradicts_itself(order):
         oddities.add(Oddity(Anomaly.CONFLICTING_EVENT))
-    if not (order.placed and (order.receipts or order.refunds)):  # S1: no sale yet, and no line that could be odd
+    if not (
+        order.placed and (order.receipts or order.refunds)
+    ):  # S1: no sale yet, and no line that could be odd
         return Counted("", "", "", (), frozenset(oddities)) if oddities else NOTHING
     placed = order.placed[0]  # S11: facts stand sorted, so the first is the one that holds
     line_ids = dict.fromkeys([line.line_id for line in placed.lines])
@@ -101,13 +110,16 @@ def derive(order: Order) -> Counted:
     return Counted(placed.shop_id, placed.buyer_id, placed.currency, sales, frozenset(oddities))
 
 
-def _sales(order: Order, received: dict[str, int], asked: dict[str, list[Asked]], oddities: set[Oddity]) -> tuple[Sale, ...]:
+def _sales(
+    order: Order, received: dict[str, int], asked: dict[str, list[Asked]], oddities: set[Oddity]
+) -> tuple[Sale, ...]:
     """The lines that are sales: S1 to S9 at each line. Adds to `oddities`."""
     placed = order.placed[0]
     cancelled_ms = order.cancellations[0].occurred_at_ms if order.cancellations else _NEVER
     sales = []
     for line in placed.lines:
-        # S1: a sale is a line both placed and received. S2: at its earliest receipt, whatever came first.
+        # S1: a sale is a line both placed and received. S2: at its earliest receipt, whatever came
+        # first.
         line_id = line.line_id
         received_ms = received.get(line_id)
         if received_ms is None:
@@ -116,7 +128,8 @@ def _sales(order: Order, received: dict[str, int], asked: dict[str, list[Asked]]
         # S3: quantity; quantity times unit price, less the line's discount.
         left_units, left_amount = line.quantity, revenue(line)
 
-        # S4: called off before the receipt, it counts nothing; called off after it, it counts as if nothing had been said.
+        # S4: called off before the receipt, it counts nothing; called off after it, it counts as if
+        # nothing had been said.
         if received_ms > cancelled_ms:
             oddities.add(Oddity(Anomaly.RECEIVED_AFTER_CANCEL, line_id))
             continue
@@ -125,20 +138,44 @@ def _sales(order: Order, received: dict[str, int], asked: dict[str, list[Asked]]
 
         gross_units, gross_amount = left_units, left_amount
         reversals = []
-        for refund, units, amount in asked.get(line_id, ()):  # S5: those that succeeded and stayed; S8: by age
-            # S8: cut to what is left, units and amount each for itself. S9: units may be 0, then only money goes.
+        for refund, units, amount in asked.get(
+            line_id, ()
+        ):  # S5: those that succeeded and stayed; S8: by age
+            # S8: cut to what is left, units and amount each for itself. S9: units may be 0, then
+            # only money goes.
             taken_units, taken_amount = min(units, left_units), min(amount, left_amount)
             if refund.lines is not None and (taken_units < units or taken_amount < amount):
                 oddities.add(Oddity(Anomaly.REFUND_EXCEEDS_SALE, line_id))
             left_units -= taken_units
             left_amount -= taken_amount
-            if refund.occurred_at_ms < received_ms:  # S7: before the receipt it lessens what is sold
+            if (
+                refund.occurred_at_ms < received_ms
+            ):  # S7: before the receipt it lessens what is sold
                 gross_units, gross_amount = left_units, left_amount
-            elif taken_units or taken_amount:  # S6: from the receipt on it is a reversal, with an instant of its own
-                reversals.append(Reversal(refund.occurred_at_ms, taken_units, taken_amount, refund.refund_id, refund.reason))
+            elif (
+                taken_units or taken_amount
+            ):  # S6: from the receipt on it is a reversal, with an instant of its own
+                reversals.append(
+                    Reversal(
+                        refund.occurred_at_ms,
+                        taken_units,
+                        taken_amount,
+                        refund.refund_id,
+                        refund.reason,
+                    )
+                )
 
         if gross_units or gross_amount:  # S7: what was refunded away before its receipt is no sale
-            sales.append(Sale(line_id, line.product_id, received_ms, gross_units, gross_amount, tuple(reversals)))
+            sales.append(
+                Sale(
+                    line_id,
+                    line.product_id,
+                    received_ms,
+                    gross_units,
+                    gross_amount,
+                    tuple(reversals),
+                )
+            )
     return tuple(sales)
 
 
@@ -148,7 +185,10 @@ def revenue(line: Line) -> int:
 
 
 def _received(order: Order, line_ids: Iterable[str]) -> dict[str, int]:
-    """S2: by line, when it was first received; receipts stand sorted by `occurred_at`. Without `line_ids` they mean all lines."""
+    """S2: by line, when it was first received; receipts stand sorted by `occurred_at`.
+
+    Without `line_ids` they mean all lines.
+    """
     first: dict[str, int] = {}
     for receipt in order.receipts:
         for line_id in receipt.line_ids or line_ids:
@@ -157,7 +197,9 @@ def _received(order: Order, line_ids: Iterable[str]) -> dict[str, int]:
 
 
 def _asked(order: Order, placed: Placed) -> dict[str, list[Asked]]:
-    """S8: by line, what refunds ask of it, by (`occurred_at`, `refund_id`); without `lines`, each line's whole quantity and revenue.
+    """S8: by line, what refunds ask of it, by (`occurred_at`, `refund_id`).
+
+    Without `lines`, each line's whole quantity and revenue.
 
     Of the refunds without `lines` only the first one is listed: it leaves nothing.
     """
@@ -177,7 +219,10 @@ def _asked(order: Order, placed: Placed) -> dict[str, list[Asked]]:
 
 
 def _refunds_that_count(order: Order) -> Sequence[Refund]:
-    """S5: the refunds that succeeded and weren't returned; of those with one refund_id the first (S11); in the order of S8."""
+    """S5: the refunds that succeeded and weren't returned.
+
+    Of those with one refund_id the first (S11); in the order of S8.
+    """
     returned = {fact.refund_id for fact in order.refund_returns}
     first: dict[str, Refund] = {}
     for refund in order.refunds:  # they stand sorted by (occurred_at, id)
@@ -191,7 +236,10 @@ def _contradicts_itself(order: Order) -> bool:
     if order.conflicts:
         return True
     if len(order.placed) > 1:
-        first, *others = [(fact.shop_id, fact.buyer_id, fact.currency, fact.group_id, fact.lines) for fact in order.placed]
+        first, *others = [
+            (fact.shop_id, fact.buyer_id, fact.currency, fact.group_id, fact.lines)
+            for fact in order.placed
+        ]
         if any(one != first for one in others):
             return True
     if len(order.refunds) > 1:
@@ -206,6 +254,7 @@ def _contradicts_itself(order: Order) -> bool:
 def may_differ(after: Order | Facts, event: Received) -> bool:
     """Whether an event, with which an order has come to this state, may have changed its sales.
 
-    False is certain, and cheap to find out: nothing has ever been received (S1), or sales aren't derived from such a fact.
+    False is certain, and cheap to find out: nothing has ever been received (S1), or sales aren't
+    derived from such a fact.
     """
     return bool(after.conflicts) or (event.type in EVENTS and bool(after.receipts))

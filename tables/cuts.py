@@ -2,7 +2,8 @@
 
 Refunds apply by (`occurred_at`, `refund_id`), so what the first *k* of them get together is the
 smaller of what they ask for and the line's total: the first ones get all, at most one gets a part,
-the others nothing. A refund that comes or goes moves only this boundary. `counting` is the definition.
+the others nothing. A refund that comes or goes moves only this boundary. `counting` is the
+definition.
 """
 
 from bisect import bisect_left
@@ -16,9 +17,12 @@ Changes = dict[Key, int]
 
 
 class Cut:
-    """Units, or an amount, of one line. A refund of the whole order gets what is left where it stands.
+    """Units, or an amount, of one line.
 
-    `rest` is what refunds of lines leave: it goes to the refund of the whole order, if there is one.
+    A refund of the whole order gets what is left where it stands.
+
+    `rest` is what refunds of lines leave: it goes to the refund of the whole order, if there is
+    one.
     """
 
     __slots__ = ("_asks", "_filled", "_full", "_keys", "_part", "_total", "rest")
@@ -26,7 +30,9 @@ class Cut:
     def __init__(self) -> None:
         self._keys: list[Key] = []
         self._asks: dict[Key, int] = {}
-        self._full = self._filled = self._part = 0  # so many get all, that much; the next one a part
+        self._full = self._filled = self._part = (
+            0  # so many get all, that much; the next one a part
+        )
         self._total: int | None = None
         self.rest = 0
 

@@ -28,7 +28,10 @@ class Calendar:
         return f"cycles of {self.length_ms} ms from {self.anchor_ms}"
 
     def start_of(self, at_ms: int) -> int:
-        """The start of the one cycle that holds an instant; floor division is right before anchor and epoch too (C1)."""
+        """The start of the one cycle that holds an instant.
+
+        Floor division is right before anchor and epoch too (C1).
+        """
         return at_ms - (at_ms - self.anchor_ms) % self.length_ms
 
     def end_of(self, start_ms: int) -> int:
@@ -41,10 +44,15 @@ class Calendar:
         return start_ms, self.end_of(start_ms)
 
     def holds_events(self, start_ms: int) -> bool:
-        """Whether a cycle starts there that can hold an event: it has an instant that `occurred_at` may name."""
+        """Whether a cycle starts there that can hold an event.
+
+        It has an instant that `occurred_at` may name.
+        """
         if self.start_of(start_ms) != start_ms:
             return False
-        return start_ms < limits.OCCURRED_END_MS and self.end_of(start_ms) > limits.OCCURRED_FIRST_MS
+        return (
+            start_ms < limits.OCCURRED_END_MS and self.end_of(start_ms) > limits.OCCURRED_FIRST_MS
+        )
 
     def iso(self, start_ms: int) -> str:
         """A cycle's start as text, such as 2026-06-06T00:00:00Z."""
@@ -54,11 +62,16 @@ class Calendar:
         return text
 
     def start_of_iso(self, text: str) -> int:
-        """The start that `iso` wrote as `text`; ValueError if it is no cycle's start in this calendar."""
+        """The start that `iso` wrote as `text`.
+
+        ValueError if it is no cycle's start in this calendar.
+        """
         start_ms = self._starts.get(text)
         if start_ms is None:
             start_ms = times.parse_any_ms(text)
             if self.start_of(start_ms) != start_ms:
-                raise ValueError(f"{text} isn't the start of a cycle: the cycles' length or anchor has changed")
+                raise ValueError(
+                    f"{text} isn't the start of a cycle: the cycles' length or anchor has changed"
+                )
             self._starts[text] = start_ms
         return start_ms

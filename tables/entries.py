@@ -1,7 +1,10 @@
-"""What changed: journal entries as the difference of what counts before and after an event (S12). An entry never changes itself.
+"""What changed: journal entries as the difference of what counts before and after an event (S12).
 
-Each sale stands in the cycle of its receipt (S2), gross and reversed; each reversal is also booked in the cycle in which it
-happened (S6). So a line has one wide row per cycle that it touches, and an entry is the difference of one row.
+An entry never changes itself.
+
+Each sale stands in the cycle of its receipt (S2), gross and reversed; each reversal is also booked
+in the cycle in which it happened (S6). So a line has one wide row per cycle that it touches, and an
+entry is the difference of one row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +30,8 @@ _ABSENT: Final = (0, 0, 0, 0, 0, 0, 0)
 class Cause(msgspec.Struct, frozen=True, gc=False):
     """The event behind entries, and where it stands, as `topic-partition@offset`.
 
-    `current_cycle_ms` is the start of the cycle that the partition's event time is in: entries of earlier cycles restate (S13).
+    `current_cycle_ms` is the start of the cycle that the partition's event time is in: entries of
+    earlier cycles restate (S13).
     """
 
     event: Received
@@ -36,7 +40,10 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
 
 
 def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar) -> list[Entry]:
-    """The entries that lead from one derived result to the next; none if they are equal. Sorted by line, then by cycle."""
+    """The entries that lead from one derived result to the next; none if they are equal.
+
+    Sorted by line, then by cycle.
+    """
     changes = _rows(after, calendar)
     if before.sales:
         for key, was in _rows(before, calendar).items():
@@ -51,8 +58,18 @@ def listed(changes: Mapping[RowKey, Row], cause: Cause, calendar: Calendar) -> l
     event, position, current_cycle_ms = cause.event, cause.position, cause.current_cycle_ms
     occurred_at = times.format_ms(event.occurred_at_ms)
     entries: list[Entry] = []
-    for (line_id, start_ms, product_id, shop_id, buyer_id, currency), columns in sorted(changes.items()):
-        units_gross, units_reversed, units_booked, amount_gross, amount_reversed, amount_booked, orders = columns
+    for (line_id, start_ms, product_id, shop_id, buyer_id, currency), columns in sorted(
+        changes.items()
+    ):
+        (
+            units_gross,
+            units_reversed,
+            units_booked,
+            amount_gross,
+            amount_reversed,
+            amount_booked,
+            orders,
+        ) = columns
         entries.append(
             Entry(
                 f"{position}#{len(entries)}",
@@ -81,7 +98,10 @@ def listed(changes: Mapping[RowKey, Row], cause: Cause, calendar: Calendar) -> l
 
 
 def _rows(counted: Counted, calendar: Calendar) -> dict[RowKey, Row]:
-    """By line, cycle, and whose sale it is: units gross, reversed, booked; amount gross, reversed, booked; orders."""
+    """By line, cycle, and whose sale it is: units gross, reversed, booked.
+
+    Amount gross, reversed, booked; orders.
+    """
     rows: dict[RowKey, Row] = {}
     first = _first(counted.sales)
     shop_id, buyer_id, currency = counted.shop_id, counted.buyer_id, counted.currency
@@ -96,11 +116,34 @@ def _rows(counted: Counted, calendar: Calendar) -> dict[RowKey, Row]:
         for reversal in sale.reversals:
             units += reversal.units
             amount += reversal.amount
-            key = (line_id, calendar.start_of(reversal.at_ms), product_id, shop_id, buyer_id, currency)
+            key = (
+                line_id,
+                calendar.start_of(reversal.at_ms),
+                product_id,
+                shop_id,
+                buyer_id,
+                currency,
+            )
             _, _, booked_units, _, _, booked_amount, _ = rows.get(key, _ABSENT)
-            rows[key] = (0, 0, booked_units + reversal.units, 0, 0, booked_amount + reversal.amount, 0)
+            rows[key] = (
+                0,
+                0,
+                booked_units + reversal.units,
+                0,
+                0,
+                booked_amount + reversal.amount,
+                0,
+            )
         _, _, booked_units, _, _, booked_amount, _ = rows.get(sale_key, _ABSENT)
-        rows[sale_key] = (sale.units, units, booked_units, sale.amount, amount, booked_amount, orders)
+        rows[sale_key] = (
+            sale.units,
+            units,
+            booked_units,
+            sale.amount,
+            amount,
+            booked_amount,
+            orders,
+        )
     return rows
 
 
@@ -111,12 +154,17 @@ def _less(now: Row, was: Row) -> Row:
 
 
 def _first(sales: Sequence[Sale]) -> Sale | None:
-    """R6: the sale in which an order stands as one of the buyer's: the first received of which units are left, if there is any."""
+    """R6: the sale in which an order stands as one of the buyer's.
+
+    The first received of which units are left, if there is any.
+    """
     first = None
     for sale in sales:
         left = sale.units
         for reversal in sale.reversals:
             left -= reversal.units
-        if left > 0 and (first is None or (sale.at_ms, sale.line_id) < (first.at_ms, first.line_id)):
+        if left > 0 and (
+            first is None or (sale.at_ms, sale.line_id) < (first.at_ms, first.line_id)
+        ):
             first = sale
     return first

@@ -1,4 +1,7 @@
-"""What people read of service columns: shares, quantiles, and sums by reason. Read out of whole numbers; no state is made of them."""
+"""What people read of service columns: shares, quantiles, and sums by reason.
+
+Read out of whole numbers; no state is made of them.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +21,9 @@ def of_shop(columns: Mapping[str, int]) -> dict[str, Any]:
             "late": columns.get(service.LATE, 0),
             "overdue": columns.get(service.OVERDUE, 0),
             "response_rate": _share(timely, counted),
-            "answered_by": {who: columns.get(service.REPLY + who, 0) for who in ("person", "robot")},
+            "answered_by": {
+                who: columns.get(service.REPLY + who, 0) for who in ("person", "robot")
+            },
             "reply_ms": _reply_times(columns),
         },
         "after_sales": {
@@ -27,7 +32,11 @@ def of_shop(columns: Mapping[str, int]) -> dict[str, Any]:
             "differences": _by_reason(columns, service.DIFFERENCE, money=True),
             "returns": _by_reason(columns, service.RETURN, money=True),
         },
-        "proactive_contact": {"occasions": occasions, "first": first, "share": _share(first, occasions)},
+        "proactive_contact": {
+            "occasions": occasions,
+            "first": first,
+            "share": _share(first, occasions),
+        },
         "reviews": _reviews(columns),
         "buyers": {"count": buyers, "repeat": repeat, "repeat_share": _share(repeat, buyers)},
     }
@@ -57,16 +66,33 @@ def _by_reason(columns: Mapping[str, int], kind: str, *, money: bool = False) ->
     for name, number in sorted(columns.items()):
         if name.startswith(kind):
             reason, _, currency = name.removeprefix(kind).partition(".")
-            told = reasons.setdefault(reason, {"count": 0, "amounts": {}} if money else {"count": 0})
+            told = reasons.setdefault(
+                reason, {"count": 0, "amounts": {}} if money else {"count": 0}
+            )
             if currency:
                 told["amounts"][currency] = number
                 amounts[currency] = amounts.get(currency, 0) + number
             else:
                 told["count"] = number
     count = sum(told["count"] for told in reasons.values())
-    return {"count": count} | ({"amounts": dict(sorted(amounts.items()))} if money else {}) | {"by_reason": reasons}
+    return (
+        {"count": count}
+        | ({"amounts": dict(sorted(amounts.items()))} if money else {})
+        | {"by_reason": reasons}
+    )
 
 
 def _reply_times(columns: Mapping[str, int]) -> dict[str, int] | None:
-    bins = {int(name.removeprefix(service.REPLY_MS)): count for name, count in columns.items() if name.startswith(service.REPLY_MS)}
-    return None if not bins else {"p50": reply_times.quantile(bins.items(), 0.5), "p90": reply_times.quantile(bins.items(), 0.9)}
+    bins = {
+        int(name.removeprefix(service.REPLY_MS)): count
+        for name, count in columns.items()
+        if name.startswith(service.REPLY_MS)
+    }
+    return (
+        None
+        if not bins
+        else {
+            "p50": reply_times.quantile(bins.items(), 0.5),
+            "p90": reply_times.quantile(bins.items(), 0.9),
+        }
+    )

@@ -8,7 +8,17 @@ import msgspec
 
 from schemas import journal, limits
 from schemas.envelope import Record
-from schemas.journal import Contact, Delta, Mark, Messages, Replied, Served, ServiceDelta, ShopActivity, Sold
+from schemas.journal import (
+    Contact,
+    Delta,
+    Mark,
+    Messages,
+    Replied,
+    Served,
+    ServiceDelta,
+    ShopActivity,
+    Sold,
+)
 from schemas.refusals import Reason, Refusal
 from tables import buyers, catalogue, sales, service, watermarks
 from tables.buyers import Buyer
@@ -21,7 +31,7 @@ from tables.catalogue import (
     SHOP_SERVICE_CYCLES,
     SHOP_SERVICE_TOTALS,
     SHOP_TOTALS,
-    Stage,
+    StageSpec,
 )
 from tables.cycles import Calendar
 from tables.outcome import Outcome, Readings, States, Stored
@@ -46,7 +56,9 @@ class Addition(msgspec.Struct, frozen=True, gc=False):
 
 
 class ShopAddition(msgspec.Struct, frozen=True):
-    """What changed of a shop, read: `sold`, `served` with their cycles' keys; `bought`: buyer's key, cycle's key and start, orders.
+    """What changed of a shop, read: `sold`, `served` with their cycles' keys.
+
+    `bought`: buyer's key, cycle's key and start, orders.
 
     `served` has what it replied as well.
     """
@@ -61,7 +73,9 @@ class ShopAddition(msgspec.Struct, frozen=True):
     @property
     def restatements(self) -> int:
         """How many entries and rows restate."""
-        return sum([sold.restates for _, sold in self.sold]) + sum([row.restates for _, row in self.served])
+        return sum([sold.restates for _, sold in self.sold]) + sum(
+            [row.restates for _, row in self.served]
+        )
 
 
 class _Work(Protocol):
@@ -75,12 +89,17 @@ class _Work(Protocol):
 
 
 class _JournalStage:
-    """Records of a journal → sums by the id in its key. One for all partitions: it holds no state."""
+    """Records of a journal → sums by the id in its key.
 
-    stage: Stage
+    One for all partitions: it holds no state.
+    """
+
+    stage: StageSpec
     _id_name: str
 
-    def __init__(self, calendar: Calendar, refusals_in_a_row: int, decode: Callable[[bytes], Any]) -> None:
+    def __init__(
+        self, calendar: Calendar, refusals_in_a_row: int, decode: Callable[[bytes], Any]
+    ) -> None:
         self._calendar = calendar
         self._refusals_in_a_row = refusals_in_a_row
         self._decode = decode
@@ -121,11 +140,13 @@ class _JournalStage:
         """Which sums a record belongs to; ValueError if it names a cycle that isn't one."""
         raise NotImplementedError
 
-    def fold(self, place: str, readings: Readings, states: States, progress: Progress | None) -> Outcome:
+    def fold(
+        self, place: str, readings: Readings, states: States, progress: Progress | None
+    ) -> Outcome:
         """What a chunk of the partition `place`, as `sales-3`, changes.
 
-        Raises ImpossibleTallyError or ImpossibleServiceError if a sum leaves its bounds: then the journal was read twice or with
-        a hole.
+        Raises ImpossibleTallyError or ImpossibleServiceError if a sum leaves its bounds: then the
+        journal was read twice or with a hole.
         """
         progress = progress or watermarks.START
         offset, refused_in_a_row = progress.offset, progress.refused_in_a_row
@@ -160,7 +181,13 @@ class _JournalStage:
             writes=work.writes(),
             sends={},
             parked=parked,
-            progress=Progress(offset, watermarks.least([mark for _, mark in sources.values()]), refused_in_a_row, sources, confirmed_ms),
+            progress=Progress(
+                offset,
+                watermarks.least([mark for _, mark in sources.values()]),
+                refused_in_a_row,
+                sources,
+                confirmed_ms,
+            ),
             counts={
                 "applied": added,
                 "duplicates": 0,
@@ -171,7 +198,7 @@ class _JournalStage:
                 "entries": added,
                 "restatements": restatements,
             },
-            taken=taken,
+            records_covered=taken,
             paused=refused_in_a_row >= self._refusals_in_a_row,
         )
 
@@ -179,7 +206,9 @@ class _JournalStage:
 class _Sums(dict[bytes, _State]):
     """Decoded states by key, made when first touched; all that are touched change."""
 
-    def __init__(self, states: Stored, new: Callable[[], _State], decode: Callable[[bytes], _State]) -> None:
+    def __init__(
+        self, states: Stored, new: Callable[[], _State], decode: Callable[[bytes], _State]
+    ) -> None:
         super().__init__()
         self._states = states
         self._new = new
@@ -203,7 +232,8 @@ def _encoded(sums: _Sums[_State], encode: Callable[[_State], bytes]) -> dict[byt
     return {key: encode(state) for key, state in sums.items()}
 
 
-# --- products ------------------------------------------------------------------------------------------------------------------
+# --- products
+# ------------------------------------------------------------------------------------------------------------------
 
 
 class ProductStage(_JournalStage):
@@ -216,7 +246,9 @@ class ProductStage(_JournalStage):
         super().__init__(calendar, refusals_in_a_row, journal.decode_product)
 
     def _addition(self, key: bytes, said: Delta | ServiceDelta) -> Addition:
-        return Addition(key, catalogue.cycle_key(key, self._calendar.start_of_iso(said.cycle)), said)
+        return Addition(
+            key, catalogue.cycle_key(key, self._calendar.start_of_iso(said.cycle)), said
+        )
 
     def _work(self, states: States) -> _Work:
         return _Products(states)
@@ -244,7 +276,8 @@ class _Products:
         }
 
 
-# --- shops ---------------------------------------------------------------------------------------------------------------------
+# --- shops
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 class ShopStage(_JournalStage):
@@ -260,11 +293,17 @@ class ShopStage(_JournalStage):
         start_of, shop_id = self._calendar.start_of_iso, said.shop_id
         served: list[Served | Replied] = [*said.served, *said.replied]
         heard: list[Contact | Messages] = [*said.contacts, *said.messages]
-        bought = [(catalogue.conversation_key(shop_id, one.buyer_id), start_of(one.cycle), one.orders) for one in said.bought]
+        bought = [
+            (catalogue.conversation_key(shop_id, one.buyer_id), start_of(one.cycle), one.orders)
+            for one in said.bought
+        ]
         return ShopAddition(
             key,
             [(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in said.sold],
-            [(buyer, catalogue.cycle_key(key, start_ms), start_ms, orders) for buyer, start_ms, orders in bought],
+            [
+                (buyer, catalogue.cycle_key(key, start_ms), start_ms, orders)
+                for buyer, start_ms, orders in bought
+            ],
             [(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in served],
             [(catalogue.conversation_key(shop_id, one.buyer_id), one) for one in heard],
         )
@@ -288,12 +327,17 @@ class _Shops:
             self._totals[said.key].add(sold)
         for key, cycle_key, start_ms, orders in said.bought:  # R6: in the cycle, and of all time
             in_cycle, ever = self._buyers[key].buy(start_ms, orders)
-            self._service[cycle_key].add(in_cycle)  # also if nothing changes: rows mustn't depend on how chunks were cut
+            self._service[cycle_key].add(
+                in_cycle
+            )  # also if nothing changes: rows mustn't depend on how chunks were cut
             self._service_ever[said.key].add(ever)
         for cycle_key, row in said.served:
             self._service[cycle_key].add(row.columns, restates=row.restates)
             self._service_ever[said.key].add(row.columns, restates=row.restates)
-        for key, one in said.heard:  # R4: a change stands in the cycle in which there was reason to write
+        for (
+            key,
+            one,
+        ) in said.heard:  # R4: a change stands in the cycle in which there was reason to write
             for (_, start_ms), columns in self._buyers[key].hear(one, self._calendar).items():
                 self._service[catalogue.cycle_key(said.key, start_ms)].add(columns)
                 self._service_ever[said.key].add(columns)

@@ -1,4 +1,6 @@
-"""One line of an order (S1 to S9) while receipts and refunds come and go: its part in the journal's rows.
+"""One line of an order (S1 to S9) while receipts and refunds come and go.
+
+Its part in the journal's rows.
 
 A line that doesn't count any more (S4) keeps its sums, so that it costs little to count it again.
 """
@@ -24,7 +26,9 @@ class Asks:
         self.shared = 0
         """How many of the refunds name other lines, too."""
 
-    def change(self, key: Key, wanted: tuple[int, int], whole: Key | None, *, shared: bool, gone: bool) -> tuple[Changes, Changes]:
+    def change(
+        self, key: Key, wanted: tuple[int, int], whole: Key | None, *, shared: bool, gone: bool
+    ) -> tuple[Changes, Changes]:
         """A refund wants units and an amount, or no more: what others get then."""
         if shared:
             self.shared += -1 if gone else 1
@@ -49,7 +53,8 @@ class Book:
         """The refunds of lines that count (S5)."""
 
         self.whole: Key | None = None
-        """Where the first refund of the whole order stands, if one counts: only this one gets anything (S8)."""
+        """Where the first refund of the whole order stands, if one counts: only this one gets
+        anything (S8)."""
 
         self.rows: dict[RowKey, list[int]] = {}
 
@@ -64,7 +69,18 @@ class Book:
 class LineLedger:
     """A line of the placing that holds."""
 
-    __slots__ = ("_book", "_booked", "_gross", "_line", "_returns", "_reversed", "_singles", "asks", "counts", "since_ms")
+    __slots__ = (
+        "_book",
+        "_booked",
+        "_gross",
+        "_line",
+        "_returns",
+        "_reversed",
+        "_singles",
+        "asks",
+        "counts",
+        "since_ms",
+    )
 
     def __init__(self, line: Line, asks: Asks, book: Book) -> None:
         self._line, self._book, self.asks = line, book, asks
@@ -76,7 +92,8 @@ class LineLedger:
 
         self._gross, self._reversed = [0, 0], [0, 0]
         self._booked: dict[int, list[int]] = {}
-        """By cycle's start, what refunds of lines take off in it; these have no part of the refund of the whole order."""
+        """By cycle's start, what refunds of lines take off in it; these have no part of the
+        refund of the whole order."""
 
         self._singles: dict[Key, tuple[int, int]] = {}
         """What reversals get that name this line alone."""
@@ -149,7 +166,12 @@ class LineLedger:
 
     def key(self, at_ms: int) -> RowKey:
         """The key of the line's row in the cycle of an instant."""
-        return (self._line.line_id, self._book.calendar.start_of(at_ms), self._line.product_id, *self._book.owner)
+        return (
+            self._line.line_id,
+            self._book.calendar.start_of(at_ms),
+            self._line.product_id,
+            *self._book.owner,
+        )
 
     # --- sums -------------------------------------------------------------------------------------
 
@@ -166,7 +188,10 @@ class LineLedger:
             self._receive(received_ms)
 
     def _keep_up(self) -> None:
-        """Where a receipt of all lines changed nothing of the line, it wasn't moved; nor did its row change."""
+        """Where a receipt of all lines changed nothing of the line, it wasn't moved.
+
+        Nor did its row change.
+        """
         self._receive(self._book.times.received(self._line.line_id))
 
     def _receive(self, received_ms: int) -> None:
@@ -200,7 +225,10 @@ class LineLedger:
             self._shift(key, units.get(key, 0), amount.get(key, 0))
 
     def _shift(self, key: Key, units: int, amount: int) -> None:
-        """S6, S7: a refund gets more, or less: before the receipt off what is sold, from it on as a reversal."""
+        """S6, S7: a refund gets more, or less.
+
+        Before the receipt off what is sold, from it on as a reversal.
+        """
         if not (units or amount):
             return
         if key[0] < self.since_ms:
@@ -253,7 +281,9 @@ class LineLedger:
             for key, (units, amount) in self._shares(self.since_ms, NEVER).items():
                 refund = self._book.refunds[key]
                 if len(refund.lines or ()) > 1:
-                    self._book.service.reverse((key, refund.reason), self._line.product_id, sign * units, sign * amount)
+                    self._book.service.reverse(
+                        (key, refund.reason), self._line.product_id, sign * units, sign * amount
+                    )
         self._show_whole(sign)
 
     def _show_sale(self, sign: int) -> None:
@@ -264,11 +294,17 @@ class LineLedger:
         for product_id in (None, self._line.product_id) if kind == service.DIFFERENCE else (None,):
             self._book.service.add(product_id, start_ms, kind + reason, sums[0])
             if sums[1]:
-                self._book.service.add(product_id, start_ms, f"{kind}{reason}.{self._book.owner[2]}", sums[1])
+                self._book.service.add(
+                    product_id, start_ms, f"{kind}{reason}.{self._book.owner[2]}", sums[1]
+                )
 
     def _show_whole(self, sign: int) -> None:
         """Add what the refund of the whole order gets, or take it away."""
-        whole, units, amount = self._book.whole, sign * self.asks.units.rest, sign * self.asks.amount.rest
+        whole, units, amount = (
+            self._book.whole,
+            sign * self.asks.units.rest,
+            sign * self.asks.amount.rest,
+        )
         if whole is None or not (units or amount):
             return
         if whole[0] < self.since_ms:

@@ -1,7 +1,9 @@
-"""An order while a chunk's events are added to it: its facts, its size, and what each event changes.
+"""An order while a chunk's events are added to it.
 
-The same as `orders.absorb`, `counting`, `entries` and `aftersales` say, which derive all of an order
-each time: dear where an order has many facts. Here an event costs what it changes.
+Its facts, its size, and what each event changes.
+
+The same as `orders.absorb`, `counting`, `entries` and `aftersales` say, which derive all of an
+order each time: dear where an order has many facts. Here an event costs what it changes.
 """
 
 from bisect import bisect_left, bisect_right
@@ -37,8 +39,14 @@ class OrderLedger:
         self.size = _EMPTY_BYTES if state is None else len(state)
         """How many bytes `encode` has."""
 
-        self._facts: dict[str, list[Any]] = {kind: list(getattr(order, kind)) for kind in orders.KINDS}
-        self._known = {(fact.source, fact.id): _Known(kind, fact) for kind, facts in self._facts.items() for fact in facts}
+        self._facts: dict[str, list[Any]] = {
+            kind: list(getattr(order, kind)) for kind in orders.KINDS
+        }
+        self._known = {
+            (fact.source, fact.id): _Known(kind, fact)
+            for kind, facts in self._facts.items()
+            for fact in facts
+        }
         self._conflicts = set(order.conflicts)
         self._refunds: dict[str, list[Refund]] = {}
         """By refund_id, the facts of it, sorted; the first holds (S11)."""
@@ -46,7 +54,14 @@ class OrderLedger:
         self._returned: dict[str, int] = {}
         self._service = ServiceLedger(calendar)
         self._sales = SaleLedger(calendar, self._service)
-        for kind in ("receipts", "cancellations", "refund_returns", "refunds", "others", "placed"):  # placed last: all at once
+        for kind in (
+            "receipts",
+            "cancellations",
+            "refund_returns",
+            "refunds",
+            "others",
+            "placed",
+        ):  # placed last: all at once
             for fact in self._facts[kind][:1] if kind == "placed" else self._facts[kind]:
                 self._count(kind, fact, gone=False)
         self._sales.changes()
@@ -56,10 +71,15 @@ class OrderLedger:
     def encode(self) -> bytes:
         """The order's bytes."""
         facts = {kind: tuple(facts) for kind, facts in self._facts.items()}
-        return orders.encode(structs.replace(orders.EMPTY, conflicts=tuple(sorted(self._conflicts)), **facts))
+        return orders.encode(
+            structs.replace(orders.EMPTY, conflicts=tuple(sorted(self._conflicts)), **facts)
+        )
 
     def add(self, event: Received, most_bytes: int) -> bool | Refusal:
-        """Add an event's fact; False if it tells nothing new (S11), a Refusal if the order would be too large with it."""
+        """Add an event's fact.
+
+        False if it tells nothing new (S11), a Refusal if the order would be too large with it.
+        """
         kind, fact = orders.fact_of(event)
         identity, size, holds = (event.source, event.id), self.size, True
         known = self._known.get(identity)
@@ -165,7 +185,11 @@ def _place(facts: list[Any], fact: Any) -> int:  # noqa: ANN401 - facts of any k
     instant = fact.occurred_at_ms, fact.id
     begin = bisect_left(facts, instant, key=_instant)
     end = bisect_right(facts, instant, begin, key=_instant)
-    return begin if begin == end else bisect_left(facts, orders.precedence(fact), begin, end, key=orders.precedence)
+    return (
+        begin
+        if begin == end
+        else bisect_left(facts, orders.precedence(fact), begin, end, key=orders.precedence)
+    )
 
 
 def _instant(fact: Any) -> tuple[int, str]:  # noqa: ANN401 - a fact of any kind

@@ -1,9 +1,11 @@
 """An order is the set of facts known about it; `absorb` adds one event's fact (S10, S11, S12).
 
-The set is all that is kept: what counts is derived from it anew (`counting`), so the order of arrival can't matter. Facts of
-each kind stand sorted by (`occurred_at`, `id`), so that equal sets are equal bytes and the first of those that contradict each
-other is the one that holds (S11). Facts that change no count (payments, parcels, refusals at the door, reissues (S10), refunds
-asked for or failed) are kept as well: each is an identity that must not come twice, and shops' service is counted from them.
+The set is all that is kept: what counts is derived from it anew (`counting`), so the order of
+arrival can't matter. Facts of each kind stand sorted by (`occurred_at`, `id`), so that equal sets
+are equal bytes and the first of those that contradict each other is the one that holds (S11). Facts
+that change no count (payments, parcels, refusals at the door, reissues (S10), refunds asked for or
+failed) are kept as well: each is an identity that must not come twice, and shops' service is
+counted from them.
 """
 
 from collections.abc import Callable
@@ -90,9 +92,12 @@ class Other(_Fact, frozen=True, array_like=True, gc=False):
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """All that is known about an order: the facts by kind, each kind sorted by (`occurred_at_ms`, `id`, content).
+    """All that is known about an order.
 
-    `conflicts` has the (source, id) of events that came with more than one content; of each only the one that holds is kept.
+    The facts by kind, each kind sorted by (`occurred_at_ms`, `id`, content).
+
+    `conflicts` has the (source, id) of events that came with more than one content; of each only
+    the one that holds is kept.
     """
 
     version: int = VERSION
@@ -122,13 +127,29 @@ decode: Final[Callable[[bytes], Order]] = msgspec.json.Decoder(Order).decode
 
 def _placed(event: Received) -> Placed:
     body: events.OrderPlaced = event.body
-    lines = tuple([Line(line.line_id, line.product_id, line.quantity, line.unit_price, line.discount) for line in body.lines])
-    return Placed(event.occurred_at_ms, event.id, event.source, body.shop_id, body.buyer_id, body.currency, body.group_id, lines)
+    lines = tuple(
+        [
+            Line(line.line_id, line.product_id, line.quantity, line.unit_price, line.discount)
+            for line in body.lines
+        ]
+    )
+    return Placed(
+        event.occurred_at_ms,
+        event.id,
+        event.source,
+        body.shop_id,
+        body.buyer_id,
+        body.currency,
+        body.group_id,
+        lines,
+    )
 
 
 def _receipt_confirmed(event: Received) -> Receipt:
     body: events.ReceiptConfirmed = event.body
-    return Receipt(event.occurred_at_ms, event.id, event.source, body.line_ids, body.parcel_id, body.by)
+    return Receipt(
+        event.occurred_at_ms, event.id, event.source, body.line_ids, body.parcel_id, body.by
+    )
 
 
 def _order_cancelled(event: Received) -> Cancellation:
@@ -138,7 +159,11 @@ def _order_cancelled(event: Received) -> Cancellation:
 
 def _refund_succeeded(event: Received) -> Refund:
     body: events.RefundSucceeded = event.body
-    lines = None if body.lines is None else tuple([RefundLine(line.line_id, line.quantity, line.amount) for line in body.lines])
+    lines = (
+        None
+        if body.lines is None
+        else tuple([RefundLine(line.line_id, line.quantity, line.amount) for line in body.lines])
+    )
     return Refund(event.occurred_at_ms, event.id, event.source, body.refund_id, body.reason, lines)
 
 
@@ -148,7 +173,13 @@ def _refund_reversed(event: Received) -> RefundReturn:
 
 
 def _other(event: Received) -> Other:
-    return Other(event.occurred_at_ms, event.id, event.source, event.type, msgspec.Raw(_encoder.encode(event.body)))
+    return Other(
+        event.occurred_at_ms,
+        event.id,
+        event.source,
+        event.type,
+        msgspec.Raw(_encoder.encode(event.body)),
+    )
 
 
 _FACTS: Final[dict[str, tuple[str, Callable[[Received], Any]]]] = {
@@ -173,11 +204,15 @@ def fact_of(event: Received) -> tuple[str, Any]:
     return kind, make(event)
 
 
-# --- facts → order ------------------------------------------------------------------------------------------------------------
+# --- facts → order
+# ------------------------------------------------------------------------------------------------------------
 
 
 def absorb(order: Order, event: Received) -> Order:
-    """The order with one more fact; the same object if the event tells nothing new (S11). Its order of arrival doesn't matter (S12)."""
+    """The order with one more fact; the same object if the event tells nothing new (S11).
+
+    Its order of arrival doesn't matter (S12).
+    """
     kind, make = _FACTS[event.type]
     event_id, source = event.id, event.source
     for fact in _all(order):
@@ -187,17 +222,37 @@ def absorb(order: Order, event: Received) -> Order:
 
 
 class Facts:
-    """An order that is being told of: for what is new the same as `absorb`, without an `Order` for each event in between.
+    """An order that is being told of.
+
+    For what is new the same as `absorb`, without an `Order` for each event in between.
 
     It has the attributes of an `Order`, by name.
     """
 
-    __slots__ = ("_ids", "_order", "cancellations", "conflicts", "others", "placed", "receipts", "refund_returns", "refunds")
+    __slots__ = (
+        "_ids",
+        "_order",
+        "cancellations",
+        "conflicts",
+        "others",
+        "placed",
+        "receipts",
+        "refund_returns",
+        "refunds",
+    )
 
     def __init__(self, order: Order) -> None:
         self._order: Order | None = order
-        self.placed, self.receipts, self.cancellations = order.placed, order.receipts, order.cancellations
-        self.refunds, self.refund_returns, self.others = order.refunds, order.refund_returns, order.others
+        self.placed, self.receipts, self.cancellations = (
+            order.placed,
+            order.receipts,
+            order.cancellations,
+        )
+        self.refunds, self.refund_returns, self.others = (
+            order.refunds,
+            order.refund_returns,
+            order.others,
+        )
         self.conflicts = order.conflicts
         self._ids = {fact.id for fact in _all(order)}
 
@@ -207,12 +262,23 @@ class Facts:
         order = self._order
         if order is None:
             order = self._order = Order(
-                VERSION, self.placed, self.receipts, self.cancellations, self.refunds, self.refund_returns, self.others, self.conflicts
+                VERSION,
+                self.placed,
+                self.receipts,
+                self.cancellations,
+                self.refunds,
+                self.refund_returns,
+                self.others,
+                self.conflicts,
             )
         return order
 
     def add(self, event: Received) -> bool:
-        """Add an event's fact; False if there is one of its id, perhaps of another source: `absorb` says what that means (S11)."""
+        """Add an event's fact.
+
+        False if there is one of its id, perhaps of another source: `absorb` says what that means
+        (S11).
+        """
         if event.id in self._ids:
             return False
         self._ids.add(event.id)
@@ -223,7 +289,14 @@ class Facts:
 
 
 def _all(order: Order) -> tuple[_Fact, ...]:
-    return (*order.placed, *order.receipts, *order.cancellations, *order.refunds, *order.refund_returns, *order.others)
+    return (
+        *order.placed,
+        *order.receipts,
+        *order.cancellations,
+        *order.refunds,
+        *order.refund_returns,
+        *order.others,
+    )
 
 
 def _with(facts: tuple[_Fact, ...], fact: _Fact) -> tuple[_Fact, ...]:
@@ -238,11 +311,18 @@ def _added(order: Order, kind: str, fact: _Fact) -> Order:
 
 
 def _contradicted(order: Order, known: _Fact, kind: str, fact: _Fact) -> Order:
-    """The order after a second event with a known identity: the same content changes nothing; else the earlier one holds (S11)."""
+    """The order after a second event with a known identity: the same content changes nothing.
+
+    Else the earlier one holds (S11).
+    """
     if precedence(known) == precedence(fact):
         return order
     conflicts = tuple(sorted({*order.conflicts, (fact.source, fact.id)}))
-    order = order if conflicts == order.conflicts else msgspec.structs.replace(order, conflicts=conflicts)
+    order = (
+        order
+        if conflicts == order.conflicts
+        else msgspec.structs.replace(order, conflicts=conflicts)
+    )
     if precedence(known) < precedence(fact):
         return order
     kind_before = next(name for name in KINDS if known in getattr(order, name))
@@ -260,7 +340,10 @@ _TYPES: Final = {
 
 
 def precedence(fact: _Fact) -> tuple[int, str, bytes]:
-    """What decides which of two contradicting facts holds, the smaller: (`occurred_at_ms`, `id`, canonical JSON of the content) (S11)."""
+    """What decides which of two contradicting facts holds, the smaller.
+
+    (`occurred_at_ms`, `id`, canonical JSON of the content) (S11).
+    """
     return fact.occurred_at_ms, fact.id, msgspec.json.encode(content(fact), order="sorted")
 
 
@@ -277,4 +360,6 @@ def content(fact: _Fact) -> dict[str, Any]:
 
 
 def _given(struct: msgspec.Struct) -> dict[str, Any]:
-    return {name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None}
+    return {
+        name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None
+    }

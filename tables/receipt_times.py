@@ -14,7 +14,10 @@ LAST: Final = "\U0010ffff"
 
 
 class ReceiptTimes:
-    """Instants in epoch milliseconds, NEVER where there is none. Of several receipts the earliest counts."""
+    """Instants in epoch milliseconds, NEVER where there is none.
+
+    Of several receipts the earliest counts.
+    """
 
     def __init__(self) -> None:
         self._own: dict[str, list[int]] = {}
@@ -30,7 +33,9 @@ class ReceiptTimes:
     def place(self, line_ids: Iterable[str]) -> None:
         """The lines that the order has."""
         self._line_ids = frozenset(line_ids)
-        self._by_own = sorted((own[0], line_id) for line_id in self._line_ids if (own := self._own.get(line_id)))
+        self._by_own = sorted(
+            (own[0], line_id) for line_id in self._line_ids if (own := self._own.get(line_id))
+        )
 
     def receive(self, line_id: str, at_ms: int, *, gone: bool) -> tuple[int, int]:
         """A receipt names a line: the earliest one that does, before and after."""
@@ -82,12 +87,17 @@ class ReceiptTimes:
     def named_between(self, low: int, high: int) -> list[str]:
         """The lines that a receipt of their own confirms after `low`, at `high` at the latest, and before one of all lines."""
         of_all = self.of_all
-        begin, end = bisect_right(self._by_own, (low, LAST)), bisect_right(self._by_own, (high, LAST))
+        begin, end = (
+            bisect_right(self._by_own, (low, LAST)),
+            bisect_right(self._by_own, (high, LAST)),
+        )
         return [line_id for own_ms, line_id in self._by_own[begin:end] if own_ms < of_all]
 
     def not_named_before(self, at_ms: int) -> frozenset[str]:
         """The lines that no receipt of their own confirms before an instant."""
-        return self._line_ids.difference([line_id for _, line_id in self._by_own[: bisect_left(self._by_own, (at_ms, ""))]])
+        return self._line_ids.difference(
+            [line_id for _, line_id in self._by_own[: bisect_left(self._by_own, (at_ms, ""))]]
+        )
 
 
 def _first(instants: list[int]) -> int:

@@ -1,4 +1,7 @@
-"""The decided inquiries of one conversation by the units that count (R1): what changes if some become others."""
+"""The decided inquiries of one conversation by the units that count (R1).
+
+What changes if some become others.
+"""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
@@ -43,20 +46,34 @@ class ReplyDays:
             self._count_reply(changes, inquiry, -1)
             self._remove(inquiry)
         others = len(self._opened) - bisect_right(self._opened, since_ms)
-        is_alone = not others and len(now) == 1 and len(was) <= 1 and not (units & self._units.keys())
+        is_alone = (
+            not others and len(now) == 1 and len(was) <= 1 and not (units & self._units.keys())
+        )
         for inquiry in now:
             self._count_reply(changes, inquiry, 1)
             self._put(inquiry)
         self._count(changes, units, 1)
         start_of = self._calendar.start_of
-        if is_alone and (not was or start_of(was[0].opened_ms) == start_of(now[0].opened_ms)):  # in the order of names that is usual
+        if is_alone and (
+            not was or start_of(was[0].opened_ms) == start_of(now[0].opened_ms)
+        ):  # in the order of names that is usual
             added, gone = replies.alone(now[0]), replies.alone(was[0]) if was else ()
             return [(start_of(now[0].opened_ms), list(added), list(gone))] if added != gone else []
-        found = [(start_ms, service.without_zeros(changes[start_ms])) for start_ms in sorted(changes)]
-        return [(start_ms, _names(columns, 1), _names(columns, -1)) for start_ms, columns in found if columns]
+        found = [
+            (start_ms, service.without_zeros(changes[start_ms])) for start_ms in sorted(changes)
+        ]
+        return [
+            (start_ms, _names(columns, 1), _names(columns, -1))
+            for start_ms, columns in found
+            if columns
+        ]
 
     def _unit_of(self, inquiry: Inquiry) -> int:
-        return inquiry.opened_ms if self._rules.count_per == "inquiry" else self._rules.day_of(inquiry.opened_ms)
+        return (
+            inquiry.opened_ms
+            if self._rules.count_per == "inquiry"
+            else self._rules.day_of(inquiry.opened_ms)
+        )
 
     def _put(self, inquiry: Inquiry) -> None:
         unit = self._units.setdefault(self._unit_of(inquiry), _Unit())
@@ -79,11 +96,21 @@ class ReplyDays:
             unit = self._units.get(number)
             if unit is not None:
                 worst = next(what for what, many in enumerate(unit.what) if many)
-                _add(changes, self._calendar.start_of(unit.opened[0]), replies.unit_columns(worst), sign)
+                _add(
+                    changes,
+                    self._calendar.start_of(unit.opened[0]),
+                    replies.unit_columns(worst),
+                    sign,
+                )
 
     def _count_reply(self, changes: dict[int, Columns], inquiry: Inquiry, sign: int) -> None:
         if inquiry.answer is not None:
-            _add(changes, self._calendar.start_of(inquiry.opened_ms), replies.reply_columns(inquiry.answer, inquiry.opened_ms), sign)
+            _add(
+                changes,
+                self._calendar.start_of(inquiry.opened_ms),
+                replies.reply_columns(inquiry.answer, inquiry.opened_ms),
+                sign,
+            )
 
 
 def _add(changes: dict[int, Columns], start_ms: int, names: Iterable[str], sign: int) -> None:

@@ -1,7 +1,10 @@
-"""Reply times as counts by bin: a sketch that merges by adding, and unlike others can be taken back as well.
+"""Reply times as counts by bin.
 
-The bins are DDSketch's, so quantiles are read by it. They are whole numbers that come from a logarithm; no whole millisecond up to
-a year lies so near to the border of two that another machine's logarithm could see it on the other side (a test looks at each).
+A sketch that merges by adding, and unlike others can be taken back as well.
+
+The bins are DDSketch's, so quantiles are read by it. They are whole numbers that come from a
+logarithm; no whole millisecond up to a year lies so near to the border of two that another
+machine's logarithm could see it on the other side (a test looks at each).
 """
 
 from bisect import bisect_left
@@ -17,8 +20,11 @@ ACCURACY: Final = 0.01
 """Most by which a quantile is off, relatively. Fixed: tables hold counts by these bins."""
 
 _mapping: Final = LogarithmicMapping(ACCURACY)
-_LAST_MS: Final = [int(_mapping.gamma**number) for number in range(_mapping.key(366 * times.DAY_MS))]
-"""By bin, the last whole millisecond in it, for about a year: looking a time up is cheaper than its logarithm."""
+_LAST_MS: Final = [
+    int(_mapping.gamma**number) for number in range(_mapping.key(366 * times.DAY_MS))
+]
+"""By bin, the last whole millisecond in it, for about a year: looking a time up is cheaper than
+its logarithm."""
 
 BINS: Final = len(_LAST_MS)
 """How many bins are looked up."""

@@ -1,4 +1,7 @@
-"""Tables in the form of `netsold recount`: rows per product, shop and cycle, the orders' anomalies, and what is overdue."""
+"""Tables in the form of `netsold recount`.
+
+Rows per product, shop and cycle, the orders' anomalies, and what is overdue.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -15,30 +18,58 @@ States = Iterable[tuple[bytes, bytes]]
 
 
 def report(calendar: Calendar, tables: Mapping[str, States]) -> dict[str, list[dict[str, Any]]]:
-    """Products, shops, anomalies; service by shop and cycle, by shop, by product and cycle; what is overdue. Each list sorted.
+    """Products, shops, anomalies; service by shop and cycle, by shop, by product and cycle.
+
+    What is overdue. Each list sorted.
 
     `tables` has the states by the tables' names.
     """
     return {
-        "products": _rows(calendar, tables[catalogue.PRODUCT_CYCLES.name], tables[catalogue.PRODUCT_TOTALS.name], "product_id"),
-        "shops": _rows(calendar, tables[catalogue.SHOP_CYCLES.name], tables[catalogue.SHOP_TOTALS.name], "shop_id"),
+        "products": _rows(
+            calendar,
+            tables[catalogue.PRODUCT_CYCLES.name],
+            tables[catalogue.PRODUCT_TOTALS.name],
+            "product_id",
+        ),
+        "shops": _rows(
+            calendar,
+            tables[catalogue.SHOP_CYCLES.name],
+            tables[catalogue.SHOP_TOTALS.name],
+            "shop_id",
+        ),
         "anomalies": anomalies(tables[catalogue.ORDERS.name]),
-        "shop_service": _service_cycles(calendar, tables[catalogue.SHOP_SERVICE_CYCLES.name], "shop_id", figures.of_shop),
+        "shop_service": _service_cycles(
+            calendar, tables[catalogue.SHOP_SERVICE_CYCLES.name], "shop_id", figures.of_shop
+        ),
         "shop_service_totals": [
             {"shop_id": key.decode()} | figures.of_shop(columns)
             for key, state in sorted(tables[catalogue.SHOP_SERVICE_TOTALS.name])
             if (columns := service.decode(state).columns)
         ],
-        "product_service": _service_cycles(calendar, tables[catalogue.PRODUCT_SERVICE_CYCLES.name], "product_id", figures.of_product),
+        "product_service": _service_cycles(
+            calendar,
+            tables[catalogue.PRODUCT_SERVICE_CYCLES.name],
+            "product_id",
+            figures.of_product,
+        ),
         "overdue": [overdue(key, state) for key, state in sorted(tables[catalogue.OVERDUE.name])],
     }
 
 
 def _service_cycles(
-    calendar: Calendar, states: States, id_name: str, figures_of: Callable[[Mapping[str, int]], dict[str, Any]]
+    calendar: Calendar,
+    states: States,
+    id_name: str,
+    figures_of: Callable[[Mapping[str, int]], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    found = sorted((*catalogue.split_cycle_key(key), service.decode(state).columns) for key, state in states)
-    return [{id_name: subject, "cycle": span(calendar, start_ms)} | figures_of(columns) for subject, start_ms, columns in found if columns]
+    found = sorted(
+        (*catalogue.split_cycle_key(key), service.decode(state).columns) for key, state in states
+    )
+    return [
+        {id_name: subject, "cycle": span(calendar, start_ms)} | figures_of(columns)
+        for subject, start_ms, columns in found
+        if columns
+    ]
 
 
 def span(calendar: Calendar, start_ms: int) -> dict[str, str]:
@@ -68,17 +99,32 @@ def _rows(calendar: Calendar, cycles: States, totals: States, id_name: str) -> l
     for subject, start_ms, key in found:
         tally = sales.decode(states[key])
         if tally.holds_anything:
-            rows.append({id_name: subject} | sold(calendar, start_ms, tally, traded.get(subject, 0)))
+            rows.append(
+                {id_name: subject} | sold(calendar, start_ms, tally, traded.get(subject, 0))
+            )
     return rows
 
 
 def sold(calendar: Calendar, start_ms: int, tally: Tally, traded: int) -> dict[str, Any]:
-    """A product's or shop's cycle as it is answered, but for its id; `traded` is its net units of all time (C4)."""
+    """A product's or shop's cycle as it is answered, but for its id.
+
+    `traded` is its net units of all time (C4).
+    """
     return {
         "cycle": span(calendar, start_ms),
-        "units": {"gross": tally.gross, "reversed": tally.reversed, "net": tally.net, "reversals_booked": tally.booked},
+        "units": {
+            "gross": tally.gross,
+            "reversed": tally.reversed,
+            "net": tally.net,
+            "reversals_booked": tally.booked,
+        },
         "revenue": {
-            currency: {"gross": gross, "reversed": taken, "net": gross - taken, "reversals_booked": booked}
+            currency: {
+                "gross": gross,
+                "reversed": taken,
+                "net": gross - taken,
+                "reversals_booked": booked,
+            }
             for currency, (gross, taken, booked) in sorted(tally.amounts.items())
         },
         "sold_monthly": tally.net,
@@ -92,7 +138,11 @@ def anomalies(states: States) -> list[dict[str, str]]:
     for key, state in states:
         order_id = key.decode()
         order = orders.decode(state)
-        found += [(order_id, odd.anomaly.value, odd.line_id) for odd in counting.derive(order).oddities | aftersales.oddities(order)]
+        found += [
+            (order_id, odd.anomaly.value, odd.line_id)
+            for odd in counting.derive(order).oddities | aftersales.oddities(order)
+        ]
     return [
-        {"order_id": order_id, "anomaly": name} | ({"line_id": line_id} if line_id else {}) for order_id, name, line_id in sorted(found)
+        {"order_id": order_id, "anomaly": name} | ({"line_id": line_id} if line_id else {})
+        for order_id, name, line_id in sorted(found)
     ]

@@ -1,4 +1,6 @@
-"""The sales of one order (S1 to S9) while facts come and go: the journal rows that each fact changes.
+"""The sales of one order (S1 to S9) while facts come and go.
+
+The journal rows that each fact changes.
 
 `counting` and `entries` are the definition, and derive all of an order. Here a fact costs what it
 changes: the lines it names, and the refunds that are cut otherwise because of it.
@@ -43,7 +45,8 @@ class SaleLedger:
 
         self._firsts_own: list[tuple[int, str]] = []
         self._firsts: list[str] = []
-        """Heaps of lines that may be the order's first sale (R6), what is out of date among them."""
+        """Heaps of lines that may be the order's first sale (R6), what is out of date among
+        them."""
 
         self._first: RowKey | None = None
 
@@ -59,8 +62,12 @@ class SaleLedger:
         self._left.clear()
         self._firsts_own, self._firsts = [], []
         book, lines = self._book, () if placed is None else placed.lines
-        book.owner = ("", "", "") if placed is None else (placed.shop_id, placed.buyer_id, placed.currency)
-        self._lines = {line.line_id: LineLedger(line, self._asks_of(line.line_id), book) for line in lines}
+        book.owner = (
+            ("", "", "") if placed is None else (placed.shop_id, placed.buyer_id, placed.currency)
+        )
+        self._lines = {
+            line.line_id: LineLedger(line, self._asks_of(line.line_id), book) for line in lines
+        }
         self._times.place(self._lines)
         for line_id in self._lines:
             self._move(line_id, NEVER, self._times.counts_from(self._times.received(line_id)))
@@ -75,8 +82,14 @@ class SaleLedger:
         for line_id in dict.fromkeys(line_ids):
             before, after = times.receive(line_id, at_ms, gone=gone)
             if before != after and line_id in self._lines:
-                self._move(line_id, times.counts_from(min(before, of_all)), times.counts_from(min(after, of_all)))
-                self._settle(line_id)  # it may be the first sale by its own receipt, also if one of all lines was earlier
+                self._move(
+                    line_id,
+                    times.counts_from(min(before, of_all)),
+                    times.counts_from(min(after, of_all)),
+                )
+                self._settle(
+                    line_id
+                )  # it may be the first sale by its own receipt, also if one of all lines was earlier
 
     def cancel(self, at_ms: int, *, gone: bool = False) -> None:
         """S4: the order was called off."""
@@ -88,7 +101,10 @@ class SaleLedger:
             line_ids += times.not_named_before(times.of_all)
         for line_id in line_ids:
             received_ms = times.received(line_id)
-            was, now = (received_ms if received_ms <= cancelled_ms else NEVER for cancelled_ms in (before, after))
+            was, now = (
+                received_ms if received_ms <= cancelled_ms else NEVER
+                for cancelled_ms in (before, after)
+            )
             self._move(line_id, was, now)
 
     def refund(self, refund: Refund, *, gone: bool = False) -> None:
@@ -133,7 +149,10 @@ class SaleLedger:
         return asks
 
     def _receive_all(self, before: int, after: int) -> None:
-        """The earliest receipt of all lines is another: which lines that changes, and these alone."""
+        """The earliest receipt of all lines is another.
+
+        Which lines that changes, and these alone.
+        """
         if before == after or not self._lines:
             return
         times, start_of, whole = self._times, self._calendar.start_of, self._book.whole
@@ -147,7 +166,11 @@ class SaleLedger:
                 line_ids |= self._left
         for line_id in line_ids:
             own_ms = times.own(line_id)
-            self._move(line_id, times.counts_from(min(own_ms, before)), times.counts_from(min(own_ms, after)))
+            self._move(
+                line_id,
+                times.counts_from(min(own_ms, before)),
+                times.counts_from(min(own_ms, after)),
+            )
 
     def _move(self, line_id: str, before: int, after: int) -> None:
         if before != after:
@@ -169,8 +192,15 @@ class SaleLedger:
 
     def _first_sale(self) -> RowKey | None:
         """R6: the row of the sale that was received first, of which units are left."""
-        by_own, firsts, of_all, lines = self._firsts_own, self._firsts, self._times.of_all, self._lines
-        while by_own and not (lines[by_own[0][1]].has_units and self._times.own(by_own[0][1]) == by_own[0][0]):
+        by_own, firsts, of_all, lines = (
+            self._firsts_own,
+            self._firsts,
+            self._times.of_all,
+            self._lines,
+        )
+        while by_own and not (
+            lines[by_own[0][1]].has_units and self._times.own(by_own[0][1]) == by_own[0][0]
+        ):
             heappop(by_own)
         if by_own and by_own[0][0] < of_all:
             return lines[by_own[0][1]].key(by_own[0][0])
@@ -181,7 +211,10 @@ class SaleLedger:
     # --- refunds of the whole order ---------------------------------------------------------------
 
     def _change_wholes(self, one: tuple[Key, str], *, gone: bool) -> None:
-        """S8: of the refunds of the whole order the first one gets what is left where it stands; the others nothing."""
+        """S8: of the refunds of the whole order the first one gets what is left where it stands.
+
+        The others nothing.
+        """
         put(self._wholes, one, gone=gone)
         first = self._wholes[0] if self._wholes else None
         before, after = self._book.whole, None if first is None else first[0]
@@ -190,7 +223,11 @@ class SaleLedger:
         near = self._near(before, after)
         for line_id in near:
             self._lines[line_id].move_whole(after)
-        if before is not None and after is not None and self._calendar.start_of(before[0]) != self._calendar.start_of(after[0]):
+        if (
+            before is not None
+            and after is not None
+            and self._calendar.start_of(before[0]) != self._calendar.start_of(after[0])
+        ):
             for line_id in self._left - near:
                 self._lines[line_id].rebook_whole(after)
         self._book.whole = after
@@ -199,7 +236,10 @@ class SaleLedger:
         self._book.service.move_whole(None if first is None else (first[0][0], first[1]))
 
     def _near(self, before: Key | None, after: Key | None) -> set[str]:
-        """The lines that count, and change if the refund of the whole order moves: cut otherwise, or received in between."""
+        """The lines that count, and change if the refund of the whole order moves.
+
+        Cut otherwise, or received in between.
+        """
         low, high = min(before or _END, after or _END), max(before or _END, after or _END)
         line_ids = self._named(low, high)
         if before is None or after is None:
@@ -214,7 +254,12 @@ class SaleLedger:
         """The lines of the order that refunds in between name."""
         begin, end = bisect_left(self._refund_keys, low), bisect_left(self._refund_keys, high)
         refunds, lines = self._book.refunds, self._lines
-        return {one.line_id for key in self._refund_keys[begin:end] for one in refunds[key].lines or () if one.line_id in lines}
+        return {
+            one.line_id
+            for key in self._refund_keys[begin:end]
+            for one in refunds[key].lines or ()
+            if one.line_id in lines
+        }
 
 
 def _row(columns: list[int]) -> Row:

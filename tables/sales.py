@@ -12,13 +12,19 @@ VERSION: Final = 1
 
 
 class ImpossibleTallyError(Exception):
-    """A sum left its bounds. It can't by the rules, so the journal was read twice, or with a hole: nothing may be written on."""
+    """A sum left its bounds.
+
+    It can't by the rules, so the journal was read twice, or with a hole: nothing may be written on.
+    """
 
 
 class Tally(msgspec.Struct, array_like=True, gc=False):
-    """Units and, per currency, money in minor units: [gross, reversed (basis sale), booked (basis refund)] (S6).
+    """Units and, per currency, money in minor units.
 
-    `restatements` counts the entries that came when their cycle was over (C3). It depends on the log's order; the sums don't (S12).
+    [gross, reversed (basis sale), booked (basis refund)] (S6).
+
+    `restatements` counts the entries that came when their cycle was over (C3). It depends on the
+    log's order; the sums don't (S12).
     """
 
     version: int = VERSION
@@ -39,7 +45,10 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
         return bool(self.gross or self.reversed or self.booked or self.amounts)
 
     def add(self, entry: Entry | Delta | Sold) -> None:
-        """Add one entry, or the sum of some; ImpossibleTallyError unless 0 <= reversed <= gross and 0 <= booked hold afterwards (S8)."""
+        """Add one entry, or the sum of some.
+
+        ImpossibleTallyError unless 0 <= reversed <= gross and 0 <= booked hold afterwards (S8).
+        """
         self.gross += entry.units_gross
         self.reversed += entry.units_reversed
         self.booked += entry.units_booked
@@ -50,8 +59,15 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
         amounts[0] += entry.amount_gross
         amounts[1] += entry.amount_reversed
         amounts[2] += entry.amount_booked
-        if not (0 <= self.reversed <= self.gross and 0 <= amounts[1] <= amounts[0] and self.booked >= 0 and amounts[2] >= 0):
-            raise ImpossibleTallyError(f"0 <= reversed <= gross and 0 <= booked don't hold in {self} after {entry}")
+        if not (
+            0 <= self.reversed <= self.gross
+            and 0 <= amounts[1] <= amounts[0]
+            and self.booked >= 0
+            and amounts[2] >= 0
+        ):
+            raise ImpossibleTallyError(
+                f"0 <= reversed <= gross and 0 <= booked don't hold in {self} after {entry}"
+            )
         if amounts == [0, 0, 0]:
             del self.amounts[entry.currency]  # as if it had never been: equal sums give equal bytes
 

@@ -1,7 +1,7 @@
 """Service in numbers: the columns that shops' and products' service tables add up (R1-R6).
 
-A row is a set of columns by name, each a plain sum of signed changes that is never below zero. What people read of them is in
-`figures`.
+A row is a set of columns by name, each a plain sum of signed changes that is never below zero. What
+people read of them is in `figures`.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,8 @@ REFUSAL: Final = "refusal."
 REISSUE: Final = "reissue."
 DIFFERENCE: Final = "difference."
 RETURN: Final = "return."
-"""Before a reason, and for differences and returns before `reason.currency` as well: how many, and how much in minor units."""
+"""Before a reason, and for differences and returns before `reason.currency` as well: how many,
+and how much in minor units."""
 
 REVIEWS: Final = "reviews"
 GOOD_REVIEWS: Final = "reviews.good"
@@ -44,7 +45,10 @@ Rows = dict[tuple[str | None, int], Columns]
 
 
 class ImpossibleServiceError(Exception):
-    """A column fell below zero. It can't by the rules, so rows were read twice, or with a hole: nothing may be written on."""
+    """A column fell below zero.
+
+    It can't by the rules, so rows were read twice, or with a hole: nothing may be written on.
+    """
 
 
 class ServiceTally(msgspec.Struct, array_like=True, gc=False):
@@ -58,7 +62,10 @@ class ServiceTally(msgspec.Struct, array_like=True, gc=False):
     restatements: int = 0
 
     def add(self, changes: Mapping[str, int], *, restates: int = 0) -> None:
-        """Add signed changes, so many of which restate; ImpossibleServiceError if a column would fall below zero."""
+        """Add signed changes, so many of which restate.
+
+        ImpossibleServiceError if a column would fall below zero.
+        """
         self.restatements += restates
         columns = self.columns
         for name, change in changes.items():
@@ -82,7 +89,9 @@ def difference(before: Rows, after: Rows) -> Rows:
     changes: Rows = {}
     for key in before.keys() | after.keys():
         was, now = before.get(key, {}), after.get(key, {})
-        changed = without_zeros({name: now.get(name, 0) - was.get(name, 0) for name in was.keys() | now.keys()})
+        changed = without_zeros(
+            {name: now.get(name, 0) - was.get(name, 0) for name in was.keys() | now.keys()}
+        )
         if changed:
             changes[key] = changed
     return changes

@@ -1,4 +1,7 @@
-"""When a shop has to reply, and within what: the settings of R1, and local time in a zone with all its changes of clocks."""
+"""When a shop has to reply, and within what.
+
+The settings of R1, and local time in a zone with all its changes of clocks.
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -20,8 +23,9 @@ CountPer = Literal["buyer_day", "inquiry"]
 class ServiceRules:
     """The settings of R1; ValueError if they can't be.
 
-    `reply_within_ms` are full seconds. `hours` are local wall-clock time in `zone`, from the first minute up to but not including the
-    last one, over midnight if the last comes first, and always if they are the same.
+    `reply_within_ms` are full seconds. `hours` are local wall-clock time in `zone`, from the first
+    minute up to but not including the last one, over midnight if the last comes first, and always
+    if they are the same.
     """
 
     reply_within_ms: int = 300_000
@@ -36,13 +40,17 @@ class ServiceRules:
         found = _HOURS.fullmatch(self.hours)
         if found is None:
             raise ValueError(f"service hours are written like 08:00-23:00, not {self.hours!r}")
-        opens_hour, opens_minute, closes_hour, closes_minute = [int(text) for text in found.groups() if text is not None]
+        opens_hour, opens_minute, closes_hour, closes_minute = [
+            int(text) for text in found.groups() if text is not None
+        ]
         object.__setattr__(self, "_opens_ms", (opens_hour * 60 + opens_minute) * _MINUTE_MS)
         object.__setattr__(self, "_closes_ms", (closes_hour * 60 + closes_minute) * _MINUTE_MS)
         try:
             ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"there is no time zone {self.zone!r}: write one like Asia/Shanghai") from error
+            raise ValueError(
+                f"there is no time zone {self.zone!r}: write one like Asia/Shanghai"
+            ) from error
 
     @property
     def terms(self) -> str:
@@ -60,7 +68,9 @@ class ServiceRules:
 
     def is_open(self, at_ms: int) -> bool:
         """Whether an instant, in epoch milliseconds, lies in service hours."""
-        ahead_ms = self._ahead.get(at_ms // HOUR_MS)  # as in `_local_ms`: this is asked of every second message
+        ahead_ms = self._ahead.get(
+            at_ms // HOUR_MS
+        )  # as in `_local_ms`: this is asked of every second message
         of_day_ms = (self._local_ms(at_ms) if ahead_ms is None else at_ms + ahead_ms) % DAY_MS
         opens_ms, closes_ms = self._opens_ms, self._closes_ms
         if opens_ms < closes_ms:
@@ -87,4 +97,6 @@ class ServiceRules:
     def _ahead_at(self, at_ms: int) -> int:
         """How far the wall clock is ahead of UTC at an instant, both in milliseconds."""
         at = _EPOCH + timedelta(milliseconds=at_ms)
-        return (at.astimezone(ZoneInfo(self.zone)).utcoffset() or timedelta()) // timedelta(milliseconds=1)
+        return (at.astimezone(ZoneInfo(self.zone)).utcoffset() or timedelta()) // timedelta(
+            milliseconds=1
+        )

@@ -1,4 +1,6 @@
-"""What one order says of a shop's service (R3 to R5) while facts come and go: the rows that each fact changes.
+"""What one order says of a shop's service (R3 to R5) while facts come and go.
+
+The rows that each fact changes.
 
 `aftersales` is the definition, and derives all of an order.
 """
@@ -36,7 +38,8 @@ class ServiceLedger:
 
         self._changed: Rows = {}
         self._sums: dict[tuple[Token, str | None], tuple[int, int]] = {}
-        """By refund and product (None for all): the units and the amount that it takes off sales."""
+        """By refund and product (None for all): the units and the amount that it takes off
+        sales."""
 
         self._sums_before: dict[tuple[Token, str | None], tuple[int, int]] = {}
         """What of `_sums` has changed since the last call of `changes`, as it was."""
@@ -59,7 +62,9 @@ class ServiceLedger:
         if before is not None and placed is not None and before.lines == placed.lines:
             return
         self._judge_all(others, -1)
-        self._products = {} if placed is None else {line.line_id: line.product_id for line in placed.lines}
+        self._products = (
+            {} if placed is None else {line.line_id: line.product_id for line in placed.lines}
+        )
         self._known = frozenset(self._products.values())
         self._judge_all(others, 1)
 
@@ -97,16 +102,32 @@ class ServiceLedger:
         self._placed_before, changed, self._changed = self._placed, self._changed, {}
         if was == now or not self._rows:
             self._add_up(changed)
-            return aftersales.listed(now, {key: less for key, columns in changed.items() if (less := service.without_zeros(columns))})
+            return aftersales.listed(
+                now,
+                {
+                    key: less
+                    for key, columns in changed.items()
+                    if (less := service.without_zeros(columns))
+                },
+            )
         before = {key: dict(columns) for key, columns in self._rows.items()}
         self._add_up(changed)
         after = service.difference({}, self._rows)
-        return iter([*aftersales.listed(was, service.difference(before, {})), *aftersales.listed(now, after)])
+        return iter(
+            [
+                *aftersales.listed(was, service.difference(before, {})),
+                *aftersales.listed(now, after),
+            ]
+        )
 
     def contact_changes(self) -> list[tuple[str, str, int | None]]:
         """R4: what changed since the last call of the reason to write, as `aftersales.contact_changes` has it."""
         placed, before = self._placed, self._contact
-        self._contact = None if placed is None or not self._since else Contact(placed.shop_id, placed.buyer_id, self._since[0])
+        self._contact = (
+            None
+            if placed is None or not self._since
+            else Contact(placed.shop_id, placed.buyer_id, self._since[0])
+        )
         return list(aftersales.contact_changes(before, self._contact))
 
     # --- refusals, reissues, reviews ------------------------------------------------------------
@@ -124,12 +145,19 @@ class ServiceLedger:
         """R3: refusals by shop and product, reissues by shop."""
         if fact.type == "refund_requested":
             return
-        complaint, start_ms = aftersales.read_complaint(fact.fields), self._calendar.start_of(fact.occurred_at_ms)
+        complaint, start_ms = (
+            aftersales.read_complaint(fact.fields),
+            self._calendar.start_of(fact.occurred_at_ms),
+        )
         if fact.type == "reissue_shipped":
             self.add(None, start_ms, service.REISSUE + complaint.reason, sign)
             return
         line_ids, products = complaint.line_ids, self._products
-        named = self._known if line_ids is None else {products[line_id] for line_id in line_ids if line_id in products}
+        named = (
+            self._known
+            if line_ids is None
+            else {products[line_id] for line_id in line_ids if line_id in products}
+        )
         for product_id in (None, *named):
             self.add(product_id, start_ms, service.REFUSAL + complaint.reason, sign)
 
@@ -179,14 +207,24 @@ class ServiceLedger:
             else:
                 at_before = at = refund[0][0], refund[1]
             if units_before or amount_before:
-                self._count_refund(at_before, product_id, units_before, amount_before, currency_was, -1)
+                self._count_refund(
+                    at_before, product_id, units_before, amount_before, currency_was, -1
+                )
             if units or amount:
                 self._count_refund(at, product_id, units, amount, currency, 1)
             else:
                 del self._sums[key]
         self._sums_before, self._whole_before = {}, now
 
-    def _count_refund(self, at: tuple[int, str] | None, product_id: str | None, units: int, amount: int, currency: str, sign: int) -> None:  # noqa: PLR0913, PLR0917 - of one caller
+    def _count_refund(  # noqa: PLR0913, PLR0917 - of one caller
+        self,
+        at: tuple[int, str] | None,
+        product_id: str | None,
+        units: int,
+        amount: int,
+        currency: str,
+        sign: int,
+    ) -> None:
         assert at is not None  # noqa: S101 - only a refund takes off anything
         if product_id is not None and units:
             return

@@ -1,7 +1,10 @@
-"""What a chunk changed of each shop, in one record a shop: the shop stage adds it all up, and single entries are many.
+"""What a chunk changed of each shop, in one record a shop.
 
-How chunks are cut shows in these records, never in a table. A sum of zero is told as well, for the same reason: what came and went
-within a chunk must leave the rows that it leaves when it comes in two.
+The shop stage adds it all up, and single entries are many.
+
+How chunks are cut shows in these records, never in a table. A sum of zero is told as well, for the
+same reason: what came and went within a chunk must leave the rows that it leaves when it comes in
+two.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +15,8 @@ from schemas.envelope import Written
 from schemas.journal import Bought, Contact, Entry, Messages, Replied, Served, ShopActivity, Sold
 
 MOST_UNITS: Final = 2000
-"""Most of one record, in units of 350 bytes: with ids of 128 characters, and a source of 256, it stays below 900,000 bytes."""
+"""Most of one record, in units of 350 bytes: with ids of 128 characters, and a source of 256, it
+stays below 900,000 bytes."""
 
 _BOUGHT, _WROTE, _CONTACT, _SERVED = 2, 2, 4, 8
 _COLUMNS: Final = 8
@@ -72,14 +76,25 @@ class ShopActivities:
         """A reason to write to a buyer, or that there is none after all (R4)."""
         self._shop(shop_id, _CONTACT).contacts.append(contact)
 
-    def write(self, shop_id: str, buyer_id: str, wrote: list[Written], taken_back: list[Written]) -> None:
+    def write(
+        self, shop_id: str, buyer_id: str, wrote: list[Written], retracted: list[Written]
+    ) -> None:
         """What a shop and a buyer wrote to each other (R4), and what of that, or of what was told before, is taken back (S11)."""
         for at in range(0, len(wrote), MOST_MESSAGES):
-            some = [(one.at_ms, one.side, one.order_id or "") for one in wrote[at : at + MOST_MESSAGES]]
-            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(Messages(buyer_id, some, []))
-        for at in range(0, len(taken_back), MOST_MESSAGES):
-            some = [(one.at_ms, one.side, one.order_id or "") for one in taken_back[at : at + MOST_MESSAGES]]
-            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(Messages(buyer_id, [], some))
+            some = [
+                (one.at_ms, one.side, one.order_id or "") for one in wrote[at : at + MOST_MESSAGES]
+            ]
+            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(
+                Messages(buyer_id, some, [])
+            )
+        for at in range(0, len(retracted), MOST_MESSAGES):
+            some = [
+                (one.at_ms, one.side, one.order_id or "")
+                for one in retracted[at : at + MOST_MESSAGES]
+            ]
+            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(
+                Messages(buyer_id, [], some)
+            )
 
     def records(self) -> list[tuple[bytes, bytes]]:
         """(key, value) for the shops' journal; those of one shop in order."""
@@ -100,5 +115,14 @@ class ShopActivities:
 def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
     sold = [Sold(cycle, currency, *columns) for (cycle, currency), columns in shop.sold.items()]
     bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
-    told = ShopActivity(shop_id, journal.RULES, sold, bought, shop.served, shop.replied, shop.contacts, shop.messages)
+    told = ShopActivity(
+        shop_id,
+        journal.RULES,
+        sold,
+        bought,
+        shop.served,
+        shop.replied,
+        shop.contacts,
+        shop.messages,
+    )
     return shop_id.encode(), journal.encode(told)

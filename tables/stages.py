@@ -9,7 +9,9 @@ from tables.service_hours import ServiceRules
 AnyStage = OrderStage | ChatStage | ProductStage | ShopStage
 
 
-def stages(calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int) -> tuple[OrderStage, ChatStage, ProductStage, ShopStage]:
+def stages(
+    calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int
+) -> tuple[OrderStage, ChatStage, ProductStage, ShopStage]:
     """The stages of a pipeline, in the order of the flow."""
     return (
         OrderStage(calendar, refusals_in_a_row),

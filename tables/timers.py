@@ -1,7 +1,8 @@
 """Timers of event time: which conversations to look at again once an instant has passed.
 
-They lie in buckets of some seconds, a bucket in rows of a bounded size, and one row lists the buckets: so no row outgrows a record,
-however many wait at once. A timer is never taken away: what it was set for may be over when it goes off, and then nothing changes.
+They lie in buckets of some seconds, a bucket in rows of a bounded size, and one row lists the
+buckets: so no row outgrows a record, however many wait at once. A timer is never taken away: what
+it was set for may be over when it goes off, and then nothing changes.
 """
 
 from bisect import bisect_left
@@ -22,7 +23,10 @@ _decode_row: Final = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 
 class Timers:
-    """The timers of one partition while a chunk is folded; `states` are their rows before it, `bucket_ms` a bucket's span."""
+    """The timers of one partition while a chunk is folded.
+
+    `states` are their rows before it, `bucket_ms` a bucket's span.
+    """
 
     def __init__(self, states: Stored, bucket_ms: int) -> None:
         self._states = states
@@ -69,12 +73,16 @@ class Timers:
             buckets.setdefault(due_ms // self._bucket_ms, []).append((due_ms, key.decode()))
         rows: dict[bytes, bytes | None] = {}
         for number in sorted(self._changed):
-            if number not in buckets and number not in self._rows:  # set and gone off within the chunk: the usual case
+            if (
+                number not in buckets and number not in self._rows
+            ):  # set and gone off within the chunk: the usual case
                 continue
             bucket = buckets.get(number, [])
             parts = [bucket[at : at + _ROW_TIMERS] for at in range(0, len(bucket), _ROW_TIMERS)]
             rows |= {_row(number, part): _encode(timers) for part, timers in enumerate(parts)}
-            rows |= {_row(number, part): None for part in range(len(parts), self._rows.pop(number, 0))}
+            rows |= {
+                _row(number, part): None for part in range(len(parts), self._rows.pop(number, 0))
+            }
             if parts:
                 self._rows[number] = len(parts)
         rows[INDEX] = _encode(dict(sorted(self._rows.items())))

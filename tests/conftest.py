@@ -1,4 +1,7 @@
-"""Fixtures of all tests: one real Kafka per run, started when a test first asks for it, and settings that no two tests share."""
+"""Fixtures of all tests.
+
+One real Kafka per run, started when a test first asks for it, and settings that no two tests share.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from operations.local_kafka import LocalKafka
+from operations.local.kafka import LocalKafka
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
@@ -21,8 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# A busy machine is no fault of an example: properties are bounded by how many they try, not by the clock.
-hypothesis_settings.register_profile("netsold", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is no fault of an example: properties are bounded by how many they try, not by the
+# clock.
+hypothesis_settings.register_profile(
+    "netsold", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 hypothesis_settings.load_profile("netsold")
 
 
@@ -43,7 +49,10 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def full_disk() -> Callable[[], AbstractContextManager[None]]:
-    """Blocks in which no file grows, as on a full disk; within a test alone, as pytest's own output may go to a file."""
+    """Blocks in which no file grows, as on a full disk.
+
+    Within a test alone, as pytest's own output may go to a file.
+    """
 
     @contextmanager
     def full() -> Iterator[None]:
@@ -68,9 +77,17 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
 
 @pytest.fixture
 def settings(kafka: LocalKafka, tmp_path: Path) -> Settings:
-    """Settings of an application that no other test has: own app, topic prefix and data directory, two partitions."""
+    """Settings of an application that no other test has.
+
+    Own app, topic prefix and data directory, two partitions.
+    """
     app = f"t{uuid.uuid4().hex[:10]}"
     bootstrap = kafka.status().bootstrap
     return Settings(
-        _env_file=None, app=app, topic_prefix=f"{app}.", partitions=2, data_dir=tmp_path, kafka=Kafka(bootstrap_servers=bootstrap)
+        _env_file=None,
+        app=app,
+        topic_prefix=f"{app}.",
+        partitions=2,
+        data_dir=tmp_path,
+        kafka=Kafka(bootstrap_servers=bootstrap),
     )

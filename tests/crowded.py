@@ -1,6 +1,9 @@
-"""A reader's process for tests of its server: fed by hand, with few handles. `python -m tests.crowded FOLDER HANDLES BOUNDS`.
+"""A reader's process for tests of its server: fed by hand, with few handles.
 
-BOUNDS are those of `serving/connections.py` as a JSON object, or `null` for the real ones. Its export is large: 16 MiB and more.
+`python -m tests.crowded FOLDER HANDLES BOUNDS`.
+
+BOUNDS are those of `serving/connections.py` as a JSON object, or `null` for the real ones. Its
+export is large: 16 MiB and more.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""Whole workers over a log in memory, in virtual time: the real stages, pipeline, commit and opener; latencies and faults come from a seed.
+"""Whole workers over a log in memory, in virtual time.
 
-One number repeats a run. A worker's process is its pipeline and its task for each partition; the cluster is `MemoryLog`; its disk
-is `MemoryStores`, of which a kill loses what was not flushed. The driver plays the group: it assigns source partitions to workers.
+The real stages, pipeline, commit and opener; latencies and faults come from a seed.
+
+One number repeats a run. A worker's process is its pipeline and its task for each partition; the
+cluster is `MemoryLog`; its disk is `MemoryStores`, of which a kill loses what was not flushed. The
+driver plays the group: it assigns source partitions to workers.
 """
 
 from __future__ import annotations
@@ -63,11 +66,15 @@ class Faults:
 NONE = Faults(lost_request=0, lost_answer=0, kill_every_s=0, freeze_every_s=0, rebalance_every_s=0)
 
 
-# --- a worker's disk ------------------------------------------------------------------------------------------------------------
+# --- a worker's disk
+# ------------------------------------------------------------------------------------------------------------
 
 
 class MemoryStore:
-    """In place of `PartitionStore`: a table's partition on a disk; every write is a version, and a kill may go back to an older one."""
+    """In place of `PartitionStore`: a table's partition on a disk.
+
+    Every write is a version, and a kill may go back to an older one.
+    """
 
     def __init__(self, disk: MemoryStores, name: str, identity: Identity) -> None:
         self._disk, self._name, self._identity = disk, name, identity
@@ -98,7 +105,9 @@ class MemoryStore:
         self._disk.write(self._name, {**dict(items), POSITION_KEY: b"%d" % position})
 
     def wipe(self, why: str) -> None:
-        raise AssertionError(f"{self._name} is wiped: {why}")  # nothing of a run may make a store unfit
+        raise AssertionError(
+            f"{self._name} is wiped: {why}"
+        )  # nothing of a run may make a store unfit
 
     def close(self) -> None:
         pass
@@ -142,7 +151,8 @@ class MemoryStores:
             older.clear()
 
 
-# --- a worker -------------------------------------------------------------------------------------------------------------------
+# --- a worker
+# -------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +172,9 @@ class _Changelogs:
     def __init__(self, worker: MemoryWorker, positions: Mapping[TopicPartition, int]) -> None:
         self._worker, self._positions = worker, dict(positions)
 
-    async def fetch(self) -> tuple[dict[TopicPartition, list[MemoryRecord]], dict[TopicPartition, int]]:
+    async def fetch(
+        self,
+    ) -> tuple[dict[TopicPartition, list[MemoryRecord]], dict[TopicPartition, int]]:
         await self._worker.request("fetch changelogs")
         found = {}
         for tp, position in self._positions.items():
@@ -182,26 +194,42 @@ class MemoryCluster:
     def producer(self, transactional_id: str) -> MemoryProducer:
         return MemoryProducer(self._log, transactional_id, self._worker.step)
 
-    async def bounds(self, names: Iterable[str]) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+    async def bounds(
+        self, names: Iterable[str]
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
         await self._worker.request("bounds")
-        wanted = [TopicPartition(name, number) for name in sorted(names) for number in range(self._worker.driver.settings.partitions)]
+        wanted = [
+            TopicPartition(name, number)
+            for name in sorted(names)
+            for number in range(self._worker.driver.settings.partitions)
+        ]
         return dict.fromkeys(wanted, 0), {tp: self._log.high_watermark(tp) for tp in wanted}
 
-    async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
+    async def committed(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int | None]:
         await self._worker.request("committed")
-        return {tp: self._log.committed(self._worker.driver.settings.app, TopicPartition(*tp)) for tp in partitions}
+        return {
+            tp: self._log.committed(self._worker.driver.settings.app, TopicPartition(*tp))
+            for tp in partitions
+        }
 
     async def group_offsets(self) -> dict[TopicPartition, Any]:
         await self._worker.request("group offsets")
         return {}
 
     @asynccontextmanager
-    async def changelogs(self, positions: Mapping[TopicPartition, int]) -> AsyncIterator[_Changelogs]:
+    async def changelogs(
+        self, positions: Mapping[TopicPartition, int]
+    ) -> AsyncIterator[_Changelogs]:
         yield _Changelogs(self._worker, positions)
 
 
 class MemoryWorker:
-    """One process. After `kill` nothing of it has an effect any more; while it is frozen its requests wait."""
+    """One process. After `kill` nothing of it has an effect any more.
+
+    While it is frozen its requests wait.
+    """
 
     def __init__(self, driver: Driver, name: str, disk: MemoryStores) -> None:
         self.driver, self.name, self.disk = driver, name, disk
@@ -217,7 +245,13 @@ class MemoryWorker:
         names = [topic.name for topic in topics.declared(driver.settings)]
         ids = {name: f"id of {name}" for name in names}
         opener = Opener(
-            driver.settings, folds, driver.settings.data_dir, "memory", ids, cast("Cluster", MemoryCluster(self)), cast("Any", disk.open)
+            driver.settings,
+            folds,
+            driver.settings.data_dir,
+            "memory",
+            ids,
+            cast("Cluster", MemoryCluster(self)),
+            cast("Any", disk.open),
         )
         self.pipeline = Pipeline(driver.settings, opener, asyncio.get_running_loop().time)
         self.pipeline.seek = self._positions.__setitem__
@@ -283,7 +317,9 @@ class MemoryWorker:
             if tp in self._paused or self.frozen_until_s > asyncio.get_running_loop().time():
                 continue
             start = self._positions[tp]
-            most = min(self.pipeline.most_records(tp), driver.chance.randint(1, driver.most_records))
+            most = min(
+                self.pipeline.most_records(tp), driver.chance.randint(1, driver.most_records)
+            )
             records, end = driver.log.read(TopicPartition(*tp), start, most)
             if end == start:
                 await asyncio.sleep(0.05)
@@ -295,7 +331,9 @@ class MemoryWorker:
 
     def _fatal(self, error: BaseException) -> None:
         self.ended = str(error)
-        self.driver.trace.append(f"{asyncio.get_running_loop().time():.4f} {self.name} leaves: {error}")
+        self.driver.trace.append(
+            f"{asyncio.get_running_loop().time():.4f} {self.name} leaves: {error}"
+        )
         self.kill()
         self.driver.lost(self)
 
@@ -319,12 +357,16 @@ class MemoryWorker:
         )
 
 
-# --- the group, and the run -----------------------------------------------------------------------------------------------------
+# --- the group, and the run
+# -----------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Driver:
-    """One run. `trace` has every request with its virtual time; the same seed gives the same trace."""
+    """One run. `trace` has every request with its virtual time.
+
+    The same seed gives the same trace.
+    """
 
     settings: Settings
     seed: int
@@ -339,16 +381,29 @@ class Driver:
         self.log = MemoryLog()
         self.trace: list[str] = []
         self.running: list[MemoryWorker] = []
-        self.disks = {f"w{number}": MemoryStores(random.Random(f"{self.seed}-{number}")) for number in range(self.workers)}
+        self.disks = {
+            f"w{number}": MemoryStores(random.Random(f"{self.seed}-{number}"))
+            for number in range(self.workers)
+        }
         self.ends: list[str] = []
         self._wanted = asyncio.Event()
         self._restarting: set[asyncio.Task[None]] = set()
 
-    def write(self, topic: str, record: tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]], partition: int | None = None) -> int:
+    def write(
+        self,
+        topic: str,
+        record: tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]],
+        partition: int | None = None,
+    ) -> int:
         """Put a record into its source topic (public name) by its key; returns the partition."""
         key, value, headers = record
-        number = partition_of(key or b"", self.settings.partitions) if partition is None else partition
-        self.log.write(TopicPartition(self.settings.topic(topic), number), MemoryRecord(0, WRITTEN_MS, key, value, tuple(headers)))
+        number = (
+            partition_of(key or b"", self.settings.partitions) if partition is None else partition
+        )
+        self.log.write(
+            TopicPartition(self.settings.topic(topic), number),
+            MemoryRecord(0, WRITTEN_MS, key, value, tuple(headers)),
+        )
         return number
 
     @property
@@ -362,7 +417,10 @@ class Driver:
         self._wanted.set()
 
     def lost(self, worker: MemoryWorker) -> None:
-        """A process has ended: it is started again, as by its supervisor. Only a newer owner may make it leave by itself."""
+        """A process has ended: it is started again, as by its supervisor.
+
+        Only a newer owner may make it leave by itself.
+        """
         self.ends.append(worker.ended or "killed")
         if worker.ended is not None and "taken over" not in worker.ended and not self.wrong.done():
             self.wrong.set_result(worker.ended)
@@ -388,7 +446,9 @@ class Driver:
         self.rebalance()
         loop = asyncio.get_running_loop()
         self.wrong: asyncio.Future[str] = loop.create_future()
-        background = [loop.create_task(one) for one in (self._group(), self._feed(feed), self._harm(fault_s))]
+        background = [
+            loop.create_task(one) for one in (self._group(), self._feed(feed), self._harm(fault_s))
+        ]
         group, fed, harm = background
         while not (fed.done() and harm.done()):
             left = [one for one in (fed, harm, self.wrong) if not one.done()]
@@ -398,8 +458,15 @@ class Driver:
             task.result()
         self.faulty = False
         deadline = loop.time() + SETTLED_S
-        while not (not self._wanted.is_set() and not self._restarting and self.running and all(one.idle for one in self.running)):
-            assert loop.time() < deadline, f"seed {self.seed}: not everything is applied; last: {self.trace[-5:]}"
+        while not (
+            not self._wanted.is_set()
+            and not self._restarting
+            and self.running
+            and all(one.idle for one in self.running)
+        ):
+            assert loop.time() < deadline, (
+                f"seed {self.seed}: not everything is applied; last: {self.trace[-5:]}"
+            )
             if group.done():
                 group.result()
             self._fail_if_wrong()
@@ -419,7 +486,11 @@ class Driver:
             await self._wanted.wait()
             await asyncio.sleep(0.02)
             self._wanted.clear()
-            alive = [worker for worker in self.running if not worker.frozen_until_s > asyncio.get_running_loop().time()]
+            alive = [
+                worker
+                for worker in self.running
+                if not worker.frozen_until_s > asyncio.get_running_loop().time()
+            ]
             if not alive:
                 self._wanted.set()
                 continue
@@ -451,8 +522,12 @@ class Driver:
         """Longer than its session: the others take over, and it comes back as a zombie."""
         if len(self.running) > 1:
             worker = self.chance.choice(self.running)
-            worker.frozen_until_s = asyncio.get_running_loop().time() + self.chance.uniform(0.1, 2.0)
-            self.trace.append(f"{asyncio.get_running_loop().time():.4f} {worker.name} is frozen until {worker.frozen_until_s:.4f}")
+            worker.frozen_until_s = asyncio.get_running_loop().time() + self.chance.uniform(
+                0.1, 2.0
+            )
+            self.trace.append(
+                f"{asyncio.get_running_loop().time():.4f} {worker.name} is frozen until {worker.frozen_until_s:.4f}"
+            )
             self.rebalance()
 
     # --- what is there in the end
@@ -460,7 +535,9 @@ class Driver:
     def committed(self, topic: str) -> list[MemoryRecord]:
         """The committed records of a topic (name on the cluster), partition by partition."""
         return [
-            record for number in range(self.settings.partitions) for record in self.log.read(TopicPartition(topic, number), 0, 10**9)[0]
+            record
+            for number in range(self.settings.partitions)
+            for record in self.log.read(TopicPartition(topic, number), 0, 10**9)[0]
         ]
 
     def table(self, name: str) -> dict[bytes, bytes]:

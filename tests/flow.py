@@ -1,4 +1,7 @@
-"""The real stages over tables in memory: events in, tables out, with chunks and partitions cut as a test likes. No Kafka."""
+"""The real stages over tables in memory.
+
+Events in, tables out, with chunks and partitions cut as a test likes. No Kafka.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -56,7 +59,7 @@ class Rows(dict[bytes, bytes | None]):
     def __missing__(self, key: bytes) -> None:
         return None
 
-    def look_up(self, keys: Sequence[bytes], /) -> list[bytes | None]:
+    def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
         """The rows of some keys."""
         return [self[key] for key in keys]
 
@@ -64,12 +67,19 @@ class Rows(dict[bytes, bytes | None]):
 class Flow:
     """A pipeline's logs and tables. `chunk` says how many records a stage takes at once."""
 
-    def __init__(self, calendar: Calendar = CYCLES, chunk: Callable[[], int] = lambda: 4000, rules: ServiceRules = RULES) -> None:
+    def __init__(
+        self,
+        calendar: Calendar = CYCLES,
+        chunk: Callable[[], int] = lambda: 4000,
+        rules: ServiceRules = RULES,
+    ) -> None:
         self.calendar = calendar
         self.rules = rules
         self.tables: dict[str, dict[bytes, bytes]] = {table.name: {} for table in catalogue.TABLES}
         self.rows: dict[tuple[str, int], dict[bytes, bytes]] = {
-            (table.name, partition): {} for table in catalogue.TABLES for partition in range(PARTITIONS)
+            (table.name, partition): {}
+            for table in catalogue.TABLES
+            for partition in range(PARTITIONS)
         }
         self.logs: dict[tuple[str, int], list[Record]] = {}
         self.progress: dict[tuple[str, int], Progress] = {}
@@ -78,14 +88,23 @@ class Flow:
         self.alerts: list[dict[str, Any]] = []
         self._chunk = chunk
 
-    def send(self, topic: str, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]], partition: int | None = None) -> None:
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]],
+        partition: int | None = None,
+    ) -> None:
         """Append a record to the partition of its key."""
         if partition is None:
             partition = crc32(key or b"") % PARTITIONS
         log = self.logs.setdefault((topic, partition), [])
         log.append(Record(topic, partition, len(log), 0, key, value, headers))
 
-    def take(self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary) -> "Flow":
+    def take(
+        self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary
+    ) -> "Flow":
         """Write events to their topics, and run all stages until nothing is left to do."""
         for event in events:
             self.send(topic_of(event["type"]), *form(event))
@@ -129,8 +148,12 @@ class Flow:
                 self.send(topic, key, value, [])
         told = [journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])]
         self.entries += [row for row in told if isinstance(row, journal.Entry)]
-        self.alerts += [msgspec.json.decode(value) for _, value in outcome.sends.get(catalogue.ALERTS_TOPIC, [])]
-        mark = journal.encode(journal.Mark(*at, outcome.progress.offset, outcome.progress.watermark_ms))
+        self.alerts += [
+            msgspec.json.decode(value) for _, value in outcome.sends.get(catalogue.ALERTS_TOPIC, [])
+        ]
+        mark = journal.encode(
+            journal.Mark(*at, outcome.progress.offset, outcome.progress.watermark_ms)
+        )
         for topic in topics:
             for partition in range(PARTITIONS):
                 self.send(topic, None, mark, [], partition)

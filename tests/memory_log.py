@@ -1,6 +1,10 @@
-"""Kafka's log in memory: partitions, transactions, fencing, control records and committed offsets, without a network or a clock.
+"""Kafka's log in memory.
 
-It holds what netsold relies on and no more: `tests/contracts/test_log_contract.py` runs one suite over it and over a real broker.
+Partitions, transactions, fencing, control records and committed offsets, without a network or a
+clock.
+
+It holds what netsold relies on and no more: `tests/contracts/test_log_contract.py` runs one suite
+over it and over a real broker.
 """
 
 from __future__ import annotations
@@ -40,7 +44,10 @@ class MemoryRecord:
 
 @dataclass(slots=True)
 class _Entry:
-    """One offset of a partition: a record, or the control record (None) that ends a transaction there."""
+    """One offset of a partition.
+
+    A record, or the control record (None) that ends a transaction there.
+    """
 
     record: MemoryRecord | None
     transaction: _Transaction | None = None
@@ -69,18 +76,28 @@ class MemoryLog:
     # --- what a transactional producer asks for
 
     def init(self, transactional_id: str) -> int:
-        """A new epoch for this id: older producers of it are fenced, and an open transaction of theirs is aborted."""
+        """A new epoch for this id.
+
+        Older producers of it are fenced, and an open transaction of theirs is aborted.
+        """
         self._epochs[transactional_id] = self._epochs.get(transactional_id, -1) + 1
         self._end(transactional_id, commit=False)
         return self._epochs[transactional_id]
 
-    def append(self, transactional_id: str, epoch: int, tp: TopicPartition, records: Iterable[MemoryRecord]) -> int:
-        """Write records within the open transaction; returns the first one's offset. Raises ProducerFenced."""
+    def append(
+        self, transactional_id: str, epoch: int, tp: TopicPartition, records: Iterable[MemoryRecord]
+    ) -> int:
+        """Write records within the open transaction; returns the first one's offset.
+
+        Raises ProducerFenced.
+        """
         self._refuse_older(transactional_id, epoch)
         transaction = self._open.setdefault(transactional_id, _Transaction())
         return self._append(tp, records, transaction)
 
-    def add_offsets(self, transactional_id: str, epoch: int, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+    def add_offsets(
+        self, transactional_id: str, epoch: int, group: str, offsets: Mapping[TopicPartition, int]
+    ) -> None:
         """Offsets that are committed with the transaction. Raises ProducerFenced."""
         self._refuse_older(transactional_id, epoch)
         transaction = self._open.setdefault(transactional_id, _Transaction())
@@ -105,13 +122,20 @@ class MemoryLog:
         if commit:
             self._committed |= transaction.offsets
 
-    def _append(self, tp: TopicPartition, records: Iterable[MemoryRecord], transaction: _Transaction | None) -> int:
+    def _append(
+        self, tp: TopicPartition, records: Iterable[MemoryRecord], transaction: _Transaction | None
+    ) -> int:
         entries = self._partitions[tp]
         base = len(entries)
         if transaction is not None:
             transaction.partitions.setdefault(tp, base)
         for number, one in enumerate(records, base):
-            entries.append(_Entry(MemoryRecord(number, one.timestamp, one.key, one.value, one.headers), transaction))
+            entries.append(
+                _Entry(
+                    MemoryRecord(number, one.timestamp, one.key, one.value, one.headers),
+                    transaction,
+                )
+            )
         return base
 
     # --- what everybody else asks for
@@ -129,8 +153,15 @@ class MemoryLog:
         return len(self._partitions[tp])
 
     def last_stable_offset(self, tp: TopicPartition) -> int:
-        """Where a reader of committed records must stop: the first offset of an open transaction, else the high watermark."""
-        firsts = [transaction.partitions[tp] for transaction in self._open.values() if tp in transaction.partitions]
+        """Where a reader of committed records must stop.
+
+        The first offset of an open transaction, else the high watermark.
+        """
+        firsts = [
+            transaction.partitions[tp]
+            for transaction in self._open.values()
+            if tp in transaction.partitions
+        ]
         return min([*firsts, self.high_watermark(tp)])
 
     def read(self, tp: TopicPartition, position: int, most: int) -> tuple[list[MemoryRecord], int]:
@@ -139,20 +170,26 @@ class MemoryLog:
         stable, entries = self.last_stable_offset(tp), self._partitions[tp]
         while position < stable and len(found) < most:
             entry = entries[position]
-            if entry.record is not None and (entry.transaction is None or entry.transaction.committed):
+            if entry.record is not None and (
+                entry.transaction is None or entry.transaction.committed
+            ):
                 found.append(entry.record)
             position += 1
         return found, position
 
 
 class MemoryProducer:
-    """In place of `streams.producers.StrictProducer`; `step` is awaited, with what is about to happen, before each request and after it.
+    """In place of `streams.producers.StrictProducer`.
 
-    So a schedule can let others run in between, lose an answer (raise after the request), lose a request (raise before it), or end
-    the process.
+    `step` is awaited, with what is about to happen, before each request and after it.
+
+    So a schedule can let others run in between, lose an answer (raise after the request), lose a
+    request (raise before it), or end the process.
     """
 
-    def __init__(self, log: MemoryLog, transactional_id: str, step: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self, log: MemoryLog, transactional_id: str, step: Callable[[str], Awaitable[None]]
+    ) -> None:
         self._log = log
         self._id = transactional_id
         self._step = step
@@ -184,14 +221,21 @@ class MemoryProducer:
         """An empty batch, as aiokafka makes it."""
         return BatchBuilder(limits.BATCH_BYTES, NO_COMPRESSION, is_transactional=True)
 
-    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> asyncio.Future[Any]:
+    async def send_batch(
+        self, batch: BatchBuilder, topic: str, *, partition: int
+    ) -> asyncio.Future[Any]:
         """Write a batch; the future is done, with the base offset or the error."""
         records, left = [], TolerantRecords(bytes(batch._build()))
         while left.has_next():
-            records += [MemoryRecord(0, one.timestamp, one.key, one.value, tuple(one.headers)) for one in left.next_batch().records()]
+            records += [
+                MemoryRecord(0, one.timestamp, one.key, one.value, tuple(one.headers))
+                for one in left.next_batch().records()
+            ]
         return await self._write(TopicPartition(topic, partition), records)
 
-    async def send(self, topic: str, value: bytes, key: bytes, partition: int) -> asyncio.Future[Any]:
+    async def send(
+        self, topic: str, value: bytes, key: bytes, partition: int
+    ) -> asyncio.Future[Any]:
         """Write one record."""
         return await self._write(TopicPartition(topic, partition), [MemoryRecord(0, 0, key, value)])
 
@@ -199,14 +243,19 @@ class MemoryProducer:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         epoch = self._known_epoch()
         try:
-            base = await self._request(f"produce to {tp.topic}-{tp.partition}", lambda: self._log.append(self._id, epoch, tp, records))
+            base = await self._request(
+                f"produce to {tp.topic}-{tp.partition}",
+                lambda: self._log.append(self._id, epoch, tp, records),
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch's future has it, as aiokafka's
             future.set_exception(error)
         else:
             future.set_result(MemoryMetadata(base))
         return future
 
-    async def send_offsets_to_transaction(self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group: str) -> None:
+    async def send_offsets_to_transaction(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group: str
+    ) -> None:
         """Let offsets be committed with the transaction."""
         plain, epoch = {tp: at.offset for tp, at in offsets.items()}, self._known_epoch()
         await self._request("offsets", lambda: self._log.add_offsets(self._id, epoch, group, plain))

@@ -1,4 +1,7 @@
-"""A reader without Kafka: the real stages' tables as changelogs with marks, fed to the real store step by step."""
+"""A reader without Kafka.
+
+The real stages' tables as changelogs with marks, fed to the real store step by step.
+"""
 
 from __future__ import annotations
 
@@ -33,19 +36,32 @@ class Changelogs(Flow):
         reader = Reader(settings)
         super().__init__(reader.calendar, chunk, settings.service_rules)
         self.topics = {name: topic for topic, name in reader.names.items()}
-        self.changelogs: dict[At, list[Record]] = {(topic, partition): [] for topic in reader.names for partition in range(PARTITIONS)}
+        self.changelogs: dict[At, list[Record]] = {
+            (topic, partition): [] for topic in reader.names for partition in range(PARTITIONS)
+        }
 
     def _commit(self, at: At, outcome: Outcome, topics: Iterable[str]) -> None:
         super()._commit(at, outcome, topics)
         progress = outcome.progress
-        mark = Mark(*at[:1], "id", at[1], progress.offset, progress.watermark_ms, progress.sources, progress.refused_in_a_row, RULES)
+        mark = Mark(
+            *at[:1],
+            "id",
+            at[1],
+            progress.offset,
+            progress.watermark_ms,
+            progress.sources,
+            progress.refused_in_a_row,
+            RULES,
+        )
         for name, writes in outcome.writes.items():
             if name in self.topics:
                 log = self.changelogs[self.topics[name], at[1]]
                 for key, value in (*writes.items(), (MARK_KEY, encode_mark(mark))):
                     log.append(Record(self.topics[name], at[1], len(log), 0, key, value, []))
 
-    def take(self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary) -> Flow:
+    def take(
+        self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary
+    ) -> Flow:
         """Write events, run all stages, and bring the journal up to date."""
         super().take(events, form)
         self._tell()
@@ -60,11 +76,16 @@ class Changelogs(Flow):
     def _tell(self) -> None:
         journal = self.topics["journal"]
         for partition in range(PARTITIONS):
-            self.changelogs[journal, partition] = [record._replace(topic=journal) for record in self.logs.get(("sales", partition), [])]
+            self.changelogs[journal, partition] = [
+                record._replace(topic=journal) for record in self.logs.get(("sales", partition), [])
+            ]
 
 
 class FedReader(Reader):
-    """A reader that is fed by hand. `feed` gives it everything of the changelogs that it hasn't read, in one step or several."""
+    """A reader that is fed by hand.
+
+    `feed` gives it everything of the changelogs that it hasn't read, in one step or several.
+    """
 
     def __init__(self, settings: Settings, logs: Changelogs) -> None:
         super().__init__(settings)
@@ -74,7 +95,13 @@ class FedReader(Reader):
     def open(self) -> None:
         """Open the store, as a process does at its start."""
         identity = Identity(
-            "cluster", self.settings.app, dict.fromkeys(self.names, "id"), 2, self.settings.cycle_ms, self.settings.anchor_ms, "r"
+            "cluster",
+            self.settings.app,
+            dict.fromkeys(self.names, "id"),
+            2,
+            self.settings.cycle_ms,
+            self.settings.anchor_ms,
+            "r",
         )
         self.applier = self.begin(identity, dict.fromkeys(self.logs.changelogs, 0))
         self.store = self.applier.store
@@ -88,10 +115,23 @@ class FedReader(Reader):
     def observe(self, members: Iterable[str] = ("worker",), **more: Any) -> None:  # noqa: ANN401 - any field of an observation
         """Observe a cluster that is well, with these logs in it, and all partitions shared among the members; or as `more` says."""
         names = tuple(members)
-        read = [(self.settings.topic(stage.source), partition) for stage in STAGES for partition in range(PARTITIONS)]
-        held = [Member(name, "127.0.0.1", frozenset(read[number :: len(names)])) for number, name in enumerate(names)]
-        ends = {(topic, number): len(self.logs.logs.get((topic, number), [])) for topic in EVENTS for number in range(PARTITIONS)}
-        seen = TopicSeen("id", {number: PartitionSeen(1, (1,), (1,)) for number in range(PARTITIONS)}, 1)
+        read = [
+            (self.settings.topic(stage.source), partition)
+            for stage in STAGES
+            for partition in range(PARTITIONS)
+        ]
+        held = [
+            Member(name, "127.0.0.1", frozenset(read[number :: len(names)]))
+            for number, name in enumerate(names)
+        ]
+        ends = {
+            (topic, number): len(self.logs.logs.get((topic, number), []))
+            for topic in EVENTS
+            for number in range(PARTITIONS)
+        }
+        seen = TopicSeen(
+            "id", {number: PartitionSeen(1, (1,), (1,)) for number in range(PARTITIONS)}, 1
+        )
         topics = dict.fromkeys({topic for topic, _ in read} | set(self.names), seen)
         written = Waiting(0, now_ms())
         self.watch.uncounted = None
@@ -107,17 +147,25 @@ class FedReader(Reader):
         self.watch.observed(replace(observation, **more))
 
     def feed(self, *, most: int = 10**9, only: Iterable[At] | None = None) -> bool:
-        """One step with at most so many records of each partition; False if there was nothing to read any more.
+        """One step with at most so many records of each partition.
+
+        False if there was nothing to read any more.
 
         As Kafka's consumer does, it remembers what it fetched, and not what was applied.
         """
         position = self._fetched
-        records = {at: log[position[at] : position[at] + most] for at, log in self.logs.changelogs.items() if only is None or at in only}
+        records = {
+            at: log[position[at] : position[at] + most]
+            for at, log in self.logs.changelogs.items()
+            if only is None or at in only
+        }
         records = {at: some for at, some in records.items() if some}
         after = {at: position[at] + len(records.get(at, [])) for at in position}
         ends = {at: len(log) for at, log in self.logs.changelogs.items()}
         self._fetched = after
-        self.applier.take(Fetched(records, after, ends, frozenset(at for at in after if after[at] < ends[at])))
+        self.applier.take(
+            Fetched(records, after, ends, frozenset(at for at in after if after[at] < ends[at]))
+        )
         self.observe()
         return bool(records)
 

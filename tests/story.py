@@ -45,7 +45,10 @@ Row = tuple[str, str, tuple[int, ...], dict[str, tuple[int, ...]]]
 
 @dataclass
 class Story:
-    """What happened, and what the tables must say; `rows` are (id, cycle, units, {currency: money})."""
+    """What happened, and what the tables must say.
+
+    `rows` are (id, cycle, units, {currency: money}).
+    """
 
     title: str
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -61,7 +64,11 @@ class Story:
 
 def stories() -> list[Story]:
     """All stories of the folder, in the order of the files."""
-    return [story for path in sorted(FOLDER.glob("*.story")) for story in parse(path.read_text(encoding="utf-8"))]
+    return [
+        story
+        for path in sorted(FOLDER.glob("*.story"))
+        for story in parse(path.read_text(encoding="utf-8"))
+    ]
 
 
 def parse(text: str) -> Iterator[Story]:
@@ -89,7 +96,10 @@ def parse(text: str) -> Iterator[Story]:
 
 
 def event(words: list[str], number: int = 1) -> dict[str, Any]:
-    """The event that a story's line tells; its id is `e-` and the number of the line unless it says so itself."""
+    """The event that a story's line tells.
+
+    Its id is `e-` and the number of the line unless it says so itself.
+    """
     at, verb, order_id, *more = words
     plain = [word for word in more if "=" not in word]
     said = dict(word.split("=", 1) for word in more if "=" in word)
@@ -97,20 +107,37 @@ def event(words: list[str], number: int = 1) -> dict[str, Any]:
     occurred_at = at if at.count(":") > 1 + at.count("+") else at.replace("Z", ":00Z")
     common = {"type": kind, "id": f"e-{number}", "source": "/story", "occurred_at": occurred_at}
     if "message_id" in own:
-        about = {"shop_id": order_id, "order_id": said["order"]} if "order" in said else {"shop_id": order_id}
-        return common | about | own | {name: value for name, value in said.items() if name in {"id", "source"}}
+        about = (
+            {"shop_id": order_id, "order_id": said["order"]}
+            if "order" in said
+            else {"shop_id": order_id}
+        )
+        return (
+            common
+            | about
+            | own
+            | {name: value for name, value in said.items() if name in {"id", "source"}}
+        )
     return (
         common
         | {"order_id": order_id}
         | own
-        | {name: value for name, value in said.items() if name in {"id", "source", "by", "parcel_id", "group_id"}}
+        | {
+            name: value
+            for name, value in said.items()
+            if name in {"id", "source", "by", "parcel_id", "group_id"}
+        }
     )
 
 
 def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str, dict[str, Any]]:  # noqa: C901, PLR0911, PLR0912 - a verb each
     match verb, words:
         case "placed", lines:
-            who = {"shop_id": said.get("shop", "s-7"), "buyer_id": said.get("buyer", "b-9"), "currency": said.get("currency", "CNY")}
+            who = {
+                "shop_id": said.get("shop", "s-7"),
+                "buyer_id": said.get("buyer", "b-9"),
+                "currency": said.get("currency", "CNY"),
+            }
             return "order_placed", who | {"lines": [_line(word) for word in lines]}
         case "paid", [amount]:
             return "order_paid", {"amount": int(amount)}
@@ -126,7 +153,9 @@ def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str,
             return "reissue_shipped", {"reason": reason} | _named(line_ids)
         case (("refund-requested" | "refunded"), [refund_id, reason, *lines]):
             kind = "refund_succeeded" if verb == "refunded" else "refund_requested"
-            return kind, {"refund_id": refund_id, "reason": reason} | ({"lines": [_refund_line(word) for word in lines]} if lines else {})
+            return kind, {"refund_id": refund_id, "reason": reason} | (
+                {"lines": [_refund_line(word) for word in lines]} if lines else {}
+            )
         case "refund-failed", [refund_id, cause]:
             return "refund_failed", {"refund_id": refund_id, "cause": cause}
         case "refund-returned", [refund_id]:
@@ -134,9 +163,16 @@ def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str,
         case "reviewed", [product_id, rating]:
             return "review_posted", {"product_id": product_id, "rating": int(rating)}
         case "asked", [buyer_id]:
-            return "buyer_messaged", {"buyer_id": buyer_id, "message_id": said.get("message", "m-1")}
+            return "buyer_messaged", {
+                "buyer_id": buyer_id,
+                "message_id": said.get("message", "m-1"),
+            }
         case "replied", [buyer_id, by]:
-            return "seller_replied", {"buyer_id": buyer_id, "message_id": said.get("message", "m-1"), "by": by}
+            return "seller_replied", {
+                "buyer_id": buyer_id,
+                "message_id": said.get("message", "m-1"),
+                "by": by,
+            }
         case _:
             raise ValueError(f"no event is told by {verb!r} with {words!r}")
 
@@ -145,14 +181,21 @@ def _rules(said: dict[str, str]) -> ServiceRules:
     usual = ServiceRules()
     within_ms = int(said["within"]) * 1000 if "within" in said else usual.reply_within_ms
     per: Any = said.get("per", usual.count_per)
-    return ServiceRules(within_ms, said.get("hours", usual.hours), said.get("zone", usual.zone), per)
+    return ServiceRules(
+        within_ms, said.get("hours", usual.hours), said.get("zone", usual.zone), per
+    )
 
 
 def _line(word: str) -> dict[str, Any]:
     line_id, product_id, price = word.split(":")
     price, _, discount = price.partition("-")
     quantity, unit_price = price.split("x")
-    line = {"line_id": line_id, "product_id": product_id, "quantity": int(quantity), "unit_price": int(unit_price)}
+    line = {
+        "line_id": line_id,
+        "product_id": product_id,
+        "quantity": int(quantity),
+        "unit_price": int(unit_price),
+    }
     return line | ({"discount": int(discount)} if discount else {})
 
 
@@ -173,7 +216,9 @@ def _expect(story: Story, words: list[str]) -> None:
             story.odd.append(tuple(what))
         case ["served", subject, cycle, *counted]:
             named = dict(column.split("=") for column in counted)
-            story.served[subject, f"{cycle}T00:00:00Z"] = {name: int(number) for name, number in named.items()}
+            story.served[subject, f"{cycle}T00:00:00Z"] = {
+                name: int(number) for name, number in named.items()
+            }
         case ["overdue", shop_id, buyer_id]:
             story.overdue.append((shop_id, buyer_id))
         case ["alert", name, shop_id, buyer_id]:
@@ -181,16 +226,24 @@ def _expect(story: Story, words: list[str]) -> None:
         case [subject, cycle, gross, taken, booked, *money] if len(money) % 4 == 0:
             start = cycle if "T" in cycle else f"{cycle}T00:00:00Z"
             columns: dict[str, tuple[int, ...]] = {
-                currency: (int(a), int(b), int(c)) for currency, a, b, c in (money[at : at + 4] for at in range(0, len(money), 4))
+                currency: (int(a), int(b), int(c))
+                for currency, a, b, c in (money[at : at + 4] for at in range(0, len(money), 4))
             }
             story.rows.append((subject, start, (int(gross), int(taken), int(booked)), columns))
         case _:
             raise ValueError(f"{story.title}: nothing is expected by {words!r}")
 
 
-def told(report: dict[str, list[dict[str, Any]]]) -> tuple[list[Row], list[Row], dict[str, int], list[tuple[str, ...]]]:
-    """A report in the words of stories: rows of products and of shops, what was traded of all time, and what is odd."""
-    traded = {row[name]: row["successfully_traded"] for part, name in _PARTS for row in report[part]}
+def told(
+    report: dict[str, list[dict[str, Any]]],
+) -> tuple[list[Row], list[Row], dict[str, int], list[tuple[str, ...]]]:
+    """A report in the words of stories.
+
+    Rows of products and of shops, what was traded of all time, and what is odd.
+    """
+    traded = {
+        row[name]: row["successfully_traded"] for part, name in _PARTS for row in report[part]
+    }
     products, shops = ([_row(row, name) for row in report[part]] for part, name in _PARTS)
     return products, shops, traded, [tuple(odd.values()) for odd in report["anomalies"]]
 
@@ -200,12 +253,23 @@ _COLUMNS = ("gross", "reversed", "reversals_booked")
 
 
 def _row(row: dict[str, Any], name: str) -> Row:
-    money = {currency: tuple(columns[column] for column in _COLUMNS) for currency, columns in row["revenue"].items()}
-    return row[name], row["cycle"]["start"], tuple(row["units"][column] for column in _COLUMNS), money
+    money = {
+        currency: tuple(columns[column] for column in _COLUMNS)
+        for currency, columns in row["revenue"].items()
+    }
+    return (
+        row[name],
+        row["cycle"]["start"],
+        tuple(row["units"][column] for column in _COLUMNS),
+        money,
+    )
 
 
 def arrivals(events: list[dict[str, Any]], seed: int = 0) -> Iterator[list[dict[str, Any]]]:
-    """The events as told, backwards, and in all (or many) other orders, some of them twice; the same for the same seed."""
+    """The events as told, backwards, and in all (or many) other orders, some of them twice.
+
+    The same for the same seed.
+    """
     yield events
     yield events[::-1]
     chance = random.Random(seed)

@@ -16,8 +16,8 @@ import pytest
 from rich.console import Console
 
 from docs import lists
-from operations import up
 from operations.cli import COMMANDS
+from operations.commands import up
 from schemas import envelope
 from schemas.events import MODELS, common_of
 from schemas.positions import Position
@@ -47,7 +47,9 @@ def test_reference_pages_are_those_of_the_code(name: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of a page is a file, and where it names a heading, that file has it."""
-    for target, heading in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+    for target, heading in re.findall(
+        r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")
+    ):
         if "://" not in target:
             there = page.parent / target if target else page
             assert there.exists(), target
@@ -55,7 +57,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def _anchors(page: Path) -> set[str]:
-    """The names of a page's headings in links: lower case, spaces as hyphens, other signs left out."""
+    """The names of a page's headings in links.
+
+    Lower case, spaces as hyphens, other signs left out.
+    """
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -64,7 +69,8 @@ def _anchors(page: Path) -> set[str]:
 def test_files_that_are_named_exist(page: Path) -> None:
     """`room/file.py` in a page is a file of ours."""
     for name in re.findall(
-        r"`((?:schemas|tables|streams|serving|operations|tests|bench|docs)/[\w/.-]+)`", page.read_text(encoding="utf-8")
+        r"`((?:schemas|tables|streams|serving|operations|tests|bench|docs)/[\w/.-]+)`",
+        page.read_text(encoding="utf-8"),
     ):
         assert (ROOT / name).exists(), name
 
@@ -73,17 +79,25 @@ def test_functions_of_the_walk_exist() -> None:
     """Each name behind a file in the walk stands in that file."""
     walk = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     found = re.findall(r"`(\w+/\w+\.py)`: `(\w+)`", walk)
-    steps = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", walk.split("## The walk")[1].split("\n## ")[0], re.MULTILINE)
+    steps = re.findall(
+        r"^\| (\d+) \| .* \| (.*) \|$", walk.split("## The walk")[1].split("\n## ")[0], re.MULTILINE
+    )
     assert [int(number) for number, _ in steps] == list(range(1, 12))
     assert len(found) >= len(steps)
     for file, name in found:
-        assert re.search(rf"^\s*(?:def|class|async def) {name}\b", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), (file, name)
+        assert re.search(
+            rf"^\s*(?:def|class|async def) {name}\b",
+            (ROOT / file).read_text(encoding="utf-8"),
+            re.MULTILINE,
+        ), (file, name)
 
 
 def test_what_serving_imports_of_streams_is_what_the_page_says() -> None:
     """The row of `serving` in the table of rooms names each module of `streams` that it imports, and no other."""
     (row,) = re.findall(
-        r"^\| `serving` \|.*of `streams` only (.*) \|$", (ROOT / "docs" / "architecture.md").read_text("utf-8"), re.MULTILINE
+        r"^\| `serving` \|.*of `streams` only (.*) \|$",
+        (ROOT / "docs" / "architecture.md").read_text("utf-8"),
+        re.MULTILINE,
     )
     imported = set()
     for path in (ROOT / "serving").rglob("*.py"):
@@ -100,22 +114,36 @@ def test_the_page_of_tables_names_every_topic_that_a_stage_writes() -> None:
     page = lists.pages()["tables.md"]
     for stage in STAGES:
         (row,) = re.findall(rf"^\| {stage.name} \| (.*) \|$", page, re.MULTILINE)
-        assert set(re.findall(r"`([\w-]+)`", row)) == {stage.source, *stage.sends, *stage.tells}
+        assert set(re.findall(r"`([\w-]+)`", row)) == {stage.source, *stage.sends, *stage.emits}
 
 
 def test_the_page_of_events_says_which_fields_each_event_has() -> None:
-    """Only fields that every event has are named as common to all; `order_id` is common to events of orders alone."""
+    """Only fields that every event has are named as common to all.
+
+    `order_id` is common to events of orders alone.
+    """
     intro = lists.pages()["events.md"].split("\n## ")[0]
     of_all, of_orders = re.findall(r"(Every event has|Events of orders have) ([^.;]*)", intro)
     common: list[set[str]] = [set(common_of(name)) for name in MODELS]
     assert set(re.findall(r"`(\w+)`", of_all[1])) == common[0].intersection(*common)
-    assert set(re.findall(r"`(\w+)`", of_orders[1])) == common[0].union(*common) - common[0].intersection(*common)
+    assert set(re.findall(r"`(\w+)`", of_orders[1])) == common[0].union(*common) - common[
+        0
+    ].intersection(*common)
 
 
 def test_steps_of_the_commit_are_those_of_the_code() -> None:
     """The table of steps has as many as the function numbers."""
-    steps = re.findall(r"^\s+# (\d)\. ", (ROOT / "streams" / "transactions.py").read_text(encoding="utf-8"), re.MULTILINE)
-    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Exactly once")[1].split("\n## ")[0]
+    steps = re.findall(
+        r"^\s+# (\d)\. ",
+        (ROOT / "streams" / "transactions.py").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    page = (
+        (ROOT / "docs" / "architecture.md")
+        .read_text(encoding="utf-8")
+        .split("## Exactly once")[1]
+        .split("\n## ")[0]
+    )
     assert re.findall(r"^\| (\d) \|", page, re.MULTILINE) == steps
 
 
@@ -128,7 +156,11 @@ def test_every_refusal_has_a_heading_in_the_runbook(reason: Reason) -> None:
 def test_headings_that_the_code_names_exist() -> None:
     """A sentence that sends a person to the runbook names a heading of it."""
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
-    named = {heading for said in _said() for heading in re.findall(r"docs/runbook\.md, ([A-Z][\w ]+)", said)}
+    named = {
+        heading
+        for said in _said()
+        for heading in re.findall(r"docs/runbook\.md, ([A-Z][\w ]+)", said)
+    }
     assert named
     for heading in named:
         assert f"\n## {heading}\n" in runbook
@@ -136,17 +168,29 @@ def test_headings_that_the_code_names_exist() -> None:
 
 def _said() -> Iterator[str]:
     """Every text in our sources, with `…` for what is filled in."""
-    for path in (file for room in ("streams", "serving", "operations") for file in (ROOT / room).rglob("*.py")):
+    for path in (
+        file
+        for room in ("streams", "serving", "operations")
+        for file in (ROOT / room).rglob("*.py")
+    ):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):
-                yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)  # type: ignore[misc]  # text
+                yield "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else "…"
+                    for part in node.values
+                )
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield node.value
 
 
 def test_the_runbook_quotes_what_is_really_said() -> None:
     """Whatever stands in quotation marks after *Said:* is in the code, letter by letter."""
-    text = re.sub(r"^ *```.*?^ *```$", "", (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(
+        r"^ *```.*?^ *```$",
+        "",
+        (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8"),
+        flags=re.MULTILINE | re.DOTALL,
+    )
     quoted = [
         " ".join(one.split())
         for part in re.findall(r"^\*Said:\*.*?\n\n", text, re.MULTILINE | re.DOTALL)
@@ -162,7 +206,9 @@ def test_commands_in_the_pages_exist() -> None:
     """Each `netsold X` of a page is a command, each of its options one that the reference has, each `make X` a target."""
     known = {command.name for command in COMMANDS} | set(lists.GROUPS)
     options = set(re.findall(r"`(--[\w-]+)`", lists.pages()["commands.md"]))
-    targets = set(re.findall(r"^(\w+):.* ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(
+        re.findall(r"^(\w+):.* ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     used = []
     for page in PAGES:
         text = _code(page)
@@ -178,7 +224,9 @@ def _code(page: Path) -> str:
     """What a page shows as shell code, in blocks or within sentences, one piece a line."""
     text = page.read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    inline = re.findall(r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL))
+    inline = re.findall(
+        r"`([^`\n]+)`", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    )
     return "\n".join([*blocks, *inline])
 
 
@@ -193,11 +241,19 @@ def test_settings_in_the_pages_exist() -> None:
 def test_addresses_in_the_readme_are_answered() -> None:
     """Every address that is asked by curl is one of the reader's, with parameters that it takes."""
     page = lists.pages()["api.md"]
-    asked = re.findall(r"http://127\.0\.0\.1:8640(/[^'\s]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    asked = re.findall(
+        r"http://127\.0\.0\.1:8640(/[^'\s]+)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
     assert asked
     for path, _, query in (one.partition("?") for one in asked):
-        row = next(row for row in re.findall(r"^\| `(/.*?)` \| (.*) \|$", page, re.MULTILINE) if _fits(row[0], path))
-        assert set(re.findall(r"(\w+)=", query)) <= set(re.findall(r"`(\w+)`", row[1].partition("Takes ")[2])), path
+        row = next(
+            row
+            for row in re.findall(r"^\| `(/.*?)` \| (.*) \|$", page, re.MULTILINE)
+            if _fits(row[0], path)
+        )
+        assert set(re.findall(r"(\w+)=", query)) <= set(
+            re.findall(r"`(\w+)`", row[1].partition("Takes ")[2])
+        ), path
 
 
 def _fits(template: str, path: str) -> bool:
@@ -205,12 +261,20 @@ def _fits(template: str, path: str) -> bool:
 
 
 def test_the_sample_of_up_has_the_form_of_what_it_prints() -> None:
-    """README shows the lines that `up` prints with its defaults, in their order; only numbers differ."""
+    """README shows the lines that `up` prints with its defaults, in their order.
+
+    Only numbers differ.
+    """
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (sample,) = re.findall(r"^```\n(starting Kafka.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    defaults = {name: parameter.default for name, parameter in signature(up.command).parameters.items()}
+    defaults = {
+        name: parameter.default for name, parameter in signature(up.command).parameters.items()
+    }
     settings = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="127.0.0.1:9"))
-    items = tuple({"product_id": f"p-{rank}", "sold_monthly": 300 - rank, "successfully_traded": 300 - rank} for rank in (1, 2))
+    items = tuple(
+        {"product_id": f"p-{rank}", "sold_monthly": 300 - rank, "successfully_traded": 300 - rank}
+        for rank in (1, 2)
+    )
     console = Console(width=120, no_color=True)
     with console.capture() as shown:
         console.print(up.picture(up.View(items, "live", 0.8, 8805, 10, 40, 37, 7), 200.0))
@@ -220,7 +284,9 @@ def test_the_sample_of_up_has_the_form_of_what_it_prints() -> None:
         *up.where_to_look(settings, defaults["workers"], defaults["rate"], is_local=True),
         *(line.rstrip() for line in shown.get().splitlines()),
     ]
-    assert _without_numbers(sample.replace("…\n", "")) == _without_numbers("\n".join(printed) + "\n")
+    assert _without_numbers(sample.replace("…\n", "")) == _without_numbers(
+        "\n".join(printed) + "\n"
+    )
     said = set(_said())
     assert printed[0] in said
     assert "created … topics" in said
@@ -248,7 +314,8 @@ def test_every_decision_is_listed() -> None:
         assert f"({note.name})" in index
 
 
-# --- the programs of the runbook ----------------------------------------------------------------------------------------------
+# --- the programs of the runbook
+# ----------------------------------------------------------------------------------------------
 
 
 def _program(name: str) -> str:
@@ -259,7 +326,10 @@ def _program(name: str) -> str:
 
 
 async def _run(settings: Settings, name: str, *arguments: str, code: int = 0) -> str:
-    """What a program of the runbook prints, run as a person would run it; with what it says on stderr where it fails."""
+    """What a program of the runbook prints, run as a person would run it.
+
+    With what it says on stderr where it fails.
+    """
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": str(ROOT),
@@ -270,18 +340,35 @@ async def _run(settings: Settings, name: str, *arguments: str, code: int = 0) ->
     }
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _program(name), *arguments, env=environment, cwd=settings.data_dir, stdout=pipe, stderr=pipe
+        sys.executable,
+        "-c",
+        _program(name),
+        *arguments,
+        env=environment,
+        cwd=settings.data_dir,
+        stdout=pipe,
+        stderr=pipe,
     )
     out, errors = await process.communicate()
     assert process.returncode == code, errors.decode()
     return out.decode() + (errors.decode() if code else "")
 
 
-EVENT = {"type": "order_paid", "id": "e-1", "source": "/t", "occurred_at": "2026-07-01T08:00:00Z", "order_id": "o-1", "amount": 1}
+EVENT = {
+    "type": "order_paid",
+    "id": "e-1",
+    "source": "/t",
+    "occurred_at": "2026-07-01T08:00:00Z",
+    "order_id": "o-1",
+    "amount": 1,
+}
 
 
 async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Settings) -> None:
-    """parked.py prints every dead letter; the one that is named stands in its topic again, with key, value and own headers."""
+    """parked.py prints every dead letter.
+
+    The one that is named stands in its topic again, with key, value and own headers.
+    """
     await topics.create(settings)
     orders, parked = settings.topic("orders"), settings.topic("dead-letters")
     async with log.Writer(settings) as writer:
@@ -291,7 +378,10 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
     async with log.Writer(settings) as writer:
         for record in records:
             headers = parked_headers(
-                record, Position(orders, record.partition, record.offset), Refusal(Reason.UNKNOWN_TYPE, "for now"), settings.app
+                record,
+                Position(orders, record.partition, record.offset),
+                Refusal(Reason.UNKNOWN_TYPE, "for now"),
+                settings.app,
             )
             await writer.send(parked, record.key, record.value, headers, record.partition)
     paid = next(record for record in records if record.key == b"o-1")
@@ -301,7 +391,12 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
     assert f"{orders}-{paid.partition}@{paid.offset} is put back as it came" in out
     after = [record async for some in log.read(settings, orders) for record in some]
     assert len(after) == 3
-    same = [record for record in after if (record.key, record.value, list(record.headers)) == (paid.key, paid.value, list(paid.headers))]
+    same = [
+        record
+        for record in after
+        if (record.key, record.value, list(record.headers))
+        == (paid.key, paid.value, list(paid.headers))
+    ]
     assert [record.partition for record in same] == [paid.partition] * 2
 
 
@@ -311,8 +406,13 @@ MESSAGE = {
 }  # fmt: skip
 
 
-async def test_records_are_put_back_under_the_key_that_their_content_names(settings: Settings) -> None:
-    """Without a key, with another's, or in another partition: they land where they belong. What has no key is refused."""
+async def test_records_are_put_back_under_the_key_that_their_content_names(
+    settings: Settings,
+) -> None:
+    """Without a key, with another's, or in another partition: they land where they belong.
+
+    What has no key is refused.
+    """
     await topics.create(settings)
     named = {name: settings.topic(name) for name in ("orders", "chats", "dead-letters")}
     wrong = [
@@ -339,7 +439,10 @@ async def test_records_are_put_back_under_the_key_that_their_content_names(setti
     assert f"{places[4]} is not put back: its content names no key" in out
     assert f"{places[5]} is not put back: {settings.topic('sales')} is no topic of events" in out
     assert "nowhere-0@1 is not put back: there is no such dead letter" in out
-    for topic, reads, ids in (("orders", envelope.read, ["e-1", "e-2", "e-3"]), ("chats", envelope.read_chat, ["m-1"])):
+    for topic, reads, ids in (
+        ("orders", envelope.read, ["e-1", "e-2", "e-3"]),
+        ("chats", envelope.read_chat, ["m-1"]),
+    ):
         after = [record async for some in log.read(settings, named[topic]) for record in some]
         assert [dict(record.headers)["ce_id"].decode() for record in after] == ids
         for record in after:
@@ -354,36 +457,60 @@ async def test_lost_offsets_are_told_by_the_changelogs(settings: Settings) -> No
         for stage in STAGES:
             for offset in (3, 41):
                 mark = Mark(settings.topic(stage.source), "id", 1, offset, None, {}, 0)
-                await writer.send(topics.changelog(settings, stage.tables[0].name), MARK_KEY, encode_mark(mark), partition=1)
+                await writer.send(
+                    topics.changelog(settings, stage.tables[0].name),
+                    MARK_KEY,
+                    encode_mark(mark),
+                    partition=1,
+                )
     out = await _run(settings, "offsets.py")
     assert sorted(out.splitlines()) == sorted(
-        f"--group {settings.app} --topic {settings.topic(stage.source)}:1 --reset-offsets --to-offset 42 --execute" for stage in STAGES
+        f"--group {settings.app} --topic {settings.topic(stage.source)}:1 --reset-offsets --to-offset 42 --execute"
+        for stage in STAGES
     )
 
 
 async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settings) -> None:
-    """copy_orders.py brings every record of both topics under the new prefix, ticks too: each key in its partition and in order."""
-    new = settings.model_copy(update={"app": f"{settings.app}.n", "topic_prefix": f"{settings.app}.n.", "partitions": 3})
+    """copy_orders.py brings every record of both topics under the new prefix, ticks too.
+
+    Each key in its partition and in order.
+    """
+    new = settings.model_copy(
+        update={"app": f"{settings.app}.n", "topic_prefix": f"{settings.app}.n.", "partitions": 3}
+    )
     await topics.create(settings)
     await topics.create(new)
     async with log.Writer(settings) as writer:
         for number in range(60):
             event = EVENT | {"id": f"e-{number}", "order_id": f"o-{number % 20}"}
-            message = MESSAGE | {"id": f"m-{number}", "message_id": f"m-{number}", "buyer_id": f"b-{number % 20}"}
-            await writer.send(settings.topic("orders"), *envelope.encode(event), timestamp_ms=number)
-            await writer.send(settings.topic("chats"), *envelope.encode(message), timestamp_ms=number)
+            message = MESSAGE | {
+                "id": f"m-{number}",
+                "message_id": f"m-{number}",
+                "buyer_id": f"b-{number % 20}",
+            }
+            await writer.send(
+                settings.topic("orders"), *envelope.encode(event), timestamp_ms=number
+            )
+            await writer.send(
+                settings.topic("chats"), *envelope.encode(message), timestamp_ms=number
+            )
         value, headers = envelope.tick(1_782_900_000_000)
         for topic in ("orders", "chats"):
             await writer.send(settings.topic(topic), None, value, headers, 1, 60)
     old = [settings.topic(topic) for topic in ("orders", "chats")]
     out = await _run(new, "copy_orders.py", *old)
-    assert out.splitlines() == [f"{settings.topic(topic)}: 61 records copied to {new.topic(topic)}" for topic in ("orders", "chats")]
+    assert out.splitlines() == [
+        f"{settings.topic(topic)}: 61 records copied to {new.topic(topic)}"
+        for topic in ("orders", "chats")
+    ]
 
     async def held(one: Settings, topic: str) -> dict[bytes | None, list[tuple[object, ...]]]:
         by_key: dict[bytes | None, list[tuple[object, ...]]] = {}
         async for some in log.read(one, one.topic(topic)):
             for record in some:
-                by_key.setdefault(record.key, []).append((record.value, tuple(record.headers), record.timestamp))
+                by_key.setdefault(record.key, []).append(
+                    (record.value, tuple(record.headers), record.timestamp)
+                )
         return by_key
 
     for topic in ("orders", "chats"):
@@ -399,6 +526,10 @@ async def test_a_copy_names_two_topics_that_exist(settings: Settings) -> None:
     await topics.create(settings)
     own = [settings.topic(topic) for topic in ("orders", "chats")]
     assert "which topics?" in await _run(settings, "copy_orders.py", own[0], code=1)
-    assert "set another NETSOLD_TOPIC_PREFIX" in await _run(settings, "copy_orders.py", *own, code=1)
-    assert "there is no topic elsewhere, mistyped" in await _run(settings, "copy_orders.py", "elsewhere", "mistyped", code=1)
+    assert "set another NETSOLD_TOPIC_PREFIX" in await _run(
+        settings, "copy_orders.py", *own, code=1
+    )
+    assert "there is no topic elsewhere, mistyped" in await _run(
+        settings, "copy_orders.py", "elsewhere", "mistyped", code=1
+    )
     assert set((await log.ends(settings, own)).values()) == {0}

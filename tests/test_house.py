@@ -1,4 +1,7 @@
-"""The house rules, read from the sources by `ast`: who imports whom, what pure rooms must not touch, sizes, words, rule ids."""
+"""The house rules, read from the sources by `ast`.
+
+Who imports whom, what pure rooms must not touch, sizes, words, rule ids.
+"""
 
 import ast
 import re
@@ -23,7 +26,10 @@ MAY_IMPORT = {
     "operations": {"schemas", "tables", "streams"},
 }
 # Outside the standard library, pure rooms may import these and no others.
-PURE_LIBRARIES = {"schemas": {"msgspec", "pydantic", "pydantic_core", "annotated_types"}, "tables": {"msgspec", "ddsketch"}}
+PURE_LIBRARIES = {
+    "schemas": {"msgspec", "pydantic", "pydantic_core", "annotated_types"},
+    "tables": {"msgspec", "ddsketch"},
+}
 PURE_STANDARD = {
     "bisect",
     "collections",
@@ -38,7 +44,10 @@ PURE_STANDARD = {
     "typing",
     "zoneinfo",
 }
-READ_OUT = {"tables/figures.py", "tables/reply_times.py"}  # shares and quantiles: fractions by nature, and no state has one
+READ_OUT = {
+    "tables/figures.py",
+    "tables/reply_times.py",
+}  # shares and quantiles: fractions by nature, and no state has one
 FAUST_FILES = {"streams/app.py", "streams/agents.py", "streams/chunks.py", "streams/stores.py"}
 MOST_LINES = 400
 MOST_FUNCTION_LINES = 60
@@ -51,9 +60,18 @@ def trees() -> Iterator[tuple[str, ast.Module]]:
 
 
 def imported(tree: ast.AST, *, for_types: bool = True) -> set[str]:
-    """The top-level names of everything that a module imports, wherever in it; without what only type checkers see, if so asked."""
+    """The top-level names of everything that a module imports, wherever in it.
+
+    Without what only type checkers see, if so asked.
+    """
     found = set()
-    unseen = set() if for_types else {id(node) for block in ast.walk(tree) if _is_for_types(block) for node in ast.walk(block)}
+    unseen = (
+        set()
+        if for_types
+        else {
+            id(node) for block in ast.walk(tree) if _is_for_types(block) for node in ast.walk(block)
+        }
+    )
     for node in ast.walk(tree):
         if id(node) in unseen:
             continue
@@ -79,19 +97,39 @@ def test_imports_go_one_way(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.partition("/")[0] in PURE])
 def test_pure_rooms_know_no_world(name: str) -> None:
-    """No clock, random, environment, files, network or asyncio: time comes with the events, and everything else is handed in."""
+    """No clock, random, environment, files, network or asyncio.
+
+    Time comes with the events, and everything else is handed in.
+    """
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
     outside = imported(tree) - set(ROOMS)
     assert outside <= PURE_STANDARD | PURE_LIBRARIES[name.partition("/")[0]]
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in {"open", "input", "print", "eval", "exec", "__import__", "float", "hash", "id", "globals"}, called
-            assert not re.search(r"\b(now|utcnow|today|fromtimestamp|getenv|urandom)$", called), f"{called}: event time decides"
+            assert called not in {
+                "open",
+                "input",
+                "print",
+                "eval",
+                "exec",
+                "__import__",
+                "float",
+                "hash",
+                "id",
+                "globals",
+            }, called
+            assert not re.search(r"\b(now|utcnow|today|fromtimestamp|getenv|urandom)$", called), (
+                f"{called}: event time decides"
+            )
         assert not isinstance(node, (ast.AsyncFunctionDef, ast.Await)), "asyncio belongs to streams"
         if name not in READ_OUT:
-            assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), "money and time are integers"
-            assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)), "money and time are integers: divide by //"
+            assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), (
+                "money and time are integers"
+            )
+            assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)), (
+                "money and time are integers: divide by //"
+            )
 
 
 def test_faust_is_in_four_files() -> None:
@@ -108,38 +146,66 @@ def test_the_core_loads_without_faust_and_kafka() -> None:
     import sys
 
     code = "import sys, tables.stages, tables.report; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout.split()
-    assert not {"faust", "mode", "aiokafka", "rocksdict", "asyncio", "streams", "serving", "operations"} & set(loaded)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout.split()
+    assert not {
+        "faust",
+        "mode",
+        "aiokafka",
+        "rocksdict",
+        "asyncio",
+        "streams",
+        "serving",
+        "operations",
+    } & set(loaded)
 
 
 def test_modules_and_functions_stay_small() -> None:
     """No module over about 400 lines, no function over 60; the row of sizes is printed."""
-    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in zip(NAMES, SOURCES, strict=True)}
+    lines = {
+        name: len(path.read_text(encoding="utf-8").splitlines())
+        for name, path in zip(NAMES, SOURCES, strict=True)
+    }
     functions = {
         f"{name}:{node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
         for name, tree in trees()
         for node in ast.walk(tree)
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     }
-    print(f"modules: median {median(lines.values())}, most {max(lines.values())}; functions: median {median(functions.values())}")  # noqa: T201 - shown by pytest -s
+    print(  # noqa: T201 - shown by pytest -s
+        f"modules: median {median(lines.values())}, most {max(lines.values())}; functions: median {median(functions.values())}"
+    )
     assert {name: size for name, size in lines.items() if size > MOST_LINES} == {}
     assert {name: size for name, size in functions.items() if size > MOST_FUNCTION_LINES} == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_words(name: str) -> None:
-    """Modules say what they hold; no drawers without a label; no work left lying about; nothing of the workplace."""
+    """Modules say what they hold; no drawers without a label; no work left lying about.
+
+    Nothing of the workplace.
+    """
     text = (ROOT / name).read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text)) or not text.strip()
     assert not {"utils", "helpers", "common", "manager"} & set(re.split(r"[/._]", name))
-    assert not re.search(r"\b(TODO|FIXME|XXX\b(?! [A-Z]{3})|HACK)\b", text.replace("XUA XXX YER", ""))
+    assert not re.search(
+        r"\b(TODO|FIXME|XXX\b(?! [A-Z]{3})|HACK)\b", text.replace("XUA XXX YER", "")
+    )
 
 
 def test_every_test_has_a_sentence() -> None:
     """A test's docstring says what holds."""
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_"):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith(
+                "test_"
+            ):
                 assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
 
@@ -150,16 +216,31 @@ RULES = [f"S{n}" for n in range(1, 14)] + [f"C{n}" for n in range(1, 5)]
 def test_every_rule_stands_in_the_core_and_in_a_test(rule: str) -> None:
     """A rule's id is at its check in tables/, and in a story or a test."""
     word = re.compile(rf"\b{rule}\b")
-    assert any(word.search(path.read_text(encoding="utf-8")) for path in (ROOT / "tables").glob("*.py"))
-    tests = [path for path in (ROOT / "tests").rglob("*") if path.suffix in {".py", ".story"} and path.name != "test_house.py"]
+    assert any(
+        word.search(path.read_text(encoding="utf-8")) for path in (ROOT / "tables").glob("*.py")
+    )
+    tests = [
+        path
+        for path in (ROOT / "tests").rglob("*")
+        if path.suffix in {".py", ".story"} and path.name != "test_house.py"
+    ]
     assert any(word.search(path.read_text(encoding="utf-8")) for path in tests)
 
 
 def test_what_is_sold_is_decided_in_counting_and_in_rule_order() -> None:
-    """S1 to S5, S8 and S9 first appear in order in one function of `counting`; S7 and S6, the two ends of a refund, after them."""
+    """S1 to S5, S8 and S9 first appear in order in one function of `counting`.
+
+    S7 and S6, the two ends of a refund, after them.
+    """
     tree = ast.parse((ROOT / "tables" / "counting.py").read_text(encoding="utf-8"))
-    (sales,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "_sales")
-    source = "\n".join((ROOT / "tables" / "counting.py").read_text(encoding="utf-8").splitlines()[sales.lineno + 1 : sales.end_lineno])
+    (sales,) = (
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "_sales"
+    )
+    source = "\n".join(
+        (ROOT / "tables" / "counting.py")
+        .read_text(encoding="utf-8")
+        .splitlines()[sales.lineno + 1 : sales.end_lineno]
+    )
     first = [source.find(f"S{n}") for n in (1, 2, 3, 4, 5, 8, 9, 7, 6)]
     assert -1 not in first
     assert first == sorted(first)
@@ -168,5 +249,7 @@ def test_what_is_sold_is_decided_in_counting_and_in_rule_order() -> None:
 @pytest.mark.parametrize("number", range(1, 8))
 def test_every_example_is_a_story(number: int) -> None:
     """The examples of the rules are told as stories, by their number."""
-    stories = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "stories").glob("*.story"))
+    stories = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "stories").glob("*.story")
+    )
     assert re.search(rf"^== .*\bexample {number}\b", stories, re.MULTILINE)

@@ -1,4 +1,7 @@
-"""An asyncio loop whose clock jumps: whoever sleeps wakes at once, in the order of the times, so that a run takes no time and repeats."""
+"""An asyncio loop whose clock jumps.
+
+Whoever sleeps wakes at once, in the order of the times, so that a run takes no time and repeats.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One suite over the log in memory and over real Kafka: what netsold's commit and recovery rely on holds for both."""
+"""One suite over the log in memory and over real Kafka.
+
+What netsold's commit and recovery rely on holds for both.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from tests.memory_log import MemoryLog, MemoryProducer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from operations.local_kafka import LocalKafka
+    from operations.local.kafka import LocalKafka
 
 
 Producer = StrictProducer | MemoryProducer
@@ -69,7 +72,9 @@ class OnKafka:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers)
         await admin.start()
         try:
-            await admin.create_topics([NewTopic(self.tp.topic, 1, 1)])  # the second time it exists, and the answer says so
+            await admin.create_topics(
+                [NewTopic(self.tp.topic, 1, 1)]
+            )  # the second time it exists, and the answer says so
         finally:
             await admin.close()
         producer = StrictProducer(self.settings, f"{self.tp.topic}-{transactional_id}")
@@ -78,7 +83,9 @@ class OnKafka:
 
     async def committed(self) -> int | None:
         group = f"{self.tp.topic}-{GROUP}"
-        async with AIOKafkaConsumer(**self.settings.client_options(), group_id=group, enable_auto_commit=False) as consumer:
+        async with AIOKafkaConsumer(
+            **self.settings.client_options(), group_id=group, enable_auto_commit=False
+        ) as consumer:
             offset: int | None = await consumer.committed(self.tp)
             return offset
 
@@ -86,20 +93,28 @@ class OnKafka:
         return (await log.ends(self.settings, [self.tp.topic]))[self.tp.topic, self.tp.partition]
 
     async def values(self) -> list[bytes]:
-        return [record.value or b"" async for some in log.read(self.settings, self.tp.topic) for record in some]
+        return [
+            record.value or b""
+            async for some in log.read(self.settings, self.tp.topic)
+            for record in some
+        ]
 
 
 @pytest.fixture
 def on_kafka(kafka: LocalKafka) -> OnKafka:
     """The run's own Kafka, with a topic that no other test has."""
-    settings = Settings(_env_file=None, app="contract", kafka=Kafka(bootstrap_servers=kafka.status().bootstrap))
+    settings = Settings(
+        _env_file=None, app="contract", kafka=Kafka(bootstrap_servers=kafka.status().bootstrap)
+    )
     return OnKafka(settings, TopicPartition(f"contract-{uuid.uuid4().hex[:10]}", 0))
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
 def cluster(request: pytest.FixtureRequest) -> Cluster:
     """The log in memory, and real Kafka."""
-    found: Cluster = InMemory() if request.param == "memory" else request.getfixturevalue("on_kafka")
+    found: Cluster = (
+        InMemory() if request.param == "memory" else request.getfixturevalue("on_kafka")
+    )
     return found
 
 
@@ -178,7 +193,9 @@ async def test_an_open_transaction_hides_what_comes_after_it(cluster: Cluster) -
     await two.begin_transaction()
     await _write(cluster, two, b"later")
     await two.commit_transaction()
-    if isinstance(cluster, InMemory):  # a reader of the real log waits for the end of the open transaction
+    if isinstance(
+        cluster, InMemory
+    ):  # a reader of the real log waits for the end of the open transaction
         assert await cluster.values() == []
     await one.commit_transaction()
     assert await cluster.values() == [b"open", b"later"]

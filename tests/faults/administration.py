@@ -44,12 +44,16 @@ async def forget_group(settings: Settings) -> None:
 
 async def put_back(settings: Settings, offsets: dict[TopicPartition, int]) -> None:
     """Commit offsets of the group, as `kafka-consumer-groups.sh --reset-offsets` does."""
-    consumer = AIOKafkaConsumer(**settings.client_options(), group_id=settings.app, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        **settings.client_options(), group_id=settings.app, enable_auto_commit=False
+    )
     await consumer.start()
     try:
         consumer.assign(list(offsets))
         deadline = time.monotonic() + 30
-        while True:  # a stopped worker is a member until its session is over, and no offsets are taken from others
+        # a stopped worker is a member until its session is over, and no offsets are taken from
+        # others
+        while True:
             try:
                 await consumer.commit(offsets)
             except CommitFailedError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from operations.local_kafka import LocalKafka, free_port
+from operations.local.kafka import LocalKafka, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 BROKERS = (1, 2, 3)
 COPIES, LEAST_IN_STEP = 3, 2
 READY_S = 180.0
-"""Until a started broker answers, on a small machine: three Java processes start at once, or one has the topics of a whole run."""
+"""Until a started broker answers, on a small machine: three Java processes start at once, or one
+has the topics of a whole run."""
 
 
 class Broker(LocalKafka):
     """One of the three. Its addresses are known before it first starts, because the others must know them."""
 
-    def __init__(self, directory: Path, number: int, cluster_id: str, controllers: dict[int, int]) -> None:
+    def __init__(
+        self, directory: Path, number: int, cluster_id: str, controllers: dict[int, int]
+    ) -> None:
         super().__init__(directory / f"broker-{number}")
         self.number = number
         self._cluster_id = cluster_id
@@ -36,7 +39,9 @@ class Broker(LocalKafka):
         return {
             "node.id": self.number,
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controllers[self.number]}",
-            "controller.quorum.voters": ",".join(f"{number}@127.0.0.1:{port}" for number, port in self._controllers.items()),
+            "controller.quorum.voters": ",".join(
+                f"{number}@127.0.0.1:{port}" for number, port in self._controllers.items()
+            ),
             "default.replication.factor": COPIES,
             "min.insync.replicas": LEAST_IN_STEP,
             "offsets.topic.replication.factor": COPIES,
@@ -48,7 +53,10 @@ class Broker(LocalKafka):
 
 
 class ThreeBrokers:
-    """A cluster that stands one broker's loss: three copies, of which two must have what is confirmed. Every method blocks."""
+    """A cluster that stands one broker's loss.
+
+    Three copies, of which two must have what is confirmed. Every method blocks.
+    """
 
     def __init__(self, directory: Path) -> None:
         controllers = {number: free_port(0) for number in BROKERS}
@@ -61,7 +69,10 @@ class ThreeBrokers:
         return ",".join(address for broker in self.all if (address := broker.status().bootstrap))
 
     def start(self, brokers: Iterable[Broker] | None = None) -> None:
-        """Start these brokers, or all, together: the first one answers once there is a second; each where it was before."""
+        """Start these brokers, or all, together: the first one answers once there is a second.
+
+        Each where it was before.
+        """
         starting = list(brokers or self.all)
         for broker in starting:
             broker.launch(same_port=True)

@@ -1,6 +1,9 @@
-"""What a run has left on the cluster and on disk, and what is wrong with it: the invariants, by routes of their own.
+"""What a run has left on the cluster and on disk, and what is wrong with it.
 
-Nothing here folds, sums or compares by the code under test, but for one thing: `tables.report` decodes the tables' states.
+The invariants, by routes of their own.
+
+Nothing here folds, sums or compares by the code under test, but for one thing: `tables.report`
+decodes the tables' states.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from rocksdict import AccessType, Options, Rdict
 
-from operations.recount import recount
+from operations.commands.recount import recount
 from streams import log, topics
 from tables import catalogue
 from tables.cycles import Calendar
@@ -32,13 +35,21 @@ if TYPE_CHECKING:
 
 MARK = b"\x00mark"
 POSITION = b"\x00position"
-SOURCES = (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC, catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC)
+SOURCES = (
+    catalogue.ORDERS_TOPIC,
+    catalogue.CHATS_TOPIC,
+    catalogue.SALES_TOPIC,
+    catalogue.SHOP_ACTIVITY_TOPIC,
+)
 Store = dict[bytes, bytes]
 
 
 @dataclass
 class Evidence:
-    """All that can be seen after a run, with the workers stopped; topics go by their public names, without the prefix."""
+    """All that can be seen after a run, with the workers stopped.
+
+    Topics go by their public names, without the prefix.
+    """
 
     events: list[dict[str, Any]]
     poison: list[tuple[bytes | None, bytes | None]]
@@ -49,27 +60,43 @@ class Evidence:
     committed: dict[At, int | None] = field(default_factory=dict)
     """The group's offsets of the source topics."""
     unstable: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """(last stable offset, high watermark) of partitions where they differ, by name on the cluster."""
+    """(last stable offset, high watermark) of partitions where they differ, by name on the
+    cluster."""
     stores: dict[tuple[str, str, int], Store] = field(default_factory=dict)
     """By worker's name, table and partition."""
 
 
-async def gather(settings: Settings, events: list[dict[str, Any]], poison: list[tuple[bytes | None, bytes | None]]) -> Evidence:
+async def gather(
+    settings: Settings,
+    events: list[dict[str, Any]],
+    poison: list[tuple[bytes | None, bytes | None]],
+) -> Evidence:
     """Read everything; workers must be stopped, or their stores can't be opened."""
     evidence = Evidence(events, poison)
-    logs = [_records(settings, name, settings.topic(name)) for name in (*SOURCES, catalogue.ALERTS_TOPIC, topics.DEAD_LETTERS)]
-    changelogs = [_records(settings, table, topics.changelog(settings, table)) for table in topics.TABLES]
-    evidence.committed, evidence.unstable, *read = await asyncio.gather(committed(settings), unstable(settings), *logs, *changelogs)
+    logs = [
+        _records(settings, name, settings.topic(name))
+        for name in (*SOURCES, catalogue.ALERTS_TOPIC, topics.DEAD_LETTERS)
+    ]
+    changelogs = [
+        _records(settings, table, topics.changelog(settings, table)) for table in topics.TABLES
+    ]
+    evidence.committed, evidence.unstable, *read = await asyncio.gather(
+        committed(settings), unstable(settings), *logs, *changelogs
+    )
     evidence.logs = dict(ChainMap(*read[: len(logs)]))
     evidence.changelogs = dict(ChainMap(*read[len(logs) :]))
     for path in sorted((settings.data_dir / settings.app).glob("worker-*/*/*/CURRENT")):
         worker, table, partition = path.parts[-4:-1]
-        evidence.stores[worker.removeprefix("worker-"), table, int(partition)] = _store(str(path.parent))
+        evidence.stores[worker.removeprefix("worker-"), table, int(partition)] = _store(
+            str(path.parent)
+        )
     return evidence
 
 
 async def _records(settings: Settings, name: str, topic: str) -> dict[At, list[ConsumerRecord]]:
-    found: dict[At, list[ConsumerRecord]] = {(name, partition): [] for partition in range(settings.partitions)}
+    found: dict[At, list[ConsumerRecord]] = {
+        (name, partition): [] for partition in range(settings.partitions)
+    }
     async for records in log.read(settings, topic):
         found[name, records[0].partition] += records
     return found
@@ -83,8 +110,14 @@ async def committed(settings: Settings) -> dict[At, int | None]:
         offsets = await admin.list_consumer_group_offsets(settings.app)
     finally:
         await admin.close()
-    found = {(name, partition): offsets.get(TopicPartition(settings.topic(name), partition)) for name, partition in _sources(settings)}
-    return {at: None if given is None or given.offset < 0 else int(given.offset) for at, given in found.items()}
+    found = {
+        (name, partition): offsets.get(TopicPartition(settings.topic(name), partition))
+        for name, partition in _sources(settings)
+    }
+    return {
+        at: None if given is None or given.offset < 0 else int(given.offset)
+        for at, given in found.items()
+    }
 
 
 def _sources(settings: Settings) -> Iterator[At]:
@@ -94,7 +127,11 @@ def _sources(settings: Settings) -> Iterator[At]:
 async def unstable(settings: Settings) -> dict[str, tuple[int, int]]:
     """Partitions with an open transaction: their last stable offset and high watermark."""
     names = [topic.name for topic in topics.declared(settings)]
-    partitions = [TopicPartition(name, partition) for name in names for partition in range(settings.partitions)]
+    partitions = [
+        TopicPartition(name, partition)
+        for name in names
+        for partition in range(settings.partitions)
+    ]
     ends = []
     for level in ("read_committed", "read_uncommitted"):
         consumer = AIOKafkaConsumer(**settings.client_options(), isolation_level=level)
@@ -104,7 +141,11 @@ async def unstable(settings: Settings) -> dict[str, tuple[int, int]]:
         finally:
             await consumer.stop()
     stable, high = ends
-    return {f"{tp.topic}-{tp.partition}": (stable[tp], high[tp]) for tp in partitions if stable[tp] != high[tp]}
+    return {
+        f"{tp.topic}-{tp.partition}": (stable[tp], high[tp])
+        for tp in partitions
+        if stable[tp] != high[tp]
+    }
 
 
 def _store(path: str) -> Store:
@@ -115,12 +156,15 @@ def _store(path: str) -> Store:
         db.close()
 
 
-# --- the invariants ----------------------------------------------------------------------------------------------------------------
+# --- the invariants
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def problems(evidence: Evidence, settings: Settings) -> list[str]:
     """Everything that is not as it must be, a sentence each; empty when all invariants hold."""
-    counted = recount(evidence.events, settings.cycle_ms, settings.anchor_ms, as_of_ms=_as_of_ms(evidence))
+    counted = recount(
+        evidence.events, settings.cycle_ms, settings.anchor_ms, as_of_ms=_as_of_ms(evidence)
+    )
     return [
         *_tables(evidence, settings, counted),
         *_alerts(evidence, counted),
@@ -128,14 +172,25 @@ def problems(evidence: Evidence, settings: Settings) -> list[str]:
         *_marks(evidence),
         *_stores(evidence),
         *_dead_letters(evidence),
-        *(f"I6: {name} has an open transaction: stable {stable}, end {high}" for name, (stable, high) in evidence.unstable.items()),
+        *(
+            f"I6: {name} has an open transaction: stable {stable}, end {high}"
+            for name, (stable, high) in evidence.unstable.items()
+        ),
     ]
 
 
 def _as_of_ms(evidence: Evidence) -> int | None:
     """The event time that all partitions of chats have come to; None if none has any."""
-    marks = [last_values(records).get(MARK) for (table, _), records in evidence.changelogs.items() if table == catalogue.CHATS.name]
-    known = [at for mark in marks if mark is not None and (at := json.loads(mark)["watermark_ms"]) is not None]
+    marks = [
+        last_values(records).get(MARK)
+        for (table, _), records in evidence.changelogs.items()
+        if table == catalogue.CHATS.name
+    ]
+    known = [
+        at
+        for mark in marks
+        if mark is not None and (at := json.loads(mark)["watermark_ms"]) is not None
+    ]
     return min(known, default=None)
 
 
@@ -150,10 +205,14 @@ def last_values(records: Iterable[ConsumerRecord]) -> Store:
     return found
 
 
-def _tables(evidence: Evidence, settings: Settings, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+def _tables(
+    evidence: Evidence, settings: Settings, counted: dict[str, list[dict[str, Any]]]
+) -> Iterator[str]:
     states: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
     for (table, _), records in evidence.changelogs.items():
-        states[table] += [(key, value) for key, value in last_values(records).items() if key != MARK]
+        states[table] += [
+            (key, value) for key, value in last_values(records).items() if key != MARK
+        ]
     for table, held in states.items():
         for key, times in Counter(key for key, _ in held).items():
             if times > 1 and table != catalogue.REPLY_TIMERS.name:  # each partition has its own
@@ -163,17 +222,27 @@ def _tables(evidence: Evidence, settings: Settings, counted: dict[str, list[dict
         yield from _differences(f"I1: tables' {part}", found[part], rows)
 
 
-def _differences(what: str, found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> Iterator[str]:
-    ours, theirs = (Counter(json.dumps(row, sort_keys=True) for row in rows) for rows in (found, wanted))
+def _differences(
+    what: str, found: list[dict[str, Any]], wanted: list[dict[str, Any]]
+) -> Iterator[str]:
+    ours, theirs = (
+        Counter(json.dumps(row, sort_keys=True) for row in rows) for rows in (found, wanted)
+    )
     if ours != theirs:
         wrong, missing = list(ours - theirs), list(theirs - ours)
         yield f"{what} differ from the recount in {len(wrong)} rows of {len(wanted)}, such as {wrong[:2]}, where {missing[:2]} should be"
 
 
 def _alerts(evidence: Evidence, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Each alert once; none late without an overdue one before it; and whatever is overdue now was told."""
+    """Each alert once; none late without an overdue one before it.
+
+    And whatever is overdue now was told.
+    """
     told = [
-        json.loads(record.value) for (topic, _), records in evidence.logs.items() if topic == catalogue.ALERTS_TOPIC for record in records
+        json.loads(record.value)
+        for (topic, _), records in evidence.logs.items()
+        if topic == catalogue.ALERTS_TOPIC
+        for record in records
     ]
     for alert_id, times in Counter(alert["id"] for alert in told).items():
         if times > 1:
@@ -182,19 +251,32 @@ def _alerts(evidence: Evidence, counted: dict[str, list[dict[str, Any]]]) -> Ite
     late = {alert["id"].partition(":")[2] for alert in told if alert["type"] == "reply_late"}
     if late - overdue:
         yield f"I2: {len(late - overdue)} late replies were told of inquiries that weren't told to be overdue"
-    conversations = {(alert["shop_id"], alert["buyer_id"]) for alert in told if alert["type"] == "reply_overdue"}
-    silent = [row for row in counted["overdue"] if (row["shop_id"], row["buyer_id"]) not in conversations]
+    conversations = {
+        (alert["shop_id"], alert["buyer_id"]) for alert in told if alert["type"] == "reply_overdue"
+    }
+    silent = [
+        row for row in counted["overdue"] if (row["shop_id"], row["buyer_id"]) not in conversations
+    ]
     if silent:
         yield f"I2: {len(silent)} inquiries are overdue and weren't told, such as {silent[0]}"
 
 
-def _journal(evidence: Evidence, settings: Settings, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+def _journal(
+    evidence: Evidence, settings: Settings, counted: dict[str, list[dict[str, Any]]]
+) -> Iterator[str]:
     rows: dict[str, list[dict[str, Any]]] = {}
     for name in (catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC):
-        records = [record for (topic, _), records in evidence.logs.items() if topic == name for record in records if record.key is not None]
+        records = [
+            record
+            for (topic, _), records in evidence.logs.items()
+            if topic == name
+            for record in records
+            if record.key is not None
+        ]
         rows[name] = [json.loads(record.value) for record in records]
         ids = Counter(
-            [row["id"] for row in rows[name] if "id" in row] + [served[0] for row in rows[name] for served in row.get("served", ())]
+            [row["id"] for row in rows[name] if "id" in row]
+            + [served[0] for row in rows[name] for served in row.get("served", ())]
         )
         for entry_id, times in ids.items():
             if times > 1:
@@ -202,11 +284,25 @@ def _journal(evidence: Evidence, settings: Settings, counted: dict[str, list[dic
     sales, activity = rows.values()
     entries = [row for row in sales if row["type"] == "entry"]
     yield from _shop_sums(entries, [row for row in activity if row["type"] == "shop_activity"])
-    yield from _differences("I2: the journal's sums by product", _sums(entries, "product_id", settings), counted["products"])
-    yield from _differences("I2: the journal's sums by shop", _sums(entries, "shop_id", settings), counted["shops"])
+    yield from _differences(
+        "I2: the journal's sums by product",
+        _sums(entries, "product_id", settings),
+        counted["products"],
+    )
+    yield from _differences(
+        "I2: the journal's sums by shop", _sums(entries, "shop_id", settings), counted["shops"]
+    )
 
 
-SUMMED = ("units_gross", "units_reversed", "units_booked", "amount_gross", "amount_reversed", "amount_booked", "restates")
+SUMMED = (
+    "units_gross",
+    "units_reversed",
+    "units_booked",
+    "amount_gross",
+    "amount_reversed",
+    "amount_booked",
+    "restates",
+)
 
 
 def _shop_sums(entries: list[dict[str, Any]], told: list[dict[str, Any]]) -> Iterator[str]:
@@ -218,7 +314,12 @@ def _shop_sums(entries: list[dict[str, Any]], told: list[dict[str, Any]]) -> Ite
         sums.update({(*of, "buyer", entry["buyer_id"]): entry["orders"]})
     for row in told:
         for cycle, currency, *columns in row.get("sold", ()):
-            sums.subtract({(row["shop_id"], cycle, currency, name): number for name, number in zip(SUMMED, columns, strict=True)})
+            sums.subtract(
+                {
+                    (row["shop_id"], cycle, currency, name): number
+                    for name, number in zip(SUMMED, columns, strict=True)
+                }
+            )
         for buyer_id, cycle, orders in row.get("bought", ()):
             sums.subtract({(row["shop_id"], cycle, "buyer", buyer_id): orders})
     wrong = {what: off for what, off in sums.items() if off}
@@ -229,7 +330,9 @@ def _shop_sums(entries: list[dict[str, Any]], told: list[dict[str, Any]]) -> Ite
 def _sums(entries: list[dict[str, Any]], id_name: str, settings: Settings) -> list[dict[str, Any]]:
     """The column sums of journal entries in the form of `netsold recount`."""
     units: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    money: defaultdict[tuple[str, str], defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0]))
+    money: defaultdict[tuple[str, str], defaultdict[str, list[int]]] = defaultdict(
+        lambda: defaultdict(lambda: [0, 0, 0])
+    )
     traded: Counter[str] = Counter()
     for entry in entries:
         key = entry[id_name], entry["cycle"]
@@ -239,11 +342,18 @@ def _sums(entries: list[dict[str, Any]], id_name: str, settings: Settings) -> li
             money[key][entry["currency"]][column] += entry[f"amount_{name}"]
     rows = []
     for key in sorted(units):
-        amounts = {currency: columns for currency, columns in sorted(money[key].items()) if any(columns)}
+        amounts = {
+            currency: columns for currency, columns in sorted(money[key].items()) if any(columns)
+        }
         if not any(units[key]) and not amounts:
             continue
         begin = datetime.fromisoformat(key[1])
-        end = (begin + timedelta(milliseconds=settings.cycle_ms)).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        end = (
+            (begin + timedelta(milliseconds=settings.cycle_ms))
+            .astimezone(UTC)
+            .isoformat()
+            .replace("+00:00", "Z")
+        )
         rows.append({
             id_name: key[0],
             "cycle": {"start": key[1], "end": end},
@@ -271,7 +381,11 @@ def _marks(evidence: Evidence) -> Iterator[str]:
                 at = None if mark is None else json.loads(mark)["offset"]
                 if at is None or offset is None or at + 1 != offset:
                     yield f"I3: {topic}-{partition}: committed is {offset}, but {table.name} is at {at}"
-            left = sum(1 for record in evidence.logs[topic, partition] if offset is None or record.offset >= offset)
+            left = sum(
+                1
+                for record in evidence.logs[topic, partition]
+                if offset is None or record.offset >= offset
+            )
             if left:
                 yield f"I5: {topic}-{partition}: {left} records are not applied"
 
@@ -283,7 +397,9 @@ def _stores(evidence: Evidence) -> Iterator[str]:
         records = evidence.changelogs[table, partition]
         position = int(store.get(POSITION, b"0"))
         wanted = last_values(record for record in records if record.offset < position)
-        found = {key: value for key, value in store.items() if key == MARK or not key.startswith(b"\x00")}
+        found = {
+            key: value for key, value in store.items() if key == MARK or not key.startswith(b"\x00")
+        }
         if found != wanted:
             odd = {key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)}
             yield f"I3: store {worker}/{table}/{partition} at {position} is not its changelog: {len(odd)} keys, such as {sorted(odd)[:2]}"
@@ -300,7 +416,12 @@ def _readable(name: str) -> str:
 
 def _dead_letters(evidence: Evidence) -> Iterator[str]:
     """Each poison record is parked once, as it came, with reason and position; nothing else is."""
-    parked = [record for (topic, _), records in evidence.logs.items() if topic == topics.DEAD_LETTERS for record in records]
+    parked = [
+        record
+        for (topic, _), records in evidence.logs.items()
+        if topic == topics.DEAD_LETTERS
+        for record in records
+    ]
     contents = Counter((record.key, record.value) for record in parked)
     if contents != Counter(evidence.poison):
         yield f"I4: {len(parked)} records are parked where {len(evidence.poison)} should be, or their bytes differ"
@@ -318,8 +439,12 @@ def _dead_letters(evidence: Evidence) -> Iterator[str]:
         source = sources.get(position)
         if source is None or (source.key, source.value) != (record.key, record.value):
             yield f"I4: a parked record says it was at {position!r}, where another stands"
-        elif list(record.headers[: len(source.headers)]) != [(_readable(name), value) for name, value in source.headers]:
+        elif list(record.headers[: len(source.headers)]) != [
+            (_readable(name), value) for name, value in source.headers
+        ]:
             yield f"I4: {position} is parked without its own headers"
         if not said.get("x-dlq-reason") or not said.get("__streams.errors.message"):
             yield f"I4: {position} is parked without a reason"
-    yield from (f"I4: {position} is parked {times} times" for position, times in seen.items() if times > 1)
+    yield from (
+        f"I4: {position} is parked {times} times" for position, times in seen.items() if times > 1
+    )

@@ -1,4 +1,7 @@
-"""A broker behind a proxy that does to its clients what networks do: it is slow, falls silent, cuts, or keeps one request back."""
+"""A broker behind a proxy that does to its clients what networks do.
+
+It is slow, falls silent, cuts, or keeps one request back.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from operations.local_kafka import LocalKafka, free_port
+from operations.local.kafka import LocalKafka, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +24,10 @@ PIECE_BYTES = 64 * 1024
 
 
 class ProxiedKafka(LocalKafka):
-    """A local Kafka with two ways in: its own address, and one of which it tells its clients that it is `proxied`."""
+    """A local Kafka with two ways in.
+
+    Its own address, and one of which it tells its clients that it is `proxied`.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
@@ -39,7 +45,10 @@ class ProxiedKafka(LocalKafka):
 
 @dataclass(eq=False)
 class Kept:
-    """One request that is still on its way: whoever sent it has lost the connection, the broker hasn't got it."""
+    """One request that is still on its way.
+
+    Whoever sent it has lost the connection, the broker hasn't got it.
+    """
 
     api: int
     transactional_id: str
@@ -49,7 +58,10 @@ class Kept:
     _broker: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     def is_it(self, request: bytes) -> bool:
-        """Whether a request is the one: behind its length come API, version, correlation, the client's name, then what it is about."""
+        """Whether a request is the one.
+
+        Behind its length come API, version, correlation, the client's name, then what it is about.
+        """
         _length, api, _version, _correlation, name_length = struct.unpack_from(">ihhih", request)
         if self.met.is_set() or api != self.api:
             return False
@@ -57,7 +69,9 @@ class Kept:
         (length,) = struct.unpack_from(">h", request, at)
         return request[at + 2 : at + 2 + length].decode() == self.transactional_id
 
-    def take(self, request: bytes, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    def take(
+        self, request: bytes, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> None:
         """Keep it, with the connection on which it was to come."""
         self._request, self._broker = request, broker
         self.met.set()
@@ -71,7 +85,9 @@ class Kept:
         assert self._broker is not None
         answers, writer = self._broker
         writer.write(self._request)
-        _length, _correlation, _throttled_ms, error = struct.unpack_from(">iiih", await _frame(answers))
+        _length, _correlation, _throttled_ms, error = struct.unpack_from(
+            ">iiih", await _frame(answers)
+        )
         return int(error)
 
     def close(self) -> None:
@@ -81,7 +97,10 @@ class Kept:
 
 
 class Proxy:
-    """Passes on what clients and a broker say to each other. Leaving the block ends every connection."""
+    """Passes on what clients and a broker say to each other.
+
+    Leaving the block ends every connection.
+    """
 
     def __init__(self, kafka: ProxiedKafka) -> None:
         self._kafka = kafka
@@ -103,7 +122,10 @@ class Proxy:
             kept.close()
 
     def fall_silent(self) -> None:
-        """From now on nothing arrives and no connection ends, until the proxy is told to speak: then all of it does."""
+        """From now on nothing arrives and no connection ends, until the proxy is told to speak.
+
+        Then all of it does.
+        """
         self._speaks.clear()
 
     def speak(self) -> None:
@@ -135,13 +157,17 @@ class Proxy:
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
 
-    async def _connection(self, asks: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+    async def _connection(
+        self, asks: asyncio.StreamReader, to_client: asyncio.StreamWriter
+    ) -> None:
         """Both directions, until one of them ends."""
         to_broker = None
         try:
             answers, to_broker = await asyncio.open_connection(*self._kafka.behind.split(":"))
             async with asyncio.TaskGroup() as directions:
-                directions.create_task(self._pass_on(partial(self._request, asks, (answers, to_broker)), to_broker))
+                directions.create_task(
+                    self._pass_on(partial(self._request, asks, (answers, to_broker)), to_broker)
+                )
                 directions.create_task(self._pass_on(partial(_piece, answers), to_client))
         except* (OSError, EOFError):
             pass
@@ -150,7 +176,9 @@ class Proxy:
             if to_broker is not None and not any(kept.has(to_broker) for kept in self._kept):
                 to_broker.close()
 
-    async def _request(self, asks: asyncio.StreamReader, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bytes:
+    async def _request(
+        self, asks: asyncio.StreamReader, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> bytes:
         """The client's next request. Raises EOFError at the end, and where one is kept."""
         request = await _frame(asks)
         for kept in self._kept:
@@ -159,7 +187,9 @@ class Proxy:
                 raise EOFError
         return request
 
-    async def _pass_on(self, read: Callable[[], Awaitable[bytes]], writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self, read: Callable[[], Awaitable[bytes]], writer: asyncio.StreamWriter
+    ) -> None:
         while True:
             piece = await read()
             await asyncio.sleep(self.delay_s)
@@ -177,6 +207,9 @@ async def _piece(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _frame(reader: asyncio.StreamReader) -> bytes:
-    """A whole request or answer with its length before it. Raises IncompleteReadError, an EOFError, at the end."""
+    """A whole request or answer with its length before it.
+
+    Raises IncompleteReadError, an EOFError, at the end.
+    """
     head = await reader.readexactly(4)
     return head + await reader.readexactly(int.from_bytes(head, "big"))

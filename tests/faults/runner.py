@@ -1,4 +1,7 @@
-"""One application under test: its input, its workers, waiting for the end by condition, and the verdict."""
+"""One application under test.
+
+Its input, its workers, waiting for the end by condition, and the verdict.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
-from operations import faults
-from operations.faults import Faults, Poison
-from operations.traffic import Plan, traffic
+from operations.simulation import faults
+from operations.simulation.faults import Faults, Poison
+from operations.simulation.traffic import Plan, traffic
 from schemas import envelope
 from schemas.events import topic_of
 from schemas.times import DAY_MS, parse_ms
@@ -43,9 +46,14 @@ LOST = (KafkaError, OSError, TimeoutError, KafkaUnreachable)
 
 
 def made(seed: int, events: int, wrong: Faults | None = None) -> list[dict[str, Any] | Poison]:
-    """What is written to the log: so many events over some months, with what goes wrong on their way."""
+    """What is written to the log.
+
+    So many events over some months, with what goes wrong on their way.
+    """
     plan = Plan(seed, f"f{seed}", START_MS, 75 * 86_400_000 * 4.3 / events, products=60, shops=8)
-    arriving = faults.disturbed(islice(traffic(plan), events), wrong or Faults(), seed=seed, day_ms=plan.day_ms, live=False)
+    arriving = faults.disturbed(
+        islice(traffic(plan), events), wrong or Faults(), seed=seed, day_ms=plan.day_ms, live=False
+    )
     return [what for _, what in arriving]
 
 
@@ -65,25 +73,45 @@ class Run:
     def __exit__(self, *exception: object) -> None:
         self.workers.__exit__(*exception)
 
-    async def write(self, items: list[dict[str, Any] | Poison], partition: int | None = None) -> None:
-        """Write to the events' topics; poison without a key, or with `partition`, goes where it is told."""
+    async def write(
+        self, items: list[dict[str, Any] | Poison], partition: int | None = None
+    ) -> None:
+        """Write to the events' topics.
+
+        Poison without a key, or with `partition`, goes where it is told.
+        """
         await topics.create(self.settings)
         async with log.Writer(self.settings) as writer:
             for item in items:
                 if isinstance(item, Poison):
                     self.poison.append((item.key, item.value))
-                    await writer.send(self.settings.topic(item.topic), item.key, item.value, item.headers, partition)
+                    await writer.send(
+                        self.settings.topic(item.topic),
+                        item.key,
+                        item.value,
+                        item.headers,
+                        partition,
+                    )
                 else:
                     self.events.append(item)
-                    await writer.send(self.settings.topic(topic_of(item["type"])), *envelope.encode(item))
+                    await writer.send(
+                        self.settings.topic(topic_of(item["type"])), *envelope.encode(item)
+                    )
 
     async def applied(self) -> int:
-        """How many records of events are applied, by the group's committed offsets; 0 while the group isn't known."""
+        """How many records of events are applied, by the group's committed offsets.
+
+        0 while the group isn't known.
+        """
         try:
             offsets = await committed(self.settings)
         except GroupCoordinatorNotAvailableError:
             return 0
-        return sum(offset or 0 for (topic, _), offset in offsets.items() if topic in {catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC})
+        return sum(
+            offset or 0
+            for (topic, _), offset in offsets.items()
+            if topic in {catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC}
+        )
 
     async def is_caught_up(self) -> bool:
         """Whether every committed record of every source is applied, and no transaction is open."""
@@ -94,13 +122,19 @@ class Run:
 
     async def _is_left(self, name: str, offsets: Mapping[At, int | None]) -> bool:
         """Whether a source has records behind the committed offsets."""
-        starts = {partition: offset for (topic, partition), offset in offsets.items() if topic == name and offset is not None}
+        starts = {
+            partition: offset
+            for (topic, partition), offset in offsets.items()
+            if topic == name and offset is not None
+        }
         async with aclosing(log.read(self.settings, self.settings.topic(name), starts)) as left:
             async for _ in left:
                 return True
         return False
 
-    async def until(self, holds: Callable[[], Awaitable[bool]], within_s: float, *, restart: bool = True) -> None:
+    async def until(
+        self, holds: Callable[[], Awaitable[bool]], within_s: float, *, restart: bool = True
+    ) -> None:
         """Wait for something; meanwhile dead workers are started again, if `restart`."""
         deadline = time.monotonic() + within_s
         while True:
@@ -118,7 +152,9 @@ class Run:
         """Wait until everything is applied."""
         await self.until(self.is_caught_up, within_s, restart=restart)
 
-    async def progressed(self, records: int, within_s: float = BACK_S, *, restart: bool = True) -> None:
+    async def progressed(
+        self, records: int, within_s: float = BACK_S, *, restart: bool = True
+    ) -> None:
         """Wait until so many records of events are applied in all."""
 
         async def enough() -> bool:
@@ -135,7 +171,10 @@ class Run:
 
     def stores(self) -> list[Path]:
         """The directories of all local stores, by worker, table and partition."""
-        return sorted(path.parent for path in (self.settings.data_dir / self.settings.app).glob("worker-*/*/*/CURRENT"))
+        return sorted(
+            path.parent
+            for path in (self.settings.data_dir / self.settings.app).glob("worker-*/*/*/CURRENT")
+        )
 
     async def evidence(self) -> Evidence:
         """Stop the workers and look at all they left."""
@@ -143,8 +182,14 @@ class Run:
         return await gather(self.settings, self.events, self.poison)
 
     async def end_time(self) -> None:
-        """Let event time pass everything that was written, in every partition: what isn't answered by then is overdue."""
-        at_ms = max((parse_ms(event["occurred_at"]) for event in self.events), default=START_MS) + DAY_MS
+        """Let event time pass everything that was written, in every partition.
+
+        What isn't answered by then is overdue.
+        """
+        at_ms = (
+            max((parse_ms(event["occurred_at"]) for event in self.events), default=START_MS)
+            + DAY_MS
+        )
         value, headers = envelope.tick(at_ms)
         async with log.Writer(self.settings) as writer:
             for name in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):
@@ -166,9 +211,13 @@ class Run:
         """Kill random workers, at work or while they start, until so many are dead or everything is applied; returns how many."""
         for done in range(kills):
             if rng.random() < 0.7:
-                await self.progressed(min(await self.applied() + rng.randint(1, 2000), len(self.events)))
+                await self.progressed(
+                    min(await self.applied() + rng.randint(1, 2000), len(self.events))
+                )
             else:
-                await asyncio.sleep(rng.uniform(0.2, 3.0))  # the faults' schedule; nothing is waited for by it
+                await asyncio.sleep(
+                    rng.uniform(0.2, 3.0)
+                )  # the faults' schedule; nothing is waited for by it
             self.workers.supervise()
             victim = rng.choice(self.workers.alive())
             self.workers.kill(victim)

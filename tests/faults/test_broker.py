@@ -13,14 +13,19 @@ from tests.faults.runner import BACK_S, Run, made, note
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from operations.local_kafka import LocalKafka
+    from operations.local.kafka import LocalKafka
     from streams.settings import Settings
 
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.parametrize(("how", "away_s"), [("stop", 2.0), ("kill", 2.0), pytest.param("kill", 40.0, marks=pytest.mark.long)])
-async def test_a_broker_that_goes_and_comes_back(settings: Settings, tmp_path: Path, kafka: LocalKafka, how: str, away_s: float) -> None:
+@pytest.mark.parametrize(
+    ("how", "away_s"),
+    [("stop", 2.0), ("kill", 2.0), pytest.param("kill", 40.0, marks=pytest.mark.long)],
+)
+async def test_a_broker_that_goes_and_comes_back(
+    settings: Settings, tmp_path: Path, kafka: LocalKafka, how: str, away_s: float
+) -> None:
     """Under load: the same worker processes go on by themselves, without a person and without a supervisor."""
     with Run(settings, tmp_path) as run:
         await run.write(made(31, 10_000))
@@ -40,10 +45,14 @@ async def test_a_broker_that_goes_and_comes_back(settings: Settings, tmp_path: P
         note("at work")
         await run.caught_up(restart=False)
         await run.verdict()
-        assert {code for worker in run.workers.all.values() for code in worker.exits} == {0}, run.workers.tail()
+        assert {code for worker in run.workers.all.values() for code in worker.exits} == {0}, (
+            run.workers.tail()
+        )
 
 
-async def test_a_stop_while_the_broker_is_away_is_bounded(settings: Settings, tmp_path: Path, kafka: LocalKafka) -> None:
+async def test_a_stop_while_the_broker_is_away_is_bounded(
+    settings: Settings, tmp_path: Path, kafka: LocalKafka
+) -> None:
     """A worker that can't end in order ends all the same, says so, and the next one has everything."""
     with Run(settings, tmp_path) as run:
         await run.write(made(32, 2000))

@@ -67,11 +67,27 @@ class Served(NamedTuple):
 def serving(folder: Path, handles: int, bounds: dict[str, Any] | None = None) -> Iterator[Served]:
     """A reader's process that is ended afterwards, and must have lived until then."""
     log = folder / "log"
-    command = [sys.executable, "-m", "tests.crowded", str(folder / "data"), str(handles), json.dumps(bounds)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.crowded",
+        str(folder / "data"),
+        str(handles),
+        json.dumps(bounds),
+    ]
     with log.open("wb") as stderr, subprocess.Popen(command, cwd=ROOT, stderr=stderr) as process:
         try:
-            until(lambda: "reader answers" in log.read_text(encoding="utf-8") or process.poll() is not None)
-            (line,) = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines() if "reader answers" in text]
+            until(
+                lambda: (
+                    "reader answers" in log.read_text(encoding="utf-8")
+                    or process.poll() is not None
+                )
+            )
+            (line,) = [
+                json.loads(text)
+                for text in log.read_text(encoding="utf-8").splitlines()
+                if "reader answers" in text
+            ]
             served = Served(process, int(line["address"].rstrip("/").rpartition(":")[2]), log)
             until(lambda: served.get("/livez")[0] == 200)
             yield served
@@ -128,7 +144,10 @@ def test_more_half_open_connections_than_handles_keep_nobody_out(tmp_path: Path)
 
 
 def test_without_a_handle_left_it_says_so_once_and_recovers(tmp_path: Path) -> None:
-    """More connections than handles, as if all else had needed more than was put by: one line, and room is made."""
+    """More connections than handles, as if all else had needed more than was put by.
+
+    One line, and room is made.
+    """
     with serving(tmp_path, 128, QUICK | {"head_s": WAIT_S}) as served, ExitStack() as clients_open:
         for _ in range(250):
             clients_open.enter_context(served.connection())
@@ -138,7 +157,10 @@ def test_without_a_handle_left_it_says_so_once_and_recovers(tmp_path: Path) -> N
 
 
 def test_a_slow_head_is_cut(tmp_path: Path) -> None:
-    """However many bytes keep coming, also behind an answered request; a silent connection is closed without a word."""
+    """However many bytes keep coming, also behind an answered request.
+
+    A silent connection is closed without a word.
+    """
     with serving(tmp_path, 1024, QUICK) as served:
         for before in (b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"):
             with served.connection() as client:
@@ -164,7 +186,11 @@ def test_a_slow_head_is_cut(tmp_path: Path) -> None:
 def test_a_flood_of_what_is_no_http_is_a_line_or_two(tmp_path: Path) -> None:
     """Each gets its answer, and all together one sentence."""
     with serving(tmp_path, 1024, QUICK) as served:
-        for what in (b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 200_000, b"hello\r\n\r\n") * 20:
+        for what in (
+            b"\x16\x03\x01\x02\x00\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 200_000,
+            b"hello\r\n\r\n",
+        ) * 20:
             with served.connection() as client, suppress(ConnectionError):
                 client.sendall(what)
                 answer = everything(client)
@@ -175,16 +201,26 @@ def test_a_flood_of_what_is_no_http_is_a_line_or_two(tmp_path: Path) -> None:
 
 
 def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
-    """Of 300 that read nothing a few are begun, and cut; the others get a time to try again at; all else is answered."""
+    """Of 300 that read nothing a few are begun, and cut; the others get a time to try again at.
+
+    All else is answered.
+    """
     if allow_open_files() < 3000:
         pytest.skip("this process itself may not open enough files")
     with serving(tmp_path, 1024, QUICK | {"unread_s": 5.0}) as served, ExitStack() as clients_open:
         clients = [clients_open.enter_context(served.connection()) for _ in range(300)]
         for client in clients:
             client.sendall(b"GET /v1/export HTTP/1.1\r\nHost: x\r\n\r\n")
-        begun = [client for client in clients if client.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"]
+        begun = [
+            client for client in clients if client.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+        ]
         assert 4 <= len(begun) < 50  # more than four only as others were cut
-        for path in ("/v1/products/p-3", "/v1/top/products?cycle=2026-07-01T00:00:00Z", "/metrics", "/readyz"):
+        for path in (
+            "/v1/products/p-3",
+            "/v1/top/products?cycle=2026-07-01T00:00:00Z",
+            "/metrics",
+            "/readyz",
+        ):
             assert served.get(path)[0] in {200, 503}, path
         status, body, retry_after = served.get("/v1/export")
         if status == 503:
@@ -214,7 +250,9 @@ def test_where_all_are_being_answered_one_more_gets_a_time_to_try_again(tmp_path
 
         def no_room_after_another() -> bool:
             clients.append(clients_open.enter_context(served.connection()))
-            clients[-1].sendall(b"GET /v1/products/p-3?min_position=orders-0:999999 HTTP/1.1\r\nHost: x\r\n\r\n")
+            clients[-1].sendall(
+                b"GET /v1/products/p-3?min_position=orders-0:999999 HTTP/1.1\r\nHost: x\r\n\r\n"
+            )
             return served.get("/livez")[0] == 503
 
         until(no_room_after_another)

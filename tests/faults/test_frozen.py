@@ -16,19 +16,31 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.faults
 
-POINTS = [Point.AFTER_FIRST_SEND, *(pytest.param(point, marks=pytest.mark.long) for point in (Point.BEFORE_BEGIN, Point.AFTER_OFFSETS))]
+POINTS = [
+    Point.AFTER_FIRST_SEND,
+    *(
+        pytest.param(point, marks=pytest.mark.long)
+        for point in (Point.BEFORE_BEGIN, Point.AFTER_OFFSETS)
+    ),
+]
 
 
 @pytest.mark.parametrize("point", POINTS)
 async def test_frozen_beyond_its_session(settings: Settings, tmp_path: Path, point: Point) -> None:
-    """Frozen within a chunk until another has taken over and done the work: what it wakes up with is never committed."""
+    """Frozen within a chunk until another has taken over and done the work.
+
+    What it wakes up with is never committed.
+    """
     items = made(21, 8000)
     with Run(settings, tmp_path) as run:
         await run.write(items[:6000])
         zombie = run.workers.start("zombie", FAILPOINT=f"{point}:9:stop")
 
         async def is_frozen() -> bool:
-            return zombie.process is not None and psutil.Process(zombie.process.pid).status() == psutil.STATUS_STOPPED
+            return (
+                zombie.process is not None
+                and psutil.Process(zombie.process.pid).status() == psutil.STATUS_STOPPED
+            )
 
         await run.until(is_frozen, 60.0, restart=False)
         before = await run.applied()
@@ -41,7 +53,10 @@ async def test_frozen_beyond_its_session(settings: Settings, tmp_path: Path, poi
         zombie.signal(signal.SIGCONT)
 
         async def is_gone_or_back() -> bool:
-            return not zombie.alive or len([line for line in zombie.lines() if line["event"] == "lanes open"]) > 1
+            return (
+                not zombie.alive
+                or len([line for line in zombie.lines() if line["event"] == "lanes open"]) > 1
+            )
 
         await run.until(is_gone_or_back, 30.0, restart=False)
         note(f"the zombie: {'rejoined' if zombie.alive else f'left with {zombie.exits}'}")
@@ -62,7 +77,9 @@ async def test_frozen_at_any_time(settings: Settings, tmp_path: Path) -> None:
         other = run.workers.all["b"]
 
         async def taken_over() -> bool:
-            return any(line["event"] == "lanes open" and line["lanes"] == 6 for line in other.lines())
+            return any(
+                line["event"] == "lanes open" and line["lanes"] == 6 for line in other.lines()
+            )
 
         await run.until(taken_over, 40.0, restart=False)
         await run.caught_up(restart=False)

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from operations.faults import POISONS, Faults, Poison
+from operations.simulation.faults import POISONS, Faults, Poison
 from schemas.envelope import encode
 from schemas.events import ORDER_TYPES
 from streams.partitioning import partition_of
@@ -17,7 +17,7 @@ from tests.faults.runner import Run, made, note
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from operations.traffic import Event
+    from operations.simulation.traffic import Event
     from streams.settings import Settings
 
 pytestmark = pytest.mark.faults
@@ -25,8 +25,13 @@ pytestmark = pytest.mark.faults
 DAY_MS = 86_400_000
 
 
-async def test_duplicates_disorder_lateness_conflicts_and_poison(settings: Settings, tmp_path: Path) -> None:
-    """Much of everything at once, and a worker killed in between: equal to the recount, and each poison record parked once."""
+async def test_duplicates_disorder_lateness_conflicts_and_poison(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Much of everything at once, and a worker killed in between.
+
+    Equal to the recount, and each poison record parked once.
+    """
     wrong = Faults(duplicates=0.2, out_of_order=0.5, late=40 * DAY_MS, poison=0.05, conflicts=0.02)
     with Run(settings, tmp_path) as run:
         await run.write(made(61, 8000, wrong))
@@ -68,7 +73,9 @@ class _Latin(str):
         return super().encode("latin-1")
 
 
-async def test_a_header_whose_name_is_not_utf_8_stops_nobody(settings: Settings, tmp_path: Path) -> None:
+async def test_a_header_whose_name_is_not_utf_8_stops_nobody(
+    settings: Settings, tmp_path: Path
+) -> None:
     """An event with such a header counts, a record that is no event is parked with it."""
     good, *others = (event for event in _events(made(64, 60)) if event["type"] in ORDER_TYPES)
     bad = Poison(b"o-1", b"not json")
@@ -78,8 +85,14 @@ async def test_a_header_whose_name_is_not_utf_8_stops_nobody(settings: Settings,
             for key, value, headers in (encode(good), (bad.key, bad.value, [])):
                 batch = producer.create_batch()
                 batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, 0, 100_000)
-                batch.append(timestamp=None, key=key, value=value, headers=[*headers, (_Latin("café"), b"x")])
-                await (await producer.send_batch(batch, settings.topic("orders"), partition=partition_of(key or b"", 2)))
+                batch.append(
+                    timestamp=None, key=key, value=value, headers=[*headers, (_Latin("café"), b"x")]
+                )
+                await (
+                    await producer.send_batch(
+                        batch, settings.topic("orders"), partition=partition_of(key or b"", 2)
+                    )
+                )
         run.events.append(good)
         run.poison.append((bad.key, bad.value))
         run.workers.start("a")
@@ -97,17 +110,27 @@ async def test_many_refusals_are_parked_in_few_batches(settings: Settings, tmp_p
         await run.verdict()
 
 
-async def test_too_many_refusals_in_a_row_pause_their_partition_alone(settings: Settings, tmp_path: Path) -> None:
+async def test_too_many_refusals_in_a_row_pause_their_partition_alone(
+    settings: Settings, tmp_path: Path
+) -> None:
     """Twenty in a row stop a partition with one clear sentence, each restart lets it go on by twenty more; the other one goes on."""
     settings = settings.model_copy(update={"refusals_in_a_row": 20})
-    items: list[Event | Poison] = [item for item in _events(made(63, 2000)) if item["type"] in ORDER_TYPES]
+    items: list[Event | Poison] = [
+        item for item in _events(made(63, 2000)) if item["type"] in ORDER_TYPES
+    ]
     bad = [Poison(b"bad", b"not json %d" % number) for number in range(50)]
     with Run(settings, tmp_path) as run:
         await run.write(items[:500])
         await run.write(list(bad), partition=0)
         await run.write(items[500:])
-        good = [event for event in _events(items) if partition_of(event["order_id"].encode(), 2) == 0]
-        before = [event for event in _events(items[:500]) if partition_of(event["order_id"].encode(), 2) == 0]
+        good = [
+            event for event in _events(items) if partition_of(event["order_id"].encode(), 2) == 0
+        ]
+        before = [
+            event
+            for event in _events(items[:500])
+            if partition_of(event["order_id"].encode(), 2) == 0
+        ]
         other = len(items) - len(good)
         worker = run.workers.start("a")
         sentences: list[str] = []

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from operations.asking import NoReader, NotReady
-from operations.recount import recount
-from operations.tables import from_reader
+from operations.commands.recount import recount
+from operations.commands.tables import from_reader
 from schemas.times import DAY_MS, parse_ms
 from streams.failpoints import Point
 from tests.faults.runner import BACK_S, Run, made, note
@@ -24,10 +24,19 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize(
-    ("seed", "events", "kills"), [(1, 15_000, 3), *(pytest.param(seed, 60_000, 12, marks=pytest.mark.long) for seed in (2, 3, 4))]
+    ("seed", "events", "kills"),
+    [
+        (1, 15_000, 3),
+        *(pytest.param(seed, 60_000, 12, marks=pytest.mark.long) for seed in (2, 3, 4)),
+    ],
 )
-async def test_killed_at_random(settings: Settings, tmp_path: Path, seed: int, events: int, kills: int) -> None:
-    """Two workers, one or the other killed again and again while events flow: everything counts once. So answers a reader."""
+async def test_killed_at_random(
+    settings: Settings, tmp_path: Path, seed: int, events: int, kills: int
+) -> None:
+    """Two workers, one or the other killed again and again while events flow.
+
+    Everything counts once. So answers a reader.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         settings = settings.model_copy(update={"reader_port": probe.getsockname()[1]})
@@ -55,11 +64,15 @@ async def test_killed_at_random(settings: Settings, tmp_path: Path, seed: int, e
 
 
 async def test_killed_at_every_named_point(settings: Settings, tmp_path: Path) -> None:
-    """One worker dies at each step of a chunk and of opening; the next one is at work within seconds, and nothing counts twice."""
+    """One worker dies at each step of a chunk and of opening.
+
+    The next one is at work within seconds, and nothing counts twice.
+    """
     with Run(settings, tmp_path) as run:
         await run.write(made(5, 12_000))
         for number, point in enumerate(Point):
-            # the first one opens empty stores, so recovery is passed only from the second on; later points a few chunks deep
+            # the first one opens empty stores, so recovery is passed only from the second on; later
+            # points a few chunks deep
             count = 1 if point in {Point.IN_INIT, Point.BEFORE_BEGIN} else 2 + number
             if point is Point.IN_RECOVERY:
                 continue

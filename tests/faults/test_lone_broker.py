@@ -1,4 +1,7 @@
-"""What workers build on: a lone broker comes back with what it had confirmed, nothing hangs. Run it before changing Kafka's version."""
+"""What workers build on: a lone broker comes back with what it had confirmed, nothing hangs.
+
+Run it before changing Kafka's version.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from tests.faults.brokers import READY_S
 from tests.faults.evidence import committed, unstable
 
 if TYPE_CHECKING:
-    from operations.local_kafka import LocalKafka
+    from operations.local.kafka import LocalKafka
     from streams.settings import Settings
 
 pytestmark = [pytest.mark.faults, pytest.mark.long]
@@ -30,7 +33,10 @@ SETTLED_S = 30.0
 
 async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int]) -> None:
     """One small transaction after the other, until one fails because the broker went away."""
-    producer, source = StrictProducer(settings, f"{settings.app}-{partition}"), TopicPartition(settings.topic(topics.ORDERS), partition)
+    producer, source = (
+        StrictProducer(settings, f"{settings.app}-{partition}"),
+        TopicPartition(settings.topic(topics.ORDERS), partition),
+    )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(producer.abandon)
         stack.enter_context(contextlib.suppress(*BROKEN))
@@ -39,27 +45,37 @@ async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int
             await producer.begin_transaction()
             for name in (topics.SALES, topics.CHATS):
                 await producer.send(settings.topic(name), b"{}", partition=partition)
-            await producer.send_offsets_to_transaction({source: OffsetAndMetadata(confirmed[partition] + 1, "")}, settings.app)
+            await producer.send_offsets_to_transaction(
+                {source: OffsetAndMetadata(confirmed[partition] + 1, "")}, settings.app
+            )
             await producer.commit_transaction()
             confirmed[partition] += 1
 
 
 async def settle(settings: Settings, partition: int) -> None:
-    """What a worker does first: the next producer of an id waits until the last one's transaction has its end."""
+    """What a worker does first.
+
+    The next producer of an id waits until the last one's transaction has its end.
+    """
     producer = StrictProducer(settings, f"{settings.app}-{partition}")
     await producer.start()
     await producer.abandon()
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-async def test_a_lone_broker_comes_back_with_what_it_had_confirmed(settings: Settings, kafka: LocalKafka, how: str) -> None:
+async def test_a_lone_broker_comes_back_with_what_it_had_confirmed(
+    settings: Settings, kafka: LocalKafka, how: str
+) -> None:
     """Ended again and again in the middle of commits."""
     settings = settings.model_copy(update={"partitions": PARTITIONS})
     await topics.create(settings)
     confirmed = dict.fromkeys(range(PARTITIONS), 0)
     for number in range(ROUNDS):
         begun = dict(confirmed)
-        committing = [asyncio.create_task(commit_on(settings, partition, confirmed)) for partition in range(PARTITIONS)]
+        committing = [
+            asyncio.create_task(commit_on(settings, partition, confirmed))
+            for partition in range(PARTITIONS)
+        ]
         deadline = time.monotonic() + SETTLED_S
         while any(confirmed[partition] < begun[partition] + 3 for partition in range(PARTITIONS)):
             assert time.monotonic() < deadline, f"round {number}: {begun} -> {confirmed}"
@@ -73,9 +89,17 @@ async def test_a_lone_broker_comes_back_with_what_it_had_confirmed(settings: Set
             await asyncio.gather(*(settle(settings, partition) for partition in range(PARTITIONS)))
         deadline = time.monotonic() + SETTLED_S
         while True:
-            found = {partition: at or 0 for (name, partition), at in (await committed(settings)).items() if name == topics.ORDERS}
+            found = {
+                partition: at or 0
+                for (name, partition), at in (await committed(settings)).items()
+                if name == topics.ORDERS
+            }
             hanging = await unstable(settings)
-            lost = {partition: (at, confirmed[partition]) for partition, at in found.items() if at < confirmed[partition]}
+            lost = {
+                partition: (at, confirmed[partition])
+                for partition, at in found.items()
+                if at < confirmed[partition]
+            }
             if not hanging and not lost:
                 break
             assert time.monotonic() < deadline, f"round {number}: hanging {hanging}, lost {lost}"

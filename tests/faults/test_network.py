@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 MET_S = 30.0
-"""Until when a request that is to be kept must have come; the worker's partitions are opened anew in the meantime."""
+"""Until when a request that is to be kept must have come; the worker's partitions are opened
+anew in the meantime."""
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
-    """The broker of these tests; they look at it themselves, and only the workers come through the proxy."""
+    """The broker of these tests.
+
+    They look at it themselves, and only the workers come through the proxy.
+    """
     broker = ProxiedKafka(tmp_path_factory.mktemp("proxied"))
     try:
         broker.start()
@@ -35,7 +39,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, directory: Path, kafka: ProxiedKafka) -> AsyncIterator[tuple[Run, Proxy]]:
+async def connected(
+    settings: Settings, directory: Path, kafka: ProxiedKafka
+) -> AsyncIterator[tuple[Run, Proxy]]:
     """A run whose workers reach their broker through the proxy alone."""
     async with Proxy(kafka) as proxy:
         with Run(settings, directory, KAFKA__BOOTSTRAP_SERVERS=kafka.proxied) as run:
@@ -74,7 +80,11 @@ async def cut(proxy: Proxy, seconds: float) -> None:
     ],
 )
 async def test_a_network_at_its_worst(
-    settings: Settings, tmp_path: Path, kafka: ProxiedKafka, fault: Callable[[Proxy, float], Awaitable[None]], seconds: float
+    settings: Settings,
+    tmp_path: Path,
+    kafka: ProxiedKafka,
+    fault: Callable[[Proxy, float], Awaitable[None]],
+    seconds: float,
 ) -> None:
     """Under load: the same worker processes go on by themselves, and whatever comes late changes nothing."""
     async with connected(settings, tmp_path, kafka) as (run, proxy):
@@ -91,21 +101,28 @@ async def test_a_network_at_its_worst(
         note("at work")
         await run.caught_up(restart=False)
         await run.verdict()
-        assert {code for worker in run.workers.all.values() for code in worker.exits} == {0}, run.workers.tail()
+        assert {code for worker in run.workers.all.values() for code in worker.exits} == {0}, (
+            run.workers.tail()
+        )
 
 
-# --- one commit that comes late ------------------------------------------------------------------------------------------------
+# --- one commit that comes late
+# ------------------------------------------------------------------------------------------------
 
 RETRIES_COMMITS = """
 from aiokafka.producer.sender import Sender
 from streams.producers import _StrictSender
 _StrictSender._do_txn_commit = Sender._do_txn_commit
 """
-"""Aiokafka's own way: a commit whose answer was lost is sent again, by the same producer in the same epoch."""
+"""Aiokafka's own way: a commit whose answer was lost is sent again, by the same producer in the
+same epoch."""
 
 
 async def commit_late(run: Run, proxy: Proxy) -> int:
-    """The broker gets a commit only when its id is in the middle of another transaction: all is sent but the offset. What it answers."""
+    """The broker gets a commit only when its id is in the middle of another transaction.
+
+    All is sent but the offset. What it answers.
+    """
     orders = f"{run.settings.app}-{catalogue.ORDER_STAGE.name}-0"
     commit = proxy.keep(END_TXN, orders)
     async with asyncio.timeout(MET_S):
@@ -118,8 +135,13 @@ async def commit_late(run: Run, proxy: Proxy) -> int:
     return answer
 
 
-async def test_a_commit_that_comes_late_is_refused(settings: Settings, tmp_path: Path, kafka: ProxiedKafka) -> None:
-    """The worker has given its producer up: the next one of the same id has another epoch, and settled what was open."""
+async def test_a_commit_that_comes_late_is_refused(
+    settings: Settings, tmp_path: Path, kafka: ProxiedKafka
+) -> None:
+    """The worker has given its producer up.
+
+    The next one of the same id has another epoch, and settled what was open.
+    """
     async with connected(settings, tmp_path, kafka) as (run, proxy):
         await run.write(made(42, 3000))
         worker = run.workers.start("a")
@@ -130,12 +152,19 @@ async def test_a_commit_that_comes_late_is_refused(settings: Settings, tmp_path:
 
 
 @pytest.mark.long
-async def test_a_worker_that_sends_a_commit_again_is_found(settings: Settings, tmp_path: Path, kafka: ProxiedKafka) -> None:
-    """Its late commit tears the next transaction: what was written by then is in, the rest and the offset aren't."""
+async def test_a_worker_that_sends_a_commit_again_is_found(
+    settings: Settings, tmp_path: Path, kafka: ProxiedKafka
+) -> None:
+    """Its late commit tears the next transaction.
+
+    What was written by then is in, the rest and the offset aren't.
+    """
     async with connected(settings, tmp_path, kafka) as (run, proxy):
         await run.write(made(43, 3000))
         worker = run.workers.start("a", patch=RETRIES_COMMITS)
         await run.progressed(300, restart=False)
         assert await commit_late(run, proxy) == 0
         assert await run.ends(worker) == 1
-        assert any(worker.said(words) for words in ("going on would count twice or lose", "Impossible")), run.workers.tail()
+        assert any(
+            worker.said(words) for words in ("going on would count twice or lose", "Impossible")
+        ), run.workers.tail()

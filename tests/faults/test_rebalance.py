@@ -12,7 +12,7 @@ from tests.faults.runner import Run, made, note
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from operations.local_kafka import LocalKafka
+    from operations.local.kafka import LocalKafka
     from streams.settings import Settings
     from tests.faults.workers import Worker
 
@@ -24,8 +24,12 @@ def opened(worker: Worker) -> int:
     return sum(line["event"] == "lanes open" for line in worker.lines())
 
 
-@pytest.mark.parametrize(("events", "rounds"), [(15_000, 1), pytest.param(100_000, 6, marks=pytest.mark.long)])
-async def test_workers_come_and_go_under_load(settings: Settings, tmp_path: Path, events: int, rounds: int) -> None:
+@pytest.mark.parametrize(
+    ("events", "rounds"), [(15_000, 1), pytest.param(100_000, 6, marks=pytest.mark.long)]
+)
+async def test_workers_come_and_go_under_load(
+    settings: Settings, tmp_path: Path, events: int, rounds: int
+) -> None:
     """A second worker joins, works and leaves in order: nobody fails, and nothing counts twice."""
     with Run(settings, tmp_path) as run:
         await run.write(made(71, events))
@@ -48,8 +52,13 @@ async def test_workers_come_and_go_under_load(settings: Settings, tmp_path: Path
 
 
 @pytest.mark.long
-async def test_half_a_million_events_under_kills_and_a_broker_restart(settings: Settings, tmp_path: Path, kafka: LocalKafka) -> None:
-    """Two workers, one or the other killed every few seconds, the broker killed in between: everything counts once."""
+async def test_half_a_million_events_under_kills_and_a_broker_restart(
+    settings: Settings, tmp_path: Path, kafka: LocalKafka
+) -> None:
+    """Two workers, one or the other killed every few seconds, the broker killed in between.
+
+    Everything counts once.
+    """
     rng = Random("long")
     with Run(settings, tmp_path, CHUNK_RECORDS="1000") as run:
         await run.write(made(72, 500_000))

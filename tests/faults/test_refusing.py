@@ -22,11 +22,18 @@ pytestmark = pytest.mark.faults
 
 
 async def refused(run: Run) -> str:
-    """Start a worker that must refuse to work, in time and with exit code 1; what it said of it, in one line."""
+    """Start a worker that must refuse to work, in time and with exit code 1.
+
+    What it said of it, in one line.
+    """
     worker = run.workers.start("a")
     before = len(worker.log.read_text(encoding="utf-8"))
     assert await run.ends(worker, 30.0) == 1, run.workers.tail()
-    said = [line for line in worker.log.read_text(encoding="utf-8")[before:].splitlines() if run.settings.app in line]
+    said = [
+        line
+        for line in worker.log.read_text(encoding="utf-8")[before:].splitlines()
+        if run.settings.app in line
+    ]
     assert said, run.workers.tail()
     assert "Traceback" not in worker.log.read_text(encoding="utf-8")[before:], run.workers.tail()
     return said[0]
@@ -40,8 +47,13 @@ async def prepared(run: Run, events: int = 1000) -> None:
     run.workers.stop()
 
 
-async def test_lost_offsets_are_told_and_can_be_put_back(settings: Settings, tmp_path: Path) -> None:
-    """A group without offsets but with tables: no worker counts all again; by the remedy it names, work goes on."""
+async def test_lost_offsets_are_told_and_can_be_put_back(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A group without offsets but with tables: no worker counts all again.
+
+    By the remedy it names, work goes on.
+    """
     with Run(settings, tmp_path) as run:
         await prepared(run)
         before = await committed(settings)
@@ -52,7 +64,13 @@ async def test_lost_offsets_are_told_and_can_be_put_back(settings: Settings, tmp
         assert "going on would count twice or lose" in said
         assert "kafka-consumer-groups.sh" in said
         assert any(f"put back offset {offset} with" in said for offset in before.values())
-        await put_back(settings, {TopicPartition(settings.topic(name), partition): at or 0 for (name, partition), at in before.items()})
+        await put_back(
+            settings,
+            {
+                TopicPartition(settings.topic(name), partition): at or 0
+                for (name, partition), at in before.items()
+            },
+        )
         await run.write(made(42, 500))
         run.workers.start("a")
         await run.verdict()
@@ -71,15 +89,22 @@ async def test_moved_offsets_are_told(settings: Settings, tmp_path: Path) -> Non
         assert "docs/runbook.md" in said
 
 
-async def test_a_log_that_lost_its_head_or_was_made_anew_is_told(settings: Settings, tmp_path: Path) -> None:
-    """Retention past the committed offset, a topic deleted and created again, more partitions: refused, each with its sentence."""
+async def test_a_log_that_lost_its_head_or_was_made_anew_is_told(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Retention past the committed offset, a topic deleted and created again, more partitions.
+
+    Refused, each with its sentence.
+    """
     orders = settings.topic("orders")
     with Run(settings, tmp_path) as run:
         await prepared(run)
         await run.write(made(43, 500))
         ends = await log.ends(settings, [orders])
         async with administrator(settings) as admin:
-            await admin.delete_records({TopicPartition(*at): RecordsToDelete(end) for at, end in ends.items()})
+            await admin.delete_records(
+                {TopicPartition(*at): RecordsToDelete(end) for at, end in ends.items()}
+            )
         said = await refused(run)
         assert "lies outside of the log" in said
         assert str(ends[orders, 0]) in said or str(ends[orders, 1]) in said

@@ -63,12 +63,25 @@ def _flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-DAMAGES: list[Callable[[Path], None]] = [_lost, _emptied, _no_current, _manifest_cut, _table_flipped, _table_cut, _tables_gone]
+DAMAGES: list[Callable[[Path], None]] = [
+    _lost,
+    _emptied,
+    _no_current,
+    _manifest_cut,
+    _table_flipped,
+    _table_cut,
+    _tables_gone,
+]
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))]
+)
 async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, seed: int) -> None:
-    """A store for each way of losing or damaging one, and the worker is killed while it restores: same tables as ever."""
+    """A store for each way of losing or damaging one, and the worker is killed while it restores.
+
+    Same tables as ever.
+    """
     rng = Random(f"stores {seed}")
     with Run(settings, tmp_path) as run:
         items = made(51, 6000)
@@ -76,7 +89,9 @@ async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, s
         run.workers.start("a")
         await run.caught_up(restart=False)
         run.workers.stop()
-        run.workers.start("a")  # its stop has written what was in memory into table files; what comes now is lost by the kill
+        run.workers.start(
+            "a"
+        )  # its stop has written what was in memory into table files; what comes now is lost by the kill
         await run.write(items[3000:5000])
         await run.caught_up(restart=False)
         run.workers.kill(run.workers.all["a"])
@@ -117,7 +132,9 @@ async def test_stores_of_others_are_not_taken(settings: Settings, tmp_path: Path
         ):
             shutil.rmtree(base / store)
             shutil.copytree(other, base / store)
-        other_app = settings.model_copy(update={"app": f"{settings.app}.b", "topic_prefix": f"{settings.app}.b."})
+        other_app = settings.model_copy(
+            update={"app": f"{settings.app}.b", "topic_prefix": f"{settings.app}.b."}
+        )
         with Run(other_app, tmp_path / "b") as another:
             (tmp_path / "b").mkdir()
             await another.write(made(53, 300))
@@ -125,11 +142,18 @@ async def test_stores_of_others_are_not_taken(settings: Settings, tmp_path: Path
             await another.caught_up(restart=False)
             another.workers.stop()
         shutil.rmtree(base / "product_totals")
-        shutil.copytree(settings.data_dir / other_app.app / "worker-a" / "product_totals", base / "product_totals")
+        shutil.copytree(
+            settings.data_dir / other_app.app / "worker-a" / "product_totals",
+            base / "product_totals",
+        )
         await run.write(items[3000:])
         worker = run.workers.start("a")
         await run.caught_up(restart=False)
-        wiped = [line["path"] for line in worker.lines() if line["event"] == "store wiped, its changelog restores it"]
+        wiped = [
+            line["path"]
+            for line in worker.lines()
+            if line["event"] == "store wiped, its changelog restores it"
+        ]
         assert sorted("/".join(path.split("/")[-2:]) for path in wiped) == [
             "product_totals/0",
             "product_totals/1",

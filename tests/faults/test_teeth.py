@@ -49,15 +49,23 @@ def evidence(tmp_path: Path) -> Evidence:
     flow.send("orders", bad.key, b"not json", bad.headers, 0)
     flow.run()
     flow.logs["dead-letters", 0] = [
-        bad._replace(headers=parked_headers(bad, Position("orders", 0, bad.offset), Refusal(Reason.NOT_JSON, ""), "app"))
+        bad._replace(
+            headers=parked_headers(
+                bad, Position("orders", 0, bad.offset), Refusal(Reason.NOT_JSON, ""), "app"
+            )
+        )
     ]
     found = Evidence(events, [(b"key", b"not json")])
     found.logs = {at: list(log) for at, log in flow.logs.items()}
     for (topic, partition), log in flow.changelogs.items():
-        name = next((table.name for table in catalogue.TABLES if flow.topics[table.name] == topic), None)
+        name = next(
+            (table.name for table in catalogue.TABLES if flow.topics[table.name] == topic), None
+        )
         if name is not None:
             found.changelogs[name, partition] = list(log)
-            found.stores["a", name, partition] = last_values(found.changelogs[name, partition]) | {POSITION: b"%d" % len(log)}
+            found.stores["a", name, partition] = last_values(found.changelogs[name, partition]) | {
+                POSITION: b"%d" % len(log)
+            }
     found.committed = {at: progress.offset + 1 for at, progress in flow.progress.items()}
     return found
 
@@ -92,8 +100,15 @@ def entry_lost_in_both(evidence: Evidence) -> None:
         for at, record in enumerate(records):
             row = json.loads(record.value)
             if row["type"] == "shop_activity" and row["shop_id"] == entry["shop_id"]:
-                less = [entry["cycle"], entry["currency"], *(-int(entry[column]) for column in SUMMED)]
-                bought = [*row.get("bought", ()), [entry["buyer_id"], entry["cycle"], -entry["orders"]]]
+                less = [
+                    entry["cycle"],
+                    entry["currency"],
+                    *(-int(entry[column]) for column in SUMMED),
+                ]
+                bought = [
+                    *row.get("bought", ()),
+                    [entry["buyer_id"], entry["cycle"], -entry["orders"]],
+                ]
                 records[at] = _rewritten(record, sold=[*row.get("sold", ()), less], bought=bought)
                 return
 
@@ -101,7 +116,9 @@ def entry_lost_in_both(evidence: Evidence) -> None:
 def entry_of_another_amount(evidence: Evidence) -> None:
     """An amount is off by one cent."""
     log, number = _entry_at(evidence)
-    log[number] = _rewritten(log[number], amount_gross=json.loads(log[number].value)["amount_gross"] + 1)
+    log[number] = _rewritten(
+        log[number], amount_gross=json.loads(log[number].value)["amount_gross"] + 1
+    )
 
 
 def table_row_lost(evidence: Evidence) -> None:
@@ -178,14 +195,17 @@ def test_a_faultless_run_has_no_problems(evidence: Evidence, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
-def test_a_planted_mistake_is_found(evidence: Evidence, tmp_path: Path, mistake: Callable[[Evidence], None]) -> None:
+def test_a_planted_mistake_is_found(
+    evidence: Evidence, tmp_path: Path, mistake: Callable[[Evidence], None]
+) -> None:
     """By the invariant that it breaks."""
     mistake(evidence)
     found = problems(evidence, settings_in(tmp_path))
     assert any(problem.startswith(MISTAKES[mistake]) for problem in found), found
 
 
-# --- in real workers -----------------------------------------------------------------------------------------------------------
+# --- in real workers
+# -----------------------------------------------------------------------------------------------------------
 
 READS_UNCOMMITTED = """
 from streams.chunks import ChunkThread
@@ -215,7 +235,10 @@ async def found_out(run: Run, worker: Worker) -> bool:
 
     await run.until(is_over, 60.0, restart=False)
     if worker.alive:
-        return any(problem.startswith("I1: tables'") for problem in problems(await run.evidence(), run.settings))
+        return any(
+            problem.startswith("I1: tables'")
+            for problem in problems(await run.evidence(), run.settings)
+        )
     return worker.said("ImpossibleTallyError")
 
 
@@ -226,7 +249,9 @@ async def test_a_worker_that_reads_uncommitted_is_found(settings: Settings, tmp_
     with Run(settings, tmp_path) as run:
         await run.write(made(82, 4000))
         for _ in range(3):
-            worker = run.workers.start("a", patch=READS_UNCOMMITTED, FAILPOINT=f"{Point.AFTER_OFFSETS}:5")
+            worker = run.workers.start(
+                "a", patch=READS_UNCOMMITTED, FAILPOINT=f"{Point.AFTER_OFFSETS}:5"
+            )
             if await run.ends(worker) != -9:
                 break  # it has met an impossible sum already
         else:
@@ -236,7 +261,9 @@ async def test_a_worker_that_reads_uncommitted_is_found(settings: Settings, tmp_
 
 @pytest.mark.faults
 @pytest.mark.long
-async def test_a_worker_that_does_not_check_its_mark_is_found(settings: Settings, tmp_path: Path) -> None:
+async def test_a_worker_that_does_not_check_its_mark_is_found(
+    settings: Settings, tmp_path: Path
+) -> None:
     """With offsets set back, it counts twice."""
     with Run(settings, tmp_path) as run:
         await run.write(made(83, 1500))
@@ -246,4 +273,6 @@ async def test_a_worker_that_does_not_check_its_mark_is_found(settings: Settings
         at = (await committed(settings))[SALES, 0]
         assert at is not None
         await put_back(settings, {TopicPartition(settings.topic(SALES), 0): at - 200})
-        assert await found_out(run, run.workers.start("a", patch=CHECKS_NOTHING)), run.workers.tail()
+        assert await found_out(run, run.workers.start("a", patch=CHECKS_NOTHING)), (
+            run.workers.tail()
+        )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from operations.asking import NoReader, NotReady
-from operations.local_kafka import free_port
-from operations.recount import recount
-from operations.tables import from_reader
+from operations.commands.recount import recount
+from operations.commands.tables import from_reader
+from operations.local.kafka import free_port
 from schemas.times import DAY_MS, parse_ms
 from streams import topics
 from streams.settings import Kafka, Settings
@@ -45,8 +45,20 @@ def brokers(tmp_path: Path) -> Iterator[ThreeBrokers]:
 def cluster(brokers: ThreeBrokers, tmp_path: Path) -> Settings:
     """An application on them, as README, On a cluster, sets it up."""
     app = f"t{uuid.uuid4().hex[:10]}"
-    kafka = Kafka(bootstrap_servers=brokers.bootstrap, replication_factor=COPIES, min_insync_replicas=LEAST_IN_STEP)
-    return Settings(_env_file=None, app=app, topic_prefix=f"{app}.", partitions=2, data_dir=tmp_path, reader_port=free_port(0), kafka=kafka)
+    kafka = Kafka(
+        bootstrap_servers=brokers.bootstrap,
+        replication_factor=COPIES,
+        min_insync_replicas=LEAST_IN_STEP,
+    )
+    return Settings(
+        _env_file=None,
+        app=app,
+        topic_prefix=f"{app}.",
+        partitions=2,
+        data_dir=tmp_path,
+        reader_port=free_port(0),
+        kafka=kafka,
+    )
 
 
 async def _leaders(settings: Settings) -> dict[int, int]:
@@ -61,18 +73,33 @@ async def _leaders(settings: Settings) -> dict[int, int]:
     return led
 
 
-async def test_brokers_go_one_by_one_and_all_at_once(cluster: Settings, tmp_path: Path, brokers: ThreeBrokers) -> None:
-    """Events come in and are applied while any one broker is away; after all were killed at once, everything has counted once."""
-    slices = iter([events[at : at + SLICE] for events in [made(81, SLICE * 9)] for at in range(0, SLICE * 9, SLICE)])
+async def test_brokers_go_one_by_one_and_all_at_once(
+    cluster: Settings, tmp_path: Path, brokers: ThreeBrokers
+) -> None:
+    """Events come in and are applied while any one broker is away.
+
+    After all were killed at once, everything has counted once.
+    """
+    slices = iter(
+        [
+            events[at : at + SLICE]
+            for events in [made(81, SLICE * 9)]
+            for at in range(0, SLICE * 9, SLICE)
+        ]
+    )
     with Run(cluster, tmp_path) as run:
         await run.write(next(slices))
         run.workers.serve()
         run.workers.start("a")
         run.workers.start("b")
         await run.progressed(500)
-        for broker, end in [(broker, end) for end in ("kill", "stop") for broker in brokers.all][:4]:
+        for broker, end in [(broker, end) for end in ("kill", "stop") for broker in brokers.all][
+            :4
+        ]:
             led = await _leaders(cluster)
-            assert led.get(broker.number), f"{broker.number} leads nothing, so its end says nothing: {led}"
+            assert led.get(broker.number), (
+                f"{broker.number} leads nothing, so its end says nothing: {led}"
+            )
             await run.write(next(slices))
             await asyncio.to_thread(getattr(broker, end))
             note(f"{end} {broker.number}, which led {led[broker.number]} partitions")
@@ -81,7 +108,9 @@ async def test_brokers_go_one_by_one_and_all_at_once(cluster: Settings, tmp_path
             before = await run.applied()
             assert before < len(run.events), "too little work for the test to say anything"
             await run.progressed(min(before + SLICE, written), BACK_S)
-            note(f"at work without {broker.number}: {await run.applied()} applied of {len(run.events)}")
+            note(
+                f"at work without {broker.number}: {await run.applied()} applied of {len(run.events)}"
+            )
             await asyncio.to_thread(brokers.start, [broker])
             note(f"{broker.number} is back")
         await asyncio.to_thread(brokers.kill)

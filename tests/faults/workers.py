@@ -1,4 +1,7 @@
-"""Worker processes of one application under test: started, killed, frozen and restarted as a supervisor would; logs to files."""
+"""Worker processes of one application under test.
+
+Started, killed, frozen and restarted as a supervisor would; logs to files.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ STOP_S = 20.0
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """The environment of a netsold process with these settings; `more` are further settings, without NETSOLD_."""
+    """The environment of a netsold process with these settings.
+
+    `more` are further settings, without NETSOLD_.
+    """
     given = {
         "APP": settings.app,
         "TOPIC_PREFIX": settings.topic_prefix,
@@ -103,14 +109,30 @@ class Workers:
                 worker.process.wait()
 
     def start(self, name: str, patch: str = "", **more: str) -> Worker:
-        """Start a worker, anew under a name that was there before; `patch` is code run first, `more` are settings of this process."""
+        """Start a worker, anew under a name that was there before.
+
+        `patch` is code run first, `more` are settings of this process.
+        """
         worker = self.all.setdefault(name, Worker(name, self.directory / f"worker-{name}.log"))
-        self._spawn(worker, [*(("-c", patch + MAIN) if patch else ("-m", "operations.cli")), "worker", "--name", name], more)
+        self._spawn(
+            worker,
+            [
+                *(("-c", patch + MAIN) if patch else ("-m", "operations.cli")),
+                "worker",
+                "--name",
+                name,
+            ],
+            more,
+        )
         return worker
 
     def serve(self) -> None:
         """Start the reader, anew if it was there before."""
-        self._spawn(self.reader, ["-m", "operations.cli", "serve"], {"READER_PORT": str(self.settings.reader_port)})
+        self._spawn(
+            self.reader,
+            ["-m", "operations.cli", "serve"],
+            {"READER_PORT": str(self.settings.reader_port)},
+        )
 
     def _spawn(self, worker: Worker, arguments: list[str], more: dict[str, str]) -> None:
         assert not worker.alive
@@ -156,7 +178,8 @@ class Workers:
     def tail(self, lines: int = 40) -> str:
         """The last lines of every log, for a failed test."""
         return "\n".join(
-            f"--- {worker.name} {worker.exits}\n" + "\n".join(worker.log.read_text(encoding="utf-8").splitlines()[-lines:])
+            f"--- {worker.name} {worker.exits}\n"
+            + "\n".join(worker.log.read_text(encoding="utf-8").splitlines()[-lines:])
             for worker in self.all.values()
             if worker.log.exists()
         )

@@ -1,4 +1,7 @@
-"""Real transactions of bounded work: a chunk that makes more than one may write is committed in several, and nothing else changes."""
+"""Real transactions of bounded work.
+
+A chunk that makes more than one may write is committed in several, and nothing else changes.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,13 @@ if TYPE_CHECKING:
 ROWS = 100
 
 
-async def test_a_chunk_with_more_than_the_bound_is_committed_in_parts(settings: Settings, tmp_path: Path) -> None:
-    """Every transaction ends with a mark in its changelogs: between two are never more rows than allowed, and the tables are right."""
+async def test_a_chunk_with_more_than_the_bound_is_committed_in_parts(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Every transaction ends with a mark in its changelogs.
+
+    Between two are never more rows than allowed, and the tables are right.
+    """
     with Run(settings, tmp_path, CHUNK_RECORDS="4000", TRANSACTION_ROWS=str(ROWS)) as run:
         await run.write(made(94, 2000))
         await run.end_time()

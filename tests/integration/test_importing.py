@@ -1,4 +1,7 @@
-"""`netsold import` into a real log: everything good arrives, everything bad is named, and again changes nothing."""
+"""`netsold import` into a real log.
+
+Everything good arrives, everything bad is named, and again changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from operations import foodmart
-from operations.recount import DAY_MS, recount
+from operations.commands.recount import DAY_MS, recount
+from operations.files import foodmart
 from schemas import envelope
 from schemas.times import format_ms
 from streams import log, topics
@@ -26,7 +29,7 @@ from streams import log, topics
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from operations.local_kafka import LocalKafka
+    from operations.local.kafka import LocalKafka
     from streams.settings import Settings
 
 EXCERPT = Path(__file__).parents[1] / "data" / "foodmart"
@@ -40,7 +43,9 @@ def _event(number: int) -> bytes:
     ).encode()
 
 
-async def _start(settings: Settings, *arguments: str, stdin: bool = False, command: str = "import") -> asyncio.subprocess.Process:
+async def _start(
+    settings: Settings, *arguments: str, stdin: bool = False, command: str = "import"
+) -> asyncio.subprocess.Process:
     environment = {
         "NETSOLD_APP": settings.app,
         "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
@@ -49,10 +54,14 @@ async def _start(settings: Settings, *arguments: str, stdin: bool = False, comma
     }
     line = [sys.executable, "-m", "operations.cli", command, "--json", *arguments]
     pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(*line, env=environment, stdout=pipe, stderr=pipe, stdin=pipe if stdin else None)
+    return await asyncio.create_subprocess_exec(
+        *line, env=environment, stdout=pipe, stderr=pipe, stdin=pipe if stdin else None
+    )
 
 
-async def _end(process: asyncio.subprocess.Process, given: bytes | None = None) -> tuple[int | None, dict[str, Any], str]:
+async def _end(
+    process: asyncio.subprocess.Process, given: bytes | None = None
+) -> tuple[int | None, dict[str, Any], str]:
     async with asyncio.timeout(LONG_S):
         out, err = await process.communicate(given)
     return process.returncode, json.loads(out or b"{}"), err.decode()
@@ -71,7 +80,12 @@ async def _in_log(settings: Settings) -> list[dict[str, Any]]:
                 received = envelope.read(record)
                 assert isinstance(received, envelope.Received)
                 body = msgspec.json.decode(msgspec.json.encode(received.body))
-                common = {"type": received.type, "id": received.id, "source": received.source, "order_id": received.order_id}
+                common = {
+                    "type": received.type,
+                    "id": received.id,
+                    "source": received.source,
+                    "order_id": received.order_id,
+                }
                 found.append({**body, **common, "occurred_at": format_ms(received.occurred_at_ms)})
     return found
 
@@ -80,20 +94,39 @@ async def test_files_of_every_kind_are_imported(settings: Settings, tmp_path: Pa
     """Plain and compressed; the counts are told, and each event arrives once."""
     await topics.create(settings)
     lines = [b"\n".join(_event(100 * number + each) for each in range(100)) for number in range(4)]
-    packed = {".jsonl": lines[0], ".gz": gzip.compress(lines[1]), ".bz2": bz2.compress(lines[2]), ".xz": lzma.compress(lines[3])}
+    packed = {
+        ".jsonl": lines[0],
+        ".gz": gzip.compress(lines[1]),
+        ".bz2": bz2.compress(lines[2]),
+        ".xz": lzma.compress(lines[3]),
+    }
     for suffix, content in packed.items():
         (tmp_path / f"events{suffix}").write_bytes(content)
-    code, summary, err = await _run(settings, *(str(tmp_path / f"events{suffix}") for suffix in packed))
+    code, summary, err = await _run(
+        settings, *(str(tmp_path / f"events{suffix}") for suffix in packed)
+    )
     assert (code, err) == (0, "")
-    assert summary.items() >= {"topics": {settings.topic("orders"): 400}, "lines": 400, "written": 400, "refused": 0}.items()
-    assert sorted(event["id"] for event in await _in_log(settings)) == sorted(f"e-{number}" for number in range(400))
+    assert (
+        summary.items()
+        >= {
+            "topics": {settings.topic("orders"): 400},
+            "lines": 400,
+            "written": 400,
+            "refused": 0,
+        }.items()
+    )
+    assert sorted(event["id"] for event in await _in_log(settings)) == sorted(
+        f"e-{number}" for number in range(400)
+    )
 
 
 async def test_bad_lines_are_named_and_the_rest_goes_on(settings: Settings, tmp_path: Path) -> None:
     """File, line and reason on stderr, exit code 1 at the end."""
     await topics.create(settings)
     path = tmp_path / "a.jsonl"
-    path.write_bytes(_event(1) + b"\n{\n" + _event(2).replace(b"buyer", b"robot") + _event(3).rstrip())
+    path.write_bytes(
+        _event(1) + b"\n{\n" + _event(2).replace(b"buyer", b"robot") + _event(3).rstrip()
+    )
     code, summary, err = await _run(settings, str(path))
     assert code == 1
     assert (summary["written"], summary["refused"], summary["lines"]) == (2, 2, 4)
@@ -124,7 +157,10 @@ async def test_an_interrupted_import_says_how_to_go_on(settings: Settings) -> No
     await process.stdin.drain()
     for _ in range(100):  # until it has come so far that signals are its own
         await asyncio.sleep(0.1)
-        if any((await log.ends(settings, [settings.topic("orders")])).values()) or process.returncode is not None:
+        if (
+            any((await log.ends(settings, [settings.topic("orders")])).values())
+            or process.returncode is not None
+        ):
             break
         process.stdin.write(_event(1) * 2000)
         await process.stdin.drain()
@@ -186,7 +222,9 @@ async def test_a_line_of_an_open_pipe_is_written_though_no_more_come(settings: S
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_silent_pipe_does_not_keep_it_from_a_signal(settings: Settings, number: signal.Signals) -> None:
+async def test_a_silent_pipe_does_not_keep_it_from_a_signal(
+    settings: Settings, number: signal.Signals
+) -> None:
     """It leaves at the first one, and what came is written."""
     await topics.create(settings)
     process = await _start(settings, "-", stdin=True)
@@ -203,7 +241,9 @@ async def test_a_silent_pipe_does_not_keep_it_from_a_signal(settings: Settings, 
     )
 
 
-async def test_a_broker_that_does_not_answer_is_said_and_a_signal_ends_it(settings: Settings, kafka: LocalKafka) -> None:
+async def test_a_broker_that_does_not_answer_is_said_and_a_signal_ends_it(
+    settings: Settings, kafka: LocalKafka
+) -> None:
     """What isn't confirmed is counted, the last confirmed line is named, and the same again makes it whole."""
     await topics.create(settings)
     process = await _start(settings, "-", stdin=True)
@@ -212,26 +252,44 @@ async def test_a_broker_that_does_not_answer_is_said_and_a_signal_ends_it(settin
     await _until_in_log(settings, 10)
     with _frozen(kafka):
         process.stdin.write(b"".join(_event(number) for number in range(11, 31)))
-        assert (await _line(process)) == f"netsold: waiting for Kafka at {settings.kafka.bootstrap_servers}, 20 events unconfirmed\n"
+        assert (
+            (await _line(process))
+            == f"netsold: waiting for Kafka at {settings.kafka.bootstrap_servers}, 20 events unconfirmed\n"
+        )
         process.send_signal(signal.SIGTERM)
         code, summary, err = await _end(process)
     assert code == 130
-    assert (summary["lines"], summary["written"], summary["unconfirmed"], summary["at"]) == (30, 10, 20, "standard input:10")
-    assert err.startswith("netsold: interrupted; stopped after standard input:10; 20 events aren't confirmed; run it again")
+    assert (summary["lines"], summary["written"], summary["unconfirmed"], summary["at"]) == (
+        30,
+        10,
+        20,
+        "standard input:10",
+    )
+    assert err.startswith(
+        "netsold: interrupted; stopped after standard input:10; 20 events aren't confirmed; run it again"
+    )
     again = await _start(settings, "-", stdin=True)
     code, summary, _ = await _end(again, b"".join(_event(number) for number in range(1, 31)))
     assert (code, summary["written"]) == (0, 30)
-    assert {event["id"] for event in await _in_log(settings)} == {f"e-{number}" for number in range(1, 31)}
+    assert {event["id"] for event in await _in_log(settings)} == {
+        f"e-{number}" for number in range(1, 31)
+    }
     ends = await log.ends(settings, [settings.topic("orders")])
-    assert summary["positions"] == {f"{topic}-{partition}": end - 1 for (topic, partition), end in ends.items()}
+    assert summary["positions"] == {
+        f"{topic}-{partition}": end - 1 for (topic, partition), end in ends.items()
+    }
 
 
 @pytest.mark.parametrize("command", ["import", "simulate"])
-async def test_a_broker_that_stays_away_is_given_up(settings: Settings, kafka: LocalKafka, command: str) -> None:
+async def test_a_broker_that_stays_away_is_given_up(
+    settings: Settings, kafka: LocalKafka, command: str
+) -> None:
     """After the bound, with exit code 5."""
     await topics.create(settings)
     arguments = {"import": ("-",), "simulate": ("--rate", "200")}[command]
-    process = await _start(settings, *arguments, "--give-up-after", "3s", stdin=True, command=command)
+    process = await _start(
+        settings, *arguments, "--give-up-after", "3s", stdin=True, command=command
+    )
     assert process.stdin is not None
     if command == "import":
         process.stdin.write(_event(1))
@@ -243,5 +301,7 @@ async def test_a_broker_that_stays_away_is_given_up(settings: Settings, kafka: L
     waiting, gave_up = err.splitlines()
     assert code == 5
     assert waiting.startswith("netsold: waiting for Kafka at ")
-    assert gave_up.startswith(f"netsold: gave up: Kafka at {settings.kafka.bootstrap_servers} gave no answer for 3.0 s; stopped after ")
+    assert gave_up.startswith(
+        f"netsold: gave up: Kafka at {settings.kafka.bootstrap_servers} gave no answer for 3.0 s; stopped after "
+    )
     assert summary["unconfirmed"] >= 1

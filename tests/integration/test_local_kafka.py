@@ -1,4 +1,7 @@
-"""The local Kafka as a process: it starts once, keeps its data and its port, and is told from any other process."""
+"""The local Kafka as a process.
+
+It starts once, keeps its data and its port, and is told from any other process.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from operations import local_kafka
-from operations.kafka_jars import JarsOutOfReach
-from operations.local_kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with_local
+from operations.local import kafka as local_kafka
+from operations.local.kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with_local
+from operations.local.kafka_jars import JarsOutOfReach
 from streams import topics
 from streams.settings import Kafka, Settings
 
@@ -35,11 +38,16 @@ def broker(tmp_path: Path) -> Iterator[LocalKafka]:
 
 
 def _ids(bootstrap: str) -> dict[str, str]:
-    return asyncio.run(topics.topic_ids(Settings(_env_file=None, kafka=Kafka(bootstrap_servers=bootstrap))))
+    return asyncio.run(
+        topics.topic_ids(Settings(_env_file=None, kafka=Kafka(bootstrap_servers=bootstrap)))
+    )
 
 
 def test_it_keeps_port_and_data_over_stop_and_kill(broker: LocalKafka, tmp_path: Path) -> None:
-    """Start is idempotent; after an orderly stop, and after a kill -9, the same topics are at the same address."""
+    """Start is idempotent.
+
+    After an orderly stop, and after a kill -9, the same topics are at the same address.
+    """
     assert not broker.status().running
     bootstrap = broker.start()
     first = broker.status()
@@ -61,14 +69,19 @@ def test_it_keeps_port_and_data_over_stop_and_kill(broker: LocalKafka, tmp_path:
 
 def test_it_outlives_the_process_that_started_it(tmp_path: Path, broker: LocalKafka) -> None:
     """`netsold kafka start` returns and leaves Kafka running, in a session of its own."""
-    program = "import sys, pathlib; from operations.local_kafka import LocalKafka; print(LocalKafka(pathlib.Path(sys.argv[1])).start())"
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    program = "import sys, pathlib; from operations.local.kafka import LocalKafka; print(LocalKafka(pathlib.Path(sys.argv[1])).start())"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
     status = broker.status()
     assert done.stdout.strip() == status.bootstrap
     assert status.pid is not None
     assert os.getsid(status.pid) == status.pid
     assert broker.stop()
-    assert not psutil.pid_exists(status.pid) or psutil.Process(status.pid).status() == psutil.STATUS_ZOMBIE
+    assert (
+        not psutil.pid_exists(status.pid)
+        or psutil.Process(status.pid).status() == psutil.STATUS_ZOMBIE
+    )
 
 
 def test_a_process_that_took_the_pid_is_never_touched(broker: LocalKafka) -> None:
@@ -99,8 +112,13 @@ def test_a_failed_start_says_why(broker: LocalKafka) -> None:
         broker.start()
 
 
-def test_a_start_that_goes_wrong_leaves_nothing_running(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C while it waits for answers ends what it started; one that is slow goes on, and is named."""
+def test_a_start_that_goes_wrong_leaves_nothing_running(
+    broker: LocalKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while it waits for answers ends what it started.
+
+    One that is slow goes on, and is named.
+    """
 
     def interrupted(_: str) -> bool:
         raise KeyboardInterrupt
@@ -110,13 +128,17 @@ def test_a_start_that_goes_wrong_leaves_nothing_running(broker: LocalKafka, monk
         with pytest.raises(KeyboardInterrupt):
             broker.start()
     assert not broker.status().running
-    with pytest.raises(KafkaSlow, match=r"Kafka runs \(pid \d+\) but gave no answer at 127\.0\.0\.1:\d+ in 0 s"):
+    with pytest.raises(
+        KafkaSlow, match=r"Kafka runs \(pid \d+\) but gave no answer at 127\.0\.0\.1:\d+ in 0 s"
+    ):
         broker.start(wait_s=0.0)
     assert broker.status().running
     broker.start()
 
 
-def test_its_own_child_is_not_mistaken_for_dead_before_it_shows_a_command(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_own_child_is_not_mistaken_for_dead_before_it_shows_a_command(
+    broker: LocalKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While a process becomes Kafka its command line is empty for a moment; that is no death."""
     monkeypatch.setattr(psutil.Process, "cmdline", lambda _: [])
     bootstrap = broker.start()
@@ -125,7 +147,10 @@ def test_its_own_child_is_not_mistaken_for_dead_before_it_shows_a_command(broker
 
 
 def test_a_torn_state_file_loses_nothing(tmp_path: Path) -> None:
-    """The running broker is found, with port and cluster, and on record again; it is stopped; it starts again at the same address."""
+    """The running broker is found, with port and cluster, and on record again; it is stopped.
+
+    It starts again at the same address.
+    """
     sentences: list[str] = []
     broker = LocalKafka(tmp_path, sentences.append)
     state = broker.directory / "state.json"
@@ -155,25 +180,41 @@ def test_it_does_not_move_away_from_its_clients(broker: LocalKafka) -> None:
         other.listen()
         port = other.getsockname()[1]
         broker.directory.mkdir()
-        (broker.directory / "state.json").write_text(json.dumps({"cluster_id": "x", "port": port, "controller_port": 0}))
-        with pytest.raises(LocalKafkaFailed, match=f"another process listens at 127.0.0.1:{port}, where its clients look for it"):
+        (broker.directory / "state.json").write_text(
+            json.dumps({"cluster_id": "x", "port": port, "controller_port": 0})
+        )
+        with pytest.raises(
+            LocalKafkaFailed,
+            match=f"another process listens at 127.0.0.1:{port}, where its clients look for it",
+        ):
             broker.launch(same_port=True)
     assert not broker.status().running
 
 
-def test_jars_out_of_reach_are_told_with_the_remedy(broker: LocalKafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_jars_out_of_reach_are_told_with_the_remedy(
+    broker: LocalKafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Without cached jars and without a way out (a proxy that isn't there) the error names both remedies."""
     monkeypatch.setenv("M2_REPO", str(tmp_path / "empty"))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-    with pytest.raises(JarsOutOfReach, match=r"connect to Maven Central.*NETSOLD_KAFKA__BOOTSTRAP_SERVERS"):
+    with pytest.raises(
+        JarsOutOfReach, match=r"connect to Maven Central.*NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
+    ):
         broker.start()
 
 
-def test_settings_follow_the_local_kafka_only_while_it_runs(broker: LocalKafka, tmp_path: Path) -> None:
-    """A named cluster wins; without one the running local Kafka is used; else no cluster is known."""
+def test_settings_follow_the_local_kafka_only_while_it_runs(
+    broker: LocalKafka, tmp_path: Path
+) -> None:
+    """A named cluster wins; without one the running local Kafka is used.
+
+    Else no cluster is known.
+    """
     unnamed = Settings(_env_file=None, data_dir=tmp_path)
     assert with_local(unnamed) == unnamed
     bootstrap = broker.start()
     assert with_local(unnamed).kafka.bootstrap_servers == bootstrap
-    named = Settings(_env_file=None, data_dir=tmp_path, kafka=Kafka(bootstrap_servers="elsewhere:9092"))
+    named = Settings(
+        _env_file=None, data_dir=tmp_path, kafka=Kafka(bootstrap_servers="elsewhere:9092")
+    )
     assert with_local(named) == named

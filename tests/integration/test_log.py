@@ -1,4 +1,7 @@
-"""Writing and reading topics on a real broker: order, headers, ends behind control records, open and aborted transactions."""
+"""Writing and reading topics on a real broker.
+
+Order, headers, ends behind control records, open and aborted transactions.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ async def _all(chunks: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerReco
 
 async def test_what_is_written_is_read(settings: Settings, orders: str) -> None:
     """Keys, values, headers, timestamps and tombstones come back as they went, in the order of writing within each partition."""
-    sent = [(f"o-{number}".encode(), f"v{number}".encode(), [("h", b"1"), ("h", b"2")], 1000 + number) for number in range(5000)]
+    sent = [
+        (f"o-{number}".encode(), f"v{number}".encode(), [("h", b"1"), ("h", b"2")], 1000 + number)
+        for number in range(5000)
+    ]
     async with log.Writer(settings) as writer:
         for key, value, headers, timestamp_ms in sent:
             await writer.send(orders, key, value, headers, timestamp_ms=timestamp_ms)
@@ -48,11 +54,16 @@ async def test_what_is_written_is_read(settings: Settings, orders: str) -> None:
     for key, value, headers, timestamp_ms in sent:
         expected[partition_of(key, 2)].append((key, value, tuple(headers), timestamp_ms))
     for partition in (0, 1):
-        found = [(r.key, r.value, r.headers, r.timestamp) for r in records if r.partition == partition]
+        found = [
+            (r.key, r.value, r.headers, r.timestamp) for r in records if r.partition == partition
+        ]
         if partition == 1:
             assert found.pop()[:3] == (b"gone", None, ())
         assert found == expected[partition]
-    assert await log.ends(settings, [orders]) == {(orders, 0): len(expected[0]), (orders, 1): len(expected[1]) + 1}
+    assert await log.ends(settings, [orders]) == {
+        (orders, 0): len(expected[0]),
+        (orders, 1): len(expected[1]) + 1,
+    }
 
 
 async def test_records_without_a_key_take_turns(settings: Settings, orders: str) -> None:
@@ -64,7 +75,10 @@ async def test_records_without_a_key_take_turns(settings: Settings, orders: str)
 
 
 async def test_a_part_is_read_from_start_to_end(settings: Settings, orders: str) -> None:
-    """Bounds are half-open offsets per partition; a partition that is not named is read whole, an empty span not at all."""
+    """Bounds are half-open offsets per partition.
+
+    A partition that is not named is read whole, an empty span not at all.
+    """
     async with log.Writer(settings) as writer:
         for number in range(20):
             await writer.send(orders, None, str(number).encode(), partition=number % 2)
@@ -80,8 +94,12 @@ async def test_a_start_that_the_log_never_had_is_an_error(settings: Settings, or
         await _all(log.read(settings, orders, start={0: 50}, end={0: 60}))
 
 
-async def _transaction(settings: Settings, topic: str, values: list[bytes], *, commit: bool) -> None:
-    async with AIOKafkaProducer(**settings.client_options(), transactional_id=f"{settings.app}-t") as producer:
+async def _transaction(
+    settings: Settings, topic: str, values: list[bytes], *, commit: bool
+) -> None:
+    async with AIOKafkaProducer(
+        **settings.client_options(), transactional_id=f"{settings.app}-t"
+    ) as producer:
         await producer.begin_transaction()
         for value in values:
             await producer.send(topic, value, partition=0)
@@ -89,7 +107,10 @@ async def _transaction(settings: Settings, topic: str, values: list[bytes], *, c
 
 
 async def test_a_log_that_ends_in_control_records_ends(settings: Settings, orders: str) -> None:
-    """The last offset is a transaction's marker that is never delivered; aborted records are not delivered either."""
+    """The last offset is a transaction's marker that is never delivered.
+
+    Aborted records are not delivered either.
+    """
     await _transaction(settings, orders, [b"a", b"b"], commit=True)
     await _transaction(settings, orders, [b"x"] * 100, commit=False)
     began = time.monotonic()
@@ -104,9 +125,13 @@ async def test_a_log_of_control_records_alone_ends(settings: Settings, orders: s
     assert await _all(log.read(settings, orders)) == []
 
 
-async def test_an_open_transaction_at_the_end_is_waited_for(settings: Settings, orders: str) -> None:
+async def test_an_open_transaction_at_the_end_is_waited_for(
+    settings: Settings, orders: str
+) -> None:
     """What is open at the call belongs to the log's end once it is committed."""
-    async with AIOKafkaProducer(**settings.client_options(), transactional_id=f"{settings.app}-t") as producer:
+    async with AIOKafkaProducer(
+        **settings.client_options(), transactional_id=f"{settings.app}-t"
+    ) as producer:
         await producer.begin_transaction()
         await producer.send_and_wait(orders, b"late", partition=0)
         reading = asyncio.create_task(_all(log.read(settings, orders)))
@@ -154,7 +179,11 @@ async def test_following_goes_on_from_given_positions(settings: Settings, orders
 
 async def test_a_batch_that_the_broker_refuses_raises(settings: Settings, orders: str) -> None:
     """A record larger than the topic's limit isn't lost in silence."""
-    noise = bytes(byte for number in range(5000) for byte in number.to_bytes(2, "little") + (number * 7919 % 65536).to_bytes(2, "big"))
+    noise = bytes(
+        byte
+        for number in range(5000)
+        for byte in number.to_bytes(2, "little") + (number * 7919 % 65536).to_bytes(2, "big")
+    )
     big = b"".join(bytes((byte * factor) % 256 for byte in noise) for factor in range(1, 256, 2))
     with pytest.raises(log.WriteFailed, match="MessageSizeTooLarge"):
         async with log.Writer(settings) as writer:

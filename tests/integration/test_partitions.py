@@ -1,4 +1,7 @@
-"""Keys and their partitions on a real Kafka: another number of them is refused, a record in the wrong one is parked and put back."""
+"""Keys and their partitions on a real Kafka.
+
+Another number of them is refused, a record in the wrong one is parked and put back.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,19 @@ Event = dict[str, Any]
 def placed(order_id: str, at: str = "2026-07-01T08:00:00Z") -> Event:
     """An order of two units."""
     line = {"line_id": "1", "product_id": "p-1", "quantity": 2, "unit_price": 1000}
-    common = {"type": "order_placed", "id": f"p-{order_id}", "source": "/shop", "occurred_at": at, "order_id": order_id}
-    return common | {"shop_id": "s-1", "buyer_id": f"b-{order_id}", "currency": "CNY", "lines": [line]}
+    common = {
+        "type": "order_placed",
+        "id": f"p-{order_id}",
+        "source": "/shop",
+        "occurred_at": at,
+        "order_id": order_id,
+    }
+    return common | {
+        "shop_id": "s-1",
+        "buyer_id": f"b-{order_id}",
+        "currency": "CNY",
+        "lines": [line],
+    }
 
 
 def received(order_id: str, at: str = "2026-07-02T08:00:00Z") -> Event:
@@ -43,17 +57,36 @@ def received(order_id: str, at: str = "2026-07-02T08:00:00Z") -> Event:
 
 def wrote(buyer_id: str, message_id: str, at: str, *, shop: bool = False) -> Event:
     """A message between a shop and a buyer."""
-    common = {"id": message_id, "source": "/im", "occurred_at": at, "shop_id": "s-1", "buyer_id": buyer_id, "message_id": message_id}
-    return common | ({"type": "seller_replied", "by": "person"} if shop else {"type": "buyer_messaged"})
+    common = {
+        "id": message_id,
+        "source": "/im",
+        "occurred_at": at,
+        "shop_id": "s-1",
+        "buyer_id": buyer_id,
+        "message_id": message_id,
+    }
+    return common | (
+        {"type": "seller_replied", "by": "person"} if shop else {"type": "buyer_messaged"}
+    )
 
 
-async def write(settings: Settings, events: Iterable[Event], *, wrong: bool = False, partitioner: Partitioner = "murmur2") -> None:
+async def write(
+    settings: Settings,
+    events: Iterable[Event],
+    *,
+    wrong: bool = False,
+    partitioner: Partitioner = "murmur2",
+) -> None:
     """Write events to the partitions of their keys, or to the ones after these."""
     async with log.Writer(settings) as writer:
         for event in events:
             key, value, headers = envelope.encode(event)
-            partition = (partition_of(key, settings.partitions, partitioner) + wrong) % settings.partitions
-            await writer.send(settings.topic(topic_of(event["type"])), key, value, headers, partition)
+            partition = (
+                partition_of(key, settings.partitions, partitioner) + wrong
+            ) % settings.partitions
+            await writer.send(
+                settings.topic(topic_of(event["type"])), key, value, headers, partition
+            )
 
 
 async def alter(settings: Settings, partitions: int) -> None:
@@ -61,18 +94,27 @@ async def alter(settings: Settings, partitions: int) -> None:
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
     try:
-        await admin.create_partitions({topic.name: NewPartitions(partitions) for topic in topics.declared(settings)})
+        await admin.create_partitions(
+            {topic.name: NewPartitions(partitions) for topic in topics.declared(settings)}
+        )
     finally:
         await admin.close()
 
 
-async def test_more_partitions_than_the_state_was_made_with_are_refused(settings: Settings, tmp_path: Path) -> None:
-    """Orders placed before and received after: no worker counts any, and no advice leads there, whichever partitions it gets."""
+async def test_more_partitions_than_the_state_was_made_with_are_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Orders placed before and received after.
+
+    No worker counts any, and no advice leads there, whichever partitions it gets.
+    """
     async with asyncio.timeout(120):
         await topics.create(settings)
         more = settings.model_copy(update={"partitions": 5})
         advice = {mismatch.remedy for mismatch in await topics.check(more)}
-        assert advice == {"set NETSOLD_PARTITIONS=2, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"}, "nothing is counted yet"
+        assert advice == {
+            "set NETSOLD_PARTITIONS=2, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
+        }, "nothing is counted yet"
         with Run(settings, tmp_path) as run:
             await run.write([placed(f"o-{number}") for number in range(ORDERS)])
             run.workers.start("a")
@@ -84,15 +126,27 @@ async def test_more_partitions_than_the_state_was_made_with_are_refused(settings
             assert "copy the log and rebuild" in str(wrong)
         await alter(settings, 5)
         for given in (settings, more):
-            found = [mismatch for mismatch in await topics.check(given) if mismatch.aspect == "partitions"]
+            found = [
+                mismatch
+                for mismatch in await topics.check(given)
+                if mismatch.aspect == "partitions"
+            ]
             assert len(found) == len(topics.declared(settings))
-            assert all((one.actual, one.wanted) == ("5", "2") and "copy the log and rebuild" in one.remedy for one in found)
+            assert all(
+                (one.actual, one.wanted) == ("5", "2") and "copy the log and rebuild" in one.remedy
+                for one in found
+            )
         with pytest.raises(topics.TopicsUnfit):
             await topics.require(more)
 
 
-async def test_workers_themselves_refuse_state_of_another_number(settings: Settings, tmp_path: Path) -> None:
-    """A worker that gets none but new partitions stops as well as those that have the state; nothing is written to the journal."""
+async def test_workers_themselves_refuse_state_of_another_number(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A worker that gets none but new partitions stops as well as those that have the state.
+
+    Nothing is written to the journal.
+    """
     more = settings.model_copy(update={"partitions": 5})
     with Run(settings, tmp_path) as run:
         await run.write([placed(f"o-{number}") for number in range(ORDERS)])
@@ -107,18 +161,37 @@ async def test_workers_themselves_refuse_state_of_another_number(settings: Setti
         assert [await run.ends(worker) for worker in workers] == [1, 1, 1]
         for worker in workers:
             (sentence,) = [line["event"] for line in worker.lines() if line["level"] == "error"]
-            assert "the state was made with 2 partitions, now there are 5: keys have moved" in sentence
+            assert (
+                "the state was made with 2 partitions, now there are 5: keys have moved" in sentence
+            )
             assert "copy the log and rebuild under another NETSOLD_APP" in sentence
-    journal = [record async for some in log.read(more, more.topic("sales")) for record in some if record.key is not None]
+    journal = [
+        record
+        async for some in log.read(more, more.topic("sales"))
+        for record in some
+        if record.key is not None
+    ]
     assert journal == [], "of no order a sale was counted, or torn apart"
 
 
 @pytest.mark.parametrize("partitioner", ["murmur2", "crc32"])
-async def test_events_in_the_wrong_partition_are_parked_and_put_back(settings: Settings, tmp_path: Path, partitioner: Partitioner) -> None:
-    """One order in two partitions, one twice, a conversation likewise: the tables are the recount of the rest, then of all."""
+async def test_events_in_the_wrong_partition_are_parked_and_put_back(
+    settings: Settings, tmp_path: Path, partitioner: Partitioner
+) -> None:
+    """One order in two partitions, one twice, a conversation likewise.
+
+    The tables are the recount of the rest, then of all.
+    """
     settings = settings.model_copy(update={"partitioner": partitioner})
-    right = [event for number in range(20) for event in (placed(f"o-{number}"), received(f"o-{number}"))]
-    right += [placed("split"), placed("twice"), received("twice"), wrote("b-1", "m-1", "2026-07-01T09:00:00+08:00")]
+    right = [
+        event for number in range(20) for event in (placed(f"o-{number}"), received(f"o-{number}"))
+    ]
+    right += [
+        placed("split"),
+        placed("twice"),
+        received("twice"),
+        wrote("b-1", "m-1", "2026-07-01T09:00:00+08:00"),
+    ]
     split = [received("split"), wrote("b-1", "m-2", "2026-07-01T09:01:00+08:00", shop=True)]
     twice = [placed("twice"), received("twice")]
     with Run(settings, tmp_path, PARTITIONER=partitioner, REFUSALS_IN_A_ROW="1") as run:
@@ -132,20 +205,33 @@ async def test_events_in_the_wrong_partition_are_parked_and_put_back(settings: S
         lines = [line for line in worker.lines() if "belongs in partition" in line["event"]]
         assert lines
         assert all(line["event"].endswith("(docs/runbook.md, Wrong partition)") for line in lines)
-        parked = [record async for some in log.read(settings, settings.topic("dead-letters")) for record in some]
+        parked = [
+            record
+            async for some in log.read(settings, settings.topic("dead-letters"))
+            for record in some
+        ]
         assert {dict(record.headers)["x-dlq-reason"] for record in parked} == {b"wrong_partition"}
         async with log.Writer(settings) as writer:
             for record in parked:
                 headers = dict(record.headers)
-                own = [header for header in record.headers if not header[0].startswith(("x-dlq-", "__streams.errors."))]
-                await writer.send(headers["__streams.errors.topic"].decode(), record.key, record.value, own)
+                own = [
+                    header
+                    for header in record.headers
+                    if not header[0].startswith(("x-dlq-", "__streams.errors."))
+                ]
+                await writer.send(
+                    headers["__streams.errors.topic"].decode(), record.key, record.value, own
+                )
         run.events += split
         run.workers.start("a")
         await run.verdict()
 
 
 async def test_a_changed_partitioner_is_refused(settings: Settings, tmp_path: Path) -> None:
-    """With another one every order would go on elsewhere; the sentence says which settings the state was made by."""
+    """With another one every order would go on elsewhere.
+
+    The sentence says which settings the state was made by.
+    """
     with Run(settings, tmp_path) as run:
         await run.write([placed(f"o-{number}") for number in range(ORDERS)])
         run.workers.start("a")
@@ -157,26 +243,44 @@ async def test_a_changed_partitioner_is_refused(settings: Settings, tmp_path: Pa
         assert worker.said("set them back, or rebuild")
 
 
-async def test_one_event_from_the_future_drags_no_idle_partition_along(settings: Settings, tmp_path: Path) -> None:
-    """While history is read, neither 2126 nor this year's date of one order moves the others: no alert, no restatement elsewhere."""
+async def test_one_event_from_the_future_drags_no_idle_partition_along(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """While history is read, neither 2126 nor this year's date of one order moves the others.
+
+    No alert, no restatement elsewhere.
+    """
     at = "2026-07-08T10:00:00+08:00"
-    history = [event for number in range(8) for event in (placed(f"o-{number}", at), wrote(f"b-{number}", f"m-{number}", at))]
-    slips = [placed("slip", "2126-07-08T10:00:00+08:00"), placed("slip-2", "2026-11-20T10:00:00+08:00")]
+    history = [
+        event
+        for number in range(8)
+        for event in (placed(f"o-{number}", at), wrote(f"b-{number}", f"m-{number}", at))
+    ]
+    slips = [
+        placed("slip", "2126-07-08T10:00:00+08:00"),
+        placed("slip-2", "2026-11-20T10:00:00+08:00"),
+    ]
     with Run(settings, tmp_path, IDLE_TICK_MS="200", MAX_AHEAD_SECONDS="0") as run:
         await run.write(list(history))
         worker = run.workers.start("a")
         await run.until(lambda: _ticked(settings, parse_ms(at)), 30.0, restart=False)
         await run.write([slips[0]])
-        await run.until(lambda: _slipped(settings, parse_ms(slips[0]["occurred_at"])), 30.0, restart=False)
+        await run.until(
+            lambda: _slipped(settings, parse_ms(slips[0]["occurred_at"])), 30.0, restart=False
+        )
         await run.write([slips[1]])
         for _ in range(3):  # rounds of ticks after the slips
             before = len(await _ticks(settings))
             await run.until(lambda before=before: _more(settings, before), 30.0, restart=False)  # type: ignore[misc]  # mypy can't infer it
         ticks = await _ticks(settings)
         assert ticks
-        assert max(ticks) < parse_ms(at) + 120_000, "at the pace of the clock from the history's own time"
+        assert max(ticks) < parse_ms(at) + 120_000, (
+            "at the pace of the clock from the history's own time"
+        )
         await asyncio.to_thread(run.workers.stop_one, worker)
-    alerts = [record async for some in log.read(settings, settings.topic("alerts")) for record in some]
+    alerts = [
+        record async for some in log.read(settings, settings.topic("alerts")) for record in some
+    ]
     assert alerts == []
 
 

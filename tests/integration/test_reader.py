@@ -1,4 +1,7 @@
-"""The reader on a real broker: transactions and aborted tails, restarts, topics that go and come back, and real workers."""
+"""The reader on a real broker.
+
+Transactions and aborted tails, restarts, topics that go and come back, and real workers.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
-from operations import tables
-from operations.recount import recount
-from operations.traffic import Plan, traffic
+from operations.commands import tables
+from operations.commands.recount import recount
+from operations.simulation.traffic import Plan, traffic
 from schemas import envelope
 from serving.follow import NotReady, Reader
 from streams import log, topics
@@ -36,16 +39,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from operations.local_kafka import LocalKafka
+    from operations.local.kafka import LocalKafka
     from streams.log import At
 
 WAIT_S = 60.0
 JULY_MS = 1_783_123_200_000
-EVENTS = [event for _, event in islice(traffic(Plan(11, "r", JULY_MS, 40_000_000, products=40, shops=5, only_orders=True)), 1200)]
+EVENTS = [
+    event
+    for _, event in islice(
+        traffic(Plan(11, "r", JULY_MS, 40_000_000, products=40, shops=5, only_orders=True)), 1200
+    )
+]
 
 
 class Writing:
-    """Writes a pipeline's changelogs and journal to the broker as workers do: a transaction for each mark."""
+    """Writes a pipeline's changelogs and journal to the broker as workers do.
+
+    A transaction for each mark.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -56,7 +67,9 @@ class Writing:
         """Take events, write what they changed in committed transactions, and leave an aborted one behind each partition."""
         self.logs.take(events)
         for at, records in self.logs.changelogs.items():
-            async with AIOKafkaProducer(**self.settings.client_options(), transactional_id=f"{self.settings.app}-{at}") as producer:
+            async with AIOKafkaProducer(
+                **self.settings.client_options(), transactional_id=f"{self.settings.app}-{at}"
+            ) as producer:
                 await producer.begin_transaction()
                 for record in records[self._written.get(at, 0) :]:
                     await producer.send(at[0], key=record.key, value=record.value, partition=at[1])
@@ -66,7 +79,9 @@ class Writing:
                 await producer.commit_transaction()
                 await producer.begin_transaction()
                 for number in range(50):
-                    await producer.send(at[0], key=b"wrong@%d" % number, value=b"wrong", partition=at[1])
+                    await producer.send(
+                        at[0], key=b"wrong@%d" % number, value=b"wrong", partition=at[1]
+                    )
                 await producer.abort_transaction()
             self._written[at] = len(records)
 
@@ -96,7 +111,10 @@ def exported(reader: Reader) -> dict[str, list[str]]:
 
 def expected(events: list[dict[str, Any]]) -> dict[str, list[str]]:
     """The rows of an independent recount as text, sorted."""
-    return {part: sorted(map(json.dumps, rows)) for part, rows in recount(events, 30 * 86_400_000, 0).items()}
+    return {
+        part: sorted(map(json.dumps, rows))
+        for part, rows in recount(events, 30 * 86_400_000, 0).items()
+    }
 
 
 def journalled(reader: Reader, product_id: str) -> int:
@@ -104,11 +122,18 @@ def journalled(reader: Reader, product_id: str) -> int:
     page = reader.look().journal(product_id, 1000, None)
     assert page is not None
     assert page.next_cursor is None
-    return sum(entry["units_gross"] - entry["units_reversed"] for entry in page.items if entry["type"] == "entry")
+    return sum(
+        entry["units_gross"] - entry["units_reversed"]
+        for entry in page.items
+        if entry["type"] == "entry"
+    )
 
 
 async def test_committed_records_are_read_to_the_end_and_others_never(writing: Writing) -> None:
-    """Every partition ends in an aborted transaction and its marker: the reader is live, and holds what was committed."""
+    """Every partition ends in an aborted transaction and its marker.
+
+    The reader is live, and holds what was committed.
+    """
     await writing.take(EVENTS[:800])
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
@@ -130,7 +155,9 @@ async def test_the_three_ways_to_the_tables_agree(writing: Writing) -> None:
     await writing.take(EVENTS)
     counted = recount(EVENTS, 30 * 86_400_000, 0)
     assert await tables.from_changelogs(writing.settings) == counted
-    assert await tables.from_journal(writing.settings) == {part: counted[part] for part in ("products", "shops", "product_service")}
+    assert await tables.from_journal(writing.settings) == {
+        part: counted[part] for part in ("products", "shops", "product_service")
+    }
     repeated = next(record for record in writing.logs.logs["sales", 0] if record.key)
     async with log.Writer(writing.settings) as writer:
         await writer.send(writing.settings.topic("sales"), repeated.key, repeated.value)
@@ -149,7 +176,9 @@ async def test_a_restart_goes_on_from_the_stored_positions(writing: Writing) -> 
     with structlog.testing.capture_logs() as told:
         async with running(writing.settings) as reader:
             await until(lambda: bool(reader.behind()))
-            assert all(position >= positions[at] > 0 for at, (position, _) in reader.behind().items())
+            assert all(
+                position >= positions[at] > 0 for at, (position, _) in reader.behind().items()
+            )
             reader.look()
             await until(lambda: reader.live)
             assert exported(reader) == expected(EVENTS) != known
@@ -166,13 +195,20 @@ async def test_an_empty_log_is_live(writing: Writing) -> None:
 
 async def test_topics_and_broker_may_come_later(settings: Settings) -> None:
     """A reader that was started too early says what it waits for, once, and goes on by itself."""
-    nowhere = settings.model_copy(update={"kafka": Kafka(bootstrap_servers="127.0.0.1:1"), "data_dir": settings.data_dir / "x"})
+    nowhere = settings.model_copy(
+        update={
+            "kafka": Kafka(bootstrap_servers="127.0.0.1:1"),
+            "data_dir": settings.data_dir / "x",
+        }
+    )
     with structlog.testing.capture_logs() as told:
         async with running(nowhere) as early, running(settings) as reader:
             await until(lambda: len(told) == 2)
             with pytest.raises(NotReady, match="no Kafka answers"):
                 early.look()
-            with pytest.raises(NotReady, match=r"there is no topic .*: run `netsold topics create`"):
+            with pytest.raises(
+                NotReady, match=r"there is no topic .*: run `netsold topics create`"
+            ):
                 reader.look()
             await topics.create(settings)
             await until(lambda: reader.live)
@@ -187,7 +223,9 @@ async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
         assert exported(reader)["products"]
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
-    names = [topic.name for topic in topics.declared(settings) if topic.name != settings.topic("orders")]
+    names = [
+        topic.name for topic in topics.declared(settings) if topic.name != settings.topic("orders")
+    ]
     await admin.delete_topics(names)
     await admin.close()
     await asyncio.sleep(1)
@@ -196,7 +234,11 @@ async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
         async with running(settings) as reader:
             await until(lambda: reader.live)
             assert exported(reader) == {part: [] for part in tables.ORDER}
-    assert [line["event"] for line in told] == ["store laid aside, filling a new one from the log", "following", "live"]
+    assert [line["event"] for line in told] == [
+        "store laid aside, filling a new one from the log",
+        "following",
+        "live",
+    ]
     assert "it belongs to" in told[0]["why"]
 
 
@@ -215,11 +257,17 @@ async def test_a_log_that_was_cut_behind_us_fills_the_store_anew(writing: Writin
         async with running(settings) as reader:
             await until(lambda: reader.live)
             assert exported(reader) == expected(EVENTS)
-    assert [line["event"] for line in told] == ["store laid aside, filling a new one from the log", "following", "live"]
+    assert [line["event"] for line in told] == [
+        "store laid aside, filling a new one from the log",
+        "following",
+        "live",
+    ]
     assert "lies outside of" in told[0]["why"]
 
 
-async def test_a_broker_that_goes_and_comes_back_is_waited_for(writing: Writing, kafka: LocalKafka) -> None:
+async def test_a_broker_that_goes_and_comes_back_is_waited_for(
+    writing: Writing, kafka: LocalKafka
+) -> None:
     """Meanwhile the reader answers what it has; afterwards it goes on by itself."""
     await writing.take(EVENTS[:300])
     async with running(writing.settings) as reader:
@@ -235,7 +283,8 @@ async def test_a_broker_that_goes_and_comes_back_is_waited_for(writing: Writing,
         await until(lambda: exported(reader) == expected(EVENTS))
 
 
-# --- with workers ------------------------------------------------------------------------------------------------------------------
+# --- with workers
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def _environment(settings: Settings, port: int) -> dict[str, str]:
@@ -252,11 +301,17 @@ def _environment(settings: Settings, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def process(environment: dict[str, str], output: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    environment: dict[str, str], output: Path, *arguments: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A netsold process, ended with the block."""
     with output.open("wb") as file:
         child = subprocess.Popen(
-            [sys.executable, "-m", "operations.cli", *arguments], env=environment, cwd=output.parent, stdout=file, stderr=file
+            [sys.executable, "-m", "operations.cli", *arguments],
+            env=environment,
+            cwd=output.parent,
+            stdout=file,
+            stderr=file,
         )
     try:
         yield child
@@ -272,13 +327,23 @@ def process(environment: dict[str, str], output: Path, *arguments: str) -> Itera
 async def netsold(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
     """What a command came to: exit code, stdout, stderr."""
     done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "operations.cli", *arguments], env=environment, capture_output=True, text=True, check=False
+        subprocess.run,
+        [sys.executable, "-m", "operations.cli", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode, done.stdout, done.stderr
 
 
-async def test_what_workers_keep_is_what_a_reader_answers(settings: Settings, tmp_path: Path) -> None:
-    """Events in, a worker and `netsold serve` as processes: all commands agree with the recount, and serve ends by signal."""
+async def test_what_workers_keep_is_what_a_reader_answers(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Events in, a worker and `netsold serve` as processes.
+
+    All commands agree with the recount, and serve ends by signal.
+    """
     await topics.create(settings)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -291,28 +356,49 @@ async def test_what_workers_keep_is_what_a_reader_answers(settings: Settings, tm
     ends = await log.ends(settings, [settings.topic("orders")])
     wanted = {f"{topic}-{partition}": end - 1 for (topic, partition), end in ends.items()}
     (tmp_path / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in EVENTS))
-    with process(environment, tmp_path / "worker.log", "worker"), process(environment, tmp_path / "serve.log", "serve") as serve:
+    with (
+        process(environment, tmp_path / "worker.log", "worker"),
+        process(environment, tmp_path / "serve.log", "serve") as serve,
+    ):
         deadline = time.monotonic() + WAIT_S
         while True:
             code, out, err = await netsold(environment, "status", "--json")
             if code == 0 and json.loads(out)["freshness"]["applied"] == wanted:
                 break
-            assert time.monotonic() < deadline, (out, err, (tmp_path / "worker.log").read_text(), (tmp_path / "serve.log").read_text())
+            assert time.monotonic() < deadline, (
+                out,
+                err,
+                (tmp_path / "worker.log").read_text(),
+                (tmp_path / "serve.log").read_text(),
+            )
             await asyncio.sleep(0.5)
         _, counted, _ = await netsold(environment, "recount", str(tmp_path / "events.jsonl"))
-        code, out, err = await netsold(environment, "import", "--wait", "--json", str(tmp_path / "events.jsonl"))
+        code, out, err = await netsold(
+            environment, "import", "--wait", "--json", str(tmp_path / "events.jsonl")
+        )
         assert (code, err) == (0, "")
         ends = await log.ends(settings, [settings.topic("orders")])
-        assert json.loads(out)["positions"] == {f"{topic}-{partition}": end - 1 for (topic, partition), end in ends.items()}
-        assert json.loads((await netsold(environment, "status", "--json"))[1])["freshness"]["applied"] == json.loads(out)["positions"]
+        assert json.loads(out)["positions"] == {
+            f"{topic}-{partition}": end - 1 for (topic, partition), end in ends.items()
+        }
+        assert (
+            json.loads((await netsold(environment, "status", "--json"))[1])["freshness"]["applied"]
+            == json.loads(out)["positions"]
+        )
         for source in ("reader", "changelogs"):
             assert await netsold(environment, "tables", "--from", source) == (0, counted, "")
         code, out, _ = await netsold(environment, "tables", "--from", "journal")
         assert code == 0
-        assert json.loads(out) == {part: json.loads(counted)[part] for part in ("products", "shops", "product_service")}
+        assert json.loads(out) == {
+            part: json.loads(counted)[part] for part in ("products", "shops", "product_service")
+        }
         best = json.loads((await netsold(environment, "top", "--json"))[1])["items"][0]
-        shown = json.loads((await netsold(environment, "get", "product", best["product_id"], "--json"))[1])
-        assert {name: value for name, value in shown.items() if name not in {"service", "freshness"}} == best
+        shown = json.loads(
+            (await netsold(environment, "get", "product", best["product_id"], "--json"))[1]
+        )
+        assert {
+            name: value for name, value in shown.items() if name not in {"service", "freshness"}
+        } == best
         serve.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(serve.wait, 20) == 130, (tmp_path / "serve.log").read_text()
     assert (await netsold(environment, "top"))[0] == 5

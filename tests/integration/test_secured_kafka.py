@@ -1,4 +1,7 @@
-"""A cluster with TLS and SASL, as in README, On a cluster: the settings let every client in, and who isn't let in is told why."""
+"""A cluster with TLS and SASL, as in README, On a cluster.
+
+The settings let every client in, and who isn't let in is told why.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from operations.asking import NoReader, NotReady
-from operations.local_kafka import LocalKafka, free_port
-from operations.recount import recount
-from operations.tables import from_reader
+from operations.commands.recount import recount
+from operations.commands.tables import from_reader
+from operations.local.kafka import LocalKafka, free_port
 from schemas.events import ORDER_TYPES
 from streams.settings import Settings
 from tests.faults.runner import Run, made
@@ -35,13 +43,17 @@ WAIT_S = 20.0
 
 
 class SecuredKafka(LocalKafka):
-    """A local Kafka with two more listeners: SASL_SSL for users with a password, and SSL for clients with a certificate.
+    """A local Kafka with two more listeners.
+
+    SASL_SSL for users with a password, and SSL for clients with a certificate.
 
     A guest may come in, but has no rights.
     """
 
     format_options = tuple(
-        option for name in (USER, GUEST) for option in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={PASSWORD}]")
+        option
+        for name in (USER, GUEST)
+        for option in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={PASSWORD}]")
     )
 
     def __init__(self, data_dir: Path) -> None:
@@ -80,7 +92,9 @@ class SecuredKafka(LocalKafka):
         client.cert_chain_pems[0].write_to_path(self.certificates / "client.pem")
         broker = ca.issue_cert("127.0.0.1")
         key = load_pem_private_key(broker.private_key_pem.bytes(), password=None)
-        pkcs8 = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # the one form of keys that Kafka reads
+        pkcs8 = key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )  # the one form of keys that Kafka reads
         (self.certificates / "broker.pem").write_bytes(pkcs8 + broker.cert_chain_pems[0].bytes())
 
 
@@ -123,14 +137,31 @@ def with_certificate(broker: SecuredKafka) -> dict[str, str]:
 def application(directory: Path) -> Settings:
     """An application of its own; how it gets to its Kafka comes by environment alone."""
     app = f"t{uuid.uuid4().hex[:10]}"
-    return Settings(_env_file=None, app=app, topic_prefix=f"{app}.", partitions=1, data_dir=directory, reader_port=free_port(0))
+    return Settings(
+        _env_file=None,
+        app=app,
+        topic_prefix=f"{app}.",
+        partitions=1,
+        data_dir=directory,
+        reader_port=free_port(0),
+    )
 
 
-def netsold(settings: Settings, given: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def netsold(
+    settings: Settings, given: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command with these settings in its environment."""
     command = [sys.executable, "-m", "operations.cli", *arguments]
     surroundings = environment(settings, **given)
-    return subprocess.run(command, env=surroundings, cwd=settings.data_dir, capture_output=True, text=True, timeout=WAIT_S, check=False)
+    return subprocess.run(
+        command,
+        env=surroundings,
+        cwd=settings.data_dir,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
 
 
 def refusal(given: dict[str, str], directory: Path) -> str:
@@ -142,10 +173,14 @@ def refusal(given: dict[str, str], directory: Path) -> str:
     return sentence
 
 
-async def test_everything_runs_with_tls_and_a_password(with_password: dict[str, str], tmp_path: Path) -> None:
+async def test_everything_runs_with_tls_and_a_password(
+    with_password: dict[str, str], tmp_path: Path
+) -> None:
     """Commands, a worker and a reader are let in, and what the tables hold is what the rules say."""
     settings = application(tmp_path)
-    events = [event for event in made(95, 300) if isinstance(event, dict) and event["type"] in ORDER_TYPES]
+    events = [
+        event for event in made(95, 300) if isinstance(event, dict) and event["type"] in ORDER_TYPES
+    ]
     (tmp_path / "events.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events))
     for arguments in (["topics", "create"], ["topics", "check"], ["import", "events.jsonl"]):
         done = await asyncio.to_thread(netsold, settings, with_password, *arguments)
@@ -166,12 +201,20 @@ async def test_everything_runs_with_tls_and_a_password(with_password: dict[str, 
         await asyncio.to_thread(run.workers.stop)
 
 
-def test_a_client_is_known_by_its_certificate(with_certificate: dict[str, str], tmp_path: Path) -> None:
+def test_a_client_is_known_by_its_certificate(
+    with_certificate: dict[str, str], tmp_path: Path
+) -> None:
     """With a certificate it is let in, without one it is told that it isn't."""
     done = netsold(application(tmp_path), with_certificate, "topics", "check")
     assert done.returncode == 3, done.stderr
-    assert all("is missing: run `netsold topics create`" in line for line in done.stdout.splitlines())
-    without = {name: value for name, value in with_certificate.items() if name not in {"KAFKA__SSL_CERTFILE", "KAFKA__SSL_KEYFILE"}}
+    assert all(
+        "is missing: run `netsold topics create`" in line for line in done.stdout.splitlines()
+    )
+    without = {
+        name: value
+        for name, value in with_certificate.items()
+        if name not in {"KAFKA__SSL_CERTFILE", "KAFKA__SSL_KEYFILE"}
+    }
     assert refusal(without, tmp_path).endswith(", or it refuses our credentials")
 
 
@@ -180,11 +223,16 @@ def test_a_client_is_known_by_its_certificate(with_certificate: dict[str, str], 
     [
         ({"KAFKA__SASL_PASSWORD": "open barley"}, "SASL Authentication failed"),
         ({"KAFKA__SASL_USERNAME": "nobody"}, "SASL Authentication failed"),
-        ({"KAFKA__SASL_MECHANISM": "PLAIN"}, "The broker does not support the requested SASL mechanism"),
+        (
+            {"KAFKA__SASL_MECHANISM": "PLAIN"},
+            "The broker does not support the requested SASL mechanism",
+        ),
     ],
     ids=["password", "user", "mechanism"],
 )
-def test_wrong_credentials_are_told(with_password: dict[str, str], tmp_path: Path, wrong: dict[str, str], reason: str) -> None:
+def test_wrong_credentials_are_told(
+    with_password: dict[str, str], tmp_path: Path, wrong: dict[str, str], reason: str
+) -> None:
     """Whoever isn't let in is told so at once in one sentence, with the broker's reason and the settings to look at."""
     said = refusal(with_password | wrong, tmp_path)
     assert f"refuses our credentials ({reason}): check NETSOLD_KAFKA__SASL_" in said
@@ -194,18 +242,28 @@ def test_wrong_credentials_are_told(with_password: dict[str, str], tmp_path: Pat
 def test_a_user_without_rights_is_told(with_password: dict[str, str], tmp_path: Path) -> None:
     """Which topic it was about, and where the rights that are needed stand."""
     said = refusal(with_password | {"KAFKA__SASL_USERNAME": GUEST}, tmp_path)
-    assert said.startswith("netsold: the cluster doesn't let this user do that ([Error 29] TopicAuthorizationFailedError: topic ")
+    assert said.startswith(
+        "netsold: the cluster doesn't let this user do that ([Error 29] TopicAuthorizationFailedError: topic "
+    )
     assert said.endswith("grant it the rights that README names under On a cluster")
 
 
-def test_an_unknown_authority_is_told(broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path) -> None:
+def test_an_unknown_authority_is_told(
+    broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path
+) -> None:
     """A broker whose certificate isn't of our authority isn't talked to, and the sentence names the setting."""
-    said = refusal(with_password | {"KAFKA__SSL_CAFILE": str(broker.certificates / "unknown.pem")}, tmp_path)
-    assert said.startswith(f"netsold: the certificate of Kafka at {broker.sasl_ssl} isn't trusted (")
+    said = refusal(
+        with_password | {"KAFKA__SSL_CAFILE": str(broker.certificates / "unknown.pem")}, tmp_path
+    )
+    assert said.startswith(
+        f"netsold: the certificate of Kafka at {broker.sasl_ssl} isn't trusted ("
+    )
     assert said.endswith("check NETSOLD_KAFKA__SSL_CAFILE")
 
 
-def test_a_certificate_of_another_host_is_told(broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path) -> None:
+def test_a_certificate_of_another_host_is_told(
+    broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path
+) -> None:
     """A broker under a name that isn't in its certificate isn't trusted either."""
     elsewhere = broker.sasl_ssl.replace("127.0.0.1", "localhost")
     said = refusal(with_password | {"KAFKA__BOOTSTRAP_SERVERS": elsewhere}, tmp_path)

@@ -1,4 +1,7 @@
-"""`netsold simulate` to a real log: what arrives is what was made, once, under the right keys; live traffic stops cleanly."""
+"""`netsold simulate` to a real log: what arrives is what was made, once, under the right keys.
+
+Live traffic stops cleanly.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from operations.recount import DAY_MS, recount
+from operations.commands.recount import DAY_MS, recount
 from schemas import envelope
 from schemas.events import CHAT_TYPES, ORDER_TYPES
 from schemas.refusals import Refusal
@@ -36,7 +39,9 @@ async def _start(settings: Settings, *arguments: str) -> asyncio.subprocess.Proc
         "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",
     }
     command = [sys.executable, "-m", "operations.cli", "simulate", "--json", *arguments]
-    return await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    return await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
 
 
 async def _end(process: asyncio.subprocess.Process) -> tuple[int | None, dict[str, Any], str]:
@@ -57,14 +62,27 @@ async def _records(settings: Settings, *names: str) -> list[ConsumerRecord]:
 
 
 def _event(record: ConsumerRecord) -> dict[str, Any] | None:
-    """The event of a record in its bare JSON form, as its topic's decoder reads it; None if it is none."""
+    """The event of a record in its bare JSON form, as its topic's decoder reads it.
+
+    None if it is none.
+    """
     if record.topic.endswith(topics.CHATS):
         said = envelope.read_chat(record)
-        if isinstance(said, envelope.Said):
+        if isinstance(said, envelope.ChatMessage):
             message = said.message
-            told = {"shop_id": said.shop_id, "buyer_id": said.buyer_id, "occurred_at": format_ms(message.at_ms)}
-            told |= {name: getattr(message, name) for name in ("id", "source", "message_id", "order_id", "by") if getattr(message, name)}
-            return told | {"type": "seller_replied" if message.side == envelope.SHOP else "buyer_messaged"}
+            told = {
+                "shop_id": said.shop_id,
+                "buyer_id": said.buyer_id,
+                "occurred_at": format_ms(message.at_ms),
+            }
+            told |= {
+                name: getattr(message, name)
+                for name in ("id", "source", "message_id", "order_id", "by")
+                if getattr(message, name)
+            }
+            return told | {
+                "type": "seller_replied" if message.side == envelope.SHOP else "buyer_messaged"
+            }
         assert isinstance(said, Refusal)
         return None
     received = envelope.read(record)
@@ -72,30 +90,61 @@ def _event(record: ConsumerRecord) -> dict[str, Any] | None:
         assert isinstance(received, Refusal)
         return None
     body = msgspec.json.decode(msgspec.json.encode(received.body))
-    common = {"type": received.type, "id": received.id, "source": received.source, "order_id": received.order_id}
+    common = {
+        "type": received.type,
+        "id": received.id,
+        "source": received.source,
+        "order_id": received.order_id,
+    }
     return {**body, **common, "occurred_at": format_ms(received.occurred_at_ms)}
 
 
 @pytest.mark.parametrize("layout", ["cloudevents", "bare"])
-async def test_the_log_holds_what_a_file_would(settings: Settings, tmp_path: Path, layout: str) -> None:
+async def test_the_log_holds_what_a_file_would(
+    settings: Settings, tmp_path: Path, layout: str
+) -> None:
     """The same arguments give the same sales and service in the log as in a file, though duplicates and poison come between."""
     await topics.create(settings)
-    wrong = ("--fault", "duplicates", "--fault", "out_of_order", "--fault", "poison=1%", "--fault", "late")
-    code, summary, err = await _end(await _start(settings, "--events", "3000", "--format", layout, *wrong))
+    wrong = (
+        "--fault",
+        "duplicates",
+        "--fault",
+        "out_of_order",
+        "--fault",
+        "poison=1%",
+        "--fault",
+        "late",
+    )
+    code, summary, err = await _end(
+        await _start(settings, "--events", "3000", "--format", layout, *wrong)
+    )
     assert (code, err) == (0, "")
     records = await _records(settings)
     assert summary["records"] == len(records)
     found = [_event(record) for record in records]
     assert found.count(None) == summary["poison"] > 10
-    assert all(any(name == "ce_id" for name, _ in record.headers) == (layout == "cloudevents") for record in records if _event(record))
-    code, _, _ = await _end(await _start(settings, "--events", "3000", "--out", str(tmp_path / "a.jsonl")))
+    assert all(
+        any(name == "ce_id" for name, _ in record.headers) == (layout == "cloudevents")
+        for record in records
+        if _event(record)
+    )
+    code, _, _ = await _end(
+        await _start(settings, "--events", "3000", "--out", str(tmp_path / "a.jsonl"))
+    )
     assert code == 0
     plain = [json.loads(line) for line in (tmp_path / "a.jsonl").read_bytes().splitlines()]
-    assert recount([event for event in found if event], 30 * DAY_MS, 0) == recount(plain, 30 * DAY_MS, 0)
+    assert recount([event for event in found if event], 30 * DAY_MS, 0) == recount(
+        plain, 30 * DAY_MS, 0
+    )
 
 
-async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(settings: Settings) -> None:
-    """By the order's id, and by shop and buyer; reviews go with their order. Both partitions of both topics get some."""
+async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(
+    settings: Settings,
+) -> None:
+    """By the order's id, and by shop and buyer; reviews go with their order.
+
+    Both partitions of both topics get some.
+    """
     await topics.create(settings)
     await _end(await _start(settings, "--events", "500"))
     homes: dict[tuple[str, bytes], set[int]] = {}
@@ -104,10 +153,22 @@ async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(set
         assert event is not None
         chat = event["type"] in CHAT_TYPES
         assert record.topic == settings.topic(topics.CHATS if chat else topics.ORDERS)
-        assert record.key == (f"{event['shop_id']}/{event['buyer_id']}" if chat else event["order_id"]).encode()
+        assert (
+            record.key
+            == (f"{event['shop_id']}/{event['buyer_id']}" if chat else event["order_id"]).encode()
+        )
         homes.setdefault((record.topic, record.key), set()).add(record.partition)
     assert all(len(partitions) == 1 for partitions in homes.values())
-    assert len({(topic, partition) for (topic, _), partitions in homes.items() for partition in partitions}) == 4
+    assert (
+        len(
+            {
+                (topic, partition)
+                for (topic, _), partitions in homes.items()
+                for partition in partitions
+            }
+        )
+        == 4
+    )
 
 
 @pytest.mark.parametrize(("only", "other"), [("orders", "chats"), ("chats", "orders")])
@@ -130,14 +191,22 @@ LIVE_S = 60.0
 """Until they are all there, on a busy machine."""
 
 
-async def test_live_traffic_goes_on_until_stopped_with_new_orders_each_time(settings: Settings) -> None:
-    """It happens now, at about the rate asked for; ended by a signal it has written all that it says, and exits with 0."""
+async def test_live_traffic_goes_on_until_stopped_with_new_orders_each_time(
+    settings: Settings,
+) -> None:
+    """It happens now, at about the rate asked for.
+
+    Ended by a signal it has written all that it says, and exits with 0.
+    """
     await topics.create(settings)
     written = 0
     for number in (signal.SIGTERM, signal.SIGINT):
         process = await _start(settings, "--rate", "300")
         async with asyncio.timeout(LIVE_S):
-            while len(records := await _records(settings)) < written + 300 or not _types(records) >= LIVE:  # noqa: ASYNC110 - a process writes them
+            while (  # noqa: ASYNC110 - a process writes them
+                len(records := await _records(settings)) < written + 300
+                or not _types(records) >= LIVE
+            ):
                 await asyncio.sleep(0.2)
         process.send_signal(number)
         code, summary, err = await _end(process)

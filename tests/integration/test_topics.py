@@ -13,7 +13,7 @@ from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
-    from operations.local_kafka import LocalKafka
+    from operations.local.kafka import LocalKafka
 
 
 async def test_what_is_created_fits(settings: Settings) -> None:
@@ -34,11 +34,23 @@ async def test_a_topic_that_someone_else_made_is_refused(settings: Settings) -> 
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, 3, 1, topic_configs={"retention.ms": "604800000", "cleanup.policy": "compact,delete"})])
+        await admin.create_topics(
+            [
+                NewTopic(
+                    name,
+                    3,
+                    1,
+                    topic_configs={"retention.ms": "604800000", "cleanup.policy": "compact,delete"},
+                )
+            ]
+        )
     finally:
         await admin.close()
     assert name not in await topics.create(settings)
-    assert [(mismatch.topic, mismatch.aspect, mismatch.actual) for mismatch in await topics.check(settings)] == [
+    assert [
+        (mismatch.topic, mismatch.aspect, mismatch.actual)
+        for mismatch in await topics.check(settings)
+    ] == [
         (name, "partitions", "3"),
         (name, "cleanup.policy", "compact,delete"),
         (name, "retention.ms", "604800000"),
@@ -58,7 +70,9 @@ async def test_a_topic_made_anew_has_another_id(settings: Settings) -> None:
     finally:
         await admin.close()
     async with asyncio.timeout(10):
-        while (made := await topics.create(settings)) != [name]:  # brokers may know a deleted topic for a while
+        while (made := await topics.create(settings)) != [
+            name
+        ]:  # brokers may know a deleted topic for a while
             assert made == []
     after = await topics.topic_ids(settings)
     assert {topic for topic in before if before[topic] != after[topic]} == {name}

@@ -1,4 +1,7 @@
-"""`netsold up` as a person runs it: everything comes up, sells, ends by Ctrl-C with nothing left behind, and goes on."""
+"""`netsold up` as a person runs it.
+
+Everything comes up, sells, ends by Ctrl-C with nothing left behind, and goes on.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 import psutil
 import pytest
 
-from operations.local_kafka import LocalKafka
+from operations.local.kafka import LocalKafka
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +36,17 @@ class _Up:
 
     def __init__(self, directory: Path, port: int) -> None:
         self.output = directory / "up.txt"
-        environment = {**os.environ, "NETSOLD_DATA_DIR": str(directory / "data"), "NETSOLD_READER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
+        environment = {
+            **os.environ,
+            "NETSOLD_DATA_DIR": str(directory / "data"),
+            "NETSOLD_READER_PORT": str(port),
+            "PYTHONUNBUFFERED": "1",
+        }
         command = [sys.executable, "-m", "operations.cli", "up", "--workers", "1", "--rate", "100"]
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(command, cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                command, cwd=directory, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
         self.started.append(self.process)
 
     def until(self, pattern: str, *, dies: str = "", behind: int = 0) -> re.Match[str]:
@@ -50,7 +60,9 @@ class _Up:
             if found := re.compile(pattern).search(said, behind):
                 return found
             assert self.process.poll() is None, said
-            assert {line.split()[0] for line in said.splitlines() if "starts again" in line} <= {dies}, said
+            assert {line.split()[0] for line in said.splitlines() if "starts again" in line} <= {
+                dies
+            }, said
             assert time.monotonic() < deadline, said
             time.sleep(0.2)
 
@@ -86,10 +98,15 @@ def _children(directory: Path) -> list[psutil.Process]:
 
 @pytest.mark.usefixtures("_nothing_left")
 def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
-    """Products sell; Ctrl-C ends all children and Kafka with exit code 0; the next one holds what the first one had."""
+    """Products sell; Ctrl-C ends all children and Kafka with exit code 0.
+
+    The next one holds what the first one had.
+    """
     first = _Up(tmp_path, port)
     first.until(rf"answers: http://127\.0\.0\.1:{port}/v1/status")
-    shown = first.until(r"live, .* ([\d,]+) records in all; \d+ best-selling shops: .*; all shops: [\d,]+ overdue; best: \S+ [\d,]+ sold")
+    shown = first.until(
+        r"live, .* ([\d,]+) records in all; \d+ best-selling shops: .*; all shops: [\d,]+ overdue; best: \S+ [\d,]+ sold"
+    )
     records = int(shown.group(1).replace(",", ""))
     assert records > 0
     children = _children(tmp_path)
@@ -100,25 +117,38 @@ def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
     assert not any(child.is_running() for child in children)
     kafka = LocalKafka(tmp_path / "data")
     assert not kafka.status().running
-    made = [path for path in ((tmp_path / "data"), *(tmp_path / "data").rglob("*")) if not path.is_symlink()]
+    made = [
+        path
+        for path in ((tmp_path / "data"), *(tmp_path / "data").rglob("*"))
+        if not path.is_symlink()
+    ]
     assert len(made) > 100
     assert [path for path in made if path.stat().st_mode & 0o077] == [], "for their user alone"
 
-    torn = (kafka.directory / "state.json", tmp_path / "data" / "children.json")  # as a power cut may leave them
+    torn = (
+        kafka.directory / "state.json",
+        tmp_path / "data" / "children.json",
+    )  # as a power cut may leave them
     for path in torn:
         path.write_text("")
     second = _Up(tmp_path, port)
     again = int(second.until(r"live, .* ([\d,]+) records in all").group(1).replace(",", ""))
     assert again > records
     for path in torn:
-        assert f"it is set aside as {path.name}.unreadable, and work goes on without it" in second.output.read_text()
+        assert (
+            f"it is set aside as {path.name}.unreadable, and work goes on without it"
+            in second.output.read_text()
+        )
     second.process.terminate()
     assert second.process.wait(WAIT_S) == 0
 
 
 @pytest.mark.usefixtures("_nothing_left")
 def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None:
-    """After a kill -9 of `up` its children live on; the next `up` ends them first, and a second one beside it is refused."""
+    """After a kill -9 of `up` its children live on.
+
+    The next `up` ends them first, and a second one beside it is refused.
+    """
     first = _Up(tmp_path, port)
     first.until(r"answers: ")
     first.process.kill()
@@ -129,7 +159,11 @@ def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None
     second.until(r"ended what a former run left behind: reader, traffic, worker-1")
     command = [sys.executable, "-m", "operations.cli", "up"]
     beside = subprocess.run(
-        command, env={**os.environ, "NETSOLD_DATA_DIR": str(tmp_path / "data")}, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, "NETSOLD_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert beside.returncode == 1
     assert "netsold is up already on" in beside.stderr
@@ -140,7 +174,10 @@ def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None
 
 @pytest.mark.usefixtures("_nothing_left")
 def test_kafka_that_dies_while_it_restarts_is_tried_again(tmp_path: Path, port: int) -> None:
-    """Kafka is killed, and its next start fails as well: both are shown with their pauses, the rest goes on, and then all work again."""
+    """Kafka is killed, and its next start fails as well.
+
+    Both are shown with their pauses, the rest goes on, and then all work again.
+    """
     up = _Up(tmp_path, port)
     up.until(r"live, .* records in all")
     kafka = LocalKafka(tmp_path / "data")
@@ -163,7 +200,10 @@ def test_kafka_that_dies_while_it_restarts_is_tried_again(tmp_path: Path, port: 
 @pytest.mark.usefixtures("_nothing_left")
 @pytest.mark.parametrize("sign", ["server.properties", "kafka.out"])
 def test_an_interrupted_start_of_kafka_leaves_nothing(tmp_path: Path, port: int, sign: str) -> None:
-    """Ctrl-C while its storage is formatted, and while its process starts: exit code 130, and no such process is there."""
+    """Ctrl-C while its storage is formatted, and while its process starts.
+
+    Exit code 130, and no such process is there.
+    """
     up = _Up(tmp_path, port)
     kafka = LocalKafka(tmp_path / "data")
     deadline = time.monotonic() + WAIT_S
@@ -172,7 +212,14 @@ def test_an_interrupted_start_of_kafka_leaves_nothing(tmp_path: Path, port: int,
         time.sleep(0.01)
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(WAIT_S) == 130, up.output.read_text()
-    assert up.output.read_text().splitlines()[-1] == "interrupted while starting: ending what was started"
+    assert (
+        up.output.read_text().splitlines()[-1]
+        == "interrupted while starting: ending what was started"
+    )
     assert not kafka.status().running
     ours = str(kafka.directory / "server.properties")
-    assert [process.pid for process in psutil.process_iter(["cmdline"]) if ours in (process.info["cmdline"] or ())] == []
+    assert [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if ours in (process.info["cmdline"] or ())
+    ] == []

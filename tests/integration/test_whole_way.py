@@ -1,4 +1,7 @@
-"""The whole way on a real broker: what `netsold status` says while nobody reads, while all is well, and while something stands."""
+"""The whole way on a real broker.
+
+What `netsold status` says while nobody reads, while all is well, and while something stands.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from operations.local_kafka import LocalKafka
+from operations.local.kafka import LocalKafka
 from schemas import envelope
 from serving import watching
 from streams import log, topics
@@ -51,15 +54,27 @@ class Command:
     async def status(self, *options: str) -> tuple[int, dict[str, Any]]:
         """Exit code and answer; no answer while there is no reader that can give one."""
         command = [sys.executable, "-m", "operations.cli", "status", "--json", *options]
-        done = await asyncio.to_thread(subprocess.run, command, env=self._environment, capture_output=True, text=True, check=False)
-        return done.returncode, json.loads(done.stdout) if done.stdout else {"state": done.stderr, "findings": []}
+        done = await asyncio.to_thread(
+            subprocess.run,
+            command,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, json.loads(done.stdout) if done.stdout else {
+            "state": done.stderr,
+            "findings": [],
+        }
 
     async def until(self, state: str, code: str = "", *options: str) -> dict[str, Any]:
         """The answer once it says this state, with a fault of this code if one is named."""
         deadline = time.monotonic() + WAIT_S
         while True:
             exit_code, answer = await self.status(*options)
-            if answer["state"] == state and (not code or code in {finding["code"] for finding in answer["findings"]}):
+            if answer["state"] == state and (
+                not code or code in {finding["code"] for finding in answer["findings"]}
+            ):
                 assert exit_code == (0 if state == "live" else 5)
                 return answer
             assert time.monotonic() < deadline, answer
@@ -76,28 +91,46 @@ def serving(settings: Settings) -> Settings:
     """The settings with a port for the reader, and a low limit of refusals."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return settings.model_copy(update={"reader_port": probe.getsockname()[1], "refusals_in_a_row": 15})
+        return settings.model_copy(
+            update={"reader_port": probe.getsockname()[1], "refusals_in_a_row": 15}
+        )
 
 
-async def test_status_fails_until_a_worker_has_applied_everything(serving: Settings, tmp_path: Path) -> None:
+async def test_status_fails_until_a_worker_has_applied_everything(
+    serving: Settings, tmp_path: Path
+) -> None:
     """Nobody reads, then a worker does, then nothing can be read any more, then the topic is another one: each has its sentence."""
     settings, command, orders = serving, Command(serving), serving.topic("orders")
     await topics.create(settings)
-    async with AIOKafkaProducer(**settings.client_options(), transactional_id=f"{settings.app}-shop") as producer, producer.transaction():
-        for event in SOLD:  # in a transaction, so that the log ends in a control record that nobody applies
+    async with (
+        AIOKafkaProducer(
+            **settings.client_options(), transactional_id=f"{settings.app}-shop"
+        ) as producer,
+        producer.transaction(),
+    ):
+        for (
+            event
+        ) in SOLD:  # in a transaction, so that the log ends in a control record that nobody applies
             key, value, headers = envelope.encode(event)
             await producer.send(orders, key=key, value=value, headers=headers)
     with Workers(settings, tmp_path) as workers:
         workers.serve()
         answer = await command.until("stalled", "no_worker")
-        assert f"no worker is in group {settings.app}: nobody reads {orders}-0, {orders}-1" in sentence(answer, "no_worker")
-        assert sum(source["behind"] for source in answer["sources"]) == answer["records_behind"] >= 2
+        assert (
+            f"no worker is in group {settings.app}: nobody reads {orders}-0, {orders}-1"
+            in sentence(answer, "no_worker")
+        )
+        assert (
+            sum(source["behind"] for source in answer["sources"]) == answer["records_behind"] >= 2
+        )
         assert {source["read_by"] for source in answer["sources"]} == {None}
 
         worker = workers.start("a")
         answer = await command.until("live", "", "--max-behind", "0")
         assert answer["records_behind"] == 0
-        assert {source["read_by"] for source in answer["sources"]} == {answer["cluster"]["members"][0]["name"]}
+        assert {source["read_by"] for source in answer["sources"]} == {
+            answer["cluster"]["members"][0]["name"]
+        }
         assert answer["cluster"]["members"][0]["name"].endswith("-a")
         assert answer["findings"] == answer["dead_letters"] == []
 
@@ -105,9 +138,13 @@ async def test_status_fails_until_a_worker_has_applied_everything(serving: Setti
             for _ in range(20):
                 await writer.send(orders, b"o-1", b"?")
         answer = await command.until("stalled", "paused")
-        assert sentence(answer, "paused").startswith(f"paused, since 15 records in a row could not be read: {orders}-")
+        assert sentence(answer, "paused").startswith(
+            f"paused, since 15 records in a row could not be read: {orders}-"
+        )
         parked = await counted(settings, 15)
-        assert [(one.topic, one.reason, one.count) for one in parked.counts()] == [(orders, "not_json", 15)]
+        assert [(one.topic, one.reason, one.count) for one in parked.counts()] == [
+            (orders, "not_json", 15)
+        ]
 
         await asyncio.to_thread(workers.stop_one, worker)
         admin = AIOKafkaAdminClient(**settings.client_options())
@@ -131,7 +168,10 @@ async def counted(settings: Settings, letters: int) -> DeadLetters:
 
 
 async def test_dead_letters_are_counted_on_from_where_counting_ended(settings: Settings) -> None:
-    """Each once, those since the first reading apart; a topic that was made anew is counted anew."""
+    """Each once, those since the first reading apart.
+
+    A topic that was made anew is counted anew.
+    """
     await topics.create(settings)
     parked, name = DeadLetters(settings), settings.topic("dead-letters")
 
@@ -147,7 +187,10 @@ async def test_dead_letters_are_counted_on_from_where_counting_ended(settings: S
     await park("not_json")
     await parked.read_on()
     await parked.read_on()
-    found = [(one.reason, one.count, one.since_start, one.oldest_ms, one.newest_ms) for one in parked.counts()]
+    found = [
+        (one.reason, one.count, one.since_start, one.oldest_ms, one.newest_ms)
+        for one in parked.counts()
+    ]
     assert found == [("empty_value", 1, 0, 11, 11), ("not_json", 3, 1, 8, 8)]
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
@@ -167,11 +210,23 @@ def broker(tmp_path: Path) -> Iterator[LocalKafka]:
     broker.kill()
 
 
-async def test_while_the_broker_is_away_nothing_is_live(broker: LocalKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tables go on to be answered, as unknown; the reader is no longer ready once that lasts; and it is live again by itself."""
+async def test_while_the_broker_is_away_nothing_is_live(
+    broker: LocalKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables go on to be answered, as unknown; the reader is no longer ready once that lasts.
+
+    And it is live again by itself.
+    """
     monkeypatch.setattr(watching, "EVERY_SECONDS", 0.2)
     kafka = Kafka(bootstrap_servers=broker.status().bootstrap)
-    settings = Settings(_env_file=None, app="t", partitions=2, data_dir=tmp_path, kafka=kafka, session_timeout_ms=6000)
+    settings = Settings(
+        _env_file=None,
+        app="t",
+        partitions=2,
+        data_dir=tmp_path,
+        kafka=kafka,
+        session_timeout_ms=6000,
+    )
     await topics.create(settings)
     with Workers(settings, tmp_path) as workers:
         workers.start("a")

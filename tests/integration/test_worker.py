@@ -1,4 +1,7 @@
-"""Workers as processes where nothing goes wrong: ticks, a clean stop, one worker a name, and the same tables from the same log."""
+"""Workers as processes where nothing goes wrong.
+
+Ticks, a clean stop, one worker a name, and the same tables from the same log.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,20 @@ if TYPE_CHECKING:
 
 def states(evidence: Evidence) -> dict[tuple[str, int], dict[bytes, bytes]]:
     """Every table's partition, byte by byte, without its mark."""
-    return {at: {key: value for key, value in last_values(records).items() if key != MARK} for at, records in evidence.changelogs.items()}
+    return {
+        at: {key: value for key, value in last_values(records).items() if key != MARK}
+        for at, records in evidence.changelogs.items()
+    }
 
 
 async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: Path) -> None:
-    """A rebuild by another application, with chunks of other sizes and two workers: the same bytes in every table (S12)."""
-    rebuilt = settings.model_copy(update={"app": f"{settings.app}.b", "topic_prefix": f"{settings.app}.b."})
+    """A rebuild by another application, with chunks of other sizes and two workers.
+
+    The same bytes in every table (S12).
+    """
+    rebuilt = settings.model_copy(
+        update={"app": f"{settings.app}.b", "topic_prefix": f"{settings.app}.b."}
+    )
     with Run(settings, tmp_path) as run:
         await run.write(made(91, 2000))
         await run.end_time()
@@ -46,7 +57,9 @@ async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: P
         async with log.Writer(rebuilt) as writer:
             for name, partition in product(("orders", "chats"), (0, 1)):
                 for record in evidence.logs[name, partition]:
-                    await writer.send(rebuilt.topic(name), record.key, record.value, record.headers, partition)
+                    await writer.send(
+                        rebuilt.topic(name), record.key, record.value, record.headers, partition
+                    )
         again.workers.start("a")
         again.workers.start("b")
         again.events = run.events
@@ -55,13 +68,21 @@ async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: P
 
 
 async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_path: Path) -> None:
-    """All events are in one partition: the other one's event time goes on, every table says so, and nothing is counted (C2)."""
-    events = [item for item in made(92, 1000) if isinstance(item, dict) and item["type"] in ORDER_TYPES]
+    """All events are in one partition.
+
+    The other one's event time goes on, every table says so, and nothing is counted (C2).
+    """
+    events = [
+        item for item in made(92, 1000) if isinstance(item, dict) and item["type"] in ORDER_TYPES
+    ]
     items = [event for event in events if partition_of(event["order_id"].encode(), 2) == 0]
     with Run(settings, tmp_path, IDLE_TICK_MS="200") as run:
         await run.write(list(items))
         run.workers.start("a")
-        latest = {item["order_id"]: parse_ms(item["occurred_at"]) for item in sorted(items, key=itemgetter("occurred_at"))}
+        latest = {
+            item["order_id"]: parse_ms(item["occurred_at"])
+            for item in sorted(items, key=itemgetter("occurred_at"))
+        }
         confirmed_ms = sorted(latest.values())[-2]  # what two orders have come to
 
         async def told() -> bool:
@@ -72,14 +93,24 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
                 async for records in log.read(settings, f"{settings.app}-{table.name}-changelog"):
                     for record in records:
                         if record.key == MARK:
-                            at[record.partition] = [mark for _, mark in json.loads(record.value)["sources"].values()]
+                            at[record.partition] = [
+                                mark for _, mark in json.loads(record.value)["sources"].values()
+                            ]
                 sources = 2 * len(event_topics(table.stage))
-                behind += sum(len(marks) != sources or min(mark or 0 for mark in marks) < confirmed_ms for marks in at.values())
+                behind += sum(
+                    len(marks) != sources or min(mark or 0 for mark in marks) < confirmed_ms
+                    for marks in at.values()
+                )
             return not behind
 
         await run.until(told, 30.0, restart=False)
         run.workers.stop()
-        ticks = [record async for records in log.read(settings, settings.topic("orders")) for record in records if record.partition == 1]
+        ticks = [
+            record
+            async for records in log.read(settings, settings.topic("orders"))
+            for record in records
+            if record.partition == 1
+        ]
         assert ticks
         assert all(dict(record.headers)["ce_type"] == b"time_tick" for record in ticks)
         times = [parse_ms(dict(record.headers)["ce_time"].decode()) for record in ticks]
@@ -93,7 +124,10 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
 
 
 async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path: Path) -> None:
-    """SIGTERM under load: exit code 0 within seconds, no open transaction, nothing said; and a second one of its name is refused."""
+    """SIGTERM under load: exit code 0 within seconds, no open transaction, nothing said.
+
+    And a second one of its name is refused.
+    """
     with Run(settings, tmp_path) as run:
         await run.write(made(93, 6000))
         worker = run.workers.start("a")
@@ -116,7 +150,10 @@ async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path:
 
 
 async def test_a_second_application_beside_the_first(settings: Settings, tmp_path: Path) -> None:
-    """On the first one's journal it is refused, since every sale would count twice; with a prefix of its own it reads the same log."""
+    """On the first one's journal it is refused, since every sale would count twice.
+
+    With a prefix of its own it reads the same log.
+    """
     with Run(settings, tmp_path) as run:
         await run.write(made(93, 2000))
         await run.end_time()
@@ -140,7 +177,9 @@ async def test_a_second_application_beside_the_first(settings: Settings, tmp_pat
     sources = {f"{name}_topic": settings.topic(name) for name in ("orders", "chats")}
     beside = intruder.model_copy(update={"topic_prefix": f"{settings.app}.c."} | sources)
     (tmp_path / "c").mkdir(exist_ok=True)
-    with Run(beside, tmp_path / "c", **{name.upper(): topic for name, topic in sources.items()}) as again:
+    with Run(
+        beside, tmp_path / "c", **{name.upper(): topic for name, topic in sources.items()}
+    ) as again:
         await again.write([])
         again.workers.start("b")
         again.events = run.events

@@ -1,4 +1,7 @@
-"""What may happen to orders, drawn by hypothesis: few ids and few instants, so that events meet, contradict and repeat each other."""
+"""What may happen to orders, drawn by hypothesis.
+
+Few ids and few instants, so that events meet, contradict and repeat each other.
+"""
 
 from typing import Any
 
@@ -12,7 +15,9 @@ REASONS = ("short_weight", "quality", "wrong_goods", "late_delivery")
 
 instants = st.one_of(
     st.sampled_from([EDGE_MS + by for by in (-2, -1, 0, 1, 2)]),
-    st.sampled_from([EDGE_MS - CYCLES.length_ms, EDGE_MS + CYCLES.length_ms - 1, EDGE_MS + 3 * CYCLES.length_ms]),
+    st.sampled_from(
+        [EDGE_MS - CYCLES.length_ms, EDGE_MS + CYCLES.length_ms - 1, EDGE_MS + 3 * CYCLES.length_ms]
+    ),
     st.sampled_from([0, -1, -CYCLES.length_ms - 1]),
 )
 order_ids = st.sampled_from(["o-1", "o-2"])
@@ -27,7 +32,9 @@ amounts = st.sampled_from([0, 1, 100, 999, 1000, 5000])
 def lines(draw: st.DrawFn) -> list[dict[str, Any]]:
     """The lines of an order."""
     found = []
-    for line_id in draw(st.lists(st.sampled_from(["1", "2", "3"]), min_size=1, max_size=3, unique=True)):
+    for line_id in draw(
+        st.lists(st.sampled_from(["1", "2", "3"]), min_size=1, max_size=3, unique=True)
+    ):
         line: dict[str, Any] = {
             "line_id": line_id,
             "product_id": draw(st.sampled_from(["p-1", "p-2"])),
@@ -43,7 +50,11 @@ def lines(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 refund_lines = st.one_of(
     st.none(),
-    st.lists(st.fixed_dictionaries({"line_id": line_ids, "quantity": units, "amount": amounts}), min_size=1, max_size=3),
+    st.lists(
+        st.fixed_dictionaries({"line_id": line_ids, "quantity": units, "amount": amounts}),
+        min_size=1,
+        max_size=3,
+    ),
 )
 _OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "order_placed": st.fixed_dictionaries(
@@ -56,18 +67,42 @@ _OWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
         }
     ),
     "order_paid": st.fixed_dictionaries({"amount": amounts}),
-    "order_shipped": st.fixed_dictionaries({"line_ids": some_line_ids, "carrier": st.sampled_from([None, "顺丰"])}),
-    "receipt_confirmed": st.fixed_dictionaries({"line_ids": some_line_ids, "by": st.sampled_from(["logistics", "buyer", "timeout"])}),
+    "order_shipped": st.fixed_dictionaries(
+        {"line_ids": some_line_ids, "carrier": st.sampled_from([None, "顺丰"])}
+    ),
+    "receipt_confirmed": st.fixed_dictionaries(
+        {"line_ids": some_line_ids, "by": st.sampled_from(["logistics", "buyer", "timeout"])}
+    ),
     "order_cancelled": st.fixed_dictionaries({"reason": st.sampled_from(["unpaid", "buyer"])}),
-    "delivery_refused": st.fixed_dictionaries({"line_ids": some_line_ids, "reason": st.sampled_from(REASONS)}),
-    "refund_requested": st.fixed_dictionaries({"refund_id": refund_ids, "reason": st.sampled_from(REASONS), "lines": refund_lines}),
-    "refund_succeeded": st.fixed_dictionaries({"refund_id": refund_ids, "reason": st.sampled_from(REASONS), "lines": refund_lines}),
-    "refund_failed": st.fixed_dictionaries({"refund_id": refund_ids, "cause": st.sampled_from(["rejected", "bank"])}),
+    "delivery_refused": st.fixed_dictionaries(
+        {"line_ids": some_line_ids, "reason": st.sampled_from(REASONS)}
+    ),
+    "refund_requested": st.fixed_dictionaries(
+        {"refund_id": refund_ids, "reason": st.sampled_from(REASONS), "lines": refund_lines}
+    ),
+    "refund_succeeded": st.fixed_dictionaries(
+        {"refund_id": refund_ids, "reason": st.sampled_from(REASONS), "lines": refund_lines}
+    ),
+    "refund_failed": st.fixed_dictionaries(
+        {"refund_id": refund_ids, "cause": st.sampled_from(["rejected", "bank"])}
+    ),
     "refund_reversed": st.fixed_dictionaries({"refund_id": refund_ids}),
-    "reissue_shipped": st.fixed_dictionaries({"line_ids": some_line_ids, "reason": st.sampled_from(REASONS)}),
-    "review_posted": st.fixed_dictionaries({"product_id": st.sampled_from(["p-1", "p-2", "p-9"]), "rating": st.integers(1, 5)}),
+    "reissue_shipped": st.fixed_dictionaries(
+        {"line_ids": some_line_ids, "reason": st.sampled_from(REASONS)}
+    ),
+    "review_posted": st.fixed_dictionaries(
+        {"product_id": st.sampled_from(["p-1", "p-2", "p-9"]), "rating": st.integers(1, 5)}
+    ),
 }
-_LIKELY = ["order_placed", "receipt_confirmed", "refund_succeeded", "refund_succeeded", "receipt_confirmed", "refund_reversed", *_OWN]
+_LIKELY = [
+    "order_placed",
+    "receipt_confirmed",
+    "refund_succeeded",
+    "refund_succeeded",
+    "receipt_confirmed",
+    "refund_reversed",
+    *_OWN,
+]
 
 
 @st.composite
@@ -86,12 +121,18 @@ def events(draw: st.DrawFn, ids: int = 30) -> dict[str, Any]:
 
 
 def happenings(most: int = 14) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Some events, among which there may well be contradictions; or fewer, that hardly do anything but contradict each other."""
-    return st.one_of(st.lists(events(), max_size=most), st.lists(events(ids=2), max_size=min(most, 7)))
+    """Some events, among which there may well be contradictions.
+
+    Or fewer, that hardly do anything but contradict each other.
+    """
+    return st.one_of(
+        st.lists(events(), max_size=most), st.lists(events(ids=2), max_size=min(most, 7))
+    )
 
 
 WITHIN_MS = 300_000
-# Around midnight in Shanghai, the opening at 08:00 (where with the usual anchor a cycle begins) and the closing at 23:00.
+# Around midnight in Shanghai, the opening at 08:00 (where with the usual anchor a cycle begins) and
+# the closing at 23:00.
 _CHAT_INSTANTS = [
     base + by
     for base in (EDGE_MS, EDGE_MS - 8 * 3_600_000, EDGE_MS - 9 * 3_600_000, EDGE_MS + 5 * 3_600_000)
@@ -109,7 +150,9 @@ def messages(draw: st.DrawFn, ids: int = 30) -> dict[str, Any]:
             "type": "seller_replied" if by else "buyer_messaged",
             "id": f"e-{draw(st.integers(1, ids))}",
             "source": draw(st.sampled_from(["/a", "/b"])),
-            "occurred_at": times.format_ms(draw(st.one_of(st.sampled_from(_CHAT_INSTANTS), instants))),
+            "occurred_at": times.format_ms(
+                draw(st.one_of(st.sampled_from(_CHAT_INSTANTS), instants))
+            ),
             "shop_id": draw(st.sampled_from(["s-1", "s-2"])),
             "buyer_id": draw(st.sampled_from(["b-1", "b-2"])),
             "message_id": f"m-{draw(st.integers(1, 3))}",

@@ -1,4 +1,7 @@
-"""What orders say of a shop's service, whatever may happen to them: against a plain reading of R3 to R5, and S5, S11, S12 of it."""
+"""What orders say of a shop's service, whatever may happen to them.
+
+Against a plain reading of R3 to R5, and S5, S11, S12 of it.
+"""
 
 import json
 import random
@@ -28,22 +31,46 @@ Sums = Counter[tuple[str | None, int, str]]
 Told = tuple[Served, Contact | None, bool]
 """The rows of an order, its contact, and whether it has a review of what it doesn't have."""
 
-_TAKING = ("refund_succeeded", "refund_succeeded", "refund_reversed", "receipt_confirmed", "order_cancelled", "review_posted")
+_TAKING = (
+    "refund_succeeded",
+    "refund_succeeded",
+    "refund_reversed",
+    "receipt_confirmed",
+    "order_cancelled",
+    "review_posted",
+)
 
 
 @st.composite
 def one_order(draw: st.DrawFn, *, contradicting: bool = True) -> list[Event]:
-    """What happened to one order, mostly placed and received; under ids that may contradict each other, or each under its own."""
+    """What happened to one order, mostly placed and received.
+
+    Under ids that may contradict each other, or each under its own.
+    """
     found = draw(st.lists(events(ids=draw(st.sampled_from([2, 6, 30]))), max_size=10))
     kind = draw(st.sampled_from(_TAKING))
     found += draw(st.lists(events().filter(lambda event: event["type"] == kind), max_size=3))
     if draw(st.integers(0, 3)):
         at = {"source": "/c", "occurred_at": "2026-07-01T08:00:00Z"}
         ordered = draw(lines())
-        found.append({"type": "order_placed", "id": "c-1", **at, "shop_id": "s-1", "buyer_id": "b-1", "currency": "CNY", "lines": ordered})
+        found.append(
+            {
+                "type": "order_placed",
+                "id": "c-1",
+                **at,
+                "shop_id": "s-1",
+                "buyer_id": "b-1",
+                "currency": "CNY",
+                "lines": ordered,
+            }
+        )
         found.append({"type": "receipt_confirmed", "id": "c-2", **at, "by": "buyer"})
     found = [event | {"order_id": "o-1"} for event in draw(st.permutations(found))]
-    return found if contradicting else [event | {"id": f"e-{number}"} for number, event in enumerate(found)]
+    return (
+        found
+        if contradicting
+        else [event | {"id": f"e-{number}"} for number, event in enumerate(found)]
+    )
 
 
 def absorbed(happened: Iterable[Event]) -> Order:
@@ -64,10 +91,15 @@ def told(order: Order) -> Told:
     """What the core says of an order."""
     odd = aftersales.oddities(order)
     assert all(one == (Anomaly.UNKNOWN_PRODUCT, "") for one in odd)
-    return aftersales.rows(order, counting.derive(order), CYCLES), aftersales.contact(order), bool(odd)
+    return (
+        aftersales.rows(order, counting.derive(order), CYCLES),
+        aftersales.contact(order),
+        bool(odd),
+    )
 
 
-# --- the rules once more, as plainly as they are written ---------------------------------------------------------------------
+# --- the rules once more, as plainly as they are written
+# ---------------------------------------------------------------------
 
 
 def naive(happened: list[Event]) -> Told:
@@ -81,18 +113,32 @@ def naive(happened: list[Event]) -> Told:
     placed = _of(held, "order_placed")[0]
     products = {line["product_id"] for line in placed["lines"]}
     rows: Served = {}
-    for (product_id, start_ms, column), number in (_complained(held, placed) + _judged(held, products) + _paid_back(held, placed)).items():
+    for (product_id, start_ms, column), number in (
+        _complained(held, placed) + _judged(held, products) + _paid_back(held, placed)
+    ).items():
         rows.setdefault((product_id, start_ms), {})[column] = number
-    return rows, _reason_to_write(held, placed), any(fact["product_id"] not in products for fact in _of(held, "review_posted"))
+    return (
+        rows,
+        _reason_to_write(held, placed),
+        any(fact["product_id"] not in products for fact in _of(held, "review_posted")),
+    )
 
 
 def _complained(held: list[Event], placed: Event) -> Sums:
     """R3: refusals and reissues."""
     sums = Sums()
     for fact in _of(held, "delivery_refused"):
-        refused = {line["product_id"] for line in placed["lines"] if line["line_id"] in fact.get("line_ids", [line["line_id"]])}
-        sums.update((subject, _cycle(fact), f"refusal.{fact['reason']}") for subject in [None, *refused])
-    sums.update((None, _cycle(fact), f"reissue.{fact['reason']}") for fact in _of(held, "reissue_shipped"))
+        refused = {
+            line["product_id"]
+            for line in placed["lines"]
+            if line["line_id"] in fact.get("line_ids", [line["line_id"]])
+        }
+        sums.update(
+            (subject, _cycle(fact), f"refusal.{fact['reason']}") for subject in [None, *refused]
+        )
+    sums.update(
+        (None, _cycle(fact), f"reissue.{fact['reason']}") for fact in _of(held, "reissue_shipped")
+    )
     return sums
 
 
@@ -125,13 +171,19 @@ def _paid_back(held: list[Event], placed: Event) -> Sums:
 def _reason_to_write(held: list[Event], placed: Event) -> Contact | None:
     """R4."""
     asked = [*_of(held, "refund_requested"), *_of(held, "reissue_shipped"), *_refunds(held)]
-    worth = _of(held, "delivery_refused") + [fact for fact in asked if fact["reason"] in {"wrong_goods", "late_delivery"}]
+    worth = _of(held, "delivery_refused") + [
+        fact for fact in asked if fact["reason"] in {"wrong_goods", "late_delivery"}
+    ]
     return Contact(placed["shop_id"], placed["buyer_id"], min(map(_ms, worth))) if worth else None
 
 
 def _precedence(event: Event) -> tuple[int, str, str]:
     own = {name: value for name, value in event.items() if name not in {"occurred_at", "order_id"}}
-    return _ms(event), event["id"], json.dumps(own, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return (
+        _ms(event),
+        event["id"],
+        json.dumps(own, sort_keys=True, ensure_ascii=False, separators=(",", ":")),
+    )
 
 
 def _ms(event: Event) -> int:
@@ -154,15 +206,28 @@ def _refunds(held: list[Event]) -> list[Event]:
     return sorted(first.values(), key=lambda fact: (_ms(fact), fact["refund_id"]))
 
 
-def _taken(held: list[Event], placed: Event, refund: Event, product_id: str | None) -> tuple[int, int]:
+def _taken(
+    held: list[Event], placed: Event, refund: Event, product_id: str | None
+) -> tuple[int, int]:
     """S4 to S8: units and amount that a refund took off the sales of a product of the order, or of all."""
     units = amount = 0
     came_back = {fact["refund_id"] for fact in _of(held, "refund_reversed")}
     cancelled = [_ms(fact) for fact in _of(held, "order_cancelled")]
     for line in placed["lines"]:
-        line_id, revenue = line["line_id"], line["quantity"] * line["unit_price"] - line.get("discount", 0)
-        received = [_ms(fact) for fact in _of(held, "receipt_confirmed") if line_id in fact.get("line_ids", [line_id])]
-        if product_id not in {None, line["product_id"]} or not received or min(cancelled, default=min(received)) < min(received):
+        line_id, revenue = (
+            line["line_id"],
+            line["quantity"] * line["unit_price"] - line.get("discount", 0),
+        )
+        received = [
+            _ms(fact)
+            for fact in _of(held, "receipt_confirmed")
+            if line_id in fact.get("line_ids", [line_id])
+        ]
+        if (
+            product_id not in {None, line["product_id"]}
+            or not received
+            or min(cancelled, default=min(received)) < min(received)
+        ):
             continue
         left_units, left_amount = line["quantity"], revenue
         for one in _refunds(held):
@@ -171,14 +236,18 @@ def _taken(held: list[Event], placed: Event, refund: Event, product_id: str | No
             whole = [{"line_id": line_id, "quantity": line["quantity"], "amount": revenue}]
             for part in one.get("lines", whole):
                 if part["line_id"] == line_id:
-                    cut_units, cut_amount = min(part["quantity"], left_units), min(part["amount"], left_amount)
+                    cut_units, cut_amount = (
+                        min(part["quantity"], left_units),
+                        min(part["amount"], left_amount),
+                    )
                     left_units, left_amount = left_units - cut_units, left_amount - cut_amount
                     if one is refund and _ms(one) >= min(received):
                         units, amount = units + cut_units, amount + cut_amount
     return units, amount
 
 
-# --- what holds --------------------------------------------------------------------------------------------------------------
+# --- what holds
+# --------------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=600)
@@ -192,7 +261,9 @@ def test_the_core_reads_the_rules_as_they_are_written(happened: list[Event]) -> 
 
 @settings(max_examples=200)
 @given(one_order(), st.randoms(use_true_random=False))
-def test_order_of_arrival_never_matters_to_service(happened: list[Event], chance: random.Random) -> None:
+def test_order_of_arrival_never_matters_to_service(
+    happened: list[Event], chance: random.Random
+) -> None:
     """S12: any permutation with any duplicates says the same of the order."""
     arrival = happened + chance.choices(happened, k=5) if happened else []
     chance.shuffle(arrival)
@@ -210,16 +281,31 @@ def test_only_a_placed_order_is_someones(happened: list[Event]) -> None:
         placed = order.placed[0]
         assert aftersales.owner(order) == (placed.shop_id, placed.buyer_id)
         assert contact is None or contact[:2] == aftersales.owner(order)
-        assert {product_id for product_id, _ in rows} <= {None, *[line.product_id for line in placed.lines]}
+        assert {product_id for product_id, _ in rows} <= {
+            None,
+            *[line.product_id for line in placed.lines],
+        }
 
 
 @settings(max_examples=200)
 @given(one_order(contradicting=False), st.sampled_from(["r-1", "r-2", "r-3"]))
-def test_a_refund_that_came_back_counts_as_if_it_had_never_been(happened: list[Event], refund_id: str) -> None:
+def test_a_refund_that_came_back_counts_as_if_it_had_never_been(
+    happened: list[Event], refund_id: str
+) -> None:
     """S5: its rows are gone, as without it; that there was reason to write stays (R4)."""
-    back = {"type": "refund_reversed", "id": "back", "source": "/d", "occurred_at": "2026-07-09T08:00:00Z", "order_id": "o-1"}
+    back = {
+        "type": "refund_reversed",
+        "id": "back",
+        "source": "/d",
+        "occurred_at": "2026-07-09T08:00:00Z",
+        "order_id": "o-1",
+    }
     rows, contact, _ = told(absorbed([*happened, back | {"refund_id": refund_id}]))
-    never = [event for event in happened if not (event["type"] == "refund_succeeded" and event["refund_id"] == refund_id)]
+    never = [
+        event
+        for event in happened
+        if not (event["type"] == "refund_succeeded" and event["refund_id"] == refund_id)
+    ]
     assert rows == told(absorbed(never))[0]
     assert contact == told(absorbed(happened))[1]
 
@@ -242,10 +328,17 @@ def test_the_short_cut_past_service_is_sound(happened: list[Event]) -> None:
 def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) -> None:
     """S12: the sums of its rows are the last state's, none is below zero on the way, and the last contact of each buyer holds."""
     stage, states, progress = OrderStage(CYCLES, 1000), Rows(), None
-    sums, contacts = Counter[tuple[str, str | None, int, str]](), dict[tuple[str, str], int | None]()
-    records = [Record("orders", 0, number, 0, *binary(event)) for number, event in enumerate(happened)]
+    sums, contacts = (
+        Counter[tuple[str, str | None, int, str]](),
+        dict[tuple[str, str], int | None](),
+    )
+    records = [
+        Record("orders", 0, number, 0, *binary(event)) for number, event in enumerate(happened)
+    ]
     for begin in range(0, len(records), size):
-        outcome = stage.fold("orders-0", reading(stage, records[begin : begin + size]), {"orders": states}, progress)
+        outcome = stage.fold(
+            "orders-0", reading(stage, records[begin : begin + size]), {"orders": states}, progress
+        )
         progress = outcome.progress
         states.update(outcome.writes["orders"])
         for topic in (SALES_TOPIC, SHOP_ACTIVITY_TOPIC):
@@ -255,11 +348,17 @@ def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) ->
                     continue
                 assert isinstance(sent, journal.Service | journal.ShopActivity)
                 assert isinstance(sent, journal.Service) == (topic == SALES_TOPIC)
-                rows, product_id = ([sent], sent.product_id) if isinstance(sent, journal.Service) else (sent.served, None)
+                rows, product_id = (
+                    ([sent], sent.product_id)
+                    if isinstance(sent, journal.Service)
+                    else (sent.served, None)
+                )
                 assert key.decode() == (product_id or sent.shop_id)
                 for row in rows:
                     for column, change in row.columns.items():
-                        sums[sent.shop_id, product_id, CYCLES.start_of_iso(row.cycle), column] += change
+                        sums[sent.shop_id, product_id, CYCLES.start_of_iso(row.cycle), column] += (
+                            change
+                        )
                     assert min(sums.values()) >= 0
                 for contact in sent.contacts if isinstance(sent, journal.ShopActivity) else ():
                     contacts[sent.shop_id, contact.buyer_id] = contact.at_ms
@@ -271,4 +370,6 @@ def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) ->
         for (product_id, start_ms), columns in after.items()
         for column, number in columns.items()
     }
-    assert {whose: at_ms for whose, at_ms in contacts.items() if at_ms is not None} == ({reason[:2]: reason[2]} if reason else {})
+    assert {whose: at_ms for whose, at_ms in contacts.items() if at_ms is not None} == (
+        {reason[:2]: reason[2]} if reason else {}
+    )

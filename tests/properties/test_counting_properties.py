@@ -1,4 +1,7 @@
-"""What holds for whatever may happen to orders: S6, S8, S12, and that tables are the sums of the journal."""
+"""What holds for whatever may happen to orders.
+
+S6, S8, S12, and that tables are the sums of the journal.
+"""
 
 # ruff: noqa: ANN401 - a test hands in anything, also what is wrong
 
@@ -20,11 +23,16 @@ from tests.properties.strategies import happenings
 
 @settings(max_examples=400)
 @given(happenings(), st.randoms(use_true_random=False))
-def test_order_of_arrival_never_matters(events: list[dict[str, Any]], chance: random.Random) -> None:
+def test_order_of_arrival_never_matters(
+    events: list[dict[str, Any]], chance: random.Random
+) -> None:
     """S12: any permutation with any duplicates ends in the same tables, and in the same bytes of every order."""
     arrival = events + chance.choices(events, k=5) if events else []
     chance.shuffle(arrival)
-    told, shuffled = Flow().take(events), Flow(chunk=lambda: chance.randint(1, 4)).take(arrival, bare)
+    told, shuffled = (
+        Flow().take(events),
+        Flow(chunk=lambda: chance.randint(1, 4)).take(arrival, bare),
+    )
     assert shuffled.report() == told.report()
     assert shuffled.tables["orders"] == told.tables["orders"]
 
@@ -55,13 +63,28 @@ def test_both_bases_agree_over_all_time(events: list[dict[str, Any]]) -> None:
 def test_tables_are_the_sums_of_the_journal(events: list[dict[str, Any]]) -> None:
     """Every column of every table is the sum of the entries' column, and totals are the sums of the cycles."""
     flow = Flow().take(events)
-    for subject, cycles, totals in (("product_id", "product_cycles", "product_totals"), ("shop_id", "shop_cycles", "shop_totals")):
+    for subject, cycles, totals in (
+        ("product_id", "product_cycles", "product_totals"),
+        ("shop_id", "shop_cycles", "shop_totals"),
+    ):
         by_entries, by_totals = Counter[Any](), Counter[Any]()
         for entry in flow.entries:
-            _sum(by_entries, (getattr(entry, subject), flow.calendar.start_of_iso(entry.cycle)), entry)
+            _sum(
+                by_entries,
+                (getattr(entry, subject), flow.calendar.start_of_iso(entry.cycle)),
+                entry,
+            )
             _sum(by_totals, getattr(entry, subject), entry)
-        in_cycles = {name: value for key, state in flow.tables[cycles].items() for name, value in _columns(split_cycle_key(key), state)}
-        in_totals = {name: value for key, state in flow.tables[totals].items() for name, value in _columns(key.decode(), state)}
+        in_cycles = {
+            name: value
+            for key, state in flow.tables[cycles].items()
+            for name, value in _columns(split_cycle_key(key), state)
+        }
+        in_totals = {
+            name: value
+            for key, state in flow.tables[totals].items()
+            for name, value in _columns(key.decode(), state)
+        }
         assert {name: value for name, value in by_entries.items() if value} == in_cycles
         assert {name: value for name, value in by_totals.items() if value} == in_totals
 
@@ -75,9 +98,16 @@ def _sum(sums: Counter[Any], whose: Any, entry: journal.Entry) -> None:
 
 def _columns(whose: Any, state: bytes) -> list[tuple[Any, int]]:
     tally = sales.decode(state)
-    rows = {"units": (tally.gross, tally.reversed, tally.booked)} | {currency: tuple(money) for currency, money in tally.amounts.items()}
+    rows = {"units": (tally.gross, tally.reversed, tally.booked)} | {
+        currency: tuple(money) for currency, money in tally.amounts.items()
+    }
     columns = ("gross", "reversed", "booked")
-    return [((whose, what, column), value) for what, row in rows.items() for column, value in zip(columns, row, strict=True) if value]
+    return [
+        ((whose, what, column), value)
+        for what, row in rows.items()
+        for column, value in zip(columns, row, strict=True)
+        if value
+    ]
 
 
 @given(happenings(), st.integers(1, 7))
@@ -86,7 +116,9 @@ def test_where_chunks_are_cut_does_not_matter(events: list[dict[str, Any]], size
     whole, cut = Flow().take(events), Flow(chunk=lambda: size).take(events)
     assert cut.tables == whole.tables
     assert cut.entries == whole.entries
-    assert [cut.progress[at].watermark_ms for at in whole.progress] == [one.watermark_ms for one in whole.progress.values()]
+    assert [cut.progress[at].watermark_ms for at in whole.progress] == [
+        one.watermark_ms for one in whole.progress.values()
+    ]
 
 
 @given(happenings())
@@ -115,7 +147,9 @@ def test_nothing_is_sold_that_was_not_ordered(events: list[dict[str, Any]]) -> N
 
 
 @given(happenings(8), st.randoms(use_true_random=False))
-def test_what_a_chunk_collects_is_what_events_add_one_by_one(events: list[dict[str, Any]], chance: random.Random) -> None:
+def test_what_a_chunk_collects_is_what_events_add_one_by_one(
+    events: list[dict[str, Any]], chance: random.Random
+) -> None:
     """S11, S12: facts that are collected come to the same bytes as `absorb`, which is the definition, and are new to both or to neither."""
     facts: dict[str, Facts] = {}
     for event in chance.choices(events, k=2 * len(events)) if events else []:
@@ -133,9 +167,13 @@ def test_what_a_chunk_collects_is_what_events_add_one_by_one(events: list[dict[s
 
 
 @given(happenings(8), happenings(8))
-def test_the_short_cut_past_counting_is_sound(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
+def test_the_short_cut_past_counting_is_sound(
+    before: list[dict[str, Any]], after: list[dict[str, Any]]
+) -> None:
     """Where `may_differ` says no, the sales are indeed the same."""
-    first = {key: orders.decode(state) for key, state in Flow().take(before).tables["orders"].items()}
+    first = {
+        key: orders.decode(state) for key, state in Flow().take(before).tables["orders"].items()
+    }
     for number, event in enumerate(after):
         key, value, headers = binary(event)
         reading = envelope.read(Record("orders", 0, number, 0, key, value, headers))

@@ -1,4 +1,7 @@
-"""The decoder on valid, damaged and hostile records: it never raises, and its short cut says what the pydantic models say."""
+"""The decoder on valid, damaged and hostile records.
+
+It never raises, and its short cut says what the pydantic models say.
+"""
 
 # ruff: noqa: ANN401 - a test hands in anything, also what is wrong
 
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from schemas import envelope, events, times
-from schemas.envelope import Received, Said, read, read_chat, read_chat_plainly, read_plainly
+from schemas.envelope import ChatMessage, Received, read, read_chat, read_chat_plainly, read_plainly
 from schemas.refusals import Refusal
 from tests.flow import Record, bare, binary
 from tests.properties.strategies import events as some_event
@@ -20,14 +23,75 @@ EVENT: TypeAdapter[Any] = TypeAdapter(events.Event)
 
 hostile = st.one_of(
     st.sampled_from(
-        [None, True, False, 0, -1, 1.0, 1e300, 2**63, 2**64, -(2**63), 10**15, 10**15 + 1, 10**18 + 1, "", "1", "é", "a" * 128, "a" * 129]
+        [
+            None,
+            True,
+            False,
+            0,
+            -1,
+            1.0,
+            1e300,
+            2**63,
+            2**64,
+            -(2**63),
+            10**15,
+            10**15 + 1,
+            10**18 + 1,
+            "",
+            "1",
+            "é",
+            "a" * 128,
+            "a" * 129,
+        ]
     ),
-    st.sampled_from(["a\x00", "a\x1f", "a\x7f", "a\x80", "\u2028", "a\u200b", "😀" * 128, "😀" * 129, "CNY", "XYZ", "buyer", "1e1000000"]),
-    st.sampled_from([[], {}, [[]], [None], ["1"], ["1", "1"], ["a\x00"], [1], ["1"] * 1000, ["1"] * 1001, {"line_id": "1"}]),
-    st.sampled_from(["2026-07-01T08:00:00", "2026-07-01", "1899-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "2026-06-31T00:00:00Z"]),
+    st.sampled_from(
+        [
+            "a\x00",
+            "a\x1f",
+            "a\x7f",
+            "a\x80",
+            "\u2028",
+            "a\u200b",
+            "😀" * 128,
+            "😀" * 129,
+            "CNY",
+            "XYZ",
+            "buyer",
+            "1e1000000",
+        ]
+    ),
+    st.sampled_from(
+        [
+            [],
+            {},
+            [[]],
+            [None],
+            ["1"],
+            ["1", "1"],
+            ["a\x00"],
+            [1],
+            ["1"] * 1000,
+            ["1"] * 1001,
+            {"line_id": "1"},
+        ]
+    ),
+    st.sampled_from(
+        [
+            "2026-07-01T08:00:00",
+            "2026-07-01",
+            "1899-12-31T23:59:59Z",
+            "2200-01-01T00:00:00Z",
+            "2026-06-31T00:00:00Z",
+        ]
+    ),
     st.text(max_size=5),
     st.integers(),
-    st.lists(st.fixed_dictionaries({"line_id": st.just("1"), "quantity": st.integers(-1, 2), "amount": st.integers(-1, 2)}), max_size=2),
+    st.lists(
+        st.fixed_dictionaries(
+            {"line_id": st.just("1"), "quantity": st.integers(-1, 2), "amount": st.integers(-1, 2)}
+        ),
+        max_size=2,
+    ),
 )
 
 
@@ -40,7 +104,22 @@ def damaged_events(draw: st.DrawFn, drawn: st.SearchStrategy[dict[str, Any]]) ->
         inner = event.get("lines")
         if isinstance(inner, list) and inner and isinstance(inner[0], dict) and draw(st.booleans()):
             where = draw(st.sampled_from([line for line in inner if isinstance(line, dict)]))
-        name = draw(st.sampled_from([*where, "extra", "by", "reason", "line_ids", "lines", "data", "specversion", "discount", "group_id"]))
+        name = draw(
+            st.sampled_from(
+                [
+                    *where,
+                    "extra",
+                    "by",
+                    "reason",
+                    "line_ids",
+                    "lines",
+                    "data",
+                    "specversion",
+                    "discount",
+                    "group_id",
+                ]
+            )
+        )
         if draw(st.booleans()):
             where[name] = draw(hostile)
         else:
@@ -54,25 +133,53 @@ def records(draw: st.DrawFn, drawn: st.SearchStrategy[dict[str, Any]]) -> Record
     event = draw(damaged_events(drawn))
     form = draw(st.sampled_from(["bare", "binary", "structured"]))
     common = events.common_of("buyer_messaged" if "message_id" in event else "order_paid")
-    subject = f"{event.get('shop_id')}/{event.get('buyer_id')}" if "message_id" in event else str(event.get("order_id"))
+    subject = (
+        f"{event.get('shop_id')}/{event.get('buyer_id')}"
+        if "message_id" in event
+        else str(event.get("order_id"))
+    )
     right_key = subject.encode("utf-8", "replace")
-    whole = {"type": None, "id": "e", "source": "s", "occurred_at": "t", "order_id": "o", "shop_id": "s-1", "buyer_id": "b-1"} | event
+    whole = {
+        "type": None,
+        "id": "e",
+        "source": "s",
+        "occurred_at": "t",
+        "order_id": "o",
+        "shop_id": "s-1",
+        "buyer_id": "b-1",
+    } | event
     value, headers = msgspec.json.encode(event), list[Any]()
     if form == "binary":
         _, value, headers = binary({name: _plain(field) for name, field in whole.items()})
     if form == "structured":
         data = {name: field for name, field in event.items() if name not in common}
-        names = {"type": "type", "id": "id", "source": "source", "occurred_at": "time", "order_id": "subject"}
-        attributes = {names[name]: field for name, field in event.items() if name in names and name in common}
+        names = {
+            "type": "type",
+            "id": "id",
+            "source": "source",
+            "occurred_at": "time",
+            "order_id": "subject",
+        }
+        attributes = {
+            names[name]: field for name, field in event.items() if name in names and name in common
+        }
         value, headers = msgspec.json.encode({"specversion": "1.0", **attributes, "data": data}), []
     for _ in range(draw(st.integers(0, 2))):
         headers = _damaged(draw, headers)
     if draw(st.integers(0, 4)) == 0:  # the same name again: the last one counts
         again = draw(st.sampled_from([*event, "extra"]))
-        value = b"".join((value[:-1], b"," if len(value) > 2 else b"", msgspec.json.encode({again: draw(hostile)})[1:]))
+        value = b"".join(
+            (
+                value[:-1],
+                b"," if len(value) > 2 else b"",
+                msgspec.json.encode({again: draw(hostile)})[1:],
+            )
+        )
     if draw(st.integers(0, 9)) == 0:
         value = _damaged_bytes(draw, value)
-    key = draw(st.sampled_from([right_key, right_key, right_key, right_key, None, b"", b"\xff", b"o-3"]))
+    key = draw(
+        st.sampled_from([right_key, right_key, right_key, right_key, None, b"", b"\xff", b"o-3"])
+    )
     return Record("orders", 0, 7, 0, key, value, headers)
 
 
@@ -81,9 +188,22 @@ def _plain(field: Any) -> Any:
 
 
 def _damaged(draw: st.DrawFn, headers: list[Any]) -> list[Any]:
-    names = st.sampled_from(["ce_type", "ce_id", "ce_source", "ce_time", "ce_subject", "ce_specversion", "content-type", "trace"])
+    names = st.sampled_from(
+        [
+            "ce_type",
+            "ce_id",
+            "ce_source",
+            "ce_time",
+            "ce_subject",
+            "ce_specversion",
+            "content-type",
+            "trace",
+        ]
+    )
     values: st.SearchStrategy[Any] = st.one_of(
-        st.sampled_from([b"", b"\xff", None, 5, "text", b"x", b"a\x00", b"a\x7f", b"order_paid", b"o-1"]),
+        st.sampled_from(
+            [b"", b"\xff", None, 5, "text", b"x", b"a\x00", b"a\x7f", b"order_paid", b"o-1"]
+        ),
         st.sampled_from([b"application/cloudevents+json", b"application/json"]),
     )
     name = draw(names)
@@ -100,7 +220,10 @@ def _damaged_bytes(draw: st.DrawFn, value: bytes) -> bytes:
 @settings(max_examples=1000)
 @given(records(some_event()))
 def test_the_short_cut_says_what_the_models_say(record: Record) -> None:
-    """Both routes accept a record with the same values, or both refuse it for the same reason; neither raises."""
+    """Both routes accept a record with the same values, or both refuse it for the same reason.
+
+    Neither raises.
+    """
     assert read(record) == read_plainly(record)
     assert read_chat(record) == read_chat_plainly(record)
 
@@ -111,7 +234,7 @@ def test_the_short_cut_of_messages_says_what_the_models_say(record: Record) -> N
     """As above; and no record is an event in both topics."""
     assert read_chat(record) == read_chat_plainly(record)
     assert read(record) == read_plainly(record)
-    assert not (isinstance(read_chat(record), Said) and isinstance(read(record), Received))
+    assert not (isinstance(read_chat(record), ChatMessage) and isinstance(read(record), Received))
 
 
 @given(damaged_events(some_event()))
@@ -126,32 +249,50 @@ def test_bare_events_are_accepted_exactly_when_pydantic_accepts_them(event: dict
         assert isinstance(reading, Refusal)
     else:
         assert isinstance(reading, Received)
-        assert {name: getattr(reading, name) for name in ("id", "source", "occurred_at_ms", "order_id", "type")} == {
-            name: getattr(model, name) for name in ("id", "source", "occurred_at_ms", "order_id", "type")
+        assert {
+            name: getattr(reading, name)
+            for name in ("id", "source", "occurred_at_ms", "order_id", "type")
+        } == {
+            name: getattr(model, name)
+            for name in ("id", "source", "occurred_at_ms", "order_id", "type")
         }
         for name in reading.body.__struct_fields__:
-            assert msgspec.to_builtins(getattr(reading.body, name)) == _without_none(model.model_dump()[name])
+            assert msgspec.to_builtins(getattr(reading.body, name)) == _without_none(
+                model.model_dump()[name]
+            )
 
 
 def _without_none(value: Any) -> Any:
     """Lines as the structs write them: optional fields only where they are given."""
     if isinstance(value, tuple):
         return tuple(_without_none(one) for one in value)
-    return {name: one for name, one in value.items() if one is not None} if isinstance(value, dict) else value
+    return (
+        {name: one for name, one in value.items() if one is not None}
+        if isinstance(value, dict)
+        else value
+    )
 
 
 @given(some_event(), st.sampled_from([binary, bare]))
 def test_valid_events_take_the_short_cut(event: dict[str, Any], form: Any) -> None:
     """Usual events, in binary mode and as bare JSON, need no second look, and are read alike."""
     record = Record("orders", 0, 0, 0, *form(event))
-    assert envelope._read_shortly(record) == read_plainly(record) == read(Record("orders", 0, 0, 0, *binary(event)))
+    assert (
+        envelope._read_shortly(record)
+        == read_plainly(record)
+        == read(Record("orders", 0, 0, 0, *binary(event)))
+    )
 
 
 @given(messages(), st.sampled_from([binary, bare]))
 def test_valid_messages_take_the_short_cut(event: dict[str, Any], form: Any) -> None:
     """As above."""
     record = Record("chats", 0, 0, 0, *form(event))
-    assert envelope._read_chat_shortly(record) == read_chat_plainly(record) == read_chat(Record("chats", 0, 0, 0, *binary(event)))
+    assert (
+        envelope._read_chat_shortly(record)
+        == read_chat_plainly(record)
+        == read_chat(Record("chats", 0, 0, 0, *binary(event)))
+    )
 
 
 @given(
@@ -159,7 +300,9 @@ def test_valid_messages_take_the_short_cut(event: dict[str, Any], form: Any) -> 
     st.one_of(st.none(), st.binary(max_size=8)),
     st.lists(st.tuples(st.text(max_size=8), st.binary(max_size=8)), max_size=4),
 )
-def test_any_bytes_at_all_are_refused_and_never_raise(value: bytes, key: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+def test_any_bytes_at_all_are_refused_and_never_raise(
+    value: bytes, key: bytes | None, headers: list[tuple[str, bytes]]
+) -> None:
     """Noise is a Refusal on both routes."""
     record = Record("orders", 0, 0, 0, key, value, headers)
     assert isinstance(read(record), Refusal)
@@ -175,7 +318,9 @@ def test_instants_come_back_as_they_were_written(at_ms: int) -> None:
 
 @given(
     st.one_of(
-        st.from_regex(r"\A[12]\d{3}-[01]\d-[0-3]\d[Tt ][0-2]\d:[0-6]\d:[0-6]\d(\.\d{1,9})?([Zz]|[+-][0-2]\d:[0-6]\d)?\Z"),
+        st.from_regex(
+            r"\A[12]\d{3}-[01]\d-[0-3]\d[Tt ][0-2]\d:[0-6]\d:[0-6]\d(\.\d{1,9})?([Zz]|[+-][0-2]\d:[0-6]\d)?\Z"
+        ),
         st.text(max_size=30),
     )
 )

@@ -11,18 +11,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations.event_lines import event_of
-from operations.recount_events import Invalid, accept, parse
+from operations.files.lines import event_of
+from operations.oracle.events import Invalid, accept, parse
 from schemas import envelope
 from schemas.refusals import Refusal
 from tests.flow import Record
 from tests.properties.strategies import events, messages
 
-_ATTRIBUTES = {"type": "type", "id": "id", "source": "source", "occurred_at": "time", "order_id": "subject"}
+_ATTRIBUTES = {
+    "type": "type",
+    "id": "id",
+    "source": "source",
+    "occurred_at": "time",
+    "order_id": "subject",
+}
 PAID: dict[str, Any] = {
     "type": "order_paid", "id": "e-1", "source": "/s", "occurred_at": "2026-07-01T08:00:00Z", "order_id": "o-1", "amount": 5,
 }  # fmt: skip
-SHIPPED = {name: value for name, value in PAID.items() if name != "amount"} | {"type": "order_shipped", "carrier": "c"}
+SHIPPED = {name: value for name, value in PAID.items() if name != "amount"} | {
+    "type": "order_shipped",
+    "carrier": "c",
+}
 
 
 def _bare(event: dict[str, Any]) -> bytes:
@@ -32,8 +41,16 @@ def _bare(event: dict[str, Any]) -> bytes:
 def _wrapped(event: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """The attributes of a CloudEvent in structured mode, and its data."""
     is_message = "message_id" in event
-    attributes = {wire: event[name] for name, wire in _ATTRIBUTES.items() if name in event and not (is_message and name == "order_id")}
-    data = {name: value for name, value in event.items() if name not in _ATTRIBUTES or (is_message and name == "order_id")}
+    attributes = {
+        wire: event[name]
+        for name, wire in _ATTRIBUTES.items()
+        if name in event and not (is_message and name == "order_id")
+    }
+    data = {
+        name: value
+        for name, value in event.items()
+        if name not in _ATTRIBUTES or (is_message and name == "order_id")
+    }
     return {"specversion": "1.0"} | attributes, json.dumps(data).encode()
 
 
@@ -44,7 +61,10 @@ def _structured(event: dict[str, Any]) -> bytes:
 
 def _packed(event: dict[str, Any]) -> bytes:
     attributes, data = _wrapped(event)
-    more = {"datacontenttype": "application/octet-stream", "data_base64": base64.b64encode(data).decode()}
+    more = {
+        "datacontenttype": "application/octet-stream",
+        "data_base64": base64.b64encode(data).decode(),
+    }
     return json.dumps(attributes | more).encode()
 
 
@@ -54,25 +74,38 @@ def _marked(event: dict[str, Any]) -> bytes:
 
 def _marked_within(event: dict[str, Any]) -> bytes:
     attributes, data = _wrapped(event)
-    return b"\xef\xbb\xbf" + json.dumps(attributes | {"data_base64": base64.b64encode(b"\xef\xbb\xbf" + data).decode()}).encode()
+    return (
+        b"\xef\xbb\xbf"
+        + json.dumps(
+            attributes | {"data_base64": base64.b64encode(b"\xef\xbb\xbf" + data).decode()}
+        ).encode()
+    )
 
 
 def _pretty(event: dict[str, Any]) -> bytes:
     return json.dumps(event, indent=2).encode()
 
 
-FORMS = {form.__name__: form for form in (_bare, _structured, _packed, _marked, _marked_within, _pretty)}
+FORMS = {
+    form.__name__: form for form in (_bare, _structured, _packed, _marked, _marked_within, _pretty)
+}
 
 
 def _content(read: object) -> dict[str, Any] | Refusal:
     """What an event says, in recount's words."""
     match read:
         case envelope.Received():
-            found = msgspec.to_builtins(read.body) | {name: getattr(read, name) for name in ("type", "id", "source", "order_id")}
+            found = msgspec.to_builtins(read.body) | {
+                name: getattr(read, name) for name in ("type", "id", "source", "order_id")
+            }
             return _given(found | {"occurred_at": read.occurred_at_ms})
-        case envelope.Said(message=message):
+        case envelope.ChatMessage(message=message):
             name = "seller_replied" if message.side == envelope.SHOP else "buyer_messaged"
-            found = msgspec.structs.asdict(message) | {"shop_id": read.shop_id, "buyer_id": read.buyer_id, "type": name}
+            found = msgspec.structs.asdict(message) | {
+                "shop_id": read.shop_id,
+                "buyer_id": read.buyer_id,
+                "type": name,
+            }
             del found["side"]
             return _given(found | {"occurred_at": found.pop("at_ms")})
     assert isinstance(read, Refusal)
@@ -97,12 +130,18 @@ def _by_recount(line: bytes) -> dict[str, Any] | None:
 
 
 def agreed(line: bytes) -> dict[str, Any] | None:
-    """What all three readings say of a line, asserted to be the same; None if they refuse it, the two of a log for one reason."""
+    """What all three readings say of a line, asserted to be the same.
+
+    None if they refuse it, the two of a log for one reason.
+    """
     out = event_of(line)
     counted = _by_recount(line)
     if isinstance(out, Refusal):
         assert counted is None, out
-        refusals = [read(Record("orders", 0, 0, 0, b"o-1", line, [])) for read in (envelope.read, envelope.read_chat)]
+        refusals = [
+            read(Record("orders", 0, 0, 0, b"o-1", line, []))
+            for read in (envelope.read, envelope.read_chat)
+        ]
         assert all(isinstance(one, Refusal) for one in refusals)
         assert out in refusals
         return None
@@ -119,7 +158,10 @@ def agreed(line: bytes) -> dict[str, Any] | None:
 @settings(max_examples=100, deadline=None)
 @given(st.one_of(events(), messages()))
 def test_every_form_of_an_event_says_the_same(event: dict[str, Any]) -> None:
-    """Bare or structured, in base64, with a byte order mark, over many lines: all three readings accept one content."""
+    """Bare or structured, in base64, with a byte order mark, over many lines.
+
+    All three readings accept one content.
+    """
     found = [agreed(form(event)) for form in FORMS.values()]
     assert found[0] is not None
     assert all(one == found[0] for one in found)
@@ -154,7 +196,10 @@ ODD = {
 @pytest.mark.parametrize(("junk", "passes"), ODD.values(), ids=ODD.keys())
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 def test_all_readings_agree_on_odd_values(form: Any, junk: bytes, passes: bool) -> None:  # noqa: ANN401, FBT001
-    """In an unknown field, first, last or beside the data; in the place of a known field; and as its second naming."""
+    """In an unknown field, first, last or beside the data; in the place of a known field.
+
+    And as its second naming.
+    """
 
     def with_junk(event: dict[str, Any]) -> bytes:
         line: bytes = form(event)
@@ -164,7 +209,11 @@ def test_all_readings_agree_on_odd_values(form: Any, junk: bytes, passes: bool) 
         inner = base64.b64decode(packed["data_base64"]).replace(b'"JUNK"', junk)
         return json.dumps(packed | {"data_base64": base64.b64encode(inner).decode()}).encode()
 
-    for event in ({"extra": "JUNK"} | PAID, PAID | {"extra": "JUNK"}, SHIPPED | {"extra": {"inner": "JUNK"}}):
+    for event in (
+        {"extra": "JUNK"} | PAID,
+        PAID | {"extra": "JUNK"},
+        SHIPPED | {"extra": {"inner": "JUNK"}},
+    ):
         found = agreed(with_junk(event))
         assert (found is not None) is passes
     assert agreed(with_junk(PAID | {"amount": "JUNK"})) is None
@@ -205,7 +254,10 @@ def test_names_that_stand_twice_and_halves_of_a_form(line: bytes, amount: int | 
     assert (found and found["amount"]) == amount
 
 
-@given(st.text("ABab01+/=-_ \n\\é", max_size=9) | st.binary(max_size=9).map(lambda raw: base64.b64encode(raw).decode()))
+@given(
+    st.text("ABab01+/=-_ \n\\é", max_size=9)
+    | st.binary(max_size=9).map(lambda raw: base64.b64encode(raw).decode())
+)
 @settings(max_examples=300, deadline=None)
 def test_all_readings_take_the_same_base64(packed: str) -> None:
     """And refuse the same: other alphabets, spaces, no padding."""
@@ -216,7 +268,9 @@ def test_all_readings_take_the_same_base64(packed: str) -> None:
 @settings(max_examples=300, deadline=None)
 def test_all_readings_agree_on_damaged_lines(data: st.DataObject) -> None:
     """Whichever bytes of whichever form are changed."""
-    line = bytearray(data.draw(st.sampled_from([*FORMS.values()]))(data.draw(st.sampled_from([PAID, SHIPPED]))))
+    line = bytearray(
+        data.draw(st.sampled_from([*FORMS.values()]))(data.draw(st.sampled_from([PAID, SHIPPED])))
+    )
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(line)))
         line[at : at + data.draw(st.integers(0, 2))] = data.draw(
@@ -227,10 +281,16 @@ def test_all_readings_agree_on_damaged_lines(data: st.DataObject) -> None:
 
 def test_what_nobody_knows_is_kept_to_the_digit() -> None:
     """An imported event's unknown fields are the bytes that stood there."""
-    line = _bare(PAID)[:-1] + b', "a": 1e400, "b": 0.10, "c": 36893488147419103232, "d": {"x": 1, "x": 2}}'
+    line = (
+        _bare(PAID)[:-1]
+        + b', "a": 1e400, "b": 0.10, "c": 36893488147419103232, "d": {"x": 1, "x": 2}}'
+    )
     out = event_of(line)
     assert not isinstance(out, Refusal)
-    assert out.value == b'{"amount":5,"a":1e400,"b":0.10,"c":36893488147419103232,"d":{"x": 1, "x": 2}}'
+    assert (
+        out.value
+        == b'{"amount":5,"a":1e400,"b":0.10,"c":36893488147419103232,"d":{"x": 1, "x": 2}}'
+    )
 
 
 def test_a_deep_stack_changes_nothing_that_is_read() -> None:

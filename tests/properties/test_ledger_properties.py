@@ -34,25 +34,36 @@ def _bounds(few: int, most_bytes: int = limits.ORDER_BYTES) -> Iterator[None]:
         yield
 
 
-def _outcomes(calendar: Calendar, log: list[dict[str, Any]], cuts: list[int]) -> tuple[list[Outcome], dict[bytes, bytes | None]]:
+def _outcomes(
+    calendar: Calendar, log: list[dict[str, Any]], cuts: list[int]
+) -> tuple[list[Outcome], dict[bytes, bytes | None]]:
     """The log folded in chunks that end at the cuts; and the orders in the end."""
     stage, rows, progress, outcomes = OrderStage(calendar, 1000), Rows(), None, []
     records = [Record("orders", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
     for begin, end in zip([0, *cuts], [*cuts, len(log)], strict=True):
-        outcome = stage.fold("orders-0", reading(stage, records[begin:end]), {"orders": rows}, progress)
+        outcome = stage.fold(
+            "orders-0", reading(stage, records[begin:end]), {"orders": rows}, progress
+        )
         progress = outcome.progress
         rows.update(outcome.writes["orders"])
         outcomes.append(outcome)
     return outcomes, dict(rows)
 
 
-logs = st.one_of(happenings(25), happenings(60), st.lists(events(ids=200), min_size=10, max_size=80))
+logs = st.one_of(
+    happenings(25), happenings(60), st.lists(events(ids=200), min_size=10, max_size=80)
+)
 
 
 @settings(max_examples=200)
 @given(logs, st.data(), st.sampled_from([CYCLES, SHORT_CYCLES]))
-def test_a_ledger_says_what_deriving_all_says(log: list[dict[str, Any]], data: st.DataObject, calendar: Calendar) -> None:
-    """The same outcome of each chunk, wherever the log is cut: journal, shops' records, orders, what is refused, and counts."""
+def test_a_ledger_says_what_deriving_all_says(
+    log: list[dict[str, Any]], data: st.DataObject, calendar: Calendar
+) -> None:
+    """The same outcome of each chunk, wherever the log is cut.
+
+    Journal, shops' records, orders, what is refused, and counts.
+    """
     cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=4)))
     with _bounds(10**9):
         plain = _outcomes(calendar, log, cuts)
@@ -64,7 +75,9 @@ def test_a_ledger_says_what_deriving_all_says(log: list[dict[str, Any]], data: s
 
 @settings(max_examples=100)
 @given(logs, st.data())
-def test_what_does_not_fit_is_refused_by_its_exact_size(log: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_what_does_not_fit_is_refused_by_its_exact_size(
+    log: list[dict[str, Any]], data: st.DataObject
+) -> None:
     """Decision 12: an event is refused if the order's bytes with it would be too many, wherever the log is cut."""
     most, kept, refused = data.draw(st.integers(300, 1500)), dict[str, orders.Order](), []
     for offset, event in enumerate(log):
@@ -79,8 +92,12 @@ def test_what_does_not_fit_is_refused_by_its_exact_size(log: list[dict[str, Any]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=4)))
     with _bounds(data.draw(st.sampled_from([-1, 2, 10**9])), most):
         outcomes, states = _outcomes(CYCLES, log, cuts)
-    assert [(offset, refusal.detail) for outcome in outcomes for offset, refusal in outcome.parked] == refused
-    assert states == {key.encode(): orders.encode(order) for key, order in kept.items() if order != orders.EMPTY}
+    assert [
+        (offset, refusal.detail) for outcome in outcomes for offset, refusal in outcome.parked
+    ] == refused
+    assert states == {
+        key.encode(): orders.encode(order) for key, order in kept.items() if order != orders.EMPTY
+    }
 
 
 @given(logs)
@@ -94,8 +111,13 @@ def test_a_ledger_knows_its_size(log: list[dict[str, Any]]) -> None:
         assert ledger.size == len(ledger.encode())
 
 
-def _chat_outcomes(calendar: Calendar, rules: ServiceRules, log: list[dict[str, Any]], cuts: list[int], few: int) -> list[Outcome]:
-    """Messages folded in chunks that end at the cuts; conversations with more than so many messages or bytes have a ledger."""
+def _chat_outcomes(
+    calendar: Calendar, rules: ServiceRules, log: list[dict[str, Any]], cuts: list[int], few: int
+) -> list[Outcome]:
+    """Messages folded in chunks that end at the cuts.
+
+    Conversations with more than so many messages or bytes have a ledger.
+    """
     stage, progress, outcomes = ChatStage(calendar, rules, 1000), None, []
     tables = {table.name: Rows() for table in stage.stage.tables}
     records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
@@ -116,16 +138,31 @@ def _in_order(outcomes: list[Outcome]) -> list[str]:
 
 @settings(max_examples=200)
 @given(
-    st.lists(messages(ids=200), max_size=60) | st.lists(messages(), max_size=40) | st.lists(messages(ids=3), max_size=12),
+    st.lists(messages(ids=200), max_size=60)
+    | st.lists(messages(), max_size=40)
+    | st.lists(messages(ids=3), max_size=12),
     st.data(),
     st.sampled_from([CYCLES, Calendar(3_600_000), SHORT_CYCLES]),
-    st.sampled_from([RULES, ServiceRules(count_per="inquiry"), ServiceRules(reply_within_ms=1000, hours="00:00-24:00")]),
+    st.sampled_from(
+        [
+            RULES,
+            ServiceRules(count_per="inquiry"),
+            ServiceRules(reply_within_ms=1000, hours="00:00-24:00"),
+        ]
+    ),
 )
 def test_a_ledger_of_a_conversation_says_what_deriving_says(
     log: list[dict[str, Any]], data: st.DataObject, calendar: Calendar, rules: ServiceRules
 ) -> None:
-    """The same outcome of each chunk, wherever the log is cut: shops' records, conversations, timers, what is overdue, alerts."""
-    log = [event | {"shop_id": "s-1", "buyer_id": "b-1"} for event in log] if data.draw(st.booleans()) else log
+    """The same outcome of each chunk, wherever the log is cut.
+
+    Shops' records, conversations, timers, what is overdue, alerts.
+    """
+    log = (
+        [event | {"shop_id": "s-1", "buyer_id": "b-1"} for event in log]
+        if data.draw(st.booleans())
+        else log
+    )
     cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=4)))
     plain = _chat_outcomes(calendar, rules, log, cuts, 10**9)
     for few in (-1, 3):
@@ -136,10 +173,14 @@ def test_a_ledger_of_a_conversation_says_what_deriving_says(
 
 @settings(max_examples=200)
 @given(st.lists(messages(), max_size=40), st.data())
-def test_what_does_not_fit_a_conversation_is_refused_wherever_the_log_is_cut(log: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_what_does_not_fit_a_conversation_is_refused_wherever_the_log_is_cut(
+    log: list[dict[str, Any]], data: st.DataObject
+) -> None:
     """Decision 12: message by message, the bytes of a conversation with each decide."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=4)))
     with patch.object(limits, "ORDER_BYTES", data.draw(st.integers(150, 900))):
         whole = _chat_outcomes(CYCLES, RULES, log, cuts, -1)
         single = _chat_outcomes(CYCLES, RULES, log, [*range(1, len(log))], 10**9)
-    assert [one for outcome in whole for one in outcome.parked] == [one for outcome in single for one in outcome.parked]
+    assert [one for outcome in whole for one in outcome.parked] == [
+        one for outcome in single for one in outcome.parked
+    ]

@@ -1,4 +1,7 @@
-"""Recount's own check of events and the decoder of `schemas` share no code; they must take the same events."""
+"""Recount's own check of events and the decoder of `schemas` share no code.
+
+They must take the same events.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations.recount_events import Invalid, accept, parse
+from operations.oracle.events import Invalid, accept, parse
 from schemas import envelope
 
 _COMMON = {"id": "e-1", "source": "/s", "occurred_at": "2026-07-01T08:00:00Z"}
@@ -66,9 +69,15 @@ _ODD: st.SearchStrategy[Any] = st.one_of(
 def _places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
     """Every place within a JSON value."""
     inner: list[tuple[str | int, Any]] = (
-        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+        list(value.items())
+        if isinstance(value, dict)
+        else list(enumerate(value))
+        if isinstance(value, list)
+        else []
     )
-    return [place for name, each in inner for place in ((*path, name), *_places(each, (*path, name)))]
+    return [
+        place for name, each in inner for place in ((*path, name), *_places(each, (*path, name)))
+    ]
 
 
 @st.composite
@@ -76,7 +85,9 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     """A valid event with up to three of its places changed, removed or added."""
     event: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(VALID)))
     for _ in range(draw(st.integers(0, 3))):
-        *path, last = draw(st.sampled_from([*_places(event), ("lines",), ("line_ids",), ("extra",)]))
+        *path, last = draw(
+            st.sampled_from([*_places(event), ("lines",), ("line_ids",), ("extra",)])
+        )
         target: Any = event
         for name in path:
             target = target[name]
@@ -114,11 +125,18 @@ def _by_schemas(record: Record) -> dict[str, Any] | None:
     order, message = envelope.read(record), envelope.read_chat(record)
     found: dict[str, Any] | None = None
     if isinstance(order, envelope.Received):
-        found = {"type": order.type, "id": order.id, "source": order.source, "order_id": order.order_id} | msgspec.to_builtins(order.body)
+        found = {
+            "type": order.type,
+            "id": order.id,
+            "source": order.source,
+            "order_id": order.order_id,
+        } | msgspec.to_builtins(order.body)
         found["occurred_at"] = order.occurred_at_ms
-    if isinstance(message, envelope.Said):
+    if isinstance(message, envelope.ChatMessage):
         assert found is None
-        found = {"shop_id": message.shop_id, "buyer_id": message.buyer_id} | msgspec.structs.asdict(message.message)
+        found = {"shop_id": message.shop_id, "buyer_id": message.buyer_id} | msgspec.structs.asdict(
+            message.message
+        )
         found["type"] = "seller_replied" if found.pop("side") == envelope.SHOP else "buyer_messaged"
         found["occurred_at"] = found.pop("at_ms")
     return found
@@ -134,9 +152,16 @@ def _key(event: object) -> bytes:
     """The key under which a record of an event should stand, if it has one."""
     if not isinstance(event, dict):
         return b"o-1"
-    names = ("shop_id", "buyer_id") if event.get("type") in ("buyer_messaged", "seller_replied") else ("order_id",)
+    names = (
+        ("shop_id", "buyer_id")
+        if event.get("type") in ("buyer_messaged", "seller_replied")
+        else ("order_id",)
+    )
     ids = [event.get(name) for name in names]
-    return "/".join(each for each in ids if isinstance(each, str)).encode(errors="surrogatepass") or b"o-1"
+    return (
+        "/".join(each for each in ids if isinstance(each, str)).encode(errors="surrogatepass")
+        or b"o-1"
+    )
 
 
 def _agree(value: bytes, key: bytes) -> None:
@@ -150,7 +175,11 @@ def test_both_take_the_same_events(event: dict[str, Any], ascii_only: bool) -> N
     _agree(json.dumps(event, ensure_ascii=ascii_only).encode(errors="surrogatepass"), _key(event))
 
 
-@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | st.sampled_from([b"null", b"[]", b"{}", b"1e999", b"NaN"]))
+@given(
+    st.binary(max_size=60)
+    | st.text(max_size=60).map(str.encode)
+    | st.sampled_from([b"null", b"[]", b"{}", b"1e999", b"NaN"])
+)
 @settings(max_examples=500, deadline=None)
 def test_both_take_the_same_bytes(noise: bytes) -> None:
     """Noise in the place of an event, and in the place of an unknown field."""

@@ -1,13 +1,16 @@
-"""No wrong date drags idle partitions along: ticks stay within the time of what isn't wrong, whatever comes in which order (C2)."""
+"""No wrong date drags idle partitions along.
+
+Ticks stay within the time of what isn't wrong, whatever comes in which order (C2).
+"""
 
 from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.envelope import BUYER, Received, Said, Tick, Written
+from schemas.envelope import BUYER, ChatMessage, Received, Tick, Written
 from streams.ticks import Pace, newest_ms
-from tables.taken import Taken
+from tables.intake import Intake
 from tables.watermarks import START, Progress
 from tests.flow import CYCLES
 
@@ -19,15 +22,18 @@ CLOCK_MS = BEGIN_MS + 10**11
 """The machine's clock: years later, as while history is read."""
 
 Happened = tuple[int, int, int]
-"""Partition, whose event of that partition (an order, or a conversation), and when; -1 is the one with wrong dates."""
+"""Partition, whose event of that partition (an order, or a conversation), and when; -1 is the
+one with wrong dates."""
 
 
-def event(partition: int, whose: int, at_ms: int) -> Received | Said:
+def event(partition: int, whose: int, at_ms: int) -> Received | ChatMessage:
     """An event of an order, or of a conversation, that only its partition has."""
     name = f"{partition}.{whose}"
     if partition < PARTITIONS // 2:
         return Received("order_paid", f"e-{at_ms}", "/t", at_ms, name, None)
-    return Said("s-1", name, Written(at_ms, BUYER, f"e-{at_ms}", "/t", f"m-{at_ms}", None, None))
+    return ChatMessage(
+        "s-1", name, Written(at_ms, BUYER, f"e-{at_ms}", "/t", f"m-{at_ms}", None, None)
+    )
 
 
 class Ticking:
@@ -36,16 +42,24 @@ class Ticking:
     def __init__(self, workers: int) -> None:
         self.progress = [START] * PARTITIONS
         self.offsets = [0] * PARTITIONS
-        self.workers = [[at for at in range(PARTITIONS) if at % workers == worker] for worker in range(workers)]
+        self.workers = [
+            [at for at in range(PARTITIONS) if at % workers == worker] for worker in range(workers)
+        ]
         self.paces = [Pace() for _ in self.workers]
         self.now_s = 0.0
         self.ticks: list[int] = []
 
-    def take(self, partition: int, said: Received | Said | Tick) -> None:
+    def take(self, partition: int, said: Received | ChatMessage | Tick) -> None:
         """Take one record into a partition."""
         offset, self.offsets[partition] = self.offsets[partition], self.offsets[partition] + 1
         subject = "order_id" if partition < PARTITIONS // 2 else "between"
-        taken = Taken([(offset, said)], self.progress[partition], CYCLES, 1000, lambda one: _about(one, subject))
+        taken = Intake(
+            [(offset, said)],
+            self.progress[partition],
+            CYCLES,
+            1000,
+            lambda one: _about(one, subject),
+        )
         self.progress[partition] = taken.progress
 
     def tick(self) -> None:
@@ -62,7 +76,7 @@ class Ticking:
                     self.take(at, Tick(present_ms))
 
 
-def _about(said: Received | Said, subject: str) -> str | tuple[str, str]:
+def _about(said: Received | ChatMessage, subject: str) -> str | tuple[str, str]:
     if isinstance(said, Received):
         assert subject == "order_id"
         return said.order_id
@@ -71,15 +85,34 @@ def _about(said: Received | Said, subject: str) -> str | tuple[str, str]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Happened | None]:
-    """Events of a history, out of order by some hours, with a round of ticks (None) between; in each partition one has wrong dates."""
+    """Events of a history, out of order by some hours, with a round of ticks (None) between.
+
+    In each partition one has wrong dates.
+    """
     steps: list[Happened | None] = []
     for number in range(draw(st.integers(1, 30))):
         partition = draw(st.integers(0, PARTITIONS - 1))
         kind = draw(st.sampled_from(["right", "right", "right", "wrong", "tick"]))
         if kind == "right":
-            steps.append((partition, draw(st.integers(0, 3)), BEGIN_MS + number * 3_600_000 + draw(st.integers(0, 10_000_000))))
+            steps.append(
+                (
+                    partition,
+                    draw(st.integers(0, 3)),
+                    BEGIN_MS + number * 3_600_000 + draw(st.integers(0, 10_000_000)),
+                )
+            )
         elif kind == "wrong":
-            steps.append((partition, -1, draw(st.sampled_from([CLOCK_MS - 1, CLOCK_MS, CLOCK_MS + 10**12, BEGIN_MS + 10**10]))))
+            steps.append(
+                (
+                    partition,
+                    -1,
+                    draw(
+                        st.sampled_from(
+                            [CLOCK_MS - 1, CLOCK_MS, CLOCK_MS + 10**12, BEGIN_MS + 10**10]
+                        )
+                    ),
+                )
+            )
         else:
             steps.append(None)
     return steps
@@ -87,8 +120,13 @@ def histories(draw: st.DrawFn) -> list[Happened | None]:
 
 @settings(deadline=None)
 @given(histories(), st.integers(1, 2))
-def test_ticks_stay_within_the_time_of_right_dates(history: list[Happened | None], workers: int) -> None:
-    """One order or conversation a partition may say what it likes, and often: no tick is later than the others' dates and pace."""
+def test_ticks_stay_within_the_time_of_right_dates(
+    history: list[Happened | None], workers: int
+) -> None:
+    """One order or conversation a partition may say what it likes, and often.
+
+    No tick is later than the others' dates and pace.
+    """
     flow, newest_right_ms = Ticking(workers), 0
     for step in [*history, None, None]:
         if step is None:
@@ -104,7 +142,9 @@ def test_ticks_stay_within_the_time_of_right_dates(history: list[Happened | None
 
 @settings(deadline=None)
 @given(histories(), st.integers(1, 2))
-def test_ticks_keep_up_with_what_two_have_come_to(history: list[Happened | None], workers: int) -> None:
+def test_ticks_keep_up_with_what_two_have_come_to(
+    history: list[Happened | None], workers: int
+) -> None:
     """Wherever two have come to an instant, in whatever partition, every idle partition is at least there after a round of ticks."""
     flow, latest = Ticking(workers), [dict[int, int]() for _ in range(PARTITIONS)]
     for step in history:
@@ -124,10 +164,15 @@ def test_ticks_keep_up_with_what_two_have_come_to(history: list[Happened | None]
 @settings(deadline=None)
 @given(histories())
 def test_progress_does_not_depend_on_where_chunks_are_cut(history: list[Happened | None]) -> None:
-    """All of a partition at once, or event by event: the same progress, so a replay writes the same marks."""
+    """All of a partition at once, or event by event.
+
+    The same progress, so a replay writes the same marks.
+    """
     mine = [event(0, step[1], step[2]) for step in history if step is not None]
     flow = Ticking(1)
     for one in mine:
         flow.take(0, one)
-    at_once = Taken(list(enumerate(mine)), START, CYCLES, 1000, lambda one: _about(one, "order_id"))
+    at_once = Intake(
+        list(enumerate(mine)), START, CYCLES, 1000, lambda one: _about(one, "order_id")
+    )
     assert at_once.progress == (flow.progress[0] if mine else Progress(-1))

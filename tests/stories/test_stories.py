@@ -16,7 +16,9 @@ def test_story(story: Story) -> None:
     chance = random.Random(story.title)
     states = None
     for count, arrival in enumerate(arrivals(story.events)):
-        flow = Flow(chunk=lambda: chance.randint(1, 5), rules=story.rules).take(arrival, bare if count % 2 else binary)
+        flow = Flow(chunk=lambda: chance.randint(1, 5), rules=story.rules).take(
+            arrival, bare if count % 2 else binary
+        )
         if story.as_of:
             flow.tick(parse_ms(story.as_of))
         report = flow.report()
@@ -29,23 +31,32 @@ def test_story(story: Story) -> None:
         assert not flow.parked
         _assert_served(story, flow)
         if count == 0:
-            assert [(alert["type"], alert["shop_id"], alert["buyer_id"]) for alert in flow.alerts] == story.alerts
+            assert [
+                (alert["type"], alert["shop_id"], alert["buyer_id"]) for alert in flow.alerts
+            ] == story.alerts
         states = states or flow.tables["orders"]
         assert flow.tables["orders"] == states  # equal facts are equal bytes
 
 
 def _assert_served(story: Story, flow: Flow) -> None:
-    """Columns of service, all of them where the story says any; what is overdue; and messages in order."""
+    """Columns of service, all of them where the story says any; what is overdue.
+
+    And messages in order.
+    """
     served = {}
     for table in (catalogue.SHOP_SERVICE_CYCLES, catalogue.PRODUCT_SERVICE_CYCLES):
         for key, state in flow.tables[table.name].items():
             subject, start_ms = catalogue.split_cycle_key(key)
             columns = service.decode(state).columns
             if columns:
-                served[subject, CYCLES.iso(start_ms)] = {name: n for name, n in columns.items() if not name.startswith(service.REPLY_MS)}
+                served[subject, CYCLES.iso(start_ms)] = {
+                    name: n for name, n in columns.items() if not name.startswith(service.REPLY_MS)
+                }
     if story.served or story.overdue:
         assert served == story.served
-    assert sorted(map(catalogue.split_conversation_key, flow.tables[catalogue.OVERDUE.name])) == sorted(story.overdue)
+    assert sorted(
+        map(catalogue.split_conversation_key, flow.tables[catalogue.OVERDUE.name])
+    ) == sorted(story.overdue)
     for state in flow.tables[catalogue.CHATS.name].values():
         written = conversations.decode(state).written
         assert list(written) == sorted(written, key=conversations.place)

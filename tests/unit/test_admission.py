@@ -1,4 +1,7 @@
-"""Which readable events are applied: those in their key's partition, and not far ahead of when their records were written."""
+"""Which readable events are applied.
+
+Those in their key's partition, and not far ahead of when their records were written.
+"""
 
 # ruff: noqa: ANN401 - any settings
 
@@ -13,7 +16,7 @@ from structlog.testing import capture_logs
 
 from schemas import envelope
 from schemas.ahead import in_the_future
-from schemas.envelope import Received, Said, Tick
+from schemas.envelope import ChatMessage, Received, Tick
 from schemas.refusals import Reason, Refusal
 from schemas.times import DAY_MS, parse_ms
 from streams import admission
@@ -26,7 +29,14 @@ from tests.flow import Record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PAID = {"type": "order_paid", "id": "e-1", "source": "/p", "occurred_at": "2026-07-01T08:00:00Z", "order_id": "o-1", "amount": 5}
+PAID = {
+    "type": "order_paid",
+    "id": "e-1",
+    "source": "/p",
+    "occurred_at": "2026-07-01T08:00:00Z",
+    "order_id": "o-1",
+    "amount": 5,
+}
 ASKED = {
     "type": "buyer_messaged", "id": "m-1", "source": "/im", "occurred_at": "2026-07-01T08:00:00Z",
     "shop_id": "s-1", "buyer_id": "b-1", "message_id": "m-1",
@@ -40,43 +50,72 @@ def settings(**more: Any) -> Settings:
     return Settings(_env_file=None, partitions=PARTITIONS, **more)
 
 
-def read(event: Mapping[str, Any], partition: int, written_ms: int | None = AT_MS, **more: Any) -> object:
+def read(
+    event: Mapping[str, Any], partition: int, written_ms: int | None = AT_MS, **more: Any
+) -> object:
     """What an event says to the lane of a partition that it was written to."""
     chat = event["type"] == "buyer_messaged"
-    record = Record("chats" if chat else "orders", partition, 7, cast("int", written_ms), *envelope.encode(event))
+    record = Record(
+        "chats" if chat else "orders",
+        partition,
+        7,
+        cast("int", written_ms),
+        *envelope.encode(event),
+    )
     return to_lane(record, settings(**more))
 
 
 def to_lane(record: Record, given: Settings) -> object:
     """What a record says to the lane of the partition that it is in."""
-    return of_events(envelope.read_chat if record.topic == "chats" else envelope.read, record.topic, record.partition, given)(record)
+    return of_events(
+        envelope.read_chat if record.topic == "chats" else envelope.read,
+        record.topic,
+        record.partition,
+        given,
+    )(record)
 
 
 @pytest.mark.parametrize(("event", "key"), [(PAID, b"o-1"), (ASKED, b"s-1/b-1")])
 @pytest.mark.parametrize("partitioner", ["murmur2", "crc32"])
-def test_an_event_is_applied_in_the_partition_of_its_key_alone(event: dict[str, Any], key: bytes, partitioner: Any) -> None:
-    """In all others it is refused, with both partitions in the detail; the partitioner is that of the settings."""
+def test_an_event_is_applied_in_the_partition_of_its_key_alone(
+    event: dict[str, Any], key: bytes, partitioner: Any
+) -> None:
+    """In all others it is refused, with both partitions in the detail.
+
+    The partitioner is that of the settings.
+    """
     right = partition_of(key, PARTITIONS, partitioner)
     for partition in range(PARTITIONS):
         found = read(event, partition, partitioner=partitioner)
         if partition == right:
-            assert isinstance(found, Received | Said)
+            assert isinstance(found, Received | ChatMessage)
         else:
             assert isinstance(found, Refusal)
             assert found.reason == Reason.WRONG_PARTITION
-            assert f"{key!a} belongs in partition {right} of 4 by {partitioner}, not in {partition}" in found.detail
+            assert (
+                f"{key!a} belongs in partition {right} of 4 by {partitioner}, not in {partition}"
+                in found.detail
+            )
 
 
 def test_the_two_partitioners_are_those_of_the_clients() -> None:
     """Where Java's default and librdkafka's `consistent_random` send a key (rdcrc32.h is zlib's CRC-32)."""
-    assert [partition_of(b"foobar", 5, "murmur2"), partition_of(b"foobar", 5, "crc32")] == [(-790332482 & 0x7FFFFFFF) % 5, 0x9EF61F95 % 5]
+    assert [partition_of(b"foobar", 5, "murmur2"), partition_of(b"foobar", 5, "crc32")] == [
+        (-790332482 & 0x7FFFFFFF) % 5,
+        0x9EF61F95 % 5,
+    ]
 
 
 def test_by_setting_it_is_applied_and_counted_all_the_same() -> None:
-    """Who knows why events lie elsewhere may have them; each is counted, also where it is parked."""
+    """Who knows why events lie elsewhere may have them.
+
+    Each is counted, also where it is parked.
+    """
 
     def counted() -> float:
-        return REGISTRY.get_sample_value("netsold_wrong_partition_total", {"topic": "orders"}) or 0.0
+        return (
+            REGISTRY.get_sample_value("netsold_wrong_partition_total", {"topic": "orders"}) or 0.0
+        )
 
     before, wrong = counted(), (partition_of(b"o-1", PARTITIONS) + 1) % PARTITIONS
     assert isinstance(read(PAID, wrong, park_wrong_partition=False), Received)
@@ -98,7 +137,9 @@ def test_it_is_logged_once_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
         clock[0] += admission.AGAIN_SECONDS + 1
         reading(record._replace(offset=5))
     assert [line["records"] for line in lines] == [1, 5]
-    assert lines[0]["event"].startswith(f"shop.orders-{wrong}@0: key b'o-1' belongs in partition {right} of 4 by murmur2: it is parked;")
+    assert lines[0]["event"].startswith(
+        f"shop.orders-{wrong}@0: key b'o-1' belongs in partition {right} of 4 by murmur2: it is parked;"
+    )
     assert "docs/runbook.md, Wrong partition" in lines[0]["event"]
 
 
@@ -115,7 +156,9 @@ def test_what_cannot_be_read_keeps_its_reason() -> None:
     key, value, headers = envelope.encode(PAID)
     for other, reason in ((None, Reason.MISSING_KEY), (b"o-2", Reason.KEY_MISMATCH)):
         for partition in range(PARTITIONS):
-            found = to_lane(Record("orders", partition, 0, AT_MS, other, value, headers), settings())
+            found = to_lane(
+                Record("orders", partition, 0, AT_MS, other, value, headers), settings()
+            )
             assert isinstance(found, Refusal)
             assert found.reason == reason
     assert key == b"o-1"
@@ -133,8 +176,13 @@ def test_what_cannot_be_read_keeps_its_reason() -> None:
         (None, 86_400, False),
     ],
 )
-def test_an_event_far_ahead_of_its_record_is_refused(written_ms: int | None, seconds: int, *, refused: bool) -> None:
-    """By the record's time, not the clock's, so a replay decides the same; not where that isn't known, and never if the setting is 0."""
+def test_an_event_far_ahead_of_its_record_is_refused(
+    written_ms: int | None, seconds: int, *, refused: bool
+) -> None:
+    """By the record's time, not the clock's, so a replay decides the same.
+
+    Not where that isn't known, and never if the setting is 0.
+    """
     found = read(PAID, partition_of(b"o-1", PARTITIONS), written_ms, max_ahead_seconds=seconds)
     assert isinstance(found, Refusal) is refused
     if isinstance(found, Refusal):
@@ -159,7 +207,10 @@ def test_each_key_is_looked_at_whatever_came_before(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(admission, "_REMEMBERED", 10)
     reading = of_events(envelope.read, "orders", 0, settings())
     keys = [f"o-{number}" for number in range(40)]
-    records = [Record("orders", 0, at, AT_MS, *envelope.encode(PAID | {"order_id": key})) for at, key in enumerate(keys)]
+    records = [
+        Record("orders", 0, at, AT_MS, *envelope.encode(PAID | {"order_id": key}))
+        for at, key in enumerate(keys)
+    ]
     wanted = [Received if partition_of(key.encode(), PARTITIONS) == 0 else Refusal for key in keys]
     for _ in range(3):
         assert [type(reading(record)) for record in records] == wanted

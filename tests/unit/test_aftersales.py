@@ -1,4 +1,7 @@
-"""What an order says of a shop's service (R3 to R5), by examples worked out by hand; and what the order stage hands out of it."""
+"""What an order says of a shop's service (R3 to R5), by examples worked out by hand.
+
+And what the order stage hands out of it.
+"""
 
 import time
 from typing import Any
@@ -41,7 +44,10 @@ def order_of(*lines: str) -> Order:
 
 def named(rows: service.Rows) -> dict[tuple[str | None, str], dict[str, int]]:
     """Rows by product (None for the shop) and the day on which the cycle starts."""
-    return {(product_id, CYCLES.iso(start_ms)[:10]): columns for (product_id, start_ms), columns in rows.items()}
+    return {
+        (product_id, CYCLES.iso(start_ms)[:10]): columns
+        for (product_id, start_ms), columns in rows.items()
+    }
 
 
 def served(*lines: str) -> dict[tuple[str | None, str], dict[str, int]]:
@@ -56,27 +62,43 @@ def since(*lines: str) -> str | None:
     return None if found is None else times.format_short(found.at_ms)
 
 
-# --- R3: refusals and reissues -----------------------------------------------------------------------------------------------
+# --- R3: refusals and reissues
+# -----------------------------------------------------------------------------------------------
 
 
 def test_an_order_without_any_has_no_rows() -> None:
     """Placed, paid, shipped, received: nothing to say of the service."""
-    assert served(PLACED, "2026-07-01T08:01Z paid o-1 2600", "2026-07-01T09:00Z shipped o-1", RECEIVED) == {}
+    assert (
+        served(PLACED, "2026-07-01T08:01Z paid o-1 2600", "2026-07-01T09:00Z shipped o-1", RECEIVED)
+        == {}
+    )
     assert served() == {}
 
 
 def test_a_refusal_counts_once_for_the_shop_and_once_for_each_product() -> None:
     """R3: two lines of p-3 are one product; no line named means all of them."""
     one = {"refusal.quality": 1}
-    assert served(PLACED, "2026-07-02T08:00Z refused o-1 quality") == {(None, A): one, ("p-3", A): one, ("p-4", A): one}
+    assert served(PLACED, "2026-07-02T08:00Z refused o-1 quality") == {
+        (None, A): one,
+        ("p-3", A): one,
+        ("p-4", A): one,
+    }
 
 
 def test_a_refusal_of_some_lines_is_about_their_products() -> None:
-    """R3: a line that the order doesn't have is nobody's; a refusal of only such lines is still the shop's."""
+    """R3: a line that the order doesn't have is nobody's.
+
+    A refusal of only such lines is still the shop's.
+    """
     one, two = {"refusal.other": 1}, {"refusal.other": 2}
-    assert served(PLACED, "2026-07-02T08:00Z refused o-1 other 2 9") == {(None, A): one, ("p-4", A): one}
+    assert served(PLACED, "2026-07-02T08:00Z refused o-1 other 2 9") == {
+        (None, A): one,
+        ("p-4", A): one,
+    }
     assert served(PLACED, "2026-07-02T08:00Z refused o-1 other 9") == {(None, A): one}
-    assert served(PLACED, "2026-07-02T08:00Z refused o-1 other 1", "2026-07-02T09:00Z refused o-1 other 3") == {
+    assert served(
+        PLACED, "2026-07-02T08:00Z refused o-1 other 1", "2026-07-02T09:00Z refused o-1 other 3"
+    ) == {
         (None, A): two,
         ("p-3", A): two,
     }
@@ -99,11 +121,18 @@ def test_refusals_and_reissues_stand_in_the_cycle_in_which_they_happened() -> No
 
 
 def test_the_same_event_again_is_one() -> None:
-    """S11: the same source and id once; with another content the earlier holds; another id is another refusal."""
+    """S11: the same source and id once; with another content the earlier holds.
+
+    Another id is another refusal.
+    """
     refused = "2026-07-02T08:00Z refused o-1 quality 2 id=x"
     assert served(PLACED, refused, refused)[None, A] == {"refusal.quality": 1}
-    assert served(PLACED, refused, "2026-07-02T07:00Z refused o-1 other 2 id=x")[None, A] == {"refusal.other": 1}
-    assert served(PLACED, refused, "2026-07-02T08:00Z refused o-1 quality 2 id=y")[None, A] == {"refusal.quality": 2}
+    assert served(PLACED, refused, "2026-07-02T07:00Z refused o-1 other 2 id=x")[None, A] == {
+        "refusal.other": 1
+    }
+    assert served(PLACED, refused, "2026-07-02T08:00Z refused o-1 quality 2 id=y")[None, A] == {
+        "refusal.quality": 2
+    }
 
 
 def test_what_was_never_placed_has_no_rows_and_no_reason_to_write() -> None:
@@ -117,11 +146,18 @@ def test_what_was_never_placed_has_no_rows_and_no_reason_to_write() -> None:
     )
     order = order_of(*lines)
     assert served(*lines) == {}
-    assert (aftersales.contact(order), aftersales.owner(order), aftersales.oddities(order)) == (None, None, frozenset())
+    assert (aftersales.contact(order), aftersales.owner(order), aftersales.oddities(order)) == (
+        None,
+        None,
+        frozenset(),
+    )
 
 
 def test_a_cancelled_order_keeps_what_happened_at_the_door() -> None:
-    """R3, S4: it was placed, and the shop was refused; only of what isn't sold nothing can be given back."""
+    """R3, S4: it was placed, and the shop was refused.
+
+    Only of what isn't sold nothing can be given back.
+    """
     found = served(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
         "2026-07-01T09:00Z cancelled o-1 buyer",
@@ -129,15 +165,21 @@ def test_a_cancelled_order_keeps_what_happened_at_the_door() -> None:
         "2026-07-02T09:00Z received o-1",
         "2026-07-03T08:00Z refunded o-1 r-1 changed_mind 1:1:1000",
     )
-    assert found == {(None, A): {"refusal.changed_mind": 1}, ("p-3", A): {"refusal.changed_mind": 1}}
+    assert found == {
+        (None, A): {"refusal.changed_mind": 1},
+        ("p-3", A): {"refusal.changed_mind": 1},
+    }
 
 
-# --- R3: differences and returns ---------------------------------------------------------------------------------------------
+# --- R3: differences and returns
+# ---------------------------------------------------------------------------------------------
 
 
 def test_a_difference_is_one_for_the_shop_and_one_for_each_product() -> None:
     """R3, S9: 0 units of three lines; both lines of p-3 are one part."""
-    assert served(PLACED, RECEIVED, "2026-07-07T08:00Z refunded o-1 r-1 short_weight 1:0:300 2:0:50 3:0:20") == {
+    assert served(
+        PLACED, RECEIVED, "2026-07-07T08:00Z refunded o-1 r-1 short_weight 1:0:300 2:0:50 3:0:20"
+    ) == {
         (None, B): {"difference.short_weight": 1, "difference.short_weight.CNY": 370},
         ("p-3", B): {"difference.short_weight": 1, "difference.short_weight.CNY": 320},
         ("p-4", B): {"difference.short_weight": 1, "difference.short_weight.CNY": 50},
@@ -145,8 +187,13 @@ def test_a_difference_is_one_for_the_shop_and_one_for_each_product() -> None:
 
 
 def test_units_make_a_refund_a_return() -> None:
-    """R3: of the whole for the shop, whatever else it has; products show no returns, but their own differences in it."""
-    assert served(PLACED, RECEIVED, "2026-07-07T08:00Z refunded o-1 r-1 quality 1:1:1000 2:0:50 3:0:20") == {
+    """R3: of the whole for the shop, whatever else it has.
+
+    Products show no returns, but their own differences in it.
+    """
+    assert served(
+        PLACED, RECEIVED, "2026-07-07T08:00Z refunded o-1 r-1 quality 1:1:1000 2:0:50 3:0:20"
+    ) == {
         (None, B): {"return.quality": 1, "return.quality.CNY": 1070},
         ("p-4", B): {"difference.quality": 1, "difference.quality.CNY": 50},
     }
@@ -154,7 +201,9 @@ def test_units_make_a_refund_a_return() -> None:
 
 def test_units_without_money_are_a_return_without_an_amount() -> None:
     """R3: goods that cost nothing, or for which nothing was paid back."""
-    assert served(PLACED, RECEIVED, "2026-07-03T08:00Z refunded o-1 r-1 other 1:1:0") == {(None, A): {"return.other": 1}}
+    assert served(PLACED, RECEIVED, "2026-07-03T08:00Z refunded o-1 r-1 other 1:1:0") == {
+        (None, A): {"return.other": 1}
+    }
 
 
 def test_one_line_named_twice_is_summed() -> None:
@@ -166,7 +215,10 @@ def test_one_line_named_twice_is_summed() -> None:
 
 
 def test_what_is_cut_away_is_no_after_sales() -> None:
-    """S8: of units that are gone only the money is left, so it is a difference; and of nothing left there is nothing."""
+    """S8: of units that are gone only the money is left, so it is a difference.
+
+    And of nothing left there is nothing.
+    """
     assert served(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
         RECEIVED,
@@ -189,21 +241,35 @@ def test_refunds_of_one_reason_add_up_and_currencies_stand_apart() -> None:
         "2026-07-04T08:00Z refunded o-1 r-2 quality 1:0:20",
         "2026-07-04T08:00Z refunded o-1 r-3 other 1:0:5",
     )
-    assert rows[None, A] == {"difference.quality": 2, "difference.quality.USD": 30, "difference.other": 1, "difference.other.USD": 5}
+    assert rows[None, A] == {
+        "difference.quality": 2,
+        "difference.quality.USD": 30,
+        "difference.other": 1,
+        "difference.other.USD": 5,
+    }
 
 
 def test_only_what_was_taken_off_a_sale_is_after_sales() -> None:
-    """S7: by `occurred_at`, at the receipt's millisecond it is; and of a line that never came it isn't."""
+    """S7: by `occurred_at`, at the receipt's millisecond it is.
+
+    And of a line that never came it isn't.
+    """
     placed = "2026-07-01T08:00Z placed o-1 1:p-3:2x1000"
     before = "2026-07-02T07:59:59.999Z refunded o-1 r-1 changed_mind 1:0:100"
     at_once = "2026-07-02T08:00:00.000Z refunded o-1 r-1 changed_mind 1:0:100"
     assert served(placed, RECEIVED, before) == {}
     assert served(placed, at_once) == {}
-    assert served(placed, RECEIVED, at_once)[None, A] == {"difference.changed_mind": 1, "difference.changed_mind.CNY": 100}
+    assert served(placed, RECEIVED, at_once)[None, A] == {
+        "difference.changed_mind": 1,
+        "difference.changed_mind.CNY": 100,
+    }
 
 
 def test_of_a_refund_between_two_parcels_only_the_received_line_counts() -> None:
-    """S7: line 2 comes later, so what is given back of it lessens its sale; the units of line 1 make it no return of p-4."""
+    """S7: line 2 comes later, so what is given back of it lessens its sale.
+
+    The units of line 1 make it no return of p-4.
+    """
     assert served(
         PLACED,
         "2026-07-02T08:00Z received o-1 1",
@@ -230,13 +296,23 @@ def test_a_refund_that_came_back_was_none() -> None:
         "2026-07-03T08:00Z refunded o-1 r-1 quality 1:1:900",
         "2026-07-04T08:00Z refunded o-1 r-2 other 1:1:900",
     )
-    assert served(*before)[None, A] == {"return.quality": 1, "return.quality.CNY": 900, "difference.other": 1, "difference.other.CNY": 100}
-    assert served(*before, "2026-07-09T08:00Z refund-returned o-1 r-1") == {(None, A): {"return.other": 1, "return.other.CNY": 900}}
+    assert served(*before)[None, A] == {
+        "return.quality": 1,
+        "return.quality.CNY": 900,
+        "difference.other": 1,
+        "difference.other.CNY": 100,
+    }
+    assert served(*before, "2026-07-09T08:00Z refund-returned o-1 r-1") == {
+        (None, A): {"return.other": 1, "return.other.CNY": 900}
+    }
 
 
 def test_of_one_refund_told_twice_the_first_holds() -> None:
     """S11: with its own reason and lines, whichever arrives first."""
-    first, second = "2026-07-03T08:00Z refunded o-1 r-1 quality 1:0:10", "2026-07-07T08:00Z refunded o-1 r-1 other 1:1:20"
+    first, second = (
+        "2026-07-03T08:00Z refunded o-1 r-1 quality 1:0:10",
+        "2026-07-07T08:00Z refunded o-1 r-1 other 1:1:20",
+    )
     for told in ((first, second), (second, first)):
         assert served(PLACED, RECEIVED, *told) == {
             (None, A): {"difference.quality": 1, "difference.quality.CNY": 10},
@@ -260,30 +336,57 @@ def test_the_placing_that_holds_says_whose_it_is() -> None:
         "2026-07-01T08:00Z placed o-1 1:p-4:2x1000 shop=s-8 buyer=b-2 currency=USD",
     )
     assert served(*lines) == {
-        (None, A): {"difference.late_delivery": 1, "difference.late_delivery.USD": 10, "refusal.quality": 1},
-        ("p-4", A): {"difference.late_delivery": 1, "difference.late_delivery.USD": 10, "refusal.quality": 1},
+        (None, A): {
+            "difference.late_delivery": 1,
+            "difference.late_delivery.USD": 10,
+            "refusal.quality": 1,
+        },
+        ("p-4", A): {
+            "difference.late_delivery": 1,
+            "difference.late_delivery.USD": 10,
+            "refusal.quality": 1,
+        },
     }
     assert aftersales.owner(order_of(*lines)) == ("s-8", "b-2")
-    assert aftersales.contact(order_of(*lines)) == Contact("s-8", "b-2", times.parse_ms("2026-07-02T09:00:00Z"))
+    assert aftersales.contact(order_of(*lines)) == Contact(
+        "s-8", "b-2", times.parse_ms("2026-07-02T09:00:00Z")
+    )
     assert aftersales.owner(order_of(*lines[:4])) == ("s-7", "b-1")
 
 
-# --- R4: reasons to write ----------------------------------------------------------------------------------------------------
+# --- R4: reasons to write
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "reason", ["short_weight", "damaged_in_transit", "wrong_goods", "late_delivery", "quality", "changed_mind", "other"]
+    "reason",
+    [
+        "short_weight",
+        "damaged_in_transit",
+        "wrong_goods",
+        "late_delivery",
+        "quality",
+        "changed_mind",
+        "other",
+    ],
 )
 def test_a_refusal_is_always_a_reason_to_write_the_rest_only_if_wrong_or_late(reason: str) -> None:
     """R4: for each of the reasons that there are."""
     assert since(PLACED, f"2026-07-02T08:00Z refused o-1 {reason}") == "2026-07-02T08:00:00Z"
     expected = "2026-07-02T08:00:00Z" if reason in {"wrong_goods", "late_delivery"} else None
-    for line in (f"reissued o-1 {reason}", f"refunded o-1 r-1 {reason} 1:0:10", f"refund-requested o-1 r-1 {reason}"):
+    for line in (
+        f"reissued o-1 {reason}",
+        f"refunded o-1 r-1 {reason} 1:0:10",
+        f"refund-requested o-1 r-1 {reason}",
+    ):
         assert since(PLACED, f"2026-07-02T08:00Z {line}") == expected
 
 
 def test_the_earliest_reason_to_write_holds() -> None:
-    """R4: by `occurred_at`, one for an order, in any order of arrival; a quarrel about quality isn't one."""
+    """R4: by `occurred_at`, one for an order, in any order of arrival.
+
+    A quarrel about quality isn't one.
+    """
     lines = (
         PLACED,
         "2026-07-03T08:00Z refund-requested o-1 r-1 quality",
@@ -294,31 +397,48 @@ def test_the_earliest_reason_to_write_holds() -> None:
     )
     for at in range(len(lines)):
         assert since(*lines[at:], *lines[:at]) == "2026-07-04T08:00:00Z"
-    assert [since(*lines[:upto]) for upto in range(1, 5)] == [None, None, "2026-07-06T08:00:00Z", "2026-07-05T08:00:00Z"]
+    assert [since(*lines[:upto]) for upto in range(1, 5)] == [
+        None,
+        None,
+        "2026-07-06T08:00:00Z",
+        "2026-07-05T08:00:00Z",
+    ]
 
 
 def test_a_refund_that_came_back_is_still_a_reason_to_have_written() -> None:
     """R4: as is one before the receipt, or one that asks for nothing that is left."""
     refunded = "2026-07-03T08:00Z refunded o-1 r-1 wrong_goods 9:1:10"
-    assert since(PLACED, refunded, "2026-07-04T08:00Z refund-returned o-1 r-1") == "2026-07-03T08:00:00Z"
+    assert (
+        since(PLACED, refunded, "2026-07-04T08:00Z refund-returned o-1 r-1")
+        == "2026-07-03T08:00:00Z"
+    )
     assert served(PLACED, refunded) == {}
 
 
 def test_of_one_refund_told_twice_the_first_says_whether_to_write() -> None:
     """S11: the second telling of a refund_id holds nothing, neither its reason nor its time."""
-    quality, wrong = "2026-07-03T08:00Z refunded o-1 r-1 quality", "2026-07-04T08:00Z refunded o-1 r-1 wrong_goods"
+    quality, wrong = (
+        "2026-07-03T08:00Z refunded o-1 r-1 quality",
+        "2026-07-04T08:00Z refunded o-1 r-1 wrong_goods",
+    )
     assert since(PLACED, quality, wrong) is None
-    assert since(PLACED, wrong, "2026-07-05T08:00Z refunded o-1 r-1 quality") == "2026-07-04T08:00:00Z"
+    assert (
+        since(PLACED, wrong, "2026-07-05T08:00Z refunded o-1 r-1 quality") == "2026-07-04T08:00:00Z"
+    )
 
 
-# --- R5: reviews -------------------------------------------------------------------------------------------------------------
+# --- R5: reviews
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_ratings_of_four_and_five_are_good() -> None:
     """R5: for the product as for the shop; no receipt is needed."""
     for rating in range(1, 6):
         expected = {"reviews": 1} | ({"reviews.good": 1} if rating >= 4 else {})
-        assert served(PLACED, f"2026-07-03T08:00Z reviewed o-1 p-3 {rating}") == {(None, A): expected, ("p-3", A): expected}
+        assert served(PLACED, f"2026-07-03T08:00Z reviewed o-1 p-3 {rating}") == {
+            (None, A): expected,
+            ("p-3", A): expected,
+        }
 
 
 def test_of_one_product_the_latest_review_holds() -> None:
@@ -341,10 +461,19 @@ def test_of_one_product_the_latest_review_holds() -> None:
 def test_reviews_of_one_millisecond_go_by_id_and_then_by_source() -> None:
     """R5: the greatest holds; content doesn't decide, whether told by one source or by two."""
     at = "2026-07-03T08:00Z reviewed o-1 p-3"
-    for good, poor in (("id=b", "id=a"), ("id=b source=/a", "id=a source=/z"), ("id=a source=/z", "id=a source=/b")):
+    for good, poor in (
+        ("id=b", "id=a"),
+        ("id=b source=/a", "id=a source=/z"),
+        ("id=a source=/z", "id=a source=/b"),
+    ):
         for high, low in ((5, 1), (1, 5)):
-            for told in ((f"{at} {high} {good}", f"{at} {low} {poor}"), (f"{at} {low} {poor}", f"{at} {high} {good}")):
-                assert served(PLACED, *told)[None, A] == {"reviews": 1} | ({"reviews.good": 1} if high == 5 else {})
+            for told in (
+                (f"{at} {high} {good}", f"{at} {low} {poor}"),
+                (f"{at} {low} {poor}", f"{at} {high} {good}"),
+            ):
+                assert served(PLACED, *told)[None, A] == {"reviews": 1} | (
+                    {"reviews.good": 1} if high == 5 else {}
+                )
 
 
 def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
@@ -353,34 +482,73 @@ def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
     odd = frozenset({Oddity(Anomaly.UNKNOWN_PRODUCT)})
     assert served(PLACED, review) == {}
     assert (
-        aftersales.oddities(order_of(PLACED, review, "2026-07-04T08:00Z reviewed o-1 p-8 1", "2026-07-04T08:00Z reviewed o-1 p-3 1")) == odd
+        aftersales.oddities(
+            order_of(
+                PLACED,
+                review,
+                "2026-07-04T08:00Z reviewed o-1 p-8 1",
+                "2026-07-04T08:00Z reviewed o-1 p-3 1",
+            )
+        )
+        == odd
     )
-    assert aftersales.oddities(order_of(PLACED, "2026-07-03T08:00Z reviewed o-1 p-3 5")) == frozenset()
-    moved = (PLACED, "2026-07-03T08:00Z reviewed o-1 p-4 5", "2026-07-01T07:00Z placed o-1 1:p-3:1x10")
+    assert (
+        aftersales.oddities(order_of(PLACED, "2026-07-03T08:00Z reviewed o-1 p-3 5")) == frozenset()
+    )
+    moved = (
+        PLACED,
+        "2026-07-03T08:00Z reviewed o-1 p-4 5",
+        "2026-07-01T07:00Z placed o-1 1:p-3:1x10",
+    )
     assert served(*moved) == {}
     assert aftersales.oddities(order_of(*moved)) == odd
 
 
-# --- what the order stage hands out ------------------------------------------------------------------------------------------
+# --- what the order stage hands out
+# ------------------------------------------------------------------------------------------
 
 
 def told(*lines: str) -> list[tuple[str, bytes, dict[str, Any]]]:
     """(topic, key, record) of service and contacts that the order stage sends for these events, in order."""
     stage = OrderStage(CYCLES, 1000)
-    records = [Record("orders", 0, number, 0, *binary(event(line.split(), number))) for number, line in enumerate(lines, 1)]
+    records = [
+        Record("orders", 0, number, 0, *binary(event(line.split(), number)))
+        for number, line in enumerate(lines, 1)
+    ]
     sends = stage.fold("orders-0", reading(stage, records), {"orders": Rows()}, None).sends
-    found = [(topic, key, msgspec.json.decode(value)) for topic, sent in sends.items() for key, value in sent]
-    return [one for topic, key, record in found if record["type"] != "entry" for one in _rows(topic, key, record)]
+    found = [
+        (topic, key, msgspec.json.decode(value))
+        for topic, sent in sends.items()
+        for key, value in sent
+    ]
+    return [
+        one
+        for topic, key, record in found
+        if record["type"] != "entry"
+        for one in _rows(topic, key, record)
+    ]
 
 
-def _rows(topic: str, key: bytes, record: dict[str, Any]) -> list[tuple[str, bytes, dict[str, Any]]]:
+def _rows(
+    topic: str, key: bytes, record: dict[str, Any]
+) -> list[tuple[str, bytes, dict[str, Any]]]:
     """What a record tells, row by row."""
     if record["type"] == "service":
         return [(topic, key, record)]
     of = {"shop_id": record["shop_id"]}
-    served = [dict(zip(journal.Served.__struct_fields__, row, strict=True)) for row in record.get("served", ())]
-    contacts = [dict(zip(journal.Contact.__struct_fields__, row, strict=True)) for row in record.get("contacts", ())]
-    return [(topic, key, {"type": kind} | of | row) for kind, rows in (("service", served), ("contact", contacts)) for row in rows]
+    served = [
+        dict(zip(journal.Served.__struct_fields__, row, strict=True))
+        for row in record.get("served", ())
+    ]
+    contacts = [
+        dict(zip(journal.Contact.__struct_fields__, row, strict=True))
+        for row in record.get("contacts", ())
+    ]
+    return [
+        (topic, key, {"type": kind} | of | row)
+        for kind, rows in (("service", served), ("contact", contacts))
+        for row in rows
+    ]
 
 
 def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
@@ -397,17 +565,41 @@ def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
         "occurred_at": "2026-07-02T08:00:00.000Z",
     }
     since_ms = times.parse_ms("2026-07-02T08:00:00Z")
-    assert told("2026-07-01T08:00Z placed o-1 1:p-3:2x1000", "2026-07-02T08:00Z refused o-1 quality") == [
-        ("sales", b"p-3", behind | {"id": "orders-0@2#s1", "product_id": "p-3", "rules": journal.RULES}),
+    assert told(
+        "2026-07-01T08:00Z placed o-1 1:p-3:2x1000", "2026-07-02T08:00Z refused o-1 quality"
+    ) == [
+        (
+            "sales",
+            b"p-3",
+            behind | {"id": "orders-0@2#s1", "product_id": "p-3", "rules": journal.RULES},
+        ),
         ("shop-activity", b"s-7", behind | {"id": "orders-0@2#s0"}),
-        ("shop-activity", b"s-7", {"type": "contact", "shop_id": "s-7", "buyer_id": "b-9", "order_id": "o-1", "at_ms": since_ms}),
+        (
+            "shop-activity",
+            b"s-7",
+            {
+                "type": "contact",
+                "shop_id": "s-7",
+                "buyer_id": "b-9",
+                "order_id": "o-1",
+                "at_ms": since_ms,
+            },
+        ),
     ]
 
 
 def test_a_review_that_another_outdoes_leaves_its_cycle() -> None:
     """R5, S13: the row says what is taken away, and that its cycle was over."""
-    rows = told("2026-07-01T08:00Z placed o-1 1:p-3:2x1000", "2026-07-03T08:00Z reviewed o-1 p-3 5", "2026-07-06T08:00Z reviewed o-1 p-3 1")
-    assert [(row["product_id"], row["cycle"][:10], row["columns"], row["restates"]) for topic, _, row in rows if topic == "sales"] == [
+    rows = told(
+        "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
+        "2026-07-03T08:00Z reviewed o-1 p-3 5",
+        "2026-07-06T08:00Z reviewed o-1 p-3 1",
+    )
+    assert [
+        (row["product_id"], row["cycle"][:10], row["columns"], row["restates"])
+        for topic, _, row in rows
+        if topic == "sales"
+    ] == [
         ("p-3", A, {"reviews": 1, "reviews.good": 1}, False),
         ("p-3", A, {"reviews": -1, "reviews.good": -1}, True),
         ("p-3", B, {"reviews": 1}, False),
@@ -421,13 +613,19 @@ def test_another_placing_moves_rows_and_contact_to_another_shop() -> None:
         "2026-07-02T08:00Z refused o-1 quality",
         "2026-07-01T08:00Z placed o-1 1:p-3:1x500 shop=s-8 buyer=b-2",
     )
-    assert [(key, row["shop_id"], row["columns"]) for topic, key, row in rows if topic == "sales"] == [
+    assert [
+        (key, row["shop_id"], row["columns"]) for topic, key, row in rows if topic == "sales"
+    ] == [
         (b"p-3", "s-7", {"refusal.quality": 1}),
         (b"p-3", "s-7", {"refusal.quality": -1}),
         (b"p-3", "s-8", {"refusal.quality": 1}),
     ]
     since_ms = times.parse_ms("2026-07-02T08:00:00Z")
-    assert [(key, row.get("columns") or (row["buyer_id"], row["at_ms"])) for topic, key, row in rows if topic == "shop-activity"] == [
+    assert [
+        (key, row.get("columns") or (row["buyer_id"], row["at_ms"]))
+        for topic, key, row in rows
+        if topic == "shop-activity"
+    ] == [
         (b"s-7", {"refusal.quality": 1}),
         (b"s-7", {"refusal.quality": -1}),
         (b"s-7", ("b-1", since_ms)),
@@ -438,7 +636,10 @@ def test_another_placing_moves_rows_and_contact_to_another_shop() -> None:
 
 
 def test_what_changes_no_column_is_not_told() -> None:
-    """A refusal of another id in the same cycle changes no contact; a receipt, no service; asking for a refund of quality, nothing."""
+    """A refusal of another id in the same cycle changes no contact; a receipt, no service.
+
+    Asking for a refund of quality, nothing.
+    """
     rows = told(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
         "2026-07-02T08:00Z refused o-1 quality",
@@ -447,40 +648,67 @@ def test_what_changes_no_column_is_not_told() -> None:
         "2026-07-03T09:00Z refund-requested o-1 r-1 quality",
         "2026-07-03T10:00Z paid o-1 2000",
     )
-    assert [row["event_id"] for _, _, row in rows if row["type"] == "service"] == ["e-2", "e-3", "e-2", "e-3"]
+    assert [row["event_id"] for _, _, row in rows if row["type"] == "service"] == [
+        "e-2",
+        "e-3",
+        "e-2",
+        "e-3",
+    ]
     assert len([row for _, _, row in rows if row["type"] == "contact"]) == 1
 
 
 def test_an_order_whose_placing_gives_way_is_no_longer_anyones() -> None:
-    """S11: a payment of the same id but earlier holds instead, and takes the order with it: rows and contact are withdrawn."""
+    """S11: a payment of the same id but earlier holds instead, and takes the order with it.
+
+    Rows and contact are withdrawn.
+    """
     lines = (
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000 id=x",
         "2026-07-02T08:00Z refused o-1 quality",
         "2026-07-01T07:00Z paid o-1 2000 id=x",
     )
-    assert [row.get("columns") or row["at_ms"] for topic, _, row in told(*lines) if topic == "shop-activity"] == [
+    assert [
+        row.get("columns") or row["at_ms"]
+        for topic, _, row in told(*lines)
+        if topic == "shop-activity"
+    ] == [
         {"refusal.quality": 1},
         {"refusal.quality": -1},
         times.parse_ms("2026-07-02T08:00:00Z"),
         None,
     ]
-    report = Flow().take([event(line.split(), number) for number, line in enumerate(lines, 1)]).report()
-    assert (report["shop_service"], report["shop_service_totals"], report["product_service"]) == ([], [], [])
+    report = (
+        Flow().take([event(line.split(), number) for number, line in enumerate(lines, 1)]).report()
+    )
+    assert (report["shop_service"], report["shop_service_totals"], report["product_service"]) == (
+        [],
+        [],
+        [],
+    )
 
 
-# --- bounds ------------------------------------------------------------------------------------------------------------------
+# --- bounds
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_most_orders_are_passed_by() -> None:
     """Placed, paid, shipped, received, cancelled: nothing may differ, so nothing is derived."""
     lines = heard(
-        PLACED, "2026-07-01T08:01Z paid o-1 2600", "2026-07-01T09:00Z shipped o-1", RECEIVED, "2026-07-03T08:00Z cancelled o-1 shop"
+        PLACED,
+        "2026-07-01T08:01Z paid o-1 2600",
+        "2026-07-01T09:00Z shipped o-1",
+        RECEIVED,
+        "2026-07-03T08:00Z cancelled o-1 shop",
     )
     order = orders.EMPTY
     for one in lines:
         order = orders.absorb(order, one)
         assert not aftersales.may_differ(order, one)
-    for line in ("refund-requested o-1 r-1 quality", "refund-failed o-1 r-1 bank", "refund-returned o-1 r-1"):
+    for line in (
+        "refund-requested o-1 r-1 quality",
+        "refund-failed o-1 r-1 bank",
+        "refund-returned o-1 r-1",
+    ):
         one = heard(f"2026-07-04T08:00Z {line} id=y")[0]
         assert not aftersales.may_differ(orders.absorb(order, one), one)
 
@@ -506,25 +734,51 @@ REFUNDED = "2026-07-03T08:00Z refunded o-1 r-1 quality 1:0:300"
         (("2026-07-02T08:00Z reissued o-1 quality",), PLACED),
         (("2026-07-02T08:00Z reviewed o-1 p-3 5",), PLACED),
         (("2026-07-02T08:00Z refund-requested o-1 r-1 late_delivery",), PLACED),
-        ((PLACED, "2026-07-02T08:00Z refused o-1 quality id=x"), "2026-07-02T07:00Z paid o-1 5 id=x"),
+        (
+            (PLACED, "2026-07-02T08:00Z refused o-1 quality id=x"),
+            "2026-07-02T07:00Z paid o-1 5 id=x",
+        ),
     ],
 )
 def test_whatever_changes_service_is_looked_at(known: tuple[str, ...], last: str) -> None:
     """S12: each type of event that can change rows or contact, come last, is seen to do so."""
     before, event_at_last = order_of(*known), heard(*known, last)[-1]
     after = orders.absorb(before, event_at_last)
-    assert (served(*known), aftersales.contact(before)) != (served(*known, last), aftersales.contact(after))
+    assert (served(*known), aftersales.contact(before)) != (
+        served(*known, last),
+        aftersales.contact(after),
+    )
     assert aftersales.may_differ(after, event_at_last)
 
 
 def test_a_huge_order_is_looked_through_in_linear_time() -> None:
-    """A hundred refusals that each name a thousand lines, last ones first: looked up one by one they take some hundred times as long."""
+    """A hundred refusals that each name a thousand lines, last ones first.
+
+    Looked up one by one they take some hundred times as long.
+    """
     ids = [f"line-{number:04}" for number in range(1000)]
-    placed = orders.Placed(0, "e", "/s", "s-7", "b-9", "CNY", None, tuple(orders.Line(one, "p-3", 1, 1, None) for one in ids))
+    placed = orders.Placed(
+        0,
+        "e",
+        "/s",
+        "s-7",
+        "b-9",
+        "CNY",
+        None,
+        tuple(orders.Line(one, "p-3", 1, 1, None) for one in ids),
+    )
     refusal = msgspec.Raw(msgspec.json.encode({"reason": "quality", "line_ids": ids[::-1]}))
-    refusals = tuple(orders.Other(at, f"r{at:04}", "/s", "delivery_refused", refusal) for at in range(100))
+    refusals = tuple(
+        orders.Other(at, f"r{at:04}", "/s", "delivery_refused", refusal) for at in range(100)
+    )
     order = Order(placed=(placed,), others=refusals)
     began = time.process_time()
     rows = aftersales.rows(order, counting.derive(order), CYCLES)
-    assert time.process_time() - began < 0.2  # 0.01 s; 0.5 s where each line is searched for in a list
-    assert rows[None, CYCLES.start_of(0)] == rows["p-3", CYCLES.start_of(0)] == {"refusal.quality": 100}
+    assert (
+        time.process_time() - began < 0.2
+    )  # 0.01 s; 0.5 s where each line is searched for in a list
+    assert (
+        rows[None, CYCLES.start_of(0)]
+        == rows["p-3", CYCLES.start_of(0)]
+        == {"refusal.quality": 100}
+    )

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from operations.recount import recount
+from operations.commands.recount import recount
 from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, TopProducts
 from schemas.journal import Entry
 from schemas.status import Health, Status
@@ -56,7 +56,9 @@ def logs(tmp_path: Path) -> Changelogs:
 
 
 @pytest.fixture
-def reader(logs: Changelogs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FedReader]:
+def reader(
+    logs: Changelogs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FedReader]:
     """A reader that has read it, half a second after the last event."""
     monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS)
     reader = FedReader(settings_in(tmp_path), logs)
@@ -112,20 +114,33 @@ def test_a_product_is_answered_in_the_form_of_the_events_description(client: Tes
 
 
 @pytest.mark.parametrize(
-    "instant", ["2026-06-06T00:00:00Z", "2026-07-05T23:59:59.999Z", "2026-07-06T07:59:59+08:00", "2026-06-10T00:00:00-11:30"]
+    "instant",
+    [
+        "2026-06-06T00:00:00Z",
+        "2026-07-05T23:59:59.999Z",
+        "2026-07-06T07:59:59+08:00",
+        "2026-06-10T00:00:00-11:30",
+    ],
 )
 def test_a_cycle_is_named_by_any_instant_in_it(client: TestClient, instant: str) -> None:
     """In any zone, whether or not the plus sign was encoded; ended cycles stay readable (C3)."""
     for text in (instant, quote(instant)):
         found = client.get(f"/v1/products/p-3?cycle={text}").json()
         assert found["cycle"]["start"] == "2026-06-06T00:00:00Z"
-        assert found["revenue"] == {"CNY": {"gross": 2000, "reversed": 300, "net": 1700, "reversals_booked": 300}}
+        assert found["revenue"] == {
+            "CNY": {"gross": 2000, "reversed": 300, "net": 1700, "reversals_booked": 300}
+        }
         assert (found["sold_monthly"], found["successfully_traded"]) == (2, 2)
 
 
 def test_known_and_sold_nothing_is_another_answer_than_unknown(client: TestClient) -> None:
     """200 with zeros: sold in another cycle, or only ordered. 404: no event names it."""
-    for path in ("/v1/products/p-4", "/v1/products/p-5", "/v1/products/p-3?cycle=2020-01-01T00:00:00Z", "/v1/shops/s-8"):
+    for path in (
+        "/v1/products/p-4",
+        "/v1/products/p-5",
+        "/v1/products/p-3?cycle=2020-01-01T00:00:00Z",
+        "/v1/shops/s-8",
+    ):
         found = client.get(path)
         assert found.status_code == 200, path
         assert found.json()["units"] == {"gross": 0, "reversed": 0, "net": 0, "reversals_booked": 0}
@@ -144,19 +159,31 @@ def test_known_and_sold_nothing_is_another_answer_than_unknown(client: TestClien
 
 def test_a_shop_is_answered_like_a_product(client: TestClient) -> None:
     """Its own sums, under its own id."""
-    found = FreshShop.model_validate_json(client.get("/v1/shops/s-7?cycle=2026-07-01T00:00:00Z").content)
-    assert (found.shop_id, found.units.net, found.successfully_traded, found.revenue["CNY"].net) == ("s-7", 7, 7, 2200)
+    found = FreshShop.model_validate_json(
+        client.get("/v1/shops/s-7?cycle=2026-07-01T00:00:00Z").content
+    )
+    assert (
+        found.shop_id,
+        found.units.net,
+        found.successfully_traded,
+        found.revenue["CNY"].net,
+    ) == ("s-7", 7, 7, 2200)
 
 
 def test_an_order_tells_its_facts_what_counts_and_what_is_odd(client: TestClient) -> None:
-    """Facts by time with their own fields; the sale with its reversals; a refund that asked too much is odd."""
+    """Facts by time with their own fields; the sale with its reversals.
+
+    A refund that asked too much is odd.
+    """
     found = OrderAnswer.model_validate_json(client.get("/v1/orders/o-2").content)
     assert [(fact["type"], fact["occurred_at"]) for fact in found.facts] == [
         ("order_placed", "2026-07-08T08:00:00.000Z"),
         ("receipt_confirmed", "2026-07-09T08:00:00.000Z"),
         ("refund_succeeded", "2026-07-09T09:00:00.000Z"),
     ]
-    assert found.facts[0]["lines"] == [{"line_id": "1", "product_id": "p-3", "quantity": 1, "unit_price": 1000}]
+    assert found.facts[0]["lines"] == [
+        {"line_id": "1", "product_id": "p-3", "quantity": 1, "unit_price": 1000}
+    ]
     assert (found.shop_id, found.buyer_id, found.currency) == ("s-7", "b-9", "CNY")
     (sale,) = found.sales
     assert sale.model_dump() == {
@@ -170,7 +197,13 @@ def test_an_order_tells_its_facts_what_counts_and_what_is_odd(client: TestClient
     }
     assert [(odd.anomaly, odd.line_id) for odd in found.anomalies] == [("refund_exceeds_sale", "1")]
     waiting = OrderAnswer.model_validate_json(client.get("/v1/orders/o-4").content)
-    assert (waiting.shop_id, waiting.currency, len(waiting.facts), waiting.sales, waiting.anomalies) == (None, None, 1, [], [])
+    assert (
+        waiting.shop_id,
+        waiting.currency,
+        len(waiting.facts),
+        waiting.sales,
+        waiting.anomalies,
+    ) == (None, None, 1, [], [])
 
 
 def test_the_best_sellers_come_in_pages_with_a_link(client: TestClient) -> None:
@@ -178,7 +211,9 @@ def test_the_best_sellers_come_in_pages_with_a_link(client: TestClient) -> None:
     path = "/v1/top/products?limit=1&cycle=2026-06-06T00:00:00Z"
     first = client.get(path)
     page = TopProducts.model_validate_json(first.content)
-    assert [(item.product_id, item.sold_monthly, item.successfully_traded) for item in page.items] == [("p-4", 5, 5)]
+    assert [
+        (item.product_id, item.sold_monthly, item.successfully_traded) for item in page.items
+    ] == [("p-4", 5, 5)]
     assert page.cycle.start == "2026-06-06T00:00:00Z"
     link = first.headers["link"]
     assert link.endswith('>; rel="next"')
@@ -193,11 +228,15 @@ def test_the_best_sellers_come_in_pages_with_a_link(client: TestClient) -> None:
 def test_the_journal_gives_the_entries_as_they_are(client: TestClient, logs: Changelogs) -> None:
     """Every field of the public form, in pages."""
     page = JournalPage.model_validate_json(client.get("/v1/products/p-3/journal?limit=2").content)
-    rest = JournalPage.model_validate_json(client.get(f"/v1/products/p-3/journal?limit=9&cursor={page.next_cursor}").content)
+    rest = JournalPage.model_validate_json(
+        client.get(f"/v1/products/p-3/journal?limit=9&cursor={page.next_cursor}").content
+    )
     entries = page.items + rest.items
     sold = [entry for entry in entries if entry["type"] == "entry"]
     assert [set(entry) for entry in sold] == [{"type", *Entry.__struct_fields__}] * len(sold)
-    assert [entry["id"] for entry in sold] == [entry.id for entry in logs.entries if entry.product_id == "p-3"]
+    assert [entry["id"] for entry in sold] == [
+        entry.id for entry in logs.entries if entry.product_id == "p-3"
+    ]
     (served,) = [entry for entry in entries if entry["type"] == "service"]
     assert served["columns"] == {"difference.short_weight": 1, "difference.short_weight.CNY": 300}
     assert rest.next_cursor is None
@@ -214,35 +253,54 @@ def test_the_export_is_the_recount(client: TestClient) -> None:
     for line in lines:
         ((part, row),) = line.items()
         found[part].append(row)
-    assert {part: sorted(rows, key=str) for part, rows in found.items()} == {part: sorted(rows, key=str) for part, rows in expected.items()}
+    assert {part: sorted(rows, key=str) for part, rows in found.items()} == {
+        part: sorted(rows, key=str) for part, rows in expected.items()
+    }
     assert end["end"]["rows"] == len(lines)
     assert end["end"]["freshness"]["state"] == "live"
 
 
-# --- freshness demanded ------------------------------------------------------------------------------------------------------------
+# --- freshness demanded
+# ------------------------------------------------------------------------------------------------------------
 
 
-def test_too_stale_is_refused_when_asked_for(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_stale_is_refused_when_asked_for(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`max_lag` in any unit, at the bound still fine."""
     for text in ("500ms", "0.5s", "5s", "1m", "1h"):
         assert client.get(f"/v1/products/p-3?max_lag={text}").status_code == 200
-    for path in ("products/p-3", "shops/s-7", "orders/o-1", "top/products", "products/p-3/journal", "export"):
+    for path in (
+        "products/p-3",
+        "shops/s-7",
+        "orders/o-1",
+        "top/products",
+        "products/p-3/journal",
+        "export",
+    ):
         found = problem(client.get(f"/v1/{path}?max_lag=499ms"), 503, Kind.TOO_STALE)
         assert found.detail == "asked for 0.499 s at most; the lag is 0.5 s"
     monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS - 10_000)
     assert client.get("/v1/products/p-3?max_lag=0s").json()["freshness"]["lag_seconds"] == 0
 
 
-async def test_an_own_write_is_waited_for(reader: FedReader, logs: Changelogs, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_own_write_is_waited_for(
+    reader: FedReader, logs: Changelogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`min_position` holds an answer back until the tables have it, and says so when they don't get it in time."""
     monkeypatch.setattr(asked, "MIN_POSITION_WAIT_S", 0.2)
-    async with AsyncClient(transport=ASGITransport(make_app(reader)), base_url="http://reader") as client:
+    async with AsyncClient(
+        transport=ASGITransport(make_app(reader)), base_url="http://reader"
+    ) as client:
         applied = (await client.get("/v1/products/p-3")).json()["freshness"]["applied"]
         have = ",".join(f"{source}:{offset}" for source, offset in applied.items())
         assert (await client.get(f"/v1/products/p-3?min_position={have}")).status_code == 200
         path = f"/v1/products/p-3?min_position=orders-0:{applied['orders-0'] + 1}"
         found = problem(await client.get(path), 503, Kind.NOT_APPLIED)
-        assert found.detail == f"waited 0.2 s for orders-0:{applied['orders-0'] + 1} (at {applied['orders-0']})"
+        assert (
+            found.detail
+            == f"waited 0.2 s for orders-0:{applied['orders-0'] + 1} (at {applied['orders-0']})"
+        )
 
         monkeypatch.setattr(asked, "MIN_POSITION_WAIT_S", 20)
         waiting = asyncio.create_task(client.get(path))
@@ -270,7 +328,9 @@ async def test_an_own_write_is_waited_for(reader: FedReader, logs: Changelogs, m
         ("cycle=now", "cycle"),
     ],
 )
-def test_what_can_not_be_used_is_said_with_its_place(client: TestClient, query: str, where: str) -> None:
+def test_what_can_not_be_used_is_said_with_its_place(
+    client: TestClient, query: str, where: str
+) -> None:
     """422 with `errors`, also for times without a zone."""
     found = problem(client.get(f"/v1/products/p-3?{query}"), 422, Kind.INVALID_REQUEST)
     assert found.errors is not None
@@ -287,20 +347,31 @@ def test_bounds_and_cursors_are_checked(client: TestClient) -> None:
     problem(client.post("/v1/products/p-3"), 405, Kind.WRONG_METHOD)
 
 
-def test_the_same_state_is_not_sent_twice(client: TestClient, reader: FedReader, logs: Changelogs) -> None:
+def test_the_same_state_is_not_sent_twice(
+    client: TestClient, reader: FedReader, logs: Changelogs
+) -> None:
     """If-None-Match gives 304 until the table changes."""
-    paths = ("/v1/products/p-3", "/v1/shops/s-7", "/v1/orders/o-1", "/v1/top/products", "/v1/products/p-3/journal")
+    paths = (
+        "/v1/products/p-3",
+        "/v1/shops/s-7",
+        "/v1/orders/o-1",
+        "/v1/top/products",
+        "/v1/products/p-3/journal",
+    )
     etags = {path: client.get(path).headers["etag"] for path in paths}
     for path, etag in etags.items():
         again = client.get(path, headers={"If-None-Match": f'"other", {etag}'})
         assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
-    logs.take([event | {"id": f"{event['id']}+", "order_id": f"{event['order_id']}+"} for event in EVENTS])
+    logs.take(
+        [event | {"id": f"{event['id']}+", "order_id": f"{event['order_id']}+"} for event in EVENTS]
+    )
     reader.feed()
     for path, etag in etags.items():
         assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
 
 
-# --- ids ---------------------------------------------------------------------------------------------------------------------------
+# --- ids
+# ---------------------------------------------------------------------------------------------------------------------------
 
 
 ODD_IDS = [
@@ -324,13 +395,20 @@ ODD_IDS = [
 ]
 
 
-def test_ids_may_hold_anything_printable(client: TestClient, reader: FedReader, logs: Changelogs) -> None:
+def test_ids_may_hold_anything_printable(
+    client: TestClient, reader: FedReader, logs: Changelogs
+) -> None:
     """Encoded as a whole, each is found as a product, with its journal, as a shop and as an order."""
     events = []
     for number, id_ in enumerate(ODD_IDS):
         story = "== x\n2026-07-01T08:00Z placed o 1:p:1x10\n2026-07-02T08:00Z received o\n"
         placed, received = next(parse(story)).events
-        placed |= {"order_id": id_, "shop_id": id_, "id": f"x{number}", "lines": [placed["lines"][0] | {"product_id": id_}]}
+        placed |= {
+            "order_id": id_,
+            "shop_id": id_,
+            "id": f"x{number}",
+            "lines": [placed["lines"][0] | {"product_id": id_}],
+        }
         events += [placed, received | {"order_id": id_, "id": f"y{number}"}]
     logs.take(events)
     reader.feed()
@@ -339,36 +417,60 @@ def test_ids_may_hold_anything_printable(client: TestClient, reader: FedReader, 
         assert client.get(f"/v1/products/{text}").json()["product_id"] == id_
         assert client.get(f"/v1/shops/{text}").json()["shop_id"] == id_
         assert client.get(f"/v1/orders/{text}").json()["order_id"] == id_
-        assert [entry["product_id"] for entry in client.get(f"/v1/products/{text}/journal").json()["items"]] == [id_]
+        assert [
+            entry["product_id"]
+            for entry in client.get(f"/v1/products/{text}/journal").json()["items"]
+        ] == [id_]
     assert client.get("/v1/products/a/b").json()["product_id"] == "a/b"
     problem(client.get("/v1/products/a%00b"), 404, Kind.UNKNOWN_PRODUCT)
     problem(client.get("/v1/products/a%01b"), 404, Kind.UNKNOWN_PRODUCT)
 
 
 @given(st.binary(max_size=30), st.sampled_from(["products", "shops", "orders"]))
-@examples(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_no_path_makes_the_reader_fail(client: TestClient, path: bytes, kind: str) -> None:
     """Whatever stands in the path, the answer is one of those that are described."""
     response = client.get(f"/v1/{kind}/{quote(path, safe='/%')}")
     assert response.status_code in {200, 404}
 
 
-# --- not ready, damaged, healthy -----------------------------------------------------------------------------------------------------
+# --- not ready, damaged, healthy
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_before_anything_is_read_the_reader_says_so(tmp_path: Path) -> None:
     """503 with the reason everywhere but for liveness; Prometheus gets its numbers."""
     client = TestClient(make_app(Reader(settings_in(tmp_path))))
-    for path in ("products/p-3", "shops/s-7", "orders/o-1", "top/products", "status", "export", "products/p-3?min_position=orders-0:1"):
-        assert "no tables yet: it has just begun" in problem(client.get(f"/v1/{path}"), 503, Kind.NOT_READY).detail
+    for path in (
+        "products/p-3",
+        "shops/s-7",
+        "orders/o-1",
+        "top/products",
+        "status",
+        "export",
+        "products/p-3?min_position=orders-0:1",
+    ):
+        assert (
+            "no tables yet: it has just begun"
+            in problem(client.get(f"/v1/{path}"), 503, Kind.NOT_READY).detail
+        )
     assert client.get("/livez").status_code == 200
     ready = client.get("/readyz")
-    assert (ready.status_code, ready.text, ready.headers["retry-after"]) == (503, "not ready\n", "2")
+    assert (ready.status_code, ready.text, ready.headers["retry-after"]) == (
+        503,
+        "not ready\n",
+        "2",
+    )
     assert "netsold_reader_ready 0.0" in client.get("/metrics").text
 
 
 def test_while_restoring_the_probes_say_how_much_is_left(tmp_path: Path, logs: Changelogs) -> None:
-    """`?verbose` is for people, the status code for machines; the status page tells it by partition."""
+    """`?verbose` is for people, the status code for machines.
+
+    The status page tells it by partition.
+    """
     reader = FedReader(settings_in(tmp_path), logs)
     client = TestClient(make_app(reader))
     reader.feed(most=1)
@@ -378,27 +480,43 @@ def test_while_restoring_the_probes_say_how_much_is_left(tmp_path: Path, logs: C
     assert "state restoring" in ready.text
     status = Status.model_validate_json(client.get("/v1/status").content)
     assert status.freshness.state == "restoring"
-    assert status.records_to_read == sum(one.behind for table in status.tables for one in table.partitions) > 0
+    assert (
+        status.records_to_read
+        == sum(one.behind for table in status.tables for one in table.partitions)
+        > 0
+    )
     problem(client.get("/v1/products/p-3"), 503, Kind.NOT_READY)
     while reader.feed(most=1):
         pass
     ready = client.get("/readyz?verbose")
-    assert (ready.status_code, ready.text) == (200, "tables ok: they are complete\nlog ok: it is read\nstate live\n")
+    assert (ready.status_code, ready.text) == (
+        200,
+        "tables ok: they are complete\nlog ok: it is read\nstate live\n",
+    )
     assert client.get("/readyz").text == "ok\n"
     reader.close()
 
 
 def test_an_empty_log_is_live_and_has_no_cycle(tmp_path: Path) -> None:
-    """Nothing was ever told: live, unknown ids are unknown, and a list of the current cycle isn't to be had."""
+    """Nothing was ever told.
+
+    Live, unknown ids are unknown, and a list of the current cycle isn't to be had.
+    """
     reader = FedReader(settings_in(tmp_path), Changelogs(settings_in(tmp_path)))
     client = TestClient(make_app(reader))
     reader.feed()
     assert client.get("/readyz").status_code == 200
     problem(client.get("/v1/products/p-3"), 404, Kind.UNKNOWN_PRODUCT)
-    assert "no cycle is current" in problem(client.get("/v1/top/products"), 503, Kind.NOT_READY).detail
+    assert (
+        "no cycle is current" in problem(client.get("/v1/top/products"), 503, Kind.NOT_READY).detail
+    )
     assert client.get("/v1/top/products?cycle=2026-07-01T00:00:00Z").json()["items"] == []
     status = client.get("/v1/status").json()
-    assert (status["cycle"], status["freshness"]["as_of"], status["freshness"]["lag_seconds"]) == (None, None, None)
+    assert (status["cycle"], status["freshness"]["as_of"], status["freshness"]["lag_seconds"]) == (
+        None,
+        None,
+        None,
+    )
     problem(client.get("/v1/top/products?max_lag=1h"), 503, Kind.TOO_STALE)
     reader.close()
 
@@ -409,25 +527,45 @@ def test_the_status_tells_every_table(client: TestClient, reader: FedReader) -> 
     assert status.cycle is not None
     assert status.cycle.start == "2026-07-06T00:00:00Z"
     assert {table.topic: table.name for table in status.tables} == reader.names
-    assert all(len(table.partitions) == 2 and table.freshness.as_of == "2026-07-11T00:00:00.000Z" for table in status.tables)
+    assert all(
+        len(table.partitions) == 2 and table.freshness.as_of == "2026-07-11T00:00:00.000Z"
+        for table in status.tables
+    )
     assert (status.records_behind, status.records_to_read) == (0, 0)
-    assert [(one.source, one.end, one.applied, one.behind, one.read_by) for one in status.sources] == [
-        (f"{topic}-{partition}", len(reader.logs.logs[topic, partition]), len(reader.logs.logs[topic, partition]) - 1, 0, "worker")
+    assert [
+        (one.source, one.end, one.applied, one.behind, one.read_by) for one in status.sources
+    ] == [
+        (
+            f"{topic}-{partition}",
+            len(reader.logs.logs[topic, partition]),
+            len(reader.logs.logs[topic, partition]) - 1,
+            0,
+            "worker",
+        )
         for topic in ("orders", "chats")
         for partition in (0, 1)
     ]
-    assert (status.cluster.brokers, [member.name for member in status.cluster.members]) == ([1], ["worker"])
+    assert (status.cluster.brokers, [member.name for member in status.cluster.members]) == (
+        [1],
+        ["worker"],
+    )
 
 
 def test_without_a_worker_nothing_says_live(client: TestClient, reader: FedReader) -> None:
-    """Two events wait that nobody reads: stalled in every answer, 503 with the remedy for monitors; load may still be sent here."""
+    """Two events wait that nobody reads.
+
+    Stalled in every answer, 503 with the remedy for monitors; load may still be sent here.
+    """
     etag = client.get("/v1/products/p-3").headers["etag"]
     reader.logs.send("orders", b"o-9", b"?", [], 1)
     reader.logs.send("orders", b"o-9", b"?", [], 1)
     reader.observe(members=())
     again = client.get("/v1/products/p-3", headers={"If-None-Match": etag})
     assert (again.status_code, again.json()["freshness"]["state"]) == (200, "stalled")
-    assert (client.get("/readyz").status_code, client.get("/readyz").text) == (200, "answers, but stalled: see /v1/health\n")
+    assert (client.get("/readyz").status_code, client.get("/readyz").text) == (
+        200,
+        "answers, but stalled: see /v1/health\n",
+    )
     answer = client.get("/v1/health")
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -454,12 +592,18 @@ def test_bounds_may_be_given_with_the_question(client: TestClient, reader: FedRe
     reader.observe()
     assert client.get("/v1/health").status_code == 200
     answer = client.get("/v1/health?max_behind=0")
-    assert (answer.status_code, answer.json()["state"], answer.json()["findings"][0]["code"]) == (503, "behind", "behind")
+    assert (answer.status_code, answer.json()["state"], answer.json()["findings"][0]["code"]) == (
+        503,
+        "behind",
+        "behind",
+    )
     assert client.get("/v1/status?max_behind=0").json()["freshness"]["state"] == "behind"
     problem(client.get("/v1/health?max_behind=-1"), 422, Kind.INVALID_REQUEST)
 
 
-def test_what_was_observed_long_ago_says_nothing_about_now(client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_observed_long_ago_says_nothing_about_now(
+    client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Never alive by default: the state is unknown, and the finding says since when."""
     monkeypatch.setattr(watching, "MOST_AGE_SECONDS", -1.0)
     assert client.get("/v1/products/p-3").json()["freshness"]["state"] == "unknown"
@@ -469,7 +613,9 @@ def test_what_was_observed_long_ago_says_nothing_about_now(client: TestClient, r
     assert "the first observation is under way" in client.get("/readyz?verbose").text
 
 
-def test_a_reader_that_the_log_no_longer_answers_is_not_ready(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_the_log_no_longer_answers_is_not_ready(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last hop is this reader's own: another one may do better, so load goes there."""
     monkeypatch.setattr(FedReader, "silent_s", 61.0)
     answer = client.get("/readyz")
@@ -483,7 +629,9 @@ def test_the_metrics_are_named_and_count_by_route(client: TestClient) -> None:
     client.get("/v1/products/p-3")
     client.get("/v1/elsewhere")
     text = client.get("/metrics").text
-    assert 'netsold_http_requests_total{route="/v1/products/{product_id:path}",status="200"}' in text
+    assert (
+        'netsold_http_requests_total{route="/v1/products/{product_id:path}",status="200"}' in text
+    )
     assert 'netsold_http_requests_total{route="none",status="404"}' in text
     assert "p-3" not in text
     assert "netsold_event_lag_seconds 0.5" in text
@@ -492,8 +640,13 @@ def test_the_metrics_are_named_and_count_by_route(client: TestClient) -> None:
     assert "netsold_build_info{" in text
 
 
-def test_damage_in_the_store_is_not_an_answer(client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503, and the follower is told to lay the store aside; another fault of ours is 500 and says nothing of the inside."""
+def test_damage_in_the_store_is_not_an_answer(
+    client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503, and the follower is told to lay the store aside.
+
+    Another fault of ours is 500 and says nothing of the inside.
+    """
 
     def damaged() -> None:
         raise Exception("Corruption: block checksum mismatch")  # noqa: TRY002 - as rocksdict does
@@ -512,19 +665,32 @@ def test_damage_in_the_store_is_not_an_answer(client: TestClient, reader: FedRea
 def test_the_contract_describes_every_answer(client: TestClient) -> None:
     """OpenAPI names each route with its form, its parameters and its problems."""
     paths = client.get("/openapi.json").json()["paths"]
-    assert set(paths) >= {"/v1/products/{product_id}", "/v1/products/{product_id}/journal", "/v1/shops/{shop_id}", "/v1/orders/{order_id}"}
+    assert set(paths) >= {
+        "/v1/products/{product_id}",
+        "/v1/products/{product_id}/journal",
+        "/v1/shops/{shop_id}",
+        "/v1/orders/{order_id}",
+    }
     for path, of_path in paths.items():
         described = of_path["get"]
         assert described["description"], path
         if path.startswith("/v1/") and path not in {"/v1/status", "/v1/health", "/v1/export"}:
-            assert "$ref" in described["responses"]["200"]["content"]["application/json"]["schema"], path
+            assert (
+                "$ref" in described["responses"]["200"]["content"]["application/json"]["schema"]
+            ), path
             assert {"404", "422", "503"} <= set(described["responses"]), path
-            assert {"max_lag", "min_position"} <= {parameter["name"] for parameter in described["parameters"]}, path
+            assert {"max_lag", "min_position"} <= {
+                parameter["name"] for parameter in described["parameters"]
+            }, path
 
 
 def test_every_kind_of_problem_is_met_in_these_tests() -> None:
     """So that none is listed and never given."""
     here = Path(__file__).parent
-    files = [Path(__file__), here / "test_requests.py", here.parent / "faults" / "test_crowded_reader.py"]
+    files = [
+        Path(__file__),
+        here / "test_requests.py",
+        here.parent / "faults" / "test_crowded_reader.py",
+    ]
     text = "".join(path.read_text(encoding="utf-8") for path in files)
     assert all(f"Kind.{kind.name}" in text for kind in Kind)

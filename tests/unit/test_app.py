@@ -20,14 +20,22 @@ if TYPE_CHECKING:
 
 
 async def test_a_worker_without_partitions_stays_a_member(tmp_path: Path) -> None:
-    """It fetches nothing, and aiokafka would take it for stuck; as a spare it must take over whenever it comes to that."""
-    settings = Settings(_env_file=None, data_dir=tmp_path, kafka=Kafka(bootstrap_servers="127.0.0.1:1"))
+    """It fetches nothing, and aiokafka would take it for stuck.
+
+    As a spare it must take over whenever it comes to that.
+    """
+    settings = Settings(
+        _env_file=None, data_dir=tmp_path, kafka=Kafka(bootstrap_servers="127.0.0.1:1")
+    )
     app = build_app(settings, "spare", "cluster", {})
     assert app.conf.broker_max_poll_interval > 365 * 86_400
 
 
 def test_a_stop_by_signal_that_hangs_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM and SIGINT begin the clean stop and bound it; the end is said, and its exit code isn't that of a clean stop."""
+    """SIGTERM and SIGINT begin the clean stop and bound it.
+
+    The end is said, and its exit code isn't that of a clean stop.
+    """
     ended, codes, asked = threading.Event(), [], []
 
     def leave(code: int) -> None:

@@ -36,7 +36,9 @@ def parsed(records: TolerantRecords | MemoryRecords) -> list[Any]:
     while records.has_next():
         batch = records.next_batch()
         assert batch.validate_crc()
-        found += [(one.offset, one.timestamp, one.key, one.value, list(one.headers)) for one in batch]
+        found += [
+            (one.offset, one.timestamp, one.key, one.value, list(one.headers)) for one in batch
+        ]
     return found
 
 
@@ -46,7 +48,10 @@ def test_usual_batches_are_read_as_aiokafka_reads_them(codec: int) -> None:
     data = fetched(codec)
     assert parsed(TolerantRecords(data)) == parsed(MemoryRecords(data))
     half = len(data) // 2
-    escaping = [(one.offset, one.timestamp, one.key, one.value, list(one.headers)) for one in _EscapingBatch(data[:half])]
+    escaping = [
+        (one.offset, one.timestamp, one.key, one.value, list(one.headers))
+        for one in _EscapingBatch(data[:half])
+    ]
     assert escaping == parsed(MemoryRecords(data[:half]))
 
 
@@ -74,7 +79,10 @@ def test_a_record_that_contradicts_its_length_is_corrupt() -> None:
 
 
 def test_records_can_be_looked_up_again() -> None:
-    """By their offsets, over all batches, also behind a name that isn't UTF-8; what isn't there is left out."""
+    """By their offsets, over all batches, also behind a name that isn't UTF-8.
+
+    What isn't there is left out.
+    """
     odd: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")]), (b"o-3", b"", [])]
     data = bytearray(fetched(0, odd).replace(b"kafe", b"caf\xe9"))
     half = len(data) // 2
@@ -82,5 +90,9 @@ def test_records_can_be_looked_up_again() -> None:
     records = TolerantRecords(bytes(data))
     assert sum(1 for batch in iter(records.next_batch, None) for _ in batch) == 10
     found = records.at({0, 4, 8, 99})
-    assert {offset: (one.key, one.value) for offset, one in found.items()} == {0: (b"o-1", b"{}"), 4: (b"o-3", b""), 8: (b"o-2", b"{}")}
+    assert {offset: (one.key, one.value) for offset, one in found.items()} == {
+        0: (b"o-1", b"{}"),
+        4: (b"o-3", b""),
+        8: (b"o-2", b"{}"),
+    }
     assert dict(found[8].headers)["caf\udce9"] == b"x"

@@ -10,7 +10,7 @@ from tables.stages import stages
 
 def test_the_names_that_the_flow_goes_by() -> None:
     """What feeds what, and under which names; these are public."""
-    assert {stage.name: (stage.source, stage.sends, stage.tells) for stage in catalogue.STAGES} == {
+    assert {stage.name: (stage.source, stage.sends, stage.emits) for stage in catalogue.STAGES} == {
         "order": ("orders", ("sales", "shop-activity"), ()),
         "chat": ("chats", ("shop-activity",), ("alerts",)),
         "product": ("sales", (), ()),
@@ -20,9 +20,17 @@ def test_the_names_that_the_flow_goes_by() -> None:
         "order": ["orders"],
         "chat": ["chats", "reply_timers", "overdue"],
         "product": ["product_cycles", "product_totals", "product_service_cycles"],
-        "shop": ["shop_cycles", "shop_totals", "shop_service_cycles", "shop_service_totals", "shop_buyers"],
+        "shop": [
+            "shop_cycles",
+            "shop_totals",
+            "shop_service_cycles",
+            "shop_service_totals",
+            "shop_buyers",
+        ],
     }
-    assert [stage.stage for stage in stages(Calendar(1), ServiceRules(), 1)] == list(catalogue.STAGES)
+    assert [stage.stage for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
+        catalogue.STAGES
+    )
 
 
 def test_which_events_a_stage_hears_of() -> None:
@@ -38,7 +46,10 @@ def test_which_events_a_stage_hears_of() -> None:
 def test_no_two_pairs_share_a_conversation() -> None:
     """Ids may hold slashes; the key in the topic is shared then, the one in the table isn't."""
     assert catalogue.conversation_key("s/1", "b") != catalogue.conversation_key("s", "1/b")
-    assert catalogue.split_conversation_key(catalogue.conversation_key("s/1", "b@2")) == ("s/1", "b@2")
+    assert catalogue.split_conversation_key(catalogue.conversation_key("s/1", "b@2")) == (
+        "s/1",
+        "b@2",
+    )
 
 
 @pytest.mark.parametrize("subject", ["p-3", "p@3", "@", "顺丰", "p-3@-5"])

@@ -1,4 +1,7 @@
-"""What a chunk of messages changes: timers and the rows of what is overdue, at the very instants."""
+"""What a chunk of messages changes.
+
+Timers and the rows of what is overdue, at the very instants.
+"""
 
 from typing import Any
 
@@ -11,7 +14,12 @@ ASKED_MS = times.parse_ms("2026-07-01T04:00:00Z")
 
 def asked(at_ms: int, number: int) -> dict[str, Any]:
     """A question."""
-    event = {"type": "buyer_messaged", "id": f"e-{number}", "source": "/s", "message_id": f"m-{number}"}
+    event = {
+        "type": "buyer_messaged",
+        "id": f"e-{number}",
+        "source": "/s",
+        "message_id": f"m-{number}",
+    }
     return event | {"shop_id": "s-7", "buyer_id": "b-9", "occurred_at": times.format_ms(at_ms)}
 
 

@@ -1,4 +1,7 @@
-"""The chain of fetch positions: a chunk says exactly which stretch of the log it covers, control records included."""
+"""The chain of fetch positions.
+
+A chunk says exactly which stretch of the log it covers, control records included.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from faust.transport.conductor import ConductorCompiler
 from faust.types import TP
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
-from schemas.envelope import Received, Record, Said, Written
+from schemas.envelope import ChatMessage, Received, Record, Written
 from streams.batches import TolerantRecords
 from streams.chunks import Chunk, ChunkConsumer, ChunkThread
 from streams.pipeline import Fatal
@@ -58,7 +61,10 @@ class Partition:
         self.assignment = SimpleNamespace(active=True, state_value=lambda _tp: self.state)
         self.subscriptions = SimpleNamespace(reassignment_in_progress=False)
         fetcher = SimpleNamespace(
-            _records=self.fetched, _subscriptions=self.subscriptions, _wait_consume_future=None, _notify=lambda _future: None
+            _records=self.fetched,
+            _subscriptions=self.subscriptions,
+            _wait_consume_future=None,
+            _notify=lambda _future: None,
         )
         self.read: Callable[[Record], Any] = lambda record: record.value
         self.thread = thread = ChunkThread.__new__(ChunkThread)
@@ -67,17 +73,32 @@ class Partition:
         thread._consumer = SimpleNamespace(_fetcher=fetcher, last_stable_offset=lambda _tp: 11)
         thread.thread_loop = SimpleNamespace(call_soon_threadsafe=lambda what, *args: what(*args))
         consumer._thread, consumer._fetched, consumer._undelivered = thread, {}, {}
-        pipeline = SimpleNamespace(opener=SimpleNamespace(reading=lambda _: self.read), most_records=lambda _tp: 2)
+        pipeline = SimpleNamespace(
+            opener=SimpleNamespace(reading=lambda _: self.read), most_records=lambda _tp: 2
+        )
         consumer.app = SimpleNamespace(in_recovery=False, pipeline=pipeline)
-        consumer._active_partitions, consumer._paused_partitions, consumer._buffered_partitions = {SALES}, set(), set()
+        consumer._active_partitions, consumer._paused_partitions, consumer._buffered_partitions = (
+            {SALES},
+            set(),
+            set(),
+        )
         consumer.assignment = lambda: {SALES}
 
     def fetch(self, *batches: bytes) -> None:
         """Fetch these, from the consumer's position on."""
         source = PartitionRecords(
-            SALES, TolerantRecords(b"".join(batches)), [], self.state.position, None, None, check_crcs=False, isolation_level=READ_COMMITTED
+            SALES,
+            TolerantRecords(b"".join(batches)),
+            [],
+            self.state.position,
+            None,
+            None,
+            check_crcs=False,
+            isolation_level=READ_COMMITTED,
         )
-        self.fetched[SALES] = FetchResult(SALES, assignment=self.assignment, partition_records=source, backoff=0)
+        self.fetched[SALES] = FetchResult(
+            SALES, assignment=self.assignment, partition_records=source, backoff=0
+        )
 
     def waiting(self) -> Any:  # noqa: ANN401 - aiokafka's is untyped
         """What waits to be read."""
@@ -100,7 +121,10 @@ async def partition() -> Partition:
 
 
 def test_chunks_join_end_to_start(partition: Partition) -> None:
-    """A marker behind the last record belongs to the chunk that ends with it; what was read up isn't kept from being fetched on."""
+    """A marker behind the last record belongs to the chunk that ends with it.
+
+    What was read up isn't kept from being fetched on.
+    """
     partition.fetch(batch(0, b"a"), marker(1))
     assert partition.said() == ([(0, b"a")], 0, 2)
     assert partition.state.position == 2
@@ -109,9 +133,18 @@ def test_chunks_join_end_to_start(partition: Partition) -> None:
     assert partition.said() == ([(2, b"b"), (3, b"c")], 2, 4)
 
 
-@pytest.mark.parametrize("batches", [[batch(0, b"a", b"b", b"c"), marker(3)], [batch(0, b"a"), batch(1, b"b"), batch(2, b"c"), marker(3)]])
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [batch(0, b"a", b"b", b"c"), marker(3)],
+        [batch(0, b"a"), batch(1, b"b"), batch(2, b"c"), marker(3)],
+    ],
+)
 def test_what_was_fetched_is_read_in_chunks(partition: Partition, batches: list[bytes]) -> None:
-    """A full chunk leaves the rest for the next one, also in the middle of a batch; all its records can be looked up."""
+    """A full chunk leaves the rest for the next one, also in the middle of a batch.
+
+    All its records can be looked up.
+    """
     partition.fetch(*batches)
     first = partition.chunk()
     assert first is not None
@@ -119,7 +152,10 @@ def test_what_was_fetched_is_read_in_chunks(partition: Partition, batches: list[
     assert partition.state.position == 2
     assert partition.said() == ([(2, b"c")], 2, 4)
     assert partition.waiting() is None
-    assert {at: record.value for at, record in first.fetched.at({0, 1}).items()} == {0: b"a", 1: b"b"}
+    assert {at: record.value for at, record in first.fetched.at({0, 1}).items()} == {
+        0: b"a",
+        1: b"b",
+    }
 
 
 def test_that_nothing_was_left_shows_at_the_next_chunk(partition: Partition) -> None:
@@ -147,7 +183,10 @@ def test_a_stretch_without_records_is_joined_to_the_next_chunk(partition: Partit
 
 
 def test_a_seek_breaks_the_chain(partition: Partition) -> None:
-    """After somebody has sought, the chunk starts where it was sought to: a lane that stands elsewhere must see that."""
+    """After somebody has sought, the chunk starts where it was sought to.
+
+    A lane that stands elsewhere must see that.
+    """
     partition.fetch(batch(0, b"a"), marker(1))
     partition.chunk()
     partition.fetch(marker(2))
@@ -171,7 +210,10 @@ def test_what_was_fetched_before_a_seek_is_dropped(partition: Partition) -> None
 
 
 def test_a_seek_while_a_chunk_is_read_holds(partition: Partition) -> None:
-    """The consumer's thread seeks at any time: reading must not take that back, else the lane would ask for it for ever."""
+    """The consumer's thread seeks at any time.
+
+    Reading must not take that back, else the lane would ask for it for ever.
+    """
 
     def read(record: Record) -> int:
         partition.state.seek(50)
@@ -242,11 +284,20 @@ def test_an_error_of_a_fetch_is_raised_once(partition: Partition) -> None:
 
 
 async def test_every_partition_has_its_turn(partition: Partition) -> None:
-    """All have more to bring than the agent can take, by Faust's own way to its queue: none is left out, and none waits for the others."""
+    """All have more to bring than the agent can take, by Faust's own way to its queue.
+
+    None is left out, and none waits for the others.
+    """
     partitions = [TP("sales", number) for number in range(4)]
     partition.consumer._active_partitions = set(partitions)
     queue = ThrowableQueue(maxsize=1, flow_control=FlowControlEvent(initially_suspended=False))
-    channel = Mock(key_type=None, value_type=None, queue=queue, put=queue.put, decode=AsyncMock(side_effect=lambda message, **_: message))
+    channel = Mock(
+        key_type=None,
+        value_type=None,
+        queue=queue,
+        put=queue.put,
+        decode=AsyncMock(side_effect=lambda message, **_: message),
+    )
     app = Mock(consumer=partition.consumer)
     app.flow_control.acquire = app.producer.buffer.wait_until_ebb = AsyncMock()
     bring = {tp: ConductorCompiler().build(Mock(app=app), tp, {channel}) for tp in partitions}
@@ -285,20 +336,29 @@ def test_lag_leaves_out_what_is_never_delivered(partition: Partition) -> None:
 
 
 def test_a_chunk_is_cut_where_its_parts_join() -> None:
-    """The first part ends behind its last record, the rest begins there; the control records around them stay where they were."""
+    """The first part ends behind its last record, the rest begins there.
+
+    The control records around them stay where they were.
+    """
     whole = Chunk(SALES, [(3, b"a"), (5, b"b"), (9, b"c")], 2, 12, TolerantRecords(b""))
     first, rest = whole.cut(2)
     assert rest is not None
-    assert [(part.start, part.end, part.readings) for part in (first, rest)] == [(2, 6, [(3, b"a"), (5, b"b")]), (6, 12, [(9, b"c")])]
+    assert [(part.start, part.end, part.readings) for part in (first, rest)] == [
+        (2, 6, [(3, b"a"), (5, b"b")]),
+        (6, 12, [(9, b"c")]),
+    ]
     assert whole.cut(3) == (whole, None)
 
 
 @pytest.mark.parametrize(
     ("about", "words"),
     [
-        ([Received("order_paid", "e", "s", 0, "o-17", None)] * 2 + [None], "2 of 3 records are of order o-17"),
         (
-            [Said("shop-1", "buyer-2", Written(0, 0, "m", "s", "m", None, None))] * 2,
+            [Received("order_paid", "e", "s", 0, "o-17", None)] * 2 + [None],
+            "2 of 3 records are of order o-17",
+        ),
+        (
+            [ChatMessage("shop-1", "buyer-2", Written(0, 0, "m", "s", "m", None, None))] * 2,
             "2 of 2 records are of the conversation of shop-1 and buyer-2",
         ),
         ([Addition(b"product-1", b"cycle", None)], "1 of 1 records are of product product-1"),  # type: ignore[arg-type]
@@ -308,4 +368,7 @@ def test_a_chunk_is_cut_where_its_parts_join() -> None:
 )
 def test_a_chunk_says_what_most_of_it_is_about(about: list[object], words: str) -> None:
     """Place and records; and an order, conversation, product or shop that has half of them."""
-    assert str(Chunk(SALES, list(enumerate(about, 7)), 7, 9, TolerantRecords(b""))) == f"sales-0@7..9: {words}"
+    assert (
+        str(Chunk(SALES, list(enumerate(about, 7)), 7, 9, TolerantRecords(b"")))
+        == f"sales-0@7..9: {words}"
+    )

@@ -1,4 +1,7 @@
-"""The command line as a whole: what is told where, with which exit code, and that it stays quick."""
+"""The command line as a whole.
+
+What is told where, with which exit code, and that it stays quick.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,13 @@ def _empty_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "operations.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": "", "COLUMNS": "200", **environment})
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "", "COLUMNS": "200", **environment},
+    )
 
 
 def test_commands_are_named_once_and_each_module_has_its_function() -> None:
@@ -44,7 +53,9 @@ def test_help_lists_the_commands_without_loading_any_engine() -> None:
         "try: cli.main()\n"
         "finally: print({'faust', 'aiokafka', 'fastapi', 'duckdb', 'rocksdict'} & set(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0
     assert done.stderr.strip() == "set()"
     assert "kafka" in done.stdout
@@ -62,14 +73,19 @@ def test_a_setting_that_cannot_be_is_told_by_its_variable() -> None:
     """Exit code 2 and one sentence that names the variable as it is written in the environment."""
     done = _run("topics", "check", NETSOLD_PARTITIONS="0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "netsold: settings can't be used: NETSOLD_PARTITIONS is '0', but must be a whole number from 1 to 1024\n"
+    assert (
+        done.stderr
+        == "netsold: settings can't be used: NETSOLD_PARTITIONS is '0', but must be a whole number from 1 to 1024\n"
+    )
 
 
 def test_without_a_cluster_the_way_to_one_is_told() -> None:
     """Exit code 5 and both ways to a cluster."""
     done = _run("topics", "check")
     assert (done.returncode, done.stdout) == (5, "")
-    assert done.stderr == ("netsold: no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS\n")
+    assert done.stderr == (
+        "netsold: no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS\n"
+    )
 
 
 def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:

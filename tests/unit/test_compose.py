@@ -1,4 +1,7 @@
-"""docker-compose.yml, read without Docker: it starts the same Kafka as `netsold up` does, and in the right order."""
+"""docker-compose.yml, read without Docker.
+
+It starts the same Kafka as `netsold up` does, and in the right order.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ import pytest
 import yaml
 
 from operations.cli import COMMANDS
-from operations.kafka_jars import KAFKA
+from operations.local.kafka_jars import KAFKA
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-SHARED = "operations/kafka.properties"
+SHARED = "operations/local/kafka.properties"
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +28,17 @@ def services() -> dict[str, Any]:
 
 
 def _properties(text: str) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    return dict(
+        line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#")
+    )
 
 
 def _added(environment: dict[str, str]) -> dict[str, str]:
     """What the image adds to the mounted file, by the rule that its documentation gives for names."""
-    return {name.removeprefix("KAFKA_").lower().replace("_", "."): value for name, value in environment.items()}
+    return {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): value
+        for name, value in environment.items()
+    }
 
 
 def test_both_kafkas_are_of_one_version(services: dict[str, Any]) -> None:
@@ -46,19 +54,28 @@ def test_the_broker_settings_are_the_shared_ones(services: dict[str, Any]) -> No
     assert not shared.keys() & _added(services["kafka"]["environment"]).keys()
     assert shared["auto.create.topics.enable"] == "false"
     assert shared["log.retention.ms"] == "-1"
-    assert {shared[name] for name in shared if name.endswith((".factor", ".min.isr"))} == {"1"}, "one broker holds one replica"
+    assert {shared[name] for name in shared if name.endswith((".factor", ".min.isr"))} == {"1"}, (
+        "one broker holds one replica"
+    )
 
 
 def test_the_listeners_agree(services: dict[str, Any]) -> None:
     """Each listener has a protocol, clients are told addresses that are listened on, and the log lies in the named volume."""
     added = _added(services["kafka"]["environment"])
     listeners = dict(listener.split("://") for listener in added["listeners"].split(","))
-    advertised = dict(listener.split("://") for listener in added["advertised.listeners"].split(","))
-    assert set(listeners) == {pair.split(":")[0] for pair in added["listener.security.protocol.map"].split(",")}
+    advertised = dict(
+        listener.split("://") for listener in added["advertised.listeners"].split(",")
+    )
+    assert set(listeners) == {
+        pair.split(":")[0] for pair in added["listener.security.protocol.map"].split(",")
+    }
     assert {name: address.split(":")[1] for name, address in advertised.items()} == {
         name: address.split(":")[1] for name, address in listeners.items() if name != "CONTROLLER"
     }
-    assert services["topics"]["environment"]["NETSOLD_KAFKA__BOOTSTRAP_SERVERS"] == advertised["NETWORK"]
+    assert (
+        services["topics"]["environment"]["NETSOLD_KAFKA__BOOTSTRAP_SERVERS"]
+        == advertised["NETWORK"]
+    )
     assert f"kafka:{added['log.dirs']}" in services["kafka"]["volumes"]
 
 
@@ -66,21 +83,29 @@ def test_services_wait_for_what_they_need(services: dict[str, Any]) -> None:
     """Topics come after a healthy Kafka, workers and readers after the topics."""
     assert services["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
     for name in ("worker", "reader"):
-        assert services[name]["depends_on"] == {"topics": {"condition": "service_completed_successfully"}}
+        assert services[name]["depends_on"] == {
+            "topics": {"condition": "service_completed_successfully"}
+        }
 
 
 def test_health_is_asked_where_it_is_told(services: dict[str, Any]) -> None:
     """Kafka by its own script, the reader by /readyz at the port that is published on loopback alone."""
-    assert services["kafka"]["healthcheck"]["test"][1] == "/opt/kafka/bin/kafka-broker-api-versions.sh"
+    assert (
+        services["kafka"]["healthcheck"]["test"][1] == "/opt/kafka/bin/kafka-broker-api-versions.sh"
+    )
     port = Settings.model_fields["reader_port"].default
-    assert f"http://127.0.0.1:{port}/readyz" in shlex.join(services["reader"]["healthcheck"]["test"])
+    assert f"http://127.0.0.1:{port}/readyz" in shlex.join(
+        services["reader"]["healthcheck"]["test"]
+    )
     assert services["reader"]["ports"] == [f"127.0.0.1:{port}:{port}"]
 
 
 def test_every_command_exists(services: dict[str, Any]) -> None:
     """Each service of our image runs a command of the command line, with settings that exist."""
     known = {command.name for command in COMMANDS} | {"kafka", "topics"}
-    names = {f"NETSOLD_{name.upper()}" for name in Settings.model_fields} | {"NETSOLD_KAFKA__BOOTSTRAP_SERVERS"}
+    names = {f"NETSOLD_{name.upper()}" for name in Settings.model_fields} | {
+        "NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
+    }
     for service in services.values():
         if service["image"] == "netsold":
             assert service["command"][0] in known

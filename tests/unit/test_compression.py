@@ -16,7 +16,8 @@ HEADER_BYTES = 61
 """Of a record batch, before its records."""
 
 FASTEST, SMALLEST = 4, 2
-"""What gzip's header says of how it was made, where it says anything: at level 1, and at level 9."""
+"""What gzip's header says of how it was made, where it says anything: at level 1, and at level
+9."""
 
 
 def built(settings: Settings, topic: str) -> DefaultRecordBatch:
@@ -28,9 +29,17 @@ def built(settings: Settings, topic: str) -> DefaultRecordBatch:
 
 
 @pytest.mark.parametrize("name", get_args(Compression))
-async def test_public_topics_are_compressed_by_setting_and_changelogs_are_not(name: Compression) -> None:
+async def test_public_topics_are_compressed_by_setting_and_changelogs_are_not(
+    name: Compression,
+) -> None:
     """Whoever follows sales needs that codec; only we read changelogs."""
-    settings = Settings(_env_file=None, app="a", topic_prefix="x.", compression=name, kafka=Kafka(bootstrap_servers="nowhere:1"))
+    settings = Settings(
+        _env_file=None,
+        app="a",
+        topic_prefix="x.",
+        compression=name,
+        kafka=Kafka(bootstrap_servers="nowhere:1"),
+    )
     for topic in ("x.sales", "x.shop-activity", "x.alerts", "x.dead-letters"):
         batch = built(settings, topic)
         assert batch.compression_type == compression._CODECS[name]
@@ -45,9 +54,14 @@ def test_by_default_every_client_can_read_what_is_public() -> None:
 
 
 async def test_gzip_is_not_aiokafkas_slowest() -> None:
-    """Its level 9 takes three times as long; this fails where an aiokafka no longer looks its codec up by that name."""
+    """Its level 9 takes three times as long.
+
+    This fails where an aiokafka no longer looks its codec up by that name.
+    """
     settings = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="nowhere:1"))
     batch = StrictProducer(settings, "t").batch_for("sales")
-    batch.append(timestamp=0, key=b"k", value=bytes(chain.from_iterable(range(256) for _ in range(8))))
+    batch.append(
+        timestamp=0, key=b"k", value=bytes(chain.from_iterable(range(256) for _ in range(8)))
+    )
     how = bytes(batch._build())[HEADER_BYTES + 8]
     assert how not in {FASTEST, SMALLEST}

@@ -1,4 +1,7 @@
-"""Whole workers over the log in memory: killed, frozen, cut off and reassigned by a seed; the tables are those of an undisturbed run."""
+"""Whole workers over the log in memory: killed, frozen, cut off and reassigned by a seed.
+
+The tables are those of an undisturbed run.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from operations.faults import disturbed, parse
-from operations.traffic import DAY_MS, Plan, traffic
+from operations.simulation.faults import disturbed, parse
+from operations.simulation.traffic import DAY_MS, Plan, traffic
 from schemas import envelope, journal
 from schemas.events import topic_of
 from streams import pipeline, transactions
@@ -43,10 +46,17 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def records(seed: int) -> Iterator[tuple[str, tuple[bytes | None, bytes, list[tuple[str, bytes]]]]]:
-    """Events of a small marketplace with their topics: out of order, some twice, some contradicting others."""
-    plan = Plan(seed, f"d{seed}", 1_780_000_000_000, every_ms=DAY_MS / 2, shops=3, products=5, buyers=7)
+    """Events of a small marketplace with their topics.
+
+    Out of order, some twice, some contradicting others.
+    """
+    plan = Plan(
+        seed, f"d{seed}", 1_780_000_000_000, every_ms=DAY_MS / 2, shops=3, products=5, buyers=7
+    )
     ways = parse(["duplicates=5%", "out_of_order=20%", "late=20d", "conflicts=2%"])
-    for _, event in islice(disturbed(islice(traffic(plan), EVENTS), ways, seed=seed, day_ms=DAY_MS, live=False), EVENTS):
+    for _, event in islice(
+        disturbed(islice(traffic(plan), EVENTS), ways, seed=seed, day_ms=DAY_MS, live=False), EVENTS
+    ):
         assert isinstance(event, dict)
         yield topic_of(str(event["type"])), envelope.encode(event)
 
@@ -76,12 +86,19 @@ def driven(seed: int, tmp_path: Path, faults: Faults) -> tuple[Driver, Flow]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tables_and_journal_are_those_of_an_undisturbed_run(seed: int, tmp_path: Path) -> None:
-    """Through kills, zombies, lost requests, lost answers and rebalances: every change once (I1, I2). `SEEDS="7 8"` repeats some."""
+    """Through kills, zombies, lost requests, lost answers and rebalances.
+
+    Every change once (I1, I2). `SEEDS="7 8"` repeats some.
+    """
     driver, flow = driven(seed, tmp_path, Faults())
     for table in catalogue.TABLES:
         assert driver.table(table.name) == flow.tables[table.name], table.name
-    rows = [record.value for record in driver.committed(driver.settings.topic(catalogue.SALES_TOPIC))]
-    entries = [row for row in map(journal.decode, filter(None, rows)) if isinstance(row, journal.Entry)]
+    rows = [
+        record.value for record in driver.committed(driver.settings.topic(catalogue.SALES_TOPIC))
+    ]
+    entries = [
+        row for row in map(journal.decode, filter(None, rows)) if isinstance(row, journal.Entry)
+    ]
     assert sorted(entries, key=repr) == sorted(flow.entries, key=repr)
 
 
@@ -94,15 +111,20 @@ def test_a_seed_repeats_its_run(tmp_path: Path) -> None:
     assert one.ends
 
 
-# --- mistakes planted on purpose: each must be found, or the green of the runs above says nothing ---------------------------------
+# --- mistakes planted on purpose: each must be found, or the green of the runs above says nothing
+# ---------------------------------
 
 
 def reads_uncommitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers count what was never committed."""
 
-    def read(log: MemoryLog, tp: TopicPartition, position: int, most: int) -> tuple[list[MemoryRecord], int]:
+    def read(
+        log: MemoryLog, tp: TopicPartition, position: int, most: int
+    ) -> tuple[list[MemoryRecord], int]:
         entries = log._partitions[tp][position : position + most]
-        return [entry.record for entry in entries if entry.record is not None], position + len(entries)
+        return [entry.record for entry in entries if entry.record is not None], position + len(
+            entries
+        )
 
     monkeypatch.setattr(MemoryLog, "read", read)
 
@@ -110,7 +132,9 @@ def reads_uncommitted(monkeypatch: pytest.MonkeyPatch) -> None:
 def commits_offsets_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source offset is committed outside of the transaction."""
 
-    def add_offsets(log: MemoryLog, _id: str, _epoch: int, group: str, offsets: dict[TopicPartition, int]) -> None:
+    def add_offsets(
+        log: MemoryLog, _id: str, _epoch: int, group: str, offsets: dict[TopicPartition, int]
+    ) -> None:
         log._committed |= {(group, tp): offset for tp, offset in offsets.items()}
 
     monkeypatch.setattr(MemoryLog, "add_offsets", add_offsets)
@@ -125,7 +149,9 @@ def writes_the_store_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """The local store is written before the transaction is committed."""
     commit = transactions.commit
 
-    async def early(lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings) -> None:
+    async def early(
+        lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings
+    ) -> None:
         for name, store in lane.stores.items():
             store.write(outcome.writes.get(name, {}).items(), store.position or 0)
         await commit(lane, outcome, fetched, settings)
@@ -160,7 +186,9 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
-def test_a_planted_mistake_is_found(mistake: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_mistake_is_found(
+    mistake: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Within a few seeds: a run that doesn't end, an impossible sum, or a table that differs."""
     mistake(monkeypatch)
     for seed in range(1, 9):

@@ -38,7 +38,9 @@ def record(key: bytes | None, value: bytes | None, headers: Any = ()) -> Record:
     return Record("orders", 3, 1841, 0, key, value, headers)
 
 
-def reading(value: bytes | None, headers: Any = (), key: bytes | None = b"o-1") -> Received | Tick | Refusal:
+def reading(
+    value: bytes | None, headers: Any = (), key: bytes | None = b"o-1"
+) -> Received | Tick | Refusal:
     """What a record says, asserted to be the same on both routes."""
     one = record(key, value, headers)
     assert read(one) == read_plainly(one)
@@ -53,7 +55,13 @@ def reason(value: bytes | None, headers: Any = (), key: bytes | None = b"o-1") -
 
 def structured(event: dict[str, Any]) -> bytes:
     """An event as a CloudEvents object."""
-    names = {"id": "id", "source": "source", "type": "type", "occurred_at": "time", "order_id": "subject"}
+    names = {
+        "id": "id",
+        "source": "source",
+        "type": "type",
+        "occurred_at": "time",
+        "order_id": "subject",
+    }
     attributes = {names[name]: value for name, value in event.items() if name in names}
     data = {name: value for name, value in event.items() if name not in names}
     return msgspec.json.encode({"specversion": "1.0", **attributes, "data": data})
@@ -66,7 +74,12 @@ def test_three_forms_are_read_alike() -> None:
     assert expected.occurred_at_ms == 1_782_892_800_000
     assert reading(msgspec.json.encode(PLACED)) == expected
     assert reading(structured(PLACED)) == expected
-    assert reading(structured(PLACED), [("content-type", b"application/cloudevents+json; charset=utf-8")]) == expected
+    assert (
+        reading(
+            structured(PLACED), [("content-type", b"application/cloudevents+json; charset=utf-8")]
+        )
+        == expected
+    )
 
 
 def test_what_is_written_is_what_conventions_say() -> None:
@@ -87,8 +100,19 @@ def test_what_is_written_is_what_conventions_say() -> None:
 
 
 def test_an_object_with_specversion_is_structured_whatever_else_it_has() -> None:
-    """Fields beside the attributes are extensions then: time and data count, occurred_at and amount at the top don't."""
-    value = msgspec.json.encode(PAID | {"specversion": "1.0", "time": "2026-08-01T00:00:00Z", "subject": "o-1", "data": {"amount": 7}})
+    """Fields beside the attributes are extensions then.
+
+    Time and data count, occurred_at and amount at the top don't.
+    """
+    value = msgspec.json.encode(
+        PAID
+        | {
+            "specversion": "1.0",
+            "time": "2026-08-01T00:00:00Z",
+            "subject": "o-1",
+            "data": {"amount": 7},
+        }
+    )
     said = reading(value)
     assert isinstance(said, Received)
     assert (said.occurred_at_ms, said.body.amount) == (times.parse_ms("2026-08-01T00:00:00Z"), 7)
@@ -100,10 +124,15 @@ def test_headers_win_over_the_value() -> None:
     """Attributes in headers override fields of the same meaning in the value, in every form."""
     headers = [("ce_id", b"from-header"), ("ce_time", b"2026-08-01T00:00:00Z")]
     for value in (msgspec.json.encode(PAID | {"id": 5}), structured(PAID)):
-        content_type = [("content-type", b"application/cloudevents+json")] if b"specversion" in value else []
+        content_type = (
+            [("content-type", b"application/cloudevents+json")] if b"specversion" in value else []
+        )
         said = reading(value, headers + content_type)
         assert isinstance(said, Received)
-        assert (said.id, said.occurred_at_ms) == ("from-header", times.parse_ms("2026-08-01T00:00:00Z"))
+        assert (said.id, said.occurred_at_ms) == (
+            "from-header",
+            times.parse_ms("2026-08-01T00:00:00Z"),
+        )
 
 
 def test_the_last_header_of_a_name_wins() -> None:
@@ -124,7 +153,9 @@ def test_a_common_field_may_stand_in_the_value() -> None:
 def test_unknown_fields_pass_and_null_is_absent() -> None:
     """The content model is open; null stands for an optional field that is absent."""
     lines = [PLACED["lines"][0] | {"discount": None, "colour": "red"}]
-    said = reading(msgspec.json.encode(PLACED | {"group_id": None, "extra": {"deep": [1]}, "lines": lines}))
+    said = reading(
+        msgspec.json.encode(PLACED | {"group_id": None, "extra": {"deep": [1]}, "lines": lines})
+    )
     assert said == read(record(*binary(PLACED)))
 
 
@@ -179,7 +210,10 @@ def test_hostile_numbers(amount: str, expected: Reason | None) -> None:
 )
 def test_hostile_texts(text: bytes, expected: Reason | None) -> None:
     """No control characters, written out or escaped, no half characters, and 1 to 128 characters, not bytes."""
-    shipped = {name: value for name, value in PAID.items() if name != "amount"} | {"type": "order_shipped", "carrier": "CARRIER"}
+    shipped = {name: value for name, value in PAID.items() if name != "amount"} | {
+        "type": "order_shipped",
+        "carrier": "CARRIER",
+    }
     for key, value, headers in (binary(shipped), bare(shipped)):
         assert reason(value.replace(b"CARRIER", text), headers, key) == expected
 
@@ -192,10 +226,15 @@ def test_fields_that_nobody_reads_must_be_json_too(junk: bytes) -> None:
 
 
 def test_the_depth_of_the_stack_decides_nothing() -> None:
-    """A nested value is read alike from a shallow and from a deep stack: replay must agree with live."""
+    """A nested value is read alike from a shallow and from a deep stack.
+
+    Replay must agree with live.
+    """
     key, value, headers = binary(PAID)
     for depth in (150, 190, 198, 250):
-        nested = record(key, value[:-1] + b',"extra":' + b"[" * depth + b"]" * depth + b"}", headers)
+        nested = record(
+            key, value[:-1] + b',"extra":' + b"[" * depth + b"]" * depth + b"}", headers
+        )
 
         def deep(frames: int, nested: Record = nested) -> Received | Tick | Refusal:
             return read(nested) if frames == 0 else deep(frames - 1)
@@ -204,16 +243,25 @@ def test_the_depth_of_the_stack_decides_nothing() -> None:
 
 
 def test_any_header_garbage_is_survived() -> None:
-    """Headers that are None, not UTF-8, no pairs, or no list at all never raise; what can't be read counts as absent or wrong."""
+    """Headers that are None, not UTF-8, no pairs, or no list at all never raise.
+
+    What can't be read counts as absent or wrong.
+    """
     key, value, headers = binary(PAID)
     assert reason(value, None, key) == Reason.MISSING_FIELD
     assert reason(value, 5, key) == Reason.MISSING_FIELD
-    assert reason(value, [*headers, None, (), ("a",), ("b", "c", "d"), (1, b"x"), ([], b"x")], key) is None
+    assert (
+        reason(value, [*headers, None, (), ("a",), ("b", "c", "d"), (1, b"x"), ([], b"x")], key)
+        is None
+    )
     assert reason(value, [*headers, ("ce_id", b"\xff")], key) == Reason.INVALID_FIELD
     assert reason(value, [*headers, ("ce_type", b"\xff")], key) == Reason.INVALID_FIELD
     assert reason(value, [*headers, ("ce_source", b"x" * 257)], key) == Reason.INVALID_FIELD
     assert reason(value, [*headers, ("ce_id", b"a\x00")], key) == Reason.INVALID_FIELD
-    assert reason(value, [(name, None if name == "ce_id" else raw) for name, raw in headers], key) == Reason.MISSING_FIELD
+    assert (
+        reason(value, [(name, None if name == "ce_id" else raw) for name, raw in headers], key)
+        == Reason.MISSING_FIELD
+    )
     assert reason(value, [*headers, ("trace", None)], key) is None
 
 
@@ -225,7 +273,10 @@ def test_the_key_must_be_the_order(key: Any) -> None:
 
 
 def test_limits_of_an_order() -> None:
-    """Discount within the price, prices within bounds, line_ids apart; as many lines as fit into a value."""
+    """Discount within the price, prices within bounds, line_ids apart.
+
+    As many lines as fit into a value.
+    """
     line = PLACED["lines"][0]
 
     def outcome(*lines: dict[str, Any]) -> Reason | None:
@@ -240,7 +291,10 @@ def test_limits_of_an_order() -> None:
     assert outcome(line | {"quantity": 1001, "unit_price": 10**12}) == Reason.INVALID_FIELD
     dear = line | {"quantity": 1000, "unit_price": 10**12}
     assert outcome(*(dear | {"line_id": str(n)} for n in range(1000))) is None
-    assert outcome(*(dear | {"line_id": str(n)} for n in range(1000)), line | {"line_id": "x"}) == Reason.INVALID_FIELD
+    assert (
+        outcome(*(dear | {"line_id": str(n)} for n in range(1000)), line | {"line_id": "x"})
+        == Reason.INVALID_FIELD
+    )
     assert outcome(*(line | {"line_id": str(n)} for n in range(3350))) is None
     assert outcome(*(line | {"line_id": str(n)} for n in range(4370))) == Reason.TOO_LARGE
 
@@ -258,8 +312,14 @@ def test_ticks() -> None:
     value, headers = tick(1_782_892_800_123)
     assert reading(value, headers, None) == Tick(1_782_892_800_123)
     assert reason(value, [("ce_type", b"time_tick")], None) == Reason.MISSING_FIELD
-    assert reason(value, [("ce_type", b"time_tick"), ("ce_time", b"soon")], None) == Reason.INVALID_FIELD
-    assert reason(value, [("ce_type", b"time_tick"), ("ce_time", b"\xff")], None) == Reason.INVALID_FIELD
+    assert (
+        reason(value, [("ce_type", b"time_tick"), ("ce_time", b"soon")], None)
+        == Reason.INVALID_FIELD
+    )
+    assert (
+        reason(value, [("ce_type", b"time_tick"), ("ce_time", b"\xff")], None)
+        == Reason.INVALID_FIELD
+    )
 
 
 def test_an_event_type_no_list_forgets() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from operations.event_lines import Outgoing, event_of
+from operations.files.lines import Outgoing, event_of
 from schemas import envelope
 from schemas.refusals import Reason, Refusal
 
@@ -37,7 +37,10 @@ class Record:
 
 
 def test_an_event_becomes_a_cloudevent() -> None:
-    """Common fields go into headers as written, the others into the value, unknown ones too; the key is the order's id."""
+    """Common fields go into headers as written, the others into the value, unknown ones too.
+
+    The key is the order's id.
+    """
     record = event_of(json.dumps(EVENT).encode())
     assert not isinstance(record, Refusal)
     topic, key, value, headers = record.topic, record.key, record.value, record.headers
@@ -58,7 +61,13 @@ def test_an_event_becomes_a_cloudevent() -> None:
     assert isinstance(envelope.read(Record(key, value, headers)), envelope.Received)
 
 
-MESSAGE = {"type": "seller_replied", "id": "e-1", "source": "/chat", "occurred_at": "2026-07-02T10:00:00Z", "message_id": "m-1"}
+MESSAGE = {
+    "type": "seller_replied",
+    "id": "e-1",
+    "source": "/chat",
+    "occurred_at": "2026-07-02T10:00:00Z",
+    "message_id": "m-1",
+}
 SAID = {"shop_id": "s/7", "buyer_id": "b-9", "by": "robot", "order_id": "o-1"}
 
 
@@ -77,8 +86,13 @@ def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None
     topic, key, value, headers = record.topic, record.key, record.value, record.headers
     assert (topic, key) == ("chats", b"s/7/b-9")
     said = envelope.read_chat(Record(key, value, headers))
-    assert isinstance(said, envelope.Said)
-    assert (said.shop_id, said.buyer_id, said.message.by, said.message.order_id) == ("s/7", "b-9", "robot", "o-1")
+    assert isinstance(said, envelope.ChatMessage)
+    assert (said.shop_id, said.buyer_id, said.message.by, said.message.order_id) == (
+        "s/7",
+        "b-9",
+        "robot",
+        "o-1",
+    )
 
 
 @pytest.mark.parametrize("within", [True, False])
@@ -89,8 +103,16 @@ def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: F
         "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
     } | ({} if within else {"subject": "o-1"})).encode()  # fmt: skip
     record = event_of(line)
-    assert record == Outgoing("orders", b"o-1", line, [("content-type", b"application/cloudevents+json")], 1_782_986_400_000)
-    received = envelope.read(Record(b"o-1", line, [("content-type", b"application/cloudevents+json")]))
+    assert record == Outgoing(
+        "orders",
+        b"o-1",
+        line,
+        [("content-type", b"application/cloudevents+json")],
+        1_782_986_400_000,
+    )
+    received = envelope.read(
+        Record(b"o-1", line, [("content-type", b"application/cloudevents+json")])
+    )
     assert isinstance(received, envelope.Received)
     assert received.order_id == "o-1"
 

@@ -19,9 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations import event_files, event_lines, event_text
-from operations.event_files import EventFileUnreadable, opened
-from operations.event_text import Piece, pieces
+from operations.files import lines as event_lines
+from operations.files import opening as event_files
+from operations.files import text as event_text
+from operations.files.opening import EventFileUnreadable, opened
+from operations.files.text import Piece, pieces
 from schemas.refusals import Refusal
 
 MOST = 200
@@ -74,7 +76,11 @@ def test_wherever_the_chunks_end_the_pieces_are_the_same(text: bytes, ends: list
 
 @settings(max_examples=30)
 @given(
-    st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6),
+    st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=6,
+    ),
     st.integers(1, 9),
 )
 def test_an_array_has_the_elements_that_a_parser_finds(element: Any, step: int) -> None:  # noqa: ANN401 - any JSON value
@@ -82,7 +88,11 @@ def test_an_array_has_the_elements_that_a_parser_finds(element: Any, step: int) 
     for indent in (None, 2):
         text = json.dumps([{"first": element}, element, {"x": element}], indent=indent).encode()
         found = values((text[at : at + step] for at in range(0, len(text), step)), 10**6)
-        assert [json.loads(value or b"") for value in found] == [{"first": element}, element, {"x": element}]
+        assert [json.loads(value or b"") for value in found] == [
+            {"first": element},
+            element,
+            {"x": element},
+        ]
 
 
 def _xz_fast(content: bytes) -> bytes:
@@ -90,9 +100,20 @@ def _xz_fast(content: bytes) -> bytes:
 
 
 def test_pieces_are_named() -> None:
-    """Lines by their number in the file, from 1 and blank ones counted; elements by their index, from 0."""
-    assert [piece.at for piece in cut([b"\n" + EVENTS[0] + b"\n \r\n" + EVENTS[1]])] == ["F:2", "F:4"]
-    assert [piece.at for piece in cut([b"[" + b",".join(EVENTS) + b"]"])] == ["F[0]", "F[1]", "F[2]", "F[3]"]
+    """Lines by their number in the file, from 1 and blank ones counted.
+
+    Elements by their index, from 0.
+    """
+    assert [piece.at for piece in cut([b"\n" + EVENTS[0] + b"\n \r\n" + EVENTS[1]])] == [
+        "F:2",
+        "F:4",
+    ]
+    assert [piece.at for piece in cut([b"[" + b",".join(EVENTS) + b"]"])] == [
+        "F[0]",
+        "F[1]",
+        "F[2]",
+        "F[3]",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +137,10 @@ def test_pieces_are_named() -> None:
     ids=range(14),
 )
 def test_odd_texts(text: bytes, expected: list[bytes]) -> None:
-    """What holds nothing has one piece without bytes; only what begins as an array of objects is one."""
+    """What holds nothing has one piece without bytes.
+
+    Only what begins as an array of objects is one.
+    """
     assert values([text]) == expected
 
 
@@ -126,13 +150,25 @@ def test_a_piece_that_is_too_large_is_counted_and_dropped() -> None:
     assert values([at_most + b"\r\n" + EVENTS[0]]) == [at_most, EVENTS[0]]
     for step in (1, 7, 10_000):
         line = b"\n".join([EVENTS[0], b"x" * 500, EVENTS[1]])
-        assert cut(line[at : at + step] for at in range(0, len(line), step))[1] == Piece("F:2", None, 500)
-        assert values(line[at : at + step] for at in range(0, len(line), step)) == [EVENTS[0], None, EVENTS[1]]
+        assert cut(line[at : at + step] for at in range(0, len(line), step))[1] == Piece(
+            "F:2", None, 500
+        )
+        assert values(line[at : at + step] for at in range(0, len(line), step)) == [
+            EVENTS[0],
+            None,
+            EVENTS[1],
+        ]
         array = b"[" + b",".join([EVENTS[0], b'"' + b"\\\\" * 500 + b'"', EVENTS[1]]) + b"]"
-        assert values(array[at : at + step] for at in range(0, len(array), step)) == [EVENTS[0], None, EVENTS[1]]
+        assert values(array[at : at + step] for at in range(0, len(array), step)) == [
+            EVENTS[0],
+            None,
+            EVENTS[1],
+        ]
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, _xz_fast], ids=["plain", "gzip", "bzip2", "xz"])
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, bz2.compress, _xz_fast], ids=["plain", "gzip", "bzip2", "xz"]
+)
 @pytest.mark.parametrize("begin", [b"", b'[{"a":"'], ids=["line", "element"])
 @pytest.mark.parametrize("stdin", [False, True])
 def test_a_bomb_takes_no_memory(
@@ -164,7 +200,10 @@ def test_a_bomb_takes_no_memory(
 
 
 def test_an_event_is_there_as_soon_as_its_line_is() -> None:
-    """Nothing waits for a full buffer, or for a second line: what `tail -f` gives is read at once."""
+    """Nothing waits for a full buffer, or for a second line.
+
+    What `tail -f` gives is read at once.
+    """
     stream = Stream([EVENTS[0] + b"\n", EVENTS[1], b"\n"])
     found = pieces("F", cast("IO[bytes]", stream), MOST)
     assert next(found).value == EVENTS[0]
@@ -186,10 +225,22 @@ JSONL = b"\n".join(EVENTS)
 CSV = b"order_id,product_id,quantity\no-1,p-3,2\n"
 _MANY_LINES = "is a JSON object over many lines; one event a line is wanted: jq -c ."
 OTHERS = {
-    "UTF-16 with mark": (JSONL.decode().encode("utf-16"), "is UTF-16; UTF-8 is wanted: iconv -f UTF-16LE -t UTF-8"),
-    "UTF-16LE": (JSONL.decode().encode("utf-16-le"), "is UTF-16; UTF-8 is wanted: iconv -f UTF-16LE"),
-    "UTF-16BE": (JSONL.decode().encode("utf-16-be"), "is UTF-16; UTF-8 is wanted: iconv -f UTF-16BE"),
-    "UTF-16BE with mark": (b"\xfe\xff" + JSONL.decode().encode("utf-16-be"), "is UTF-16; UTF-8 is wanted: iconv -f UTF-16BE"),
+    "UTF-16 with mark": (
+        JSONL.decode().encode("utf-16"),
+        "is UTF-16; UTF-8 is wanted: iconv -f UTF-16LE -t UTF-8",
+    ),
+    "UTF-16LE": (
+        JSONL.decode().encode("utf-16-le"),
+        "is UTF-16; UTF-8 is wanted: iconv -f UTF-16LE",
+    ),
+    "UTF-16BE": (
+        JSONL.decode().encode("utf-16-be"),
+        "is UTF-16; UTF-8 is wanted: iconv -f UTF-16BE",
+    ),
+    "UTF-16BE with mark": (
+        b"\xfe\xff" + JSONL.decode().encode("utf-16-be"),
+        "is UTF-16; UTF-8 is wanted: iconv -f UTF-16BE",
+    ),
     "UTF-16 array": (json.dumps([1]).encode("utf-16-le"), "is UTF-16"),
     "pretty": (
         json.dumps(json.loads(EVENTS[0]), indent=2).encode(),
@@ -220,7 +271,10 @@ OTHERS = {
 def test_other_forms_are_one_sentence_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, sentence: str
 ) -> None:
-    """With what to do; of files, also before the events of the files that come first; of standard input; within gzip."""
+    """With what to do; of files, also before the events of the files that come first.
+
+    Of standard input; within gzip.
+    """
 
     def sentence_of(files: list[str]) -> str:
         with pytest.raises(EventFileUnreadable) as error:
@@ -235,13 +289,22 @@ def test_other_forms_are_one_sentence_before_anything_is_read(
     monkeypatch.setattr(event_files, "_standard_input", lambda: bad.open("rb"))
     assert sentence_of([str(good), str(bad)]).startswith(f"{bad}: {sentence}")
     assert sentence_of(["-"]).startswith(f"standard input: {sentence}")
-    if "is a zip" not in sentence and "Parquet" not in sentence and "zstd" not in sentence:  # nobody packs these twice
+    if (
+        "is a zip" not in sentence and "Parquet" not in sentence and "zstd" not in sentence
+    ):  # nobody packs these twice
         assert sentence_of([str(good), str(packed)]).startswith(f"{packed}: {sentence}")
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
-def test_compressed_files_are_known_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]) -> None:
-    """Without any suffix, in several parts, on standard input; and what only has the suffix is read as it is."""
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"]
+)
+def test_compressed_files_are_known_by_their_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
+    """Without any suffix, in several parts, on standard input.
+
+    And what only has the suffix is read as it is.
+    """
     path = tmp_path / "events"
     path.write_bytes(pack(EVENTS[0] + b"\n" + EVENTS[1][:9]) + pack(EVENTS[1][9:]))
     expected = [event_lines.event_of(line) for line in EVENTS[:2]]
@@ -253,12 +316,17 @@ def test_compressed_files_are_known_by_their_bytes(tmp_path: Path, monkeypatch: 
     assert [line.event for line in event_lines.lines([str(plain)], "events")] == expected
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"]
+)
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
         (lambda packed: packed[:-9], "is cut off: its compressed data have no end; copy it anew"),
-        (lambda packed: packed[:40] + b"\xff" * 40 + packed[80:], "its compressed data are damaged; copy it anew"),
+        (
+            lambda packed: packed[:40] + b"\xff" * 40 + packed[80:],
+            "its compressed data are damaged; copy it anew",
+        ),
         (lambda packed: packed + b"junk", "its compressed data are damaged; copy it anew"),
     ],
     ids=["cut off", "damaged", "junk behind"],
@@ -278,7 +346,17 @@ def test_an_xz_file_that_wants_gigabytes_does_not_get_them(tmp_path: Path) -> No
     """The memory for unpacking is bounded, and the sentence says by what."""
     path = tmp_path / "greedy"
     path.write_bytes(
-        lzma.compress(JSONL, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 2**29, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3}])
+        lzma.compress(
+            JSONL,
+            filters=[
+                {
+                    "id": lzma.FILTER_LZMA2,
+                    "dict_size": 2**29,
+                    "mode": lzma.MODE_FAST,
+                    "mf": lzma.MF_HC3,
+                }
+            ],
+        )
     )
     with pytest.raises(EventFileUnreadable, match="needs more than 128 MiB to be unpacked"):
         list(event_lines.lines([str(path)], "events"))
@@ -287,8 +365,14 @@ def test_an_xz_file_that_wants_gigabytes_does_not_get_them(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (b"[{}] {}", "something follows after the end of its JSON array: jq -c '.[]' F | netsold … -"),
-        (b"[{}]\n[{}]", "something follows after the end of its JSON array: jq -c '.[]' F | netsold … -"),
+        (
+            b"[{}] {}",
+            "something follows after the end of its JSON array: jq -c '.[]' F | netsold … -",
+        ),
+        (
+            b"[{}]\n[{}]",
+            "something follows after the end of its JSON array: jq -c '.[]' F | netsold … -",
+        ),
         (b"[{},{", "its JSON array has no end: it is cut off in or after element 1; write it anew"),
     ],
 )
@@ -304,7 +388,9 @@ def test_files_are_looked_at_before_the_first_event(tmp_path: Path) -> None:
     """A folder, and what isn't there, stop all in one sentence; a pipe isn't touched."""
     good = tmp_path / "good"
     good.write_bytes(JSONL)
-    with pytest.raises(EventFileUnreadable, match=r"is a folder: name the files in it, as .*/\*\.jsonl"):
+    with pytest.raises(
+        EventFileUnreadable, match=r"is a folder: name the files in it, as .*/\*\.jsonl"
+    ):
         next(event_lines.lines([str(good), str(tmp_path)], "events"))
     with pytest.raises(EventFileUnreadable, match="No such file"):
         next(event_lines.lines([str(good), str(tmp_path / "missing")], "events"))
@@ -336,7 +422,11 @@ def test_reading_is_followed_in_bytes(tmp_path: Path) -> None:
         path.write_bytes(gzip.compress(JSONL))
     files = [str(path) for path in paths]
     *_, last = event_lines.lines(files, "events")
-    assert last.done_bytes == event_lines.total_bytes(files, "events") == sum(path.stat().st_size for path in paths)
+    assert (
+        last.done_bytes
+        == event_lines.total_bytes(files, "events")
+        == sum(path.stat().st_size for path in paths)
+    )
     assert event_lines.total_bytes([*files, "-"], "events") is None
     with opened(files[0]) as (stream, read_bytes):
         assert read_bytes() > 0

@@ -1,4 +1,7 @@
-"""What is shown of errors that lie with the machine, the cluster or the user; and Ctrl-C while a command is still being loaded."""
+"""What is shown of errors that lie with the machine, the cluster or the user.
+
+And Ctrl-C while a command is still being loaded.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,18 @@ if TYPE_CHECKING:
         (KafkaUnreachable("no Kafka answers"), "no Kafka answers", 5),
         (OSError(errno.ENOENT, "x", "/a/b"), "/a/b: No such file or directory", 1),
         (OSError(errno.EISDIR, "x", b"/a/\xff"), "/a/\udcff: Is a directory", 1),
-        (OSError(errno.EADDRINUSE, "x"), "Address already in use: end what listens there, or set NETSOLD_METRICS_PORT", 1),
+        (
+            OSError(errno.EADDRINUSE, "x"),
+            "Address already in use: end what listens there, or set NETSOLD_METRICS_PORT",
+            1,
+        ),
         (TimeoutError(), "what was waited for gave no answer in time", 5),
         (TopicAuthorizationFailedError("orders"), "the cluster doesn't let this user do that (", 5),
-        (InvalidReplicationFactorError("3 of 1"), "Kafka can't do that: [Error 38] InvalidReplicationFactorError: 3 of 1", 1),
+        (
+            InvalidReplicationFactorError("3 of 1"),
+            "Kafka can't do that: [Error 38] InvalidReplicationFactorError: 3 of 1",
+            1,
+        ),
     ],
 )
 def test_what_a_person_can_mend_is_a_sentence(error: Exception, sentence: str, code: int) -> None:
@@ -38,20 +49,33 @@ def test_what_a_person_can_mend_is_a_sentence(error: Exception, sentence: str, c
     assert found[1] == code
 
 
-def test_a_data_directory_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file in its place, a folder that may not be made, a full disk: each says which directory the setting names."""
+def test_a_data_directory_that_cannot_be_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file in its place, a folder that may not be made, a full disk.
+
+    Each says which directory the setting names.
+    """
     monkeypatch.setenv("NETSOLD_DATA_DIR", str(tmp_path / "file"))
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError, match="Not a directory") as raised:
         (tmp_path / "file" / "kafka").mkdir(parents=True)
     found = explained(raised.value)
     assert found is not None
-    assert f"file/kafka: Not a directory: NETSOLD_DATA_DIR is {tmp_path / 'file'}, and must be a folder with room" in found[0]
+    assert (
+        f"file/kafka: Not a directory: NETSOLD_DATA_DIR is {tmp_path / 'file'}, and must be a folder with room"
+        in found[0]
+    )
     found = explained(OSError(errno.ENOSPC, "x"))
-    assert found == (f"No space left on device: make room where its output goes and where NETSOLD_DATA_DIR lies, {tmp_path / 'file'}", 1)
+    assert found == (
+        f"No space left on device: make room where its output goes and where NETSOLD_DATA_DIR lies, {tmp_path / 'file'}",
+        1,
+    )
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyError("x"), OSError(errno.EBADF, "x"), OSError("no number")])
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), KeyError("x"), OSError(errno.EBADF, "x"), OSError("no number")]
+)
 def test_a_fault_of_ours_is_not_explained(error: Exception) -> None:
     """Its traceback is wanted."""
     assert explained(error) is None
@@ -78,13 +102,28 @@ main()
 
 @pytest.mark.parametrize(
     ("arguments", "module"),
-    [(["--help"], "typer"), (["topics", "check"], "aiokafka"), (["top"], "pydantic"), (["worker"], "faust"), (["up"], "rich.live")],
+    [
+        (["--help"], "typer"),
+        (["topics", "check"], "aiokafka"),
+        (["top"], "pydantic"),
+        (["worker"], "faust"),
+        (["up"], "rich.live"),
+    ],
 )
-def test_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path: Path, arguments: list[str], module: str) -> None:
+def test_ctrl_c_while_modules_are_imported_is_no_traceback(
+    tmp_path: Path, arguments: list[str], module: str
+) -> None:
     """In the first second of a command: exit code 130, and nothing on stderr."""
     program = INTERRUPTED_AT.format(name=module, arguments=arguments)
     environment = {"NETSOLD_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
@@ -106,7 +145,9 @@ NETSOLD = f"{sys.executable} -m operations"
     ],
     ids=range(9),
 )  # fmt: skip
-def test_streams_that_are_full_closed_or_narrow_are_no_traceback(tmp_path: Path, line: str, code: int | None, out: str, err: str) -> None:
+def test_streams_that_are_full_closed_or_narrow_are_no_traceback(
+    tmp_path: Path, line: str, code: int | None, out: str, err: str
+) -> None:
     """At most one sentence, whatever stdout, stderr, stdin and the locale are."""
     (tmp_path / "e.jsonl").write_text(
         '{"type":"receipt_confirmed","id":"1","source":"/s","occurred_at":"2026-07-02T10:00:00Z","order_id":"o-ü","by":"buyer"}\n'
@@ -114,7 +155,14 @@ def test_streams_that_are_full_closed_or_narrow_are_no_traceback(tmp_path: Path,
         encoding="utf-8",
     )
     environment = {"PATH": os.environ["PATH"], "NETSOLD_READER_PORT": "1"}
-    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith(err)
     assert code is None or (done.returncode, done.stdout) == (code, out)

@@ -1,4 +1,7 @@
-"""Folding one order or conversation costs work in proportion to what comes: calls are counted, and no clock is looked at."""
+"""Folding one order or conversation costs work in proportion to what comes.
+
+Calls are counted, and no clock is looked at.
+"""
 
 import random
 import sys
@@ -22,31 +25,51 @@ FILLED = 5_000
 
 def happens(kind: str, number: int, at_ms: int, **own: object) -> dict[str, Any]:
     """An event of the order o-1; instants in milliseconds from noon in Shanghai on."""
-    common = {"type": kind, "id": f"e-{number}", "source": "/s", "occurred_at": times.format_ms(BEGIN_MS + at_ms), "order_id": "o-1"}
+    common = {
+        "type": kind,
+        "id": f"e-{number}",
+        "source": "/s",
+        "occurred_at": times.format_ms(BEGIN_MS + at_ms),
+        "order_id": "o-1",
+    }
     return common | own
 
 
 def placed(lines: int, quantity: int = 10_000) -> dict[str, Any]:
     """The order, placed."""
-    found = [{"line_id": str(n), "product_id": f"p-{n % 7}", "quantity": quantity, "unit_price": 100} for n in range(lines)]
+    found = [
+        {"line_id": str(n), "product_id": f"p-{n % 7}", "quantity": quantity, "unit_price": 100}
+        for n in range(lines)
+    ]
     return happens("order_placed", 0, 0, shop_id="s-1", buyer_id="b-1", currency="CNY", lines=found)
 
 
 def refund(number: int, at_ms: int, line: int | None = 0) -> dict[str, Any]:
     """A refund of one line, or of the whole order."""
     lines = {} if line is None else {"lines": [{"line_id": str(line), "quantity": 1, "amount": 10}]}
-    return happens("refund_succeeded", number, at_ms, refund_id=f"r-{number}", reason="quality", **lines)
+    return happens(
+        "refund_succeeded", number, at_ms, refund_id=f"r-{number}", reason="quality", **lines
+    )
 
 
 OWN: dict[str, Callable[[int], dict[str, Any]]] = {
-    "order_placed": lambda _: {"shop_id": "s-1", "buyer_id": "b-1", "currency": "CNY", "lines": placed(2)["lines"]},
+    "order_placed": lambda _: {
+        "shop_id": "s-1",
+        "buyer_id": "b-1",
+        "currency": "CNY",
+        "lines": placed(2)["lines"],
+    },
     "order_paid": lambda _: {"amount": 1},
     "order_shipped": lambda n: {"line_ids": [str(n % 2)]},
     "receipt_confirmed": lambda _: {"by": "buyer"},
     "order_cancelled": lambda _: {"reason": "buyer"},
     "delivery_refused": lambda n: {"reason": "quality", "line_ids": [str(n % 2)]},
     "refund_requested": lambda n: {"refund_id": f"q-{n}", "reason": "wrong_goods"},
-    "refund_succeeded": lambda n: {"refund_id": f"r-{n}", "reason": "late_delivery", "lines": refund(n, 0)["lines"]},
+    "refund_succeeded": lambda n: {
+        "refund_id": f"r-{n}",
+        "reason": "late_delivery",
+        "lines": refund(n, 0)["lines"],
+    },
     "refund_failed": lambda n: {"refund_id": f"q-{n}", "cause": "bank"},
     "refund_reversed": lambda n: {"refund_id": f"r-{n}"},
     "reissue_shipped": lambda _: {"reason": "late_delivery"},
@@ -62,7 +85,13 @@ def many(kind: str, size: int) -> Log:
 
 def mixed(size: int) -> Log:
     """Refunds, receipts, cancellations and what is requested, in turns."""
-    kinds = ("refund_succeeded", "receipt_confirmed", "order_cancelled", "refund_requested", "refund_reversed")
+    kinds = (
+        "refund_succeeded",
+        "receipt_confirmed",
+        "order_cancelled",
+        "refund_requested",
+        "refund_reversed",
+    )
     return [happens(kinds[n % 5], n, 10 * n, **OWN[kinds[n % 5]](n)) for n in range(2, size)]
 
 
@@ -70,29 +99,51 @@ def by_line(size: int, kind: str) -> Log:
     """An order of as many lines as there are events, and an event of each line."""
     if kind == "refund_succeeded":
         return [placed(size), RECEIVED, *[refund(n, 2000 + n, n) for n in range(2, size)]]
-    return [placed(size), *[happens(kind, n, 1000 + n, by="buyer", line_ids=[str(n)]) for n in range(2, size)]]
+    return [
+        placed(size),
+        *[happens(kind, n, 1000 + n, by="buyer", line_ids=[str(n)]) for n in range(2, size)],
+    ]
 
 
 def in_pairs(size: int, line: int | None) -> Log:
     """Refunds, each of which the bank returns."""
-    pairs = [(refund(n, 10 * n, line), happens("refund_reversed", n + 1, 10 * n + 1, refund_id=f"r-{n}")) for n in range(2, size, 2)]
+    pairs = [
+        (refund(n, 10 * n, line), happens("refund_reversed", n + 1, 10 * n + 1, refund_id=f"r-{n}"))
+        for n in range(2, size, 2)
+    ]
     return [placed(2), RECEIVED, *[one for pair in pairs for one in pair]]
 
 
 ORDERS: dict[str, Callable[[int], Log]] = {
     **{kind: lambda size, kind=kind: [placed(2), RECEIVED, *many(kind, size)] for kind in OWN},  # type: ignore[misc]
     "a mixture": lambda size: [placed(3), *mixed(size)],
-    "refunds above the sale": lambda size: [placed(1, 3), RECEIVED, *[refund(n, 2000 + n) for n in range(2, size)]],
-    "refunds at one instant": lambda size: [placed(1), RECEIVED, *[refund(n, 2000) for n in range(2, size)]],
+    "refunds above the sale": lambda size: [
+        placed(1, 3),
+        RECEIVED,
+        *[refund(n, 2000 + n) for n in range(2, size)],
+    ],
+    "refunds at one instant": lambda size: [
+        placed(1),
+        RECEIVED,
+        *[refund(n, 2000) for n in range(2, size)],
+    ],
     "refunds before the receipt": lambda size: [
         placed(1),
         happens("receipt_confirmed", 1, 10**8, by="buyer"),
         *[refund(n, n) for n in range(2, size)],
     ],
-    "refunds of the whole": lambda size: [placed(2), RECEIVED, *[refund(n, 2000 + n, None) for n in range(2, size)]],
+    "refunds of the whole": lambda size: [
+        placed(2),
+        RECEIVED,
+        *[refund(n, 2000 + n, None) for n in range(2, size)],
+    ],
     "refunds that come back": lambda size: in_pairs(size, 0),
     "refunds of the whole that come back": lambda size: in_pairs(size, None),
-    "one id, ever earlier": lambda size: [placed(1), RECEIVED, *[refund(2, 10_000 - n) for n in range(2, size)]],
+    "one id, ever earlier": lambda size: [
+        placed(1),
+        RECEIVED,
+        *[refund(2, 10_000 - n) for n in range(2, size)],
+    ],
     "each id twice, with two contents": lambda size: [
         placed(1),
         RECEIVED,
@@ -100,7 +151,11 @@ ORDERS: dict[str, Callable[[int], Log]] = {
     ],
     "many lines received": lambda size: by_line(size, "receipt_confirmed"),
     "many lines refunded": lambda size: by_line(size, "refund_succeeded"),
-    "many lines, refunds of the whole": lambda size: [placed(size), RECEIVED, *[refund(n, 2000 + n, None) for n in range(2, size)]],
+    "many lines, refunds of the whole": lambda size: [
+        placed(size),
+        RECEIVED,
+        *[refund(n, 2000 + n, None) for n in range(2, size)],
+    ],
     "many lines, receipts of all": lambda size: [placed(size), *many("receipt_confirmed", size)],
     "many lines, not received": lambda size: [placed(size), *in_pairs(size, None)[2:]],
 }
@@ -108,14 +163,25 @@ ARRIVALS: dict[str, Callable[[Log], Log]] = {
     "in order": lambda log: log,
     "the other way round": lambda log: log[::-1],
     "placed first, then the other way round": lambda log: [log[0], *log[:0:-1]],
-    "shuffled, half of it twice": lambda log: random.Random(1).sample(log + log[::2], len(log + log[::2])),
+    "shuffled, half of it twice": lambda log: random.Random(1).sample(
+        log + log[::2], len(log + log[::2])
+    ),
 }
 
 
 def says(number: int, at_ms: int, by: str | None = None) -> dict[str, Any]:
     """A message; instants in milliseconds from noon in Shanghai on."""
-    event = {"type": "seller_replied" if by else "buyer_messaged", "id": f"e-{number}", "source": "/s", "message_id": f"m-{number}"}
-    return event | {"shop_id": "s-1", "buyer_id": "b-1", "occurred_at": times.format_ms(BEGIN_MS + at_ms)} | ({"by": by} if by else {})
+    event = {
+        "type": "seller_replied" if by else "buyer_messaged",
+        "id": f"e-{number}",
+        "source": "/s",
+        "message_id": f"m-{number}",
+    }
+    return (
+        event
+        | {"shop_id": "s-1", "buyer_id": "b-1", "occurred_at": times.format_ms(BEGIN_MS + at_ms)}
+        | ({"by": by} if by else {})
+    )
 
 
 def in_turns(size: int, every_ms: int) -> Log:
@@ -142,7 +208,9 @@ CHATS: dict[str, Callable[[int], Log]] = {
 
 def fold(stage: OrderStage | ChatStage, log: Log) -> tuple[int, Outcome]:
     """How many calls it takes to fold a log as one chunk, and what comes out."""
-    readings = reading(stage, [Record("", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)])
+    readings = reading(
+        stage, [Record("", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
+    )
     states = {table.name: Rows() for table in stage.stage.tables}
     calls = 0
 
@@ -158,7 +226,9 @@ def fold(stage: OrderStage | ChatStage, log: Log) -> tuple[int, Outcome]:
     return calls, outcome
 
 
-def growth(stage: OrderStage | ChatStage, make: Callable[[int], Log], arrive: Callable[[Log], Log]) -> float:
+def growth(
+    stage: OrderStage | ChatStage, make: Callable[[int], Log], arrive: Callable[[Log], Log]
+) -> float:
     """How many times the work twice as many events take."""
     return fold(stage, arrive(make(2 * EVENTS)))[0] / fold(stage, arrive(make(EVENTS)))[0]
 
@@ -178,9 +248,15 @@ def test_twice_the_messages_of_a_conversation_are_twice_the_work(case: str, arri
 
 
 @pytest.mark.parametrize(
-    ("stage", "case"), [(OrderStage(CYCLES, 1000), ORDERS["order_paid"]), (ChatStage(CYCLES, RULES, 1000), CHATS["late"])]
+    ("stage", "case"),
+    [
+        (OrderStage(CYCLES, 1000), ORDERS["order_paid"]),
+        (ChatStage(CYCLES, RULES, 1000), CHATS["late"]),
+    ],
 )
-def test_what_is_full_costs_no_more(stage: OrderStage | ChatStage, case: Callable[[int], Log], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_full_costs_no_more(
+    stage: OrderStage | ChatStage, case: Callable[[int], Log], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Decision 12: most events are refused, and twice of them are twice the work."""
     monkeypatch.setattr(limits, "ORDER_BYTES", FILLED)
     assert growth(stage, case, ARRIVALS["in order"]) < 2.5

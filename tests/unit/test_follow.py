@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rocksdict import WriteBatch
 
-from operations.tables import ORDER
-from operations.traffic import Plan, traffic
+from operations.commands.tables import ORDER
+from operations.simulation.traffic import Plan, traffic
 from serving import applying, keys
 from serving.follow import NotReady
 from serving.look import BadCursor, NothingYet
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 from itertools import islice
 
 JULY_MS = 1_783_123_200_000
-EVENTS = [event for _, event in islice(traffic(Plan(7, "t", JULY_MS, 40_000_000, products=60, shops=9)), 1500)]
+EVENTS = [
+    event
+    for _, event in islice(traffic(Plan(7, "t", JULY_MS, 40_000_000, products=60, shops=9)), 1500)
+]
 
 
 def told(text: str) -> list[dict[str, Any]]:
@@ -74,8 +77,13 @@ def exported(reader: FedReader) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("most", [1, 13, 10**9])
-def test_the_store_holds_what_the_changelogs_hold(logs: Changelogs, reader: FedReader, most: int) -> None:
-    """However the records are cut into steps, the rows are those of the tables; ended and begun again in between, too."""
+def test_the_store_holds_what_the_changelogs_hold(
+    logs: Changelogs, reader: FedReader, most: int
+) -> None:
+    """However the records are cut into steps, the rows are those of the tables.
+
+    Ended and begun again in between, too.
+    """
     logs.take(EVENTS[:700])
     while reader.feed(most=most):
         pass
@@ -90,7 +98,9 @@ def test_the_store_holds_what_the_changelogs_hold(logs: Changelogs, reader: FedR
     assert reader.remaining() == 0
 
 
-def test_what_is_shown_of_a_partition_is_what_it_was_at_a_mark(logs: Changelogs, reader: FedReader) -> None:
+def test_what_is_shown_of_a_partition_is_what_it_was_at_a_mark(
+    logs: Changelogs, reader: FedReader
+) -> None:
     """Once complete, a store shows no half transaction, and never one that is older than what it showed before."""
     logs.take(EVENTS[:100])
     reader.feed()
@@ -117,7 +127,9 @@ def test_what_is_shown_of_a_partition_is_what_it_was_at_a_mark(logs: Changelogs,
     assert steps > 20
 
 
-def test_nothing_is_shown_until_the_first_filling_is_done(logs: Changelogs, reader: FedReader) -> None:
+def test_nothing_is_shown_until_the_first_filling_is_done(
+    logs: Changelogs, reader: FedReader
+) -> None:
     """A store that is being filled would call known products unknown, so it says how much is left instead."""
     logs.take(EVENTS)
     reader.feed(most=10)
@@ -129,7 +141,9 @@ def test_nothing_is_shown_until_the_first_filling_is_done(logs: Changelogs, read
     assert reader.live
 
 
-def test_a_store_that_was_complete_answers_while_it_catches_up(logs: Changelogs, reader: FedReader) -> None:
+def test_a_store_that_was_complete_answers_while_it_catches_up(
+    logs: Changelogs, reader: FedReader
+) -> None:
     """After a restart the old tables are shown, as restoring, until the log's end is reached."""
     logs.take(EVENTS[:700])
     while reader.feed():
@@ -146,8 +160,13 @@ def test_a_store_that_was_complete_answers_while_it_catches_up(logs: Changelogs,
     assert reader.look().freshness(reader.look().standing.least()).state == "live"
 
 
-def test_a_long_stretch_without_a_mark_is_not_kept_in_memory(logs: Changelogs, reader: FedReader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compaction may leave one: it is applied without its mark, and nothing is shown until that has come."""
+def test_a_long_stretch_without_a_mark_is_not_kept_in_memory(
+    logs: Changelogs, reader: FedReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compaction may leave one.
+
+    It is applied without its mark, and nothing is shown until that has come.
+    """
     logs.take(EVENTS[:100])
     reader.feed()
     assert reader.store.standing.complete
@@ -157,7 +176,9 @@ def test_a_long_stretch_without_a_mark_is_not_kept_in_memory(logs: Changelogs, r
     logs.take(EVENTS[100:])
     end_marks = [record for record in logs.changelogs[at][begin:] if record.key == MARK_KEY][-1:]
     kept = [record for record in logs.changelogs[at][begin:] if record.key != MARK_KEY] + end_marks
-    logs.changelogs[at][begin:] = [record._replace(offset=begin + index) for index, record in enumerate(kept)]
+    logs.changelogs[at][begin:] = [
+        record._replace(offset=begin + index) for index, record in enumerate(kept)
+    ]
     shown: list[bool] = []
     while reader.feed(most=15):
         shown.append(reader.store.standing.complete)
@@ -185,17 +206,28 @@ def test_positions_stop_before_what_is_held(logs: Changelogs, reader: FedReader)
     assert reader.applier.positions[at] == begin + size + 1
 
 
-# --- how far -------------------------------------------------------------------------------------------------------------------
+# --- how far
+# -------------------------------------------------------------------------------------------------------------------
 
 
 def standing(**tables: list[Reached]) -> Standing:
-    """A standing with these partitions; the tables that aren't named have two that heard of nothing."""
+    """A standing with these partitions.
+
+    The tables that aren't named have two that heard of nothing.
+    """
     nothing = [Reached(), Reached()]
-    return Standing({name: dict(enumerate(tables.get(name, nothing))) for name in FOLLOWED}, complete=True, live=True)
+    return Standing(
+        {name: dict(enumerate(tables.get(name, nothing))) for name in FOLLOWED},
+        complete=True,
+        live=True,
+    )
 
 
 def test_applied_is_what_all_partitions_of_a_table_hold() -> None:
-    """The least offset, and the least watermark, of each source partition; what one partition hasn't heard of isn't named."""
+    """The least offset, and the least watermark, of each source partition.
+
+    What one partition hasn't heard of isn't named.
+    """
     found = standing(
         product_cycles=[
             Reached(9, {"orders-0": (10, 500), "orders-1": (7, 300)}),
@@ -217,12 +249,19 @@ def test_applied_is_what_all_partitions_of_a_table_hold() -> None:
 
 
 def test_the_orders_table_holds_one_source_partition_each() -> None:
-    """Its applied offsets are those of its marks; complete through is unknown while one has no event (C2)."""
-    found = standing(orders=[Reached(4, {"orders-0": (4, 900)}), Reached(-1, {"orders-1": (-1, None)})]).extent("orders")
+    """Its applied offsets are those of its marks.
+
+    Complete through is unknown while one has no event (C2).
+    """
+    found = standing(
+        orders=[Reached(4, {"orders-0": (4, 900)}), Reached(-1, {"orders-1": (-1, None)})]
+    ).extent("orders")
     assert found.applied == {"orders-0": 4}
     assert found.through_ms is None
     assert found.earliest_ms == 900
-    found = standing(orders=[Reached(4, {"orders-0": (4, 900)}), Reached(3, {"orders-1": (3, 800)})]).extent("orders")
+    found = standing(
+        orders=[Reached(4, {"orders-0": (4, 900)}), Reached(3, {"orders-1": (3, 800)})]
+    ).extent("orders")
     assert found.through_ms == 800
 
 
@@ -241,15 +280,37 @@ def test_the_whole_is_as_far_as_its_last_table() -> None:
 
 
 def test_a_tag_changes_with_the_table_and_only_then() -> None:
-    """So that an ETag made of it can be trusted: also when only entries were added and no source offset moved."""
-    one = standing(product_cycles=[Reached(9, {"orders-0": (10, 500)}), Reached()]).extent("product_cycles").tag
-    same = standing(product_cycles=[Reached(9, {"orders-0": (10, 500)}), Reached()], orders=[Reached(5)] * 2).extent("product_cycles").tag
-    other = standing(product_cycles=[Reached(10, {"orders-0": (10, 500)}), Reached()]).extent("product_cycles").tag
+    """So that an ETag made of it can be trusted.
+
+    Also when only entries were added and no source offset moved.
+    """
+    one = (
+        standing(product_cycles=[Reached(9, {"orders-0": (10, 500)}), Reached()])
+        .extent("product_cycles")
+        .tag
+    )
+    same = (
+        standing(
+            product_cycles=[Reached(9, {"orders-0": (10, 500)}), Reached()], orders=[Reached(5)] * 2
+        )
+        .extent("product_cycles")
+        .tag
+    )
+    other = (
+        standing(product_cycles=[Reached(10, {"orders-0": (10, 500)}), Reached()])
+        .extent("product_cycles")
+        .tag
+    )
     assert one == same != other
 
 
-def test_the_current_cycle_holds_the_earliest_watermark(logs: Changelogs, reader: FedReader) -> None:
-    """C1, C2: a cycle is current until event time has left it everywhere; before any event there is none."""
+def test_the_current_cycle_holds_the_earliest_watermark(
+    logs: Changelogs, reader: FedReader
+) -> None:
+    """C1, C2: a cycle is current until event time has left it everywhere.
+
+    Before any event there is none.
+    """
     reader.feed()
     with pytest.raises(NothingYet):
         reader.look().cycle(catalogue.PRODUCT_CYCLES.name)
@@ -261,11 +322,15 @@ def test_the_current_cycle_holds_the_earliest_watermark(logs: Changelogs, reader
     assert (found.sold_monthly, found.successfully_traded) == (2, 2)
 
 
-# --- best sellers, journal ---------------------------------------------------------------------------------------------------------
+# --- best sellers, journal
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_best_sellers_are_those_of_the_table(logs: Changelogs, reader: FedReader) -> None:
-    """In each cycle: all with net units, most first, then by id, on pages of any size; none is left where it was before."""
+    """In each cycle: all with net units, most first, then by id, on pages of any size.
+
+    None is left where it was before.
+    """
     logs.take(EVENTS[:600])
     while reader.feed(most=29):
         pass
@@ -292,7 +357,9 @@ def test_the_best_sellers_are_those_of_the_table(logs: Changelogs, reader: FedRe
             assert found == expected
 
 
-def test_a_product_that_is_all_refunded_is_no_best_seller(logs: Changelogs, reader: FedReader) -> None:
+def test_a_product_that_is_all_refunded_is_no_best_seller(
+    logs: Changelogs, reader: FedReader
+) -> None:
     """Its row says 0 net, and the list doesn't name it; it comes back when the refund does."""
     *before, refund, returned = told("""
     2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000 2:p-4:5x100
@@ -308,7 +375,9 @@ def test_a_product_that_is_all_refunded_is_no_best_seller(logs: Changelogs, read
     assert found.units.model_dump() == {"gross": 2, "reversed": 2, "net": 0, "reversals_booked": 2}
     logs.take([returned])
     reader.feed()
-    assert [(item.product_id, item.sold_monthly) for item in reader.look().top(None, 10, None).items] == [("p-4", 5), ("p-3", 2)]
+    assert [
+        (item.product_id, item.sold_monthly) for item in reader.look().top(None, 10, None).items
+    ] == [("p-4", 5), ("p-3", 2)]
 
 
 def test_a_cursor_is_of_its_list_only(logs: Changelogs, reader: FedReader) -> None:
@@ -327,7 +396,9 @@ def test_a_cursor_is_of_its_list_only(logs: Changelogs, reader: FedReader) -> No
             look().top(None, 1, wrong)
 
 
-def test_journal_entries_come_by_product_in_the_order_of_the_log(logs: Changelogs, reader: FedReader) -> None:
+def test_journal_entries_come_by_product_in_the_order_of_the_log(
+    logs: Changelogs, reader: FedReader
+) -> None:
     """All of them, as they are, and of this product only; their sums are the table's row."""
     logs.take(EVENTS)
     while reader.feed(most=100):
@@ -341,15 +412,24 @@ def test_journal_entries_come_by_product_in_the_order_of_the_log(logs: Changelog
             cursor = page.next_cursor
             if cursor is None:
                 break
-        rows = [record.value for at in (("sales", 0), ("sales", 1)) for record in logs.logs[at] if record.key == product_id.encode()]
+        rows = [
+            record.value
+            for at in (("sales", 0), ("sales", 1))
+            for record in logs.logs[at]
+            if record.key == product_id.encode()
+        ]
         assert found == [json.loads(value or b"") for value in rows]
         row = reader.look().product(product_id, None)
         assert row is not None
         sold = [entry for entry in found if entry["type"] == "entry"]
-        assert sum(entry["units_gross"] - entry["units_reversed"] for entry in sold) == row.successfully_traded
+        assert (
+            sum(entry["units_gross"] - entry["units_reversed"] for entry in sold)
+            == row.successfully_traded
+        )
 
 
-# --- files -----------------------------------------------------------------------------------------------------------------------
+# --- files
+# -----------------------------------------------------------------------------------------------------------------------
 
 
 IDENTITY = Identity("c", "a", {"t": "1"}, 4, 1, 0, "r")
@@ -365,15 +445,24 @@ def _closed(directory: Path, identity: Identity = IDENTITY) -> None:
     store.close()
 
 
-def test_a_store_that_was_away_too_long_is_laid_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A changelog forgets deletions after a day: what was deleted since would stay in the store for ever."""
+def test_a_store_that_was_away_too_long_is_laid_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changelog forgets deletions after a day.
+
+    What was deleted since would stay in the store for ever.
+    """
     _closed(tmp_path)
     hours = MOST_AWAY_MS // 3_600_000
-    monkeypatch.setattr("serving.store.now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS - 60_000)
+    monkeypatch.setattr(
+        "serving.store.now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS - 60_000
+    )
     store = Store(tmp_path, IDENTITY)
     assert store.moment().get(b"x1") is not None
     store.close()
-    monkeypatch.setattr("serving.store.now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS + 60_000)
+    monkeypatch.setattr(
+        "serving.store.now_ms", lambda: int(time.time() * 1000) + MOST_AWAY_MS + 60_000
+    )
     with structlog.testing.capture_logs() as told_:
         store = Store(tmp_path, IDENTITY)
     assert f"{hours} hours ago" in told_[0]["why"]
@@ -393,7 +482,10 @@ def test_a_store_that_was_away_too_long_is_laid_aside(tmp_path: Path, monkeypatc
     ],
 )
 def test_a_store_of_another_log_is_laid_aside(tmp_path: Path, other: Identity) -> None:
-    """Another cluster, topic, number of partitions, calendar or format: told in one line, kept once, and begun anew."""
+    """Another cluster, topic, number of partitions, calendar or format.
+
+    Told in one line, kept once, and begun anew.
+    """
     _closed(tmp_path, other)
     with structlog.testing.capture_logs() as told_:
         store = Store(tmp_path, IDENTITY)
@@ -463,30 +555,53 @@ def test_a_moment_does_not_see_what_is_written_after_it(tmp_path: Path) -> None:
         store.write(batch, standing_)
         moments.append(store.moment())
     before, after = moments
-    assert (before.get(b"x"), list(before.walk(b"x")), before.standing) == (b"1", [(b"x", b"1"), (b"x1", b"1")], one)
+    assert (before.get(b"x"), list(before.walk(b"x")), before.standing) == (
+        b"1",
+        [(b"x", b"1"), (b"x1", b"1")],
+        one,
+    )
     assert (after.get(b"x"), after.standing) == (b"2", two)
     store.close()
 
 
-IDS = st.text(st.characters(min_codepoint=0x20, exclude_categories=["Cs"], exclude_characters="\x7f"), min_size=1, max_size=8)
+IDS = st.text(
+    st.characters(min_codepoint=0x20, exclude_categories=["Cs"], exclude_characters="\x7f"),
+    min_size=1,
+    max_size=8,
+)
 NUMBERS = st.integers(-(2**62), 2**62)
 
 
 @given(st.lists(st.tuples(IDS, NUMBERS), min_size=2, max_size=6, unique=True))
 def test_rows_of_an_id_stand_together_and_in_order(rows: list[tuple[str, int]]) -> None:
-    """A walk over an id's prefix gives its rows by number and no row of an id that begins with it; keys can be taken apart."""
+    """A walk over an id's prefix gives its rows by number and no row of an id that begins with it.
+
+    Keys can be taken apart.
+    """
     stored = sorted(keys.row(keys.PRODUCT, id_.encode(), number) for id_, number in rows)
     for id_, _ in rows:
-        found = [keys.split_row(key) for key in stored if key.startswith(keys.subject(keys.PRODUCT, id_.encode()))]
-        assert found == [(id_.encode(), number) for number in sorted(number for one, number in rows if one == id_)]
+        found = [
+            keys.split_row(key)
+            for key in stored
+            if key.startswith(keys.subject(keys.PRODUCT, id_.encode()))
+        ]
+        assert found == [
+            (id_.encode(), number)
+            for number in sorted(number for one, number in rows if one == id_)
+        ]
 
 
-@given(st.lists(st.tuples(NUMBERS, st.integers(1, 2**63 - 1), IDS), min_size=2, max_size=6, unique=True))
+@given(
+    st.lists(
+        st.tuples(NUMBERS, st.integers(1, 2**63 - 1), IDS), min_size=2, max_size=6, unique=True
+    )
+)
 def test_best_sellers_stand_by_cycle_then_units_then_id(rows: list[tuple[int, int, str]]) -> None:
     """Most first; negative cycle starts before positive ones."""
     stored = sorted(keys.top(start_ms, net, id_.encode()) for start_ms, net, id_ in rows)
     assert [keys.split_top(key) for key in stored] == [
-        (start_ms, net, id_.encode()) for start_ms, net, id_ in sorted(rows, key=lambda row: (row[0], -row[1], row[2].encode()))
+        (start_ms, net, id_.encode())
+        for start_ms, net, id_ in sorted(rows, key=lambda row: (row[0], -row[1], row[2].encode()))
     ]
 
 

@@ -12,17 +12,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from operations import foodmart
-from operations.event_files import EventFileUnreadable
-from operations.recount import recount
-from operations.recount_events import accept
+from operations.commands.recount import recount
+from operations.files import foodmart
+from operations.files.opening import EventFileUnreadable
+from operations.oracle.events import accept
 
 EXCERPT = Path(__file__).parents[1] / "data" / "foodmart"
 DAY_MS = 86_400_000
 CYCLE_MS = 30 * DAY_MS
 
-# Of one product in one store, with S(d) units sold and R(d) returned up to a day, each return taking the earliest sales that
-# are left: M(d) = min over s ≤ d of S(s) + R(d) - R(s), and R(d), are matched up to d. The first M units sold are reversed.
+# Of one product in one store, with S(d) units sold and R(d) returned up to a day, each return
+# taking the earliest sales that are left: M(d) = min over s ≤ d of S(s) + R(d) - R(s), and R(d),
+# are matched up to d. The first M units sold are reversed.
 SQL = """
 CREATE MACRO cycle_of(day) AS (day - DATE '1970-01-01') // 30;
 CREATE TABLE sale AS
@@ -63,9 +64,16 @@ GROUP BY ALL HAVING sum(gross) > 0 OR sum(back) > 0 OR sum(late) > 0
 
 def _by_sql(folder: Path) -> dict[str, dict[tuple[Any, ...], tuple[int, ...]]]:
     with duckdb.connect() as database:
-        for table, name in (("transactions", "transactions_1997"), ("returns", "returns"), ("products", "products")):
+        for table, name in (
+            ("transactions", "transactions_1997"),
+            ("returns", "returns"),
+            ("products", "products"),
+        ):
             (path,) = folder.glob(f"{name}.csv*")
-            database.execute(f"CREATE TABLE {table} AS SELECT * FROM read_csv(?, all_varchar = true)", [str(path)])  # noqa: S608 - our own names
+            database.execute(
+                f"CREATE TABLE {table} AS SELECT * FROM read_csv(?, all_varchar = true)",  # noqa: S608 - our own names
+                [str(path)],
+            )
         database.execute(SQL)
         answers = {}
         for table, of in (("products", "product"), ("shops", "store")):
@@ -84,7 +92,9 @@ def _by_recount(events: list[dict[str, Any]]) -> dict[str, dict[tuple[Any, ...],
         for row in tables[table]:
             cycle = (date.fromisoformat(row["cycle"]["start"][:10]) - date(1970, 1, 1)).days // 30
             assert row["revenue"].keys() == {"USD"}
-            numbers = [row["units"][column] for column in columns] + [row["revenue"]["USD"][column] for column in columns]
+            numbers = [row["units"][column] for column in columns] + [
+                row["revenue"]["USD"][column] for column in columns
+            ]
             answers[table][row[name], cycle] = tuple(numbers)
     return answers
 
@@ -101,29 +111,47 @@ def _agree(folder: Path) -> None:
 
 
 def test_the_excerpt_counts_as_by_sql() -> None:
-    """Units and revenue of every product, store and cycle: gross, reversed by basis sale, booked by basis refund; also shuffled."""
+    """Units and revenue of every product, store and cycle.
+
+    Gross, reversed by basis sale, booked by basis refund; also shuffled.
+    """
     _agree(EXCERPT)
 
 
-@pytest.mark.skipif("FOODMART" not in os.environ, reason="name the folder of the whole sample in FOODMART")
+@pytest.mark.skipif(
+    "FOODMART" not in os.environ, reason="name the folder of the whole sample in FOODMART"
+)
 def test_the_whole_sample_counts_as_by_sql() -> None:
     """The same for 86,837 transactions and 7,087 returns."""
     _agree(Path(os.environ["FOODMART"]))
 
 
 def test_every_row_becomes_what_it_should() -> None:
-    """Orders by date, customer and store, placed on the stock date; all units accounted for; every event acceptable and told once."""
+    """Orders by date, customer and store, placed on the stock date; all units accounted for.
+
+    Every event acceptable and told once.
+    """
     events = foodmart.events(EXCERPT)
     assert all(accept(event) for event in events)
     assert len({(event["source"], event["id"]) for event in events}) == len(events)
-    assert [event["occurred_at"] for event in events] == sorted(event["occurred_at"] for event in events)
+    assert [event["occurred_at"] for event in events] == sorted(
+        event["occurred_at"] for event in events
+    )
     placed = {event["order_id"]: event for event in events if event["type"] == "order_placed"}
-    received = {event["order_id"]: event for event in events if event["type"] == "receipt_confirmed"}
+    received = {
+        event["order_id"]: event for event in events if event["type"] == "receipt_confirmed"
+    }
     assert placed.keys() == received.keys()
     assert all(placed[order]["occurred_at"] <= received[order]["occurred_at"] for order in placed)
-    assert sum(len(event["lines"]) for event in placed.values()) == len((EXCERPT / "transactions_1997.csv").read_text().splitlines()) - 1
+    assert (
+        sum(len(event["lines"]) for event in placed.values())
+        == len((EXCERPT / "transactions_1997.csv").read_text().splitlines()) - 1
+    )
     returned = [event for event in events if event["type"] == "refund_succeeded"]
-    in_file = sum(int(line.rpartition(",")[2]) for line in (EXCERPT / "returns.csv").read_text().splitlines()[1:])
+    in_file = sum(
+        int(line.rpartition(",")[2])
+        for line in (EXCERPT / "returns.csv").read_text().splitlines()[1:]
+    )
     assert sum(line["quantity"] for event in returned for line in event["lines"]) == in_file
 
 
@@ -141,10 +169,18 @@ def test_returns_go_to_the_earliest_sale_or_to_nobody(tmp_path: Path) -> None:
     )
     events = foodmart.events(tmp_path)
     first = next(event for event in events if event["type"] == "order_placed")
-    assert (first["order_id"], first["occurred_at"], len(first["lines"])) == ("1997-01-05-78-6", "1996-12-29T12:00:00Z", 2)
+    assert (first["order_id"], first["occurred_at"], len(first["lines"])) == (
+        "1997-01-05-78-6",
+        "1996-12-29T12:00:00Z",
+        2,
+    )
     assert first["lines"][0]["unit_price"] == 285
     refunds = [
-        (event["id"], event["order_id"], [(line["line_id"], line["quantity"], line["amount"]) for line in event["lines"]])
+        (
+            event["id"],
+            event["order_id"],
+            [(line["line_id"], line["quantity"], line["amount"]) for line in event["lines"]],
+        )
         for event in events
         if event["type"] == "refund_succeeded"
     ]

@@ -44,9 +44,15 @@ def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_store_that_cannot_be_written_to_its_end_is_closed_with_a_word() -> None:
-    """It is a cache of the log, so what it lacks is read again; the other stores and the process end in order."""
+    """It is a cache of the log, so what it lacks is read again.
+
+    The other stores and the process end in order.
+    """
     with structlog.testing.capture_logs() as lines:
         rocks.close(_FullStore())  # type: ignore[arg-type]  # has what is used of a store
     assert [(line["event"], line["why"]) for line in lines] == [
-        ("store not written to its end, what it lacks is read again from the log", "IO error: No space left on device")
+        (
+            "store not written to its end, what it lacks is read again from the log",
+            "IO error: No space left on device",
+        )
     ]

@@ -6,7 +6,18 @@ import pytest
 from schemas import journal, limits, times
 from schemas.answers import ProductAnswer, ShopAnswer
 from schemas.envelope import BUYER, Written
-from schemas.journal import RULES, Bought, Contact, Delta, Entry, Mark, Replied, Served, ShopActivity, Sold
+from schemas.journal import (
+    RULES,
+    Bought,
+    Contact,
+    Delta,
+    Entry,
+    Mark,
+    Replied,
+    Served,
+    ShopActivity,
+    Sold,
+)
 from tables import shop_activity
 from tables.shop_activity import ShopActivities
 from tests.flow import Flow
@@ -28,9 +39,22 @@ def told() -> Flow:
 def test_an_entry_says_all_about_itself() -> None:
     """Which line of which order changed by how much in which cycle, and because of which event."""
     entries = [msgspec.to_builtins(entry) for entry in told().entries]
-    whose = {"product_id": "p-3", "shop_id": "s-7", "buyer_id": "b-9", "order_id": "o-1", "line_id": "1", "currency": "CNY", "rules": 5}
+    whose = {
+        "product_id": "p-3",
+        "shop_id": "s-7",
+        "buyer_id": "b-9",
+        "order_id": "o-1",
+        "line_id": "1",
+        "currency": "CNY",
+        "rules": 5,
+    }
     partition = told().entries[0].id.partition("@")[0]
-    refund = {"event_type": "refund_succeeded", "event_id": "e-3", "event_source": "/story", "occurred_at": "2026-07-10T08:00:00.000Z"}
+    refund = {
+        "event_type": "refund_succeeded",
+        "event_id": "e-3",
+        "event_source": "/story",
+        "occurred_at": "2026-07-10T08:00:00.000Z",
+    }
     nothing = {
         "units_gross": 0,
         "units_reversed": 0,
@@ -59,11 +83,23 @@ def test_an_entry_says_all_about_itself() -> None:
         whose
         | nothing
         | refund
-        | {"id": f"{partition}@2#0", "cycle": "2026-06-06T00:00:00Z", "units_reversed": 1, "amount_reversed": 300, "restates": True},
+        | {
+            "id": f"{partition}@2#0",
+            "cycle": "2026-06-06T00:00:00Z",
+            "units_reversed": 1,
+            "amount_reversed": 300,
+            "restates": True,
+        },
         whose
         | nothing
         | refund
-        | {"id": f"{partition}@2#1", "cycle": "2026-07-06T00:00:00Z", "units_booked": 1, "amount_booked": 300, "restates": False},
+        | {
+            "id": f"{partition}@2#1",
+            "cycle": "2026-07-06T00:00:00Z",
+            "units_booked": 1,
+            "amount_booked": 300,
+            "restates": False,
+        },
     ]
 
 
@@ -81,7 +117,16 @@ def test_shops_get_what_came_together_in_one_record() -> None:
     sold = [Sold(july, "CNY", 2, 1, 0, 2000, 300, 0, 1), Sold(august, "CNY", 0, 0, 1, 0, 0, 300, 0)]
     partition = flow.entries[0].id.partition("@")[0]
     restates, columns = False, {"return.short_weight": 1, "return.short_weight.CNY": 300}
-    refund = Served(f"{partition}@2#s0", august, columns, restates, "refund_succeeded", "e-3", "/story", "2026-07-10T08:00:00.000Z")
+    refund = Served(
+        f"{partition}@2#s0",
+        august,
+        columns,
+        restates,
+        "refund_succeeded",
+        "e-3",
+        "/story",
+        "2026-07-10T08:00:00.000Z",
+    )
     assert told_ == ShopActivity("s-7", RULES, sold, [Bought("b-9", july, 1)], [refund])
 
 
@@ -95,8 +140,20 @@ def test_much_of_one_shop_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
         shops.contact("s-7", Contact("b-9", "o-1", number))
     records = [journal.decode(value) for _, value in shops.records()]
     assert all(isinstance(record, ShopActivity) for record in records)
-    assert [[one.buyer_id for one in record.bought] for record in records] == [["b-0", "b-1"], ["b-2", "b-3"], ["b-4"], [], []]
-    assert [[one.units_gross for one in record.sold] for record in records] == [[4], [4], [2], [], []]
+    assert [[one.buyer_id for one in record.bought] for record in records] == [
+        ["b-0", "b-1"],
+        ["b-2", "b-3"],
+        ["b-4"],
+        [],
+        [],
+    ]
+    assert [[one.units_gross for one in record.sold] for record in records] == [
+        [4],
+        [4],
+        [2],
+        [],
+        [],
+    ]
     assert [one.at_ms for record in records for one in record.contacts] == [0, 1]
 
 
@@ -105,17 +162,43 @@ def test_the_largest_record_of_a_shop_fits_into_a_batch() -> None:
     most, largest = limits.ID_CHARS, 0
     for char in ("\U0001d11e", '"'):
         long, source = char * most, char * limits.SOURCE_CHARS
-        restates, columns = True, {f"return.damaged_in_transit.{currency}": limits.PAID_MINOR for currency in ("CNY", "USD", "EUR")}
-        row = Served("x" * 290, "2026-06-06T00:00:00Z", columns, restates, "refund_succeeded", long, source, "2026-07-10T08:00:00.000Z")
+        restates, columns = (
+            True,
+            {
+                f"return.damaged_in_transit.{currency}": limits.PAID_MINOR
+                for currency in ("CNY", "USD", "EUR")
+            },
+        )
+        row = Served(
+            "x" * 290,
+            "2026-06-06T00:00:00Z",
+            columns,
+            restates,
+            "refund_succeeded",
+            long,
+            source,
+            "2026-07-10T08:00:00.000Z",
+        )
         sold = msgspec.structs.replace(told().entries[0], shop_id="s-7")
-        message = Written(times.parse_ms("2026-07-02T10:00:00Z"), BUYER, "e-1", "/s", "m-1", long, None)
+        message = Written(
+            times.parse_ms("2026-07-02T10:00:00Z"), BUYER, "e-1", "/s", "m-1", long, None
+        )
         kinds = [ShopActivities() for _ in range(5)]
         for number in range(1000):
             kinds[0].serve("s-7", row)
             kinds[1].contact("s-7", Contact(long, long, number))
             kinds[2].write("s-7", long, [message] * 40, [message] * 40)
-            kinds[3].sell(msgspec.structs.replace(sold, buyer_id=f"{long[:-6]}{number:06}", cycle=f"{number:020}"))
-            kinds[4].reply("s-7", Replied(f"{number:020}", {f"reply_ms.{n}": 10**18 for n in range(number % 700)}, 10**9))
+            kinds[3].sell(
+                msgspec.structs.replace(
+                    sold, buyer_id=f"{long[:-6]}{number:06}", cycle=f"{number:020}"
+                )
+            )
+            kinds[4].reply(
+                "s-7",
+                Replied(
+                    f"{number:020}", {f"reply_ms.{n}": 10**18 for n in range(number % 700)}, 10**9
+                ),
+            )
         largest = max(largest, *(len(value) for shops in kinds for _, value in shops.records()))
     assert 400_000 < largest < 900_000
 
@@ -124,7 +207,9 @@ def test_records_come_back() -> None:
     """Entries and marks are told apart, and a Delta is part of an Entry."""
     entry, mark = told().entries[0], Mark("orders", 3, 1841, None)
     assert journal.decode(journal.encode(entry)) == entry
-    assert journal.decode(journal.encode(mark)) == journal.decode_product(journal.encode(mark)) == mark
+    assert (
+        journal.decode(journal.encode(mark)) == journal.decode_product(journal.encode(mark)) == mark
+    )
     delta = journal.decode_product(journal.encode(entry))
     assert isinstance(delta, Delta)
     assert all(getattr(delta, name) == getattr(entry, name) for name in Delta.__struct_fields__)
@@ -140,7 +225,9 @@ def test_readers_of_today_read_fields_of_tomorrow() -> None:
 
 
 @pytest.mark.parametrize(("model", "part"), [(ProductAnswer, "products"), (ShopAnswer, "shops")])
-def test_answers_have_the_form_of_the_report(model: type[ProductAnswer | ShopAnswer], part: str) -> None:
+def test_answers_have_the_form_of_the_report(
+    model: type[ProductAnswer | ShopAnswer], part: str
+) -> None:
     """A row of the report is an answer, with no field more or less."""
     for row in told().report()[part]:
         assert model.model_validate(row).model_dump() == row

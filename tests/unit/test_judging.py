@@ -1,4 +1,7 @@
-"""What an observation comes to: each way in which something can stand, and what is well all the same."""
+"""What an observation comes to.
+
+Each way in which something can stand, and what is well all the same.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +30,31 @@ READ = [(f"x.{stage.source}", number) for stage in catalogue.STAGES for number i
 TOPICS = {f"x.{stage.source}" for stage in catalogue.STAGES} | {"shop-orders-changelog"}
 
 
-def standing(applied: int = 99, *, live: bool = True, only: Mapping[str, int] | None = None, **of_a_mark: Any) -> Standing:  # noqa: ANN401 - any field
+def standing(
+    applied: int = 99,
+    *,
+    live: bool = True,
+    only: Mapping[str, int] | None = None,
+    **of_a_mark: Any,  # noqa: ANN401 - any field
+) -> Standing:
     """All tables hold the same of every source partition; those in `only` hold something else."""
     reached: dict[str, dict[int, Reached]] = {}
     for name in FOLLOWED:
         at = (only or {}).get(name, applied)
-        topics = {catalogue.ORDERS.name: ["orders"], catalogue.OVERDUE.name: ["chats"]}.get(name, ["orders", "chats"])
+        topics = {catalogue.ORDERS.name: ["orders"], catalogue.OVERDUE.name: ["chats"]}.get(
+            name, ["orders", "chats"]
+        )
         if name in {JOURNAL, catalogue.PRODUCT_CYCLES.name, catalogue.PRODUCT_SERVICE_CYCLES.name}:
             topics = ["orders"]
         reached[name] = {
             number: Reached(
-                at, {f"x.{topic}-{one}": (at, 0) for topic in topics for one in ([number] if name in DIRECT else (0, 1))}, **of_a_mark
+                at,
+                {
+                    f"x.{topic}-{one}": (at, 0)
+                    for topic in topics
+                    for one in ([number] if name in DIRECT else (0, 1))
+                },
+                **of_a_mark,
             )
             for number in (0, 1)
         }
@@ -47,7 +64,10 @@ def standing(applied: int = 99, *, live: bool = True, only: Mapping[str, int] | 
 def observation(**more: Any) -> Observation:  # noqa: ANN401 - any field
     """Three brokers that answer, all topics with three copies each, and two workers that share all partitions; or as `more` says."""
     seen = TopicSeen("id", {number: PartitionSeen(1, (1, 2, 3), (1, 2, 3)) for number in (0, 1)}, 2)
-    members = (Member("a", "10.0.0.1", frozenset(READ[::2])), Member("b", "10.0.0.2", frozenset(READ[1::2])))
+    members = (
+        Member("a", "10.0.0.1", frozenset(READ[::2])),
+        Member("b", "10.0.0.2", frozenset(READ[1::2])),
+    )
     well = Observation(
         at_ms=NOW_MS, brokers=dict.fromkeys((1, 2, 3), True), topics=dict.fromkeys(TOPICS, seen),
         beginnings=dict.fromkeys(SOURCES, 0), ends=SOURCES, group=Group("Stable", members, SOURCES),
@@ -57,7 +77,10 @@ def observation(**more: Any) -> Observation:  # noqa: ANN401 - any field
 
 def evidence(**more: Any) -> Evidence:  # noqa: ANN401 - any field
     """All is well; or as `more` says."""
-    return replace(Evidence(SETTINGS, standing(), {"shop-orders-changelog": "id"}, NOW_MS, observation()), **more)
+    return replace(
+        Evidence(SETTINGS, standing(), {"shop-orders-changelog": "id"}, NOW_MS, observation()),
+        **more,
+    )
 
 
 def faults(judgement: Judgement) -> list[str]:
@@ -72,7 +95,11 @@ def waiting(written_ms: int | None, offset: int = 90) -> dict[tuple[str, int], W
 
 def partitions(**of_each: Any) -> TopicSeen:  # noqa: ANN401 - any field
     """A topic whose partitions differ from those that are well."""
-    return TopicSeen("id", {number: replace(PartitionSeen(1, (1, 2, 3), (1, 2, 3)), **of_each) for number in (0, 1)}, 2)
+    return TopicSeen(
+        "id",
+        {number: replace(PartitionSeen(1, (1, 2, 3), (1, 2, 3)), **of_each) for number in (0, 1)},
+        2,
+    )
 
 
 def test_where_all_is_well_nothing_is_found() -> None:
@@ -92,7 +119,10 @@ def without(*topics: str) -> dict[str, TopicSeen]:
 EMPTY = Group("Empty", (), {})
 REBALANCING = Group("PreparingRebalance", (Member("a", "h", frozenset()),), SOURCES)
 HALF = Group("Stable", (Member("a", "h", frozenset(READ[::2])),), SOURCES)
-OFFLINE = {name: partitions(leader=-1) if name == "x.sales" else seen for name, seen in observation().topics.items()}
+OFFLINE = {
+    name: partitions(leader=-1) if name == "x.sales" else seen
+    for name, seen in observation().topics.items()
+}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +157,9 @@ OFFLINE = {name: partitions(leader=-1) if name == "x.sales" else seen for name, 
         ({"uncounted": "why"}, "live", [], "dead letters aren't all counted: why"),
     ],
 )  # fmt: skip
-def test_what_stands_is_found_and_says_what_to_do(more: dict[str, Any], state: str, codes: list[str], sentence: str) -> None:
+def test_what_stands_is_found_and_says_what_to_do(
+    more: dict[str, Any], state: str, codes: list[str], sentence: str
+) -> None:
     """Each by itself, in an application that is otherwise well."""
     judged = judge(evidence(**more), BOUNDS)
     assert judged.state == state
@@ -148,8 +180,13 @@ def test_what_stands_is_found_and_says_what_to_do(more: dict[str, Any], state: s
         (Bounds(None, 60.0), None, "behind"),
     ],
 )
-def test_behind_is_a_fault_beyond_a_bound(bounds: Bounds, written_s_ago: int | None, state: str) -> None:
-    """In records, or by how long the first one has been there; while that isn't known, beyond any bound."""
+def test_behind_is_a_fault_beyond_a_bound(
+    bounds: Bounds, written_s_ago: int | None, state: str
+) -> None:
+    """In records, or by how long the first one has been there.
+
+    While that isn't known, beyond any bound.
+    """
     first = waiting(None if written_s_ago is None else NOW_MS - written_s_ago * 1000)
     judged = judge(evidence(standing=standing(89), observation=observation(waiting=first)), bounds)
     assert (judged.state, judged.records_behind) == (state, 40)
@@ -157,21 +194,39 @@ def test_behind_is_a_fault_beyond_a_bound(bounds: Bounds, written_s_ago: int | N
 
 
 def test_what_was_applied_while_the_cluster_was_observed_cuts_no_log() -> None:
-    """The ends are from a moment ago; the tables have since gone on with what was written after it."""
-    judged = judge(evidence(standing=standing(250), observation=observation(applied=dict.fromkeys(SOURCES, 99))), BOUNDS)
+    """The ends are from a moment ago.
+
+    The tables have since gone on with what was written after it.
+    """
+    judged = judge(
+        evidence(
+            standing=standing(250), observation=observation(applied=dict.fromkeys(SOURCES, 99))
+        ),
+        BOUNDS,
+    )
     assert (judged.state, judged.findings, judged.records_behind) == ("live", [], 0)
 
 
 def test_control_records_at_the_end_are_not_behind() -> None:
     """Whoever writes in transactions leaves one there, and no stage ever says that it has taken it in."""
-    judged = judge(evidence(standing=standing(97), observation=observation(waiting=dict.fromkeys(SOURCES))), Bounds(0, 0.001))
+    judged = judge(
+        evidence(standing=standing(97), observation=observation(waiting=dict.fromkeys(SOURCES))),
+        Bounds(0, 0.001),
+    )
     assert (judged.state, judged.records_behind) == ("live", 0)
 
 
 def test_what_was_seen_to_come_waits_since_then_whatever_its_own_time_says() -> None:
-    """A copy keeps the times of its records: years old, and here for 5 s. A reader that has just begun has only their word."""
+    """A copy keeps the times of its records: years old, and here for 5 s.
+
+    A reader that has just begun has only their word.
+    """
     seen = observation(waiting=waiting(NOW_MS - 10**9))
-    history = [(NOW_MS - 9_000, dict.fromkeys(SOURCES, 90)), (NOW_MS - 5_000, dict.fromkeys(SOURCES, 90)), (NOW_MS, SOURCES)]
+    history = [
+        (NOW_MS - 9_000, dict.fromkeys(SOURCES, 90)),
+        (NOW_MS - 5_000, dict.fromkeys(SOURCES, 90)),
+        (NOW_MS, SOURCES),
+    ]
     judged = judge(evidence(standing=standing(89), observation=seen, history=history), BOUNDS)
     assert (judged.state, judged.sources[0].waiting_seconds) == ("live", 5.0)
     judged = judge(evidence(standing=standing(89), observation=seen, history=history[2:]), BOUNDS)
@@ -181,25 +236,45 @@ def test_what_was_seen_to_come_waits_since_then_whatever_its_own_time_says() -> 
 def test_the_table_that_holds_least_is_named() -> None:
     """Where the order stage is at the end and a later one isn't, it says which."""
     slow = standing(99, only={catalogue.PRODUCT_CYCLES.name: 49})
-    judged = judge(evidence(standing=slow, observation=observation(waiting=waiting(NOW_MS - 90_000, 50))), BOUNDS)
+    judged = judge(
+        evidence(standing=slow, observation=observation(waiting=waiting(NOW_MS - 90_000, 50))),
+        BOUNDS,
+    )
     assert [(one.source, one.behind, one.slowest) for one in judged.sources] == [
         ("x.orders-0", 50, "product_cycles"), ("x.orders-1", 50, "product_cycles"), ("x.chats-0", 0, None), ("x.chats-1", 0, None),
     ]  # fmt: skip
     assert (
-        judged.findings[0].sentence == "100 records are not in all tables; x.orders-0 waits for 90 s, and product_cycles holds least of it"
+        judged.findings[0].sentence
+        == "100 records are not in all tables; x.orders-0 waits for 90 s, and product_cycles holds least of it"
     )
 
 
 def test_a_new_application_that_has_counted_nothing_is_behind_by_the_whole_log() -> None:
     """No table has a mark: all that the log has, from its beginning on, is behind."""
-    nothing = Standing({name: {0: Reached(), 1: Reached()} for name in FOLLOWED}, complete=True, live=True)
-    log = observation(group=EMPTY, beginnings=dict.fromkeys(SOURCES, 30), waiting=waiting(NOW_MS - 90_000, 30))
+    nothing = Standing(
+        {name: {0: Reached(), 1: Reached()} for name in FOLLOWED}, complete=True, live=True
+    )
+    log = observation(
+        group=EMPTY, beginnings=dict.fromkeys(SOURCES, 30), waiting=waiting(NOW_MS - 90_000, 30)
+    )
     judged = judge(evidence(standing=nothing, observation=log), BOUNDS)
-    assert (judged.state, faults(judged), judged.records_behind) == ("stalled", ["no_worker", "behind"], 4 * 70)
+    assert (judged.state, faults(judged), judged.records_behind) == (
+        "stalled",
+        ["no_worker", "behind"],
+        4 * 70,
+    )
     assert "while 280 records wait" in judged.findings[0].sentence
 
 
 def test_an_empty_log_that_a_worker_reads_is_live() -> None:
     """Before the first event there is nothing to wait for."""
-    nothing = Standing({name: {0: Reached(), 1: Reached()} for name in FOLLOWED}, complete=True, live=True)
-    assert judge(evidence(standing=nothing, observation=observation(ends=dict.fromkeys(SOURCES, 0))), BOUNDS).state == "live"
+    nothing = Standing(
+        {name: {0: Reached(), 1: Reached()} for name in FOLLOWED}, complete=True, live=True
+    )
+    assert (
+        judge(
+            evidence(standing=nothing, observation=observation(ends=dict.fromkeys(SOURCES, 0))),
+            BOUNDS,
+        ).state
+        == "live"
+    )

@@ -6,7 +6,7 @@ import zipfile
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from operations import kafka_jars
+from operations.local import kafka_jars
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Cache:
-    """A Maven cache with one pom and one jar; fetching makes whole what isn't there, reading what is torn goes wrong as jgo's does."""
+    """A Maven cache with one pom and one jar.
+
+    Fetching makes whole what isn't there, reading what is torn goes wrong as jgo's does.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.pom, self.jar = folder / "kafka.pom", folder / "kafka.jar"
@@ -33,14 +36,20 @@ class Cache:
         return [self.jar]
 
 
-def test_torn_files_are_fetched_again_and_whole_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torn_files_are_fetched_again_and_whole_ones_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An empty pom, half a pom, half a jar: each alone is fetched anew."""
     cache = Cache(tmp_path)
     monkeypatch.setattr(kafka_jars, "_resolved", cache.resolved)
     monkeypatch.setenv("M2_REPO", str(tmp_path))
     assert kafka_jars._jars() == [cache.jar]
     assert cache.fetched == ["pom", "jar"]
-    for torn, left, again in ((cache.pom, b"", "pom"), (cache.pom, b"<project>", "pom"), (cache.jar, cache.jar.read_bytes()[:20], "jar")):
+    for torn, left, again in (
+        (cache.pom, b"", "pom"),
+        (cache.pom, b"<project>", "pom"),
+        (cache.jar, cache.jar.read_bytes()[:20], "jar"),
+    ):
         cache.fetched.clear()
         torn.write_bytes(left)
         assert kafka_jars._jars() == [cache.jar]

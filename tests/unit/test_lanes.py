@@ -24,8 +24,21 @@ from tests.flow import CYCLES, RULES, Record
 
 def test_a_mark_says_the_progress_it_was_made_of() -> None:
     """Mark → bytes → mark → progress loses nothing."""
-    progress = Progress(41, 1_783_000_000_000, 3, {"orders-0": (7, 12), "orders-1": (9, None)}, 11, ("o-1", 12))
-    lane = Lane(stages(CYCLES, RULES, 1000)[0], "orders", "id-1", 2, cast("Any", None), {}, progress, 42, partitions=4, partitioner="crc32")
+    progress = Progress(
+        41, 1_783_000_000_000, 3, {"orders-0": (7, 12), "orders-1": (9, None)}, 11, ("o-1", 12)
+    )
+    lane = Lane(
+        stages(CYCLES, RULES, 1000)[0],
+        "orders",
+        "id-1",
+        2,
+        cast("Any", None),
+        {},
+        progress,
+        42,
+        partitions=4,
+        partitioner="crc32",
+    )
     mark = lane.mark(progress)
     assert (mark.topic, mark.topic_id, mark.partition, mark.partitions) == ("orders", "id-1", 2, 4)
     assert mark.terms.endswith("; keys by crc32")
@@ -43,7 +56,9 @@ def test_bytes_that_are_no_mark_are_not_taken_for_one() -> None:
 def test_a_parked_record_tells_reason_and_position_and_keeps_its_headers() -> None:
     """The headers of Kafka Streams and ours stand behind the original ones, which stay as they were."""
     record = Record("orders", 3, 1841, 0, b"o-1", b"\xff", [("ce_id", b"e-1")])
-    headers = parked_headers(record, Position("orders", 3, 1841), Refusal(Reason.NOT_JSON, "invalid utf-8"), "netsold")
+    headers = parked_headers(
+        record, Position("orders", 3, 1841), Refusal(Reason.NOT_JSON, "invalid utf-8"), "netsold"
+    )
     assert headers[0] == ("ce_id", b"e-1")
     said = {name: value.decode() for name, value in headers[1:]}
     assert said["x-dlq-id"] == "orders-3@1841"
@@ -51,11 +66,18 @@ def test_a_parked_record_tells_reason_and_position_and_keeps_its_headers() -> No
     assert said["x-dlq-app"] == "netsold"
     assert said["x-dlq-first-failed-at"].endswith("Z")
     assert said["__streams.errors.message"] == f"{Reason.NOT_JSON.sentence} invalid utf-8"
-    assert (said["__streams.errors.topic"], said["__streams.errors.partition"], said["__streams.errors.offset"]) == ("orders", "3", "1841")
+    assert (
+        said["__streams.errors.topic"],
+        said["__streams.errors.partition"],
+        said["__streams.errors.offset"],
+    ) == ("orders", "3", "1841")
 
 
 def test_fencing_is_seen_through_what_it_caused() -> None:
-    """Errors of aiokafka's sender come wrapped: a fence below is a fence, anything else is a doubt."""
+    """Errors of aiokafka's sender come wrapped.
+
+    A fence below is a fence, anything else is a doubt.
+    """
     wrapped = KafkaError("Unexpected error during batch delivery")
     wrapped.__cause__ = ProducerFenced()
     assert is_fenced(wrapped)
@@ -66,11 +88,17 @@ def test_fencing_is_seen_through_what_it_caused() -> None:
 @pytest.mark.parametrize("setting", ["after_commit:2", "before_begin", "after_offsets:1:stop"])
 def test_a_kill_point_acts_at_the_pass_that_was_asked_for(setting: str) -> None:
     """SIGKILL (or SIGSTOP) at the n-th pass of the named point, and at no other."""
-    point, count, how = {1: (setting, "1", "kill"), 2: (*setting.split(":"), "kill")}.get(len(setting.split(":")), setting.split(":"))
+    point, count, how = {1: (setting, "1", "kill"), 2: (*setting.split(":"), "kill")}.get(
+        len(setting.split(":")), setting.split(":")
+    )
     code = f"from streams.failpoints import Point, reach\nfor _ in range({int(count) - 1}): reach(Point('{point}'))\n"
     code += "reach(Point('in_init')); print('passed', flush=True); "
     code += f"reach(Point('{point}')); print('too far', flush=True)"
-    child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "NETSOLD_FAILPOINT": setting}, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NETSOLD_FAILPOINT": setting},
+        stdout=subprocess.PIPE,
+    )
     assert child.stdout is not None
     assert child.stdout.readline() == b"passed\n"
     if how == "stop":

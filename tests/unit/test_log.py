@@ -13,7 +13,10 @@ def test_a_position_at_or_past_the_end_is_the_end() -> None:
 
 
 def test_answers_without_records_before_a_removed_tail_are_the_end() -> None:
-    """Two answers at one position, all before the end stable: whatever stood there was cleaned away."""
+    """Two answers at one position, all before the end stable.
+
+    Whatever stood there was cleaned away.
+    """
     remaining = _Remaining(10, 0)
     assert not remaining.over(9, 10, 100)
     assert not remaining.over(9, 10, 100), "the same answer again says nothing new"

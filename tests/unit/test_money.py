@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operations.get import MONEY
+from operations.commands.get import MONEY
 from schemas import limits
 from schemas.events import MODELS, Line, OrderPlaced, RefundLine
 from schemas.money import CURRENCIES, DECIMALS, shown
@@ -37,8 +37,13 @@ from schemas.money import CURRENCIES, DECIMALS, shown
         ("QQQ", 2997, "2,997 minor units"),
     ],
 )
-def test_money_has_the_decimals_of_its_currency(currency: str | None, minor: int, text: str) -> None:
-    """0, 2, 3 or 4 of them, with thousands apart and the sign first; without a currency the text says what it counts."""
+def test_money_has_the_decimals_of_its_currency(
+    currency: str | None, minor: int, text: str
+) -> None:
+    """0, 2, 3 or 4 of them, with thousands apart and the sign first.
+
+    Without a currency the text says what it counts.
+    """
     assert shown(currency, minor) == text
 
 
@@ -54,7 +59,11 @@ def test_what_is_shown_is_the_amount_to_the_last_unit(currency: str, minor: int)
 
 def test_every_currency_that_an_event_may_name_has_decimals() -> None:
     """The table of decimals is that of the events, no more and no less."""
-    assert set(DECIMALS) == set(get_args(OrderPlaced.model_fields["currency"].annotation)) == set(CURRENCIES)
+    assert (
+        set(DECIMALS)
+        == set(get_args(OrderPlaced.model_fields["currency"].annotation))
+        == set(CURRENCIES)
+    )
     assert set(DECIMALS.values()) == {0, 2, 3, 4}
 
 
@@ -65,5 +74,9 @@ def test_the_fields_shown_as_money_are_those_that_hold_money() -> None:
         return max([int(about.get("maximum", 0)), *map(most, about.get("anyOf", []))])
 
     models: list[type[Any]] = [*MODELS.values(), Line, RefundLine]
-    fields = [(name, most(about)) for model in models for name, about in model.model_json_schema()["properties"].items()]
+    fields = [
+        (name, most(about))
+        for model in models
+        for name, about in model.model_json_schema()["properties"].items()
+    ]
     assert {name for name, bound in fields if bound > limits.QUANTITY} == MONEY

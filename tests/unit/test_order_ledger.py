@@ -17,13 +17,18 @@ LINES = (
 
 
 def _events() -> list[dict[str, Any]]:
-    """Two receipts of all lines with one of a line in between; then the first one turns out to have been a payment."""
+    """Two receipts of all lines with one of a line in between.
+
+    Then the first one turns out to have been a payment.
+    """
     events = [event(line.split(), number) for number, line in enumerate(LINES)]
     other = event(["2026-07-01T09:00Z", "paid", "o-1", "5"], 9)
     return [*events, other | {"id": events[1]["id"], "source": events[1]["source"]}]
 
 
-def test_a_receipt_of_all_lines_that_goes_away_leaves_those_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receipt_of_all_lines_that_goes_away_leaves_those_by_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """S11, R6: the line that was received by itself is the order's first sale then."""
     plain = Flow().take(_events())
     monkeypatch.setattr(order_stage, "FEW_EVENTS", -1)

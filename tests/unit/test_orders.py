@@ -1,4 +1,7 @@
-"""Orders as sets of facts: what is kept, in which form, and which of two contradicting facts holds."""
+"""Orders as sets of facts.
+
+What is kept, in which form, and which of two contradicting facts holds.
+"""
 
 # ruff: noqa: ANN401 - a test hands in anything, also what is wrong
 
@@ -50,7 +53,10 @@ EVERYTHING = told(
 
 
 def test_the_bytes_of_an_order() -> None:
-    """A version, then the facts by kind with all that their events said; JSON that any Kafka tool shows."""
+    """A version, then the facts by kind with all that their events said.
+
+    JSON that any Kafka tool shows.
+    """
     assert msgspec.json.decode(orders.encode(order_of(EVERYTHING))) == [
         1,
         [[1782892800000, "e-1", "/story", "s-7", "b-9", "CNY", None, [["1", "p-3", 2, 1000, 5]]]],
@@ -62,15 +68,31 @@ def test_the_bytes_of_an_order() -> None:
             [1782892860000, "e-2", "/story", "order_paid", {"amount": 1995}],
             [1782896400000, "e-3", "/story", "order_shipped", {"line_ids": ["1"]}],
             [1782979200000, "e-4", "/story", "delivery_refused", {"reason": "damaged_in_transit"}],
-            [1782982800000, "e-5", "/story", "reissue_shipped", {"reason": "damaged_in_transit", "line_ids": ["1"]}],
+            [
+                1782982800000,
+                "e-5",
+                "/story",
+                "reissue_shipped",
+                {"reason": "damaged_in_transit", "line_ids": ["1"]},
+            ],
             [
                 1783152000000,
                 "e-8",
                 "/story",
                 "refund_requested",
-                {"refund_id": "r-1", "reason": "quality", "lines": [{"line_id": "1", "quantity": 1, "amount": 10}]},
+                {
+                    "refund_id": "r-1",
+                    "reason": "quality",
+                    "lines": [{"line_id": "1", "quantity": 1, "amount": 10}],
+                },
             ],
-            [1783155600000, "e-9", "/story", "refund_failed", {"refund_id": "r-1", "cause": "bank"}],
+            [
+                1783155600000,
+                "e-9",
+                "/story",
+                "refund_failed",
+                {"refund_id": "r-1", "cause": "bank"},
+            ],
         ],
         [],
     ]
@@ -85,12 +107,17 @@ def test_states_come_back_and_know_their_events() -> None:
 
 def test_equal_facts_are_equal_bytes() -> None:
     """S12: forwards, backwards, and rotated at every place."""
-    states = {orders.encode(order_of(EVERYTHING[at:] + EVERYTHING[:at])) for at in range(len(EVERYTHING))}
+    states = {
+        orders.encode(order_of(EVERYTHING[at:] + EVERYTHING[:at])) for at in range(len(EVERYTHING))
+    }
     assert states == {orders.encode(order_of(EVERYTHING[::-1]))}
 
 
 def test_the_smallest_of_many_contents_holds_whatever_came_when() -> None:
-    """S11: one id for a payment, receipts, and an order: all 24 orders of arrival end in one state with one conflict."""
+    """S11: one id for a payment, receipts, and an order.
+
+    All 24 orders of arrival end in one state with one conflict.
+    """
     contents = told(
         "2026-07-02T08:00Z received o-1 id=e-7",
         "2026-07-02T08:00Z received o-1 1 id=e-7",
@@ -98,15 +125,21 @@ def test_the_smallest_of_many_contents_holds_whatever_came_when() -> None:
         "2026-07-03T08:00Z placed o-1 1:p-3:2x1000 id=e-7",
     )
     states = {orders.encode(order_of(arrival)) for arrival in itertools.permutations(contents)}
-    assert states == {b'[1,[],[],[],[],[],[[1782979200000,"e-7","/story","order_paid",{"amount":5}]],[["/story","e-7"]]]'}
+    assert states == {
+        b'[1,[],[],[],[],[],[[1782979200000,"e-7","/story","order_paid",{"amount":5}]],[["/story","e-7"]]]'
+    }
 
 
 def test_contents_are_compared_as_they_were_told() -> None:
-    """S11: null is absent, but a discount of 0 isn't: told under one id, such orders contradict each other, and the one with it holds."""
+    """S11: null is absent, but a discount of 0 isn't.
+
+    Told under one id, such orders contradict each other, and the one with it holds.
+    """
     placed = told("2026-07-01T08:00Z placed o-1 1:p-3:2x1000")[0]
     line = {"line_id": "1", "product_id": "p-3", "quantity": 2, "unit_price": 1000}
     with_null, with_zero = (
-        {**event(["2026-07-01T08:00Z", "placed", "o-1"]), "lines": [{**line, "discount": discount}]} for discount in (None, 0)
+        {**event(["2026-07-01T08:00Z", "placed", "o-1"]), "lines": [{**line, "discount": discount}]}
+        for discount in (None, 0)
     )
     order = order_of([placed])
     assert absorb(order, received(with_null)) is order
@@ -117,13 +150,22 @@ def test_contents_are_compared_as_they_were_told() -> None:
 def test_facts_of_one_instant_stand_by_id() -> None:
     """Also when the ids are equal and only the sources tell the events apart."""
     at = "2026-07-02T08:00Z received o-1"
-    facts = told(f"{at} id=e-2 source=/b", f"{at} id=e-2 source=/a", f"{at} id=e-1 source=/z by=buyer")
+    facts = told(
+        f"{at} id=e-2 source=/b", f"{at} id=e-2 source=/a", f"{at} id=e-1 source=/z by=buyer"
+    )
     for arrival in itertools.permutations(facts):
-        assert [(fact.id, fact.source) for fact in order_of(arrival).receipts] == [("e-1", "/z"), ("e-2", "/a"), ("e-2", "/b")]
+        assert [(fact.id, fact.source) for fact in order_of(arrival).receipts] == [
+            ("e-1", "/z"),
+            ("e-2", "/a"),
+            ("e-2", "/b"),
+        ]
 
 
 def test_every_fact_is_in_the_derived_result_or_in_none() -> None:
-    """What counts is derived from the order alone; deriving twice is the same, and an empty order counts nothing."""
+    """What counts is derived from the order alone.
+
+    Deriving twice is the same, and an empty order counts nothing.
+    """
     order = order_of(EVERYTHING)
     assert counting.derive(order) == counting.derive(orders.decode(orders.encode(order)))
     assert counting.derive(orders.EMPTY) == counting.NOTHING
@@ -132,10 +174,23 @@ def test_every_fact_is_in_the_derived_result_or_in_none() -> None:
 def test_a_huge_order_is_counted_in_linear_time() -> None:
     """A thousand lines, received by a thousand receipts that each name them all, and refunded line by line."""
     ids = [str(n) for n in range(1000)]
-    placed = orders.Placed(0, "e", "/s", "s-7", "b-9", "CNY", None, tuple(orders.Line(one, "p-3", 1, 1, None) for one in ids))
-    receipts = tuple(orders.Receipt(at, f"r{at:04}", "/s", tuple(ids), None, "buyer") for at in range(300))
+    placed = orders.Placed(
+        0,
+        "e",
+        "/s",
+        "s-7",
+        "b-9",
+        "CNY",
+        None,
+        tuple(orders.Line(one, "p-3", 1, 1, None) for one in ids),
+    )
+    receipts = tuple(
+        orders.Receipt(at, f"r{at:04}", "/s", tuple(ids), None, "buyer") for at in range(300)
+    )
     lines = tuple(orders.RefundLine(one, 1, 1) for one in ids)
-    refunds = tuple(orders.Refund(at, f"f{at:04}", "/s", f"r-{at}", "quality", lines) for at in range(300))
+    refunds = tuple(
+        orders.Refund(at, f"f{at:04}", "/s", f"r-{at}", "quality", lines) for at in range(300)
+    )
     counted = counting.derive(Order(placed=(placed,), receipts=receipts, refunds=refunds))
     assert len(counted.sales) == 1000
     assert {oddity.anomaly for oddity in counted.oddities} == {counting.Anomaly.REFUND_EXCEEDS_SALE}

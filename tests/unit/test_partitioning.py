@@ -11,7 +11,8 @@ from streams.partitioning import murmur2, partition_of
 @pytest.mark.parametrize(
     ("key", "hashed"),
     [
-        # Kafka's own cases (clients/src/test/java/org/apache/kafka/common/utils/UtilsTest.java), as Java's signed ints
+        # Kafka's own cases (clients/src/test/java/org/apache/kafka/common/utils/UtilsTest.java), as
+        # Java's signed ints
         (b"21", -973932308),
         (b"foobar", -790332482),
         (b"a-little-bit-long-string", -985981536),

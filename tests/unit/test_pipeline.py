@@ -41,7 +41,10 @@ class Clock:
 
 
 class Fold:
-    """A fold of which a test says how long a record takes, and how many rows it makes; `folded` has the chunks' sizes."""
+    """A fold of which a test says how long a record takes, and how many rows it makes.
+
+    `folded` has the chunks' sizes.
+    """
 
     stage = ORDER_STAGE
     terms = ""
@@ -57,7 +60,15 @@ class Fold:
         self.clock.now += self.record_s * len(readings)
         sent = [(b"product", b"row")] * (self.rows * len(readings))
         last = readings[-1][0] if readings else progress.offset
-        return Outcome({ORDERS.name: {}}, {SALES_TOPIC: sent}, [], Progress(last), {}, len(readings), paused=False)
+        return Outcome(
+            {ORDERS.name: {}},
+            {SALES_TOPIC: sent},
+            [],
+            Progress(last),
+            {},
+            len(readings),
+            paused=False,
+        )
 
 
 class Abandoned:
@@ -67,7 +78,10 @@ class Abandoned:
 
 
 class Opener:
-    """Opens lanes that hold nothing; an opening takes as long as a test says, and `begins` are the positions."""
+    """Opens lanes that hold nothing.
+
+    An opening takes as long as a test says, and `begins` are the positions.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -81,7 +95,18 @@ class Opener:
             raise self.error
         nobody = cast("Any", Abandoned())
         return [
-            Lane(cast("Any", self.fold), tp.topic, "id", tp.partition, nobody, {}, Progress(), 0, partitions=4, partitioner="murmur2")
+            Lane(
+                cast("Any", self.fold),
+                tp.topic,
+                "id",
+                tp.partition,
+                nobody,
+                {},
+                Progress(),
+                0,
+                partitions=4,
+                partitioner="murmur2",
+            )
             for tp in sources
         ]
 
@@ -90,13 +115,18 @@ class Opener:
 
 
 class Worker:
-    """A pipeline with what it says and does; `watch` lets it look after its lanes so many times, every 5 s."""
+    """A pipeline with what it says and does.
+
+    `watch` lets it look after its lanes so many times, every 5 s.
+    """
 
     def __init__(self, clock: Clock, **settings: Any) -> None:  # noqa: ANN401 - of each setting its own
         self.clock = clock
         self.opener = Opener(clock)
         self.fold_ = self.opener.fold
-        self.pipeline = Pipeline(Settings(_env_file=None, **settings), cast("Any", self.opener), clock)
+        self.pipeline = Pipeline(
+            Settings(_env_file=None, **settings), cast("Any", self.opener), clock
+        )
         self.ends: list[str] = []
         self.rejoins = 0
         self.pipeline.fatal = lambda error: self.ends.append(str(error))
@@ -129,7 +159,9 @@ def event(order_id: str) -> Received:
 
 def chunk(tp: TP, start: int = 0, records: int = 1, most_of: str = "o-17") -> Chunk:
     """A chunk of which nineteen of twenty records are of one order."""
-    readings = [(start + at, event(f"o-{at}" if at % 20 == 10 else most_of)) for at in range(records)]
+    readings = [
+        (start + at, event(f"o-{at}" if at % 20 == 10 else most_of)) for at in range(records)
+    ]
     return Chunk(tp, readings, start, start + records, TolerantRecords(b""))
 
 
@@ -163,8 +195,13 @@ async def done() -> None:
     """A transaction that is carried out."""
 
 
-async def test_a_chunk_that_can_never_be_committed_ends_the_worker(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is tried anew by one rebalance after another, but not for ever; the sentence has the error."""
+async def test_a_chunk_that_can_never_be_committed_ends_the_worker(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried anew by one rebalance after another, but not for ever.
+
+    The sentence has the error.
+    """
     commits(monkeypatch, refused)
     for _ in range(4):
         await worker.pipeline.open([FIRST])
@@ -177,9 +214,21 @@ async def test_a_chunk_that_can_never_be_committed_ends_the_worker(worker: Worke
     assert said.startswith("orders-0: in doubt (KafkaError('too large')), and no progress for 60 s")
 
 
-@pytest.mark.parametrize("error", [IllegalOperation("not in transaction"), AssertionError("not in transaction"), ConnectionResetError()])
-async def test_whatever_fails_in_a_transaction_is_a_doubt(worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """Also what aiokafka says at the next call, when a request before has failed: all is opened anew, and the worker stays."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        IllegalOperation("not in transaction"),
+        AssertionError("not in transaction"),
+        ConnectionResetError(),
+    ],
+)
+async def test_whatever_fails_in_a_transaction_is_a_doubt(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Also what aiokafka says at the next call, when a request before has failed.
+
+    All is opened anew, and the worker stays.
+    """
 
     async def fails() -> None:
         raise error
@@ -202,7 +251,9 @@ async def test_a_lane_that_stands_still_is_seen_across_openings(worker: Worker) 
 
 
 @pytest.mark.parametrize("by", ["a commit", "no lag", "another owner"])
-async def test_what_moves_is_not_taken_for_still(worker: Worker, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+async def test_what_moves_is_not_taken_for_still(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
     """A commit, the end of the log, and a partition that was elsewhere in between begin the time anew."""
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST, SECOND])
@@ -222,7 +273,10 @@ async def test_what_moves_is_not_taken_for_still(worker: Worker, monkeypatch: py
 
 
 async def test_opening_is_no_standstill(worker: Worker) -> None:
-    """A restore may take longer than a standstill may; nor is anybody behind before the first fetch has told how far."""
+    """A restore may take longer than a standstill may.
+
+    Nor is anybody behind before the first fetch has told how far.
+    """
     await worker.pipeline.open([FIRST])
     worker.watch(6, lag=7)
     worker.opener.takes_s = 3600.0
@@ -234,7 +288,9 @@ async def test_opening_is_no_standstill(worker: Worker) -> None:
     assert len(worker.ends) == 1
 
 
-async def test_a_chunk_that_waited_is_not_begun_on_a_lane_that_is_given_up(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_chunk_that_waited_is_not_begun_on_a_lane_that_is_given_up(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While all lanes drain, the next chunk of one that is done already must not begin a transaction that nobody waits for."""
     commits(monkeypatch, done)
     monkeypatch.setattr(module, "DRAIN_SECONDS", 0.02)
@@ -254,7 +310,10 @@ async def test_a_chunk_that_waited_is_not_begun_on_a_lane_that_is_given_up(worke
 
 
 async def test_an_earlier_assignments_doubt_leaves_todays_lanes_alone(worker: Worker) -> None:
-    """What a lane comes to that was given up is settled by the opening that followed: nothing is closed, nobody asked to rejoin."""
+    """What a lane comes to that was given up is settled by the opening that followed.
+
+    Nothing is closed, nobody asked to rejoin.
+    """
     await worker.pipeline.open([FIRST])
     (old,) = worker.pipeline.lanes.values()
     await worker.pipeline.open([FIRST, SECOND])
@@ -266,15 +325,22 @@ async def test_an_earlier_assignments_doubt_leaves_todays_lanes_alone(worker: Wo
     assert worker.rejoins == 1
 
 
-async def test_a_store_that_a_person_must_look_at_ends_the_worker(worker: Worker, tmp_path: Path) -> None:
+async def test_a_store_that_a_person_must_look_at_ends_the_worker(
+    worker: Worker, tmp_path: Path
+) -> None:
     """It isn't tried again and again in silence."""
     worker.opener.error = StoreUnopened(tmp_path, "IO error: Permission denied")
     with pytest.raises(Fatal, match="can't be opened \\(IO error: Permission denied\\)"):
         await worker.pipeline.open([FIRST])
 
 
-async def test_a_chunk_that_outran_its_transaction_is_cut_in_half(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The size survives the opening, is a metric, and comes back by small steps; a lane that had no part in it keeps its own."""
+async def test_a_chunk_that_outran_its_transaction_is_cut_in_half(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size survives the opening, is a metric, and comes back by small steps.
+
+    A lane that had no part in it keeps its own.
+    """
     worker = Worker(clock, chunk_records=3200)
     fails = [True, True, False]
 
@@ -290,12 +356,17 @@ async def test_a_chunk_that_outran_its_transaction_is_cut_in_half(clock: Clock, 
         tries.append(await worker.commits_of(FIRST, 1000))
     assert tries == [[1000], [500], [250, 350, 400]]
     assert worker.pipeline.most_records(FIRST) == 450  # the last part wasn't a full one
-    assert REGISTRY.get_sample_value("netsold_chunk_records", {"topic": "orders", "partition": "0"}) == 450
+    assert (
+        REGISTRY.get_sample_value("netsold_chunk_records", {"topic": "orders", "partition": "0"})
+        == 450
+    )
     assert worker.pipeline.most_records(SECOND) == 1000
     assert (worker.ends, worker.rejoins) == ([], 2)
 
 
-async def test_a_size_begins_small_and_grows_while_all_fits(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_size_begins_small_and_grows_while_all_fits(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A worker that starts anew doesn't begin with what may have ended the one before."""
     commits(monkeypatch, done)
     worker = Worker(clock)
@@ -305,8 +376,13 @@ async def test_a_size_begins_small_and_grows_while_all_fits(clock: Clock, monkey
     assert sizes == [[1000], [2000], [4000], [8000], [16_000], [16_000]]
 
 
-async def test_a_transaction_is_bounded_by_the_rows_that_it_writes(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What came out larger is folded again with fewer records; after that the size fits at once. One record is always let through."""
+async def test_a_transaction_is_bounded_by_the_rows_that_it_writes(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came out larger is folded again with fewer records; after that the size fits at once.
+
+    One record is always let through.
+    """
     rows = []
 
     async def commit(_lane: Lane, outcome: Outcome, *_: object) -> None:
@@ -326,7 +402,9 @@ async def test_a_transaction_is_bounded_by_the_rows_that_it_writes(clock: Clock,
     assert rows == [6000] * 3
 
 
-async def test_a_fold_that_is_long_is_named_and_made_shorter(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fold_that_is_long_is_named_and_made_shorter(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sentence has the place, the order that most of it is about, and the time."""
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST])
@@ -341,7 +419,10 @@ async def test_a_fold_that_is_long_is_named_and_made_shorter(worker: Worker, mon
 
 
 async def test_folding_is_no_standstill(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one lane is folded nobody else can move, and the watch neither: that ends no worker, and no lane is named for it."""
+    """While one lane is folded nobody else can move, and the watch neither.
+
+    That ends no worker, and no lane is named for it.
+    """
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST, SECOND])
     worker.watch(2, lag=7)
@@ -355,7 +436,9 @@ async def test_folding_is_no_standstill(worker: Worker, monkeypatch: pytest.Monk
     assert [end.partition(":")[0] for end in worker.ends] == ["orders-1"]
 
 
-async def test_what_stands_still_names_the_lane_that_is_at_work(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_stands_still_names_the_lane_that_is_at_work(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not another one, which only waits for its turn."""
 
     async def hangs() -> None:
@@ -374,7 +457,9 @@ async def test_what_stands_still_names_the_lane_that_is_at_work(worker: Worker, 
     commit.cancel()
 
 
-async def test_whoever_is_thrown_out_with_others_does_not_stand_still(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_is_thrown_out_with_others_does_not_stand_still(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What another lane's doubts and the rebalances after them take isn't the time of a lane that had only one record left, a tick."""
     commits(monkeypatch, refused)
     await worker.pipeline.open([FIRST, SECOND])
@@ -390,8 +475,13 @@ async def test_whoever_is_thrown_out_with_others_does_not_stand_still(worker: Wo
     assert "orders-1" not in " ".join(worker.ends)
 
 
-async def test_lanes_are_opened_one_opening_at_a_time(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faust cancels an opening without waiting for its end: the next one must wait, else it meets stores that are still open."""
+async def test_lanes_are_opened_one_opening_at_a_time(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust cancels an opening without waiting for its end.
+
+    The next one must wait, else it meets stores that are still open.
+    """
     running, most, ended = 0, 0, asyncio.Event()
 
     async def opens(_sources: list[TP]) -> list[Lane]:
@@ -419,8 +509,13 @@ async def test_lanes_are_opened_one_opening_at_a_time(worker: Worker, monkeypatc
     assert first.cancelled()
 
 
-async def test_an_opening_that_fails_while_it_is_cancelled_ends(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Giving up producers may fail: that isn't taken for one more reason to try again, while the next opening waits."""
+async def test_an_opening_that_fails_while_it_is_cancelled_ends(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Giving up producers may fail.
+
+    That isn't taken for one more reason to try again, while the next opening waits.
+    """
     opens, begun = worker.opener.open, 0
 
     async def breaks(sources: list[TP]) -> list[Lane]:
@@ -444,7 +539,10 @@ async def test_an_opening_that_fails_while_it_is_cancelled_ends(worker: Worker, 
 
 
 async def test_what_a_worker_waits_for_is_said_every_10_s(worker: Worker) -> None:
-    """For its group, in an opening, and after a revocation; in one sentence each time, and nothing while it can work."""
+    """For its group, in an opening, and after a revocation.
+
+    In one sentence each time, and nothing while it can work.
+    """
 
     def lines(seconds: int) -> list[str]:
         with capture_logs() as found:

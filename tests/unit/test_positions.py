@@ -14,7 +14,20 @@ def test_text_form_comes_back() -> None:
     assert position < position.next
 
 
-@pytest.mark.parametrize("text", ["", "orders", "orders-3", "orders@5", "-3@5", "orders-x@5", "orders-3@", "orders-3@-1", "orders-3@1.0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "orders",
+        "orders-3",
+        "orders@5",
+        "-3@5",
+        "orders-x@5",
+        "orders-3@",
+        "orders-3@-1",
+        "orders-3@1.0",
+    ],
+)
 def test_what_names_no_record_is_refused(text: str) -> None:
     """The message says how to write one."""
     with pytest.raises(ValueError, match="orders-3@1841"):

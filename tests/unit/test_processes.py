@@ -1,4 +1,7 @@
-"""Processes that outlive who started them: on record before they run, and never mistaken for another."""
+"""Processes that outlive who started them.
+
+On record before they run, and never mistaken for another.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from operations.processes import Known, running, running_with, spawn
+from operations.local.processes import Known, running, running_with, spawn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 SLEEPER = "import time; time.sleep(60)"
 KILLED_WHILE_IT_RECORDS = """
 import os, pathlib, signal, sys
-from operations.processes import spawn
+from operations.local.processes import spawn
 def record(process, known):
     pathlib.Path('pid').write_text(str(known.pid))
     os.kill(os.getpid(), signal.SIGKILL)
@@ -39,7 +42,11 @@ def test_a_process_runs_once_it_is_on_record(tmp_path: Path) -> None:
     recorded: list[tuple[subprocess.Popen[bytes], Known]] = []
     with (tmp_path / "out").open("wb") as output:
         spawn(
-            [sys.executable, "-c", "import os, sys; print(os.getpid(), repr(sys.stdin.read()), os.environ['A'], os.getcwd())"],
+            [
+                sys.executable,
+                "-c",
+                "import os, sys; print(os.getpid(), repr(sys.stdin.read()), os.environ['A'], os.getcwd())",
+            ],
             lambda process, known: recorded.append((process, known)),
             output=output,
             directory=tmp_path,
@@ -47,7 +54,12 @@ def test_a_process_runs_once_it_is_on_record(tmp_path: Path) -> None:
         )
     ((process, known),) = recorded
     assert process.wait(20) == 0
-    assert (tmp_path / "out").read_text().split() == [str(known.pid), "''", "1", str(tmp_path.resolve())]
+    assert (tmp_path / "out").read_text().split() == [
+        str(known.pid),
+        "''",
+        "1",
+        str(tmp_path.resolve()),
+    ]
 
 
 def test_what_cannot_be_recorded_never_runs(tmp_path: Path) -> None:
@@ -65,7 +77,9 @@ def test_what_cannot_be_recorded_never_runs(tmp_path: Path) -> None:
 
 def test_who_is_killed_while_it_records_leaves_nothing_behind(tmp_path: Path) -> None:
     """A kill -9 between start and record, the one moment at which a process would be nobody's."""
-    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_IT_RECORDS], cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_WHILE_IT_RECORDS], cwd=tmp_path, check=False
+    )
     assert done.returncode == -9
     _until_gone(int((tmp_path / "pid").read_text()))
     assert not (tmp_path / "ran").exists()

@@ -18,7 +18,7 @@ import uvicorn
 from operations import cli
 from operations.applied import until_applied
 from operations.asking import ask
-from operations.recount import recount
+from operations.commands.recount import recount
 from operations.waiting import GaveUp
 from serving import follow
 from serving.api import make_app
@@ -54,7 +54,9 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Done]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Done]:
     """Runs `netsold` with these arguments, in a wide terminal and away from any .env."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
@@ -113,7 +115,23 @@ def test_a_product_is_shown_to_people(run: Callable[..., Done]) -> None:
         ["units", "2", "0", "2", "0"],
         ["CNY", "20.00", "20.00", "0.00", "20.00"],
         ["2", "sold", "monthly", "·", "2", "successfully", "traded"],
-        ["reviews", "none", "good", "of", "0;", "differences", "made", "up", "1,", "CNY", "20.00", "(short_weight", "1);", "refused", "0"],
+        [
+            "reviews",
+            "none",
+            "good",
+            "of",
+            "0;",
+            "differences",
+            "made",
+            "up",
+            "1,",
+            "CNY",
+            "20.00",
+            "(short_weight",
+            "1);",
+            "refused",
+            "0",
+        ],
         ["live;", "complete", "through", "2026-07-11T00:00:00.000Z,", "0.5", "s", "behind"],
     ]
 
@@ -132,8 +150,13 @@ def test_an_order_is_told(run: Callable[..., Done]) -> None:
     """Facts, what counts and what is odd; brackets in ids are no markup."""
     lines = run("get", "order", "o-1").out.splitlines()
     assert lines[0] == "o-1, b-9 from s-7, CNY"
-    assert any(line.split()[:2] == ["2026-07-08T08:00:00.000Z", "receipt_confirmed"] for line in lines)
-    assert "line 1: 2 of 2 units of p-3, CNY 0.00 of 20.00, in cycle 2026-07-06T00:00:00Z until 2026-08-05T00:00:00Z" in lines
+    assert any(
+        line.split()[:2] == ["2026-07-08T08:00:00.000Z", "receipt_confirmed"] for line in lines
+    )
+    assert (
+        "line 1: 2 of 2 units of p-3, CNY 0.00 of 20.00, in cycle 2026-07-06T00:00:00Z until 2026-08-05T00:00:00Z"
+        in lines
+    )
     assert "odd: refund_exceeds_sale, line 1" in lines
     text = "\n".join(lines)
     assert "lines=1:p-3:2:10.00,2:p-4:5:1.00,3:..:1:0.07" in text
@@ -153,7 +176,11 @@ def test_an_id_of_dots_is_no_step_in_a_path(run: Callable[..., Done]) -> None:
 def test_best_sellers_as_list_and_as_json(run: Callable[..., Done]) -> None:
     """Most first; --json is the reader's own answer."""
     lines = [line.split() for line in run("top").out.splitlines()]
-    assert [line[:3] for line in lines[2:5]] == [["p-4", "5", "5"], ["p-3", "2", "2"], ["..", "1", "1"]]
+    assert [line[:3] for line in lines[2:5]] == [
+        ["p-4", "5", "5"],
+        ["p-3", "2", "2"],
+        ["..", "1", "1"],
+    ]
     assert lines[2][3:] == ["CNY", "5.00"]
     answer = json.loads(run("top", "--limit", "1", "--json").out)
     assert answer["items"][0]["revenue"]["CNY"]["net"] == 500
@@ -166,16 +193,26 @@ def test_the_status_is_shown_and_its_exit_code_says_live(run: Callable[..., Done
     """Every table, and what is applied; 0 when live."""
     done = run("status")
     assert done.code == 0
-    assert ["product_cycles", "2026-07-11T00:00:00.000Z", "0"] in [line.split() for line in done.out.splitlines()]
+    assert ["product_cycles", "2026-07-11T00:00:00.000Z", "0"] in [
+        line.split() for line in done.out.splitlines()
+    ]
     for source in ("orders-0", "orders-1", "chats-0", "chats-1"):
         assert re.search(rf"^{source} +(\d+) +\d+ +0 +worker *$", done.out, re.MULTILINE)
-    assert "worker worker at 127.0.0.1 reads chats-0 chats-1 orders-0 orders-1 sales-0 sales-1 shop-activity-0 shop-activity-1" in done.out
+    assert (
+        "worker worker at 127.0.0.1 reads chats-0 chats-1 orders-0 orders-1 sales-0 sales-1 shop-activity-0 shop-activity-1"
+        in done.out
+    )
     assert "netsold: nothing behind; live; complete through 2026-07-11T00:00:00.000Z" in done.out
     assert json.loads(run("status", "--json").out)["records_behind"] == 0
 
 
-def test_a_status_that_is_not_live_says_what_to_do(run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event that no worker reads: exit code 5, who should read it, and the remedy; `--max-behind` is the reader's bound."""
+def test_a_status_that_is_not_live_says_what_to_do(
+    run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that no worker reads: exit code 5, who should read it, and the remedy.
+
+    `--max-behind` is the reader's bound.
+    """
     logs = Changelogs(settings_in(tmp_path))
     logs.take(EVENTS)
     reader = FedReader(settings_in(tmp_path), logs)
@@ -215,7 +252,11 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
         (["get", "product", "p-6"], 4, "netsold: no event names this product: 'p-6'\n"),
         (["get", "shop", "s-6"], 4, "netsold: no event names this shop: 's-6'\n"),
         (["get", "order", "o-6"], 4, "netsold: no event names this order: 'o-6'\n"),
-        (["get", "product", "p-3", "--max-lag", "100ms"], 5, "netsold: asked for 0.1 s at most; the lag is 0.5 s\n"),
+        (
+            ["get", "product", "p-3", "--max-lag", "100ms"],
+            5,
+            "netsold: asked for 0.1 s at most; the lag is 0.5 s\n",
+        ),
         (
             ["get", "product", "p-3", "--cycle", "July"],
             2,
@@ -226,11 +267,21 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
             2,
             "netsold: cycle: '9999-12-31T23:59:59Z' is in no cycle that events can be of: theirs are the years 1900 to 2199\n",
         ),
-        (["get", "shop", "s-7", "--cycle", ""], 2, "netsold: cycle: it is empty: give it a value, or leave it out\n"),
-        (["top", "--max-lag", "soon"], 2, "netsold: max_lag: 'soon' is no duration, such as 5s, 500ms, 2m or 1h\n"),
+        (
+            ["get", "shop", "s-7", "--cycle", ""],
+            2,
+            "netsold: cycle: it is empty: give it a value, or leave it out\n",
+        ),
+        (
+            ["top", "--max-lag", "soon"],
+            2,
+            "netsold: max_lag: 'soon' is no duration, such as 5s, 500ms, 2m or 1h\n",
+        ),
     ],
 )
-def test_what_fails_is_one_sentence_and_an_exit_code(run: Callable[..., Done], arguments: list[str], code: int, said: str) -> None:
+def test_what_fails_is_one_sentence_and_an_exit_code(
+    run: Callable[..., Done], arguments: list[str], code: int, said: str
+) -> None:
     """4 not found, 5 too stale, 2 wrong; nothing on stdout."""
     assert run(*arguments) == Done(code, "", said)
 
@@ -243,16 +294,26 @@ def test_an_order_is_not_of_a_cycle(run: Callable[..., Done]) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["get", "product", ""], ["overdue", ""], ["top", "--by", "revenue"], ["top", "shops", "--By", "sales"]]
+    "arguments",
+    [
+        ["get", "product", ""],
+        ["overdue", ""],
+        ["top", "--by", "revenue"],
+        ["top", "shops", "--By", "sales"],
+    ],
 )
-def test_what_is_not_understood_is_a_usage_error(run: Callable[..., Done], arguments: list[str]) -> None:
+def test_what_is_not_understood_is_a_usage_error(
+    run: Callable[..., Done], arguments: list[str]
+) -> None:
     """An empty id, a value or an option that there isn't: exit code 2, without asking anybody."""
     done = run(*arguments)
     assert (done.code, done.out) == (2, "")
     assert "at least one character" in done.err or "revenue" in done.err or "--By" in done.err
 
 
-def test_no_reader_is_told_with_the_remedy(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_reader_is_told_with_the_remedy(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit code 5, whichever question it is."""
     monkeypatch.setenv("NETSOLD_READER_PORT", "1")
     said = "netsold: no reader answers at 127.0.0.1:1: start one with `netsold serve`, or set NETSOLD_READER_HOST and _PORT\n"
@@ -260,10 +321,14 @@ def test_no_reader_is_told_with_the_remedy(run: Callable[..., Done], monkeypatch
         assert run(*arguments) == Done(5, "", said)
 
 
-def test_a_reader_that_is_not_ready_says_so_itself(run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_is_not_ready_says_so_itself(
+    run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit code 5 and the reader's own sentence."""
     with served(make_app(Reader(settings_in(tmp_path))), monkeypatch):
-        assert run("top") == Done(5, "", "netsold: the reader has no tables yet: it has just begun\n")
+        assert run("top") == Done(
+            5, "", "netsold: the reader has no tables yet: it has just begun\n"
+        )
 
 
 class _Stranger(BaseHTTPRequestHandler):
@@ -278,8 +343,12 @@ class _Stranger(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("status", "body"), [(200, b"<html>"), (404, b"<html>"), (503, b"{}"), (503, b"[1]")])
-def test_what_is_no_reader_is_told_as_such(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, status: int, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, b"<html>"), (404, b"<html>"), (503, b"{}"), (503, b"[1]")]
+)
+def test_what_is_no_reader_is_told_as_such(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
+) -> None:
     """Another server at the address: exit code 5, no traceback."""
     stranger = type("Stranger", (_Stranger,), {"status": status, "body": body})
     with HTTPServer(("127.0.0.1", 0), stranger) as server:
@@ -295,9 +364,13 @@ def test_what_is_no_reader_is_told_as_such(run: Callable[..., Done], monkeypatch
     assert "is no reader" in done.err
 
 
-def test_an_export_that_breaks_off_is_no_result(run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_breaks_off_is_no_result(
+    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without its last line it may be anything."""
-    stranger = type("Stranger", (_Stranger,), {"body": b'{"anomalies": {"order_id": "o", "anomaly": "x"}}\n'})
+    stranger = type(
+        "Stranger", (_Stranger,), {"body": b'{"anomalies": {"order_id": "o", "anomaly": "x"}}\n'}
+    )
     with HTTPServer(("127.0.0.1", 0), stranger) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
@@ -312,7 +385,10 @@ def test_an_export_that_breaks_off_is_no_result(run: Callable[..., Done], monkey
 
 @pytest.mark.usefixtures("_reader")
 def test_what_was_written_is_waited_for_in_all_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A position that the tables hold is there at once; one beyond is waited for, and given up with a sentence."""
+    """A position that the tables hold is there at once.
+
+    One beyond is waited for, and given up with a sentence.
+    """
     monkeypatch.setattr("serving.asked.MIN_POSITION_WAIT_S", 0.01)
     monkeypatch.setattr("operations.applied.ASK_AGAIN_AFTER_S", 0.01)
     settings = Settings()
@@ -321,5 +397,7 @@ def test_what_was_written_is_waited_for_in_all_tables(monkeypatch: pytest.Monkey
     until_applied(settings, applied, 60.0)
     until_applied(settings, {}, 60.0)
     for at, offset in applied.items():
-        with pytest.raises(GaveUp, match=f"the reader's tables don't hold what was written: .*{at}:{offset + 1} "):
+        with pytest.raises(
+            GaveUp, match=f"the reader's tables don't hold what was written: .*{at}:{offset + 1} "
+        ):
             until_applied(settings, applied | {at: offset + 1}, 0.05)

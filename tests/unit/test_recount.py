@@ -1,4 +1,7 @@
-"""The rules as recount counts them: the examples of `docs/rules.md` first, then each rule where it has an edge; of sales."""
+"""The rules as recount counts them.
+
+The examples of `docs/rules.md` first, then each rule where it has an edge; of sales.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from operations.recount import DAY_MS, recount
+from operations.commands.recount import DAY_MS, recount
 
 CYCLE_MS = 30 * DAY_MS
 A, B, C = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z", "2026-08-05T00:00:00Z"
@@ -15,28 +18,61 @@ A, B, C = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z", "2026-08-05T00:00:00Z"
 
 
 class Story:
-    """Events of orders, each with an id of its own; `id`, `source` and any other field can be given."""
+    """Events of orders, each with an id of its own.
+
+    `id`, `source` and any other field can be given.
+    """
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
 
     def add(self, name: str, at: str, fields: dict[str, Any], **more: Any) -> Story:  # noqa: ANN401 - any field
         number = len(self.events)
-        self.events.append({"type": name, "id": f"e-{number}", "source": "/s", "occurred_at": at, "order_id": "o-1", **fields, **more})
+        self.events.append(
+            {
+                "type": name,
+                "id": f"e-{number}",
+                "source": "/s",
+                "occurred_at": at,
+                "order_id": "o-1",
+                **fields,
+                **more,
+            }
+        )
         return self
 
-    def placed(self, *lines: tuple[str, str, int, int], at: str = "2026-07-01T08:00:00Z", **more: Any) -> Story:  # noqa: ANN401
-        listed = [{"line_id": line, "product_id": product, "quantity": units, "unit_price": price} for line, product, units, price in lines]
-        return self.add("order_placed", at, {"shop_id": "s-7", "buyer_id": "b-9", "currency": "CNY", "lines": listed}, **more)
+    def placed(
+        self,
+        *lines: tuple[str, str, int, int],
+        at: str = "2026-07-01T08:00:00Z",
+        **more: Any,  # noqa: ANN401
+    ) -> Story:
+        listed = [
+            {"line_id": line, "product_id": product, "quantity": units, "unit_price": price}
+            for line, product, units, price in lines
+        ]
+        return self.add(
+            "order_placed",
+            at,
+            {"shop_id": "s-7", "buyer_id": "b-9", "currency": "CNY", "lines": listed},
+            **more,
+        )
 
     def received(self, at: str, *line_ids: str, **more: Any) -> Story:  # noqa: ANN401
-        return self.add("receipt_confirmed", at, {"by": "logistics"} | ({"line_ids": list(line_ids)} if line_ids else {}), **more)
+        return self.add(
+            "receipt_confirmed",
+            at,
+            {"by": "logistics"} | ({"line_ids": list(line_ids)} if line_ids else {}),
+            **more,
+        )
 
     def cancelled(self, at: str, **more: Any) -> Story:  # noqa: ANN401
         return self.add("order_cancelled", at, {"reason": "buyer"}, **more)
 
     def refunded(self, at: str, refund_id: str, *parts: tuple[str, int, int], **more: Any) -> Story:  # noqa: ANN401
-        lines = [{"line_id": line, "quantity": units, "amount": amount} for line, units, amount in parts]
+        lines = [
+            {"line_id": line, "quantity": units, "amount": amount} for line, units, amount in parts
+        ]
         fields = {"refund_id": refund_id, "reason": "quality"} | ({"lines": lines} if lines else {})
         return self.add("refund_succeeded", at, fields, **more)
 
@@ -49,30 +85,44 @@ class Story:
         names = ("gross", "reversed", "reversals_booked")
         found = {}
         for row in self.tables()[table]:
-            numbers = [*(row["units"][name] for name in names), *(row["revenue"].get("CNY", {}).get(name, 0) for name in names)]
+            numbers = [
+                *(row["units"][name] for name in names),
+                *(row["revenue"].get("CNY", {}).get(name, 0) for name in names),
+            ]
             found[row[f"{table[:-1]}_id"], row["cycle"]["start"]] = tuple(numbers)
         return found
 
     def anomalies(self) -> list[tuple[str, ...]]:
-        return [(found["anomaly"], *([found["line_id"]] if "line_id" in found else [])) for found in self.tables()["anomalies"]]
+        return [
+            (found["anomaly"], *([found["line_id"]] if "line_id" in found else []))
+            for found in self.tables()["anomalies"]
+        ]
 
 
 TWO_AT_TEN = ("1", "p-3", 2, 1000)
 
 
-# --- the examples ----------------------------------------------------------------------------------------------------------------
+# --- the examples
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_example_1_paid_and_shipped_but_never_received() -> None:
     """Nothing is sold (S1)."""
     story = Story().placed(TWO_AT_TEN)
-    story.add("order_paid", "2026-07-01T08:01:00Z", {"amount": 2000}).add("order_shipped", "2026-07-01T12:00:00Z", {"parcel_id": "x"})
+    story.add("order_paid", "2026-07-01T08:01:00Z", {"amount": 2000}).add(
+        "order_shipped", "2026-07-01T12:00:00Z", {"parcel_id": "x"}
+    )
     assert story.tables() == {"products": [], "shops": [], "anomalies": []}
 
 
 def test_example_2_a_difference_made_up() -> None:
     """Two units at ¥10 with ¥3 made up are two units and ¥17, printed in the form of `docs/reference/events.md` (S9)."""
-    story = Story().placed(TWO_AT_TEN).received("2026-07-02T10:00:00+08:00").refunded("2026-07-05T09:00:00Z", "r-1", ("1", 0, 300))
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .received("2026-07-02T10:00:00+08:00")
+        .refunded("2026-07-05T09:00:00Z", "r-1", ("1", 0, 300))
+    )
     row = {
         "cycle": {"start": "2026-06-06T00:00:00Z", "end": "2026-07-06T00:00:00Z"},
         "units": {"gross": 2, "reversed": 0, "net": 2, "reversals_booked": 0},
@@ -80,12 +130,21 @@ def test_example_2_a_difference_made_up() -> None:
         "sold_monthly": 2,
         "successfully_traded": 2,
     }
-    assert story.tables() == {"products": [{"product_id": "p-3", **row}], "shops": [{"shop_id": "s-7", **row}], "anomalies": []}
+    assert story.tables() == {
+        "products": [{"product_id": "p-3", **row}],
+        "shops": [{"shop_id": "s-7", **row}],
+        "anomalies": [],
+    }
 
 
 def test_example_3_refunded_in_the_next_cycle() -> None:
     """The sale's cycle loses it by basis sale, the refund's cycle shows it by basis refund, all time loses it once (S6)."""
-    story = Story().placed(("1", "p-3", 1, 1000)).received("2026-07-02T00:00:00Z").refunded("2026-07-09T00:00:00Z", "r-1")
+    story = (
+        Story()
+        .placed(("1", "p-3", 1, 1000))
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-09T00:00:00Z", "r-1")
+    )
     assert story.rows() == {("p-3", A): (1, 1, 0, 1000, 1000, 0), ("p-3", B): (0, 0, 1, 0, 0, 1000)}
     assert [row["successfully_traded"] for row in story.tables()["products"]] == [0, 0]
     assert [row["sold_monthly"] for row in story.tables()["products"]] == [0, 0]
@@ -93,17 +152,35 @@ def test_example_3_refunded_in_the_next_cycle() -> None:
 
 def test_example_4_the_refund_arrives_before_the_receipt() -> None:
     """The order of arrival doesn't matter (S12)."""
-    early = Story().placed(TWO_AT_TEN).refunded("2026-07-05T00:00:00Z", "r-1", ("1", 1, 1000)).received("2026-07-02T00:00:00Z")
-    late = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").refunded("2026-07-05T00:00:00Z", "r-1", ("1", 1, 1000))
+    early = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .refunded("2026-07-05T00:00:00Z", "r-1", ("1", 1, 1000))
+        .received("2026-07-02T00:00:00Z")
+    )
+    late = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-05T00:00:00Z", "r-1", ("1", 1, 1000))
+    )
     assert early.tables() == late.tables()
     assert late.rows() == {("p-3", A): (2, 1, 1, 2000, 1000, 1000)}
 
 
 def test_example_5_refused_reissued_received() -> None:
     """One sale, at the second parcel's receipt (S10)."""
-    story = Story().placed(TWO_AT_TEN).add("order_shipped", "2026-07-02T00:00:00Z", {"parcel_id": "x-1"})
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .add("order_shipped", "2026-07-02T00:00:00Z", {"parcel_id": "x-1"})
+    )
     story.add("delivery_refused", "2026-07-03T00:00:00Z", {"reason": "damaged_in_transit"})
-    story.add("reissue_shipped", "2026-07-04T00:00:00Z", {"reason": "damaged_in_transit", "parcel_id": "x-2"})
+    story.add(
+        "reissue_shipped",
+        "2026-07-04T00:00:00Z",
+        {"reason": "damaged_in_transit", "parcel_id": "x-2"},
+    )
     story.received("2026-07-07T00:00:00Z", parcel_id="x-2")
     assert story.rows() == {("p-3", B): (2, 0, 0, 2000, 0, 0)}
 
@@ -117,23 +194,35 @@ def test_example_6_the_last_millisecond_and_the_next_first() -> None:
 
 def test_example_7_the_group_is_not_filled() -> None:
     """Money back without a receipt is neither sale nor reversal (S4, S7)."""
-    story = Story().placed(TWO_AT_TEN, group_id="g-1").add("order_paid", "2026-07-01T08:01:00Z", {"amount": 2000})
-    story.add("order_cancelled", "2026-07-02T08:00:00Z", {"reason": "group_not_filled"}).refunded("2026-07-02T08:00:01Z", "r-1")
+    story = (
+        Story()
+        .placed(TWO_AT_TEN, group_id="g-1")
+        .add("order_paid", "2026-07-01T08:01:00Z", {"amount": 2000})
+    )
+    story.add("order_cancelled", "2026-07-02T08:00:00Z", {"reason": "group_not_filled"}).refunded(
+        "2026-07-02T08:00:01Z", "r-1"
+    )
     assert story.tables() == {"products": [], "shops": [], "anomalies": []}
 
 
-# --- S1 to S4: what is a sale, and when --------------------------------------------------------------------------------------------
+# --- S1 to S4: what is a sale, and when
+# --------------------------------------------------------------------------------------------
 
 
 def test_s1_received_without_payment_is_a_sale() -> None:
     """Cash on delivery."""
-    assert Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").rows() == {("p-3", A): (2, 0, 0, 2000, 0, 0)}
+    assert Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").rows() == {
+        ("p-3", A): (2, 0, 0, 2000, 0, 0)
+    }
 
 
 def test_s1_received_without_placing_is_none() -> None:
     """Nothing is known of what was received; nothing is odd either, as the rest may still come."""
     story = (
-        Story().received("2026-07-02T00:00:00Z", "9").cancelled("2026-07-01T00:00:00Z").refunded("2026-07-02T00:00:00Z", "r-1", ("8", 1, 1))
+        Story()
+        .received("2026-07-02T00:00:00Z", "9")
+        .cancelled("2026-07-01T00:00:00Z")
+        .refunded("2026-07-02T00:00:00Z", "r-1", ("8", 1, 1))
     )
     assert story.tables() == {"products": [], "shops": [], "anomalies": []}
 
@@ -141,17 +230,28 @@ def test_s1_received_without_placing_is_none() -> None:
 def test_s2_the_earliest_receipt_decides() -> None:
     """Whatever confirms again later, or arrives first; also a receipt before the placing."""
     story = (
-        Story().received("2026-07-09T00:00:00Z").placed(TWO_AT_TEN).received("2026-06-07T00:00:00Z", "1").received("2026-07-08T00:00:00Z")
+        Story()
+        .received("2026-07-09T00:00:00Z")
+        .placed(TWO_AT_TEN)
+        .received("2026-06-07T00:00:00Z", "1")
+        .received("2026-07-08T00:00:00Z")
     )
     assert story.rows() == {("p-3", A): (2, 0, 0, 2000, 0, 0)}
 
 
 def test_s2_split_parcels_are_received_line_by_line() -> None:
     """A receipt that names lines confirms just those."""
-    story = Story().placed(("1", "p-3", 2, 1000), ("2", "p-4", 1, 500), ("3", "p-4", 1, 7)).received("2026-07-02T00:00:00Z", "1")
+    story = (
+        Story()
+        .placed(("1", "p-3", 2, 1000), ("2", "p-4", 1, 500), ("3", "p-4", 1, 7))
+        .received("2026-07-02T00:00:00Z", "1")
+    )
     story.received("2026-07-07T00:00:00Z", "1", "2")
     assert story.rows() == {("p-3", A): (2, 0, 0, 2000, 0, 0), ("p-4", B): (1, 0, 0, 500, 0, 0)}
-    assert story.rows("shops") == {("s-7", A): (2, 0, 0, 2000, 0, 0), ("s-7", B): (1, 0, 0, 500, 0, 0)}
+    assert story.rows("shops") == {
+        ("s-7", A): (2, 0, 0, 2000, 0, 0),
+        ("s-7", B): (1, 0, 0, 500, 0, 0),
+    }
 
 
 def test_s3_revenue_is_less_the_discount() -> None:
@@ -164,10 +264,15 @@ def test_s3_revenue_is_less_the_discount() -> None:
 def test_s3_currencies_are_kept_apart() -> None:
     """Units add up, money doesn't."""
     story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z")
-    story.placed(("1", "p-3", 1, 200), order_id="o-2", currency="USD").received("2026-07-02T00:00:00Z", order_id="o-2")
+    story.placed(("1", "p-3", 1, 200), order_id="o-2", currency="USD").received(
+        "2026-07-02T00:00:00Z", order_id="o-2"
+    )
     (row,) = story.tables()["products"]
     assert row["units"]["gross"] == 3
-    assert {currency: amounts["gross"] for currency, amounts in row["revenue"].items()} == {"CNY": 2000, "USD": 200}
+    assert {currency: amounts["gross"] for currency, amounts in row["revenue"].items()} == {
+        "CNY": 2000,
+        "USD": 200,
+    }
 
 
 def test_s3_what_costs_nothing_is_sold_all_the_same() -> None:
@@ -185,9 +290,19 @@ def test_s3_what_costs_nothing_is_sold_all_the_same() -> None:
         ("2026-07-02T12:00:00.001Z", False, [("received_after_cancel", "1")]),
     ],
 )
-def test_s4_the_earlier_of_receipt_and_cancellation_holds(received: str, sold: bool, anomalies: list[tuple[str, ...]]) -> None:  # noqa: FBT001
+def test_s4_the_earlier_of_receipt_and_cancellation_holds(
+    received: str,
+    sold: bool,  # noqa: FBT001
+    anomalies: list[tuple[str, ...]],
+) -> None:
     """At the same millisecond the receipt holds, and nothing is odd."""
-    story = Story().placed(TWO_AT_TEN).cancelled("2026-07-20T00:00:00Z").cancelled("2026-07-02T12:00:00Z").received(received)
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .cancelled("2026-07-20T00:00:00Z")
+        .cancelled("2026-07-02T12:00:00Z")
+        .received(received)
+    )
     assert bool(story.rows()) is sold
     assert story.anomalies() == anomalies
 
@@ -200,7 +315,8 @@ def test_s4_each_line_by_its_own_receipt() -> None:
     assert story.anomalies() == [("cancelled_after_receipt", "1"), ("received_after_cancel", "2")]
 
 
-# --- S5 to S9: refunds -------------------------------------------------------------------------------------------------------------
+# --- S5 to S9: refunds
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_s5_only_succeeded_refunds_count() -> None:
@@ -211,10 +327,17 @@ def test_s5_only_succeeded_refunds_count() -> None:
     assert story.rows() == {("p-3", A): (2, 0, 0, 2000, 0, 0)}
 
 
-@pytest.mark.parametrize("reversed_at", ["2026-07-04T00:00:00Z", "2026-06-10T00:00:00Z", "2026-09-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "reversed_at", ["2026-07-04T00:00:00Z", "2026-06-10T00:00:00Z", "2026-09-01T00:00:00Z"]
+)
 def test_s5_a_refund_that_the_bank_returns_never_was(reversed_at: str) -> None:
     """Whenever the reversal occurred, and whatever of the refund was odd."""
-    story = Story().placed(TWO_AT_TEN).add("refund_reversed", reversed_at, {"refund_id": "r-1"}).received("2026-07-02T00:00:00Z")
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .add("refund_reversed", reversed_at, {"refund_id": "r-1"})
+        .received("2026-07-02T00:00:00Z")
+    )
     story.refunded("2026-07-03T00:00:00Z", "r-1", ("1", 9, 99_999), ("nowhere", 1, 1)).refunded(
         "2026-07-04T00:00:00Z", "r-2", ("1", 1, 900)
     )
@@ -230,15 +353,26 @@ def test_s5_a_refund_that_the_bank_returns_never_was(reversed_at: str) -> None:
         ("2026-07-02T00:00:00.001Z", (2, 1, 1, 2000, 500, 500)),
     ],
 )
-def test_s7_before_the_receipt_a_refund_takes_off_gross(refunded: str, row: tuple[int, ...]) -> None:
+def test_s7_before_the_receipt_a_refund_takes_off_gross(
+    refunded: str, row: tuple[int, ...]
+) -> None:
     """At the receipt's millisecond or later it is a reversal."""
-    story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").refunded(refunded, "r-1", ("1", 1, 500))
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .received("2026-07-02T00:00:00Z")
+        .refunded(refunded, "r-1", ("1", 1, 500))
+    )
     assert story.rows() == {("p-3", A): row}
 
 
 def test_s7_each_line_by_its_own_receipt() -> None:
     """One refund of the whole order comes before one line's receipt, after another's, and for a third that never arrives."""
-    story = Story().placed(TWO_AT_TEN, ("2", "p-4", 1, 5), ("3", "p-5", 1, 6)).refunded("2026-07-03T00:00:00Z", "r-1")
+    story = (
+        Story()
+        .placed(TWO_AT_TEN, ("2", "p-4", 1, 5), ("3", "p-5", 1, 6))
+        .refunded("2026-07-03T00:00:00Z", "r-1")
+    )
     story.received("2026-07-02T00:00:00Z", "1").received("2026-07-04T00:00:00Z", "2")
     assert story.rows() == {("p-3", A): (2, 2, 2, 2000, 2000, 2000)}
     assert story.anomalies() == []
@@ -246,48 +380,83 @@ def test_s7_each_line_by_its_own_receipt() -> None:
 
 def test_s7_a_line_refunded_wholly_before_receipt_is_no_sale() -> None:
     """Nothing is left, so there is no row."""
-    story = Story().placed(TWO_AT_TEN).refunded("2026-07-01T09:00:00Z", "r-1", ("1", 2, 2000)).received("2026-07-02T00:00:00Z")
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .refunded("2026-07-01T09:00:00Z", "r-1", ("1", 2, 2000))
+        .received("2026-07-02T00:00:00Z")
+    )
     assert story.tables() == {"products": [], "shops": [], "anomalies": []}
 
 
 def test_s8_refunds_are_cut_in_their_order() -> None:
-    """By time, then by refund id; units and amount each to what is left, and the cut is told once a line."""
+    """By time, then by refund id.
+
+    Units and amount each to what is left, and the cut is told once a line.
+    """
     story = Story().placed(("1", "p-3", 3, 1000)).received("2026-07-02T00:00:00Z")
-    story.refunded("2026-07-09T00:00:00Z", "r-a", ("1", 2, 100)).refunded("2026-07-04T00:00:00Z", "r-c", ("1", 1, 2500))
-    story.refunded("2026-07-04T00:00:00Z", "r-b", ("1", 1, 400)).refunded("2026-07-04T00:00:00Z", "r-d", ("1", 0, 200))
-    # r-b takes 1 and 400, r-c 1 and 2500, r-d 100 of its 200, r-a one unit of two and nothing of 100
+    story.refunded("2026-07-09T00:00:00Z", "r-a", ("1", 2, 100)).refunded(
+        "2026-07-04T00:00:00Z", "r-c", ("1", 1, 2500)
+    )
+    story.refunded("2026-07-04T00:00:00Z", "r-b", ("1", 1, 400)).refunded(
+        "2026-07-04T00:00:00Z", "r-d", ("1", 0, 200)
+    )
+    # r-b takes 1 and 400, r-c 1 and 2500, r-d 100 of its 200, r-a one unit of two and nothing of
+    # 100
     assert story.rows() == {("p-3", A): (3, 3, 2, 3000, 3000, 3000), ("p-3", B): (0, 0, 1, 0, 0, 0)}
     assert story.anomalies() == [("refund_exceeds_sale", "1")]
 
 
 def test_s8_a_refund_before_receipt_is_cut_to_the_whole_line() -> None:
     """What it asks too much is cut away there, too."""
-    story = Story().placed(TWO_AT_TEN).refunded("2026-07-01T09:00:00Z", "r-1", ("1", 1, 9000)).received("2026-07-02T00:00:00Z")
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .refunded("2026-07-01T09:00:00Z", "r-1", ("1", 1, 9000))
+        .received("2026-07-02T00:00:00Z")
+    )
     assert story.rows() == {("p-3", A): (1, 0, 0, 0, 0, 0)}
     assert story.anomalies() == [("refund_exceeds_sale", "1")]
 
 
 def test_s8_the_rest_of_an_order_is_not_too_much() -> None:
     """A refund without lines takes what is left of each, without anomaly."""
-    story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").refunded("2026-07-03T00:00:00Z", "r-1", ("1", 1, 300))
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-03T00:00:00Z", "r-1", ("1", 1, 300))
+    )
     story.refunded("2026-07-07T00:00:00Z", "r-2")
-    assert story.rows() == {("p-3", A): (2, 2, 1, 2000, 2000, 300), ("p-3", B): (0, 0, 1, 0, 0, 1700)}
+    assert story.rows() == {
+        ("p-3", A): (2, 2, 1, 2000, 2000, 300),
+        ("p-3", B): (0, 0, 1, 0, 0, 1700),
+    }
     assert story.anomalies() == []
 
 
 def test_s8_one_line_twice_in_a_refund() -> None:
     """Both parts apply, one after the other."""
     story = (
-        Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").refunded("2026-07-03T00:00:00Z", "r-1", ("1", 1, 300), ("1", 1, 400))
+        Story()
+        .placed(TWO_AT_TEN)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-03T00:00:00Z", "r-1", ("1", 1, 300), ("1", 1, 400))
     )
     assert story.rows() == {("p-3", A): (2, 2, 2, 2000, 700, 700)}
     assert story.anomalies() == []
 
 
 def test_s8_unknown_lines_are_told() -> None:
-    """Named by a receipt or by a refund, also of lines that never arrive; their refunds exceed nothing."""
+    """Named by a receipt or by a refund, also of lines that never arrive.
+
+    Their refunds exceed nothing.
+    """
     story = (
-        Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z", "7").refunded("2026-07-03T00:00:00Z", "r-1", ("8", 1, 1), ("1", 9, 9))
+        Story()
+        .placed(TWO_AT_TEN)
+        .received("2026-07-02T00:00:00Z", "7")
+        .refunded("2026-07-03T00:00:00Z", "r-1", ("8", 1, 1), ("1", 9, 9))
     )
     story.add("order_shipped", "2026-07-01T09:00:00Z", {"line_ids": ["9"]})
     assert story.rows() == {}
@@ -296,25 +465,39 @@ def test_s8_unknown_lines_are_told() -> None:
 
 def test_s8_a_line_that_does_not_count_is_not_exceeded() -> None:
     """Received after the cancellation: only that is odd."""
-    story = Story().placed(TWO_AT_TEN).cancelled("2026-07-02T00:00:00Z").received("2026-07-03T00:00:00Z")
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .cancelled("2026-07-02T00:00:00Z")
+        .received("2026-07-03T00:00:00Z")
+    )
     story.refunded("2026-07-04T00:00:00Z", "r-1", ("1", 9, 9))
     assert story.anomalies() == [("received_after_cancel", "1")]
 
 
-# --- S11, S12, S13 ------------------------------------------------------------------------------------------------------------------
+# --- S11, S12, S13
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_s11_the_same_event_again_changes_nothing() -> None:
     """The same id and source, the same content; time beyond milliseconds is not content."""
-    story = Story().placed(TWO_AT_TEN, id="a").placed(TWO_AT_TEN, id="a", at="2026-07-01T10:00:00.000999+02:00")
-    story.received("2026-07-02T00:00:00Z", id="b").received("2026-07-02T00:00:00Z", id="b", parcel_id=None)
+    story = (
+        Story()
+        .placed(TWO_AT_TEN, id="a")
+        .placed(TWO_AT_TEN, id="a", at="2026-07-01T10:00:00.000999+02:00")
+    )
+    story.received("2026-07-02T00:00:00Z", id="b").received(
+        "2026-07-02T00:00:00Z", id="b", parcel_id=None
+    )
     assert story.rows() == {("p-3", A): (2, 0, 0, 2000, 0, 0)}
     assert story.anomalies() == []
 
 
 def test_s11_the_same_id_from_another_source_is_another_event() -> None:
     """An id means something only within its source."""
-    story = Story().placed(TWO_AT_TEN, ("2", "p-4", 1, 5)).received("2026-07-02T00:00:00Z", "1", id="x")
+    story = (
+        Story().placed(TWO_AT_TEN, ("2", "p-4", 1, 5)).received("2026-07-02T00:00:00Z", "1", id="x")
+    )
     story.received("2026-07-03T00:00:00Z", "2", id="x", source="/other")
     assert len(story.rows()) == 2
     assert story.anomalies() == []
@@ -322,21 +505,36 @@ def test_s11_the_same_id_from_another_source_is_another_event() -> None:
 
 def test_s11_of_one_id_with_other_content_the_earlier_holds() -> None:
     """The later one is as if it had never been."""
-    story = Story().placed(TWO_AT_TEN).received("2026-07-07T00:00:00Z", id="x").received("2026-07-02T00:00:00Z", id="x")
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .received("2026-07-07T00:00:00Z", id="x")
+        .received("2026-07-02T00:00:00Z", id="x")
+    )
     assert story.rows() == {("p-3", A): (2, 0, 0, 2000, 0, 0)}
     assert story.anomalies() == [("conflicting_event",)]
 
 
 def test_s11_of_one_id_and_time_the_first_by_content_holds() -> None:
     """Some choice, but always the same: by canonical JSON."""
-    story = Story().placed(("1", "p-3", 2, 1000), id="x").placed(("1", "p-3", 1, 1000), id="x").received("2026-07-02T00:00:00Z")
+    story = (
+        Story()
+        .placed(("1", "p-3", 2, 1000), id="x")
+        .placed(("1", "p-3", 1, 1000), id="x")
+        .received("2026-07-02T00:00:00Z")
+    )
     assert story.rows() == {("p-3", A): (1, 0, 0, 1000, 0, 0)}
     assert story.anomalies() == [("conflicting_event",)]
 
 
 def test_s11_the_same_refund_again_changes_nothing() -> None:
     """Told again under another event id: the earliest holds."""
-    story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").refunded("2026-07-07T00:00:00Z", "r-1", ("1", 1, 300))
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-07T00:00:00Z", "r-1", ("1", 1, 300))
+    )
     story.refunded("2026-07-03T00:00:00Z", "r-1", ("1", 1, 300), source="/bank")
     assert story.rows() == {("p-3", A): (2, 1, 1, 2000, 300, 300)}
     assert story.anomalies() == []
@@ -344,7 +542,12 @@ def test_s11_the_same_refund_again_changes_nothing() -> None:
 
 def test_s11_the_same_refund_with_other_content_conflicts() -> None:
     """The earlier holds, the order is marked."""
-    story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").refunded("2026-07-07T00:00:00Z", "r-1", ("1", 2, 300))
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-07T00:00:00Z", "r-1", ("1", 2, 300))
+    )
     story.refunded("2026-07-03T00:00:00Z", "r-1", ("1", 1, 300))
     assert story.rows() == {("p-3", A): (2, 1, 1, 2000, 300, 300)}
     assert story.anomalies() == [("conflicting_event",)]
@@ -352,7 +555,12 @@ def test_s11_the_same_refund_with_other_content_conflicts() -> None:
 
 def test_s11_of_two_placements_the_earlier_holds() -> None:
     """Alike but for id and time: nothing odd; with other lines, buyer or shop: a conflict."""
-    story = Story().placed(TWO_AT_TEN).placed(TWO_AT_TEN, at="2026-07-01T09:00:00Z").received("2026-07-02T00:00:00Z")
+    story = (
+        Story()
+        .placed(TWO_AT_TEN)
+        .placed(TWO_AT_TEN, at="2026-07-01T09:00:00Z")
+        .received("2026-07-02T00:00:00Z")
+    )
     assert story.anomalies() == []
     story.placed(("1", "p-9", 7, 7), at="2026-07-01T07:00:00Z")
     assert story.rows() == {("p-9", A): (7, 0, 0, 49, 0, 0)}
@@ -363,7 +571,9 @@ def test_s11_ids_mean_something_within_their_order() -> None:
     """Another order may use the same event and refund ids."""
     story = Story()
     for order_id in ("o-1", "o-2"):
-        story.placed(TWO_AT_TEN, order_id=order_id, id="a").received("2026-07-02T00:00:00Z", order_id=order_id, id="b")
+        story.placed(TWO_AT_TEN, order_id=order_id, id="a").received(
+            "2026-07-02T00:00:00Z", order_id=order_id, id="b"
+        )
         story.refunded("2026-07-03T00:00:00Z", "r-1", ("1", 1, 300), order_id=order_id, id="c")
     assert story.rows() == {("p-3", A): (4, 2, 2, 4000, 600, 600)}
     assert story.anomalies() == []
@@ -372,10 +582,21 @@ def test_s11_ids_mean_something_within_their_order() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_s12_any_order_of_arrival_with_duplicates(seed: int) -> None:
     """A story with something of everything ends the same in any permutation."""
-    story = Story().placed(TWO_AT_TEN, ("2", "p-4", 5, 7)).received("2026-07-02T00:00:00Z", "1").received("2026-07-07T00:00:00Z", id="x")
-    story.received("2026-07-06T00:00:00Z", "2", id="x").refunded("2026-07-01T09:00:00Z", "r-1", ("2", 1, 3), ("9", 0, 1))
-    story.refunded("2026-07-08T00:00:00Z", "r-2").refunded("2026-07-08T00:00:00Z", "r-0", ("1", 5, 5)).cancelled("2026-07-20T00:00:00Z")
-    story.refunded("2026-07-03T00:00:00Z", "r-3").add("refund_reversed", "2026-07-04T00:00:00Z", {"refund_id": "r-3"})
+    story = (
+        Story()
+        .placed(TWO_AT_TEN, ("2", "p-4", 5, 7))
+        .received("2026-07-02T00:00:00Z", "1")
+        .received("2026-07-07T00:00:00Z", id="x")
+    )
+    story.received("2026-07-06T00:00:00Z", "2", id="x").refunded(
+        "2026-07-01T09:00:00Z", "r-1", ("2", 1, 3), ("9", 0, 1)
+    )
+    story.refunded("2026-07-08T00:00:00Z", "r-2").refunded(
+        "2026-07-08T00:00:00Z", "r-0", ("1", 5, 5)
+    ).cancelled("2026-07-20T00:00:00Z")
+    story.refunded("2026-07-03T00:00:00Z", "r-3").add(
+        "refund_reversed", "2026-07-04T00:00:00Z", {"refund_id": "r-3"}
+    )
     expected = story.tables()
     assert len(expected["anomalies"]) == 5
     rng = random.Random(seed)
@@ -387,12 +608,19 @@ def test_s12_any_order_of_arrival_with_duplicates(seed: int) -> None:
 def test_s13_however_late_it_counts_where_it_belongs() -> None:
     """A sale of years ago is booked years ago; before the anchor, too."""
     story = (
-        Story().placed(TWO_AT_TEN, at="1969-12-01T00:00:00Z").received("1969-12-31T23:59:59.999Z").refunded("2026-08-06T00:00:00Z", "r-1")
+        Story()
+        .placed(TWO_AT_TEN, at="1969-12-01T00:00:00Z")
+        .received("1969-12-31T23:59:59.999Z")
+        .refunded("2026-08-06T00:00:00Z", "r-1")
     )
-    assert story.rows() == {("p-3", "1969-12-02T00:00:00Z"): (2, 2, 0, 2000, 2000, 0), ("p-3", C): (0, 0, 2, 0, 0, 2000)}
+    assert story.rows() == {
+        ("p-3", "1969-12-02T00:00:00Z"): (2, 2, 0, 2000, 2000, 0),
+        ("p-3", C): (0, 0, 2, 0, 0, 2000),
+    }
 
 
-# --- cycles and rows ---------------------------------------------------------------------------------------------------------------
+# --- cycles and rows
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_cycles_have_any_length_and_anchor() -> None:
@@ -405,12 +633,23 @@ def test_cycles_have_any_length_and_anchor() -> None:
 def test_rows_come_by_id_and_start_with_their_sums() -> None:
     """Sorted; `sold_monthly` is the row's own net, `successfully_traded` that of all time."""
     story = Story()
-    for order, product, units, received in (("1", "p-b", 2, B), ("2", "p-a", 3, A), ("3", "p-b", 4, A), ("4", "p-b", 1, C)):
+    for order, product, units, received in (
+        ("1", "p-b", 2, B),
+        ("2", "p-a", 3, A),
+        ("3", "p-b", 4, A),
+        ("4", "p-b", 1, C),
+    ):
         story.placed(("1", product, units, 100), order_id=order).received(received, order_id=order)
     story.refunded("2026-08-06T00:00:00Z", "r-1", ("1", 1, 100), order_id="1")
-    rows = [(r["product_id"], r["cycle"]["start"], r["sold_monthly"], r["successfully_traded"]) for r in story.tables()["products"]]
+    rows = [
+        (r["product_id"], r["cycle"]["start"], r["sold_monthly"], r["successfully_traded"])
+        for r in story.tables()["products"]
+    ]
     assert rows == [("p-a", A, 3, 3), ("p-b", A, 4, 6), ("p-b", B, 1, 6), ("p-b", C, 1, 6)]
-    assert [(r["shop_id"], r["cycle"]["start"], r["successfully_traded"]) for r in story.tables()["shops"]] == [
+    assert [
+        (r["shop_id"], r["cycle"]["start"], r["successfully_traded"])
+        for r in story.tables()["shops"]
+    ] == [
         ("s-7", A, 9),
         ("s-7", B, 9),
         ("s-7", C, 9),

@@ -15,9 +15,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from operations import event_files
-from operations.event_files import EventFileUnreadable
-from operations.recount import command
+from operations.commands.recount import command
+from operations.files import opening as event_files
+from operations.files.opening import EventFileUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,8 +77,13 @@ def test_the_answer_of_the_events_page(tmp_path: Path) -> None:
     assert list(_products(result)[0]) == list(ANSWER)
 
 
-@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), (".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
-def test_files_may_be_compressed(tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "pack"),
+    [("", bytes), (".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)],
+)
+def test_files_may_be_compressed(
+    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
     """By the end of their names."""
     path = tmp_path / f"events.jsonl{suffix}"
     path.write_bytes(pack(PLACED + RECEIVED + REFUNDED))
@@ -92,7 +97,11 @@ def test_standard_input_is_a_file_too() -> None:
 
 def test_lines_that_are_no_events_are_skipped_and_told(tmp_path: Path) -> None:
     """They are counted by fault on stderr, with exit code 1, and the rest counts."""
-    noise = b"\xff\n{\n" + PLACED.replace(b'"quantity":2', b'"quantity":2.0') + PLACED.replace(b"order_placed", b"order_hidden")
+    noise = (
+        b"\xff\n{\n"
+        + PLACED.replace(b'"quantity":2', b'"quantity":2.0')
+        + PLACED.replace(b"order_placed", b"order_hidden")
+    )
     (tmp_path / "a.jsonl").write_bytes(noise + PLACED + RECEIVED + REFUNDED)
     result = _run(str(tmp_path / "a.jsonl"))
     assert _products(result, exit_code=1) == [ANSWER]
@@ -105,7 +114,9 @@ def test_cycles_can_be_given(tmp_path: Path) -> None:
     """A length in days, and an anchor with zone; the environment's settings otherwise."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(PLACED + RECEIVED)
-    (row,) = _products(_run(str(path), "--cycle-days", "7", "--anchor", "2026-06-29T00:00:00+08:00"))
+    (row,) = _products(
+        _run(str(path), "--cycle-days", "7", "--anchor", "2026-06-29T00:00:00+08:00")
+    )
     assert row["cycle"] == {"start": "2026-06-28T16:00:00Z", "end": "2026-07-05T16:00:00Z"}
 
 
@@ -126,7 +137,9 @@ def test_an_anchor_without_zone_is_refused() -> None:
     assert "time with zone" in result.output
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", "folder", "cut.jsonl.gz", "not.jsonl.xz", "events.jsonl.zst"])
+@pytest.mark.parametrize(
+    "name", ["missing.jsonl", "folder", "cut.jsonl.gz", "not.jsonl.xz", "events.jsonl.zst"]
+)
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, name: str) -> None:
     """Nothing is printed of half a file."""
     (tmp_path / "folder").mkdir()
@@ -153,7 +166,9 @@ def _inquiries(result: Result) -> dict[str, int]:
     """What is counted of all shops, in the first row."""
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["shop_service"]
-    return {name: rows[0]["inquiries"][name] for name in ("timely", "late", "overdue")} if rows else {}
+    return (
+        {name: rows[0]["inquiries"][name] for name in ("timely", "late", "overdue")} if rows else {}
+    )
 
 
 def test_what_is_overdue_depends_on_the_instant(tmp_path: Path) -> None:
@@ -162,7 +177,11 @@ def test_what_is_overdue_depends_on_the_instant(tmp_path: Path) -> None:
     path.write_bytes(ASKED)
     assert _inquiries(_run(str(path))) == {}
     assert _inquiries(_run(str(path), "--as-of", "2026-07-02T10:05:00+08:00")) == {}
-    assert _inquiries(_run(str(path), "--as-of", "2026-07-02T10:05:00.001+08:00")) == {"timely": 0, "late": 0, "overdue": 1}
+    assert _inquiries(_run(str(path), "--as-of", "2026-07-02T10:05:00.001+08:00")) == {
+        "timely": 0,
+        "late": 0,
+        "overdue": 1,
+    }
     path.write_bytes(ASKED + RECEIVED.replace(b"10:00:00", b"10:05:00.001"))
     assert _inquiries(_run(str(path))) == {"timely": 0, "late": 0, "overdue": 1}
     path.write_bytes(ASKED + ANSWERED)
@@ -187,19 +206,30 @@ def test_an_instant_without_zone_is_refused() -> None:
     ],
 )
 def test_service_is_counted_by_the_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, inquiries: dict[str, int]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    inquiries: dict[str, int],
 ) -> None:
-    """The time to reply, the hours, their zone: 10:00 in Shanghai is 22:00 in New York, and 04:00 in Berlin."""
+    """The time to reply, the hours, their zone.
+
+    10:00 in Shanghai is 22:00 in New York, and 04:00 in Berlin.
+    """
     path = tmp_path / "a.jsonl"
     path.write_bytes(ASKED + ANSWERED)
     monkeypatch.setenv(name, value)
     assert _inquiries(_run(str(path))) == inquiries
 
 
-def test_inquiries_can_be_counted_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inquiries_can_be_counted_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two of one day are one by default."""
     path = tmp_path / "a.jsonl"
-    path.write_bytes(ASKED + ANSWERED + (ASKED + ANSWERED).replace(b"T10:", b"T11:").replace(b"m-", b"n-"))
+    path.write_bytes(
+        ASKED + ANSWERED + (ASKED + ANSWERED).replace(b"T10:", b"T11:").replace(b"m-", b"n-")
+    )
     assert _inquiries(_run(str(path)))["timely"] == 1
     monkeypatch.setenv("NETSOLD_COUNT_INQUIRIES_PER", "inquiry")
     assert _inquiries(_run(str(path)))["timely"] == 2

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from operations.recount_events import Invalid, NotJson, UnknownType, accept, parse, time_ms
+from operations.oracle.events import Invalid, NotJson, UnknownType, accept, parse, time_ms
 
 PLACED: dict[str, Any] = {
     "type": "order_placed",
@@ -107,7 +107,14 @@ def test_other_times_are_refused(text: object) -> None:
         ("lines", []),
         ("lines", {}),
         ("lines", [PLACED["lines"][0]] * 2),
-        ("lines", [PLACED["lines"][0] | {"line_id": str(number), "quantity": 1000, "unit_price": 10**12} for number in range(1001)]),
+        (
+            "lines",
+            [
+                PLACED["lines"][0]
+                | {"line_id": str(number), "quantity": 1000, "unit_price": 10**12}
+                for number in range(1001)
+            ],
+        ),
         ("lines", [3]),
         ("lines.quantity", 0),
         ("lines.quantity", 1_000_001),
@@ -135,8 +142,17 @@ def test_a_placed_order_out_of_bounds_is_refused(where: str, value: object) -> N
 
 
 def test_a_line_at_its_bounds_is_taken() -> None:
-    """A million units, 10^15 minor units of revenue, a discount of all of it; one more is too much."""
-    line = {"line_id": "1", "product_id": "p", "quantity": 1_000_000, "unit_price": 10**9, "discount": 10**15}
+    """A million units, 10^15 minor units of revenue, a discount of all of it.
+
+    One more is too much.
+    """
+    line = {
+        "line_id": "1",
+        "product_id": "p",
+        "quantity": 1_000_000,
+        "unit_price": 10**9,
+        "discount": 10**15,
+    }
     assert accept(PLACED | {"lines": [line]})["lines"] == [line]
     with pytest.raises(Invalid):
         accept(PLACED | {"lines": [line | {"unit_price": 10**9 + 1}]})
@@ -145,7 +161,12 @@ def test_a_line_at_its_bounds_is_taken() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"type": "refund_succeeded", "refund_id": "r", "reason": "quality", "lines": [{"line_id": "1", "quantity": 0, "amount": 10**15}]},
+        {
+            "type": "refund_succeeded",
+            "refund_id": "r",
+            "reason": "quality",
+            "lines": [{"line_id": "1", "quantity": 0, "amount": 10**15}],
+        },
         {"type": "refund_requested", "refund_id": "r", "reason": "other"},
         {"type": "refund_failed", "refund_id": "r", "cause": "bank"},
         {"type": "refund_reversed", "refund_id": "r"},
@@ -169,7 +190,12 @@ def test_each_type_is_taken_with_its_fields(fields: dict[str, Any]) -> None:
     "fields",
     [
         {"type": "refund_succeeded", "refund_id": "r", "reason": "quality", "lines": []},
-        {"type": "refund_succeeded", "refund_id": "r", "reason": "quality", "lines": [{"line_id": "1", "quantity": -1, "amount": 0}]},
+        {
+            "type": "refund_succeeded",
+            "refund_id": "r",
+            "reason": "quality",
+            "lines": [{"line_id": "1", "quantity": -1, "amount": 0}],
+        },
         {"type": "refund_succeeded", "refund_id": "r", "reason": "because"},
         {"type": "refund_succeeded", "reason": "quality"},
         {"type": "refund_failed", "refund_id": "r", "cause": "quality"},
@@ -191,12 +217,18 @@ def test_values_that_a_type_does_not_know_are_refused(fields: dict[str, Any]) ->
 
 
 def test_messages_are_of_a_shop_and_a_buyer() -> None:
-    """The order is known or isn't; who or what replied is always known, and a buyer is nobody else."""
+    """The order is known or isn't.
+
+    Who or what replied is always known, and a buyer is nobody else.
+    """
     asked = ASKED | {"occurred_at": 1_782_892_800_000}
     assert accept(ASKED | {"order_id": None, "by": "person"}) == asked
     assert accept(ASKED | {"order_id": "o-1"}) == asked | {"order_id": "o-1"}
     for by in ("person", "robot"):
-        assert accept(ASKED | {"type": "seller_replied", "by": by}) == asked | {"type": "seller_replied", "by": by}
+        assert accept(ASKED | {"type": "seller_replied", "by": by}) == asked | {
+            "type": "seller_replied",
+            "by": by,
+        }
 
 
 @pytest.mark.parametrize(
@@ -254,7 +286,10 @@ def test_lines_that_are_no_json_are_refused(line: bytes) -> None:
 
 
 def test_json_is_read_as_it_is() -> None:
-    """Of one name twice the last counts; pairs of surrogates are one character; any nesting to 200."""
+    """Of one name twice the last counts; pairs of surrogates are one character.
+
+    Any nesting to 200.
+    """
     assert parse(b'{"a": 1, "a": "\\ud83d\\ude00"}') == {"a": "😀"}
     assert parse(b"[" * 200 + b"]" * 200)
     for other in (b"[]", b"3", b'"x"', b"null"):

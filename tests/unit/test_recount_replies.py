@@ -1,4 +1,7 @@
-"""Shops' replies as recount counts them, worked out by hand: which inquiries count, as what, and in which cycle (R1, R2)."""
+"""Shops' replies as recount counts them, worked out by hand.
+
+Which inquiries count, as what, and in which cycle (R1, R2).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from operations.recount import DAY_MS, recount
-from operations.recount_events import time_ms
-from operations.recount_replies import Terms
+from operations.commands.recount import DAY_MS, recount
+from operations.oracle.events import time_ms
+from operations.oracle.replies import Terms
 
 CYCLE_MS = 30 * DAY_MS
 A, B = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"
@@ -22,14 +25,30 @@ Counts = dict[str, tuple[int, int, int]]
 
 
 class Chat:
-    """Messages, each with an id of its own; times without a zone are Shanghai's. Any field can be given."""
+    """Messages, each with an id of its own; times without a zone are Shanghai's.
+
+    Any field can be given.
+    """
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
 
     def _add(self, name: str, at: str, fields: dict[str, Any]) -> Chat:
-        common = {"type": name, "id": f"e-{len(self.events)}", "source": "/s", "occurred_at": at if at.endswith("Z") else f"{at}+08:00"}
-        self.events.append({**common, "shop_id": "s-7", "buyer_id": "b-9", "message_id": f"m-{len(self.events)}", **fields})
+        common = {
+            "type": name,
+            "id": f"e-{len(self.events)}",
+            "source": "/s",
+            "occurred_at": at if at.endswith("Z") else f"{at}+08:00",
+        }
+        self.events.append(
+            {
+                **common,
+                "shop_id": "s-7",
+                "buyer_id": "b-9",
+                "message_id": f"m-{len(self.events)}",
+                **fields,
+            }
+        )
         return self
 
     def asked(self, at: str, **more: Any) -> Chat:  # noqa: ANN401 - any field
@@ -38,12 +57,26 @@ class Chat:
     def wrote(self, at: str, by: str = "person", **more: Any) -> Chat:  # noqa: ANN401
         return self._add("seller_replied", at, {"by": by, **more})
 
-    def lists(self, terms: Terms | None = None, as_of: str | None = None) -> dict[str, list[dict[str, Any]]]:
-        return recount(self.events, CYCLE_MS, 0, terms=terms or Terms(), as_of_ms=None if as_of is None else time_ms(as_of))
+    def lists(
+        self, terms: Terms | None = None, as_of: str | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        return recount(
+            self.events,
+            CYCLE_MS,
+            0,
+            terms=terms or Terms(),
+            as_of_ms=None if as_of is None else time_ms(as_of),
+        )
 
     def counts(self, terms: Terms | None = None, as_of: str | None = None) -> Counts:
-        rows = [(row["cycle"]["start"], row["inquiries"]) for row in self.lists(terms, as_of)["shop_service"]]
-        assert all(found["counted"] == found["timely"] + found["late"] + found["overdue"] for _, found in rows)
+        rows = [
+            (row["cycle"]["start"], row["inquiries"])
+            for row in self.lists(terms, as_of)["shop_service"]
+        ]
+        assert all(
+            found["counted"] == found["timely"] + found["late"] + found["overdue"]
+            for _, found in rows
+        )
         return {start: (found["timely"], found["late"], found["overdue"]) for start, found in rows}
 
     def total(self, terms: Terms | None = None, as_of: str | None = None) -> dict[str, Any]:
@@ -53,7 +86,8 @@ class Chat:
         return found
 
 
-# --- one inquiry -------------------------------------------------------------------------------------------------------------------
+# --- one inquiry
+# -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -68,11 +102,22 @@ class Chat:
     ],
 )
 def test_an_inquiry_in_service_hours(asked: str, wrote: str, counts: tuple[int, int, int]) -> None:
-    """It counts by its opening, whenever the reply comes; a reply after exactly five minutes is timely."""
+    """It counts by its opening, whenever the reply comes.
+
+    A reply after exactly five minutes is timely.
+    """
     assert Chat().asked(asked).wrote(wrote).counts() == {A: counts}
 
 
-@pytest.mark.parametrize("asked", ["2026-07-02T23:00:00", "2026-07-02T23:00:01", "2026-07-03T00:00:00", "2026-07-02T07:59:59.999"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "2026-07-02T23:00:00",
+        "2026-07-02T23:00:01",
+        "2026-07-03T00:00:00",
+        "2026-07-02T07:59:59.999",
+    ],
+)
 def test_an_inquiry_out_of_service_hours(asked: str) -> None:
     """It doesn't count, however late the reply is, or if there is none."""
     chat = Chat().asked(asked)
@@ -86,15 +131,29 @@ def about(p50: int, p90: int) -> object:
 
 
 def test_an_inquiry_is_open_out_of_hours_as_well() -> None:
-    """Messages of the next morning belong to the one that opened at night; after the reply another one opens."""
-    chat = Chat().asked("2026-07-02T23:30:00").asked("2026-07-03T08:10:00").wrote("2026-07-03T09:00:00")
+    """Messages of the next morning belong to the one that opened at night.
+
+    After the reply another one opens.
+    """
+    chat = (
+        Chat()
+        .asked("2026-07-02T23:30:00")
+        .asked("2026-07-03T08:10:00")
+        .wrote("2026-07-03T09:00:00")
+    )
     assert not any(chat.lists().values())
     assert chat.asked("2026-07-03T09:01:00").wrote("2026-07-03T09:02:00").counts() == {A: (1, 0, 0)}
 
 
 def test_the_first_message_opens_and_the_first_reply_answers() -> None:
     """The buyer's impatience and the shop's further words change nothing."""
-    chat = Chat().asked("2026-07-02T10:00:00").asked("2026-07-02T10:04:00").wrote("2026-07-02T10:06:00").wrote("2026-07-02T10:07:00")
+    chat = (
+        Chat()
+        .asked("2026-07-02T10:00:00")
+        .asked("2026-07-02T10:04:00")
+        .wrote("2026-07-02T10:06:00")
+        .wrote("2026-07-02T10:07:00")
+    )
     assert chat.total(EACH) == {
         "counted": 1,
         "timely": 0,
@@ -115,30 +174,52 @@ def test_a_shops_message_before_the_buyers_does_nothing() -> None:
 
 
 def test_messages_of_one_millisecond_are_sorted() -> None:
-    """The buyer's before the shop's, each by id and then by source: so the smaller id opens, and answers."""
-    chat = Chat().asked("2026-07-02T10:00:00", id="b", message_id="2").asked("2026-07-02T10:00:00", id="a", source="/t", message_id="1")
+    """The buyer's before the shop's, each by id and then by source.
+
+    So the smaller id opens, and answers.
+    """
+    chat = (
+        Chat()
+        .asked("2026-07-02T10:00:00", id="b", message_id="2")
+        .asked("2026-07-02T10:00:00", id="a", source="/t", message_id="1")
+    )
     chat.asked("2026-07-02T10:00:00", id="a", message_id="0")
     assert [row["message_id"] for row in chat.lists(as_of=NEVER)["overdue"]] == ["0"]
     chat.asked("2026-07-02T10:00:00", id="aa", source="/a", message_id="3")
     assert [row["message_id"] for row in chat.lists(as_of=NEVER)["overdue"]] == ["0"]
-    chat.wrote("2026-07-02T10:00:00", by="robot", id="d").wrote("2026-07-02T10:00:00", by="person", id="c")
+    chat.wrote("2026-07-02T10:00:00", by="robot", id="d").wrote(
+        "2026-07-02T10:00:00", by="person", id="c"
+    )
     assert chat.total()["answered_by"] == {"person": 1, "robot": 0}
 
 
 def test_conversations_are_apart() -> None:
     """A reply to one buyer answers no other, and of no other shop."""
-    chat = Chat().asked("2026-07-02T10:00:00").wrote("2026-07-02T10:01:00", buyer_id="b-8").wrote("2026-07-02T10:01:00", shop_id="s-8")
+    chat = (
+        Chat()
+        .asked("2026-07-02T10:00:00")
+        .wrote("2026-07-02T10:01:00", buyer_id="b-8")
+        .wrote("2026-07-02T10:01:00", shop_id="s-8")
+    )
     assert chat.counts(as_of=NEVER) == {A: (0, 0, 1)}
     chat.asked("2026-07-02T10:00:00", buyer_id="b-8").asked("2026-07-02T10:00:00", shop_id="s-8")
     rows = chat.lists(as_of=NEVER)["shop_service_totals"]
-    assert [(row["shop_id"], row["inquiries"]["timely"], row["inquiries"]["overdue"]) for row in rows] == [("s-7", 1, 1), ("s-8", 1, 0)]
+    assert [
+        (row["shop_id"], row["inquiries"]["timely"], row["inquiries"]["overdue"]) for row in rows
+    ] == [("s-7", 1, 1), ("s-8", 1, 0)]
 
 
-# --- overdue -----------------------------------------------------------------------------------------------------------------------
+# --- overdue
+# -----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("as_of", "counts"), [("2026-07-02T02:04:00Z", {}), ("2026-07-02T02:05:00Z", {}), ("2026-07-02T02:05:00.001Z", {A: (0, 0, 1)})]
+    ("as_of", "counts"),
+    [
+        ("2026-07-02T02:04:00Z", {}),
+        ("2026-07-02T02:05:00Z", {}),
+        ("2026-07-02T02:05:00.001Z", {A: (0, 0, 1)}),
+    ],
 )
 def test_an_inquiry_without_reply(as_of: str, counts: Counts) -> None:
     """It counts as soon as event time is past its time, and not before."""
@@ -173,11 +254,16 @@ def test_the_overdue_are_sorted_by_shop_and_buyer() -> None:
             "2026-07-02T10:01:00", shop_id=shop_id, buyer_id=buyer_id
         )
     rows = chat.lists(as_of=NEVER)["overdue"]
-    assert [(row["shop_id"], row["buyer_id"]) for row in rows] == [("s-a", "b-1"), ("s-a", "b-2"), ("s-b", "b-1")]
+    assert [(row["shop_id"], row["buyer_id"]) for row in rows] == [
+        ("s-a", "b-1"),
+        ("s-a", "b-2"),
+        ("s-b", "b-1"),
+    ]
     assert {row["order_id"] for row in rows} == {None}
 
 
-# --- one count a day, or one an inquiry ------------------------------------------------------------------------------------------------
+# --- one count a day, or one an inquiry
+# ------------------------------------------------------------------------------------------------
 
 
 def _three_of_a_day() -> Chat:
@@ -187,11 +273,19 @@ def _three_of_a_day() -> Chat:
 
 
 def test_one_late_of_three_makes_the_day_late() -> None:
-    """One late unit of the day, or two timely and one late inquiries; reply times are the inquiries' either way."""
+    """One late unit of the day, or two timely and one late inquiries.
+
+    Reply times are the inquiries' either way.
+    """
     replies = {"answered_by": {"person": 2, "robot": 1}, "reply_ms": about(120_000, 120_000)}
     day, each = _three_of_a_day().total(), _three_of_a_day().total(EACH)
-    assert day == {"counted": 1, "timely": 0, "late": 1, "overdue": 0, "response_rate": 0.0} | replies
-    assert each == {"counted": 3, "timely": 2, "late": 1, "overdue": 0, "response_rate": 0.6667} | replies
+    assert (
+        day == {"counted": 1, "timely": 0, "late": 1, "overdue": 0, "response_rate": 0.0} | replies
+    )
+    assert (
+        each
+        == {"counted": 3, "timely": 2, "late": 1, "overdue": 0, "response_rate": 0.6667} | replies
+    )
 
 
 def test_one_overdue_makes_the_day_overdue() -> None:
@@ -204,21 +298,40 @@ def test_one_overdue_makes_the_day_overdue() -> None:
 
 def test_two_days_and_two_buyers_are_counted_apart() -> None:
     """By local days: 00:30 is of the next one, where hours allow it."""
-    chat = Chat().asked("2026-07-02T10:00:00").wrote("2026-07-02T10:01:00").asked("2026-07-03T10:00:00").wrote("2026-07-03T10:09:00")
+    chat = (
+        Chat()
+        .asked("2026-07-02T10:00:00")
+        .wrote("2026-07-02T10:01:00")
+        .asked("2026-07-03T10:00:00")
+        .wrote("2026-07-03T10:09:00")
+    )
     chat.asked("2026-07-02T10:00:00", buyer_id="b-8").wrote("2026-07-02T10:01:00", buyer_id="b-8")
     assert chat.counts() == {A: (2, 1, 0)}
-    night = Chat().asked("2026-07-02T23:59:59").wrote("2026-07-03T00:01:00").asked("2026-07-03T00:30:00").wrote("2026-07-03T00:31:00")
+    night = (
+        Chat()
+        .asked("2026-07-02T23:59:59")
+        .wrote("2026-07-03T00:01:00")
+        .asked("2026-07-03T00:30:00")
+        .wrote("2026-07-03T00:31:00")
+    )
     assert night.counts(Terms(opens_minute=22 * 60, closes_minute=60)) == {A: (2, 0, 0)}
     assert night.counts() == {}
 
 
-@pytest.mark.parametrize(("hours", "counted"), [("10:00-10:00", 3), ("00:00-24:00", 3), ("11:00-12:00", 1), ("12:00-11:00", 2)])
+@pytest.mark.parametrize(
+    ("hours", "counted"),
+    [("10:00-10:00", 3), ("00:00-24:00", 3), ("11:00-12:00", 1), ("12:00-11:00", 2)],
+)
 def test_hours_of_any_kind(hours: str, counted: int) -> None:
     """The same twice is always, and so is the whole day; over midnight if the end comes first."""
-    assert _three_of_a_day().total(Terms.of(300, hours, "Asia/Shanghai", "inquiry"))["counted"] == counted
+    assert (
+        _three_of_a_day().total(Terms.of(300, hours, "Asia/Shanghai", "inquiry"))["counted"]
+        == counted
+    )
 
 
-# --- cycles ------------------------------------------------------------------------------------------------------------------------
+# --- cycles
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_asked_in_one_cycle_and_answered_in_the_next() -> None:
@@ -229,7 +342,10 @@ def test_asked_in_one_cycle_and_answered_in_the_next() -> None:
 
 
 def test_a_day_over_the_edge_of_a_cycle() -> None:
-    """It belongs to the cycle of its earliest decided inquiry; each reply to that of its own inquiry."""
+    """It belongs to the cycle of its earliest decided inquiry.
+
+    Each reply to that of its own inquiry.
+    """
     always = Terms(opens_minute=0, closes_minute=0)
     chat = Chat().asked("2026-07-06T09:00:00").wrote("2026-07-06T09:01:00", by="robot")
     assert chat.counts(always) == {B: (1, 0, 0)}
@@ -237,55 +353,94 @@ def test_a_day_over_the_edge_of_a_cycle() -> None:
     assert chat.counts(always) == {A: (0, 1, 0), B: (0, 0, 0)}
     found = [row["inquiries"]["answered_by"] for row in chat.lists(always)["shop_service"]]
     assert found == [{"person": 1, "robot": 0}, {"person": 0, "robot": 1}]
-    assert [row["inquiries"]["response_rate"] for row in chat.lists(always)["shop_service"]] == [0.0, None]
+    assert [row["inquiries"]["response_rate"] for row in chat.lists(always)["shop_service"]] == [
+        0.0,
+        None,
+    ]
 
 
-# --- quantiles ---------------------------------------------------------------------------------------------------------------------
+# --- quantiles
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("seconds", "p50", "p90"),
-    [([7], 7, 7), ([1, 9], 1, 1), ([3, 1, 2], 2, 2), (range(1, 12), 6, 10), (range(1, 11), 5, 9), (range(1, 22), 11, 19)],
+    [
+        ([7], 7, 7),
+        ([1, 9], 1, 1),
+        ([3, 1, 2], 2, 2),
+        (range(1, 12), 6, 10),
+        (range(1, 11), 5, 9),
+        (range(1, 22), 11, 19),
+    ],
 )
 def test_quantiles_are_about_values_that_were(seconds: list[int], p50: int, p90: int) -> None:
     """The one at rank floor(q (n - 1)) of the sorted ones, counted from 0, within 1 %."""
     chat = Chat()
     for number, reply_s in enumerate(seconds):
-        chat.asked("2026-07-02T10:00:00", buyer_id=f"b-{number}").wrote(f"2026-07-02T10:00:{reply_s:02}", buyer_id=f"b-{number}")
+        chat.asked("2026-07-02T10:00:00", buyer_id=f"b-{number}").wrote(
+            f"2026-07-02T10:00:{reply_s:02}", buyer_id=f"b-{number}"
+        )
     assert chat.total()["reply_ms"] == about(p50 * 1000, p90 * 1000)
     assert Chat().asked("2026-07-02T10:00:00").total(as_of=NEVER)["reply_ms"] is None
 
 
-# --- the same message twice (S11) -----------------------------------------------------------------------------------------------------
+# --- the same message twice (S11)
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_the_same_message_again_changes_nothing() -> None:
     """By source and id; the message's own id is none of the event's."""
-    chat = Chat().asked("2026-07-02T10:00:00", id="x").asked("2026-07-02T10:00:00", id="x").wrote("2026-07-02T10:01:00", message_id="m")
+    chat = (
+        Chat()
+        .asked("2026-07-02T10:00:00", id="x")
+        .asked("2026-07-02T10:00:00", id="x")
+        .wrote("2026-07-02T10:01:00", message_id="m")
+    )
     chat.asked("2026-07-02T11:00:00", message_id="m").wrote("2026-07-02T11:01:00", message_id="m")
     assert chat.counts(EACH) == {A: (2, 0, 0)}
 
 
 def test_of_one_id_with_other_content_the_earlier_holds() -> None:
-    """Also if one is the buyer's and one the shop's; at the same millisecond the first by content; and nothing is odd."""
-    chat = Chat().asked("2026-07-02T10:00:00").wrote("2026-07-02T10:01:00", id="x").wrote("2026-07-02T10:06:00", id="x")
+    """Also if one is the buyer's and one the shop's; at the same millisecond the first by content.
+
+    And nothing is odd.
+    """
+    chat = (
+        Chat()
+        .asked("2026-07-02T10:00:00")
+        .wrote("2026-07-02T10:01:00", id="x")
+        .wrote("2026-07-02T10:06:00", id="x")
+    )
     assert chat.counts() == {A: (1, 0, 0)}
     chat.asked("2026-07-02T10:00:30", id="x")
     assert chat.counts(as_of=NEVER) == {A: (0, 0, 1)}
     assert chat.lists()["anomalies"] == []
-    two = Chat().asked("2026-07-02T10:00:00").wrote("2026-07-02T10:01:00", "robot", id="x").wrote("2026-07-02T10:01:00", "person", id="x")
+    two = (
+        Chat()
+        .asked("2026-07-02T10:00:00")
+        .wrote("2026-07-02T10:01:00", "robot", id="x")
+        .wrote("2026-07-02T10:01:00", "person", id="x")
+    )
     two.events[1]["message_id"] = two.events[2]["message_id"]
     assert two.total()["answered_by"] == {"person": 1, "robot": 0}
 
 
 def test_an_id_means_something_within_its_conversation() -> None:
     """And within its source."""
-    chat = Chat().asked("2026-07-02T10:00:00", id="x").asked("2026-07-02T10:00:00", id="x", buyer_id="b-8")
-    chat.wrote("2026-07-02T10:01:00", id="x", source="/t").wrote("2026-07-02T10:01:00", id="y", buyer_id="b-8")
+    chat = (
+        Chat()
+        .asked("2026-07-02T10:00:00", id="x")
+        .asked("2026-07-02T10:00:00", id="x", buyer_id="b-8")
+    )
+    chat.wrote("2026-07-02T10:01:00", id="x", source="/t").wrote(
+        "2026-07-02T10:01:00", id="y", buyer_id="b-8"
+    )
     assert chat.counts() == {A: (2, 0, 0)}
 
 
-# --- clocks that change ---------------------------------------------------------------------------------------------------------------
+# --- clocks that change
+# ---------------------------------------------------------------------------------------------------------------
 
 BERLIN = Terms(zone="Europe/Berlin")
 """An hour ahead of UTC in winter and two in summer: from 2026-03-29T01:00Z to 2026-10-25T01:00Z."""

@@ -1,4 +1,7 @@
-"""Shops' service as recount counts it, worked out by hand: after-sales, proactive contact, reviews, buyers (R3 to R6), and the form."""
+"""Shops' service as recount counts it, worked out by hand.
+
+After-sales, proactive contact, reviews, buyers (R3 to R6), and the form.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from operations.recount import DAY_MS, recount
+from operations.commands.recount import DAY_MS, recount
 
 CYCLE_MS = 30 * DAY_MS
 A, B = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"
@@ -21,23 +24,52 @@ class Market:
         self.events: list[dict[str, Any]] = []
 
     def add(self, name: str, at: str, **fields: Any) -> Market:  # noqa: ANN401 - any field
-        about = {"shop_id": "s-7", "buyer_id": "b-9", "message_id": "m"} if name in {"buyer_messaged", "seller_replied"} else {}
+        about = (
+            {"shop_id": "s-7", "buyer_id": "b-9", "message_id": "m"}
+            if name in {"buyer_messaged", "seller_replied"}
+            else {}
+        )
         order = {} if about else {"order_id": "o-1"}
         common = {"type": name, "id": f"e-{len(self.events)}", "source": "/s", "occurred_at": at}
         self.events.append({**common, **about, **order, **fields})
         return self
 
     def placed(self, *lines: tuple[str, str, int, int], **more: Any) -> Market:  # noqa: ANN401
-        listed = [{"line_id": line, "product_id": product, "quantity": units, "unit_price": price} for line, product, units, price in lines]
+        listed = [
+            {"line_id": line, "product_id": product, "quantity": units, "unit_price": price}
+            for line, product, units, price in lines
+        ]
         fields = {"shop_id": "s-7", "buyer_id": "b-9", "currency": "CNY", "lines": listed} | more
         return self.add("order_placed", "2026-07-01T08:00:00Z", **fields)
 
     def received(self, at: str, *line_ids: str, **more: Any) -> Market:  # noqa: ANN401
-        return self.add("receipt_confirmed", at, by="logistics", **({"line_ids": list(line_ids)} if line_ids else {}), **more)
+        return self.add(
+            "receipt_confirmed",
+            at,
+            by="logistics",
+            **({"line_ids": list(line_ids)} if line_ids else {}),
+            **more,
+        )
 
-    def refunded(self, at: str, refund_id: str, reason: str, *parts: tuple[str, int, int], **more: Any) -> Market:  # noqa: ANN401
-        lines = [{"line_id": line, "quantity": units, "amount": amount} for line, units, amount in parts]
-        return self.add("refund_succeeded", at, refund_id=refund_id, reason=reason, **({"lines": lines} if lines else {}), **more)
+    def refunded(
+        self,
+        at: str,
+        refund_id: str,
+        reason: str,
+        *parts: tuple[str, int, int],
+        **more: Any,  # noqa: ANN401
+    ) -> Market:
+        lines = [
+            {"line_id": line, "quantity": units, "amount": amount} for line, units, amount in parts
+        ]
+        return self.add(
+            "refund_succeeded",
+            at,
+            refund_id=refund_id,
+            reason=reason,
+            **({"lines": lines} if lines else {}),
+            **more,
+        )
 
     def asked(self, at: str, **more: Any) -> Market:  # noqa: ANN401
         return self.add("buyer_messaged", at, **more)
@@ -49,7 +81,10 @@ class Market:
         return recount(self.events, CYCLE_MS, 0)
 
     def shop(self, part: str) -> dict[str, Any]:
-        """A part of the shops' service by the start of its cycle, and of all time under `all`; the shop has it only once each."""
+        """A part of the shops' service by the start of its cycle, and of all time under `all`.
+
+        The shop has it only once each.
+        """
         lists = self.lists()
         found = {row["cycle"]["start"]: row[part] for row in lists["shop_service"]}
         assert len(found) == len(lists["shop_service"])
@@ -59,15 +94,25 @@ class Market:
 
     def products(self, part: str) -> dict[tuple[str, str], Any]:
         """A part of products' service by (product_id, start)."""
-        return {(row["product_id"], row["cycle"]["start"]): row[part] for row in self.lists()["product_service"]}
+        return {
+            (row["product_id"], row["cycle"]["start"]): row[part]
+            for row in self.lists()["product_service"]
+        }
 
     def proactive(self) -> dict[str, tuple[int, int]]:
         """(occasions, first) by cycle, and of all time."""
-        return {start: (found["occasions"], found["first"]) for start, found in self.shop("proactive_contact").items()}
+        return {
+            start: (found["occasions"], found["first"])
+            for start, found in self.shop("proactive_contact").items()
+        }
 
     def buyers(self) -> dict[str, tuple[int, int]]:
         """(buyers, repeat) by cycle, and of all time, where there are any."""
-        return {start: (found["count"], found["repeat"]) for start, found in self.shop("buyers").items() if found["count"]}
+        return {
+            start: (found["count"], found["repeat"])
+            for start, found in self.shop("buyers").items()
+            if found["count"]
+        }
 
 
 TWO = (("1", "p-3", 2, 1000), ("2", "p-4", 1, 500))
@@ -75,7 +120,8 @@ NOTHING: dict[str, Any] = {"count": 0, "by_reason": {}}
 NO_MONEY: dict[str, Any] = {"count": 0, "amounts": {}, "by_reason": {}}
 
 
-# --- R3: after-sales -------------------------------------------------------------------------------------------------------------
+# --- R3: after-sales
+# -------------------------------------------------------------------------------------------------------------
 
 
 def _money(reason: str, **amounts: int) -> dict[str, Any]:
@@ -84,23 +130,48 @@ def _money(reason: str, **amounts: int) -> dict[str, Any]:
 
 
 def test_refused_reissued_received() -> None:
-    """One refusal and one reissue, each where it happened; the product has its refusal, also of two of its lines (example 5)."""
-    market = Market().placed(*TWO, ("3", "p-3", 1, 1)).add("delivery_refused", "2026-07-05T23:59:59.999Z", reason="damaged_in_transit")
-    market.add("reissue_shipped", "2026-07-06T00:00:00Z", reason="damaged_in_transit").received("2026-07-07T00:00:00Z")
+    """One refusal and one reissue, each where it happened.
+
+    The product has its refusal, also of two of its lines (example 5).
+    """
+    market = (
+        Market()
+        .placed(*TWO, ("3", "p-3", 1, 1))
+        .add("delivery_refused", "2026-07-05T23:59:59.999Z", reason="damaged_in_transit")
+    )
+    market.add("reissue_shipped", "2026-07-06T00:00:00Z", reason="damaged_in_transit").received(
+        "2026-07-07T00:00:00Z"
+    )
     one = {"count": 1, "by_reason": {"damaged_in_transit": {"count": 1}}}
     empty = {"refusals": NOTHING, "reissues": NOTHING, "differences": NO_MONEY, "returns": NO_MONEY}
-    expected = {A: empty | {"refusals": one}, B: empty | {"reissues": one}, "all": empty | {"refusals": one, "reissues": one}}
+    expected = {
+        A: empty | {"refusals": one},
+        B: empty | {"reissues": one},
+        "all": empty | {"refusals": one, "reissues": one},
+    }
     assert market.shop("after_sales") == expected
     assert market.products("refusals") == {("p-3", A): one, ("p-4", A): one}
     assert market.products("differences") == {("p-3", A): NO_MONEY, ("p-4", A): NO_MONEY}
 
 
 def test_a_refusal_of_some_lines() -> None:
-    """Counts for the products of those; a line that the order doesn't have is nobody's, and the shop still has the refusal."""
-    market = Market().placed(*TWO).add("delivery_refused", "2026-07-03T00:00:00Z", reason="quality", line_ids=["2", "9"])
+    """Counts for the products of those.
+
+    A line that the order doesn't have is nobody's, and the shop still has the refusal.
+    """
+    market = (
+        Market()
+        .placed(*TWO)
+        .add("delivery_refused", "2026-07-03T00:00:00Z", reason="quality", line_ids=["2", "9"])
+    )
     market.add("delivery_refused", "2026-07-04T00:00:00Z", reason="other", line_ids=["9"])
-    assert market.shop("after_sales")["all"]["refusals"] == {"count": 2, "by_reason": {"other": {"count": 1}, "quality": {"count": 1}}}
-    assert market.products("refusals") == {("p-4", A): {"count": 1, "by_reason": {"quality": {"count": 1}}}}
+    assert market.shop("after_sales")["all"]["refusals"] == {
+        "count": 2,
+        "by_reason": {"other": {"count": 1}, "quality": {"count": 1}},
+    }
+    assert market.products("refusals") == {
+        ("p-4", A): {"count": 1, "by_reason": {"quality": {"count": 1}}}
+    }
     assert market.lists()["anomalies"] == []
 
 
@@ -113,17 +184,30 @@ def test_the_same_refusal_again_is_one() -> None:
 
 
 def test_a_difference_made_up_over_two_lines() -> None:
-    """One refund is one difference for the shop, with the sum of its amounts; each product has its own part."""
+    """One refund is one difference for the shop, with the sum of its amounts.
+
+    Each product has its own part.
+    """
     market = Market().placed(*TWO).received("2026-07-02T00:00:00Z")
     market.refunded("2026-07-07T00:00:00Z", "r-1", "short_weight", ("1", 0, 300), ("2", 0, 50))
     shop = market.shop("after_sales")
     assert shop[B]["differences"] == shop["all"]["differences"] == _money("short_weight", CNY=350)
-    assert {start: found["returns"] for start, found in shop.items()} == {A: NO_MONEY, B: NO_MONEY, "all": NO_MONEY}
-    assert market.products("differences") == {("p-3", B): _money("short_weight", CNY=300), ("p-4", B): _money("short_weight", CNY=50)}
+    assert {start: found["returns"] for start, found in shop.items()} == {
+        A: NO_MONEY,
+        B: NO_MONEY,
+        "all": NO_MONEY,
+    }
+    assert market.products("differences") == {
+        ("p-3", B): _money("short_weight", CNY=300),
+        ("p-4", B): _money("short_weight", CNY=50),
+    }
 
 
 def test_units_make_it_a_return() -> None:
-    """A unit of one line and money of another: one return for the shop with all of the money, a difference for the other's product."""
+    """A unit of one line and money of another.
+
+    One return for the shop with all of the money, a difference for the other's product.
+    """
     market = Market().placed(*TWO).received("2026-07-02T00:00:00Z")
     market.refunded("2026-07-03T00:00:00Z", "r-1", "quality", ("1", 1, 1000), ("2", 0, 50))
     assert market.shop("after_sales")["all"]["returns"] == _money("quality", CNY=1050)
@@ -133,7 +217,11 @@ def test_units_make_it_a_return() -> None:
 
 def test_two_lines_of_one_product_are_taken_together() -> None:
     """A unit of one of them makes it no difference for the product."""
-    market = Market().placed(("1", "p-3", 2, 1000), ("2", "p-3", 1, 500)).received("2026-07-02T00:00:00Z")
+    market = (
+        Market()
+        .placed(("1", "p-3", 2, 1000), ("2", "p-3", 1, 500))
+        .received("2026-07-02T00:00:00Z")
+    )
     market.refunded("2026-07-03T00:00:00Z", "r-1", "quality", ("1", 1, 1000), ("2", 0, 50))
     assert market.products("differences") == {}
     assert market.shop("after_sales")["all"]["returns"] == _money("quality", CNY=1050)
@@ -141,14 +229,26 @@ def test_two_lines_of_one_product_are_taken_together() -> None:
 
 def test_a_return_without_money_is_one() -> None:
     """And shows no currency."""
-    market = Market().placed(*TWO).received("2026-07-02T00:00:00Z").refunded("2026-07-03T00:00:00Z", "r-1", "other", ("1", 1, 0))
+    market = (
+        Market()
+        .placed(*TWO)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-03T00:00:00Z", "r-1", "other", ("1", 1, 0))
+    )
     assert market.shop("after_sales")["all"]["returns"] == _money("other")
 
 
 def test_reasons_and_currencies_are_kept_apart() -> None:
     """By name; money of two currencies never adds up."""
-    market = Market().placed(*TWO).received("2026-07-02T00:00:00Z").refunded("2026-07-03T00:00:00Z", "r-1", "short_weight", ("1", 0, 1))
-    market.refunded("2026-07-04T00:00:00Z", "r-2", "quality", ("1", 0, 20)).placed(*TWO, order_id="o-2", currency="USD")
+    market = (
+        Market()
+        .placed(*TWO)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-03T00:00:00Z", "r-1", "short_weight", ("1", 0, 1))
+    )
+    market.refunded("2026-07-04T00:00:00Z", "r-2", "quality", ("1", 0, 20)).placed(
+        *TWO, order_id="o-2", currency="USD"
+    )
     market.received("2026-07-02T00:00:00Z", order_id="o-2")
     market.refunded("2026-07-03T00:00:00Z", "r-1", "short_weight", ("2", 0, 300), order_id="o-2")
     found = market.shop("after_sales")["all"]["differences"]
@@ -167,16 +267,31 @@ def test_reasons_and_currencies_are_kept_apart() -> None:
     ("refunded", "returns"),
     [("2026-07-01T23:59:59.999Z", NO_MONEY), ("2026-07-02T00:00:00Z", _money("quality", CNY=1000))],
 )
-def test_a_refund_before_the_receipt_is_no_after_sales(refunded: str, returns: dict[str, Any]) -> None:
+def test_a_refund_before_the_receipt_is_no_after_sales(
+    refunded: str, returns: dict[str, Any]
+) -> None:
     """By `occurred_at`, line by line (S7): line 2 is received too late for either."""
-    market = Market().placed(*TWO).received("2026-07-02T00:00:00Z", "1").received("2026-07-05T00:00:00Z", "2")
+    market = (
+        Market()
+        .placed(*TWO)
+        .received("2026-07-02T00:00:00Z", "1")
+        .received("2026-07-05T00:00:00Z", "2")
+    )
     market.refunded(refunded, "r-1", "quality", ("1", 1, 1000), ("2", 1, 500))
     assert market.shop("after_sales")["all"]["returns"] == returns
 
 
 def test_what_is_cut_away_is_no_after_sales() -> None:
-    """Of a refund of more than is left only the rest counts; of one of nothing that is left, nothing (S8)."""
-    market = Market().placed(("1", "p-3", 1, 1000)).received("2026-07-02T00:00:00Z").refunded("2026-07-03T00:00:00Z", "r-1", "quality")
+    """Of a refund of more than is left only the rest counts.
+
+    Of one of nothing that is left, nothing (S8).
+    """
+    market = (
+        Market()
+        .placed(("1", "p-3", 1, 1000))
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-03T00:00:00Z", "r-1", "quality")
+    )
     market.refunded("2026-07-04T00:00:00Z", "r-2", "other", ("1", 1, 1000))
     assert market.shop("after_sales")["all"]["returns"] == _money("quality", CNY=1000)
     market.refunded("2026-07-02T12:00:00Z", "r-0", "short_weight", ("1", 0, 400))
@@ -186,34 +301,63 @@ def test_what_is_cut_away_is_no_after_sales() -> None:
 
 def test_a_refund_of_nothing_is_no_after_sales() -> None:
     """Neither for the shop nor for a product."""
-    market = Market().placed(*TWO).received("2026-07-02T00:00:00Z").refunded("2026-07-03T00:00:00Z", "r-1", "other", ("1", 0, 0))
-    assert market.shop("after_sales")["all"] == {"refusals": NOTHING, "reissues": NOTHING, "differences": NO_MONEY, "returns": NO_MONEY}
+    market = (
+        Market()
+        .placed(*TWO)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-03T00:00:00Z", "r-1", "other", ("1", 0, 0))
+    )
+    assert market.shop("after_sales")["all"] == {
+        "refusals": NOTHING,
+        "reissues": NOTHING,
+        "differences": NO_MONEY,
+        "returns": NO_MONEY,
+    }
     assert market.products("differences") == {}
 
 
 def test_a_refund_that_the_bank_returns_is_no_after_sales() -> None:
     """It never was (S5)."""
-    market = Market().placed(*TWO).received("2026-07-02T00:00:00Z").refunded("2026-07-03T00:00:00Z", "r-1", "quality")
+    market = (
+        Market()
+        .placed(*TWO)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-03T00:00:00Z", "r-1", "quality")
+    )
     market.add("refund_reversed", "2026-07-09T00:00:00Z", refund_id="r-1")
     assert market.shop("after_sales")["all"]["returns"] == NO_MONEY
 
 
 def test_the_same_refund_again_is_one() -> None:
     """By its refund id; the earlier one's reason and cycle hold (S11)."""
-    market = Market().placed(*TWO).received("2026-07-02T00:00:00Z").refunded("2026-07-08T00:00:00Z", "r-1", "other", ("1", 0, 10))
+    market = (
+        Market()
+        .placed(*TWO)
+        .received("2026-07-02T00:00:00Z")
+        .refunded("2026-07-08T00:00:00Z", "r-1", "other", ("1", 0, 10))
+    )
     market.refunded("2026-07-03T00:00:00Z", "r-1", "quality", ("1", 0, 10), source="/bank")
-    assert market.shop("after_sales")[A]["differences"] == market.shop("after_sales")["all"]["differences"] == _money("quality", CNY=10)
+    assert (
+        market.shop("after_sales")[A]["differences"]
+        == market.shop("after_sales")["all"]["differences"]
+        == _money("quality", CNY=10)
+    )
 
 
 def test_without_a_placing_nothing_counts() -> None:
     """Of whose shop and products should it be?"""
-    market = Market().add("delivery_refused", "2026-07-03T00:00:00Z", reason="quality").received("2026-07-02T00:00:00Z")
+    market = (
+        Market()
+        .add("delivery_refused", "2026-07-03T00:00:00Z", reason="quality")
+        .received("2026-07-02T00:00:00Z")
+    )
     market.add("review_posted", "2026-07-03T00:00:00Z", product_id="p-3", rating=5)
     market.add("reissue_shipped", "2026-07-03T00:00:00Z", reason="quality")
     assert not any(market.lists().values())
 
 
-# --- R4: proactive contact -----------------------------------------------------------------------------------------------------------
+# --- R4: proactive contact
+# -----------------------------------------------------------------------------------------------------------
 
 
 REFUSED = "2026-07-03T10:00:00Z"
@@ -233,7 +377,14 @@ def _refused() -> Market:
         ("2026-07-03T09:59:59.999Z", "2026-07-03T10:05:00Z", 0),
         ("2026-07-03T10:05:00Z", "2026-07-03T09:59:59.999Z", 1),
     ],
-    ids=["the shop first", "the buyer first", "both at once", "at its very instant", "the shop before it", "the buyer before it"],
+    ids=[
+        "the shop first",
+        "the buyer first",
+        "both at once",
+        "at its very instant",
+        "the shop before it",
+        "the buyer before it",
+    ],
 )
 def test_who_wrote_first_after_a_refusal(wrote: str, asked: str, first: int) -> None:
     """Messages before it don't matter; at the same millisecond the buyer is first."""
@@ -253,7 +404,12 @@ def test_a_robot_writes_for_the_shop() -> None:
 def test_messages_about_another_order_do_not_matter() -> None:
     """Nor those of another buyer or in another shop."""
     asked = {"at": "2026-07-03T10:01:00Z"}
-    market = _refused().asked(**asked, order_id="o-2").asked(**asked, buyer_id="b-8").asked(**asked, shop_id="s-8")
+    market = (
+        _refused()
+        .asked(**asked, order_id="o-2")
+        .asked(**asked, buyer_id="b-8")
+        .asked(**asked, shop_id="s-8")
+    )
     market.wrote("2026-07-03T10:02:00Z", order_id="o-2")
     assert market.proactive()["all"] == (1, 0)
     market.wrote("2026-07-03T10:03:00Z", order_id="o-1")
@@ -263,17 +419,36 @@ def test_messages_about_another_order_do_not_matter() -> None:
 
 
 @pytest.mark.parametrize("name", ["refund_requested", "refund_succeeded", "reissue_shipped"])
-@pytest.mark.parametrize(("reason", "occasions"), [("wrong_goods", 1), ("late_delivery", 1), ("quality", 0), ("damaged_in_transit", 0)])
+@pytest.mark.parametrize(
+    ("reason", "occasions"),
+    [("wrong_goods", 1), ("late_delivery", 1), ("quality", 0), ("damaged_in_transit", 0)],
+)
 def test_what_is_an_occasion(name: str, reason: str, occasions: int) -> None:
     """A wrong delivery or a late one, as the reason of a refund asked for or made, received or not, or of a reissue."""
-    market = Market().placed(*TWO).add(name, "2026-07-03T10:00:00Z", reason=reason, **({"refund_id": "r"} if "refund" in name else {}))
+    market = (
+        Market()
+        .placed(*TWO)
+        .add(
+            name,
+            "2026-07-03T10:00:00Z",
+            reason=reason,
+            **({"refund_id": "r"} if "refund" in name else {}),
+        )
+    )
     assert market.proactive().get("all", (0, 0)) == (occasions, 0)
 
 
 def test_one_occasion_an_order_the_earliest() -> None:
     """In its cycle; a later one changes nothing, also if a refund came back."""
-    market = Market().placed(*TWO).wrote("2026-07-07T00:00:00Z").refunded("2026-07-04T00:00:00Z", "r-1", "wrong_goods")
-    market.add("refund_reversed", "2026-07-05T00:00:00Z", refund_id="r-1").add("delivery_refused", "2026-07-08T00:00:00Z", reason="other")
+    market = (
+        Market()
+        .placed(*TWO)
+        .wrote("2026-07-07T00:00:00Z")
+        .refunded("2026-07-04T00:00:00Z", "r-1", "wrong_goods")
+    )
+    market.add("refund_reversed", "2026-07-05T00:00:00Z", refund_id="r-1").add(
+        "delivery_refused", "2026-07-08T00:00:00Z", reason="other"
+    )
     assert market.proactive() == {A: (1, 1), B: (0, 0), "all": (1, 1)}
     market.asked("2026-07-04T00:00:00Z")
     assert market.proactive()["all"] == (1, 0)
@@ -283,17 +458,26 @@ def test_the_share_is_of_occasions() -> None:
     """To four decimals."""
     market = Market()
     for number in range(3):
-        market.placed(*TWO, order_id=f"o-{number}").add("delivery_refused", REFUSED, reason="other", order_id=f"o-{number}")
-    market.wrote("2026-07-03T10:05:00Z", order_id="o-0").wrote("2026-07-03T10:05:00Z", order_id="o-2")
+        market.placed(*TWO, order_id=f"o-{number}").add(
+            "delivery_refused", REFUSED, reason="other", order_id=f"o-{number}"
+        )
+    market.wrote("2026-07-03T10:05:00Z", order_id="o-0").wrote(
+        "2026-07-03T10:05:00Z", order_id="o-2"
+    )
     assert market.shop("proactive_contact")["all"] == {"occasions": 3, "first": 2, "share": 0.6667}
 
 
-# --- R5: reviews ---------------------------------------------------------------------------------------------------------------------
+# --- R5: reviews
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_good_is_four_or_five() -> None:
     """Per product and per shop, in the review's cycle; no receipt is needed."""
-    market = Market().placed(*TWO, ("3", "p-5", 1, 1)).add("review_posted", "2026-07-03T00:00:00Z", product_id="p-3", rating=4)
+    market = (
+        Market()
+        .placed(*TWO, ("3", "p-5", 1, 1))
+        .add("review_posted", "2026-07-03T00:00:00Z", product_id="p-3", rating=4)
+    )
     market.add("review_posted", "2026-07-03T00:00:00Z", product_id="p-4", rating=3)
     market.add("review_posted", "2026-07-07T00:00:00Z", product_id="p-5", rating=5)
     assert market.shop("reviews") == {
@@ -301,20 +485,34 @@ def test_good_is_four_or_five() -> None:
         B: {"count": 1, "good": 1, "good_share": 1.0},
         "all": {"count": 3, "good": 2, "good_share": 0.6667},
     }
-    good, bad = {"count": 1, "good": 1, "good_share": 1.0}, {"count": 1, "good": 0, "good_share": 0.0}
+    good, bad = (
+        {"count": 1, "good": 1, "good_share": 1.0},
+        {"count": 1, "good": 0, "good_share": 0.0},
+    )
     assert market.products("reviews") == {("p-3", A): good, ("p-4", A): bad, ("p-5", B): good}
 
 
 def test_the_latest_review_of_a_product_holds() -> None:
-    """Whatever arrives last, and in its own cycle; at the same millisecond the one with the larger id."""
-    market = Market().placed(*TWO).add("review_posted", "2026-07-07T00:00:00Z", product_id="p-3", rating=2, id="b")
+    """Whatever arrives last, and in its own cycle.
+
+    At the same millisecond the one with the larger id.
+    """
+    market = (
+        Market()
+        .placed(*TWO)
+        .add("review_posted", "2026-07-07T00:00:00Z", product_id="p-3", rating=2, id="b")
+    )
     market.add("review_posted", "2026-07-03T00:00:00Z", product_id="p-3", rating=5, id="z")
     assert market.products("reviews") == {("p-3", B): {"count": 1, "good": 0, "good_share": 0.0}}
     market.add("review_posted", "2026-07-07T00:00:00Z", product_id="p-3", rating=5, id="c")
     assert market.products("reviews") == {("p-3", B): {"count": 1, "good": 1, "good_share": 1.0}}
-    market.add("review_posted", "2026-07-07T00:00:00Z", product_id="p-3", rating=1, id="c", source="/t")
+    market.add(
+        "review_posted", "2026-07-07T00:00:00Z", product_id="p-3", rating=1, id="c", source="/t"
+    )
     assert market.products("reviews") == {("p-3", B): {"count": 1, "good": 0, "good_share": 0.0}}
-    market.add("review_posted", "2026-07-07T00:00:00Z", product_id="p-3", rating=5, id="d", source="/a")
+    market.add(
+        "review_posted", "2026-07-07T00:00:00Z", product_id="p-3", rating=5, id="d", source="/a"
+    )
     assert market.products("reviews") == {("p-3", B): {"count": 1, "good": 1, "good_share": 1.0}}
 
 
@@ -322,7 +520,9 @@ def test_each_order_has_its_own_review() -> None:
     """Of one product by one buyer."""
     market = Market()
     for order_id in ("o-1", "o-2"):
-        market.placed(*TWO, order_id=order_id).add("review_posted", REFUSED, product_id="p-3", rating=5, order_id=order_id)
+        market.placed(*TWO, order_id=order_id).add(
+            "review_posted", REFUSED, product_id="p-3", rating=5, order_id=order_id
+        )
     assert market.products("reviews")["p-3", A]["count"] == 2
 
 
@@ -332,18 +532,30 @@ def test_a_review_of_a_product_that_the_order_does_not_have() -> None:
     market.add("review_posted", REFUSED, product_id="p-8", rating=5)
     lists = market.lists()
     assert lists["anomalies"] == [{"order_id": "o-1", "anomaly": "unknown_product"}]
-    assert (lists["shop_service"], lists["shop_service_totals"], lists["product_service"]) == ([], [], [])
+    assert (lists["shop_service"], lists["shop_service_totals"], lists["product_service"]) == (
+        [],
+        [],
+        [],
+    )
 
 
-# --- R6: buyers ----------------------------------------------------------------------------------------------------------------------
+# --- R6: buyers
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_an_order_is_one_sale_to_its_buyer() -> None:
     """However many lines it has, in the cycle of the earliest."""
-    market = Market().placed(*TWO).received("2026-07-07T00:00:00Z", "2").received("2026-07-05T00:00:00Z", "1")
+    market = (
+        Market()
+        .placed(*TWO)
+        .received("2026-07-07T00:00:00Z", "2")
+        .received("2026-07-05T00:00:00Z", "1")
+    )
     assert market.buyers() == {A: (1, 0), "all": (1, 0)}
     market.placed(*TWO, order_id="o-2").received("2026-07-04T00:00:00Z", order_id="o-2")
-    market.placed(*TWO, order_id="o-3", buyer_id="b-8").received("2026-07-04T00:00:00Z", order_id="o-3")
+    market.placed(*TWO, order_id="o-3", buyer_id="b-8").received(
+        "2026-07-04T00:00:00Z", order_id="o-3"
+    )
     assert market.buyers() == {A: (2, 1), "all": (2, 1)}
     assert market.shop("buyers")["all"] == {"count": 2, "repeat": 1, "repeat_share": 0.5}
 
@@ -358,14 +570,24 @@ def test_buyers_of_all_time_are_not_the_sum_of_the_cycles() -> None:
 def test_a_buyer_is_one_of_a_shop() -> None:
     """Orders in two shops make nobody a repeat buyer."""
     market = Market().placed(*TWO).received("2026-07-05T00:00:00Z")
-    market.placed(*TWO, order_id="o-2", shop_id="s-8").received("2026-07-05T00:00:00Z", order_id="o-2")
+    market.placed(*TWO, order_id="o-2", shop_id="s-8").received(
+        "2026-07-05T00:00:00Z", order_id="o-2"
+    )
     assert [row["buyers"]["count"] for row in market.lists()["shop_service_totals"]] == [1, 1]
     assert [row["buyers"]["repeat"] for row in market.lists()["shop_service_totals"]] == [0, 0]
 
 
 def test_a_full_refund_makes_it_no_sale() -> None:
-    """While units are left it is one, in the cycle of what is left; money alone, or an undone refund, takes none away."""
-    market = Market().placed(*TWO).received("2026-07-05T00:00:00Z", "1").received("2026-07-07T00:00:00Z", "2")
+    """While units are left it is one, in the cycle of what is left.
+
+    Money alone, or an undone refund, takes none away.
+    """
+    market = (
+        Market()
+        .placed(*TWO)
+        .received("2026-07-05T00:00:00Z", "1")
+        .received("2026-07-07T00:00:00Z", "2")
+    )
     market.refunded("2026-07-08T00:00:00Z", "r-1", "short_weight", ("1", 0, 2000))
     assert market.buyers() == {A: (1, 0), "all": (1, 0)}
     market.refunded("2026-07-09T00:00:00Z", "r-2", "quality", ("1", 2, 0))
@@ -377,14 +599,23 @@ def test_a_full_refund_makes_it_no_sale() -> None:
     assert market.buyers() == {A: (1, 0), "all": (1, 0)}
 
 
-# --- the form ------------------------------------------------------------------------------------------------------------------------
+# --- the form
+# ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_whole_row() -> None:
     """Its parts in their order; of a shop's cycle, of a shop, and of a product's cycle."""
-    market = Market().placed(*TWO).add("delivery_refused", "2026-07-03T10:00:00Z", reason="quality", line_ids=["1"])
-    market.wrote("2026-07-03T11:00:00Z", by="robot").asked("2026-07-03T12:00:00Z").wrote("2026-07-03T12:06:00.250Z")
-    market.received("2026-07-04T00:00:00Z").refunded("2026-07-05T00:00:00Z", "r-1", "short_weight", ("1", 0, 300))
+    market = (
+        Market()
+        .placed(*TWO)
+        .add("delivery_refused", "2026-07-03T10:00:00Z", reason="quality", line_ids=["1"])
+    )
+    market.wrote("2026-07-03T11:00:00Z", by="robot").asked("2026-07-03T12:00:00Z").wrote(
+        "2026-07-03T12:06:00.250Z"
+    )
+    market.received("2026-07-04T00:00:00Z").refunded(
+        "2026-07-05T00:00:00Z", "r-1", "short_weight", ("1", 0, 300)
+    )
     market.add("review_posted", "2026-07-05T00:00:00Z", product_id="p-3", rating=5)
     refusals = {"count": 1, "by_reason": {"quality": {"count": 1}}}
     figures = {
@@ -411,7 +642,11 @@ def test_a_whole_row() -> None:
     lists = market.lists()
     assert lists["shop_service"] == [{"shop_id": "s-7", "cycle": cycle, **figures}]
     assert lists["shop_service_totals"] == [{"shop_id": "s-7", **figures}]
-    product = {"reviews": figures["reviews"], "differences": _money("short_weight", CNY=300), "refusals": refusals}
+    product = {
+        "reviews": figures["reviews"],
+        "differences": _money("short_weight", CNY=300),
+        "refusals": refusals,
+    }
     assert lists["product_service"] == [{"product_id": "p-3", "cycle": cycle, **product}]
     assert list(lists["shop_service"][0]) == ["shop_id", "cycle", *figures]
     assert list(lists["product_service"][0]) == ["product_id", "cycle", *product]
@@ -424,22 +659,42 @@ def test_rows_come_by_id_and_start() -> None:
         market.placed(("1", f"p-{shop_id}", 1, 1), order_id=f"o-{number}", shop_id=shop_id)
         market.add("review_posted", at, product_id=f"p-{shop_id}", rating=1, order_id=f"o-{number}")
     lists = market.lists()
-    assert [(row["shop_id"], row["cycle"]["start"]) for row in lists["shop_service"]] == [("s-a", B), ("s-b", A), ("s-b", B)]
-    assert [(row["product_id"], row["cycle"]["start"]) for row in lists["product_service"]] == [("p-s-a", B), ("p-s-b", A), ("p-s-b", B)]
+    assert [(row["shop_id"], row["cycle"]["start"]) for row in lists["shop_service"]] == [
+        ("s-a", B),
+        ("s-b", A),
+        ("s-b", B),
+    ]
+    assert [(row["product_id"], row["cycle"]["start"]) for row in lists["product_service"]] == [
+        ("p-s-a", B),
+        ("p-s-b", A),
+        ("p-s-b", B),
+    ]
     assert [row["shop_id"] for row in lists["shop_service_totals"]] == ["s-a", "s-b"]
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_any_order_of_arrival_with_duplicates(seed: int) -> None:
     """Something of everything ends the same in any permutation (S12)."""
-    market = _refused().asked("2026-07-03T12:00:00Z").wrote("2026-07-03T12:06:00Z").asked("2026-07-03T12:07:00Z", id="x")
-    market.wrote("2026-07-03T11:59:00Z", id="x").asked("2026-07-07T03:00:00Z", order_id="o-1").received("2026-07-04T00:00:00Z")
-    market.refunded("2026-07-05T00:00:00Z", "r-1", "wrong_goods", ("1", 1, 300)).refunded("2026-07-06T00:00:00Z", "r-2", "other")
+    market = (
+        _refused()
+        .asked("2026-07-03T12:00:00Z")
+        .wrote("2026-07-03T12:06:00Z")
+        .asked("2026-07-03T12:07:00Z", id="x")
+    )
+    market.wrote("2026-07-03T11:59:00Z", id="x").asked(
+        "2026-07-07T03:00:00Z", order_id="o-1"
+    ).received("2026-07-04T00:00:00Z")
+    market.refunded("2026-07-05T00:00:00Z", "r-1", "wrong_goods", ("1", 1, 300)).refunded(
+        "2026-07-06T00:00:00Z", "r-2", "other"
+    )
     market.add("review_posted", "2026-07-05T00:00:00Z", product_id="p-3", rating=5)
     market.add("review_posted", "2026-07-05T00:00:00Z", product_id="p-3", rating=1)
     market.add("reissue_shipped", "2026-07-07T05:00:00Z", reason="quality", id="x")
     expected = market.lists()
-    assert all(expected[name] for name in ("shop_service", "shop_service_totals", "product_service", "overdue"))
+    assert all(
+        expected[name]
+        for name in ("shop_service", "shop_service_totals", "product_service", "overdue")
+    )
     rng = random.Random(seed)
     market.events += rng.choices(market.events, k=8)
     rng.shuffle(market.events)

@@ -1,4 +1,7 @@
-"""The opening of lanes: producers begin together or not at all; go on only where committed = mark + 1, else a loud stop."""
+"""The opening of lanes: producers begin together or not at all.
+
+Go on only where committed = mark + 1, else a loud stop.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +34,36 @@ ORDERS = TopicPartition("orders", 0)
 TERMS = f"{FOLDS[0].terms}; keys by murmur2"
 
 
-def mark(offset: int, topic_id: str = "id-1", rules: int = RULES, terms: str = TERMS, partitions: int = 4) -> Mark:
+def mark(
+    offset: int, topic_id: str = "id-1", rules: int = RULES, terms: str = TERMS, partitions: int = 4
+) -> Mark:
     """The mark of a table that holds everything up to an offset."""
     return Mark("orders", topic_id, 0, offset, 5, {}, 0, rules, terms, partitions)
 
 
 def checked(
-    marks: dict[str, Mark | None], committed: int | None, beginning: int = 0, end: int = 1000, partitioner: Partitioner = "murmur2"
+    marks: dict[str, Mark | None],
+    committed: int | None,
+    beginning: int = 0,
+    end: int = 1000,
+    partitioner: Partitioner = "murmur2",
 ) -> Lane:
     """The lane after the check."""
     nobody = cast("Any", None)
     opener = Opener(Settings(_env_file=None), FOLDS, Path("unused"), "cluster", IDS, nobody)
     opening = _Opening(FOLDS[0], ORDERS, nobody, committed=committed, beginning=beginning, end=end)
-    lane = Lane(FOLDS[0], "orders", "id-1", 0, nobody, {}, Progress(), 0, partitions=4, partitioner=partitioner)
+    lane = Lane(
+        FOLDS[0],
+        "orders",
+        "id-1",
+        0,
+        nobody,
+        {},
+        Progress(),
+        0,
+        partitions=4,
+        partitioner=partitioner,
+    )
     opener._check(lane, marks, opening)
     return lane
 
@@ -61,17 +81,31 @@ def test_it_goes_on_behind_the_mark() -> None:
         ({"orders": mark(41)}, 43, ["43", "orders is at 41", "count twice or lose"]),
         ({"orders": mark(41)}, 41, ["41"]),
         ({"orders": None}, 42, ["the committed offset is 42", "orders is at nothing"]),
-        ({"orders": mark(41)}, None, ["no offset is committed", "put back offset 42", "kafka-consumer-groups.sh"]),
+        (
+            {"orders": mark(41)},
+            None,
+            ["no offset is committed", "put back offset 42", "kafka-consumer-groups.sh"],
+        ),
         ({"a": mark(41), "b": mark(40)}, 42, ["a is at 41", "b is at 40"]),
         ({"a": mark(41), "b": None}, 42, ["b is at nothing"]),
         ({"orders": mark(41, topic_id="id-0")}, 42, ["deleted and created again", "id-0"]),
         ({"orders": mark(41, rules=RULES + 1)}, 42, [f"rules {RULES + 1}"]),
-        ({"orders": mark(41, partitions=6)}, 42, ["made with 6 partitions, now there are 4", "copy the log and rebuild"]),
-        ({"orders": mark(41, terms=f"{FOLDS[0].terms}; keys by crc32")}, 42, ["keys by crc32", "keys by murmur2", "set them back, or"]),
+        (
+            {"orders": mark(41, partitions=6)},
+            42,
+            ["made with 6 partitions, now there are 4", "copy the log and rebuild"],
+        ),
+        (
+            {"orders": mark(41, terms=f"{FOLDS[0].terms}; keys by crc32")},
+            42,
+            ["keys by crc32", "keys by murmur2", "set them back, or"],
+        ),
         ({"orders": mark(2000)}, 2001, ["outside of the log 0-1000"]),
     ],
 )
-def test_it_stops_where_state_and_offsets_disagree(marks: dict[str, Mark | None], committed: int | None, words: list[str]) -> None:
+def test_it_stops_where_state_and_offsets_disagree(
+    marks: dict[str, Mark | None], committed: int | None, words: list[str]
+) -> None:
     """One sentence with both numbers and the remedy; nothing is guessed."""
     with pytest.raises(StateUnfit) as stopped:
         checked(marks, committed)
@@ -83,12 +117,21 @@ def test_it_stops_where_state_and_offsets_disagree(marks: dict[str, Mark | None]
 
 
 @pytest.mark.parametrize(
-    ("marks", "committed", "behind"), [([41], 42, False), ([41], 41, True), ([41], None, True), ([41, None], None, False)]
+    ("marks", "committed", "behind"),
+    [([41], 42, False), ([41], 41, True), ([41], None, True), ([41, None], None, False)],
 )
-def test_offsets_that_may_still_come_are_known(marks: list[int | None], committed: int | None, behind: bool) -> None:  # noqa: FBT001 - a parameter
+def test_offsets_that_may_still_come_are_known(
+    marks: list[int | None],
+    committed: int | None,
+    behind: bool,  # noqa: FBT001 - a parameter
+) -> None:
     """A coordinator that has just come back may answer without the group's last transaction, or as if it knew nothing of the group."""
-    stores = {str(at): SimpleNamespace(mark=None if at is None else encode_mark(mark(at))) for at in marks}
-    opening = _Opening(FOLDS[0], ORDERS, cast("Any", None), stores=cast("Any", stores), committed=committed)
+    stores = {
+        str(at): SimpleNamespace(mark=None if at is None else encode_mark(mark(at))) for at in marks
+    }
+    opening = _Opening(
+        FOLDS[0], ORDERS, cast("Any", None), stores=cast("Any", stores), committed=committed
+    )
     assert _is_behind(opening) is behind
 
 
@@ -145,14 +188,25 @@ async def test_none_is_left_starting_when_one_fails(opener: Opener) -> None:
     """The first failure ends the other starts, and all producers are closed before it is told."""
     with pytest.raises(KafkaConnectionError):
         await opener.open([TopicPartition("orders", number) for number in range(3)])
-    assert [producer.id for producer in Producer.made] == ["netsold-order-0", "netsold-order-1", "netsold-order-2"]
+    assert [producer.id for producer in Producer.made] == [
+        "netsold-order-0",
+        "netsold-order-1",
+        "netsold-order-2",
+    ]
     assert all(producer.abandoned for producer in Producer.made)
 
 
-async def test_ids_that_the_broker_keeps_waiting_are_told(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ids_that_the_broker_keeps_waiting_are_told(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not those that have begun, and nothing once all have."""
     monkeypatch.setattr(recovery, "STILL_SECONDS", -1.0)
-    openings = [_Opening(FOLDS[0], TopicPartition("orders", number), cast("Any", Producer(opener.settings, "id"))) for number in (0, 1)]
+    openings = [
+        _Opening(
+            FOLDS[0], TopicPartition("orders", number), cast("Any", Producer(opener.settings, "id"))
+        )
+        for number in (0, 1)
+    ]
 
     async def begun() -> None: ...
 
@@ -165,8 +219,16 @@ async def test_ids_that_the_broker_keeps_waiting_are_told(opener: Opener, monkey
 
 
 async def test_a_partition_that_was_added_is_refused_before_anything_begins(opener: Opener) -> None:
-    """One sentence with topic and remedy; partitions of topics that aren't ours to fold are passed over."""
+    """One sentence with topic and remedy.
+
+    Partitions of topics that aren't ours to fold are passed over.
+    """
     Producer.let.set()
-    with pytest.raises(StateUnfit, match=r"topic orders now has more than the 4 partitions that netsold needs, .* rebuild"):
-        await opener.open([TopicPartition("orders", 3), TopicPartition("orders", 4), TopicPartition("other", 9)])
+    with pytest.raises(
+        StateUnfit,
+        match=r"topic orders now has more than the 4 partitions that netsold needs, .* rebuild",
+    ):
+        await opener.open(
+            [TopicPartition("orders", 3), TopicPartition("orders", 4), TopicPartition("other", 9)]
+        )
     assert Producer.made == []

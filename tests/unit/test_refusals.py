@@ -40,7 +40,9 @@ WRITTEN_MS = parse_ms("2026-07-01T08:00:01Z")
 
 def read(record: Record) -> object:
     """What a record says to a lane of the partition that it is in."""
-    return of_events(envelope.read, record.topic, record.partition, Settings(_env_file=None, partitions=4))(record)
+    return of_events(
+        envelope.read, record.topic, record.partition, Settings(_env_file=None, partitions=4)
+    )(record)
 
 
 def faulty(*faults: Reason) -> Record:
@@ -58,8 +60,11 @@ def faulty(*faults: Reason) -> Record:
     return Record("orders", partition, 0, WRITTEN_MS, key, value, [])
 
 
-OF_A_RECORD = [reason for reason in Reason if reason not in {Reason.ORDER_FULL, Reason.CONVERSATION_FULL}]
-"""The reasons that lie in the record alone; whether an order is full, its stage knows (`test_stages`)."""
+OF_A_RECORD = [
+    reason for reason in Reason if reason not in {Reason.ORDER_FULL, Reason.CONVERSATION_FULL}
+]
+"""The reasons that lie in the record alone; whether an order is full, its stage knows
+(`test_stages`)."""
 
 
 @pytest.mark.parametrize("reason", OF_A_RECORD)
@@ -86,17 +91,26 @@ def test_of_two_faults_the_first_reason_is_given(first: Reason, second: Reason) 
 def test_detail_names_the_field() -> None:
     """Absent fields before wrong ones, in lines too."""
     lines = [{"line_id": "1", "quantity": -1, "amount": 1}, {"line_id": "2", "amount": 1}]
-    refund = PAID | {"type": "refund_succeeded", "refund_id": "r-1", "reason": "quality", "lines": lines}
+    refund = PAID | {
+        "type": "refund_succeeded",
+        "refund_id": "r-1",
+        "reason": "quality",
+        "lines": lines,
+    }
     said = read(Record("orders", 0, 0, 0, b"o-1", msgspec.json.encode(refund), []))
     assert said == Refusal(Reason.MISSING_FIELD, "lines.1.quantity: absent")
-    said = read(Record("orders", 0, 0, 0, b"o-1", msgspec.json.encode(refund | {"lines": lines[:1]}), []))
+    said = read(
+        Record("orders", 0, 0, 0, b"o-1", msgspec.json.encode(refund | {"lines": lines[:1]}), [])
+    )
     assert said == Refusal(Reason.INVALID_FIELD, "lines.0.quantity: -1 is less than 0")
 
 
 def test_detail_is_bounded_and_printable() -> None:
     """What a hostile record says about itself can't flood or garble a header or a log."""
     for name in ("x" * 10_000, "\x1b[31m", "\u202e" * 200):
-        said = read(Record("orders", 0, 0, 0, b"k" * 10_000, msgspec.json.encode(PAID | {"type": name}), []))
+        said = read(
+            Record("orders", 0, 0, 0, b"k" * 10_000, msgspec.json.encode(PAID | {"type": name}), [])
+        )
         assert isinstance(said, Refusal)
         assert len(said.detail) <= limits.DETAIL_CHARS
         assert said.detail.isascii()

@@ -14,12 +14,19 @@ from tables.service import Columns
 from tables.service_hours import ServiceRules
 
 CALENDAR = Calendar(36 * 3_600_000)
-RULES = [ServiceRules(), ServiceRules(count_per="inquiry"), ServiceRules(3_600_000, "23:00-08:00", "Europe/Berlin")]
+RULES = [
+    ServiceRules(),
+    ServiceRules(count_per="inquiry"),
+    ServiceRules(3_600_000, "23:00-08:00", "Europe/Berlin"),
+]
 
 
 def _some(chance: random.Random) -> list[Written]:
     """Messages of one conversation, in order, often close to each other."""
-    at = [chance.randrange(5 * 86_400_000) // 60_000 * 60_000 + chance.randrange(3) for _ in range(chance.randrange(1, 25))]
+    at = [
+        chance.randrange(5 * 86_400_000) // 60_000 * 60_000 + chance.randrange(3)
+        for _ in range(chance.randrange(1, 25))
+    ]
     sides = [chance.choice([BUYER, SHOP]) for _ in at]
     found = [
         Written(at_ms, side, f"e-{n}", "/s", f"m-{n}", None, "robot" if side else None)
@@ -68,12 +75,17 @@ def test_an_inquiry_alone_is_told_by_names(seed: int) -> None:
     rules, written = chance.choice(RULES), _some(chance)
     answered, waiting = replies.inquiries(written, rules)
     for one in (*answered, *([waiting] if waiting else [])):
-        assert _counted([one], rules) == {CALENDAR.start_of(one.opened_ms): Counter(replies.alone(one))}
+        assert _counted([one], rules) == {
+            CALENDAR.start_of(one.opened_ms): Counter(replies.alone(one))
+        }
 
 
 @pytest.mark.parametrize("seed", range(100))
 def test_what_changes_is_what_counts_after_less_what_counted_before(seed: int) -> None:
-    """Of inquiries that change after some that don't; each row and column that changes is told, by cycle and by name, and no other."""
+    """Of inquiries that change after some that don't.
+
+    Each row and column that changes is told, by cycle and by name, and no other.
+    """
     chance = random.Random(seed)
     rules, written = chance.choice(RULES), _some(chance)
     after, waiting = replies.inquiries(written, rules)
@@ -92,4 +104,6 @@ def test_what_changes_is_what_counts_after_less_what_counted_before(seed: int) -
     }
     told = [(start_ms, name) for start_ms, columns in found.items() for name in columns]
     assert told == sorted(told)
-    assert {(start_ms, name): found[start_ms][name] for start_ms, name in told} == {at: n for at, n in expected.items() if n}
+    assert {(start_ms, name): found[start_ms][name] for start_ms, name in told} == {
+        at: n for at, n in expected.items() if n
+    }

@@ -24,7 +24,10 @@ def test_quantiles_are_within_the_accuracy() -> None:
 
 
 def test_no_whole_millisecond_lies_on_the_border_of_two_bins() -> None:
-    """Then no rounding of a logarithm can tell: a replay elsewhere takes back from the very bins that it added to."""
+    """Then no rounding of a logarithm can tell.
+
+    A replay elsewhere takes back from the very bins that it added to.
+    """
     gamma = (1 + ACCURACY) / (1 - ACCURACY)
     bin_of, at = reply_bin(2), 2
     while at < YEAR_MS:

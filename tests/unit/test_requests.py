@@ -1,4 +1,7 @@
-"""Requests that are not understood, and the edges of those that are: parameters, methods, addresses, times, odd ids."""
+"""Requests that are not understood, and the edges of those that are.
+
+Parameters, methods, addresses, times, odd ids.
+"""
 
 from __future__ import annotations
 
@@ -53,24 +56,36 @@ def app(reader: FedReader) -> FastAPI:
 @pytest.fixture
 def client(app: FastAPI) -> TestClient:
     """A client of it, at whatever host."""
-    return TestClient(app, raise_server_exceptions=False, base_url="http://evil.example", follow_redirects=False)
+    return TestClient(
+        app, raise_server_exceptions=False, base_url="http://evil.example", follow_redirects=False
+    )
 
 
 def addresses(app: FastAPI) -> dict[str, list[str]]:
     """Every address of an app, filled in, with the parameters that it declares."""
     found: dict[str, list[str]] = {"/openapi.json": []}
     for path, of_path in app.openapi()["paths"].items():
-        names = [one["name"] for one in of_path["get"].get("parameters", ()) if one["in"] == "query"]
+        names = [
+            one["name"] for one in of_path["get"].get("parameters", ()) if one["in"] == "query"
+        ]
         found[path.format(**PATHS)] = names
     return found
 
 
-# --- parameters --------------------------------------------------------------------------------------------------------------------
+# --- parameters
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def test_no_address_is_outside_of_the_app_s_own_list(app: FastAPI) -> None:
-    """So that the walks below miss none: each router's routes are described, but for the description itself."""
-    routes = [route for outer in app.routes for route in getattr(getattr(outer, "original_router", None), "routes", [outer])]
+    """So that the walks below miss none.
+
+    Each router's routes are described, but for the description itself.
+    """
+    routes = [
+        route
+        for outer in app.routes
+        for route in getattr(getattr(outer, "original_router", None), "routes", [outer])
+    ]
     paths = {getattr(route, "path", "?").replace(":path", "").format(**PATHS) for route in routes}
     assert paths == set(addresses(app))
     assert all(getattr(route, "methods", None) == {"GET"} for route in routes)
@@ -92,14 +107,19 @@ def test_the_nearest_parameter_is_named(client: TestClient) -> None:
     """As a person would mean it; a name that is like none has no suggestion."""
     found = problem(client.get("/v1/top/products?Limt=3"), 422, Kind.INVALID_REQUEST)
     known = "limit, cursor, cycle, max_lag, min_position"
-    assert "there is no parameter 'Limt', did you mean limit?; the parameters here are" in found.detail
+    assert (
+        "there is no parameter 'Limt', did you mean limit?; the parameters here are" in found.detail
+    )
     assert set(found.detail.partition(" are ")[2].split(", ")) == set(known.split(", "))
     found = problem(client.get("/v1/top/products?by=revenue"), 422, Kind.INVALID_REQUEST)
     assert "did you mean" not in found.detail
 
 
 def test_a_parameter_is_given_once_and_with_a_value(app: FastAPI, client: TestClient) -> None:
-    """Twice, even with one value, or empty: 422 at every address that has it; a flag is there or not."""
+    """Twice, even with one value, or empty: 422 at every address that has it.
+
+    A flag is there or not.
+    """
     seen = set()
     for path, known in addresses(app).items():
         for name in known:
@@ -121,14 +141,20 @@ def test_a_parameter_is_given_once_and_with_a_value(app: FastAPI, client: TestCl
 @pytest.mark.parametrize(
     ("query", "detail"),
     [
-        ("by=Sales", "by: 'Sales' is none of sales, response-rate, good-reviews, did you mean sales?"),
+        (
+            "by=Sales",
+            "by: 'Sales' is none of sales, response-rate, good-reviews, did you mean sales?",
+        ),
         ("by=revenue", "by: 'revenue' is none of sales, response-rate, good-reviews"),
         ("limit=0", "limit: '0' is less than 1"),
         ("limit=1001", "limit: '1001' is more than 1000"),
         ("limit=many", "limit: 'many' is no whole number"),
         ("limit=1.5", "limit: '1.5' is no whole number"),
         (f"limit={'9' * 5000}", f"limit: '{'9' * 60}'… is no whole number"),
-        ("cycle=July", "cycle: 'July' is not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z"),
+        (
+            "cycle=July",
+            "cycle: 'July' is not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z",
+        ),
         ("cursor=!", "cursor: no answer gave this cursor"),
     ],
 )
@@ -139,7 +165,9 @@ def test_values_are_refused_in_plain_words(client: TestClient, query: str, detai
 
 def test_several_faults_are_said_together(client: TestClient) -> None:
     """One answer for all unknown, repeated and empty ones."""
-    found = problem(client.get("/v1/overdue?q=1&limit=&cursor=a&cursor=b"), 422, Kind.INVALID_REQUEST)
+    found = problem(
+        client.get("/v1/overdue?q=1&limit=&cursor=a&cursor=b"), 422, Kind.INVALID_REQUEST
+    )
     assert found.errors is not None
     assert [one.where for one in found.errors] == ["q", "limit", "cursor"]
 
@@ -147,7 +175,10 @@ def test_several_faults_are_said_together(client: TestClient) -> None:
 def test_the_later_of_two_positions_is_waited_for(client: TestClient, reader: FedReader) -> None:
     """Whichever comes first in the list."""
     applied = client.get("/v1/products/p-3").json()["freshness"]["applied"]["orders-0"]
-    assert client.get(f"/v1/products/p-3?min_position=orders-0:{applied},orders-0:1").status_code == 200
+    assert (
+        client.get(f"/v1/products/p-3?min_position=orders-0:{applied},orders-0:1").status_code
+        == 200
+    )
     seen: list[dict[str, int]] = []
 
     async def until(_names: object, wanted: dict[str, int], _wait_s: float) -> bool:
@@ -155,11 +186,16 @@ def test_the_later_of_two_positions_is_waited_for(client: TestClient, reader: Fe
         return await asyncio.sleep(0, False)  # noqa: FBT003 - the answer
 
     reader.until = until  # type: ignore[method-assign, assignment]
-    problem(client.get(f"/v1/products/p-3?min_position=orders-0:{applied + 5},orders-0:1"), 503, Kind.NOT_APPLIED)
+    problem(
+        client.get(f"/v1/products/p-3?min_position=orders-0:{applied + 5},orders-0:1"),
+        503,
+        Kind.NOT_APPLIED,
+    )
     assert seen == [{"orders-0": applied + 5}]
 
 
-# --- times and cursors -------------------------------------------------------------------------------------------------------------
+# --- times and cursors
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -197,7 +233,10 @@ def test_a_made_up_cursor_is_refused(client: TestClient) -> None:
         return base64.urlsafe_b64encode(key).decode().rstrip("=")
 
     start_ms = 1_780_704_000_000
-    assert client.get(f"/v1/top/products?cursor={cursor(keys.top(start_ms, 1, b'p'))}").status_code == 200
+    assert (
+        client.get(f"/v1/top/products?cursor={cursor(keys.top(start_ms, 1, b'p'))}").status_code
+        == 200
+    )
     made_up = [keys.top(at_ms, 1, b"p") for at_ms in (2**62, -(2**62), start_ms + 1)]
     for text in [*map(cursor, made_up), "!" + cursor(keys.top(start_ms, 1, b"p"))]:
         problem(client.get(f"/v1/top/products?cursor={text}"), 422, Kind.INVALID_REQUEST)
@@ -206,14 +245,23 @@ def test_a_made_up_cursor_is_refused(client: TestClient) -> None:
         problem(client.get(f"/v1/top/shops?cursor={text}"), 422, Kind.INVALID_REQUEST)
 
 
-# --- methods, addresses, ids -------------------------------------------------------------------------------------------------------
+# --- methods, addresses, ids
+# -------------------------------------------------------------------------------------------------------
 
 
 def test_head_is_get_without_the_body_at_every_address(app: FastAPI, client: TestClient) -> None:
     """The same status and headers, also of a problem and of the export."""
-    for path in [*addresses(app), "/v1/products/p-9", "/v1/nothing", "/v1/overdue?limit=x", "/v1/top/products?limit=1"]:
+    for path in [
+        *addresses(app),
+        "/v1/products/p-9",
+        "/v1/nothing",
+        "/v1/overdue?limit=x",
+        "/v1/top/products?limit=1",
+    ]:
         full, head = client.get(path), client.head(path)
-        changing = {"content-length"} if path in {"/metrics", "/v1/status", "/v1/health"} else set()  # times are in them
+        changing = (
+            {"content-length"} if path in {"/metrics", "/v1/status", "/v1/health"} else set()
+        )  # times are in them
         assert head.status_code == full.status_code, path
         assert {name: head.headers[name] for name in head.headers if name not in changing} == {
             name: full.headers[name] for name in full.headers if name not in changing
@@ -221,7 +269,9 @@ def test_head_is_get_without_the_body_at_every_address(app: FastAPI, client: Tes
         assert head.content == b"", path
 
 
-def test_other_methods_are_refused_with_those_that_there_are(app: FastAPI, client: TestClient) -> None:
+def test_other_methods_are_refused_with_those_that_there_are(
+    app: FastAPI, client: TestClient
+) -> None:
     """405 with Allow; OPTIONS names them too."""
     for path in addresses(app):
         for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"):
@@ -229,7 +279,11 @@ def test_other_methods_are_refused_with_those_that_there_are(app: FastAPI, clien
             assert repr(method) in problem(found, 405, Kind.WRONG_METHOD).detail
             assert found.headers["allow"] == "GET, HEAD, OPTIONS"
         options = client.options(path)
-        assert (options.status_code, options.content, options.headers["allow"]) == (204, b"", "GET, HEAD, OPTIONS")
+        assert (options.status_code, options.content, options.headers["allow"]) == (
+            204,
+            b"",
+            "GET, HEAD, OPTIONS",
+        )
     problem(client.options("/v1/nothing"), 404, Kind.NO_SUCH_PAGE)
 
 
@@ -238,27 +292,46 @@ def test_other_methods_are_refused_with_those_that_there_are(app: FastAPI, clien
     [
         ("/v1/products", "'/v1/products' names no id: write /v1/products/{product_id}"),
         ("/v1/products/", "'/v1/products/' names no id: write /v1/products/{product_id}"),
-        ("/v1/products//journal", "'/v1/products//journal' names no id: write /v1/products/{product_id}/journal"),
+        (
+            "/v1/products//journal",
+            "'/v1/products//journal' names no id: write /v1/products/{product_id}/journal",
+        ),
         ("/v1/shops", "'/v1/shops' names no id: write /v1/shops/{shop_id}"),
-        ("/v1/shops//overdue", "'/v1/shops//overdue' names no id: write /v1/shops/{shop_id}/overdue"),
+        (
+            "/v1/shops//overdue",
+            "'/v1/shops//overdue' names no id: write /v1/shops/{shop_id}/overdue",
+        ),
         ("/v1/orders/", "'/v1/orders/' names no id: write /v1/orders/{order_id}"),
-        ("/v1/overdue/", "there is nothing at '/v1/overdue/', did you mean /v1/overdue? all addresses are in /openapi.json"),
-        ("/v1/Top/products", "there is nothing at '/v1/Top/products', did you mean /v1/top/products? all addresses are in /openapi.json"),
+        (
+            "/v1/overdue/",
+            "there is nothing at '/v1/overdue/', did you mean /v1/overdue? all addresses are in /openapi.json",
+        ),
+        (
+            "/v1/Top/products",
+            "there is nothing at '/v1/Top/products', did you mean /v1/top/products? all addresses are in /openapi.json",
+        ),
         ("/", "there is nothing at '/'; all addresses are in /openapi.json"),
         ("//evil.example/v1/overdue", "there is nothing at '//evil.example/v1/overdue'"),
         ("/docs", "there is nothing at '/docs'"),
     ],
 )
-def test_an_address_that_leads_nowhere_is_said_with_the_way(client: TestClient, path: str, detail: str) -> None:
+def test_an_address_that_leads_nowhere_is_said_with_the_way(
+    client: TestClient, path: str, detail: str
+) -> None:
     """A list that there isn't, a missing id, a slash too many: 404, and never a redirect."""
     found = client.get(f"http://evil.example{path}")
     assert problem(found, 404, Kind.NO_SUCH_PAGE).detail.startswith(detail)
     assert "location" not in found.headers
 
 
-def test_the_next_page_is_at_the_same_host_whatever_the_request_calls_it(client: TestClient) -> None:
+def test_the_next_page_is_at_the_same_host_whatever_the_request_calls_it(
+    client: TestClient,
+) -> None:
     """`Link` has a path and a query and no host, with the parameters of the page before and its id as it was encoded."""
-    for path in ("/v1/top/products?limit=1&cycle=2026-06-06T08%3A00%3A00%2B08%3A00", "/v1/products/p-3/journal?limit=1"):
+    for path in (
+        "/v1/top/products?limit=1&cycle=2026-06-06T08%3A00%3A00%2B08%3A00",
+        "/v1/products/p-3/journal?limit=1",
+    ):
         first = client.get(path)
         link = first.headers["link"]
         assert link.startswith(f"<{path.partition('?')[0]}?limit=1&")
@@ -270,9 +343,18 @@ def test_the_next_page_is_at_the_same_host_whatever_the_request_calls_it(client:
 
 
 def test_an_unknown_id_is_named_as_it_was_given(client: TestClient) -> None:
-    """Cut where it is long; a slash at its end belongs to it; what is no UTF-8 is no id that could be guessed."""
-    assert problem(client.get("/v1/products/p-3/"), 404, Kind.UNKNOWN_PRODUCT).detail == "no event names this product: 'p-3/'"
-    assert problem(client.get("/v1/shops/%20"), 404, Kind.UNKNOWN_SHOP).detail == "no event names this shop: ' '"
+    """Cut where it is long; a slash at its end belongs to it.
+
+    What is no UTF-8 is no id that could be guessed.
+    """
+    assert (
+        problem(client.get("/v1/products/p-3/"), 404, Kind.UNKNOWN_PRODUCT).detail
+        == "no event names this product: 'p-3/'"
+    )
+    assert (
+        problem(client.get("/v1/shops/%20"), 404, Kind.UNKNOWN_SHOP).detail
+        == "no event names this shop: ' '"
+    )
     long = problem(client.get(f"/v1/orders/{'x' * 9000}"), 404, Kind.UNKNOWN_ORDER).detail
     assert long == f"no event names this order: '{'x' * 60}'…"
     for path in ("/v1/orders/%00", "/v1/orders/a%0Ab", "/v1/orders/a%7F"):
@@ -295,10 +377,16 @@ def test_the_export_is_described_as_what_it_is(app: FastAPI) -> None:
 
 
 def test_no_more_exports_than_may_be(app: FastAPI, client: TestClient) -> None:
-    """Another one is a 503 with Retry-After; each gives its place back, also after a HEAD or a refusal."""
+    """Another one is a 503 with Retry-After.
+
+    Each gives its place back, also after a HEAD or a refusal.
+    """
     exports = app.state.exports
     exports.under_way = exports.most
-    assert f"{exports.most} exports are under way" in problem(client.get("/v1/export"), 503, Kind.BUSY).detail
+    assert (
+        f"{exports.most} exports are under way"
+        in problem(client.get("/v1/export"), 503, Kind.BUSY).detail
+    )
     exports.under_way = exports.most - 1
     assert json.loads(client.get("/v1/export").text.splitlines()[-1])["end"]["rows"] > 0
     client.head("/v1/export")
@@ -306,7 +394,9 @@ def test_no_more_exports_than_may_be(app: FastAPI, client: TestClient) -> None:
     assert exports.under_way == exports.most - 1
 
 
-NAMES = st.sampled_from(["limit", "cursor", "cycle", "by", "max_lag", "min_position", "verbose", "q", "Limit"]) | st.text(max_size=5)
+NAMES = st.sampled_from(
+    ["limit", "cursor", "cycle", "by", "max_lag", "min_position", "verbose", "q", "Limit"]
+) | st.text(max_size=5)
 VALUES = st.sampled_from(
     [
         "",
@@ -323,24 +413,51 @@ VALUES = st.sampled_from(
         "dA",
     ]
 ) | st.text(max_size=30)
-IDS = st.sampled_from(["p-3", "s-7", "o-1", "", "/", *ODD_IDS]).map(lambda id_: quote(id_, safe="")) | st.binary(max_size=200).map(
-    lambda raw: quote(raw, safe="/%")
-)
+IDS = st.sampled_from(["p-3", "s-7", "o-1", "", "/", *ODD_IDS]).map(
+    lambda id_: quote(id_, safe="")
+) | st.binary(max_size=200).map(lambda raw: quote(raw, safe="/%"))
 
 
 @given(
     st.sampled_from(["GET", "HEAD", "OPTIONS", "POST", "X"]),
     st.sampled_from(
-        ["/v1/products/{}", "/v1/products/{}/journal", "/v1/shops/{}", "/v1/shops/{}/overdue", "/v1/orders/{}", "/{}", "/v1/{}"]
+        [
+            "/v1/products/{}",
+            "/v1/products/{}/journal",
+            "/v1/shops/{}",
+            "/v1/shops/{}/overdue",
+            "/v1/orders/{}",
+            "/{}",
+            "/v1/{}",
+        ]
     )
-    | st.sampled_from(["/v1/top/products", "/v1/top/shops", "/v1/overdue", "/v1/status", "/v1/export", "/readyz", "/openapi.json"]),
+    | st.sampled_from(
+        [
+            "/v1/top/products",
+            "/v1/top/shops",
+            "/v1/overdue",
+            "/v1/status",
+            "/v1/export",
+            "/readyz",
+            "/openapi.json",
+        ]
+    ),
     IDS,
     st.lists(st.tuples(NAMES, VALUES), max_size=3),
 )
-@examples(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_request_makes_the_reader_fail(client: TestClient, method: str, path: str, id_: str, query: list[tuple[str, str]]) -> None:
-    """Whatever the request, the answer is one of those described: never a fault of ours, and every refusal a problem."""
-    response = client.request(method, f"http://evil.example{path.format(id_)}?{urlencode(query, errors='replace')}")
+@examples(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_no_request_makes_the_reader_fail(
+    client: TestClient, method: str, path: str, id_: str, query: list[tuple[str, str]]
+) -> None:
+    """Whatever the request, the answer is one of those described.
+
+    Never a fault of ours, and every refusal a problem.
+    """
+    response = client.request(
+        method, f"http://evil.example{path.format(id_)}?{urlencode(query, errors='replace')}"
+    )
     assert response.status_code in {200, 204, 404, 405, 422, 503}, response.text
     if response.status_code >= 400 and method != "HEAD" and not path.startswith("/readyz"):
         assert response.headers["content-type"] == "application/problem+json"

@@ -19,9 +19,19 @@ def test_columns_add_up() -> None:
     """Units, and money per currency, each for itself; restatements are counted."""
     tally = Tally()
     tally.add(delta(units_gross=3, amount_gross=3000))
-    tally.add(delta(units_reversed=1, units_booked=1, amount_reversed=900, amount_booked=900, restates=True))
+    tally.add(
+        delta(
+            units_reversed=1, units_booked=1, amount_reversed=900, amount_booked=900, restates=True
+        )
+    )
     tally.add(delta(units_gross=1, amount_gross=50, currency="USD"))
-    assert (tally.gross, tally.reversed, tally.net, tally.booked, tally.restatements) == (4, 1, 3, 1, 1)
+    assert (tally.gross, tally.reversed, tally.net, tally.booked, tally.restatements) == (
+        4,
+        1,
+        3,
+        1,
+        1,
+    )
     assert tally.amounts == {"CNY": [3000, 900, 900], "USD": [50, 0, 0]}
 
 
@@ -49,7 +59,11 @@ def test_equal_sums_are_equal_bytes() -> None:
     one, two = Tally(), Tally()
     for entry in (delta(amount_gross=5), delta(amount_gross=7, currency="USD")):
         one.add(entry)
-    for entry in (delta(amount_gross=1, currency="EUR"), delta(amount_gross=7, currency="USD"), delta(amount_gross=5)):
+    for entry in (
+        delta(amount_gross=1, currency="EUR"),
+        delta(amount_gross=7, currency="USD"),
+        delta(amount_gross=5),
+    ):
         two.add(entry)
     two.add(delta(amount_gross=-1, currency="EUR"))
     assert sales.encode(one) == sales.encode(two) == b'[1,0,0,0,0,{"CNY":[5,0,0],"USD":[7,0,0]}]'
@@ -57,7 +71,10 @@ def test_equal_sums_are_equal_bytes() -> None:
 
 
 def test_sums_beyond_64_bits_survive() -> None:
-    """Totals of all time may grow beyond what other JSON readers take for an integer; ours doesn't lose a cent."""
+    """Totals of all time may grow beyond what other JSON readers take for an integer.
+
+    Ours doesn't lose a cent.
+    """
     tally = Tally()
     for _ in range(20):
         tally.add(delta(amount_gross=10**18))

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import pytest
 
 
-async def test_a_sentence_comes_at_once_and_then_with_the_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sentence_comes_at_once_and_then_with_the_number_of_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The first at once, those of the next half minute in one line, and after a quiet one at once again; none is lost."""
     monkeypatch.setattr(seldom, "EVERY_S", 3600.0)
     counter = Counter("of_this_test", "Times")

@@ -1,4 +1,7 @@
-"""What people read of a mistake: plain words with what was given, for everything that pydantic and its parser can find."""
+"""What people read of a mistake.
+
+Plain words with what was given, for everything that pydantic and its parser can find.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,8 @@ _RAISED: dict[str, dict[str, str]] = {
     "definitions": {},
     "definition-ref": {},
 }
-"""By kind of a core schema and its constraint ("" = itself): the type of the error that is raised."""
+"""By kind of a core schema and its constraint ("" = itself): the type of the error that is
+raised."""
 
 _SAYS_NOTHING = {
     "type", "ref", "metadata", "function", "serialization", "schema", "cls", "config", "custom_init", "root_model", "expected", "default",
@@ -45,12 +49,19 @@ _SAYS_NOTHING = {
 
 
 def _error_types(schema: Any, found: set[str]) -> set[str]:  # noqa: ANN401 - a core schema, or a part of one
-    """The types of error that a core schema can raise; KeyError for a kind or constraint that isn't known here."""
+    """The types of error that a core schema can raise.
+
+    KeyError for a kind or constraint that isn't known here.
+    """
     if isinstance(schema, dict):
         kind = schema.get("type")
         if isinstance(kind, str) and kind not in {"no-info", "function-plain"}:
             raised = _RAISED[kind]
-            found |= {raised[name] for name in ("", *(schema.keys() - _SAYS_NOTHING)) if name in raised or name}
+            found |= {
+                raised[name]
+                for name in ("", *(schema.keys() - _SAYS_NOTHING))
+                if name in raised or name
+            }
         for name, part in schema.items():
             if name != "serialization":
                 _error_types(part, found)
@@ -61,7 +72,10 @@ def _error_types(schema: Any, found: set[str]) -> set[str]:  # noqa: ANN401 - a 
 
 
 def test_every_error_of_the_models_has_its_words() -> None:
-    """By a walk through what pydantic made of them; and there are no words for what can't happen."""
+    """By a walk through what pydantic made of them.
+
+    And there are no words for what can't happen.
+    """
     found = set[str]()
     for model in events.MODELS.values():
         _error_types(model.__pydantic_core_schema__, found)
@@ -78,13 +92,24 @@ _WORDS = re.compile(
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # noqa: ANN401 - any JSON value
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [place for name, each in inner for place in ((*path, name), *_places(each, (*path, name)))]
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    return [
+        place for name, each in inner for place in ((*path, name), *_places(each, (*path, name)))
+    ]
 
 
 @pytest.mark.parametrize("event", VALID, ids=range(len(VALID)))
 def test_no_words_of_pydantic_are_seen(event: dict[str, Any]) -> None:
-    """Whatever stands in whichever field, or is missing: every error has words of its own, one printable line within the bound."""
+    """Whatever stands in whichever field, or is missing.
+
+    Every error has words of its own, one printable line within the bound.
+    """
     model = events.MODELS[event["type"]]
     for *path, last in _places(event):
         for value in (*_ODD, ...):
@@ -122,7 +147,10 @@ LINE: dict[str, Any] = PLACED["lines"][0]
         ({"order_id": ["x"]}, "order_id: a list; ids are texts"),
         ({"order_id": ""}, "order_id: an empty text"),
         ({"source": "x" * 257}, f'source: 257 characters, at most 256: "{"x" * 60}..."'),
-        ({"shop_id": "a\x1b[31m\x7f\u202e"}, 'shop_id: "a\\u001b[31m\\u007f\\u202e" has a control character'),
+        (
+            {"shop_id": "a\x1b[31m\x7f\u202e"},
+            'shop_id: "a\\u001b[31m\\u007f\\u202e" has a control character',
+        ),
         ({"shop_id": "店\x00"}, 'shop_id: "店\\u0000" has a control character'),
         ({"lines": []}, "lines: empty: an order has at least one line"),
         ({"lines": {"1": {}}}, "lines: an object; a list is wanted"),
@@ -130,10 +158,22 @@ LINE: dict[str, Any] = PLACED["lines"][0]
         ({"lines": [5]}, "lines.0: 5 is a number; an object is wanted"),
         ({"lines": [LINE, LINE]}, "lines: two of them have one line_id"),
         ({"lines": [LINE | {"quantity": 0}]}, "lines.0.quantity: 0 is less than 1"),
-        ({"lines": [LINE | {"quantity": 1_000_001}]}, "lines.0.quantity: 1000001 is more than 1000000"),
-        ({"lines": [LINE | {"quantity": "2"}]}, 'lines.0.quantity: "2" is a text; an integer is wanted'),
-        ({"lines": [LINE | {"quantity": 2.0}]}, "lines.0.quantity: 2.0 is a number; an integer is wanted"),
-        ({"lines": [LINE | {"quantity": True}]}, "lines.0.quantity: true is a truth value; an integer is wanted"),
+        (
+            {"lines": [LINE | {"quantity": 1_000_001}]},
+            "lines.0.quantity: 1000001 is more than 1000000",
+        ),
+        (
+            {"lines": [LINE | {"quantity": "2"}]},
+            'lines.0.quantity: "2" is a text; an integer is wanted',
+        ),
+        (
+            {"lines": [LINE | {"quantity": 2.0}]},
+            "lines.0.quantity: 2.0 is a number; an integer is wanted",
+        ),
+        (
+            {"lines": [LINE | {"quantity": True}]},
+            "lines.0.quantity: true is a truth value; an integer is wanted",
+        ),
         (
             {"lines": [LINE | {"unit_price": 12.99}]},
             "lines.0.unit_price: 12.99 is a number; money is an integer of minor units, such as cents",
@@ -146,7 +186,10 @@ LINE: dict[str, Any] = PLACED["lines"][0]
             {"lines": [LINE | {"quantity": 10**6, "unit_price": 10**10}]},
             "lines.0: quantity times unit_price is 10000000000000000, more than 1000000000000000",
         ),
-        ({"occurred_at": 1782892800}, "occurred_at: 1782892800 is not a text, such as 2026-07-01T08:00:00Z"),
+        (
+            {"occurred_at": 1782892800},
+            "occurred_at: 1782892800 is not a text, such as 2026-07-01T08:00:00Z",
+        ),
         (
             {"occurred_at": "2026-07-01 08:00"},
             'occurred_at: "2026-07-01 08:00" has no zone: write it as 2026-07-01T08:00:00Z or 2026-07-01T16:00:00+08:00',
@@ -155,8 +198,14 @@ LINE: dict[str, Any] = PLACED["lines"][0]
             {"occurred_at": "2026-07-01T08:00:00.123"},
             'occurred_at: "2026-07-01T08:00:00.123" has no zone: write it as 2026-07-01T08:00:00Z or 2026-07-01T16:00:00+08:00',
         ),
-        ({"occurred_at": "2026-07-01"}, 'occurred_at: "2026-07-01" has no time of day and no zone: write it as 2026-07-01T08:00:00Z'),
-        ({"occurred_at": "2026-07-01T08:00Z"}, 'occurred_at: "2026-07-01T08:00Z" has no seconds: write it as 2026-07-01T08:00:00Z'),
+        (
+            {"occurred_at": "2026-07-01"},
+            'occurred_at: "2026-07-01" has no time of day and no zone: write it as 2026-07-01T08:00:00Z',
+        ),
+        (
+            {"occurred_at": "2026-07-01T08:00Z"},
+            'occurred_at: "2026-07-01T08:00Z" has no seconds: write it as 2026-07-01T08:00:00Z',
+        ),
         (
             {"occurred_at": "2026-07-01T08:00:00+0800"},
             'occurred_at: "2026-07-01T08:00:00+0800" has a zone without colon: write it as +08:00',
@@ -169,15 +218,27 @@ LINE: dict[str, Any] = PLACED["lines"][0]
             {"occurred_at": "2026-02-20T23:59:60Z"},
             'occurred_at: "2026-02-20T23:59:60Z" has a leap second elsewhere than at 23:59:60 UTC on a month\'s last day',
         ),
-        ({"occurred_at": "0026-07-01T08:00:00Z"}, 'occurred_at: "0026-07-01T08:00:00Z" is outside the years 1900 to 2199'),
+        (
+            {"occurred_at": "0026-07-01T08:00:00Z"},
+            'occurred_at: "0026-07-01T08:00:00Z" is outside the years 1900 to 2199',
+        ),
         (
             {"occurred_at": "yesterday"},
             'occurred_at: "yesterday" is not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z',
         ),
         ({"type": 5}, "type: 5 is a number; a text is wanted"),
-        ({"type": "order_sung\n"}, 'type: "order_sung\\u000a" is not a type that this netsold knows'),
-        ({"type": "receipt_confirmed", "by": "robot"}, 'by: "robot" is none of logistics, buyer or timeout'),
-        ({"type": "receipt_confirmed", "by": "buyer", "line_ids": []}, "line_ids: empty: name at least one, or leave the field out"),
+        (
+            {"type": "order_sung\n"},
+            'type: "order_sung\\u000a" is not a type that this netsold knows',
+        ),
+        (
+            {"type": "receipt_confirmed", "by": "robot"},
+            'by: "robot" is none of logistics, buyer or timeout',
+        ),
+        (
+            {"type": "receipt_confirmed", "by": "buyer", "line_ids": []},
+            "line_ids: empty: name at least one, or leave the field out",
+        ),
         ({"type": "receipt_confirmed"}, "by: absent"),
         (
             {"type": None, "schema": {}, "payload": "{}"},
@@ -255,11 +316,16 @@ def test_what_is_no_json_is_named_with_its_place(value: bytes, sentence: str) ->
 
 def test_every_fault_of_the_parser_that_has_words_happens() -> None:
     """None of them is there for nothing."""
-    assert {sentence.partition(", at ")[0] for sentence in NO_JSON.values()} == set(sentences._JSON_FAULTS.values())
+    assert {sentence.partition(", at ")[0] for sentence in NO_JSON.values()} == set(
+        sentences._JSON_FAULTS.values()
+    )
 
 
 @settings(max_examples=400)
-@given(st.text('{}[]",:\\ untrfalse01.eE+-\n\x00é\ufeff', max_size=12).map(str.encode) | st.binary(max_size=8))
+@given(
+    st.text('{}[]",:\\ untrfalse01.eE+-\n\x00é\ufeff', max_size=12).map(str.encode)
+    | st.binary(max_size=8)
+)
 def test_every_fault_of_the_parser_has_words(value: bytes) -> None:
     """Whatever stands there, the sentence is one of the table's, with a place."""
     try:
@@ -276,4 +342,7 @@ def test_every_fault_of_the_parser_has_words(value: bytes) -> None:
 def test_what_can_not_be_placed_has_words_all_the_same() -> None:
     """A parser may give up without a place, or with words that are new."""
     assert sentences.no_json(MemoryError(), b"x") == "it can't be read as JSON"
-    assert sentences.no_json(ValueError("a novelty at line 1 column 2"), b"xyz") == 'it can\'t be read as JSON, at byte 2: "yz"'
+    assert (
+        sentences.no_json(ValueError("a novelty at line 1 column 2"), b"xyz")
+        == 'it can\'t be read as JSON, at byte 2: "yz"'
+    )

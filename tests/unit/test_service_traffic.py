@@ -1,4 +1,7 @@
-"""What simulated buyers and shops tell each other: lifelike enough that every figure of service has something to show."""
+"""What simulated buyers and shops tell each other.
+
+Lifelike enough that every figure of service has something to show.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from operations.recount import recount
-from operations.service_traffic import around
-from operations.simulate import LIVE_DAY_MS
-from operations.traffic import ALL_EVENTS_PER_ORDER, DAY_MS, Event, Plan, traffic
+from operations.commands.recount import recount
+from operations.commands.simulate import LIVE_DAY_MS
+from operations.simulation.service_traffic import around
+from operations.simulation.traffic import ALL_EVENTS_PER_ORDER, DAY_MS, Event, Plan, traffic
 from schemas import envelope
 from schemas.events import CHAT_TYPES, ORDER_TYPES, topic_of
 from schemas.times import format_ms, parse_ms
@@ -25,7 +28,15 @@ if TYPE_CHECKING:
 
 START_MS = 1_767_225_600_000
 EVENTS = 20_000
-PLAN = Plan(3, "t", START_MS, 180 * DAY_MS * ALL_EVENTS_PER_ORDER / EVENTS, shops=25, products=40, buyers=100)
+PLAN = Plan(
+    3,
+    "t",
+    START_MS,
+    180 * DAY_MS * ALL_EVENTS_PER_ORDER / EVENTS,
+    shops=25,
+    products=40,
+    buyers=100,
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,10 @@ def _hour_in_shanghai(event: Event) -> int:
 
 
 def test_orders_are_the_same_without_what_is_told_around_them() -> None:
-    """But for who places them: a regular of the shop may. So benchmarks of orders alone stay comparable."""
+    """But for who places them: a regular of the shop may.
+
+    So benchmarks of orders alone stay comparable.
+    """
     told = (event for _, event in traffic(PLAN) if event["type"] in ORDER_TYPES - {"review_posted"})
     alone = [event for _, event in _take(5000, replace(PLAN, only_orders=True))]
     for event, without in zip(told, alone, strict=False):
@@ -76,34 +90,56 @@ def test_orders_are_the_same_without_what_is_told_around_them() -> None:
 
 
 def test_every_event_goes_to_its_topic_under_its_key(half_a_year: list[Event]) -> None:
-    """Orders and reviews by order, messages by shop and buyer; each is read back there as what it is."""
+    """Orders and reviews by order, messages by shop and buyer.
+
+    Each is read back there as what it is.
+    """
     orders = {event["order_id"]: event for event in half_a_year if event["type"] == "order_placed"}
     for event in half_a_year:
         key, value, headers = envelope.encode(event)
         record = Record(value, key, headers)
         if event["type"] in CHAT_TYPES:
-            assert (topic_of(event["type"]), key.decode()) == ("chats", f"{event['shop_id']}/{event['buyer_id']}")
-            assert isinstance(envelope.read_chat(record), envelope.Said)
+            assert (topic_of(event["type"]), key.decode()) == (
+                "chats",
+                f"{event['shop_id']}/{event['buyer_id']}",
+            )
+            assert isinstance(envelope.read_chat(record), envelope.ChatMessage)
         else:
             assert (topic_of(event["type"]), key.decode()) == ("orders", event["order_id"])
             assert isinstance(envelope.read(record), envelope.Received)
         if event["type"] == "review_posted":
-            assert event["product_id"] in {line["product_id"] for line in orders[event["order_id"]]["lines"]}
-        if event["type"] in CHAT_TYPES and (order := orders.get(event.get("order_id", ""))) is not None:
+            assert event["product_id"] in {
+                line["product_id"] for line in orders[event["order_id"]]["lines"]
+            }
+        if (
+            event["type"] in CHAT_TYPES
+            and (order := orders.get(event.get("order_id", ""))) is not None
+        ):
             assert (event["shop_id"], event["buyer_id"]) == (order["shop_id"], order["buyer_id"])
 
 
 def test_orders_are_the_larger_part(half_a_year: list[Event]) -> None:
     """Messages and reviews come beside them."""
-    assert sum(event["type"] in ORDER_TYPES - {"review_posted"} for event in half_a_year) > len(half_a_year) / 2
+    assert (
+        sum(event["type"] in ORDER_TYPES - {"review_posted"} for event in half_a_year)
+        > len(half_a_year) / 2
+    )
 
 
 def test_buyers_ask_before_and_after_ordering_and_seldom_at_night(half_a_year: list[Event]) -> None:
     """Questions before an order name none; few come outside of the hours that count (R1)."""
     questions = [event for event in half_a_year if event["type"] == "buyer_messaged"]
     placed = {event["order_id"]: event for event in half_a_year if event["type"] == "order_placed"}
-    about = {f"o-{event['id'].removeprefix('e-').rpartition('-')[0]}": event for event in questions if "order_id" not in event}
-    before = [event["occurred_at"] < placed[order_id]["occurred_at"] for order_id, event in about.items() if order_id in placed]
+    about = {
+        f"o-{event['id'].removeprefix('e-').rpartition('-')[0]}": event
+        for event in questions
+        if "order_id" not in event
+    }
+    before = [
+        event["occurred_at"] < placed[order_id]["occurred_at"]
+        for order_id, event in about.items()
+        if order_id in placed
+    ]
     assert sum(before) / len(before) > 0.9, "several messages in a row may reach past the order"
     assert sum("order_id" in event for event in questions) > 200
     at_night = sum(not 8 <= _hour_in_shanghai(event) < 23 for event in questions)
@@ -132,14 +168,30 @@ def test_most_replies_are_in_time(half_a_year: list[Event]) -> None:
 
 
 def _order(number: int, shop_id: str, product_id: str, *after: Event) -> list[Event]:
-    placed = {"type": "order_placed", "order_id": f"o-{number}", "shop_id": shop_id, "buyer_id": f"b-{number}"}
-    return [event | {"occurred_at": format_ms(START_MS)} for event in (placed | {"lines": [{"product_id": product_id}]}, *after)]
+    placed = {
+        "type": "order_placed",
+        "order_id": f"o-{number}",
+        "shop_id": shop_id,
+        "buyer_id": f"b-{number}",
+    }
+    return [
+        event | {"occurred_at": format_ms(START_MS)}
+        for event in (placed | {"lines": [{"product_id": product_id}]}, *after)
+    ]
 
 
 def test_shops_differ_in_how_they_reply() -> None:
-    """Of three thousand orders each: the best is far better than the worst, and robots answer here and people there (R1)."""
+    """Of three thousand orders each.
+
+    The best is far better than the worst, and robots answer here and people there (R1).
+    """
     rng = Random(1)
-    told = [event for shop in range(8) for number in range(3000) for _, event in around(_order(number, f"s-{shop}", "p-1"), DAY_MS, rng)]
+    told = [
+        event
+        for shop in range(8)
+        for number in range(3000)
+        for _, event in around(_order(number, f"s-{shop}", "p-1"), DAY_MS, rng)
+    ]
     inquiries = [row["inquiries"] for row in _count(told)["shop_service_totals"]]
     assert all(row["counted"] > 300 for row in inquiries)
     rates = [row["response_rate"] for row in inquiries]
@@ -153,9 +205,18 @@ def test_some_shops_write_first_when_something_went_wrong() -> None:
     rng, refused = Random(1), {"type": "delivery_refused", "reason": "wrong_goods"}
     shares = []
     for shop in range(10):
-        orders = [around(_order(number, f"s-{shop}", "p-1", refused), DAY_MS, rng) for number in range(1000)]
-        firsts = [min((what for what in told if "order_id" in what[1]), key=itemgetter(0), default=None) for told in orders]
-        shares.append(sum(first is not None and first[1]["type"] == "seller_replied" for first in firsts) / 1000)
+        orders = [
+            around(_order(number, f"s-{shop}", "p-1", refused), DAY_MS, rng)
+            for number in range(1000)
+        ]
+        firsts = [
+            min((what for what in told if "order_id" in what[1]), key=itemgetter(0), default=None)
+            for told in orders
+        ]
+        shares.append(
+            sum(first is not None and first[1]["type"] == "seller_replied" for first in firsts)
+            / 1000
+        )
     assert max(shares) - min(shares) > 0.4
     assert 0.2 < sum(shares) / 10 < 0.8
 
@@ -165,11 +226,22 @@ def test_reviews_differ_by_shop_and_by_product() -> None:
     rng, received = Random(1), {"type": "receipt_confirmed"}
 
     def good(shop: int, product: int) -> float:
-        orders = [around(_order(number, f"s-{shop}", f"p-{product}", received), DAY_MS, rng) for number in range(2000)]
-        ratings = [event["rating"] for told in orders for _, event in told if event["type"] == "review_posted"]
+        orders = [
+            around(_order(number, f"s-{shop}", f"p-{product}", received), DAY_MS, rng)
+            for number in range(2000)
+        ]
+        ratings = [
+            event["rating"]
+            for told in orders
+            for _, event in told
+            if event["type"] == "review_posted"
+        ]
         return len([rating for rating in ratings if rating >= 4]) / len(ratings)
 
-    by_shop, by_product = [good(shop, 1) for shop in range(6)], [good(1, product) for product in range(6)]
+    by_shop, by_product = (
+        [good(shop, 1) for shop in range(6)],
+        [good(1, product) for product in range(6)],
+    )
     assert max(by_shop) - min(by_shop) > 0.15
     assert max(by_product) - min(by_product) > 0.15
 
@@ -183,22 +255,39 @@ def test_reviews_follow_receipts(half_a_year: list[Event]) -> None:
             received.setdefault(event["order_id"], event["occurred_at"])
     assert all(received[event["order_id"]] < event["occurred_at"] for event in reviews)
     assert {event["rating"] for event in reviews} == {1, 2, 3, 4, 5}
-    assert 0 < len(reviews) - len({(event["order_id"], event["product_id"]) for event in reviews}) < len(reviews) * 0.1
+    assert (
+        0
+        < len(reviews) - len({(event["order_id"], event["product_id"]) for event in reviews})
+        < len(reviews) * 0.1
+    )
 
 
 def test_buyers_come_back_to_a_shop() -> None:
-    """Also where there are so many that nobody comes back by chance: in what the command plays by default (R6)."""
+    """Also where there are so many that nobody comes back by chance.
+
+    In what the command plays by default (R6).
+    """
     plan = Plan(1, "t", START_MS, 75 * DAY_MS * ALL_EVENTS_PER_ORDER / 10_000)
-    buyers = [row["buyers"] for row in _count(event for _, event in _take(10_000, plan))["shop_service_totals"]]
+    buyers = [
+        row["buyers"]
+        for row in _count(event for _, event in _take(10_000, plan))["shop_service_totals"]
+    ]
     assert 0.02 < sum(row["repeat"] for row in buyers) / sum(row["count"] for row in buyers) < 0.5
 
 
 def test_nobody_waits_for_morning_in_a_life_of_seconds() -> None:
-    """Live, buyers write as soon as something happens, by day and by night; only replies take the time that they take."""
+    """Live, buyers write as soon as something happens, by day and by night.
+
+    Only replies take the time that they take.
+    """
     night_ms = START_MS + 17 * 3_600_000  # 01:00 in Shanghai
     plan = replace(PLAN, start_ms=night_ms, every_ms=100, day_ms=LIVE_DAY_MS)
     taken = [event for _, event in _take(10_000, plan)]
-    placed = {event["order_id"]: parse_ms(event["occurred_at"]) for event in taken if event["type"] == "order_placed"}
+    placed = {
+        event["order_id"]: parse_ms(event["occurred_at"])
+        for event in taken
+        if event["type"] == "order_placed"
+    }
     waited = [
         parse_ms(event["occurred_at"]) - placed[event["order_id"]]
         for event in taken
@@ -212,7 +301,9 @@ def test_nobody_waits_for_morning_in_a_life_of_seconds() -> None:
 def test_making_it_is_not_what_anybody_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
     """Tells how fast it is here, and fails only where it is slower than anything that could be done with it."""
     began = time.perf_counter()
-    made = len(_take(20_000, replace(PLAN, shops=200, products=5000, buyers=50_000))) / (time.perf_counter() - began)
+    made = len(_take(20_000, replace(PLAN, shops=200, products=5000, buyers=50_000))) / (
+        time.perf_counter() - began
+    )
     with capsys.disabled():
         print(f" {made:,.0f} events/s made ", end="")  # noqa: T201 - that is what it is for
     assert made > 2000

@@ -1,4 +1,7 @@
-"""What is shown of settings that can't be used: the variable, the value, and what it must be; and nothing of pydantic's own words."""
+"""What is shown of settings that can't be used: the variable, the value, and what it must be.
+
+And nothing of pydantic's own words.
+"""
 
 from __future__ import annotations
 
@@ -49,13 +52,17 @@ def _sentence(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
         ("KAFKA", '{"ssl_cafile":5}', "NETSOLD_KAFKA__SSL_CAFILE is 5, but must be the path of a file that is there"),
     ],
 )  # fmt: skip
-def test_a_setting_that_cannot_be_is_shown_plainly(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str) -> None:
+def test_a_setting_that_cannot_be_is_shown_plainly(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
+) -> None:
     """By its variable, with the value given and what it must be."""
     assert _sentence(monkeypatch, **{variable: value}).startswith(sentence)
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "9" * 200, "9" * 5000, "{", "\x01"])
-def test_whatever_a_variable_holds_its_faults_are_our_own_words(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_whatever_a_variable_holds_its_faults_are_our_own_words(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     """Every setting with every kind of rubbish is either fine or a short sentence that names it."""
     for name in setting_faults.known():
         with monkeypatch.context() as given:
@@ -80,7 +87,11 @@ def _error() -> Exception | None:
 
 def test_what_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a password of a wrong kind, nor the whole object that holds it, nor a misspelt variable's value."""
-    for value in ('{"sasl_password": 12345678}', '{"sasl_password": "12345678"', '{"sasl_passwort": "12345678"}'):
+    for value in (
+        '{"sasl_password": 12345678}',
+        '{"sasl_password": "12345678"',
+        '{"sasl_passwort": "12345678"}',
+    ):
         shown = _sentence(monkeypatch, KAFKA=value)
         assert "NETSOLD_KAFKA" in shown
         assert "12345678" not in shown
@@ -91,37 +102,60 @@ def test_several_faults_are_shown_together(monkeypatch: pytest.MonkeyPatch) -> N
     assert _sentence(monkeypatch, PARTITIONS="x", CYCLE_DAYS="0").count(" must be ") == 2
 
 
-def test_a_variable_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    """With the setting that was meant, in the environment and in .env: otherwise it would change nothing, silently."""
+def test_a_variable_that_is_no_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    """With the setting that was meant, in the environment and in .env.
+
+    Otherwise it would change nothing, silently.
+    """
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.setenv("NETSOLD_PARTITION", "6")
-    with pytest.raises(setting_faults.SettingsUnusable, match=r"NETSOLD_PARTITION is no setting: did you mean NETSOLD_PARTITIONS\?"):
+    with pytest.raises(
+        setting_faults.SettingsUnusable,
+        match=r"NETSOLD_PARTITION is no setting: did you mean NETSOLD_PARTITIONS\?",
+    ):
         setting_faults.refuse_unknown()
     monkeypatch.delenv("NETSOLD_PARTITION")
     setting_faults.refuse_unknown()
     with open(".env", "w", encoding="utf-8") as file:  # noqa: PTH123
         file.write("NETSOLD_COLOUR=blue\n")
-    with pytest.raises(setting_faults.SettingsUnusable, match=r"NETSOLD_COLOUR is no setting: docs/reference/settings.md has the list"):
+    with pytest.raises(
+        setting_faults.SettingsUnusable,
+        match=r"NETSOLD_COLOUR is no setting: docs/reference/settings.md has the list",
+    ):
         setting_faults.refuse_unknown()
     with open(".env", "wb") as file:  # noqa: PTH123
         file.write(b"NETSOLD_APP=\xff\n")
-    with pytest.raises(setting_faults.SettingsUnusable, match=r"\.env can't be read as text in UTF-8"):
+    with pytest.raises(
+        setting_faults.SettingsUnusable, match=r"\.env can't be read as text in UTF-8"
+    ):
         setting_faults.refuse_unknown()
 
 
 def test_what_kubernetes_sets_for_a_service_named_netsold_is_passed_over() -> None:
-    """Its links begin like settings; but an address where a port belongs is still a fault of that setting."""
+    """Its links begin like settings.
+
+    But an address where a port belongs is still a fault of that setting.
+    """
     links = {
         "NETSOLD_SERVICE_HOST": "10.0.0.1", "NETSOLD_SERVICE_PORT": "80", "NETSOLD_PORT": "tcp://10.0.0.1:80",
         "NETSOLD_WEB_SERVICE_PORT_HTTP": "80", "NETSOLD_PORT_80_TCP": "tcp://10.0.0.1:80", "NETSOLD_PORT_80_TCP_ADDR": "10.0.0.1",
     }  # fmt: skip
     assert setting_faults.unknown(links) == []
-    assert setting_faults.unknown({"NETSOLD_PORT": "80", "OTHER": "1", "NETSOLD_APP": "a"}) == ["NETSOLD_PORT"]
+    assert setting_faults.unknown({"NETSOLD_PORT": "80", "OTHER": "1", "NETSOLD_APP": "a"}) == [
+        "NETSOLD_PORT"
+    ]
 
 
 def test_each_setting_says_what_it_must_be() -> None:
     """No setting falls back on "text" that is a number, a choice, a file or an instant."""
-    texts = {name for model in (Settings, Kafka) for name, field in model.model_fields.items() if setting_faults.must_be(field) == "text"}
+    texts = {
+        name
+        for model in (Settings, Kafka)
+        for name, field in model.model_fields.items()
+        if setting_faults.must_be(field) == "text"
+    }
     assert texts <= {
         "orders_topic", "chats_topic", "service_hours", "service_zone", "metrics_host", "reader_host", "kafka", "bootstrap_servers",
         "sasl_username", "sasl_password",

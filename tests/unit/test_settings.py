@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 def _check(directory: Path, **kafka: str) -> str:
     """The one sentence of `netsold topics check` with these settings of NETSOLD_KAFKA__."""
-    given = {f"NETSOLD_KAFKA__{name}": value for name, value in ({"BOOTSTRAP_SERVERS": "127.0.0.1:1"} | kafka).items()}
+    given = {
+        f"NETSOLD_KAFKA__{name}": value
+        for name, value in ({"BOOTSTRAP_SERVERS": "127.0.0.1:1"} | kafka).items()
+    }
     command = [sys.executable, "-m", "operations.cli", "topics", "check"]
-    done = subprocess.run(command, env=given, cwd=directory, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        command, env=given, cwd=directory, capture_output=True, text=True, timeout=30, check=False
+    )
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     (sentence,) = done.stderr.splitlines()
     return sentence
@@ -30,9 +35,18 @@ def _check(directory: Path, **kafka: str) -> str:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"orders_topic": "events", "chats_topic": "events"}, "orders and chats would be one topic, events: give each a name of its own"),
-        ({"topic_prefix": "b.", "chats_topic": "b.sales"}, "chats and sales would be one topic, b.sales: "),
-        ({"orders_topic": "dead-letters"}, "orders and dead-letters would be one topic, dead-letters: "),
+        (
+            {"orders_topic": "events", "chats_topic": "events"},
+            "orders and chats would be one topic, events: give each a name of its own",
+        ),
+        (
+            {"topic_prefix": "b.", "chats_topic": "b.sales"},
+            "chats and sales would be one topic, b.sales: ",
+        ),
+        (
+            {"orders_topic": "dead-letters"},
+            "orders and dead-letters would be one topic, dead-letters: ",
+        ),
     ],
 )
 def test_one_topic_has_one_use(given: dict[str, str], said: str) -> None:
@@ -50,16 +64,26 @@ def test_topics_may_trade_names() -> None:
 def test_all_public_topics_are_kept_apart() -> None:
     """The settings' list is that of the declared topics, without changelogs."""
     settings = Settings(_env_file=None, topic_prefix="b.")
-    assert sorted(map(settings.topic, PUBLIC_TOPICS)) == sorted(topic.name for topic in declared(settings) if topic.kind != "changelog")
+    assert sorted(map(settings.topic, PUBLIC_TOPICS)) == sorted(
+        topic.name for topic in declared(settings) if topic.kind != "changelog"
+    )
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
 @pytest.mark.parametrize("missing", ["SASL_USERNAME", "SASL_PASSWORD"])
 def test_sasl_needs_a_user_and_a_password(tmp_path: Path, mechanism: str, missing: str) -> None:
     """Either missing is one sentence, whatever the mechanism, and the password isn't shown."""
-    whole = {"SECURITY_PROTOCOL": "SASL_PLAINTEXT", "SASL_MECHANISM": mechanism, "SASL_USERNAME": "netsold", "SASL_PASSWORD": "open sesame"}
+    whole = {
+        "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "SASL_MECHANISM": mechanism,
+        "SASL_USERNAME": "netsold",
+        "SASL_PASSWORD": "open sesame",
+    }
     said = _check(tmp_path, **{name: value for name, value in whole.items() if name != missing})
-    assert said == "netsold: settings can't be used: NETSOLD_KAFKA: SASL_PLAINTEXT needs SASL_USERNAME and SASL_PASSWORD"
+    assert (
+        said
+        == "netsold: settings can't be used: NETSOLD_KAFKA: SASL_PLAINTEXT needs SASL_USERNAME and SASL_PASSWORD"
+    )
 
 
 @pytest.mark.parametrize("name", ["SSL_CAFILE", "SSL_CERTFILE", "SSL_KEYFILE"])
@@ -67,20 +91,30 @@ def test_a_file_that_is_not_there_is_told_by_its_variable(tmp_path: Path, name: 
     """One sentence, no traceback."""
     said = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: "nothing.pem"})
     must = "must be the path of a file that is there"
-    assert said == f"netsold: settings can't be used: NETSOLD_KAFKA__{name} is 'nothing.pem', but {must}"
+    assert (
+        said
+        == f"netsold: settings can't be used: NETSOLD_KAFKA__{name} is 'nothing.pem', but {must}"
+    )
 
 
 def test_files_that_hold_no_certificate_are_told(tmp_path: Path) -> None:
     """Neither a CA file of something else, nor a client's certificate without its key, is a traceback."""
     (tmp_path / "other.pem").write_text("something else")
-    trustme.CA().issue_cert("netsold@example.org").cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    trustme.CA().issue_cert("netsold@example.org").cert_chain_pems[0].write_to_path(
+        tmp_path / "client.pem"
+    )
     for name, file in (("SSL_CAFILE", "other.pem"), ("SSL_CERTFILE", "client.pem")):
         said = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: str(tmp_path / file)})
-        assert "NETSOLD_KAFKA: SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: " in said
+        assert (
+            "NETSOLD_KAFKA: SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: " in said
+        )
 
 
 def test_a_key_without_its_certificate_is_told(tmp_path: Path) -> None:
     """It would be left unused, and the broker would see a client without a certificate."""
     (tmp_path / "key.pem").write_text("a key")
     said = _check(tmp_path, SECURITY_PROTOCOL="SSL", SSL_KEYFILE=str(tmp_path / "key.pem"))
-    assert said == "netsold: settings can't be used: NETSOLD_KAFKA: SSL_KEYFILE needs SSL_CERTFILE, the certificate that the key is for"
+    assert (
+        said
+        == "netsold: settings can't be used: NETSOLD_KAFKA: SSL_KEYFILE needs SSL_CERTFILE, the certificate that the key is for"
+    )

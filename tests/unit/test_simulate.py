@@ -1,4 +1,7 @@
-"""Simulated traffic: repeatable, lifelike, acceptable; and its faults, which change nothing of what really sold."""
+"""Simulated traffic: repeatable, lifelike, acceptable.
+
+And its faults, which change nothing of what really sold.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,20 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from operations import faults
-from operations.faults import POISONS, Faults, Poison, disturbed
-from operations.recount import recount
-from operations.recount_events import Invalid, accept, parse
-from operations.simulate import HistoryAhead, before_now, command
-from operations.traffic import ALL_EVENTS_PER_ORDER, CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Event, Plan, traffic
+from operations.commands.recount import recount
+from operations.commands.simulate import HistoryAhead, before_now, command
+from operations.oracle.events import Invalid, accept, parse
+from operations.simulation import faults
+from operations.simulation.faults import POISONS, Faults, Poison, disturbed
+from operations.simulation.traffic import (
+    ALL_EVENTS_PER_ORDER,
+    CHATS_PER_ORDER,
+    DAY_MS,
+    EVENTS_PER_ORDER,
+    Event,
+    Plan,
+    traffic,
+)
 from schemas import envelope
 from schemas.events import CHAT_TYPES, MODELS, ORDER_TYPES
 from schemas.refusals import Refusal
@@ -44,10 +55,16 @@ def _count(events: Iterable[Event]) -> dict[str, list[dict[str, Any]]]:
 @pytest.fixture(scope="module")
 def half_a_year() -> list[Event]:
     """Twenty thousand events over many cycles."""
-    return [event for _, event in _take(20_000, replace(PLAN, every_ms=180 * DAY_MS * ALL_EVENTS_PER_ORDER / 20_000))]
+    return [
+        event
+        for _, event in _take(
+            20_000, replace(PLAN, every_ms=180 * DAY_MS * ALL_EVENTS_PER_ORDER / 20_000)
+        )
+    ]
 
 
-# --- traffic ---------------------------------------------------------------------------------------------------------------------
+# --- traffic
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_same_plan_gives_the_same_events() -> None:
@@ -77,22 +94,37 @@ def test_everything_that_can_happen_happens(half_a_year: list[Event]) -> None:
     assert {event["type"] for event in half_a_year} == set(MODELS)
     tables = _count(half_a_year)
     odd = {found["anomaly"] for found in tables["anomalies"]}
-    assert odd == {"received_after_cancel", "cancelled_after_receipt", "refund_exceeds_sale", "unknown_line"}
+    assert odd == {
+        "received_after_cancel",
+        "cancelled_after_receipt",
+        "refund_exceeds_sale",
+        "unknown_line",
+    }
     assert any("line_ids" in event for event in half_a_year if event["type"] == "receipt_confirmed")
     assert any("group_id" in event for event in half_a_year)
     assert {currency for row in tables["products"] for currency in row["revenue"]} >= {"CNY", "USD"}
     assert len({row["cycle"]["start"] for row in tables["products"]}) >= 6
-    assert any(row["units"]["reversed"] != row["units"]["reversals_booked"] for row in tables["shops"])
+    assert any(
+        row["units"]["reversed"] != row["units"]["reversals_booked"] for row in tables["shops"]
+    )
 
 
 def test_an_order_has_one_shop_and_about_as_many_events_as_said(half_a_year: list[Event]) -> None:
     """What turns a rate of events into a rate of orders, with and without what is told around them."""
     placed = [event for event in half_a_year if event["type"] == "order_placed"]
     chats = [event for event in half_a_year if event["type"] in CHAT_TYPES]
-    alone = [event for _, event in _take(20_000, replace(PLAN, only_orders=True, every_ms=180 * DAY_MS * EVENTS_PER_ORDER / 20_000))]
+    alone = [
+        event
+        for _, event in _take(
+            20_000,
+            replace(PLAN, only_orders=True, every_ms=180 * DAY_MS * EVENTS_PER_ORDER / 20_000),
+        )
+    ]
     assert len(half_a_year) / len(placed) == pytest.approx(ALL_EVENTS_PER_ORDER, rel=0.05)
     assert len(chats) / len(placed) == pytest.approx(CHATS_PER_ORDER, rel=0.1)
-    assert len(alone) / sum(event["type"] == "order_placed" for event in alone) == pytest.approx(EVENTS_PER_ORDER, rel=0.05)
+    assert len(alone) / sum(event["type"] == "order_placed" for event in alone) == pytest.approx(
+        EVENTS_PER_ORDER, rel=0.05
+    )
     assert {event["type"] for event in alone} == ORDER_TYPES - {"review_posted"}
     shops = defaultdict(set)
     for event in placed:
@@ -103,13 +135,19 @@ def test_an_order_has_one_shop_and_about_as_many_events_as_said(half_a_year: lis
 
 def test_a_few_products_sell_most(half_a_year: list[Event]) -> None:
     """A long tail, as in a marketplace."""
-    sold = Counter(line["product_id"] for event in half_a_year if event["type"] == "order_placed" for line in event["lines"])
+    sold = Counter(
+        line["product_id"]
+        for event in half_a_year
+        if event["type"] == "order_placed"
+        for line in event["lines"]
+    )
     best = [count for _, count in sold.most_common()]
     assert sum(best[:4]) > sum(best) / 3
     assert len(sold) == PLAN.products
 
 
-# --- faults ----------------------------------------------------------------------------------------------------------------------
+# --- faults
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _disturb(count: int, wrong: Faults, *, live: bool = False) -> list[tuple[int, Event | Poison]]:
@@ -135,7 +173,9 @@ def test_duplicates_disorder_and_lateness_change_nothing_of_what_sold() -> None:
     assert len(items) == pytest.approx(5000 * 1.3, rel=0.05)
     arrived = [parse_ms(event["occurred_at"]) for event in _events(items)]
     assert sum(before > after for before, after in pairwise(arrived)) > 1000
-    late = [at_ms - parse_ms(item["occurred_at"]) for at_ms, item in items if isinstance(item, dict)]
+    late = [
+        at_ms - parse_ms(item["occurred_at"]) for at_ms, item in items if isinstance(item, dict)
+    ]
     assert max(late) >= 40 * DAY_MS
 
 
@@ -143,7 +183,10 @@ def test_live_events_are_late_by_what_they_say() -> None:
     """Nobody waits days for them: they arrive now and tell of then."""
     items = _disturb(5000, Faults(late=40 * DAY_MS), live=True)
     assert [at_ms for at_ms, _ in items] == [at_ms for at_ms, _ in _take(5000)]
-    ages = [at_ms - parse_ms(event["occurred_at"]) for (at_ms, _), event in zip(items, _events(items), strict=True)]
+    ages = [
+        at_ms - parse_ms(event["occurred_at"])
+        for (at_ms, _), event in zip(items, _events(items), strict=True)
+    ]
     assert set(ages) == {0, 40 * DAY_MS}
     assert sum(map(bool, ages)) == pytest.approx(5000 * faults.LATE_SHARE, rel=0.4)
 
@@ -151,7 +194,11 @@ def test_live_events_are_late_by_what_they_say() -> None:
 def test_conflicts_are_told_as_such() -> None:
     """Every contradicted order carries the anomaly, and it is the same in any order of arrival."""
     events = _events(_disturb(5000, Faults(conflicts=0.05)))
-    conflicting = {found["order_id"] for found in _count(events)["anomalies"] if found["anomaly"] == "conflicting_event"}
+    conflicting = {
+        found["order_id"]
+        for found in _count(events)["anomalies"]
+        if found["anomaly"] == "conflicting_event"
+    }
     assert len(conflicting) == pytest.approx(250, rel=0.3)
     assert _count(events) == _count(reversed(events))
 
@@ -203,7 +250,10 @@ def test_poison_comes_beside_the_events() -> None:
     [
         ([], Faults()),
         (["duplicates"], Faults(duplicates=0.02)),
-        (["duplicates=5%", "late=90m", "poison=0.1%"], Faults(duplicates=0.05, late=5_400_000, poison=0.001)),
+        (
+            ["duplicates=5%", "late=90m", "poison=0.1%"],
+            Faults(duplicates=0.05, late=5_400_000, poison=0.001),
+        ),
         (["out_of_order=100%", "conflicts=0%", "late"], Faults(out_of_order=1.0, late=3 * DAY_MS)),
     ],
 )
@@ -212,14 +262,27 @@ def test_faults_are_named(texts: list[str], expected: Faults) -> None:
     assert faults.parse(texts) == expected
 
 
-@pytest.mark.parametrize("text", ["fire", "duplicates=", "duplicates=2", "duplicates=200%", "poison=-1%", "late=3", "late=2%", "late=1w"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fire",
+        "duplicates=",
+        "duplicates=2",
+        "duplicates=200%",
+        "poison=-1%",
+        "late=3",
+        "late=2%",
+        "late=1w",
+    ],
+)
 def test_other_faults_are_refused_in_a_sentence(text: str) -> None:
     """Which says what there is, or how to write it."""
     with pytest.raises(ValueError, match=r"there are|write it as"):
         faults.parse([text])
 
 
-# --- the command, into a file ------------------------------------------------------------------------------------------------------
+# --- the command, into a file
+# ------------------------------------------------------------------------------------------------------
 
 
 def _run(*arguments: str) -> Result:
@@ -239,7 +302,12 @@ def test_a_file_of_history_can_be_written_again(tmp_path: Path) -> None:
         assert _run("--out", str(path), "--events", "500").exit_code == 0
     assert first.read_bytes() == again.read_bytes()
     ids = {event["id"] for event in _lines(first)}
-    for other in (("--seed", "2"), ("--days", "10"), ("--start", "2026-01-02T00:00:00Z"), ("--events", "501")):
+    for other in (
+        ("--seed", "2"),
+        ("--days", "10"),
+        ("--start", "2026-01-02T00:00:00Z"),
+        ("--events", "501"),
+    ):
         assert _run("--out", str(again), "--events", "500", *other).exit_code == 0
         assert not ids & {event["id"] for event in _lines(again)}
 
@@ -247,7 +315,16 @@ def test_a_file_of_history_can_be_written_again(tmp_path: Path) -> None:
 def test_history_takes_the_days_it_is_given(tmp_path: Path) -> None:
     """From the start on, with the after-sales of the last orders behind it."""
     path = tmp_path / "a.jsonl"
-    _run("--out", str(path), "--events", "3000", "--days", "60", "--start", "2026-03-01T08:00:00+08:00")
+    _run(
+        "--out",
+        str(path),
+        "--events",
+        "3000",
+        "--days",
+        "60",
+        "--start",
+        "2026-03-01T08:00:00+08:00",
+    )
     at = [event["occurred_at"] for event in _lines(path)]
     assert at[0].startswith("2026-03-01")
     assert "2026-04-20" < at[-1] < "2026-06-01"
@@ -264,10 +341,23 @@ def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
     """As JSON on stdout; a file takes no poison that is an event there, and the rest of it changes no table."""
     plain, poisoned = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
     _run("--out", str(plain), "--events", "3000")
-    result = _run("--out", str(poisoned), "--events", "3000", "--json", "--fault", "poison=2%", "--fault", "duplicates=5%")
+    result = _run(
+        "--out",
+        str(poisoned),
+        "--events",
+        "3000",
+        "--json",
+        "--fault",
+        "poison=2%",
+        "--fault",
+        "duplicates=5%",
+    )
     summary = json.loads(result.stdout)
     lines = poisoned.read_bytes().split(b"\n")[:-1]
-    assert summary.items() >= {"seed": 1, "target": str(poisoned), "events": 3000, "records": len(lines)}.items()
+    assert (
+        summary.items()
+        >= {"seed": 1, "target": str(poisoned), "events": 3000, "records": len(lines)}.items()
+    )
     assert summary["poison"] > 20
     good = [json.loads(line) for line in lines if _acceptable(line)]
     assert len(good) == len(lines) - summary["poison"] == pytest.approx(3150, rel=0.02)
@@ -290,11 +380,16 @@ def test_arguments_that_make_no_sense_are_refused(arguments: list[str], sentence
 
 
 def test_history_for_the_log_ends_where_workers_would_park_it() -> None:
-    """An event in the future isn't written silently into the dead letters; without a bound all is."""
+    """An event in the future isn't written silently into the dead letters.
+
+    Without a bound all is.
+    """
     items, clock_ms = _take(50), START_MS
     latest_ms = items[-2][0] if items[-2][0] < items[-1][0] else items[-3][0]
     with pytest.raises(HistoryAhead, match="give an earlier --start"):
         list(before_now(iter(items), latest_ms - clock_ms, clock_ms))
     assert list(before_now(iter(items), 0, clock_ms)) == items
     seen = before_now(iter(items), latest_ms - clock_ms, clock_ms)
-    assert [next(seen) for one in items if one[0] <= latest_ms] == [one for one in items if one[0] <= latest_ms]
+    assert [next(seen) for one in items if one[0] <= latest_ms] == [
+        one for one in items if one[0] <= latest_ms
+    ]

@@ -1,4 +1,7 @@
-"""How many records a transaction gets: within its bounds whatever happened before, smaller after what was too much, and back again."""
+"""How many records a transaction gets.
+
+Within its bounds whatever happened before, smaller after what was too much, and back again.
+"""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +20,19 @@ def size(chunk_records: int = 16_000) -> Size:
     return Size(Settings(_env_file=None, chunk_records=chunk_records))
 
 
-@given(st.integers(1, 100_000), st.lists(st.tuples(st.sampled_from(["committed", "outran", "much"]), ANY_WORK, SECONDS, SECONDS)))
-def test_a_size_stays_within_its_bounds(chunk_records: int, steps: list[tuple[str, Work, float, float]]) -> None:
-    """Of whatever is committed or not: at least one record, at most `chunk_records`; and never as many again as were too much."""
+@given(
+    st.integers(1, 100_000),
+    st.lists(
+        st.tuples(st.sampled_from(["committed", "outran", "much"]), ANY_WORK, SECONDS, SECONDS)
+    ),
+)
+def test_a_size_stays_within_its_bounds(
+    chunk_records: int, steps: list[tuple[str, Work, float, float]]
+) -> None:
+    """Of whatever is committed or not: at least one record, at most `chunk_records`.
+
+    And never as many again as were too much.
+    """
     one = size(chunk_records)
     for what, work, fold_s, commit_s in steps:
         tried = one.records
@@ -46,7 +59,10 @@ def test_few_records_that_took_long_are_not_cut() -> None:
 
 
 def test_a_cut_size_comes_back_by_small_steps() -> None:
-    """By half of itself at most, and by a 32nd of `chunk_records`; a chunk that didn't fill it says nothing."""
+    """By half of itself at most, and by a 32nd of `chunk_records`.
+
+    A chunk that didn't fill it says nothing.
+    """
     one = size()
     one.outran(800)
     grown = [one.records]
@@ -62,6 +78,17 @@ def test_a_cut_size_comes_back_by_small_steps() -> None:
 
 
 def test_work_is_all_that_is_written() -> None:
-    """Rows of topics, changelogs and dead letters; a state that is gone is a row without bytes but its key's."""
-    outcome = Outcome({"a": {b"key": b"state", b"gone": None}}, {"b": [(b"k", b"value")] * 3}, [], Progress(), {}, 3, paused=False)
+    """Rows of topics, changelogs and dead letters.
+
+    A state that is gone is a row without bytes but its key's.
+    """
+    outcome = Outcome(
+        {"a": {b"key": b"state", b"gone": None}},
+        {"b": [(b"k", b"value")] * 3},
+        [],
+        Progress(),
+        {},
+        3,
+        paused=False,
+    )
     assert work_of(outcome) == Work(5, 3 + 5 + 4 + 3 * 6)

@@ -1,4 +1,7 @@
-"""The stages as the streams drive them: skipping, parking, pausing, event time, marks, and what they hand out."""
+"""The stages as the streams drive them.
+
+Skipping, parking, pausing, event time, marks, and what they hand out.
+"""
 
 # ruff: noqa: ANN401 - a test hands in anything, also what is wrong
 
@@ -35,16 +38,23 @@ def records(*lines: str, first: int = 0) -> list[Record]:
             value, headers = envelope.tick(at_ms)
             found.append(Record("orders", 0, first + number, 0, None, value, headers))
         else:
-            found.append(Record("orders", 0, first + number, 0, *binary(event(words, first + number + 1))))
+            found.append(
+                Record("orders", 0, first + number, 0, *binary(event(words, first + number + 1)))
+            )
     return found
 
 
 def fold(
-    stage: Any, chunk: list[Record], progress: Progress | None = None, tables: dict[str, dict[bytes, bytes | None]] | None = None
+    stage: Any,
+    chunk: list[Record],
+    progress: Progress | None = None,
+    tables: dict[str, dict[bytes, bytes | None]] | None = None,
 ) -> Outcome:
     """Read and fold one chunk over tables."""
     states = {table.name: Rows((tables or {}).get(table.name, {})) for table in stage.stage.tables}
-    outcome: Outcome = stage.fold(f"{stage.stage.source}-0", reading(stage, chunk), states, progress)
+    outcome: Outcome = stage.fold(
+        f"{stage.stage.source}-0", reading(stage, chunk), states, progress
+    )
     return outcome
 
 
@@ -71,31 +81,51 @@ def test_records_handed_over_twice_are_skipped() -> None:
     outcome = fold(order_stage(), chunk, Progress(1))
     assert set(outcome.writes["orders"]) == {b"o-2"}
     assert outcome.parked == []
-    assert (outcome.counts["skipped"], outcome.counts["applied"], outcome.taken) == (2, 1, 3)
+    assert (outcome.counts["skipped"], outcome.counts["applied"], outcome.records_covered) == (
+        2,
+        1,
+        3,
+    )
 
 
 def test_refused_records_are_parked_with_their_reason() -> None:
     """They travel with the chunk's good events, and change no table."""
     chunk = records("junk", "2026-07-01T08:00Z paid o-1 5", "junk")
     outcome = fold(order_stage(), chunk)
-    assert [(offset, refusal.reason) for offset, refusal in outcome.parked] == [(0, Reason.NOT_JSON), (2, Reason.NOT_JSON)]
+    assert [(offset, refusal.reason) for offset, refusal in outcome.parked] == [
+        (0, Reason.NOT_JSON),
+        (2, Reason.NOT_JSON),
+    ]
     assert (outcome.progress.offset, outcome.progress.refused_in_a_row) == (2, 1)
     assert outcome.counts["refused"] == 2
     assert not outcome.paused
 
 
 def test_so_many_refusals_in_a_row_pause_the_partition() -> None:
-    """The outcome covers the records up to the last straw; those behind it wait, through restarts, until someone resumes."""
+    """The outcome covers the records up to the last straw.
+
+    Those behind it wait, through restarts, until someone resumes.
+    """
     chunk = records("junk", "junk", "junk", "2026-07-01T08:00Z paid o-1 5")
     first = fold(order_stage(3), chunk[:2])
-    assert (first.paused, first.taken) == (False, 2)
+    assert (first.paused, first.records_covered) == (False, 2)
     second = fold(order_stage(3), chunk[2:], first.progress)
-    assert (second.paused, second.taken, second.progress.offset, len(second.parked)) == (True, 1, 2, 1)
+    assert (second.paused, second.records_covered, second.progress.offset, len(second.parked)) == (
+        True,
+        1,
+        2,
+        1,
+    )
     assert second.writes == {"orders": {}}
     third = fold(order_stage(3), chunk[3:], second.progress)
-    assert (third.paused, third.taken, third.progress) == (True, 0, second.progress)
+    assert (third.paused, third.records_covered, third.progress) == (True, 0, second.progress)
     fourth = fold(order_stage(3), chunk[3:], second.progress.resumed())
-    assert (fourth.paused, fourth.taken, fourth.progress.offset, fourth.progress.refused_in_a_row) == (False, 1, 3, 0)
+    assert (
+        fourth.paused,
+        fourth.records_covered,
+        fourth.progress.offset,
+        fourth.progress.refused_in_a_row,
+    ) == (False, 1, 3, 0)
 
 
 def test_an_order_whose_later_events_wait_is_written_as_far_as_it_came() -> None:
@@ -103,41 +133,66 @@ def test_an_order_whose_later_events_wait_is_written_as_far_as_it_came() -> None
     placed, received = "2026-07-01T08:00Z placed o-1 1:p-3:1x10", "2026-07-02T08:00Z received o-1"
     chunk = records(placed, "junk", "junk", received)
     first = fold(order_stage(2), chunk)
-    assert (first.paused, first.taken) == (True, 3)
+    assert (first.paused, first.records_covered) == (True, 3)
     second = fold(order_stage(2), chunk[3:], first.progress.resumed(), first.writes)
     assert second.writes == fold(order_stage(), chunk).writes
     assert len(_entries(second)) == 1
 
 
 def test_records_that_can_be_read_but_are_not_applied_neither_pause_nor_end_a_row() -> None:
-    """A partition full of other partitions' records goes on; what can't be read beside them pauses it as ever."""
-    strays = [(at, Refusal(reason, "")) for at, reason in enumerate([Reason.WRONG_PARTITION, Reason.IN_THE_FUTURE] * 10)]
+    """A partition full of other partitions' records goes on.
+
+    What can't be read beside them pauses it as ever.
+    """
+    strays = [
+        (at, Refusal(reason, ""))
+        for at, reason in enumerate([Reason.WRONG_PARTITION, Reason.IN_THE_FUTURE] * 10)
+    ]
     tables = {"orders": Rows()}
     outcome = order_stage(3).fold("orders-0", strays, tables, None)
-    assert (outcome.paused, len(outcome.parked), outcome.progress.refused_in_a_row) == (False, 20, 0)
+    assert (outcome.paused, len(outcome.parked), outcome.progress.refused_in_a_row) == (
+        False,
+        20,
+        0,
+    )
     junk = [(at, Refusal(Reason.NOT_JSON, "")) for at in (20, 22, 24)]
     between = [(at, Refusal(Reason.WRONG_PARTITION, "")) for at in (21, 23)]
-    assert order_stage(3).fold("orders-0", sorted([*junk, *between], key=itemgetter(0)), tables, outcome.progress).paused
+    assert (
+        order_stage(3)
+        .fold("orders-0", sorted([*junk, *between], key=itemgetter(0)), tables, outcome.progress)
+        .paused
+    )
 
 
 def test_a_tick_does_not_end_a_row_of_refusals() -> None:
     """Ticks are ours; only an accepted event shows that the source can be read."""
-    outcome = fold(order_stage(3), records("junk", "tick 2026-07-01T00:00:00Z", "junk", "tick 2026-07-02T00:00:00Z", "junk"))
+    outcome = fold(
+        order_stage(3),
+        records("junk", "tick 2026-07-01T00:00:00Z", "junk", "tick 2026-07-02T00:00:00Z", "junk"),
+    )
     assert outcome.paused
     assert outcome.counts["ticks"] == 2
 
 
 def test_event_time_is_the_latest_that_was_told() -> None:
     """C2: accepted events and ticks move it on; late and refused ones don't move it back."""
-    outcome = fold(order_stage(), records("2026-07-02T08:00:00Z paid o-1 5", "2026-07-01T08:00:00Z paid o-2 5", "junk"))
+    outcome = fold(
+        order_stage(),
+        records("2026-07-02T08:00:00Z paid o-1 5", "2026-07-01T08:00:00Z paid o-2 5", "junk"),
+    )
     assert outcome.progress.watermark_ms == times.parse_ms("2026-07-02T08:00:00Z")
     ticked = fold(order_stage(), records("tick 2026-07-09T08:00:00Z", first=3), outcome.progress)
-    assert (ticked.progress.offset, ticked.progress.watermark_ms) == (3, times.parse_ms("2026-07-09T08:00:00Z"))
+    assert (ticked.progress.offset, ticked.progress.watermark_ms) == (
+        3,
+        times.parse_ms("2026-07-09T08:00:00Z"),
+    )
     assert fold(order_stage(), records("junk")).progress.watermark_ms is None
 
 
 def test_an_entry_restates_when_event_time_has_passed_the_end_of_its_cycle() -> None:
-    """S13: not one millisecond before, and by the event's own time too; late events are counted and applied.
+    """S13: not one millisecond before, and by the event's own time too.
+
+    Late events are counted and applied.
 
     2026-06-06               2026-07-06
     [-------- received --------)[ paid
@@ -147,24 +202,48 @@ def test_an_entry_restates_when_event_time_has_passed_the_end_of_its_cycle() -> 
     too_late = fold(order_stage(), records(placed, "2026-07-06T00:00:00.000Z paid o-2 5", received))
     ticked = fold(order_stage(), records(placed, "tick 2026-07-06T00:00:00.000Z", received))
     assert [_entries(one)[0].restates for one in (in_time, too_late, ticked)] == [False, True, True]
-    assert [(one.counts["late"], one.counts["restatements"]) for one in (in_time, too_late, ticked)] == [(0, 0), (1, 1), (1, 1)]
+    assert [
+        (one.counts["late"], one.counts["restatements"]) for one in (in_time, too_late, ticked)
+    ] == [(0, 0), (1, 1), (1, 1)]
 
 
 def _entries(outcome: Outcome) -> list[journal.Entry]:
-    return [one for _, value in outcome.sends["sales"] if isinstance(one := journal.decode(value), journal.Entry)]
+    return [
+        one
+        for _, value in outcome.sends["sales"]
+        if isinstance(one := journal.decode(value), journal.Entry)
+    ]
 
 
 def test_what_changes_no_number_writes_no_entry() -> None:
-    """S7: a line wholly refunded before its receipt leaves no trace in the journal; nor does a receipt that is told again later."""
-    refunded = ("2026-07-01T08:00Z placed o-1 1:p-3:1x10", "2026-07-02T08:00Z refunded o-1 r-1 quality", "2026-07-03T08:00Z received o-1")
+    """S7: a line wholly refunded before its receipt leaves no trace in the journal.
+
+    Nor does a receipt that is told again later.
+    """
+    refunded = (
+        "2026-07-01T08:00Z placed o-1 1:p-3:1x10",
+        "2026-07-02T08:00Z refunded o-1 r-1 quality",
+        "2026-07-03T08:00Z received o-1",
+    )
     assert _entries(fold(order_stage(), records(*refunded))) == []
-    again = ("2026-07-01T08:00Z placed o-1 1:p-3:1x10", "2026-07-03T08:00Z received o-1", "2026-07-04T08:00Z received o-1")
+    again = (
+        "2026-07-01T08:00Z placed o-1 1:p-3:1x10",
+        "2026-07-03T08:00Z received o-1",
+        "2026-07-04T08:00Z received o-1",
+    )
     assert len(_entries(fold(order_stage(), records(*again)))) == 1
 
 
 def test_entries_are_numbered_by_their_event() -> None:
-    """Topic, partition, offset, index: a pure function of the log, so a second run gives the same ids."""
-    chunk = records("2026-07-01T08:00Z placed o-1 2:p-4:1x10 1:p-3:1x10", "2026-07-02T08:00Z received o-1", first=1840)
+    """Topic, partition, offset, index.
+
+    A pure function of the log, so a second run gives the same ids.
+    """
+    chunk = records(
+        "2026-07-01T08:00Z placed o-1 2:p-4:1x10 1:p-3:1x10",
+        "2026-07-02T08:00Z received o-1",
+        first=1840,
+    )
     assert [(entry.id, entry.line_id) for entry in _entries(fold(order_stage(), chunk))] == [
         ("orders-0@1841#0", "1"),
         ("orders-0@1841#1", "2"),
@@ -181,7 +260,10 @@ def test_another_placing_moves_what_was_sold() -> None:
             "2026-07-01T08:00Z placed o-1 1:p-4:1x500 shop=s-8 currency=USD",
         ),
     )
-    assert [(one.product_id, one.shop_id, one.buyer_id, one.currency, one.units_gross, one.amount_gross) for one in _entries(outcome)] == [
+    assert [
+        (one.product_id, one.shop_id, one.buyer_id, one.currency, one.units_gross, one.amount_gross)
+        for one in _entries(outcome)
+    ] == [
         ("p-3", "s-7", "b-1", "CNY", 2, 2000),
         ("p-3", "s-7", "b-1", "CNY", -2, -2000),
         ("p-4", "s-8", "b-9", "USD", 1, 500),
@@ -191,7 +273,9 @@ def test_another_placing_moves_what_was_sold() -> None:
 def test_the_order_stage_leaves_the_states_it_was_handed_alone() -> None:
     """A chunk that isn't committed has changed nothing: folding it again gives the same outcome."""
     chunk = records(
-        "2026-07-01T08:00Z placed o-1 1:p-3:2x1000", "2026-07-02T08:00Z received o-1", "2026-07-03T08:00Z refunded o-1 r-1 quality"
+        "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
+        "2026-07-02T08:00Z received o-1",
+        "2026-07-03T08:00Z refunded o-1 r-1 quality",
     )
     first = fold(order_stage(), chunk[:2])
     tables = {name: dict(rows) for name, rows in first.writes.items()}
@@ -227,15 +311,26 @@ SOLD = journal.Entry(
 
 def sold(*items: tuple[bytes | None, bytes | None]) -> list[Record]:
     """Records of sales-0."""
-    return [Record("sales", 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)]
+    return [
+        Record("sales", 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)
+    ]
 
 
 def test_marks_tell_how_far_the_sources_are() -> None:
-    """C2: per source partition the latest offset and event time; their least is this partition's."""
+    """C2: per source partition the latest offset and event time.
+
+    Their least is this partition's.
+    """
     marks = [Mark("orders", 0, 5, 50), Mark("orders", 1, 7, 40), Mark("orders", 0, 9, 60)]
-    outcome = fold(ProductStage(CYCLES, 1000), sold(*((None, journal.encode(mark)) for mark in marks)))
+    outcome = fold(
+        ProductStage(CYCLES, 1000), sold(*((None, journal.encode(mark)) for mark in marks))
+    )
     assert outcome.progress == Progress(2, 40, 0, {"orders-0": (9, 60), "orders-1": (7, 40)})
-    assert outcome.writes == {"product_cycles": {}, "product_totals": {}, "product_service_cycles": {}}
+    assert outcome.writes == {
+        "product_cycles": {},
+        "product_totals": {},
+        "product_service_cycles": {},
+    }
     assert outcome.counts["marks"] == 3
 
 
@@ -254,14 +349,25 @@ def test_marks_tell_how_far_the_sources_are() -> None:
         (b"", journal.encode(SOLD), Reason.MISSING_KEY),
         (b"p-4", journal.encode(SOLD), Reason.KEY_MISMATCH),
         (b"p-3", journal.encode(SOLD).replace(b"06-06", b"06-07"), Reason.INVALID_FIELD),
-        (b"p-3", journal.encode(SOLD).replace(b"2026-06-06T00:00:00Z", b"June"), Reason.INVALID_FIELD),
+        (
+            b"p-3",
+            journal.encode(SOLD).replace(b"2026-06-06T00:00:00Z", b"June"),
+            Reason.INVALID_FIELD,
+        ),
     ],
 )
-def test_the_stages_after_the_first_refuse_too(key: bytes | None, value: bytes | None, reason: Reason) -> None:
-    """A foreign record in the journal is parked, not a crash; an entry of other cycles isn't added to ours."""
-    outcome = fold(ProductStage(CYCLES, 2), sold((b"p-3", journal.encode(SOLD)), (key, value), (key, value)))
+def test_the_stages_after_the_first_refuse_too(
+    key: bytes | None, value: bytes | None, reason: Reason
+) -> None:
+    """A foreign record in the journal is parked, not a crash.
+
+    An entry of other cycles isn't added to ours.
+    """
+    outcome = fold(
+        ProductStage(CYCLES, 2), sold((b"p-3", journal.encode(SOLD)), (key, value), (key, value))
+    )
     assert [refusal.reason for _, refusal in outcome.parked] == [reason, reason]
-    assert (outcome.paused, outcome.taken, outcome.counts["entries"]) == (True, 3, 1)
+    assert (outcome.paused, outcome.records_covered, outcome.counts["entries"]) == (True, 3, 1)
 
 
 def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
@@ -287,15 +393,25 @@ def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
 
 
 def test_an_impossible_sum_stops_the_stage() -> None:
-    """More taken back than was sold: the journal has a hole or was read twice, and nothing may be written on."""
+    """More taken back than was sold.
+
+    The journal has a hole or was read twice, and nothing may be written on.
+    """
     with pytest.raises(ImpossibleTallyError, match="sales-0@0"):
-        fold(ProductStage(CYCLES, 1000), sold((b"p-3", journal.encode(msgspec.structs.replace(SOLD, units_gross=-2)))))
+        fold(
+            ProductStage(CYCLES, 1000),
+            sold((b"p-3", journal.encode(msgspec.structs.replace(SOLD, units_gross=-2)))),
+        )
 
 
 def test_both_partitions_of_sources_reach_every_table() -> None:
     """A whole flow over two partitions: each table partition knows both sources' watermarks."""
     flow = Flow().take([event(f"2026-07-0{n}T08:00Z paid o-{n} 5".split(), n) for n in range(1, 9)])
-    expected = {f"orders-{at[1]}": one.watermark_ms for at, one in flow.progress.items() if at[0] == "orders"}
+    expected = {
+        f"orders-{at[1]}": one.watermark_ms
+        for at, one in flow.progress.items()
+        if at[0] == "orders"
+    }
     for at, progress in flow.progress.items():
         if at[0] != "orders":
             assert {source: mark for source, (_, mark) in progress.sources.items()} == expected
@@ -304,8 +420,12 @@ def test_both_partitions_of_sources_reach_every_table() -> None:
 def test_other_cycles_other_tables() -> None:
     """The same events under another length and anchor."""
     lines = ["2026-07-01T08:00Z placed o-1 1:p-3:1x10", "2026-07-02T08:00Z received o-1"]
-    flow = Flow(Calendar(7 * 86_400_000, 3_600_000)).take([event(line.split(), number) for number, line in enumerate(lines)])
-    assert [row["cycle"] for row in flow.report()["products"]] == [{"start": "2026-07-02T01:00:00Z", "end": "2026-07-09T01:00:00Z"}]
+    flow = Flow(Calendar(7 * 86_400_000, 3_600_000)).take(
+        [event(line.split(), number) for number, line in enumerate(lines)]
+    )
+    assert [row["cycle"] for row in flow.report()["products"]] == [
+        {"start": "2026-07-02T01:00:00Z", "end": "2026-07-09T01:00:00Z"}
+    ]
 
 
 def test_an_order_that_outgrows_a_record_parks_what_comes_last() -> None:
@@ -313,10 +433,24 @@ def test_an_order_that_outgrows_a_record_parks_what_comes_last() -> None:
 
     def shipped(offset: int, order_id: str, size: int) -> Record:
         ids = [f"{offset}-{number:03d}".ljust(120, "x") for number in range(size)]
-        fields = {"type": "order_shipped", "id": f"e-{offset}", "source": "/t", "occurred_at": "2026-07-01T08:00:00Z"}
-        return Record("orders", 0, offset, 0, *envelope.encode(fields | {"order_id": order_id, "line_ids": ids}))
+        fields = {
+            "type": "order_shipped",
+            "id": f"e-{offset}",
+            "source": "/t",
+            "occurred_at": "2026-07-01T08:00:00Z",
+        }
+        return Record(
+            "orders",
+            0,
+            offset,
+            0,
+            *envelope.encode(fields | {"order_id": order_id, "line_ids": ids}),
+        )
 
-    chunk = [shipped(offset, "o-1", 1000) for offset in range(9)] + [shipped(9, "o-2", 10), shipped(10, "o-1", 10)]
+    chunk = [shipped(offset, "o-1", 1000) for offset in range(9)] + [
+        shipped(9, "o-2", 10),
+        shipped(10, "o-1", 10),
+    ]
     whole = fold(order_stage(), chunk)
     first = fold(order_stage(), chunk[:5])
     second = fold(order_stage(), chunk[5:], first.progress, first.writes)
@@ -333,8 +467,17 @@ def test_an_order_that_outgrows_a_record_parks_what_comes_last() -> None:
 
 
 def test_confirmed_time_goes_on_to_the_stages_behind() -> None:
-    """C2: the latest of all sources, whatever the marks' order; a mark without it takes nothing back."""
-    marks = [Mark("orders", 0, 5, 50, 45), Mark("orders", 1, 7, 90, None), Mark("orders", 0, 9, 60, 40)]
-    chunk = [Record("sales", 0, at, 0, None, journal.encode(mark), []) for at, mark in enumerate(marks)]
+    """C2: the latest of all sources, whatever the marks' order.
+
+    A mark without it takes nothing back.
+    """
+    marks = [
+        Mark("orders", 0, 5, 50, 45),
+        Mark("orders", 1, 7, 90, None),
+        Mark("orders", 0, 9, 60, 40),
+    ]
+    chunk = [
+        Record("sales", 0, at, 0, None, journal.encode(mark), []) for at, mark in enumerate(marks)
+    ]
     assert fold(ProductStage(CYCLES, 1000), chunk).progress.confirmed_ms == 45
     assert fold(ProductStage(CYCLES, 1000), chunk[1:2]).progress.confirmed_ms is None

@@ -1,4 +1,7 @@
-"""The local store of a table partition: all or nothing, belongs to one log, and is wiped rather than trusted."""
+"""The local store of a table partition.
+
+All or nothing, belongs to one log, and is wiped rather than trusted.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +56,15 @@ os.kill(os.getpid(), 9)
 
 @pytest.mark.parametrize("writes", [0, 1, 200])
 def test_a_killed_process_leaves_what_its_files_have(path: Path, writes: int) -> None:
-    """Behind a position everything is as it was there, however much was lost; and the store is still ours."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path), str(writes)], cwd=Path(__file__).parents[2], check=False)
+    """Behind a position everything is as it was there, however much was lost.
+
+    And the store is still ours.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(path), str(writes)],
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
     assert done.returncode == -9
     with structlog.testing.capture_logs() as said:
         store = PartitionStore(path, OURS)
@@ -88,7 +98,9 @@ def test_a_store_of_another_log_is_wiped(path: Path, other: Identity) -> None:
     ours.close()
 
 
-@pytest.mark.parametrize(("damage", "lost"), [("CURRENT", False), ("MANIFEST", False), ("MANIFEST", True)])
+@pytest.mark.parametrize(
+    ("damage", "lost"), [("CURRENT", False), ("MANIFEST", False), ("MANIFEST", True)]
+)
 def test_a_store_that_cannot_be_opened_is_wiped(path: Path, damage: str, *, lost: bool) -> None:
     """Files that are cut off or gone lead to an empty store, not to a worker that can't start."""
     store = PartitionStore(path, OURS)
@@ -114,14 +126,20 @@ def test_a_store_that_is_in_use_is_not_wiped(path: Path) -> None:
 
 
 def test_a_store_that_the_system_withholds_is_not_wiped(path: Path) -> None:
-    """With no file handle left it says so in one sentence; with enough of them its data are there."""
+    """With no file handle left it says so in one sentence.
+
+    With enough of them its data are there.
+    """
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one")], 7)
     store.close()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())), hard))
     try:
-        with pytest.raises(StoreUnopened, match=r"can't be opened \(IO error: .*Too many open files\): mend that and restart"):
+        with pytest.raises(
+            StoreUnopened,
+            match=r"can't be opened \(IO error: .*Too many open files\): mend that and restart",
+        ):
             PartitionStore(path, OURS)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -130,7 +148,13 @@ def test_a_store_that_the_system_withholds_is_not_wiped(path: Path) -> None:
     again.close()
 
 
-@pytest.mark.parametrize("error", ["IO error: While open a file: CURRENT: Permission denied", "IO error: While pread: Input/output error"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        "IO error: While open a file: CURRENT: Permission denied",
+        "IO error: While pread: Input/output error",
+    ],
+)
 def test_only_damage_is_wiped(path: Path, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
     """Whatever else keeps RocksDB from opening is told, and nothing is deleted."""
     store = PartitionStore(path, OURS)
@@ -150,7 +174,10 @@ def test_only_damage_is_wiped(path: Path, monkeypatch: pytest.MonkeyPatch, error
 
 
 def test_a_store_is_wiped_where_opening_works_and_reading_does_not(path: Path) -> None:
-    """A block that is damaged shows only when it is read; the files are let go before they are wiped."""
+    """A block that is damaged shows only when it is read.
+
+    The files are let go before they are wiped.
+    """
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one"), (MARK_KEY, b"m")], 7)
     store._db.flush()
@@ -176,7 +203,10 @@ def test_wipe_empties_it(path: Path) -> None:
 
 
 def test_cycles_as_a_window_of_faust() -> None:
-    """Half-open, by the anchor, in seconds; the end belongs to the next one; nothing is ever stale (C1, C3)."""
+    """Half-open, by the anchor, in seconds; the end belongs to the next one.
+
+    Nothing is ever stale (C1, C3).
+    """
     window = CycleWindow(Calendar(30 * 86_400_000, 0))
     assert window.expires is None
     assert window.ranges(0.0) == [(0.0, 2_592_000.0)]
@@ -189,7 +219,10 @@ def test_cycles_as_a_window_of_faust() -> None:
 
 
 def test_faust_sees_the_open_partitions_and_cannot_write(path: Path) -> None:
-    """Faust's table finds a key in any open partition, windowed keys too; writing through it is refused."""
+    """Faust's table finds a key in any open partition, windowed keys too.
+
+    Writing through it is refused.
+    """
     partition = PartitionStore(path, OURS)
     partition.write([(b"o-1", b"one"), (b"p-3@2592000000", b"cycle")], 1)
     store = RocksStore.__new__(RocksStore)

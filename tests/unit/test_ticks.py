@@ -21,11 +21,36 @@ PAST_MS = CLOCK_MS - 10**10
         ({"chats-0": Progress(0, CLOCK_MS + NEAR_MS + 1)}, None),
         ({"chats-0": Progress(0, PAST_MS)}, None),
         ({"chats-0": Progress(0, PAST_MS), "orders-1": Progress(0, CLOCK_MS - 1)}, PAST_MS),
-        ({"chats-0": Progress(0, PAST_MS), "orders-1": Progress(0, PAST_MS + 5), "orders-0": Progress(0, CLOCK_MS)}, PAST_MS + 5),
-        ({"orders-1": Progress(0, PAST_MS), "sales-0": Progress(3, PAST_MS, sources={"orders-1": (0, PAST_MS)})}, None),
-        ({"shop-activity-0": Progress(3, PAST_MS, sources={"orders-1": (0, PAST_MS), "chats-0": (4, PAST_MS + 9)})}, PAST_MS),
+        (
+            {
+                "chats-0": Progress(0, PAST_MS),
+                "orders-1": Progress(0, PAST_MS + 5),
+                "orders-0": Progress(0, CLOCK_MS),
+            },
+            PAST_MS + 5,
+        ),
+        (
+            {
+                "orders-1": Progress(0, PAST_MS),
+                "sales-0": Progress(3, PAST_MS, sources={"orders-1": (0, PAST_MS)}),
+            },
+            None,
+        ),
+        (
+            {
+                "shop-activity-0": Progress(
+                    3, PAST_MS, sources={"orders-1": (0, PAST_MS), "chats-0": (4, PAST_MS + 9)}
+                )
+            },
+            PAST_MS,
+        ),
     ],
 )
-def test_a_beginning_goes_by_two_partitions_or_by_one_near_the_clock(progresses: dict[str, Progress], expected_ms: int | None) -> None:
-    """A partition that is heard of by its own lane and by marks counts once; one date alone that is not the present moves nothing."""
+def test_a_beginning_goes_by_two_partitions_or_by_one_near_the_clock(
+    progresses: dict[str, Progress], expected_ms: int | None
+) -> None:
+    """A partition that is heard of by its own lane and by marks counts once.
+
+    One date alone that is not the present moves nothing.
+    """
     assert first_ms(progresses, CLOCK_MS) == expected_ms

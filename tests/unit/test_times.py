@@ -92,7 +92,9 @@ def test_a_duration_is_read_in_either_form(text: str, ms: int) -> None:
     assert times.duration_ms(text) == ms
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "1.5h", "-1s", "1 s", "P", "PT", "P1H", "2H", "PT1M1H", "1e3s", "٣s"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "s", "1.5h", "-1s", "1 s", "P", "PT", "P1H", "2H", "PT1M1H", "1e3s", "٣s"]
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """Rather than guessed."""
     with pytest.raises(ValueError, match="is no duration, such as 90s, 5m, 2h or PT2H"):

@@ -16,8 +16,17 @@ from streams.settings import Kafka, Settings
 
 PARTITIONS = 4
 
-FITS = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "max.message.bytes": "1048588"}
-COMPACTED = FITS | {"cleanup.policy": "compact", "retention.ms": "604800000", "delete.retention.ms": "86400000"}
+FITS = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "max.message.bytes": "1048588",
+}
+COMPACTED = FITS | {
+    "cleanup.policy": "compact",
+    "retention.ms": "604800000",
+    "delete.retention.ms": "86400000",
+}
 PARKED = FITS | {"retention.ms": str(30 * 86_400_000), "max.message.bytes": str(4 * 1024 * 1024)}
 
 
@@ -25,7 +34,9 @@ def _declared(name: str) -> topics.Topic:
     return next(topic for topic in topics.declared(Settings(_env_file=None)) if topic.name == name)
 
 
-def _faults(name: str, configs: dict[str, str], partitions: int = PARTITIONS) -> list[tuple[str, str]]:
+def _faults(
+    name: str, configs: dict[str, str], partitions: int = PARTITIONS
+) -> list[tuple[str, str]]:
     found = topics.compare(_declared(name), topics.Seen("id", partitions, configs), PARTITIONS)
     return [(mismatch.aspect, mismatch.actual) for mismatch in found]
 
@@ -57,32 +68,49 @@ def test_the_log_is_never_deleted_nor_compacted(name: str) -> None:
     """Source and journal topics keep every record for ever."""
     assert _faults(name, FITS) == []
     assert _faults(name, FITS | {"cleanup.policy": "compact"}) == [("cleanup.policy", "compact")]
-    assert _faults(name, FITS | {"cleanup.policy": "compact,delete"}) == [("cleanup.policy", "compact,delete")]
+    assert _faults(name, FITS | {"cleanup.policy": "compact,delete"}) == [
+        ("cleanup.policy", "compact,delete")
+    ]
     assert _faults(name, FITS | {"retention.ms": "604800000"}) == [("retention.ms", "604800000")]
     assert _faults(name, FITS | {"retention.bytes": "1000000"}) == [("retention.bytes", "1000000")]
 
 
 def test_a_changelog_is_only_compacted() -> None:
-    """A changelog that also deletes by age would lose totals of all time (C4); its own retention then means nothing."""
+    """A changelog that also deletes by age would lose totals of all time (C4).
+
+    Its own retention then means nothing.
+    """
     assert _faults("netsold-product_totals-changelog", COMPACTED) == []
-    assert _faults("netsold-product_totals-changelog", COMPACTED | {"cleanup.policy": "compact,delete"}) == [
-        ("cleanup.policy", "compact,delete")
+    assert _faults(
+        "netsold-product_totals-changelog", COMPACTED | {"cleanup.policy": "compact,delete"}
+    ) == [("cleanup.policy", "compact,delete")]
+    assert _faults("netsold-overdue-changelog", COMPACTED | {"delete.retention.ms": "1000"}) == [
+        ("delete.retention.ms", "1000")
     ]
-    assert _faults("netsold-overdue-changelog", COMPACTED | {"delete.retention.ms": "1000"}) == [("delete.retention.ms", "1000")]
 
 
 def test_dead_letters_stay_thirty_days_and_may_be_larger_than_other_records() -> None:
     """A longer retention and a larger bound fit; a shorter or smaller one doesn't."""
     assert _faults("dead-letters", PARKED) == []
-    assert _faults("dead-letters", PARKED | {"retention.ms": "-1", "max.message.bytes": "9000000"}) == []
-    assert _faults("dead-letters", PARKED | {"retention.ms": "604800000"}) == [("retention.ms", "604800000")]
-    assert _faults("dead-letters", PARKED | {"max.message.bytes": "1048588"}) == [("max.message.bytes", "1048588")]
+    assert (
+        _faults("dead-letters", PARKED | {"retention.ms": "-1", "max.message.bytes": "9000000"})
+        == []
+    )
+    assert _faults("dead-letters", PARKED | {"retention.ms": "604800000"}) == [
+        ("retention.ms", "604800000")
+    ]
+    assert _faults("dead-letters", PARKED | {"max.message.bytes": "1048588"}) == [
+        ("max.message.bytes", "1048588")
+    ]
 
 
 def test_a_source_may_not_take_more_than_can_be_parked() -> None:
     """A record that is refused must fit into dead letters, headers and all."""
     declared = topics.declared(Settings(_env_file=None))
-    seen = {"orders": topics.Seen("id", PARTITIONS, FITS), "dead-letters": topics.Seen("id", PARTITIONS, PARKED)}
+    seen = {
+        "orders": topics.Seen("id", PARTITIONS, FITS),
+        "dead-letters": topics.Seen("id", PARTITIONS, PARKED),
+    }
     assert topics.not_parkable(declared, seen) == []
     seen["orders"] = topics.Seen("id", PARTITIONS, FITS | {"max.message.bytes": "10485760"})
     (mismatch,) = topics.not_parkable(declared, seen)
@@ -103,8 +131,14 @@ def test_another_partition_count_is_refused(partitions: int) -> None:
 def test_a_mismatch_is_one_sentence_with_its_remedy() -> None:
     """The sentence names the topic, what it is, what it should be and what to run."""
     missing = topics.compare(_declared("orders"), None, PARTITIONS)
-    assert [str(mismatch) for mismatch in missing] == ["topic orders is missing: run `netsold topics create`"]
-    (finite,) = topics.compare(_declared("orders"), topics.Seen("id", PARTITIONS, FITS | {"retention.ms": "1000"}), PARTITIONS)
+    assert [str(mismatch) for mismatch in missing] == [
+        "topic orders is missing: run `netsold topics create`"
+    ]
+    (finite,) = topics.compare(
+        _declared("orders"),
+        topics.Seen("id", PARTITIONS, FITS | {"retention.ms": "1000"}),
+        PARTITIONS,
+    )
     assert str(finite) == (
         "topic orders has retention.ms 1000 where netsold needs -1: "
         "run `kafka-configs.sh --alter --entity-type topics --entity-name orders --add-config retention.ms=-1`"
@@ -113,7 +147,9 @@ def test_a_mismatch_is_one_sentence_with_its_remedy() -> None:
 
 def test_unfit_topics_are_told_together() -> None:
     """The exception carries each mismatch, and its text all sentences."""
-    mismatches = topics.compare(_declared("orders"), topics.Seen("id", 1, FITS | {"cleanup.policy": "compact"}), PARTITIONS)
+    mismatches = topics.compare(
+        _declared("orders"), topics.Seen("id", 1, FITS | {"cleanup.policy": "compact"}), PARTITIONS
+    )
     unfit = topics.TopicsUnfit(mismatches)
     assert unfit.mismatches == tuple(mismatches)
     assert str(unfit).count("topic orders has ") == 2
@@ -138,7 +174,10 @@ class _Client:
 
 
 async def test_a_broker_that_is_away_is_passed_over() -> None:
-    """While a dead broker is still on the cluster's list another one answers; where none does, that is one sentence."""
+    """While a dead broker is still on the cluster's list another one answers.
+
+    Where none does, that is one sentence.
+    """
     assert await ask(cast("Any", _Client(3)), "?") == (3, "?")
     assert await ask(cast("Any", _Client(1, 2)), "?") == (1, "?")
     with pytest.raises(KafkaUnreachable):
@@ -146,10 +185,16 @@ async def test_a_broker_that_is_away_is_passed_over() -> None:
 
 
 def test_no_advice_leads_from_state_to_another_partition_count() -> None:
-    """Before anything is counted the setting may follow the topics; from then on it would tear sums apart."""
+    """Before anything is counted the setting may follow the topics.
+
+    From then on it would tear sums apart.
+    """
     seen = topics.Seen("id", 6, FITS)
     (before,) = topics.compare(_declared("orders"), seen, PARTITIONS)
-    assert before.remedy == "set NETSOLD_PARTITIONS=6, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
+    assert (
+        before.remedy
+        == "set NETSOLD_PARTITIONS=6, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
+    )
     (after,) = topics.compare(_declared("orders"), seen, PARTITIONS, stateful=True)
     assert "set NETSOLD_PARTITIONS" not in str(after)
     assert "copy the log and rebuild" in after.remedy
@@ -159,7 +204,8 @@ def test_a_group_tells_with_how_many_partitions_its_state_was_made() -> None:
     """By what is committed beside its offsets; what was set by hand tells nothing."""
     settings = Settings(_env_file=None, partitions=PARTITIONS)
     offsets = {
-        TopicPartition("orders", at): OffsetAndMetadata(7, text) for at, text in enumerate(["", groups.layout(PARTITIONS), "partitions=?"])
+        TopicPartition("orders", at): OffsetAndMetadata(7, text)
+        for at, text in enumerate(["", groups.layout(PARTITIONS), "partitions=?"])
     }
     assert groups.other_count(settings, offsets) is None
     offsets[TopicPartition("orders", 3)] = OffsetAndMetadata(7, groups.layout(6))

@@ -22,11 +22,11 @@ import psutil
 import pytest
 from rich.console import Console
 
-from operations.children import FIRST_PAUSE_S, STEADY_S, Children, KafkaChild
-from operations.data_dir import DataDirUnusable
-from operations.kafka_jars import JarsOutOfReach
-from operations.local_kafka import LocalKafka, LocalKafkaFailed, Status
-from operations.up import PortTaken, Rate, View, _require_free, line, look, picture
+from operations.commands.up import PortTaken, Rate, View, _require_free, line, look, picture
+from operations.local.children import FIRST_PAUSE_S, STEADY_S, Children, KafkaChild
+from operations.local.data_dir import DataDirUnusable
+from operations.local.kafka import LocalKafka, LocalKafkaFailed, Status
+from operations.local.kafka_jars import JarsOutOfReach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,12 @@ ANSWER = {
         "applied": {"orders-0": 1000, "orders-1": 234},
     },
 }
-SHOPS = {"items": [{"service": {"inquiries": {"counted": counted, "timely": timely}}} for counted, timely in ((30, 29), (10, 8), (0, 0))]}
+SHOPS = {
+    "items": [
+        {"service": {"inquiries": {"counted": counted, "timely": timely}}}
+        for counted, timely in ((30, 29), (10, 8), (0, 0))
+    ]
+}
 OVERDUE = {"count": 7, "freshness": {"applied": {"chats-0": 99, "chats-1": 63}}}
 SHOWN = View(tuple(ANSWER["items"]), "live", 0.42, 1400, 3, 40, 37, 7)  # type: ignore[arg-type]
 
@@ -64,7 +69,10 @@ def children(tmp_path: Path, said: list[str]) -> Iterator[Children]:
 
 
 def _pids(directory: Path) -> dict[str, int]:
-    return {name: pid for name, (pid, _) in json.loads((directory / "children.json").read_text()).items()}
+    return {
+        name: pid
+        for name, (pid, _) in json.loads((directory / "children.json").read_text()).items()
+    }
 
 
 def _until_logged(log: Path, text: str) -> None:
@@ -84,7 +92,10 @@ def _until_dead(pid: int) -> None:
 def test_a_dead_child_is_told_with_its_log_and_comes_back_after_a_growing_pause(
     tmp_path: Path, children: Children, said: list[str]
 ) -> None:
-    """One sentence per death; the pause doubles while it keeps dying, and is the first one again after a long life."""
+    """One sentence per death.
+
+    The pause doubles while it keeps dying, and is the first one again after a long life.
+    """
     now_s = 100.0
     children.add("worker-1", "-c", SLEEPER, now_s=now_s)
     for life_s, pause_s in ((0.0, 1.0), (0.0, 2.0), (0.0, 4.0), (STEADY_S, FIRST_PAUSE_S)):
@@ -94,7 +105,9 @@ def test_a_dead_child_is_told_with_its_log_and_comes_back_after_a_growing_pause(
         now_s += life_s
         said.clear()
         children.tend(now_s)
-        assert said == [f"worker-1 was ended by signal 9; it starts again in {pause_s:.0f} s (log: {tmp_path}/logs/worker-1.log)"]
+        assert said == [
+            f"worker-1 was ended by signal 9; it starts again in {pause_s:.0f} s (log: {tmp_path}/logs/worker-1.log)"
+        ]
         children.tend(now_s + pause_s - 0.1)
         assert "worker-1" not in _pids(tmp_path) or _pids(tmp_path)["worker-1"] == pid
         now_s += pause_s
@@ -105,12 +118,19 @@ def test_a_dead_child_is_told_with_its_log_and_comes_back_after_a_growing_pause(
 
 def test_a_child_has_its_log_and_what_it_must_know(tmp_path: Path, children: Children) -> None:
     """Output and errors go to the log; the environment given is added to ours."""
-    children.add("one", "-c", "import os, sys; print(os.environ['GREETING'], flush=True); sys.exit('bad luck')", now_s=0.0)
+    children.add(
+        "one",
+        "-c",
+        "import os, sys; print(os.environ['GREETING'], flush=True); sys.exit('bad luck')",
+        now_s=0.0,
+    )
     _until_logged(tmp_path / "logs" / "one.log", "bad luck")
     assert (tmp_path / "logs" / "one.log").read_text().splitlines() == ["hello", "bad luck"]
 
 
-def test_the_end_is_orderly_and_by_force_only_where_it_must_be(tmp_path: Path, children: Children, said: list[str]) -> None:
+def test_the_end_is_orderly_and_by_force_only_where_it_must_be(
+    tmp_path: Path, children: Children, said: list[str]
+) -> None:
     """SIGTERM ends the willing, SIGKILL the others, who are told; nobody comes back."""
     children.add("willing", "-c", SLEEPER, now_s=0.0)
     children.add("stubborn", "-c", STUBBORN, now_s=0.0)
@@ -118,15 +138,25 @@ def test_the_end_is_orderly_and_by_force_only_where_it_must_be(tmp_path: Path, c
         _until_logged(tmp_path / "logs" / f"{name}.log", "up")
     pids = _pids(tmp_path)
     children.end(wait_s=0.5)
-    assert said == [f"stubborn didn't end in 0.5 s and was killed (log: {tmp_path}/logs/stubborn.log)"]
+    assert said == [
+        f"stubborn didn't end in 0.5 s and was killed (log: {tmp_path}/logs/stubborn.log)"
+    ]
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
     children.tend(1000.0)
     assert not (tmp_path / "children.json").exists(), "nobody runs, so nobody is on record"
 
 
-def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(tmp_path: Path, said: list[str]) -> None:
-    """Leftovers are known by pid and time of creation: a process that got the pid since is not touched."""
-    left, other = (subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.DEVNULL) for _ in range(2))
+def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(
+    tmp_path: Path, said: list[str]
+) -> None:
+    """Leftovers are known by pid and time of creation.
+
+    A process that got the pid since is not touched.
+    """
+    left, other = (
+        subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    )
     try:
         created = psutil.Process(left.pid).create_time()
         record = {"worker-1": (left.pid, created), "reader": (other.pid, created - 1000)}
@@ -143,7 +173,9 @@ def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(tmp_path: Path,
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"worker-1": [1', b"\0" * 30])
-def test_a_torn_record_of_children_stops_nobody(tmp_path: Path, children: Children, said: list[str], torn: bytes) -> None:
+def test_a_torn_record_of_children_stops_nobody(
+    tmp_path: Path, children: Children, said: list[str], torn: bytes
+) -> None:
     """As after a power cut: it is set aside with a sentence, and children start."""
     (tmp_path / "children.json").write_bytes(torn)
     assert children.end_leftovers() == []
@@ -154,15 +186,24 @@ def test_a_torn_record_of_children_stops_nobody(tmp_path: Path, children: Childr
 
 
 def test_a_full_disk_is_reported_and_tried_again(
-    tmp_path: Path, children: Children, said: list[str], full_disk: Callable[[], AbstractContextManager[None]]
+    tmp_path: Path,
+    children: Children,
+    said: list[str],
+    full_disk: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """A child that can't be put on record isn't left running; once there is room it starts. The end needs no room."""
+    """A child that can't be put on record isn't left running; once there is room it starts.
+
+    The end needs no room.
+    """
     with full_disk():
         children.add("one", "-c", SLEEPER, now_s=0.0)
         children.tend(0.5)
         children.tend(1.0)
     why = os.strerror(errno.EFBIG)
-    assert said == [f"one can't be started ({why}); it is tried again in {pause} s (log: {tmp_path}/logs/one.log)" for pause in (1, 2)]
+    assert said == [
+        f"one can't be started ({why}); it is tried again in {pause} s (log: {tmp_path}/logs/one.log)"
+        for pause in (1, 2)
+    ]
     children.tend(3.0)
     pid = _pids(tmp_path)["one"]
     _until_logged(tmp_path / "logs" / "one.log", "up")
@@ -193,14 +234,21 @@ class _Kafka(LocalKafka):
         return True
 
 
-def test_kafka_that_cannot_start_again_is_tried_like_a_worker(tmp_path: Path, said: list[str]) -> None:
+def test_kafka_that_cannot_start_again_is_tried_like_a_worker(
+    tmp_path: Path, said: list[str]
+) -> None:
     """Every reason is reported, the pauses double, nothing ends, and after a long life the first pause is back."""
     kafka = _Kafka(tmp_path)
     child = KafkaChild(kafka, said.append, now_s=0.0)
     child.tend(1.0)
     assert said == []
     kafka.runs = False
-    kafka.outcomes = [LocalKafkaFailed("no port"), JarsOutOfReach("no jars"), DataDirUnusable("no room"), None]
+    kafka.outcomes = [
+        LocalKafkaFailed("no port"),
+        JarsOutOfReach("no jars"),
+        DataDirUnusable("no room"),
+        None,
+    ]
     for now_s in (10.0, 10.9, 11.0, 12.9, 13.0, 16.9, 17.0, 24.9, 25.0):
         child.tend(now_s)
     assert kafka.runs
@@ -212,9 +260,13 @@ def test_kafka_that_cannot_start_again_is_tried_like_a_worker(tmp_path: Path, sa
     ]
     kafka.runs = False
     kafka.log.parent.mkdir()
-    kafka.log.write_text("ERROR Disk error\njava.io.IOException: No space left\n    at LogSegment.throwIOException(LogSegment.java:1)\n")
+    kafka.log.write_text(
+        "ERROR Disk error\njava.io.IOException: No space left\n    at LogSegment.throwIOException(LogSegment.java:1)\n"
+    )
     child.tend(26.0)
-    assert said[-1].startswith("Kafka ended: java.io.IOException: No space left; it starts again in 16 s")
+    assert said[-1].startswith(
+        "Kafka ended: java.io.IOException: No space left; it starts again in 16 s"
+    )
     kafka.outcomes = [None]
     child.tend(42.0)
     kafka.runs = False
@@ -222,7 +274,8 @@ def test_kafka_that_cannot_start_again_is_tried_like_a_worker(tmp_path: Path, sa
     assert "in 1 s" in said[-1]
 
 
-# --- the whole command, on its way up -------------------------------------------------------------------------------------------
+# --- the whole command, on its way up
+# -------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -237,7 +290,9 @@ def _silent() -> Iterator[socket.socket]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("phase", ["jars", "topics"])
-def test_a_signal_is_obeyed_while_it_waits_on_its_way_up(tmp_path: Path, phase: str, number: signal.Signals) -> None:
+def test_a_signal_is_obeyed_while_it_waits_on_its_way_up(
+    tmp_path: Path, phase: str, number: signal.Signals
+) -> None:
     """Whatever it waits for, it ends with 130 and a sentence, and nothing runs."""
     with _silent() as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -245,9 +300,18 @@ def test_a_signal_is_obeyed_while_it_waits_on_its_way_up(tmp_path: Path, phase: 
             "jars": {"M2_REPO": str(tmp_path / "empty"), "HTTPS_PROXY": f"http://{address}"},
             "topics": {"NETSOLD_KAFKA__BOOTSTRAP_SERVERS": address},
         }
-        environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()} | waits_for[phase]
+        environment = {
+            name: value for name, value in os.environ.items() if "proxy" not in name.lower()
+        } | waits_for[phase]
         command = [sys.executable, "-m", "operations.cli", "up"]
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         try:
             connection, _ = listener.accept()
             with connection:
@@ -275,7 +339,8 @@ def test_a_full_disk_on_its_way_up_is_one_sentence(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
-    whichever = rf"({re.escape(str(tmp_path))}/data/kafka can't be used|Kafka's jars can't be kept)"  # the jars on a first start
+    # the jars on a first start
+    whichever = rf"({re.escape(str(tmp_path))}/data/kafka can't be used|Kafka's jars can't be kept)"
     assert re.match(rf"netsold: {whichever} \({os.strerror(errno.EFBIG)}\): make room", sentence)
 
 
@@ -283,7 +348,10 @@ def test_a_reader_of_somebody_else_is_not_shown_as_ours() -> None:
     """Where something answers at the reader's address already, `up` refuses before it starts anything."""
     with _silent() as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(PortTaken, match=rf"something else answers at 127\.0\.0\.1:{port}: end it, or set NETSOLD_READER_PORT"):
+        with pytest.raises(
+            PortTaken,
+            match=rf"something else answers at 127\.0\.0\.1:{port}: end it, or set NETSOLD_READER_PORT",
+        ):
             _require_free("127.0.0.1", port)
     _require_free("127.0.0.1", port)
 
@@ -292,7 +360,9 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     """A counter that grows by 100 a second and then stands still shows 100, then falls to 0."""
     rate = Rate(over_s=5.0)
     assert rate.read(0.0, 1000) == 0.0
-    assert [rate.read(float(second), 1000 + 100 * second) for second in range(1, 21)] == [100.0] * 20
+    assert [rate.read(float(second), 1000 + 100 * second) for second in range(1, 21)] == [
+        100.0
+    ] * 20
     assert rate.read(23.0, 3000) == 40.0
     assert [rate.read(float(second), 3000) for second in range(24, 30)][-1] == 0.0
 
@@ -312,7 +382,9 @@ def test_the_view_shows_what_a_shop_would_show() -> None:
         console.print(picture(SHOWN, 1234.5))
     lines = [text.strip() for text in shown.get().splitlines()]
     assert "p-3      1,204 sold monthly · 98,311 successfully traded" in lines
-    assert "3 best-selling shops: 92.5% of 40 inquiries replied in time; all shops: 7 overdue" in lines
+    assert (
+        "3 best-selling shops: 92.5% of 40 inquiries replied in time; all shops: 7 overdue" in lines
+    )
     assert "live, 0.4 s behind, 1,234 records/s, 1,400 records in all" in lines
 
 
@@ -338,7 +410,11 @@ class _Reader(BaseHTTPRequestHandler):
     status = 200
 
     def do_GET(self) -> None:
-        answers = {"/v1/top/products?limit=10": ANSWER, "/v1/top/shops?limit=10": SHOPS, "/v1/overdue?limit=1": OVERDUE}
+        answers = {
+            "/v1/top/products?limit=10": ANSWER,
+            "/v1/top/shops?limit=10": SHOPS,
+            "/v1/overdue?limit=1": OVERDUE,
+        }
         body = json.dumps(answers[self.path]).encode()
         self.send_response(self.status)
         self.end_headers()
@@ -349,8 +425,13 @@ class _Reader(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(("status", "seen"), [(200, SHOWN), (503, None)])
-def test_the_reader_is_asked_for_what_sells_and_how_shops_reply(status: int, seen: View | None) -> None:
-    """What the API answers is shown, records of both topics are counted; while it isn't ready (503) there is nothing to show."""
+def test_the_reader_is_asked_for_what_sells_and_how_shops_reply(
+    status: int, seen: View | None
+) -> None:
+    """What the API answers is shown, records of both topics are counted.
+
+    While it isn't ready (503) there is nothing to show.
+    """
     handler = type("Handler", (_Reader,), {"status": status})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
 

@@ -1,4 +1,7 @@
-"""Waiting for Kafka: what is shown when, when it ends by itself, and how a signal ends it. By a clock of the test's own."""
+"""Waiting for Kafka: what is shown when, when it ends by itself, and how a signal ends it.
+
+By a clock of the test's own.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,12 @@ class _Clock(asyncio.SelectorEventLoop):
         super()._run_once()  # type: ignore[misc]
 
 
-def _run(work: Callable[[Waiting], Any], pending: waiting.Pending, most_s: float, end_within_s: float = 2.0) -> tuple[list[str], Any]:
+def _run(
+    work: Callable[[Waiting], Any],
+    pending: waiting.Pending,
+    most_s: float,
+    end_within_s: float = 2.0,
+) -> tuple[list[str], Any]:
     """What is shown, and the result or the error."""
     lines: list[str] = []
 
@@ -58,7 +66,10 @@ def test_it_says_what_it_waits_for_and_gives_up() -> None:
     lines, error = _run(_never, lambda: (0, "7 events unconfirmed"), 40.0)
     assert lines == ["netsold: waiting for Kafka at kafka:9092, 7 events unconfirmed"] * 4
     assert isinstance(error, GaveUp)
-    assert (str(error), error.exit_code) == ("gave up: Kafka at kafka:9092 gave no answer for 40.0 s", 5)
+    assert (str(error), error.exit_code) == (
+        "gave up: Kafka at kafka:9092 gave no answer for 40.0 s",
+        5,
+    )
 
 
 def test_an_answer_begins_the_bound_anew() -> None:
@@ -117,7 +128,9 @@ def test_what_the_work_raises_is_raised() -> None:
     assert str(_run(work, lambda: None, 5.0)[1]) == "no such topic"
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90.0), ("5m", 300.0), ("PT2H", 7200.0), ("1500ms", 1.5)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90.0), ("5m", 300.0), ("PT2H", 7200.0), ("1500ms", 1.5)]
+)
 def test_a_bound_is_a_duration(text: str, seconds: float) -> None:
     """In either form."""
     assert give_up_s(text) == seconds

@@ -1,0 +1,303 @@
+"""`netsold simulate`: writes a made-up marketplace to the log or to a file.
+
+Repeatable by seed, with faults by name.
+
+Without `--rate` it writes history: so many events, spread over `--days`, as fast as it can; the
+same command writes the same events again. With `--rate` it writes what happens now, and every start
+has new orders.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+import typer
+
+from operations.delivery import Delivered, Ended, deliver
+from operations.local.kafka import named_cluster
+from operations.output import print_json
+from operations.progress import Meter
+from operations.simulation import faults
+from operations.simulation.faults import Poison
+from operations.simulation.traffic import (
+    ALL_EVENTS_PER_ORDER,
+    CHATS_PER_ORDER,
+    DAY_MS,
+    EVENTS_PER_ORDER,
+    Event,
+    Plan,
+    traffic,
+)
+from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Interrupted, Waiting, give_up_s
+from schemas.ahead import in_the_future
+from schemas.envelope import encode
+from schemas.events import CHAT_TYPES, topic_of
+from schemas.times import parse_ms
+from streams import topics
+from streams.log import Writer
+
+LIVE_DAY_MS: Final = 1000
+"""A day in the life of a live order: parcels arrive within seconds."""
+
+HISTORY_EVENTS: Final = 10_000
+PUSH_EVERY_S: Final = 0.05
+LOOK_EVERY: Final = 256
+
+Format = Literal["cloudevents", "bare"]
+Items = Iterator[tuple[int, Event | Poison]]
+
+
+@dataclass(slots=True)
+class Summary:
+    """What was done: `events` were made, `records` written.
+
+    Those events, some of them more than once, and `poison`.
+
+    `unconfirmed` records were sent, too, and may be in the log or not.
+    """
+
+    run: str
+    seed: int
+    target: str
+    events: int = 0
+    records: int = 0
+    unconfirmed: int = 0
+    poison: int = 0
+    seconds: float = 0.0
+
+
+def command(
+    *,
+    events: Annotated[
+        int | None, typer.Option(min=1, help="How many; 10,000 of history, else without end.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, help="Events per second, happening now.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A JSONL file to write instead of the log.")
+    ] = None,
+    layout: Annotated[
+        Format, typer.Option("--format", help="Of records in the log; a file is always bare.")
+    ] = "cloudevents",
+    seed: Annotated[int, typer.Option(help="The same seed, the same orders.")] = 1,
+    start: Annotated[str, typer.Option(help="When history starts.")] = "2026-01-01T00:00:00Z",
+    days: Annotated[float, typer.Option(min=0.001, help="How many days history takes.")] = 75.0,
+    only: Annotated[
+        Literal["orders", "chats"] | None,
+        typer.Option(help="Of one topic alone; orders then come without reviews."),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(help="duplicates=2%, out_of_order, late=3d, poison=0.1% or conflicts=0.1%."),
+    ] = None,
+    give_up_after: GiveUpAfter = GIVE_UP_AFTER,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write simulated orders, reviews and messages to the log, or to a file."""
+    if rate and out:
+        raise typer.BadParameter("--rate is for the log: a file has no present")
+    try:
+        wrong = faults.parse(fault or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fault") from error
+    try:
+        start_ms = parse_ms(start)
+    except ValueError as error:
+        raise typer.BadParameter(f"{start!r} {error}", param_hint="--start") from error
+    most_s = give_up_s(give_up_after)
+    per_order = {"orders": EVENTS_PER_ORDER, "chats": CHATS_PER_ORDER, None: ALL_EVENTS_PER_ORDER}[
+        only
+    ]
+    if rate is None:
+        events = events or HISTORY_EVENTS
+        run = _run_name(seed, start_ms, days, events)
+        plan = Plan(
+            seed, run, start_ms, days * DAY_MS * per_order / events, only_orders=only == "orders"
+        )
+    else:
+        now_ms = int(time.time() * 1000)
+        plan = Plan(
+            seed,
+            _run_name(seed, now_ms),
+            now_ms,
+            1000 * per_order / rate,
+            LIVE_DAY_MS,
+            only_orders=only == "orders",
+        )
+    summary = Summary(plan.run, seed, str(out) if out else "")
+    made = (
+        traffic(plan)
+        if only != "chats"
+        else (item for item in traffic(plan) if item[1]["type"] in CHAT_TYPES)
+    )
+    items = faults.disturbed(
+        _counted(islice(made, events), summary),
+        wrong,
+        seed=seed,
+        day_ms=plan.day_ms,
+        live=rate is not None,
+    )
+    began, live = time.monotonic(), rate is not None
+    with Meter("events", events) as meter:
+        ended: Ended | HistoryAhead | None
+        ended = (
+            _to_file(out, items, summary, meter)
+            if out
+            else _to_log(items, layout, summary, meter, live=live, most_s=most_s)
+        )
+    summary.seconds = round(time.monotonic() - began, 3)
+    if as_json:
+        print_json(asdict(summary))
+    else:
+        typer.echo(
+            f"{summary.records} records to {summary.target}: {summary.events} events, {summary.poison} poison, run {summary.run}"
+        )
+    if ended is not None and (
+        events is not None or summary.unconfirmed or not isinstance(ended, Interrupted)
+    ):
+        typer.echo(f"netsold: {_how_it_ended(ended, summary, events, live=live)}", err=True)
+        raise typer.Exit(ended.exit_code)
+
+
+def _how_it_ended(
+    ended: Ended | HistoryAhead, summary: Summary, events: int | None, *, live: bool
+) -> str:
+    made = f"stopped after {summary.events} {f'of {events} ' if events else ''}events"
+    left = f"; {summary.unconfirmed:,} records aren't confirmed" if summary.unconfirmed else ""
+    again = (
+        "the next start writes new orders"
+        if live
+        else "the same command writes the same ones again"
+    )
+    return f"{ended}; {made}{left}; {again}"
+
+
+class HistoryAhead(Exception):
+    """Made-up history goes on beyond now, and workers would park it."""
+
+    exit_code = 1
+
+
+def before_now(items: Items, most_ahead_ms: int, clock_ms: int) -> Items:
+    """The items of a history that workers apply; 0 as `most_ahead_ms`: all.
+
+    Raises HistoryAhead at the first one that they would park.
+    """
+    for at_ms, item in items:
+        if (
+            most_ahead_ms
+            and isinstance(item, dict)
+            and in_the_future(parse_ms(item["occurred_at"]), clock_ms, most_ahead_ms)
+        ):
+            sentence = f"from {item['occurred_at']} on this history is in the future, and workers park such events"
+            raise HistoryAhead(f"{sentence}: give an earlier --start, or fewer --days")
+        yield at_ms, item
+
+
+def _run_name(*given: object) -> str:
+    """A short name that other arguments don't have, so that their orders are other orders."""
+    return hashlib.blake2s(repr(given).encode(), digest_size=5).hexdigest()
+
+
+def _counted(events: Iterator[tuple[int, Event]], summary: Summary) -> Iterator[tuple[int, Event]]:
+    for item in events:
+        summary.events += 1
+        yield item
+
+
+def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> Ended | None:
+    """Write all items as lines; what ended it before the last one."""
+    encoder = msgspec.json.Encoder()
+    with path.open("wb") as file:
+        try:
+            for _, item in items:
+                if isinstance(item, Poison):
+                    if not item.in_file:
+                        continue
+                    summary.poison += 1
+                    file.write((item.value or b"") + b"\n")
+                else:
+                    file.write(encoder.encode(item) + b"\n")
+                summary.records += 1
+                if not summary.records % LOOK_EVERY:
+                    meter.at(summary.events)
+        except KeyboardInterrupt:
+            return Interrupted("interrupted")
+    return None
+
+
+def _to_log(
+    items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool, most_s: float
+) -> Ended | HistoryAhead | None:
+    """Write all items to the topics of events of the named cluster, or the running local Kafka.
+
+    What ended it before the last one.
+    """
+    settings = named_cluster()
+    summary.target = f"{settings.topic(topics.ORDERS)} and {settings.topic(topics.CHATS)}"
+    if not live:
+        items = before_now(items, settings.max_ahead_seconds * 1000, time.time_ns() // 1_000_000)
+    failures: list[HistoryAhead] = []
+
+    async def produce() -> Delivered:
+        waiting = Waiting(settings, most_s, meter.say)
+        stop = waiting.stop
+
+        async def write(writer: Writer) -> bool:
+            try:
+                return await send(writer)
+            except HistoryAhead as error:  # what came before is written
+                failures.append(error)
+                return True
+
+        async def send(writer: Writer) -> bool:
+            for number, (at_ms, item) in enumerate(items, 1):
+                if live and at_ms > time.time() * 1000:
+                    await writer.push()
+                    meter.at(summary.events)
+                    await _sleep_until(at_ms, stop)
+                if stop.is_set():
+                    return False
+                key, value, headers = _record(item, layout)
+                name = item.topic if isinstance(item, Poison) else topic_of(item["type"])
+                await writer.send(settings.topic(name), key, value, headers)
+                summary.poison += isinstance(item, Poison)
+                if not number % LOOK_EVERY:
+                    meter.at(summary.events)
+                    await asyncio.sleep(0)  # lets a signal in
+            return True
+
+        return await deliver(settings, write, waiting)
+
+    delivered = asyncio.run(produce())
+    summary.records, summary.unconfirmed = sum(delivered.written.values()), delivered.unconfirmed
+    return failures[0] if failures else delivered.ended
+
+
+async def _sleep_until(at_ms: int, stop: asyncio.Event) -> None:
+    """Wait for an instant, and a moment more, so that records go in batches.
+
+    Ends early when `stop` is set.
+    """
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), max(at_ms / 1000 - time.time(), PUSH_EVERY_S))
+
+
+def _record(
+    item: Event | Poison, layout: Format
+) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
+    if isinstance(item, Poison):
+        return item.key, item.value, list(item.headers)
+    if layout == "bare":
+        return encode(item)[0], msgspec.json.encode(item), []
+    return encode(item)

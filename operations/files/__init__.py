@@ -1,0 +1,1 @@
+"""Reading files of events: opening, form, lines."""

@@ -1,0 +1,219 @@
+"""Files as bytes: plain or compressed, known by their first bytes and not by their names.
+
+`-` is standard input. Judges nothing.
+"""
+
+from __future__ import annotations
+
+import bz2
+import errno
+import gzip
+import io
+import lzma
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, BinaryIO, Final, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from _typeshed import WriteableBuffer
+
+STDIN: Final = "-"
+
+_MAGIC_BYTES: Final = 6
+_GZIP: Final = b"\x1f\x8b"
+_BZIP2: Final = b"BZh"
+_XZ: Final = b"\xfd7zXZ\x00"
+_XZ_MEMORY_BYTES: Final = 128 * 2**20  # twice what `xz -9` needs; a file may ask for gigabytes
+_READ_BYTES: Final = 65_536
+
+_OTHERS: Final = {
+    b"PK\x03\x04": "is a zip archive (as .xlsx is too): unpack it first: unzip -p {path} | netsold … -",
+    b"PAR1": "is Parquet: write it as JSON first: duckdb -c \"COPY (FROM '{path}') TO '/dev/stdout' (FORMAT json)\" | netsold … -",
+    b"(\xb5/\xfd": "is compressed by zstd, which isn't read here: zstd -dc {path} | netsold … -",
+    b"\x04\x22M\x18": "is compressed by lz4, which isn't read here: lz4 -dc {path} | netsold … -",
+    b"Obj\x01": "is Avro: write it as JSON first: avro-tools tojson {path} | netsold … -",
+}
+"""By first bytes: what can't be read, and the remedy."""
+
+
+class EventFileUnreadable(Exception):
+    """A file of events isn't there, is of another kind, or breaks off; the message names it."""
+
+    exit_code = 1
+
+
+def name_of(path: str) -> str:
+    """A file as messages name it."""
+    return "standard input" if path == STDIN else path
+
+
+@contextmanager
+def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
+    """A file's uncompressed bytes, and a function that tells how many bytes of the file itself are read by now.
+
+    Raises EventFileUnreadable if it can't be opened or is of a kind that can't be read, and for whatever goes wrong with it inside
+    the block.
+    """
+    name = name_of(path)
+    if path == STDIN and sys.stdin is None:  # as the shell's `<&-` leaves it
+        raise EventFileUnreadable(f"{name}: is closed")
+    if path != STDIN and Path(path).is_dir():
+        raise EventFileUnreadable(
+            f"{name}: is a folder: name the files in it, as {path.rstrip('/')}/*.jsonl"
+        )
+    try:
+        raw: BinaryIO = _standard_input() if path == STDIN else Path(path).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise EventFileUnreadable(f"{name}: {error.strerror}") from error
+    try:
+        stream = _uncompressed(raw, name)
+        yield stream, (raw.tell if raw.seekable() else lambda: 0)
+    except EOFError as error:
+        raise EventFileUnreadable(
+            f"{name}: is cut off: its compressed data have no end; copy it anew"
+        ) from error
+    except (zlib.error, lzma.LZMAError, gzip.BadGzipFile, _Damaged) as error:
+        raise EventFileUnreadable(
+            f"{name}: its compressed data are damaged; copy it anew"
+        ) from error
+    except OSError as error:
+        raise EventFileUnreadable(f"{name}: can't be read to its end: {error.strerror}") from error
+    finally:
+        raw.close()
+
+
+def _standard_input() -> BinaryIO:
+    """Standard input, apart from `sys.stdin`.
+
+    The interpreter takes that one's lock at its end, which a thread that reads may hold.
+    """
+    if sys.stdin is None:  # descriptor 0 is something else by now
+        raise OSError(errno.EBADF, "is closed")
+    return open(0, "rb", closefd=False)
+
+
+def size_bytes(path: str) -> int | None:
+    """Bytes of the file as it lies on disk; None if that isn't known."""
+    try:
+        return None if path == STDIN else Path(path).stat().st_size
+    except OSError:
+        return None
+
+
+class _Damaged(Exception):
+    """Compressed data that no decompressor takes."""
+
+
+class _TooGreedy(EventFileUnreadable):
+    """Compressed data that need more memory than is given to them."""
+
+
+def _uncompressed(raw: BinaryIO, name: str) -> IO[bytes]:
+    """The stream of a file's content. Raises EventFileUnreadable of a kind that can't be read."""
+    head = b""
+    while len(head) < _MAGIC_BYTES and (more := raw.read(1)):
+        head += more
+    for magic, fault in _OTHERS.items():
+        if head.startswith(magic):
+            raise EventFileUnreadable(
+                f"{name}: {fault.format(path='FILE' if name == name_of(STDIN) else name)}"
+            )
+    whole = io.BufferedReader(_Rejoined(head, raw), _READ_BYTES)
+    if head.startswith(_GZIP):
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=whole))
+    if head.startswith(_BZIP2):
+        return io.BufferedReader(_Unpacked(whole, bz2.BZ2Decompressor, name), _READ_BYTES)
+    if head.startswith(_XZ):
+        return io.BufferedReader(
+            _Unpacked(whole, lambda: lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES), name),
+            _READ_BYTES,
+        )
+    return whole
+
+
+class _Rejoined(io.RawIOBase):
+    """What was read of a stream already, and then the stream; never waits for more than there is.
+
+    Closing leaves the stream open.
+    """
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head, self._rest = head, cast("io.BufferedReader", rest)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: WriteableBuffer) -> int:
+        room = memoryview(target)
+        found = self._head[: len(room)] or self._rest.read1(len(room))
+        self._head = self._head[len(room) :]
+        room[: len(found)] = found
+        return len(found)
+
+
+class _Decompressor(Protocol):
+    """What bz2 and lzma have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Unpacked(io.RawIOBase):
+    """The content of a stream of compressed parts, one after another.
+
+    Raises EOFError, _Damaged, or _TooGreedy.
+    """
+
+    def __init__(self, packed: IO[bytes], new: Callable[[], _Decompressor], name: str) -> None:
+        self._packed, self._new, self._name = packed, new, name
+        self._part = new()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: WriteableBuffer) -> int:
+        room = memoryview(target)
+        while True:
+            if self._part.eof and not self._next_part():
+                return 0
+            data = self._packed.read(_READ_BYTES) if self._part.needs_input else b""
+            if self._part.needs_input and not data:
+                raise EOFError
+            found = self._decompressed(data, len(room))
+            if found:
+                room[: len(found)] = found
+                return len(found)
+
+    def _next_part(self) -> bool:
+        """Begin with what stands behind a part's end, if anything does.
+
+        Zeros may stand between parts.
+        """
+        data = self._part.unused_data.lstrip(b"\0")
+        while not data and (more := self._packed.read(_READ_BYTES)):
+            data = more.lstrip(b"\0")
+        self._packed = io.BufferedReader(
+            _Rejoined(data, cast("BinaryIO", self._packed)), _READ_BYTES
+        )
+        self._part = self._new()
+        return bool(data)
+
+    def _decompressed(self, data: bytes, most_bytes: int) -> bytes:
+        try:
+            return self._part.decompress(data, most_bytes)
+        except (OSError, lzma.LZMAError) as error:
+            if "Memory usage limit" in str(error):
+                raise _TooGreedy(
+                    f"{self._name}: needs more than {_XZ_MEMORY_BYTES >> 20} MiB to be unpacked: do it before"
+                ) from error
+            raise _Damaged from error

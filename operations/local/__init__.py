@@ -1,0 +1,1 @@
+"""What runs on this machine: the local Kafka, its processes and the data directory."""

@@ -1,0 +1,42 @@
+"""Cycles and instants as recount prints them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Cycles:
+    """Half-open spans of one length, one of which starts at the anchor; both in milliseconds."""
+
+    length_ms: int
+    anchor_ms: int
+
+    def number(self, at_ms: int) -> int:
+        """Which cycle, counted from the anchor on, holds an instant."""
+        return (at_ms - self.anchor_ms) // self.length_ms
+
+    def span(self, number: int) -> dict[str, str]:
+        """A cycle's start and end as they are printed."""
+        start_ms = self.anchor_ms + number * self.length_ms
+        return {"start": iso(start_ms), "end": iso(start_ms + self.length_ms)}
+
+
+def iso(at_ms: int) -> str:
+    """An instant in UTC, with milliseconds only where there are any."""
+    return _text(at_ms, "milliseconds" if at_ms % 1000 else "seconds")
+
+
+def iso_ms(at_ms: int) -> str:
+    """An instant in UTC, always with milliseconds."""
+    return _text(at_ms, "milliseconds")
+
+
+def _text(at_ms: int, timespec: str) -> str:
+    return (
+        (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec=timespec).replace("+00:00", "Z")
+    )

@@ -1,0 +1,168 @@
+"""How shops reply, in the recount.
+
+The inquiries of a conversation, which of them count, and as what (R1, R2).
+
+A conversation is all messages between one shop and one buyer. How it reads the rules where they
+leave a choice stands in `operations/commands/recount.py`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from operations.oracle.cycles import iso_ms
+from operations.oracle.events import Event
+from operations.oracle.order import one_of_each
+
+Verdict = Literal["timely", "late", "overdue"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The settings of R1: hours as minutes of the local day, from the first on and before the last; equal ones are the whole day."""
+
+    reply_within_ms: int = 300_000
+    opens_minute: int = 8 * 60
+    closes_minute: int = 23 * 60
+    zone: str = "Asia/Shanghai"
+    each_inquiry: bool = False
+    """Every inquiry is counted by itself, and not those of one day as one."""
+
+    @classmethod
+    def of(
+        cls,
+        reply_within_seconds: int,
+        service_hours: str,
+        service_zone: str,
+        count_inquiries_per: str,
+    ) -> Terms:
+        """From the settings, which have been checked."""
+        opens, closes = (int(text[:2]) * 60 + int(text[3:]) for text in service_hours.split("-"))
+        return cls(
+            reply_within_seconds * 1000,
+            opens,
+            closes,
+            service_zone,
+            count_inquiries_per == "inquiry",
+        )
+
+    def local(self, at_ms: int) -> datetime:
+        """An instant on the wall clock of the zone."""
+        return (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(self.zone))
+
+    def in_hours(self, at_ms: int) -> bool:
+        """Whether an instant is in service hours.
+
+        Those that end before they begin go over midnight.
+        """
+        local = self.local(at_ms)
+        minute = local.hour * 60 + local.minute
+        if self.opens_minute < self.closes_minute:
+            return self.opens_minute <= minute < self.closes_minute
+        return minute >= self.opens_minute or minute < self.closes_minute
+
+
+DEFAULT: Final = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A buyer's message that opened an inquiry, and the shop's that answered it."""
+
+    opening: Event
+    answer: Event | None
+
+    @property
+    def opened_ms(self) -> int:
+        """When it opened."""
+        at_ms: int = self.opening["occurred_at"]
+        return at_ms
+
+    @property
+    def reply_ms(self) -> int | None:
+        """How long the buyer waited; None if nobody replied."""
+        return None if self.answer is None else self.answer["occurred_at"] - self.opened_ms
+
+
+def messages_in_order(events: Iterable[Event]) -> list[Event]:
+    """The messages of one conversation that hold (S11), in the order in which they count (R1)."""
+    messages, _ = one_of_each(events, ("source", "id"))
+    return sorted(
+        messages,
+        key=lambda said: (
+            said["occurred_at"],
+            said["type"] == "seller_replied",
+            said["id"],
+            said["source"],
+        ),
+    )
+
+
+def counted_inquiries(messages: Iterable[Event], terms: Terms) -> list[Inquiry]:
+    """The inquiries of a conversation, from its messages in order, that opened in service hours (R1)."""
+    found = []
+    opening: Event | None = None
+    for said in messages:
+        if said["type"] == "buyer_messaged":
+            opening = opening or said
+        elif opening is not None:
+            found.append(Inquiry(opening, said))
+            opening = None
+    if opening is not None:
+        found.append(Inquiry(opening, None))
+    return [inquiry for inquiry in found if terms.in_hours(inquiry.opened_ms)]
+
+
+def verdict(inquiry: Inquiry, terms: Terms, as_of_ms: int) -> Verdict | None:
+    """What an inquiry comes to; None as long as there is no reply, and still time for one (R2)."""
+    if inquiry.reply_ms is not None:
+        return "timely" if inquiry.reply_ms <= terms.reply_within_ms else "late"
+    return "overdue" if as_of_ms > inquiry.opened_ms + terms.reply_within_ms else None
+
+
+def units(
+    inquiries: Iterable[Inquiry], terms: Terms, as_of_ms: int
+) -> Iterator[tuple[int, Verdict]]:
+    """What is counted of a conversation's inquiries.
+
+    (the instant whose cycle it belongs to, what it came to).
+    """
+    days: dict[date, list[tuple[int, Verdict]]] = defaultdict(list)
+    for inquiry in inquiries:
+        found = verdict(inquiry, terms, as_of_ms)
+        if found is None:
+            continue
+        if terms.each_inquiry:
+            yield inquiry.opened_ms, found
+        else:
+            days[terms.local(inquiry.opened_ms).date()].append((inquiry.opened_ms, found))
+    for decided in days.values():
+        verdicts = {found for _, found in decided}
+        worst: Verdict = (
+            "overdue" if "overdue" in verdicts else "late" if "late" in verdicts else "timely"
+        )
+        yield min(opened_ms for opened_ms, _ in decided), worst
+
+
+def overdue_rows(
+    inquiries: Iterable[Inquiry], terms: Terms, as_of_ms: int
+) -> Iterator[dict[str, Any]]:
+    """What is overdue of a conversation, as it is printed (R2)."""
+    for inquiry in inquiries:
+        if verdict(inquiry, terms, as_of_ms) == "overdue":
+            opening = inquiry.opening
+            yield {
+                "shop_id": opening["shop_id"],
+                "buyer_id": opening["buyer_id"],
+                "message_id": opening["message_id"],
+                "order_id": opening.get("order_id"),
+                "opened_at": iso_ms(inquiry.opened_ms),
+                "due_at": iso_ms(inquiry.opened_ms + terms.reply_within_ms),
+            }

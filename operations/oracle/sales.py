@@ -1,0 +1,99 @@
+"""The recount's rows of sales: of each product and each shop, in each cycle."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from operations.oracle.cycles import Cycles
+from operations.oracle.order import Counted, Sale
+
+_GROSS, _REVERSED, _BOOKED = range(3)
+
+
+@dataclass(slots=True)
+class Row:
+    """Of one product or shop in one cycle.
+
+    [gross, reversed, booked] of units, and of the amount by currency.
+    """
+
+    units: list[int] = field(default_factory=lambda: [0, 0, 0])
+    revenue: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0, 0]))
+
+    def add(self, column: int, units: int, currency: str, amount: int) -> None:
+        """Add to one column."""
+        self.units[column] += units
+        self.revenue[currency][column] += amount
+
+    def is_empty(self) -> bool:
+        """Whether every number is zero."""
+        return not any(self.units) and not any(map(any, self.revenue.values()))
+
+
+Rows = dict[tuple[str, int], Row]
+"""By (product or shop id, number of the cycle since the anchor)."""
+
+
+def sales_lists(orders: Iterable[Counted], cycles: Cycles) -> dict[str, list[dict[str, Any]]]:
+    """The lists `products` and `shops`, sorted by id and start."""
+    products: Rows = defaultdict(Row)
+    shops: Rows = defaultdict(Row)
+    for counted in orders:
+        if counted.placed is None:
+            continue
+        for sale in counted.sales:
+            for rows, key in ((products, sale.product_id), (shops, counted.placed["shop_id"])):
+                _book(rows, key, sale, counted.placed["currency"], cycles)
+    return {
+        "products": _printed("product_id", products, cycles),
+        "shops": _printed("shop_id", shops, cycles),
+    }
+
+
+def _book(rows: Rows, key: str, sale: Sale, currency: str, cycles: Cycles) -> None:
+    """A sale in the cycle of its receipt.
+
+    Each reversal there (basis sale) and in the cycle where it happened (basis refund).
+    """
+    cycle = cycles.number(sale.received_ms)
+    rows[key, cycle].add(_GROSS, sale.gross[0], currency, sale.gross[1])
+    for reversal in sale.reversals:
+        rows[key, cycle].add(_REVERSED, reversal.units, currency, reversal.amount)
+        rows[key, cycles.number(reversal.at_ms)].add(
+            _BOOKED, reversal.units, currency, reversal.amount
+        )
+
+
+def _printed(id_name: str, rows: Rows, cycles: Cycles) -> list[dict[str, Any]]:
+    traded: Counter[str] = Counter()
+    for (key, _), row in rows.items():
+        traded[key] += row.units[_GROSS] - row.units[_REVERSED]
+    return [
+        {
+            id_name: key,
+            "cycle": cycles.span(cycle),
+            "units": _columns(row.units),
+            "revenue": {
+                currency: _columns(amounts)
+                for currency, amounts in sorted(row.revenue.items())
+                if any(amounts)
+            },
+            "sold_monthly": row.units[_GROSS] - row.units[_REVERSED],
+            "successfully_traded": traded[key],
+        }
+        for (key, cycle), row in sorted(rows.items(), key=lambda item: item[0])
+        if not row.is_empty()
+    ]
+
+
+def _columns(numbers: list[int]) -> dict[str, int]:
+    gross, reversed_, booked = numbers
+    return {
+        "gross": gross,
+        "reversed": reversed_,
+        "net": gross - reversed_,
+        "reversals_booked": booked,
+    }

@@ -1,0 +1,1 @@
+"""A simulated marketplace: its events, and faults in them."""
