@@ -25,8 +25,8 @@ import uvicorn
 from serving.api import make_app
 from serving.follow import Reader
 from serving.store import Identity
-from streams.lanes import MARK_KEY, Mark, encode_mark
 from streams.log import At, Fetched
+from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.settings import Settings
 from tables import catalogue, orders, sales
 from tables.orders import Line, Order, Placed, Receipt

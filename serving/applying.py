@@ -18,7 +18,7 @@ from rocksdict import WriteBatch
 from schemas import journal
 from serving import keys
 from serving.standing import DIRECT, FOLLOWED, JOURNAL, Reached, Standing
-from streams.lanes import MARK_KEY, decode_mark
+from streams.marks import MARK_KEY, decode_mark
 from tables import catalogue, chat_stage, orders, sales, service
 
 if TYPE_CHECKING:

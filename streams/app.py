@@ -29,8 +29,9 @@ from prometheus_client import start_http_server
 from streams import agents, logs, topics
 from streams.chunks import ChunkTransport
 from streams.cluster import Cluster
+from streams.errors import Fatal
 from streams.open_files import allow_open_files
-from streams.pipeline import Fatal, Pipeline
+from streams.pipeline import Pipeline
 from streams.recovery import Opener
 from streams.stores import CycleWindow, RocksStore
 from streams.ticks import tick_when_idle

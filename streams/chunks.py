@@ -21,8 +21,8 @@ from faust.types import TP, ConsumerMessage
 
 from schemas.envelope import ChatMessage, Received
 from streams import batches
+from streams.errors import Fatal
 from streams.fetched import Fetched
-from streams.pipeline import Fatal
 from tables.journal_stages import Addition, ShopAddition
 
 if TYPE_CHECKING:

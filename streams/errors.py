@@ -8,3 +8,7 @@ class KafkaUnreachable(Exception):
     """No broker of the cluster answers."""
 
     exit_code = 5
+
+
+class Fatal(Exception):
+    """This worker must not go on; the sentence says why and what to do."""

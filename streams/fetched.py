@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streams.batches import Batch
-from streams.pipeline import Fatal
+from streams.errors import Fatal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,11 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
-from schemas.journal import RULES
 from streams import groups
-from tables.watermarks import Progress
+from streams.marks import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,49 +18,7 @@ if TYPE_CHECKING:
     from streams.stores import PartitionStore
     from tables.catalogue import StageSpec
     from tables.outcome import Outcome, Readings, States
-
-
-MARK_KEY = b"\x00mark"
-"""The reserved key of a mark in a changelog and in its store; ids have no control characters."""
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """How far a table partition is.
-
-    The same record in the changelog, in its store and, as `Progress`, in the stage.
-
-    Every source offset up to and including `offset` is applied; -1 says "nothing yet, the log
-    starts at 0". `terms` are the settings by which the table was made (cycles, for chats the
-    service rules, and where events are read the partitioner of their keys); `partitions` is how
-    many every topic had.
-    """
-
-    topic: str
-    topic_id: str
-    partition: int
-    offset: int
-    watermark_ms: int | None
-    sources: dict[str, tuple[int, int | None]]
-    refused_in_a_row: int
-    rules: int = RULES
-    terms: str = ""
-    partitions: int = 0
-    confirmed_ms: int | None = None
-    furthest: tuple[str, int] | None = None
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Mark)
-
-
-def encode_mark(mark: Mark) -> bytes:
-    """A mark as JSON, as it stands in changelog and store."""
-    return _encoder.encode(mark)
-
-
-def decode_mark(data: bytes) -> Mark:
-    """The mark of a changelog record or store. Raises msgspec.ValidationError on anything else."""
-    return _decoder.decode(data)
+    from tables.watermarks import Progress
 
 
 class Fold(Protocol):
@@ -161,15 +116,3 @@ class Lane:
         await self.producer.abandon()
         for store in self.stores.values():
             store.close()
-
-
-def progress_of(mark: Mark) -> Progress:
-    """The stage's progress that a mark says."""
-    return Progress(
-        offset=mark.offset,
-        watermark_ms=mark.watermark_ms,
-        refused_in_a_row=mark.refused_in_a_row,
-        sources=mark.sources,
-        confirmed_ms=mark.confirmed_ms,
-        furthest=mark.furthest,
-    )

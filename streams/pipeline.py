@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from streams import metrics
-from streams.errors import KafkaUnreachable
+from streams.errors import Fatal, KafkaUnreachable
 from streams.producers import BROKEN, is_fenced
 from streams.recovery import StateUnfit
 from streams.sizes import FIRST_RECORDS, Size, Work, work_of
@@ -46,10 +46,6 @@ owner settles it."""
 
 REJOIN_SECONDS = 10.0
 """How long a rebalance that was asked for may take to begin."""
-
-
-class Fatal(Exception):
-    """This worker must not go on; the sentence says why and what to do."""
 
 
 class Part(NamedTuple):

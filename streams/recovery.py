@@ -23,7 +23,8 @@ from aiokafka import TopicPartition
 from streams import groups
 from streams.admission import of_events
 from streams.failpoints import Point, reach
-from streams.lanes import Lane, decode_mark, progress_of
+from streams.lanes import Lane
+from streams.marks import decode_mark, progress_of
 from streams.stores import Identity, PartitionStore, StoreDamaged
 from streams.topics import changelog
 from streams.transactions import begin
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
     from schemas.envelope import Record
     from streams.cluster import Cluster
-    from streams.lanes import Fold, Mark
+    from streams.lanes import Fold
+    from streams.marks import Mark
     from streams.producers import StrictProducer
     from streams.settings import Settings
 

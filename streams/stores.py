@@ -25,7 +25,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from streams.lanes import MARK_KEY
+from streams.marks import MARK_KEY
 from streams.rocks import block_cache, cached_in, close, is_damage
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from schemas.journal import encode as encode_journal
 from schemas.positions import Position
 from streams.dead_letters import parked_headers
 from streams.failpoints import Point, reach
-from streams.lanes import MARK_KEY, encode_mark
+from streams.marks import MARK_KEY, encode_mark
 from streams.partitioning import partition_of
 from streams.producers import Headers, fill
 from streams.topics import DEAD_LETTERS, changelog

@@ -12,7 +12,8 @@ from schemas.journal import RULES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.lanes import Lane, Mark
+    from streams.lanes import Lane
+    from streams.marks import Mark
 
 _REBUILD: Final = (
     "rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"

@@ -22,7 +22,7 @@ from faust.types import TP
 from schemas import envelope
 from streams import topics
 from streams.chunks import Chunk
-from streams.lanes import MARK_KEY
+from streams.marks import MARK_KEY
 from streams.partitioning import partition_of
 from streams.pipeline import Pipeline
 from streams.producers import OutcomeUnknown

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from schemas.journal import RULES
 from serving.follow import Reader
 from serving.store import Identity, now_ms
-from streams.lanes import MARK_KEY, Mark, encode_mark
 from streams.log import At, Fetched
+from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen, Waiting
 from streams.settings import Settings
 from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC, STAGES

@@ -24,7 +24,7 @@ from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams import log, topics
 from streams.dead_letters import parked_headers
-from streams.lanes import MARK_KEY, Mark, encode_mark
+from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.partitioning import partition_of
 from streams.settings import Kafka, Settings
 from tables.catalogue import STAGES

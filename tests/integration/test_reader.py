@@ -29,7 +29,7 @@ from operations.simulation.traffic import Plan, traffic
 from schemas import envelope
 from serving.follow import NotReady, Reader
 from streams import log, topics
-from streams.lanes import MARK_KEY
+from streams.marks import MARK_KEY
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tests.faults.brokers import READY_S

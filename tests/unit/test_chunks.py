@@ -25,7 +25,7 @@ from mode.utils.queues import FlowControlEvent, ThrowableQueue
 from schemas.envelope import ChatMessage, Received, Record, Written
 from streams.batches import TolerantRecords
 from streams.chunks import Chunk, ChunkConsumer, ChunkThread
-from streams.pipeline import Fatal
+from streams.errors import Fatal
 from tables.journal_stages import Addition
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from serving.follow import NotReady
 from serving.look import BadCursor, NothingYet
 from serving.standing import FOLLOWED, JOURNAL, Reached, Standing
 from serving.store import MOST_AWAY_MS, Identity, Store, StoreUnusable
-from streams.lanes import MARK_KEY, decode_mark
+from streams.marks import MARK_KEY, decode_mark
 from streams.rocks import is_damage
 from tables import catalogue, sales
 from tests.flow import CYCLES

@@ -15,7 +15,8 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams.dead_letters import parked_headers
-from streams.lanes import Lane, decode_mark, encode_mark, progress_of
+from streams.lanes import Lane
+from streams.marks import decode_mark, encode_mark, progress_of
 from streams.producers import OutcomeUnknown, is_fenced
 from tables.stages import stages
 from tables.watermarks import Progress

@@ -15,8 +15,9 @@ from schemas.envelope import Received
 from streams import pipeline as module
 from streams.batches import TolerantRecords
 from streams.chunks import Chunk
+from streams.errors import Fatal
 from streams.lanes import Lane
-from streams.pipeline import Fatal, Pipeline
+from streams.pipeline import Pipeline
 from streams.settings import Settings
 from streams.stores import StoreUnopened
 from tables.catalogue import ORDER_STAGE, ORDERS, SALES_TOPIC

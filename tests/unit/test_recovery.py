@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 
 from schemas.journal import RULES
 from streams import recovery
-from streams.lanes import Lane, Mark, encode_mark
+from streams.lanes import Lane
+from streams.marks import Mark, encode_mark
 from streams.partitioning import Partitioner
 from streams.recovery import Opener, StateUnfit, _is_behind, _Opening
 from streams.settings import Kafka, Settings

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from streams import stores
-from streams.lanes import MARK_KEY
+from streams.marks import MARK_KEY
 from streams.stores import CycleWindow, Identity, PartitionStore, RocksStore, StoreUnopened
 from tables.cycles import Calendar
 
