@@ -33,6 +33,11 @@ class Position:
         return f"{self.topic}-{self.partition}@{self.offset}"
 
 
+def offset_after(offset: int) -> int:
+    """The offset after one that stands alone: what to read next, or to commit."""
+    return offset + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Vector:
     """The last offset held of each partition, by its text such as `orders-3`.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from schemas.envelope import Record
     from serving.store import Store
-    from streams.log import At, Fetched
+    from streams.log import At, FollowStep
 
 HELD_RECORDS: Final = 200_000
 """More than this of one partition doesn't wait for a mark; until it has come, nothing is
@@ -69,7 +69,7 @@ class Applier:
             Standing(reached, complete=moment.get(keys.COMPLETE) is not None, live=False),
         )
 
-    def take(self, step: Fetched) -> int:
+    def take(self, step: FollowStep) -> int:
         """Apply a step of `streams.log.follow`; returns how many records were applied.
 
         The store is written once, or not at all.

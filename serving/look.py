@@ -35,6 +35,7 @@ from schemas.answers import (
     TopProducts,
     TopShops,
 )
+from schemas.errors import NetsoldError
 from serving import keys
 from serving.standing import JOURNAL, OF_PRODUCT, OF_SHOP
 from tables import aftersales, catalogue, counting, figures, orders, sales, service
@@ -54,11 +55,11 @@ TopBy = Literal["sales", "response-rate", "good-reviews"]
 _NONE: Final = Tally()
 
 
-class NothingYet(Exception):
+class NothingYet(NetsoldError):
     """No event has been applied, so no cycle is current."""
 
 
-class BadCursor(ValueError):
+class BadCursor(NetsoldError):
     """A cursor that no answer gave, or one of another list."""
 
 

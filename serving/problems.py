@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from fastapi.responses import Response
 
 from schemas.answers import Fault, Problem
+from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +51,7 @@ class Kind(Enum):
         return f"urn:netsold:problem:{self.name.lower().replace('_', '-')}"
 
 
-class Refused(Exception):
+class Refused(NetsoldError):
     """A request that is answered by a problem."""
 
     def __init__(self, kind: Kind, detail: str, faults: list[Fault] | None = None) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvicorn
 
+from schemas.errors import NetsoldError
 from serving.api import make_app
 from serving.connections import ACCEPTED_AT_ONCE, Bounds, Connection, Crowd
 from serving.follow import Reader
@@ -33,7 +34,7 @@ GRACE_S: Final = 3
 """So long open answers may go on after the end has been asked for."""
 
 
-class AddressTaken(Exception):
+class AddressTaken(NetsoldError):
     """Something else listens where the reader should."""
 
     exit_code = 1

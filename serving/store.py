@@ -18,6 +18,7 @@ import msgspec
 import structlog
 from rocksdict import DBCompressionType, Options, Rdict, RdictIter, WriteBatch
 
+from schemas.errors import NetsoldError
 from serving import keys
 from serving.standing import Standing
 from streams import topics
@@ -58,7 +59,7 @@ _NOT_OURS: Final = (
 NOWHERE: Final = Standing({}, complete=False, live=False)
 
 
-class StoreUnusable(Exception):
+class StoreUnusable(NetsoldError):
     """The store can't be opened for a reason that a new one would have as well."""
 
     exit_code = 1

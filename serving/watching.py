@@ -15,7 +15,8 @@ import structlog
 
 from serving.judging import STABLE, Bounds, Evidence, Judgement, judge
 from serving.store import now_ms
-from streams.observe import LOST, OBSERVE_SECONDS, Observer
+from streams.broker_access import BROKER_AWAY
+from streams.observe import OBSERVE_SECONDS, Observer
 from streams.parked import DeadLetters
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ async def _tried(what: Callable[[], Awaitable[None]]) -> str | None:
     """
     try:
         await what()
-    except LOST as error:
+    except BROKER_AWAY as error:
         return str(error) or repr(error)
     except Exception as error:
         log.exception("the watch failed: a fault of ours, report it")

@@ -26,7 +26,10 @@ from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 from prometheus_client import start_http_server
 
+from schemas.errors import NetsoldError
+from schemas.journal import RULES
 from streams import agents, logs, topics
+from streams.build import this_build
 from streams.chunks import ChunkTransport
 from streams.cluster import Cluster
 from streams.errors import Fatal
@@ -220,7 +223,7 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
     """
     options = settings.client_options()
     member = re.sub(r"[^A-Za-z0-9-]", "-", f"{settings.app}-{socket.gethostname()}-{name}")
-    state_dir = settings.data_dir / settings.app / f"worker-{name}"
+    state_dir = _state_dir(settings, name)
     state_dir.mkdir(parents=True, exist_ok=True)
     app = App(
         settings.app,
@@ -267,6 +270,10 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
     return app
 
 
+def _state_dir(settings: Settings, name: str) -> Path:
+    return settings.data_dir / settings.app / f"worker-{name}"
+
+
 def _bind(app: App) -> None:
     """Give the pipeline its ways to act on the consumer, and start the background tasks."""
     pipeline = app.pipeline
@@ -311,7 +318,7 @@ def _credentials(options: dict[str, Any]) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-class NameTaken(Exception):
+class NameTaken(NetsoldError):
     """Another worker of this name runs on this data directory."""
 
     exit_code = 1
@@ -338,6 +345,15 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     Exits 0 after a clean stop, 1 on Fatal or where the stop had to be cut short.
     """
     logs.configure()
+    build = this_build()
+    log.info(
+        "worker starts",
+        version=build.version,
+        commit=build.commit,
+        rules=RULES,
+        partitions=settings.partitions,
+        state_dir=str(_state_dir(settings, name)),
+    )
     allow_open_files()
     sys.setswitchinterval(SWITCH_SECONDS)
 

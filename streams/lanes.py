@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from streams import groups
+from streams.build import this_build
 from streams.marks import Mark
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Lane:
             self.topic, self.topic_id, self.partition, progress.offset, progress.watermark_ms,
             {source: (at[0], at[1]) for source, at in progress.sources.items()}, progress.refused_in_a_row,
             terms=self.terms, partitions=self.partitions, confirmed_ms=progress.confirmed_ms, furthest=progress.furthest,
+            build=str(this_build()),
         )  # fmt: skip
 
     async def idle(self) -> None:

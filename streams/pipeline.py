@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from streams import metrics
-from streams.errors import Fatal, KafkaUnreachable
+from streams.errors import Fatal, KafkaUnreachable, StateUnfit
 from streams.producers import BROKEN, is_fenced
-from streams.recovery import StateUnfit
 from streams.sizes import FIRST_RECORDS, Size, Work, work_of
 from streams.standing import Standing
 from streams.stores import StateView, StoreDamaged, StoreUnopened

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.errors import NetsoldError
 from streams.partitioning import Partitioner
 from tables.catalogue import (
     ALERTS_TOPIC,
@@ -48,7 +49,7 @@ _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:(?P<port>\d{1,5}))?")
 _YEAR_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
-class NoKafkaKnown(Exception):
+class NoKafkaKnown(NetsoldError):
     """No cluster is named, and no local one was asked for."""
 
     exit_code = 5

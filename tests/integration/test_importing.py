@@ -75,7 +75,7 @@ async def _in_log(settings: Settings) -> list[dict[str, Any]]:
     """All events of the log in their bare JSON form; every record must be one."""
     found = []
     async with asyncio.timeout(LONG_S):
-        async for records in log.read(settings, settings.topic(topics.ORDERS)):
+        async for records in log.records(settings, settings.topic(topics.ORDERS)):
             for record in records:
                 received = envelope.read(record)
                 assert isinstance(received, envelope.Received)

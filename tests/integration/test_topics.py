@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from streams import topics
 from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
+from streams.topic_policy import TopicsUnfit
 
 if TYPE_CHECKING:
     from operations.local.kafka import LocalKafka
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 async def test_what_is_created_fits(settings: Settings) -> None:
     """All topics are missing first, are created once with their policies, and then fit."""
     assert {mismatch.aspect for mismatch in await topics.check(settings)} == {"missing"}
-    with pytest.raises(topics.TopicsUnfit, match="run `netsold topics create`"):
+    with pytest.raises(TopicsUnfit, match="run `netsold topics create`"):
         await topics.require(settings)
     created = await topics.create(settings)
     assert sorted(created) == sorted(topic.name for topic in topics.declared(settings))

@@ -11,8 +11,9 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams import groups, topics
 from streams.errors import KafkaUnreachable
-from streams.metadata import ask
+from streams.metadata import request_any
 from streams.settings import Kafka, Settings
+from streams.topic_policy import Seen, Topic, TopicsUnfit, compare, not_parkable
 
 PARTITIONS = 4
 
@@ -30,14 +31,14 @@ COMPACTED = FITS | {
 PARKED = FITS | {"retention.ms": str(30 * 86_400_000), "max.message.bytes": str(4 * 1024 * 1024)}
 
 
-def _declared(name: str) -> topics.Topic:
+def _declared(name: str) -> Topic:
     return next(topic for topic in topics.declared(Settings(_env_file=None)) if topic.name == name)
 
 
 def _faults(
     name: str, configs: dict[str, str], partitions: int = PARTITIONS
 ) -> list[tuple[str, str]]:
-    found = topics.compare(_declared(name), topics.Seen("id", partitions, configs), PARTITIONS)
+    found = compare(_declared(name), Seen("id", partitions, configs), PARTITIONS)
     return [(mismatch.aspect, mismatch.actual) for mismatch in found]
 
 
@@ -108,18 +109,18 @@ def test_a_source_may_not_take_more_than_can_be_parked() -> None:
     """A record that is refused must fit into dead letters, headers and all."""
     declared = topics.declared(Settings(_env_file=None))
     seen = {
-        "orders": topics.Seen("id", PARTITIONS, FITS),
-        "dead-letters": topics.Seen("id", PARTITIONS, PARKED),
+        "orders": Seen("id", PARTITIONS, FITS),
+        "dead-letters": Seen("id", PARTITIONS, PARKED),
     }
-    assert topics.not_parkable(declared, seen) == []
-    seen["orders"] = topics.Seen("id", PARTITIONS, FITS | {"max.message.bytes": "10485760"})
-    (mismatch,) = topics.not_parkable(declared, seen)
+    assert not_parkable(declared, seen) == []
+    seen["orders"] = Seen("id", PARTITIONS, FITS | {"max.message.bytes": "10485760"})
+    (mismatch,) = not_parkable(declared, seen)
     assert str(mismatch) == (
         "topic orders has max.message.bytes 10485760 where netsold needs at most 4177920: "
         "run `kafka-configs.sh --alter --entity-type topics --entity-name dead-letters --add-config max.message.bytes=10502144`"
     )
     del seen["dead-letters"]
-    assert topics.not_parkable(declared, seen) == []
+    assert not_parkable(declared, seen) == []
 
 
 @pytest.mark.parametrize("partitions", [1, PARTITIONS - 1, PARTITIONS + 1])
@@ -130,13 +131,13 @@ def test_another_partition_count_is_refused(partitions: int) -> None:
 
 def test_a_mismatch_is_one_sentence_with_its_remedy() -> None:
     """The sentence names the topic, what it is, what it should be and what to run."""
-    missing = topics.compare(_declared("orders"), None, PARTITIONS)
+    missing = compare(_declared("orders"), None, PARTITIONS)
     assert [str(mismatch) for mismatch in missing] == [
         "topic orders is missing: run `netsold topics create`"
     ]
-    (finite,) = topics.compare(
+    (finite,) = compare(
         _declared("orders"),
-        topics.Seen("id", PARTITIONS, FITS | {"retention.ms": "1000"}),
+        Seen("id", PARTITIONS, FITS | {"retention.ms": "1000"}),
         PARTITIONS,
     )
     assert str(finite) == (
@@ -147,10 +148,10 @@ def test_a_mismatch_is_one_sentence_with_its_remedy() -> None:
 
 def test_unfit_topics_are_told_together() -> None:
     """The exception carries each mismatch, and its text all sentences."""
-    mismatches = topics.compare(
-        _declared("orders"), topics.Seen("id", 1, FITS | {"cleanup.policy": "compact"}), PARTITIONS
+    mismatches = compare(
+        _declared("orders"), Seen("id", 1, FITS | {"cleanup.policy": "compact"}), PARTITIONS
     )
-    unfit = topics.TopicsUnfit(mismatches)
+    unfit = TopicsUnfit(mismatches)
     assert unfit.mismatches == tuple(mismatches)
     assert str(unfit).count("topic orders has ") == 2
 
@@ -178,10 +179,10 @@ async def test_a_broker_that_is_away_is_passed_over() -> None:
 
     Where none does, that is one sentence.
     """
-    assert await ask(cast("Any", _Client(3)), "?") == (3, "?")
-    assert await ask(cast("Any", _Client(1, 2)), "?") == (1, "?")
+    assert await request_any(cast("Any", _Client(3)), "?") == (3, "?")
+    assert await request_any(cast("Any", _Client(1, 2)), "?") == (1, "?")
     with pytest.raises(KafkaUnreachable):
-        await ask(cast("Any", _Client()), "?")
+        await request_any(cast("Any", _Client()), "?")
 
 
 def test_no_advice_leads_from_state_to_another_partition_count() -> None:
@@ -189,13 +190,13 @@ def test_no_advice_leads_from_state_to_another_partition_count() -> None:
 
     From then on it would tear sums apart.
     """
-    seen = topics.Seen("id", 6, FITS)
-    (before,) = topics.compare(_declared("orders"), seen, PARTITIONS)
+    seen = Seen("id", 6, FITS)
+    (before,) = compare(_declared("orders"), seen, PARTITIONS)
     assert (
         before.remedy
         == "set NETSOLD_PARTITIONS=6, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
     )
-    (after,) = topics.compare(_declared("orders"), seen, PARTITIONS, stateful=True)
+    (after,) = compare(_declared("orders"), seen, PARTITIONS, stateful=True)
     assert "set NETSOLD_PARTITIONS" not in str(after)
     assert "copy the log and rebuild" in after.remedy
 
