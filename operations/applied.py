@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from operations.asking import NotReady, Unknown, ask, duration
+from operations.asking import ReaderNotReady, Unknown, ask, duration
 from operations.waiting import SAY_EVERY_S, GaveUp, say
 from streams import topics
 
@@ -35,7 +35,7 @@ def until_applied(
 ) -> None:
     """Wait until all tables hold these source positions, such as {"orders-0": 1234}.
 
-    Raises GaveUp, NoReader, Refused.
+    Raises GaveUp, NoReader, BadRequest.
     """
     deadline = time.monotonic() + give_up_s
     spoke_s = time.monotonic()
@@ -49,7 +49,7 @@ def until_applied(
                 ask(settings, path, min_position=wanted)
             except Unknown:  # the tables hold it, and have no such id
                 break
-            except NotReady as error:
+            except ReaderNotReady as error:
                 now = time.monotonic()
                 if now >= deadline:
                     raise GaveUp(

@@ -26,7 +26,7 @@ class NoReader(NetsoldError):
     exit_code = 5
 
 
-class NotReady(NetsoldError):
+class ReaderNotReady(NetsoldError):
     """The reader can't answer yet, or not as freshly as asked for."""
 
     exit_code = 5
@@ -38,19 +38,19 @@ class Unknown(NetsoldError):
     exit_code = 4
 
 
-class Refused(NetsoldError):
+class BadRequest(NetsoldError):
     """The question can't be answered as it is."""
 
     exit_code = 2
 
 
-_BY_STATUS = {404: Unknown, 422: Refused, 503: NotReady}
+_BY_STATUS = {404: Unknown, 422: BadRequest, 503: ReaderNotReady}
 
 
 def ask(settings: Settings, path: str, **query: str | int | None) -> dict[str, Any]:
     """The reader's answer to GET `path`.
 
-    Raises NoReader, NotReady, Unknown or Refused, each with a sentence.
+    Raises NoReader, ReaderNotReady, Unknown or BadRequest, each with a sentence.
     """
     with _asked(settings, path, query) as response:
         answer: dict[str, Any] = json.loads(response.read())
