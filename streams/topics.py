@@ -30,16 +30,6 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
-ORDERS = catalogue.ORDERS_TOPIC
-CHATS = catalogue.CHATS_TOPIC
-SALES = catalogue.SALES_TOPIC
-SHOP_ACTIVITY = catalogue.SHOP_ACTIVITY_TOPIC
-ALERTS = catalogue.ALERTS_TOPIC
-DEAD_LETTERS = "dead-letters"
-
-TABLES = tuple(table.name for table in catalogue.TABLES)
-"""The tables that have a changelog."""
-
 DEAD_LETTER_DAYS = 30
 DEAD_LETTER_BYTES = 4 * 1024 * 1024
 PARKED_MORE_BYTES = 16 * 1024
@@ -48,7 +38,7 @@ PARKED_MORE_BYTES = 16 * 1024
 _ALREADY_EXISTS = 36
 _TOPIC_RESOURCE = 2
 
-Kind = Literal["source", "journal", "alerts", "dead letters", "changelog"]
+Kind = catalogue.TopicKind | Literal["changelog"]
 
 # Producers compress, so that the broker keeps batches as they come; the record timestamp is when
 # the producer wrote.
@@ -130,68 +120,32 @@ def changelog(settings: Settings, table: str) -> str:
 
 
 def declared(settings: Settings) -> tuple[Topic, ...]:
-    """Every topic that this application needs, under its name on the cluster, with `min.insync.replicas` by setting."""
+    """Every topic that this application needs: the catalogue's public topics and its tables'.
+
+    Each has its name on the cluster, and `min.insync.replicas` by setting.
+    """
     insync = {"min.insync.replicas": str(settings.kafka.min_insync_replicas)}
-    public: tuple[tuple[str, Kind, str, dict[str, str], str], ...] = (
-        (
-            ORDERS,
-            "source",
-            "order_id",
-            _KEPT,
-            "what happened to orders, as shops, logistics and payments tell it; the truth",
-        ),
-        (
-            CHATS,
-            "source",
-            "shop_id/buyer_id",
-            _KEPT,
-            "what buyers and shops wrote to each other; the truth, too",
-        ),
-        (
-            SALES,
-            "journal",
-            "product_id",
-            _KEPT,
-            "the sales journal: one immutable entry per change of what counts, and of what each product's service came to",
-        ),
-        (
-            SHOP_ACTIVITY,
-            "journal",
-            "shop_id",
-            _KEPT,
-            "what a chunk changed of each shop: its entries and replies summed, rows of its service, contacts and messages",
-        ),
-        (
-            ALERTS,
-            "alerts",
-            "shop_id",
-            _KEPT,
-            "inquiries that are overdue, and those answered late after that; each told once",
-        ),
-        (
-            DEAD_LETTERS,
-            "dead letters",
-            "the parked record's",
-            _PARKED,
-            "records that can't be read, as they came, each with its reason",
-        ),
-    )
-    return (
-        *(
-            Topic(settings.topic(name), kind, key, configs | insync, meaning)
-            for name, kind, key, configs, meaning in public
-        ),
-        *(
-            Topic(
-                changelog(settings, table),
-                "changelog",
-                "the table's",
-                _COMPACTED | insync,
-                f"table {table}: the last value per key",
-            )
-            for table in TABLES
-        ),
-    )
+    public = [
+        Topic(
+            settings.topic(topic.name),
+            topic.kind,
+            topic.key,
+            (_PARKED if topic.kind == "dead letters" else _KEPT) | insync,
+            topic.holds,
+        )
+        for topic in catalogue.PUBLIC_TOPICS
+    ]
+    changelogs = [
+        Topic(
+            changelog(settings, table.name),
+            "changelog",
+            "the table's",
+            _COMPACTED | insync,
+            f"table {table.name}: the last value per key",
+        )
+        for table in catalogue.TABLES
+    ]
+    return *public, *changelogs
 
 
 _OTHER_COUNT = (
@@ -336,8 +290,8 @@ async def _state(settings: Settings, counts: Mapping[str, int]) -> tuple[bool, i
     """
     changelogs = {
         name: count
-        for table in TABLES
-        if (count := counts.get(name := changelog(settings, table))) is not None
+        for table in catalogue.TABLES
+        if (count := counts.get(name := changelog(settings, table.name))) is not None
     }
     stateful = await groups.has_records(settings, changelogs)
     if not stateful and all(count == settings.partitions for count in counts.values()):

@@ -18,6 +18,7 @@ from streams import log, topics
 from streams.errors import KafkaUnreachable
 from streams.partitioning import partition_of
 from streams.settings import Kafka, Settings
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +32,7 @@ LONG_S = 20.0
 async def orders(settings: Settings) -> str:
     """The name of this test's own source topic, created."""
     await topics.create(settings)
-    return settings.topic(topics.ORDERS)
+    return settings.topic(catalogue.ORDERS_TOPIC)
 
 
 async def _all(chunks: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:

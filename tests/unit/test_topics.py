@@ -13,6 +13,7 @@ from streams import groups, topics
 from streams.errors import KafkaUnreachable
 from streams.metadata import ask
 from streams.settings import Kafka, Settings
+from tables import catalogue
 
 PARTITIONS = 4
 
@@ -45,7 +46,7 @@ def test_every_declared_topic_is_named_once() -> None:
     """Public topics carry the prefix, changelogs the application's name, and none is listed twice."""
     settings = Settings(_env_file=None, app="a", topic_prefix="shop.")
     names = [topic.name for topic in topics.declared(settings)]
-    assert len(names) == len(set(names)) == 6 + len(topics.TABLES)
+    assert len(names) == len(set(names)) == 6 + len(catalogue.TABLES)
     assert {
         "shop.orders",
         "shop.chats",
