@@ -49,7 +49,7 @@ class Engine:
     report: Callable[[Settings], Awaitable[Report]] | None
     most_events: int | None = None
     ready: str = ""
-    topic: str = topics.ORDERS
+    topic: str = catalogue.ORDERS_TOPIC
     lists: tuple[str, ...] = (
         "products",
         "shops",
@@ -106,7 +106,7 @@ async def load(
         for event in events:
             await writer.send(topic, *encode(event))
         if (
-            name == topics.CHATS
+            name == catalogue.CHATS_TOPIC
         ):  # what is overdue at the end depends on event time: all partitions come to the same
             value, headers = tick(last_ms)
             for partition in range(settings.partitions):
@@ -123,7 +123,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         # ticks are for partitions where nothing comes any more: there they would move the ends
         "NETSOLD_IDLE_TICK_MS": "0",
         "BENCH_APP": settings.app,
-        "BENCH_TOPIC": settings.topic(topics.ORDERS),
+        "BENCH_TOPIC": settings.topic(catalogue.ORDERS_TOPIC),
         "BENCH_KAFKA": str(settings.kafka.bootstrap_servers),
         "BENCH_PARTITIONS": str(settings.partitions),
         "BENCH_DIRECTORY": str(settings.data_dir / "state"),
@@ -213,11 +213,14 @@ def _nothing_between(_: Settings) -> Between:
 
 
 def _netsold_between(settings: Settings) -> Between:
-    return lambda _: [settings.topic(topics.SALES), settings.topic(topics.SHOP_ACTIVITY)]
+    return lambda _: [
+        settings.topic(catalogue.SALES_TOPIC),
+        settings.topic(catalogue.SHOP_ACTIVITY_TOPIC),
+    ]
 
 
 def _chats_between(settings: Settings) -> Between:
-    return lambda _: [settings.topic(topics.SHOP_ACTIVITY)]
+    return lambda _: [settings.topic(catalogue.SHOP_ACTIVITY_TOPIC)]
 
 
 def _faust_between(settings: Settings) -> Between:
@@ -256,7 +259,7 @@ ENGINES = (  # netsold and Quix side by side: what is slow for one of them then 
         lambda: [_worker("1")],
         _chats_between,
         from_changelogs,
-        topic=topics.CHATS,
+        topic=catalogue.CHATS_TOPIC,
         lists=("shop_service", "shop_service_totals", "overdue"),
     ),
     Engine(

@@ -19,7 +19,7 @@ from schemas import journal
 from serving import keys
 from serving.standing import DIRECT, FOLLOWED, JOURNAL, Reached, Standing
 from streams.marks import MARK_KEY, decode_mark
-from tables import catalogue, chat_stage, orders, sales, service
+from tables import catalogue, orders, overdue_rows, sales, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -143,7 +143,7 @@ class Applier:
         mark = states.pop(MARK_KEY, None)
         if name == catalogue.ORDERS.name:
             self._orders(batch, states)
-        elif name == catalogue.OVERDUE.name:
+        elif name == catalogue.OVERDUE_INQUIRIES.name:
             self._overdue(batch, states)
         elif name == catalogue.SHOP_SERVICE_TOTALS.name:
             for key, state in states.items():
@@ -205,7 +205,7 @@ class Applier:
             for state in (before, after):  # what was there first, so that an unchanged place stays
                 if state is not None:
                     for place in keys.overdue(
-                        chat_stage.due_of(state), *catalogue.split_conversation_key(key)
+                        overdue_rows.decode(state).due_ms, *catalogue.split_conversation_key(key)
                     ):
                         _put(batch, place, None if state is before else row)
 

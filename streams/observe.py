@@ -25,7 +25,7 @@ from streams.broker_access import BROKER_AWAY
 from streams.errors import KafkaUnreachable
 from streams.metadata import described
 from streams.unapplied import FirstUnapplied
-from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC
+from tables.catalogue import EVENT_TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -157,7 +157,7 @@ class Observer:
             raise KafkaError("the cluster has more brokers than it had when this client began")
         seen = await self._topics(client, via, metadata)
         brokers = self._with_known(answering, seen)
-        sources = {self._settings.topic(name) for name in (ORDERS_TOPIC, CHATS_TOPIC)}
+        sources = {self._settings.topic(name) for name in EVENT_TOPICS}
         leaders = _by_leader({name: seen[name] for name in sources & seen.keys()})
         reachable = {leader: ats for leader, ats in leaders.items() if brokers.get(leader)}
         beginnings, ends = await _bounds(client, reachable)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from streams import log
-from streams.topics import DEAD_LETTERS
+from tables.catalogue import DEAD_LETTERS_TOPIC
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -41,7 +41,7 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._topic = settings.topic(DEAD_LETTERS)
+        self._topic = settings.topic(DEAD_LETTERS_TOPIC)
         self._positions: dict[int, int] = {}
         self._parked: dict[tuple[str, str], Parked] = {}
         self.complete = False

@@ -21,9 +21,9 @@ from streams.producers import BROKEN, is_fenced
 from streams.sizes import FIRST_RECORDS, Size, Work, work_of
 from streams.standing import Standing
 from streams.stores import StateView, StoreDamaged, StoreUnopened
-from streams.topics import DEAD_LETTERS
 from streams.transactions import LaneClosed, commit
 from streams.waiting import Waiting
+from tables.catalogue import DEAD_LETTERS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -353,7 +353,7 @@ class Pipeline:
     def _pause(self, tp: TP, lane: Lane) -> None:
         lane.paused = True
         metrics.PAUSED.labels(lane.topic, str(lane.partition)).set(1)
-        refused, parked = self.settings.refusals_in_a_row, self.settings.topic(DEAD_LETTERS)
+        refused, parked = self.settings.refusals_in_a_row, self.settings.topic(DEAD_LETTERS_TOPIC)
         sentence = (
             f"{lane.name} is paused: {refused} records in a row could not be read, none between them could; "
             f"look at topic {parked}, mend the decoder or the producer, then restart the worker (docs/runbook.md, Partition paused)"

@@ -27,7 +27,7 @@ from aiokafka.producer.sender import (
 
 from schemas import limits
 from streams import compression
-from streams.topics import ALERTS, DEAD_LETTERS, SALES, SHOP_ACTIVITY
+from tables.catalogue import PUBLIC_TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ class StrictProducer(AIOKafkaProducer):
     def __init__(self, settings: Settings, transactional_id: str) -> None:
         compression.quicken()
         self._public = {
-            settings.topic(name) for name in (SALES, SHOP_ACTIVITY, ALERTS, DEAD_LETTERS)
+            settings.topic(topic.name) for topic in PUBLIC_TOPICS if topic.kind != "source"
         }
         self._compression = settings.compression
         super().__init__(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from schemas.errors import NetsoldError
+from tables.catalogue import TopicKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 PARKED_MORE_BYTES: Final = 16 * 1024
 """Most bytes that parking adds to a record: the headers of `dead_letters.py`."""
 
-Kind = Literal["source", "journal", "alerts", "dead letters", "changelog"]
+Kind = TopicKind | Literal["changelog"]
 
 _COMPARED: Final = (
     "cleanup.policy",

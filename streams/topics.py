@@ -16,23 +16,13 @@ from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
 from streams import broker_access, groups, log
 from streams.metadata import metadata, request_any
-from streams.topic_policy import Kind, Mismatch, Seen, Topic, TopicsUnfit, compare, not_parkable
+from streams.topic_policy import Mismatch, Seen, Topic, TopicsUnfit, compare, not_parkable
 from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from streams.settings import Settings
-
-ORDERS = catalogue.ORDERS_TOPIC
-CHATS = catalogue.CHATS_TOPIC
-SALES = catalogue.SALES_TOPIC
-SHOP_ACTIVITY = catalogue.SHOP_ACTIVITY_TOPIC
-ALERTS = catalogue.ALERTS_TOPIC
-DEAD_LETTERS = "dead-letters"
-
-TABLES = tuple(table.name for table in catalogue.TABLES)
-"""The tables that have a changelog."""
 
 DEAD_LETTER_DAYS = 30
 DEAD_LETTER_BYTES = 4 * 1024 * 1024
@@ -64,68 +54,32 @@ def changelog(settings: Settings, table: str) -> str:
 
 
 def declared(settings: Settings) -> tuple[Topic, ...]:
-    """Every topic that this application needs, by name on the cluster."""
+    """Every topic that this application needs: the catalogue's public topics and its tables'.
+
+    Each has its name on the cluster, and `min.insync.replicas` by setting.
+    """
     insync = {"min.insync.replicas": str(settings.kafka.min_insync_replicas)}
-    public: tuple[tuple[str, Kind, str, dict[str, str], str], ...] = (
-        (
-            ORDERS,
-            "source",
-            "order_id",
-            _KEPT,
-            "what happened to orders, as shops, logistics and payments tell it; the truth",
-        ),
-        (
-            CHATS,
-            "source",
-            "shop_id/buyer_id",
-            _KEPT,
-            "what buyers and shops wrote to each other; the truth, too",
-        ),
-        (
-            SALES,
-            "journal",
-            "product_id",
-            _KEPT,
-            "the sales journal: one immutable entry per change of what counts, and of what each product's service came to",
-        ),
-        (
-            SHOP_ACTIVITY,
-            "journal",
-            "shop_id",
-            _KEPT,
-            "what a chunk changed of each shop: its entries and replies summed, rows of its service, contacts and messages",
-        ),
-        (
-            ALERTS,
-            "alerts",
-            "shop_id",
-            _KEPT,
-            "inquiries that are overdue, and those answered late after that; each told once",
-        ),
-        (
-            DEAD_LETTERS,
-            "dead letters",
-            "the parked record's",
-            _PARKED,
-            "records that can't be read, as they came, each with its reason",
-        ),
-    )
-    return (
-        *(
-            Topic(settings.topic(name), kind, key, configs | insync, meaning)
-            for name, kind, key, configs, meaning in public
-        ),
-        *(
-            Topic(
-                changelog(settings, table),
-                "changelog",
-                "the table's",
-                _COMPACTED | insync,
-                f"table {table}: the last value per key",
-            )
-            for table in TABLES
-        ),
-    )
+    public = [
+        Topic(
+            settings.topic(topic.name),
+            topic.kind,
+            topic.key,
+            (_PARKED if topic.kind == "dead letters" else _KEPT) | insync,
+            topic.holds,
+        )
+        for topic in catalogue.PUBLIC_TOPICS
+    ]
+    changelogs = [
+        Topic(
+            changelog(settings, table.name),
+            "changelog",
+            "the table's",
+            _COMPACTED | insync,
+            f"table {table.name}: the last value per key",
+        )
+        for table in catalogue.TABLES
+    ]
+    return *public, *changelogs
 
 
 async def create(settings: Settings) -> list[str]:
@@ -184,7 +138,7 @@ async def _state(settings: Settings, counts: Mapping[str, int]) -> tuple[bool, i
     `counts` has the present number of partitions by topic. State needs the number that it was made
     with, whatever the settings are, as far as the group's committed offsets record it.
     """
-    changelogs = counts.keys() & {changelog(settings, table) for table in TABLES}
+    changelogs = counts.keys() & {changelog(settings, table.name) for table in catalogue.TABLES}
     stateful = bool(changelogs) and any((await log.ends(settings, changelogs)).values())
     if not stateful and all(count == settings.partitions for count in counts.values()):
         # a new application: the cluster need not know its group yet

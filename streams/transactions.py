@@ -23,7 +23,8 @@ from streams.failpoints import Point, reach
 from streams.marks import MARK_KEY, encode_mark
 from streams.partitioning import partition_of
 from streams.producers import Headers, begin_batch, fill
-from streams.topics import DEAD_LETTERS, changelog
+from streams.topics import changelog
+from tables.catalogue import DEAD_LETTERS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -194,7 +195,7 @@ async def _send_parked(
     return [
         future
         for future, _ in await _send(
-            producer, settings.topic(DEAD_LETTERS), lane.partition, items, headers
+            producer, settings.topic(DEAD_LETTERS_TOPIC), lane.partition, items, headers
         )
     ]
 

@@ -43,8 +43,8 @@ from schemas.envelope import encode
 from schemas.errors import NetsoldError
 from schemas.events import CHAT_TYPES, topic_of
 from schemas.times import parse_ms
-from streams import topics
 from streams.log_writer import Writer
+from tables import catalogue
 
 LIVE_DAY_MS: Final = 1000
 """A day in the life of a live order: parcels arrive within seconds."""
@@ -245,7 +245,9 @@ def _to_log(
     What ended it before the last one.
     """
     settings = named_cluster()
-    summary.target = f"{settings.topic(topics.ORDERS)} and {settings.topic(topics.CHATS)}"
+    summary.target = (
+        f"{settings.topic(catalogue.ORDERS_TOPIC)} and {settings.topic(catalogue.CHATS_TOPIC)}"
+    )
     if not live:
         items = before_now(items, settings.max_ahead_seconds * 1000, time.time_ns() // 1_000_000)
     failures: list[HistoryAhead] = []

@@ -19,6 +19,7 @@ from streams.errors import KafkaUnreachable
 from streams.log_writer import WriteFailed, Writer
 from streams.partitioning import partition_of
 from streams.settings import Kafka, Settings
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +33,7 @@ LONG_S = 20.0
 async def orders(settings: Settings) -> str:
     """The name of this test's own source topic, created."""
     await topics.create(settings)
-    return settings.topic(topics.ORDERS)
+    return settings.topic(catalogue.ORDERS_TOPIC)
 
 
 async def _all(chunks: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:

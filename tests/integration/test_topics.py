@@ -12,6 +12,7 @@ from streams import topics
 from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
 from streams.topic_policy import TopicsUnfit
+from tables import catalogue
 
 if TYPE_CHECKING:
     from operations.local.kafka import LocalKafka
@@ -31,7 +32,7 @@ async def test_what_is_created_fits(settings: Settings) -> None:
 
 async def test_a_topic_that_someone_else_made_is_refused(settings: Settings) -> None:
     """A source topic with Kafka's defaults for age and another partition count is left alone and refused."""
-    name = settings.topic(topics.ORDERS)
+    name = settings.topic(catalogue.ORDERS_TOPIC)
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
     try:
@@ -63,7 +64,7 @@ async def test_a_topic_made_anew_has_another_id(settings: Settings) -> None:
     await topics.create(settings)
     before = await topics.topic_ids(settings)
     assert await topics.topic_ids(settings) == before
-    name = settings.topic(topics.ORDERS)
+    name = settings.topic(catalogue.ORDERS_TOPIC)
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
     try:

@@ -610,7 +610,12 @@ def test_the_journal_says_how_far_it_is_by_its_marks(logs: Changelogs, reader: F
     logs.take(EVENTS)
     while reader.feed(most=100):
         pass
-    names = (JOURNAL, catalogue.ORDERS.name, catalogue.OVERDUE.name, catalogue.SHOP_CYCLES.name)
+    names = (
+        JOURNAL,
+        catalogue.ORDERS.name,
+        catalogue.OVERDUE_INQUIRIES.name,
+        catalogue.SHOP_CYCLES.name,
+    )
     extents = [reader.look().standing.extent(name) for name in names]
     assert extents[0].applied == extents[1].applied
     assert extents[1].applied | extents[2].applied == extents[3].applied

@@ -42,9 +42,10 @@ def standing(
     reached: dict[str, dict[int, Reached]] = {}
     for name in FOLLOWED:
         at = (only or {}).get(name, applied)
-        topics = {catalogue.ORDERS.name: ["orders"], catalogue.OVERDUE.name: ["chats"]}.get(
-            name, ["orders", "chats"]
-        )
+        topics = {
+            catalogue.ORDERS.name: ["orders"],
+            catalogue.OVERDUE_INQUIRIES.name: ["chats"],
+        }.get(name, ["orders", "chats"])
         if name in {JOURNAL, catalogue.PRODUCT_CYCLES.name, catalogue.PRODUCT_SERVICE_CYCLES.name}:
             topics = ["orders"]
         reached[name] = {

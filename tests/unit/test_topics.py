@@ -14,6 +14,7 @@ from streams.errors import KafkaUnreachable
 from streams.metadata import request_any
 from streams.settings import Kafka, Settings
 from streams.topic_policy import Seen, Topic, TopicsUnfit, compare, not_parkable
+from tables import catalogue
 
 PARTITIONS = 4
 
@@ -46,7 +47,7 @@ def test_every_declared_topic_is_named_once() -> None:
     """Public topics carry the prefix, changelogs the application's name, and none is listed twice."""
     settings = Settings(_env_file=None, app="a", topic_prefix="shop.")
     names = [topic.name for topic in topics.declared(settings)]
-    assert len(names) == len(set(names)) == 6 + len(topics.TABLES)
+    assert len(names) == len(set(names)) == 6 + len(catalogue.TABLES)
     assert {
         "shop.orders",
         "shop.chats",
