@@ -16,6 +16,7 @@ from schemas import limits, sentences
 from schemas.refusals import Reason, Refusal
 
 CONTENT_TYPE: Final = "content-type"
+JSON: Final = b"application/json"
 STRUCTURED: Final = b"application/cloudevents+json"
 CHAT_ATTRIBUTES: Final = {
     "ce_type": "type",

@@ -65,3 +65,7 @@ if not (2 * VALUE_BYTES < ORDER_BYTES < BATCH_BYTES < BROKER_RECORD_BYTES - 2**1
     raise AssertionError("limits: an order must hold the largest event, and fit in one record")
 if not (OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS):
     raise AssertionError("limits: the epoch lies within the years that events may name")
+UNCOUNTED_BYTES: Final = 380
+FAST_VALUE_BYTES: Final = 4096
+FAST_VALUE_BRACKETS: Final = 190
+CACHED_SOURCES: Final = 4096
