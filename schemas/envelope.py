@@ -318,10 +318,11 @@ def encode(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, byte
     KeyError if a field of every event is absent.
     """
     event_type = str(event["type"])
-    if event_type in events.CHAT_TYPES:
-        key = conversation_key(event["shop_id"], event["buyer_id"])
-    else:
-        key = str(event["order_id"]).encode()
+    key = (
+        conversation_key(event["shop_id"], event["buyer_id"])
+        if event_type in events.CHAT_TYPES
+        else str(event["order_id"]).encode()
+    )
     common = events.common_of(event_type)
     value = msgspec.json.encode(
         {field: value for field, value in event.items() if field not in common}

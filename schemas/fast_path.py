@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from schemas import events, limits
+from schemas import events
 from schemas.cloudevents import CONTENT_TYPE, JSON
+from schemas.limits import FAST_VALUE_BRACKETS, FAST_VALUE_BYTES, SOURCE_CHARS
 
 FALLBACK_ERRORS: Final = (
     msgspec.MsgspecError,
@@ -27,6 +28,9 @@ FALLBACK_ERRORS: Final = (
 
 Attributes = tuple[bytes, bytes, bytes, bytes | None, bytes]
 """Type, id, source, subject, time; a plain tuple, as a named one is slower to make."""
+
+_UNCOUNTED_BYTES: Final = 2 * FAST_VALUE_BRACKETS
+"""JSON of this size or less has no more opening brackets than the bound: each one is closed."""
 
 _BACKSLASH: Final = 0x5C
 _DELETE: Final = 0x7F
@@ -85,19 +89,19 @@ def _is_unusual(value: bytes) -> bool:
         _BACKSLASH in value
         or _DELETE in value
         or (
-            len(value) > limits.UNCOUNTED_BYTES
+            len(value) > _UNCOUNTED_BYTES
             and (
-                len(value) > limits.FAST_VALUE_BYTES
-                or value.count(b"[") + value.count(b"{") > limits.FAST_VALUE_BRACKETS
+                len(value) > FAST_VALUE_BYTES
+                or value.count(b"[") + value.count(b"{") > FAST_VALUE_BRACKETS
             )
         )
     )
 
 
-@lru_cache(maxsize=limits.CACHED_SOURCES)
+@lru_cache(maxsize=4096)
 def source_of(raw: bytes) -> str:
     """An event's source as text; ValueError if it can't be one. A log has few sources."""
     source = raw.decode()
-    if not 0 < len(source) <= limits.SOURCE_CHARS or not events.is_printable(source):
+    if not 0 < len(source) <= SOURCE_CHARS or not events.is_printable(source):
         raise ValueError
     return source

@@ -13,9 +13,6 @@ import msgspec
 
 from schemas import limits
 
-_SHOWN_CHARS: Final = 60
-_NEARBY_BYTES: Final = 16
-
 
 def cut(sentence: str) -> str:
     """A sentence within the bound of a refusal's detail."""
@@ -41,7 +38,7 @@ def shown(value: object) -> str:
     number = repr(value)
     if number.endswith("inf"):  # what was written doesn't fit any number of the parser's
         return "a number out of range"
-    return number if len(number) <= _SHOWN_CHARS else f"{number[:_SHOWN_CHARS]}..."
+    return number if len(number) <= limits.SHOWN_CHARS else f"{number[: limits.SHOWN_CHARS]}..."
 
 
 def _cut_text(text: str) -> str:
@@ -53,7 +50,7 @@ def _cut_text(text: str) -> str:
             if character.isprintable()
             else f"\\u{ord(character):04x}"
         )
-        if len(cut_text) + len(escaped) > _SHOWN_CHARS:
+        if len(cut_text) + len(escaped) > limits.SHOWN_CHARS:
             return f"{cut_text}..."
         cut_text += escaped
     return cut_text
@@ -137,7 +134,7 @@ def no_json(error: Exception, value: bytes) -> str:
         int(found[3]),
     )
     row = value.split(b"\n", line)[line - 1] if value else b""
-    near = row[max(0, column - 1) :][:_NEARBY_BYTES]
+    near = row[max(0, column - 1) :][: limits.NEARBY_BYTES]
     place = f"byte {column}" if line == 1 else f"line {line}, byte {column}"
     return f"{fault}, at {place}" + (f": {shown(near.decode('utf-8', 'replace'))}" if near else "")
 
