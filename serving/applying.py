@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from rocksdict import WriteBatch
 
-from schemas import journal
+from schemas import journal, limits
 from serving import keys
 from serving.standing import DIRECT, FOLLOWED, JOURNAL, Reached, Standing
 from streams.marks import MARK_KEY, decode_mark
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from serving.store import Store
     from streams.log import At, FollowStep
 
-HELD_RECORDS: Final = 200_000
-"""More than this of one partition doesn't wait for a mark; until it has come, nothing is
-answered."""
-
-RECENT_IDS: Final = 100_000
 BILLION: Final = 1_000_000_000
 
 
@@ -105,7 +100,7 @@ class Applier:
         end = next(
             (index for index in range(len(records), 0, -1) if records[index - 1].key == MARK_KEY), 0
         )
-        if waits and len(records) - end <= HELD_RECORDS:
+        if waits and len(records) - end <= limits.WAITING_RECORDS:
             self._held[at] = records[end:]
             if end:
                 self._dirty.discard(at)
@@ -162,7 +157,7 @@ class Applier:
 
     def _orders(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
         """The orders themselves, and that the products and shops which they name exist."""
-        if len(self._seen) > RECENT_IDS:
+        if len(self._seen) > limits.RECENT_IDS:
             self._seen.clear()
         for key, state in states.items():
             _put(batch, keys.ORDER + key, state)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi.responses import Response
 
+from schemas import limits
 from schemas.answers import Fault, Problem
 from schemas.errors import NetsoldError
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RETRY_AFTER_S: Final = 2
-QUOTED_CHARS: Final = 60
-"""Most characters of a request that a sentence repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def quoted(text: str) -> str:
 
     Within quotes, nothing in it unprintable, and cut where it is long.
     """
-    return repr(text) if len(text) <= QUOTED_CHARS else f"{text[:QUOTED_CHARS]!r}…"
+    return repr(text) if len(text) <= limits.QUOTED_CHARS else f"{text[: limits.QUOTED_CHARS]!r}…"
 
 
 def response(refused: Refused, headers: Mapping[str, str] | None = None) -> Response:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from schemas import limits
 from serving.judging import STABLE, Bounds, Evidence, Judgement, judge
 from serving.store import now_ms
 from streams.broker_access import BROKER_AWAY
@@ -40,9 +41,6 @@ MOST_AGE_SECONDS: Final = 5 * EVERY_SECONDS
 READING_SECONDS: Final = 20.0
 """How long dead letters are read before they count as uncounted; the next reading goes on there."""
 
-HISTORY: Final = 200
-"""Observations whose ends are remembered: ten minutes."""
-
 
 class Watch:
     """What is known of the whole way.
@@ -66,7 +64,7 @@ class Watch:
         self._state: State = "unknown"
         self._observed_s = -float("inf")
         self._unstable_since_s: float | None = None
-        self._history: deque[tuple[int, Mapping[At, int]]] = deque(maxlen=HISTORY)
+        self._history: deque[tuple[int, Mapping[At, int]]] = deque(maxlen=limits.OBSERVATIONS)
         self._begun = self._ended = 0
         self._running = False
         self._wanted = asyncio.Event()

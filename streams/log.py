@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from schemas import limits
 from streams import batches, broker_access
 from streams.errors import KafkaUnreachable
 
@@ -27,18 +28,10 @@ if TYPE_CHECKING:
 At = tuple[str, int]
 """A partition: the topic's name on the cluster, and the partition's number."""
 
-FETCH_BYTES = 4 * 1024 * 1024
-FIRST_BYTES = 1024
-"""Where one record is wanted: a broker gives at least one whole batch, of the first partition in
-a request."""
-
 LONG_POLL_MS = 100
 """How long a broker waits for new records before it answers a fetch."""
 
 POLL_MS = 500
-FOLLOW_RECORDS = 20_000
-"""Most records in one step of `follow`."""
-
 QUIET_ANSWERS = 2
 """After this many answers without records, with everything before the end stable, there are no
 more records. One is not enough: its records may arrive just after `getmany` stopped waiting."""
@@ -109,8 +102,9 @@ async def first(
     """
     deadline = time.monotonic() + within_s
     found: dict[At, ConsumerRecord | None] = {}
-    async with _reader(settings, {}, FIRST_BYTES) as consumer:
-        # one by one: a broker gives more than FIRST_BYTES only of the first partition in a request
+    async with _reader(settings, {}, limits.FIRST_FETCH_BYTES) as consumer:
+        # One partition at a time: a broker returns a whole batch of the first one at least, and of
+        # the others none that is larger than the bound.
         for at, start in starts.items():
             tp, remaining = TopicPartition(*at), _Remaining(ends[at], start)
             consumer.assign([tp])
@@ -156,7 +150,7 @@ async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator
     tps = {at: TopicPartition(*at) for at in starts}
     async with _reader(settings, starts) as consumer:
         while True:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=FOLLOW_RECORDS)
+            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=limits.FOLLOW_RECORDS)
             positions = {at: await consumer.position(tp) for at, tp in tps.items()}
             highs = {at: consumer.highwater(tp) for at, tp in tps.items()}
             known |= {at: high for at, high in highs.items() if high is not None}
@@ -231,7 +225,7 @@ async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, in
 
 @asynccontextmanager
 async def _reader(
-    settings: Settings, starts: Mapping[At, int], fetch_bytes: int = FETCH_BYTES
+    settings: Settings, starts: Mapping[At, int], fetch_bytes: int = limits.FETCH_BYTES
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of committed records, positioned at `starts`; it never resets a position."""
     batches.tolerate()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
+from schemas import limits
 from schemas.errors import NetsoldError
 from streams import broker_access, compression
 from streams.partitioning import partition_of
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from streams.log import At
     from streams.partitioning import Partitioner
     from streams.settings import Settings
-
-WRITER_BATCH_BYTES: Final = 512 * 1024
-"""Of a batch before compression: below the broker's default limit of 1,048,588 bytes for one,
-even if it doesn't compress."""
 
 
 class WriteFailed(NetsoldError):
@@ -218,7 +215,7 @@ def _producer(settings: Settings) -> AIOKafkaProducer:
         **settings.client_options(),
         enable_idempotence=True,
         compression_type=compression.option(settings.compression),
-        max_batch_size=WRITER_BATCH_BYTES,
+        max_batch_size=limits.WRITE_BATCH_BYTES,
     )
     # A partition without a leader is waited for like a broker that is away: a batch that is given
     # up would leave a gap in its sequence.

@@ -38,8 +38,6 @@ BROKEN = (KafkaError, TimeoutError, OSError, IllegalOperation, AssertionError)
 """Errors within a transaction, after which its outcome is unknown. aiokafka raises the last two
 at the call after the failed one."""
 
-REQUEST_BYTES = 16 * 1024 * 1024
-
 
 class OutcomeUnknown(KafkaError):
     """A request within a transaction got no answer: it may or may not have been carried out."""
@@ -151,7 +149,7 @@ class StrictProducer(AIOKafkaProducer):
             transaction_timeout_ms=settings.transaction_timeout_ms,
             compression_type=compression.CHANGELOGS,
             max_batch_size=limits.BATCH_BYTES,
-            max_request_size=REQUEST_BYTES,
+            max_request_size=limits.REQUEST_BYTES,
             request_timeout_ms=settings.transaction_timeout_ms,
         )
         self._sender = _StrictSender(

@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from schemas import limits
 from schemas.errors import NetsoldError
 from tables.catalogue import TopicKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-PARKED_MORE_BYTES: Final = 16 * 1024
-"""Most bytes that parking adds to a record: the headers of `dead_letters.py`."""
 
 Kind = TopicKind | Literal["changelog"]
 
@@ -135,7 +133,7 @@ def not_parkable(declared: Sequence[Topic], seen: Mapping[str, Seen]) -> list[Mi
     (dead_letters,) = (topic.name for topic in declared if topic.kind == "dead letters")
     if dead_letters not in bounds:
         return []
-    most = bounds[dead_letters] - PARKED_MORE_BYTES
+    most = bounds[dead_letters] - limits.PARKING_BYTES
     sources = [topic.name for topic in declared if topic.kind == "source" and topic.name in bounds]
     return [
         Mismatch(
@@ -143,7 +141,7 @@ def not_parkable(declared: Sequence[Topic], seen: Mapping[str, Seen]) -> list[Mi
             name,
             str(bounds[source]),
             f"at most {most}",
-            _alter(dead_letters, name, str(bounds[source] + PARKED_MORE_BYTES)),
+            _alter(dead_letters, name, str(bounds[source] + limits.PARKING_BYTES)),
         )
         for source in sources
         if bounds[source] > most

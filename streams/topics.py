@@ -14,6 +14,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
+from schemas import limits
 from streams import broker_access, groups, log
 from streams.metadata import metadata, request_any
 from streams.topic_policy import Mismatch, Seen, Topic, TopicsUnfit, compare, not_parkable
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 DEAD_LETTER_DAYS = 30
-DEAD_LETTER_BYTES = 4 * 1024 * 1024
 
 _ALREADY_EXISTS = 36
 _TOPIC_RESOURCE = 2
@@ -36,7 +36,7 @@ _ALL = {"compression.type": "producer", "message.timestamp.type": "CreateTime"}
 _KEPT = _ALL | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _PARKED = _KEPT | {
     "retention.ms": str(DEAD_LETTER_DAYS * 86_400_000),
-    "max.message.bytes": str(DEAD_LETTER_BYTES),
+    "max.message.bytes": str(limits.DEAD_LETTER_BYTES),
 }
 DELETIONS_MS = 86_400_000
 """How long, at least, a changelog keeps the tombstone of a deleted row: Kafka's default."""
