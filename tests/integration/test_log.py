@@ -1,7 +1,4 @@
-"""Writing and reading topics on a real broker.
-
-Order, headers, ends behind control records, open and aborted transactions.
-"""
+"""Writing and reading topics on a real broker: order, headers, transactions, ends of logs."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ async def _all(chunks: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerReco
 
 
 async def test_what_is_written_is_read(settings: Settings, orders: str) -> None:
-    """Keys, values, headers, timestamps and tombstones come back as they went, in the order of writing within each partition."""
+    """Keys, values, headers, timestamps and tombstones are unchanged, in order in each partition."""
     sent = [
         (f"o-{number}".encode(), f"v{number}".encode(), [("h", b"1"), ("h", b"2")], 1000 + number)
         for number in range(5000)
@@ -68,8 +65,10 @@ async def test_what_is_written_is_read(settings: Settings, orders: str) -> None:
     }
 
 
-async def test_records_without_a_key_take_turns(settings: Settings, orders: str) -> None:
-    """Neither partition is left out."""
+async def test_records_without_a_key_go_to_all_partitions_in_turn(
+    settings: Settings, orders: str
+) -> None:
+    """Two partitions get the same number of records."""
     async with Writer(settings) as writer:
         for _ in range(10):
             await writer.send(orders, None, b"v")
@@ -91,7 +90,7 @@ async def test_a_part_is_read_from_start_to_end(settings: Settings, orders: str)
 
 
 async def test_a_start_that_the_log_never_had_is_an_error(settings: Settings, orders: str) -> None:
-    """Nothing jumps silently to the beginning or the end."""
+    """A reader never resets its position in silence."""
     with pytest.raises(OffsetOutOfRangeError):
         await _all(log.records(settings, orders, start={0: 50}, end={0: 60}))
 
@@ -144,7 +143,7 @@ async def test_an_open_transaction_at_the_end_is_waited_for(
 
 
 async def test_following_gives_records_positions_and_lag(settings: Settings, orders: str) -> None:
-    """Records come as they are written, quiet steps come at least every half second, and at rest the lag is zero."""
+    """New records arrive, steps without records come each half second, and the lag ends at 0."""
     starts = {(orders, 0): 0, (orders, 1): 0}
     values: list[bytes | None] = []
     async with asyncio.timeout(LONG_S), aclosing(log.follow(settings, starts)) as steps:
@@ -165,7 +164,7 @@ async def test_following_gives_records_positions_and_lag(settings: Settings, ord
 
 
 async def test_following_goes_on_from_given_positions(settings: Settings, orders: str) -> None:
-    """A reader that kept its positions gets only what came after them, of the partitions that it names."""
+    """A reader with positions receives only later records, of the partitions that it names."""
     async with Writer(settings) as writer:
         for number in range(10):
             await writer.send(orders, None, str(number).encode(), partition=0)
@@ -192,8 +191,8 @@ async def test_a_batch_that_the_broker_refuses_raises(settings: Settings, orders
             await writer.send(orders, b"k", big)
 
 
-async def test_no_broker_is_said_in_one_sentence(settings: Settings) -> None:
-    """Writing, reading and following name what is missing instead of hanging."""
+async def test_without_a_broker_everything_raises(settings: Settings) -> None:
+    """Writing, reading and following raise KafkaUnreachable instead of waiting."""
     nowhere = settings.model_copy(update={"kafka": Kafka(bootstrap_servers="127.0.0.1:1")})
     with pytest.raises(KafkaUnreachable):
         async with Writer(nowhere):

@@ -38,7 +38,7 @@ def test_a_branch_is_a_file_or_a_line_of_packed_refs(tmp_path: Path) -> None:
     git = _git(
         tmp_path / ".git",
         HEAD="ref: refs/heads/main",
-        packed_refs=f"# pack-refs with: peeled\n{OTHER} refs/heads/old/main\n{COMMIT} refs/heads/main",
+        packed_refs=f"# peeled\n{OTHER} refs/heads/old/main\n{COMMIT} refs/heads/main",
     )
     assert checkout_commit(tmp_path) == COMMIT
     _git(git, refs__heads__main=OTHER)

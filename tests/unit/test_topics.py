@@ -44,7 +44,7 @@ def _faults(
 
 
 def test_every_declared_topic_is_named_once() -> None:
-    """Public topics carry the prefix, changelogs the application's name, and none is listed twice."""
+    """Public topics have the prefix, changelogs the application's name, and no name is twice."""
     settings = Settings(_env_file=None, app="a", topic_prefix="shop.")
     names = [topic.name for topic in topics.declared(settings)]
     assert len(names) == len(set(names)) == 6 + len(catalogue.TABLES)
@@ -67,7 +67,7 @@ def test_min_insync_replicas_comes_from_the_settings() -> None:
 
 @pytest.mark.parametrize("name", ["orders", "sales", "shop-activity"])
 def test_the_log_is_never_deleted_nor_compacted(name: str) -> None:
-    """Source and journal topics keep every record for ever."""
+    """Topics of events and journals keep every record for ever."""
     assert _faults(name, FITS) == []
     assert _faults(name, FITS | {"cleanup.policy": "compact"}) == [("cleanup.policy", "compact")]
     assert _faults(name, FITS | {"cleanup.policy": "compact,delete"}) == [
@@ -106,7 +106,7 @@ def test_dead_letters_stay_thirty_days_and_may_be_larger_than_other_records() ->
     ]
 
 
-def test_a_source_may_not_take_more_than_can_be_parked() -> None:
+def test_a_source_may_not_accept_more_than_can_be_parked() -> None:
     """A record that is refused must fit into dead letters, headers and all."""
     declared = topics.declared(Settings(_env_file=None))
     seen = {
@@ -118,7 +118,8 @@ def test_a_source_may_not_take_more_than_can_be_parked() -> None:
     (mismatch,) = not_parkable(declared, seen)
     assert str(mismatch) == (
         "topic orders has max.message.bytes 10485760 where netsold needs at most 4177920: "
-        "run `kafka-configs.sh --alter --entity-type topics --entity-name dead-letters --add-config max.message.bytes=10502144`"
+        "run `kafka-configs.sh --alter --entity-type topics --entity-name dead-letters "
+        "--add-config max.message.bytes=10502144`"
     )
     del seen["dead-letters"]
     assert not_parkable(declared, seen) == []
@@ -143,11 +144,12 @@ def test_a_mismatch_is_one_sentence_with_its_remedy() -> None:
     )
     assert str(finite) == (
         "topic orders has retention.ms 1000 where netsold needs -1: "
-        "run `kafka-configs.sh --alter --entity-type topics --entity-name orders --add-config retention.ms=-1`"
+        "run `kafka-configs.sh --alter --entity-type topics --entity-name orders "
+        "--add-config retention.ms=-1`"
     )
 
 
-def test_unfit_topics_are_told_together() -> None:
+def test_unfit_topics_are_named_together() -> None:
     """The exception carries each mismatch, and its text all sentences."""
     mismatches = compare(
         _declared("orders"), Seen("id", 1, FITS | {"cleanup.policy": "compact"}), PARTITIONS
@@ -158,7 +160,7 @@ def test_unfit_topics_are_told_together() -> None:
 
 
 class _Client:
-    """A client of three brokers that the cluster names, of which some are away."""
+    """A client of three brokers that the cluster lists, of which some are away."""
 
     def __init__(self, *there: int) -> None:
         self.cluster = self
@@ -175,11 +177,8 @@ class _Client:
         return node, request
 
 
-async def test_a_broker_that_is_away_is_passed_over() -> None:
-    """While a dead broker is still on the cluster's list another one answers.
-
-    Where none does, that is one sentence.
-    """
+async def test_a_broker_that_is_away_is_skipped() -> None:
+    """Another broker answers while the cluster still lists a dead one; else one sentence."""
     assert await request_any(cast("Any", _Client(3)), "?") == (3, "?")
     assert await request_any(cast("Any", _Client(1, 2)), "?") == (1, "?")
     with pytest.raises(KafkaUnreachable):
@@ -187,10 +186,7 @@ async def test_a_broker_that_is_away_is_passed_over() -> None:
 
 
 def test_no_advice_leads_from_state_to_another_partition_count() -> None:
-    """Before anything is counted the setting may follow the topics.
-
-    From then on it would tear sums apart.
-    """
+    """Before anything is counted the setting may follow the topics, after that it may not."""
     seen = Seen("id", 6, FITS)
     (before,) = compare(_declared("orders"), seen, PARTITIONS)
     assert (
@@ -202,8 +198,8 @@ def test_no_advice_leads_from_state_to_another_partition_count() -> None:
     assert "copy the log and rebuild" in after.remedy
 
 
-def test_a_group_tells_with_how_many_partitions_its_state_was_made() -> None:
-    """By what is committed beside its offsets; what was set by hand tells nothing."""
+def test_committed_offsets_record_the_partition_count_of_the_state() -> None:
+    """In the metadata of the offsets; offsets that were set by hand have none."""
     settings = Settings(_env_file=None, partitions=PARTITIONS)
     offsets = {
         TopicPartition("orders", at): OffsetAndMetadata(7, text)
