@@ -11,7 +11,8 @@ from tables.cycles import Calendar
 from tables.entries import RowKey
 from tables.orders import Line, Refund
 from tables.receipt_times import NEVER, ReceiptTimes
-from tables.service_ledger import WHOLE, ServiceLedger
+from tables.refund_sums import WHOLE
+from tables.service_ledger import ServiceLedger
 
 _UNITS, _AMOUNT = 0, 3  # where the gross, reversed and booked columns of a row begin
 
