@@ -19,7 +19,7 @@ from schemas import journal
 from serving import keys
 from serving.standing import DIRECT, FOLLOWED, JOURNAL, Reached, Standing
 from streams.lanes import MARK_KEY, decode_mark
-from tables import catalogue, chat_stage, orders, sales, service
+from tables import catalogue, orders, overdue_rows, sales, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -205,7 +205,7 @@ class Applier:
             for state in (before, after):  # what was there first, so that an unchanged place stays
                 if state is not None:
                     for place in keys.overdue(
-                        chat_stage.due_of(state), *catalogue.split_conversation_key(key)
+                        overdue_rows.due_of(state), *catalogue.split_conversation_key(key)
                     ):
                         _put(batch, place, None if state is before else row)
 

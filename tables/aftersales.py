@@ -215,10 +215,10 @@ def changes(
     rows_before, rows_after = rows(*before, calendar), rows(*after, calendar)
     was, now = owner(before[0]), owner(after[0])
     if was == now or not rows_before:
-        yield from listed(now, service.difference(rows_before, rows_after))
+        yield from listed(now, service.row_changes(rows_before, rows_after))
     else:  # S11: another placing holds now, of another shop
-        yield from listed(was, service.difference(rows_before, {}))
-        yield from listed(now, service.difference({}, rows_after))
+        yield from listed(was, service.row_changes(rows_before, {}))
+        yield from listed(now, service.row_changes({}, rows_after))
 
 
 def listed(whose: tuple[str, str] | None, differences: Rows) -> Iterator[Change]:

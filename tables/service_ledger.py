@@ -112,10 +112,10 @@ class ServiceLedger:
             )
         before = {key: dict(columns) for key, columns in self._rows.items()}
         self._add_up(changed)
-        after = service.difference({}, self._rows)
+        after = service.row_changes({}, self._rows)
         return iter(
             [
-                *aftersales.listed(was, service.difference(before, {})),
+                *aftersales.listed(was, service.row_changes(before, {})),
                 *aftersales.listed(now, after),
             ]
         )
