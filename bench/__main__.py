@@ -35,13 +35,13 @@ from rich.table import Table
 
 from bench import engines, job
 from bench.engines import ENGINES, QUIX_PYTHON, Engine, Events
-from operations.commands.recount import recount
 from operations.local.kafka import LocalKafka
 from operations.local.kafka_jars import KAFKA
+from operations.oracle.recount import recount
 from operations.simulation import faults
-from operations.simulation.traffic import CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Plan, traffic
+from operations.simulation.traffic import CHATS_PER_ORDER, EVENTS_PER_ORDER, Plan, traffic
 from schemas.events import topic_of
-from schemas.times import parse_ms
+from schemas.times import DAY_MS, parse_ms
 from streams.topics import ORDERS
 
 if TYPE_CHECKING:

@@ -145,7 +145,6 @@ async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measu
 
 
 # --- their tables
-# -----------------------------------------------------------------------------------------------------
 
 
 async def _of_faust(settings: Settings) -> Report:
@@ -204,7 +203,6 @@ def _report(tables: dict[str, dict[bytes, bytes]]) -> Report:
 
 
 # --- the engines
-# --------------------------------------------------------------------------------------------------------------
 
 
 def _nothing_between(_: Settings) -> Between:

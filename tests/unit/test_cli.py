@@ -108,6 +108,6 @@ def test_status_of_no_kafka_is_one_json_object() -> None:
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only errors that a person can mend are shortened to a sentence."""
     monkeypatch.setattr(sys, "argv", ["netsold", "kafka", "status"])
-    monkeypatch.setattr(cli, "_local_kafka", lambda: 1 / 0)
+    monkeypatch.setattr("operations.commands.kafka._local_kafka", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from operations.files.lines import Outgoing, event_of
+from operations.writing.event_lines import Outgoing, event_of
 from schemas import envelope
 from schemas.refusals import Reason, Refusal
 

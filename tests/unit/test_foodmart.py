@@ -12,10 +12,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from operations.commands.recount import recount
 from operations.files import foodmart
 from operations.files.opening import EventFileUnreadable
 from operations.oracle.events import accept
+from operations.oracle.recount import recount
 
 EXCERPT = Path(__file__).parents[1] / "data" / "foodmart"
 DAY_MS = 86_400_000

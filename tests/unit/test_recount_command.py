@@ -92,7 +92,7 @@ def test_files_may_be_compressed(
 
 def test_standard_input_is_a_file_too() -> None:
     """Named by a dash."""
-    assert _products(_run("-", "--json", given=PLACED + RECEIVED + REFUNDED)) == [ANSWER]
+    assert _products(_run("-", given=PLACED + RECEIVED + REFUNDED)) == [ANSWER]
 
 
 def test_lines_that_are_no_events_are_skipped_and_told(tmp_path: Path) -> None:

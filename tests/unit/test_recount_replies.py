@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from operations.commands.recount import DAY_MS, recount
 from operations.oracle.events import time_ms
+from operations.oracle.recount import recount
 from operations.oracle.replies import Terms
+from schemas.times import DAY_MS
 
 CYCLE_MS = 30 * DAY_MS
 A, B = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"

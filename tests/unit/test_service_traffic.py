@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from operations.commands.recount import recount
 from operations.commands.simulate import LIVE_DAY_MS
-from operations.simulation.service_traffic import around
-from operations.simulation.traffic import ALL_EVENTS_PER_ORDER, DAY_MS, Event, Plan, traffic
+from operations.oracle.recount import recount
+from operations.simulation.market import Event
+from operations.simulation.service_traffic import service_events
+from operations.simulation.traffic import ALL_EVENTS_PER_ORDER, Plan, traffic
 from schemas import envelope
 from schemas.events import CHAT_TYPES, ORDER_TYPES, topic_of
-from schemas.times import format_ms, parse_ms
+from schemas.times import DAY_MS, format_ms, parse_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -190,7 +191,7 @@ def test_shops_differ_in_how_they_reply() -> None:
         event
         for shop in range(8)
         for number in range(3000)
-        for _, event in around(_order(number, f"s-{shop}", "p-1"), DAY_MS, rng)
+        for _, event in service_events(_order(number, f"s-{shop}", "p-1"), DAY_MS, rng)
     ]
     inquiries = [row["inquiries"] for row in _count(told)["shop_service_totals"]]
     assert all(row["counted"] > 300 for row in inquiries)
@@ -206,7 +207,7 @@ def test_some_shops_write_first_when_something_went_wrong() -> None:
     shares = []
     for shop in range(10):
         orders = [
-            around(_order(number, f"s-{shop}", "p-1", refused), DAY_MS, rng)
+            service_events(_order(number, f"s-{shop}", "p-1", refused), DAY_MS, rng)
             for number in range(1000)
         ]
         firsts = [
@@ -227,7 +228,7 @@ def test_reviews_differ_by_shop_and_by_product() -> None:
 
     def good(shop: int, product: int) -> float:
         orders = [
-            around(_order(number, f"s-{shop}", f"p-{product}", received), DAY_MS, rng)
+            service_events(_order(number, f"s-{shop}", f"p-{product}", received), DAY_MS, rng)
             for number in range(2000)
         ]
         ratings = [

@@ -16,24 +16,23 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from operations.commands.recount import recount
 from operations.commands.simulate import HistoryAhead, before_now, command
 from operations.oracle.events import Invalid, accept, parse
+from operations.oracle.recount import recount
 from operations.simulation import faults
 from operations.simulation.faults import POISONS, Faults, Poison, disturbed
+from operations.simulation.market import Event
 from operations.simulation.traffic import (
     ALL_EVENTS_PER_ORDER,
     CHATS_PER_ORDER,
-    DAY_MS,
     EVENTS_PER_ORDER,
-    Event,
     Plan,
     traffic,
 )
 from schemas import envelope
 from schemas.events import CHAT_TYPES, MODELS, ORDER_TYPES
 from schemas.refusals import Refusal
-from schemas.times import parse_ms
+from schemas.times import DAY_MS, parse_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

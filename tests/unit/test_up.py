@@ -22,11 +22,12 @@ import psutil
 import pytest
 from rich.console import Console
 
-from operations.commands.up import PortTaken, Rate, View, _require_free, line, look, picture
+from operations.commands.up_view import Rate, View, line, picture, read_view
 from operations.local.children import FIRST_PAUSE_S, STEADY_S, Children, KafkaChild
 from operations.local.data_dir import DataDirUnusable
 from operations.local.kafka import LocalKafka, LocalKafkaFailed, Status
 from operations.local.kafka_jars import JarsOutOfReach
+from operations.local.stack import PortInUse, require_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -302,7 +303,8 @@ def test_a_signal_is_obeyed_while_it_waits_on_its_way_up(
         }
         environment = {
             name: value for name, value in os.environ.items() if "proxy" not in name.lower()
-        } | waits_for[phase]
+        }
+        environment |= waits_for[phase] | {"NETSOLD_READER_PORT": "0"}
         command = [sys.executable, "-m", "operations.cli", "up"]
         process = subprocess.Popen(
             command,
@@ -349,11 +351,11 @@ def test_a_reader_of_somebody_else_is_not_shown_as_ours() -> None:
     with _silent() as listener:
         port = listener.getsockname()[1]
         with pytest.raises(
-            PortTaken,
+            PortInUse,
             match=rf"something else answers at 127\.0\.0\.1:{port}: end it, or set NETSOLD_READER_PORT",
         ):
-            _require_free("127.0.0.1", port)
-    _require_free("127.0.0.1", port)
+            require_free("127.0.0.1", port)
+    require_free("127.0.0.1", port)
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
@@ -440,5 +442,5 @@ def test_the_reader_is_asked_for_what_sells_and_how_shops_reply(
                 server.handle_request()
 
         Thread(target=answer, daemon=True).start()
-        assert look("127.0.0.1", server.server_port) == seen
-    assert look("127.0.0.1", server.server_port) is None, "and nobody there is no error"
+        assert read_view("127.0.0.1", server.server_port) == seen
+    assert read_view("127.0.0.1", server.server_port) is None, "and nobody there is no error"

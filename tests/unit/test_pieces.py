@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations.files import lines as event_lines
 from operations.files import opening as event_files
-from operations.files import text as event_text
+from operations.files import pieces as event_pieces
 from operations.files.opening import EventFileUnreadable, opened
-from operations.files.text import Piece, pieces
+from operations.files.pieces import Piece, pieces
+from operations.writing import event_lines
 from schemas.refusals import Refusal
 
 MOST = 200
@@ -394,7 +394,7 @@ def test_files_are_looked_at_before_the_first_event(tmp_path: Path) -> None:
         next(event_lines.lines([str(good), str(tmp_path)], "events"))
     with pytest.raises(EventFileUnreadable, match="No such file"):
         next(event_lines.lines([str(good), str(tmp_path / "missing")], "events"))
-    event_text.check(["-", "/dev/null", str(good)])
+    event_pieces.check(["-", "/dev/null", str(good)])
 
 
 def test_a_closed_standard_input_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.feeding import MOST, Feed
+from operations.writing.feed import MOST_AHEAD, Feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,12 +20,12 @@ async def _all(feed: Feed[int]) -> list[int]:
     found: list[int] = []
     async with asyncio.timeout(LONG_S):
         while (some := await feed.next(0.01)) is not None:
-            assert len(some) <= MOST
+            assert len(some) <= MOST_AHEAD
             found += some
     return found
 
 
-@pytest.mark.parametrize("number", [0, 1, MOST, 10 * MOST + 1])
+@pytest.mark.parametrize("number", [0, 1, MOST_AHEAD, 10 * MOST_AHEAD + 1])
 async def test_all_items_come_once_and_in_order(number: int) -> None:
     """Also many more than are read ahead."""
     assert await _all(Feed(iter(range(number)))) == list(range(number))
@@ -78,13 +78,13 @@ async def test_no_more_is_read_ahead_than_may_be() -> None:
 
     def items() -> Iterator[int]:
         nonlocal read
-        for number in range(10 * MOST):
+        for number in range(10 * MOST_AHEAD):
             read = number + 1
-            if read == MOST:
+            if read == MOST_AHEAD:
                 full.set()
             yield number
 
     feed = Feed(items())
     assert await asyncio.to_thread(full.wait, LONG_S)
-    assert read == MOST
-    assert len(await _all(feed)) == 10 * MOST
+    assert read == MOST_AHEAD
+    assert len(await _all(feed)) == 10 * MOST_AHEAD
