@@ -1,8 +1,6 @@
-"""What a reader costs.
+"""The costs of a reader: applying changelog records, moving best sellers, requests, and memory.
 
-Applying changelog records, best sellers that move, questions to the API, and memory.
-
-Run as `python -m bench.reader [PRODUCTS]`. No Kafka: the records are made here, and applied as
+`python -m bench.reader [PRODUCTS]`. It needs no Kafka: the records are made here, and applied as
 fetched ones are.
 """
 
@@ -42,7 +40,7 @@ START_MS = 1_783_296_000_000
 
 
 class Bench:
-    """A reader of one partition, and the records that it is given."""
+    """A reader of one partition, and records for it."""
 
     def __init__(self, directory: Path) -> None:
         settings = Settings(_env_file=None, partitions=1, data_dir=directory)
@@ -63,7 +61,7 @@ class Bench:
         self.rng = Random(1)
 
     def apply(self, name: str, rows: Iterator[tuple[bytes, bytes]]) -> tuple[int, float]:
-        """(records, seconds) for rows of a table in steps; making the records isn't counted."""
+        """(records, seconds) of applying a table's rows in steps, without making the records."""
         at, count, seconds = self.at[name], 0, 0.0
         while True:
             records = [
@@ -77,14 +75,14 @@ class Bench:
             mark = Mark("orders", "id", 0, offset, START_MS, {"orders-0": (offset, START_MS)}, 0)
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
-            began = time.perf_counter()
+            started_s = time.perf_counter()
             self.applier.take(
                 FollowStep({at: records}, dict(self.ends), dict(self.ends), frozenset())
             )
-            seconds += time.perf_counter() - began
+            seconds += time.perf_counter() - started_s
 
     def products(self, count: int) -> Iterator[tuple[bytes, bytes]]:
-        """Rows of so many products."""
+        """The rows of `count` products."""
         for number in range(count):
             units = 1 + int(self.rng.paretovariate(1.0)) % 10_000
             yield (
@@ -93,7 +91,7 @@ class Bench:
             )
 
     def moves(self, sold: int) -> Iterator[tuple[bytes, bytes]]:
-        """The 20 best products, each having sold so much more."""
+        """The rows of the 20 best products, each with `sold` more units."""
         for number in range(20):
             units = 1_000_000 * (number + 1) + sold
             yield (
@@ -118,13 +116,13 @@ class Bench:
 
 
 def timed(what: Callable[[], object], times: int) -> str:
-    """Milliseconds of one call: the median, and the worst."""
-    took = []
+    """Milliseconds of one call: the median and the maximum."""
+    times_ms = []
     for _ in range(times):
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         what()
-        took.append((time.perf_counter() - began) * 1000)
-    return f"{sorted(took)[times // 2]:.2f} ms, worst {max(took):.2f} ms"
+        times_ms.append((time.perf_counter() - started_s) * 1000)
+    return f"{sorted(times_ms)[times // 2]:.2f} ms, worst {max(times_ms):.2f} ms"
 
 
 @contextmanager
@@ -162,18 +160,20 @@ def main(products: int) -> None:
         for sold in range(MOVES // 20):
             bench.apply(catalogue.PRODUCT_CYCLES.name, bench.moves(sold))
         print(
-            f"best 10 after {MOVES:,} moves among 20 products: {timed(lambda: look().top(None, 10, None), 200)}"
+            f"best 10 after {MOVES:,} moves among 20 products:"
+            f" {timed(lambda: look().top(None, 10, None), 200)}"
         )
         print(
-            f"one product, in Python: {timed(lambda: look().product(f'p-{bench.rng.randrange(products)}', None), 2000)}"
+            "one product, in Python: "
+            + timed(lambda: look().product(f"p-{bench.rng.randrange(products)}", None), 2000)
         )
         with served(bench.reader) as connection:
 
-            def ask() -> None:
+            def request() -> None:
                 connection.request("GET", f"/v1/products/p-{bench.rng.randrange(products)}")
                 connection.getresponse().read()
 
-            print(f"one product, over HTTP: {timed(ask, 2000)}")
+            print(f"one product, over HTTP: {timed(request, 2000)}")
         rss_mb = psutil.Process().memory_info().rss / 2**20
         files_mb = (
             sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file())

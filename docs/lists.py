@@ -18,7 +18,8 @@ from pydantic import BaseModel
 from typer.core import TyperArgument, TyperOption
 
 from docs import texts
-from operations.cli import COMMANDS, EXIT_CODES, kafka_app, topics_app
+from operations import cli
+from operations.cli import COMMANDS, EXIT_CODES
 from schemas import events, limits
 from schemas.answers import STATES
 from schemas.refusals import Reason
@@ -38,7 +39,7 @@ FLOW_END: Final = "<!-- /flow -->"
 FLOW_PAGES: Final = (FOLDER.parent.parent / "README.md", FOLDER.parent / "architecture.md")
 """Pages that show the flow between these marks."""
 
-GROUPS: Final = {"kafka": kafka_app, "topics": topics_app}
+GROUPS: Final = {group.name: group for group in cli.GROUPS}
 """The commands that have commands of their own."""
 
 _ANOMALIES: Final = {
@@ -277,9 +278,9 @@ def _commands() -> str:
     for name, group in GROUPS.items():
         rows = [
             (f"`netsold {name} {one.name}`", inspect.getdoc(one.callback) or "")
-            for one in group.registered_commands
+            for one in import_module(group.module).app.registered_commands
         ]
-        parts.append("\n" + _table((f"netsold {name} …", str(group.info.help)), rows))
+        parts.append("\n" + _table((f"netsold {name} …", group.help), rows))
     for command in COMMANDS:
         function = import_module(command.module).command
         single = typer.Typer(add_completion=False)

@@ -17,7 +17,8 @@ from rich.console import Console
 
 from docs import lists
 from operations.cli import COMMANDS
-from operations.commands import up
+from operations.commands import up, up_view
+from operations.local import stack
 from schemas import envelope
 from schemas.events import MODELS, common_of
 from schemas.positions import Position
@@ -278,11 +279,11 @@ def test_the_sample_of_up_has_the_form_of_what_it_prints() -> None:
     )
     console = Console(width=120, no_color=True)
     with console.capture() as shown:
-        console.print(up.picture(up.View(items, "live", 0.8, 8805, 10, 40, 37, 7), 200.0))
+        console.print(up_view.picture(up_view.View(items, "live", 0.8, 8805, 10, 40, 37, 7), 200.0))
     printed = [
         "starting Kafka (the first time its jars are fetched)",
         f"created {len(topics.declared(settings))} topics",
-        *up.where_to_look(settings, defaults["workers"], defaults["rate"], is_local=True),
+        *stack.summary(settings, defaults["workers"], defaults["rate"], is_local=True),
         *(line.rstrip() for line in shown.get().splitlines()),
     ]
     assert _without_numbers(sample.replace("…\n", "")) == _without_numbers(

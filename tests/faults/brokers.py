@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from operations.local.kafka import LocalKafka, free_port
+from operations.local.kafka import LocalKafka
+from operations.local.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

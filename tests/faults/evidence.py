@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from rocksdict import AccessType, Options, Rdict
 
-from operations.commands.recount import recount
+from operations.oracle.recount import recount
 from streams import log, topics
 from tables import catalogue
 from tables.cycles import Calendar
@@ -158,7 +158,6 @@ def _store(path: str) -> Store:
 
 
 # --- the invariants
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def problems(evidence: Evidence, settings: Settings) -> list[str]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from operations.local.kafka import LocalKafka, free_port
+from operations.local.kafka import LocalKafka
+from operations.local.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

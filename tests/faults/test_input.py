@@ -10,6 +10,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from operations.simulation.faults import POISONS, Faults, Poison
 from schemas.envelope import encode
 from schemas.events import ORDER_TYPES
+from schemas.times import DAY_MS
 from streams.partitioning import partition_of
 from tests.faults.evidence import committed
 from tests.faults.runner import Run, made, note
@@ -17,12 +18,10 @@ from tests.faults.runner import Run, made, note
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from operations.simulation.traffic import Event
+    from operations.simulation.market import Event
     from streams.settings import Settings
 
 pytestmark = pytest.mark.faults
-
-DAY_MS = 86_400_000
 
 
 async def test_duplicates_disorder_lateness_conflicts_and_poison(

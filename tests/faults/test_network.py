@@ -107,7 +107,6 @@ async def test_a_network_at_its_worst(
 
 
 # --- one commit that comes late
-# ------------------------------------------------------------------------------------------------
 
 RETRIES_COMMITS = """
 from aiokafka.producer.sender import Sender

@@ -205,7 +205,6 @@ def test_a_planted_mistake_is_found(
 
 
 # --- in real workers
-# -----------------------------------------------------------------------------------------------------------
 
 READS_UNCOMMITTED = """
 from streams.chunks import ChunkThread

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from operations.asking import NoReader, ReaderNotReady
-from operations.commands.recount import recount
 from operations.commands.tables import from_reader
-from operations.local.kafka import free_port
+from operations.local.ports import free_port
+from operations.oracle.recount import recount
 from schemas.times import DAY_MS, parse_ms
 from streams import topics
 from streams.settings import Kafka, Settings

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from operations.commands.recount import DAY_MS, recount
 from operations.files import foodmart
+from operations.oracle.recount import recount
 from schemas import envelope
-from schemas.times import format_ms
+from schemas.times import DAY_MS, format_ms
 from streams import log, topics
 from tables import catalogue
 

@@ -24,7 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from operations.commands import tables
-from operations.commands.recount import recount
+from operations.oracle.recount import recount
 from operations.simulation.traffic import Plan, traffic
 from schemas import envelope
 from serving.follow import NotReady, Reader

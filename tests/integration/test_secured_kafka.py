@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from operations.asking import NoReader, ReaderNotReady
-from operations.commands.recount import recount
 from operations.commands.tables import from_reader
-from operations.local.kafka import LocalKafka, free_port
+from operations.local.kafka import LocalKafka
+from operations.local.ports import free_port
+from operations.oracle.recount import recount
 from schemas.events import ORDER_TYPES
 from streams.settings import Settings
 from tests.faults.runner import Run, made

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from operations.commands.recount import DAY_MS, recount
+from operations.oracle.recount import recount
 from schemas import envelope
 from schemas.events import CHAT_TYPES, ORDER_TYPES
 from schemas.refusals import Refusal
-from schemas.times import format_ms, parse_ms
+from schemas.times import DAY_MS, format_ms, parse_ms
 from streams import log, topics
 from tables import catalogue
 

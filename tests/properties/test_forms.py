@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations.files.lines import event_of
 from operations.oracle.events import Invalid, accept, parse
+from operations.writing.event_lines import event_of
 from schemas import envelope
 from schemas.refusals import Refusal
 from tests.flow import Record

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from operations.commands.recount import recount
+from operations.oracle.recount import recount
 from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, TopProducts
 from schemas.journal import Entry
 from schemas.status import Health, Status

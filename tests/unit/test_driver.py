@@ -14,9 +14,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from operations.simulation.faults import disturbed, parse
-from operations.simulation.traffic import DAY_MS, Plan, traffic
+from operations.simulation.traffic import Plan, traffic
 from schemas import envelope, journal
 from schemas.events import topic_of
+from schemas.times import DAY_MS
 from streams import pipeline, recovery, transactions
 from streams.settings import Settings
 from tables import catalogue

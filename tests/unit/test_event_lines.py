@@ -1,4 +1,4 @@
-"""What becomes of one line on its way from a file into the log."""
+"""How one line of a file becomes a record for the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from operations.files.lines import Outgoing, event_of
+from operations.writing.event_lines import Outgoing, event_of
 from schemas import envelope
 from schemas.refusals import Reason, Refusal
 
@@ -25,7 +25,7 @@ EVENT = {
 
 @dataclass(frozen=True)
 class Record:
-    """A record as the decoder takes it."""
+    """A record in the form that the decoder reads."""
 
     key: bytes
     value: bytes
@@ -37,7 +37,7 @@ class Record:
 
 
 def test_an_event_becomes_a_cloudevent() -> None:
-    """Common fields go into headers as written, the others into the value, unknown ones too.
+    """Common fields are headers as written, the others the value, also unknown ones.
 
     The key is the order's id.
     """
@@ -80,7 +80,7 @@ SAID = {"shop_id": "s/7", "buyer_id": "b-9", "by": "robot", "order_id": "o-1"}
     ],
 )  # fmt: skip
 def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None:
-    """Under the key of its conversation, in either form."""
+    """The key is its conversation, in either form."""
     record = event_of(json.dumps(fields).encode())
     assert not isinstance(record, Refusal)
     topic, key, value, headers = record.topic, record.key, record.value, record.headers
@@ -96,8 +96,8 @@ def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None
 
 
 @pytest.mark.parametrize("within", [True, False])
-def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: FBT001
-    """With its order's id as key, from the subject or from the data."""
+def test_a_structured_cloudevent_is_not_changed(within: bool) -> None:  # noqa: FBT001
+    """Its order's id is the key, from the subject or from the data."""
     line = json.dumps({
         "specversion": "1.0", "id": "e-1", "source": "/s", "type": "receipt_confirmed", "time": "2026-07-02T10:00:00Z",
         "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
@@ -137,7 +137,7 @@ def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: F
     ids=range(13),
 )
 def test_what_is_no_event_is_refused_as_in_the_log(line: bytes, reason: Reason) -> None:
-    """By the same decoder, with its reason."""
+    """The same decoder gives the same reason."""
     refusal = event_of(line)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is reason

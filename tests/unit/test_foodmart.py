@@ -1,4 +1,4 @@
-"""FoodMart as events: what recount makes of them equals plain SQL over the same files, which knows neither events nor rules."""
+"""FoodMart as events: recount equals plain SQL over the same files, which has no events."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from operations.commands.recount import recount
 from operations.files import foodmart
 from operations.files.opening import EventFileUnreadable
 from operations.oracle.events import accept
+from operations.oracle.recount import recount
 
 EXCERPT = Path(__file__).parents[1] / "data" / "foodmart"
 DAY_MS = 86_400_000
@@ -111,7 +111,7 @@ def _agree(folder: Path) -> None:
 
 
 def test_the_excerpt_counts_as_by_sql() -> None:
-    """Units and revenue of every product, store and cycle.
+    """Units and revenue are equal for every product, store and cycle.
 
     Gross, reversed by basis sale, booked by basis refund; also shuffled.
     """
@@ -126,10 +126,10 @@ def test_the_whole_sample_counts_as_by_sql() -> None:
     _agree(Path(os.environ["FOODMART"]))
 
 
-def test_every_row_becomes_what_it_should() -> None:
-    """Orders by date, customer and store, placed on the stock date; all units accounted for.
+def test_every_row_is_an_event() -> None:
+    """Orders are by date, customer and store; all units are there.
 
-    Every event acceptable and told once.
+    Every event is acceptable and unique.
     """
     events = foodmart.events(EXCERPT)
     assert all(accept(event) for event in events)
@@ -155,8 +155,8 @@ def test_every_row_becomes_what_it_should() -> None:
     assert sum(line["quantity"] for event in returned for line in event["lines"]) == in_file
 
 
-def test_returns_go_to_the_earliest_sale_or_to_nobody(tmp_path: Path) -> None:
-    """Unit by unit, not before its sale, and not twice; one may be split over orders."""
+def test_returns_go_to_the_earliest_sale_or_an_unknown_order(tmp_path: Path) -> None:
+    """By unit, not before its sale, and not twice; one return may cover several orders."""
     (tmp_path / "products.csv").write_text("product id,product retail price\n1,2.85\n")
     (tmp_path / "transactions.csv").write_text(
         "transaction date,stock date,product id,customer id,store id,quantity\n"
@@ -194,7 +194,7 @@ def test_returns_go_to_the_earliest_sale_or_to_nobody(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_lacks_a_file_is_named(tmp_path: Path) -> None:
-    """With what should be there."""
+    """The sentence names the missing file."""
     shutil.copy(EXCERPT / "products.csv", tmp_path)
     with pytest.raises(EventFileUnreadable, match=r"no transactions\*\.csv"):
         foodmart.events(tmp_path)

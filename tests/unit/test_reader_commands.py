@@ -16,10 +16,10 @@ import pytest
 import uvicorn
 
 from operations import cli
-from operations.applied import until_applied
 from operations.asking import ask
-from operations.commands.recount import recount
+from operations.oracle.recount import recount
 from operations.waiting import GaveUp
+from operations.writing.applied import until_applied
 from serving import follow
 from serving.api import make_app
 from serving.follow import Reader
@@ -390,7 +390,7 @@ def test_what_was_written_is_waited_for_in_all_tables(monkeypatch: pytest.Monkey
     One beyond is waited for, and given up with a sentence.
     """
     monkeypatch.setattr("serving.asked.MIN_POSITION_WAIT_S", 0.01)
-    monkeypatch.setattr("operations.applied.ASK_AGAIN_AFTER_S", 0.01)
+    monkeypatch.setattr("operations.writing.applied.RETRY_AFTER_S", 0.01)
     settings = Settings()
     applied = ask(settings, "/v1/status")["freshness"]["applied"]
     assert {at[:-1] for at in applied} == {"orders-", "chats-"}

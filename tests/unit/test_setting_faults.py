@@ -1,7 +1,4 @@
-"""What is shown of settings that can't be used: the variable, the value, and what it must be.
-
-And nothing of pydantic's own words.
-"""
+"""The sentences about invalid settings: variable, value and valid values, in our own words."""
 
 from __future__ import annotations
 
@@ -52,18 +49,18 @@ def _sentence(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
         ("KAFKA", '{"ssl_cafile":5}', "NETSOLD_KAFKA__SSL_CAFILE is 5, but must be the path of a file that is there"),
     ],
 )  # fmt: skip
-def test_a_setting_that_cannot_be_is_shown_plainly(
+def test_an_invalid_setting_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
 ) -> None:
-    """By its variable, with the value given and what it must be."""
+    """It has the variable, the value given and what it must be."""
     assert _sentence(monkeypatch, **{variable: value}).startswith(sentence)
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "9" * 200, "9" * 5000, "{", "\x01"])
-def test_whatever_a_variable_holds_its_faults_are_our_own_words(
+def test_any_value_of_any_variable_has_a_short_sentence(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    """Every setting with every kind of rubbish is either fine or a short sentence that names it."""
+    """Every setting with every kind of invalid value is either fine or a sentence that names it."""
     for name in setting_faults.known():
         with monkeypatch.context() as given:
             given.setenv(name, value)
@@ -86,7 +83,7 @@ def _error() -> Exception | None:
 
 
 def test_what_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a password of a wrong kind, nor the whole object that holds it, nor a misspelt variable's value."""
+    """Neither an invalid password, nor an object with one, nor a misspelt variable's value."""
     for value in (
         '{"sasl_password": 12345678}',
         '{"sasl_password": "12345678"',
@@ -98,16 +95,16 @@ def test_what_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_several_faults_are_shown_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that one start is enough to see them all."""
+    """One start shows them all."""
     assert _sentence(monkeypatch, PARTITIONS="x", CYCLE_DAYS="0").count(" must be ") == 2
 
 
 def test_a_variable_that_is_no_setting_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
-    """With the setting that was meant, in the environment and in .env.
+    """The sentence suggests a setting, for the environment and for .env.
 
-    Otherwise it would change nothing, silently.
+    It would have no effect.
     """
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.setenv("NETSOLD_PARTITION", "6")
@@ -133,10 +130,10 @@ def test_a_variable_that_is_no_setting_is_refused(
         setting_faults.refuse_unknown()
 
 
-def test_what_kubernetes_sets_for_a_service_named_netsold_is_passed_over() -> None:
-    """Its links begin like settings.
+def test_variables_of_kubernetes_are_ignored() -> None:
+    """A service named netsold has links that begin like settings.
 
-    But an address where a port belongs is still a fault of that setting.
+    An address in place of a port is still a fault of that setting.
     """
     links = {
         "NETSOLD_SERVICE_HOST": "10.0.0.1", "NETSOLD_SERVICE_PORT": "80", "NETSOLD_PORT": "tcp://10.0.0.1:80",
@@ -148,8 +145,8 @@ def test_what_kubernetes_sets_for_a_service_named_netsold_is_passed_over() -> No
     ]
 
 
-def test_each_setting_says_what_it_must_be() -> None:
-    """No setting falls back on "text" that is a number, a choice, a file or an instant."""
+def test_each_setting_has_a_description_of_its_values() -> None:
+    """Only texts are described as "text"."""
     texts = {
         name
         for model in (Settings, Kafka)

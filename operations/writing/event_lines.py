@@ -1,8 +1,6 @@
-"""What `netsold import` reads.
+"""The lines of files as records for the log, or the refusal of a line that is no event.
 
-The lines of files (or what a sample makes of them) as events for the log, or why one is none.
-
-Events are checked by the decoder that also reads the log, so what is imported is accepted later.
+Lines are checked by the decoder that also reads the log, so a worker accepts every imported event.
 Unknown fields are kept.
 """
 
@@ -16,9 +14,9 @@ from typing import Final, Literal
 import msgspec
 
 from operations.files import foodmart
-from operations.files import text as event_text
+from operations.files import pieces as event_pieces
 from operations.files.opening import opened, size_bytes
-from operations.files.text import Piece
+from operations.files.pieces import Piece
 from schemas import cloudevents, envelope, events, limits, sentences
 from schemas.refusals import Reason, Refusal
 
@@ -39,11 +37,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one line of a file says.
+    """One line of a file, or one element of its array.
 
-    `at` says where (`file:12`, from 1, or `file[11]`, from 0, in an array).
-
-    `done_bytes` is how much of all files is read by now.
+    `at` is its place: `file:12` (lines from 1) or `file[11]` (elements from 0). `done_bytes` is how
+    many bytes of all files were read by then.
     """
 
     at: str
@@ -52,39 +49,35 @@ class Line:
 
 
 def lines(files: Sequence[str], layout: Layout) -> Iterator[Line]:
-    """All lines of all files, or elements of arrays; blank lines are left out.
+    """All lines of all files, or elements of their arrays; blank lines are left out.
 
-    Waits where standard input waits.
-
-    Raises EventFileUnreadable of a file that can't be read to its end; of one that isn't there or
-    is of another form, before the first line of all.
+    It waits while standard input waits. Raises EventFileUnreadable: before the first line for a
+    file that is missing or of another form, later for one that can't be read to its end.
     """
     if layout == "foodmart":
         for path in files:
             for number, event in enumerate(foodmart.events(Path(path)), 1):
                 yield Line(f"{path}:{number}", 0, event_of(msgspec.json.encode(event)))
         return
-    event_text.check(files)
+    event_pieces.check(files)
     before_bytes = 0
     for path in files:
         with opened(path) as (stream, read_bytes):
-            for piece in event_text.pieces(path, stream, limits.VALUE_BYTES):
+            for piece in event_pieces.pieces(path, stream, limits.VALUE_BYTES):
                 yield Line(piece.at, before_bytes + read_bytes(), _event_of_piece(piece))
             before_bytes += read_bytes()
 
 
 def total_bytes(files: Sequence[str], layout: Layout) -> int | None:
-    """What `done_bytes` comes to at the end; None if that isn't known."""
+    """The value of `done_bytes` at the end; None if that isn't known."""
     sizes = [size_bytes(path) for path in files] if layout == "events" else [None]
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def event_of(line: bytes) -> Outgoing | Refusal:
-    """The record for a line of JSON, bare or a structured CloudEvent.
+    """The record for a line of JSON (bare or a structured CloudEvent), or the decoder's refusal.
 
-    The decoder's refusal if it is no event.
-
-    Every field is kept as it is written. A bare event becomes one in binary mode.
+    Every field is kept as it is written. A bare event becomes a CloudEvent in binary mode.
     """
     read = envelope.read_without_key(line)
     if isinstance(read, Refusal):
@@ -100,10 +93,7 @@ def event_of(line: bytes) -> Outgoing | Refusal:
         )
     try:
         members = _decode_members(value)
-    except (
-        msgspec.MsgspecError,
-        RecursionError,
-    ):  # where the parsers differ, as with a deep stack: bare JSON can be read as well
+    except (msgspec.MsgspecError, RecursionError):  # the parsers differ, as on deep nesting
         return Outgoing(read.topic, read.key, value, [], read.occurred_at_ms)
     common = events.common_of(read.fields["type"])
     rest = msgspec.json.encode(
@@ -115,7 +105,7 @@ def event_of(line: bytes) -> Outgoing | Refusal:
 
 
 _decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-"""An object's members by name, each as it is written."""
+"""Decodes an object into its members by name, each as it is written."""
 
 
 def _event_of_piece(piece: Piece) -> Outgoing | Refusal:

@@ -1,7 +1,4 @@
-"""Writing events to the log on behalf of a command.
-
-What is confirmed of them, and why it ended where it ended early.
-"""
+"""Writing events to the log: which of them the brokers confirmed, and what ended it early."""
 
 from __future__ import annotations
 
@@ -20,13 +17,12 @@ Ended = WriteFailed | GaveUp | Interrupted
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What the brokers have confirmed.
+    """What the brokers confirmed.
 
-    `written` events by topic, and by partition the last offset, as `min_position` takes it.
-
-    So many of the events sent, from the first one on, are confirmed `in_order`; `unconfirmed` ones
-    may be in the log or not. `ended` is what ended it before everything was written, None if
-    nothing did.
+    `written` counts events by topic; `positions` has the last offset by partition, as
+    `min_position` takes it. `in_order` is how many events from the first one on are confirmed
+    without a gap. The `unconfirmed` events may be in the log or not. `ended` is what ended the
+    delivery early, None if everything was written.
     """
 
     written: dict[str, int] = field(default_factory=dict)
@@ -39,9 +35,11 @@ class Delivered:
 async def deliver(
     settings: Settings, write: Callable[[Writer], Awaitable[bool]], waiting: Waiting
 ) -> Delivered:
-    """Let `write` send events until it is done or `waiting.stop` is set (then it returns False), and wait until they are confirmed.
+    """Run `write`, which sends events, and wait until they are confirmed.
 
-    Raises TopicsUnfit, KafkaUnreachable and what `write` raises; of an early end it tells by its result.
+    `write` returns True when it is done, and False when it stops early because `waiting.stop` is
+    set. An early end is part of the result. Raises TopicsUnfit, KafkaUnreachable and what `write`
+    raises.
     """
     writers: list[Writer] = []
 

@@ -1,9 +1,7 @@
 """The pieces of a file of events: its lines, or the elements of its JSON array.
 
-Cuts text, judges no event, and holds one piece at a time.
-
-What is no such text (UTF-16, CSV, an object over many lines …) is refused before its first piece,
-with the remedy.
+It splits text, checks no event, and has one piece in memory at a time. A file of another form
+(UTF-16, CSV, an object over many lines …) is refused before its first piece, with the remedy.
 """
 
 from __future__ import annotations
@@ -22,18 +20,17 @@ if TYPE_CHECKING:
     import io
 
 _READ_BYTES: Final = 262_144
-_LOOK_BYTES: Final = 65_536
+_HEAD_BYTES: Final = 65_536
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _SPACE: Final = b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A line or an element as it stands there, without the spaces around.
+    """A line or an element as it is written, without the spaces around.
 
-    `at` says where: `file:12` (from 1) or `file[11]` (from 0).
-
-    `value` is None if it has more bytes than a piece may have.
+    `at` is its place: `file:12` (lines from 1) or `file[11]` (elements from 0). `value` is None if
+    it has more bytes than a piece may have.
     """
 
     at: str
@@ -42,17 +39,15 @@ class Piece:
 
 
 def check(paths: Iterable[str]) -> None:
-    """Look at how files begin.
+    """Check how files begin, except pipes and standard input, which can be read only once.
 
-    Raises EventFileUnreadable of the first that isn't there or is of another form.
-
-    Of what can be read only once (pipes, standard input), nothing is read.
+    Raises EventFileUnreadable for the first that is missing or of another form.
     """
     for path in paths:
         if path == STDIN or _is_a_pipe(path):
             continue
         with opened(path) as (stream, _):
-            head = stream.read(_LOOK_BYTES).removeprefix(_BYTE_ORDER_MARK)
+            head = stream.read(_HEAD_BYTES).removeprefix(_BYTE_ORDER_MARK)
         if not _ARRAY.match(head):
             first, second, *_ = [
                 *(line.strip(_SPACE) for line in head.split(b"\n") if not _is_blank(line)),
@@ -63,11 +58,9 @@ def check(paths: Iterable[str]) -> None:
 
 
 def pieces(path: str, stream: IO[bytes], most_bytes: int) -> Iterator[Piece]:
-    """What a file holds, but for blank lines; waits for no more than it needs.
+    """The pieces of a file without blank lines, each as soon as it is complete.
 
-    Raises EventFileUnreadable.
-
-    A file without anything has one piece without bytes, for its reader to refuse.
+    An empty file has one piece without bytes, which its reader refuses. Raises EventFileUnreadable.
     """
     name, head = name_of(path), _head(stream)
     chunks = chain([head.removeprefix(_BYTE_ORDER_MARK)], _chunks(stream))
@@ -92,30 +85,29 @@ def pieces(path: str, stream: IO[bytes], most_bytes: int) -> Iterator[Piece]:
 def _is_a_pipe(path: str) -> bool:
     try:
         return stat.S_ISFIFO(Path(path).stat().st_mode) or stat.S_ISCHR(Path(path).stat().st_mode)
-    except OSError:  # opening it says what is wrong
+    except OSError:  # opening it explains the error
         return False
 
 
 # --- lines
-# -------------------------------------------------------------------------------------------------------------------------
 
 _ARRAY: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*[{\]]")
 _UNDECIDED: Final = re.compile(rb"[ \t\r\n]*(\[[ \t\r\n]*)?")
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    """What comes, as it comes."""
+    """The stream in chunks, each as soon as it is available."""
     while chunk := cast("io.BufferedReader", stream).read1(_READ_BYTES):
         yield chunk
 
 
 def _head(stream: IO[bytes]) -> bytes:
-    """As many of the first bytes as tell an array from lines; empty only if there are none."""
+    """As many of the first bytes as decide between array and lines; empty only for no bytes."""
     head = b""
     for chunk in _chunks(stream):
         head += chunk
         text = head.removeprefix(_BYTE_ORDER_MARK)
-        if len(head) > _LOOK_BYTES or not (
+        if len(head) > _HEAD_BYTES or not (
             _BYTE_ORDER_MARK.startswith(text) or _UNDECIDED.fullmatch(text)
         ):
             break
@@ -123,10 +115,7 @@ def _head(stream: IO[bytes]) -> bytes:
 
 
 def _lines(name: str, chunks: Iterable[bytes], most_bytes: int) -> Iterator[Piece]:
-    """Lines that aren't blank.
-
-    Of one that is too long, the bytes are counted and dropped as they come.
-    """
+    """Lines that aren't blank; the bytes of one that is too long are counted and dropped."""
     number, parts, size = 1, list[bytes](), 0
     for chunk in chain(chunks, [b"\n"]):
         first = True
@@ -150,7 +139,6 @@ def _is_blank(line: bytes) -> bool:
 
 
 # --- the elements of an array
-# --------------------------------------------------------------------------------------------------------
 
 _BETWEEN: Final = re.compile(rb'["\[\]{},]')
 _WITHIN: Final = re.compile(rb'["\[\]{}]')
@@ -159,25 +147,28 @@ _ELEMENTS: Final = "'.[]'"
 
 
 def _elements(name: str, chunks: Iterable[bytes], most_bytes: int) -> Iterator[Piece]:
-    """The elements of the one array that a text is."""
+    """The elements of a text that is one array."""
     scan = _Scan(most_bytes)
     for chunk in chunks:
         for value, size in scan.feed(chunk):
             yield Piece(f"{name}[{scan.count - 1}]", value, size)
         if scan.rest.strip(_SPACE):
             raise EventFileUnreadable(
-                f"{name}: something follows after the end of its JSON array: {_by_jq(_ELEMENTS, name)}"
+                f"{name}: something follows after the end of its JSON array:"
+                f" {_by_jq(_ELEMENTS, name)}"
             )
     if not scan.is_over:
         raise EventFileUnreadable(
-            f"{name}: its JSON array has no end: it is cut off in or after element {scan.count}; write it anew"
+            f"{name}: its JSON array has no end:"
+            f" it is cut off in or after element {scan.count}; write it anew"
         )
 
 
 class _Scan:
-    """Where a scanner of an array's text is: how deep within an element, whether within a text.
+    """The state of a scanner of an array's text.
 
-    And the element's bytes so far.
+    That is the depth within an element, whether it is within a string, and the element's bytes so
+    far.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -186,26 +177,26 @@ class _Scan:
         self.rest = b""
         self._most_bytes = most_bytes
         self._depth = -1
-        self._in_text = self._in_escape = False
+        self._in_string = self._in_escape = False
         self._parts: list[bytes] = []
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[tuple[bytes | None, int]]:
-        """The elements (None if too large, and their bytes) that end in a chunk.
+        """The elements that end in a chunk, each with its size; None for one that is too large.
 
-        What follows the array is in `rest`.
+        The bytes after the array are in `rest`.
         """
         begin = at = 0
         while at < len(chunk) and not self.is_over:
-            if self._in_text:
-                at = self._through_text(chunk, at)
+            if self._in_string:
+                at = self._through_string(chunk, at)
                 continue
             found = (_WITHIN if self._depth > 0 else _BETWEEN).search(chunk, at)
             if found is None:
                 break
             at, sign = found.end(), found[0]
             if sign == b'"':
-                self._in_text = True
+                self._in_string = True
             elif sign in b"[{":
                 self._depth += 1
                 begin = at if self._depth == 0 else begin
@@ -221,14 +212,14 @@ class _Scan:
         else:
             self._add(chunk[begin:])
 
-    def _through_text(self, chunk: bytes, at: int) -> int:
-        """Where a text ends, or the chunk does."""
+    def _through_string(self, chunk: bytes, at: int) -> int:
+        """Where a string ends, or the chunk does."""
         if self._in_escape:
             self._in_escape = False
             at += 1
         found = _REST_OF_TEXT.match(chunk, at)
         if found:
-            self._in_text = False
+            self._in_string = False
             return found.end()
         backslashes = len(chunk) - max(at, len(chunk.rstrip(b"\\")))
         self._in_escape = backslashes % 2 == 1
@@ -242,7 +233,7 @@ class _Scan:
             self._parts.clear()
 
     def _element(self) -> Iterator[tuple[bytes | None, int]]:
-        """The element that ends here; an array without any has none."""
+        """The element that ends here; none for an empty array."""
         value = b"".join(self._parts).strip(_SPACE) if self._size <= self._most_bytes else None
         size, self._parts, self._size = self._size, [], 0
         if value != b"" or not self.is_over or self.count:
@@ -251,19 +242,21 @@ class _Scan:
 
 
 # --- other forms
-# -------------------------------------------------------------------------------------------------------------------
 
 _CSV: Final = re.compile(r'"?[\w .:/()-]+"?([,;\t|]"?[\w .:/()-]*"?)+')
 _UTF_16: Final = {b"\xff\xfe": "UTF-16LE", b"\xfe\xff": "UTF-16BE"}
 
 
 def _is_whole(line: bytes) -> bool:
-    """Whether a line is likely an object, so that the next needn't be waited for."""
+    """Whether a line is likely an object, so that the next line isn't needed to decide."""
     return line[:1] == b"{" and line[-1:] == b"}"
 
 
 def _refuse_another_form(path: str, first: bytes, second: bytes) -> None:
-    """Raise EventFileUnreadable if a text's first two lines (empty where there are none) show another form than one event a line."""
+    """Raise EventFileUnreadable if a text's first two lines show another form than an event a line.
+
+    A line that doesn't exist is empty.
+    """
     name = name_of(path)
     encoding = (
         _UTF_16.get(first[:2])
@@ -272,21 +265,25 @@ def _refuse_another_form(path: str, first: bytes, second: bytes) -> None:
     )
     if encoding:
         raise EventFileUnreadable(
-            f"{name}: is UTF-16; UTF-8 is wanted: iconv -f {encoding} -t UTF-8 {_argument(name)} | netsold … -"
+            f"{name}: is UTF-16; UTF-8 is wanted:"
+            f" iconv -f {encoding} -t UTF-8 {_argument(name)} | netsold … -"
         )
     if b"\0" in first:
         raise EventFileUnreadable(f"{name}: is binary, no text; one JSON object a line is wanted")
     if first[:1] == b"<":
         raise EventFileUnreadable(
-            f"{name}: is HTML or XML, perhaps a server's page of an error; one JSON object a line is wanted"
+            f"{name}: is HTML or XML, perhaps a server's page of an error;"
+            " one JSON object a line is wanted"
         )
     if first[:1] == b"{" and first[-1:] in (b"{", b"[", b",", b":") and second[:1] != b"{":
         raise EventFileUnreadable(
-            f"{name}: is a JSON object over many lines; one event a line is wanted: {_by_jq('.', name)}"
+            f"{name}: is a JSON object over many lines; one event a line is wanted:"
+            f" {_by_jq('.', name)}"
         )
     if second[:1] != b"{" and _CSV.fullmatch(first.decode("utf-8", "replace")):
         raise EventFileUnreadable(
-            f"{name}: is CSV, no JSON; one JSON object a line is wanted, with the fields of docs/reference/events.md"
+            f"{name}: is CSV, no JSON; one JSON object a line is wanted,"
+            " with the fields of docs/reference/events.md"
         )
 
 
