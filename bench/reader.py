@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import psutil
 import uvicorn
 
+from serving import lists
 from serving.api import make_app
 from serving.follow import Reader
 from serving.store import Identity
@@ -59,7 +60,7 @@ class Bench:
             settings.anchor_ms,
             settings.service_rules.terms,
         )
-        self.applier = self.reader.begin(identity, self.ends)
+        self.applier = self.reader.open_store(identity, self.ends)
         self.rng = Random(1)
 
     def apply(self, name: str, rows: Iterator[tuple[bytes, bytes]]) -> tuple[int, float]:
@@ -78,7 +79,9 @@ class Bench:
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
             began = time.perf_counter()
-            self.applier.take(Fetched({at: records}, dict(self.ends), dict(self.ends), frozenset()))
+            self.applier.apply(
+                Fetched({at: records}, dict(self.ends), dict(self.ends), frozenset())
+            )
             seconds += time.perf_counter() - began
 
     def products(self, count: int) -> Iterator[tuple[bytes, bytes]]:
@@ -155,15 +158,17 @@ def main(products: int) -> None:
         ):
             count, seconds = bench.apply(name, rows)
             print(f"apply {title}: {count:,} records, {count / seconds:,.0f} a second")
-        look = bench.reader.look
-        print(f"best 10 of {products:,} products: {timed(lambda: look().top(None, 10, None), 200)}")
+        answers = bench.reader.answers
+        print(
+            f"best 10 of {products:,} products: {timed(lambda: lists.top_products(answers(), None, 10, None), 200)}"
+        )
         for sold in range(MOVES // 20):
             bench.apply(catalogue.PRODUCT_CYCLES.name, bench.moves(sold))
         print(
-            f"best 10 after {MOVES:,} moves among 20 products: {timed(lambda: look().top(None, 10, None), 200)}"
+            f"best 10 after {MOVES:,} moves among 20 products: {timed(lambda: lists.top_products(answers(), None, 10, None), 200)}"
         )
         print(
-            f"one product, in Python: {timed(lambda: look().product(f'p-{bench.rng.randrange(products)}', None), 2000)}"
+            f"one product, in Python: {timed(lambda: answers().product(f'p-{bench.rng.randrange(products)}', None), 2000)}"
         )
         with served(bench.reader) as connection:
 

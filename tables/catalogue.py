@@ -1,6 +1,6 @@
 """The catalogue: every public topic, stage and table of the flow, with its names and keys.
 
-Declared topics, stores, readers, reports, the reference pages and the flow picture are made from it.
+Declared topics, stores, readers, reports, reference pages and the flow picture are made from it.
 """
 
 from dataclasses import dataclass

@@ -156,5 +156,5 @@ def anomalies(order_id: str, state: bytes) -> list[Row]:
     return [
         {"order_id": order_id, "anomaly": one.anomaly.value}
         | ({"line_id": one.line_id} if one.line_id else {})
-        for one in found
+        for one in sorted(found)
     ]

@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from serving import server
+from serving import exports, server
+from serving.answers import Answers
 from serving.connections import Bounds
-from serving.look import Look
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.story import parse
 
@@ -47,7 +47,7 @@ class Fed(FedReader):
         await asyncio.Event().wait()
 
 
-def rows(_look: Look) -> Iterator[tuple[str, dict[str, Any]]]:
+def rows(_answers: Answers) -> Iterator[tuple[str, dict[str, Any]]]:
     """More than any client's and system's buffers hold."""
     for number in range(ROWS):
         yield "products", {"number": number, "text": "x" * 1000}
@@ -57,7 +57,7 @@ if __name__ == "__main__":
     folder, handles, bounds = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_NOFILE, (handles // 2, handles))
     setattr(server, "Reader", Fed)  # noqa: B010 - mypy wouldn't have it
-    setattr(Look, "export", rows)  # noqa: B010 - as above
+    setattr(exports, "exported_rows", rows)  # noqa: B010 - as above
     if bounds is not None:
         Bounds.of_handles = classmethod(lambda cls, _handles: cls(**bounds))  # type: ignore[method-assign, assignment]
     server.run(settings_in(folder).model_copy(update={"reader_port": 0}))

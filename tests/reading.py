@@ -103,7 +103,7 @@ class FedReader(Reader):
             self.settings.anchor_ms,
             "r",
         )
-        self.applier = self.begin(identity, dict.fromkeys(self.logs.changelogs, 0))
+        self.applier = self.open_store(identity, dict.fromkeys(self.logs.changelogs, 0))
         self.store = self.applier.store
         self._fetched = dict(self.applier.positions)
 
@@ -163,7 +163,7 @@ class FedReader(Reader):
         after = {at: position[at] + len(records.get(at, [])) for at in position}
         ends = {at: len(log) for at, log in self.logs.changelogs.items()}
         self._fetched = after
-        self.applier.take(
+        self.applier.apply(
             Fetched(records, after, ends, frozenset(at for at in after if after[at] < ends[at]))
         )
         self.observe()

@@ -27,6 +27,8 @@ from operations.commands import tables
 from operations.commands.recount import recount
 from operations.simulation.traffic import Plan, traffic
 from schemas import envelope
+from serving import lists
+from serving.exports import exported_rows
 from serving.follow import NotReady, Reader
 from streams import log, topics
 from streams.marks import MARK_KEY
@@ -103,8 +105,8 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def exported(reader: Reader) -> dict[str, list[str]]:
     """The reader's rows as text, sorted."""
-    found: dict[str, list[str]] = {part: [] for part in tables.ORDER}
-    for part, row in reader.look().export():
+    found: dict[str, list[str]] = {part: [] for part in catalogue.REPORT_LISTS}
+    for part, row in exported_rows(reader.answers()):
         found[part].append(json.dumps(row))
     return {part: sorted(rows) for part, rows in found.items()}
 
@@ -119,7 +121,7 @@ def expected(events: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def journalled(reader: Reader, product_id: str) -> int:
     """A product's net units of all time, by its journal."""
-    page = reader.look().journal(product_id, 1000, None)
+    page = lists.journal(reader.answers(), product_id, 1000, None)
     assert page is not None
     assert page.next_cursor is None
     return sum(
@@ -142,7 +144,7 @@ async def test_committed_records_are_read_to_the_end_and_others_never(writing: W
         await writing.take(EVENTS[800:])
         await until(lambda: exported(reader) == expected(EVENTS))
         assert reader.live
-        best = reader.look().top(None, 1, None).items[0]
+        best = lists.top_products(reader.answers(), None, 1, None).items[0]
         await until(lambda: journalled(reader, best.product_id) == best.successfully_traded)
 
 
@@ -173,24 +175,24 @@ async def test_a_restart_goes_on_from_the_stored_positions(writing: Writing) -> 
         positions = {at: position for at, (position, _) in reader.behind().items()}
         known = exported(reader)
     await writing.take(EVENTS[800:])
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as lines:
         async with running(writing.settings) as reader:
             await until(lambda: bool(reader.behind()))
             assert all(
                 position >= positions[at] > 0 for at, (position, _) in reader.behind().items()
             )
-            reader.look()
+            reader.answers()
             await until(lambda: reader.live)
             assert exported(reader) == expected(EVENTS) != known
-    assert [line["event"] for line in told] == ["following", "live"]
-    assert told[0]["complete"]
+    assert [line["event"] for line in lines] == ["following", "live"]
+    assert lines[0]["complete"]
 
 
 async def test_an_empty_log_is_live(writing: Writing) -> None:
     """Nothing to read is nothing to wait for."""
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
-        assert reader.look().product("p-1", None) is None
+        assert reader.answers().product("p-1", None) is None
 
 
 async def test_topics_and_broker_may_come_later(settings: Settings) -> None:
@@ -201,21 +203,21 @@ async def test_topics_and_broker_may_come_later(settings: Settings) -> None:
             "data_dir": settings.data_dir / "x",
         }
     )
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as lines:
         async with running(nowhere) as early, running(settings) as reader:
-            await until(lambda: len(told) == 2)
+            await until(lambda: len(lines) == 2)
             with pytest.raises(NotReady, match="no Kafka answers"):
-                early.look()
+                early.answers()
             with pytest.raises(
                 NotReady, match=r"there is no topic .*: run `netsold topics create`"
             ):
-                reader.look()
+                reader.answers()
             await topics.create(settings)
             await until(lambda: reader.live)
 
 
 async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
-    """Another log under the same name: told in one line, and nothing of the old one is left."""
+    """Another log under the same name: lines in one line, and nothing of the old one is left."""
     settings = writing.settings
     await writing.take(EVENTS[:300])
     async with running(settings) as reader:
@@ -230,16 +232,16 @@ async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
     await admin.close()
     await asyncio.sleep(1)
     await topics.create(settings)
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as lines:
         async with running(settings) as reader:
             await until(lambda: reader.live)
-            assert exported(reader) == {part: [] for part in tables.ORDER}
-    assert [line["event"] for line in told] == [
-        "store laid aside, filling a new one from the log",
+            assert exported(reader) == {part: [] for part in catalogue.REPORT_LISTS}
+    assert [line["event"] for line in lines] == [
+        "store set aside, filling a new one from the log",
         "following",
         "live",
     ]
-    assert "it belongs to" in told[0]["why"]
+    assert "it belongs to" in lines[0]["why"]
 
 
 async def test_a_log_that_was_cut_behind_us_fills_the_store_anew(writing: Writing) -> None:
@@ -253,16 +255,16 @@ async def test_a_log_that_was_cut_behind_us_fills_the_store_anew(writing: Writin
     await admin.start()
     await admin.delete_records({TopicPartition(settings.topic("sales"), 0): RecordsToDelete(-1)})
     await admin.close()
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as lines:
         async with running(settings) as reader:
             await until(lambda: reader.live)
             assert exported(reader) == expected(EVENTS)
-    assert [line["event"] for line in told] == [
-        "store laid aside, filling a new one from the log",
+    assert [line["event"] for line in lines] == [
+        "store set aside, filling a new one from the log",
         "following",
         "live",
     ]
-    assert "lies outside of" in told[0]["why"]
+    assert "lies outside of" in lines[0]["why"]
 
 
 async def test_a_broker_that_goes_and_comes_back_is_waited_for(

@@ -19,7 +19,7 @@ from operations.commands.recount import recount
 from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, TopProducts
 from schemas.journal import Entry
 from schemas.status import Health, Status
-from serving import asked, follow, watching
+from serving import follow, requests, watching
 from serving.api import make_app
 from serving.follow import Reader
 from serving.problems import Kind
@@ -279,7 +279,7 @@ def test_too_stale_is_refused_when_asked_for(
         "export",
     ):
         found = problem(client.get(f"/v1/{path}?max_lag=499ms"), 503, Kind.TOO_STALE)
-        assert found.detail == "asked for 0.499 s at most; the lag is 0.5 s"
+        assert found.detail == "max_lag is 0.499 s; the lag is 0.5 s"
     monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS - 10_000)
     assert client.get("/v1/products/p-3?max_lag=0s").json()["freshness"]["lag_seconds"] == 0
 
@@ -288,7 +288,7 @@ async def test_an_own_write_is_waited_for(
     reader: FedReader, logs: Changelogs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`min_position` holds an answer back until the tables have it, and says so when they don't get it in time."""
-    monkeypatch.setattr(asked, "MIN_POSITION_WAIT_S", 0.2)
+    monkeypatch.setattr(requests, "MIN_POSITION_WAIT_S", 0.2)
     async with AsyncClient(
         transport=ASGITransport(make_app(reader)), base_url="http://reader"
     ) as client:
@@ -302,7 +302,7 @@ async def test_an_own_write_is_waited_for(
             == f"waited 0.2 s for orders-0:{applied['orders-0'] + 1} (at {applied['orders-0']})"
         )
 
-        monkeypatch.setattr(asked, "MIN_POSITION_WAIT_S", 20)
+        monkeypatch.setattr(requests, "MIN_POSITION_WAIT_S", 20)
         waiting = asyncio.create_task(client.get(path))
         await asyncio.sleep(0.05)
         assert not waiting.done()
@@ -453,7 +453,7 @@ def test_before_anything_is_read_the_reader_says_so(tmp_path: Path) -> None:
         "products/p-3?min_position=orders-0:1",
     ):
         assert (
-            "no tables yet: it has just begun"
+            "no tables yet: it has just started"
             in problem(client.get(f"/v1/{path}"), 503, Kind.NOT_READY).detail
         )
     assert client.get("/livez").status_code == 200
@@ -651,14 +651,14 @@ def test_damage_in_the_store_is_not_an_answer(
     def damaged() -> None:
         raise Exception("Corruption: block checksum mismatch")  # noqa: TRY002 - as rocksdict does
 
-    monkeypatch.setattr(reader.store, "moment", damaged)
+    monkeypatch.setattr(reader.store, "snapshot", damaged)
     problem(client.get("/v1/products/p-3"), 503, Kind.NOT_READY)
     assert reader._damage == "Corruption: block checksum mismatch"
 
     def broken() -> None:
         raise KeyError("inside")
 
-    monkeypatch.setattr(reader.store, "moment", broken)
+    monkeypatch.setattr(reader.store, "snapshot", broken)
     assert "inside" not in problem(client.get("/v1/products/p-3"), 500, Kind.FAILED).detail
 
 

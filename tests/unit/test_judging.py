@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from serving.judging import REFUSED_IN_A_ROW, Bounds, Evidence, judge
-from serving.standing import DIRECT, FOLLOWED, JOURNAL, Reached, Standing
+from serving.evidence import Bounds, Evidence
+from serving.judging import REFUSED_IN_A_ROW, judge
+from serving.progress import (
+    DIRECT,
+    FOLLOWED,
+    JOURNAL,
+    PartitionProgress,
+    ReaderProgress,
+    SourceProgress,
+)
 from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen, Waiting
 from streams.parked import Parked
 from streams.settings import Settings
@@ -30,27 +38,28 @@ READ = [(f"x.{stage.source}", number) for stage in catalogue.STAGES for number i
 TOPICS = {f"x.{stage.source}" for stage in catalogue.STAGES} | {"shop-orders-changelog"}
 
 
-def standing(
+def progress(
     applied: int = 99,
     *,
     live: bool = True,
     only: Mapping[str, int] | None = None,
     **of_a_mark: Any,  # noqa: ANN401 - any field
-) -> Standing:
+) -> ReaderProgress:
     """All tables hold the same of every source partition; those in `only` hold something else."""
-    reached: dict[str, dict[int, Reached]] = {}
+    partitions_: dict[str, dict[int, PartitionProgress]] = {}
     for name in FOLLOWED:
         at = (only or {}).get(name, applied)
-        topics = {catalogue.ORDERS.name: ["orders"], catalogue.OVERDUE_INQUIRIES.name: ["chats"]}.get(
-            name, ["orders", "chats"]
-        )
+        topics = {
+            catalogue.ORDERS.name: ["orders"],
+            catalogue.OVERDUE_INQUIRIES.name: ["chats"],
+        }.get(name, ["orders", "chats"])
         if name in {JOURNAL, catalogue.PRODUCT_CYCLES.name, catalogue.PRODUCT_SERVICE_CYCLES.name}:
             topics = ["orders"]
-        reached[name] = {
-            number: Reached(
+        partitions_[name] = {
+            number: PartitionProgress(
                 at,
                 {
-                    f"x.{topic}-{one}": (at, 0)
+                    f"x.{topic}-{one}": SourceProgress(at, 0)
                     for topic in topics
                     for one in ([number] if name in DIRECT else (0, 1))
                 },
@@ -58,7 +67,7 @@ def standing(
             )
             for number in (0, 1)
         }
-    return Standing(reached, complete=True, live=live)
+    return ReaderProgress(partitions_, complete=True, live=live)
 
 
 def observation(**more: Any) -> Observation:  # noqa: ANN401 - any field
@@ -78,7 +87,7 @@ def observation(**more: Any) -> Observation:  # noqa: ANN401 - any field
 def evidence(**more: Any) -> Evidence:  # noqa: ANN401 - any field
     """All is well; or as `more` says."""
     return replace(
-        Evidence(SETTINGS, standing(), {"shop-orders-changelog": "id"}, NOW_MS, observation()),
+        Evidence(SETTINGS, progress(), {"shop-orders-changelog": "id"}, NOW_MS, observation()),
         **more,
     )
 
@@ -136,15 +145,15 @@ OFFLINE = {
         ({"observation": observation(group=REBALANCING)}, "live", [], "is being rebalanced for 0 s"),
         ({"observation": observation(group=REBALANCING), "unstable_s": 61.0}, "stalled", ["rebalancing"], "rebalanced for 61 s"),
         ({"observation": observation(group=None, unknown={"group": "why"})}, "stalled", ["group_unknown"], "can't be listed: why"),
-        ({"standing": standing(live=False)}, "restoring", [], ""),
+        ({"progress": progress(live=False)}, "restoring", [], ""),
         ({"observation": observation(topics=without("x.sales"))}, "stalled", ["topic_missing"], "there is no topic x.sales"),
         ({"followed": {"gone": "id"}}, "stalled", ["topic_missing"], "there is no topic gone"),
-        ({"standing": standing(topic_id="former")}, "stalled", ["topic_created_again"], "x.chats, x.orders, x.sales, x.shop-activity"),
-        ({"followed": {"shop-orders-changelog": "former"}}, "stalled", ["topic_created_again"], "again was shop-orders-changelog"),
+        ({"progress": progress(topic_id="former")}, "stalled", ["topic_created_again"], "x.chats, x.orders, x.sales, x.shop-activity"),
+        ({"followed": {"shop-orders-changelog": "former"}}, "stalled", ["topic_created_again"], "applied: shop-orders-changelog"),
         ({"settings": SETTINGS.model_copy(update={"partitions": 3})}, "stalled", ["end_unknown", "partitions", "unread"], ""),
-        ({"standing": standing(refused_in_a_row=1000)}, "stalled", ["paused"], "x.orders-0"),
-        ({"standing": standing(refused_in_a_row=REFUSED_IN_A_ROW)}, "stalled", ["refused"], "10 of x.orders-0"),
-        ({"standing": standing(refused_in_a_row=REFUSED_IN_A_ROW - 1)}, "live", [], ""),
+        ({"progress": progress(refused_in_a_row=1000)}, "stalled", ["paused"], "x.orders-0"),
+        ({"progress": progress(refused_in_a_row=REFUSED_IN_A_ROW)}, "stalled", ["refused"], "10 of x.orders-0"),
+        ({"progress": progress(refused_in_a_row=REFUSED_IN_A_ROW - 1)}, "live", [], ""),
         ({"observation": observation(applied={("x.orders", 0): 100})}, "stalled", ["log_cut"], "x.orders-0 ends at 100, 100 is applied"),
         ({"observation": observation(ends={at: 100 for at in SOURCES if at[0] == "x.chats"})}, "stalled", ["end_unknown"], "x.orders-0"),
         ({"observation": observation(brokers={1: True, 2: True, 3: False})}, "live", [], "1 of 3 brokers does not answer: 3"),
@@ -188,7 +197,7 @@ def test_behind_is_a_fault_beyond_a_bound(
     While that isn't known, beyond any bound.
     """
     first = waiting(None if written_s_ago is None else NOW_MS - written_s_ago * 1000)
-    judged = judge(evidence(standing=standing(89), observation=observation(waiting=first)), bounds)
+    judged = judge(evidence(progress=progress(89), observation=observation(waiting=first)), bounds)
     assert (judged.state, judged.records_behind) == (state, 40)
     assert {one.waiting_seconds for one in judged.sources} == {written_s_ago}
 
@@ -200,7 +209,7 @@ def test_what_was_applied_while_the_cluster_was_observed_cuts_no_log() -> None:
     """
     judged = judge(
         evidence(
-            standing=standing(250), observation=observation(applied=dict.fromkeys(SOURCES, 99))
+            progress=progress(250), observation=observation(applied=dict.fromkeys(SOURCES, 99))
         ),
         BOUNDS,
     )
@@ -210,7 +219,7 @@ def test_what_was_applied_while_the_cluster_was_observed_cuts_no_log() -> None:
 def test_control_records_at_the_end_are_not_behind() -> None:
     """Whoever writes in transactions leaves one there, and no stage ever says that it has taken it in."""
     judged = judge(
-        evidence(standing=standing(97), observation=observation(waiting=dict.fromkeys(SOURCES))),
+        evidence(progress=progress(97), observation=observation(waiting=dict.fromkeys(SOURCES))),
         Bounds(0, 0.001),
     )
     assert (judged.state, judged.records_behind) == ("live", 0)
@@ -227,17 +236,17 @@ def test_what_was_seen_to_come_waits_since_then_whatever_its_own_time_says() -> 
         (NOW_MS - 5_000, dict.fromkeys(SOURCES, 90)),
         (NOW_MS, SOURCES),
     ]
-    judged = judge(evidence(standing=standing(89), observation=seen, history=history), BOUNDS)
+    judged = judge(evidence(progress=progress(89), observation=seen, history=history), BOUNDS)
     assert (judged.state, judged.sources[0].waiting_seconds) == ("live", 5.0)
-    judged = judge(evidence(standing=standing(89), observation=seen, history=history[2:]), BOUNDS)
+    judged = judge(evidence(progress=progress(89), observation=seen, history=history[2:]), BOUNDS)
     assert (judged.state, judged.sources[0].waiting_seconds) == ("behind", 1e6)
 
 
 def test_the_table_that_holds_least_is_named() -> None:
     """Where the order stage is at the end and a later one isn't, it says which."""
-    slow = standing(99, only={catalogue.PRODUCT_CYCLES.name: 49})
+    slow = progress(99, only={catalogue.PRODUCT_CYCLES.name: 49})
     judged = judge(
-        evidence(standing=slow, observation=observation(waiting=waiting(NOW_MS - 90_000, 50))),
+        evidence(progress=slow, observation=observation(waiting=waiting(NOW_MS - 90_000, 50))),
         BOUNDS,
     )
     assert [(one.source, one.behind, one.slowest) for one in judged.sources] == [
@@ -245,19 +254,21 @@ def test_the_table_that_holds_least_is_named() -> None:
     ]  # fmt: skip
     assert (
         judged.findings[0].sentence
-        == "100 records are not in all tables; x.orders-0 waits for 90 s, and product_cycles holds least of it"
+        == "100 records are not in all tables; x.orders-0 waits for 90 s, and product_cycles has applied the least of it"
     )
 
 
 def test_a_new_application_that_has_counted_nothing_is_behind_by_the_whole_log() -> None:
     """No table has a mark: all that the log has, from its beginning on, is behind."""
-    nothing = Standing(
-        {name: {0: Reached(), 1: Reached()} for name in FOLLOWED}, complete=True, live=True
+    nothing = ReaderProgress(
+        {name: {0: PartitionProgress(), 1: PartitionProgress()} for name in FOLLOWED},
+        complete=True,
+        live=True,
     )
     log = observation(
         group=EMPTY, beginnings=dict.fromkeys(SOURCES, 30), waiting=waiting(NOW_MS - 90_000, 30)
     )
-    judged = judge(evidence(standing=nothing, observation=log), BOUNDS)
+    judged = judge(evidence(progress=nothing, observation=log), BOUNDS)
     assert (judged.state, faults(judged), judged.records_behind) == (
         "stalled",
         ["no_worker", "behind"],
@@ -268,12 +279,14 @@ def test_a_new_application_that_has_counted_nothing_is_behind_by_the_whole_log()
 
 def test_an_empty_log_that_a_worker_reads_is_live() -> None:
     """Before the first event there is nothing to wait for."""
-    nothing = Standing(
-        {name: {0: Reached(), 1: Reached()} for name in FOLLOWED}, complete=True, live=True
+    nothing = ReaderProgress(
+        {name: {0: PartitionProgress(), 1: PartitionProgress()} for name in FOLLOWED},
+        complete=True,
+        live=True,
     )
     assert (
         judge(
-            evidence(standing=nothing, observation=observation(ends=dict.fromkeys(SOURCES, 0))),
+            evidence(progress=nothing, observation=observation(ends=dict.fromkeys(SOURCES, 0))),
             BOUNDS,
         ).state
         == "live"

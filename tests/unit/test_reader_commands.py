@@ -255,7 +255,7 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
         (
             ["get", "product", "p-3", "--max-lag", "100ms"],
             5,
-            "netsold: asked for 0.1 s at most; the lag is 0.5 s\n",
+            "netsold: max_lag is 0.1 s; the lag is 0.5 s\n",
         ),
         (
             ["get", "product", "p-3", "--cycle", "July"],
@@ -265,7 +265,7 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
         (
             ["top", "--cycle", "9999-12-31T23:59:59Z"],
             2,
-            "netsold: cycle: '9999-12-31T23:59:59Z' is in no cycle that events can be of: theirs are the years 1900 to 2199\n",
+            "netsold: cycle: '9999-12-31T23:59:59Z' is in no cycle that may have events: they are from 1900 to 2199\n",
         ),
         (
             ["get", "shop", "s-7", "--cycle", ""],
@@ -327,7 +327,7 @@ def test_a_reader_that_is_not_ready_says_so_itself(
     """Exit code 5 and the reader's own sentence."""
     with served(make_app(Reader(settings_in(tmp_path))), monkeypatch):
         assert run("top") == Done(
-            5, "", "netsold: the reader has no tables yet: it has just begun\n"
+            5, "", "netsold: the reader has no tables yet: it has just started\n"
         )
 
 
@@ -389,7 +389,7 @@ def test_what_was_written_is_waited_for_in_all_tables(monkeypatch: pytest.Monkey
 
     One beyond is waited for, and given up with a sentence.
     """
-    monkeypatch.setattr("serving.asked.MIN_POSITION_WAIT_S", 0.01)
+    monkeypatch.setattr("serving.requests.MIN_POSITION_WAIT_S", 0.01)
     monkeypatch.setattr("operations.applied.ASK_AGAIN_AFTER_S", 0.01)
     settings = Settings()
     applied = ask(settings, "/v1/status")["freshness"]["applied"]

@@ -213,7 +213,7 @@ def test_a_cycle_beyond_all_events_is_refused(client: TestClient, instant: str) 
     """At the calendar's ends too, everywhere a cycle may be named."""
     for path in ("products/p-3", "shops/s-7", "top/products", "top/shops"):
         found = problem(client.get(f"/v1/{path}?cycle={quote(instant)}"), 422, Kind.INVALID_REQUEST)
-        assert "the years 1900 to 2199" in found.detail
+        assert "they are from 1900 to 2199" in found.detail
 
 
 @pytest.mark.parametrize("instant", ["1900-01-01T00:00:00Z", "2199-12-31T23:59:59.999Z"])
@@ -234,14 +234,18 @@ def test_a_made_up_cursor_is_refused(client: TestClient) -> None:
 
     start_ms = 1_780_704_000_000
     assert (
-        client.get(f"/v1/top/products?cursor={cursor(keys.top(start_ms, 1, b'p'))}").status_code
+        client.get(
+            f"/v1/top/products?cursor={cursor(keys.TOP_PRODUCTS.key(start_ms, (1,), b'p'))}"
+        ).status_code
         == 200
     )
-    made_up = [keys.top(at_ms, 1, b"p") for at_ms in (2**62, -(2**62), start_ms + 1)]
-    for text in [*map(cursor, made_up), "!" + cursor(keys.top(start_ms, 1, b"p"))]:
+    made_up = [
+        keys.TOP_PRODUCTS.key(at_ms, (1,), b"p") for at_ms in (2**62, -(2**62), start_ms + 1)
+    ]
+    for text in [*map(cursor, made_up), "!" + cursor(keys.TOP_PRODUCTS.key(start_ms, (1,), b"p"))]:
         problem(client.get(f"/v1/top/products?cursor={text}"), 422, Kind.INVALID_REQUEST)
     for at_ms in (2**62, -(2**62), start_ms + 1):
-        text = cursor(keys.top_shop("sales", at_ms, (1, 1), b"s"))
+        text = cursor(keys.TOP_SHOPS["sales"].key(at_ms, (1, 1), b"s"))
         problem(client.get(f"/v1/top/shops?cursor={text}"), 422, Kind.INVALID_REQUEST)
 
 
@@ -382,16 +386,16 @@ def test_no_more_exports_than_may_be(app: FastAPI, client: TestClient) -> None:
     Each gives its place back, also after a HEAD or a refusal.
     """
     exports = app.state.exports
-    exports.under_way = exports.most
+    exports.running = exports.most
     assert (
-        f"{exports.most} exports are under way"
+        f"{exports.most} exports are running"
         in problem(client.get("/v1/export"), 503, Kind.BUSY).detail
     )
-    exports.under_way = exports.most - 1
+    exports.running = exports.most - 1
     assert json.loads(client.get("/v1/export").text.splitlines()[-1])["end"]["rows"] > 0
     client.head("/v1/export")
     problem(client.get("/v1/export?max_lag=0s"), 503, Kind.TOO_STALE)
-    assert exports.under_way == exports.most - 1
+    assert exports.running == exports.most - 1
 
 
 NAMES = st.sampled_from(
