@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from operations.asking import NotReady, Unknown, ask, duration
+from operations.in_words import duration
+from operations.reader_client import ReaderNotReady, UnknownId, get
 from operations.waiting import SAY_EVERY_S, GaveUp, say
 from tables import catalogue
 
@@ -35,7 +36,7 @@ def until_applied(
 ) -> None:
     """Wait until all tables hold these source positions, such as {"orders-0": 1234}.
 
-    Raises GaveUp, NoReader, Refused.
+    Raises GaveUp, NoReader, BadRequest.
     """
     deadline = time.monotonic() + give_up_s
     spoke_s = time.monotonic()
@@ -46,10 +47,10 @@ def until_applied(
         )
         while wanted:
             try:
-                ask(settings, path, min_position=wanted)
-            except Unknown:  # the tables hold it, and have no such id
+                get(settings, path, {"min_position": wanted})
+            except UnknownId:  # the tables hold it, and have no such id
                 break
-            except NotReady as error:
+            except ReaderNotReady as error:
                 now = time.monotonic()
                 if now >= deadline:
                     raise GaveUp(

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from operations.asking import duration
+from operations.in_words import duration
 from operations.interrupts import INTERRUPTED
 from schemas.times import duration_ms
 from streams.settings import Settings

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.asking import NoReader, NotReady
 from operations.commands.recount import recount
 from operations.commands.tables import from_reader
+from operations.reader_client import NoReader, ReaderNotReady
 from schemas.times import DAY_MS, parse_ms
 from streams.failpoints import Point
 from tests.faults.runner import BACK_S, Run, made, note
@@ -57,7 +57,7 @@ async def test_killed_at_random(
         async def answered() -> bool:
             try:
                 return await asyncio.to_thread(from_reader, settings) == counted
-            except (NoReader, NotReady):
+            except (NoReader, ReaderNotReady):
                 return False
 
         await run.until(answered, BACK_S, restart=False)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.asking import NoReader, NotReady
 from operations.commands.recount import recount
 from operations.commands.tables import from_reader
 from operations.local.kafka import free_port
+from operations.reader_client import NoReader, ReaderNotReady
 from schemas.times import DAY_MS, parse_ms
 from streams import topics
 from streams.settings import Kafka, Settings
@@ -126,7 +126,7 @@ async def test_brokers_go_one_by_one_and_all_at_once(
         async def answered() -> bool:
             try:
                 return await asyncio.to_thread(from_reader, cluster) == counted
-            except (NoReader, NotReady):
+            except (NoReader, ReaderNotReady):
                 return False
 
         await run.until(answered, BACK_S, restart=False)

@@ -17,8 +17,8 @@ import uvicorn
 
 from operations import cli
 from operations.applied import until_applied
-from operations.asking import ask
 from operations.commands.recount import recount
+from operations.reader_client import get
 from operations.waiting import GaveUp
 from serving import follow
 from serving.api import make_app
@@ -157,13 +157,13 @@ def test_an_order_is_told(run: Callable[..., Done]) -> None:
         "line 1: 2 of 2 units of p-3, CNY 0.00 of 20.00, in cycle 2026-07-06T00:00:00Z until 2026-08-05T00:00:00Z"
         in lines
     )
-    assert "odd: refund_exceeds_sale, line 1" in lines
+    assert "anomaly: refund_exceeds_sale, line 1" in lines
     text = "\n".join(lines)
     assert "lines=1:p-3:2:10.00,2:p-4:5:1.00,3:..:1:0.07" in text
     assert "lines=1:0:50.00" in text
     lines = run("get", "order", "[b]o").out.splitlines()
     assert lines[0] == "[b]o, b-9 from s-7, CNY"
-    assert "nothing counts of it" in lines
+    assert "no sale" in lines
 
 
 @pytest.mark.usefixtures("_reader")
@@ -392,7 +392,7 @@ def test_what_was_written_is_waited_for_in_all_tables(monkeypatch: pytest.Monkey
     monkeypatch.setattr("serving.requests.MIN_POSITION_WAIT_S", 0.01)
     monkeypatch.setattr("operations.applied.ASK_AGAIN_AFTER_S", 0.01)
     settings = Settings()
-    applied = ask(settings, "/v1/status")["freshness"]["applied"]
+    applied = get(settings, "/v1/status")["freshness"]["applied"]
     assert {at[:-1] for at in applied} == {"orders-", "chats-"}
     until_applied(settings, applied, 60.0)
     until_applied(settings, {}, 60.0)
