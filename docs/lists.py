@@ -138,7 +138,7 @@ def _tables() -> str:
             f"`{table.name}`",
             f"`{table.keyed_by}`" + (" and cycle" if table.windowed else ""),
             table.stage,
-            table.holds,
+            table.contents,
         )
         for table in catalogue.TABLES
     ]

@@ -36,7 +36,7 @@ GRACE_S: Final = 3
 """How long open answers may continue after the signal to end."""
 
 
-class AddressTaken(Exception):
+class AddressInUse(Exception):
     """Another process listens at the reader's address."""
 
     exit_code = 1
@@ -45,7 +45,7 @@ class AddressTaken(Exception):
 def run(settings: Settings) -> bool:
     """Serve until a signal ends it; True if it was Ctrl-C.
 
-    Raises AddressTaken, StoreUnusable, or what made the follower fail.
+    Raises AddressInUse, StoreUnusable, or what made the follower fail.
     """
     logs.configure()
     bounds = Bounds.of_handles(allow_open_files())
@@ -117,7 +117,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
             listener.bind((settings.reader_host, settings.reader_port))
         except OSError as error:
             where = f"{settings.reader_host}:{settings.reader_port}"
-            raise AddressTaken(
+            raise AddressInUse(
                 f"can't listen at {where} ({error.strerror}):"
                 " end what does, or set NETSOLD_READER_PORT"
             ) from error

@@ -66,7 +66,7 @@ class Watch:
         self._observed_s = -float("inf")
         self._unstable_since_s: float | None = None
         self._history: deque[tuple[int, Mapping[At, int]]] = deque(maxlen=HISTORY)
-        self._begun = self._ended = 0
+        self._started = self._ended = 0
         self._running = False
         self._wanted = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -118,7 +118,7 @@ class Watch:
         """
         if not self._running:
             return
-        wanted = self._begun + 1
+        wanted = self._started + 1
         self._wanted.set()
         async with self._changed:
             with contextlib.suppress(TimeoutError):  # `failure` says why, or the age does
@@ -155,13 +155,13 @@ class Watch:
 
         while True:
             self._wanted.clear()
-            self._begun += 1
+            self._started += 1
             failure = await _tried(observe)
             if failure is not None:
                 self.failure = failure
                 self._state = self.judgement().state
             async with self._changed:
-                self._ended = self._begun
+                self._ended = self._started
                 self._changed.notify_all()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_SECONDS):

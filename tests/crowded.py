@@ -1,9 +1,7 @@
-"""A reader's process for tests of its server: fed by hand, with few handles.
+"""A reader's process for tests of its server, with a filled store and few file handles.
 
-`python -m tests.crowded FOLDER HANDLES BOUNDS`.
-
-BOUNDS are those of `serving/connections.py` as a JSON object, or `null` for the real ones. Its
-export is large: 16 MiB and more.
+`python -m tests.crowded FOLDER HANDLES BOUNDS`. BOUNDS are those of `serving/connections.py` as a
+JSON object, or `null` for the real ones. Its export has at least 16 MiB.
 """
 
 from __future__ import annotations
@@ -43,12 +41,12 @@ class Fed(FedReader):
         self.feed()
 
     async def run(self) -> None:
-        """Go on until the process ends."""
+        """Wait until the process ends."""
         await asyncio.Event().wait()
 
 
 def rows(_answers: Answers) -> Iterator[tuple[str, dict[str, Any]]]:
-    """More than any client's and system's buffers hold."""
+    """More bytes than the buffers of any client and system."""
     for number in range(ROWS):
         yield "products", {"number": number, "text": "x" * 1000}
 

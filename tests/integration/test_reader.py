@@ -1,7 +1,4 @@
-"""The reader on a real broker.
-
-Transactions and aborted tails, restarts, topics that go and come back, and real workers.
-"""
+"""The reader on a real broker: aborted transactions, restarts, deleted topics, real workers."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ EVENTS = [
 class Writing:
     """Writes a pipeline's changelogs and journal to the broker as workers do.
 
-    A transaction for each mark.
+    Each mark ends a transaction.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -66,7 +63,7 @@ class Writing:
         self._written: dict[At, int] = {}
 
     async def take(self, events: list[dict[str, Any]]) -> None:
-        """Take events, write what they changed in committed transactions, and leave an aborted one behind each partition."""
+        """Write what events change, and an aborted transaction in each partition."""
         self.logs.take(events)
         for at, records in self.logs.changelogs.items():
             async with AIOKafkaProducer(
@@ -90,13 +87,13 @@ class Writing:
 
 @pytest.fixture
 async def writing(settings: Settings) -> Writing:
-    """The topics of this test, and somebody who writes to them."""
+    """The topics of this test, and a writer to them."""
     await topics.create(settings)
     return Writing(settings)
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait for something, within bounds."""
+    """Wait until something holds, within bounds."""
     deadline = time.monotonic() + WAIT_S
     while not holds():
         assert time.monotonic() < deadline
@@ -132,9 +129,9 @@ def journalled(reader: Reader, product_id: str) -> int:
 
 
 async def test_committed_records_are_read_to_the_end_and_others_never(writing: Writing) -> None:
-    """Every partition ends in an aborted transaction and its marker.
+    """Every partition ends with an aborted transaction and its marker.
 
-    The reader is live, and holds what was committed.
+    The reader is live, and has what was committed.
     """
     await writing.take(EVENTS[:800])
     async with running(writing.settings) as reader:
@@ -167,8 +164,8 @@ async def test_the_three_ways_to_the_tables_agree(writing: Writing) -> None:
         await tables.from_journal(writing.settings)
 
 
-async def test_a_restart_goes_on_from_the_stored_positions(writing: Writing) -> None:
-    """The second run answers at once what the first one knew, and reads only what is new."""
+async def test_a_restart_continues_from_the_stored_positions(writing: Writing) -> None:
+    """The second run answers at once from the first one's store, and reads only new records."""
     await writing.take(EVENTS[:800])
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
@@ -189,14 +186,14 @@ async def test_a_restart_goes_on_from_the_stored_positions(writing: Writing) -> 
 
 
 async def test_an_empty_log_is_live(writing: Writing) -> None:
-    """Nothing to read is nothing to wait for."""
+    """Without records there is nothing to wait for."""
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
         assert reader.answers().product("p-1", None) is None
 
 
-async def test_topics_and_broker_may_come_later(settings: Settings) -> None:
-    """A reader that was started too early says what it waits for, once, and goes on by itself."""
+async def test_topics_and_broker_may_be_created_later(settings: Settings) -> None:
+    """A reader that started too early logs what it waits for, once, and then follows."""
     nowhere = settings.model_copy(
         update={
             "kafka": Kafka(bootstrap_servers="127.0.0.1:1"),
@@ -216,8 +213,8 @@ async def test_topics_and_broker_may_come_later(settings: Settings) -> None:
             await until(lambda: reader.live)
 
 
-async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
-    """Another log under the same name: lines in one line, and nothing of the old one is left."""
+async def test_a_topic_created_again_fills_a_new_store(writing: Writing) -> None:
+    """Another log under the same name: one line, and no row of the old one is left."""
     settings = writing.settings
     await writing.take(EVENTS[:300])
     async with running(settings) as reader:
@@ -244,8 +241,8 @@ async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
     assert "it belongs to" in lines[0]["why"]
 
 
-async def test_a_log_that_was_cut_behind_us_fills_the_store_anew(writing: Writing) -> None:
-    """A stored position that the log no longer has: one line, and no jump over what is gone."""
+async def test_a_cut_log_fills_a_new_store(writing: Writing) -> None:
+    """A stored position that the log no longer has: one line, and no gap is skipped."""
     settings = writing.settings
     await writing.take(EVENTS[:300])
     async with running(settings) as reader:
@@ -267,10 +264,8 @@ async def test_a_log_that_was_cut_behind_us_fills_the_store_anew(writing: Writin
     assert "lies outside of" in lines[0]["why"]
 
 
-async def test_a_broker_that_goes_and_comes_back_is_waited_for(
-    writing: Writing, kafka: LocalKafka
-) -> None:
-    """Meanwhile the reader answers what it has; afterwards it goes on by itself."""
+async def test_a_stopped_broker_is_waited_for(writing: Writing, kafka: LocalKafka) -> None:
+    """The reader answers from its tables meanwhile, and follows again afterwards."""
     await writing.take(EVENTS[:300])
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
@@ -286,7 +281,6 @@ async def test_a_broker_that_goes_and_comes_back_is_waited_for(
 
 
 # --- with workers
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def _environment(settings: Settings, port: int) -> dict[str, str]:
@@ -327,7 +321,7 @@ def process(
 
 
 async def netsold(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
-    """What a command came to: exit code, stdout, stderr."""
+    """The result of a command: exit code, stdout, stderr."""
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "operations.cli", *arguments],
@@ -339,12 +333,10 @@ async def netsold(environment: dict[str, str], *arguments: str) -> tuple[int, st
     return done.returncode, done.stdout, done.stderr
 
 
-async def test_what_workers_keep_is_what_a_reader_answers(
-    settings: Settings, tmp_path: Path
-) -> None:
-    """Events in, a worker and `netsold serve` as processes.
+async def test_readers_answer_what_workers_keep(settings: Settings, tmp_path: Path) -> None:
+    """A worker and `netsold serve` as processes.
 
-    All commands agree with the recount, and serve ends by signal.
+    All commands agree with the recount, and serve ends by a signal.
     """
     await topics.create(settings)
     with socket.socket() as probe:

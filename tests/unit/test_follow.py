@@ -1,4 +1,4 @@
-"""The reader's store: what is applied when, what is shown meanwhile, how far it is, and what happens to files that don't fit."""
+"""The reader's store: what is applied and shown when, its progress, and files that don't fit."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SOLD = events("""
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Changelogs:
-    """A pipeline whose transactions cover a few records each, so that its changelogs have many marks."""
+    """A pipeline with a few records in a transaction, so that its changelogs have many marks."""
     rng = Random(3)
     return Changelogs(settings_in(tmp_path), chunk=lambda: rng.randint(1, 60))
 
@@ -70,7 +70,7 @@ def reader(logs: Changelogs, tmp_path: Path) -> Iterator[FedReader]:
 
 
 def exported(reader: FedReader) -> dict[str, list[dict[str, Any]]]:
-    """The reader's tables in the form of the report, sorted as it is."""
+    """The reader's tables in the form of the report, in its order."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in REPORT_LISTS}
     for name, row in exported_rows(reader.answers()):
         found[name].append(row)
@@ -80,12 +80,12 @@ def exported(reader: FedReader) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("most", [1, 13, 10**9])
-def test_the_store_holds_what_the_changelogs_hold(
+def test_the_store_has_the_rows_of_the_changelogs(
     logs: Changelogs, reader: FedReader, most: int
 ) -> None:
-    """However the records are cut into steps, the rows are those of the tables.
+    """However the records are split into steps, the rows are those of the tables.
 
-    Ended and begun again in between, too.
+    A restart between the steps changes nothing.
     """
     logs.take(EVENTS[:700])
     while reader.feed(most=most):
@@ -101,10 +101,8 @@ def test_the_store_holds_what_the_changelogs_hold(
     assert reader.remaining() == 0
 
 
-def test_what_is_shown_of_a_partition_is_what_it_was_at_a_mark(
-    logs: Changelogs, reader: FedReader
-) -> None:
-    """Once complete, a store shows no half transaction, and never one that is older than what it showed before."""
+def test_a_partition_is_shown_as_it_was_at_a_mark(logs: Changelogs, reader: FedReader) -> None:
+    """A complete store shows no half transaction, and never an older state than before."""
     logs.take(EVENTS[:100])
     reader.feed()
     logs.take(EVENTS[100:])
@@ -135,7 +133,10 @@ def test_what_is_shown_of_a_partition_is_what_it_was_at_a_mark(
 def test_nothing_is_shown_until_the_first_filling_is_done(
     logs: Changelogs, reader: FedReader
 ) -> None:
-    """A store that is being filled would call known products unknown, so it says how much is left instead."""
+    """A store that is being filled would call known products unknown.
+
+    The reader is not ready, with the number of records to read.
+    """
     logs.take(EVENTS)
     reader.feed(most=10)
     with pytest.raises(NotReady, match=r"reading the tables: [\d,]+ records to go"):
@@ -168,9 +169,9 @@ def test_a_store_that_was_complete_answers_while_it_catches_up(
 def test_a_long_stretch_without_a_mark_is_not_kept_in_memory(
     logs: Changelogs, reader: FedReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compaction may leave one.
+    """Compaction may leave many records without a mark.
 
-    It is applied without its mark, and nothing is shown until that has come.
+    They are applied without it, and nothing is shown until it has arrived.
     """
     logs.take(EVENTS[:100])
     reader.feed()
@@ -196,8 +197,8 @@ def test_a_long_stretch_without_a_mark_is_not_kept_in_memory(
     assert exported(reader) == logs.report()
 
 
-def test_positions_stop_before_what_is_held(logs: Changelogs, reader: FedReader) -> None:
-    """What waits for its mark is read again after a restart."""
+def test_positions_stop_before_pending_records(logs: Changelogs, reader: FedReader) -> None:
+    """Records that wait for their mark are read again after a restart."""
     logs.take(EVENTS[:50])
     reader.feed()
     at = (logs.topics[catalogue.ORDERS.name], 0)
@@ -212,13 +213,12 @@ def test_positions_stop_before_what_is_held(logs: Changelogs, reader: FedReader)
 
 
 # --- how far
-# -------------------------------------------------------------------------------------------------------------------
 
 
 def progress(**tables: list[PartitionProgress]) -> ReaderProgress:
-    """A standing with these partitions.
+    """A reader's progress with these partitions.
 
-    The tables that aren't named have two that heard of nothing.
+    Tables that aren't named have two partitions without progress.
     """
     nothing = [PartitionProgress(), PartitionProgress()]
     return ReaderProgress(
@@ -228,10 +228,10 @@ def progress(**tables: list[PartitionProgress]) -> ReaderProgress:
     )
 
 
-def test_applied_is_what_all_partitions_of_a_table_hold() -> None:
+def test_applied_is_what_all_partitions_of_a_table_include() -> None:
     """The least offset, and the least watermark, of each source partition.
 
-    What one partition hasn't heard of isn't named.
+    A source that one partition doesn't know is left out.
     """
     found = progress(
         product_cycles=[
@@ -259,10 +259,10 @@ def test_applied_is_what_all_partitions_of_a_table_hold() -> None:
     assert found.through_ms == 200
 
 
-def test_the_orders_table_holds_one_source_partition_each() -> None:
+def test_a_partition_of_the_orders_table_has_one_source_partition() -> None:
     """Its applied offsets are those of its marks.
 
-    Complete through is unknown while one has no event (C2).
+    Complete through is unknown while one partition has no event (C2).
     """
     found = progress(
         orders=[
@@ -283,21 +283,21 @@ def test_the_orders_table_holds_one_source_partition_each() -> None:
 
 
 def test_the_whole_is_as_far_as_its_last_table() -> None:
-    """Per source partition the least of all tables; unknown where one table knows nothing."""
+    """Per source partition the least offset of all tables; unknown where one table has none."""
     both = [
         PartitionProgress(9, {"orders-0": SourceProgress(10, 500)}),
         PartitionProgress(9, {"orders-0": SourceProgress(11, 500)}),
     ]
     direct = [PartitionProgress(12, {"orders-0": SourceProgress(12, 700)}), PartitionProgress()]
     chats = [PartitionProgress(3, {"chats-0": SourceProgress(3, 600)}), PartitionProgress()]
-    heard = [
+    shops = [
         PartitionProgress(
             9, {"orders-0": SourceProgress(10, 500), "chats-0": SourceProgress(at, 550)}
         )
         for at in (2, 3)
     ]
     known = dict.fromkeys(("product_cycles", "product_service_cycles", "journal"), both)
-    known |= dict.fromkeys(("shop_cycles", "shop_service_cycles", "shop_service_totals"), heard)
+    known |= dict.fromkeys(("shop_cycles", "shop_service_cycles", "shop_service_totals"), shops)
     found = progress(orders=direct, overdue=chats, **known).of_all()
     assert found.applied == {"chats-0": 2, "orders-0": 10}
     assert found.through_ms is None
@@ -305,9 +305,9 @@ def test_the_whole_is_as_far_as_its_last_table() -> None:
 
 
 def test_a_tag_changes_with_the_table_and_only_then() -> None:
-    """So that an ETag made of it can be trusted.
+    """An ETag made from it is reliable.
 
-    Also when only entries were added and no source offset moved.
+    It changes also when only entries were added and no source offset moved.
     """
     one = (
         progress(
@@ -343,10 +343,10 @@ def test_a_tag_changes_with_the_table_and_only_then() -> None:
     assert one == same != other
 
 
-def test_the_current_cycle_holds_the_earliest_watermark(
+def test_the_current_cycle_contains_the_earliest_watermark(
     logs: Changelogs, reader: FedReader
 ) -> None:
-    """C1, C2: a cycle is current until event time has left it everywhere.
+    """C1, C2: a cycle is current until event time has left it in every partition.
 
     Before any event there is none.
     """
@@ -362,13 +362,12 @@ def test_the_current_cycle_holds_the_earliest_watermark(
 
 
 # --- best sellers, journal
-# ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_best_sellers_are_those_of_the_table(logs: Changelogs, reader: FedReader) -> None:
     """In each cycle: all with net units, most first, then by id, on pages of any size.
 
-    None is left where it was before.
+    A product that moved is listed once.
     """
     logs.take(EVENTS[:600])
     while reader.feed(most=29):
@@ -401,7 +400,7 @@ def test_the_best_sellers_are_those_of_the_table(logs: Changelogs, reader: FedRe
 def test_a_product_that_is_all_refunded_is_no_best_seller(
     logs: Changelogs, reader: FedReader
 ) -> None:
-    """Its row says 0 net, and the list doesn't name it; it comes back when the refund does."""
+    """Its row has 0 net units and the list omits it, until the refund is returned."""
     *before, refund, returned = events("""
     2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000 2:p-4:5x100
     2026-07-02T08:00Z  received  o-1
@@ -425,7 +424,7 @@ def test_a_product_that_is_all_refunded_is_no_best_seller(
 
 
 def test_a_cursor_is_of_its_list_only(logs: Changelogs, reader: FedReader) -> None:
-    """A cursor of another cycle, of another list, or of none at all is refused."""
+    """A cursor of another cycle, of another list, or of no list is refused."""
     logs.take(SOLD)
     reader.feed()
     cursor = lists.top_products(reader.answers(), None, 1, None).next_cursor
@@ -439,10 +438,10 @@ def test_a_cursor_is_of_its_list_only(logs: Changelogs, reader: FedReader) -> No
             lists.top_products(reader.answers(), None, 1, wrong)
 
 
-def test_journal_entries_come_by_product_in_the_order_of_the_log(
+def test_journal_entries_are_by_product_in_the_order_of_the_log(
     logs: Changelogs, reader: FedReader
 ) -> None:
-    """All of them, as they are, and of this product only; their sums are the table's row."""
+    """All entries of this product only, unchanged; their sums are the table's row."""
     logs.take(EVENTS)
     while reader.feed(most=100):
         pass
@@ -472,7 +471,6 @@ def test_journal_entries_come_by_product_in_the_order_of_the_log(
 
 
 # --- files
-# -----------------------------------------------------------------------------------------------------------------------
 
 
 IDENTITY = Identity("c", "a", {"t": "1"}, 4, 1, 0, "r")
@@ -488,12 +486,12 @@ def _closed(directory: Path, identity: Identity = IDENTITY) -> None:
     store.close()
 
 
-def test_a_store_that_was_away_too_long_is_set_aside(
+def test_a_store_that_was_unused_too_long_is_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A changelog forgets deletions after a day.
+    """A changelog drops deletions after a day.
 
-    What was deleted since would stay in the store for ever.
+    Rows deleted since would stay in the store for ever.
     """
     _closed(tmp_path)
     hours = MOST_UNUSED_MS // 3_600_000
@@ -527,7 +525,7 @@ def test_a_store_that_was_away_too_long_is_set_aside(
 def test_a_store_of_another_log_is_set_aside(tmp_path: Path, other: Identity) -> None:
     """Another cluster, topic, number of partitions, calendar or format.
 
-    Told in one line, kept once, and begun anew.
+    One line is logged, one former store is kept, and a new one is filled.
     """
     _closed(tmp_path, other)
     with structlog.testing.capture_logs() as lines:
@@ -546,7 +544,7 @@ def test_a_store_of_another_log_is_set_aside(tmp_path: Path, other: Identity) ->
 
 
 def test_a_store_with_a_missing_file_is_set_aside(tmp_path: Path) -> None:
-    """What doesn't open is not repaired: the log fills a new one."""
+    """A store that can't be opened is not repaired: the log fills a new one."""
     _closed(tmp_path)
     next(tmp_path.glob("store-1/*.sst")).unlink()
     with structlog.testing.capture_logs() as lines:
@@ -571,7 +569,7 @@ def test_a_damaged_block_is_never_read_as_an_end(tmp_path: Path) -> None:
 
 
 def test_a_store_that_another_process_has_open_is_left_alone(tmp_path: Path) -> None:
-    """It is sound, so it is not laid aside: the second reader ends."""
+    """It is undamaged, so it is not set aside: the second reader ends."""
     store = Store(tmp_path, IDENTITY)
     with pytest.raises(StoreUnusable, match="can't be opened"):
         Store(tmp_path, IDENTITY)
@@ -579,15 +577,15 @@ def test_a_store_that_another_process_has_open_is_left_alone(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["store-1"]
 
 
-def test_a_place_where_no_store_can_be_is_told(tmp_path: Path) -> None:
+def test_a_directory_where_no_store_can_be_is_named(tmp_path: Path) -> None:
     """One sentence with the place, instead of waiting for Kafka."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnusable, match=r"can't keep a store in .*file"):
         Store(tmp_path / "file", IDENTITY)
 
 
-def test_a_moment_does_not_see_what_is_written_after_it(tmp_path: Path) -> None:
-    """Neither by get nor by walk, and neither does its standing move on."""
+def test_a_snapshot_does_not_see_later_writes(tmp_path: Path) -> None:
+    """Neither by get nor by walk, and its progress doesn't change either."""
     store = Store(tmp_path, IDENTITY)
     one, two = (
         ReaderProgress({}, complete=False, live=False),
@@ -619,10 +617,10 @@ NUMBERS = st.integers(-(2**62), 2**62)
 
 
 @given(st.lists(st.tuples(IDS, NUMBERS), min_size=2, max_size=6, unique=True))
-def test_rows_of_an_id_stand_together_and_in_order(rows: list[tuple[str, int]]) -> None:
-    """A walk over an id's prefix gives its rows by number and no row of an id that begins with it.
+def test_rows_of_an_id_are_together_and_in_order(rows: list[tuple[str, int]]) -> None:
+    """A walk over an id's prefix gives its rows by number, and no row of a longer id.
 
-    Keys can be taken apart.
+    A key can be split again.
     """
     stored = sorted(
         keys.row(keys.space(PRODUCT_CYCLES), id_.encode(), number) for id_, number in rows
@@ -644,7 +642,9 @@ def test_rows_of_an_id_stand_together_and_in_order(rows: list[tuple[str, int]]) 
         st.tuples(NUMBERS, st.integers(1, 2**63 - 1), IDS), min_size=2, max_size=6, unique=True
     )
 )
-def test_best_sellers_stand_by_cycle_then_units_then_id(rows: list[tuple[int, int, str]]) -> None:
+def test_best_sellers_are_ordered_by_cycle_then_units_then_id(
+    rows: list[tuple[int, int, str]],
+) -> None:
     """Most first; negative cycle starts before positive ones."""
     stored = sorted(
         keys.TOP_PRODUCTS.key(start_ms, (net,), id_.encode()) for start_ms, net, id_ in rows
@@ -655,7 +655,7 @@ def test_best_sellers_stand_by_cycle_then_units_then_id(rows: list[tuple[int, in
     ]
 
 
-def test_the_journal_says_how_far_it_is_by_its_marks(logs: Changelogs, reader: FedReader) -> None:
+def test_the_journal_has_its_progress_from_its_marks(logs: Changelogs, reader: FedReader) -> None:
     """After everything is read its applied offsets are the source's own."""
     logs.take(EVENTS)
     while reader.feed(most=100):
