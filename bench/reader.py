@@ -24,7 +24,7 @@ import uvicorn
 
 from serving import lists
 from serving.api import make_app
-from serving.follow import Reader
+from serving.reader import Reader
 from serving.store import Identity
 from streams.log import At, Fetched
 from streams.marks import MARK_KEY, Mark, encode_mark

@@ -303,7 +303,7 @@ class ReversalAnswer(_Answer):
     amount: int
 
 
-class Part(_Answer):
+class LineSums(_Answer):
     """Units or money of one line: net = gross - reversed.
 
     Money is in minor units of the order's currency.
@@ -324,8 +324,8 @@ class SaleAnswer(_Answer):
     product_id: str
     cycle: CycleSpan
     received_at: str
-    units: Part
-    amount: Part
+    units: LineSums
+    amount: LineSums
     reversals: list[ReversalAnswer]
 
 

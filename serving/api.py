@@ -38,7 +38,7 @@ from serving.requests import CycleText, Wanted, found, id_of, start_of
 from tables.catalogue import ORDERS, OVERDUE_INQUIRIES, PRODUCT_CYCLES
 
 if TYPE_CHECKING:
-    from serving.follow import Reader
+    from serving.reader import Reader
 
 MOST_ITEMS: Final = 1000
 OF_PRODUCT: Final = names_by_key("product_id")

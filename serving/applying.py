@@ -23,9 +23,9 @@ from serving.progress import (
     ReaderProgress,
     SourceProgress,
 )
-from serving.rankings import RANKINGS
+from serving.table_rows import TableRows
 from streams.marks import MARK_KEY, decode_mark
-from tables import catalogue, orders, overdue_rows
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 MOST_PENDING: Final = 200_000
 """Most records of a partition that wait for a mark. With more they are applied without it, and
 nothing is answered until the mark has arrived."""
-
-RECENT_IDS: Final = 100_000
 
 _TABLES: Final = {table.name: table for table in catalogue.READER_TABLES}
 _decode_progress: Final = msgspec.json.Decoder(PartitionProgress).decode
@@ -57,7 +55,7 @@ class Applier:
         self._names = names
         self._pending: dict[At, list[Record]] = {}
         self._without_mark: set[At] = set()
-        self._named: set[bytes] = set()
+        self._rows = TableRows(store)
         snapshot = store.snapshot()
         found = {at: snapshot.get(keys.of_partition(keys.POSITIONS, at)) for at in starts}
         self.positions = {
@@ -156,15 +154,7 @@ class Applier:
             record.key: record.value for record in records if record.key is not None
         }  # the last one of each key
         encoded_mark = states.pop(MARK_KEY, None)
-        if table.form == "overdue":
-            self._apply_overdue(batch, states)
-        elif table.windowed:
-            self._apply_cycles(batch, table, states)
-        else:
-            for key, state in states.items():
-                _put(batch, keys.space(table) + key, state)
-            if table.form == "order":
-                self._name_subjects(batch, states.values())
+        self._rows.put(batch, table, states)
         if encoded_mark is None:
             return progress
         mark = decode_mark(encoded_mark)
@@ -174,53 +164,6 @@ class Applier:
             else {source: SourceProgress(*of) for source, of in mark.sources.items()}
         )
         return PartitionProgress(mark.offset, sources, mark.topic_id, mark.refused_in_a_row)
-
-    def _name_subjects(self, batch: WriteBatch, states: Iterable[bytes | None]) -> None:
-        """Record that the products and shops which orders name exist."""
-        if len(self._named) > RECENT_IDS:
-            self._named.clear()
-        for state in states:
-            for placed in () if state is None else orders.decode(state).placed:
-                named = {keys.NAMED["product_id"] + one.product_id.encode() for one in placed.lines}
-                named.add(keys.NAMED["shop_id"] + placed.shop_id.encode())
-                for key in named - self._named:
-                    batch.put(key, b"")
-                self._named |= named
-
-    def _apply_cycles(
-        self, batch: WriteBatch, table: Table, states: Mapping[bytes, bytes | None]
-    ) -> None:
-        """Rows by cycle, and their places in the lists of the best."""
-        ids = [(id_.encode(), start_ms) for id_, start_ms in map(catalogue.split_cycle_key, states)]
-        rows = [keys.row(keys.space(table), *id_) for id_ in ids]
-        places_of = RANKINGS.get(table.name)
-        if places_of is None:
-            for row, state in zip(rows, states.values(), strict=True):
-                _put(batch, row, state)
-            return
-        for (id_, start_ms), row, before, after in zip(
-            ids, rows, self.store.get_many(rows), states.values(), strict=True
-        ):
-            _put(batch, row, after)
-            old = set() if before is None else places_of(before, start_ms, id_)
-            new = set() if after is None else places_of(after, start_ms, id_)
-            for place in old - new:
-                batch.delete(place)
-            for place in new - old:
-                batch.put(place, b"")
-
-    def _apply_overdue(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
-        """Rows of overdue inquiries, and their places in the lists of all and of their shop."""
-        rows = [keys.space(catalogue.OVERDUE_INQUIRIES) + key for key in states]
-        for key, row, before, after in zip(
-            states, rows, self.store.get_many(rows), states.values(), strict=True
-        ):
-            _put(batch, row, after)
-            for state in (before, after):  # the old places first, so that an unchanged one stays
-                if state is not None:
-                    due_ms = overdue_rows.decode(state).due_ms
-                    for place in keys.overdue(due_ms, *catalogue.split_conversation_key(key)):
-                        _put(batch, place, None if state is before else row)
 
 
 def _apply_journal(
@@ -237,10 +180,3 @@ def _apply_journal(
             source = f"{mark.topic}-{mark.partition}"
             sources[source] = SourceProgress(mark.offset, mark.watermark_ms)
     return PartitionProgress(offset, sources) if offset != progress.offset else progress
-
-
-def _put(batch: WriteBatch, key: bytes, state: bytes | None) -> None:
-    if state is None:
-        batch.delete(key)
-    else:
-        batch.put(key, state)

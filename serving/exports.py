@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from serving.answers import Answers
     from tables.catalogue import Table
-    from tables.report import Row
+    from tables.report import ReportRow
 
 MOST_EXPORTS: Final = 4
 """Most exports at once: each keeps the store's files as of its snapshot."""
@@ -120,7 +120,7 @@ def _chunks(answers: Answers) -> Generator[bytes]:
     )
 
 
-def exported_rows(answers: Answers) -> Iterator[tuple[str, Row]]:
+def exported_rows(answers: Answers) -> Iterator[tuple[str, ReportRow]]:
     """All rows of a report, in no particular order: (name of the list, row)."""
     for name, table in REPORT_LISTS.items():
         rows = _sales_rows if table.form == "sales" else _other_rows
@@ -128,14 +128,14 @@ def exported_rows(answers: Answers) -> Iterator[tuple[str, Row]]:
             yield name, row
 
 
-def _sales_rows(answers: Answers, table: Table) -> Iterator[Row]:
+def _sales_rows(answers: Answers, table: Table) -> Iterator[ReportRow]:
     stored = answers.snapshot.walk(keys.space(table))
     for id_, rows in groupby(stored, key=lambda row: keys.split_row(row[0])[0]):
         cycles = {keys.split_row(key)[1]: sales.decode(state) for key, state in rows}
         yield from sales_rows(answers.calendar, table, id_.decode(), cycles, traded_in(cycles))
 
 
-def _other_rows(answers: Answers, table: Table) -> Iterator[Row]:
+def _other_rows(answers: Answers, table: Table) -> Iterator[ReportRow]:
     space = keys.space(table)
     for key, state in answers.snapshot.walk(space):
         id_, start_ms = keys.split_row(key) if table.windowed else (key[len(space) :], None)

@@ -10,10 +10,10 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from serving.answers import NothingYet
-from serving.follow import NotReady
 from serving.pages import BadCursor
 from serving.parameters import in_plain_words, nearest
 from serving.problems import Kind, ProblemRaised, faulty, invalid, quoted, response
+from serving.reader import NotReady
 from serving.requests import path_of
 from streams.rocks import is_damage
 

@@ -1,8 +1,8 @@
-"""The reader: follows the changelogs and the journal into its store until it is cancelled.
+"""Follows the changelogs and the journal into the store until it is cancelled.
 
-It belongs to no consumer group and commits no offset, so any number of readers may run. It waits
-out lost connections and a Kafka that hasn't started. When a topic was deleted, created again or
-cut, it logs that and fills its store anew.
+A reader belongs to no consumer group and commits no offset, so any number of readers may run. It
+waits out lost connections and a Kafka that hasn't started. When a topic was deleted, created
+again or cut, it logs that and fills its store anew.
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from schemas import times
 from serving import metrics
-from serving.answers import Answers
 from serving.applying import Applier
 from serving.progress import JOURNAL, NOT_FOLLOWING, ReaderProgress
 from serving.store import Identity, Store, now_ms
-from serving.watching import Watch
 from streams import log, topics
 from streams.rocks import is_damage
 from tables import catalogue
-from tables.cycles import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from schemas.answers import State
+    from serving.store import Snapshot
     from streams.settings import Settings
 
 logger = structlog.get_logger()
@@ -43,10 +41,6 @@ fixed cost."""
 SMALL_STEP: Final = 2000
 
 
-class NotReady(Exception):
-    """The reader can't answer yet; the sentence says why."""
-
-
 class TopicsMissing(Exception):
     """Topics that a reader follows don't exist."""
 
@@ -55,52 +49,34 @@ class _StoreReplaced(Exception):
     """The store was set aside: follow again, from the beginning."""
 
 
-class Reader:
-    """One reader of an application.
+class Follower:
+    """Follows the log into the store, and knows how far that is.
 
     `run` follows until it is cancelled. The other methods may be called meanwhile in its loop.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
         self.names: Final = {
             topics.changelog(settings, table.name): table.name for table in catalogue.READER_TABLES
         } | {settings.topic(catalogue.SALES_TOPIC): JOURNAL}
+        self.changed = asyncio.Condition()
+        self.waiting_for = "it has just started"
         self._store: Store | None = None
         self._applier: Applier | None = None
-        self._changed = asyncio.Condition()
         self._thread = ThreadPoolExecutor(1, "apply")
         self._damage: str | None = None
-        self._waiting_for = "it has just started"
         self._answered_ms: int | None = None
-        self.watch = Watch(
-            settings, lambda: self.progress, lambda: self._followed, lambda: self.silent_s
-        )
-
-    # --- what it answers
-
-    def answers(self, *, even_incomplete: bool = False, state: State | None = None) -> Answers:
-        """Answers from the tables as they are now; `state` in place of the one last judged.
-
-        Raises NotReady while there are no tables, or they are incomplete.
-        """
-        if self._store is None or not self.progress.has_tables:
-            raise NotReady(f"the reader has no tables yet: {self._waiting_for}")
-        if not (self.progress.complete or even_incomplete):
-            raise NotReady(f"the reader is reading the tables: {self.remaining():,} records to go")
-        return Answers(
-            self._store.snapshot(),
-            self.calendar,
-            self.settings.service_rules,
-            now_ms(),
-            self.watch.state if state is None else state,
-        )
 
     @property
     def progress(self) -> ReaderProgress:
         """How far the tables are; of no partition before there are any."""
         return NOT_FOLLOWING if self._store is None else self._store.progress
+
+    @property
+    def followed(self) -> Mapping[str, str]:
+        """The ids of the followed topics by name; empty before the first contact."""
+        return {} if self._store is None else self._store.identity.topics
 
     @property
     def silent_s(self) -> float:
@@ -111,18 +87,6 @@ class Reader:
     def live(self) -> bool:
         """Whether the tables contain all that the log had when this process began."""
         return self.progress.live
-
-    def sources(self) -> set[str]:
-        """The source partitions, such as `orders-0` and `chats-0`.
-
-        Raises NotReady while there are no tables.
-        """
-        partitions = self.answers(even_incomplete=True).progress.partitions[catalogue.ORDERS.name]
-        return {
-            f"{self.settings.topic(topic)}-{partition}"
-            for topic in catalogue.EVENT_TOPICS
-            for partition in partitions
-        }
 
     def behind(self) -> dict[log.At, tuple[int, int]]:
         """By followed partition: the next offset to read, and the log's end as last known.
@@ -138,39 +102,22 @@ class Reader:
         """The records still to be read, of all partitions; control records count."""
         return sum(max(0, end - position) for position, end in self.behind().values())
 
-    async def until(self, names: tuple[str, ...], wanted: Mapping[str, int], wait_s: float) -> bool:
-        """Wait until tables contain these source offsets; False if `wait_s` passed before."""
-
-        def is_applied() -> bool:
-            applied = self.progress.of(*names).applied if self.progress.complete else {}
-            return all(applied.get(source, -1) >= offset for source, offset in wanted.items())
-
-        async with self._changed:
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._changed.wait_for(is_applied)
-            except TimeoutError:
-                return False
-        return True
-
-    async def change(self) -> None:
-        """Wait for the next step, with or without records; at least two arrive a second."""
-        async with self._changed:
-            await self._changed.wait()
+    def snapshot(self) -> Snapshot | None:
+        """A snapshot of the store, None before there are tables."""
+        if self._store is None or not self.progress.has_tables:
+            return None
+        return self._store.snapshot()
 
     def report_damage(self, error: Exception) -> None:
         """Report a damaged block of the store, which is set aside at the next step."""
         self._damage = str(error)
 
-    # --- how it follows
-
     async def run(self) -> None:
-        """Follow the log, and watch the whole way, until cancelled.
+        """Follow the log until cancelled.
 
         Raises StoreUnusable, as waiting doesn't help.
         """
         pause_s, logged = FIRST_PAUSE_S, ""
-        watching = asyncio.create_task(self.watch.run())
         try:
             while True:
                 began = time.monotonic()
@@ -179,19 +126,17 @@ class Reader:
                 except _StoreReplaced:
                     continue
                 except (*log.READING_FAILS, TopicsMissing) as error:
-                    self._waiting_for = str(error) or repr(error)
+                    self.waiting_for = str(error) or repr(error)
                     if time.monotonic() - began > LONGEST_PAUSE_S:
                         pause_s, logged = FIRST_PAUSE_S, ""
-                    if self._waiting_for != logged:
+                    if self.waiting_for != logged:
                         logger.warning(
-                            "the log can't be read, trying again", error=self._waiting_for
+                            "the log can't be read, trying again", error=self.waiting_for
                         )
-                        logged = self._waiting_for
+                        logged = self.waiting_for
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         finally:
-            watching.cancel()
-            await asyncio.wait([watching])
             self._thread.shutdown()  # waits for the step that is being applied
             self.close()
 
@@ -211,10 +156,6 @@ class Reader:
         if self._store is not None:
             self._store.close()
             self._store = self._applier = None
-
-    @property
-    def _followed(self) -> Mapping[str, str]:
-        return {} if self._store is None else self._store.identity.topics
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
@@ -245,11 +186,11 @@ class Reader:
                 metrics.APPLY_SECONDS.observe(time.perf_counter() - began)
                 if self.live and not was_live:
                     was_live = True
-                    logger.info(
-                        "live", as_of=self.answers().freshness(store.progress.of_all()).as_of
-                    )
-                async with self._changed:
-                    self._changed.notify_all()
+                    through_ms = store.progress.of_all().through_ms
+                    as_of = None if through_ms is None else times.format_ms(through_ms)
+                    logger.info("live", as_of=as_of)
+                async with self.changed:
+                    self.changed.notify_all()
                 if applied < SMALL_STEP:
                     await asyncio.sleep(GATHER_S)
 

@@ -29,9 +29,9 @@ from schemas.status import (
 )
 from serving import metrics
 from serving.evidence import Bounds
-from serving.follow import NotReady, Reader
 from serving.problems import RETRY_AFTER_S
 from serving.progress import FOLLOWED
+from serving.reader import NotReady, Reader
 from tables.catalogue import STAGES
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from schemas import times
-from schemas.answers import AnomalyAnswer, OrderAnswer, Part, ReversalAnswer, SaleAnswer
+from schemas.answers import AnomalyAnswer, LineSums, OrderAnswer, ReversalAnswer, SaleAnswer
 from serving import keys
 from tables import aftersales, catalogue, counting, orders
 
@@ -47,8 +47,8 @@ def _sale(answers: Answers, sale: counting.Sale) -> SaleAnswer:
         product_id=sale.product_id,
         cycle=answers.span(answers.calendar.start_of(sale.at_ms)),
         received_at=times.format_ms(sale.at_ms),
-        units=Part(gross=sale.units, reversed=units, net=sale.units - units),
-        amount=Part(gross=sale.amount, reversed=amount, net=sale.amount - amount),
+        units=LineSums(gross=sale.units, reversed=units, net=sale.units - units),
+        amount=LineSums(gross=sale.amount, reversed=amount, net=sale.amount - amount),
         reversals=[
             ReversalAnswer(
                 at=times.format_ms(reversal.at_ms), units=reversal.units, amount=reversal.amount

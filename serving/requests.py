@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 
 from schemas import times
 from schemas.answers import JournalPage, OverduePage, TopProducts, TopShops
-from serving.follow import Reader
 from serving.problems import Kind, ProblemRaised, invalid, quoted
+from serving.reader import Reader
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

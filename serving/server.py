@@ -18,8 +18,8 @@ import uvicorn
 
 from serving.api import make_app
 from serving.connections import ACCEPTED_AT_ONCE, Bounds, Connection, Crowd
-from serving.follow import Reader
 from serving.rare_log import RareWarning
+from serving.reader import Reader
 from streams import logs
 from streams.open_files import allow_open_files
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from schemas.journal import RULES
-from serving.follow import Reader
+from serving.reader import Reader
 from serving.store import Identity, now_ms
 from streams.log import At, Fetched
 from streams.marks import MARK_KEY, Mark, encode_mark

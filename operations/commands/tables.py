@@ -22,11 +22,11 @@ from streams.settings import Settings
 from tables import catalogue, sales, service
 from tables.catalogue import REPORT_LISTS
 from tables.cycles import Calendar
-from tables.report import Row, report, sort_key
+from tables.report import ReportRow, report, sort_key
 from tables.sales import Tally
 from tables.service import ServiceTally
 
-Report = dict[str, list[Row]]
+Report = dict[str, list[ReportRow]]
 _RESERVED = b"\x00"
 """Keys that begin with it are marks."""
 

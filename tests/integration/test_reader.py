@@ -26,7 +26,7 @@ from operations.simulation.traffic import Plan, traffic
 from schemas import envelope
 from serving import lists
 from serving.exports import exported_rows
-from serving.follow import NotReady, Reader
+from serving.reader import NotReady, Reader
 from streams import log, topics
 from streams.marks import MARK_KEY
 from streams.settings import Kafka, Settings

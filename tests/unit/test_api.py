@@ -19,10 +19,10 @@ from operations.commands.recount import recount
 from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, TopProducts
 from schemas.journal import Entry
 from schemas.status import Health, Status
-from serving import follow, requests, watching
+from serving import requests, watching
 from serving.api import make_app
-from serving.follow import Reader
 from serving.problems import Kind
+from serving.reader import Reader
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.story import parse
 
@@ -60,7 +60,7 @@ def reader(
     logs: Changelogs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FedReader]:
     """A reader that has read it, half a second after the last event."""
-    monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS)
+    monkeypatch.setattr("serving.reader.now_ms", lambda: NOW_MS)
     reader = FedReader(settings_in(tmp_path), logs)
     reader.feed()
     yield reader
@@ -282,7 +282,7 @@ def test_an_answer_staler_than_max_lag_is_refused(
     ):
         found = problem(client.get(f"/v1/{path}?max_lag=499ms"), 503, Kind.TOO_STALE)
         assert found.detail == "max_lag is 0.499 s; the lag is 0.5 s"
-    monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS - 10_000)
+    monkeypatch.setattr("serving.reader.now_ms", lambda: NOW_MS - 10_000)
     assert client.get("/v1/products/p-3?max_lag=0s").json()["freshness"]["lag_seconds"] == 0
 
 
@@ -313,8 +313,8 @@ async def test_an_own_write_is_waited_for(
         assert not waiting.done()
         logs.tick(TICK_MS + 1)
         reader.feed()
-        async with reader._changed:
-            reader._changed.notify_all()
+        async with reader.changed:
+            reader.changed.notify_all()
         assert (await waiting).json()["freshness"]["applied"]["orders-0"] == applied["orders-0"] + 1
 
 

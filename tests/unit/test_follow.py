@@ -17,9 +17,9 @@ from operations.simulation.traffic import Plan, traffic
 from serving import applying, keys, lists
 from serving.answers import NothingYet
 from serving.exports import exported_rows
-from serving.follow import NotReady
 from serving.pages import BadCursor
 from serving.progress import FOLLOWED, JOURNAL, PartitionProgress, ReaderProgress, SourceProgress
+from serving.reader import NotReady
 from serving.store import MOST_UNUSED_MS, Identity, Store, StoreUnusable
 from streams.marks import MARK_KEY, decode_mark
 from streams.rocks import is_damage

@@ -23,9 +23,8 @@ from operations.applied import until_applied
 from operations.commands.recount import recount
 from operations.reader_client import get
 from operations.waiting import GaveUp
-from serving import follow
 from serving.api import make_app
-from serving.follow import Reader
+from serving.reader import Reader
 from streams.parked import Parked
 from streams.settings import Settings
 from tests.reading import Changelogs, FedReader, settings_in
@@ -96,7 +95,7 @@ def served(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A reader that answers half a second after the last event."""
-    monkeypatch.setattr(follow, "now_ms", lambda: TICK_MS + 500)
+    monkeypatch.setattr("serving.reader.now_ms", lambda: TICK_MS + 500)
     logs = Changelogs(settings_in(tmp_path))
     logs.take(EVENTS)
     logs.tick(TICK_MS)
@@ -398,7 +397,7 @@ def test_an_incomplete_export_is_no_result(
         finally:
             server.shutdown()
             thread.join(10)
-    assert done == Done(5, "", "netsold: the reader broke off its export: try again\n")
+    assert done == Done(5, "", "netsold: the reader's export is incomplete: try again\n")
 
 
 @pytest.mark.usefixtures("_reader")

@@ -18,7 +18,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from schemas.answers import Problem
-from serving import follow, keys
+from serving import keys
 from serving.api import make_app
 from serving.parameters import FLAGS
 from serving.problems import Kind
@@ -37,7 +37,7 @@ PATHS = {"product_id": "p-3", "shop_id": "s-7", "order_id": "o-1"}
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FedReader]:
     """A reader that has read the story of the API's tests."""
-    monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS)
+    monkeypatch.setattr("serving.reader.now_ms", lambda: NOW_MS)
     logs = Changelogs(settings_in(tmp_path))
     logs.take(EVENTS)
     logs.tick(TICK_MS)
