@@ -179,7 +179,8 @@ async def test_a_restart_continues_from_the_stored_positions(writing: Writing) -
                 position >= positions[at] > 0 for at, (position, _) in reader.behind().items()
             )
             reader.answers()
-            await until(lambda: reader.live)
+            await until(lambda: len(lines) == 2)
+            assert reader.live
             assert exported(reader) == expected(EVENTS) != known
     assert [line["event"] for line in lines] == ["following", "live"]
     assert lines[0]["complete"]
