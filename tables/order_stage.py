@@ -84,9 +84,9 @@ class OrderStage:
             0,
         )
         writes: dict[bytes, bytes | None] = {}
-        keys = [order_id.encode() for order_id in taken.told]
+        keys = [order_id.encode() for order_id in taken.events_by_subject]
         for key, state, events in zip(
-            keys, stored.get_many(keys), taken.told.values(), strict=True
+            keys, stored.get_many(keys), taken.events_by_subject.values(), strict=True
         ):
             if len(events) > few_events or (state is not None and len(state) > FEW_BYTES):
                 duplicates += self._grow(key, state, events, told, writes, parked)
