@@ -218,7 +218,7 @@ class Applier:
             offset = record.offset
             if record.key is not None:
                 batch.put(keys.row(keys.JOURNAL, record.key, record.offset), record.value)
-            elif isinstance(mark := journal.decode(record.value or b""), journal.Mark):
+            elif isinstance(mark := journal.decode(record.value or b""), journal.ProgressMark):
                 sources[f"{mark.topic}-{mark.partition}"] = (mark.offset, mark.watermark_ms)
         return Reached(offset, sources) if offset != reached.offset else reached
 
