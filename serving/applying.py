@@ -176,7 +176,7 @@ def _apply_journal(
         offset = record.offset
         if record.key is not None:
             batch.put(keys.row(keys.JOURNAL, record.key, record.offset), record.value)
-        elif isinstance(mark := journal.decode(record.value or b""), journal.Mark):
+        elif isinstance(mark := journal.decode(record.value or b""), journal.ProgressMark):
             source = f"{mark.topic}-{mark.partition}"
             sources[source] = SourceProgress(mark.offset, mark.watermark_ms)
     return PartitionProgress(offset, sources) if offset != progress.offset else progress

@@ -60,12 +60,21 @@ class Reversal(msgspec.Struct, frozen=True, gc=False):
 class Sale(msgspec.Struct, frozen=True, gc=False):
     """A line that counts: gross units and amount at the instant of its receipt, and what was taken off again."""
 
-    line_id: str
-    product_id: str
+    line: Line
     at_ms: int
     units: int
     amount: int
     reversals: tuple[Reversal, ...]
+
+    @property
+    def line_id(self) -> str:
+        """The line's id, unique in its order."""
+        return self.line.line_id
+
+    @property
+    def product_id(self) -> str:
+        """What was sold."""
+        return self.line.product_id
 
 
 class Counted(msgspec.Struct, frozen=True, gc=False):
@@ -168,8 +177,7 @@ def _sales(
         if gross_units or gross_amount:  # S7: what was refunded away before its receipt is no sale
             sales.append(
                 Sale(
-                    line_id,
-                    line.product_id,
+                    line,
                     received_ms,
                     gross_units,
                     gross_amount,

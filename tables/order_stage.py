@@ -84,9 +84,9 @@ class OrderStage:
             0,
         )
         writes: dict[bytes, bytes | None] = {}
-        keys = [order_id.encode() for order_id in taken.told]
+        keys = [order_id.encode() for order_id in taken.events_by_subject]
         for key, state, events in zip(
-            keys, stored.get_many(keys), taken.told.values(), strict=True
+            keys, stored.get_many(keys), taken.events_by_subject.values(), strict=True
         ):
             if len(events) > few_events or (state is not None and len(state) > FEW_BYTES):
                 duplicates += self._grow(key, state, events, told, writes, parked)
@@ -243,9 +243,21 @@ class _Told:
                 (event.type, event.id, event.source, times.format_ms(event.occurred_at_ms)),
             )
             if product_id is None:
-                self._shops.serve(shop_id, Served(row_id, cycle, columns, restates, *why))
+                self._shops.serve(
+                    shop_id,
+                    Served(row_id, *why, cycle=cycle, columns=columns, restates=restates),
+                )
             else:
-                row = Service(row_id, shop_id, product_id, cycle, columns, restates, *why)
+                row = Service(
+                    row_id,
+                    *why,
+                    shop_id,
+                    product_id,
+                    journal.RULES,
+                    cycle=cycle,
+                    columns=columns,
+                    restates=restates,
+                )
                 self._by_product.append((offset, product_id.encode(), journal.encode(row)))
         for shop_id, buyer_id, at_ms in contacts:
             self._shops.contact(shop_id, Contact(buyer_id, event.order_id, at_ms))

@@ -111,22 +111,12 @@ def sold(calendar: Calendar, start_ms: int, tally: Tally, traded: int) -> Report
     """The sales of an id in a cycle, without the id; `traded` is its net units of all time (C4)."""
     return {
         "cycle": span(calendar, start_ms),
-        "units": _sums(tally.gross, tally.reversed, tally.booked),
+        "units": tally.answer(),
         "revenue": {
-            currency: _sums(*amounts) for currency, amounts in sorted(tally.amounts.items())
+            currency: amounts.answer() for currency, amounts in sorted(tally.amounts.items())
         },
         "sold_monthly": tally.net,
         "successfully_traded": traded,
-    }
-
-
-def _sums(gross: int, reversed_: int, booked: int) -> dict[str, int]:
-    """Sums of units or money (schemas/answers.py): the one place that names them in answers."""
-    return {
-        "gross": gross,
-        "reversed": reversed_,
-        "net": gross - reversed_,
-        "reversals_booked": booked,
     }
 
 
