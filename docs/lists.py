@@ -19,7 +19,7 @@ from typer.core import TyperArgument, TyperOption
 
 from docs import texts
 from operations.cli import COMMANDS, EXIT_CODES, kafka_app, topics_app
-from schemas import events
+from schemas import events, limits
 from schemas.answers import STATES
 from schemas.refusals import Reason
 from serving import api, health
@@ -344,7 +344,7 @@ def _api() -> str:
         for one in operations["get"].get("parameters", ())
         if one["in"] == "query"
     }
-    parameters["limit"] = f"Items of a page, 1 to {api.MOST_ITEMS}."
+    parameters["limit"] = f"Items of a page, 1 to {limits.PAGE_ITEMS}."
     problems = [(f"`{kind.type}`", kind.value.status, kind.value.title) for kind in Kind]
     states = [(f"`{state}`", meaning) for state, meaning in STATES.items()]
     return (

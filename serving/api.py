@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
+from schemas import limits
 from schemas.answers import (
     FreshProduct,
     FreshShop,
@@ -40,12 +41,11 @@ from tables.catalogue import ORDERS, OVERDUE_INQUIRIES, PRODUCT_CYCLES
 if TYPE_CHECKING:
     from serving.reader import Reader
 
-MOST_ITEMS: Final = 1000
 OF_PRODUCT: Final = names_by_key("product_id")
 OF_SHOP: Final = names_by_key("shop_id")
 
 Id = Annotated[str, Path(description="Any id; `/` as it is or as %2F.")]
-Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most items of a page.")]
+Limit = Annotated[int, Query(ge=1, le=limits.PAGE_ITEMS, description="Most items of a page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from rocksdict import WriteBatch
 
-from schemas import journal
+from schemas import journal, limits
 from serving import keys
 from serving.progress import (
     DIRECT,
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from serving.store import Store
     from streams.log import At, Fetched
     from tables.catalogue import Table
-
-MOST_PENDING: Final = 200_000
-"""Most records of a partition that wait for a mark. With more they are applied without it, and
-nothing is answered until the mark has arrived."""
 
 _TABLES: Final = {table.name: table for table in catalogue.READER_TABLES}
 _decode_progress: Final = msgspec.json.Decoder(PartitionProgress).decode
@@ -114,7 +110,7 @@ class Applier:
         end = next(
             (index for index in range(len(records), 0, -1) if records[index - 1].key == MARK_KEY), 0
         )
-        if until_mark and len(records) - end <= MOST_PENDING:
+        if until_mark and len(records) - end <= limits.WAITING_RECORDS:
             self._pending[at] = records[end:]
             if end:
                 self._without_mark.discard(at)

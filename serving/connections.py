@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from schemas import limits
 from serving import metrics
 from serving.problems import Kind, ProblemRaised, response
 from serving.rare_log import RareWarning
@@ -21,22 +22,9 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-MOST_CONNECTIONS: Final = 2000
-"""Of any number of handles: a connection costs some 20 KiB, and its unread answer."""
-
-RESERVED_HANDLES: Final = 512
-"""For the store's files, for Kafka, and for connections that are accepted and not yet counted."""
-
-ACCEPTED_AT_ONCE: Final = 100
-"""Most connections that asyncio accepts before the first of them is counted, and most that wait
-in the system's queue."""
-
-LEAST_BYTES: Final = 16 * 1024
-"""What a client must read of its answer within `Bounds.unread_s`, unless less is left."""
-
 
 class Bounds(NamedTuple):
-    """Connections at once; seconds for a request's head, idle, and for LEAST_BYTES of an answer."""
+    """Connections at once; seconds for a request's head, idle, and for UNREAD_ANSWER_BYTES."""
 
     connections: int
     head_s: float = 10.0
@@ -46,7 +34,7 @@ class Bounds(NamedTuple):
     @classmethod
     def of_handles(cls, handles: int) -> Bounds:
         """The bounds of a process with this limit of handles."""
-        return cls(min(MOST_CONNECTIONS, max(handles // 2, handles - RESERVED_HANDLES)))
+        return cls(min(limits.CONNECTIONS, max(handles // 2, handles - limits.RESERVED_HANDLES)))
 
 
 def _closed(why: str, sentence: str) -> RareWarning:
@@ -247,7 +235,7 @@ class Connection(H11Protocol):
 
     def _read_enough(self, before: int) -> None:
         self._unread = None
-        if before - self.transport.get_write_buffer_size() >= LEAST_BYTES:
+        if before - self.transport.get_write_buffer_size() >= limits.UNREAD_ANSWER_BYTES:
             self._await_reading()
         else:
             _UNREAD.log()

@@ -16,6 +16,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from fastapi.responses import StreamingResponse
 
+from schemas import limits
 from serving import keys
 from serving.problems import Kind, ProblemRaised
 from serving.rare_log import RareWarning
@@ -30,14 +31,9 @@ if TYPE_CHECKING:
     from tables.catalogue import Table
     from tables.report import ReportRow
 
-MOST_EXPORTS: Final = 4
-"""Most exports at once: each keeps the store's files as of its snapshot."""
-
 EXPORT_S: Final = 3600.0
 """The longest export; a client that stops reading is disconnected much earlier
 (serving/connections.py)."""
-
-CHUNK_BYTES: Final = 64 * 1024
 
 _TOO_LONG: Final = RareWarning(
     f"an export was cut off, as its client took longer than {EXPORT_S:.0f} s"
@@ -56,7 +52,7 @@ class JsonLines(StreamingResponse):
 class Exports:
     """The running exports of one app."""
 
-    def __init__(self, most: int = MOST_EXPORTS) -> None:
+    def __init__(self, most: int = limits.EXPORTS) -> None:
         self.most = most
         self.running = 0
         self._turns = CapacityLimiter(1)
@@ -111,7 +107,7 @@ def _chunks(answers: Answers) -> Generator[bytes]:
     for name, row in exported_rows(answers):
         chunk += msgspec.json.encode({name: row}) + b"\n"
         count += 1
-        if len(chunk) >= CHUNK_BYTES:
+        if len(chunk) >= limits.EXPORT_CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()
     freshness = answers.freshness(answers.progress.of_all()).model_dump()

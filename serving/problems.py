@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi.responses import Response
 
+from schemas import limits
 from schemas.answers import Fault, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RETRY_AFTER_S: Final = 2
-QUOTED_CHARS: Final = 60
-"""Most characters of a request that a sentence repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def faulty(faults: list[Fault]) -> ProblemRaised:
 
 def quoted(text: str) -> str:
     """Text of a request for a sentence: in quotes, escaped where unprintable, cut where long."""
-    return repr(text) if len(text) <= QUOTED_CHARS else f"{text[:QUOTED_CHARS]!r}…"
+    return repr(text) if len(text) <= limits.QUOTED_CHARS else f"{text[: limits.QUOTED_CHARS]!r}…"
 
 
 def response(problem: ProblemRaised, headers: Mapping[str, str] | None = None) -> Response:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvicorn
 
+from schemas import limits
 from serving.api import make_app
-from serving.connections import ACCEPTED_AT_ONCE, Bounds, Connection, Crowd
+from serving.connections import Bounds, Connection, Crowd
 from serving.rare_log import RareWarning
 from serving.reader import Reader
 from streams import logs
@@ -82,7 +83,7 @@ def bounded(app: FastAPI, bounds: Bounds) -> uvicorn.Server:
         access_log=False,
         lifespan="off",
         server_header=False,
-        backlog=ACCEPTED_AT_ONCE,
+        backlog=limits.UNCOUNTED_CONNECTIONS,
         timeout_keep_alive=bounds.idle_s,
         timeout_graceful_shutdown=GRACE_S,
     )

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 from rocksdict import DBCompressionType, Options, Rdict, RdictIter, WriteBatch
 
+from schemas import limits
 from serving import keys
 from serving.progress import NOT_FOLLOWING, ReaderProgress
 from streams import topics
@@ -28,16 +29,6 @@ logger = structlog.get_logger()
 
 FORMAT: Final = 3
 """Version of the keys and values; a store of another version is filled anew."""
-
-BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
-"""For blocks, indexes and filters of all files together."""
-
-WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
-"""Of one write buffer. It is small because a walk over the best sellers steps over every move
-since the last flush: 2 ms instead of 0.1 ms after 100,000 moves (`python -m bench.reader`)."""
-
-WRITE_BUFFERS: Final = 4
-OPEN_FILES: Final = 256
 
 MOST_UNUSED_MS: Final = topics.DELETIONS_MS // 2
 """Half the time that a changelog keeps a deletion: a store that was unused for longer may still
@@ -242,12 +233,12 @@ def _options() -> Options:
     """RocksDB's options: 64 MiB of cache and 4 of 8 MiB of write buffers for tables of any size."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes no name here
-    options.set_block_based_table_factory(cached_in(block_cache(BLOCK_CACHE_BYTES)))
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-    options.set_max_write_buffer_number(WRITE_BUFFERS)
+    options.set_block_based_table_factory(cached_in(block_cache(limits.READER_CACHE_BYTES)))
+    options.set_write_buffer_size(limits.READER_WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(limits.READER_WRITE_BUFFERS)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
-    options.set_max_open_files(OPEN_FILES)
+    options.set_max_open_files(limits.READER_OPEN_FILES)
     options.set_keep_log_file_num(2)
     options.add_compact_on_deletion_collector_factory(
         10_000, 2_500, 0.25

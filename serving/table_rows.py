@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from schemas import limits
 from serving import keys
 from serving.rankings import RANKINGS
 from tables import catalogue, orders, overdue_rows
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from serving.store import Store
     from tables.catalogue import Table
-
-RECENT_IDS: Final = 100_000
 
 
 class TableRows:
@@ -40,7 +39,7 @@ class TableRows:
 
     def _name_subjects(self, batch: WriteBatch, states: Iterable[bytes | None]) -> None:
         """Record that the products and shops which orders name exist."""
-        if len(self._named) > RECENT_IDS:
+        if len(self._named) > limits.RECENT_IDS:
             self._named.clear()
         for state in states:
             for placed in () if state is None else orders.decode(state).placed:

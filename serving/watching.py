@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from schemas import limits
 from serving.evidence import Bounds, Evidence
 from serving.judging import Judgement, judge
 from serving.judging_cluster import STABLE
@@ -38,9 +39,6 @@ MOST_AGE_SECONDS: Final = 5 * EVERY_SECONDS
 READING_SECONDS: Final = 20.0
 """How long one reading of dead letters may take; the next reading resumes where it ended."""
 
-HISTORY: Final = 200
-"""Observations whose ends are kept: ten minutes."""
-
 
 class Watch:
     """What is known of the whole way.
@@ -65,7 +63,7 @@ class Watch:
         self._state: State = "unknown"
         self._observed_s = -float("inf")
         self._unstable_since_s: float | None = None
-        self._history: deque[tuple[int, Mapping[At, int]]] = deque(maxlen=HISTORY)
+        self._history: deque[tuple[int, Mapping[At, int]]] = deque(maxlen=limits.OBSERVATIONS)
         self._started = self._ended = 0
         self._running = False
         self._wanted = asyncio.Event()

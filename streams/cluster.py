@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas import limits
 from streams import groups
 from streams.log import bounds
 from streams.producers import StrictProducer
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
     from streams.settings import Settings
-
-RESTORE_RECORDS: Final = 20_000
-"""Most changelog records fetched at once."""
 
 FETCH_TIMEOUT_MS: Final = 200
 
@@ -53,7 +51,7 @@ class Changelogs:
         It steps over what is never delivered.
         """
         fetched = await self._consumer.getmany(
-            timeout_ms=FETCH_TIMEOUT_MS, max_records=RESTORE_RECORDS
+            timeout_ms=FETCH_TIMEOUT_MS, max_records=limits.RESTORE_RECORDS
         )
         return fetched, {tp: await self._consumer.position(tp) for tp in self._partitions}
 

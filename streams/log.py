@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from aiokafka.structs import ConsumerRecord
 
+from schemas import limits
 from streams import batches, compression
 from streams.errors import KafkaUnreachable
 from streams.partitioning import Partitioner, partition_of
@@ -32,20 +33,8 @@ At = tuple[str, int]
 
 Headers = Sequence[tuple[str, bytes]]
 
-BATCH_BYTES = 512 * 1024
-"""Of a batch before compression: below the broker's default limit of 1,048,588 bytes for one,
-even if it doesn't compress."""
-
-FETCH_BYTES = 4 * 1024 * 1024
-FIRST_BYTES = 1024
-"""Where one record is wanted: of the first partition in a request a broker gives a whole batch
-at least."""
-
 FETCH_WAIT_MS = 100
 POLL_MS = 500
-FOLLOW_RECORDS = 20_000
-"""Most records in one step of `follow`."""
-
 QUIET_ANSWERS = 2
 """So many answers without records, with everything before the end stable, and none comes any
 more; a single answer's records may arrive just after `getmany` gave up waiting."""
@@ -91,7 +80,7 @@ class Writer:
             **settings.client_options(),
             enable_idempotence=True,
             compression_type=compression.option(settings.compression),
-            max_batch_size=BATCH_BYTES,
+            max_batch_size=limits.WRITE_BATCH_BYTES,
         )
         # A partition without a leader is waited for as a broker that is away: a batch given up
         # would leave a gap in its sequence.
@@ -309,13 +298,10 @@ async def first(
     """
     deadline = time.monotonic() + within_s
     found: dict[At, ConsumerRecord | None] = {}
-    async with _reader(settings, {}, FIRST_BYTES) as consumer:
-        for (
-            at,
-            start,
-        ) in (
-            starts.items()
-        ):  # one by one: of all but one, a batch of more bytes than FIRST_BYTES would not be given
+    async with _reader(settings, {}, limits.FIRST_FETCH_BYTES) as consumer:
+        # One partition at a time: a broker returns a whole batch of the first one at least, and of
+        # the others none that is larger than the bound.
+        for at, start in starts.items():
             tp, remaining = TopicPartition(*at), _Remaining(ends[at], start)
             consumer.assign([tp])
             consumer.seek(tp, start)
@@ -360,7 +346,7 @@ async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator
     left = {at: _Remaining(known[at], start) for at, start in starts.items() if start < known[at]}
     async with _reader(settings, starts) as consumer:
         while True:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=FOLLOW_RECORDS)
+            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=limits.FOLLOW_RECORDS)
             positions = {at: await consumer.position(TopicPartition(*at)) for at in starts}
             heard = {at: consumer.highwater(TopicPartition(*at)) for at in starts}
             known |= {at: high for at, high in heard.items() if high is not None}
@@ -432,7 +418,7 @@ async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, in
 
 @asynccontextmanager
 async def _reader(
-    settings: Settings, starts: Mapping[At, int], fetch_bytes: int = FETCH_BYTES
+    settings: Settings, starts: Mapping[At, int], fetch_bytes: int = limits.FETCH_BYTES
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of committed records that stands at `starts` and refuses to jump elsewhere."""
     batches.tolerate()

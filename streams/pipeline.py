@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from schemas import limits
 from streams import metrics
 from streams.errors import Fatal, KafkaUnreachable
 from streams.producers import BROKEN, is_fenced
 from streams.recovery import StateUnfit
-from streams.sizes import FIRST_RECORDS, Size, Work, work_of
+from streams.sizes import Size, Work, work_of
 from streams.standing import Standing
 from streams.stores import StateView, StoreDamaged, StoreUnopened
 from streams.transactions import LaneClosed, commit
@@ -163,7 +164,7 @@ class Pipeline:
     def most_records(self, tp: TP) -> int:
         """How many records of a partition its next transaction should have at most."""
         size = self._sizes.get(tp)
-        return FIRST_RECORDS if size is None else size.records
+        return limits.FIRST_TRANSACTION_RECORDS if size is None else size.records
 
     def positions(self) -> dict[TP, int]:
         """Where each lane goes on reading."""

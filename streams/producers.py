@@ -37,8 +37,6 @@ BROKEN = (KafkaError, TimeoutError, OSError, IllegalOperation, AssertionError)
 """What is raised in a transaction: its outcome isn't known then. The last two are how aiokafka
 says, at the next call, that one failed."""
 
-REQUEST_BYTES = 16 * 1024 * 1024
-
 
 class OutcomeUnknown(KafkaError):
     """A request within a transaction got no answer: whether it was carried out is not known."""
@@ -151,7 +149,7 @@ class StrictProducer(AIOKafkaProducer):
             transaction_timeout_ms=settings.transaction_timeout_ms,
             compression_type=compression.CHANGELOGS,
             max_batch_size=limits.BATCH_BYTES,
-            max_request_size=REQUEST_BYTES,
+            max_request_size=limits.REQUEST_BYTES,
             request_timeout_ms=settings.transaction_timeout_ms,
         )
         self._sender = _StrictSender(

@@ -12,17 +12,11 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from schemas import limits
+
 if TYPE_CHECKING:
     from streams.settings import Settings
     from tables.outcome import Outcome
-
-FIRST_RECORDS: Final = 1000
-"""Most records of a partition's first transaction in this process; each one that fits doubles it
-until one doesn't."""
-
-LEAST_RECORDS: Final = 100
-"""Fewer records than this aren't what takes long: time alone doesn't make a size smaller. A
-transaction that fails by time does."""
 
 STEPS: Final = 32
 """After a cut, a size grows by this part of `chunk_records` with every transaction that fits,
@@ -39,7 +33,7 @@ when all is three times slower."""
 AIM: Final = 3 / 4
 """The part of the bounds on rows and bytes that the next transaction is meant to fill."""
 
-if not (LEAST_RECORDS <= FIRST_RECORDS and FOLD_PART < COMMIT_PART < 1 and AIM < 1):
+if not (FOLD_PART < COMMIT_PART < 1 and AIM < 1):
     raise AssertionError("sizes: what is aimed at must lie within what is allowed")
 
 
@@ -76,7 +70,7 @@ class Size:
         timeout_s = settings.transaction_timeout_ms / 1000
         self._fold_s, self._commit_s = timeout_s * FOLD_PART, timeout_s * COMMIT_PART
         self._cut = False
-        self.records = min(FIRST_RECORDS, self._most)
+        self.records = min(limits.FIRST_TRANSACTION_RECORDS, self._most)
 
     def fits(self, work: Work) -> bool:
         """Whether one transaction may write this much."""
@@ -103,8 +97,8 @@ class Size:
 
     def committed(self, records: int, work: Work, fold_s: float, commit_s: float) -> None:
         """So many records are committed; their work and times say how many come next."""
-        if records >= LEAST_RECORDS and self.is_late(fold_s, commit_s):
-            self._shrink(max(records // 2, min(LEAST_RECORDS, self._most)))
+        if records >= limits.LEAST_TRANSACTION_RECORDS and self.is_late(fold_s, commit_s):
+            self._shrink(max(records // 2, min(limits.LEAST_TRANSACTION_RECORDS, self._most)))
         elif records >= self.records:
             grown = (
                 self.records + max(1, min(self._most // STEPS, self.records // 2))

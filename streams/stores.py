@@ -25,6 +25,7 @@ from rocksdict import (
     WriteOptions,
 )
 
+from schemas import limits
 from streams.marks import MARK_KEY
 from streams.rocks import block_cache, cached_in, close, is_damage
 
@@ -39,11 +40,8 @@ log = structlog.get_logger()
 POSITION_KEY = b"\x00position"
 IDENTITY_KEY = b"\x00identity"
 
-BLOCK_CACHE_BYTES = 64 * 1024 * 1024
-WRITE_BUFFER_BYTES = 96 * 1024 * 1024
-
-_cache = block_cache(BLOCK_CACHE_BYTES)
-_write_buffers = WriteBufferManager(WRITE_BUFFER_BYTES, allow_stall=False)
+_cache = block_cache(limits.WORKER_CACHE_BYTES)
+_write_buffers = WriteBufferManager(limits.WORKER_WRITE_BUFFERS_BYTES, allow_stall=False)
 
 
 def _options() -> Options:

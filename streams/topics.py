@@ -19,6 +19,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
+from schemas import limits
 from streams import groups
 from streams.errors import KafkaUnreachable
 from streams.metadata import ask, metadata
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 DEAD_LETTER_DAYS = 30
-DEAD_LETTER_BYTES = 4 * 1024 * 1024
-PARKED_MORE_BYTES = 16 * 1024
-"""What a record gains at most by being parked: the headers of `dead_letters.py`."""
-
 _ALREADY_EXISTS = 36
 _TOPIC_RESOURCE = 2
 
@@ -46,7 +43,7 @@ _ALL = {"compression.type": "producer", "message.timestamp.type": "CreateTime"}
 _KEPT = _ALL | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _PARKED = _KEPT | {
     "retention.ms": str(DEAD_LETTER_DAYS * 86_400_000),
-    "max.message.bytes": str(DEAD_LETTER_BYTES),
+    "max.message.bytes": str(limits.DEAD_LETTER_BYTES),
 }
 DELETIONS_MS = 86_400_000
 """How long, at least, a changelog tells that a row is gone: Kafka's default."""
@@ -201,7 +198,7 @@ def not_parkable(declared_: Sequence[Topic], seen: Mapping[str, Seen]) -> list[M
         topic.name: int(seen[topic.name].configs[name]) for topic in declared_ if topic.name in seen
     }
     (dead_letters,) = (topic.name for topic in declared_ if topic.kind == "dead letters")
-    most = bounds.get(dead_letters, 0) - PARKED_MORE_BYTES
+    most = bounds.get(dead_letters, 0) - limits.PARKING_BYTES
     sources = (
         [topic.name for topic in declared_ if topic.kind == "source" and topic.name in bounds]
         if dead_letters in bounds
@@ -213,7 +210,7 @@ def not_parkable(declared_: Sequence[Topic], seen: Mapping[str, Seen]) -> list[M
             name,
             str(bounds[source]),
             f"at most {most}",
-            _alter(dead_letters, name, str(bounds[source] + PARKED_MORE_BYTES)),
+            _alter(dead_letters, name, str(bounds[source] + limits.PARKING_BYTES)),
         )
         for source in sources
         if bounds[source] > most

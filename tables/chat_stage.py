@@ -35,10 +35,6 @@ from tables.watermarks import Progress
 
 _BETWEEN: Final = attrgetter("shop_id", "buyer_id")
 LEAST_BUCKET_MS: Final = 1000
-MOST_BUCKETS: Final = 300
-"""A timer is set for at most `reply_within` from the newest event on, so hardly more than so
-many buckets wait at once."""
-
 FEW_MESSAGES: Final = 16
 FEW_BYTES: Final = 16_384
 """Of a conversation with at most so many messages in a chunk, and so many bytes before it, what
@@ -209,7 +205,8 @@ class _Work:
 
         self._alerts: list[tuple[int, int, bytes, tuple[bytes, bytes]]] = []
         self.timers = Timers(
-            states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS)
+            states[REPLY_TIMERS.name],
+            max(LEAST_BUCKET_MS, rules.reply_within_ms // limits.TIMER_BUCKETS),
         )
         self.changed: dict[bytes, bytes | None] = {}
         self.overdue: dict[bytes, bytes | None] = {}

@@ -14,7 +14,8 @@ from tables.cycles import Calendar
 from tables.entries import OrderRows, Row, RowKey
 from tables.orders import Line, Refund
 from tables.receipt_times import NEVER, ReceiptTimes
-from tables.service_ledger import WHOLE, ServiceLedger
+from tables.refund_sums import WHOLE
+from tables.service_ledger import ServiceLedger
 
 
 class Asks:

@@ -7,7 +7,6 @@ order each time: dear where an order has many facts. Here an event costs what it
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from msgspec import structs
@@ -111,11 +110,11 @@ class OrderLedger:
         """The journal's rows that changed since the last call, as `entries.listed` wants them."""
         return self._sales.changes()
 
-    def service(self) -> Iterator[aftersales.Change]:
+    def service(self) -> list[aftersales.ServiceChange]:
         """As `aftersales.changes`, since the last call."""
         return self._service.changes()
 
-    def contacts(self) -> list[tuple[str, str, int | None]]:
+    def contacts(self) -> list[aftersales.ContactChange]:
         """As `aftersales.contact_changes`, since the last call."""
         return self._service.contact_changes()
 

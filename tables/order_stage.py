@@ -21,7 +21,7 @@ from tables.watermarks import Progress
 
 _ORDER_ID: Final = attrgetter("order_id")
 _TELLING: Final = (
-    counting.EVENTS | aftersales.EVENTS
+    orders.SALE_EVENTS | aftersales.SERVICE_EVENTS
 )  # with an event of another type an order only knows more (unless S11)
 
 FEW_EVENTS: Final = 16
@@ -163,9 +163,11 @@ def _derive(order: Order, events: Sequence[Arrival], told: "_Told") -> tuple[Ord
             ):  # with what holds now it may be smaller
                 return None, duplicates
             facts = Facts(after)
-        serves, sells = aftersales.may_differ(facts, event), counting.may_differ(facts, event)
+        after = facts.order
+        serves = aftersales.service_may_differ(after, event)
+        sells = counting.sales_may_differ(after, event)
         if serves or sells:
-            told.change(before, facts.order, arrival, sells=sells, serves=serves)
+            told.change(before, after, arrival, sells=sells, serves=serves)
     return facts.order, duplicates
 
 
@@ -229,8 +231,8 @@ class _Told:
 
     def _serve(
         self,
-        changes: Iterable[aftersales.Change],
-        contacts: Iterable[tuple[str, str, int | None]],
+        changes: Iterable[aftersales.ServiceChange],
+        contacts: Iterable[aftersales.ContactChange],
         cause: Cause,
         offset: int,
     ) -> None:

@@ -164,7 +164,6 @@ def test_what_a_chunk_collects_is_what_events_add_one_by_one(
             assert known.order is before
             facts[said.order_id] = Facts(after)
         assert facts[said.order_id].order == after
-        assert counting.may_differ(facts[said.order_id], said) == counting.may_differ(after, said)
 
 
 @given(happenings(8), happenings(8))
@@ -181,6 +180,6 @@ def test_the_short_cut_past_counting_is_sound(
         assert isinstance(reading, Received)
         old = first.get(key, orders.EMPTY)
         new = first[key] = orders.absorb(old, reading)
-        if not counting.may_differ(new, reading):
+        if not counting.sales_may_differ(new, reading):
             assert counting.derive(old).sales == counting.derive(new).sales
         assert orders.decode(orders.encode(new)) == new

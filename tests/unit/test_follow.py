@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rocksdict import WriteBatch
 
 from operations.simulation.traffic import Plan, traffic
-from serving import applying, keys, lists
+from schemas import limits
+from serving import keys, lists
 from serving.answers import NothingYet
 from serving.exports import exported_rows
 from serving.pages import BadCursor
@@ -176,7 +177,7 @@ def test_a_long_stretch_without_a_mark_is_not_kept_in_memory(
     logs.take(EVENTS[:100])
     reader.feed()
     assert reader.store.progress.complete
-    monkeypatch.setattr(applying, "MOST_PENDING", 20)
+    monkeypatch.setattr(limits, "WAITING_RECORDS", 20)
     at = (logs.topics[PRODUCT_CYCLES.name], 0)
     begin = len(logs.changelogs[at])
     logs.take(EVENTS[100:])
