@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from schemas.envelope import Record
     from streams.cluster import Cluster
-    from streams.lanes import Fold
+    from streams.lanes import Stage
     from streams.marks import Mark
     from streams.producers import StrictProducer
     from streams.settings import Settings
@@ -88,7 +88,7 @@ class StateUnfit(Exception):
 class _Opening:
     """One lane while it is being opened."""
 
-    fold: Fold
+    fold: Stage
     source: TopicPartition
     producer: StrictProducer
     stores: dict[str, PartitionStore] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class Opener:
     def __init__(  # noqa: PLR0913, PLR0917 - what a worker knows of where it runs
         self,
         settings: Settings,
-        folds: Iterable[Fold],
+        folds: Iterable[Stage],
         state_dir: Path,
         cluster: str,
         topic_ids: Mapping[str, str],
@@ -135,7 +135,7 @@ class Opener:
         self.settings = settings
         self.kafka = kafka
         self._open_store = open_store
-        self.by_topic = {settings.topic(fold.stage.source): fold for fold in folds}
+        self.by_topic = {settings.topic(fold.spec.source): fold for fold in folds}
         self.state_dir = state_dir
         self.cluster = cluster
         self.topic_ids = topic_ids
@@ -193,8 +193,8 @@ class Opener:
         if tp not in self._readings:
             fold = self.by_topic[tp.topic]
             read = (
-                of_events(fold.read, fold.stage.source, tp.partition, self.settings)
-                if fold.stage.sends
+                of_events(fold.read, fold.spec.source, tp.partition, self.settings)
+                if fold.spec.sends
                 else fold.read
             )
             self._readings[tp] = read
@@ -204,8 +204,8 @@ class Opener:
         """What the opening under way waits for."""
         return WAITS[self.phase]
 
-    def _transactional_id(self, fold: Fold, source: TopicPartition) -> str:
-        return f"{self.settings.app}-{fold.stage.name}-{source.partition}"
+    def _transactional_id(self, fold: Stage, source: TopicPartition) -> str:
+        return f"{self.settings.app}-{fold.spec.name}-{source.partition}"
 
     def _refuse_new_partitions(self, sources: Iterable[TopicPartition]) -> None:
         """Topics fit when this worker started, so a partition beyond the settings was added to its topic since."""
@@ -279,7 +279,7 @@ class Opener:
         It is new while it has neither changelogs nor committed offsets.
         """
         settings = self.settings
-        writing = [fold.stage for fold in self.by_topic.values() if fold.stage.sends]
+        writing = [fold.spec for fold in self.by_topic.values() if fold.spec.sends]
         written = self._begun(
             {settings.topic(name) for stage in writing for name in (*stage.sends, *stage.emits)}
         )
@@ -321,7 +321,7 @@ class Opener:
         stores: dict[TopicPartition, PartitionStore] = {}
         for opening in openings:
             partition = opening.source.partition
-            for table in (table.name for table in opening.fold.stage.tables):
+            for table in (table.name for table in opening.fold.spec.tables):
                 topic = changelog(self.settings, table)
                 identity = Identity(
                     self.cluster,

@@ -63,7 +63,7 @@ async def commit(
             await _send_by_key(producer, settings, topic, items)
             for topic, items in outcome.sends.items()
         ]
-        if lane.stage.sends:
+        if lane.spec.sends:
             sent.append(await _send_marks(producer, settings, lane, progress))
         reach(Point.AFTER_FIRST_SEND)
         # 3. what can't be read
@@ -166,7 +166,7 @@ async def _send_marks(
         )
     )
     sent: Sent = []
-    for topic in lane.stage.sends:
+    for topic in lane.spec.sends:
         for partition in range(settings.partitions):
             sent += [
                 future

@@ -28,7 +28,7 @@ def test_the_names_that_the_flow_goes_by() -> None:
             "shop_buyers",
         ],
     }
-    assert [stage.stage for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
+    assert [stage.spec for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
         catalogue.STAGES
     )
 
