@@ -134,7 +134,6 @@ class Worker(faust.Worker):
 
 def _bound_the_stop() -> None:
     """End this process with exit code 1 if it still runs after EXIT_SECONDS; nothing is lost."""
-
     sentence = (
         f"the stop took longer than {EXIT_SECONDS:.0f} s and is cut short: "
         "what is open will be settled at the next start"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from unittest.mock import AsyncMock, Mock
 
 import pytest
@@ -14,7 +14,7 @@ from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from streams.app import build_app
 from streams.chunk_reader import ChunkReader
-from streams.chunks import CHUNK_FETCH_WAIT_MS, ChunkConsumer, ChunkThread
+from streams.chunks import CHUNK_FETCH_WAIT_MS, ChunkConsumer
 from streams.fetch_buffer import FetchBuffer
 from streams.settings import Kafka, Settings
 from tests.fetching import SALES, Fetches, batch
@@ -58,7 +58,7 @@ async def test_nothing_is_read_while_the_flow_is_stopped(consumer: ChunkConsumer
     """During a rebalance no position moves."""
     fetches = Fetches()
     fetches.fetch(batch(0, b"a"))
-    thread, buffer = cast("ChunkThread", consumer._thread), FetchBuffer(fetches.fetcher)
+    thread, buffer = consumer._thread, FetchBuffer(fetches.fetcher)
     assert list(thread._waiting(buffer, {TP(*SALES)})) == [SALES]
     consumer.stop_flow()
     assert thread._waiting(buffer, {TP(*SALES)}) == {}
