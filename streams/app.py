@@ -22,7 +22,10 @@ import structlog
 from faust.types import TP
 from prometheus_client import start_http_server
 
+from schemas.errors import NetsoldError
+from schemas.journal import RULES
 from streams import agents, logs, topics
+from streams.build import this_build
 from streams.chunks import ChunkTransport
 from streams.cluster import Cluster
 from streams.faust_tables import CatalogueTable, CycleWindow, LaneTableManager
@@ -155,7 +158,7 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
 
     Topics must exist and fit.
     """
-    state_dir = settings.data_dir / settings.app / f"worker-{name}"
+    state_dir = _state_dir(settings, name)
     state_dir.mkdir(parents=True, exist_ok=True)
     calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
     staged = stages(calendar, settings.service_rules, settings.refusals_in_a_row)
@@ -173,6 +176,10 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
     agents.declare(app, sources, app.pipeline.process)
     _start_tasks(app)
     return app
+
+
+def _state_dir(settings: Settings, name: str) -> Path:
+    return settings.data_dir / settings.app / f"worker-{name}"
 
 
 def _options(settings: Settings, name: str) -> dict[str, Any]:
@@ -235,7 +242,7 @@ def _credentials(options: dict[str, Any]) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-class NameTaken(Exception):
+class NameTaken(NetsoldError):
     """Another worker of this name runs on this data directory."""
 
     exit_code = 1
@@ -261,6 +268,15 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     1 on Fatal or if the stop had to be cut short.
     """
     logs.configure()
+    build = this_build()
+    log.info(
+        "worker starts",
+        version=build.version,
+        commit=build.commit,
+        rules=RULES,
+        partitions=settings.partitions,
+        state_dir=str(_state_dir(settings, name)),
+    )
     allow_open_files()
     sys.setswitchinterval(SWITCH_SECONDS)
 

@@ -16,8 +16,8 @@ from streams.producers import is_fenced
 from streams.sizes import ChunkSizes
 from streams.stalls import StallWatch
 from streams.stores import StoreDamaged
-from streams.topics import DEAD_LETTERS
 from streams.waiting import WaitingReport
+from tables.catalogue import DEAD_LETTERS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -96,7 +96,7 @@ class Assignment:
         """Fetch nothing more of a partition with too many refusals in a row."""
         lane.state = LaneState.PAUSED
         metrics.PAUSED.labels(lane.topic, str(lane.partition)).set(1)
-        refused, parked = self.settings.refusals_in_a_row, self.settings.topic(DEAD_LETTERS)
+        refused, parked = self.settings.refusals_in_a_row, self.settings.topic(DEAD_LETTERS_TOPIC)
         sentence = (
             f"{lane.name} is paused: {refused} records in a row could not be read, none between "
             f"them could; look at topic {parked}, mend the decoder or the producer, then restart "

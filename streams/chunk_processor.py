@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from schemas.positions import Position
+from schemas.positions import offset_after
 from streams import metrics
 from streams.errors import Fatal
 from streams.producers import BROKEN
@@ -89,8 +89,7 @@ class ChunkProcessor:
             return None
         lane.position = part.chunk.end
         if part.outcome.paused:
-            last = part.outcome.progress.offset
-            lane.position = Position(lane.topic, lane.partition, last).next.offset
+            lane.position = offset_after(part.outcome.progress.offset)
             self._assignment.pause(chunk.partition, lane)
         self._assignment.in_work[chunk.partition] = part.chunk
         lane.commit = asyncio.create_task(self._commit(lane, part))

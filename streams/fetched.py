@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.consumer.fetcher import PartitionRecords
 
 from schemas.envelope import ChatMessage, Received
-from schemas.positions import Position
+from schemas.positions import Position, offset_after
 from streams.batches import UnparsedBatch
 from streams.errors import Fatal
 from tables.journal_stages import Addition, ShopAddition
@@ -47,7 +47,7 @@ class Chunk:
         if len(self.readings) <= most:
             return self, None
         last, _ = self.readings[most - 1]
-        middle = Position(self.partition.topic, self.partition.partition, last).next.offset
+        middle = offset_after(last)
         first = replace(self, readings=self.readings[:most], end=middle)
         return first, replace(self, readings=self.readings[most:], start=middle)
 
@@ -150,17 +150,15 @@ class Fetch:
                     raise self._fault(offset, error) from error
                 left -= 1
                 if not left:
-                    self.position = self._place(offset).next.offset
+                    self.position = offset_after(offset)
                     break
             else:
                 self._parsing = None
         return readings
 
     def _fault(self, offset: int, error: Exception) -> Fatal:
+        topic, number = self.partition
         return Fatal(
-            f"{self._place(offset)}: {error!r} while reading, nothing of it is written: "
-            "a fault of ours, report it"
+            f"{Position(topic, number, offset)}: {error!r} while reading, nothing of it is "
+            "written: a fault of ours, report it"
         )
-
-    def _place(self, offset: int) -> Position:
-        return Position(self.partition.topic, self.partition.partition, offset)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from streams import groups
+from streams.build import this_build
 from streams.marks import Mark
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class Lane:
             partitions=self.partitions,
             confirmed_ms=progress.confirmed_ms,
             furthest=progress.furthest,
+            build=str(this_build()),
         )
 
     async def idle(self) -> None:

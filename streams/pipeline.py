@@ -14,9 +14,8 @@ import structlog
 
 from streams.assignment import Assignment, GroupConsumer
 from streams.chunk_processor import ChunkProcessor
-from streams.errors import Fatal, KafkaUnreachable
+from streams.errors import Fatal, KafkaUnreachable, StateUnfit
 from streams.producers import BROKEN, is_fenced
-from streams.recovery import StateUnfit
 from streams.stores import StoreDamaged, StoreUnopened
 
 if TYPE_CHECKING:

@@ -22,33 +22,17 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.errors import NetsoldError
 from streams.partitioning import Partitioner
-from tables.catalogue import (
-    ALERTS_TOPIC,
-    CHATS_TOPIC,
-    ORDERS_TOPIC,
-    SALES_TOPIC,
-    SHOP_ACTIVITY_TOPIC,
-)
+from tables import catalogue
 from tables.service_hours import CountPer, ServiceRules
-
-PUBLIC_TOPICS = (
-    ORDERS_TOPIC,
-    CHATS_TOPIC,
-    SALES_TOPIC,
-    SHOP_ACTIVITY_TOPIC,
-    ALERTS_TOPIC,
-    "dead-letters",
-)
-"""The public names of `streams/topics.py`, which brings in a Kafka client."""
-
 
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:(?P<port>\d{1,5}))?")
 _YEAR_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
-class NoKafkaKnown(Exception):
+class NoKafkaKnown(NetsoldError):
     """No cluster is named, and no local one was asked for."""
 
     exit_code = 5
@@ -263,7 +247,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _topics_are_apart(self) -> Settings:
         found: dict[str, str] = {}
-        for name in PUBLIC_TOPICS:
+        for name in (topic.name for topic in catalogue.PUBLIC_TOPICS):
             other = found.setdefault(self.topic(name), name)
             if other != name:
                 ways = "NETSOLD_ORDERS_TOPIC, NETSOLD_CHATS_TOPIC or NETSOLD_TOPIC_PREFIX"
@@ -293,7 +277,7 @@ class Settings(BaseSettings):
         return int(self.cycle_anchor.timestamp() * 1000)
 
     def topic(self, name: str) -> str:
-        """The topic's name on the cluster for one of the public names in `streams/topics.py`."""
+        """The topic's name on the cluster for a public topic of the catalogue."""
         given = {"orders": self.orders_topic, "chats": self.chats_topic}.get(name)
         return self.topic_prefix + name if given is None else given
 
@@ -302,11 +286,7 @@ class Settings(BaseSettings):
 
         The setting is for topics of events, all others are our own.
         """
-        return (
-            self.partitioner
-            if topic in {self.topic(ORDERS_TOPIC), self.topic(CHATS_TOPIC)}
-            else "murmur2"
-        )
+        return self.partitioner if topic in map(self.topic, catalogue.EVENT_TOPICS) else "murmur2"
 
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments with which every aiokafka client of this process is made.

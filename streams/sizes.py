@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from schemas import limits
 from streams import metrics
 
 if TYPE_CHECKING:
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
     from tables.outcome import Outcome
-
-FIRST_RECORDS: Final = 1000
-"""Most records of a partition's first transaction in this process; each one that fits doubles it
-until one doesn't."""
-
-LEAST_RECORDS: Final = 100
-"""Fewer records than this aren't the cause of a long transaction: a long time alone doesn't make a
-size smaller. A transaction that fails by its timeout does."""
 
 STEPS: Final = 32
 """After a cut, a size grows by this part of `chunk_records` with every transaction that fits,
@@ -43,7 +36,7 @@ when everything is three times slower."""
 AIM: Final = 3 / 4
 """The part of the bounds on rows and bytes that the next transaction is meant to fill."""
 
-if not (LEAST_RECORDS <= FIRST_RECORDS and FOLD_PART < COMMIT_PART < 1 and AIM < 1):
+if not (FOLD_PART < COMMIT_PART < 1 and AIM < 1):
     raise AssertionError("sizes: what is aimed at must lie within what is allowed")
 
 
@@ -77,7 +70,7 @@ class Size:
         timeout_s = settings.transaction_timeout_ms / 1000
         self._fold_s, self._commit_s = timeout_s * FOLD_PART, timeout_s * COMMIT_PART
         self._cut = False
-        self.records = min(FIRST_RECORDS, self._most)
+        self.records = min(limits.FIRST_TRANSACTION_RECORDS, self._most)
 
     def fits(self, work: Work) -> bool:
         """Whether one transaction may write this much."""
@@ -101,8 +94,8 @@ class Size:
 
     def committed(self, records: int, work: Work, fold_s: float, commit_s: float) -> None:
         """A transaction of `records` is committed; its work and times decide the next size."""
-        if records >= LEAST_RECORDS and self.is_late(fold_s, commit_s):
-            self._shrink(max(records // 2, min(LEAST_RECORDS, self._most)))
+        if records >= limits.LEAST_TRANSACTION_RECORDS and self.is_late(fold_s, commit_s):
+            self._shrink(max(records // 2, min(limits.LEAST_TRANSACTION_RECORDS, self._most)))
         elif records >= self.records:
             step = max(1, min(self._most // STEPS, self.records // 2))
             grown = self.records + step if self._cut else 2 * self.records
@@ -140,7 +133,7 @@ class ChunkSizes:
     def most_records(self, partition: TopicPartition) -> int:
         """Most records of the partition's next transaction."""
         size = self._sizes.get(partition)
-        return FIRST_RECORDS if size is None else size.records
+        return limits.FIRST_TRANSACTION_RECORDS if size is None else size.records
 
     def show(self, partition: TopicPartition) -> None:
         """Set the metric to the partition's size."""

@@ -23,6 +23,8 @@ from rocksdict import (
     WriteOptions,
 )
 
+from schemas import limits
+from schemas.errors import NetsoldError
 from streams.marks import MARK_KEY
 from streams.rocks import block_cache, cached_in, close, is_damage
 
@@ -36,11 +38,8 @@ log = structlog.get_logger()
 POSITION_KEY = b"\x00position"
 IDENTITY_KEY = b"\x00identity"
 
-BLOCK_CACHE_BYTES = 64 * 1024 * 1024
-WRITE_BUFFER_BYTES = 96 * 1024 * 1024
-
-_cache = block_cache(BLOCK_CACHE_BYTES)
-_write_buffers = WriteBufferManager(WRITE_BUFFER_BYTES, allow_stall=False)
+_cache = block_cache(limits.WORKER_CACHE_BYTES)
+_write_buffers = WriteBufferManager(limits.WORKER_WRITE_BUFFERS_BYTES, allow_stall=False)
 
 
 def _options() -> Options:
@@ -81,6 +80,17 @@ class Identity(msgspec.Struct, frozen=True):
     """How many the table has."""
 
     format: int = 1
+    build: str = ""
+    """Which build made the files (`streams/build.py`): no condition for using them."""
+
+
+def _is_of(found: bytes | None, identity: Identity) -> bool:
+    """Whether the identity in a store's files is this one, be they made by another build."""
+    try:
+        other = msgspec.json.decode(found or b"", type=Identity)
+    except msgspec.DecodeError:
+        return False
+    return msgspec.structs.replace(other, build=identity.build) == identity
 
 
 class StoreDamaged(Exception):
@@ -94,7 +104,7 @@ class StoreDamaged(Exception):
         self.store = store
 
 
-class StoreUnopened(Exception):
+class StoreUnopened(NetsoldError):
     """A store can't be opened, and not because its files are damaged.
 
     It is left as it is, the sentence says what a person must mend.
@@ -111,7 +121,7 @@ class PartitionStore:
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
-        self._identity = msgspec.json.encode(identity)
+        self._identity = identity
         self._db = self._open()
 
     def _open(self) -> Rdict:
@@ -121,7 +131,7 @@ class PartitionStore:
             db = Rdict(str(self.path), _options(), access_type=AccessType.read_write())
             db.set_write_options(_unlogged())
             if fresh:
-                db[IDENTITY_KEY] = self._identity
+                db[IDENTITY_KEY] = msgspec.json.encode(self._identity)
                 db.flush()
             found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [
                 None
@@ -134,7 +144,7 @@ class PartitionStore:
             ):  # another owner, no right to read it, no file handle left: its data may be whole
                 raise StoreUnopened(self.path, str(error)) from error
             return self._wiped(f"cannot be opened: {error}")
-        if found != self._identity:
+        if not _is_of(found, self._identity):
             db.close()
             return self._wiped(f"belongs to {found!r}")
         return db

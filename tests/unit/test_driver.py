@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,9 +17,8 @@ from operations.simulation.faults import disturbed, parse
 from operations.simulation.traffic import DAY_MS, Plan, traffic
 from schemas import envelope, journal
 from schemas.events import topic_of
-from streams import chunk_processor, transactions
+from streams import chunk_processor, recovery, transactions
 from streams.assignment import Assignment
-from streams.recovery import Opener
 from streams.settings import Settings
 from tables import catalogue
 from tests import virtual_time
@@ -166,14 +165,12 @@ def goes_on_after_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def restores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is behind its changelog is used as it is, and not checked."""
+    """A store that is behind its changelog is used as it is."""
 
-    async def restore(opener: Opener, openings: list[Any]) -> int:
-        opener._ends = dict.fromkeys(opener._ends, 0)
-        return await made(opener, openings)
+    async def restore(*_: object) -> int:
+        return 0
 
-    made = Opener._restore
-    monkeypatch.setattr(Opener, "_restore", restore)
+    monkeypatch.setattr(recovery, "restore", restore)
 
 
 MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas import limits
 from streams.settings import Settings
-from streams.sizes import LEAST_RECORDS, Size, Work, work_of
+from streams.sizes import Size, Work, work_of
 from tables.outcome import Outcome
 from tables.watermarks import Progress
 
@@ -43,13 +44,13 @@ def test_a_size_stays_within_its_bounds(
 def test_a_small_slow_transaction_is_not_cut() -> None:
     """A broker that is slow with a small transaction isn't quicker with a smaller one."""
     one = size()
-    one.committed(LEAST_RECORDS - 1, Work(1, 1), 0.0, 9.0)
+    one.committed(limits.LEAST_TRANSACTION_RECORDS - 1, Work(1, 1), 0.0, 9.0)
     assert one.records == 1000
     one.committed(1000, Work(1, 1), 0.0, 9.0)
     assert one.records == 500
     for _ in range(5):
         one.committed(one.records, Work(1, 1), 0.0, 9.0)
-    assert one.records == LEAST_RECORDS
+    assert one.records == limits.LEAST_TRANSACTION_RECORDS
 
 
 def test_a_cut_size_grows_by_small_steps() -> None:

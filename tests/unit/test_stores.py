@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
@@ -89,6 +90,15 @@ def test_a_store_of_another_log_is_wiped(path: Path, other: Identity) -> None:
     assert ours.position is None
     assert ours.get(b"o-1") is None
     ours.close()
+
+
+def test_a_store_that_another_build_made_is_used(path: Path) -> None:
+    """The build in its identity is information; stores before it had none."""
+    for build in ("", "0.1.0+abc", "0.2.0"):
+        store = PartitionStore(path, msgspec.structs.replace(OURS, build=build))
+        assert store.position == (None if build == "" else 7)
+        store.write([(b"o-1", b"one")], 7)
+        store.close()
 
 
 @pytest.mark.parametrize(
