@@ -19,6 +19,7 @@ from bench.measure import ROOT, Job, Measured, processes, watch
 from operations.commands.tables import from_changelogs
 from schemas.envelope import encode, tick
 from streams import log, topics
+from streams.log_writer import Writer
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tables.report import report
@@ -101,7 +102,7 @@ async def load(
     """
     await topics.create(settings)
     topic = settings.topic(name)
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for event in events:
             await writer.send(topic, *encode(event))
         if (
@@ -181,7 +182,7 @@ def _key(id_: str, start_ms: str) -> bytes:
 async def _last(settings: Settings, topic: str) -> dict[bytes, bytes]:
     """The last value of every key."""
     found = {}
-    async for records in log.read(settings, topic):
+    async for records in log.records(settings, topic):
         for record in records:
             found[record.key] = record.value
     return found

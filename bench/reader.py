@@ -27,7 +27,7 @@ from serving import lists
 from serving.api import make_app
 from serving.reader import Reader
 from serving.store import Identity
-from streams.log import At, Fetched
+from streams.log import At, FollowStep
 from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.settings import Settings
 from tables import catalogue, orders, sales
@@ -81,7 +81,7 @@ class Bench:
             self.ends[at] = offset + 1
             began = time.perf_counter()
             self.applier.apply(
-                Fetched({at: records}, dict(self.ends), dict(self.ends), frozenset())
+                FollowStep({at: records}, dict(self.ends), dict(self.ends), frozenset())
             )
             seconds += time.perf_counter() - began
 

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+from schemas.errors import NetsoldError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from http.client import HTTPResponse
@@ -21,7 +23,7 @@ TIMEOUT_S: Final = 20.0
 _NO_QUERY: Final[Mapping[str, str | int | None]] = MappingProxyType({})
 
 
-class ReaderError(Exception):
+class ReaderError(NetsoldError):
     """A reader gave no usable answer; the sentence says why."""
 
     exit_code = 5
@@ -30,13 +32,9 @@ class ReaderError(Exception):
 class NoReader(ReaderError):
     """No reader answers at the address, or something else does."""
 
-    exit_code = 5
-
 
 class ReaderNotReady(ReaderError):
     """The reader can't answer yet, or not as freshly as the request wants."""
-
-    exit_code = 5
 
 
 class UnknownId(ReaderError):

@@ -17,3 +17,8 @@ class Position(msgspec.Struct, frozen=True, order=True, gc=False):
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}@{self.offset}"
+
+
+def offset_after(offset: int) -> int:
+    """The offset after one that stands alone: what to read next, or to commit."""
+    return offset + 1

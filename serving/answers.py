@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas import times
 from schemas.answers import CycleSpan, Freshness, FreshProduct, FreshShop, ServiceRulesAnswer
+from schemas.errors import NetsoldError
 from serving import keys
 from serving.progress import names_by_key
 from tables import figures, sales, service
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _NOTHING_SOLD: Final = Tally()
 
 
-class NothingYet(Exception):
+class NothingYet(NetsoldError):
     """No event has been applied, so no cycle is current."""
 
 

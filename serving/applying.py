@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from schemas.envelope import Record
     from serving.store import Store
-    from streams.log import At, Fetched
+    from streams.log import At, FollowStep
     from tables.catalogue import Table
 
 _TABLES: Final = {table.name: table for table in catalogue.READER_TABLES}
@@ -70,7 +70,7 @@ class Applier:
             WriteBatch(raw_mode=True), ReaderProgress(progress, complete=complete, live=False)
         )
 
-    def apply(self, step: Fetched) -> int:
+    def apply(self, step: FollowStep) -> int:
         """Apply a step of `streams.log.follow`; returns how many records were applied.
 
         The store is written once, or not at all.

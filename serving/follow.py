@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from schemas import times
+from schemas.errors import NetsoldError
 from serving import metrics
 from serving.applying import Applier
 from serving.progress import JOURNAL, NOT_FOLLOWING, ReaderProgress
@@ -41,7 +42,7 @@ fixed cost."""
 SMALL_STEP: Final = 2000
 
 
-class TopicsMissing(Exception):
+class TopicsMissing(NetsoldError):
     """Topics that a reader follows don't exist."""
 
 

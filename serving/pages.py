@@ -10,11 +10,13 @@ from binascii import Error as NotBase64
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from schemas.errors import NetsoldError
+
 if TYPE_CHECKING:
     from serving.store import Snapshot
 
 
-class BadCursor(ValueError):
+class BadCursor(NetsoldError):
     """A cursor that no answer contained, or one of another list."""
 
 

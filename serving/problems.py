@@ -13,6 +13,7 @@ from fastapi.responses import Response
 
 from schemas import limits
 from schemas.answers import Fault, Problem
+from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Kind(Enum):
         return f"urn:netsold:problem:{self.name.lower().replace('_', '-')}"
 
 
-class ProblemRaised(Exception):
+class ProblemRaised(NetsoldError):
     """A request that is answered by a problem."""
 
     def __init__(self, kind: Kind, detail: str, faults: list[Fault] | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from schemas.errors import NetsoldError
 from serving.answers import Answers
 from serving.follow import Follower
 from serving.store import now_ms
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
-class NotReady(Exception):
+class NotReady(NetsoldError):
     """The reader can't answer yet; the sentence says why."""
 
 

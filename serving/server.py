@@ -17,6 +17,7 @@ import structlog
 import uvicorn
 
 from schemas import limits
+from schemas.errors import NetsoldError
 from serving.api import make_app
 from serving.connections import Bounds, Connection, Crowd
 from serving.rare_log import RareWarning
@@ -37,7 +38,7 @@ GRACE_S: Final = 3
 """How long open answers may continue after the signal to end."""
 
 
-class AddressInUse(Exception):
+class AddressInUse(NetsoldError):
     """Another process listens at the reader's address."""
 
     exit_code = 1

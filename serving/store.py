@@ -17,6 +17,7 @@ import structlog
 from rocksdict import DBCompressionType, Options, Rdict, RdictIter, WriteBatch
 
 from schemas import limits
+from schemas.errors import NetsoldError
 from serving import keys
 from serving.progress import NOT_FOLLOWING, ReaderProgress
 from streams import topics
@@ -44,7 +45,7 @@ _ENVIRONMENT_FAULTS: Final = (
 """Words of an error on opening that leave the files themselves undamaged."""
 
 
-class StoreUnusable(Exception):
+class StoreUnusable(NetsoldError):
     """The store can't be opened, for a reason that a new one would have as well."""
 
     exit_code = 1

@@ -15,7 +15,8 @@ from serving.evidence import Bounds, Evidence
 from serving.judging import Judgement, judge
 from serving.judging_cluster import STABLE
 from serving.store import now_ms
-from streams.observe import LOST, OBSERVE_SECONDS, Observer
+from streams.broker_access import BROKER_AWAY
+from streams.observe import OBSERVE_SECONDS, Observer
 from streams.parked import DeadLetters
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ async def _tried(what: Callable[[], Awaitable[None]]) -> str | None:
     """
     try:
         await what()
-    except LOST as error:
+    except BROKER_AWAY as error:
         return str(error) or repr(error)
     except Exception as error:
         logger.exception("the watch failed: a fault of ours, report it")

@@ -21,7 +21,8 @@ class Mark(msgspec.Struct, frozen=True):
     Every source offset up to and including `offset` is applied; -1 means that none is, and that the
     log starts at 0. `terms` are the settings by which the table was made (cycles, for chats the
     service rules, and where events are read the partitioner of their keys). `partitions` is the
-    number of partitions of every topic.
+    number of partitions of every topic. `build` made the mark (`streams/build.py`); it is no
+    condition for using the state, and empty in marks that do not name it.
     """
 
     topic: str
@@ -36,6 +37,7 @@ class Mark(msgspec.Struct, frozen=True):
     partitions: int = 0
     confirmed_ms: int | None = None
     furthest: tuple[str, int] | None = None
+    build: str = ""
 
 
 _encoder = msgspec.json.Encoder()

@@ -51,7 +51,7 @@ class DeadLetters:
         return [self._parked[key] for key in sorted(self._parked)]
 
     async def read_on(self) -> None:
-        """Count what is new; goes on where it was, if it is broken off. Raises as `log.read`."""
+        """Count what is new; goes on where it was, if it is broken off. Raises as `log.records`."""
         beginnings, ends = await log.bounds(self._settings, [self._topic])
         if any(
             position > ends.get((self._topic, number), 0)
@@ -66,7 +66,7 @@ class DeadLetters:
             number: max(beginning, self._positions.get(number, 0))
             for (_, number), beginning in beginnings.items()
         }
-        async for records in log.read(
+        async for records in log.records(
             self._settings, self._topic, starts, {number: end for (_, number), end in ends.items()}
         ):
             for record in records:

@@ -54,7 +54,7 @@ class ChatStage:
     One for all partitions: it holds no state.
     """
 
-    stage: Final[StageSpec] = catalogue.CHAT_STAGE
+    spec: Final[StageSpec] = catalogue.CHAT_STAGE
 
     def __init__(self, calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int) -> None:
         self._calendar = calendar

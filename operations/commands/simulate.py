@@ -40,9 +40,10 @@ from operations.simulation.traffic import (
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Interrupted, Waiting, give_up_s
 from schemas.ahead import in_the_future
 from schemas.envelope import encode
+from schemas.errors import NetsoldError
 from schemas.events import CHAT_TYPES, topic_of
 from schemas.times import parse_ms
-from streams.log import Writer
+from streams.log_writer import Writer
 from tables import catalogue
 
 LIVE_DAY_MS: Final = 1000
@@ -182,7 +183,7 @@ def _how_it_ended(
     return f"{ended}; {made}{left}; {again}"
 
 
-class HistoryAhead(Exception):
+class HistoryAhead(NetsoldError):
     """Made-up history goes on beyond now, and workers would park it."""
 
     exit_code = 1

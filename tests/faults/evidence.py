@@ -98,7 +98,7 @@ async def _records(settings: Settings, name: str, topic: str) -> dict[At, list[C
     found: dict[At, list[ConsumerRecord]] = {
         (name, partition): [] for partition in range(settings.partitions)
     }
-    async for records in log.read(settings, topic):
+    async for records in log.records(settings, topic):
         found[name, records[0].partition] += records
     return found
 

@@ -57,7 +57,7 @@ async def _records(settings: Settings, *names: str) -> list[ConsumerRecord]:
         return [
             record
             for name in names or (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC)
-            async for records in log.read(settings, settings.topic(name))
+            async for records in log.records(settings, settings.topic(name))
             for record in records
         ]
 

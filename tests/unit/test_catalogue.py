@@ -29,7 +29,7 @@ def test_the_public_names_of_the_flow() -> None:
             "shop_buyers",
         ],
     }
-    assert [stage.stage for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
+    assert [stage.spec for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
         catalogue.STAGES
     )
 

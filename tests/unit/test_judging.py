@@ -17,9 +17,10 @@ from serving.progress import (
     ReaderProgress,
     SourceProgress,
 )
-from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen, Waiting
+from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen
 from streams.parked import Parked
 from streams.settings import Settings
+from streams.unapplied import UnappliedRecord
 from tables import catalogue
 
 if TYPE_CHECKING:
@@ -97,9 +98,11 @@ def faults(judgement: Judgement) -> list[str]:
     return [finding.code for finding in judgement.findings if finding.severity == "fault"]
 
 
-def waiting(written_ms: int | None, offset: int = 90) -> dict[tuple[str, int], Waiting | None]:
+def waiting(
+    written_ms: int | None, offset: int = 90
+) -> dict[tuple[str, int], UnappliedRecord | None]:
     """The same record waits in every source."""
-    return {at: Waiting(offset, written_ms) for at in SOURCES}
+    return {at: UnappliedRecord(offset, written_ms) for at in SOURCES}
 
 
 def partitions(**of_each: Any) -> TopicSeen:  # noqa: ANN401 - any field
