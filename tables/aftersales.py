@@ -236,10 +236,10 @@ def changes(
     rows_before, rows_after = rows(*before, calendar), rows(*after, calendar)
     owner_before, owner_after = owner(before[0]), owner(after[0])
     if owner_before == owner_after or not rows_before:
-        yield from changes_of(owner_after, service.difference(rows_before, rows_after))
+        yield from changes_of(owner_after, service.row_changes(rows_before, rows_after))
     else:  # S11: another placing is valid now, with another owner
-        yield from changes_of(owner_before, service.difference(rows_before, {}))
-        yield from changes_of(owner_after, service.difference({}, rows_after))
+        yield from changes_of(owner_before, service.row_changes(rows_before, {}))
+        yield from changes_of(owner_after, service.row_changes({}, rows_after))
 
 
 def changes_of(owner: Owner | None, differences: Rows) -> Iterator[ServiceChange]:

@@ -35,9 +35,9 @@ class ServiceRows:
                 )
             )
         # S11: another placing is valid now, with another owner
-        removed = list(aftersales.changes_of(before, service.difference(self._rows, {})))
+        removed = list(aftersales.changes_of(before, service.row_changes(self._rows, {})))
         self._apply(changed)
-        return [*removed, *aftersales.changes_of(after, service.difference({}, self._rows))]
+        return [*removed, *aftersales.changes_of(after, service.row_changes({}, self._rows))]
 
     def _apply(self, changed: Rows) -> None:
         for key, columns in changed.items():
