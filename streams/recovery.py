@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from schemas.envelope import Record
     from streams.cluster import Bounds, Cluster
-    from streams.lanes import Fold
+    from streams.lanes import Stage
     from streams.marks import Mark
     from streams.producers import StrictProducer
     from streams.settings import Settings
@@ -84,7 +84,7 @@ class Phase(Enum):
 class _Opening:
     """One lane while it is being opened."""
 
-    fold: Fold
+    fold: Stage
     source: TopicPartition
     transactional_id: str
     producer: StrictProducer
@@ -126,7 +126,7 @@ class Opener:
     def __init__(  # noqa: PLR0913, PLR0917 - a worker's surroundings
         self,
         settings: Settings,
-        folds: Iterable[Fold],
+        folds: Iterable[Stage],
         state_dir: Path,
         cluster: str,
         topic_ids: Mapping[str, str],
@@ -135,7 +135,7 @@ class Opener:
     ) -> None:
         self.settings = settings
         self.kafka = kafka
-        self.by_topic = {settings.topic(fold.stage.source): fold for fold in folds}
+        self.by_topic = {settings.topic(fold.spec.source): fold for fold in folds}
         self.topic_ids = topic_ids
         self.phase = Phase.INIT
         self._folder = StoreFolder(settings, state_dir, cluster, topic_ids, open_store)
@@ -184,8 +184,8 @@ class Opener:
         if tp not in self._readings:
             fold = self.by_topic[tp.topic]
             read = (
-                of_events(fold.read, fold.stage.source, tp.partition, self.settings)
-                if fold.stage.sends
+                of_events(fold.read, fold.spec.source, tp.partition, self.settings)
+                if fold.spec.sends
                 else fold.read
             )
             self._readings[tp] = read
@@ -197,7 +197,7 @@ class Opener:
 
     def _opening(self, source: TopicPartition) -> _Opening:
         fold = self.by_topic[source.topic]
-        transactional_id = f"{self.settings.app}-{fold.stage.name}-{source.partition}"
+        transactional_id = f"{self.settings.app}-{fold.spec.name}-{source.partition}"
         return _Opening(fold, source, transactional_id, self.kafka.producer(transactional_id))
 
     async def _read_offsets(self, openings: list[_Opening]) -> tuple[Bounds, Bounds]:
@@ -218,7 +218,7 @@ class Opener:
             source = opening.source
             opening.committed = committed[source]
             opening.beginning, opening.end = beginnings[source], ends[source]
-        writing = [fold.stage for fold in self.by_topic.values() if fold.stage.sends]
+        writing = [fold.spec for fold in self.by_topic.values() if fold.spec.sends]
         await refuse_others_state(settings, self.kafka, writing, committed, ends)
         return beginnings, ends
 
@@ -227,7 +227,7 @@ class Opener:
         found: dict[TopicPartition, PartitionStore] = {}
         for opening in openings:
             partition = opening.source.partition
-            for table in opening.fold.stage.tables:
+            for table in opening.fold.spec.tables:
                 store = self._folder.open(table.name, partition)
                 opening.stores[table.name] = store
                 found[TopicPartition(changelog(self.settings, table.name), partition)] = store

@@ -9,12 +9,10 @@ is read again from the changelog, behind the position that the files have.
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
-from faust.stores.base import SerializedStore
-from faust.types.windows import WindowRange, WindowT
 from rocksdict import (
     AccessType,
     DBCompressionType,
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tables.cycles import Calendar
 
 log = structlog.get_logger()
 
@@ -244,109 +241,3 @@ class StateView(dict[bytes, bytes | None]):
         others = [key for key in keys if key not in self]
         self.update(zip(others, self._store.get_all(others), strict=True))
         return [self[key] for key in keys]
-
-
-class CycleWindow(WindowT):
-    """Our cycles as a Faust window.
-
-    Integer arithmetic on the anchor, half-open, event time (C1, C2).
-
-    It has no `expires`: Faust expires by the machine's clock, and a replay of old topics would lose
-    its data.
-    """
-
-    def __init__(self, calendar: Calendar) -> None:
-        self.calendar = calendar
-
-    def _at(self, start_ms: int) -> WindowRange:
-        return start_ms / 1000, self.calendar.end_of(start_ms) / 1000
-
-    def ranges(self, timestamp: float) -> list[WindowRange]:
-        """The one cycle that holds a time, in seconds."""
-        return [self.current(timestamp)]
-
-    def current(self, timestamp: float) -> WindowRange:
-        """The cycle that holds a time, in seconds."""
-        return self._at(self.calendar.start_of(round(timestamp * 1000)))
-
-    def earliest(self, timestamp: float) -> WindowRange:
-        """As `current`: cycles don't overlap."""
-        return self.current(timestamp)
-
-    def delta(self, timestamp: float, d: Any) -> WindowRange:
-        """The cycle that holds the time `d` (seconds or a timedelta) earlier."""
-        seconds = d.total_seconds() if hasattr(d, "total_seconds") else float(d)
-        return self.current(timestamp - seconds)
-
-    def stale(self, timestamp: float, latest_timestamp: float) -> bool:  # noqa: ARG002 - Faust's signature
-        """Never: ended cycles stay readable (C3)."""
-        return False
-
-
-class RocksStore(SerializedStore[Any, Any]):
-    """Faust's store of a table: looks into the partitions that this worker has open.
-
-    Writing goes through chunks.
-    """
-
-    partitions: dict[int, PartitionStore]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.partitions = {}
-
-    def _encode_key(self, key: Any) -> bytes:
-        if isinstance(key, tuple):  # a windowed table's key: (key, (start, end)), in seconds
-            key, (start, _end) = key
-            return f"{key}@{round(start * 1000)}".encode()
-        return key if isinstance(key, bytes) else str(key).encode()
-
-    def _decode_key(self, key: bytes | None) -> Any:
-        return None if key is None else key.decode()
-
-    def _decode_value(self, value: bytes | None) -> Any:
-        return value
-
-    def _get(self, key: bytes) -> bytes | None:
-        for partition in self.partitions.values():
-            value = partition.get(key)
-            if value is not None:
-                return value
-        return None
-
-    def _set(self, key: bytes, value: bytes | None) -> None:
-        message = "a table is written by the chunk's transaction only, so that it never runs ahead of Kafka"
-        raise NotImplementedError(message)
-
-    def _del(self, key: bytes) -> None:
-        self._set(key, None)
-
-    def _clear(self) -> None:
-        self._set(b"", None)
-
-    def reset_state(self) -> None:
-        """Nothing: `wipe` is the partition's own, and the changelog decides."""
-
-    async def backup_partition(self, *_args: Any, **_kwargs: Any) -> None:
-        """Not here: the changelog is the backup."""
-        self._set(b"", None)
-
-    def restore_backup(self, *_args: Any, **_kwargs: Any) -> None:
-        """Not here, as above."""
-        self._set(b"", None)
-
-    def _iteritems(self) -> Iterator[tuple[bytes, bytes]]:
-        for partition in self.partitions.values():
-            yield from partition.items()
-
-    def _iterkeys(self) -> Iterator[bytes]:
-        return (key for key, _ in self._iteritems())
-
-    def _itervalues(self) -> Iterator[bytes | None]:
-        return (value for _, value in self._iteritems())
-
-    def _size(self) -> int:
-        return sum(1 for _ in self._iteritems())
-
-    def _contains(self, key: bytes) -> bool:
-        return self._get(key) is not None

@@ -115,7 +115,7 @@ async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int | None]) ->
             for tp, lane in list(pipeline.lanes.items()):
                 at = lane.progress.watermark_ms
                 if (
-                    lane.stage.sends
+                    lane.spec.sends
                     and lag(tp) == 0
                     and (at is None or present_ms - at >= settings.idle_tick_ms)
                 ):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.journal import Mark as ProgressMark
+from schemas.journal import ProgressMark
 from schemas.journal import encode as encode_journal
 from schemas.positions import Position
 from streams.dead_letters import parked_headers
@@ -63,7 +63,7 @@ async def commit(
             await _send_by_key(producer, settings, topic, items)
             for topic, items in outcome.sends.items()
         ]
-        if lane.stage.sends:
+        if lane.spec.sends:
             sent.append(await _send_marks(producer, settings, lane, progress))
         reach(Point.AFTER_FIRST_SEND)
         # 3. dead letters
@@ -165,7 +165,7 @@ async def _send_marks(
         )
     )
     sent: Sent = []
-    for topic in lane.stage.sends:
+    for topic in lane.spec.sends:
         for partition in range(settings.partitions):
             sent += [
                 future

@@ -52,7 +52,7 @@ if not (
 class ChatStage:
     """Messages → conversations and what they change. It has no state: one serves all partitions."""
 
-    stage: Final[StageSpec] = catalogue.CHAT_STAGE
+    spec: Final[StageSpec] = catalogue.CHAT_STAGE
 
     def __init__(self, calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int) -> None:
         self._calendar = calendar

@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tables import reply_times, service
-
-Columns = Mapping[str, int]
-"""The columns of tables/service.py with their sums; a column that is absent is 0."""
+from tables.service import Columns
 
 
 def of_shop(columns: Columns) -> dict[str, Any]:

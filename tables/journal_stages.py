@@ -11,8 +11,8 @@ from schemas.envelope import Record
 from schemas.journal import (
     Contact,
     Delta,
-    Mark,
     Messages,
+    ProgressMark,
     Replied,
     Served,
     ServiceDelta,
@@ -94,7 +94,7 @@ class _JournalStage:
     One for all partitions: it holds no state.
     """
 
-    stage: StageSpec
+    spec: StageSpec
     _id_name: str
 
     def __init__(
@@ -114,7 +114,7 @@ class _JournalStage:
         """A chunk's work on these states."""
         raise NotImplementedError
 
-    def read(self, record: Record) -> Addition | ShopAddition | Mark | Refusal:  # noqa: PLR0911 - one return a reason
+    def read(self, record: Record) -> Addition | ShopAddition | ProgressMark | Refusal:  # noqa: PLR0911 - one return a reason
         """What a record says. Never raises."""
         value, key = record.value, record.key
         if not value:
@@ -125,7 +125,7 @@ class _JournalStage:
             return Refusal(Reason.INVALID_FIELD, str(error)[: limits.DETAIL_CHARS])
         except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as error:
             return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])
-        if type(said) is Mark:
+        if type(said) is ProgressMark:
             return said
         if not key:
             return Refusal(Reason.MISSING_KEY, f"expected the {self._id_name}")
@@ -162,7 +162,7 @@ class _JournalStage:
                 skipped += 1
                 continue
             offset = at
-            if type(said) is Mark:
+            if type(said) is ProgressMark:
                 marks += 1
                 sources[f"{said.topic}-{said.partition}"] = (said.offset, said.watermark_ms)
                 confirmed_ms = watermarks.latest(confirmed_ms, said.confirmed_ms)
@@ -239,7 +239,7 @@ def _encoded(sums: _Sums[_State], encode: Callable[[_State], bytes]) -> dict[byt
 class ProductStage(_JournalStage):
     """Journal → what each product sold, and what became of its sales."""
 
-    stage = catalogue.PRODUCT_STAGE
+    spec = catalogue.PRODUCT_STAGE
     _id_name = "product_id"
 
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
@@ -283,7 +283,7 @@ class _Products:
 class ShopStage(_JournalStage):
     """Journal → what each shop sold, how it served, and who its buyers are."""
 
-    stage = catalogue.SHOP_STAGE
+    spec = catalogue.SHOP_STAGE
     _id_name = "shop_id"
 
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:

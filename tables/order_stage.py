@@ -39,7 +39,7 @@ class OrderStage:
     One for all partitions: it holds no state.
     """
 
-    stage: Final[StageSpec] = catalogue.ORDER_STAGE
+    spec: Final[StageSpec] = catalogue.ORDER_STAGE
 
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
         self._calendar = calendar
@@ -245,9 +245,21 @@ class _Told:
                 (event.type, event.id, event.source, times.format_ms(event.occurred_at_ms)),
             )
             if product_id is None:
-                self._shops.serve(shop_id, Served(row_id, cycle, columns, restates, *why))
+                self._shops.serve(
+                    shop_id,
+                    Served(row_id, *why, cycle=cycle, columns=columns, restates=restates),
+                )
             else:
-                row = Service(row_id, shop_id, product_id, cycle, columns, restates, *why)
+                row = Service(
+                    row_id,
+                    *why,
+                    shop_id,
+                    product_id,
+                    journal.RULES,
+                    cycle=cycle,
+                    columns=columns,
+                    restates=restates,
+                )
                 self._by_product.append((offset, product_id.encode(), journal.encode(row)))
         for shop_id, buyer_id, at_ms in contacts:
             self._shops.contact(shop_id, Contact(buyer_id, event.order_id, at_ms))

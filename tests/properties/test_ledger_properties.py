@@ -136,7 +136,7 @@ def _chat_outcomes(
 ) -> list[Outcome]:
     """Messages folded in chunks that end at the cuts."""
     stage, progress, outcomes = ChatStage(calendar, rules, 1000), None, []
-    tables = {table.name: Rows() for table in stage.stage.tables}
+    tables = {table.name: Rows() for table in stage.spec.tables}
     records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
     for begin, end in zip([0, *cuts], [*cuts, len(log)], strict=True):
         outcome = _fold_chats(stage, records[begin:end], tables, progress, few)
@@ -196,7 +196,7 @@ def test_a_message_is_refused_if_its_conversation_would_outgrow_a_record(
     """
     most, refused = data.draw(st.integers(150, 900)), []
     stage, progress = ChatStage(CYCLES, RULES, 1000), watermarks.START
-    tables = {table.name: Rows() for table in stage.stage.tables}
+    tables = {table.name: Rows() for table in stage.spec.tables}
     for offset, event in enumerate(log):
         record = Record("chats", 0, offset, 0, *binary(event))
         ((_, message),) = reading(stage, [record])

@@ -65,7 +65,7 @@ def test_where_the_stage_folds_a_long_conversation_changes_nothing() -> None:
     records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(events)]
     found = []
     for cuts in ([0, len(events)], [0, 1, len(events)]):
-        tables = {table.name: Rows() for table in stage.stage.tables}
+        tables = {table.name: Rows() for table in stage.spec.tables}
         progress = None
         for begin, end in pairwise(cuts):
             outcome = stage.fold("chats-0", reading(stage, records[begin:end]), tables, progress)

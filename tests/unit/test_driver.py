@@ -18,7 +18,8 @@ from operations.simulation.traffic import Plan, traffic
 from schemas import envelope, journal
 from schemas.events import topic_of
 from schemas.times import DAY_MS
-from streams import pipeline, recovery, transactions
+from streams import chunk_processor, recovery, transactions
+from streams.assignment import Assignment
 from streams.settings import Settings
 from tables import catalogue
 from tests import virtual_time
@@ -156,12 +157,12 @@ def writes_the_store_first(monkeypatch: pytest.MonkeyPatch) -> None:
             store.write(outcome.writes.get(name, {}).items(), store.position or 0)
         await commit(lane, outcome, fetched, settings)
 
-    monkeypatch.setattr(pipeline, "commit", early)
+    monkeypatch.setattr(chunk_processor, "commit", early)
 
 
 def goes_on_after_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk whose outcome is not known is passed over."""
-    monkeypatch.setattr(pipeline.Pipeline, "_doubt", lambda *_: None)
+    monkeypatch.setattr(Assignment, "doubt", lambda *_: None)
 
 
 def restores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ SETTINGS = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="unused"))
 IDS = {topic.name: f"id of {topic.name}" for topic in declared(SETTINGS)}
 FOLDS = stages(Calendar(30 * 86_400_000, 0), ServiceRules(), 1000)
 ORDERS, CHATS = TopicPartition("orders", 0), TopicPartition("chats", 0)
-TERMS = {fold.stage.source: f"{fold.terms}; keys by murmur2" for fold in FOLDS}
+TERMS = {fold.spec.source: f"{fold.terms}; keys by murmur2" for fold in FOLDS}
 CHAT_TABLES = ("chats", "reply_timers", "overdue")
 
 
