@@ -156,7 +156,7 @@ class Applier:
         sources = (
             {f"{said.topic}-{said.partition}": (said.offset, said.watermark_ms)}
             if name in DIRECT
-            else said.sources
+            else {source: (at.offset, at.watermark_ms) for source, at in said.sources.items()}
         )
         return Reached(said.offset, sources, said.topic_id, said.refused_in_a_row)
 
