@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import psutil
 import uvicorn
 
+from schemas.columns import AmountSums
 from serving.api import make_app
 from serving.follow import Reader
 from serving.store import Identity
@@ -31,6 +32,7 @@ from streams.settings import Settings
 from tables import catalogue, orders, sales
 from tables.orders import Line, Order, Placed, Receipt
 from tables.sales import Tally
+from tables.watermarks import SourceProgress
 from tests.flow import Record
 
 if TYPE_CHECKING:
@@ -74,7 +76,15 @@ class Bench:
                 return count, seconds
             count += len(records)
             offset = self.ends[at] + len(records)
-            mark = Mark("orders", "id", 0, offset, START_MS, {"orders-0": (offset, START_MS)}, 0)
+            mark = Mark(
+                "orders",
+                "id",
+                0,
+                offset,
+                START_MS,
+                {"orders-0": SourceProgress(offset, START_MS)},
+                0,
+            )
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
             began = time.perf_counter()
@@ -87,7 +97,7 @@ class Bench:
             units = 1 + int(self.rng.paretovariate(1.0)) % 10_000
             yield (
                 catalogue.cycle_key(b"p-%d" % number, START_MS),
-                sales.encode(Tally(gross=units, amounts={"CNY": [units * 990, 0, 0]})),
+                sales.encode(Tally(gross=units, amounts={"CNY": AmountSums(units * 990)})),
             )
 
     def moves(self, sold: int) -> Iterator[tuple[bytes, bytes]]:
@@ -96,7 +106,7 @@ class Bench:
             units = 1_000_000 * (number + 1) + sold
             yield (
                 catalogue.cycle_key(b"top-%d" % number, START_MS),
-                sales.encode(Tally(gross=units, amounts={"CNY": [units, 0, 0]})),
+                sales.encode(Tally(gross=units, amounts={"CNY": AmountSums(units)})),
             )
 
     def orders(self, count: int) -> Iterator[tuple[bytes, bytes]]:

@@ -151,7 +151,7 @@ class Applier:
         sources = (
             {f"{said.topic}-{said.partition}": (said.offset, said.watermark_ms)}
             if name in DIRECT
-            else said.sources
+            else {source: (at.offset, at.watermark_ms) for source, at in said.sources.items()}
         )
         return Reached(said.offset, sources, said.topic_id, said.refused_in_a_row)
 
@@ -213,7 +213,7 @@ class Applier:
             offset = record.offset
             if record.key is not None:
                 batch.put(keys.row(keys.JOURNAL, record.key, record.offset), record.value)
-            elif isinstance(mark := journal.decode(record.value or b""), journal.Mark):
+            elif isinstance(mark := journal.decode(record.value or b""), journal.ProgressMark):
                 sources[f"{mark.topic}-{mark.partition}"] = (mark.offset, mark.watermark_ms)
         return Reached(offset, sources) if offset != reached.offset else reached
 

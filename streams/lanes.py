@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.journal import RULES
 from streams import groups
-from tables.watermarks import Progress
+from tables.watermarks import Furthest, Progress, SourceProgress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,13 +43,13 @@ class Mark(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     watermark_ms: int | None
-    sources: dict[str, tuple[int, int | None]]
+    sources: dict[str, SourceProgress]
     refused_in_a_row: int
     rules: int = RULES
     terms: str = ""
     partitions: int = 0
     confirmed_ms: int | None = None
-    furthest: tuple[str, int] | None = None
+    furthest: Furthest | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -140,7 +140,7 @@ class Lane:
         """The mark that says `progress`."""
         return Mark(
             self.topic, self.topic_id, self.partition, progress.offset, progress.watermark_ms,
-            {source: (at[0], at[1]) for source, at in progress.sources.items()}, progress.refused_in_a_row,
+            progress.sources, progress.refused_in_a_row,
             terms=self.terms, partitions=self.partitions, confirmed_ms=progress.confirmed_ms, furthest=progress.furthest,
         )  # fmt: skip
 

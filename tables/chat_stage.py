@@ -229,7 +229,7 @@ class _Work:
 
         What was due before is overdue, unless it was answered (R2, C2).
         """
-        end_ms, of_all = self._taken.now_ms, self._taken.told
+        end_ms, of_all = self._taken.now_ms, self._taken.events_by_subject
         for _, key in self.timers.gone_off(end_ms):
             of_all.setdefault(catalogue.split_conversation_key(key), [])
         keys = [catalogue.conversation_key(*between) for between in of_all]

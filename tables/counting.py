@@ -61,12 +61,21 @@ class Reversal(msgspec.Struct, frozen=True, gc=False):
 class Sale(msgspec.Struct, frozen=True, gc=False):
     """A line that counts: gross units and amount at the instant of its receipt, and reversals."""
 
-    line_id: str
-    product_id: str
+    line: Line
     at_ms: int
     units: int
     amount: int
     reversals: tuple[Reversal, ...]
+
+    @property
+    def line_id(self) -> str:
+        """The line's id, unique in its order."""
+        return self.line.line_id
+
+    @property
+    def product_id(self) -> str:
+        """What was sold."""
+        return self.line.product_id
 
 
 class Counted(msgspec.Struct, frozen=True, gc=False):
@@ -161,10 +170,7 @@ def _sales(
                 gross_units, gross_amount = left_units, left_amount
 
         if gross_units or gross_amount:
-            product_id, reversed_ = line.product_id, tuple(reversals)
-            sales.append(
-                Sale(line_id, product_id, received_ms, gross_units, gross_amount, reversed_)
-            )
+            sales.append(Sale(line, received_ms, gross_units, gross_amount, tuple(reversals)))
     return tuple(sales)
 
 

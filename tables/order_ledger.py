@@ -11,11 +11,12 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import structs
 
+from schemas.columns import SaleColumns
 from schemas.envelope import Received
 from schemas.refusals import Reason, Refusal
 from tables import aftersales, orders
 from tables.cycles import Calendar
-from tables.entries import Row, RowKey
+from tables.entries import RowKey
 from tables.orders import Refund, RefundReturn
 from tables.sale_ledger import SaleLedger
 from tables.service_ledger import ServiceLedger
@@ -105,7 +106,7 @@ class OrderLedger:
             self._insert(identity, _Known(kind, fact))
         return True
 
-    def sales(self) -> dict[RowKey, Row]:
+    def sales(self) -> dict[RowKey, SaleColumns]:
         """The journal's rows that changed since the last call, as `entries.listed` wants them."""
         return self._sales.changes()
 

@@ -112,20 +112,9 @@ def sold(calendar: Calendar, start_ms: int, tally: Tally, traded: int) -> dict[s
     """
     return {
         "cycle": span(calendar, start_ms),
-        "units": {
-            "gross": tally.gross,
-            "reversed": tally.reversed,
-            "net": tally.net,
-            "reversals_booked": tally.booked,
-        },
+        "units": tally.answer(),
         "revenue": {
-            currency: {
-                "gross": gross,
-                "reversed": taken,
-                "net": gross - taken,
-                "reversals_booked": booked,
-            }
-            for currency, (gross, taken, booked) in sorted(tally.amounts.items())
+            currency: amounts.answer() for currency, amounts in sorted(tally.amounts.items())
         },
         "sold_monthly": tally.net,
         "successfully_traded": traded,

@@ -233,7 +233,13 @@ def test_the_journal_gives_the_entries_as_they_are(client: TestClient, logs: Cha
     )
     entries = page.items + rest.items
     sold = [entry for entry in entries if entry["type"] == "entry"]
-    assert [set(entry) for entry in sold] == [{"type", *Entry.__struct_fields__}] * len(sold)
+    of_refund = {"refund_id", "refunded_at"}
+    assert [set(entry) | of_refund for entry in sold] == [{"type", *Entry.__struct_fields__}] * len(
+        sold
+    )
+    assert [of_refund <= set(entry) for entry in sold] == [
+        entry["units_booked"] + entry["amount_booked"] > 0 for entry in sold
+    ]
     assert [entry["id"] for entry in sold] == [
         entry.id for entry in logs.entries if entry.product_id == "p-3"
     ]

@@ -26,7 +26,7 @@ from schemas.envelope import ChatMessage, Received, Record, Written
 from streams.batches import TolerantRecords
 from streams.chunks import Chunk, ChunkConsumer, ChunkThread
 from streams.pipeline import Fatal
-from tables.journal_stages import Addition
+from tables.product_stage import ProductAddition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -361,7 +361,10 @@ def test_a_chunk_is_cut_where_its_parts_join() -> None:
             [ChatMessage("shop-1", "buyer-2", Written(0, 0, "m", "s", "m", None, None))] * 2,
             "2 of 2 records are of the conversation of shop-1 and buyer-2",
         ),
-        ([Addition(b"product-1", b"cycle", None)], "1 of 1 records are of product product-1"),  # type: ignore[arg-type]
+        (
+            [ProductAddition(b"product-1", b"cycle", None)],  # type: ignore[arg-type]
+            "1 of 1 records are of product product-1",
+        ),
         ([None, Received("order_paid", "e", "s", 0, "o-17", None), None], "3 records"),
         ([], "0 records"),
     ],
