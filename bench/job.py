@@ -137,7 +137,7 @@ def count_shop(change: Mapping[str, Any], store: Store) -> None:
         return
     if change["type"] == "contacted":
         buyer = _buyer(store, change["buyer_id"])
-        rows = buyer.hear(
+        rows = buyer.learn(
             Contact(change["buyer_id"], change["order_id"], change["at_ms"]), CALENDAR
         )
         for (_, start_ms), columns in rows.items():

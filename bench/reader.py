@@ -31,6 +31,7 @@ from streams.settings import Settings
 from tables import catalogue, orders, sales
 from tables.orders import Line, Order, Placed, Receipt
 from tables.sales import Tally
+from tables.watermarks import SourceProgress
 from tests.flow import Record
 
 if TYPE_CHECKING:
@@ -74,7 +75,15 @@ class Bench:
                 return count, seconds
             count += len(records)
             offset = self.ends[at] + len(records)
-            mark = Mark("orders", "id", 0, offset, START_MS, {"orders-0": (offset, START_MS)}, 0)
+            mark = Mark(
+                "orders",
+                "id",
+                0,
+                offset,
+                START_MS,
+                {"orders-0": SourceProgress(offset, START_MS)},
+                0,
+            )
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
             started_s = time.perf_counter()

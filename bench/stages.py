@@ -18,10 +18,11 @@ from schemas import envelope, times
 from schemas.events import topic_of
 from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
-from tables.journal_stages import ProductStage, ShopStage
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
+from tables.product_stage import ProductStage
 from tables.service_hours import ServiceRules
+from tables.shop_stage import ShopStage
 from tables.stages import AnyStage
 from tests.flow import Record, Rows, reading
 

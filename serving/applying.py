@@ -21,11 +21,11 @@ from serving.progress import (
     JOURNAL,
     PartitionProgress,
     ReaderProgress,
-    SourceProgress,
 )
 from serving.table_rows import TableRows
 from streams.marks import MARK_KEY, decode_mark
 from tables import catalogue
+from tables.watermarks import SourceProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -157,7 +157,7 @@ class Applier:
         sources = (
             {f"{mark.topic}-{mark.partition}": SourceProgress(mark.offset, mark.watermark_ms)}
             if table.name in DIRECT
-            else {source: SourceProgress(*of) for source, of in mark.sources.items()}
+            else mark.sources
         )
         return PartitionProgress(mark.offset, sources, mark.topic_id, mark.refused_in_a_row)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tables import catalogue, watermarks
+from tables.watermarks import SourceProgress
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -38,13 +39,6 @@ _EVENTS: Final = {
 def names_by_key(keyed_by: str) -> tuple[str, ...]:
     """The followed tables with this key: an answer about such an id is read from them."""
     return tuple(table.name for table in catalogue.READER_TABLES if table.keyed_by == keyed_by)
-
-
-class SourceProgress(NamedTuple):
-    """The last offset of a source partition that is applied, and the watermark there."""
-
-    offset: int
-    watermark_ms: int | None
 
 
 class PartitionProgress(msgspec.Struct, frozen=True):

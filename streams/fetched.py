@@ -13,7 +13,8 @@ from schemas.envelope import ChatMessage, Received
 from schemas.positions import Position, offset_after
 from streams.batches import UnparsedBatch
 from streams.errors import Fatal
-from tables.journal_stages import Addition, ShopAddition
+from tables.product_stage import ProductAddition
+from tables.shop_stage import ShopAddition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +69,7 @@ def _subject(what: object) -> str | None:
         return f"order {what.order_id}"
     if isinstance(what, ChatMessage):
         return f"the conversation of {what.shop_id} and {what.buyer_id}"
-    if isinstance(what, Addition):
+    if isinstance(what, ProductAddition):
         return f"product {what.key.decode()}"
     return f"shop {what.key.decode()}" if isinstance(what, ShopAddition) else None
 

@@ -120,7 +120,7 @@ class Lane:
             partition=self.partition,
             offset=progress.offset,
             watermark_ms=progress.watermark_ms,
-            sources={source: (at[0], at[1]) for source, at in progress.sources.items()},
+            sources=progress.sources,
             refused_in_a_row=progress.refused_in_a_row,
             terms=self.terms,
             partitions=self.partitions,

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from schemas.journal import RULES
-from tables.watermarks import Progress
+from tables.watermarks import Furthest, Progress, SourceProgress
 
 MARK_KEY: Final = b"\x00mark"
 """The reserved key of a mark in a changelog and in its store; ids have no control characters."""
@@ -30,13 +30,13 @@ class Mark(msgspec.Struct, frozen=True):
     partition: int
     offset: int
     watermark_ms: int | None
-    sources: dict[str, tuple[int, int | None]]
+    sources: dict[str, SourceProgress]
     refused_in_a_row: int
     rules: int = RULES
     terms: str = ""
     partitions: int = 0
     confirmed_ms: int | None = None
-    furthest: tuple[str, int] | None = None
+    furthest: Furthest | None = None
     build: str = ""
 
 

@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.envelope import tick
-from tables.watermarks import latest
+from tables.watermarks import SourceProgress, latest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -57,7 +57,7 @@ def first_ms(progresses: Mapping[str, Progress], clock_ms: int) -> int | None:
     known: dict[str, int] = {}
     for name, progress in progresses.items():
         for source, (_, watermark_ms) in (
-            progress.sources or {name: (progress.offset, progress.watermark_ms)}
+            progress.sources or {name: SourceProgress(progress.offset, progress.watermark_ms)}
         ).items():
             if watermark_ms is not None:
                 known[source] = max(watermark_ms, known.get(source, watermark_ms))

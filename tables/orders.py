@@ -10,11 +10,10 @@ shop's service is derived from them.
 """
 
 from collections.abc import Callable
-from itertools import chain
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import astuple
 
 from schemas import events
 from schemas.envelope import Received
@@ -214,7 +213,10 @@ SALE_EVENTS: Final = frozenset(
 if set(KINDS) != {kind.name for kind in _KIND_OF.values()}:
     raise TypeError("every field of facts in Order needs a kind, and every kind a field")
 
-_FACTS_BY_KIND: Final[Callable[[Order], tuple[tuple[Fact, ...], ...]]] = attrgetter(*KINDS)
+_FIELD_OF: Final = {
+    event_type: (Order.__struct_fields__.index(kind.name), kind.fact_of)
+    for event_type, kind in _KIND_OF.items()
+}
 _TYPE_OF: Final = {kind.fact: event_type for event_type, kind in _KIND_OF.items()}
 
 
@@ -222,11 +224,6 @@ def fact_of(event: Received) -> tuple[str, Any]:
     """The kind (one of `KINDS`) and the fact of an event."""
     kind = _KIND_OF[event.type]
     return kind.name, kind.fact_of(event)
-
-
-def facts_of(order: Order) -> list[Fact]:
-    """All facts of an order, kind by kind."""
-    return list(chain.from_iterable(_FACTS_BY_KIND(order)))
 
 
 # --- facts → order
@@ -238,9 +235,11 @@ def absorb(order: Order, event: Received) -> Order:
     The order of arrival doesn't matter (S12).
     """
     kind, fact = fact_of(event)
-    for known in facts_of(order):
-        if known.id == event.id and known.source == event.source:
-            return _contradicted(order, known, kind, fact)
+    event_id, source = event.id, event.source
+    for facts in astuple(order)[1:-1]:
+        for known in facts:
+            if known.id == event_id and known.source == source:
+                return _contradicted(order, known, kind, fact)
     return _added(order, kind, fact)
 
 
@@ -250,22 +249,20 @@ class Facts:
     It only adds events with new ids; the rest of `absorb` is left to the caller.
     """
 
-    __slots__ = ("_by_kind", "_conflicts", "_ids", "_order")
+    __slots__ = ("_fields", "_ids", "_order")
 
     def __init__(self, order: Order) -> None:
-        facts = _FACTS_BY_KIND(order)
+        fields = astuple(order)
         self._order: Order | None = order
-        self._by_kind = dict(zip(KINDS, facts, strict=True))
-        self._conflicts = order.conflicts
-        self._ids = {fact.id for fact in chain.from_iterable(facts)}
+        self._fields = list(fields)
+        self._ids = {fact.id for facts in fields[1:-1] if facts for fact in facts}
 
     @property
     def order(self) -> Order:
         """The order with all events so far; the same object until one is added."""
         order = self._order
         if order is None:
-            fields: Any = (VERSION, *self._by_kind.values(), self._conflicts)
-            order = self._order = Order(*fields)
+            order = self._order = Order(*self._fields)
         return order
 
     def add(self, event: Received) -> bool:
@@ -273,12 +270,13 @@ class Facts:
 
         False, without a change, if a fact has its id, perhaps of another source (see `absorb`).
         """
-        if event.id in self._ids:
+        event_id, ids = event.id, self._ids
+        if event_id in ids:
             return False
-        self._ids.add(event.id)
-        kind, _, fact_from = _KIND_OF[event.type]
-        by_kind = self._by_kind
-        by_kind[kind] = _with(by_kind[kind], fact_from(event))
+        ids.add(event_id)
+        index, fact_from = _FIELD_OF[event.type]
+        fields = self._fields
+        fields[index] = _with(fields[index], fact_from(event))
         self._order = None
         return True
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas import envelope, limits
 from schemas.envelope import Received, Tick, Written
-from tables import catalogue, chat_stage, conversations, order_stage, orders, watermarks
+from tables import catalogue, chat_stage, conversations, order_fold, orders, watermarks
 from tables.chat_stage import ChatStage
 from tables.conversations import Conversation
 from tables.cycles import Calendar
@@ -29,8 +29,8 @@ SHORT_CYCLES = Calendar(2)
 def _bounds(few: int, most_bytes: int = limits.ORDER_BYTES) -> Iterator[None]:
     """Orders with more than so many events or bytes have a ledger; -1: all of them."""
     with (
-        patch.object(order_stage, "FEW_EVENTS", few),
-        patch.object(order_stage, "FEW_BYTES", few),
+        patch.object(order_fold, "FEW_EVENTS", few),
+        patch.object(order_fold, "FEW_BYTES", few),
         patch.object(limits, "ORDER_BYTES", most_bytes),
     ):
         yield

@@ -12,7 +12,7 @@ from schemas.envelope import ChatMessage, Received, Written
 from streams.batches import TolerantRecords
 from streams.fetch_buffer import FetchBuffer
 from streams.fetched import Chunk
-from tables.journal_stages import Addition
+from tables.product_stage import ProductAddition
 from tests.fetching import SALES, Fetches, batch
 
 
@@ -42,7 +42,10 @@ def test_a_chunk_is_cut_where_its_parts_join() -> None:
             [ChatMessage("shop-1", "buyer-2", Written(0, 0, "m", "s", "m", None, None))] * 2,
             "2 of 2 records are of the conversation of shop-1 and buyer-2",
         ),
-        ([Addition(b"product-1", b"cycle", None)], "1 of 1 records are of product product-1"),  # type: ignore[arg-type]
+        (
+            [ProductAddition(b"product-1", b"cycle", None)],  # type: ignore[arg-type]
+            "1 of 1 records are of product product-1",
+        ),
         ([None, Received("order_paid", "e", "s", 0, "o-17", None), None], "3 records"),
         ([], "0 records"),
     ],

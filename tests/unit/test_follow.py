@@ -19,7 +19,7 @@ from serving import keys, lists
 from serving.answers import NothingYet
 from serving.exports import exported_rows
 from serving.pages import BadCursor
-from serving.progress import FOLLOWED, JOURNAL, PartitionProgress, ReaderProgress, SourceProgress
+from serving.progress import FOLLOWED, JOURNAL, PartitionProgress, ReaderProgress
 from serving.reader import NotReady
 from serving.store import MOST_UNUSED_MS, Identity, Store, StoreUnusable
 from streams.marks import MARK_KEY, decode_mark
@@ -27,6 +27,7 @@ from streams.rocks import is_damage
 from tables import catalogue, sales
 from tables.catalogue import PRODUCT_CYCLES, REPORT_LISTS, SHOP_CYCLES
 from tables.report import sort_key
+from tables.watermarks import SourceProgress
 from tests.flow import CYCLES
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.story import parse

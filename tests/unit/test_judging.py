@@ -15,13 +15,13 @@ from serving.progress import (
     JOURNAL,
     PartitionProgress,
     ReaderProgress,
-    SourceProgress,
 )
 from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen
 from streams.parked import Parked
 from streams.settings import Settings
 from streams.unapplied import UnappliedRecord
 from tables import catalogue
+from tables.watermarks import SourceProgress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,14 +19,19 @@ from streams.lanes import Lane
 from streams.marks import decode_mark, encode_mark, progress_of
 from streams.producers import OutcomeUnknown, is_fenced
 from tables.stages import stages
-from tables.watermarks import Progress
+from tables.watermarks import Furthest, Progress, SourceProgress
 from tests.flow import CYCLES, RULES, Record
 
 
 def test_a_mark_keeps_its_progress() -> None:
     """Progress → mark → bytes → mark → progress loses nothing."""
     progress = Progress(
-        41, 1_783_000_000_000, 3, {"orders-0": (7, 12), "orders-1": (9, None)}, 11, ("o-1", 12)
+        41,
+        1_783_000_000_000,
+        3,
+        {"orders-0": SourceProgress(7, 12), "orders-1": SourceProgress(9, None)},
+        11,
+        Furthest("o-1", 12),
     )
     lane = Lane(
         stages(CYCLES, RULES, 1000)[0],

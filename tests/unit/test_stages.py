@@ -16,12 +16,13 @@ from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
 from tables import orders
 from tables.cycles import Calendar
-from tables.journal_stages import ProductStage, ShopStage
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
+from tables.product_stage import ProductStage
 from tables.sales import ImpossibleTallyError
 from tables.shop_activity import ShopActivities
-from tables.watermarks import Progress
+from tables.shop_stage import ShopStage
+from tables.watermarks import Progress, SourceProgress
 from tests.flow import CYCLES, Flow, Record, Rows, binary, reading
 from tests.story import event
 
@@ -329,7 +330,9 @@ def test_marks_tell_how_far_the_sources_are() -> None:
     outcome = fold(
         ProductStage(CYCLES, 1000), sold(*((None, journal.encode(mark)) for mark in marks))
     )
-    assert outcome.progress == Progress(2, 40, 0, {"orders-0": (9, 60), "orders-1": (7, 40)})
+    assert outcome.progress == Progress(
+        2, 40, 0, {"orders-0": SourceProgress(9, 60), "orders-1": SourceProgress(7, 40)}
+    )
     assert outcome.writes == {
         "product_cycles": {},
         "product_totals": {},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.ticks import NEAR_MS, first_ms
-from tables.watermarks import Progress
+from tables.watermarks import Progress, SourceProgress
 
 CLOCK_MS = 1_790_000_000_000
 PAST_MS = CLOCK_MS - 10**10
@@ -32,14 +32,19 @@ PAST_MS = CLOCK_MS - 10**10
         (
             {
                 "orders-1": Progress(0, PAST_MS),
-                "sales-0": Progress(3, PAST_MS, sources={"orders-1": (0, PAST_MS)}),
+                "sales-0": Progress(3, PAST_MS, sources={"orders-1": SourceProgress(0, PAST_MS)}),
             },
             None,
         ),
         (
             {
                 "shop-activity-0": Progress(
-                    3, PAST_MS, sources={"orders-1": (0, PAST_MS), "chats-0": (4, PAST_MS + 9)}
+                    3,
+                    PAST_MS,
+                    sources={
+                        "orders-1": SourceProgress(0, PAST_MS),
+                        "chats-0": SourceProgress(4, PAST_MS + 9),
+                    },
                 )
             },
             PAST_MS,
