@@ -57,7 +57,7 @@ class ConversationLedger:
         """The messages replaced in this chunk."""
 
         self.has_changed = False
-        inquiries = [inquiry for inquiry, _ in self._turns.inquiries([WHOLE_CONVERSATION])]
+        inquiries = [one.inquiry for one in self._turns.inquiries([WHOLE_CONVERSATION])]
         self._waiting = inquiries[-1] if inquiries and inquiries[-1].answer is None else None
         """The last inquiry, if it waits for its answer."""
 
@@ -83,13 +83,13 @@ class ConversationLedger:
         """Add a message, which is not refused from here on."""
         identity = new.source, new.id
         replaced = self._known.get(identity)
-        if _has_precedence(replaced, new):  # S11
+        if replaced is not None and _has_precedence(replaced, new):  # S11
             self._changes.duplicates += 1
             return
         self._bytes += _bytes_more(new, replaced, any_before=bool(self._turns))
-        spans, last_turn = self._turns.affected(new, replaced), self._turns.last
+        spans, last_begin = self._turns.affected(new, replaced), self._turns.last_begin
         since_ms = self._turns.shop_before((new.at_ms, -1, "", ""))[0]
-        before = [inquiry for inquiry, _ in self._turns.inquiries(spans)]
+        before = [one.inquiry for one in self._turns.inquiries(spans)]
         if replaced is not None:
             self._turns.remove(replaced)
             self._alerted.remove_message(replaced)
@@ -105,7 +105,7 @@ class ConversationLedger:
             is_waiting_same = waited == self._waiting and not any(
                 message is not None
                 and message.side != SHOP
-                and conversations.place(message) > last_turn.begin
+                and conversations.place(message) > last_begin
                 for message in (new, replaced)
             )
         if before or after:
@@ -141,7 +141,7 @@ class ConversationLedger:
         is_waiting_same: bool,
     ) -> None:
         """Decided inquiries replace others, all opened after `since_ms`."""
-        inquiries = [inquiry for inquiry, _ in after]
+        inquiries = [one.inquiry for one in after]
         for change in self._days.change(before, inquiries, since_ms):
             self._changes.reply(
                 self.shop_id, change.start_ms, change.added, change.removed, cause.now_ms
@@ -166,30 +166,29 @@ class ConversationLedger:
             found.append(alerts.overdue_alert(waiting, self.shop_id, self.buyer_id))
             self._alerted.alert_overdue(waiting.questions[0])
         if any_before:
-            for inquiry, turn in after:
+            for one in after:
+                inquiry = one.inquiry
                 if inquiry.answer is not None and inquiry.is_late:
                     found += [
                         alerts.late_alert(
                             inquiry, inquiry.answer, alerted, self.shop_id, self.buyer_id
                         )
-                        for alerted in self._alerted.alert_late(turn)
+                        for alerted in self._alerted.alert_late(one.turn)
                     ]
         self._changes.alert(self.key, found, cause)
 
     def _bytes_with(self, new: Written) -> int:
         """The conversation's bytes with one more message; 0 if it is a duplicate (S11)."""
         replaced = self._known.get((new.source, new.id))
-        if _has_precedence(replaced, new):
+        if replaced is not None and _has_precedence(replaced, new):
             return 0
         more = _bytes_more(new, replaced, any_before=bool(self._turns))
         return self._bytes - self._overdue + self._alerted.bytes_added + more
 
 
-def _has_precedence(known: Written | None, new: Written) -> bool:
+def _has_precedence(known: Written, new: Written) -> bool:
     """Whether a known message with the identity of a new one is kept (S11)."""
-    return known is not None and (
-        conversations.message_precedence(known) <= conversations.message_precedence(new)
-    )
+    return conversations.message_precedence(known) <= conversations.message_precedence(new)
 
 
 def _bytes_more(new: Written, replaced: Written | None, *, any_before: bool) -> int:

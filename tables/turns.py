@@ -6,7 +6,9 @@ So a new message changes only the turns beside it.
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from schemas.envelope import SHOP, Written
 from tables import conversations
@@ -20,7 +22,7 @@ _BEGIN: Final[Place] = (-(2**63), 0, "", "")
 _END: Final[Place] = (2**63, 0, "", "")
 
 
-class Span(NamedTuple):
+class Span(msgspec.Struct, frozen=True, gc=False):
     """What lies between two messages of the shop, or behind the last one; ends excluded.
 
     A span without a message of the shop inside is a turn.
@@ -35,7 +37,7 @@ class Span(NamedTuple):
         return self.end == _END
 
 
-class TurnInquiry(NamedTuple):
+class TurnInquiry(msgspec.Struct, frozen=True, gc=False):
     """An inquiry, of which only the first question is kept, and its turn."""
 
     inquiry: Inquiry
@@ -59,9 +61,14 @@ class Turns:
         return len(self._written)
 
     @property
+    def last_begin(self) -> Place:
+        """The place of the shop's last message, where the last turn begins."""
+        return self._shop[-1] if self._shop else _BEGIN
+
+    @property
     def last(self) -> Span:
         """The turn behind the shop's last message."""
-        return Span(self._shop[-1] if self._shop else _BEGIN, _END)
+        return Span(self.last_begin, _END)
 
     def add(self, message: Written) -> None:
         """Add a message in its place."""
@@ -93,12 +100,13 @@ class Turns:
 
     def inquiries(self, spans: Iterable[Span]) -> list[TurnInquiry]:
         """R1: the inquiries in some spans, answered or not."""
-        return [
-            TurnInquiry(inquiry, turn)
-            for span in spans
-            for turn in self._turns_in(span)
-            if (inquiry := self._inquiry(turn)) is not None
-        ]
+        found = []
+        for span in spans:
+            for turn in self._turns_in(span):
+                inquiry = self._inquiry(turn)
+                if inquiry is not None:
+                    found.append(TurnInquiry(inquiry, turn))
+        return found
 
     def shop_before(self, place: Place) -> Place:
         """The place of the shop's last message before a place."""
@@ -113,9 +121,10 @@ class Turns:
         return self._shop[at] if at < len(self._shop) else _END
 
     def _turns_in(self, span: Span) -> list[Span]:
-        inside = self._shop[
-            bisect_right(self._shop, span.begin) : bisect_left(self._shop, span.end)
-        ]
+        shop = self._shop
+        inside = shop[bisect_right(shop, span.begin) : bisect_left(shop, span.end)]
+        if not inside:  # the usual case
+            return [span]
         begins, ends = [span.begin, *inside], [*inside, span.end]
         return [Span(begin, end) for begin, end in zip(begins, ends, strict=True)]
 
