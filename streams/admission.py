@@ -3,7 +3,7 @@
 An event is refused if its record is in another partition than its key's, or if it is far ahead of
 its record's own time. An order whose events are in two partitions would be two orders, each with
 half of what happened, and no sum would be right. So a record in a wrong partition is counted,
-logged, and parked unless a setting says otherwise.
+logged, and parked unless a setting allows it.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ def _options(settings: Settings, name: str) -> dict[str, Any]:
         "topic_disable_leader": True,
         "topic_allow_declare": False,
         "web_enabled": False,
-        # Faust tells members apart by it; nothing listens there
+        # Faust distinguishes members by it; nothing listens there
         "canonical_url": f"http://{member.lower()}.invalid:80",
         "TableManager": LaneTableManager,
         "Table": CatalogueTable,
@@ -238,7 +238,7 @@ def _credentials(options: dict[str, Any]) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-class NameTaken(NetsoldError):
+class NameInUse(NetsoldError):
     """Another worker of this name runs on this data directory."""
 
     exit_code = 1
@@ -251,7 +251,7 @@ def _only_one(state_dir: Path, name: str) -> TextIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise NameTaken(
+        raise NameInUse(
             f"a worker named {name} already runs on {state_dir}: give this one another --name"
         ) from error
     return lock
@@ -260,7 +260,7 @@ def _only_one(state_dir: Path, name: str) -> TextIO:
 def run_worker(settings: Settings, name: str = "1") -> None:
     """Run one worker until SIGTERM or SIGINT.
 
-    Raises TopicsUnfit, KafkaUnreachable or NameTaken before it starts. Exits 0 after a clean stop,
+    Raises TopicsUnfit, KafkaUnreachable or NameInUse before it starts. Exits 0 after a clean stop,
     1 on Fatal or if the stop had to be cut short.
     """
     logs.configure()

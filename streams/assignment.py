@@ -106,7 +106,7 @@ class Assignment:
         self.consumer.pause(partition)
 
     def doubt(self, lane: Lane, chunk: Chunk, error: BaseException, took_s: float = 0.0) -> None:
-        """Close all lanes after an error of one that doesn't say whether its chunk is committed.
+        """Close all lanes after an error of one: whether its chunk is committed isn't known.
 
         A rebalance opens them again. A chunk whose transaction took too long is cut in half at the
         next try.

@@ -1,7 +1,7 @@
-"""aiokafka's record batches, for records as any client may write them, and for a second look.
+"""aiokafka's record batches, tolerant of what any client may write, and parsed twice if needed.
 
 aiokafka decodes headers' names while it parses, so one name that isn't UTF-8 would end every
-consumer that fetches it. Here such a batch is parsed again with the odd bytes escaped, as
+consumer that fetches it. Here such a batch is parsed again with those bytes escaped, as
 `os.fsdecode` does; the record is then read, or parked, as any other.
 """
 

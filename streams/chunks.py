@@ -41,7 +41,7 @@ without any work.
 
 
 class Lanes(Protocol):
-    """What the consumer must know of this worker's lanes; `streams.pipeline.Pipeline` tells it."""
+    """What the consumer must know of this worker's lanes: a `streams.pipeline.Pipeline`."""
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """The fetch position at which each lane continues."""

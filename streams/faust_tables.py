@@ -196,7 +196,7 @@ class LaneRecovery(Recovery):
         await self.app.pipeline.open(TopicPartition(*tp) for tp in self.app.consumer.assignment())
 
     def _show_partitions(self) -> None:
-        """Let Faust's tables look into the partitions that are open now."""
+        """Let Faust's tables read the partitions that are open now."""
         lanes = self.app.pipeline.lanes.values()
         for name, table in self.app.tables.items():
             table.data.partitions = {

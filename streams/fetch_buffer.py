@@ -1,4 +1,4 @@
-"""What aiokafka has fetched and nobody has read yet.
+"""What aiokafka has fetched and the worker has not read yet.
 
 aiokafka's public way hands over single records and moves the consumer's position with them. Chunks
 are read in another thread, so the private parts of its fetcher are used, all of them here.

@@ -290,7 +290,7 @@ class Settings(RuleSettings, EventSettings, BaseSettings):
     transaction_timeout_ms: int = Field(
         15_000,
         ge=1000,
-        description="a dead worker's open transaction holds readers at most this long",
+        description="a dead worker's open transaction blocks readers at most this long",
     )
     session_timeout_ms: int = Field(
         10_000, ge=1000, description="a worker silent for this long loses its partitions"

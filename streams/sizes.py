@@ -1,8 +1,8 @@
 """How many records of one partition go into one transaction, by the work such records made before.
 
-Rows and bytes of a transaction are bounded: a chunk that came out larger is folded again with fewer
-records (folding writes nothing). Times can only be aimed at: a chunk that took too long halves the
-size, and from then on it grows by small steps, as TCP's window does.
+Rows and bytes of a transaction are bounded: a chunk that turns out larger is folded again with
+fewer records (folding writes nothing). Times can only be aimed at: a chunk that took too
+long halves the size, and from then on it grows by small steps, as TCP's window does.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
         confirmed_ms = sorted(latest.values())[-2]  # what two orders have come to
 
         async def told() -> bool:
-            """Whether event time in both partitions of the source is as far as two orders are, by every downstream table."""
+            """Whether every downstream table has the event time of two orders from both partitions."""
             behind = 0
             for table in [table for table in TABLES if table.stage in {"product", "shop"}]:
                 at: dict[int, list[int | None]] = {0: [], 1: []}
@@ -127,9 +127,9 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
 
 
 async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path: Path) -> None:
-    """SIGTERM under load: exit code 0 within seconds, no open transaction, nothing said.
+    """SIGTERM under load: exit code 0 within seconds, no open transaction.
 
-    And a second one of its name is refused.
+    A second worker of its name is refused.
     """
     with Run(settings, tmp_path) as run:
         await run.write(made(93, 6000))
@@ -137,12 +137,13 @@ async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path:
         await run.progressed(200, restart=False)
         twin = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "operations.cli", "worker", "--name", "a",
-            env=environment(settings), cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=environment(settings), cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        _, said = await twin.communicate()
+        _, refusal = await twin.communicate()
         assert twin.returncode == 1
-        assert said.decode().startswith("netsold: a worker named a already runs")
-        assert len(said.decode().splitlines()) == 1
+        assert refusal.decode().startswith("netsold: a worker named a already runs")
+        assert len(refusal.decode().splitlines()) == 1
         began = time.monotonic()
         await asyncio.to_thread(run.workers.stop_one, worker)
         assert time.monotonic() - began < 8.0

@@ -1,4 +1,4 @@
-"""Whole workers over the log in memory: killed, frozen, cut off and reassigned by a seed.
+"""Whole workers over the log in memory, killed, frozen, cut off and reassigned by a seed.
 
 The tables are those of an undisturbed run.
 """
@@ -112,12 +112,11 @@ def test_a_seed_repeats_its_run(tmp_path: Path) -> None:
     assert one.ends
 
 
-# --- mistakes planted on purpose: each must be found, or the green of the runs above says nothing
-# ---------------------------------
+# --- mistakes planted on purpose: each must be found, or the runs above prove nothing
 
 
 def reads_uncommitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers count what was never committed."""
+    """Workers count records that were never committed."""
 
     def read(
         log: MemoryLog, tp: TopicPartition, position: int, most: int
@@ -161,7 +160,7 @@ def writes_the_store_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def goes_on_after_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chunk whose outcome is not known is passed over."""
+    """A chunk with an unknown outcome is skipped."""
     monkeypatch.setattr(Assignment, "doubt", lambda *_: None)
 
 

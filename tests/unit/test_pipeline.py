@@ -382,7 +382,7 @@ async def test_a_size_begins_small_and_doubles_while_everything_fits(
 async def test_a_transaction_is_bounded_by_the_rows_that_it_writes(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A chunk that came out larger is folded again with fewer records; then the size fits at once.
+    """A chunk that turns out larger is folded again with fewer records; then the size fits.
 
     A single record is always committed.
     """
