@@ -1,4 +1,4 @@
-"""Items come as they are read, and neither the loop nor the end of the process waits for a slow pipe."""
+"""A feed gives items as they are read, and neither the loop nor the end waits for a slow pipe."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ async def _all(feed: Feed[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [0, 1, MOST_AHEAD, 10 * MOST_AHEAD + 1])
-async def test_all_items_come_once_and_in_order(number: int) -> None:
-    """Also many more than are read ahead."""
+async def test_all_items_are_returned_once_and_in_order(number: int) -> None:
+    """So it is for many more items than are read ahead."""
     assert await _all(Feed(iter(range(number)))) == list(range(number))
 
 
-async def test_what_was_read_comes_while_the_next_item_is_waited_for() -> None:
-    """As with a pipe that stays open; meanwhile nothing is an empty list."""
+async def test_items_are_returned_while_the_next_one_is_awaited() -> None:
+    """As with a pipe that stays open; without items the batch is empty."""
     more = Event()
 
     def items() -> Iterator[int]:
@@ -52,8 +52,8 @@ async def test_what_was_read_comes_while_the_next_item_is_waited_for() -> None:
     assert await _all(feed) == [3]
 
 
-async def test_a_failure_comes_after_what_was_read_before_it() -> None:
-    """And is raised where the items are read."""
+async def test_a_failure_is_raised_after_the_items_before_it() -> None:
+    """The iterator's error is raised where the items are read."""
 
     def items() -> Iterator[int]:
         yield 1
@@ -72,7 +72,7 @@ async def test_a_failure_comes_after_what_was_read_before_it() -> None:
     assert found == [1]
 
 
-async def test_no_more_is_read_ahead_than_may_be() -> None:
+async def test_reading_ahead_is_bounded() -> None:
     """A fast file doesn't fill the memory while Kafka is slow."""
     read, full = 0, Event()
 

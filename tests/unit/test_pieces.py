@@ -1,4 +1,4 @@
-"""How files are cut into lines or elements, what they may be compressed by, and what is refused in one sentence."""
+"""Files are cut into lines or elements, may be compressed, and are refused in one sentence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVENTS = [EVENT % number for number in range(4)]
 
 
 class Stream(io.RawIOBase):
-    """A stream that gives these chunks, one a reading, and counts the readings."""
+    """A stream of given chunks, one per read, that counts its reads."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -47,12 +47,12 @@ class Stream(io.RawIOBase):
 
 
 def cut(chunks: Iterable[bytes], most: int = MOST) -> list[Piece]:
-    """All pieces of a file that comes in these chunks."""
+    """All pieces of a file that is read in these chunks."""
     return list(pieces("F", cast("IO[bytes]", Stream(chunks)), most))
 
 
 def values(chunks: Iterable[bytes], most: int = MOST) -> list[bytes | None]:
-    """Their values."""
+    """The values of all pieces."""
     return [piece.value for piece in cut(chunks, most)]
 
 
@@ -67,8 +67,8 @@ def values(chunks: Iterable[bytes], most: int = MOST) -> list[bytes | None]:
     ),
     st.lists(st.integers(0, 700), max_size=20),
 )
-def test_wherever_the_chunks_end_the_pieces_are_the_same(text: bytes, ends: list[int]) -> None:
-    """Lines and elements alike, with texts full of what looks like structure."""
+def test_pieces_do_not_depend_on_chunks(text: bytes, ends: list[int]) -> None:
+    """Lines and elements have strings full of JSON's own signs."""
     cuts = [0, *sorted(ends), len(text)]
     chunks = [text[begin:end] for begin, end in pairwise(cuts) if begin < end]
     assert values(chunks) == values(text[at : at + 1] for at in range(len(text))) == EVENTS
@@ -84,7 +84,7 @@ def test_wherever_the_chunks_end_the_pieces_are_the_same(text: bytes, ends: list
     st.integers(1, 9),
 )
 def test_an_array_has_the_elements_that_a_parser_finds(element: Any, step: int) -> None:  # noqa: ANN401 - any JSON value
-    """Whatever they are, compact or over many lines."""
+    """Elements are any JSON value, compact or over many lines."""
     for indent in (None, 2):
         text = json.dumps([{"first": element}, element, {"x": element}], indent=indent).encode()
         found = values((text[at : at + step] for at in range(0, len(text), step)), 10**6)
@@ -100,10 +100,7 @@ def _xz_fast(content: bytes) -> bytes:
 
 
 def test_pieces_are_named() -> None:
-    """Lines by their number in the file, from 1 and blank ones counted.
-
-    Elements by their index, from 0.
-    """
+    """Lines have their number in the file, from 1; elements their index, from 0."""
     assert [piece.at for piece in cut([b"\n" + EVENTS[0] + b"\n \r\n" + EVENTS[1]])] == [
         "F:2",
         "F:4",
@@ -136,16 +133,13 @@ def test_pieces_are_named() -> None:
     ],
     ids=range(14),
 )
-def test_odd_texts(text: bytes, expected: list[bytes]) -> None:
-    """What holds nothing has one piece without bytes.
-
-    Only what begins as an array of objects is one.
-    """
+def test_texts_on_the_edge(text: bytes, expected: list[bytes]) -> None:
+    """A file without content has one empty piece; only an array of objects is an array."""
     assert values([text]) == expected
 
 
 def test_a_piece_that_is_too_large_is_counted_and_dropped() -> None:
-    """To the byte, in lines and in arrays; what follows is read."""
+    """The bound is exact, in lines and arrays; the pieces after it are read."""
     at_most = b'{"a":"' + b"x" * (MOST - 8) + b'"}'
     assert values([at_most + b"\r\n" + EVENTS[0]]) == [at_most, EVENTS[0]]
     for step in (1, 7, 10_000):
@@ -178,7 +172,7 @@ def test_a_bomb_takes_no_memory(
     begin: bytes,
     stdin: bool,  # noqa: FBT001
 ) -> None:
-    """A line of 16 MB is refused by its number in less than 4 MB, however it is packed, and the rest of the file is read."""
+    """A line of 16 MB, packed or not, is refused with less than 4 MB of memory."""
     size = 16 * 2**20
     end = b'"},' + EVENTS[0] + b"]" if begin else b"\n" + EVENTS[0]
     path = tmp_path / "bomb"
@@ -199,11 +193,8 @@ def test_a_bomb_takes_no_memory(
     assert peak_bytes < 4 * 2**20
 
 
-def test_an_event_is_there_as_soon_as_its_line_is() -> None:
-    """Nothing waits for a full buffer, or for a second line.
-
-    What `tail -f` gives is read at once.
-    """
+def test_a_line_is_returned_at_once() -> None:
+    """It waits neither for a full buffer nor for a second line, as `tail -f` needs."""
     stream = Stream([EVENTS[0] + b"\n", EVENTS[1], b"\n"])
     found = pieces("F", cast("IO[bytes]", stream), MOST)
     assert next(found).value == EVENTS[0]
@@ -268,13 +259,10 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("content", "sentence"), OTHERS.values(), ids=OTHERS.keys())
-def test_other_forms_are_one_sentence_before_anything_is_read(
+def test_other_forms_are_refused_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, sentence: str
 ) -> None:
-    """With what to do; of files, also before the events of the files that come first.
-
-    Of standard input; within gzip.
-    """
+    """The sentence has the remedy; so it is on standard input and within gzip."""
 
     def sentence_of(files: list[str]) -> str:
         with pytest.raises(EventFileUnreadable) as error:
@@ -301,10 +289,7 @@ def test_other_forms_are_one_sentence_before_anything_is_read(
 def test_compressed_files_are_known_by_their_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
 ) -> None:
-    """Without any suffix, in several parts, on standard input.
-
-    And what only has the suffix is read as it is.
-    """
+    """A suffix doesn't matter; there may be several parts, also on standard input."""
     path = tmp_path / "events"
     path.write_bytes(pack(EVENTS[0] + b"\n" + EVENTS[1][:9]) + pack(EVENTS[1][9:]))
     expected = [event_lines.event_of(line) for line in EVENTS[:2]]
@@ -334,7 +319,7 @@ def test_compressed_files_are_known_by_their_bytes(
 def test_broken_compressed_files_are_one_sentence(
     tmp_path: Path, pack: Callable[[bytes], bytes], damage: Callable[[bytes], bytes], sentence: str
 ) -> None:
-    """Wherever they break."""
+    """It names the file and the damage."""
     path = tmp_path / "events"
     path.write_bytes(damage(pack(JSONL)))
     with pytest.raises(EventFileUnreadable) as error:
@@ -343,7 +328,7 @@ def test_broken_compressed_files_are_one_sentence(
 
 
 def test_an_xz_file_that_wants_gigabytes_does_not_get_them(tmp_path: Path) -> None:
-    """The memory for unpacking is bounded, and the sentence says by what."""
+    """The memory for unpacking is bounded, and the sentence has the bound."""
     path = tmp_path / "greedy"
     path.write_bytes(
         lzma.compress(
@@ -376,16 +361,16 @@ def test_an_xz_file_that_wants_gigabytes_does_not_get_them(tmp_path: Path) -> No
         (b"[{},{", "its JSON array has no end: it is cut off in or after element 1; write it anew"),
     ],
 )
-def test_an_array_is_all_that_its_file_holds(text: bytes, sentence: str) -> None:
-    """And it has an end."""
+def test_an_array_is_the_whole_file(text: bytes, sentence: str) -> None:
+    """A text after it, or a missing end, is refused."""
     for step in (1, 100):
         with pytest.raises(EventFileUnreadable, match=r".*") as error:
             cut(text[at : at + step] for at in range(0, len(text), step))
         assert str(error.value) == f"F: {sentence}"
 
 
-def test_files_are_looked_at_before_the_first_event(tmp_path: Path) -> None:
-    """A folder, and what isn't there, stop all in one sentence; a pipe isn't touched."""
+def test_files_are_checked_before_the_first_event(tmp_path: Path) -> None:
+    """A folder or a missing file ends it in one sentence; a pipe isn't read."""
     good = tmp_path / "good"
     good.write_bytes(JSONL)
     with pytest.raises(
@@ -398,14 +383,14 @@ def test_files_are_looked_at_before_the_first_event(tmp_path: Path) -> None:
 
 
 def test_a_closed_standard_input_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As with `<&-`."""
+    """As the shell's `<&-` leaves it."""
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(EventFileUnreadable, match="standard input: is closed"):
         next(event_lines.lines(["-"], "events"))
 
 
 def test_an_empty_file_is_refused_and_the_next_is_read(tmp_path: Path) -> None:
-    """By its name: what holds no event is likely a mistake, but says nothing of the others."""
+    """Only the empty file is refused, by its name."""
     empty, good = tmp_path / "empty", tmp_path / "good"
     empty.touch()
     good.write_bytes(JSONL)
@@ -415,8 +400,8 @@ def test_an_empty_file_is_refused_and_the_next_is_read(tmp_path: Path) -> None:
     assert len(others) == 4
 
 
-def test_reading_is_followed_in_bytes(tmp_path: Path) -> None:
-    """Of what lies on disk, over all files; unknown of standard input."""
+def test_progress_is_in_bytes_on_disk(tmp_path: Path) -> None:
+    """It covers all files; for standard input the total is unknown."""
     paths = [tmp_path / "a", tmp_path / "b"]
     for path in paths:
         path.write_bytes(gzip.compress(JSONL))
