@@ -16,6 +16,7 @@ import typer
 from operations.asking import duration
 from operations.interrupts import INTERRUPTED
 from operations.output import print_error
+from schemas.errors import NetsoldError
 from schemas.times import duration_ms
 from streams.settings import Settings
 
@@ -45,13 +46,13 @@ Pending = Callable[[], tuple[object, str] | None]
 None while nothing is waited for."""
 
 
-class Interrupted(Exception):
+class Interrupted(NetsoldError):
     """A signal ended it."""
 
     exit_code = INTERRUPTED
 
 
-class GaveUp(Exception):
+class GaveUp(NetsoldError):
     """Kafka gave no answer for too long."""
 
     exit_code = 5

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from streams import log
-from streams.topics import DEAD_LETTERS
+from tables.catalogue import DEAD_LETTERS_TOPIC
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -41,7 +41,7 @@ class DeadLetters:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._topic = settings.topic(DEAD_LETTERS)
+        self._topic = settings.topic(DEAD_LETTERS_TOPIC)
         self._positions: dict[int, int] = {}
         self._parked: dict[tuple[str, str], Parked] = {}
         self.complete = False
@@ -51,7 +51,7 @@ class DeadLetters:
         return [self._parked[key] for key in sorted(self._parked)]
 
     async def read_on(self) -> None:
-        """Count what is new; goes on where it was, if it is broken off. Raises as `log.read`."""
+        """Count what is new; goes on where it was, if it is broken off. Raises as `log.records`."""
         beginnings, ends = await log.bounds(self._settings, [self._topic])
         if any(
             position > ends.get((self._topic, number), 0)
@@ -66,7 +66,7 @@ class DeadLetters:
             number: max(beginning, self._positions.get(number, 0))
             for (_, number), beginning in beginnings.items()
         }
-        async for records in log.read(
+        async for records in log.records(
             self._settings, self._topic, starts, {number: end for (_, number), end in ends.items()}
         ):
             for record in records:

@@ -3,15 +3,14 @@
 import structlog
 from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, Rdict
 
-log = structlog.get_logger()
+from schemas import limits
 
-BLOCK_BYTES = 8192
-"""About the size of what is cached, which the cache wants to know."""
+log = structlog.get_logger()
 
 
 def block_cache(size: int) -> Cache:
     """A cache of so many bytes, without RocksDB's usual division into 64 parts of which each holds a piece only if it isn't larger."""
-    return Cache.new_hyper_clock_cache(size, BLOCK_BYTES)
+    return Cache.new_hyper_clock_cache(size, limits.STORE_BLOCK_BYTES)
 
 
 def cached_in(cache: Cache) -> BlockBasedOptions:

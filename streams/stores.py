@@ -9,12 +9,10 @@ is read again from the changelog, behind the position that the files have.
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
-from faust.stores.base import SerializedStore
-from faust.types.windows import WindowRange, WindowT
 from rocksdict import (
     AccessType,
     DBCompressionType,
@@ -25,25 +23,23 @@ from rocksdict import (
     WriteOptions,
 )
 
-from streams.lanes import MARK_KEY
+from schemas import limits
+from schemas.errors import NetsoldError
+from streams.marks import MARK_KEY
 from streams.rocks import block_cache, cached_in, close, is_damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tables.cycles import Calendar
 
 log = structlog.get_logger()
 
 POSITION_KEY = b"\x00position"
 IDENTITY_KEY = b"\x00identity"
 
-BLOCK_CACHE_BYTES = 64 * 1024 * 1024
-WRITE_BUFFER_BYTES = 96 * 1024 * 1024
-
-_cache = block_cache(BLOCK_CACHE_BYTES)
-_write_buffers = WriteBufferManager(WRITE_BUFFER_BYTES, allow_stall=False)
+_cache = block_cache(limits.WORKER_CACHE_BYTES)
+_write_buffers = WriteBufferManager(limits.WORKER_WRITE_BUFFERS_BYTES, allow_stall=False)
 
 
 def _options() -> Options:
@@ -84,6 +80,17 @@ class Identity(msgspec.Struct, frozen=True):
     """How many the table has."""
 
     format: int = 1
+    build: str = ""
+    """Which build made the files (`streams/build.py`): no condition for using them."""
+
+
+def _is_of(found: bytes | None, identity: Identity) -> bool:
+    """Whether the identity in a store's files is this one, be they made by another build."""
+    try:
+        other = msgspec.json.decode(found or b"", type=Identity)
+    except msgspec.DecodeError:
+        return False
+    return msgspec.structs.replace(other, build=identity.build) == identity
 
 
 class StoreDamaged(Exception):
@@ -97,7 +104,7 @@ class StoreDamaged(Exception):
         self.store = store
 
 
-class StoreUnopened(Exception):
+class StoreUnopened(NetsoldError):
     """A store can't be opened, and not because its files are damaged.
 
     It is left as it is, the sentence says what a person must mend.
@@ -114,7 +121,7 @@ class PartitionStore:
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
-        self._identity = msgspec.json.encode(identity)
+        self._identity = identity
         self._db = self._open()
 
     def _open(self) -> Rdict:
@@ -124,7 +131,7 @@ class PartitionStore:
             db = Rdict(str(self.path), _options(), access_type=AccessType.read_write())
             db.set_write_options(_unlogged())
             if fresh:
-                db[IDENTITY_KEY] = self._identity
+                db[IDENTITY_KEY] = msgspec.json.encode(self._identity)
                 db.flush()
             found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [
                 None
@@ -137,7 +144,7 @@ class PartitionStore:
             ):  # another owner, no right to read it, no file handle left: its data may be whole
                 raise StoreUnopened(self.path, str(error)) from error
             return self._wiped(f"cannot be opened: {error}")
-        if found != self._identity:
+        if not _is_of(found, self._identity):
             db.close()
             return self._wiped(f"belongs to {found!r}")
         return db
@@ -234,109 +241,3 @@ class StateView(dict[bytes, bytes | None]):
         others = [key for key in keys if key not in self]
         self.update(zip(others, self._store.get_all(others), strict=True))
         return [self[key] for key in keys]
-
-
-class CycleWindow(WindowT):
-    """Our cycles as a Faust window.
-
-    Integer arithmetic on the anchor, half-open, event time (C1, C2).
-
-    It has no `expires`: Faust expires by the machine's clock, and a replay of old topics would lose
-    its data.
-    """
-
-    def __init__(self, calendar: Calendar) -> None:
-        self.calendar = calendar
-
-    def _at(self, start_ms: int) -> WindowRange:
-        return start_ms / 1000, self.calendar.end_of(start_ms) / 1000
-
-    def ranges(self, timestamp: float) -> list[WindowRange]:
-        """The one cycle that holds a time, in seconds."""
-        return [self.current(timestamp)]
-
-    def current(self, timestamp: float) -> WindowRange:
-        """The cycle that holds a time, in seconds."""
-        return self._at(self.calendar.start_of(round(timestamp * 1000)))
-
-    def earliest(self, timestamp: float) -> WindowRange:
-        """As `current`: cycles don't overlap."""
-        return self.current(timestamp)
-
-    def delta(self, timestamp: float, d: Any) -> WindowRange:
-        """The cycle that holds the time `d` (seconds or a timedelta) earlier."""
-        seconds = d.total_seconds() if hasattr(d, "total_seconds") else float(d)
-        return self.current(timestamp - seconds)
-
-    def stale(self, timestamp: float, latest_timestamp: float) -> bool:  # noqa: ARG002 - Faust's signature
-        """Never: ended cycles stay readable (C3)."""
-        return False
-
-
-class RocksStore(SerializedStore[Any, Any]):
-    """Faust's store of a table: looks into the partitions that this worker has open.
-
-    Writing goes through chunks.
-    """
-
-    partitions: dict[int, PartitionStore]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.partitions = {}
-
-    def _encode_key(self, key: Any) -> bytes:
-        if isinstance(key, tuple):  # a windowed table's key: (key, (start, end)), in seconds
-            key, (start, _end) = key
-            return f"{key}@{round(start * 1000)}".encode()
-        return key if isinstance(key, bytes) else str(key).encode()
-
-    def _decode_key(self, key: bytes | None) -> Any:
-        return None if key is None else key.decode()
-
-    def _decode_value(self, value: bytes | None) -> Any:
-        return value
-
-    def _get(self, key: bytes) -> bytes | None:
-        for partition in self.partitions.values():
-            value = partition.get(key)
-            if value is not None:
-                return value
-        return None
-
-    def _set(self, key: bytes, value: bytes | None) -> None:
-        message = "a table is written by the chunk's transaction only, so that it never runs ahead of Kafka"
-        raise NotImplementedError(message)
-
-    def _del(self, key: bytes) -> None:
-        self._set(key, None)
-
-    def _clear(self) -> None:
-        self._set(b"", None)
-
-    def reset_state(self) -> None:
-        """Nothing: `wipe` is the partition's own, and the changelog decides."""
-
-    async def backup_partition(self, *_args: Any, **_kwargs: Any) -> None:
-        """Not here: the changelog is the backup."""
-        self._set(b"", None)
-
-    def restore_backup(self, *_args: Any, **_kwargs: Any) -> None:
-        """Not here, as above."""
-        self._set(b"", None)
-
-    def _iteritems(self) -> Iterator[tuple[bytes, bytes]]:
-        for partition in self.partitions.values():
-            yield from partition.items()
-
-    def _iterkeys(self) -> Iterator[bytes]:
-        return (key for key, _ in self._iteritems())
-
-    def _itervalues(self) -> Iterator[bytes | None]:
-        return (value for _, value in self._iteritems())
-
-    def _size(self) -> int:
-        return sum(1 for _ in self._iteritems())
-
-    def _contains(self, key: bytes) -> bool:
-        return self._get(key) is not None

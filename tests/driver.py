@@ -1,10 +1,9 @@
 """Whole workers over a log in memory, in virtual time.
 
-The real stages, pipeline, commit and opener; latencies and faults come from a seed.
-
-One number repeats a run. A worker's process is its pipeline and its task for each partition; the
-cluster is `MemoryLog`; its disk is `MemoryStores`, of which a kill loses what was not flushed. The
-driver plays the group: it assigns source partitions to workers.
+Stages, pipeline, commit and opener are the real ones; latencies and faults come from a seed, so one
+number repeats a run. A worker's process is its pipeline and one task per partition. The cluster is
+`MemoryLog`. A worker's disk is `MemoryStores`: a kill loses what was not flushed. The driver plays
+the group: it assigns source partitions to workers.
 """
 
 from __future__ import annotations
@@ -17,12 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
-from faust.types import TP
 
 from schemas import envelope
 from streams import topics
-from streams.chunks import Chunk
-from streams.lanes import MARK_KEY
+from streams.fetched import Chunk
+from streams.marks import MARK_KEY
 from streams.partitioning import partition_of
 from streams.pipeline import Pipeline
 from streams.producers import OutcomeUnknown
@@ -67,7 +65,6 @@ NONE = Faults(lost_request=0, lost_answer=0, kill_every_s=0, freeze_every_s=0, r
 
 
 # --- a worker's disk
-# ------------------------------------------------------------------------------------------------------------
 
 
 class MemoryStore:
@@ -152,7 +149,6 @@ class MemoryStores:
 
 
 # --- a worker
-# -------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,28 +232,23 @@ class MemoryWorker:
         disk.dead = False
         self.dead = False
         self.frozen_until_s = 0.0
-        self.assigned: list[TP] = []
-        self._positions: dict[TP, int] = {}
-        self._paused: set[TP] = set()
+        self.assigned: list[TopicPartition] = []
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: asyncio.Task[Any] | None = None
-        folds = stages(CALENDAR, ServiceRules(), 1000)
         names = [topic.name for topic in topics.declared(driver.settings)]
         ids = {name: f"id of {name}" for name in names}
         opener = Opener(
             driver.settings,
-            folds,
+            stages(CALENDAR, ServiceRules(), 1000),
             driver.settings.data_dir,
             "memory",
             ids,
             cast("Cluster", MemoryCluster(self)),
             cast("Any", disk.open),
         )
-        self.pipeline = Pipeline(driver.settings, opener, asyncio.get_running_loop().time)
-        self.pipeline.seek = self._positions.__setitem__
-        self.pipeline.pause = self._paused.add
-        self.pipeline.rejoin = driver.rebalance
-        self.pipeline.fatal = self._fatal
+        self.pipeline = Pipeline(driver.settings, opener, self, asyncio.get_running_loop().time)
         self.ended: str | None = None
 
     # --- requests: latency and faults
@@ -283,6 +274,29 @@ class MemoryWorker:
         if what.startswith("after") and driver.chance.random() < driver.faults.lost_answer:
             raise OutcomeUnknown(f"lost: {what}")
 
+    # --- its consumer: what `GroupConsumer` promises to the pipeline
+
+    def seek(self, partition: TopicPartition, position: int) -> None:
+        self._positions[partition] = position
+
+    def pause(self, partition: TopicPartition) -> None:
+        self._paused.add(partition)
+
+    def lag(self, partition: TopicPartition, position: int) -> int:
+        return self.driver.log.last_stable_offset(partition) - position
+
+    def rejoin(self) -> None:
+        self.driver.rebalance()
+
+    def leave(self, error: BaseException) -> None:
+        """The process ends by itself."""
+        self.ended = str(error)
+        self.driver.trace.append(
+            f"{asyncio.get_running_loop().time():.4f} {self.name} leaves: {error}"
+        )
+        self.kill()
+        self.driver.lost(self)
+
     # --- its life
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[Any]:
@@ -291,7 +305,7 @@ class MemoryWorker:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def assign(self, assigned: Iterable[TP]) -> None:
+    def assign(self, assigned: Iterable[TopicPartition]) -> None:
         """The group's answer: close what was open, open what is assigned now."""
         self.assigned = sorted(assigned)
         if self._opening is not None:
@@ -302,14 +316,14 @@ class MemoryWorker:
         try:
             await self.pipeline.open(self.assigned)
         except Exception as error:  # noqa: BLE001 - Fatal, or a fault of ours: either ends the process
-            self._fatal(error)
+            self.leave(error)
             return
         self._paused.clear()
         self._positions |= self.pipeline.positions()
         for tp, lane in self.pipeline.lanes.items():
             self.start(self._feed(tp, lane))
 
-    async def _feed(self, tp: TP, lane: Lane) -> None:
+    async def _feed(self, tp: TopicPartition, lane: Lane) -> None:
         """What Faust's agent and consumer do for one partition, as long as this lane is its lane."""
         driver = self.driver
         while not self.dead and self.pipeline.lanes.get(tp) is lane and not lane.closed:
@@ -320,22 +334,14 @@ class MemoryWorker:
             most = min(
                 self.pipeline.most_records(tp), driver.chance.randint(1, driver.most_records)
             )
-            records, end = driver.log.read(TopicPartition(*tp), start, most)
+            records, end = driver.log.read(tp, start, most)
             if end == start:
                 await asyncio.sleep(0.05)
                 continue
             self._positions[tp] = end
-            read = self.pipeline.opener.reading(TopicPartition(*tp))
-            readings = [(record.offset, read(record)) for record in records]
+            decode = self.pipeline.decoder_of(tp)
+            readings = [(record.offset, decode(record)) for record in records]
             await self.pipeline.process(Chunk(tp, readings, start, end, _Records(records)))  # type: ignore[arg-type]  # as TolerantRecords
-
-    def _fatal(self, error: BaseException) -> None:
-        self.ended = str(error)
-        self.driver.trace.append(
-            f"{asyncio.get_running_loop().time():.4f} {self.name} leaves: {error}"
-        )
-        self.kill()
-        self.driver.lost(self)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -351,14 +357,13 @@ class MemoryWorker:
         lanes = self.pipeline.lanes
         return sorted(lanes) == self.assigned and all(
             not lane.closed
-            and (lane.commit is None or lane.commit.done())
-            and lane.position >= self.driver.log.high_watermark(TopicPartition(*tp))
+            and not lane.committing
+            and lane.position >= self.driver.log.high_watermark(tp)
             for tp, lane in lanes.items()
         )
 
 
 # --- the group, and the run
-# -----------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -407,10 +412,14 @@ class Driver:
         return number
 
     @property
-    def sources(self) -> list[TP]:
+    def sources(self) -> list[TopicPartition]:
         """All source partitions of all stages."""
         names = [self.settings.topic(stage.source) for stage in catalogue.STAGES]
-        return [TP(name, number) for name in names for number in range(self.settings.partitions)]
+        return [
+            TopicPartition(name, number)
+            for name in names
+            for number in range(self.settings.partitions)
+        ]
 
     def rebalance(self) -> None:
         """Assign anew, soon."""

@@ -29,7 +29,7 @@ from operations.writing.event_lines import Layout, Line
 from operations.writing.feed import Feed
 from schemas.ahead import in_the_future
 from schemas.refusals import Refusal
-from streams.log import Writer
+from streams.log_writer import Writer
 from streams.settings import Settings
 
 PUSH_EVERY_S: Final = 0.5

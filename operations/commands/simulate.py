@@ -37,10 +37,11 @@ from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Interrupted, Waiting,
 from operations.writing.delivery import Delivered, Ended, deliver
 from schemas.ahead import in_the_future
 from schemas.envelope import encode
+from schemas.errors import NetsoldError
 from schemas.events import CHAT_TYPES, topic_of
 from schemas.times import DAY_MS, parse_ms
-from streams import topics
-from streams.log import Writer
+from streams.log_writer import Writer
+from tables import catalogue
 
 LIVE_DAY_MS: Final = 1000
 """The length of a day in the life of a live order: parcels arrive within seconds."""
@@ -200,7 +201,7 @@ def _how_it_ended(
     return f"{ended}; {made}{left}; {again}"
 
 
-class HistoryAhead(Exception):
+class HistoryAhead(NetsoldError):
     """Simulated history extends into the future, and workers would park its events."""
 
     exit_code = 1
@@ -264,7 +265,9 @@ def _to_log(
     Returns what ended it early, else None.
     """
     settings = named_cluster()
-    summary.target = f"{settings.topic(topics.ORDERS)} and {settings.topic(topics.CHATS)}"
+    summary.target = (
+        f"{settings.topic(catalogue.ORDERS_TOPIC)} and {settings.topic(catalogue.CHATS_TOPIC)}"
+    )
     if not live:
         items = before_now(items, settings.max_ahead_seconds * 1000, time.time_ns() // 1_000_000)
     failures: list[HistoryAhead] = []

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
+from schemas.errors import NetsoldError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,7 +48,7 @@ _OTHERS: Final = {
 """By first bytes: the formats that can't be read, and the remedy."""
 
 
-class EventFileUnreadable(Exception):
+class EventFileUnreadable(NetsoldError):
     """A file of events is missing, of another format, or incomplete; the message names it."""
 
     exit_code = 1

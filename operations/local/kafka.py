@@ -21,6 +21,7 @@ from operations.local.kafka_jars import JarsOutOfReach, classpath
 from operations.local.kafka_process import end_process, format_storage, running_broker, start_broker
 from operations.local.ports import LOCALHOST, NoFreePort, accepts
 from operations.output import print_error
+from schemas.errors import NetsoldError
 from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from operations.local.processes import Known
 
 
-class LocalKafkaFailed(Exception):
+class LocalKafkaFailed(NetsoldError):
     """The local Kafka can't be started or stopped; the message says why and what to do."""
 
     exit_code = 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 
+from schemas.errors import NetsoldError
+
 LOCALHOST = "127.0.0.1"
 
 
-class NoFreePort(Exception):
+class NoFreePort(NetsoldError):
     """No port of 127.0.0.1 can be bound."""
 
     exit_code = 1

@@ -15,6 +15,7 @@ from operations.local.children import Children, KafkaChild
 from operations.local.data_dir import usable
 from operations.local.kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with_local
 from operations.local.ports import accepts, free_port
+from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,13 +27,13 @@ KAFKA_REPORT_EVERY_S = 10.0
 """Between two lines that Kafka still starts: after a power cut it reads its whole log."""
 
 
-class AlreadyUp(Exception):
+class AlreadyUp(NetsoldError):
     """Another `netsold up` runs on the same data directory."""
 
     exit_code = 1
 
 
-class PortInUse(Exception):
+class PortInUse(NetsoldError):
     """Another process listens at our reader's address."""
 
     exit_code = 1

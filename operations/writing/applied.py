@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from operations.asking import NotReady, Unknown, ask, duration
+from operations.asking import ReaderNotReady, Unknown, ask, duration
 from operations.output import print_error
 from operations.waiting import REPORT_EVERY_S, GaveUp
-from streams import topics
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 RETRY_AFTER_S: Final = 0.5
 
 _PATHS: Final = {
-    "/v1/orders/-": (topics.ORDERS,),
-    "/v1/products/-": (topics.ORDERS,),
-    "/v1/products/-/journal": (topics.ORDERS,),
-    "/v1/shops/-": (topics.ORDERS, topics.CHATS),
-    "/v1/overdue": (topics.CHATS,),
+    "/v1/orders/-": (catalogue.ORDERS_TOPIC,),
+    "/v1/products/-": (catalogue.ORDERS_TOPIC,),
+    "/v1/products/-/journal": (catalogue.ORDERS_TOPIC,),
+    "/v1/shops/-": (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC),
+    "/v1/overdue": (catalogue.CHATS_TOPIC,),
 }
 """Addresses that together cover all tables, each with the source topics of its tables.
 
@@ -37,7 +37,7 @@ def until_applied(
 ) -> None:
     """Wait until all tables include these source positions, such as {"orders-0": 1234}.
 
-    Raises GaveUp, NoReader, Refused.
+    Raises GaveUp, NoReader, BadRequest.
     """
     deadline = time.monotonic() + give_up_s
     reported_s = time.monotonic()
@@ -53,7 +53,7 @@ def until_applied(
                 ask(settings, path, min_position=wanted)
             except Unknown:  # the tables include the positions, and have no such id
                 break
-            except NotReady as error:
+            except ReaderNotReady as error:
                 now = time.monotonic()
                 if now >= deadline:
                     raise GaveUp(

@@ -55,7 +55,7 @@ def _assert_served(story: Story, flow: Flow) -> None:
     if story.served or story.overdue:
         assert served == story.served
     assert sorted(
-        map(catalogue.split_conversation_key, flow.tables[catalogue.OVERDUE.name])
+        map(catalogue.split_conversation_key, flow.tables[catalogue.OVERDUE_INQUIRIES.name])
     ) == sorted(story.overdue)
     for state in flow.tables[catalogue.CHATS.name].values():
         written = conversations.decode(state).written
