@@ -158,7 +158,7 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
 
     Topics must exist and fit.
     """
-    state_dir = _state_dir(settings, name)
+    state_dir = settings.data_dir / settings.app / f"worker-{name}"
     state_dir.mkdir(parents=True, exist_ok=True)
     calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
     staged = stages(calendar, settings.service_rules, settings.refusals_in_a_row)
@@ -176,10 +176,6 @@ def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, 
     agents.declare(app, sources, app.pipeline.process)
     _start_tasks(app)
     return app
-
-
-def _state_dir(settings: Settings, name: str) -> Path:
-    return settings.data_dir / settings.app / f"worker-{name}"
 
 
 def _options(settings: Settings, name: str) -> dict[str, Any]:
@@ -268,16 +264,6 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     1 on Fatal or if the stop had to be cut short.
     """
     logs.configure()
-    build = this_build()
-    log.info(
-        "worker starts",
-        version=build.version,
-        commit=build.commit,
-        rules=RULES,
-        partitions=settings.partitions,
-        state_dir=str(_state_dir(settings, name)),
-    )
-    allow_open_files()
     sys.setswitchinterval(SWITCH_SECONDS)
 
     async def checked() -> tuple[str, dict[str, str]]:
@@ -291,6 +277,16 @@ def run_worker(settings: Settings, name: str = "1") -> None:
     if settings.metrics_port is not None:
         start_http_server(settings.metrics_port, settings.metrics_host)
     lock = _only_one(app.conf.datadir, name)
+    build = this_build()
+    log.info(
+        "worker starts",
+        version=build.version,
+        commit=build.commit,
+        rules=RULES,
+        partitions=settings.partitions,
+        state_dir=str(app.conf.datadir.absolute()),
+    )
+    allow_open_files()
     worker = Worker(
         app,
         loglevel="INFO",

@@ -97,7 +97,8 @@ class RocksStore(SerializedStore[Any, Any]):
 
     def _set(self, key: bytes, value: bytes | None) -> None:
         raise NotImplementedError(
-            "a table is written by the chunk's transaction only, so that it never runs ahead of Kafka"
+            "a table is written by the chunk's transaction only, so that it never runs ahead "
+            "of Kafka"
         )
 
     def _del(self, key: bytes) -> None:
@@ -216,7 +217,7 @@ class LaneTableManager(TableManager):
         return self._recovery
 
     async def on_start(self) -> None:
-        """Register the changelogs at once: Faust waits a second for tables that are declared late."""
+        """Register the changelogs at once; Faust waits a second for tables declared late."""
         await self._update_channels()
         await self.recovery.start()
 

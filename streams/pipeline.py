@@ -99,7 +99,7 @@ class Pipeline:
                         "leaving, restart to rejoin"
                     ) from error
                 task = asyncio.current_task()
-                # if it is cancelled, its clean-up has failed, and the next opening waits for its end
+                # cancelled: its clean-up has failed, and the next opening waits for its end
                 if task is not None and task.cancelling():
                     raise asyncio.CancelledError from error
                 log.warning(

@@ -84,7 +84,7 @@ class Phase(Enum):
 class _Opening:
     """One lane while it is being opened."""
 
-    fold: Stage
+    stage: Stage
     source: TopicPartition
     transactional_id: str
     producer: StrictProducer
@@ -126,7 +126,7 @@ class Opener:
     def __init__(  # noqa: PLR0913, PLR0917 - a worker's surroundings
         self,
         settings: Settings,
-        folds: Iterable[Stage],
+        stages: Iterable[Stage],
         state_dir: Path,
         cluster: str,
         topic_ids: Mapping[str, str],
@@ -135,7 +135,7 @@ class Opener:
     ) -> None:
         self.settings = settings
         self.kafka = kafka
-        self.by_topic = {settings.topic(fold.spec.source): fold for fold in folds}
+        self.by_topic = {settings.topic(stage.spec.source): stage for stage in stages}
         self.topic_ids = topic_ids
         self.phase = Phase.INIT
         self._folder = StoreFolder(settings, state_dir, cluster, topic_ids, open_store)
@@ -158,7 +158,8 @@ class Opener:
             self.phase = Phase.COMMITTED
             beginnings, ends = await self._read_offsets(openings)
             self.phase = Phase.RESTORE
-            restored = await restore(self.kafka, self._opened_stores(openings), beginnings, ends)
+            stores = _opened_stores(self._folder, openings)
+            restored = await restore(self.kafka, stores, beginnings, ends)
             self.phase = Phase.CHECK
             await self._await_offsets(openings)
             lanes = await _all(self._checked(opening) for opening in openings)
@@ -182,11 +183,11 @@ class Opener:
         It refuses events that do not belong in that partition.
         """
         if tp not in self._readings:
-            fold = self.by_topic[tp.topic]
+            stage = self.by_topic[tp.topic]
             read = (
-                of_events(fold.read, fold.spec.source, tp.partition, self.settings)
-                if fold.spec.sends
-                else fold.read
+                of_events(stage.read, stage.spec.source, tp.partition, self.settings)
+                if stage.spec.sends
+                else stage.read
             )
             self._readings[tp] = read
         return self._readings[tp]
@@ -196,42 +197,24 @@ class Opener:
         return self.phase.value
 
     def _opening(self, source: TopicPartition) -> _Opening:
-        fold = self.by_topic[source.topic]
-        transactional_id = f"{self.settings.app}-{fold.spec.name}-{source.partition}"
-        return _Opening(fold, source, transactional_id, self.kafka.producer(transactional_id))
+        stage = self.by_topic[source.topic]
+        transactional_id = f"{self.settings.app}-{stage.spec.name}-{source.partition}"
+        return _Opening(stage, source, transactional_id, self.kafka.producer(transactional_id))
 
     async def _read_offsets(self, openings: list[_Opening]) -> tuple[Bounds, Bounds]:
         """Read the group's committed offset of each source, and where all logs begin and end.
 
         The ends are read first: what our own workers wrote before is committed by then.
         """
-        settings = self.settings
-        names = {
-            settings.topic(name)
-            for stage in STAGES
-            for name in (stage.source, *stage.sends, *stage.emits)
-        }
-        names |= {changelog(settings, table.name) for table in TABLES}
-        beginnings, ends = await self.kafka.bounds(names)
+        beginnings, ends = await self.kafka.bounds(_all_topics(self.settings))
         committed = await self.kafka.committed(opening.source for opening in openings)
         for opening in openings:
             source = opening.source
             opening.committed = committed[source]
             opening.beginning, opening.end = beginnings[source], ends[source]
-        writing = [fold.spec for fold in self.by_topic.values() if fold.spec.sends]
-        await refuse_others_state(settings, self.kafka, writing, committed, ends)
+        writing = [stage.spec for stage in self.by_topic.values() if stage.spec.sends]
+        await refuse_others_state(self.settings, self.kafka, writing, committed, ends)
         return beginnings, ends
-
-    def _opened_stores(self, openings: list[_Opening]) -> dict[TopicPartition, PartitionStore]:
-        """Open the stores of all lanes; by changelog partition."""
-        found: dict[TopicPartition, PartitionStore] = {}
-        for opening in openings:
-            partition = opening.source.partition
-            for table in opening.fold.spec.tables:
-                store = self._folder.open(table.name, partition)
-                opening.stores[table.name] = store
-                found[TopicPartition(changelog(self.settings, table.name), partition)] = store
-        return found
 
     async def _await_offsets(self, openings: list[_Opening]) -> None:
         """Read committed offsets again while they are behind the marks.
@@ -245,7 +228,7 @@ class Opener:
             late = [opening for opening in openings if opening.is_behind]
             if not late:
                 return
-            log.info("committed offsets are behind the marks, asking again", lanes=len(late))
+            log.info("committed offsets are behind the marks, reading them again", lanes=len(late))
             await asyncio.sleep(RETRY_SECONDS)
             committed = await self.kafka.committed(opening.source for opening in late)
             for opening in late:
@@ -255,7 +238,7 @@ class Opener:
         """The lane of an opening, if its state and its source belong together."""
         topic, partition = opening.source
         lane = Lane(
-            opening.fold,
+            opening.stage,
             topic,
             self.topic_ids[topic],
             partition,
@@ -283,6 +266,29 @@ class Opener:
         # a paused partition continues when it is opened again
         lane.progress = progress_of(mark).resumed()
         lane.position = offset_after(lane.progress.offset)
+
+
+def _all_topics(settings: Settings) -> set[str]:
+    """The names on the cluster of all topics that stages read and write."""
+    names = {
+        settings.topic(name)
+        for stage in STAGES
+        for name in (stage.source, *stage.sends, *stage.emits)
+    }
+    return names | {changelog(settings, table.name) for table in TABLES}
+
+
+def _opened_stores(
+    folder: StoreFolder, openings: list[_Opening]
+) -> dict[TopicPartition, PartitionStore]:
+    """Open the stores of all lanes; by changelog partition. Raises StoreUnopened."""
+    found: dict[TopicPartition, PartitionStore] = {}
+    for opening in openings:
+        partition = opening.source.partition
+        for table in opening.stage.spec.tables:
+            store = opening.stores[table.name] = folder.open(table.name, partition)
+            found[TopicPartition(changelog(folder.settings, table.name), partition)] = store
+    return found
 
 
 async def _init(openings: list[_Opening]) -> None:

@@ -84,7 +84,7 @@ class Size:
         self._shrink(min(records // 2, int(records * AIM / self._filled(work))))
 
     def timed_out(self, records: int) -> bool:
-        """A transaction of `records` didn't end in time; returns whether the next one is smaller."""
+        """A transaction of `records` didn't end in time. Returns whether the next is smaller."""
         self._shrink(records // 2)
         return self.records < records
 

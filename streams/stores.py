@@ -1,9 +1,9 @@
-"""Local state: one rocksdict database per table and partition, and Faust's view of it as tables.
+"""Local state: one rocksdict database per table and partition.
 
-The store is a cache of the changelog: it never runs ahead of Kafka (writes come after the commit),
-and whatever does not fit (other cluster, other application, corruption) is wiped and restored. So
-it has no log of its own, like the stores of Kafka Streams: what a killed process had only in memory
-is read again from the changelog, behind the position that the files have.
+A store is a cache of its changelog. It never runs ahead of Kafka, since it is written after the
+commit; a store that doesn't fit (other cluster, other application, corruption) is wiped and
+restored. So it has no write-ahead log, like the stores of Kafka Streams: a killed process loses
+what was only in memory, and the changelog is read again from the position in the files.
 """
 
 from __future__ import annotations
@@ -43,16 +43,15 @@ _write_buffers = WriteBufferManager(limits.WORKER_WRITE_BUFFERS_BYTES, allow_sta
 
 
 def _options() -> Options:
-    """RocksDB's options: memory is bounded by one block cache and one write-buffer budget for the whole process."""
+    """RocksDB's options: all stores of the process share one block cache and one write buffer."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes no name here
     options.set_block_based_table_factory(cached_in(_cache))
     options.set_write_buffer_manager(_write_buffers)
     options.set_write_buffer_size(16 * 1024 * 1024)
     options.set_memtable_whole_key_filtering(True)
-    options.set_memtable_prefix_bloom_ratio(
-        0.01
-    )  # most orders that are asked for are new: not to be found is half as dear by this
+    # most orders are new when they are looked up: a filter answers without a search
+    options.set_memtable_prefix_bloom_ratio(0.01)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
     options.set_max_open_files(128)
@@ -67,17 +66,14 @@ def _unlogged() -> WriteOptions:
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whose state a store holds.
-
-    Another identity means another log, and nothing of it may be used.
-    """
+    """Whose state a store has; a store of another identity belongs to another log, and is wiped."""
 
     cluster: str
     app: str
     table: str
     partition: int
     partitions: int
-    """How many the table has."""
+    """The number of partitions of the table."""
 
     format: int = 1
     build: str = ""
@@ -94,10 +90,7 @@ def _is_of(found: bytes | None, identity: Identity) -> bool:
 
 
 class StoreDamaged(Exception):
-    """A store's files can't be read, as RocksDB says.
-
-    `store` must be wiped, and the changelog has what it held.
-    """
+    """RocksDB can't read a store's files: `store` must be wiped, its changelog restores it."""
 
     def __init__(self, store: PartitionStore, why: str) -> None:
         super().__init__(f"{store.path}: {why}")
@@ -105,14 +98,15 @@ class StoreDamaged(Exception):
 
 
 class StoreUnopened(NetsoldError):
-    """A store can't be opened, and not because its files are damaged.
+    """A store can't be opened for another reason than damage.
 
-    It is left as it is, the sentence says what a person must mend.
+    It is left as it is; the sentence says what a person must mend.
     """
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
-            f"the store {path} can't be opened ({why}): mend that and restart (docs/runbook.md, Store not opened)"
+            f"the store {path} can't be opened ({why}): mend that and restart "
+            "(docs/runbook.md, Store not opened)"
         )
 
 
@@ -133,15 +127,14 @@ class PartitionStore:
             if fresh:
                 db[IDENTITY_KEY] = msgspec.json.encode(self._identity)
                 db.flush()
-            found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [
-                None
-            ]  # what opening needs must be readable
+            # opening needs all three, so all three must be readable
+            found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [None]
         except Exception as error:
             if db is not None:
                 db.close()
-            if fresh or not is_damage(
-                error
-            ):  # another owner, no right to read it, no file handle left: its data may be whole
+            # with another owner, without the right to read, or without a file handle, the data may
+            # be whole
+            if fresh or not is_damage(error):
                 raise StoreUnopened(self.path, str(error)) from error
             return self._wiped(f"cannot be opened: {error}")
         if not _is_of(found, self._identity):
@@ -164,29 +157,26 @@ class PartitionStore:
         try:
             value: bytes | None = self._db.get(key)
         except Exception as error:
-            self._tell_damage(error)
+            self._raise_damage(error)
             raise
         return value
 
     def get_all(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of some keys, each one's or None, for less than one by one.
-
-        Raises StoreDamaged.
-        """
+        """The value of each of some keys, or None, by one call. Raises StoreDamaged."""
         try:
             values: list[bytes | None] = self._db.get([*keys]) or []
         except Exception as error:
-            self._tell_damage(error)
+            self._raise_damage(error)
             raise
         return values
 
-    def _tell_damage(self, error: Exception) -> None:
+    def _raise_damage(self, error: Exception) -> None:
         if is_damage(error):
             raise StoreDamaged(self, str(error)) from error
 
     @property
     def mark(self) -> bytes | None:
-        """The progress mark of the last change, as the changelog has it."""
+        """The mark of the last change, as in the changelog."""
         return self.get(MARK_KEY)
 
     @property
@@ -196,9 +186,9 @@ class PartitionStore:
         return None if value is None else int(value)
 
     def write(self, items: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
-        """Put items (None deletes) and the changelog position, all or nothing.
+        """Write items (None deletes) and the changelog position, all or nothing.
 
-        Raises StoreDamaged, also for what a compaction met.
+        Raises StoreDamaged, also for damage that a compaction has found.
         """
         batch = WriteBatch(raw_mode=True)
         put = batch.put
@@ -211,11 +201,11 @@ class PartitionStore:
         try:
             self._db.write(batch)
         except Exception as error:
-            self._tell_damage(error)
+            self._raise_damage(error)
             raise
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values but the reserved ones, in order of key."""
+        """All keys and values in order of key, without the reserved keys."""
         yield from self._db.items(from_key=b"\x01")
 
     def close(self) -> None:
@@ -224,9 +214,9 @@ class PartitionStore:
 
 
 class StateView(dict[bytes, bytes | None]):
-    """A store's values as they are asked for, None where a key is unknown.
+    """A store's values, read when they are needed; None for an unknown key.
 
-    `recent` has those that the last chunk wrote.
+    `recent` has the values that the last chunk wrote.
     """
 
     def __init__(self, store: PartitionStore, recent: Mapping[bytes, bytes | None]) -> None:
@@ -237,7 +227,7 @@ class StateView(dict[bytes, bytes | None]):
         return self._store.get(key)
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
-        """The values of some keys; those that aren't at hand are looked for together."""
+        """The values of some keys; those that aren't cached here are read by one call."""
         others = [key for key in keys if key not in self]
         self.update(zip(others, self._store.get_all(others), strict=True))
         return [self[key] for key in keys]

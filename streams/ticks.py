@@ -25,7 +25,7 @@ from tables.watermarks import latest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from faust.types import TP
+    from aiokafka import TopicPartition
 
     from streams.pipeline import Pipeline
     from tables.watermarks import Progress
@@ -91,7 +91,7 @@ class Pace:
         return newest_ms + int((now_s - self._rose_s) * 1000)
 
 
-async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TP], int | None]) -> None:
+async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TopicPartition], int | None]) -> None:
     """Write a tick into every idle partition of events that this worker has, every `idle_tick_ms`.
 
     Runs for ever (never if 0).

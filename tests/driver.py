@@ -68,10 +68,7 @@ NONE = Faults(lost_request=0, lost_answer=0, kill_every_s=0, freeze_every_s=0, r
 
 
 class MemoryStore:
-    """In place of `PartitionStore`: a table's partition on a disk.
-
-    Every write is a version, and a kill may go back to an older one.
-    """
+    """In place of `PartitionStore`; a kill may restore the state before any unflushed write."""
 
     def __init__(self, disk: MemoryStores, name: str, identity: Identity) -> None:
         self._disk, self._name, self._identity = disk, name, identity
@@ -102,9 +99,7 @@ class MemoryStore:
         self._disk.write(self._name, {**dict(items), POSITION_KEY: b"%d" % position})
 
     def wipe(self, why: str) -> None:
-        raise AssertionError(
-            f"{self._name} is wiped: {why}"
-        )  # nothing of a run may make a store unfit
+        raise AssertionError(f"{self._name} is wiped: {why}")  # no run may damage a store
 
     def close(self) -> None:
         pass
@@ -118,7 +113,7 @@ class MemoryStores:
         self.rows: dict[str, dict[bytes, bytes]] = {}
         self.identities: dict[str, Identity] = {}
         self.unflushed: dict[str, list[dict[bytes, bytes]]] = {}
-        """By store, older states that a kill may go back to, the newest last."""
+        """By store, older states that a kill may restore, the newest last."""
 
         self.dead = False
 
@@ -131,7 +126,7 @@ class MemoryStores:
         rows = self.rows[name]
         older = self.unflushed[name]
         older.append(dict(rows))
-        if self._chance.random() < 0.2:  # a flush: what was before it is never gone back to
+        if self._chance.random() < 0.2:  # a flush: older states are never restored
             older.clear()
         for key, value in items.items():
             if value is None:
@@ -140,7 +135,7 @@ class MemoryStores:
                 rows[key] = value
 
     def kill(self) -> None:
-        """Each store goes back to any state since its last flush."""
+        """Restore in each store any state since its last flush."""
         self.dead = True
         for name, older in self.unflushed.items():
             if older and self._chance.random() < 0.5:
@@ -222,10 +217,7 @@ class MemoryCluster:
 
 
 class MemoryWorker:
-    """One process. After `kill` nothing of it has an effect any more.
-
-    While it is frozen its requests wait.
-    """
+    """One process; after `kill` it has no effect any more, and while it is frozen requests wait."""
 
     def __init__(self, driver: Driver, name: str, disk: MemoryStores) -> None:
         self.driver, self.name, self.disk = driver, name, disk
@@ -254,14 +246,14 @@ class MemoryWorker:
     # --- requests: latency and faults
 
     async def request(self, what: str) -> None:
-        """A request that changes nothing: it only takes its time."""
+        """A request that changes nothing and only needs time."""
         await self.step(f"before {what}")
 
     async def step(self, what: str) -> None:
         """Before and after each request."""
         driver = self.driver
         if self.dead:
-            await asyncio.get_running_loop().create_future()  # for ever
+            await asyncio.get_running_loop().create_future()  # never returns
         await asyncio.sleep(driver.chance.expovariate(1 / driver.latency_s))
         await asyncio.sleep(max(0.0, self.frozen_until_s - asyncio.get_running_loop().time()))
         if self.dead:
@@ -306,7 +298,7 @@ class MemoryWorker:
         return task
 
     def assign(self, assigned: Iterable[TopicPartition]) -> None:
-        """The group's answer: close what was open, open what is assigned now."""
+        """The group's answer: close the open lanes, open those that are assigned now."""
         self.assigned = sorted(assigned)
         if self._opening is not None:
             self._opening.cancel()  # as Faust does, without waiting for its end
@@ -324,7 +316,7 @@ class MemoryWorker:
             self.start(self._feed(tp, lane))
 
     async def _feed(self, tp: TopicPartition, lane: Lane) -> None:
-        """What Faust's agent and consumer do for one partition, as long as this lane is its lane."""
+        """What Faust's agent and consumer do for one partition, until its lane is replaced."""
         driver = self.driver
         while not self.dead and self.pipeline.lanes.get(tp) is lane and not lane.closed:
             await asyncio.sleep(driver.chance.expovariate(1 / driver.latency_s))
@@ -368,10 +360,7 @@ class MemoryWorker:
 
 @dataclass
 class Driver:
-    """One run. `trace` has every request with its virtual time.
-
-    The same seed gives the same trace.
-    """
+    """One run; `trace` has every request with its virtual time, the same for the same seed."""
 
     settings: Settings
     seed: int
@@ -400,7 +389,7 @@ class Driver:
         record: tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]],
         partition: int | None = None,
     ) -> int:
-        """Put a record into its source topic (public name) by its key; returns the partition."""
+        """Write a record to its source topic (public name) by its key; returns the partition."""
         key, value, headers = record
         number = (
             partition_of(key or b"", self.settings.partitions) if partition is None else partition
@@ -426,9 +415,9 @@ class Driver:
         self._wanted.set()
 
     def lost(self, worker: MemoryWorker) -> None:
-        """A process has ended: it is started again, as by its supervisor.
+        """Restart a process that has ended, as a supervisor does.
 
-        Only a newer owner may make it leave by itself.
+        It may only have left by itself because of a newer owner.
         """
         self.ends.append(worker.ended or "killed")
         if worker.ended is not None and "taken over" not in worker.ended and not self.wrong.done():
@@ -447,7 +436,7 @@ class Driver:
         task.add_done_callback(self._restarting.discard)
 
     async def run(self, feed: Iterator[Any], fault_s: float = 20.0) -> None:
-        """Let the workers work, with faults for so many virtual seconds and then without, until everything is applied.
+        """Run the workers with faults for `fault_s`, then without, until everything is applied.
 
         `feed` is advanced once a virtual 10 ms: it writes events, until it ends.
         """
@@ -528,18 +517,19 @@ class Driver:
             self.lost(worker)
 
     def _freeze_one(self) -> None:
-        """Longer than its session: the others take over, and it comes back as a zombie."""
+        """Freeze one for longer than its session: others own its partitions when it continues."""
         if len(self.running) > 1:
             worker = self.chance.choice(self.running)
             worker.frozen_until_s = asyncio.get_running_loop().time() + self.chance.uniform(
                 0.1, 2.0
             )
             self.trace.append(
-                f"{asyncio.get_running_loop().time():.4f} {worker.name} is frozen until {worker.frozen_until_s:.4f}"
+                f"{asyncio.get_running_loop().time():.4f} {worker.name} is frozen until "
+                f"{worker.frozen_until_s:.4f}"
             )
             self.rebalance()
 
-    # --- what is there in the end
+    # --- results
 
     def committed(self, topic: str) -> list[MemoryRecord]:
         """The committed records of a topic (name on the cluster), partition by partition."""
@@ -563,6 +553,6 @@ class Driver:
 
 
 def tick(at_ms: int) -> tuple[None, bytes, Sequence[tuple[str, bytes]]]:
-    """A time tick, as `Driver.write` takes it."""
+    """A time tick, as a record for `Driver.write`."""
     value, headers = envelope.tick(at_ms)
     return None, value, headers

@@ -146,8 +146,9 @@ async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path:
         began = time.monotonic()
         await asyncio.to_thread(run.workers.stop_one, worker)
         assert time.monotonic() - began < 8.0
-        assert [line["event"] for line in worker.lines()] == ["lanes open"]
-        assert len(worker.log.read_text(encoding="utf-8").splitlines()) == 1
+        assert [line["event"] for line in worker.lines()] == ["worker starts", "lanes open"]
+        assert worker.lines()[0].keys() > {"version", "commit", "rules", "partitions", "state_dir"}
+        assert len(worker.log.read_text(encoding="utf-8").splitlines()) == 2
         run.workers.start("a")
         await run.verdict()
 

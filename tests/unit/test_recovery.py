@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from schemas.journal import RULES
 from streams import recovery, standstill
+from streams.build import this_build
 from streams.errors import StateUnfit
 from streams.marks import MARK_KEY, Mark, decode_mark, encode_mark
 from streams.recovery import Opener
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
 SETTINGS = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="unused"))
 IDS = {topic.name: f"id of {topic.name}" for topic in declared(SETTINGS)}
-FOLDS = stages(Calendar(30 * 86_400_000, 0), ServiceRules(), 1000)
+STAGES = stages(Calendar(30 * 86_400_000, 0), ServiceRules(), 1000)
 ORDERS, CHATS = TopicPartition("orders", 0), TopicPartition("chats", 0)
-TERMS = {fold.spec.source: f"{fold.terms}; keys by murmur2" for fold in FOLDS}
+TERMS = {stage.spec.source: f"{stage.terms}; keys by murmur2" for stage in STAGES}
 CHAT_TABLES = ("chats", "reply_timers", "overdue")
 
 
@@ -115,7 +116,7 @@ async def opened(
     kafka = OnMachine(machine, beginning, late)
     disk = MemoryStores(random.Random(1))
     opener = Opener(
-        SETTINGS, FOLDS, Path("state"), "cluster", IDS, cast("Any", kafka), cast("Any", disk.open)
+        SETTINGS, STAGES, Path("state"), "cluster", IDS, cast("Any", kafka), cast("Any", disk.open)
     )
     (lane,) = await opener.open([source])
     return lane, kafka
@@ -148,7 +149,9 @@ async def test_a_first_start_commits_the_beginning_of_the_log() -> None:
     assert machine.log.committed(SETTINGS.app, ORDERS) == 0
     (record, *_), _ = machine.log.read(TopicPartition("netsold-orders-changelog", 0), 0, 10)
     assert record.key == MARK_KEY
-    assert decode_mark(record.value or b"").offset == -1
+    first = decode_mark(record.value or b"")
+    assert first.offset == -1
+    assert first.build == str(this_build())
 
 
 @pytest.mark.parametrize(
@@ -184,7 +187,7 @@ async def test_a_first_start_commits_the_beginning_of_the_log() -> None:
             ["made with 6 partitions, now there are 4", "copy the log and rebuild"],
         ),
         (
-            {"orders": mark(41, terms=f"{FOLDS[0].terms}; keys by crc32")},
+            {"orders": mark(41, terms=f"{STAGES[0].terms}; keys by crc32")},
             42,
             ["keys by crc32", "keys by murmur2", "set them back, or"],
         ),
@@ -302,7 +305,7 @@ def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
     Producer.ready = Producer.refused = frozenset()
     monkeypatch.setattr(recovery, "INIT_SECONDS", 0.01)
     kafka = cast("Any", OnlyProducers())
-    return Opener(SETTINGS, FOLDS, Path("unused"), "cluster", IDS, kafka)
+    return Opener(SETTINGS, STAGES, Path("unused"), "cluster", IDS, kafka)
 
 
 async def test_none_is_left_starting_when_one_fails(opener: Opener) -> None:
