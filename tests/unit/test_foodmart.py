@@ -21,17 +21,19 @@ EXCERPT = Path(__file__).parents[1] / "data" / "foodmart"
 DAY_MS = 86_400_000
 CYCLE_MS = 30 * DAY_MS
 
-# Of one product in one store, with S(d) units sold and R(d) returned up to a day, each return
-# taking the earliest sales that are left: M(d) = min over s ≤ d of S(s) + R(d) - R(s), and R(d),
-# are matched up to d. The first M units sold are reversed.
+# For one product in one store, with S(d) units sold and R(d) returned up to a day, and each return
+# assigned to the earliest sales that are left: M(d) = min over s ≤ d of S(s) + R(d) - R(s), and
+# R(d), are matched up to d. The first M units sold are reversed.
 SQL = """
 CREATE MACRO cycle_of(day) AS (day - DATE '1970-01-01') // 30;
 CREATE TABLE sale AS
-    SELECT strptime(t."transaction date", '%m/%d/%Y')::DATE AS day, t."store id" AS store, t."product id" AS product,
-           t.quantity::INT AS units, round(p."product retail price"::DECIMAL(9, 2) * 100)::INT AS price, t.rowid AS n
+    SELECT strptime(t."transaction date", '%m/%d/%Y')::DATE AS day,
+           t."store id" AS store, t."product id" AS product, t.quantity::INT AS units,
+           round(p."product retail price"::DECIMAL(9, 2) * 100)::INT AS price, t.rowid AS n
     FROM transactions t JOIN products p USING ("product id");
 CREATE TABLE refund AS
-    SELECT strptime("return date", '%m/%d/%Y')::DATE AS day, "store id" AS store, "product id" AS product, sum(quantity::INT) AS units
+    SELECT strptime("return date", '%m/%d/%Y')::DATE AS day,
+           "store id" AS store, "product id" AS product, sum(quantity::INT) AS units
     FROM returns GROUP BY ALL;
 CREATE TABLE day_of AS
     SELECT store, product, day, sum(sold) AS sold, sum(returned) AS returned FROM (
@@ -44,11 +46,16 @@ CREATE TABLE matched AS
     FROM (SELECT store, product, day, sum(sold) OVER w AS s, sum(returned) OVER w AS r
           FROM day_of WINDOW w AS (PARTITION BY store, product ORDER BY day));
 CREATE TABLE booked AS
-    SELECT store, product, day, up_to - coalesce(lag(up_to) OVER (PARTITION BY store, product ORDER BY day), 0) AS units FROM matched;
+    SELECT store, product, day,
+           up_to - coalesce(lag(up_to) OVER (PARTITION BY store, product ORDER BY day), 0) AS units
+    FROM matched;
 CREATE TABLE reversed AS
     SELECT day, store, product, price, units,
-           greatest(0, least(units, coalesce(m.total, 0) - (sum(units) OVER (PARTITION BY store, product ORDER BY day, n) - units))) AS back
-    FROM sale LEFT JOIN (SELECT store, product, max(up_to) AS total FROM matched GROUP BY ALL) m USING (store, product);
+           greatest(0, least(units, coalesce(m.total, 0) - (
+               sum(units) OVER (PARTITION BY store, product ORDER BY day, n) - units))) AS back
+    FROM sale
+    LEFT JOIN (SELECT store, product, max(up_to) AS total FROM matched GROUP BY ALL) m
+        USING (store, product);
 """
 
 ANSWER = """
@@ -165,7 +172,8 @@ def test_returns_go_to_the_earliest_sale_or_an_unknown_order(tmp_path: Path) -> 
         "1/5/1997,12/29/1996,1,78,6,2\n"
     )
     (tmp_path / "returns.csv").write_text(
-        "return date,product id,store id,quantity\n3/1/1997,1,6,2\n1/1/1997,1,6,1\n1/5/1997,1,6,2\n3/1/1997,1,7,1\n"
+        "return date,product id,store id,quantity\n"
+        "3/1/1997,1,6,2\n1/1/1997,1,6,1\n1/5/1997,1,6,2\n3/1/1997,1,7,1\n"
     )
     events = foodmart.events(tmp_path)
     first = next(event for event in events if event["type"] == "order_placed")

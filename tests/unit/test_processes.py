@@ -42,7 +42,10 @@ def test_a_process_runs_once_it_is_recorded(tmp_path: Path) -> None:
             [
                 sys.executable,
                 "-c",
-                "import os, sys; print(os.getpid(), repr(sys.stdin.read()), os.environ['A'], os.getcwd())",
+                (
+                    "import os, sys; print(os.getpid(), repr(sys.stdin.read()), os.environ['A'],"
+                    " os.getcwd())"
+                ),
             ],
             lambda process, known: recorded.append((process, known)),
             output=output,

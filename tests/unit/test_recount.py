@@ -101,7 +101,6 @@ TWO_AT_TEN = ("1", "p-3", 2, 1000)
 
 
 # --- the examples
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_example_1_paid_and_shipped_but_never_received() -> None:
@@ -210,7 +209,6 @@ def test_example_7_the_group_is_not_filled() -> None:
 
 
 # --- S1 to S4: what is a sale, and when
-# --------------------------------------------------------------------------------------------
 
 
 def test_s1_received_without_payment_is_a_sale() -> None:
@@ -320,7 +318,6 @@ def test_s4_each_line_by_its_own_receipt() -> None:
 
 
 # --- S5 to S9: refunds
-# -------------------------------------------------------------------------------------------------------------
 
 
 def test_s5_only_succeeded_refunds_count() -> None:
@@ -481,7 +478,6 @@ def test_s8_a_line_that_does_not_count_is_not_exceeded() -> None:
 
 
 # --- S11, S12, S13
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_s11_the_same_event_again_changes_nothing() -> None:
@@ -625,7 +621,6 @@ def test_s13_a_late_event_counts_in_its_own_cycle() -> None:
 
 
 # --- cycles and rows
-# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_cycles_have_any_length_and_anchor() -> None:

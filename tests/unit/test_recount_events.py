@@ -221,11 +221,11 @@ def test_messages_are_of_a_shop_and_a_buyer() -> None:
 
     A seller's reply has `by`, a buyer's message hasn't.
     """
-    asked = MESSAGE | {"occurred_at": 1_782_892_800_000}
-    assert accept(MESSAGE | {"order_id": None, "by": "person"}) == asked
-    assert accept(MESSAGE | {"order_id": "o-1"}) == asked | {"order_id": "o-1"}
+    event = MESSAGE | {"occurred_at": 1_782_892_800_000}
+    assert accept(MESSAGE | {"order_id": None, "by": "person"}) == event
+    assert accept(MESSAGE | {"order_id": "o-1"}) == event | {"order_id": "o-1"}
     for by in ("person", "robot"):
-        assert accept(MESSAGE | {"type": "seller_replied", "by": by}) == asked | {
+        assert accept(MESSAGE | {"type": "seller_replied", "by": by}) == event | {
             "type": "seller_replied",
             "by": by,
         }
@@ -254,9 +254,9 @@ def test_an_unknown_type_has_its_own_error() -> None:
     """It may be of a newer version."""
     with pytest.raises(UnknownType):
         accept(RECEIVED | {"type": "order_hidden"})
-    for odd in (None, 5, ["order_placed"]):
+    for other in (None, 5, ["order_placed"]):
         with pytest.raises(Invalid):
-            accept(RECEIVED | {"type": odd})
+            accept(RECEIVED | {"type": other})
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Chat:
         )
         return self
 
-    def opened(self, at: str, **more: Any) -> Chat:  # noqa: ANN401 - any field
+    def inquired(self, at: str, **more: Any) -> Chat:  # noqa: ANN401 - any field
         return self._add("buyer_messaged", at, more)
 
     def wrote(self, at: str, by: str = "person", **more: Any) -> Chat:  # noqa: ANN401
@@ -88,7 +88,6 @@ class Chat:
 
 
 # --- one inquiry
-# -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def test_an_inquiry_in_service_hours(opened: str, wrote: str, counts: tuple[int,
 
     A reply after exactly five minutes is timely.
     """
-    assert Chat().opened(opened).wrote(wrote).counts() == {A: counts}
+    assert Chat().inquired(opened).wrote(wrote).counts() == {A: counts}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ def test_an_inquiry_in_service_hours(opened: str, wrote: str, counts: tuple[int,
 )
 def test_an_inquiry_out_of_service_hours(opened: str) -> None:
     """It doesn't count, with or without a reply."""
-    chat = Chat().opened(opened)
+    chat = Chat().inquired(opened)
     assert not any(chat.lists(as_of=NEVER).values())
     assert not any(chat.wrote("2026-07-03T09:00:00").lists(as_of=NEVER).values())
 
@@ -138,12 +137,12 @@ def test_an_inquiry_outside_hours_is_open_too() -> None:
     """
     chat = (
         Chat()
-        .opened("2026-07-02T23:30:00")
-        .opened("2026-07-03T08:10:00")
+        .inquired("2026-07-02T23:30:00")
+        .inquired("2026-07-03T08:10:00")
         .wrote("2026-07-03T09:00:00")
     )
     assert not any(chat.lists().values())
-    assert chat.opened("2026-07-03T09:01:00").wrote("2026-07-03T09:02:00").counts() == {
+    assert chat.inquired("2026-07-03T09:01:00").wrote("2026-07-03T09:02:00").counts() == {
         A: (1, 0, 0)
     }
 
@@ -152,8 +151,8 @@ def test_the_first_message_opens_and_the_first_reply_answers() -> None:
     """Further messages of either side change nothing."""
     chat = (
         Chat()
-        .opened("2026-07-02T10:00:00")
-        .opened("2026-07-02T10:04:00")
+        .inquired("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:04:00")
         .wrote("2026-07-02T10:06:00")
         .wrote("2026-07-02T10:07:00")
     )
@@ -170,7 +169,7 @@ def test_the_first_message_opens_and_the_first_reply_answers() -> None:
 
 def test_a_shops_message_before_the_buyers_does_nothing() -> None:
     """There is no inquiry yet; at the same millisecond the buyer is first."""
-    chat = Chat().wrote("2026-07-02T09:59:59.999").opened("2026-07-02T10:00:00")
+    chat = Chat().wrote("2026-07-02T09:59:59.999").inquired("2026-07-02T10:00:00")
     assert chat.counts(as_of="2026-07-02T02:05:00.001Z") == {A: (0, 0, 1)}
     assert chat.wrote("2026-07-02T10:00:00").counts() == {A: (1, 0, 0)}
     assert not any(Chat().wrote("2026-07-02T10:00:00").lists(as_of=NEVER).values())
@@ -183,12 +182,12 @@ def test_messages_of_one_millisecond_are_sorted() -> None:
     """
     chat = (
         Chat()
-        .opened("2026-07-02T10:00:00", id="b", message_id="2")
-        .opened("2026-07-02T10:00:00", id="a", source="/t", message_id="1")
+        .inquired("2026-07-02T10:00:00", id="b", message_id="2")
+        .inquired("2026-07-02T10:00:00", id="a", source="/t", message_id="1")
     )
-    chat.opened("2026-07-02T10:00:00", id="a", message_id="0")
+    chat.inquired("2026-07-02T10:00:00", id="a", message_id="0")
     assert [row["message_id"] for row in chat.lists(as_of=NEVER)["overdue"]] == ["0"]
-    chat.opened("2026-07-02T10:00:00", id="aa", source="/a", message_id="3")
+    chat.inquired("2026-07-02T10:00:00", id="aa", source="/a", message_id="3")
     assert [row["message_id"] for row in chat.lists(as_of=NEVER)["overdue"]] == ["0"]
     chat.wrote("2026-07-02T10:00:00", by="robot", id="d").wrote(
         "2026-07-02T10:00:00", by="person", id="c"
@@ -200,12 +199,14 @@ def test_conversations_are_separate() -> None:
     """A reply to one buyer answers neither another buyer nor in another shop."""
     chat = (
         Chat()
-        .opened("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:00:00")
         .wrote("2026-07-02T10:01:00", buyer_id="b-8")
         .wrote("2026-07-02T10:01:00", shop_id="s-8")
     )
     assert chat.counts(as_of=NEVER) == {A: (0, 0, 1)}
-    chat.opened("2026-07-02T10:00:00", buyer_id="b-8").opened("2026-07-02T10:00:00", shop_id="s-8")
+    chat.inquired("2026-07-02T10:00:00", buyer_id="b-8").inquired(
+        "2026-07-02T10:00:00", shop_id="s-8"
+    )
     rows = chat.lists(as_of=NEVER)["shop_service_totals"]
     assert [
         (row["shop_id"], row["inquiries"]["timely"], row["inquiries"]["overdue"]) for row in rows
@@ -213,7 +214,6 @@ def test_conversations_are_separate() -> None:
 
 
 # --- overdue
-# -----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_conversations_are_separate() -> None:
 )
 def test_an_inquiry_without_reply(as_of: str, counts: Counts) -> None:
     """It counts once event time is past its deadline, and not before."""
-    chat = Chat().opened("2026-07-02T10:00:00", order_id="o-1").opened("2026-07-02T10:01:00")
+    chat = Chat().inquired("2026-07-02T10:00:00", order_id="o-1").inquired("2026-07-02T10:01:00")
     assert chat.counts(as_of=as_of) == counts
     row = {"shop_id": "s-7", "buyer_id": "b-9", "message_id": "m-0", "order_id": "o-1"}
     due = {"opened_at": "2026-07-02T02:00:00.000Z", "due_at": "2026-07-02T02:05:00.000Z"}
@@ -235,7 +235,7 @@ def test_an_inquiry_without_reply(as_of: str, counts: Counts) -> None:
 
 def test_event_time_is_that_of_the_latest_event() -> None:
     """Any type and subject counts; a duplicate with other content, too."""
-    chat = Chat().opened("2026-07-02T10:00:00").opened("2026-07-02T10:05:00", buyer_id="b-8")
+    chat = Chat().inquired("2026-07-02T10:00:00").inquired("2026-07-02T10:05:00", buyer_id="b-8")
     assert chat.counts() == {}
     chat.wrote("2026-07-02T10:05:00.001", id="e-0")
     assert chat.counts() == {A: (0, 0, 1)}
@@ -244,7 +244,7 @@ def test_event_time_is_that_of_the_latest_event() -> None:
 
 def test_a_reply_makes_an_overdue_inquiry_late() -> None:
     """It isn't overdue any more."""
-    chat = Chat().opened("2026-07-02T10:00:00").wrote("2026-07-02T12:00:00")
+    chat = Chat().inquired("2026-07-02T10:00:00").wrote("2026-07-02T12:00:00")
     assert chat.counts(as_of=NEVER) == {A: (0, 1, 0)}
     assert chat.lists(as_of=NEVER)["overdue"] == []
 
@@ -253,7 +253,7 @@ def test_the_overdue_are_sorted_by_shop_and_buyer() -> None:
     """There is one row a conversation; without an order the order is null."""
     chat = Chat()
     for shop_id, buyer_id in (("s-b", "b-1"), ("s-a", "b-2"), ("s-a", "b-1")):
-        chat.opened("2026-07-02T10:00:00", shop_id=shop_id, buyer_id=buyer_id).opened(
+        chat.inquired("2026-07-02T10:00:00", shop_id=shop_id, buyer_id=buyer_id).inquired(
             "2026-07-02T10:01:00", shop_id=shop_id, buyer_id=buyer_id
         )
     rows = chat.lists(as_of=NEVER)["overdue"]
@@ -266,13 +266,12 @@ def test_the_overdue_are_sorted_by_shop_and_buyer() -> None:
 
 
 # --- one count a day, or one an inquiry
-# ------------------------------------------------------------------------------------------------
 
 
 def _three_of_a_day() -> Chat:
-    chat = Chat().opened("2026-07-02T10:00:00").wrote("2026-07-02T10:01:00", by="robot")
-    chat.opened("2026-07-02T11:00:00").wrote("2026-07-02T11:06:00")
-    return chat.opened("2026-07-02T12:00:00").wrote("2026-07-02T12:02:00")
+    chat = Chat().inquired("2026-07-02T10:00:00").wrote("2026-07-02T10:01:00", by="robot")
+    chat.inquired("2026-07-02T11:00:00").wrote("2026-07-02T11:06:00")
+    return chat.inquired("2026-07-02T12:00:00").wrote("2026-07-02T12:02:00")
 
 
 def test_one_late_of_three_makes_the_day_late() -> None:
@@ -293,7 +292,7 @@ def test_one_late_of_three_makes_the_day_late() -> None:
 
 def test_one_overdue_makes_the_day_overdue() -> None:
     """Before its deadline the day counts as its other inquiries do."""
-    chat = _three_of_a_day().opened("2026-07-02T13:00:00")
+    chat = _three_of_a_day().inquired("2026-07-02T13:00:00")
     assert chat.counts(as_of="2026-07-02T05:05:00Z") == {A: (0, 1, 0)}
     assert chat.counts(as_of="2026-07-02T05:05:00.001Z") == {A: (0, 0, 1)}
     assert chat.counts(EACH, as_of="2026-07-02T05:05:00.001Z") == {A: (2, 1, 1)}
@@ -303,18 +302,20 @@ def test_days_and_buyers_are_counted_separately() -> None:
     """Days are local: 00:30 belongs to the next one, if hours allow it."""
     chat = (
         Chat()
-        .opened("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:00:00")
         .wrote("2026-07-02T10:01:00")
-        .opened("2026-07-03T10:00:00")
+        .inquired("2026-07-03T10:00:00")
         .wrote("2026-07-03T10:09:00")
     )
-    chat.opened("2026-07-02T10:00:00", buyer_id="b-8").wrote("2026-07-02T10:01:00", buyer_id="b-8")
+    chat.inquired("2026-07-02T10:00:00", buyer_id="b-8").wrote(
+        "2026-07-02T10:01:00", buyer_id="b-8"
+    )
     assert chat.counts() == {A: (2, 1, 0)}
     night = (
         Chat()
-        .opened("2026-07-02T23:59:59")
+        .inquired("2026-07-02T23:59:59")
         .wrote("2026-07-03T00:01:00")
-        .opened("2026-07-03T00:30:00")
+        .inquired("2026-07-03T00:30:00")
         .wrote("2026-07-03T00:31:00")
     )
     assert night.counts(Terms(opens_minute=22 * 60, closes_minute=60)) == {A: (2, 0, 0)}
@@ -334,12 +335,11 @@ def test_hours_of_any_kind(hours: str, counted: int) -> None:
 
 
 # --- cycles
-# ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_opened_in_one_cycle_and_answered_in_the_next() -> None:
     """It counts in the cycle of its opening, with its reply."""
-    chat = Chat().opened("2026-07-05T22:59:00").wrote("2026-07-06T09:00:00")
+    chat = Chat().inquired("2026-07-05T22:59:00").wrote("2026-07-06T09:00:00")
     assert chat.counts() == {A: (0, 1, 0)}
     assert chat.lists()["shop_service"][0]["inquiries"]["answered_by"] == {"person": 1, "robot": 0}
 
@@ -350,9 +350,9 @@ def test_a_day_over_the_edge_of_a_cycle() -> None:
     Each reply counts in that of its own inquiry.
     """
     always = Terms(opens_minute=0, closes_minute=0)
-    chat = Chat().opened("2026-07-06T09:00:00").wrote("2026-07-06T09:01:00", by="robot")
+    chat = Chat().inquired("2026-07-06T09:00:00").wrote("2026-07-06T09:01:00", by="robot")
     assert chat.counts(always) == {B: (1, 0, 0)}
-    chat.opened("2026-07-06T07:59:59.999").wrote("2026-07-06T08:30:00")
+    chat.inquired("2026-07-06T07:59:59.999").wrote("2026-07-06T08:30:00")
     assert chat.counts(always) == {A: (0, 1, 0), B: (0, 0, 0)}
     found = [row["inquiries"]["answered_by"] for row in chat.lists(always)["shop_service"]]
     assert found == [{"person": 1, "robot": 0}, {"person": 0, "robot": 1}]
@@ -363,7 +363,6 @@ def test_a_day_over_the_edge_of_a_cycle() -> None:
 
 
 # --- quantiles
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -381,26 +380,27 @@ def test_quantiles_are_near_actual_values(seconds: list[int], p50: int, p90: int
     """The value at rank floor(q (n - 1)), counted from 0, within 1 %."""
     chat = Chat()
     for number, reply_s in enumerate(seconds):
-        chat.opened("2026-07-02T10:00:00", buyer_id=f"b-{number}").wrote(
+        chat.inquired("2026-07-02T10:00:00", buyer_id=f"b-{number}").wrote(
             f"2026-07-02T10:00:{reply_s:02}", buyer_id=f"b-{number}"
         )
     assert chat.total()["reply_ms"] == about(p50 * 1000, p90 * 1000)
-    assert Chat().opened("2026-07-02T10:00:00").total(as_of=NEVER)["reply_ms"] is None
+    assert Chat().inquired("2026-07-02T10:00:00").total(as_of=NEVER)["reply_ms"] is None
 
 
 # --- the same message twice (S11)
-# -----------------------------------------------------------------------------------------------------
 
 
 def test_the_same_message_again_changes_nothing() -> None:
     """It is identified by source and id; `message_id` doesn't identify the event."""
     chat = (
         Chat()
-        .opened("2026-07-02T10:00:00", id="x")
-        .opened("2026-07-02T10:00:00", id="x")
+        .inquired("2026-07-02T10:00:00", id="x")
+        .inquired("2026-07-02T10:00:00", id="x")
         .wrote("2026-07-02T10:01:00", message_id="m")
     )
-    chat.opened("2026-07-02T11:00:00", message_id="m").wrote("2026-07-02T11:01:00", message_id="m")
+    chat.inquired("2026-07-02T11:00:00", message_id="m").wrote(
+        "2026-07-02T11:01:00", message_id="m"
+    )
     assert chat.counts(EACH) == {A: (2, 0, 0)}
 
 
@@ -411,17 +411,17 @@ def test_of_one_id_with_other_content_the_earlier_counts() -> None:
     """
     chat = (
         Chat()
-        .opened("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:00:00")
         .wrote("2026-07-02T10:01:00", id="x")
         .wrote("2026-07-02T10:06:00", id="x")
     )
     assert chat.counts() == {A: (1, 0, 0)}
-    chat.opened("2026-07-02T10:00:30", id="x")
+    chat.inquired("2026-07-02T10:00:30", id="x")
     assert chat.counts(as_of=NEVER) == {A: (0, 0, 1)}
     assert chat.lists()["anomalies"] == []
     two = (
         Chat()
-        .opened("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:00:00")
         .wrote("2026-07-02T10:01:00", "robot", id="x")
         .wrote("2026-07-02T10:01:00", "person", id="x")
     )
@@ -433,8 +433,8 @@ def test_ids_are_unique_within_a_conversation_only() -> None:
     """They are unique within their source only, too."""
     chat = (
         Chat()
-        .opened("2026-07-02T10:00:00", id="x")
-        .opened("2026-07-02T10:00:00", id="x", buyer_id="b-8")
+        .inquired("2026-07-02T10:00:00", id="x")
+        .inquired("2026-07-02T10:00:00", id="x", buyer_id="b-8")
     )
     chat.wrote("2026-07-02T10:01:00", id="x", source="/t").wrote(
         "2026-07-02T10:01:00", id="y", buyer_id="b-8"
@@ -443,7 +443,6 @@ def test_ids_are_unique_within_a_conversation_only() -> None:
 
 
 # --- clocks that change
-# ---------------------------------------------------------------------------------------------------------------
 
 BERLIN = Terms(zone="Europe/Berlin")
 """An hour ahead of UTC in winter and two in summer: from 2026-03-29T01:00Z to 2026-10-25T01:00Z."""
@@ -469,7 +468,7 @@ BERLIN = Terms(zone="Europe/Berlin")
 )
 def test_hours_are_local_time(opened: str, is_open: bool) -> None:  # noqa: FBT001
     """From 08:00 to 23:00 in Berlin, on the days before and after the clocks change."""
-    assert bool(Chat().opened(opened).counts(BERLIN, as_of=NEVER)) is is_open
+    assert bool(Chat().inquired(opened).counts(BERLIN, as_of=NEVER)) is is_open
 
 
 @pytest.mark.parametrize(
@@ -488,7 +487,7 @@ def test_hours_are_local_time(opened: str, is_open: bool) -> None:  # noqa: FBT0
 def test_a_missing_and_a_repeated_hour(opened: str, is_open: bool) -> None:  # noqa: FBT001
     """Hours from 02:00 to 03:00: none on the day in spring, two in autumn."""
     hours = Terms(opens_minute=120, closes_minute=180, zone="Europe/Berlin")
-    assert bool(Chat().opened(opened).counts(hours, as_of=NEVER)) is is_open
+    assert bool(Chat().inquired(opened).counts(hours, as_of=NEVER)) is is_open
 
 
 def test_a_day_of_25_hours_is_one_day() -> None:
@@ -498,7 +497,7 @@ def test_a_day_of_25_hours_is_one_day() -> None:
     def units(*opened: str) -> int:
         chat = Chat()
         for at in opened:
-            chat.opened(at).wrote(at)
+            chat.inquired(at).wrote(at)
         counted: int = chat.total(always)["counted"]
         return counted
 
@@ -511,6 +510,6 @@ def test_a_day_of_25_hours_is_one_day() -> None:
 def test_reply_times_are_elapsed_time() -> None:
     """Five minutes over a change of clocks are five minutes."""
     always = Terms(opens_minute=0, closes_minute=0, zone="Europe/Berlin")
-    chat = Chat().opened("2026-03-29T00:58:00Z").wrote("2026-03-29T01:03:00Z")
+    chat = Chat().inquired("2026-03-29T00:58:00Z").wrote("2026-03-29T01:03:00Z")
     assert chat.total(always)["reply_ms"] == about(300_000, 300_000)
     assert chat.total(always)["timely"] == 1

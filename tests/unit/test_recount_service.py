@@ -72,7 +72,7 @@ class Market:
             **more,
         )
 
-    def requested(self, at: str, **more: Any) -> Market:  # noqa: ANN401
+    def inquired(self, at: str, **more: Any) -> Market:  # noqa: ANN401
         return self.add("buyer_messaged", at, **more)
 
     def wrote(self, at: str, **more: Any) -> Market:  # noqa: ANN401
@@ -119,7 +119,6 @@ NO_MONEY: dict[str, Any] = {"count": 0, "amounts": {}, "by_reason": {}}
 
 
 # --- R3: after-sales
-# -------------------------------------------------------------------------------------------------------------
 
 
 def _money(reason: str, **amounts: int) -> dict[str, Any]:
@@ -355,7 +354,6 @@ def test_without_a_placing_nothing_counts() -> None:
 
 
 # --- R4: proactive contact
-# -----------------------------------------------------------------------------------------------------------
 
 
 REFUSED = "2026-07-03T10:00:00Z"
@@ -366,7 +364,7 @@ def _refused() -> Market:
 
 
 @pytest.mark.parametrize(
-    ("wrote", "requested", "first"),
+    ("wrote", "inquired", "first"),
     [
         ("2026-07-03T10:05:00Z", "2026-07-03T10:06:00Z", 1),
         ("2026-07-03T10:06:00Z", "2026-07-03T10:05:00Z", 0),
@@ -384,9 +382,9 @@ def _refused() -> Market:
         "the buyer before it",
     ],
 )
-def test_who_wrote_first_after_a_refusal(wrote: str, requested: str, first: int) -> None:
+def test_who_wrote_first_after_a_refusal(wrote: str, inquired: str, first: int) -> None:
     """Messages before it don't matter; at the same millisecond the buyer is first."""
-    assert _refused().wrote(wrote).requested(requested).proactive() == {
+    assert _refused().wrote(wrote).inquired(inquired).proactive() == {
         A: (1, first),
         "all": (1, first),
     }
@@ -404,18 +402,18 @@ def test_a_robot_writes_for_the_shop() -> None:
 
 def test_messages_about_another_order_do_not_matter() -> None:
     """Neither do those of another buyer or in another shop."""
-    requested = {"at": "2026-07-03T10:01:00Z"}
+    inquired = {"at": "2026-07-03T10:01:00Z"}
     market = (
         _refused()
-        .requested(**requested, order_id="o-2")
-        .requested(**requested, buyer_id="b-8")
-        .requested(**requested, shop_id="s-8")
+        .inquired(**inquired, order_id="o-2")
+        .inquired(**inquired, buyer_id="b-8")
+        .inquired(**inquired, shop_id="s-8")
     )
     market.wrote("2026-07-03T10:02:00Z", order_id="o-2")
     assert market.proactive()["all"] == (1, 0)
     market.wrote("2026-07-03T10:03:00Z", order_id="o-1")
     assert market.proactive()["all"] == (1, 1)
-    market.requested("2026-07-03T10:02:30Z")
+    market.inquired("2026-07-03T10:02:30Z")
     assert market.proactive()["all"] == (1, 0)
 
 
@@ -454,7 +452,7 @@ def test_one_occasion_an_order_the_earliest() -> None:
         "delivery_refused", "2026-07-08T00:00:00Z", reason="other"
     )
     assert market.proactive() == {A: (1, 1), B: (0, 0), "all": (1, 1)}
-    market.requested("2026-07-04T00:00:00Z")
+    market.inquired("2026-07-04T00:00:00Z")
     assert market.proactive()["all"] == (1, 0)
 
 
@@ -472,7 +470,6 @@ def test_the_share_is_of_occasions() -> None:
 
 
 # --- R5: reviews
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_good_is_four_or_five() -> None:
@@ -544,7 +541,6 @@ def test_a_review_of_a_product_that_the_order_does_not_have() -> None:
 
 
 # --- R6: buyers
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_an_order_is_one_sale_to_its_buyer() -> None:
@@ -604,7 +600,6 @@ def test_a_full_refund_makes_it_no_sale() -> None:
 
 
 # --- the form
-# ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_whole_row() -> None:
@@ -614,7 +609,7 @@ def test_a_whole_row() -> None:
         .placed(*TWO)
         .add("delivery_refused", "2026-07-03T10:00:00Z", reason="quality", line_ids=["1"])
     )
-    market.wrote("2026-07-03T11:00:00Z", by="robot").requested("2026-07-03T12:00:00Z").wrote(
+    market.wrote("2026-07-03T11:00:00Z", by="robot").inquired("2026-07-03T12:00:00Z").wrote(
         "2026-07-03T12:06:00.250Z"
     )
     market.received("2026-07-04T00:00:00Z").refunded(
@@ -681,11 +676,11 @@ def test_any_order_of_arrival_with_duplicates(seed: int) -> None:
     """A story with every kind of event has the same result in any permutation (S12)."""
     market = (
         _refused()
-        .requested("2026-07-03T12:00:00Z")
+        .inquired("2026-07-03T12:00:00Z")
         .wrote("2026-07-03T12:06:00Z")
-        .requested("2026-07-03T12:07:00Z", id="x")
+        .inquired("2026-07-03T12:07:00Z", id="x")
     )
-    market.wrote("2026-07-03T11:59:00Z", id="x").requested(
+    market.wrote("2026-07-03T11:59:00Z", id="x").inquired(
         "2026-07-07T03:00:00Z", order_id="o-1"
     ).received("2026-07-04T00:00:00Z")
     market.refunded("2026-07-05T00:00:00Z", "r-1", "wrong_goods", ("1", 1, 300)).refunded(

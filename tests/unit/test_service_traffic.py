@@ -81,9 +81,11 @@ def test_orders_are_the_same_without_messages_and_reviews() -> None:
 
     So benchmarks of orders alone are comparable.
     """
-    told = (event for _, event in traffic(PLAN) if event["type"] in ORDER_TYPES - {"review_posted"})
+    orders = (
+        event for _, event in traffic(PLAN) if event["type"] in ORDER_TYPES - {"review_posted"}
+    )
     alone = [event for _, event in _events_of(5000, replace(PLAN, only_orders=True))]
-    for event, without in zip(told, alone, strict=False):
+    for event, without in zip(orders, alone, strict=False):
         assert event | {"buyer_id": ""} == without | {"buyer_id": ""}
 
 
@@ -183,13 +185,13 @@ def _order(number: int, shop_id: str, product_id: str, *after: Event) -> list[Ev
 def test_shops_differ_in_how_they_reply() -> None:
     """The best shop is far better than the worst, and shares of robots differ (R1)."""
     rng = Random(1)
-    told = [
+    events = [
         event
         for shop in range(8)
         for number in range(3000)
         for _, event in service_events(_order(number, f"s-{shop}", "p-1"), DAY_MS, rng)
     ]
-    inquiries = [row["inquiries"] for row in _count(told)["shop_service_totals"]]
+    inquiries = [row["inquiries"] for row in _count(events)["shop_service_totals"]]
     assert all(row["counted"] > 300 for row in inquiries)
     rates = [row["response_rate"] for row in inquiries]
     assert max(rates) - min(rates) > 0.15
@@ -207,8 +209,8 @@ def test_some_shops_write_first_after_a_refusal() -> None:
             for number in range(1000)
         ]
         firsts = [
-            min((what for what in told if "order_id" in what[1]), key=itemgetter(0), default=None)
-            for told in orders
+            min((what for what in timed if "order_id" in what[1]), key=itemgetter(0), default=None)
+            for timed in orders
         ]
         shares.append(
             sum(first is not None and first[1]["type"] == "seller_replied" for first in firsts)
@@ -229,8 +231,8 @@ def test_reviews_differ_by_shop_and_by_product() -> None:
         ]
         ratings = [
             event["rating"]
-            for told in orders
-            for _, event in told
+            for timed in orders
+            for _, event in timed
             if event["type"] == "review_posted"
         ]
         return len([rating for rating in ratings if rating >= 4]) / len(ratings)

@@ -60,7 +60,6 @@ def half_a_year() -> list[Event]:
 
 
 # --- traffic
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_same_plan_gives_the_same_events() -> None:
@@ -145,7 +144,6 @@ def test_a_few_products_sell_most(half_a_year: list[Event]) -> None:
 
 
 # --- faults
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _disturb(count: int, wrong: Faults, *, live: bool = False) -> list[tuple[int, Event | Poison]]:
@@ -280,7 +278,6 @@ def test_unknown_faults_are_refused(text: str) -> None:
 
 
 # --- the command, into a file
-# ------------------------------------------------------------------------------------------------------
 
 
 def _run(*arguments: str) -> Result:

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True);"
+    " time.sleep(60)"
+)
 ANSWER = {
     "items": [{"product_id": "p-3", "sold_monthly": 1204, "successfully_traded": 98311}],
     "freshness": {
@@ -107,7 +110,10 @@ def test_a_dead_child_is_reported_and_restarts_after_a_growing_pause(
         reports.clear()
         children.tend(now_s)
         assert reports == [
-            f"worker-1 was ended by signal 9; it starts again in {pause_s:.0f} s (log: {tmp_path}/logs/worker-1.log)"
+            (
+                f"worker-1 was ended by signal 9; it starts again in {pause_s:.0f} s (log:"
+                f" {tmp_path}/logs/worker-1.log)"
+            )
         ]
         children.tend(now_s + pause_s - 0.1)
         assert "worker-1" not in _pids(tmp_path) or _pids(tmp_path)["worker-1"] == pid
@@ -202,7 +208,10 @@ def test_a_full_disk_is_reported_and_tried_again(
         children.tend(1.0)
     why = os.strerror(errno.EFBIG)
     assert reports == [
-        f"one can't be started ({why}); it is tried again in {pause} s (log: {tmp_path}/logs/one.log)"
+        (
+            f"one can't be started ({why}); it is tried again in {pause} s (log:"
+            f" {tmp_path}/logs/one.log)"
+        )
         for pause in (1, 2)
     ]
     children.tend(3.0)
@@ -262,7 +271,8 @@ def test_kafka_that_cannot_restart_is_tried_again_like_a_worker(
     kafka.runs = False
     kafka.log.parent.mkdir()
     kafka.log.write_text(
-        "ERROR Disk error\njava.io.IOException: No space left\n    at LogSegment.throwIOException(LogSegment.java:1)\n"
+        "ERROR Disk error\njava.io.IOException: No space left\n    at"
+        " LogSegment.throwIOException(LogSegment.java:1)\n"
     )
     child.tend(26.0)
     assert reports[-1].startswith(
@@ -276,7 +286,6 @@ def test_kafka_that_cannot_restart_is_tried_again_like_a_worker(
 
 
 # --- the whole command, on its way up
-# -------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -352,7 +361,10 @@ def test_another_reader_is_not_shown_as_ours() -> None:
         port = listener.getsockname()[1]
         with pytest.raises(
             PortInUse,
-            match=rf"something else answers at 127\.0\.0\.1:{port}: end it, or set NETSOLD_READER_PORT",
+            match=(
+                rf"something else answers at 127\.0\.0\.1:{port}: end it, or set"
+                r" NETSOLD_READER_PORT"
+            ),
         ):
             require_free("127.0.0.1", port)
     require_free("127.0.0.1", port)
