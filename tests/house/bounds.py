@@ -1,4 +1,4 @@
-"""Bounds on data: whole numbers at the top of a module whose name says that they bound something."""
+"""Bounds on data: whole numbers at the top of a module, with names that say what they bound."""
 
 from __future__ import annotations
 
