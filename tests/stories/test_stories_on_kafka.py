@@ -1,16 +1,15 @@
 """Every story on real Kafka, through worker processes.
 
-Stories with the same rules of service share an application: each has a prefix on its ids, and their
-events are written in the order of their times. Event time ends after all of them. A story that ends
-at a time of its own has its own partition, since event time is kept by partition.
+Stories with the same rules of service and the same end of event time share an application. Each has
+a prefix on its ids, and their events are written in the order of their times.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,60 +39,39 @@ END_MS = parse_ms("2030-01-01T00:00:00Z")
 """After all stories."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A story in the log of an application: the prefix of its ids, and its partition."""
-
-    story: Story
-    prefix: str
-    partition: int
-
-
 @dataclass(slots=True)
 class Application:
-    """The stories of one application, and what it leaves."""
+    """Stories with the same rules and end of event time, and what their application leaves."""
 
-    placed: list[Placed]
+    rules: ServiceRules
+    end_ms: int
+    prefixes: dict[str, str] = field(default_factory=dict)
+    """By title, the prefix of a story's ids."""
+
+    stories: list[Story] = field(default_factory=list)
     tables: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
     alerts: list[tuple[str, str, str]] = field(default_factory=list)
 
-    @property
-    def partitions(self) -> int:
-        """Of each topic."""
-        return max(place.partition for place in self.placed) + 1
-
-    def end_ms(self, partition: int) -> int:
-        """Where event time ends in a partition."""
-        if partition == 0:
-            return END_MS
-        (as_of,) = [place.story.as_of for place in self.placed if place.partition == partition]
-        return parse_ms(as_of)
+    def add(self, story: Story) -> None:
+        """Let a story share the application."""
+        self.prefixes[story.title] = f"{len(self.stories)}."
+        self.stories.append(story)
 
 
-def ends_at_its_own_time(story: Story) -> bool:
-    """Whether its tables would change if event time went on."""
+def end_ms(story: Story) -> int:
+    """Where event time must end: at the story's own end if its tables change after it."""
     flow = Flow(rules=story.rules).take(story.events).tick(END_MS)
-    return bool(differences(story, flow.tables))
+    return parse_ms(story.as_of) if differences(story, flow.tables) else END_MS
 
 
-def application(of: list[Story]) -> Application:
-    """Most stories in partition 0, the others in one of their own."""
-    placed, last = [], 0
-    for number, story in enumerate(of):
-        own = ends_at_its_own_time(story)
-        last += own
-        placed.append(Placed(story, f"{number}.", last if own else 0))
-    return Application(placed)
-
-
-def configured(rules: ServiceRules, partitions: int, directory: Path, bootstrap: str) -> Settings:
+def configured(rules: ServiceRules, directory: Path, bootstrap: str) -> Settings:
     """Settings of an application that no other test has."""
     app = f"stories-{uuid.uuid4().hex[:10]}"
     return Settings(
         _env_file=None,
         app=app,
         topic_prefix=f"{app}.",
-        partitions=partitions,
+        partitions=2,
         data_dir=directory,
         kafka=Kafka(bootstrap_servers=bootstrap),
         reply_within_seconds=rules.reply_within_ms // 1000,
@@ -105,18 +83,13 @@ def configured(rules: ServiceRules, partitions: int, directory: Path, bootstrap:
 
 async def write(settings: Settings, one: Application) -> None:
     """Write all events in the order of their times, and then time ticks to every partition."""
-    events = [
-        (parse_ms(event["occurred_at"]), event, place.partition)
-        for place in one.placed
-        for event in place.story.prefixed(place.prefix)
-    ]
+    events = [event for story in one.stories for event in story.prefixed(one.prefixes[story.title])]
+    value, headers = envelope.tick(one.end_ms)
     async with log.Writer(settings) as writer:
-        for _, event, partition in sorted(events, key=itemgetter(0)):
-            topic = settings.topic(topic_of(event["type"]))
-            await writer.send(topic, *envelope.encode(event), partition)
+        for event in sorted(events, key=lambda event: parse_ms(event["occurred_at"])):
+            await writer.send(settings.topic(topic_of(event["type"])), *envelope.encode(event))
         for source in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):
             for partition in range(settings.partitions):
-                value, headers = envelope.tick(one.end_ms(partition))
                 await writer.send(settings.topic(source), None, value, headers, partition)
 
 
@@ -138,15 +111,16 @@ def keep(application: Application, evidence: Evidence) -> None:
             ]
 
 
-async def apply(one: Application, settings: Settings) -> None:
+async def apply(one: Application, directory: Path, bootstrap: str) -> None:
     """Write the stories of an application, and let a worker apply them."""
+    settings = configured(one.rules, directory, bootstrap)
     environment = {
         "REPLY_WITHIN_SECONDS": str(settings.reply_within_seconds),
         "SERVICE_HOURS": settings.service_hours,
         "SERVICE_ZONE": settings.service_zone,
         "COUNT_INQUIRIES_PER": settings.count_inquiries_per,
     }
-    with Run(settings, settings.data_dir, **environment) as run:
+    with Run(settings, directory, **environment) as run:
         await topics.create(settings)
         await write(settings, one)
         run.workers.start("a")
@@ -157,30 +131,29 @@ async def apply(one: Application, settings: Settings) -> None:
 @pytest.fixture(scope="module")
 async def applications(
     kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, tuple[Application, Placed]]:
-    """By title, each story with its application, which has applied everything."""
-    by_rules: dict[ServiceRules, list[Story]] = {}
+) -> dict[str, Application]:
+    """By title, each story's application, which has applied everything. All run at once."""
+    found: dict[tuple[ServiceRules, int], Application] = {}
     for story in stories():
-        by_rules.setdefault(story.rules, []).append(story)
+        key = (story.rules, end_ms(story))
+        found.setdefault(key, Application(*key)).add(story)
     bootstrap = str(kafka.status().bootstrap)
-    found = {}
-    for rules, some in by_rules.items():
-        one = application(some)
-        directory = tmp_path_factory.mktemp("stories")
-        await apply(one, configured(rules, one.partitions, directory, bootstrap))
-        found |= {place.story.title: (one, place) for place in one.placed}
-    return found
+    await asyncio.gather(
+        *(apply(one, tmp_path_factory.mktemp("stories"), bootstrap) for one in found.values())
+    )
+    return {story.title: one for one in found.values() for story in one.stories}
 
 
 @pytest.mark.parametrize("story", stories(), ids=lambda story: story.title)
-async def test_story(applications: dict[str, tuple[Application, Placed]], story: Story) -> None:
+async def test_story(applications: dict[str, Application], story: Story) -> None:
     """The changelogs end as the story has the tables, and the alerts are those of the story."""
-    one, place = applications[story.title]
-    found = differences(story, one.tables, place.prefix)
+    one = applications[story.title]
+    prefix = one.prefixes[story.title]
+    found = differences(story, one.tables, prefix)
     assert not found, "\n".join(found)
     alerts = [
-        (name, shop_id.removeprefix(place.prefix), buyer_id.removeprefix(place.prefix))
+        (name, shop_id.removeprefix(prefix), buyer_id.removeprefix(prefix))
         for name, shop_id, buyer_id in one.alerts
-        if shop_id.startswith(place.prefix)
+        if shop_id.startswith(prefix)
     ]
     assert sorted(alerts) == sorted(story.alerts)
