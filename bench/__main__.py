@@ -42,7 +42,7 @@ from operations.simulation import faults
 from operations.simulation.traffic import CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Plan, traffic
 from schemas.events import topic_of
 from schemas.times import parse_ms
-from streams.topics import ORDERS
+from tables.catalogue import ORDERS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +57,18 @@ RESULTS = Path(__file__).parent / "results.json"
 Result = dict[str, Any]
 
 
-def make_events(path: Path, count: int, topic: str = ORDERS) -> Events:
+def make_events(path: Path, count: int, topic: str = ORDERS_TOPIC) -> Events:
     """Write `count` events of a topic, with duplicates among them, of DAYS of history as `netsold simulate` makes it.
 
     A smaller count has fewer orders a day and the same mix: the first days alone would have hardly any receipts or refunds.
     """
-    per_order = EVENTS_PER_ORDER if topic == ORDERS else CHATS_PER_ORDER
+    per_order = EVENTS_PER_ORDER if topic == ORDERS_TOPIC else CHATS_PER_ORDER
     plan = Plan(
-        SEED, "bench", START_MS, DAYS * DAY_MS * per_order / count, only_orders=topic == ORDERS
+        SEED,
+        "bench",
+        START_MS,
+        DAYS * DAY_MS * per_order / count,
+        only_orders=topic == ORDERS_TOPIC,
     )
     made = (item for item in traffic(plan) if topic_of(item[1]["type"]) == topic)
     items = faults.disturbed(

@@ -19,6 +19,7 @@ from bench.measure import ROOT, Job, Measured, processes, watch
 from operations.commands.tables import from_changelogs
 from schemas.envelope import encode, tick
 from streams import log, topics
+from streams.log_writer import Writer
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tables.report import report
@@ -48,7 +49,7 @@ class Engine:
     report: Callable[[Settings], Awaitable[Report]] | None
     most_events: int | None = None
     ready: str = ""
-    topic: str = topics.ORDERS
+    topic: str = catalogue.ORDERS_TOPIC
     lists: tuple[str, ...] = (
         "products",
         "shops",
@@ -101,11 +102,11 @@ async def load(
     """
     await topics.create(settings)
     topic = settings.topic(name)
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for event in events:
             await writer.send(topic, *encode(event))
         if (
-            name == topics.CHATS
+            name == catalogue.CHATS_TOPIC
         ):  # what is overdue at the end depends on event time: all partitions come to the same
             value, headers = tick(last_ms)
             for partition in range(settings.partitions):
@@ -122,7 +123,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         # ticks are for partitions where nothing comes any more: there they would move the ends
         "NETSOLD_IDLE_TICK_MS": "0",
         "BENCH_APP": settings.app,
-        "BENCH_TOPIC": settings.topic(topics.ORDERS),
+        "BENCH_TOPIC": settings.topic(catalogue.ORDERS_TOPIC),
         "BENCH_KAFKA": str(settings.kafka.bootstrap_servers),
         "BENCH_PARTITIONS": str(settings.partitions),
         "BENCH_DIRECTORY": str(settings.data_dir / "state"),
@@ -181,7 +182,7 @@ def _key(id_: str, start_ms: str) -> bytes:
 async def _last(settings: Settings, topic: str) -> dict[bytes, bytes]:
     """The last value of every key."""
     found = {}
-    async for records in log.read(settings, topic):
+    async for records in log.records(settings, topic):
         for record in records:
             found[record.key] = record.value
     return found
@@ -212,11 +213,14 @@ def _nothing_between(_: Settings) -> Between:
 
 
 def _netsold_between(settings: Settings) -> Between:
-    return lambda _: [settings.topic(topics.SALES), settings.topic(topics.SHOP_ACTIVITY)]
+    return lambda _: [
+        settings.topic(catalogue.SALES_TOPIC),
+        settings.topic(catalogue.SHOP_ACTIVITY_TOPIC),
+    ]
 
 
 def _chats_between(settings: Settings) -> Between:
-    return lambda _: [settings.topic(topics.SHOP_ACTIVITY)]
+    return lambda _: [settings.topic(catalogue.SHOP_ACTIVITY_TOPIC)]
 
 
 def _faust_between(settings: Settings) -> Between:
@@ -255,7 +259,7 @@ ENGINES = (  # netsold and Quix side by side: what is slow for one of them then 
         lambda: [_worker("1")],
         _chats_between,
         from_changelogs,
-        topic=topics.CHATS,
+        topic=catalogue.CHATS_TOPIC,
         lists=("shop_service", "shop_service_totals", "overdue"),
     ),
     Engine(

@@ -237,7 +237,7 @@ async def _last_records(settings: Settings, topics: Sequence[str]) -> Offsets:
             partition: max(0, end - TAIL)
             for (_, partition), end in (await log.ends(settings, [topic])).items()
         }
-        async for records in log.read(settings, topic, starts):
+        async for records in log.records(settings, topic, starts):
             last[topic, records[-1].partition] = records[-1].offset + 1
     return last
 

@@ -25,8 +25,8 @@ import uvicorn
 from serving.api import make_app
 from serving.follow import Reader
 from serving.store import Identity
-from streams.lanes import MARK_KEY, Mark, encode_mark
-from streams.log import At, Fetched
+from streams.log import At, FollowStep
+from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.settings import Settings
 from tables import catalogue, orders, sales
 from tables.orders import Line, Order, Placed, Receipt
@@ -78,7 +78,9 @@ class Bench:
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
             began = time.perf_counter()
-            self.applier.take(Fetched({at: records}, dict(self.ends), dict(self.ends), frozenset()))
+            self.applier.take(
+                FollowStep({at: records}, dict(self.ends), dict(self.ends), frozenset())
+            )
             seconds += time.perf_counter() - began
 
     def products(self, count: int) -> Iterator[tuple[bytes, bytes]]:

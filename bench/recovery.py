@@ -27,7 +27,7 @@ from bench.measure import EngineFailed, Job, Processes, processes, watch
 from operations.local.kafka import LocalKafka
 from operations.simulation.traffic import EVENTS_PER_ORDER
 from schemas.times import format_ms
-from streams import topics
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +88,7 @@ def come_back(settings: Settings, directory: Path) -> Return:
 
 async def count(settings: Settings, directory: Path) -> float:
     """Let a worker count everything, and kill it; its peak of memory in MiB."""
-    job = Job(settings.app, settings.topic(topics.ORDERS), NETSOLD.between(settings))
+    job = Job(settings.app, settings.topic(catalogue.ORDERS_TOPIC), NETSOLD.between(settings))
     with processes(directory) as running:
         running.start(NETSOLD.commands()[0], engines.environment_of(settings))
         measured = await watch(settings, running, job)
@@ -138,7 +138,7 @@ def main() -> None:
         bootstrap = kafka.start()
         try:
             settings = engines.settings_of(bootstrap, directory)
-            asyncio.run(engines.load(settings, topics.ORDERS, events, START_MS))
+            asyncio.run(engines.load(settings, catalogue.ORDERS_TOPIC, events, START_MS))
             peak = asyncio.run(count(settings, directory / "first"))
             print(f"counting {count_:,} events of about {given.orders:,} orders: {peak:,.0f} MiB")
             print(f"killed, with its store: {come_back(settings, directory / 'second')}")

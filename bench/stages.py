@@ -140,7 +140,7 @@ def messages() -> list[Record]:
 
 def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outcome]]:
     """Seconds spent in `read` and in `fold` over all records, chunk by chunk, and the outcomes."""
-    tables = {table.name: Rows() for table in stage.stage.tables}
+    tables = {table.name: Rows() for table in stage.spec.tables}
     read_s = fold_s = 0.0
     progress, outcomes = None, []
     for at in range(0, len(records), CHUNK):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from operations.asking import NotReady, Unknown, ask, duration
+from operations.asking import ReaderNotReady, Unknown, ask, duration
 from operations.waiting import SAY_EVERY_S, GaveUp, say
-from streams import topics
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 ASK_AGAIN_AFTER_S: Final = 0.5
 
 _PATHS: Final = {
-    "/v1/orders/-": (topics.ORDERS,),
-    "/v1/products/-": (topics.ORDERS,),
-    "/v1/products/-/journal": (topics.ORDERS,),
-    "/v1/shops/-": (topics.ORDERS, topics.CHATS),
-    "/v1/overdue": (topics.CHATS,),
+    "/v1/orders/-": (catalogue.ORDERS_TOPIC,),
+    "/v1/products/-": (catalogue.ORDERS_TOPIC,),
+    "/v1/products/-/journal": (catalogue.ORDERS_TOPIC,),
+    "/v1/shops/-": (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC),
+    "/v1/overdue": (catalogue.CHATS_TOPIC,),
 }
 """Addresses that together stand for all tables, each with the source topics that its tables are
 made from; any id will do."""
@@ -35,7 +35,7 @@ def until_applied(
 ) -> None:
     """Wait until all tables hold these source positions, such as {"orders-0": 1234}.
 
-    Raises GaveUp, NoReader, Refused.
+    Raises GaveUp, NoReader, BadRequest.
     """
     deadline = time.monotonic() + give_up_s
     spoke_s = time.monotonic()
@@ -49,7 +49,7 @@ def until_applied(
                 ask(settings, path, min_position=wanted)
             except Unknown:  # the tables hold it, and have no such id
                 break
-            except NotReady as error:
+            except ReaderNotReady as error:
                 now = time.monotonic()
                 if now >= deadline:
                     raise GaveUp(

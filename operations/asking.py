@@ -8,6 +8,8 @@ from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from schemas.errors import NetsoldError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from http.client import HTTPResponse
@@ -18,37 +20,37 @@ TIMEOUT_S = 20.0
 """More than a reader ever waits by itself."""
 
 
-class NoReader(Exception):
+class NoReader(NetsoldError):
     """No reader answers, or not as one."""
 
     exit_code = 5
 
 
-class NotReady(Exception):
+class ReaderNotReady(NetsoldError):
     """The reader can't answer yet, or not as freshly as asked for."""
 
     exit_code = 5
 
 
-class Unknown(Exception):
+class Unknown(NetsoldError):
     """No event names what was asked for."""
 
     exit_code = 4
 
 
-class Refused(Exception):
+class BadRequest(NetsoldError):
     """The question can't be answered as it is."""
 
     exit_code = 2
 
 
-_BY_STATUS = {404: Unknown, 422: Refused, 503: NotReady}
+_BY_STATUS = {404: Unknown, 422: BadRequest, 503: ReaderNotReady}
 
 
 def ask(settings: Settings, path: str, **query: str | int | None) -> dict[str, Any]:
     """The reader's answer to GET `path`.
 
-    Raises NoReader, NotReady, Unknown or Refused, each with a sentence.
+    Raises NoReader, ReaderNotReady, Unknown or BadRequest, each with a sentence.
     """
     with _asked(settings, path, query) as response:
         answer: dict[str, Any] = json.loads(response.read())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from operations.waiting import GaveUp, Interrupted, Waiting
 from streams import topics
-from streams.log import WriteFailed, Writer
+from streams.log_writer import WriteFailed, Writer
 from streams.settings import Settings
 
 Ended = WriteFailed | GaveUp | Interrupted

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_orig
 from pydantic import AwareDatetime, BaseModel, FilePath, SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource
 
+from schemas.errors import NetsoldError
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _LENGTH: Final = re.compile(r"\[a-z0-9\.-\]\{(\d+),(\d+)\}")
 _FIELD: Final = re.compile(r'field "(\w+)"')
 
 
-class SettingsUnusable(Exception):
+class SettingsUnusable(NetsoldError):
     """Settings that aren't known, or can't be read."""
 
     exit_code = 2

@@ -18,6 +18,7 @@ import typer
 
 from operations.asking import duration
 from operations.interrupts import INTERRUPTED
+from schemas.errors import NetsoldError
 from schemas.times import duration_ms
 from streams.settings import Settings
 
@@ -46,13 +47,13 @@ Pending = Callable[[], tuple[object, str] | None]
 nothing is."""
 
 
-class Interrupted(Exception):
+class Interrupted(NetsoldError):
     """A signal ended it."""
 
     exit_code = INTERRUPTED
 
 
-class GaveUp(Exception):
+class GaveUp(NetsoldError):
     """Kafka gave no answer for too long."""
 
     exit_code = 5

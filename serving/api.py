@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
+from schemas import limits
 from schemas.answers import (
     FreshProduct,
     FreshShop,
@@ -34,15 +35,13 @@ from serving.parameters import understood
 from serving.paths import EncodedSlashes, Heads, Measured
 from serving.problems import Kind
 from serving.standing import JOURNAL, OF_PRODUCT, OF_SHOP
-from tables.catalogue import ORDERS, OVERDUE, PRODUCT_CYCLES
+from tables.catalogue import ORDERS, OVERDUE_INQUIRIES, PRODUCT_CYCLES
 
 if TYPE_CHECKING:
     from serving.follow import Reader
 
-MOST_ITEMS: Final = 1000
-
 Id = Annotated[str, Path(description="Any id; `/` as it is or as %2F.")]
-Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most items of a page.")]
+Limit = Annotated[int, Query(ge=1, le=limits.PAGE_ITEMS, description="Most items of a page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
@@ -114,17 +113,17 @@ async def overdue_of_shop(
 ) -> Response:
     """A shop's inquiries whose time has passed without a reply, by when they were due, then by buyer; none of an unknown shop."""
     id_ = id_of(shop_id, Kind.UNKNOWN_SHOP)
-    look = await demand.look(OVERDUE.name)
+    look = await demand.look(OVERDUE_INQUIRIES.name)
     page = await run_in_threadpool(look.overdue, id_, limit, cursor)
-    return demand.answer(look, (OVERDUE.name,), page)
+    return demand.answer(look, (OVERDUE_INQUIRIES.name,), page)
 
 
 @router.get("/overdue", response_model=OverduePage)
 async def overdue(demand: Demanded, limit: Limit = 100, cursor: Cursor = None) -> Response:
     """All inquiries whose time has passed without a reply, by when they were due, then by shop and buyer."""
-    look = await demand.look(OVERDUE.name)
+    look = await demand.look(OVERDUE_INQUIRIES.name)
     page = await run_in_threadpool(look.overdue, None, limit, cursor)
-    return demand.answer(look, (OVERDUE.name,), page)
+    return demand.answer(look, (OVERDUE_INQUIRIES.name,), page)
 
 
 @router.get("/shops/{shop_id:path}", response_model=FreshShop)

@@ -15,24 +15,19 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from rocksdict import WriteBatch
 
-from schemas import journal
+from schemas import journal, limits
 from serving import keys
 from serving.standing import DIRECT, FOLLOWED, JOURNAL, Reached, Standing
-from streams.lanes import MARK_KEY, decode_mark
-from tables import catalogue, chat_stage, orders, sales, service
+from streams.marks import MARK_KEY, decode_mark
+from tables import catalogue, orders, overdue_rows, sales, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from schemas.envelope import Record
     from serving.store import Store
-    from streams.log import At, Fetched
+    from streams.log import At, FollowStep
 
-HELD_RECORDS: Final = 200_000
-"""More than this of one partition doesn't wait for a mark; until it has come, nothing is
-answered."""
-
-RECENT_IDS: Final = 100_000
 BILLION: Final = 1_000_000_000
 
 
@@ -69,7 +64,7 @@ class Applier:
             Standing(reached, complete=moment.get(keys.COMPLETE) is not None, live=False),
         )
 
-    def take(self, step: Fetched) -> int:
+    def take(self, step: FollowStep) -> int:
         """Apply a step of `streams.log.follow`; returns how many records were applied.
 
         The store is written once, or not at all.
@@ -105,7 +100,7 @@ class Applier:
         end = next(
             (index for index in range(len(records), 0, -1) if records[index - 1].key == MARK_KEY), 0
         )
-        if waits and len(records) - end <= HELD_RECORDS:
+        if waits and len(records) - end <= limits.WAITING_RECORDS:
             self._held[at] = records[end:]
             if end:
                 self._dirty.discard(at)
@@ -143,7 +138,7 @@ class Applier:
         mark = states.pop(MARK_KEY, None)
         if name == catalogue.ORDERS.name:
             self._orders(batch, states)
-        elif name == catalogue.OVERDUE.name:
+        elif name == catalogue.OVERDUE_INQUIRIES.name:
             self._overdue(batch, states)
         elif name == catalogue.SHOP_SERVICE_TOTALS.name:
             for key, state in states.items():
@@ -162,7 +157,7 @@ class Applier:
 
     def _orders(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
         """The orders themselves, and that the products and shops which they name exist."""
-        if len(self._seen) > RECENT_IDS:
+        if len(self._seen) > limits.RECENT_IDS:
             self._seen.clear()
         for key, state in states.items():
             _put(batch, keys.ORDER + key, state)
@@ -205,7 +200,7 @@ class Applier:
             for state in (before, after):  # what was there first, so that an unchanged place stays
                 if state is not None:
                     for place in keys.overdue(
-                        chat_stage.due_of(state), *catalogue.split_conversation_key(key)
+                        overdue_rows.decode(state).due_ms, *catalogue.split_conversation_key(key)
                     ):
                         _put(batch, place, None if state is before else row)
 

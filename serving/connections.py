@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from schemas import limits
 from serving import metrics
 from serving.problems import Kind, Refused, response
 from serving.seldom import Seldom
@@ -22,25 +23,11 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-MOST_CONNECTIONS: Final = 2000
-"""However many handles there are: each connection costs some 20 KiB, and its unread answer."""
-
-RESERVED_HANDLES: Final = 512
-"""For the store's files, for Kafka, and for connections that are accepted and not yet counted."""
-
-ACCEPTED_AT_ONCE: Final = 100
-"""Most connections that asyncio accepts before the first of them is counted; as many may wait in
-the system's queue."""
-
-LEAST_BYTES: Final = 16 * 1024
-"""A client that goes on reading takes this much of its answer within `Bounds.unread_s`, or all
-that is left."""
-
 
 class Bounds(NamedTuple):
     """`connections` at once.
 
-    Seconds for a request's head, between two requests, and for LEAST_BYTES of an answer.
+    Seconds for a request's head, between two requests, and for UNREAD_ANSWER_BYTES of an answer.
     """
 
     connections: int
@@ -51,7 +38,7 @@ class Bounds(NamedTuple):
     @classmethod
     def of_handles(cls, handles: int) -> Bounds:
         """The bounds of a process with this limit of handles."""
-        return cls(min(MOST_CONNECTIONS, max(handles // 2, handles - RESERVED_HANDLES)))
+        return cls(min(limits.CONNECTIONS, max(handles // 2, handles - limits.RESERVED_HANDLES)))
 
 
 def _closed(why: str, sentence: str) -> Seldom:
@@ -255,7 +242,7 @@ class Connection(H11Protocol):
 
     def _read_enough(self, before: int) -> None:
         self._unread = None
-        if before - self.transport.get_write_buffer_size() >= LEAST_BYTES:
+        if before - self.transport.get_write_buffer_size() >= limits.UNREAD_ANSWER_BYTES:
             self._await_reading()
         else:
             _UNREAD.say()

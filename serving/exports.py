@@ -15,6 +15,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from fastapi.responses import StreamingResponse
 
+from schemas import limits
 from serving.problems import Kind, Refused
 from serving.seldom import Seldom
 
@@ -23,14 +24,9 @@ if TYPE_CHECKING:
 
     from serving.look import Look
 
-MOST_EXPORTS: Final = 4
-"""Most exports at once: each holds on to the store's files as of its moment."""
-
 EXPORT_S: Final = 3600.0
 """The longest that one may last; a client that stops reading is cut off much earlier
 (serving/connections.py)."""
-
-CHUNK_BYTES: Final = 64 * 1024
 
 _TOO_LONG: Final = Seldom(
     f"an export was broken off, as its reader took longer than {EXPORT_S:.0f} s"
@@ -49,7 +45,7 @@ class JsonLines(StreamingResponse):
 class Exports:
     """The exports of one app that are under way."""
 
-    def __init__(self, most: int = MOST_EXPORTS) -> None:
+    def __init__(self, most: int = limits.EXPORTS) -> None:
         self.most = most
         self.under_way = 0
         self._turns = CapacityLimiter(1)
@@ -103,7 +99,7 @@ def _chunks(look: Look) -> Generator[bytes]:
     for part, row in look.export():
         chunk += msgspec.json.encode({part: row}) + b"\n"
         rows += 1
-        if len(chunk) >= CHUNK_BYTES:
+        if len(chunk) >= limits.EXPORT_CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()
     freshness = look.freshness(look.standing.least()).model_dump()

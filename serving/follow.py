@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from schemas.errors import NetsoldError
 from serving import metrics
 from serving.applying import Applier
 from serving.look import Look
@@ -44,11 +45,11 @@ NOTHING: Final = Standing({name: {} for name in FOLLOWED}, complete=False, live=
 """How far the tables are before there are any."""
 
 
-class NotReady(Exception):
+class NotReady(NetsoldError):
     """There is nothing that may be answered yet; the sentence says why."""
 
 
-class TopicsMissing(Exception):
+class TopicsMissing(NetsoldError):
     """Topics that a reader follows don't exist."""
 
 

@@ -35,6 +35,7 @@ from schemas.answers import (
     TopProducts,
     TopShops,
 )
+from schemas.errors import NetsoldError
 from serving import keys
 from serving.standing import JOURNAL, OF_PRODUCT, OF_SHOP
 from tables import aftersales, catalogue, counting, figures, orders, sales, service
@@ -54,11 +55,11 @@ TopBy = Literal["sales", "response-rate", "good-reviews"]
 _NONE: Final = Tally()
 
 
-class NothingYet(Exception):
+class NothingYet(NetsoldError):
     """No event has been applied, so no cycle is current."""
 
 
-class BadCursor(ValueError):
+class BadCursor(NetsoldError):
     """A cursor that no answer gave, or one of another list."""
 
 
@@ -259,7 +260,7 @@ class Look:
             ],
             next_cursor=_encoded(found[limit - 1][0]) if len(found) > limit else None,
             service_rules=self._rules_answer,
-            freshness=self._fresh(catalogue.OVERDUE.name),
+            freshness=self._fresh(catalogue.OVERDUE_INQUIRIES.name),
         )
 
     def journal(self, product_id: str, limit: int, cursor: str | None) -> JournalPage | None:
@@ -346,7 +347,7 @@ class Look:
                             | sold(self._calendar, start_ms, tally, _traded(cycles)),
                         )
         for key, state in self._moment.walk(keys.ORDER):
-            for odd in anomalies([(key[1:], state)]):
+            for odd in anomalies(key[1:].decode(), state):
                 yield "anomalies", odd
         yield from self._export_service()
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi.responses import Response
 
+from schemas import limits
 from schemas.answers import Fault, Problem
+from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RETRY_AFTER_S: Final = 2
-QUOTED_CHARS: Final = 60
-"""Most characters of a request that a sentence repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Kind(Enum):
         return f"urn:netsold:problem:{self.name.lower().replace('_', '-')}"
 
 
-class Refused(Exception):
+class Refused(NetsoldError):
     """A request that is answered by a problem."""
 
     def __init__(self, kind: Kind, detail: str, faults: list[Fault] | None = None) -> None:
@@ -77,7 +77,7 @@ def quoted(text: str) -> str:
 
     Within quotes, nothing in it unprintable, and cut where it is long.
     """
-    return repr(text) if len(text) <= QUOTED_CHARS else f"{text[:QUOTED_CHARS]!r}…"
+    return repr(text) if len(text) <= limits.QUOTED_CHARS else f"{text[: limits.QUOTED_CHARS]!r}…"
 
 
 def response(refused: Refused, headers: Mapping[str, str] | None = None) -> Response:

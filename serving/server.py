@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvicorn
 
+from schemas import limits
+from schemas.errors import NetsoldError
 from serving.api import make_app
-from serving.connections import ACCEPTED_AT_ONCE, Bounds, Connection, Crowd
+from serving.connections import Bounds, Connection, Crowd
 from serving.follow import Reader
 from serving.seldom import Seldom
 from streams import logs
@@ -33,7 +35,7 @@ GRACE_S: Final = 3
 """So long open answers may go on after the end has been asked for."""
 
 
-class AddressTaken(Exception):
+class AddressTaken(NetsoldError):
     """Something else listens where the reader should."""
 
     exit_code = 1
@@ -79,7 +81,7 @@ def bounded(app: FastAPI, bounds: Bounds) -> uvicorn.Server:
         access_log=False,
         lifespan="off",
         server_header=False,
-        backlog=ACCEPTED_AT_ONCE,
+        backlog=limits.UNCOUNTED_CONNECTIONS,
         timeout_keep_alive=bounds.idle_s,
         timeout_graceful_shutdown=GRACE_S,
     )

@@ -25,7 +25,7 @@ TABLES: Final = (
     catalogue.SHOP_CYCLES,
     catalogue.SHOP_SERVICE_CYCLES,
     catalogue.SHOP_SERVICE_TOTALS,
-    catalogue.OVERDUE,
+    catalogue.OVERDUE_INQUIRIES,
 )
 """The tables that a reader follows. Not the totals of sales: they are the sums of the cycles,
 and added up from there they agree."""

@@ -18,6 +18,8 @@ import msgspec
 import structlog
 from rocksdict import DBCompressionType, Options, Rdict, RdictIter, WriteBatch
 
+from schemas import limits
+from schemas.errors import NetsoldError
 from serving import keys
 from serving.standing import Standing
 from streams import topics
@@ -30,16 +32,6 @@ log = structlog.get_logger()
 
 FORMAT: Final = 3
 """Version of what stands under which key; another one is filled anew."""
-
-BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
-"""For blocks, indexes and filters of all files together."""
-
-WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
-"""Of one write buffer. Small, as a walk over the best sellers steps over every move among them
-since the last flush: 2 ms instead of 0.1 ms after 100,000 moves (`python -m bench.reader`)."""
-
-WRITE_BUFFERS: Final = 4
-OPEN_FILES: Final = 256
 
 MOST_AWAY_MS: Final = topics.DELETIONS_MS // 2
 """A changelog tells a row's deletion for so long, twice over: a store that was away longer may
@@ -58,7 +50,7 @@ _NOT_OURS: Final = (
 NOWHERE: Final = Standing({}, complete=False, live=False)
 
 
-class StoreUnusable(Exception):
+class StoreUnusable(NetsoldError):
     """The store can't be opened for a reason that a new one would have as well."""
 
     exit_code = 1
@@ -254,12 +246,12 @@ def _options() -> Options:
     """RocksDB's options: about 64 MiB of cache and 4 x 8 MiB of write buffers, however large the tables."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes no name here
-    options.set_block_based_table_factory(cached_in(block_cache(BLOCK_CACHE_BYTES)))
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-    options.set_max_write_buffer_number(WRITE_BUFFERS)
+    options.set_block_based_table_factory(cached_in(block_cache(limits.READER_CACHE_BYTES)))
+    options.set_write_buffer_size(limits.READER_WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(limits.READER_WRITE_BUFFERS)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
-    options.set_max_open_files(OPEN_FILES)
+    options.set_max_open_files(limits.READER_OPEN_FILES)
     options.set_keep_log_file_num(2)
     options.add_compact_on_deletion_collector_factory(
         10_000, 2_500, 0.25

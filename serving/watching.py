@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from schemas import limits
 from serving.judging import STABLE, Bounds, Evidence, Judgement, judge
 from serving.store import now_ms
-from streams.observe import LOST, OBSERVE_SECONDS, Observer
+from streams.broker_access import BROKER_AWAY
+from streams.observe import OBSERVE_SECONDS, Observer
 from streams.parked import DeadLetters
 
 if TYPE_CHECKING:
@@ -38,9 +40,6 @@ MOST_AGE_SECONDS: Final = 5 * EVERY_SECONDS
 
 READING_SECONDS: Final = 20.0
 """How long dead letters are read before they count as uncounted; the next reading goes on there."""
-
-HISTORY: Final = 200
-"""Observations whose ends are remembered: ten minutes."""
 
 
 class Watch:
@@ -65,7 +64,7 @@ class Watch:
         self._state: State = "unknown"
         self._observed_s = -float("inf")
         self._unstable_since_s: float | None = None
-        self._history: deque[tuple[int, Mapping[At, int]]] = deque(maxlen=HISTORY)
+        self._history: deque[tuple[int, Mapping[At, int]]] = deque(maxlen=limits.OBSERVATIONS)
         self._begun = self._ended = 0
         self._running = False
         self._wanted = asyncio.Event()
@@ -185,7 +184,7 @@ async def _tried(what: Callable[[], Awaitable[None]]) -> str | None:
     """
     try:
         await what()
-    except LOST as error:
+    except BROKER_AWAY as error:
         return str(error) or repr(error)
     except Exception as error:
         log.exception("the watch failed: a fault of ours, report it")

@@ -12,11 +12,11 @@ from schemas import envelope, limits
 from schemas.envelope import ChatMessage, Written
 from schemas.journal import Replied
 from schemas.refusals import Reason, Refusal
-from tables import alerts, catalogue, conversations, replies, watermarks
+from tables import alerts, catalogue, conversations, overdue_rows, replies, watermarks
 from tables.catalogue import (
     ALERTS_TOPIC,
     CHATS,
-    OVERDUE,
+    OVERDUE_INQUIRIES,
     REPLY_TIMERS,
     SHOP_ACTIVITY_TOPIC,
     StageSpec,
@@ -34,15 +34,7 @@ from tables.timers import Timers
 from tables.watermarks import Progress
 
 _BETWEEN: Final = attrgetter("shop_id", "buyer_id")
-OVERDUE_VERSION: Final = 1
-"""Version of the form of a row of `overdue`: [version, opened_ms, due_ms, message_id, order_id
-or null]."""
-
 LEAST_BUCKET_MS: Final = 1000
-MOST_BUCKETS: Final = 300
-"""A timer is set for at most `reply_within` from the newest event on, so hardly more than so
-many buckets wait at once."""
-
 FEW_MESSAGES: Final = 16
 FEW_BYTES: Final = 16_384
 """Of a conversation with at most so many messages in a chunk, and so many bytes before it, what
@@ -55,8 +47,6 @@ if not FEW_BYTES + FEW_MESSAGES * 5 * 8 * limits.ID_CHARS < limits.ORDER_BYTES:
         "few messages must fit into a conversation without being measured one by one"
     )
 
-_encode: Final = msgspec.json.encode
-
 
 class ChatStage:
     """Messages → conversations, and what follows of them.
@@ -64,7 +54,7 @@ class ChatStage:
     One for all partitions: it holds no state.
     """
 
-    stage: Final[StageSpec] = catalogue.CHAT_STAGE
+    spec: Final[StageSpec] = catalogue.CHAT_STAGE
 
     def __init__(self, calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int) -> None:
         self._calendar = calendar
@@ -125,7 +115,7 @@ class ChatStage:
             writes={
                 CHATS.name: work.changed,
                 REPLY_TIMERS.name: work.timers.writes(),
-                OVERDUE.name: work.overdue,
+                OVERDUE_INQUIRIES.name: work.overdue,
             },
             sends={SHOP_ACTIVITY_TOPIC: work.activity(), ALERTS_TOPIC: told},
             parked=parked,
@@ -215,7 +205,8 @@ class _Work:
 
         self._alerts: list[tuple[int, int, bytes, tuple[bytes, bytes]]] = []
         self.timers = Timers(
-            states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS)
+            states[REPLY_TIMERS.name],
+            max(LEAST_BUCKET_MS, rules.reply_within_ms // limits.TIMER_BUCKETS),
         )
         self.changed: dict[bytes, bytes | None] = {}
         self.overdue: dict[bytes, bytes | None] = {}
@@ -461,14 +452,6 @@ class _Work:
         self.entries += 1
 
 
-def due_of(overdue: bytes) -> int:
-    """When an inquiry was due, in epoch milliseconds, by its row in `overdue`."""
-    due_ms: int = msgspec.json.decode(overdue)[2]
-    return due_ms
-
-
 def _overdue_row(inquiry: Inquiry) -> bytes:
     first = inquiry.asked[0]
-    return _encode(
-        (OVERDUE_VERSION, inquiry.opened_ms, inquiry.due_ms, first.message_id, first.order_id)
-    )
+    return overdue_rows.encode(inquiry.opened_ms, inquiry.due_ms, first.message_id, first.order_id)

@@ -94,7 +94,7 @@ class _JournalStage:
     One for all partitions: it holds no state.
     """
 
-    stage: StageSpec
+    spec: StageSpec
     _id_name: str
 
     def __init__(
@@ -239,7 +239,7 @@ def _encoded(sums: _Sums[_State], encode: Callable[[_State], bytes]) -> dict[byt
 class ProductStage(_JournalStage):
     """Journal → what each product sold, and what became of its sales."""
 
-    stage = catalogue.PRODUCT_STAGE
+    spec = catalogue.PRODUCT_STAGE
     _id_name = "product_id"
 
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
@@ -283,7 +283,7 @@ class _Products:
 class ShopStage(_JournalStage):
     """Journal → what each shop sold, how it served, and who its buyers are."""
 
-    stage = catalogue.SHOP_STAGE
+    spec = catalogue.SHOP_STAGE
     _id_name = "shop_id"
 
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:

@@ -39,7 +39,7 @@ class OrderStage:
     One for all partitions: it holds no state.
     """
 
-    stage: Final[StageSpec] = catalogue.ORDER_STAGE
+    spec: Final[StageSpec] = catalogue.ORDER_STAGE
 
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
         self._calendar = calendar

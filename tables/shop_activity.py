@@ -10,20 +10,13 @@ two.
 from dataclasses import dataclass, field
 from typing import Final
 
-from schemas import journal
+from schemas import journal, limits
 from schemas.envelope import Written
 from schemas.journal import Bought, Contact, Entry, Messages, Replied, Served, ShopActivity, Sold
-
-MOST_UNITS: Final = 2000
-"""Most of one record, in units of 350 bytes: with ids of 128 characters, and a source of 256, it
-stays below 900,000 bytes."""
 
 _BOUGHT, _WROTE, _CONTACT, _SERVED = 2, 2, 4, 8
 _COLUMNS: Final = 8
 """So many columns of replies are a unit at most."""
-
-MOST_MESSAGES: Final = 500
-"""Most messages of one buyer in a record."""
 
 
 @dataclass(slots=True)
@@ -80,17 +73,18 @@ class ShopActivities:
         self, shop_id: str, buyer_id: str, wrote: list[Written], retracted: list[Written]
     ) -> None:
         """What a shop and a buyer wrote to each other (R4), and what of that, or of what was told before, is taken back (S11)."""
-        for at in range(0, len(wrote), MOST_MESSAGES):
+        for at in range(0, len(wrote), limits.ACTIVITY_MESSAGES):
             some = [
-                (one.at_ms, one.side, one.order_id or "") for one in wrote[at : at + MOST_MESSAGES]
+                (one.at_ms, one.side, one.order_id or "")
+                for one in wrote[at : at + limits.ACTIVITY_MESSAGES]
             ]
             self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(
                 Messages(buyer_id, some, [])
             )
-        for at in range(0, len(retracted), MOST_MESSAGES):
+        for at in range(0, len(retracted), limits.ACTIVITY_MESSAGES):
             some = [
                 (one.at_ms, one.side, one.order_id or "")
-                for one in retracted[at : at + MOST_MESSAGES]
+                for one in retracted[at : at + limits.ACTIVITY_MESSAGES]
             ]
             self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(
                 Messages(buyer_id, [], some)
@@ -103,7 +97,7 @@ class ShopActivities:
     def _shop(self, shop_id: str, units: int) -> _Shop:
         """A shop with room for so many units more."""
         shop = self._shops.get(shop_id)
-        if shop is not None and shop.units + units > MOST_UNITS:
+        if shop is not None and shop.units + units > limits.ACTIVITY_UNITS:
             self._full.append(_record(shop_id, self._shops.pop(shop_id)))
             shop = None
         if shop is None:

@@ -11,12 +11,10 @@ from typing import Final
 
 import msgspec
 
+from schemas import limits
 from tables.outcome import Stored
 
 INDEX: Final = b"index"
-_ROW_TIMERS: Final = 1000
-"""Most timers in a row; one has two ids of at most 128 characters."""
-
 _encode: Final = msgspec.json.encode
 _decode_index: Final = msgspec.json.Decoder(dict[int, int]).decode
 _decode_row: Final = msgspec.json.Decoder(list[tuple[int, str]]).decode
@@ -78,7 +76,10 @@ class Timers:
             ):  # set and gone off within the chunk: the usual case
                 continue
             bucket = buckets.get(number, [])
-            parts = [bucket[at : at + _ROW_TIMERS] for at in range(0, len(bucket), _ROW_TIMERS)]
+            parts = [
+                bucket[at : at + limits.ROW_TIMERS]
+                for at in range(0, len(bucket), limits.ROW_TIMERS)
+            ]
             rows |= {_row(number, part): _encode(timers) for part, timers in enumerate(parts)}
             rows |= {
                 _row(number, part): None for part in range(len(parts), self._rows.pop(number, 0))

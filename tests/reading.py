@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from schemas.journal import RULES
 from serving.follow import Reader
 from serving.store import Identity, now_ms
-from streams.lanes import MARK_KEY, Mark, encode_mark
-from streams.log import At, Fetched
-from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen, Waiting
+from streams.log import At, FollowStep
+from streams.marks import MARK_KEY, Mark, encode_mark
+from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen
 from streams.settings import Settings
+from streams.unapplied import UnappliedRecord
 from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC, STAGES
 from tables.outcome import Outcome
 from tests.flow import PARTITIONS, Flow, Record, binary
@@ -133,7 +134,7 @@ class FedReader(Reader):
             "id", {number: PartitionSeen(1, (1,), (1,)) for number in range(PARTITIONS)}, 1
         )
         topics = dict.fromkeys({topic for topic, _ in read} | set(self.names), seen)
-        written = Waiting(0, now_ms())
+        written = UnappliedRecord(0, now_ms())
         self.watch.uncounted = None
         observation = Observation(
             at_ms=now_ms(),
@@ -164,7 +165,7 @@ class FedReader(Reader):
         ends = {at: len(log) for at, log in self.logs.changelogs.items()}
         self._fetched = after
         self.applier.take(
-            Fetched(records, after, ends, frozenset(at for at in after if after[at] < ends[at]))
+            FollowStep(records, after, ends, frozenset(at for at in after if after[at] < ends[at]))
         )
         self.observe()
         return bool(records)

@@ -30,7 +30,7 @@ from operations.progress import Meter
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Waiting, give_up_s
 from schemas.ahead import in_the_future
 from schemas.refusals import Refusal
-from streams.log import Writer
+from streams.log_writer import Writer
 from streams.settings import Settings
 
 PUSH_EVERY_S: Final = 0.5

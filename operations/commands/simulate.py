@@ -40,10 +40,11 @@ from operations.simulation.traffic import (
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Interrupted, Waiting, give_up_s
 from schemas.ahead import in_the_future
 from schemas.envelope import encode
+from schemas.errors import NetsoldError
 from schemas.events import CHAT_TYPES, topic_of
 from schemas.times import parse_ms
-from streams import topics
-from streams.log import Writer
+from streams.log_writer import Writer
+from tables import catalogue
 
 LIVE_DAY_MS: Final = 1000
 """A day in the life of a live order: parcels arrive within seconds."""
@@ -182,7 +183,7 @@ def _how_it_ended(
     return f"{ended}; {made}{left}; {again}"
 
 
-class HistoryAhead(Exception):
+class HistoryAhead(NetsoldError):
     """Made-up history goes on beyond now, and workers would park it."""
 
     exit_code = 1
@@ -244,7 +245,9 @@ def _to_log(
     What ended it before the last one.
     """
     settings = named_cluster()
-    summary.target = f"{settings.topic(topics.ORDERS)} and {settings.topic(topics.CHATS)}"
+    summary.target = (
+        f"{settings.topic(catalogue.ORDERS_TOPIC)} and {settings.topic(catalogue.CHATS_TOPIC)}"
+    )
     if not live:
         items = before_now(items, settings.max_ahead_seconds * 1000, time.time_ns() // 1_000_000)
     failures: list[HistoryAhead] = []

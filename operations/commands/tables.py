@@ -18,6 +18,7 @@ from operations.asking import NoReader, ask_lines
 from operations.output import print_json
 from operations.progress import Meter
 from operations.waiting import answer
+from schemas.errors import NetsoldError
 from schemas.journal import Entry, Service, decode
 from streams import log, topics
 from streams.settings import Settings
@@ -39,7 +40,7 @@ class Source(StrEnum):
     READER = "reader"
 
 
-class EntryRepeated(Exception):
+class EntryRepeated(NetsoldError):
     """The journal has an entry twice, so its sums say nothing."""
 
     exit_code = 3
@@ -95,7 +96,7 @@ async def from_changelogs(settings: Settings, read: _Read | None = None) -> Repo
     tables: dict[str, dict[bytes, bytes]] = {}
     for table in catalogue.TABLES:
         states = tables[table.name] = {}
-        async for records in log.read(settings, topics.changelog(settings, table.name)):
+        async for records in log.records(settings, topics.changelog(settings, table.name)):
             read.add(len(records))
             for record in records:
                 if record.key.startswith(_RESERVED):
@@ -118,7 +119,7 @@ async def from_journal(settings: Settings, read: _Read | None = None) -> Report:
     }
     served: dict[bytes, ServiceTally] = defaultdict(ServiceTally)
     seen: set[str] = set()
-    async for records in log.read(settings, settings.topic(catalogue.SALES_TOPIC)):
+    async for records in log.records(settings, settings.topic(catalogue.SALES_TOPIC)):
         read.add(len(records))
         for record in records:
             entry = decode(record.value)

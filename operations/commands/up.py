@@ -27,6 +27,7 @@ from operations.commands.show_service import percent
 from operations.local.children import Children, KafkaChild
 from operations.local.data_dir import keep_private, usable
 from operations.local.kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, free_port, with_local
+from schemas.errors import NetsoldError
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,13 +43,13 @@ KAFKA_WORD_EVERY_S = 10.0
 be long."""
 
 
-class AlreadyUp(Exception):
+class AlreadyUp(NetsoldError):
     """Another `netsold up` runs on the same data directory."""
 
     exit_code = 1
 
 
-class PortTaken(Exception):
+class PortTaken(NetsoldError):
     """Something else listens where our reader should."""
 
     exit_code = 1

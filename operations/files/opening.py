@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
+from schemas.errors import NetsoldError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,7 +43,7 @@ _OTHERS: Final = {
 """By first bytes: what can't be read, and the remedy."""
 
 
-class EventFileUnreadable(Exception):
+class EventFileUnreadable(NetsoldError):
     """A file of events isn't there, is of another kind, or breaks off; the message names it."""
 
     exit_code = 1

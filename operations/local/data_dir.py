@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from schemas.errors import NetsoldError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -19,7 +21,7 @@ FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a file that can't grow: room must be made."""
 
 
-class DataDirUnusable(Exception):
+class DataDirUnusable(NetsoldError):
     """A file or folder below the data directory can't be made, read or written."""
 
     exit_code = 1

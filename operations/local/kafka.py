@@ -29,6 +29,7 @@ import psutil
 from operations.local.data_dir import DataDirUnusable, read_whole, usable, write_whole
 from operations.local.kafka_jars import JarsOutOfReach, classpath
 from operations.local.processes import Known, running, running_with, spawn
+from schemas.errors import NetsoldError
 from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
 
@@ -63,7 +64,7 @@ appender.file.strategy.max = 1
 """
 
 
-class LocalKafkaFailed(Exception):
+class LocalKafkaFailed(NetsoldError):
     """The local Kafka can't be had, started or stopped; the message says why and what to do."""
 
     exit_code = 1

@@ -9,13 +9,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from operations.local.data_dir import FULL_DISK
+from schemas.errors import NetsoldError
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.2.2"
 # Kafka's jars log to nowhere without a binding
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 
 
-class JarsOutOfReach(Exception):
+class JarsOutOfReach(NetsoldError):
     """Kafka's jars aren't here and can't be fetched; the message says what to do."""
 
     exit_code = 1

@@ -75,10 +75,11 @@ async def gather(
     evidence = Evidence(events, poison)
     logs = [
         _records(settings, name, settings.topic(name))
-        for name in (*SOURCES, catalogue.ALERTS_TOPIC, topics.DEAD_LETTERS)
+        for name in (*SOURCES, catalogue.ALERTS_TOPIC, catalogue.DEAD_LETTERS_TOPIC)
     ]
     changelogs = [
-        _records(settings, table, topics.changelog(settings, table)) for table in topics.TABLES
+        _records(settings, table.name, topics.changelog(settings, table.name))
+        for table in catalogue.TABLES
     ]
     evidence.committed, evidence.unstable, *read = await asyncio.gather(
         committed(settings), unstable(settings), *logs, *changelogs
@@ -97,7 +98,7 @@ async def _records(settings: Settings, name: str, topic: str) -> dict[At, list[C
     found: dict[At, list[ConsumerRecord]] = {
         (name, partition): [] for partition in range(settings.partitions)
     }
-    async for records in log.read(settings, topic):
+    async for records in log.records(settings, topic):
         found[name, records[0].partition] += records
     return found
 
@@ -419,7 +420,7 @@ def _dead_letters(evidence: Evidence) -> Iterator[str]:
     parked = [
         record
         for (topic, _), records in evidence.logs.items()
-        if topic == topics.DEAD_LETTERS
+        if topic == catalogue.DEAD_LETTERS_TOPIC
         for record in records
     ]
     contents = Counter((record.key, record.value) for record in parked)

@@ -24,6 +24,7 @@ from schemas.events import topic_of
 from schemas.times import DAY_MS, parse_ms
 from streams import log, topics
 from streams.errors import KafkaUnreachable
+from streams.log_writer import Writer
 from tables import catalogue
 from tests.faults.evidence import SOURCES, Evidence, committed, gather, problems, unstable
 from tests.faults.workers import Workers
@@ -81,7 +82,7 @@ class Run:
         Poison without a key, or with `partition`, goes where it is told.
         """
         await topics.create(self.settings)
-        async with log.Writer(self.settings) as writer:
+        async with Writer(self.settings) as writer:
             for item in items:
                 if isinstance(item, Poison):
                     self.poison.append((item.key, item.value))
@@ -127,7 +128,7 @@ class Run:
             for (topic, partition), offset in offsets.items()
             if topic == name and offset is not None
         }
-        async with aclosing(log.read(self.settings, self.settings.topic(name), starts)) as left:
+        async with aclosing(log.records(self.settings, self.settings.topic(name), starts)) as left:
             async for _ in left:
                 return True
         return False
@@ -191,7 +192,7 @@ class Run:
             + DAY_MS
         )
         value, headers = envelope.tick(at_ms)
-        async with log.Writer(self.settings) as writer:
+        async with Writer(self.settings) as writer:
             for name in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):
                 for partition in range(self.settings.partitions):
                     await writer.send(self.settings.topic(name), None, value, headers, partition)

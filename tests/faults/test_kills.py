@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.asking import NoReader, NotReady
+from operations.asking import NoReader, ReaderNotReady
 from operations.commands.recount import recount
 from operations.commands.tables import from_reader
 from schemas.times import DAY_MS, parse_ms
@@ -57,7 +57,7 @@ async def test_killed_at_random(
         async def answered() -> bool:
             try:
                 return await asyncio.to_thread(from_reader, settings) == counted
-            except (NoReader, NotReady):
+            except (NoReader, ReaderNotReady):
                 return False
 
         await run.until(answered, BACK_S, restart=False)

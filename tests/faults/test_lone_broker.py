@@ -16,6 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams import topics
 from streams.producers import BROKEN, StrictProducer
+from tables import catalogue
 from tests.faults.brokers import READY_S
 from tests.faults.evidence import committed, unstable
 
@@ -35,7 +36,7 @@ async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int
     """One small transaction after the other, until one fails because the broker went away."""
     producer, source = (
         StrictProducer(settings, f"{settings.app}-{partition}"),
-        TopicPartition(settings.topic(topics.ORDERS), partition),
+        TopicPartition(settings.topic(catalogue.ORDERS_TOPIC), partition),
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(producer.abandon)
@@ -43,7 +44,7 @@ async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int
         await producer.start()
         while True:
             await producer.begin_transaction()
-            for name in (topics.SALES, topics.CHATS):
+            for name in (catalogue.SALES_TOPIC, catalogue.CHATS_TOPIC):
                 await producer.send(settings.topic(name), b"{}", partition=partition)
             await producer.send_offsets_to_transaction(
                 {source: OffsetAndMetadata(confirmed[partition] + 1, "")}, settings.app
@@ -92,7 +93,7 @@ async def test_a_lone_broker_comes_back_with_what_it_had_confirmed(
             found = {
                 partition: at or 0
                 for (name, partition), at in (await committed(settings)).items()
-                if name == topics.ORDERS
+                if name == catalogue.ORDERS_TOPIC
             }
             hanging = await unstable(settings)
             lost = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.failpoints import Point
-from streams.topics import TABLES
+from tables.catalogue import TABLES
 from tests.faults.runner import Run, made
 
 if TYPE_CHECKING:

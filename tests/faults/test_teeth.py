@@ -218,9 +218,9 @@ ChunkThread._create_worker_consumer = uncommitted
 """
 
 CHECKS_NOTHING = """
-from streams.recovery import Opener, decode_mark
+from streams.recovery import Opener
 from tables.watermarks import Progress
-def trusting(self, lane, marks, opening):
+def trusting(self, lane, opening):
     lane.position = opening.committed
     lane.progress = Progress(opening.committed - 1, None, 0, {})
 Opener._check = trusting

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.asking import NoReader, NotReady
+from operations.asking import NoReader, ReaderNotReady
 from operations.commands.recount import recount
 from operations.commands.tables import from_reader
 from operations.local.kafka import free_port
@@ -126,7 +126,7 @@ async def test_brokers_go_one_by_one_and_all_at_once(
         async def answered() -> bool:
             try:
                 return await asyncio.to_thread(from_reader, cluster) == counted
-            except (NoReader, NotReady):
+            except (NoReader, ReaderNotReady):
                 return False
 
         await run.until(answered, BACK_S, restart=False)

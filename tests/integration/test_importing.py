@@ -25,6 +25,7 @@ from operations.files import foodmart
 from schemas import envelope
 from schemas.times import format_ms
 from streams import log, topics
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,7 @@ async def _in_log(settings: Settings) -> list[dict[str, Any]]:
     """All events of the log in their bare JSON form; every record must be one."""
     found = []
     async with asyncio.timeout(LONG_S):
-        async for records in log.read(settings, settings.topic(topics.ORDERS)):
+        async for records in log.records(settings, settings.topic(catalogue.ORDERS_TOPIC)):
             for record in records:
                 received = envelope.read(record)
                 assert isinstance(received, envelope.Received)

@@ -29,7 +29,8 @@ from operations.simulation.traffic import Plan, traffic
 from schemas import envelope
 from serving.follow import NotReady, Reader
 from streams import log, topics
-from streams.lanes import MARK_KEY
+from streams.log_writer import Writer
+from streams.marks import MARK_KEY
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tests.faults.brokers import READY_S
@@ -159,7 +160,7 @@ async def test_the_three_ways_to_the_tables_agree(writing: Writing) -> None:
         part: counted[part] for part in ("products", "shops", "product_service")
     }
     repeated = next(record for record in writing.logs.logs["sales", 0] if record.key)
-    async with log.Writer(writing.settings) as writer:
+    async with Writer(writing.settings) as writer:
         await writer.send(writing.settings.topic("sales"), repeated.key, repeated.value)
     with pytest.raises(tables.EntryRepeated, match=r"the journal has the entry .* again"):
         await tables.from_journal(writing.settings)
@@ -349,7 +350,7 @@ async def test_what_workers_keep_is_what_a_reader_answers(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = _environment(settings, port)
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for event in EVENTS:
             key, value, headers = envelope.encode(event)
             await writer.send(settings.topic("orders"), key, value, headers)

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from operations.asking import NoReader, NotReady
+from operations.asking import NoReader, ReaderNotReady
 from operations.commands.recount import recount
 from operations.commands.tables import from_reader
 from operations.local.kafka import LocalKafka, free_port
@@ -194,7 +194,7 @@ async def test_everything_runs_with_tls_and_a_password(
         async def answered() -> bool:
             try:
                 return await asyncio.to_thread(from_reader, settings) == counted
-            except (NoReader, NotReady):
+            except (NoReader, ReaderNotReady):
                 return False
 
         await run.until(answered, 30.0, restart=False)

@@ -20,6 +20,7 @@ from schemas.events import CHAT_TYPES, ORDER_TYPES
 from schemas.refusals import Refusal
 from schemas.times import format_ms, parse_ms
 from streams import log, topics
+from tables import catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +56,8 @@ async def _records(settings: Settings, *names: str) -> list[ConsumerRecord]:
     async with asyncio.timeout(LONG_S):
         return [
             record
-            for name in names or (topics.ORDERS, topics.CHATS)
-            async for records in log.read(settings, settings.topic(name))
+            for name in names or (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC)
+            async for records in log.records(settings, settings.topic(name))
             for record in records
         ]
 
@@ -66,7 +67,7 @@ def _event(record: ConsumerRecord) -> dict[str, Any] | None:
 
     None if it is none.
     """
-    if record.topic.endswith(topics.CHATS):
+    if record.topic.endswith(catalogue.CHATS_TOPIC):
         said = envelope.read_chat(record)
         if isinstance(said, envelope.ChatMessage):
             message = said.message
@@ -152,7 +153,9 @@ async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(
         event = _event(record)
         assert event is not None
         chat = event["type"] in CHAT_TYPES
-        assert record.topic == settings.topic(topics.CHATS if chat else topics.ORDERS)
+        assert record.topic == settings.topic(
+            catalogue.CHATS_TOPIC if chat else catalogue.ORDERS_TOPIC
+        )
         assert (
             record.key
             == (f"{event['shop_id']}/{event['buyer_id']}" if chat else event["order_id"]).encode()

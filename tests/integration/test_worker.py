@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from schemas.events import ORDER_TYPES
 from schemas.times import parse_ms
 from streams import log, topics
+from streams.log_writer import Writer
 from streams.partitioning import partition_of
 from tables.catalogue import TABLES, event_topics
 from tests.faults.evidence import MARK, Evidence, last_values
@@ -54,7 +55,7 @@ async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: P
     (tmp_path / "b").mkdir()
     with Run(rebuilt, tmp_path / "b", CHUNK_RECORDS="37") as again:
         await again.write([])
-        async with log.Writer(rebuilt) as writer:
+        async with Writer(rebuilt) as writer:
             for name, partition in product(("orders", "chats"), (0, 1)):
                 for record in evidence.logs[name, partition]:
                     await writer.send(
@@ -90,7 +91,9 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
             behind = 0
             for table in [table for table in TABLES if table.stage in {"product", "shop"}]:
                 at: dict[int, list[int | None]] = {0: [], 1: []}
-                async for records in log.read(settings, f"{settings.app}-{table.name}-changelog"):
+                async for records in log.records(
+                    settings, f"{settings.app}-{table.name}-changelog"
+                ):
                     for record in records:
                         if record.key == MARK:
                             at[record.partition] = [
@@ -107,7 +110,7 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
         run.workers.stop()
         ticks = [
             record
-            async for records in log.read(settings, settings.topic("orders"))
+            async for records in log.records(settings, settings.topic("orders"))
             for record in records
             if record.partition == 1
         ]

@@ -278,7 +278,7 @@ def test_valid_events_take_the_short_cut(event: dict[str, Any], form: Any) -> No
     """Usual events, in binary mode and as bare JSON, need no second look, and are read alike."""
     record = Record("orders", 0, 0, 0, *form(event))
     assert (
-        envelope._read_shortly(record)
+        envelope._read_fast(record)
         == read_plainly(record)
         == read(Record("orders", 0, 0, 0, *binary(event)))
     )
@@ -289,7 +289,7 @@ def test_valid_messages_take_the_short_cut(event: dict[str, Any], form: Any) -> 
     """As above."""
     record = Record("chats", 0, 0, 0, *form(event))
     assert (
-        envelope._read_chat_shortly(record)
+        envelope._read_chat_fast(record)
         == read_chat_plainly(record)
         == read_chat(Record("chats", 0, 0, 0, *binary(event)))
     )

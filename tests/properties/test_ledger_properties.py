@@ -119,7 +119,7 @@ def _chat_outcomes(
     Conversations with more than so many messages or bytes have a ledger.
     """
     stage, progress, outcomes = ChatStage(calendar, rules, 1000), None, []
-    tables = {table.name: Rows() for table in stage.stage.tables}
+    tables = {table.name: Rows() for table in stage.spec.tables}
     records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
     with patch.object(chat_stage, "FEW_MESSAGES", few), patch.object(chat_stage, "FEW_BYTES", few):
         for begin, end in zip([0, *cuts], [*cuts, len(log)], strict=True):

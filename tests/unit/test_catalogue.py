@@ -2,6 +2,7 @@
 
 import pytest
 
+from docs import lists
 from tables import catalogue
 from tables.cycles import Calendar
 from tables.service_hours import ServiceRules
@@ -28,7 +29,7 @@ def test_the_names_that_the_flow_goes_by() -> None:
             "shop_buyers",
         ],
     }
-    assert [stage.stage for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
+    assert [stage.spec for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
         catalogue.STAGES
     )
 
@@ -59,3 +60,22 @@ def test_keys_of_cycles_come_back(subject: str, start_ms: int) -> None:
     key = catalogue.cycle_key(subject.encode(), start_ms)
     assert key == f"{subject}@{start_ms}".encode()
     assert catalogue.split_cycle_key(key) == (subject, start_ms)
+
+
+def test_pages_show_the_flow_of_the_catalogue() -> None:
+    """A page with a marked block for the picture has the picture that `make docs` makes."""
+    for page in lists.FLOW_PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert lists.with_flow(text) == text
+    assert lists.with_flow("a\n<!-- flow -->\nold\n<!-- /flow -->\nb\n") == (
+        f"a\n<!-- flow -->\n{lists.flow()}<!-- /flow -->\nb\n"
+    )
+
+
+def test_the_picture_has_every_topic_stage_and_table() -> None:
+    """Each public topic, stage and table of the catalogue is named in the picture of the flow."""
+    picture = lists.flow()
+    for topic in catalogue.PUBLIC_TOPICS:
+        assert f"([{topic.name}" in picture
+    for stage in catalogue.STAGES:
+        assert f"[{stage.name} stage<br/>{'<br/>'.join(t.name for t in stage.tables)}]" in picture

@@ -15,12 +15,13 @@ from rocksdict import WriteBatch
 
 from operations.commands.tables import ORDER
 from operations.simulation.traffic import Plan, traffic
-from serving import applying, keys
+from schemas import limits
+from serving import keys
 from serving.follow import NotReady
 from serving.look import BadCursor, NothingYet
 from serving.standing import FOLLOWED, JOURNAL, Reached, Standing
 from serving.store import MOST_AWAY_MS, Identity, Store, StoreUnusable
-from streams.lanes import MARK_KEY, decode_mark
+from streams.marks import MARK_KEY, decode_mark
 from streams.rocks import is_damage
 from tables import catalogue, sales
 from tests.flow import CYCLES
@@ -170,7 +171,7 @@ def test_a_long_stretch_without_a_mark_is_not_kept_in_memory(
     logs.take(EVENTS[:100])
     reader.feed()
     assert reader.store.standing.complete
-    monkeypatch.setattr(applying, "HELD_RECORDS", 20)
+    monkeypatch.setattr(limits, "WAITING_RECORDS", 20)
     at = (logs.topics[catalogue.PRODUCT_CYCLES.name], 0)
     begin = len(logs.changelogs[at])
     logs.take(EVENTS[100:])
@@ -610,7 +611,12 @@ def test_the_journal_says_how_far_it_is_by_its_marks(logs: Changelogs, reader: F
     logs.take(EVENTS)
     while reader.feed(most=100):
         pass
-    names = (JOURNAL, catalogue.ORDERS.name, catalogue.OVERDUE.name, catalogue.SHOP_CYCLES.name)
+    names = (
+        JOURNAL,
+        catalogue.ORDERS.name,
+        catalogue.OVERDUE_INQUIRIES.name,
+        catalogue.SHOP_CYCLES.name,
+    )
     extents = [reader.look().standing.extent(name) for name in names]
     assert extents[0].applied == extents[1].applied
     assert extents[1].applied | extents[2].applied == extents[3].applied

@@ -18,7 +18,6 @@ from schemas.journal import (
     ShopActivity,
     Sold,
 )
-from tables import shop_activity
 from tables.shop_activity import ShopActivities
 from tests.flow import Flow
 from tests.story import event
@@ -132,7 +131,7 @@ def test_shops_get_what_came_together_in_one_record() -> None:
 
 def test_much_of_one_shop_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """No record outgrows its bound, and nothing of it is lost, nor comes in another order."""
-    monkeypatch.setattr(shop_activity, "MOST_UNITS", 6)
+    monkeypatch.setattr(limits, "ACTIVITY_UNITS", 6)
     shops, entry = ShopActivities(), told().entries[0]
     for number in range(5):
         shops.sell(msgspec.structs.replace(entry, buyer_id=f"b-{number}"))

@@ -12,9 +12,10 @@ import pytest
 
 from serving.judging import REFUSED_IN_A_ROW, Bounds, Evidence, judge
 from serving.standing import DIRECT, FOLLOWED, JOURNAL, Reached, Standing
-from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen, Waiting
+from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen
 from streams.parked import Parked
 from streams.settings import Settings
+from streams.unapplied import UnappliedRecord
 from tables import catalogue
 
 if TYPE_CHECKING:
@@ -41,9 +42,10 @@ def standing(
     reached: dict[str, dict[int, Reached]] = {}
     for name in FOLLOWED:
         at = (only or {}).get(name, applied)
-        topics = {catalogue.ORDERS.name: ["orders"], catalogue.OVERDUE.name: ["chats"]}.get(
-            name, ["orders", "chats"]
-        )
+        topics = {
+            catalogue.ORDERS.name: ["orders"],
+            catalogue.OVERDUE_INQUIRIES.name: ["chats"],
+        }.get(name, ["orders", "chats"])
         if name in {JOURNAL, catalogue.PRODUCT_CYCLES.name, catalogue.PRODUCT_SERVICE_CYCLES.name}:
             topics = ["orders"]
         reached[name] = {
@@ -88,9 +90,11 @@ def faults(judgement: Judgement) -> list[str]:
     return [finding.code for finding in judgement.findings if finding.severity == "fault"]
 
 
-def waiting(written_ms: int | None, offset: int = 90) -> dict[tuple[str, int], Waiting | None]:
+def waiting(
+    written_ms: int | None, offset: int = 90
+) -> dict[tuple[str, int], UnappliedRecord | None]:
     """The same record waits in every source."""
-    return {at: Waiting(offset, written_ms) for at in SOURCES}
+    return {at: UnappliedRecord(offset, written_ms) for at in SOURCES}
 
 
 def partitions(**of_each: Any) -> TopicSeen:  # noqa: ANN401 - any field

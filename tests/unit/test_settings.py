@@ -10,8 +10,9 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
-from streams.settings import PUBLIC_TOPICS, Settings
+from streams.settings import Settings
 from streams.topics import declared
+from tables.catalogue import PUBLIC_TOPICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,7 @@ def test_topics_may_trade_names() -> None:
 def test_all_public_topics_are_kept_apart() -> None:
     """The settings' list is that of the declared topics, without changelogs."""
     settings = Settings(_env_file=None, topic_prefix="b.")
-    assert sorted(map(settings.topic, PUBLIC_TOPICS)) == sorted(
+    assert sorted(settings.topic(topic.name) for topic in PUBLIC_TOPICS) == sorted(
         topic.name for topic in declared(settings) if topic.kind != "changelog"
     )
 

@@ -51,10 +51,8 @@ def fold(
     tables: dict[str, dict[bytes, bytes | None]] | None = None,
 ) -> Outcome:
     """Read and fold one chunk over tables."""
-    states = {table.name: Rows((tables or {}).get(table.name, {})) for table in stage.stage.tables}
-    outcome: Outcome = stage.fold(
-        f"{stage.stage.source}-0", reading(stage, chunk), states, progress
-    )
+    states = {table.name: Rows((tables or {}).get(table.name, {})) for table in stage.spec.tables}
+    outcome: Outcome = stage.fold(f"{stage.spec.source}-0", reading(stage, chunk), states, progress)
     return outcome
 
 

@@ -1,4 +1,4 @@
-"""Event time in an application that has just begun, where no two orders or conversations have confirmed any yet."""
+"""Event time in an application that has just begun, before any event time is confirmed."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ PAST_MS = CLOCK_MS - 10**10
 def test_a_beginning_goes_by_two_partitions_or_by_one_near_the_clock(
     progresses: dict[str, Progress], expected_ms: int | None
 ) -> None:
-    """A partition that is heard of by its own lane and by marks counts once.
+    """A partition known by its own lane and by marks counts once.
 
-    One date alone that is not the present moves nothing.
+    A single date that is not near the clock moves nothing.
     """
     assert first_ms(progresses, CLOCK_MS) == expected_ms

@@ -5,7 +5,7 @@ import random
 import msgspec
 import pytest
 
-from tables import timers
+from schemas import limits
 from tables.timers import INDEX, Timers
 from tests.flow import Rows
 
@@ -20,7 +20,7 @@ def test_timers_go_off_in_order_whatever_the_chunks(
 
     Those that wait lie in rows of a bounded size, in order, and others are gone.
     """
-    monkeypatch.setattr(timers, "_ROW_TIMERS", 3)
+    monkeypatch.setattr(limits, "ROW_TIMERS", 3)
     chance = random.Random(seed)
     states, waiting, now_ms = Rows(), list[tuple[int, bytes]](), -5000
     for _ in range(60):
