@@ -222,7 +222,7 @@ class ConversationLedger:
         place, identity = conversations.place(known), (known.source, known.id)
         del self._written[bisect_left(self._written, place, key=conversations.place)]
         if known.side == SHOP:
-            put(self._shops, place, gone=True)
+            put(self._shops, place, removed=True)
         if identity in self._alerted:
             self._put_alerted(place, identity, gone=True)
         self.retracted.append(known)
@@ -273,7 +273,7 @@ class ConversationLedger:
                     alerts.alert(alerts.REPLY_LATE, inquiry, *self.between, before, inquiry.answer)
                 )
                 self._alert(Alerted(*one[1], late=True))
-                put(self._early_places, one, gone=True)
+                put(self._early_places, one, removed=True)
         return found
 
     def _alert(self, alerted: Alerted) -> None:
@@ -285,9 +285,9 @@ class ConversationLedger:
     def _put_alerted(self, place: Place, identity: tuple[str, str], *, gone: bool) -> None:
         if place[1] == SHOP:  # another content holds (S11), and no inquiry has such a message
             return
-        put(self._alerted_places, (place, identity), gone=gone)
+        put(self._alerted_places, (place, identity), removed=gone)
         if not self._alerted[identity].late:
-            put(self._early_places, (place, identity), gone=gone)
+            put(self._early_places, (place, identity), removed=gone)
 
     @staticmethod
     def _in(

@@ -63,7 +63,7 @@ class OrderLedger:
             "placed",
         ):  # placed last: all at once
             for fact in self._facts[kind][:1] if kind == "placed" else self._facts[kind]:
-                self._count(kind, fact, gone=False)
+                self._count(kind, fact, removed=False)
         self._sales.changes()
         self._service.changes()
         self._service.contact_changes()
@@ -124,34 +124,34 @@ class OrderLedger:
         self._known[identity] = known
         facts = self._facts[known.kind]
         facts.insert(_place(facts, known.fact), known.fact)
-        self._count(known.kind, known.fact, gone=False)
+        self._count(known.kind, known.fact, removed=False)
 
     def _remove(self, known: _Known) -> None:
         facts = self._facts[known.kind]
         del facts[_place(facts, known.fact)]
-        self._count(known.kind, known.fact, gone=True)
+        self._count(known.kind, known.fact, removed=True)
 
-    def _count(self, kind: str, fact: Any, *, gone: bool) -> None:  # noqa: ANN401 - a fact of any kind
+    def _count(self, kind: str, fact: Any, *, removed: bool) -> None:  # noqa: ANN401 - a fact of any kind
         if kind == "others":
-            self._service.judge(fact, gone=gone)
+            self._service.judge(fact, removed=removed)
         elif kind == "refunds":
-            self._refund(fact, gone=gone)
+            self._refund(fact, removed=removed)
         elif kind == "refund_returns":
-            self._return(fact, gone=gone)
+            self._return(fact, removed=removed)
         elif kind == "receipts":
-            self._sales.receive(fact.line_ids or None, fact.occurred_at_ms, gone=gone)
+            self._sales.receive(fact.line_ids or None, fact.occurred_at_ms, removed=removed)
         elif kind == "cancellations":
-            self._sales.cancel(fact.occurred_at_ms, gone=gone)
+            self._sales.cancel(fact.occurred_at_ms, removed=removed)
         else:
             holds = self._facts["placed"][0] if self._facts["placed"] else None
             self._sales.place(holds)
             self._service.place(holds, self._facts["others"])
 
-    def _refund(self, fact: Refund, *, gone: bool) -> None:
+    def _refund(self, fact: Refund, *, removed: bool) -> None:
         """S11: of the facts of one refund the first holds. S5: unless it came back."""
         facts = self._refunds.setdefault(fact.refund_id, [])
         before = facts[0] if facts else None
-        if gone:
+        if removed:
             del facts[_place(facts, fact)]
         else:
             facts.insert(_place(facts, fact), fact)
@@ -160,20 +160,20 @@ class OrderLedger:
             return
         counts = not self._returned.get(fact.refund_id)
         if before is not None:
-            self._service.ask_for_contact(before.occurred_at_ms, before.reason, gone=True)
+            self._service.ask_for_contact(before.occurred_at_ms, before.reason, removed=True)
             if counts:
-                self._sales.refund(before, gone=True)
+                self._sales.refund(before, removed=True)
         if after is not None:
             self._service.ask_for_contact(after.occurred_at_ms, after.reason)
             if counts:
                 self._sales.refund(after)
 
-    def _return(self, fact: RefundReturn, *, gone: bool) -> None:
+    def _return(self, fact: RefundReturn, *, removed: bool) -> None:
         before = self._returned.get(fact.refund_id, 0)
-        after = self._returned[fact.refund_id] = before - 1 if gone else before + 1
+        after = self._returned[fact.refund_id] = before - 1 if removed else before + 1
         facts = self._refunds.get(fact.refund_id)
         if facts and not before:
-            self._sales.refund(facts[0], gone=True)
+            self._sales.refund(facts[0], removed=True)
         elif facts and not after:
             self._sales.refund(facts[0])
 
