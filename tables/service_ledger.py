@@ -61,7 +61,7 @@ class ServiceLedger:
         self._known = frozenset(self._products.values())
         self._count_all(others, 1)
 
-    def judge(self, fact: Other, *, removed: bool = False) -> None:
+    def change(self, fact: Other, *, removed: bool = False) -> None:
         """R3, R5: a fact that changes no sales was added or removed."""
         if fact.type == "review_posted":
             self._review(fact, removed=removed)
@@ -72,7 +72,7 @@ class ServiceLedger:
             if self._placed is not None:
                 self._complain(fact, -1 if removed else 1)
 
-    def ask_for_contact(self, at_ms: int, reason: str, *, removed: bool = False) -> None:
+    def change_refund(self, at_ms: int, reason: str, *, removed: bool = False) -> None:
         """R4: the valid refund of a refund_id was added or removed, whatever it led to."""
         if reason in WORTH_WRITING:
             put(self._since, at_ms, removed=removed)
