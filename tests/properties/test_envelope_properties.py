@@ -1,6 +1,6 @@
 """The decoder on valid, damaged and hostile records.
 
-It never raises, and its short cut says what the pydantic models say.
+It never raises, and its fast path reads what the pydantic models read.
 """
 
 # ruff: noqa: ANN401 - a test hands in anything, also what is wrong
@@ -275,7 +275,7 @@ def _without_none(value: Any) -> Any:
 
 @given(some_event(), st.sampled_from([binary, bare]))
 def test_valid_events_take_the_short_cut(event: dict[str, Any], form: Any) -> None:
-    """Usual events, in binary mode and as bare JSON, need no second look, and are read alike."""
+    """Usual events, in binary mode and as bare JSON, need no second reading, and are read alike."""
     record = Record("orders", 0, 0, 0, *form(event))
     assert (
         envelope._read_fast(record)

@@ -92,7 +92,7 @@ FORMS = {
 
 
 def _content(read: object) -> dict[str, Any] | Refusal:
-    """What an event says, in recount's words."""
+    """An event's fields, in recount's words."""
     match read:
         case envelope.Received():
             found = msgspec.to_builtins(read.body) | {
@@ -130,7 +130,7 @@ def _by_recount(line: bytes) -> dict[str, Any] | None:
 
 
 def agreed(line: bytes) -> dict[str, Any] | None:
-    """What all three readings say of a line, asserted to be the same.
+    """The result of all three readings of a line, asserted to be the same.
 
     None if they refuse it, the two of a log for one reason.
     """
@@ -249,7 +249,7 @@ def test_all_readings_agree_on_odd_values(form: Any, junk: bytes, passes: bool) 
     ids=range(22),
 )
 def test_names_that_stand_twice_and_halves_of_a_form(line: bytes, amount: int | None) -> None:
-    """The last naming counts, null is absent, and data stand once or not at all."""
+    """The last naming counts, null is absent, and data are given once or not at all."""
     found = agreed(line)
     assert (found and found["amount"]) == amount
 

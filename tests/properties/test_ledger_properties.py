@@ -1,4 +1,4 @@
-"""What is kept while an order's events are added is what deriving the whole order says, byte for byte: S1 to S13, R3 to R5."""
+"""A ledger gives the same bytes as deriving the whole order: S1 to S13, R3 to R5."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -132,7 +132,7 @@ def _chat_outcomes(
 
 
 def _in_order(outcomes: list[Outcome]) -> list[str]:
-    """What is written and sent, with the order in which it stands."""
+    """All records that are written and sent, in their order."""
     return [repr((outcome.writes, outcome.sends)) for outcome in outcomes]
 
 

@@ -106,7 +106,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  #
 
 @pytest.mark.parametrize("event", VALID, ids=range(len(VALID)))
 def test_no_words_of_pydantic_are_seen(event: dict[str, Any]) -> None:
-    """Whatever stands in whichever field, or is missing.
+    """For any value in any field, or none.
 
     Every error has words of its own, one printable line within the bound.
     """
@@ -308,7 +308,7 @@ NO_JSON = {
 
 @pytest.mark.parametrize(("value", "sentence"), NO_JSON.items(), ids=range(len(NO_JSON)))
 def test_what_is_no_json_is_named_with_its_place(value: bytes, sentence: str) -> None:
-    """Byte and line, and what stands there."""
+    """Byte and line, and the bytes there."""
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the parser's own
         from_json(value, allow_inf_nan=False)
     assert sentences.no_json(error.value, value) == sentence
@@ -327,7 +327,7 @@ def test_every_fault_of_the_parser_that_has_words_happens() -> None:
     | st.binary(max_size=8)
 )
 def test_every_fault_of_the_parser_has_words(value: bytes) -> None:
-    """Whatever stands there, the sentence is one of the table's, with a place."""
+    """For any bytes there, the sentence is one of the table's, with a place."""
     try:
         from_json(value, allow_inf_nan=False)
     except ValueError as raised:
