@@ -99,7 +99,6 @@ def result_of(order: Order) -> Result:
 
 
 # --- the rules once more, as plainly as they are written
-# ---------------------------------------------------------------------
 
 
 def naive(happened: list[Event]) -> Result:
@@ -213,7 +212,7 @@ def _refunds(valid: list[Event]) -> list[Event]:
 def _refunded(
     valid: list[Event], placed: Event, refund: Event, product_id: str | None
 ) -> tuple[int, int]:
-    """S4 to S8: units and amount that a refund took off the sales of a product of the order, or of all."""
+    """S4 to S8: units and amount that a refund took off the sales of a product, or of all."""
     units = amount = 0
     returned = {fact["refund_id"] for fact in _of(valid, "refund_reversed")}
     cancelled = [_ms(fact) for fact in _of(valid, "order_cancelled")]
@@ -251,7 +250,6 @@ def _refunded(
 
 
 # --- what holds
-# --------------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=600)
@@ -320,7 +318,7 @@ def test_a_refund_that_came_back_counts_as_if_it_had_never_been(
 @settings(max_examples=400)
 @given(one_order())
 def test_the_short_cut_past_service_is_sound(happened: list[Event]) -> None:
-    """Where `service_may_differ` is False, rows and contact are indeed the same, and nobody else's."""
+    """Where `service_may_differ` is False, rows, contact and owner are the same."""
     order = orders.EMPTY
     for event in map(_read, happened):
         before, order = order, orders.absorb(order, event)
@@ -333,7 +331,7 @@ def test_the_short_cut_past_service_is_sound(happened: list[Event]) -> None:
 @settings(max_examples=300)
 @given(one_order(), st.integers(1, 7))
 def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) -> None:
-    """S12: the sums of its rows are the last state's, none is below zero on the way, and the last contact of each buyer holds."""
+    """S12: its rows add up to the last state, never below zero; the last contact counts."""
     stage, states, progress = OrderStage(CYCLES, 1000), Rows(), None
     sums, contacts = (
         Counter[tuple[str, str | None, int, str]](),

@@ -26,7 +26,7 @@ from tests.properties.strategies import happenings
 def test_order_of_arrival_never_matters(
     events: list[dict[str, Any]], chance: random.Random
 ) -> None:
-    """S12: any permutation with any duplicates ends in the same tables, and in the same bytes of every order."""
+    """S12: any permutation with any duplicates gives the same tables and the same orders."""
     arrival = events + chance.choices(events, k=5) if events else []
     chance.shuffle(arrival)
     in_order, shuffled = (
@@ -50,7 +50,7 @@ def test_net_stays_between_zero_and_gross(events: list[dict[str, Any]]) -> None:
 
 @given(happenings())
 def test_both_bases_agree_over_all_time(events: list[dict[str, Any]]) -> None:
-    """S6: for every product and shop, what is reversed equals what is booked, to the unit and the cent."""
+    """S6: for every product and shop, what is reversed equals what is booked."""
     flow = Flow().take(events)
     for name in ("product_totals", "shop_totals"):
         for state in flow.tables[name].values():
@@ -61,7 +61,7 @@ def test_both_bases_agree_over_all_time(events: list[dict[str, Any]]) -> None:
 
 @given(happenings())
 def test_tables_are_the_sums_of_the_journal(events: list[dict[str, Any]]) -> None:
-    """Every column of every table is the sum of the entries' column, and totals are the sums of the cycles."""
+    """Each column of a table is the sum of the entries', and totals are the sums of cycles."""
     flow = Flow().take(events)
     for subject, cycles, totals in (
         ("product_id", "product_cycles", "product_totals"),
@@ -113,7 +113,7 @@ def _columns(whose: Any, state: bytes) -> list[tuple[Any, int]]:
 
 @given(happenings(), st.integers(1, 7))
 def test_where_chunks_are_cut_does_not_matter(events: list[dict[str, Any]], size: int) -> None:
-    """The same log in chunks of any size gives the same tables, byte for byte, the same entries and the same progress."""
+    """The same log in chunks of any size gives the same tables, entries and progress."""
     whole, cut = Flow().take(events), Flow(chunk=lambda: size).take(events)
     assert cut.tables == whole.tables
     assert cut.entries == whole.entries
@@ -134,7 +134,7 @@ def test_the_same_events_again_change_nothing(events: list[dict[str, Any]]) -> N
 
 @given(happenings())
 def test_nothing_is_sold_that_was_not_ordered(events: list[dict[str, Any]]) -> None:
-    """S3, S7: a sale has at most the units and revenue of its line, and reversals at most those of their sale."""
+    """S3, S7: a sale has at most its line's units and revenue, reversals at most its sale's."""
     for state in Flow().take(events).tables["orders"].values():
         order = orders.decode(state)
         ordered = {line.line_id: line for placed in order.placed[:1] for line in placed.lines}

@@ -1,4 +1,4 @@
-"""The three readings of an event, as a record of the topic, by import and by recount, agree in every form that it may be written in."""
+"""The three readings of an event (topic, import, recount) agree in every form of the event."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ _ATTRIBUTES = {
     "order_id": "subject",
 }
 PAID: dict[str, Any] = {
-    "type": "order_paid", "id": "e-1", "source": "/s", "occurred_at": "2026-07-01T08:00:00Z", "order_id": "o-1", "amount": 5,
+    "type": "order_paid", "id": "e-1", "source": "/s", "occurred_at": "2026-07-01T08:00:00Z",
+    "order_id": "o-1", "amount": 5,
 }  # fmt: skip
 SHIPPED = {name: value for name, value in PAID.items() if name != "amount"} | {
     "type": "order_shipped",

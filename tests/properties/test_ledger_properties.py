@@ -78,7 +78,7 @@ def test_a_ledger_says_what_deriving_all_says(
 def test_what_does_not_fit_is_refused_by_its_exact_size(
     log: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    """Decision 12: an event is refused if the order's bytes with it would be too many, wherever the log is cut."""
+    """Decision 12: an event is refused if its order would be too large, for any chunks."""
     most, kept, refused = data.draw(st.integers(300, 1500)), dict[str, orders.Order](), []
     for offset, event in enumerate(log):
         received = envelope.read(Record("orders", 0, offset, 0, *binary(event)))

@@ -65,7 +65,6 @@ def since(*lines: str) -> str | None:
 
 
 # --- R3: refusals and reissues
-# -----------------------------------------------------------------------------------------------
 
 
 def test_an_order_without_any_has_no_rows() -> None:
@@ -174,7 +173,6 @@ def test_a_cancelled_order_keeps_what_happened_at_the_door() -> None:
 
 
 # --- R3: differences and returns
-# ---------------------------------------------------------------------------------------------
 
 
 def test_a_difference_is_one_for_the_shop_and_one_for_each_product() -> None:
@@ -360,7 +358,6 @@ def test_the_placing_that_holds_says_whose_it_is() -> None:
 
 
 # --- R4: reasons to write
-# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -433,7 +430,6 @@ def test_of_one_refund_sent_twice_the_first_is_the_reason_to_write() -> None:
 
 
 # --- R5: reviews
-# -------------------------------------------------------------------------------------------------------------
 
 
 def test_ratings_of_four_and_five_are_good() -> None:
@@ -482,7 +478,7 @@ def test_reviews_of_one_millisecond_go_by_id_and_then_by_source() -> None:
 
 
 def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
-    """R5: an anomaly of the order, once, also if the placing that holds no longer has the product."""
+    """R5: an anomaly of the order, once, also if the valid placing has the product no more."""
     review = "2026-07-03T08:00Z reviewed o-1 p-9 5"
     unknown = frozenset({LineAnomaly(Anomaly.UNKNOWN_PRODUCT)})
     assert served(PLACED, review) == {}
@@ -511,11 +507,10 @@ def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
 
 
 # --- what the order stage hands out
-# ------------------------------------------------------------------------------------------
 
 
 def records_of(*lines: str) -> list[tuple[str, bytes, dict[str, Any]]]:
-    """(topic, key, record) of service and contacts that the order stage sends for these events, in order."""
+    """(topic, key, record) of service and contacts that the order stage sends, in order."""
     stage = OrderStage(CYCLES, 1000)
     records = [
         Record("orders", 0, number, 0, *binary(event(line.split(), number)))
@@ -558,7 +553,7 @@ def _rows(
 
 
 def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
-    """R3: the shop's by its id to shop-activity, the products' by theirs to sales, with the event behind them."""
+    """R3: shop rows go to shop-activity by shop, product rows to sales by product."""
     behind = {
         "type": "service",
         "shop_id": "s-7",
@@ -694,7 +689,6 @@ def test_an_order_whose_placing_gives_way_is_no_longer_anyones() -> None:
 
 
 # --- bounds
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_most_orders_are_passed_by() -> None:

@@ -83,7 +83,7 @@ def test_three_forms_are_read_alike() -> None:
 
 
 def test_what_is_written_is_what_conventions_say() -> None:
-    """Binary mode: key and subject are the order's id, the value has the rest, and there are eight headers."""
+    """Binary mode: key and subject are the order's id; there are eight headers."""
     key, value, headers = encode(PAID)
     assert key == b"o-1"
     assert msgspec.json.decode(value) == {"amount": 2000}
@@ -209,7 +209,7 @@ def test_hostile_numbers(amount: str, expected: Reason | None) -> None:
     ],
 )
 def test_hostile_texts(text: bytes, expected: Reason | None) -> None:
-    """No control characters, written out or escaped, no half characters, and 1 to 128 characters, not bytes."""
+    """No control characters, also escaped, no half characters, and 1 to 128 characters."""
     shipped = {name: value for name, value in PAID.items() if name != "amount"} | {
         "type": "order_shipped",
         "carrier": "CARRIER",
@@ -220,7 +220,7 @@ def test_hostile_texts(text: bytes, expected: Reason | None) -> None:
 
 @pytest.mark.parametrize("junk", [b'"\xff"', b"[" * 300 + b"]" * 300, b"9" * 4400, b"NaN"])
 def test_fields_that_nobody_reads_must_be_json_too(junk: bytes) -> None:
-    """An unknown field passes unread, but the value as a whole has to be readable, at any depth of the caller's stack."""
+    """Unknown fields are ignored, but the value must be valid JSON, at any stack depth."""
     for key, value, headers in (binary(PAID), bare(PAID)):
         assert reason(value[:-1] + b',"extra":' + junk + b"}", headers, key) == Reason.NOT_JSON
 

@@ -172,7 +172,7 @@ def test_every_fact_is_in_the_derived_result_or_in_none() -> None:
 
 
 def test_a_huge_order_is_counted_in_linear_time() -> None:
-    """A thousand lines, received by a thousand receipts that each name them all, and refunded line by line."""
+    """A thousand lines, in a thousand receipts that name them all, refunded line by line."""
     ids = [str(n) for n in range(1000)]
     placed = orders.Placed(
         0,
