@@ -74,7 +74,7 @@ class Sale(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def product_id(self) -> str:
-        """What was sold."""
+        """The product of the line."""
         return self.line.product_id
 
 

@@ -10,16 +10,18 @@ from heapq import heappop, heappush
 from typing import Final
 
 from schemas.columns import SaleColumns
+from schemas.times import NEVER_MS
 from tables.cuts import Key
 from tables.cycles import Calendar
 from tables.entries import OrderRows, Row, RowKey
-from tables.line_ledger import Asks, Book, LineLedger
+from tables.line_claims import LineClaims
+from tables.line_ledger import LineLedger
+from tables.order_book import OrderBook
 from tables.orders import Line, Placed, Refund
-from tables.receipt_times import NEVER
 from tables.service_ledger import ServiceLedger
 from tables.sorted_lists import put
 
-_END: Final[Key] = (NEVER, "")
+_END: Final[Key] = (NEVER_MS, "")
 
 
 class SaleLedger:
@@ -27,13 +29,13 @@ class SaleLedger:
 
     def __init__(self, calendar: Calendar, service: ServiceLedger) -> None:
         self._calendar = calendar
-        self._book = Book(calendar, service)
+        self._book = OrderBook(calendar, service)
         self._placed: Placed | None = None
         self._lines: dict[str, LineLedger] = {}
-        self._asks: dict[str, Asks] = {}
+        self._claims: dict[str, LineClaims] = {}
         self._times = self._book.times
         self._refund_keys: list[Key] = []
-        """Those of `Book.refunds`, sorted."""
+        """Those of `OrderBook.refunds`, sorted."""
 
         self._wholes: list[tuple[Key, str]] = []
         """The refunds of the whole order that count, with their reasons; sorted."""
@@ -69,21 +71,21 @@ class SaleLedger:
             else OrderRows(placed.shop_id, placed.buyer_id, placed.currency, self._calendar)
         )
         self._lines = {
-            line.line_id: LineLedger(line, self._asks_of(line.line_id), book) for line in lines
+            line.line_id: LineLedger(line, self._claims_of(line.line_id), book) for line in lines
         }
         self._times.place(self._lines)
         for line_id in self._lines:
-            self._move(line_id, NEVER, self._times.counts_from(self._times.received(line_id)))
+            self._move(line_id, NEVER_MS, self._times.counts_from(self._times.received(line_id)))
 
-    def receive(self, line_ids: Iterable[str] | None, at_ms: int, *, gone: bool = False) -> None:
+    def receive(self, line_ids: Iterable[str] | None, at_ms: int, *, removed: bool = False) -> None:
         """S2: a receipt of some lines, or of all."""
         times = self._times
         if line_ids is None:
-            self._receive_all(*times.receive_all(at_ms, gone=gone))
+            self._receive_all(*times.receive_all(at_ms, removed=removed))
             return
         of_all = times.of_all
         for line_id in dict.fromkeys(line_ids):
-            before, after = times.receive(line_id, at_ms, gone=gone)
+            before, after = times.receive(line_id, at_ms, removed=removed)
             if before != after and line_id in self._lines:
                 self._move(
                     line_id,
@@ -94,39 +96,39 @@ class SaleLedger:
                     line_id
                 )  # it may be the first sale by its own receipt, also if one of all lines was earlier
 
-    def cancel(self, at_ms: int, *, gone: bool = False) -> None:
-        """S4: the order was called off."""
+    def cancel(self, at_ms: int, *, removed: bool = False) -> None:
+        """S4: a cancellation was added or removed."""
         times = self._times
-        before, after = times.cancel(at_ms, gone=gone)
+        before, after = times.cancel(at_ms, removed=removed)
         low, high = min(before, after), max(before, after)
         line_ids = times.named_between(low, high)
-        if low < times.of_all <= high and times.of_all != NEVER:
+        if low < times.of_all <= high and times.of_all != NEVER_MS:
             line_ids += times.not_named_before(times.of_all)
         for line_id in line_ids:
             received_ms = times.received(line_id)
             was, now = (
-                received_ms if received_ms <= cancelled_ms else NEVER
+                received_ms if received_ms <= cancelled_ms else NEVER_MS
                 for cancelled_ms in (before, after)
             )
             self._move(line_id, was, now)
 
-    def refund(self, refund: Refund, *, gone: bool = False) -> None:
-        """S5: a refund counts, or no more."""
+    def refund(self, refund: Refund, *, removed: bool = False) -> None:
+        """S5: a refund counts now, or doesn't any more."""
         key, refunds = (refund.occurred_at_ms, refund.refund_id), self._book.refunds
         if refund.lines is None:
-            self._change_wholes((key, refund.reason), gone=gone)
+            self._change_wholes((key, refund.reason), removed=removed)
             return
-        put(self._refund_keys, key, gone=gone)
+        put(self._refund_keys, key, removed=removed)
         refunds.setdefault(key, refund)
         shared = len(refund.lines) > 1
         for line_id, wanted in _summed(refund).items():
             line = self._lines.get(line_id)
             if line is None:
-                self._asks_of(line_id).change(key, wanted, None, shared=shared, gone=gone)
+                self._claims_of(line_id).change(key, wanted, None, shared=shared, removed=removed)
             else:
-                line.cut(key, wanted, shared=shared, gone=gone)
+                line.cut(key, wanted, shared=shared, removed=removed)
                 self._settle(line_id)
-        if gone:
+        if removed:
             del refunds[key]
 
     def changes(self) -> dict[RowKey, SaleColumns]:
@@ -145,11 +147,11 @@ class SaleLedger:
 
     # --- lines ------------------------------------------------------------------------------------
 
-    def _asks_of(self, line_id: str) -> Asks:
-        asks = self._asks.get(line_id)
-        if asks is None:
-            asks = self._asks[line_id] = Asks()
-        return asks
+    def _claims_of(self, line_id: str) -> LineClaims:
+        claims = self._claims.get(line_id)
+        if claims is None:
+            claims = self._claims[line_id] = LineClaims()
+        return claims
 
     def _receive_all(self, before: int, after: int) -> None:
         """S2: the earliest receipt of all lines has another instant.
@@ -181,7 +183,7 @@ class SaleLedger:
             self._left.discard(line_id)
         if line.has_units:
             own_ms = self._times.own(line_id)
-            if own_ms != NEVER:
+            if own_ms != NEVER_MS:
                 heappush(self._firsts_own, (own_ms, line_id))
             heappush(self._firsts, line_id)
 
@@ -200,12 +202,12 @@ class SaleLedger:
 
     # --- refunds of the whole order ---------------------------------------------------------------
 
-    def _change_wholes(self, one: tuple[Key, str], *, gone: bool) -> None:
+    def _change_wholes(self, one: tuple[Key, str], *, removed: bool) -> None:
         """S8: of the refunds of the whole order the first one gets what is left where it stands.
 
         The others nothing.
         """
-        put(self._wholes, one, gone=gone)
+        put(self._wholes, one, removed=removed)
         first = self._wholes[0] if self._wholes else None
         before, after = self._book.whole, None if first is None else first[0]
         if before == after:
@@ -253,9 +255,9 @@ def _content(placed: Placed) -> tuple[str, str, str, tuple[Line, ...]]:
 
 
 def _summed(refund: Refund) -> dict[str, tuple[int, int]]:
-    """What a refund asks for by line: units and amount."""
-    asks: dict[str, tuple[int, int]] = {}
+    """What a refund claims, by line: units and amount."""
+    claims: dict[str, tuple[int, int]] = {}
     for one in refund.lines or ():
-        units, amount = asks.get(one.line_id, (0, 0))
-        asks[one.line_id] = units + one.quantity, amount + one.amount
-    return asks
+        units, amount = claims.get(one.line_id, (0, 0))
+        claims[one.line_id] = units + one.quantity, amount + one.amount
+    return claims

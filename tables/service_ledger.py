@@ -61,21 +61,21 @@ class ServiceLedger:
         self._known = frozenset(self._products.values())
         self._count_all(others, 1)
 
-    def judge(self, fact: Other, *, gone: bool = False) -> None:
+    def change(self, fact: Other, *, removed: bool = False) -> None:
         """R3, R5: a fact that changes no sales was added or removed."""
         if fact.type == "review_posted":
-            self._review(fact, gone=gone)
+            self._review(fact, removed=removed)
         elif fact.type in SERVICE_EVENTS:
             reason = aftersales.read_complaint(fact.fields).reason
             if fact.type == "delivery_refused" or reason in WORTH_WRITING:
-                put(self._since, fact.occurred_at_ms, gone=gone)
+                put(self._since, fact.occurred_at_ms, removed=removed)
             if self._placed is not None:
-                self._complain(fact, -1 if gone else 1)
+                self._complain(fact, -1 if removed else 1)
 
-    def ask_for_contact(self, at_ms: int, reason: str, *, gone: bool = False) -> None:
+    def change_refund(self, at_ms: int, reason: str, *, removed: bool = False) -> None:
         """R4: the valid refund of a refund_id was added or removed, whatever it led to."""
         if reason in WORTH_WRITING:
-            put(self._since, at_ms, gone=gone)
+            put(self._since, at_ms, removed=removed)
 
     def reverse(self, refund: RefundKey, product_id: str, units: int, amount: int) -> None:
         """R3: a refund takes more (or less, if negative) off the sales of a product."""
@@ -136,14 +136,14 @@ class ServiceLedger:
         for product_id in (None, *named):
             self.add(product_id, start_ms, service.REFUSAL + complaint.reason, sign)
 
-    def _review(self, fact: Other, *, gone: bool) -> None:
+    def _review(self, fact: Other, *, removed: bool) -> None:
         """R5: of each product of the order, the latest review counts."""
         review = aftersales.read_review(fact.fields)
         reviews = self._reviews.setdefault(review.product_id, [])
         counts = review.product_id in self._known
         if counts and reviews:
             self._count_review(review.product_id, -1)
-        put(reviews, (fact.occurred_at_ms, fact.id, fact.source, review.rating), gone=gone)
+        put(reviews, (fact.occurred_at_ms, fact.id, fact.source, review.rating), removed=removed)
         if counts and reviews:
             self._count_review(review.product_id, 1)
 

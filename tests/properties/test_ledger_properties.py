@@ -1,4 +1,4 @@
-"""What is kept while an order's events are added is what deriving the whole order says, byte for byte: S1 to S13, R3 to R5."""
+"""A ledger gives the same bytes as deriving the whole order: S1 to S13, R3 to R5."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,7 +80,7 @@ def test_a_ledger_says_what_deriving_all_says(
 def test_what_does_not_fit_is_refused_by_its_exact_size(
     log: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    """Decision 12: an event is refused if the order's bytes with it would be too many, wherever the log is cut."""
+    """Decision 12: an event is refused if its order would be too large, for any chunks."""
     most, kept, refused = data.draw(st.integers(300, 1500)), dict[str, orders.Order](), []
     for offset, event in enumerate(log):
         received = envelope.read(Record("orders", 0, offset, 0, *binary(event)))
@@ -146,7 +146,7 @@ def _chat_outcomes(
 
 
 def _in_order(outcomes: list[Outcome]) -> list[str]:
-    """The writes and sends as text, so that their order counts."""
+    """All records that are written and sent, in their order."""
     return [repr((outcome.writes, outcome.sends)) for outcome in outcomes]
 
 

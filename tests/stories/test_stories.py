@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.commands.recount import recount
+from operations.oracle.recount import recount
 from operations.oracle.replies import Terms
 from schemas.times import parse_ms
 from tables import catalogue, conversations

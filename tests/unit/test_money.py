@@ -42,7 +42,7 @@ def test_money_has_the_decimals_of_its_currency(
 ) -> None:
     """0, 2, 3 or 4 of them, with thousands apart and the sign first.
 
-    Without a currency the text says what it counts.
+    Without a currency the text names the unit.
     """
     assert shown(currency, minor) == text
 
