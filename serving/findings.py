@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from streams.log import At
 
-MOST_NAMES: Final = 8
+LISTED_NAMES: Final = 8
 """Most names that a sentence lists."""
 
 
@@ -40,6 +40,6 @@ def listed(names: Iterable[str]) -> str:
     first = list(names)
     return (
         ", ".join(first)
-        if len(first) <= MOST_NAMES
-        else f"{', '.join(first[:MOST_NAMES])} and {len(first) - MOST_NAMES} more"
+        if len(first) <= LISTED_NAMES
+        else f"{', '.join(first[:LISTED_NAMES])} and {len(first) - LISTED_NAMES} more"
     )

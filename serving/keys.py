@@ -36,7 +36,8 @@ SHOP_OVERDUE: Final = b"D"
 """The same for each shop."""
 
 JOURNAL: Final = b"j"
-NUMBER_BYTES: Final = 8
+NUMBER_WIDTH: Final = 8
+"""Bytes of a number in a key."""
 
 _OFFSET: Final = 2**63
 """Added to signed 64-bit numbers, so that they order as unsigned bytes."""
@@ -60,20 +61,20 @@ class Ranking(NamedTuple):
 
     def key(self, start_ms: int, ranks: tuple[int, ...], id_: bytes) -> bytes:
         """The key of an id: larger numbers come first, then ids in order."""
-        numbers = [(_LARGEST - rank).to_bytes(NUMBER_BYTES, "big") for rank in ranks]
+        numbers = [(_LARGEST - rank).to_bytes(NUMBER_WIDTH, "big") for rank in ranks]
         return self.of_cycle(start_ms) + b"".join(numbers) + id_
 
     @property
     def least_bytes(self) -> int:
         """The length of the shortest key."""
-        return len(self.space) + NUMBER_BYTES * (1 + self.ranks) + 1
+        return len(self.space) + NUMBER_WIDTH * (1 + self.ranks) + 1
 
     def split(self, key: bytes) -> tuple[int, bytes]:
         """(cycle's start, id) of a key."""
         start = len(self.space)
         return (
-            _from_number(key[start : start + NUMBER_BYTES]),
-            key[start + NUMBER_BYTES * (1 + self.ranks) :],
+            _from_number(key[start : start + NUMBER_WIDTH]),
+            key[start + NUMBER_WIDTH * (1 + self.ranks) :],
         )
 
 
@@ -112,7 +113,7 @@ def row(prefix: bytes, id_: bytes, number: int) -> bytes:
 
 def split_row(key: bytes) -> tuple[bytes, int]:
     """(id, number) of a key that `row` made."""
-    return key[1 : -NUMBER_BYTES - 1], _from_number(key[-NUMBER_BYTES:])
+    return key[1 : -NUMBER_WIDTH - 1], _from_number(key[-NUMBER_WIDTH:])
 
 
 def overdue(due_ms: int, shop_id: str, buyer_id: str) -> tuple[bytes, bytes]:
@@ -128,7 +129,7 @@ def overdue(due_ms: int, shop_id: str, buyer_id: str) -> tuple[bytes, bytes]:
 
 
 def _number(number: int) -> bytes:
-    return (number + _OFFSET).to_bytes(NUMBER_BYTES, "big")
+    return (number + _OFFSET).to_bytes(NUMBER_WIDTH, "big")
 
 
 def _from_number(number: bytes) -> int:

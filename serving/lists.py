@@ -98,7 +98,7 @@ def overdue(answers: Answers, shop_id: str | None, limit: int, cursor: str | Non
     prefix = (
         keys.ALL_OVERDUE if shop_id is None else keys.subject(keys.SHOP_OVERDUE, shop_id.encode())
     )
-    after = key_of(cursor, prefix, len(prefix) + keys.NUMBER_BYTES)
+    after = key_of(cursor, prefix, len(prefix) + keys.NUMBER_WIDTH)
     page = read_page(snapshot, prefix, after, limit)
     states = [(row[1:], snapshot.get(row)) for _, row in page.rows]
     return OverduePage(
@@ -121,7 +121,7 @@ def journal(
     """
     id_ = product_id.encode()
     prefix = keys.subject(keys.JOURNAL, id_)
-    after = key_of(cursor, prefix, len(prefix) + keys.NUMBER_BYTES)
+    after = key_of(cursor, prefix, len(prefix) + keys.NUMBER_WIDTH)
     page = read_page(answers.snapshot, prefix, after, limit)
     is_named = answers.snapshot.get(keys.NAMED["product_id"] + id_) is not None
     if not page.rows and after is None and not is_named:
