@@ -85,7 +85,10 @@ def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None
     if after is before:
         return None, []
     changed: list[Change] = []
-    sells, serves = counting.may_differ(after, received), aftersales.may_differ(after, received)
+    sells, serves = (
+        counting.sales_may_differ(after, received),
+        aftersales.service_may_differ(after, received),
+    )
     if sells or serves:
         now = counting.derive(after)
         was = counting.derive(before) if sells else now

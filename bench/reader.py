@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 import psutil
 import uvicorn
 
+from schemas.columns import AmountSums
+from serving import lists
 from serving.api import make_app
-from serving.follow import Reader
+from serving.reader import Reader
 from serving.store import Identity
 from streams.log import At, FollowStep
 from streams.marks import MARK_KEY, Mark, encode_mark
@@ -57,7 +59,7 @@ class Bench:
             settings.anchor_ms,
             settings.service_rules.terms,
         )
-        self.applier = self.reader.begin(identity, self.ends)
+        self.applier = self.reader.open_store(identity, self.ends)
         self.rng = Random(1)
 
     def apply(self, name: str, rows: Iterator[tuple[bytes, bytes]]) -> tuple[int, float]:
@@ -76,7 +78,7 @@ class Bench:
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
             started_s = time.perf_counter()
-            self.applier.take(
+            self.applier.apply(
                 FollowStep({at: records}, dict(self.ends), dict(self.ends), frozenset())
             )
             seconds += time.perf_counter() - started_s
@@ -87,7 +89,7 @@ class Bench:
             units = 1 + int(self.rng.paretovariate(1.0)) % 10_000
             yield (
                 catalogue.cycle_key(b"p-%d" % number, START_MS),
-                sales.encode(Tally(gross=units, amounts={"CNY": [units * 990, 0, 0]})),
+                sales.encode(Tally(gross=units, amounts={"CNY": AmountSums(units * 990)})),
             )
 
     def moves(self, sold: int) -> Iterator[tuple[bytes, bytes]]:
@@ -96,7 +98,7 @@ class Bench:
             units = 1_000_000 * (number + 1) + sold
             yield (
                 catalogue.cycle_key(b"top-%d" % number, START_MS),
-                sales.encode(Tally(gross=units, amounts={"CNY": [units, 0, 0]})),
+                sales.encode(Tally(gross=units, amounts={"CNY": AmountSums(units)})),
             )
 
     def orders(self, count: int) -> Iterator[tuple[bytes, bytes]]:
@@ -155,17 +157,19 @@ def main(products: int) -> None:
         ):
             count, seconds = bench.apply(name, rows)
             print(f"apply {title}: {count:,} records, {count / seconds:,.0f} a second")
-        look = bench.reader.look
-        print(f"best 10 of {products:,} products: {timed(lambda: look().top(None, 10, None), 200)}")
+        answers = bench.reader.answers
+        print(
+            f"best 10 of {products:,} products: {timed(lambda: lists.top_products(answers(), None, 10, None), 200)}"
+        )
         for sold in range(MOVES // 20):
             bench.apply(catalogue.PRODUCT_CYCLES.name, bench.moves(sold))
         print(
             f"best 10 after {MOVES:,} moves among 20 products:"
-            f" {timed(lambda: look().top(None, 10, None), 200)}"
+            f" {timed(lambda: lists.top_products(answers(), None, 10, None), 200)}"
         )
         print(
             "one product, in Python: "
-            + timed(lambda: look().product(f"p-{bench.rng.randrange(products)}", None), 2000)
+            + timed(lambda: answers().product(f"p-{bench.rng.randrange(products)}", None), 2000)
         )
         with served(bench.reader) as connection:
 

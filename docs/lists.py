@@ -1,6 +1,6 @@
 """Writes docs/reference/*.md from the lists in the code: `make docs`.
 
-A test compares them, so that they stay true.
+A test compares the pages with the code.
 """
 
 from __future__ import annotations
@@ -43,12 +43,18 @@ GROUPS: Final = {group.name: group for group in cli.GROUPS}
 """The commands that have commands of their own."""
 
 _ANOMALIES: Final = {
-    Anomaly.CANCELLED_AFTER_RECEIPT: "The order was cancelled after this line's receipt: the sale stands, only a refund takes it off (S4).",
-    Anomaly.CONFLICTING_EVENT: "The same event, refund or placing came with other content: the earlier one holds (S11).",
-    Anomaly.RECEIVED_AFTER_CANCEL: "This line was received after the order was cancelled: no sale (S4).",
-    Anomaly.REFUND_EXCEEDS_SALE: "A refund asks for more of this line than is left: it is cut to what is left (S8).",
-    Anomaly.UNKNOWN_LINE: "A receipt or refund names a line that the order doesn't have: it counts nothing (S8).",
-    Anomaly.UNKNOWN_PRODUCT: "A review is of a product that the order doesn't have: it counts nothing (R5).",
+    Anomaly.CANCELLED_AFTER_RECEIPT: "The order was cancelled after this line's receipt: the sale"
+    " counts, and only a refund takes it off (S4).",
+    Anomaly.CONFLICTING_EVENT: "The same event, refund or placing arrived with other content: the"
+    " earlier one counts (S11).",
+    Anomaly.RECEIVED_AFTER_CANCEL: "This line was received after the order was cancelled: no sale"
+    " (S4).",
+    Anomaly.REFUND_EXCEEDS_SALE: "A refund claims more of this line than is left: it is cut to what"
+    " is left (S8).",
+    Anomaly.UNKNOWN_LINE: "A receipt or refund names a line that the order doesn't have: it counts"
+    " nothing (S8).",
+    Anomaly.UNKNOWN_PRODUCT: "A review names a product that the order doesn't have: it counts"
+    " nothing (R5).",
 }
 _MADE = "<!-- Made by `make docs` from the code; don't edit. -->\n\n"
 
@@ -86,7 +92,10 @@ def _settings() -> str:
                 default = "" if field.default is None else f"`{field.default}`"
                 yield f"`{prefix}{name.upper()}`", default, field.description or ""
 
-    head = "# Settings\n\nRead from the environment (or `.env`); a command-line flag wins over the environment.\n\n"
+    head = (
+        "# Settings\n\nRead from the environment (or `.env`); a command-line flag takes precedence"
+        " over the environment.\n\n"
+    )
     return head + _table(
         ("variable", "default", "meaning"),
         [*rows(Settings, "NETSOLD_"), *rows(Kafka, "NETSOLD_KAFKA__")],
@@ -130,7 +139,7 @@ def _tables() -> str:
             f"`{table.name}`",
             f"`{table.keyed_by}`" + (" and cycle" if table.windowed else ""),
             table.stage,
-            table.holds,
+            table.contents,
         )
         for table in catalogue.TABLES
     ]
@@ -232,8 +241,8 @@ def _kind(about: dict[str, Any], definitions: dict[str, Any]) -> str:
 def _refusals() -> str:
     rows = [(f"`{reason.value}`", reason.sentence, reason.remedy) for reason in Reason]
     return (
-        "# Refusals\n\nWhy a record is parked, first to last: a record with several faults has the first reason.\n\n"
-        + _table(("reason", "what is wrong", "what to do"), rows)
+        "# Refusals\n\nWhy a record is parked, in order of precedence: a record with several faults"
+        " has the first reason.\n\n" + _table(("reason", "what is wrong", "what to do"), rows)
     )
 
 
@@ -262,8 +271,8 @@ def _metrics() -> str:
 def _anomalies() -> str:
     rows = [(f"`{anomaly.value}`", _ANOMALIES[anomaly]) for anomaly in Anomaly]
     return (
-        "# Anomalies\n\nWhat is odd about an order that can be read and counted all the same. `netsold get order` shows them;"
-        " none stops anything.\n\n" + _table(("anomaly", "what it says"), rows)
+        "# Anomalies\n\nContradictions in an order that is read and counted all the same. `netsold"
+        " get order` shows them; none stops anything.\n\n" + _table(("anomaly", "meaning"), rows)
     )
 
 
@@ -327,37 +336,41 @@ def _api() -> str:
     app.include_router(api.router)
     app.include_router(health.router)
     rows = [
-        (f"`{path}`", _told(operations["get"]))
+        (f"`{path}`", _answer(operations["get"]))
         for path, operations in app.openapi()["paths"].items()
     ]
-    asked = {
+    parameters = {
         one["name"]: one.get("description", "")
         for operations in app.openapi()["paths"].values()
         for one in operations["get"].get("parameters", ())
         if one["in"] == "query"
     }
-    asked["limit"] = f"Items of a page, 1 to {limits.PAGE_ITEMS}."
+    parameters["limit"] = f"Items of a page, 1 to {limits.PAGE_ITEMS}."
     problems = [(f"`{kind.type}`", kind.value.status, kind.value.title) for kind in Kind]
     states = [(f"`{state}`", meaning) for state, meaning in STATES.items()]
     return (
-        "# HTTP API\n\nA reader answers GET, and HEAD with the same headers. Answers under `/v1` have their `freshness`. Those about"
-        " products, shops and orders have an `ETag`, and `If-None-Match` gives 304; a list's `Link` leads to its next page.\n\n"
-        "Money is an integer of its currency's minor units by ISO 4217: 2997 is USD 29.97, but JPY 2,997 and KWD 2.997.\n\n"
-        "A parameter that an address doesn't have, that comes twice, or that is empty is refused (422), and so is a value that can't be"
-        " used. `/openapi.json` has all of it for programs.\n\n"
+        "# HTTP API\n\nA reader answers GET, and HEAD with the same headers. Answers under `/v1`"
+        " have their `freshness`. Those about products, shops and orders have an `ETag`, and"
+        " `If-None-Match` gives 304; a list's `Link` leads to its next page.\n\n"
+        "Money is an integer in minor units of its currency by ISO 4217: 2997 is USD 29.97, but JPY"
+        " 2,997 and KWD 2.997.\n\n"
+        "A parameter that an address doesn't have, that is given twice, or that is empty is refused"
+        " (422), and so is a value that can't be used. `/openapi.json` describes all of it for"
+        " programs.\n\n"
         + _table(("address", "answer"), rows)
         + "\n## Parameters\n\n"
         + _table(
-            ("parameter", "meaning"), [(f"`{name}`", meaning) for name, meaning in asked.items()]
+            ("parameter", "meaning"),
+            [(f"`{name}`", meaning) for name, meaning in parameters.items()],
         )
         + "\n## States\n\nOf an answer, in `freshness.state`.\n\n"
         + _table(("state", "meaning"), states)
-        + "\n## Problems\n\nErrors are `application/problem+json` (RFC 9457) with a stable `type`. A 503 has `Retry-After`.\n\n"
-        + _table(("type", "status", "title"), problems)
+        + "\n## Problems\n\nErrors are `application/problem+json` (RFC 9457) with a stable `type`."
+        " A 503 has `Retry-After`.\n\n" + _table(("type", "status", "title"), problems)
     )
 
 
-def _told(operation: dict[str, Any]) -> str:
+def _answer(operation: dict[str, Any]) -> str:
     names = [f"`{one['name']}`" for one in operation.get("parameters", ()) if one["in"] == "query"]
     return str(operation["description"]) + (f" Takes {', '.join(names)}." if names else "")
 

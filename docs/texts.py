@@ -30,7 +30,8 @@ CLIENTS: Final = (
     ),
     (
         "Go: Sarama",
-        "`sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(murmur2))`, with a murmur2 of yours",
+        "`sarama.NewCustomPartitioner(sarama.WithAbsFirst(),"  # noqa: ISC004 - one cell
+        " sarama.WithCustomHashFunction(murmur2))`, with a murmur2 of yours",
         "yes: FNV-1a",
     ),
     (
@@ -50,50 +51,57 @@ CLIENTS: Final = (
     ),
     ("Rust: rdkafka", '`ClientConfig::new().set("partitioner", "murmur2_random")`', "yes, crc32"),
 )
-"""Of each client: what makes it choose partitions by murmur2, and what it does without."""
+"""Of each client: how it chooses partitions by murmur2, and whether its default differs."""
 
 EVENTS_HEAD: Final = """\
-Every event has `type`, `id` (unique within `source`), `source` and `occurred_at`. Events of orders have `order_id`; messages have
-`shop_id` and `buyer_id`. Ids are texts, without control characters. Unknown fields pass, and null is absent. Money is in minor units.
+Every event has `type`, `id` (unique within `source`), `source` and `occurred_at`. Events of orders
+have `order_id`; messages have `shop_id` and `buyer_id`. Ids are texts without control characters.
+Unknown fields are ignored, and null is the same as absent. Money is in minor units.
 
-`occurred_at` is RFC 3339 with zone, read to the millisecond. A leap second (`2016-12-31T23:59:60Z`) is the last millisecond before it,
-so that it stays in its day and its cycle.
+`occurred_at` is RFC 3339 with zone, read to the millisecond. A leap second (`2016-12-31T23:59:60Z`)
+is read as the last millisecond before it, so that it stays in its day and its cycle.
 
-An event has at most 262,144 bytes. Nothing else bounds how many lines an order or a refund has, or `line_ids` names: some 3,000 usual
-lines fit. All lines of an order together come to at most 10^18 minor units.
+An event has at most 262,144 bytes. There is no other bound on the lines of an order or a refund, or
+on `line_ids`: some 3,000 usual lines fit. All lines of an order together are at most 10^18 minor
+units.
 
 ## Forms
 
-As records of `orders` and `chats`, in files for `netsold import` and `netsold recount` (there without the first), all are read alike:
+Records of `orders` and `chats` may have each of these forms. Files for `netsold import` and
+`netsold recount` may have all but the first.
 
-- CloudEvents 1.0 in binary mode: `ce_id` = `id`, `ce_source` = `source`, `ce_type` = `type`, `ce_time` = `occurred_at`, `ce_subject` =
-  `order_id`; the rest is the value.
-- CloudEvents 1.0 in structured mode, with `data` or `data_base64`, whatever `datacontenttype` says.
+- CloudEvents 1.0 in binary mode: `ce_id` = `id`, `ce_source` = `source`, `ce_type` = `type`,
+  `ce_time` = `occurred_at`, `ce_subject` = `order_id`; the rest is the value.
+- CloudEvents 1.0 in structured mode, with `data` or `data_base64`, whatever `datacontenttype` is.
 - One bare JSON object with the fields below.
 
-A byte order mark before the JSON is passed over. Of a name that stands twice the last counts; numbers must be integers as written
-(`2.0` isn't). NaN, half surrogate pairs and bytes that aren't UTF-8 are refused, in fields that nobody knows too.
+A byte order mark before the JSON is ignored. Of a name that appears twice the last one counts.
+Numbers must be written as integers (`2.0` isn't one). NaN, half surrogate pairs and bytes that
+aren't UTF-8 are refused, in unknown fields too.
 
-A file is JSONL, one event a line, or one JSON array; plain, gzip, bzip2 or xz, known by its first bytes and not by its name. A line or
-element that is too large is refused by its number, and the rest is read. UTF-16, CSV, one object over many lines, zip, Parquet, zstd and
-folders are refused in one sentence, with the remedy, before anything is written.
+A file is JSONL, one event a line, or one JSON array. It may be plain, gzip, bzip2 or xz, which its
+first bytes decide and not its name. A line or element that is too large is refused by its number,
+and the rest is read. UTF-16, CSV, one object over many lines, zip, Parquet, zstd and folders are
+refused in one sentence, with the remedy, before anything is written.
 
-From Debezium, send the outbox's events with `table.expand.json.payload=true`; from Kafka Connect, with
-`value.converter.schemas.enable=false`, and keys by `StringConverter`: a key in JSON (`"o-1"` in quotes, or schema and payload) isn't
-the order's id. A record of a row's change (`op`, `before`, `after`) is no event.
+From Debezium, send the outbox's events with `table.expand.json.payload=true`. From Kafka Connect,
+send them with `value.converter.schemas.enable=false` and keys by `StringConverter`: a key in JSON
+(`"o-1"` in quotes, or schema and payload) isn't the order's id. A record of a row's change (`op`,
+`before`, `after`) is no event.
 """
 PARTITIONERS: Final = (
-    "## Partitioners\n\nAll events of an order, and all messages of a conversation, must lie in one partition, so all producers of a topic"
-    " must choose partitions alike. Clients don't by themselves: most use Java's murmur2, those built on librdkafka use crc32 unless they"
-    " are configured. `netsold` writes by `NETSOLD_PARTITIONER`, and parks what lies elsewhere"
+    "## Partitioners\n\nAll events of an order, and all messages of a conversation, must be in one"
+    " partition, so all producers of a topic must choose partitions in the same way. Clients differ"
+    " by default: most use Java's murmur2, those built on librdkafka use crc32. `netsold` writes by"
+    " `NETSOLD_PARTITIONER`, and parks records in other partitions"
     " ([wrong_partition](../runbook.md#wrong-partition)).\n\n"
     "{clients}"
-    "\nA fleet that is librdkafka's throughout may keep its default: set `NETSOLD_PARTITIONER=crc32` before the first worker runs. A"
-    " mirror must keep the partitions' numbers, or choose them anew by the key.\n"
+    "\nIf all producers are librdkafka's, they may keep their default: set"
+    " `NETSOLD_PARTITIONER=crc32` before the first worker runs. A mirror must keep the partitions'"
+    " numbers, or choose them again by the key.\n"
 )
-
-
 KEYS: Final = (
-    "\nThe key of a record is the `order_id`, of a message `shop_id/buyer_id`, and all producers choose the partition by murmur2:"
-    " librdkafka's clients need `partitioner=murmur2_random` ([client by client](topics.md#partitioners)).\n"
+    "\nThe key of an order's record is its `order_id`, of a message `shop_id/buyer_id`. All"
+    " producers choose the partition by murmur2: librdkafka's clients need"
+    " `partitioner=murmur2_random` ([client by client](topics.md#partitioners)).\n"
 )

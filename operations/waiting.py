@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from operations.asking import duration
+from operations.in_words import duration
 from operations.interrupts import INTERRUPTED
 from operations.output import print_error
 from schemas.errors import NetsoldError

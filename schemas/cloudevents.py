@@ -113,7 +113,9 @@ def _data_of(found: Mapping[str, Any]) -> dict[str, Any] | Refusal:
     try:
         raw = msgspec.convert(packed, bytes)
     except msgspec.ValidationError:
-        return Refusal(Reason.NOT_JSON, f"data_base64: {sentences.shown(packed)} is not base64")
+        return Refusal(
+            Reason.NOT_JSON, f"data_base64: {sentences.value_text(packed)} is not base64"
+        )
     inner = read_object(raw)
     if not isinstance(inner, Refusal):
         return inner

@@ -181,7 +181,7 @@ def _read_chat_fast(record: Record) -> ChatMessage | None:
     if (
         not event_id.isprintable()
         or not 0 < len(event_id) <= limits.ID_CHARS
-        or record.key != conversation_key(body.shop_id, body.buyer_id)
+        or record.key != chat_key(body.shop_id, body.buyer_id)
     ):
         return None
     return _message(event_id, source, times.parse_ms(occurred_at), body, replied=replied)
@@ -196,7 +196,7 @@ def _message(event_id: str, source: str, at_ms: int, body: Any, *, replied: bool
     )
 
 
-def conversation_key(shop_id: str, buyer_id: str) -> bytes:
+def chat_key(shop_id: str, buyer_id: str) -> bytes:
     """The key of a message in the topic `chats`."""
     return f"{shop_id}/{buyer_id}".encode()
 
@@ -223,7 +223,7 @@ def read_chat_plainly(record: Record) -> ChatMessage | Tick | Refusal:
     event = _model_of(record, "chats")
     if isinstance(event, (Tick, Refusal)):
         return event
-    refusal = validation.key_refusal(record.key, conversation_key(event.shop_id, event.buyer_id))
+    refusal = validation.key_refusal(record.key, chat_key(event.shop_id, event.buyer_id))
     if refusal is not None:
         return refusal
     return _message(
@@ -262,11 +262,7 @@ def read_without_key(value: bytes) -> Unkeyed | Refusal:
     event = validation.model_of(fields, topic)
     if isinstance(event, Refusal):
         return event
-    key = (
-        conversation_key(event.shop_id, event.buyer_id)
-        if topic == "chats"
-        else event.order_id.encode()
-    )
+    key = chat_key(event.shop_id, event.buyer_id) if topic == "chats" else event.order_id.encode()
     return Unkeyed(topic, key, event.occurred_at_ms, cloudevents.is_structured(found, {}), found)
 
 
@@ -280,7 +276,7 @@ def key_of(record: Record, *, chat: bool) -> bytes | Refusal:
         return event
     if isinstance(event, Tick):
         return b""
-    return conversation_key(event.shop_id, event.buyer_id) if chat else event.order_id.encode()
+    return chat_key(event.shop_id, event.buyer_id) if chat else event.order_id.encode()
 
 
 def _model_of(record: Record, topic: str) -> Any | Tick | Refusal:  # noqa: ANN401 - a model of `events`
@@ -305,7 +301,8 @@ def _read_tick(headers: Mapping[str, bytes]) -> Tick | Refusal:
         return Tick(times.parse_ms(text))
     except ValueError as error:
         return Refusal(
-            Reason.INVALID_FIELD, sentences.cut(f"occurred_at: {sentences.shown(text)} {error}")
+            Reason.INVALID_FIELD,
+            sentences.cut(f"occurred_at: {sentences.value_text(text)} {error}"),
         )
 
 
@@ -319,7 +316,7 @@ def encode(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, byte
     """
     event_type = str(event["type"])
     key = (
-        conversation_key(event["shop_id"], event["buyer_id"])
+        chat_key(event["shop_id"], event["buyer_id"])
         if event_type in events.CHAT_TYPES
         else str(event["order_id"]).encode()
     )

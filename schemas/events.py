@@ -90,7 +90,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-class Line(_Frozen):
+class PlacedLine(_Frozen):
     """One line of an order: a quantity of a product at a unit price.
 
     Money is in minor units. `discount` is taken off the whole line.
@@ -103,7 +103,7 @@ class Line(_Frozen):
     discount: Annotated[int, Field(ge=0, le=limits.LINE_REVENUE_MINOR)] | None = None
 
 
-class RefundLine(_Frozen):
+class ClaimedLine(_Frozen):
     """What a refund claims of one line: units, and an amount in minor units.
 
     A refund of 0 units makes up a difference (S9).
@@ -114,8 +114,8 @@ class RefundLine(_Frozen):
     amount: Annotated[int, Field(ge=0, le=limits.LINE_REVENUE_MINOR)]
 
 
-Lines = Annotated[tuple[Line, ...], Field(strict=False, min_length=1)]
-RefundLines = Annotated[tuple[RefundLine, ...], Field(strict=False, min_length=1)]
+Lines = Annotated[tuple[PlacedLine, ...], Field(strict=False, min_length=1)]
+RefundLines = Annotated[tuple[ClaimedLine, ...], Field(strict=False, min_length=1)]
 
 
 class _Event(_Frozen):
@@ -162,7 +162,7 @@ class OrderPlaced(_OrderEvent):
         return self
 
 
-def lines_fault(lines: tuple[Line, ...]) -> str | None:
+def lines_fault(lines: tuple[PlacedLine, ...]) -> str | None:
     """The first fault between the fields of an order's lines, as a sentence; None without one."""
     whole = 0
     for line in lines:

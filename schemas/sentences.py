@@ -22,7 +22,7 @@ def cut(sentence: str) -> str:
     )
 
 
-def shown(value: object) -> str:
+def value_text(value: object) -> str:
     """A JSON value as a sentence shows it.
 
     Texts and numbers are shown as JSON, cut at `limits.SHOWN_CHARS`; other values by their kind.
@@ -75,7 +75,7 @@ def _is_of_kind(value: object) -> str:
     """A value and its kind, such as `17 is a number`; for lists and objects the kind alone."""
     if value is None:
         return "null, which is as absent"
-    kind, text = _kind(value), shown(value)
+    kind, text = _kind(value), value_text(value)
     return text if text == kind else f"{text} is {kind}"
 
 
@@ -139,7 +139,9 @@ def no_json(error: Exception, value: bytes) -> str:
     row = value.split(b"\n", line)[line - 1] if value else b""
     near = row[max(0, column - 1) :][: limits.NEARBY_BYTES]
     place = f"byte {column}" if line == 1 else f"line {line}, byte {column}"
-    return f"{fault}, at {place}" + (f": {shown(near.decode('utf-8', 'replace'))}" if near else "")
+    return f"{fault}, at {place}" + (
+        f": {value_text(near.decode('utf-8', 'replace'))}" if near else ""
+    )
 
 
 # --- fields
@@ -164,12 +166,12 @@ def unknown_type(name: object) -> str:
     """The fault of a type that no event has."""
     if not isinstance(name, str):
         return f"type: {_is_of_kind(name)}; a text is wanted"
-    return f"type: {shown(name)} is not a type that this netsold knows"
+    return f"type: {value_text(name)} is not a type that this netsold knows"
 
 
 def no_key(wanted: str) -> str:
     """The fault of a record without a key; `wanted` is the key that its content names."""
-    return cut(f"no key; the content names {shown(wanted)}")
+    return cut(f"no key; the content names {value_text(wanted)}")
 
 
 def other_key(key: object, wanted: str) -> str:
@@ -180,7 +182,7 @@ def other_key(key: object, wanted: str) -> str:
         if text[:1] in {'"', "{"}
         else ""
     )
-    return cut(f"the key is {shown(text)}; the content names {shown(wanted)}{hint}")
+    return cut(f"the key is {value_text(text)}; the content names {value_text(wanted)}{hint}")
 
 
 _MONEY: Final = ("unit_price", "discount", "amount")
@@ -190,7 +192,7 @@ def _text_wanted(place: str, given: Any, _: Mapping[str, Any]) -> str:  # noqa: 
     wanted = "ids are texts" if place.endswith("id") else "a text is wanted"
     quoted = (
         f': "{given}"'
-        if type(given) is int and len(shown(given)) <= limits.ID_CHARS and abs(given) < 10**18
+        if type(given) is int and len(value_text(given)) <= limits.ID_CHARS and abs(given) < 10**18
         else ""
     )
     return f"{_is_of_kind(given)}; {wanted}{quoted}"
@@ -212,8 +214,8 @@ def _empty_list(place: str, _: Any, __: Mapping[str, Any]) -> str:  # noqa: ANN4
 
 def _none_of(place: str, given: Any, context: Mapping[str, Any]) -> str:  # noqa: ANN401 - any JSON value
     if place.endswith("currency"):
-        return f"{shown(given)} is not a currency of ISO 4217 in capitals, as CNY"
-    return f"{shown(given)} is none of {context['expected'].replace(chr(39), '')}"
+        return f"{value_text(given)} is not a currency of ISO 4217 in capitals, as CNY"
+    return f"{value_text(given)} is none of {context['expected'].replace(chr(39), '')}"
 
 
 FAULTS: Final[dict[str, Callable[[str, Any, Mapping[str, Any]], str]]] = {
@@ -221,16 +223,20 @@ FAULTS: Final[dict[str, Callable[[str, Any, Mapping[str, Any]], str]]] = {
     "string_type": _text_wanted,
     "string_too_short": lambda _, __, ___: "an empty text",
     "string_too_long": lambda _, given, context: (
-        f"{len(given)} characters, at most {context['max_length']}: {shown(given)}"
+        f"{len(given)} characters, at most {context['max_length']}: {value_text(given)}"
     ),
     "int_type": _integer_wanted,
-    "greater_than_equal": lambda _, given, context: f"{shown(given)} is less than {context['ge']}",
-    "less_than_equal": lambda _, given, context: f"{shown(given)} is more than {context['le']}",
+    "greater_than_equal": lambda _, given, context: (
+        f"{value_text(given)} is less than {context['ge']}"
+    ),
+    "less_than_equal": lambda _, given, context: (
+        f"{value_text(given)} is more than {context['le']}"
+    ),
     "tuple_type": lambda _, given, __: f"{_is_of_kind(given)}; a list is wanted",
     "too_short": _empty_list,
     "model_type": lambda _, given, __: f"{_is_of_kind(given)}; an object is wanted",
     "literal_error": _none_of,
-    "value_error": lambda _, given, context: f"{shown(given)} {context['error']}",
+    "value_error": lambda _, given, context: f"{value_text(given)} {context['error']}",
 }
 """By pydantic's error type: (place, given value, pydantic's context) → the fault.
 

@@ -12,6 +12,9 @@ from schemas import limits
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
+NEVER_MS: Final = 2**63
+"""After every instant, in epoch milliseconds: "it did not happen"."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _RFC3339: Final = re.compile(

@@ -65,7 +65,7 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
             topic.kind,
             topic.key,
             (_PARKED if topic.kind == "dead letters" else _KEPT) | insync,
-            topic.holds,
+            topic.contents,
         )
         for topic in catalogue.PUBLIC_TOPICS
     ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.journal import Mark as ProgressMark
+from schemas.journal import ProgressMark
 from schemas.journal import encode as encode_journal
 from schemas.positions import Position
 from streams.dead_letters import parked_headers

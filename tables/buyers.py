@@ -66,7 +66,7 @@ class Buyer(msgspec.Struct, array_like=True):
             self.contacts.pop(said.order_id, None)
         else:
             self.contacts[said.order_id] = said.at_ms
-        return service.difference(before, self._proactive(calendar))
+        return service.row_changes(before, self._proactive(calendar))
 
     def _write(self, messages: Messages) -> None:
         written = self.written

@@ -1,6 +1,6 @@
 """The catalogue: every public topic, stage and table of the flow, with its names and keys.
 
-Declared topics, stores, readers, reports, the reference pages and the flow picture are made from it.
+Declared topics, stores, readers, reports, reference pages and the flow picture are made from it.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class PublicTopic:
     name: str
     kind: TopicKind
     key: str
-    holds: str
+    contents: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Table:
     windowed: bool
     stage: str
     form: RowForm
-    holds: str
+    contents: str
     reader_space: bytes | None = None
 
 
@@ -118,7 +118,7 @@ ORDERS: Final = Table(
     windowed=False,
     stage="order",
     form="order",
-    holds="the facts known about each order",
+    contents="the facts known about each order",
     reader_space=b"o",
 )
 PRODUCT_CYCLES: Final = Table(
@@ -127,7 +127,7 @@ PRODUCT_CYCLES: Final = Table(
     windowed=True,
     stage="product",
     form="sales",
-    holds="each product's sales in each cycle",
+    contents="each product's sales in each cycle",
     reader_space=b"c",
 )
 PRODUCT_TOTALS: Final = Table(
@@ -136,7 +136,7 @@ PRODUCT_TOTALS: Final = Table(
     windowed=False,
     stage="product",
     form="sales",
-    holds="each product's sales of all time",
+    contents="each product's sales of all time",
 )
 PRODUCT_SERVICE_CYCLES: Final = Table(
     "product_service_cycles",
@@ -144,7 +144,7 @@ PRODUCT_SERVICE_CYCLES: Final = Table(
     windowed=True,
     stage="product",
     form="service",
-    holds="each product's reviews and complaints in each cycle",
+    contents="each product's reviews and complaints in each cycle",
     reader_space=b"C",
 )
 SHOP_CYCLES: Final = Table(
@@ -153,7 +153,7 @@ SHOP_CYCLES: Final = Table(
     windowed=True,
     stage="shop",
     form="sales",
-    holds="each shop's sales in each cycle",
+    contents="each shop's sales in each cycle",
     reader_space=b"s",
 )
 SHOP_TOTALS: Final = Table(
@@ -162,7 +162,7 @@ SHOP_TOTALS: Final = Table(
     windowed=False,
     stage="shop",
     form="sales",
-    holds="each shop's sales of all time",
+    contents="each shop's sales of all time",
 )
 SHOP_SERVICE_CYCLES: Final = Table(
     "shop_service_cycles",
@@ -170,7 +170,7 @@ SHOP_SERVICE_CYCLES: Final = Table(
     windowed=True,
     stage="shop",
     form="service",
-    holds="each shop's service in each cycle",
+    contents="each shop's service in each cycle",
     reader_space=b"S",
 )
 SHOP_SERVICE_TOTALS: Final = Table(
@@ -179,7 +179,7 @@ SHOP_SERVICE_TOTALS: Final = Table(
     windowed=False,
     stage="shop",
     form="service",
-    holds="each shop's service of all time",
+    contents="each shop's service of all time",
     reader_space=b"E",
 )
 SHOP_BUYERS: Final = Table(
@@ -188,7 +188,7 @@ SHOP_BUYERS: Final = Table(
     windowed=False,
     stage="shop",
     form="buyer",
-    holds="each buyer's orders at each shop, and who wrote first",
+    contents="each buyer's orders at each shop, and who wrote first",
 )
 CHATS: Final = Table(
     "chats",
@@ -196,7 +196,7 @@ CHATS: Final = Table(
     windowed=False,
     stage="chat",
     form="conversation",
-    holds="the messages between each shop and buyer",
+    contents="the messages between each shop and buyer",
 )
 REPLY_TIMERS: Final = Table(
     "reply_timers",
@@ -204,7 +204,7 @@ REPLY_TIMERS: Final = Table(
     windowed=False,
     stage="chat",
     form="timer",
-    holds="the timers of unanswered inquiries, by when they expire",
+    contents="the timers of unanswered inquiries, by when they expire",
 )
 OVERDUE_INQUIRIES: Final = Table(
     "overdue",
@@ -212,7 +212,7 @@ OVERDUE_INQUIRIES: Final = Table(
     windowed=False,
     stage="chat",
     form="overdue",
-    holds="the inquiries whose time has passed without a reply",
+    contents="the inquiries whose time has passed without a reply",
     reader_space=b"v",
 )
 

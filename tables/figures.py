@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tables import reply_times, service
-
-Columns = Mapping[str, int]
-"""The columns of tables/service.py with their sums; a column that is absent is 0."""
+from tables.service import Columns
 
 
 def of_shop(columns: Columns) -> dict[str, Any]:
@@ -22,7 +20,7 @@ def of_shop(columns: Columns) -> dict[str, Any]:
             "counted": counted,
             "timely": timely,
             "late": columns.get(service.LATE, 0),
-            "overdue": columns.get(service.OVERDUE, 0),
+            "overdue": columns.get(service.OVERDUE_INQUIRIES, 0),
             "response_rate": _share(timely, counted),
             "answered_by": {
                 who: columns.get(service.REPLY + who, 0) for who in ("person", "robot")

@@ -35,7 +35,7 @@ class Intake:
 
         Then the partition is paused.
         """
-        self.told: dict[Any, list[tuple[int, Any, int]]] = {}
+        self.events_by_subject: dict[Any, list[tuple[int, Any, int]]] = {}
         """By subject, what was told as it came: offset, event, and how far event time was, in
         epoch milliseconds."""
 
@@ -58,7 +58,7 @@ class Intake:
         subject: Callable[[Any], Any],
     ) -> tuple[Progress, bool]:
         told, now_ms, offset, refused_in_a_row, records = (
-            self.told,
+            self.events_by_subject,
             self.now_ms,
             progress.offset,
             progress.refused_in_a_row,

@@ -11,8 +11,8 @@ from schemas.envelope import Record
 from schemas.journal import (
     Contact,
     Delta,
-    Mark,
     Messages,
+    ProgressMark,
     Replied,
     Served,
     ServiceDelta,
@@ -114,7 +114,7 @@ class _JournalStage:
         """A chunk's work on these states."""
         raise NotImplementedError
 
-    def read(self, record: Record) -> Addition | ShopAddition | Mark | Refusal:  # noqa: PLR0911 - one return a reason
+    def read(self, record: Record) -> Addition | ShopAddition | ProgressMark | Refusal:  # noqa: PLR0911 - one return a reason
         """What a record says. Never raises."""
         value, key = record.value, record.key
         if not value:
@@ -125,7 +125,7 @@ class _JournalStage:
             return Refusal(Reason.INVALID_FIELD, str(error)[: limits.DETAIL_CHARS])
         except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as error:
             return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])
-        if type(said) is Mark:
+        if type(said) is ProgressMark:
             return said
         if not key:
             return Refusal(Reason.MISSING_KEY, f"expected the {self._id_name}")
@@ -162,7 +162,7 @@ class _JournalStage:
                 skipped += 1
                 continue
             offset = at
-            if type(said) is Mark:
+            if type(said) is ProgressMark:
                 marks += 1
                 sources[f"{said.topic}-{said.partition}"] = (said.offset, said.watermark_ms)
                 confirmed_ms = watermarks.latest(confirmed_ms, said.confirmed_ms)

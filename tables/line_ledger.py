@@ -5,15 +5,17 @@ Its part in the journal's rows.
 A line that doesn't count any more (S4) keeps its sums, so that it costs little to count it again.
 """
 
+from collections.abc import Iterable, Iterator
+
+from schemas.columns import ZERO, SaleColumns
 from tables import counting, service
 from tables.cuts import Changes, Cut, Key
 from tables.cycles import Calendar
-from tables.entries import RowKey
+from tables.entries import OrderRows, Row, RowKey
 from tables.orders import Line, Refund
 from tables.receipt_times import NEVER, ReceiptTimes
-from tables.service_ledger import WHOLE, ServiceLedger
-
-_UNITS, _AMOUNT = 0, 3  # where the gross, reversed and booked columns of a row begin
+from tables.refund_sums import WHOLE
+from tables.service_ledger import ServiceLedger
 
 
 class Asks:
@@ -46,8 +48,7 @@ class Book:
         self.calendar = calendar
         self.service = service
         self.times = ReceiptTimes()
-        self.owner = ("", "", "")
-        """Shop, buyer and currency."""
+        self.make = OrderRows("", "", "", calendar)
 
         self.refunds: dict[Key, Refund] = {}
         """The refunds of lines that count (S5)."""
@@ -56,14 +57,15 @@ class Book:
         """Where the first refund of the whole order stands, if one counts: only this one gets
         anything (S8)."""
 
-        self.rows: dict[RowKey, list[int]] = {}
+        self.rows: dict[RowKey, SaleColumns] = {}
+        """The changes of rows since they were last handed out."""
 
-    def row(self, key: RowKey) -> list[int]:
-        """The changes of a row, to be added to."""
-        row = self.rows.get(key)
-        if row is None:
-            row = self.rows[key] = [0, 0, 0, 0, 0, 0, 0]
-        return row
+    def add(self, rows: Iterable[Row], sign: int = 1) -> None:
+        """Add rows to the changes, or subtract them if `sign` is -1."""
+        changes = self.rows
+        for key, columns in rows:
+            before = changes.get(key, ZERO)
+            changes[key] = before.plus(columns) if sign > 0 else before.minus(columns)
 
 
 class LineLedger:
@@ -71,7 +73,6 @@ class LineLedger:
 
     __slots__ = (
         "_book",
-        "_booked",
         "_gross",
         "_line",
         "_returns",
@@ -88,12 +89,10 @@ class LineLedger:
         """Whether the line is a sale, and its sums stand in the rows."""
 
         self.since_ms = NEVER
-        """When it was received, as far as its sums know."""
+        """When it was received; of a line that doesn't count, when it last was."""
 
         self._gross, self._reversed = [0, 0], [0, 0]
-        self._booked: dict[int, list[int]] = {}
-        """By cycle's start, what refunds of lines take off in it; these have no part of the
-        refund of the whole order."""
+        """Units and amount, without the part of the refund of the whole order."""
 
         self._singles: dict[Key, tuple[int, int]] = {}
         """What reversals get that name this line alone."""
@@ -105,8 +104,6 @@ class LineLedger:
         """S2: the line counts from another instant; NEVER if it doesn't."""
         if before == after:
             return
-        if before != NEVER:
-            self._receive(before)
         if after == NEVER:
             self._show(-1)
             self.counts = False
@@ -122,7 +119,6 @@ class LineLedger:
     def stop(self) -> None:
         """The line's placing doesn't hold any more."""
         if self.counts:
-            self._keep_up()
             self._show(-1)
         self.asks.units.stop()
         self.asks.amount.stop()
@@ -130,7 +126,6 @@ class LineLedger:
     def cut(self, key: Key, wanted: tuple[int, int], *, shared: bool, gone: bool) -> None:
         """S8: a refund wants something of the line, or no more."""
         if self.counts:
-            self._keep_up()
             self._show_whole(-1)
         self._share(*self.asks.change(key, wanted, self._book.whole, shared=shared, gone=gone))
         if self.counts:
@@ -138,20 +133,18 @@ class LineLedger:
 
     def move_whole(self, after: Key | None) -> None:
         """S8: the refund of the whole order stands elsewhere; of a line that counts."""
-        self._keep_up()
         self._show_whole(-1)
         before, self._book.whole = self._book.whole, after
         self._share(self.asks.units.move_whole(after), self.asks.amount.move_whole(after))
         self._show_whole(1)
         self._book.whole = before
 
-    def rebook_whole(self, after: Key) -> None:
-        """S6: the refund of the whole order stands in another cycle, and nothing else is different."""
-        self._keep_up()
+    def rename_whole(self, after: Key) -> None:
+        """S6, S8: another refund of the whole order is the first, and takes the same."""
         before = self._book.whole
         if before is not None and before[0] >= self.since_ms:
-            for at_ms, sign in ((before[0], -1), (after[0], 1)):
-                self._add(at_ms, 2, sign * self.asks.units.rest, sign * self.asks.amount.rest)
+            self._book.add(self._whole_rows(before), -1)
+            self._book.add(self._whole_rows(after))
 
     @property
     def has_rest(self) -> bool:
@@ -164,14 +157,9 @@ class LineLedger:
         left = self._gross[0] - self._reversed[0]
         return self.counts and left > (0 if self._book.whole is None else self.asks.units.rest)
 
-    def key(self, at_ms: int) -> RowKey:
-        """The key of the line's row in the cycle of an instant."""
-        return (
-            self._line.line_id,
-            self._book.calendar.start_of(at_ms),
-            self._line.product_id,
-            *self._book.owner,
-        )
+    def order_row(self) -> Row:
+        """R6: what the line's row has more if the order counts in it."""
+        return self._book.make.sale(self._line, self.since_ms, 0, 0, orders=1)
 
     # --- sums -------------------------------------------------------------------------------------
 
@@ -187,30 +175,21 @@ class LineLedger:
             self._share(units.move_whole(whole), amount.move_whole(whole))
             self._receive(received_ms)
 
-    def _keep_up(self) -> None:
-        """Where a receipt of all lines changed nothing of the line, it wasn't moved.
-
-        Nor did its row change.
-        """
-        self._receive(self._book.times.received(self._line.line_id))
-
     def _receive(self, received_ms: int) -> None:
-        """S7: refunds in between are on the other side of the receipt now."""
+        """S2: the sale has another instant. S7: refunds in between are on its other side now."""
         if received_ms == self.since_ms:
             return
+        if self.counts:
+            self._book.add(self._rows(), -1)
         low, high = min(self.since_ms, received_ms), max(self.since_ms, received_ms)
         shares = self._shares(low, high)
         for key, (units, amount) in shares.items():
             self._shift(key, -units, -amount)
-        start_of = self._book.calendar.start_of
-        moves = self.counts and start_of(low) != start_of(high)
-        if moves:
-            self._show_sale(-1)
         self.since_ms = received_ms
-        if moves:
-            self._show_sale(1)
         for key, (units, amount) in shares.items():
             self._shift(key, units, amount)
+        if self.counts:
+            self._book.add(self._rows())
 
     def _shares(self, since_ms: int, end_ms: int) -> dict[Key, list[int]]:
         """What refunds of lines in a span of time get."""
@@ -222,7 +201,10 @@ class LineLedger:
     def _share(self, units: Changes, amount: Changes) -> None:
         """Refunds of lines get more, or less."""
         for key in units.keys() | amount.keys() if units else amount:
-            self._shift(key, units.get(key, 0), amount.get(key, 0))
+            more_units, more_amount = units.get(key, 0), amount.get(key, 0)
+            self._shift(key, more_units, more_amount)
+            if self.counts and (more_units or more_amount):
+                self._book.add(self._refund_rows(key, more_units, more_amount))
 
     def _shift(self, key: Key, units: int, amount: int) -> None:
         """S6, S7: a refund gets more, or less.
@@ -234,17 +216,9 @@ class LineLedger:
         if key[0] < self.since_ms:
             self._gross[0] -= units
             self._gross[1] -= amount
-            if self.counts:
-                self._add(self.since_ms, 0, -units, -amount)
             return
         self._reversed[0] += units
         self._reversed[1] += amount
-        booked = self._booked.setdefault(self._book.calendar.start_of(key[0]), [0, 0])
-        booked[0] += units
-        booked[1] += amount
-        if self.counts:
-            self._add(self.since_ms, 1, units, amount)
-            self._add(key[0], 2, units, amount)
         refund = self._book.refunds[key]
         if len(refund.lines or ()) == 1:
             self._shift_single(key, refund.reason, units, amount)
@@ -272,9 +246,7 @@ class LineLedger:
 
     def _show(self, sign: int) -> None:
         """Add all of the line to the rows, or take it away."""
-        self._show_sale(sign)
-        for start_ms, (units, amount) in self._booked.items():
-            self._add(start_ms, 2, sign * units, sign * amount)
+        self._book.add(self._rows(), sign)
         for (start_ms, kind, reason), (number, amount) in self._returns.items():
             self._show_returns(start_ms, kind, reason, (sign * number, sign * amount))
         if self.asks.shared:
@@ -286,16 +258,33 @@ class LineLedger:
                     )
         self._show_whole(sign)
 
-    def _show_sale(self, sign: int) -> None:
-        self._add(self.since_ms, 0, sign * self._gross[0], sign * self._gross[1])
-        self._add(self.since_ms, 1, sign * self._reversed[0], sign * self._reversed[1])
+    def _rows(self) -> Iterator[Row]:
+        """The line's rows, without the part of the refund of the whole order."""
+        yield self._book.make.sale(self._line, self.since_ms, *self._gross)
+        for key, (units, amount) in self._shares(self.since_ms, NEVER).items():
+            yield from self._book.make.reversal(self._line, self.since_ms, key, units, amount)
+
+    def _refund_rows(self, key: Key, units: int, amount: int) -> Iterable[Row]:
+        """S6, S7: the rows of a refund that takes so much; before the receipt it lessens the sale."""
+        make, since_ms = self._book.make, self.since_ms
+        if key[0] < since_ms:
+            return (make.sale(self._line, since_ms, -units, -amount),)
+        return make.reversal(self._line, since_ms, key, units, amount)
+
+    def _whole_rows(self, whole: Key) -> Iterable[Row]:
+        """The rows of the refund of the whole order, which takes what the others leave."""
+        units, amount = self.asks.units.rest, self.asks.amount.rest
+        return self._refund_rows(whole, units, amount) if units or amount else ()
 
     def _show_returns(self, start_ms: int, kind: str, reason: str, sums: tuple[int, int]) -> None:
         for product_id in (None, self._line.product_id) if kind == service.DIFFERENCE else (None,):
             self._book.service.add(product_id, start_ms, kind + reason, sums[0])
             if sums[1]:
                 self._book.service.add(
-                    product_id, start_ms, f"{kind}{reason}.{self._book.owner[2]}", sums[1]
+                    product_id,
+                    start_ms,
+                    f"{kind}{reason}.{self._book.make.currency}",
+                    sums[1],
                 )
 
     def _show_whole(self, sign: int) -> None:
@@ -307,15 +296,6 @@ class LineLedger:
         )
         if whole is None or not (units or amount):
             return
-        if whole[0] < self.since_ms:
-            self._add(self.since_ms, 0, -units, -amount)
-            return
-        self._add(self.since_ms, 1, units, amount)
-        self._add(whole[0], 2, units, amount)
-        self._book.service.reverse(WHOLE, self._line.product_id, units, amount)
-
-    def _add(self, at_ms: int, column: int, units: int, amount: int) -> None:
-        if units or amount:
-            row = self._book.row(self.key(at_ms))
-            row[_UNITS + column] += units
-            row[_AMOUNT + column] += amount
+        self._book.add(self._whole_rows(whole), sign)
+        if whole[0] >= self.since_ms:
+            self._book.service.reverse(WHOLE, self._line.product_id, units, amount)

@@ -7,16 +7,16 @@ order each time: dear where an order has many facts. Here an event costs what it
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from msgspec import structs
 
+from schemas.columns import SaleColumns
 from schemas.envelope import Received
 from schemas.refusals import Reason, Refusal
 from tables import aftersales, orders
 from tables.cycles import Calendar
-from tables.entries import Row, RowKey
+from tables.entries import RowKey
 from tables.orders import Refund, RefundReturn
 from tables.sale_ledger import SaleLedger
 from tables.service_ledger import ServiceLedger
@@ -106,15 +106,15 @@ class OrderLedger:
             self._insert(identity, _Known(kind, fact))
         return True
 
-    def sales(self) -> dict[RowKey, Row]:
+    def sales(self) -> dict[RowKey, SaleColumns]:
         """The journal's rows that changed since the last call, as `entries.listed` wants them."""
         return self._sales.changes()
 
-    def service(self) -> Iterator[aftersales.Change]:
+    def service(self) -> list[aftersales.ServiceChange]:
         """As `aftersales.changes`, since the last call."""
         return self._service.changes()
 
-    def contacts(self) -> list[tuple[str, str, int | None]]:
+    def contacts(self) -> list[aftersales.ContactChange]:
         """As `aftersales.contact_changes`, since the last call."""
         return self._service.contact_changes()
 

@@ -21,7 +21,7 @@ from tables.watermarks import Progress
 
 _ORDER_ID: Final = attrgetter("order_id")
 _TELLING: Final = (
-    counting.EVENTS | aftersales.EVENTS
+    orders.SALE_EVENTS | aftersales.SERVICE_EVENTS
 )  # with an event of another type an order only knows more (unless S11)
 
 FEW_EVENTS: Final = 16
@@ -84,9 +84,9 @@ class OrderStage:
             0,
         )
         writes: dict[bytes, bytes | None] = {}
-        keys = [order_id.encode() for order_id in taken.told]
+        keys = [order_id.encode() for order_id in taken.events_by_subject]
         for key, state, events in zip(
-            keys, stored.get_many(keys), taken.told.values(), strict=True
+            keys, stored.get_many(keys), taken.events_by_subject.values(), strict=True
         ):
             if len(events) > few_events or (state is not None and len(state) > FEW_BYTES):
                 duplicates += self._grow(key, state, events, told, writes, parked)
@@ -163,9 +163,11 @@ def _derive(order: Order, events: Sequence[Arrival], told: "_Told") -> tuple[Ord
             ):  # with what holds now it may be smaller
                 return None, duplicates
             facts = Facts(after)
-        serves, sells = aftersales.may_differ(facts, event), counting.may_differ(facts, event)
+        after = facts.order
+        serves = aftersales.service_may_differ(after, event)
+        sells = counting.sales_may_differ(after, event)
         if serves or sells:
-            told.change(before, facts.order, arrival, sells=sells, serves=serves)
+            told.change(before, after, arrival, sells=sells, serves=serves)
     return facts.order, duplicates
 
 
@@ -229,8 +231,8 @@ class _Told:
 
     def _serve(
         self,
-        changes: Iterable[aftersales.Change],
-        contacts: Iterable[tuple[str, str, int | None]],
+        changes: Iterable[aftersales.ServiceChange],
+        contacts: Iterable[aftersales.ContactChange],
         cause: Cause,
         offset: int,
     ) -> None:
@@ -243,9 +245,21 @@ class _Told:
                 (event.type, event.id, event.source, times.format_ms(event.occurred_at_ms)),
             )
             if product_id is None:
-                self._shops.serve(shop_id, Served(row_id, cycle, columns, restates, *why))
+                self._shops.serve(
+                    shop_id,
+                    Served(row_id, *why, cycle=cycle, columns=columns, restates=restates),
+                )
             else:
-                row = Service(row_id, shop_id, product_id, cycle, columns, restates, *why)
+                row = Service(
+                    row_id,
+                    *why,
+                    shop_id,
+                    product_id,
+                    journal.RULES,
+                    cycle=cycle,
+                    columns=columns,
+                    restates=restates,
+                )
                 self._by_product.append((offset, product_id.encode(), journal.encode(row)))
         for shop_id, buyer_id, at_ms in contacts:
             self._shops.contact(shop_id, Contact(buyer_id, event.order_id, at_ms))

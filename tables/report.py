@@ -16,11 +16,11 @@ from tables.sales import Tally
 StoredRows = Iterable[tuple[bytes, bytes]]
 """(key, state's bytes) of a table's rows, in any order."""
 
-Row = dict[str, Any]
+ReportRow = dict[str, Any]
 """A row of a report, as JSON has it."""
 
 
-def report(calendar: Calendar, tables: Mapping[str, StoredRows]) -> dict[str, list[Row]]:
+def report(calendar: Calendar, tables: Mapping[str, StoredRows]) -> dict[str, list[ReportRow]]:
     """All lists of a report, each sorted; `tables` has the states by the tables' names."""
     found = {}
     for name, table in REPORT_LISTS.items():
@@ -36,7 +36,7 @@ def report(calendar: Calendar, tables: Mapping[str, StoredRows]) -> dict[str, li
     return found
 
 
-def sort_key(name: str) -> Callable[[Row], tuple[str, ...]]:
+def sort_key(name: str) -> Callable[[ReportRow], tuple[str, ...]]:
     """What the rows of a report's list are sorted by."""
     table = REPORT_LISTS[name]
     fields = {
@@ -44,7 +44,7 @@ def sort_key(name: str) -> Callable[[Row], tuple[str, ...]]:
         "overdue": ("shop_id", "buyer_id"),
     }.get(table.form, (table.keyed_by,))
 
-    def key(row: Row) -> tuple[str, ...]:
+    def key(row: ReportRow) -> tuple[str, ...]:
         cycle = (row["cycle"]["start"],) if table.windowed else ()
         return *(row.get(field, "") for field in fields), *cycle
 
@@ -57,7 +57,7 @@ def _split(table: Table, key: bytes) -> tuple[str, int | None]:
 
 def rows_of(
     calendar: Calendar, table: Table, subject: str, start_ms: int | None, state: bytes
-) -> list[Row]:
+) -> list[ReportRow]:
     """The report's rows of one row of a table, for all forms but sales.
 
     `subject` is its id, or its conversation; `start_ms` the start of its cycle if it has one.
@@ -78,7 +78,7 @@ def rows_of(
 
 def _sales_rows(
     calendar: Calendar, table: Table, tables: Mapping[str, StoredRows]
-) -> Iterator[Row]:
+) -> Iterator[ReportRow]:
     cycles: defaultdict[str, dict[int, Tally]] = defaultdict(dict)
     for key, state in tables[table.name]:
         subject, start_ms = catalogue.split_cycle_key(key)
@@ -95,7 +95,7 @@ def _sales_rows(
 
 def sales_rows(
     calendar: Calendar, table: Table, subject: str, cycles: Mapping[int, Tally], traded: int
-) -> Iterator[Row]:
+) -> Iterator[ReportRow]:
     """The report's rows of one id in a table of sales, by cycle; cycles without sums have none."""
     for start_ms, tally in cycles.items():
         if tally.holds_anything:
@@ -107,26 +107,16 @@ def traded_in(cycles: Mapping[int, Tally]) -> int:
     return sum(tally.net for tally in cycles.values())
 
 
-def sold(calendar: Calendar, start_ms: int, tally: Tally, traded: int) -> Row:
+def sold(calendar: Calendar, start_ms: int, tally: Tally, traded: int) -> ReportRow:
     """The sales of an id in a cycle, without the id; `traded` is its net units of all time (C4)."""
     return {
         "cycle": span(calendar, start_ms),
-        "units": _sums(tally.gross, tally.reversed, tally.booked),
+        "units": tally.answer(),
         "revenue": {
-            currency: _sums(*amounts) for currency, amounts in sorted(tally.amounts.items())
+            currency: amounts.answer() for currency, amounts in sorted(tally.amounts.items())
         },
         "sold_monthly": tally.net,
         "successfully_traded": traded,
-    }
-
-
-def _sums(gross: int, reversed_: int, booked: int) -> dict[str, int]:
-    """Sums of units or money (schemas/answers.py): the one place that names them in answers."""
-    return {
-        "gross": gross,
-        "reversed": reversed_,
-        "net": gross - reversed_,
-        "reversals_booked": booked,
     }
 
 
@@ -135,7 +125,7 @@ def span(calendar: Calendar, start_ms: int) -> dict[str, str]:
     return {"start": calendar.iso(start_ms), "end": calendar.iso(calendar.end_of(start_ms))}
 
 
-def overdue(key: bytes, state: bytes) -> Row:
+def overdue(key: bytes, state: bytes) -> ReportRow:
     """An overdue inquiry (R2) as it is answered, from the key and state of its row."""
     shop_id, buyer_id = catalogue.split_conversation_key(key)
     row = overdue_rows.decode(state)
@@ -149,12 +139,12 @@ def overdue(key: bytes, state: bytes) -> Row:
     }
 
 
-def anomalies(order_id: str, state: bytes) -> list[Row]:
+def anomalies(order_id: str, state: bytes) -> list[ReportRow]:
     """The anomalies of an order, and of its lines where an anomaly concerns one."""
     order = orders.decode(state)
-    found = counting.derive(order).oddities | aftersales.oddities(order)
+    found = counting.derive(order).anomalies | aftersales.anomalies(order)
     return [
         {"order_id": order_id, "anomaly": one.anomaly.value}
         | ({"line_id": one.line_id} if one.line_id else {})
-        for one in found
+        for one in sorted(found)
     ]

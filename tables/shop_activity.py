@@ -7,10 +7,13 @@ same reason: what came and went within a chunk must leave the rows that it leave
 two.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from schemas import journal, limits
+from schemas.columns import SaleColumns
 from schemas.envelope import Written
 from schemas.journal import Bought, Contact, Entry, Messages, Replied, Served, ShopActivity, Sold
 
@@ -19,11 +22,20 @@ _COLUMNS: Final = 8
 """So many columns of replies are a unit at most."""
 
 
+_NUMBERS: Final = ("restates", *SaleColumns.__struct_fields__)
+_numbers: Final = attrgetter(*_NUMBERS)
+"""Of an entry, what is summed in a `Sold`."""
+
+
 @dataclass(slots=True)
 class _Shop:
     """What was told of a shop so far; `units` is the size of it."""
 
-    sold: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    sold: defaultdict[tuple[str, str], list[tuple[int, ...]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """By cycle and currency, the `_NUMBERS` of each entry."""
+
     bought: dict[tuple[str, str], int] = field(default_factory=dict)
     served: list[Served] = field(default_factory=list)
     replied: list[Replied] = field(default_factory=list)
@@ -42,17 +54,7 @@ class ShopActivities:
     def sell(self, entry: Entry) -> None:
         """An entry, to be summed with others (S6), and its buyer's orders (R6)."""
         shop = self._shop(entry.shop_id, 1 + _BOUGHT)
-        key = entry.cycle, entry.currency
-        columns = shop.sold.get(key)
-        if columns is None:
-            columns = shop.sold[key] = [0, 0, 0, 0, 0, 0, 0]
-        columns[0] += entry.units_gross
-        columns[1] += entry.units_reversed
-        columns[2] += entry.units_booked
-        columns[3] += entry.amount_gross
-        columns[4] += entry.amount_reversed
-        columns[5] += entry.amount_booked
-        columns[6] += entry.restates
+        shop.sold[entry.cycle, entry.currency].append(_numbers(entry))
         if entry.orders:
             buyer = entry.buyer_id, entry.cycle
             shop.bought[buyer] = shop.bought.get(buyer, 0) + entry.orders
@@ -107,7 +109,10 @@ class ShopActivities:
 
 
 def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
-    sold = [Sold(cycle, currency, *columns) for (cycle, currency), columns in shop.sold.items()]
+    sold = [
+        Sold(cycle, currency, **dict(zip(_NUMBERS, map(sum, zip(*rows, strict=True)), strict=True)))
+        for (cycle, currency), rows in shop.sold.items()
+    ]
     bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
     told = ShopActivity(
         shop_id,

@@ -152,7 +152,7 @@ class Flow:
             msgspec.json.decode(value) for _, value in outcome.sends.get(catalogue.ALERTS_TOPIC, [])
         ]
         mark = journal.encode(
-            journal.Mark(*at, outcome.progress.offset, outcome.progress.watermark_ms)
+            journal.ProgressMark(*at, outcome.progress.offset, outcome.progress.watermark_ms)
         )
         for topic in topics:
             for partition in range(PARTITIONS):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from operations.asking import ReaderNotReady, Unknown, ask, duration
+from operations.in_words import duration
 from operations.output import print_error
+from operations.reader_client import ReaderNotReady, UnknownId, get
 from operations.waiting import REPORT_EVERY_S, GaveUp
 from tables import catalogue
 
@@ -50,8 +51,8 @@ def until_applied(
         )
         while wanted:
             try:
-                ask(settings, path, min_position=wanted)
-            except Unknown:  # the tables include the positions, and have no such id
+                get(settings, path, {"min_position": wanted})
+            except UnknownId:  # the tables include the positions, and have no such id
                 break
             except ReaderNotReady as error:
                 now = time.monotonic()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.asking import NoReader, ReaderNotReady
 from operations.commands.tables import from_reader
 from operations.oracle.recount import recount
+from operations.reader_client import NoReader, ReaderNotReady
 from schemas.times import DAY_MS, parse_ms
 from streams.failpoints import Point
 from tests.faults.runner import BACK_S, Run, made, note

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.asking import NoReader, ReaderNotReady
 from operations.commands.tables import from_reader
 from operations.local.ports import free_port
 from operations.oracle.recount import recount
+from operations.reader_client import NoReader, ReaderNotReady
 from schemas.times import DAY_MS, parse_ms
 from streams import topics
 from streams.settings import Kafka, Settings

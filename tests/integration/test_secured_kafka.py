@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from operations.asking import NoReader, ReaderNotReady
 from operations.commands.tables import from_reader
 from operations.local.kafka import LocalKafka
 from operations.local.ports import free_port
 from operations.oracle.recount import recount
+from operations.reader_client import NoReader, ReaderNotReady
 from schemas.events import ORDER_TYPES
 from streams.settings import Settings
 from tests.faults.runner import Run, made

@@ -238,7 +238,7 @@ async def test_while_the_broker_is_away_nothing_is_live(
             judged = reader.watch.judgement()
             (unobserved,) = [finding for finding in judged.findings if finding.code == "unobserved"]
             assert "no Kafka answers" in unobserved.sentence
-            assert reader.look().freshness(reader.look().standing.least()).state == "unknown"
+            assert reader.answers().freshness(reader.progress.of_all()).state == "unknown"
             began = time.monotonic()
             await reader.watch.fresh()
             assert time.monotonic() - began < WAIT_S

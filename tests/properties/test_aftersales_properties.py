@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas import envelope, journal, times
 from schemas.envelope import Received
 from tables import aftersales, counting, orders
-from tables.aftersales import Contact
+from tables.aftersales import ContactReason
 from tables.catalogue import SALES_TOPIC, SHOP_ACTIVITY_TOPIC
 from tables.counting import Anomaly
 from tables.order_stage import OrderStage
@@ -28,7 +28,7 @@ Event = dict[str, Any]
 Sums = Counter[tuple[str | None, int, str]]
 """By product (None for the shop), cycle's start and column."""
 
-Told = tuple[Served, Contact | None, bool]
+Told = tuple[Served, ContactReason | None, bool]
 """The rows of an order, its contact, and whether it has a review of what it doesn't have."""
 
 _TAKING = (
@@ -89,7 +89,7 @@ def _read(event: Event) -> Received:
 
 def told(order: Order) -> Told:
     """What the core says of an order."""
-    odd = aftersales.oddities(order)
+    odd = aftersales.anomalies(order)
     assert all(one == (Anomaly.UNKNOWN_PRODUCT, "") for one in odd)
     return (
         aftersales.rows(order, counting.derive(order), CYCLES),
@@ -168,13 +168,17 @@ def _paid_back(held: list[Event], placed: Event) -> Sums:
     return sums
 
 
-def _reason_to_write(held: list[Event], placed: Event) -> Contact | None:
+def _reason_to_write(held: list[Event], placed: Event) -> ContactReason | None:
     """R4."""
     asked = [*_of(held, "refund_requested"), *_of(held, "reissue_shipped"), *_refunds(held)]
     worth = _of(held, "delivery_refused") + [
         fact for fact in asked if fact["reason"] in {"wrong_goods", "late_delivery"}
     ]
-    return Contact(placed["shop_id"], placed["buyer_id"], min(map(_ms, worth))) if worth else None
+    return (
+        ContactReason(placed["shop_id"], placed["buyer_id"], min(map(_ms, worth)))
+        if worth
+        else None
+    )
 
 
 def _precedence(event: Event) -> tuple[int, str, str]:
@@ -317,7 +321,7 @@ def test_the_short_cut_past_service_is_sound(happened: list[Event]) -> None:
     order = orders.EMPTY
     for event in map(_read, happened):
         before, order = order, orders.absorb(order, event)
-        if order is not before and not aftersales.may_differ(order, event):
+        if order is not before and not aftersales.service_may_differ(order, event):
             was, now = told(before)[:2], told(order)[:2]
             assert was == now
             assert was == ({}, None) or aftersales.owner(before) == aftersales.owner(order)

@@ -56,7 +56,7 @@ def test_both_bases_agree_over_all_time(events: list[dict[str, Any]]) -> None:
         for state in flow.tables[name].values():
             tally = sales.decode(state)
             assert tally.reversed == tally.booked
-            assert all(taken == booked for _, taken, booked in tally.amounts.values())
+            assert all(amounts.reversed == amounts.booked for amounts in tally.amounts.values())
 
 
 @given(happenings())
@@ -99,7 +99,8 @@ def _sum(sums: Counter[Any], whose: Any, entry: journal.Entry) -> None:
 def _columns(whose: Any, state: bytes) -> list[tuple[Any, int]]:
     tally = sales.decode(state)
     rows = {"units": (tally.gross, tally.reversed, tally.booked)} | {
-        currency: tuple(money) for currency, money in tally.amounts.items()
+        currency: (sums.gross, sums.reversed, sums.booked)
+        for currency, sums in tally.amounts.items()
     }
     columns = ("gross", "reversed", "booked")
     return [
@@ -163,7 +164,6 @@ def test_what_a_chunk_collects_is_what_events_add_one_by_one(
             assert known.order is before
             facts[said.order_id] = Facts(after)
         assert facts[said.order_id].order == after
-        assert counting.may_differ(facts[said.order_id], said) == counting.may_differ(after, said)
 
 
 @given(happenings(8), happenings(8))
@@ -180,6 +180,6 @@ def test_the_short_cut_past_counting_is_sound(
         assert isinstance(reading, Received)
         old = first.get(key, orders.EMPTY)
         new = first[key] = orders.absorb(old, reading)
-        if not counting.may_differ(new, reading):
+        if not counting.sales_may_differ(new, reading):
             assert counting.derive(old).sales == counting.derive(new).sales
         assert orders.decode(orders.encode(new)) == new

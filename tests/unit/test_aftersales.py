@@ -12,8 +12,8 @@ import pytest
 from schemas import envelope, journal, times
 from schemas.envelope import Received
 from tables import aftersales, counting, orders, service
-from tables.aftersales import Contact
-from tables.counting import Anomaly, Oddity
+from tables.aftersales import ContactReason
+from tables.counting import Anomaly, LineAnomaly
 from tables.order_stage import OrderStage
 from tables.orders import Order
 from tests.flow import CYCLES, Flow, Record, Rows, binary, reading
@@ -59,7 +59,7 @@ def served(*lines: str) -> dict[tuple[str | None, str], dict[str, int]]:
 def since(*lines: str) -> str | None:
     """Since when the shop has reason to write about the order after these events."""
     found = aftersales.contact(order_of(*lines))
-    return None if found is None else times.format_short(found.at_ms)
+    return None if found is None else times.format_short(found.since_ms)
 
 
 # --- R3: refusals and reissues
@@ -146,7 +146,7 @@ def test_what_was_never_placed_has_no_rows_and_no_reason_to_write() -> None:
     )
     order = order_of(*lines)
     assert served(*lines) == {}
-    assert (aftersales.contact(order), aftersales.owner(order), aftersales.oddities(order)) == (
+    assert (aftersales.contact(order), aftersales.owner(order), aftersales.anomalies(order)) == (
         None,
         None,
         frozenset(),
@@ -348,7 +348,7 @@ def test_the_placing_that_holds_says_whose_it_is() -> None:
         },
     }
     assert aftersales.owner(order_of(*lines)) == ("s-8", "b-2")
-    assert aftersales.contact(order_of(*lines)) == Contact(
+    assert aftersales.contact(order_of(*lines)) == ContactReason(
         "s-8", "b-2", times.parse_ms("2026-07-02T09:00:00Z")
     )
     assert aftersales.owner(order_of(*lines[:4])) == ("s-7", "b-1")
@@ -479,10 +479,10 @@ def test_reviews_of_one_millisecond_go_by_id_and_then_by_source() -> None:
 def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
     """R5: an anomaly of the order, once, also if the placing that holds no longer has the product."""
     review = "2026-07-03T08:00Z reviewed o-1 p-9 5"
-    odd = frozenset({Oddity(Anomaly.UNKNOWN_PRODUCT)})
+    odd = frozenset({LineAnomaly(Anomaly.UNKNOWN_PRODUCT)})
     assert served(PLACED, review) == {}
     assert (
-        aftersales.oddities(
+        aftersales.anomalies(
             order_of(
                 PLACED,
                 review,
@@ -493,7 +493,8 @@ def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
         == odd
     )
     assert (
-        aftersales.oddities(order_of(PLACED, "2026-07-03T08:00Z reviewed o-1 p-3 5")) == frozenset()
+        aftersales.anomalies(order_of(PLACED, "2026-07-03T08:00Z reviewed o-1 p-3 5"))
+        == frozenset()
     )
     moved = (
         PLACED,
@@ -501,7 +502,7 @@ def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
         "2026-07-01T07:00Z placed o-1 1:p-3:1x10",
     )
     assert served(*moved) == {}
-    assert aftersales.oddities(order_of(*moved)) == odd
+    assert aftersales.anomalies(order_of(*moved)) == odd
 
 
 # --- what the order stage hands out
@@ -703,14 +704,14 @@ def test_most_orders_are_passed_by() -> None:
     order = orders.EMPTY
     for one in lines:
         order = orders.absorb(order, one)
-        assert not aftersales.may_differ(order, one)
+        assert not aftersales.service_may_differ(order, one)
     for line in (
         "refund-requested o-1 r-1 quality",
         "refund-failed o-1 r-1 bank",
         "refund-returned o-1 r-1",
     ):
         one = heard(f"2026-07-04T08:00Z {line} id=y")[0]
-        assert not aftersales.may_differ(orders.absorb(order, one), one)
+        assert not aftersales.service_may_differ(orders.absorb(order, one), one)
 
 
 SOLD = (PLACED, RECEIVED)
@@ -748,7 +749,7 @@ def test_whatever_changes_service_is_looked_at(known: tuple[str, ...], last: str
         served(*known, last),
         aftersales.contact(after),
     )
-    assert aftersales.may_differ(after, event_at_last)
+    assert aftersales.service_may_differ(after, event_at_last)
 
 
 def test_a_huge_order_is_looked_through_in_linear_time() -> None:

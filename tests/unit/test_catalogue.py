@@ -1,4 +1,4 @@
-"""The list of stages and tables, and their keys."""
+"""The catalogue: topics, stages and tables, and their keys."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from tables.service_hours import ServiceRules
 from tables.stages import stages
 
 
-def test_the_names_that_the_flow_goes_by() -> None:
-    """What feeds what, and under which names; these are public."""
+def test_the_public_names_of_the_flow() -> None:
+    """Sources, targets and tables of each stage; these names are public."""
     assert {stage.name: (stage.source, stage.sends, stage.emits) for stage in catalogue.STAGES} == {
         "order": ("orders", ("sales", "shop-activity"), ()),
         "chat": ("chats", ("shop-activity",), ("alerts",)),
@@ -34,8 +34,8 @@ def test_the_names_that_the_flow_goes_by() -> None:
     )
 
 
-def test_which_events_a_stage_hears_of() -> None:
-    """Directly, or through the stages before it: so many sources a complete table has heard of."""
+def test_the_topics_of_events_that_reach_a_stage() -> None:
+    """Directly or through other stages: a complete table has progress of all of them."""
     assert {stage.name: catalogue.event_topics(stage.name) for stage in catalogue.STAGES} == {
         "order": ("orders",),
         "chat": ("chats",),
@@ -45,7 +45,7 @@ def test_which_events_a_stage_hears_of() -> None:
 
 
 def test_no_two_pairs_share_a_conversation() -> None:
-    """Ids may hold slashes; the key in the topic is shared then, the one in the table isn't."""
+    """Ids may contain slashes: the key in the topic is shared then, the key of the table isn't."""
     assert catalogue.conversation_key("s/1", "b") != catalogue.conversation_key("s", "1/b")
     assert catalogue.split_conversation_key(catalogue.conversation_key("s/1", "b@2")) == (
         "s/1",
@@ -55,8 +55,8 @@ def test_no_two_pairs_share_a_conversation() -> None:
 
 @pytest.mark.parametrize("subject", ["p-3", "p@3", "@", "顺丰", "p-3@-5"])
 @pytest.mark.parametrize("start_ms", [0, 1_780_704_000_000, -2_592_000_000])
-def test_keys_of_cycles_come_back(subject: str, start_ms: int) -> None:
-    """An id may hold the separator itself."""
+def test_keys_of_cycles_can_be_split(subject: str, start_ms: int) -> None:
+    """An id may contain the separator itself."""
     key = catalogue.cycle_key(subject.encode(), start_ms)
     assert key == f"{subject}@{start_ms}".encode()
     assert catalogue.split_cycle_key(key) == (subject, start_ms)

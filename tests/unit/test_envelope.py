@@ -328,6 +328,6 @@ def test_an_event_type_no_list_forgets() -> None:
     from tables import orders
 
     assert set(decoders.BODIES) == set(events.MODELS)
-    assert set(orders._FACTS) == events.ORDER_TYPES
+    assert set(orders._KIND_OF) == events.ORDER_TYPES
     assert (len(events.ORDER_TYPES), len(events.CHAT_TYPES)) == (12, 2)
     assert envelope.TICK not in events.MODELS

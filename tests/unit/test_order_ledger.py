@@ -34,4 +34,12 @@ def test_a_receipt_of_all_lines_that_goes_away_leaves_those_by_line(
     monkeypatch.setattr(order_stage, "FEW_EVENTS", -1)
     ledger = Flow().take(_events())
     assert ledger.entries == plain.entries
-    assert [(entry.line_id, entry.orders) for entry in ledger.entries[-2:]] == [("1", -1), ("2", 1)]
+    assert [
+        (entry.line_id, entry.sold_at[:10], entry.units_gross, entry.orders)
+        for entry in ledger.entries[-4:]
+    ] == [
+        ("1", "2026-07-02", -1, -1),
+        ("1", "2026-07-04", 1, 0),
+        ("2", "2026-07-02", -1, 0),
+        ("2", "2026-07-03", 1, 1),
+    ]

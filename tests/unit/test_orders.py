@@ -193,4 +193,6 @@ def test_a_huge_order_is_counted_in_linear_time() -> None:
     )
     counted = counting.derive(Order(placed=(placed,), receipts=receipts, refunds=refunds))
     assert len(counted.sales) == 1000
-    assert {oddity.anomaly for oddity in counted.oddities} == {counting.Anomaly.REFUND_EXCEEDS_SALE}
+    assert {anomaly.anomaly for anomaly in counted.anomalies} == {
+        counting.Anomaly.REFUND_EXCEEDS_SALE
+    }

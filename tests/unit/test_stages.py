@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from schemas import envelope, journal, times
-from schemas.journal import Mark
+from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
 from tables import orders
 from tables.cycles import Calendar
@@ -292,6 +292,7 @@ SOLD = journal.Entry(
     line_id="1",
     currency="CNY",
     cycle="2026-06-06T00:00:00Z",
+    sold_at="2026-07-02T08:00:00.000Z",
     units_gross=2,
     units_reversed=0,
     units_booked=0,
@@ -304,6 +305,7 @@ SOLD = journal.Entry(
     event_id="e-2",
     event_source="/s",
     occurred_at="2026-07-02T08:00:00.000Z",
+    rules=journal.RULES,
 )
 
 
@@ -319,7 +321,11 @@ def test_marks_tell_how_far_the_sources_are() -> None:
 
     Their least is this partition's.
     """
-    marks = [Mark("orders", 0, 5, 50), Mark("orders", 1, 7, 40), Mark("orders", 0, 9, 60)]
+    marks = [
+        ProgressMark("orders", 0, 5, 50),
+        ProgressMark("orders", 1, 7, 40),
+        ProgressMark("orders", 0, 9, 60),
+    ]
     outcome = fold(
         ProductStage(CYCLES, 1000), sold(*((None, journal.encode(mark)) for mark in marks))
     )
@@ -470,9 +476,9 @@ def test_confirmed_time_goes_on_to_the_stages_behind() -> None:
     A mark without it takes nothing back.
     """
     marks = [
-        Mark("orders", 0, 5, 50, 45),
-        Mark("orders", 1, 7, 90, None),
-        Mark("orders", 0, 9, 60, 40),
+        ProgressMark("orders", 0, 5, 50, 45),
+        ProgressMark("orders", 1, 7, 90, None),
+        ProgressMark("orders", 0, 9, 60, 40),
     ]
     chunk = [
         Record("sales", 0, at, 0, None, journal.encode(mark), []) for at, mark in enumerate(marks)

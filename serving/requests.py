@@ -1,7 +1,4 @@
-"""What requests have in common.
-
-Parameters, waiting, freshness demanded, and answers that caches may check.
-"""
+"""What requests have in common: parameters, the freshness they want, and responses with ETags."""
 
 from __future__ import annotations
 
@@ -15,19 +12,19 @@ from starlette.exceptions import HTTPException
 
 from schemas import times
 from schemas.answers import JournalPage, OverduePage, TopProducts, TopShops
-from serving.follow import Reader
-from serving.problems import Kind, Refused, invalid, quoted
+from serving.problems import Kind, ProblemRaised, invalid, quoted
+from serving.reader import Reader
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from serving.look import Look
+    from serving.answers import Answers
 
 MIN_POSITION_WAIT_S: Final = 10.0
-"""So long at most a request waits for its `min_position`."""
+"""The longest that a request waits for its `min_position`."""
 
 SLASH: Final = "\x00"
-"""Stands in a path for an encoded slash (serving/paths.py); ids have no control characters."""
+"""In place of an encoded slash in a path (serving/paths.py); ids have no control characters."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h)", re.ASCII)
@@ -52,8 +49,8 @@ CycleText = Annotated[
 Body = TypeVar("Body", bound="BaseModel")
 
 
-class Demand:
-    """What a request demands of the tables' freshness, and how it is answered."""
+class FreshnessWanted:
+    """The freshness that a request wants of the tables, and the response to it."""
 
     def __init__(
         self, request: Request, max_lag: MaxLag = None, min_position: MinPosition = None
@@ -61,70 +58,67 @@ class Demand:
         self.request = request
         self.reader: Reader = request.app.state.reader
         self._max_lag_s = None if max_lag is None else _seconds(max_lag)
-        self._wanted = {} if min_position is None else _positions(min_position)
+        self._positions = {} if min_position is None else _positions(min_position)
 
-    async def look(self, *names: str) -> Look:
-        """A look at the tables in which those of these names are as demanded.
+    async def answers(self, *names: str) -> Answers:
+        """Answers from a snapshot in which the tables of these names are as fresh as wanted.
 
-        Raises Refused, NotReady.
+        Raises ProblemRaised, NotReady.
         """
-        if self._wanted:
+        if self._positions:
             await self._wait(names)
-        look = self.reader.look()
+        answers = self.reader.answers()
         if self._max_lag_s is not None:
-            lag_s = look.freshness(look.standing.extent(*names)).lag_seconds
+            lag_s = answers.freshness_of(*names).lag_seconds
             if lag_s is None or lag_s > self._max_lag_s:
-                behind = (
-                    "unknown, as not every source partition has been heard of"
+                lag = (
+                    "unknown, as the progress of a source partition is unknown"
                     if lag_s is None
                     else f"{lag_s:.1f} s"
                 )
-                raise Refused(
-                    Kind.TOO_STALE, f"asked for {self._max_lag_s:g} s at most; the lag is {behind}"
+                raise ProblemRaised(
+                    Kind.TOO_STALE, f"max_lag is {self._max_lag_s:g} s; the lag is {lag}"
                 )
-        return look
+        return answers
 
     async def _wait(self, names: tuple[str, ...]) -> None:
-        unknown = self._wanted.keys() - self.reader.sources()
+        unknown = self._positions.keys() - self.reader.sources()
         if unknown:
             raise invalid(
                 "min_position", f"there is no source partition {', '.join(sorted(unknown))}"
             )
-        if not await self.reader.until(names, self._wanted, MIN_POSITION_WAIT_S):
-            applied = self.reader.look().standing.extent(*names).applied
+        if not await self.reader.until(names, self._positions, MIN_POSITION_WAIT_S):
+            applied = self.reader.answers().progress.of(*names).applied
             missing = [
-                f"{one}:{offset} (at {applied.get(one, 'nothing')})"
-                for one, offset in self._wanted.items()
-                if applied.get(one, -1) < offset
+                f"{source}:{offset} (at {applied.get(source, 'nothing')})"
+                for source, offset in self._positions.items()
+                if applied.get(source, -1) < offset
             ]
-            raise Refused(
+            raise ProblemRaised(
                 Kind.NOT_APPLIED, f"waited {MIN_POSITION_WAIT_S:g} s for {', '.join(missing)}"
             )
 
-    def answer(self, look: Look, names: tuple[str, ...], body: BaseModel) -> Response:
-        """An answer from the tables of these names.
+    def response(self, answers: Answers, names: tuple[str, ...], body: BaseModel) -> Response:
+        """The response with an answer from the tables of these names.
 
-        Its ETag is from the tables' own partitions, so the same state has the same one at every
-        reader. It is a weak one, as the body's `lag_seconds` goes on while nothing else changes. A
-        page's `Link` has no host in it: which one the request named is its own affair.
+        Its ETag is made from the partitions of the tables, so the same state has the same ETag at
+        every reader. It is weak, as the body's `lag_seconds` grows while nothing else changes. A
+        page's `Link` has no host, so that it leads to the host which the client used.
         """
-        standing = look.standing
-        etag = f'W/"{names[0]}-{standing.extent(*names).tag}-{look.state}"'
+        etag = f'W/"{names[0]}-{answers.progress.of(*names).tag}-{answers.state}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
-        if (
-            isinstance(body, TopProducts | TopShops | JournalPage | OverduePage)
-            and body.next_cursor is not None
-        ):
-            following = urlencode(dict(self.request.query_params) | {"cursor": body.next_cursor})
-            headers["Link"] = f'<{path_of(self.request)}?{following}>; rel="next"'
-        if etag in [
-            one.strip() for one in self.request.headers.get("If-None-Match", "").split(",")
-        ]:
+        if isinstance(body, _PAGES) and body.next_cursor is not None:
+            query = urlencode(dict(self.request.query_params) | {"cursor": body.next_cursor})
+            headers["Link"] = f'<{path_of(self.request)}?{query}>; rel="next"'
+        known = self.request.headers.get("If-None-Match", "").split(",")
+        if etag in [one.strip() for one in known]:
             return Response(status_code=304, headers=headers)
         return Response(body.model_dump_json(), headers=headers, media_type="application/json")
 
 
-Demanded = Annotated[Demand, Depends()]
+_PAGES: Final = (TopProducts, TopShops, JournalPage, OverduePage)
+
+Wanted = Annotated[FreshnessWanted, Depends()]
 
 
 def path_of(request: Request) -> str:
@@ -136,7 +130,7 @@ def path_of(request: Request) -> str:
 def id_of(text: str, unknown: Kind) -> str:
     """The id that a path names.
 
-    Raises Refused where no event can name it, HTTPException where there is none.
+    Raises ProblemRaised where no event can name it, HTTPException where it is empty.
     """
     id_ = text.replace(SLASH, "/")
     if not id_:
@@ -147,18 +141,21 @@ def id_of(text: str, unknown: Kind) -> str:
 
 
 def found(body: Body | None, id_: str, unknown: Kind) -> Body:
-    """What is known of an id. Raises Refused where nothing is."""
+    """The answer about an id. Raises ProblemRaised where the id is unknown."""
     if body is None:
         raise _unnamed(unknown, id_)
     return body
 
 
-def _unnamed(unknown: Kind, id_: str) -> Refused:
-    return Refused(unknown, f"{unknown.value.title}: {quoted(id_)}")
+def _unnamed(unknown: Kind, id_: str) -> ProblemRaised:
+    return ProblemRaised(unknown, f"{unknown.value.title}: {quoted(id_)}")
 
 
 def start_of(reader: Reader, cycle: str | None) -> int | None:
-    """The start of the cycle that a text names, None for the current one. Raises Refused."""
+    """The start of the cycle that contains an instant, None for the current one.
+
+    Raises ProblemRaised.
+    """
     if cycle is None:
         return None
     try:
@@ -168,7 +165,7 @@ def start_of(reader: Reader, cycle: str | None) -> int | None:
     if not reader.calendar.holds_events(start_ms):
         raise invalid(
             "cycle",
-            f"{quoted(cycle)} is in no cycle that events can be of: theirs are the years 1900 to 2199",
+            f"{quoted(cycle)} is in no cycle that may have events: they are from 1900 to 2199",
         )
     return start_ms
 
@@ -181,7 +178,7 @@ def _seconds(text: str) -> float:
 
 
 def _positions(text: str) -> dict[str, int]:
-    """The least offset of each source partition by which all that the text names are applied."""
+    """The highest offset that the text names of each source partition."""
     wanted: dict[str, int] = {}
     for source, offset in map(_position, text.split(",")):
         wanted[source] = max(offset, wanted.get(source, 0))

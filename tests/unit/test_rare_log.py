@@ -1,4 +1,4 @@
-"""One line in place of thousands."""
+"""A warning that is logged once in a while with its count."""
 
 from __future__ import annotations
 
@@ -8,50 +8,53 @@ from typing import TYPE_CHECKING
 from prometheus_client import Counter
 from structlog.testing import capture_logs
 
-from serving import seldom
-from serving.seldom import Seldom
+from serving import rare_log
+from serving.rare_log import RareWarning
 
 if TYPE_CHECKING:
     import pytest
 
 
-async def test_a_sentence_comes_at_once_and_then_with_the_number_of_times(
+async def test_the_first_warning_is_logged_at_once_and_later_ones_with_their_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first at once, those of the next half minute in one line, and after a quiet one at once again; none is lost."""
-    monkeypatch.setattr(seldom, "EVERY_S", 3600.0)
+    """Those of the next half minute are one line; after a quiet half minute one is logged at once.
+
+    None is lost.
+    """
+    monkeypatch.setattr(rare_log, "EVERY_S", 3600.0)
     counter = Counter("of_this_test", "Times")
-    one = Seldom("it happened", counter)
+    one = RareWarning("it happened", counter)
 
     def half_a_minute_later() -> None:
         assert one._quiet is not None
         one._quiet.cancel()
-        one._speak_again()
+        one._end_quiet()
 
     with capture_logs() as lines:
-        one.say()
+        one.log()
         assert [line["times"] for line in lines] == [1]
         for _ in range(1000):
-            one.say()
+            one.log()
         assert len(lines) == 1
         half_a_minute_later()
         assert [line["times"] for line in lines] == [1, 1000]
         half_a_minute_later()
         assert len(lines) == 2
-        one.say()
+        one.log()
         assert [line["times"] for line in lines] == [1, 1000, 1]
         half_a_minute_later()
     assert {line["event"] for line in lines} == {"it happened"}
     assert counter._value.get() == 1002
 
 
-async def test_a_sentence_comes_again_in_another_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A timer whose loop has ended keeps nothing back for longer than it would have."""
-    monkeypatch.setattr(seldom, "EVERY_S", 0.0)
-    one = Seldom("it happened")
+async def test_a_warning_is_logged_again_in_another_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer whose event loop has ended delays nothing beyond its own time."""
+    monkeypatch.setattr(rare_log, "EVERY_S", 0.0)
+    one = RareWarning("it happened")
 
     async def once() -> None:
-        one.say()
+        one.log()
 
     with capture_logs() as lines:
         for _ in range(2):
