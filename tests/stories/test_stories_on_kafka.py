@@ -17,6 +17,7 @@ import pytest
 from schemas import envelope
 from schemas.events import topic_of
 from schemas.times import parse_ms
+from streams import topics
 from streams.log_writer import Writer
 from streams.settings import Kafka, Settings
 from tables import catalogue
