@@ -76,7 +76,15 @@ class Bench:
                 return count, seconds
             count += len(records)
             offset = self.ends[at] + len(records)
-            mark = Mark("orders", "id", 0, offset, START_MS, {"orders-0": SourceProgress(offset, START_MS)}, 0)
+            mark = Mark(
+                "orders",
+                "id",
+                0,
+                offset,
+                START_MS,
+                {"orders-0": SourceProgress(offset, START_MS)},
+                0,
+            )
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
             began = time.perf_counter()

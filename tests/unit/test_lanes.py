@@ -25,7 +25,12 @@ from tests.flow import CYCLES, RULES, Record
 def test_a_mark_says_the_progress_it_was_made_of() -> None:
     """Mark → bytes → mark → progress loses nothing."""
     progress = Progress(
-        41, 1_783_000_000_000, 3, {"orders-0": SourceProgress(7, 12), "orders-1": SourceProgress(9, None)}, 11, Furthest("o-1", 12)
+        41,
+        1_783_000_000_000,
+        3,
+        {"orders-0": SourceProgress(7, 12), "orders-1": SourceProgress(9, None)},
+        11,
+        Furthest("o-1", 12),
     )
     lane = Lane(
         stages(CYCLES, RULES, 1000)[0],

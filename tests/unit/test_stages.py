@@ -332,7 +332,9 @@ def test_marks_tell_how_far_the_sources_are() -> None:
     outcome = fold(
         ProductStage(CYCLES, 1000), sold(*((None, journal.encode(mark)) for mark in marks))
     )
-    assert outcome.progress == Progress(2, 40, 0, {"orders-0": SourceProgress(9, 60), "orders-1": SourceProgress(7, 40)})
+    assert outcome.progress == Progress(
+        2, 40, 0, {"orders-0": SourceProgress(9, 60), "orders-1": SourceProgress(7, 40)}
+    )
     assert outcome.writes == {
         "product_cycles": {},
         "product_totals": {},

@@ -39,7 +39,12 @@ PAST_MS = CLOCK_MS - 10**10
         (
             {
                 "shop-activity-0": Progress(
-                    3, PAST_MS, sources={"orders-1": SourceProgress(0, PAST_MS), "chats-0": SourceProgress(4, PAST_MS + 9)}
+                    3,
+                    PAST_MS,
+                    sources={
+                        "orders-1": SourceProgress(0, PAST_MS),
+                        "chats-0": SourceProgress(4, PAST_MS + 9),
+                    },
                 )
             },
             PAST_MS,
