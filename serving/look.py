@@ -302,7 +302,7 @@ class Look:
             sales=[self._sale(sale) for sale in counted.sales],
             anomalies=[
                 AnomalyAnswer(anomaly=odd.anomaly, line_id=odd.line_id or None)
-                for odd in sorted(counted.anomalies | aftersales.anomalies(order))
+                for odd in sorted(counted.anomalies | aftersales.review_anomalies(order))
             ],
             freshness=self._fresh(catalogue.ORDERS.name),
         )

@@ -129,7 +129,7 @@ def anomalies(states: States) -> list[dict[str, str]]:
         order = orders.decode(state)
         found += [
             (order_id, odd.anomaly.value, odd.line_id)
-            for odd in counting.derive(order).anomalies | aftersales.anomalies(order)
+            for odd in counting.derive(order).anomalies | aftersales.review_anomalies(order)
         ]
     return [
         {"order_id": order_id, "anomaly": name} | ({"line_id": line_id} if line_id else {})
