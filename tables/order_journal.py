@@ -61,7 +61,7 @@ class OrderJournal:
 
     def _serve(
         self,
-        changes: Iterable[aftersales.ServiceChange],
+        changes: Iterable[aftersales.ServiceDifference],
         contacts: Iterable[aftersales.ContactChange],
         cause: Cause,
         offset: int,
