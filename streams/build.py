@@ -16,7 +16,7 @@ import msgspec
 
 PACKAGE: Final = "netsold"
 COMMIT_CHARS: Final = 12
-"""How much of a commit's name stands in marks: enough to find it in any repository."""
+"""Characters of a commit's name in marks: enough to find it in any repository."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The first record of each source partition that is not applied yet, and when it was written.
 
-It tells for how long events wait for the tables.
+By it a reader knows for how long events wait for the tables.
 """
 
 from __future__ import annotations

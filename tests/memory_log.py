@@ -78,7 +78,7 @@ class MemoryLog:
     def append(
         self, transactional_id: str, epoch: int, tp: TopicPartition, records: Iterable[MemoryRecord]
     ) -> int:
-        """Write records in the open transaction; returns the first offset. Raises ProducerFenced."""
+        """Write records in the transaction; returns the first offset. Raises ProducerFenced."""
         self._refuse_older(transactional_id, epoch)
         transaction = self._open.setdefault(transactional_id, _Transaction())
         return self._append(tp, records, transaction)

@@ -39,7 +39,7 @@ async def _all(chunks: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerReco
 
 
 async def test_what_is_written_is_read(settings: Settings, orders: str) -> None:
-    """Keys, values, headers, timestamps and tombstones are unchanged, in order in each partition."""
+    """Keys, values, headers, timestamps and tombstones are unchanged, in order by partition."""
     sent = [
         (f"o-{number}".encode(), f"v{number}".encode(), [("h", b"1"), ("h", b"2")], 1000 + number)
         for number in range(5000)

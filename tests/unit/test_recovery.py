@@ -254,7 +254,7 @@ async def test_it_stops_where_retention_has_passed_the_offset() -> None:
 
 
 async def test_a_new_application_keeps_out_of_a_journal_with_records() -> None:
-    """Every sale would stand there twice; the sentence names the settings that part the two."""
+    """The journal would have every sale twice; the sentence names the settings that part them."""
     machine = Machine()
     machine.log.write(TopicPartition("sales", 3), MemoryRecord(0, 0, b"p", b"v"))
     with pytest.raises(StateUnfit, match=r"sales already has .* NETSOLD_ORDERS_TOPIC=orders"):
