@@ -33,8 +33,8 @@ $(BENCH)/packages: requirements/bench.txt
 up: env ## run it all here: Kafka, workers, reader, traffic, and a live view
 	$(BIN)/netsold up
 
-quick: env ## the tests that need no broker, in seconds
-	$(BIN)/python -m pytest -q -n auto -m "not kafka and not faults and not long"
+quick: env ## the tests that need no broker, with the coverage of the pure rooms
+	$(BIN)/python -m pytest -q -n auto --cov -m "not kafka and not faults and not long"
 
 test: check quick ## the gate: check, then every test but the long ones
 	$(BIN)/python -m pytest -m "(kafka or faults) and not long"

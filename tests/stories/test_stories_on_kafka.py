@@ -103,7 +103,7 @@ def keep(application: Application, evidence: Evidence) -> None:
         rows.pop(MARK, None)
         application.tables[table.name] = rows
     for (topic, _), records in evidence.logs.items():
-        assert topic != topics.DEAD_LETTERS or not records
+        assert topic != catalogue.DEAD_LETTERS_TOPIC or not records
         if topic == catalogue.ALERTS_TOPIC:
             alerts = [json.loads(record.value) for record in records]
             application.alerts += [
