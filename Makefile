@@ -56,5 +56,5 @@ lock: env ## resolve the dependencies anew and write the hashed locks
 	$(LOCK) --upgrade --group bench --output-file requirements/bench.txt
 
 clean: ## remove what was made here, but not data/
-	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
