@@ -146,8 +146,10 @@ class Flow:
         for topic, sent in outcome.sends.items():
             for key, value in sent:
                 self.send(topic, key, value, [])
-        rows = [journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])]
-        self.entries += [row for row in rows if isinstance(row, journal.Entry)]
+        written = [
+            journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])
+        ]
+        self.entries += [row for row in written if isinstance(row, journal.Entry)]
         self.alerts += [
             msgspec.json.decode(value) for _, value in outcome.sends.get(catalogue.ALERTS_TOPIC, [])
         ]

@@ -17,7 +17,8 @@ import pytest
 from schemas import envelope
 from schemas.events import topic_of
 from schemas.times import parse_ms
-from streams import log, topics
+from streams import topics
+from streams.log_writer import Writer
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tables.service_hours import ServiceRules
@@ -85,7 +86,7 @@ async def write(settings: Settings, one: Application) -> None:
     """Write all events in the order of their times, and then time ticks to every partition."""
     events = [event for story in one.stories for event in story.prefixed(one.prefixes[story.title])]
     value, headers = envelope.tick(one.end_ms)
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for event in sorted(events, key=lambda event: parse_ms(event["occurred_at"])):
             await writer.send(settings.topic(topic_of(event["type"])), *envelope.encode(event))
         for source in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):

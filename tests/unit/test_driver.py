@@ -18,7 +18,7 @@ from operations.simulation.faults import disturbed, parse
 from operations.simulation.traffic import DAY_MS, Plan, traffic
 from schemas import envelope, journal
 from schemas.events import topic_of
-from streams import chunk_processor, recovery, transactions
+from streams import chunk_processor, dead_letters, recovery, transactions
 from streams.assignment import Assignment
 from streams.settings import Settings
 from tables import catalogue
@@ -237,7 +237,7 @@ def loses_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def loses_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sums of products are sent to no store and no changelog."""
-    without = {catalogue.PRODUCT_TOTALS.name: {}}
+    without: dict[str, dict[bytes, bytes | None]] = {catalogue.PRODUCT_TOTALS.name: {}}
     _changed(monkeypatch, lambda outcome: {"writes": outcome.writes | without})
 
 
@@ -253,7 +253,7 @@ def parks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def parks_without_headers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A dead letter lacks the headers of its record."""
-    made = transactions.parked_headers
+    made = dead_letters.parked_headers
     monkeypatch.setattr(transactions, "parked_headers", lambda *of: made(*of)[len(POISON[2]) :])
 
 
