@@ -42,7 +42,7 @@ _AROUND = st.sampled_from(
 
 @st.composite
 def busy_shop(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Orders of two buyers in one shop, placed and mostly received, with what happened to them and was said, close to each other."""
+    """Orders of two buyers in one shop, most of them received, with events and messages around."""
     found = []
     for number in range(draw(st.integers(1, 4))):
         order = {"order_id": f"o-{number}", "occurred_at": draw(_AROUND)}
@@ -72,8 +72,8 @@ def busy_shop(draw: st.DrawFn) -> list[dict[str, Any]]:
         found += [
             event | {"order_id": order["order_id"], "occurred_at": draw(_AROUND)} for event in own
         ]
-    said = draw(st.lists(messages(), max_size=8))
-    found += [message | {"shop_id": "s-1", "occurred_at": draw(_AROUND)} for message in said]
+    chat = draw(st.lists(messages(), max_size=8))
+    found += [message | {"shop_id": "s-1", "occurred_at": draw(_AROUND)} for message in chat]
     return [
         event | {"id": f"e-{number}", "source": "/s"}
         for number, event in enumerate(draw(st.permutations(found)))
@@ -83,7 +83,7 @@ def busy_shop(draw: st.DrawFn) -> list[dict[str, Any]]:
 @settings(max_examples=300)
 @given(happenings(20), CYCLES)
 def test_core_agrees_with_recount(happened: list[dict[str, Any]], cycle: tuple[int, int]) -> None:
-    """Rows of products and shops, their service, and anomalies, are the same for any events, length of cycle and anchor."""
+    """All lists are equal for any events, length of cycle and anchor."""
     length_ms, anchor_ms = cycle
     assert Flow(Calendar(length_ms, anchor_ms)).take(happened).report() == recount(
         happened, cycle_ms=length_ms, anchor_ms=anchor_ms
@@ -119,10 +119,7 @@ def test_core_agrees_with_recount_on_service(
     chunk: int,
     after_ms: int,
 ) -> None:
-    """The same with messages among the events, once event time has come to one instant everywhere.
-
-    Under any rules and chunks.
-    """
+    """All lists are equal with messages, under any rules and chunks, at one event time."""
     _agree_on_service(happened, cycle, rules, chunk, after_ms)
 
 
@@ -135,7 +132,7 @@ def test_core_agrees_with_recount_on_a_busy_shop(
     chunk: int,
     after_ms: int,
 ) -> None:
-    """The same where all happens to orders that count, so that the rules of service meet each other."""
+    """All lists are equal where most orders count, so that the rules of service meet."""
     _agree_on_service(happened, cycle, rules, chunk, after_ms)
 
 
