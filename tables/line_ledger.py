@@ -225,7 +225,7 @@ class LineLedger:
             self._book.service.reverse((key, refund.reason), self._line.product_id, units, amount)
 
     def _shift_single(self, key: Key, reason: str, units: int, amount: int) -> None:
-        """R3: a refund of this line alone is a return, or a difference made up, by what it gets here."""
+        """R3: a refund of this line alone is a return or a difference, by what it gets here."""
         before = self._singles.get(key, (0, 0))
         after = self._singles[key] = before[0] + units, before[1] + amount
         start_ms = self._book.calendar.start_of(key[0])
@@ -264,7 +264,7 @@ class LineLedger:
             yield from self._book.make.reversal(self._line, self.since_ms, key, units, amount)
 
     def _refund_rows(self, key: Key, units: int, amount: int) -> Iterable[Row]:
-        """S6, S7: the rows of a refund that takes so much; before the receipt it lessens the sale."""
+        """S6, S7: the rows of what a refund takes; before the receipt it lessens the sale."""
         make, since_ms = self._book.make, self.since_ms
         if key[0] < since_ms:
             return (make.sale(self._line, since_ms, -units, -amount),)

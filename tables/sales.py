@@ -1,4 +1,4 @@
-"""Tally: the sums of journal entries in the product and shop tables, per cycle and of all time (C4)."""
+"""Tally: the sums of journal entries in the tables of products and shops (C4)."""
 
 from collections.abc import Callable
 from typing import Final
@@ -43,7 +43,8 @@ class Tally(UnitSums, array_like=True, gc=False):
         amounts.add_amount(columns)
         if not (self.are_possible and amounts.are_possible):
             raise ImpossibleTallyError(
-                f"0 <= reversed <= gross and 0 <= booked don't hold in {self} after {columns} {currency}"
+                "0 <= reversed <= gross and 0 <= booked don't hold in "
+                f"{self} after {columns} {currency}"
             )
         if amounts.are_zero:
             del self.amounts[currency]  # equal sums give equal bytes

@@ -42,7 +42,7 @@ _AROUND = st.sampled_from(
 
 @st.composite
 def busy_shop(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Orders of two buyers in one shop, placed and mostly received, with what happened to them and was said, close to each other."""
+    """Orders of two buyers in one shop with their events and messages, close to each other."""
     found = []
     for number in range(draw(st.integers(1, 4))):
         order = {"order_id": f"o-{number}", "occurred_at": draw(_AROUND)}
@@ -83,7 +83,7 @@ def busy_shop(draw: st.DrawFn) -> list[dict[str, Any]]:
 @settings(max_examples=300)
 @given(happenings(20), CYCLES)
 def test_core_agrees_with_recount(happened: list[dict[str, Any]], cycle: tuple[int, int]) -> None:
-    """Rows of products and shops, their service, and anomalies, are the same for any events, length of cycle and anchor."""
+    """Sales, service and anomalies are the same for any events, cycle length and anchor."""
     length_ms, anchor_ms = cycle
     assert Flow(Calendar(length_ms, anchor_ms)).take(happened).report() == recount(
         happened, cycle_ms=length_ms, anchor_ms=anchor_ms
@@ -135,7 +135,7 @@ def test_core_agrees_with_recount_on_a_busy_shop(
     chunk: int,
     after_ms: int,
 ) -> None:
-    """The same where all happens to orders that count, so that the rules of service meet each other."""
+    """The same where all orders count, so that the rules of service meet each other."""
     _agree_on_service(happened, cycle, rules, chunk, after_ms)
 
 
@@ -145,9 +145,9 @@ def _by_day_of_the_journal(flow: Flow) -> Counter[tuple[str, str, str, str]]:
     for entry in flow.entries:
         for name in ("gross", "reversed", "booked"):
             day = (entry.refunded_at if name == "booked" else entry.sold_at) or ""
-            key = entry.product_id, entry.currency, name, day[:10]
-            sums[*key[:2], f"units {name}", day[:10]] += getattr(entry, f"units_{name}")
-            sums[*key[:2], f"amount {name}", day[:10]] += getattr(entry, f"amount_{name}")
+            whose = entry.product_id, entry.currency
+            sums[*whose, f"units {name}", day[:10]] += getattr(entry, f"units_{name}")
+            sums[*whose, f"amount {name}", day[:10]] += getattr(entry, f"amount_{name}")
     return Counter({key: number for key, number in sums.items() if number})
 
 
