@@ -82,7 +82,7 @@ class OrderFold:
         facts, duplicates = Facts(first), 0
         changes: list[Derivable | Derived] = []
         for arrival in events:
-            event = arrival.event
+            event = arrival[1]
             if event.type not in _COUNTED and facts.add(event):
                 continue  # the short cut for half of the events
             before = facts.order
@@ -113,9 +113,10 @@ class OrderFold:
         """The incremental way; the ledger knows the order's size with each event."""
         ledger, is_new = OrderLedger(state, self._calendar), False
         for arrival in events:
-            added = ledger.add(arrival.event, limits.ORDER_BYTES)
+            offset, event, _ = arrival
+            added = ledger.add(event, limits.ORDER_BYTES)
             if isinstance(added, Refusal):
-                self.refused.append((arrival.offset, added))
+                self.refused.append((offset, added))
             elif added:
                 is_new = True
                 rows, service = ledger.sales(), ledger.service()

@@ -1,19 +1,16 @@
-"""What a chunk changed of each shop, in one record a shop.
+"""The changes of each shop by one chunk, in one record per shop.
 
-The shop stage adds it all up, and single entries are many.
+The shop stage adds these sums up, which are fewer than single entries.
 
-How chunks are cut shows in these records, never in a table. A sum of zero is told as well, for the
-same reason: what came and went within a chunk must leave the rows that it leaves when it comes in
-two.
+Where chunks are cut shows in these records, never in a table. A sum of zero is sent as well: a
+change that is retracted within a chunk must leave the same rows as one retracted in the next.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Final
 
 from schemas import journal, limits
-from schemas.columns import SaleColumns
+from schemas.columns import ZERO, SaleColumns
 from schemas.envelope import Written
 from schemas.journal import Bought, Contact, Entry, Messages, Replied, Served, ShopActivity, Sold
 
@@ -22,19 +19,20 @@ _COLUMNS: Final = 8
 """So many columns of replies are a unit at most."""
 
 
-_NUMBERS: Final = ("restates", *SaleColumns.__struct_fields__)
-_numbers: Final = attrgetter(*_NUMBERS)
-"""Of an entry, what is summed in a `Sold`."""
+@dataclass(slots=True)
+class _Sums:
+    """The sum of some entries, and how many of them restate."""
+
+    columns: SaleColumns = ZERO
+    restates: int = 0
 
 
 @dataclass(slots=True)
 class _Shop:
-    """What was told of a shop so far; `units` is the size of it."""
+    """The changes of one shop so far; `units` is their size."""
 
-    sold: defaultdict[tuple[str, str], list[tuple[int, ...]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    """By cycle and currency, the `_NUMBERS` of each entry."""
+    sold: dict[tuple[str, str], _Sums] = field(default_factory=dict)
+    """By cycle and currency."""
 
     bought: dict[tuple[str, str], int] = field(default_factory=dict)
     served: list[Served] = field(default_factory=list)
@@ -52,9 +50,14 @@ class ShopActivities:
         self._full: list[tuple[bytes, bytes]] = []
 
     def sell(self, entry: Entry) -> None:
-        """An entry, to be summed with others (S6), and its buyer's orders (R6)."""
+        """Add an entry to the sums (S6), and to its buyer's orders (R6)."""
         shop = self._shop(entry.shop_id, 1 + _BOUGHT)
-        shop.sold[entry.cycle, entry.currency].append(_numbers(entry))
+        key = entry.cycle, entry.currency
+        sums = shop.sold.get(key)
+        if sums is None:
+            sums = shop.sold[key] = _Sums()
+        sums.columns = sums.columns.plus(entry)
+        sums.restates += entry.restates
         if entry.orders:
             buyer = entry.buyer_id, entry.cycle
             shop.bought[buyer] = shop.bought.get(buyer, 0) + entry.orders
@@ -64,17 +67,17 @@ class ShopActivities:
         self._shop(shop_id, _SERVED).served.append(row)
 
     def reply(self, shop_id: str, row: Replied) -> None:
-        """A change of how the shop replied (R1, R2)."""
+        """A change of the shop's replies (R1, R2)."""
         self._shop(shop_id, 1 + len(row.columns) // _COLUMNS).replied.append(row)
 
     def contact(self, shop_id: str, contact: Contact) -> None:
-        """A reason to write to a buyer, or that there is none after all (R4)."""
+        """A reason to write to a buyer, or its withdrawal (R4)."""
         self._shop(shop_id, _CONTACT).contacts.append(contact)
 
     def write(
         self, shop_id: str, buyer_id: str, wrote: list[Written], retracted: list[Written]
     ) -> None:
-        """What a shop and a buyer wrote to each other (R4), and what of that, or of what was told before, is taken back (S11)."""
+        """Messages of a shop and a buyer (R4), and withdrawn ones, also earlier ones (S11)."""
         for at in range(0, len(wrote), limits.ACTIVITY_MESSAGES):
             some = [
                 (one.at_ms, one.side, one.order_id or "")
@@ -93,11 +96,11 @@ class ShopActivities:
             )
 
     def records(self) -> list[tuple[bytes, bytes]]:
-        """(key, value) for the shops' journal; those of one shop in order."""
+        """(key, value) for the topic `shop-activity`; those of one shop in order."""
         return [*self._full, *[_record(shop_id, shop) for shop_id, shop in self._shops.items()]]
 
     def _shop(self, shop_id: str, units: int) -> _Shop:
-        """A shop with room for so many units more."""
+        """A shop's record with room for this many more units."""
         shop = self._shops.get(shop_id)
         if shop is not None and shop.units + units > limits.ACTIVITY_UNITS:
             self._full.append(_record(shop_id, self._shops.pop(shop_id)))
@@ -110,11 +113,11 @@ class ShopActivities:
 
 def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
     sold = [
-        Sold(cycle, currency, **dict(zip(_NUMBERS, map(sum, zip(*rows, strict=True)), strict=True)))
-        for (cycle, currency), rows in shop.sold.items()
+        Sold(cycle, currency, sums.restates, sums.columns)
+        for (cycle, currency), sums in shop.sold.items()
     ]
     bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
-    told = ShopActivity(
+    activity = ShopActivity(
         shop_id,
         journal.RULES,
         sold,
@@ -124,4 +127,4 @@ def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
         shop.contacts,
         shop.messages,
     )
-    return shop_id.encode(), journal.encode(told)
+    return shop_id.encode(), journal.encode(activity)

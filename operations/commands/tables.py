@@ -140,8 +140,10 @@ async def from_journal(settings: Settings, read: _Read | None = None) -> Report:
                 (catalogue.SHOP_CYCLES, catalogue.SHOP_TOTALS),
             ):
                 id_ = getattr(entry, totals.keyed_by).encode()
-                tables[cycles.name][catalogue.cycle_key(id_, start_ms)].add(entry)
-                tables[totals.name][id_].add(entry)
+                tables[cycles.name][catalogue.cycle_key(id_, start_ms)].add(
+                    entry, entry.currency, entry.restates
+                )
+                tables[totals.name][id_].add(entry, entry.currency, entry.restates)
     states = {
         name: [(key, sales.encode(tally)) for key, tally in tallies.items()]
         for name, tallies in tables.items()
