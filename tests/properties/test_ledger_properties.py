@@ -123,7 +123,7 @@ def _fold_chats(
     """One chunk; conversations with more than `few` messages or bytes have a ledger."""
     with (
         patch.object(chat_stage, "FEW_MESSAGES", few),
-        patch.object(chat_stage, "SMALL_STATE_BYTES", few),
+        patch.object(limits, "SMALL_STATE_BYTES", few),
     ):
         outcome = stage.fold("chats-0", reading(stage, records), tables, progress)
     for name, writes in outcome.writes.items():
