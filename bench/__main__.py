@@ -2,16 +2,15 @@
 
 A whole run writes bench/results.json.
 
-500,000 simulated events of orders, some twice and out of order, are loaded into a Kafka of the
-bench's own; each engine reads a topic of its own from the beginning and is measured as
-`bench/measure.py` says. What it came to is compared with a recount of its events. One row is
-netsold reading as many chats instead, with no orders.
+500,000 simulated events of orders, with duplicates and disorder, are loaded into a Kafka of the
+bench's own. Each engine reads a topic of its own from the start; `bench/measure.py` measures it.
+Its tables are compared with a recount of its events. One row is netsold reading as many chats
+instead of orders.
 
-That is done in two rounds, the second in reverse order, and an engine's figures are those of both
-together: so a machine that gets slower or quicker meanwhile, as shared ones do, wrongs nobody. The
-faster round of each would favour engines with short runs, which vary more. For the same reason
-netsold with one process, which all are compared with, has two turns in a round: before and after
-Quix, which takes several times as long.
+There are two rounds, the second in reverse order, and an engine's figures cover both. So a shared
+machine whose speed changes favours no engine. The faster round of each would favour engines with
+short runs, which vary more. For the same reason netsold with one process, the reference, has two
+turns in a round: before and after Quix, which takes several times as long.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ from rich.table import Table
 
 from bench import engines, job
 from bench.engines import ENGINES, QUIX_PYTHON, Engine, Events
-from operations.commands.recount import recount
 from operations.local.kafka import LocalKafka
 from operations.local.kafka_jars import KAFKA
+from operations.oracle.recount import recount
 from operations.simulation import faults
-from operations.simulation.traffic import CHATS_PER_ORDER, DAY_MS, EVENTS_PER_ORDER, Plan, traffic
+from operations.simulation.traffic import CHATS_PER_ORDER, EVENTS_PER_ORDER, Plan, traffic
 from schemas.events import topic_of
-from schemas.times import parse_ms
-from streams.topics import ORDERS
+from schemas.times import DAY_MS, parse_ms
+from tables.catalogue import ORDERS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +56,19 @@ RESULTS = Path(__file__).parent / "results.json"
 Result = dict[str, Any]
 
 
-def make_events(path: Path, count: int, topic: str = ORDERS) -> Events:
-    """Write `count` events of a topic, with duplicates among them, of DAYS of history as `netsold simulate` makes it.
+def make_events(path: Path, count: int, topic: str = ORDERS_TOPIC) -> Events:
+    """Write `count` events of a topic, with duplicates, of DAYS of simulated history.
 
-    A smaller count has fewer orders a day and the same mix: the first days alone would have hardly any receipts or refunds.
+    A smaller count has fewer orders a day and the same mix: the first days alone would have hardly
+    any receipts or refunds.
     """
-    per_order = EVENTS_PER_ORDER if topic == ORDERS else CHATS_PER_ORDER
+    per_order = EVENTS_PER_ORDER if topic == ORDERS_TOPIC else CHATS_PER_ORDER
     plan = Plan(
-        SEED, "bench", START_MS, DAYS * DAY_MS * per_order / count, only_orders=topic == ORDERS
+        SEED,
+        "bench",
+        START_MS,
+        DAYS * DAY_MS * per_order / count,
+        only_orders=topic == ORDERS_TOPIC,
     )
     made = (item for item in traffic(plan) if topic_of(item[1]["type"]) == topic)
     items = faults.disturbed(
@@ -81,7 +85,7 @@ def make_events(path: Path, count: int, topic: str = ORDERS) -> Events:
 
 
 async def measure(engine: Engine, bootstrap: str, directory: Path, events: Events) -> Result:
-    """One engine's row."""
+    """Run one engine; its row of the results."""
     settings = engines.settings_of(bootstrap, directory)
     measured, found = await engines.run(engine, settings, events)
     equal = None
@@ -97,9 +101,9 @@ async def measure(engine: Engine, bootstrap: str, directory: Path, events: Event
 
 
 def _together(rounds: Sequence[Result]) -> Result:
-    """An engine's row of all its rounds: all events by all the time they took, the higher peak.
+    """An engine's row for all its rounds: all events by their total time, and the highest peak.
 
-    Equal to the recount only if all are.
+    It is equal to the recount only if all rounds are.
     """
     equal = [one["equal_to_recount"] for one in rounds]
     return {
@@ -111,10 +115,10 @@ def _together(rounds: Sequence[Result]) -> Result:
 
 
 def versions() -> Result:
-    """What was compared, and on how many cores."""
-    asked = "from importlib.metadata import version; print(version('quixstreams'))"
+    """The versions compared, and the number of cores."""
+    code = "from importlib.metadata import version; print(version('quixstreams'))"
     quix = subprocess.run(
-        [QUIX_PYTHON, "-c", asked], capture_output=True, text=True, check=True
+        [QUIX_PYTHON, "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()
     return {
         "python": platform.python_version(),
@@ -163,10 +167,7 @@ def show(console: Console, results: dict[str, Result], count: int) -> None:
 
 
 def main() -> int:
-    """Run, print, and write the results of a whole run.
-
-    1 if any engine's tables differ from the recount.
-    """
+    """Run, print, and write the results of a whole run; 1 if any tables differ from the recount."""
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument(
@@ -197,7 +198,8 @@ def main() -> int:
                 made = events[engine.topic, engine.events_of(given.events)]
                 result = asyncio.run(measure(engine, bootstrap, directory, made))
                 console.print(
-                    f"    {result['events_per_s']:,} events/s, {result['cpu_s_per_million']} CPU s/million"
+                    f"    {result['events_per_s']:,} events/s,"
+                    f" {result['cpu_s_per_million']} CPU s/million"
                 )
                 rounds.setdefault(engine.name, []).append(result)
         finally:

@@ -1,7 +1,4 @@
-"""The engines of the bench.
-
-How each is started, what it reads, and where its tables can be read when it is done.
-"""
+"""The engines of the bench: their commands, the topics they read, and how to read their tables."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ from bench.measure import ROOT, Job, Measured, processes, watch
 from operations.commands.tables import from_changelogs
 from schemas.envelope import encode, tick
 from streams import log, topics
+from streams.log_writer import Writer
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tables.report import report
@@ -36,9 +34,8 @@ Between = Callable[[set[str]], Sequence[str]]
 class Engine:
     """One row of the bench.
 
-    `most_events` bounds those too slow for a whole history, `topic` is what it reads.
-
-    `report` says what it came to, in the form of recount; its `lists` are what the job asks for.
+    `most_events` bounds an engine that is too slow for a whole history; `topic` is the topic that
+    it reads. `report` returns its tables in the form of recount, of which `lists` are compared.
     """
 
     name: str
@@ -48,7 +45,7 @@ class Engine:
     report: Callable[[Settings], Awaitable[Report]] | None
     most_events: int | None = None
     ready: str = ""
-    topic: str = topics.ORDERS
+    topic: str = catalogue.ORDERS_TOPIC
     lists: tuple[str, ...] = (
         "products",
         "shops",
@@ -58,30 +55,27 @@ class Engine:
     )
 
     def events_of(self, count: int) -> int:
-        """The size of the history that it gets in a run of `count` events."""
+        """The number of events that it gets in a run of `count` events."""
         return min(count, self.most_events or count)
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """The events of one topic as lines of a file, in the order in which they arrive.
-
-    The latest happened at `last_ms`.
-    """
+    """The events of one topic as lines of a file by arrival; the latest event time is `last_ms`."""
 
     path: Path
     count: int
     last_ms: int
 
     def bare(self) -> Iterator[dict[str, Any]]:
-        """The events in their bare form."""
+        """The events in bare JSON form."""
         with self.path.open("rb") as file:
             for line in file:
                 yield msgspec.json.decode(line)
 
 
 def settings_of(bootstrap: str, directory: Path) -> Settings:
-    """Settings of an application that no other run has."""
+    """Settings of an application with a new name."""
     app = f"bench-{uuid.uuid4().hex[:8]}"
     return Settings(
         _env_file=None,
@@ -95,34 +89,31 @@ def settings_of(bootstrap: str, directory: Path) -> Settings:
 async def load(
     settings: Settings, name: str, events: Iterable[dict[str, Any]], last_ms: int
 ) -> None:
-    """Declare this run's topics, and write events to one of them as `netsold simulate` does.
-
-    The latest happened at `last_ms`.
-    """
+    """Declare the topics, and write events to one of them; their latest time is `last_ms`."""
     await topics.create(settings)
     topic = settings.topic(name)
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for event in events:
             await writer.send(topic, *encode(event))
         if (
-            name == topics.CHATS
-        ):  # what is overdue at the end depends on event time: all partitions come to the same
+            name == catalogue.CHATS_TOPIC
+        ):  # what is overdue depends on event time: the same everywhere
             value, headers = tick(last_ms)
             for partition in range(settings.partitions):
                 await writer.send(topic, None, value, headers, partition)
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
-    """What the processes of a run are told."""
+    """The environment of a run's processes."""
     return {
         "NETSOLD_APP": settings.app,
         "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
         "NETSOLD_DATA_DIR": str(settings.data_dir),
         "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": str(settings.kafka.bootstrap_servers),
-        # ticks are for partitions where nothing comes any more: there they would move the ends
+        # Ticks are written to idle partitions, where they would move the ends.
         "NETSOLD_IDLE_TICK_MS": "0",
         "BENCH_APP": settings.app,
-        "BENCH_TOPIC": settings.topic(topics.ORDERS),
+        "BENCH_TOPIC": settings.topic(catalogue.ORDERS_TOPIC),
         "BENCH_KAFKA": str(settings.kafka.bootstrap_servers),
         "BENCH_PARTITIONS": str(settings.partitions),
         "BENCH_DIRECTORY": str(settings.data_dir / "state"),
@@ -130,10 +121,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measured, Report | None]:
-    """Load, run and measure one engine; what its tables hold, if it has any.
-
-    Raises EngineFailed.
-    """
+    """Load, run and measure one engine; also its tables, if it has any. Raises EngineFailed."""
     await load(settings, engine.topic, events.bare(), events.last_ms)
     environment = environment_of(settings)
     job_ = Job(settings.app, settings.topic(engine.topic), engine.between(settings), engine.ready)
@@ -145,7 +133,6 @@ async def run(engine: Engine, settings: Settings, events: Events) -> tuple[Measu
 
 
 # --- their tables
-# -----------------------------------------------------------------------------------------------------
 
 
 async def _of_faust(settings: Settings) -> Report:
@@ -174,14 +161,14 @@ async def _of_quix(settings: Settings) -> Report:
 
 
 def _key(id_: str, start_ms: str) -> bytes:
-    """A row's key as netsold has it; `start_ms` is empty for those of all time."""
+    """A row's key in netsold's form; `start_ms` is empty for rows of all time."""
     return catalogue.cycle_key(id_.encode(), int(start_ms)) if start_ms else id_.encode()
 
 
 async def _last(settings: Settings, topic: str) -> dict[bytes, bytes]:
     """The last value of every key."""
     found = {}
-    async for records in log.read(settings, topic):
+    async for records in log.records(settings, topic):
         for record in records:
             found[record.key] = record.value
     return found
@@ -204,7 +191,6 @@ def _report(tables: dict[str, dict[bytes, bytes]]) -> Report:
 
 
 # --- the engines
-# --------------------------------------------------------------------------------------------------------------
 
 
 def _nothing_between(_: Settings) -> Between:
@@ -212,11 +198,14 @@ def _nothing_between(_: Settings) -> Between:
 
 
 def _netsold_between(settings: Settings) -> Between:
-    return lambda _: [settings.topic(topics.SALES), settings.topic(topics.SHOP_ACTIVITY)]
+    return lambda _: [
+        settings.topic(catalogue.SALES_TOPIC),
+        settings.topic(catalogue.SHOP_ACTIVITY_TOPIC),
+    ]
 
 
 def _chats_between(settings: Settings) -> Between:
-    return lambda _: [settings.topic(topics.SHOP_ACTIVITY)]
+    return lambda _: [settings.topic(catalogue.SHOP_ACTIVITY_TOPIC)]
 
 
 def _faust_between(settings: Settings) -> Between:
@@ -233,7 +222,7 @@ def _worker(name: str) -> Sequence[str]:
     return (sys.executable, "-m", "operations.cli", "worker", "--name", name)
 
 
-ENGINES = (  # netsold and Quix side by side: what is slow for one of them then is so for the other
+ENGINES = (  # netsold and Quix are neighbours, so that a slow phase of the machine affects both
     Engine(
         "read",
         "reading alone (aiokafka)",
@@ -255,7 +244,7 @@ ENGINES = (  # netsold and Quix side by side: what is slow for one of them then 
         lambda: [_worker("1")],
         _chats_between,
         from_changelogs,
-        topic=topics.CHATS,
+        topic=catalogue.CHATS_TOPIC,
         lists=("shop_service", "shop_service_totals", "overdue"),
     ),
     Engine(

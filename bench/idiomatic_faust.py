@@ -1,4 +1,4 @@
-"""The same job in Faust as its manual writes it.
+"""The same job in Faust, in the style of its manual.
 
 Three agents, nine tables in RocksDB, JSON, at least once.
 """
@@ -19,7 +19,7 @@ CONCERNED = {"product": job.of_product, "shop": job.of_shop}
 
 
 def build_app() -> faust.App:
-    """The application; which topic it reads and where its files lie comes from the environment."""
+    """The application; its topic and directory are in the environment."""
     app = faust.App(
         os.environ["BENCH_APP"],
         broker=f"kafka://{os.environ['BENCH_KAFKA']}",
@@ -29,7 +29,7 @@ def build_app() -> faust.App:
         topic_replication_factor=1,
         consumer_auto_offset_reset="earliest",
         processing_guarantee="at_least_once",
-        # 2.8 by default: too coarse for the bench's clock, which sees progress by commits
+        # 2.8 by default: too coarse for the bench, which measures progress by commits
         broker_commit_interval=0.5,
         web_enabled=False,
     )
@@ -84,19 +84,19 @@ def build_app() -> faust.App:
 
 
 class Store:
-    """The states of one product or shop, each under its id and the rest of its key."""
+    """The states of one product or shop, by its id and the rest of the key."""
 
     def __init__(self, tables: dict[str, faust.Table], subject: str) -> None:
         self._tables = tables
         self._subject = subject
 
     def get(self, table: str, key: str) -> job.State | None:
-        """A state, None if there is none."""
+        """A state; None if there is none."""
         found: job.State | None = self._tables[table].get(f"{self._subject} {key}")
         return found
 
     def set(self, table: str, key: str, state: job.State) -> None:
-        """Keep a state."""
+        """Store a state."""
         self._tables[table][f"{self._subject} {key}"] = state
 
 

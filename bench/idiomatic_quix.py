@@ -1,4 +1,4 @@
-"""The same job in Quix Streams as its manual writes it.
+"""The same job in Quix Streams, in the style of its manual.
 
 A fold per order, grouped by product and by shop, JSON states, exactly once.
 """
@@ -33,18 +33,18 @@ def count_order(
 
 
 class Store:
-    """The states of one product or shop, each under its table's name and the rest of its key."""
+    """The states of one product or shop, by the table's name and the rest of the key."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def get(self, table: str, key: str) -> job.State | None:
-        """A state, None if there is none."""
+        """A state; None if there is none."""
         found: job.State | None = self._state.get(f"{table} {key}")
         return found
 
     def set(self, table: str, key: str, state: job.State) -> None:
-        """Keep a state."""
+        """Store a state."""
         self._state.set(f"{table} {key}", state)
 
 
@@ -66,7 +66,7 @@ def main() -> None:
         processing_guarantee="exactly-once",
         auto_offset_reset="earliest",
         state_dir=os.environ["BENCH_DIRECTORY"],
-        # 5 by default: too coarse for the bench's clock, which sees progress by commits
+        # 5 by default: too coarse for the bench, which measures progress by commits
         commit_interval=0.5,
     )
     source = app.topic(

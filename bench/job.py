@@ -1,12 +1,8 @@
-"""The job that every engine does, by netsold's own rules.
+"""The job that every engine does, by netsold's own rules: the engines are compared, not the rules.
 
-So what is compared is the engines, not the counting.
-
-Orders, and by product and shop: sales by cycle and of all time, after-sales, reviews and reasons to
-write by cycle, of shops also of all time, and the shops' buyers. Only messages (`chats`) are left
-out.
-
-Whether an entry restates its cycle isn't asked here: it depends on watermarks, which the other
+Its tables are orders, and by product and shop: sales by cycle and of all time, after-sales, reviews
+and occasions to write by cycle, for shops also of all time, and the shops' buyers. Only messages
+(`chats`) are left out. Restatements are not computed: they depend on watermarks, which the other
 engines don't keep.
 """
 
@@ -32,11 +28,11 @@ TABLES: Final = {
     stage.name: tuple(table.name for table in stage.tables)
     for stage in (catalogue.PRODUCT_STAGE, catalogue.SHOP_STAGE)
 }
-"""The tables by product and by shop, with their names in netsold."""
+"""The names of the tables by product and by shop."""
 
 
 class Fetched(msgspec.Struct, frozen=True, gc=False):
-    """What an engine hands over of a record, without more cost than it must have."""
+    """The parts of a record that the job needs; as cheap to create as possible."""
 
     offset: int
     timestamp: int
@@ -46,7 +42,7 @@ class Fetched(msgspec.Struct, frozen=True, gc=False):
 
 
 class Served(msgspec.Struct, frozen=True, tag_field="type", tag="served"):
-    """How the service of a shop, or of one of its products, changed in a cycle."""
+    """The change of the service of a shop, or of one of its products, in a cycle."""
 
     shop_id: str
     product_id: str | None
@@ -55,10 +51,7 @@ class Served(msgspec.Struct, frozen=True, tag_field="type", tag="served"):
 
 
 class Contacted(msgspec.Struct, frozen=True, tag_field="type", tag="contacted"):
-    """Since when a shop has reason to write to a buyer about an order.
-
-    None if it has none after all.
-    """
+    """The time of a shop's occasion to write to a buyer about an order; None if withdrawn."""
 
     shop_id: str
     buyer_id: str
@@ -80,7 +73,10 @@ def of_shop(change: Mapping[str, Any]) -> bool:
 
 
 def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None, list[Change]]:
-    """The order's state after one event of the partition `place`, None if it tells nothing new, and the changes that follow."""
+    """The order's state after one event of the partition `place`, and the changes that follow.
+
+    The state is None if the event has nothing new.
+    """
     received = read(record)
     if not isinstance(received, Received):
         raise TypeError(f"all events of the bench can be read, but {record}: {received}")
@@ -89,7 +85,10 @@ def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None
     if after is before:
         return None, []
     changed: list[Change] = []
-    sells, serves = counting.may_differ(after, received), aftersales.may_differ(after, received)
+    sells, serves = (
+        counting.sales_may_differ(after, received),
+        aftersales.service_may_differ(after, received),
+    )
     if sells or serves:
         now = counting.derive(after)
         was = counting.derive(before) if sells else now
@@ -109,17 +108,17 @@ def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None
 
 
 State = list[Any]
-"""A state as JSON builtins."""
+"""A state as Python builtins, to be encoded as JSON."""
 
 
 class Store(Protocol):
     """An engine's states of one product or shop, by table and the rest of the key."""
 
     def get(self, table: str, key: str) -> State | None:
-        """A state, None if there is none."""
+        """A state; None if there is none."""
 
     def set(self, table: str, key: str, state: State) -> None:
-        """Keep a state."""
+        """Store a state."""
 
 
 def count_product(change: Mapping[str, Any], store: Store) -> None:
@@ -132,13 +131,13 @@ def count_product(change: Mapping[str, Any], store: Store) -> None:
 
 
 def count_shop(change: Mapping[str, Any], store: Store) -> None:
-    """Add a change to its shop's sums, and to what is known of its buyer."""
+    """Add a change to its shop's sums and to its buyer."""
     if change["type"] == "served":
         _serve_shop(store, CALENDAR.start_of_iso(change["cycle"]), change["columns"])
         return
     if change["type"] == "contacted":
         buyer = _buyer(store, change["buyer_id"])
-        rows = buyer.hear(
+        rows = buyer.learn(
             Contact(change["buyer_id"], change["order_id"], change["at_ms"]), CALENDAR
         )
         for (_, start_ms), columns in rows.items():

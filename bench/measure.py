@@ -1,8 +1,8 @@
-"""Watching an engine at work: what its processes burn and hold, and what its group has committed.
+"""Measuring an engine: the CPU and memory of its processes, and its group's committed offsets.
 
-All engines are measured alike. The clock starts when the group's first progress in the source is
-seen, and ends when its committed offsets are behind the last records of everything it reads; events
-and CPU are those between the two. Start-up isn't counted.
+All engines are measured alike. The clock starts at the group's first progress in the source, and
+ends when its committed offsets are past the last records of every topic it reads. Events and CPU
+are those between the two. Start-up isn't counted.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-LOOK_EVERY_S = 0.1
+POLL_EVERY_S = 0.1
 STUCK_S = 120.0
-LAST_WORDS = 2000
+LOG_TAIL = 2000
 TAIL = 100
-"""More than the markers that concurrent transactions leave at the end of a partition."""
+"""More than the transaction markers at the end of a partition."""
 
 Offsets = dict[tuple[str, int], int]
 
 
 class EngineFailed(Exception):
-    """An engine ended, or made no progress; the message has the last it said."""
+    """An engine ended, or made no progress; the message has the end of its logs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """`events` were committed in `wall_s` seconds, with `cpu_s` of CPU.
 
-    The peak is summed over the engine's processes.
+    The peak of memory is that of the sum over the engine's processes.
     """
 
     events: int
@@ -61,15 +61,12 @@ class Measured:
 
     @property
     def cpu_s_per_million(self) -> float:
-        """CPU seconds for a million events.
-
-        More than a core's worth where several processes or threads work.
-        """
+        """CPU seconds for a million events, of all processes and threads."""
         return self.cpu_s / self.events * 1e6
 
 
 class Processes:
-    """The processes of one engine, with their children, each saying what it says into a log file."""
+    """The processes of one engine, with their children; each writes to a log file."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -79,7 +76,7 @@ class Processes:
         self._cpu_s: dict[tuple[int, float], float] = {}
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start one more."""
+        """Start another process."""
         path = self.directory / f"{len(self.started)}.log"
         with path.open("wb") as output:
             process = subprocess.Popen(
@@ -94,10 +91,7 @@ class Processes:
         self.logs.append(path)
 
     def sample(self) -> float:
-        """CPU seconds of all of them so far, also of those that have ended.
-
-        Notes the peak of memory.
-        """
+        """CPU seconds of all processes so far, with ended ones; it updates the peak of memory."""
         rss = 0
         for process in self.started:
             try:
@@ -115,24 +109,24 @@ class Processes:
         self.peak_rss_mb = max(self.peak_rss_mb, rss / 2**20)
         return sum(self._cpu_s.values())
 
-    def said(self, text: str) -> bool:
-        """Whether every process has said this."""
+    def logged(self, text: str) -> bool:
+        """Whether every process's log contains the text."""
         return all(text in path.read_text(errors="replace") for path in self.logs)
 
-    def last_words(self) -> str:
-        """The end of what they said."""
-        return "\n".join(path.read_text(errors="replace")[-LAST_WORDS:] for path in self.logs)
+    def log_tail(self) -> str:
+        """The end of their logs."""
+        return "\n".join(path.read_text(errors="replace")[-LOG_TAIL:] for path in self.logs)
 
     def require_alive(self) -> None:
-        """Raise EngineFailed if any has ended."""
+        """Raise EngineFailed if any process has ended."""
         for process in self.started:
             if process.poll() is not None:
                 raise EngineFailed(
-                    f"a process ended with exit code {process.returncode}: {self.last_words()}"
+                    f"a process ended with exit code {process.returncode}: {self.log_tail()}"
                 )
 
     def end(self) -> None:
-        """End all in order, or by force after a while."""
+        """End all in order, or by force after 20 seconds."""
         for process in self.started:
             process.send_signal(signal.SIGTERM)
         for process in self.started:
@@ -145,7 +139,7 @@ class Processes:
 
 @contextmanager
 def processes(directory: Path) -> Iterator[Processes]:
-    """The processes of an engine, ended at the end."""
+    """The processes of an engine, which are ended with the block."""
     directory.mkdir(parents=True, exist_ok=True)
     running = Processes(directory)
     try:
@@ -156,10 +150,10 @@ def processes(directory: Path) -> Iterator[Processes]:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to wait for: the group's offsets at the source's end, then at the last records of the topics in between.
+    """What to wait for: the group's offsets at the end of the source and of the topics in between.
 
-    `between` is asked while the engine runs, as some engines make such topics themselves. `ready` is what every process must
-    have said before the clock starts.
+    `between` is called while the engine runs, because some engines create these topics. `ready` is
+    a text that every process must have logged before the clock starts.
     """
 
     group: str
@@ -169,8 +163,8 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What was seen at one moment."""
+class _Sample:
+    """One measurement."""
 
     at_s: float
     cpu_s: float
@@ -185,12 +179,12 @@ async def watch(settings: Settings, running: Processes, job: Job) -> Measured:
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
     try:
-        first = last = _Look(time.monotonic(), 0.0, 0, {})
+        first = last = _Sample(time.monotonic(), 0.0, 0, {})
         later: asyncio.Task[Offsets] | None = None
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(POLL_EVERY_S)
             committed = await _committed(admin, job.group)
-            look = _Look(
+            sample = _Sample(
                 time.monotonic(),
                 running.sample(),
                 sum(committed.get(at, 0) for at in ends),
@@ -198,14 +192,14 @@ async def watch(settings: Settings, running: Processes, job: Job) -> Measured:
             )
             running.require_alive()
             if committed != last.committed:
-                last = look
-            elif look.at_s - last.at_s > STUCK_S:
+                last = sample
+            elif sample.at_s - last.at_s > STUCK_S:
                 raise EngineFailed(
-                    f"no progress for {STUCK_S:.0f} s at {committed}: {running.last_words()}"
+                    f"no progress for {STUCK_S:.0f} s at {committed}: {running.log_tail()}"
                 )
-            if not first.done and look.done and running.said(job.ready):
-                first = look
-            if later is None and look.done == total:
+            if not first.done and sample.done and running.logged(job.ready):
+                first = sample
+            if later is None and sample.done == total:
                 later = asyncio.create_task(
                     _last_records(settings, job.between(set(await admin.list_topics())))
                 )
@@ -219,7 +213,7 @@ async def watch(settings: Settings, running: Processes, job: Job) -> Measured:
         await admin.close()
     if first.done in {0, total}:
         raise EngineFailed(
-            "all events were committed when the first progress was seen: too few to measure a rate"
+            "all events were committed at the first measured progress: too few to measure a rate"
         )
     return Measured(
         total - first.done, last.at_s - first.at_s, last.cpu_s - first.cpu_s, running.peak_rss_mb
@@ -227,9 +221,9 @@ async def watch(settings: Settings, running: Processes, job: Job) -> Measured:
 
 
 async def _last_records(settings: Settings, topics: Sequence[str]) -> Offsets:
-    """Behind the last record of each partition.
+    """The offset after the last record of each partition.
 
-    The log's end is further on: markers of transactions come last, and nobody reads those.
+    The end of the log is later: transaction markers follow, which no consumer reads.
     """
     last: Offsets = {}
     for topic in topics:
@@ -237,7 +231,7 @@ async def _last_records(settings: Settings, topics: Sequence[str]) -> Offsets:
             partition: max(0, end - TAIL)
             for (_, partition), end in (await log.ends(settings, [topic])).items()
         }
-        async for records in log.read(settings, topic, starts):
+        async for records in log.records(settings, topic, starts):
             last[topic, records[-1].partition] = records[-1].offset + 1
     return last
 

@@ -1,7 +1,4 @@
-"""Reading alone, the limit of every engine.
-
-Aiokafka's getmany, and nothing done with the records.
-"""
+"""Reading alone, the limit of every engine: aiokafka's getmany, without processing the records."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ COMMIT_EVERY = 20_000
 
 
 async def main() -> None:
-    """Read until ended, committing often, so that progress is seen as that of the engines."""
+    """Read until ended, and commit often, so that progress is measured like the engines'."""
     consumer = AIOKafkaConsumer(
         os.environ["BENCH_TOPIC"],
         bootstrap_servers=os.environ["BENCH_KAFKA"],

@@ -1,8 +1,6 @@
-"""What a reader costs.
+"""The costs of a reader: applying changelog records, moving best sellers, requests, and memory.
 
-Applying changelog records, best sellers that move, questions to the API, and memory.
-
-Run as `python -m bench.reader [PRODUCTS]`. No Kafka: the records are made here, and applied as
+`python -m bench.reader [PRODUCTS]`. It needs no Kafka: the records are made here, and applied as
 fetched ones are.
 """
 
@@ -22,15 +20,18 @@ from typing import TYPE_CHECKING
 import psutil
 import uvicorn
 
+from schemas.columns import AmountSums
+from serving import lists
 from serving.api import make_app
-from serving.follow import Reader
+from serving.reader import Reader
 from serving.store import Identity
-from streams.lanes import MARK_KEY, Mark, encode_mark
-from streams.log import At, Fetched
+from streams.log import At, FollowStep
+from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.settings import Settings
 from tables import catalogue, orders, sales
 from tables.orders import Line, Order, Placed, Receipt
 from tables.sales import Tally
+from tables.watermarks import SourceProgress
 from tests.flow import Record
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ START_MS = 1_783_296_000_000
 
 
 class Bench:
-    """A reader of one partition, and the records that it is given."""
+    """A reader of one partition, and records for it."""
 
     def __init__(self, directory: Path) -> None:
         settings = Settings(_env_file=None, partitions=1, data_dir=directory)
@@ -59,11 +60,11 @@ class Bench:
             settings.anchor_ms,
             settings.service_rules.terms,
         )
-        self.applier = self.reader.begin(identity, self.ends)
+        self.applier = self.reader.open_store(identity, self.ends)
         self.rng = Random(1)
 
     def apply(self, name: str, rows: Iterator[tuple[bytes, bytes]]) -> tuple[int, float]:
-        """(records, seconds) for rows of a table in steps; making the records isn't counted."""
+        """(records, seconds) of applying a table's rows in steps, without making the records."""
         at, count, seconds = self.at[name], 0, 0.0
         while True:
             records = [
@@ -74,29 +75,39 @@ class Bench:
                 return count, seconds
             count += len(records)
             offset = self.ends[at] + len(records)
-            mark = Mark("orders", "id", 0, offset, START_MS, {"orders-0": (offset, START_MS)}, 0)
+            mark = Mark(
+                "orders",
+                "id",
+                0,
+                offset,
+                START_MS,
+                {"orders-0": SourceProgress(offset, START_MS)},
+                0,
+            )
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
-            began = time.perf_counter()
-            self.applier.take(Fetched({at: records}, dict(self.ends), dict(self.ends), frozenset()))
-            seconds += time.perf_counter() - began
+            started_s = time.perf_counter()
+            self.applier.apply(
+                FollowStep({at: records}, dict(self.ends), dict(self.ends), frozenset())
+            )
+            seconds += time.perf_counter() - started_s
 
     def products(self, count: int) -> Iterator[tuple[bytes, bytes]]:
-        """Rows of so many products."""
+        """The rows of `count` products."""
         for number in range(count):
             units = 1 + int(self.rng.paretovariate(1.0)) % 10_000
             yield (
                 catalogue.cycle_key(b"p-%d" % number, START_MS),
-                sales.encode(Tally(gross=units, amounts={"CNY": [units * 990, 0, 0]})),
+                sales.encode(Tally(gross=units, amounts={"CNY": AmountSums(units * 990)})),
             )
 
     def moves(self, sold: int) -> Iterator[tuple[bytes, bytes]]:
-        """The 20 best products, each having sold so much more."""
+        """The rows of the 20 best products, each with `sold` more units."""
         for number in range(20):
             units = 1_000_000 * (number + 1) + sold
             yield (
                 catalogue.cycle_key(b"top-%d" % number, START_MS),
-                sales.encode(Tally(gross=units, amounts={"CNY": [units, 0, 0]})),
+                sales.encode(Tally(gross=units, amounts={"CNY": AmountSums(units)})),
             )
 
     def orders(self, count: int) -> Iterator[tuple[bytes, bytes]]:
@@ -116,13 +127,13 @@ class Bench:
 
 
 def timed(what: Callable[[], object], times: int) -> str:
-    """Milliseconds of one call: the median, and the worst."""
-    took = []
+    """Milliseconds of one call: the median and the maximum."""
+    times_ms = []
     for _ in range(times):
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         what()
-        took.append((time.perf_counter() - began) * 1000)
-    return f"{sorted(took)[times // 2]:.2f} ms, worst {max(took):.2f} ms"
+        times_ms.append((time.perf_counter() - started_s) * 1000)
+    return f"{sorted(times_ms)[times // 2]:.2f} ms, worst {max(times_ms):.2f} ms"
 
 
 @contextmanager
@@ -155,23 +166,27 @@ def main(products: int) -> None:
         ):
             count, seconds = bench.apply(name, rows)
             print(f"apply {title}: {count:,} records, {count / seconds:,.0f} a second")
-        look = bench.reader.look
-        print(f"best 10 of {products:,} products: {timed(lambda: look().top(None, 10, None), 200)}")
+        answers = bench.reader.answers
+        print(
+            f"best 10 of {products:,} products: {timed(lambda: lists.top_products(answers(), None, 10, None), 200)}"
+        )
         for sold in range(MOVES // 20):
             bench.apply(catalogue.PRODUCT_CYCLES.name, bench.moves(sold))
         print(
-            f"best 10 after {MOVES:,} moves among 20 products: {timed(lambda: look().top(None, 10, None), 200)}"
+            f"best 10 after {MOVES:,} moves among 20 products: "
+            + timed(lambda: lists.top_products(answers(), None, 10, None), 200)
         )
         print(
-            f"one product, in Python: {timed(lambda: look().product(f'p-{bench.rng.randrange(products)}', None), 2000)}"
+            "one product, in Python: "
+            + timed(lambda: answers().product(f"p-{bench.rng.randrange(products)}", None), 2000)
         )
         with served(bench.reader) as connection:
 
-            def ask() -> None:
+            def request() -> None:
                 connection.request("GET", f"/v1/products/p-{bench.rng.randrange(products)}")
                 connection.getresponse().read()
 
-            print(f"one product, over HTTP: {timed(ask, 2000)}")
+            print(f"one product, over HTTP: {timed(request, 2000)}")
         rss_mb = psutil.Process().memory_info().rss / 2**20
         files_mb = (
             sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file())

@@ -1,11 +1,11 @@
-"""How long a worker takes to come back, and what it holds.
+"""How long a worker takes to restart, and its memory.
 
 `python -m bench.recovery [ORDERS] [--placed]`.
 
-A worker counts so many orders, is killed with -9 and starts again with its store; then it is killed
-once more, and starts without. Ready is when it says that its partitions are open. Its memory is the
-peak while it counted, and after each start. With `--placed` nothing happens to the orders after
-they were placed: many millions of them are made in minutes.
+A worker counts ORDERS orders, is killed with -9 and starts again with its store; then it is killed
+again, and starts without. It is ready when it logs that its partitions are open. Its memory is the
+peak while it counts, and after each start. With `--placed` orders have no events after the placing:
+many millions of them are made in minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench.measure import EngineFailed, Job, Processes, processes, watch
 from operations.local.kafka import LocalKafka
 from operations.simulation.traffic import EVENTS_PER_ORDER
 from schemas.times import format_ms
-from streams import topics
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,11 +41,8 @@ READY = '"event": "lanes open"'
 
 
 @dataclass(frozen=True, slots=True)
-class Return:
-    """A worker that came back.
-
-    `ready_s` after its process was started, having restored so many records in `opening_s`.
-    """
+class Restart:
+    """A worker that restarted: ready after `ready_s`, with `restored` records in `opening_s`."""
 
     ready_s: float
     opening_s: float
@@ -57,38 +54,41 @@ class Return:
         rate = f", {self.restored / self.opening_s:,.0f} a second" if self.restored else ""
         opening = f"opened its partitions in {self.opening_s:.2f} s"
         restored = f"{self.restored:,} records restored{rate}"
-        return f"ready {self.ready_s:.2f} s after its start; {opening}, {restored}; {self.peak_rss_mb:,.0f} MiB"
+        return (
+            f"ready {self.ready_s:.2f} s after its start; {opening}, {restored};"
+            f" {self.peak_rss_mb:,.0f} MiB"
+        )
 
 
 def kill(running: Processes) -> None:
-    """As a power cut would."""
+    """Kill the processes, as a power cut would."""
     for process in running.started:
         process.kill()
         process.wait()
 
 
-def come_back(settings: Settings, directory: Path) -> Return:
+def restart(settings: Settings, directory: Path) -> Restart:
     """Start the worker, wait until it is ready, and kill it."""
     with processes(directory) as running:
-        began = time.monotonic()
+        started_s = time.monotonic()
         running.start(NETSOLD.commands()[0], engines.environment_of(settings))
-        while not running.said(READY):
+        while not running.logged(READY):
             running.sample()
             running.require_alive()
-            if time.monotonic() - began > READY_S:
-                raise EngineFailed(f"not ready in {READY_S:.0f} s: {running.last_words()}")
+            if time.monotonic() - started_s > READY_S:
+                raise EngineFailed(f"not ready in {READY_S:.0f} s: {running.log_tail()}")
             time.sleep(0.02)
-        ready_s = time.monotonic() - began
+        ready_s = time.monotonic() - started_s
         running.sample()
         kill(running)
-        said = next(line for line in running.logs[0].read_text().splitlines() if READY in line)
-    opened = json.loads(said)
-    return Return(ready_s, opened["seconds"], opened["restored_records"], running.peak_rss_mb)
+        line = next(text for text in running.logs[0].read_text().splitlines() if READY in text)
+    opened = json.loads(line)
+    return Restart(ready_s, opened["seconds"], opened["restored_records"], running.peak_rss_mb)
 
 
 async def count(settings: Settings, directory: Path) -> float:
-    """Let a worker count everything, and kill it; its peak of memory in MiB."""
-    job = Job(settings.app, settings.topic(topics.ORDERS), NETSOLD.between(settings))
+    """Run a worker until it has counted everything, and kill it; its peak memory in MiB."""
+    job = Job(settings.app, settings.topic(catalogue.ORDERS_TOPIC), NETSOLD.between(settings))
     with processes(directory) as running:
         running.start(NETSOLD.commands()[0], engines.environment_of(settings))
         measured = await watch(settings, running, job)
@@ -97,7 +97,7 @@ async def count(settings: Settings, directory: Path) -> float:
 
 
 def placed(count: int) -> Iterator[dict[str, Any]]:
-    """So many orders that were placed, one a second, of 50,000 buyers, 200 shops and 5,000 products."""
+    """`count` placed orders, one a second, of 50,000 buyers, 200 shops and 5,000 products."""
     rng = Random(1)
     for number in range(count):
         product = rng.randrange(5000)
@@ -121,7 +121,7 @@ def placed(count: int) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print what was seen."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.recovery")
     parser.add_argument("orders", type=int, nargs="?", default=ORDERS)
     parser.add_argument("--placed", action="store_true")
@@ -138,12 +138,12 @@ def main() -> None:
         bootstrap = kafka.start()
         try:
             settings = engines.settings_of(bootstrap, directory)
-            asyncio.run(engines.load(settings, topics.ORDERS, events, START_MS))
+            asyncio.run(engines.load(settings, catalogue.ORDERS_TOPIC, events, START_MS))
             peak = asyncio.run(count(settings, directory / "first"))
             print(f"counting {count_:,} events of about {given.orders:,} orders: {peak:,.0f} MiB")
-            print(f"killed, with its store: {come_back(settings, directory / 'second')}")
+            print(f"killed, with its store: {restart(settings, directory / 'second')}")
             shutil.rmtree(settings.data_dir / settings.app)
-            print(f"killed, store lost: {come_back(settings, directory / 'third')}")
+            print(f"killed, store lost: {restart(settings, directory / 'third')}")
         finally:
             kafka.stop()
 

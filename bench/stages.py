@@ -1,4 +1,4 @@
-"""What the pure stages cost per event and per journal entry, one core, no Kafka and no store.
+"""The cost of the pure stages per event and per journal entry: one core, no Kafka and no store.
 
 `python -m bench.stages`.
 """
@@ -18,10 +18,11 @@ from schemas import envelope, times
 from schemas.events import topic_of
 from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
-from tables.journal_stages import ProductStage, ShopStage
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
+from tables.product_stage import ProductStage
 from tables.service_hours import ServiceRules
+from tables.shop_stage import ShopStage
 from tables.stages import AnyStage
 from tests.flow import Record, Rows, reading
 
@@ -33,9 +34,10 @@ BEGIN_MS = 1_782_864_000_000  # 2026-07-01T00:00Z
 
 
 def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(when, event) of one order.
+    """(time, event) of one order.
 
-    1.6 lines on average, most received, 15 % refunded, some sent twice or with two contents.
+    It has 1.6 lines on average; most are received, 15 % refunded, some events are sent twice or
+    with other content.
     """
     order_id, placed_ms = f"order-{order:08}", BEGIN_MS + chance.randrange(20 * DAY_MS)
     shop = chance.randrange(200)
@@ -88,11 +90,10 @@ def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str
     received = event("receipt_confirmed", received_ms, "/logistics/sf", by="logistics")
     yield received
     if chance.random() < 0.01:
-        yield event(
-            "receipt_confirmed", received_ms + 1, "/logistics/sf", by="buyer"
-        )  # the same id, told otherwise
+        # The same id with other content.
+        yield event("receipt_confirmed", received_ms + 1, "/logistics/sf", by="buyer")
     if chance.random() < 0.15:
-        asked = [
+        lines_refunded = [
             {"line_id": "1", "quantity": chance.randint(0, 1), "amount": chance.randint(100, 5000)}
         ]
         yield event(
@@ -101,7 +102,7 @@ def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str
             "/service",
             refund_id=f"r-{order}",
             reason="quality",
-            lines=asked,
+            lines=lines_refunded,
         )
         yield event(
             "refund_succeeded",
@@ -109,7 +110,7 @@ def events_of(order: int, chance: random.Random) -> Iterator[tuple[int, dict[str
             "/payments",
             refund_id=f"r-{order}",
             reason="quality",
-            lines=asked,
+            lines=lines_refunded,
         )
 
 
@@ -129,28 +130,28 @@ def traffic(*, bare: bool) -> list[Record]:
 
 
 def messages() -> list[Record]:
-    """As many messages between buyers and shops as there are orders, as records of one partition."""
+    """ORDERS messages between buyers and shops, as records of one partition."""
     plan = Plan(seed=1, run="bench", start_ms=BEGIN_MS, every_ms=20 * DAY_MS / ORDERS)
-    told = islice((one for one in simulated(plan) if topic_of(one[1]["type"]) == "chats"), ORDERS)
+    chats = islice((one for one in simulated(plan) if topic_of(one[1]["type"]) == "chats"), ORDERS)
     return [
         Record("chats", 0, offset, at_ms, *envelope.encode(event))
-        for offset, (at_ms, event) in enumerate(told)
+        for offset, (at_ms, event) in enumerate(chats)
     ]
 
 
 def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outcome]]:
     """Seconds spent in `read` and in `fold` over all records, chunk by chunk, and the outcomes."""
-    tables = {table.name: Rows() for table in stage.stage.tables}
+    tables = {table.name: Rows() for table in stage.spec.tables}
     read_s = fold_s = 0.0
     progress, outcomes = None, []
     for at in range(0, len(records), CHUNK):
         chunk = records[at : at + CHUNK]
-        began = time.process_time()
+        started_s = time.process_time()
         readings = reading(stage, chunk)
-        read_s += time.process_time() - began
-        began = time.process_time()
+        read_s += time.process_time() - started_s
+        started_s = time.process_time()
         outcome = stage.fold("orders-0", readings, tables, progress)
-        fold_s += time.process_time() - began
+        fold_s += time.process_time() - started_s
         progress = outcome.progress
         for name, writes in outcome.writes.items():
             tables[name].update(writes)
@@ -159,7 +160,7 @@ def run(stage: AnyStage, records: list[Record]) -> tuple[float, float, list[Outc
 
 
 def sent(outcomes: list[Outcome], topic: str) -> list[Record]:
-    """What the order stage sent to a topic, as records of one partition."""
+    """The records that the outcomes send to a topic, as records of one partition."""
     items = [item for outcome in outcomes for item in outcome.sends[topic]]
     return [
         Record(topic, 0, offset, 0, key, value, []) for offset, (key, value) in enumerate(items)
@@ -167,7 +168,7 @@ def sent(outcomes: list[Outcome], topic: str) -> list[Record]:
 
 
 def line(name: str, stage: AnyStage, records: list[Record]) -> list[Outcome]:
-    """Run a stage some times and print the best."""
+    """Run a stage PASSES times and print the best."""
     read_us = fold_us = float("inf")
     outcomes: list[Outcome] = []
     for _ in range(PASSES):

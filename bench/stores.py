@@ -1,4 +1,4 @@
-"""What writing to a worker's store of orders costs, and a look into it, CPU microseconds an order.
+"""The cost of writing and reading a worker's store of orders, in CPU microseconds an order.
 
 `python -m bench.stores [ORDERS]`.
 """
@@ -15,25 +15,25 @@ from streams.stores import Identity, PartitionStore
 
 ORDERS = 2_500_000
 CHUNK = 5_000
-LOOKS = 20_000
+READS = 20_000
 STATE_BYTES = 160
 
 
 def cost(work: Callable[[], object], times: int) -> float:
-    """CPU microseconds of this thread for each of so many times."""
-    began = time.thread_time()
+    """CPU microseconds of this thread for each of `times` repetitions."""
+    started_s = time.thread_time()
     work()
-    return (time.thread_time() - began) / times * 1e6
+    return (time.thread_time() - started_s) / times * 1e6
 
 
-def look(store: PartitionStore, keys: list[bytes]) -> None:
-    """Look for one after the other."""
+def read(store: PartitionStore, keys: list[bytes]) -> None:
+    """Read the keys one after the other."""
     for key in keys:
         store.get(key)
 
 
 def main() -> None:
-    """Print what was measured."""
+    """Measure and print."""
     count, rng = int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS, Random(1)
     with tempfile.TemporaryDirectory() as name:
         store = PartitionStore(Path(name) / "orders", Identity("bench", "bench", "orders", 0, 1))
@@ -44,11 +44,11 @@ def main() -> None:
                 for number in range(first, min(first + CHUNK, count))
             ]
             written += cost(partial(store.write, chunk, first), count)
-        known = [b"o-%d" % rng.randrange(count) for _ in range(LOOKS)]
-        unknown = [b"o-%d" % (count + number) for number in range(LOOKS)]
+        known = [b"o-%d" % rng.randrange(count) for _ in range(READS)]
+        unknown = [b"o-%d" % (count + number) for number in range(READS)]
         print(f"{count:,} orders: {written:.1f} us to write one")
         for what, keys in (("one that is there", known), ("a new one", unknown)):
-            print(f"  {cost(partial(look, store, keys), LOOKS):.1f} us to look for {what}")
+            print(f"  {cost(partial(read, store, keys), READS):.1f} us to read {what}")
         store.close()
 
 

@@ -1,11 +1,12 @@
 """Writes docs/reference/*.md from the lists in the code: `make docs`.
 
-A test compares them, so that they stay true.
+A test compares the pages with the code.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 from enum import EnumType
 from importlib import import_module
 from pathlib import Path
@@ -16,8 +17,10 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from typer.core import TyperArgument, TyperOption
 
-from operations.cli import COMMANDS, EXIT_CODES, kafka_app, topics_app
-from schemas import events
+from docs import texts
+from operations import cli
+from operations.cli import COMMANDS, EXIT_CODES
+from schemas import events, limits
 from schemas.answers import STATES
 from schemas.refusals import Reason
 from serving import api, health
@@ -30,114 +33,30 @@ from tables.counting import Anomaly
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FOLDER = Path(__file__).parent / "reference"
-GROUPS: Final = {"kafka": kafka_app, "topics": topics_app}
+FOLDER: Final = Path(__file__).parent / "reference"
+FLOW_BEGIN: Final = "<!-- flow -->"
+FLOW_END: Final = "<!-- /flow -->"
+FLOW_PAGES: Final = (FOLDER.parent.parent / "README.md", FOLDER.parent / "architecture.md")
+"""Pages that show the flow between these marks."""
+
+GROUPS: Final = {group.name: group for group in cli.GROUPS}
 """The commands that have commands of their own."""
 
 _ANOMALIES: Final = {
-    Anomaly.CANCELLED_AFTER_RECEIPT: "The order was cancelled after this line's receipt: the sale stands, only a refund takes it off (S4).",
-    Anomaly.CONFLICTING_EVENT: "The same event, refund or placing came with other content: the earlier one holds (S11).",
-    Anomaly.RECEIVED_AFTER_CANCEL: "This line was received after the order was cancelled: no sale (S4).",
-    Anomaly.REFUND_EXCEEDS_SALE: "A refund asks for more of this line than is left: it is cut to what is left (S8).",
-    Anomaly.UNKNOWN_LINE: "A receipt or refund names a line that the order doesn't have: it counts nothing (S8).",
-    Anomaly.UNKNOWN_PRODUCT: "A review is of a product that the order doesn't have: it counts nothing (R5).",
+    Anomaly.CANCELLED_AFTER_RECEIPT: "The order was cancelled after this line's receipt: the sale"
+    " counts, and only a refund takes it off (S4).",
+    Anomaly.CONFLICTING_EVENT: "The same event, refund or placing arrived with other content: the"
+    " earlier one counts (S11).",
+    Anomaly.RECEIVED_AFTER_CANCEL: "This line was received after the order was cancelled: no sale"
+    " (S4).",
+    Anomaly.REFUND_EXCEEDS_SALE: "A refund claims more of this line than is left: it is cut to what"
+    " is left (S8).",
+    Anomaly.UNKNOWN_LINE: "A receipt or refund names a line that the order doesn't have: it counts"
+    " nothing (S8).",
+    Anomaly.UNKNOWN_PRODUCT: "A review names a product that the order doesn't have: it counts"
+    " nothing (R5).",
 }
-_CLIENTS: Final = (
-    (
-        "Java, Kafka Streams, Kafka Connect",
-        "nothing: the default",
-        "a `partitioner.class` of its own",
-    ),
-    ("Python: aiokafka, kafka-python", "nothing: the default", "a `partitioner` of its own"),
-    (
-        "Python: confluent-kafka",
-        '`Producer({"bootstrap.servers": …, "partitioner": "murmur2_random"})`',
-        "yes, crc32",
-    ),
-    (
-        "C and C++: librdkafka",
-        '`rd_kafka_conf_set(conf, "partitioner", "murmur2_random", …)`',
-        "yes, crc32",
-    ),
-    ("Go: confluent-kafka-go", '`kafka.ConfigMap{"partitioner": "murmur2_random"}`', "yes, crc32"),
-    ("Go: franz-go", "nothing: the default", "a `kgo.RecordPartitioner` of its own"),
-    (
-        "Go: segmentio/kafka-go",
-        "`kafka.Writer{Balancer: &kafka.Murmur2Balancer{}}`",
-        "yes: round robin, whatever the key",
-    ),
-    (
-        "Go: Sarama",
-        "`sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(murmur2))`, with a murmur2 of yours",
-        "yes: FNV-1a",
-    ),
-    (
-        "Node: kafkajs 2",
-        "`kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner })`: the default",
-        "version 1: a hash of its own",
-    ),
-    (
-        "Node: confluent-kafka-javascript, node-rdkafka",
-        "`'partitioner': 'murmur2_random'` in the producer's configuration",
-        "to be safe",
-    ),
-    (
-        ".NET: Confluent.Kafka",
-        "`new ProducerConfig { Partitioner = Partitioner.Murmur2Random }`",
-        "yes, crc32",
-    ),
-    ("Rust: rdkafka", '`ClientConfig::new().set("partitioner", "murmur2_random")`', "yes, crc32"),
-)
-"""Of each client: what makes it choose partitions by murmur2, and what it does without."""
-
-_EVENTS_HEAD: Final = """\
-Every event has `type`, `id` (unique within `source`), `source` and `occurred_at`. Events of orders have `order_id`; messages have
-`shop_id` and `buyer_id`. Ids are texts, without control characters. Unknown fields pass, and null is absent. Money is in minor units.
-
-`occurred_at` is RFC 3339 with zone, read to the millisecond. A leap second (`2016-12-31T23:59:60Z`) is the last millisecond before it,
-so that it stays in its day and its cycle.
-
-An event has at most 262,144 bytes. Nothing else bounds how many lines an order or a refund has, or `line_ids` names: some 3,000 usual
-lines fit. All lines of an order together come to at most 10^18 minor units.
-
-## Forms
-
-As records of `orders` and `chats`, in files for `netsold import` and `netsold recount` (there without the first), all are read alike:
-
-- CloudEvents 1.0 in binary mode: `ce_id` = `id`, `ce_source` = `source`, `ce_type` = `type`, `ce_time` = `occurred_at`, `ce_subject` =
-  `order_id`; the rest is the value.
-- CloudEvents 1.0 in structured mode, with `data` or `data_base64`, whatever `datacontenttype` says.
-- One bare JSON object with the fields below.
-
-A byte order mark before the JSON is passed over. Of a name that stands twice the last counts; numbers must be integers as written
-(`2.0` isn't). NaN, half surrogate pairs and bytes that aren't UTF-8 are refused, in fields that nobody knows too.
-
-A file is JSONL, one event a line, or one JSON array; plain, gzip, bzip2 or xz, known by its first bytes and not by its name. A line or
-element that is too large is refused by its number, and the rest is read. UTF-16, CSV, one object over many lines, zip, Parquet, zstd and
-folders are refused in one sentence, with the remedy, before anything is written.
-
-From Debezium, send the outbox's events with `table.expand.json.payload=true`; from Kafka Connect, with
-`value.converter.schemas.enable=false`, and keys by `StringConverter`: a key in JSON (`"o-1"` in quotes, or schema and payload) isn't
-the order's id. A record of a row's change (`op`, `before`, `after`) is no event.
-"""
 _MADE = "<!-- Made by `make docs` from the code; don't edit. -->\n\n"
-
-
-_PARTITIONERS: Final = (
-    "## Partitioners\n\nAll events of an order, and all messages of a conversation, must lie in one partition, so all producers of a topic"
-    " must choose partitions alike. Clients don't by themselves: most use Java's murmur2, those built on librdkafka use crc32 unless they"
-    " are configured. `netsold` writes by `NETSOLD_PARTITIONER`, and parks what lies elsewhere"
-    " ([wrong_partition](../runbook.md#wrong-partition)).\n\n"
-    "{clients}"
-    "\nA fleet that is librdkafka's throughout may keep its default: set `NETSOLD_PARTITIONER=crc32` before the first worker runs. A"
-    " mirror must keep the partitions' numbers, or choose them anew by the key.\n"
-)
-
-
-_KEYS: Final = (
-    "\nThe key of a record is the `order_id`, of a message `shop_id/buyer_id`, and all producers choose the partition by murmur2:"
-    " librdkafka's clients need `partitioner=murmur2_random` ([client by client](topics.md#partitioners)).\n"
-)
 
 
 def pages() -> dict[str, str]:
@@ -146,6 +65,7 @@ def pages() -> dict[str, str]:
         "settings.md": _settings(),
         "topics.md": _topics(),
         "tables.md": _tables(),
+        "flow.md": f"# The flow\n\n{flow()}",
         "events.md": _events(),
         "refusals.md": _refusals(),
         "anomalies.md": _anomalies(),
@@ -172,7 +92,10 @@ def _settings() -> str:
                 default = "" if field.default is None else f"`{field.default}`"
                 yield f"`{prefix}{name.upper()}`", default, field.description or ""
 
-    head = "# Settings\n\nRead from the environment (or `.env`); a command-line flag wins over the environment.\n\n"
+    head = (
+        "# Settings\n\nRead from the environment (or `.env`); a command-line flag takes precedence"
+        " over the environment.\n\n"
+    )
     return head + _table(
         ("variable", "default", "meaning"),
         [*rows(Settings, "NETSOLD_"), *rows(Kafka, "NETSOLD_KAFKA__")],
@@ -196,8 +119,8 @@ def _topics() -> str:
 
 
 def _partitioners() -> str:
-    return _PARTITIONERS.replace(
-        "{clients}", _table(("client", "murmur2 by", "differs without"), _CLIENTS)
+    return texts.PARTITIONERS.replace(
+        "{clients}", _table(("client", "murmur2 by", "differs without"), texts.CLIENTS)
     )
 
 
@@ -206,7 +129,8 @@ def _tables() -> str:
         (
             stage.name,
             f"`{stage.source}`",
-            ", ".join(f"`{name}`" for name in (*stage.sends, *stage.emits)) or "–",
+            ", ".join(f"`{name}`" for name in stage.sends) or "–",
+            ", ".join(f"`{name}`" for name in stage.emits) or "–",
         )
         for stage in catalogue.STAGES
     ]
@@ -215,20 +139,56 @@ def _tables() -> str:
             f"`{table.name}`",
             f"`{table.keyed_by}`" + (" and cycle" if table.windowed else ""),
             table.stage,
-            table.holds,
+            table.contents,
         )
         for table in catalogue.TABLES
     ]
     return (
         "# Stages and tables\n\n"
-        + _table(("stage", "reads", "sends to"), stages)
+        + _table(("stage", "reads", "sends to, with progress marks", "emits"), stages)
         + "\n"
         + _table(("table", "key", "written by stage", "holds"), tables)
     )
 
 
+def flow() -> str:
+    """The flow as a Mermaid picture: topics, stages with their tables, and readers."""
+    lines = ["```mermaid", "flowchart LR"]
+    for topic in catalogue.PUBLIC_TOPICS:
+        key = "" if topic.kind == "dead letters" else f"<br/>key {topic.key}"
+        lines.append(f"  {_node(topic.name)}([{topic.name}{key}])")
+    for stage in catalogue.STAGES:
+        tables = "<br/>".join(table.name for table in stage.tables)
+        lines.append(f"  {stage.name}_stage[{stage.name} stage<br/>{tables}]")
+    for stage in catalogue.STAGES:
+        lines.append(f"  {_node(stage.source)} --> {stage.name}_stage")
+        lines += [
+            f"  {stage.name}_stage --> {_node(topic)}" for topic in (*stage.sends, *stage.emits)
+        ]
+    stages = " & ".join(f"{stage.name}_stage" for stage in catalogue.STAGES)
+    return "\n".join(
+        [
+            *lines,
+            f"  {stages} -. refused records .-> {_node(catalogue.DEAD_LETTERS_TOPIC)}",
+            f"  {stages} -- changelogs --> reader[reader<br/>own store, HTTP]",
+            f"  {_node(catalogue.SALES_TOPIC)} --> reader",
+            "```\n",
+        ]
+    )
+
+
+def _node(topic: str) -> str:
+    """A topic's name as Mermaid's identifiers are written."""
+    return topic.replace("-", "_")
+
+
+def with_flow(page: str) -> str:
+    """The text of a page with the picture of the flow in its marked block, if it has one."""
+    return re.sub(f"(?<={FLOW_BEGIN}\n).*?(?={FLOW_END})", lambda _: flow(), page, flags=re.DOTALL)
+
+
 def _events() -> str:
-    parts = ["# Events\n\n" + _EVENTS_HEAD + "\n" + _KEYS]
+    parts = ["# Events\n\n" + texts.EVENTS_HEAD + "\n" + texts.KEYS]
     for name, model in events.MODELS.items():
         schema = model.model_json_schema()
         required = set(schema.get("required", ()))
@@ -281,8 +241,8 @@ def _kind(about: dict[str, Any], definitions: dict[str, Any]) -> str:
 def _refusals() -> str:
     rows = [(f"`{reason.value}`", reason.sentence, reason.remedy) for reason in Reason]
     return (
-        "# Refusals\n\nWhy a record is parked, first to last: a record with several faults has the first reason.\n\n"
-        + _table(("reason", "what is wrong", "what to do"), rows)
+        "# Refusals\n\nWhy a record is parked, in order of precedence: a record with several faults"
+        " has the first reason.\n\n" + _table(("reason", "what is wrong", "what to do"), rows)
     )
 
 
@@ -311,8 +271,8 @@ def _metrics() -> str:
 def _anomalies() -> str:
     rows = [(f"`{anomaly.value}`", _ANOMALIES[anomaly]) for anomaly in Anomaly]
     return (
-        "# Anomalies\n\nWhat is odd about an order that can be read and counted all the same. `netsold get order` shows them;"
-        " none stops anything.\n\n" + _table(("anomaly", "what it says"), rows)
+        "# Anomalies\n\nContradictions in an order that is read and counted all the same. `netsold"
+        " get order` shows them; none stops anything.\n\n" + _table(("anomaly", "meaning"), rows)
     )
 
 
@@ -327,9 +287,9 @@ def _commands() -> str:
     for name, group in GROUPS.items():
         rows = [
             (f"`netsold {name} {one.name}`", inspect.getdoc(one.callback) or "")
-            for one in group.registered_commands
+            for one in import_module(group.module).app.registered_commands
         ]
-        parts.append("\n" + _table((f"netsold {name} …", str(group.info.help)), rows))
+        parts.append("\n" + _table((f"netsold {name} …", group.help), rows))
     for command in COMMANDS:
         function = import_module(command.module).command
         single = typer.Typer(add_completion=False)
@@ -376,46 +336,52 @@ def _api() -> str:
     app.include_router(api.router)
     app.include_router(health.router)
     rows = [
-        (f"`{path}`", _told(operations["get"]))
+        (f"`{path}`", _answer(operations["get"]))
         for path, operations in app.openapi()["paths"].items()
     ]
-    asked = {
+    parameters = {
         one["name"]: one.get("description", "")
         for operations in app.openapi()["paths"].values()
         for one in operations["get"].get("parameters", ())
         if one["in"] == "query"
     }
-    asked["limit"] = f"Items of a page, 1 to {api.MOST_ITEMS}."
+    parameters["limit"] = f"Items of a page, 1 to {limits.PAGE_ITEMS}."
     problems = [(f"`{kind.type}`", kind.value.status, kind.value.title) for kind in Kind]
     states = [(f"`{state}`", meaning) for state, meaning in STATES.items()]
     return (
-        "# HTTP API\n\nA reader answers GET, and HEAD with the same headers. Answers under `/v1` have their `freshness`. Those about"
-        " products, shops and orders have an `ETag`, and `If-None-Match` gives 304; a list's `Link` leads to its next page.\n\n"
-        "Money is an integer of its currency's minor units by ISO 4217: 2997 is USD 29.97, but JPY 2,997 and KWD 2.997.\n\n"
-        "A parameter that an address doesn't have, that comes twice, or that is empty is refused (422), and so is a value that can't be"
-        " used. `/openapi.json` has all of it for programs.\n\n"
+        "# HTTP API\n\nA reader answers GET, and HEAD with the same headers. Answers under `/v1`"
+        " have their `freshness`. Those about products, shops and orders have an `ETag`, and"
+        " `If-None-Match` gives 304; a list's `Link` leads to its next page.\n\n"
+        "Money is an integer in minor units of its currency by ISO 4217: 2997 is USD 29.97, but JPY"
+        " 2,997 and KWD 2.997.\n\n"
+        "A parameter that an address doesn't have, that is given twice, or that is empty is refused"
+        " (422), and so is a value that can't be used. `/openapi.json` describes all of it for"
+        " programs.\n\n"
         + _table(("address", "answer"), rows)
         + "\n## Parameters\n\n"
         + _table(
-            ("parameter", "meaning"), [(f"`{name}`", meaning) for name, meaning in asked.items()]
+            ("parameter", "meaning"),
+            [(f"`{name}`", meaning) for name, meaning in parameters.items()],
         )
         + "\n## States\n\nOf an answer, in `freshness.state`.\n\n"
         + _table(("state", "meaning"), states)
-        + "\n## Problems\n\nErrors are `application/problem+json` (RFC 9457) with a stable `type`. A 503 has `Retry-After`.\n\n"
-        + _table(("type", "status", "title"), problems)
+        + "\n## Problems\n\nErrors are `application/problem+json` (RFC 9457) with a stable `type`."
+        " A 503 has `Retry-After`.\n\n" + _table(("type", "status", "title"), problems)
     )
 
 
-def _told(operation: dict[str, Any]) -> str:
+def _answer(operation: dict[str, Any]) -> str:
     names = [f"`{one['name']}`" for one in operation.get("parameters", ()) if one["in"] == "query"]
     return str(operation["description"]) + (f" Takes {', '.join(names)}." if names else "")
 
 
 def main() -> None:
-    """Write the pages."""
+    """Write the pages, and the picture of the flow into the pages that show it."""
     FOLDER.mkdir(exist_ok=True)
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    for page in FLOW_PAGES:
+        page.write_text(with_flow(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

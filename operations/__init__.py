@@ -1,5 +1,4 @@
-"""Who mends: the command line, the local Kafka, and one module a command.
+"""The command line, one module a command, and the processes of one machine.
 
-It goes through `streams` for everything that is in Kafka, and imports neither Faust nor a Kafka
-client.
+It reads and writes Kafka through `streams` only, and imports neither Faust nor a Kafka client.
 """

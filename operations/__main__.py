@@ -1,7 +1,4 @@
-"""Where a `netsold` process begins.
-
-Ctrl-C is handled before anything that takes time is imported.
-"""
+"""The entry point of `netsold`: it handles Ctrl-C before it imports anything that takes time."""
 
 from __future__ import annotations
 

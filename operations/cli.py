@@ -1,8 +1,7 @@
 """The command line: `netsold COMMAND`.
 
-Data go to stdout, everything else to stderr; exit codes are listed in `EXIT_CODES`.
-
-A command's module is imported only when that command is called, so that `netsold --help` is quick.
+Data go to stdout, everything else to stderr; exit codes are listed in `EXIT_CODES`. A command's
+module is imported only when that command is called, so that `netsold --help` is quick.
 """
 
 from __future__ import annotations
@@ -13,17 +12,12 @@ import io
 import logging
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from operations import failures, interrupts
-from operations.output import Json, print_json
-
-if TYPE_CHECKING:
-    from operations.local.kafka import LocalKafka, Status
 
 EXIT_CODES = {
     0: "fine",
@@ -38,7 +32,10 @@ EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that lives in a module of its own, as that module's `command` function."""
+    """A command, or a group of commands, in a module of its own.
+
+    A command is that module's `command` function, a group its `app`.
+    """
 
     name: str
     module: str
@@ -63,7 +60,7 @@ COMMANDS = (
     Command(
         "status",
         "operations.commands.status",
-        "Tell what runs, how fresh it is and what is behind.",
+        "Show what runs, how fresh it is and what is behind.",
     ),
     Command(
         "tables",
@@ -83,89 +80,30 @@ COMMANDS = (
     ),
 )
 
+GROUPS = (
+    Command("kafka", "operations.commands.kafka", "The local Kafka in the data directory."),
+    Command("topics", "operations.commands.topics", "The topics of this application."),
+)
+
 app = typer.Typer(
-    help="What really sold: order events turned, exactly once, into tables of sales per product and shop.",
+    help=(
+        "What really sold: order events turned, exactly once,"
+        " into tables of sales per product and shop."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-kafka_app = typer.Typer(help="The local Kafka in the data directory.", no_args_is_help=True)
-topics_app = typer.Typer(help="The topics of this application.", no_args_is_help=True)
-
-
-@kafka_app.command("start")
-def kafka_start(as_json: Json = False) -> None:
-    """Start the local Kafka and leave it running; print its address."""
-    from operations.local.data_dir import keep_private
-
-    keep_private()
-    kafka = _local_kafka()
-    kafka.start()
-    _show_kafka(kafka.status(), as_json=as_json)
-
-
-@kafka_app.command("stop")
-def kafka_stop(as_json: Json = False) -> None:
-    """Stop the local Kafka; its data stay."""
-    stopped = _local_kafka().stop()
-    if as_json:
-        print_json({"stopped": stopped})
-    else:
-        typer.echo("stopped" if stopped else "it wasn't running")
-
-
-@kafka_app.command("status")
-def kafka_status(as_json: Json = False) -> None:
-    """Tell whether the local Kafka runs, and where; exit code 5 if it doesn't."""
-    status = _local_kafka().status()
-    _show_kafka(status, as_json=as_json)
-    if not status.running:
-        raise typer.Exit(5)
-
-
-@topics_app.command("create")
-def topics_create(as_json: Json = False) -> None:
-    """Create the topics that are missing, with their policies.
-
-    Topics that exist are left as they are.
-    """
-    from operations.local.kafka import named_cluster
-    from operations.waiting import answer
-    from streams import topics
-
-    settings = named_cluster()
-    created = answer(settings, topics.create(settings))
-    if as_json:
-        print_json({"created": created})
-    else:
-        typer.echo("\n".join(created) if created else "all topics exist")
-
-
-@topics_app.command("check")
-def topics_check(as_json: Json = False) -> None:
-    """Compare the cluster's topics with what netsold needs; exit code 3 if any doesn't fit."""
-    from operations.local.kafka import named_cluster
-    from operations.waiting import answer
-    from streams import topics
-
-    settings = named_cluster()
-    mismatches = answer(settings, topics.check(settings))
-    if as_json:
-        print_json({"mismatches": [asdict(mismatch) for mismatch in mismatches]})
-    else:
-        typer.echo("\n".join(map(str, mismatches)) if mismatches else "all topics fit")
-    if mismatches:
-        raise typer.Exit(3)
 
 
 def main() -> None:
     """Run the command line.
 
-    An error that a person can mend is said in one sentence and ends the process with its exit code.
+    An error that the user can mend is one sentence on stderr and ends the process with its exit
+    code.
     """
     _make_writable()
-    # What aiokafka logs of a failed connection comes as an exception too, and that one is
-    # explained.
+    # aiokafka logs a failed connection and raises it, too; the exception is explained.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     code: int | str | None = 0
     try:
@@ -185,7 +123,7 @@ def main() -> None:
 
 
 def _make_writable() -> None:
-    """Let what stdout can't encode come out escaped, and what goes to a closed stdout or stderr go nowhere."""
+    """Escape what stdout can't encode, and discard what goes to a closed stdout or stderr."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as the process runs
@@ -194,29 +132,28 @@ def _make_writable() -> None:
 
 
 def _flushed() -> int:
-    """0 if all output is written, else the exit code.
+    """Flush stdout: 0 if all output is written, else the exit code.
 
-    ChatMessage in a sentence, but for a reader that has gone away, such as `head`.
+    The error is explained, except that of a closed pipe, such as of `head`.
     """
     try:
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # the interpreter flushes once more at its end
+        # The interpreter flushes once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1 if isinstance(error, BrokenPipeError) else _explain(error) or 1
     return 0
 
 
 def _explain(error: Exception) -> int | None:
-    """Say what a person can mend in one sentence, and return the exit code.
+    """Explain an error that the user can mend in one sentence; its exit code.
 
-    None for a fault of ours.
+    None for a defect of netsold.
     """
     explained = failures.explained(error)
     if explained is None:
         return None
-    with contextlib.suppress(OSError):  # stderr may lie on the full disk that the sentence is about
+    with contextlib.suppress(OSError):  # stderr may be on the full disk that the sentence is about
         typer.echo(f"netsold: {explained[0]}", err=True)
     return explained[1]
 
@@ -232,13 +169,13 @@ def _called(arguments: list[str]) -> str | None:
 
 
 def _register(arguments: list[str]) -> None:
-    """Add every command to the app.
-
-    The called one from its module, the others by name and help only.
-    """
+    """Add every command to the app: the called one from its module, the others as name and help."""
     called = _called(arguments)
-    app.add_typer(kafka_app, name="kafka")
-    app.add_typer(topics_app, name="topics")
+    for group in GROUPS:
+        commands = (
+            importlib.import_module(group.module).app if group.name == called else typer.Typer()
+        )
+        app.add_typer(commands, name=group.name, help=group.help, no_args_is_help=True)
     for command in COMMANDS:
         function = (
             importlib.import_module(command.module).command
@@ -250,24 +187,6 @@ def _register(arguments: list[str]) -> None:
 
 def _not_loaded() -> None:
     raise AssertionError("a command runs only from its own module")
-
-
-def _local_kafka() -> LocalKafka:
-    from operations.local.kafka import LocalKafka
-    from streams.settings import Settings
-
-    return LocalKafka(Settings().data_dir)
-
-
-def _show_kafka(status: Status, *, as_json: bool) -> None:
-    if as_json:
-        print_json(asdict(status))
-    elif status.running:
-        typer.echo(
-            f"Kafka runs at {status.bootstrap} (pid {status.pid}, cluster {status.cluster_id}, log {status.log})"
-        )
-    else:
-        typer.echo(f"Kafka doesn't run (log {status.log})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a command says of an error that a person can mend, and with which exit code it ends."""
+"""Explains the error that ends a command: one sentence for the user, and the exit code."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import os
 from typing import Final
 
 from operations.local.data_dir import FULL_DISK
+from schemas.errors import NetsoldError
 
-_FAILED: Final = 1
-_WRONGLY_CALLED: Final = 2
+_FAILED: Final = NetsoldError.exit_code
+_WRONG_SETTINGS: Final = 2
 _NOT_READY: Final = 5
 
-_ANSWERS_OF_THE_SYSTEM: Final = {
-    errno.EACCES, errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EDQUOT, errno.EEXIST, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
-    errno.ENAMETOOLONG, errno.ENFILE, errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+_SYSTEM_ERRORS: Final = {
+    errno.EACCES, errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EDQUOT, errno.EEXIST, errno.EIO,
+    errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENOENT,
+    errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
 }  # fmt: skip
-"""What lies with this machine and not with this program."""
+"""Errors that lie with this machine, not with this program."""
 
 
 def explained(error: Exception) -> tuple[str, int] | None:
-    """One sentence and the exit code; None for a fault of ours, whose traceback is wanted."""
-    code = getattr(error, "exit_code", None)
-    if code is not None:
-        return str(error), int(code)
+    """One sentence and the exit code; None for a fault of ours, which needs its traceback."""
+    if isinstance(error, NetsoldError):
+        return str(error), error.exit_code
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
@@ -32,19 +33,18 @@ def explained(error: Exception) -> tuple[str, int] | None:
     ):
         from operations import setting_faults
 
-        return setting_faults.sentence(error), _WRONGLY_CALLED
+        return setting_faults.sentence(error), _WRONG_SETTINGS
     if isinstance(error, OSError):
         return _of_the_system(error)
-    from streams.refused import (
-        FROM_KAFKA,
-        WITHOUT_RIGHTS,
-    )  # Kafka's client, which most errors are explained without
+    # only now: it loads Kafka's client, which the errors above do not need
+    from streams.broker_access import FROM_KAFKA, WITHOUT_RIGHTS
 
     if isinstance(error, WITHOUT_RIGHTS):
-        return (
-            f"the cluster doesn't let this user do that ({error}): grant it the rights that README names under On a cluster",
-            _NOT_READY,
+        sentence = (
+            f"the cluster doesn't let this user do that ({error}): "
+            "grant it the rights that README names under On a cluster"
         )
+        return sentence, _NOT_READY
     if isinstance(error, FROM_KAFKA):
         return f"Kafka can't do that: {error}", _FAILED
     return None
@@ -53,7 +53,7 @@ def explained(error: Exception) -> tuple[str, int] | None:
 def _of_the_system(error: OSError) -> tuple[str, int] | None:
     if isinstance(error, TimeoutError):
         return "what was waited for gave no answer in time", _NOT_READY
-    if error.errno not in _ANSWERS_OF_THE_SYSTEM:
+    if error.errno not in _SYSTEM_ERRORS:
         return None
     return f"{': '.join((*_place(error), os.strerror(error.errno)))}{_advice(error)}", _FAILED
 
@@ -63,19 +63,21 @@ def _place(error: OSError) -> tuple[str, ...]:
 
 
 def _advice(error: OSError) -> str:
-    """What to do, where that is known."""
+    """The remedy, where one is known, to follow the sentence."""
     if error.errno == errno.EADDRINUSE:
         return ": end what listens there, or set NETSOLD_METRICS_PORT"
     from streams.settings import Settings
 
     try:
         data_dir = Settings().data_dir
-    except (ValueError, OSError):  # settings that can't be used, which this command didn't need
+    except (ValueError, OSError):  # unusable settings, which this command did not need
         return ""
-    if any(os.path.abspath(place).startswith(str(data_dir.absolute())) for place in _place(error)):  # noqa: PTH100 - bytes that are no text, too
-        return f": NETSOLD_DATA_DIR is {data_dir}, and must be a folder with room that this user may write to"
-    return (
-        f": make room where its output goes and where NETSOLD_DATA_DIR lies, {data_dir.absolute()}"
-        if error.errno in FULL_DISK
-        else ""
-    )
+    absolute = str(data_dir.absolute())
+    if any(os.path.abspath(place).startswith(absolute) for place in _place(error)):  # noqa: PTH100 - a place may be bytes that are no text
+        return (
+            f": NETSOLD_DATA_DIR is {data_dir}, "
+            "and must be a folder with room that this user may write to"
+        )
+    if error.errno in FULL_DISK:
+        return f": make room where its output goes and where NETSOLD_DATA_DIR lies, {absolute}"
+    return ""

@@ -1,6 +1,6 @@
-"""What Ctrl-C does: it leaves with exit code 130 and without a traceback, also in the midst of an import.
+"""The handling of Ctrl-C: exit code 130 without a traceback, also while a module is imported.
 
-Light, so that it can be set up before anything that takes time is imported.
+This module imports little, so that it is ready before anything that takes time is imported.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import signal
 from contextlib import contextmanager
 
-TYPE_CHECKING = False  # as `typing` has it, which takes a while to import
+TYPE_CHECKING = False  # type checkers know the name; importing `typing` takes time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
@@ -19,14 +19,14 @@ _IMPORTING = "<frozen importlib"
 
 
 def leave_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a signal's handler
-    """End this process here and now: nothing is begun yet, or all is done."""
+    """End this process at once: for before any work starts and after all of it is done."""
     os._exit(INTERRUPTED)
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt; but end at once where a module is being imported.
+    """Raise KeyboardInterrupt, or end at once while a module is being imported.
 
-    There it could be raised in a callback of the import system, which would print it and go on.
+    A callback of the import system would print the exception and continue.
     """
     within = frame
     while within is not None:
@@ -38,7 +38,7 @@ def leave(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """Handle Ctrl-C by `leave`, and at once after the block: for the rest of this process."""
+    """Handle Ctrl-C by `leave` within the block, and by `leave_at_once` after it."""
     handle_by(leave)
     try:
         yield
@@ -47,6 +47,6 @@ def handled() -> Iterator[None]:
 
 
 def handle_by(handler: Callable[[int, FrameType | None], None]) -> None:
-    """Let this function handle Ctrl-C, unless whoever started us wants it ignored."""
+    """Install a handler of Ctrl-C, unless the parent process had it ignored."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, handler)

@@ -1,4 +1,4 @@
-"""How commands print for machines: the option `--json`, and one JSON object."""
+"""How commands print: the option `--json`, one JSON object on stdout, a line on stderr."""
 
 import json
 import sys
@@ -10,6 +10,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def print_json(value: object) -> None:
-    """One JSON object on stdout, in ASCII where stdout isn't UTF-8."""
+    """Print one JSON object on stdout, in ASCII where stdout isn't UTF-8."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     typer.echo(json.dumps(value, ensure_ascii=not unicode, default=str))
+
+
+def print_error(line: str) -> None:
+    """Print a line on stderr at once."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""How far a long command is, on stderr: a bar at a terminal, else a line every ten seconds."""
+"""The progress of a long command on stderr: a bar at a terminal, else a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from operations.output import print_error
+
 LINE_EVERY_S = 10.0
-LOOK_EVERY_S = 0.1
+REDRAW_EVERY_S = 0.1
 
 
 class Meter:
-    """Counts work done of some unit (`events`, `bytes`).
-
-    `total` None means that the end isn't known.
-    """
+    """Shows how much of some unit (`events`, `bytes`) is done. `total` is None where unknown."""
 
     def __init__(self, what: str, total: int | None) -> None:
         self._what = what
         self._total = total
-        self._began = self._told = time.monotonic()
+        self._started_s = self._shown_s = time.monotonic()
         self._bar = (
             Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn(),
-                console=Console(stderr=True), transient=True,
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[text]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
             )
             if sys.stderr.isatty()
             else None
-        )  # fmt: skip
+        )
         self._task = self._bar.add_task(what, total=total, text="") if self._bar else None
 
     def __enter__(self) -> Self:
-        """Show it."""
+        """Show the bar."""
         if self._bar:
             self._bar.start()
         return self
@@ -46,26 +49,26 @@ class Meter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar:
             self._bar.stop()
 
     def at(self, done: int) -> None:
-        """So much is done in all by now; cheap enough for every hundredth item."""
+        """Show the amount done so far; cheap enough to call for every hundredth item."""
         now = time.monotonic()
-        if now - self._told < (LOOK_EVERY_S if self._bar else LINE_EVERY_S):
+        if now - self._shown_s < (REDRAW_EVERY_S if self._bar else LINE_EVERY_S):
             return
-        self._told = now
-        text = f"{done:,}{'' if self._total is None else f' of {self._total:,}'}, {done / (now - self._began):,.0f}/s"
+        self._shown_s = now
+        total = "" if self._total is None else f" of {self._total:,}"
+        text = f"{done:,}{total}, {done / (now - self._started_s):,.0f}/s"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=done, text=text)
         else:
-            self.say(f"{self._what}: {text}")
+            self.print(f"{self._what}: {text}")
 
-    def say(self, line: str) -> None:
-        """A line on stderr, above the bar."""
+    def print(self, line: str) -> None:
+        """Print a line on stderr, above the bar."""
         if self._bar:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
+            print_error(line)

@@ -1,10 +1,8 @@
-"""What is wrong with the settings that a process was given.
+"""Explains faults in a process's settings, each with the variable's name and value.
 
-One plain sentence each, by the variable's name and value.
-
-A value that may hold a password is never shown. A NETSOLD_… variable that is no setting is a fault,
-too: it would change nothing, silently. What Kubernetes sets for a service by the name of netsold is
-passed over.
+A value that may contain a password is never shown. A NETSOLD_… variable that is no setting is a
+fault, too, because it would have no effect. Variables that Kubernetes sets for a service named
+netsold are ignored.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_orig
 from pydantic import AwareDatetime, BaseModel, FilePath, SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource
 
+from schemas.errors import NetsoldError
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "NETSOLD_"
 NOT_SETTINGS: Final = {"NETSOLD_FAILPOINT"}
-"""Read elsewhere: by `streams/failpoints.py`."""
+"""Variables that `streams/failpoints.py` reads."""
 
 MOST_SHOWN: Final = 80
 MOST_IN_ALL: Final = 300
-"""So many characters of a value are shown, and of a sentence that has one in it."""
+"""The most characters that are shown of a value, and of a sentence that contains one."""
 
 _OF_KUBERNETES: Final = re.compile(
     r"_SERVICE_(HOST|PORT(_\w+)?)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
@@ -44,14 +43,14 @@ _LENGTH: Final = re.compile(r"\[a-z0-9\.-\]\{(\d+),(\d+)\}")
 _FIELD: Final = re.compile(r'field "(\w+)"')
 
 
-class SettingsUnusable(Exception):
-    """Settings that aren't known, or can't be read."""
+class SettingsUnusable(NetsoldError):
+    """Settings that are unknown or can't be read."""
 
     exit_code = 2
 
 
 def known() -> list[str]:
-    """The variables' names, in the order of the settings."""
+    """The names of all variables that are settings, in their order."""
     return [
         _variable((name, *inner))
         for name, field in Settings.model_fields.items()
@@ -60,7 +59,7 @@ def known() -> list[str]:
 
 
 def refuse_unknown() -> None:
-    """Raise SettingsUnusable if the environment, or `.env`, has a variable that looks like a setting and is none."""
+    """Raise SettingsUnusable if the environment or `.env` has an unknown NETSOLD_… variable."""
     try:
         in_file = DotEnvSettingsSource(Settings).env_vars
     except (OSError, UnicodeDecodeError) as error:
@@ -71,7 +70,7 @@ def refuse_unknown() -> None:
 
 
 def unknown(variables: Mapping[str, str | None]) -> list[str]:
-    """The names, in upper case, that begin as a setting's and are none."""
+    """The names, in upper case, that have a setting's prefix and are no setting."""
     names = {*known(), *NOT_SETTINGS}
     return sorted(
         name
@@ -85,10 +84,7 @@ def unknown(variables: Mapping[str, str | None]) -> list[str]:
 
 
 def sentence(error: ValidationError | SettingsError) -> str:
-    """What is wrong with the settings.
-
-    Each fault by its variable, with the value given and what it must be.
-    """
+    """All faults in one sentence: of each the variable, its value and what it must be."""
     if isinstance(error, ValidationError):
         faults: Iterable[str] = map(_fault, error.errors())
     else:
@@ -99,18 +95,10 @@ def sentence(error: ValidationError | SettingsError) -> str:
 
 def _fault(fault: ErrorDetails) -> str:
     place, kind = fault["loc"], fault["type"]
-    if (
-        kind == "value_error"
-    ):  # our own words, from streams/settings.py; they name the value where it may be shown
-        return _cut(
-            ": ".join(
-                (
-                    *((_variable(place),) if place else ()),
-                    fault["msg"].removeprefix("Value error, "),
-                )
-            ),
-            MOST_IN_ALL,
-        )
+    if kind == "value_error":  # a message of streams/settings.py; it has the value if it may
+        variable = (_variable(place),) if place else ()
+        message = fault["msg"].removeprefix("Value error, ")
+        return _cut(": ".join((*variable, message)), MOST_IN_ALL)
     if kind == "extra_forbidden":
         return _is_none(_variable(place))
     if kind in {"model_type", "dict_type"}:
@@ -123,7 +111,7 @@ def _fault(fault: ErrorDetails) -> str:
 
 
 def must_be(field: FieldInfo) -> str:
-    """What a setting's value must be, in plain words."""
+    """A description of the values that a setting may have."""
     kinds = _kinds(field)
     bounds = {
         name: getattr(one, name)
@@ -163,13 +151,13 @@ def must_be(field: FieldInfo) -> str:
 
 
 def _kinds(field: FieldInfo) -> tuple[Any, ...]:
-    """The types that a setting may have, besides None."""
+    """The types of a setting's values, besides None."""
     annotation = field.annotation
     return get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
 
 
 def _inner(field: FieldInfo) -> Iterable[tuple[str, ...]]:
-    """The names below a setting: of a group, itself and each of its own."""
+    """The paths below a setting: of a group, the group itself and each of its members."""
     model = field.annotation
     return (
         ((), *((name,) for name in Kafka.model_fields))
@@ -196,7 +184,10 @@ def _is_none(name: str) -> str:
 
 
 def _not_an_object(name: str) -> str:
-    return f"{name} must be one JSON object of its settings; simpler is a variable for each, such as {name}__BOOTSTRAP_SERVERS=host:9092"
+    return (
+        f"{name} must be one JSON object of its settings;"
+        f" simpler is a variable for each, such as {name}__BOOTSTRAP_SERVERS=host:9092"
+    )
 
 
 def _shown(value: object) -> str:

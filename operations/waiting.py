@@ -1,34 +1,33 @@
 """Waiting for Kafka within bounds.
 
-A word after a few seconds and every ten from then on, an end at the first signal, and a last
-moment.
-
-aiokafka's clients wait by themselves, some of them for ever and none of them with a word.
+A wait is reported after two seconds and every ten from then on. It ends at the first signal, or
+after a bound without any answer. aiokafka's clients wait silently, some of them for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
-from operations.asking import duration
+from operations.in_words import duration
 from operations.interrupts import INTERRUPTED
+from operations.output import print_error
+from schemas.errors import NetsoldError
 from schemas.times import duration_ms
 from streams.settings import Settings
 
-SAY_AFTER_S: Final = 2.0
-SAY_EVERY_S: Final = 10.0
-LOOK_EVERY_S: Final = 0.25
+REPORT_AFTER_S: Final = 2.0
+REPORT_EVERY_S: Final = 10.0
+POLL_EVERY_S: Final = 0.25
 END_WITHIN_S: Final = 2.0
-"""So long what is under way may go on after a signal."""
+"""How long work may continue after a signal."""
 
-ANSWER_S: Final = 60.0
-"""So long a question that is no work waits for an answer."""
+ANSWER_WITHIN_S: Final = 60.0
+"""How long `answer` waits for one request."""
 
 GIVE_UP_AFTER: Final = "5m"
 
@@ -42,17 +41,18 @@ GiveUpAfter = Annotated[
 
 T = TypeVar("T")
 Pending = Callable[[], tuple[object, str] | None]
-"""What is waited for, in words, with something that changes whenever an answer comes; None while
-nothing is."""
+"""What is waited for: a value that changes with every answer, and a description.
+
+None while nothing is waited for."""
 
 
-class Interrupted(Exception):
+class Interrupted(NetsoldError):
     """A signal ended it."""
 
     exit_code = INTERRUPTED
 
 
-class GaveUp(Exception):
+class GaveUp(NetsoldError):
     """Kafka gave no answer for too long."""
 
     exit_code = 5
@@ -61,22 +61,23 @@ class GaveUp(Exception):
 class Waiting:
     """Bounds one piece of work that waits for Kafka. `stop` is set at the first SIGINT or SIGTERM.
 
-    `give_up_s` is how long it waits without any answer; `say` shows a line.
+    `give_up_s` is how long it waits without any answer; `report` shows a line.
     """
 
-    def __init__(self, settings: Settings, give_up_s: float, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, give_up_s: float, report: Callable[[str], None]) -> None:
         self.stop = asyncio.Event()
         self._where = settings.kafka.bootstrap_servers
         self._give_up_s = give_up_s
-        self._say = say
+        self._report = report
         self._signals = 0
 
     async def bounded(
         self, work: Coroutine[Any, Any, T], pending: Pending, end_within_s: float = END_WITHIN_S
     ) -> T:
-        """The result of the work. Raises Interrupted, GaveUp, and what it raises.
+        """The result of the work. Raises Interrupted, GaveUp, and what the work raises.
 
-        After a signal it has `end_within_s` to end by itself; after a second one none.
+        After a signal the work has `end_within_s` to end by itself; a second signal ends it at
+        once.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -96,12 +97,12 @@ class Waiting:
 
     async def _watch(self, task: asyncio.Future[T], pending: Pending, end_within_s: float) -> None:
         now = asyncio.get_running_loop().time
-        since = spoke_s = now()
+        since = reported_at = now()
         stopped_at: float | None = None
         before: object = None
         while not (
             await asyncio.wait(
-                [task], timeout=LOOK_EVERY_S if not self.stop.is_set() else LOOK_EVERY_S / 5
+                [task], timeout=POLL_EVERY_S if not self.stop.is_set() else POLL_EVERY_S / 5
             )
         )[0]:
             if self.stop.is_set():
@@ -111,14 +112,15 @@ class Waiting:
             what = pending()
             if what is None or what[0] != before:
                 before, since = what and what[0], now()
-                spoke_s = since - SAY_EVERY_S + SAY_AFTER_S
+                reported_at = since - REPORT_EVERY_S + REPORT_AFTER_S
             elif now() - since >= self._give_up_s:
                 raise GaveUp(
-                    f"gave up: Kafka at {self._where} gave no answer for {duration(self._give_up_s)}"
+                    f"gave up: Kafka at {self._where} gave no answer"
+                    f" for {duration(self._give_up_s)}"
                 )
-            elif now() - spoke_s >= SAY_EVERY_S:
-                spoke_s = now()
-                self._say(f"netsold: waiting for Kafka at {self._where}, {what[1]}")
+            elif now() - reported_at >= REPORT_EVERY_S:
+                reported_at = now()
+                self._report(f"netsold: waiting for Kafka at {self._where}, {what[1]}")
 
 
 def answer(
@@ -126,21 +128,16 @@ def answer(
     work: Coroutine[Any, Any, T],
     pending: Pending = lambda: (None, "no answer yet"),
 ) -> T:
-    """The result of work that asks Kafka something, with a word on stderr while it waits.
+    """The result of work that sends Kafka a request; a long wait is reported on stderr.
 
     Raises as `Waiting.bounded`.
     """
 
     async def bounded() -> T:
-        return await Waiting(settings, ANSWER_S, say).bounded(work, pending, end_within_s=0.0)
+        waiting = Waiting(settings, ANSWER_WITHIN_S, print_error)
+        return await waiting.bounded(work, pending, end_within_s=0.0)
 
     return asyncio.run(bounded())
-
-
-def say(line: str) -> None:
-    """A line on stderr."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def give_up_s(text: str) -> float:

@@ -1,6 +1,5 @@
-"""What is written down: events, envelope, journal, answers.
+"""What is written and read: events, records, journal, answers, and the bounds on them.
 
-Pipelines may rely on these forms: fields are added, never renamed.
-
-Nothing here knows a clock, a file, a network or another room.
+Other systems rely on these forms: fields are added, never renamed. Nothing here knows a clock, a
+file, a network or another room.
 """

@@ -1,7 +1,4 @@
-"""Events whose time lies ahead of when they were written down.
-
-A wrong clock or a slip, as nothing is known before it happens.
-"""
+"""Events that claim to have happened after their record was written: a wrong clock or date."""
 
 from schemas import times
 from schemas.refusals import Reason, Refusal
@@ -10,10 +7,10 @@ from schemas.refusals import Reason, Refusal
 def in_the_future(
     occurred_at_ms: int, written_ms: int | None, most_ahead_ms: int
 ) -> Refusal | None:
-    """The refusal of an event that happened more than `most_ahead_ms` after it was written, all in epoch milliseconds; else None.
+    """The refusal of an event that occurred over `most_ahead_ms` after it was written, or None.
 
-    `written_ms` is the time of its record in the log, so a replay decides the same. Where it isn't known (None, or -1 as Kafka
-    has it), or `most_ahead_ms` is 0, nothing is refused.
+    `written_ms` is the record's timestamp in epoch milliseconds, so a replay decides the same. With
+    an unknown timestamp (None, or Kafka's -1), or `most_ahead_ms` of 0, no event is refused.
     """
     if (
         not most_ahead_ms
@@ -22,8 +19,8 @@ def in_the_future(
         or occurred_at_ms - written_ms <= most_ahead_ms
     ):
         return None
-    happened, written = times.format_ms(occurred_at_ms), times.format_ms(written_ms)
+    occurred, written = times.format_ms(occurred_at_ms), times.format_ms(written_ms)
     return Refusal(
         Reason.IN_THE_FUTURE,
-        f"occurred_at: {happened} is more than {most_ahead_ms // 1000} s after {written}",
+        f"occurred_at: {occurred} is more than {most_ahead_ms // 1000} s after {written}",
     )

@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict
 
 State = Literal["live", "restoring", "behind", "stalled", "unknown"]
 STATES: Final[dict[State, str]] = {
-    "live": "the whole way from the events' topics to this answer was observed to be alive within the last seconds",
-    "restoring": "the reader hasn't yet come to the end that the log had at its start",
-    "behind": "everything is at work, but events have waited longer than the bound",
-    "stalled": "something on the way stands: `netsold status` says what, and what to do",
-    "unknown": "the cluster can't be observed, so nobody knows what is behind",
+    "live": "the whole way from the events' topics to this answer was observed to be alive within"
+    " the last seconds",
+    "restoring": "the reader hasn't yet applied all that the log had when the reader started",
+    "behind": "everything works, but events have waited longer than the bound",
+    "stalled": "something on the way has stopped: `netsold status` says what, and what to do",
+    "unknown": "the cluster can't be observed, so what is behind is unknown",
 }
-"""What an answer's `state` means."""
+"""The states of an answer, and what they mean."""
 
 
 class _Answer(BaseModel):
@@ -29,10 +30,12 @@ class CycleSpan(_Answer):
     end: str
 
 
-class UnitsAnswer(_Answer):
-    """Units in a cycle: `reversed` of this cycle's sales whenever (basis sale), `reversals_booked` in this cycle of whatever sale
-    (basis refund); net = gross - reversed (S6).
-    """  # noqa: D205
+class _Sums(_Answer):
+    """The sums that units and money have in common, in one cycle; net = gross - reversed (S6).
+
+    `reversed` is what refunds took off this cycle's sales at any time (basis sale).
+    `reversals_booked` is what refunds in this cycle took off any sale (basis refund).
+    """
 
     gross: int
     reversed: int
@@ -40,8 +43,12 @@ class UnitsAnswer(_Answer):
     reversals_booked: int
 
 
-class MoneyAnswer(UnitsAnswer):
-    """The same of money, in minor units of one currency.
+class UnitsAnswer(_Sums):
+    """Sums of units; `netsold get` shows every field as a column."""
+
+
+class MoneyAnswer(_Sums):
+    """Sums of money, in minor units of one currency.
 
     2997 is USD 29.97, but JPY 2,997 and KWD 2.997 (ISO 4217).
     """
@@ -69,7 +76,7 @@ class _OfShop(_Answer):
 
 
 class ProductAnswer(CycleAnswer, _OfProduct):
-    """A product in a cycle; its id comes first, as in the events' description."""
+    """A product in a cycle; its id is the first field."""
 
 
 class ShopAnswer(CycleAnswer, _OfShop):
@@ -77,13 +84,12 @@ class ShopAnswer(CycleAnswer, _OfShop):
 
 
 class Freshness(_Answer):
-    """How much an answer holds.
+    """How fresh an answer is.
 
-    `applied`: by source partition such as `orders-0`, the last offset that is in it for certain.
-
-    `as_of`: everything that happened until then and was told in time is in it; null while any
-    source partition hasn't been heard of. `lag_seconds`: from `as_of` to the moment of answering,
-    never below 0; null with it. `state` is one of STATES.
+    `applied`: by source partition such as `orders-0`, the last offset that it certainly includes.
+    `as_of`: it includes every event until then that arrived in time; null while the progress of
+    a source partition is unknown. `lag_seconds`: from `as_of` to the time of the answer, at least
+    0, null without `as_of`. `state` is one of STATES.
     """
 
     as_of: str | None
@@ -95,20 +101,19 @@ class Freshness(_Answer):
 class InquiriesAnswer(_Answer):
     """Whether a shop replied in time (R1, R2): counted = timely + late + overdue.
 
-    `response_rate` = timely / counted, null without any.
-
-    `answered_by` and `reply_ms` (quantiles in milliseconds, within 1 %; null without any) are of
-    single inquiries, whatever is counted.
+    `response_rate` = timely / counted, null if nothing is counted. `answered_by` and `reply_ms`
+    (quantiles in milliseconds, within 1 %, null without replies) are of single inquiries, however
+    inquiries are counted.
     """
 
     class AnsweredBy(_Answer):
-        """Who or what answered."""
+        """Replies by people and by robots."""
 
         person: int
         robot: int
 
     class Quantiles(_Answer):
-        """How long it took: half of them, and nine of ten, no longer than this."""
+        """The times within which half of the replies, and nine of ten, were sent."""
 
         p50: int
         p90: int
@@ -123,10 +128,10 @@ class InquiriesAnswer(_Answer):
 
 
 class CasesAnswer(_Answer):
-    """How often something happened, in all and by reason (R3)."""
+    """The number of cases, in all and by reason (R3)."""
 
     class Case(_Answer):
-        """For one reason."""
+        """The cases of one reason."""
 
         count: int
 
@@ -135,13 +140,13 @@ class CasesAnswer(_Answer):
 
 
 class MoneyCasesAnswer(_Answer):
-    """How often money was given back, and how much.
+    """The cases in which money was returned, in all and by reason (R3).
 
-    `amounts` in minor units by currency, in all and by reason (R3).
+    `amounts` are in minor units by currency.
     """
 
     class Case(_Answer):
-        """For one reason; `amounts` in minor units by currency."""
+        """The cases of one reason; `amounts` are in minor units by currency."""
 
         count: int
         amounts: dict[str, int]
@@ -152,7 +157,7 @@ class MoneyCasesAnswer(_Answer):
 
 
 class AfterSalesAnswer(_Answer):
-    """What a shop had to make right (R3)."""
+    """A shop's refusals, reissues, differences and returns (R3)."""
 
     refusals: CasesAnswer
     reissues: CasesAnswer
@@ -161,9 +166,9 @@ class AfterSalesAnswer(_Answer):
 
 
 class ProactiveAnswer(_Answer):
-    """How often a shop had reason to write to a buyer, and did so first (R4).
+    """Occasions for a shop to write to a buyer, and those where it wrote first (R4).
 
-    `share` is null without reason.
+    `share` is null without occasions.
     """
 
     occasions: int
@@ -201,7 +206,7 @@ class ShopService(_Answer):
 
 
 class ProductService(_Answer):
-    """What became of a product's sales in a cycle."""
+    """A product's service in a cycle: reviews, differences and refusals."""
 
     reviews: ReviewsAnswer
     differences: MoneyCasesAnswer
@@ -225,7 +230,7 @@ class FreshProduct(ProductAnswer):
 
 
 class ServedShop(ShopAnswer):
-    """A shop in a cycle: its sales and its service side by side."""
+    """A shop in a cycle, with its sales and its service."""
 
     service: ShopService
 
@@ -239,7 +244,7 @@ class FreshShop(ServedShop):
 
 
 class TopShops(_Answer):
-    """A page of the best shops in a cycle: those with nothing to compare are not listed."""
+    """A page of the best shops in a cycle; shops with nothing to compare are not listed."""
 
     cycle: CycleSpan
     by: Literal["sales", "response-rate", "good-reviews"]
@@ -250,7 +255,7 @@ class TopShops(_Answer):
 
 
 class OverdueInquiry(_Answer):
-    """An inquiry whose time has passed without a reply (R2), by the message that opened it."""
+    """An inquiry whose time has passed without a reply (R2), with the message that opened it."""
 
     shop_id: str
     buyer_id: str
@@ -261,7 +266,7 @@ class OverdueInquiry(_Answer):
 
 
 class OverduePage(_Answer):
-    """A page of what is overdue, longest first; `count` is how many there are in all."""
+    """A page of overdue inquiries, longest overdue first; `count` is the number of all."""
 
     count: int
     items: list[OverdueInquiry]
@@ -271,9 +276,9 @@ class OverduePage(_Answer):
 
 
 class TopProducts(_Answer):
-    """A page of the products that sold in a cycle, by units net, most first, then by id.
+    """A page of the best products in a cycle: by net units, most first, then by id.
 
-    Those with none are not listed.
+    Products with none are not listed.
     """
 
     cycle: CycleSpan
@@ -283,7 +288,7 @@ class TopProducts(_Answer):
 
 
 class JournalPage(_Answer):
-    """A page of a product's journal entries as they stand in the log (schemas/journal.py), in its order."""
+    """A page of a product's journal entries (schemas/journal.py), in the order of the log."""
 
     items: list[dict[str, Any]]
     next_cursor: str | None
@@ -291,15 +296,18 @@ class JournalPage(_Answer):
 
 
 class ReversalAnswer(_Answer):
-    """What one refund took off a sale: units, and money in minor units."""
+    """The units, and the money in minor units, that one refund took off a sale."""
 
     at: str
     units: int
     amount: int
 
 
-class Part(_Answer):
-    """Of one line: net = gross - reversed; of money, in minor units of the order's currency."""
+class LineSums(_Answer):
+    """Units or money of one line: net = gross - reversed.
+
+    Money is in minor units of the order's currency.
+    """
 
     gross: int
     reversed: int
@@ -307,31 +315,32 @@ class Part(_Answer):
 
 
 class SaleAnswer(_Answer):
-    """A line that counts (S1): received at `received_at`, so in that cycle.
+    """A line that counts (S1), in the cycle that contains `received_at`.
 
-    Money in minor units of the order's currency.
+    Money is in minor units of the order's currency.
     """
 
     line_id: str
     product_id: str
     cycle: CycleSpan
     received_at: str
-    units: Part
-    amount: Part
+    units: LineSums
+    amount: LineSums
     reversals: list[ReversalAnswer]
 
 
 class AnomalyAnswer(_Answer):
-    """What is odd about the order, or about one of its lines."""
+    """An anomaly of the order, or of one of its lines."""
 
     anomaly: str
     line_id: str | None
 
 
 class OrderAnswer(_Answer):
-    """An order: what is known (`facts`, the events that hold, by time), what counts of it (`sales`), and what is odd.
+    """An order: the events known of it by time (`facts`), what counts (`sales`), and anomalies.
 
-    `shop_id`, `buyer_id` and `currency` are null until it is placed. Money, in `facts` too, is in minor units of `currency`.
+    `shop_id`, `buyer_id` and `currency` are null until it is placed. Money is in minor units of
+    `currency`, in `facts` too.
     """
 
     order_id: str
@@ -345,14 +354,14 @@ class OrderAnswer(_Answer):
 
 
 class Fault(_Answer):
-    """What is wrong with one part of a request."""
+    """The fault of one part of a request."""
 
     where: str
     detail: str
 
 
 class Problem(BaseModel):
-    """An error as RFC 9457 has it; `type` is stable, `detail` is for people."""
+    """An error in the form of RFC 9457; `type` is stable, `detail` is for people."""
 
     model_config = ConfigDict(frozen=True)
 

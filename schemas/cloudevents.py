@@ -1,9 +1,8 @@
-"""The fields of an event out of a record's value and headers.
+"""From a record's value and headers to the fields of its event; no field is validated here.
 
-CloudEvents 1.0 in both modes, or bare JSON. Judges no field.
-
-Headers win over the value, and attributes over the data; of headers with one name the last wins,
-and so it is with names in JSON.
+The record is a CloudEvent 1.0 in binary or structured mode, or bare JSON. A header has precedence
+over the value, and an attribute over the data. Of headers with one name the last one counts, as
+of names in a JSON object.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from schemas import limits, sentences
 from schemas.refusals import Reason, Refusal
 
 CONTENT_TYPE: Final = "content-type"
+JSON: Final = b"application/json"
 STRUCTURED: Final = b"application/cloudevents+json"
 CHAT_ATTRIBUTES: Final = {
     "ce_type": "type",
@@ -23,17 +23,17 @@ CHAT_ATTRIBUTES: Final = {
     "ce_source": "source",
     "ce_time": "occurred_at",
 }
-"""By header (and, without `ce_`, by attribute of the structured mode): the field of a message."""
+"""By header (in structured mode, by attribute without `ce_`): the field of a message."""
 
 ORDER_ATTRIBUTES: Final = CHAT_ATTRIBUTES | {"ce_subject": "order_id"}
-"""The same of an event of an order."""
+"""The same for an event of an order."""
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-"""What some programs write before UTF-8; it says nothing, and is passed over (RFC 8259, 8.1)."""
+"""Some programs write it before UTF-8. It is skipped (RFC 8259, 8.1)."""
 
 
 def headers_by_name(headers: object) -> dict[str, bytes]:
-    """The headers by name, the last of a name; what isn't a name with bytes counts as absent."""
+    """The last header of each name. What is no pair of a name and bytes is ignored."""
     pairs = headers if isinstance(headers, Sequence) else ()
     return {
         pair[0]: bytes(pair[1])
@@ -46,7 +46,7 @@ def headers_by_name(headers: object) -> dict[str, bytes]:
 
 
 def read_object(value: bytes | None) -> dict[str, Any] | Refusal:
-    """The JSON object that a record's value is, with or without a byte order mark."""
+    """The JSON object in a record's value, with or without a byte order mark."""
     if not value:
         return Refusal(Reason.EMPTY_VALUE, "no bytes")
     if len(value) > limits.VALUE_BYTES:
@@ -66,7 +66,7 @@ def read_object(value: bytes | None) -> dict[str, Any] | Refusal:
 def is_structured(found: Mapping[str, Any], headers: Mapping[str, bytes]) -> bool:
     """Whether an object is a CloudEvent in structured mode.
 
-    By its content type, or by itself where no header is a CloudEvent's.
+    Either the content type says so, or the object has `specversion` and no header has `ce_`.
     """
     if headers.get(CONTENT_TYPE, b"").startswith(STRUCTURED):
         return True
@@ -76,9 +76,9 @@ def is_structured(found: Mapping[str, Any], headers: Mapping[str, bytes]) -> boo
 def fields_of(
     found: Mapping[str, Any], headers: Mapping[str, bytes], attributes: Mapping[str, str]
 ) -> dict[str, Any] | Refusal:
-    """An event's fields from value and headers.
+    """An event's fields from its value and headers.
 
-    A header that isn't UTF-8 stays bytes, which no field takes.
+    A header that isn't UTF-8 stays bytes, which no field accepts.
     """
     given = {
         field: _text(headers[header]) for header, field in attributes.items() if header in headers
@@ -97,9 +97,9 @@ def fields_of(
 
 
 def _data_of(found: Mapping[str, Any]) -> dict[str, Any] | Refusal:
-    """The data of a CloudEvent in structured mode.
+    """The data of a CloudEvent in structured mode: the object in `data` or in `data_base64`.
 
-    An object, or one in `data_base64`, whatever its content type; null is absent.
+    Its content type doesn't matter. Null counts as absent.
     """
     data, packed = found.get("data"), found.get("data_base64")
     if packed is None:
@@ -113,7 +113,9 @@ def _data_of(found: Mapping[str, Any]) -> dict[str, Any] | Refusal:
     try:
         raw = msgspec.convert(packed, bytes)
     except msgspec.ValidationError:
-        return Refusal(Reason.NOT_JSON, f"data_base64: {sentences.shown(packed)} is not base64")
+        return Refusal(
+            Reason.NOT_JSON, f"data_base64: {sentences.value_text(packed)} is not base64"
+        )
     inner = read_object(raw)
     if not isinstance(inner, Refusal):
         return inner

@@ -1,10 +1,8 @@
-"""msgspec decoders, derived by code from the pydantic models, for the hot loop.
+"""Fast msgspec decoders, derived by code from the pydantic models of `events`.
 
-They may refuse more than the models, never less.
-
-What they leave out is named here: control characters and the whole value's readability (`envelope`
-looks at the raw bytes for these) and the rules between fields (`CHECKS`). A constraint that isn't
-understood stops the import.
+A decoder may refuse more than its model, never less. It does not check control characters and the
+value's encoding and depth, which `fast_path` checks in the raw bytes, nor the rules between fields,
+which are in `CHECKS`. A constraint of a model that has no known msgspec form stops the import.
 """
 
 import types
@@ -31,7 +29,7 @@ _STRUCTS: Final[dict[type[BaseModel], type[msgspec.Struct]]] = {}
 
 
 def _bounds(metadata: tuple[Any, ...]) -> Iterator[tuple[str, int]]:
-    """The bounds (msgspec's names) among pydantic's metadata of one field."""
+    """The bounds in pydantic's metadata of one field, by msgspec's names."""
     for item in metadata:
         match item:
             case FieldInfo():
@@ -57,14 +55,14 @@ def _meta(metadata: tuple[Any, ...]) -> msgspec.Meta:
     return msgspec.Meta(**bounds)
 
 
-def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: ANN401, PLR0911 - types are what it works on; one return a form
+def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: ANN401, PLR0911 - it works on types; one return per form
     """The msgspec type for a pydantic annotation."""
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *more = get_args(annotation)
         return _derived(inner, (*metadata, *more))
     if any(isinstance(item, BeforeValidator) for item in metadata):
-        return str  # an instant: its text is read by schemas.times in both routes
+        return str  # an instant: `schemas.times` parses its text in both routes
     if origin in (Union, types.UnionType):
         return Union[tuple(_derived(member, metadata) for member in get_args(annotation))]  # noqa: UP007 - made at run time
     if origin is tuple:
@@ -81,7 +79,7 @@ def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: A
 def struct_of(model: type[BaseModel], only: frozenset[str] | None = None) -> type[msgspec.Struct]:
     """A frozen struct with a model's fields, in their order.
 
-    `only` those written under these names.
+    `only` restricts it to the fields with these JSON names.
     """
     if only is None and model in _STRUCTS:
         return _STRUCTS[model]
@@ -96,7 +94,7 @@ def struct_of(model: type[BaseModel], only: frozenset[str] | None = None) -> typ
         )
         if only is None or written in only
     ]
-    fields.sort(key=len)  # required fields stand first, as structs want it; sorting is stable
+    fields.sort(key=len)  # structs need required fields first; sorting is stable
     struct = msgspec.defstruct(
         model.__name__, fields, frozen=True, gc=False, omit_defaults=True, module=__name__
     )
@@ -114,13 +112,12 @@ def _own_fields(name: str, model: type[BaseModel]) -> frozenset[str]:
 BODIES: Final = {
     name: struct_of(model, _own_fields(name, model)) for name, model in events.MODELS.items()
 }
-"""By event type: the struct of what only this type has. Its fields have the names of the
-model's."""
+"""By event type: the struct of the fields that only this type has, named as in its model."""
 
 DECODE_BODY: Final[dict[str, Callable[[bytes], Any]]] = {
     name: msgspec.json.Decoder(body).decode for name, body in BODIES.items()
 }
-"""By event type: bytes → the body; raises msgspec's errors."""
+"""By event type: JSON bytes → body; raises msgspec's errors."""
 
 
 def _common(name: str) -> Callable[[bytes], Any]:
@@ -131,16 +128,16 @@ def _common(name: str) -> Callable[[bytes], Any]:
 
 
 DECODE_ORDER_COMMON: Final = _common("order_placed")
-"""Bytes → what every event of an order has, as texts whose bounds are still to be checked;
-raises msgspec's errors."""
+"""JSON bytes → the fields of every event of an order, as texts with unchecked bounds; raises
+msgspec's errors."""
 
 DECODE_CHAT_COMMON: Final = _common("buyer_messaged")
-"""The same of a message."""
+"""The same for a message."""
 
 CHECKS: Final[dict[str, Callable[[Any], str | None]]] = {
     "order_placed": lambda body: events.lines_fault(body.lines)
 }
-"""By event type: what is wrong between the body's fields, or None."""
+"""By event type: body → the fault between its fields, or None."""
 
 for _name, _model in events.MODELS.items():
     if bool(_model.__pydantic_decorators__.model_validators) != (_name in CHECKS):

@@ -1,9 +1,7 @@
-"""The events of orders and chats, one frozen strict class per type.
+"""The events of orders and chats: one strict, frozen class per event type.
 
-These names are the storage format: logs keep them for good.
-
-Everything else that knows events is derived from these classes (the fast decoders) or refers to
-them.
+Type names and field names are the storage format: topics keep them for good. The fast decoders are
+derived from these classes (`decoders`).
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -25,7 +23,7 @@ from schemas.money import CURRENCIES
 
 
 def is_printable(text: str) -> bool:
-    """Whether a text has no control characters: none below U+0020, and not U+007F."""
+    """Whether a text has no control character: none below U+0020, and not U+007F."""
     return text.isprintable() or not any(
         character < " " or character == "\x7f" for character in text
     )
@@ -48,20 +46,22 @@ Id = Annotated[
     StringConstraints(min_length=1, max_length=limits.ID_CHARS),
     AfterValidator(_without_controls),
 ]
-"""An id, compared character by character: no case, width or Unicode form is taken for another."""
+"""An id. Ids are compared character by character, without any normalization."""
 
 Source = Annotated[
     str,
     StringConstraints(min_length=1, max_length=limits.SOURCE_CHARS),
     AfterValidator(_without_controls),
 ]
+"""The system that sent an event, as CloudEvents' `source`."""
+
 Instant = Annotated[
     int,
     BeforeValidator(_instant),
     PlainSerializer(times.format_ms, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""An instant: RFC 3339 with zone outside, epoch milliseconds inside."""
+"""An instant: RFC 3339 with a time zone in JSON, epoch milliseconds in Python."""
 
 if TYPE_CHECKING:
     Currency = str
@@ -85,15 +85,15 @@ RepliedBy = Literal["person", "robot"]
 
 
 class _Frozen(BaseModel):
-    """Strict (no `true` or `1.0` for 1), frozen, and open: unknown fields pass unread."""
+    """Strict (`true` and `1.0` are no integers), frozen, and open: unknown fields are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-class Line(_Frozen):
-    """One line of an order: so many units of a product at a price.
+class PlacedLine(_Frozen):
+    """One line of an order: a quantity of a product at a unit price.
 
-    `discount` is off the whole line. Money in minor units.
+    Money is in minor units. `discount` is taken off the whole line.
     """
 
     line_id: Id
@@ -103,10 +103,10 @@ class Line(_Frozen):
     discount: Annotated[int, Field(ge=0, le=limits.LINE_REVENUE_MINOR)] | None = None
 
 
-class RefundLine(_Frozen):
-    """What a refund asks for one line.
+class ClaimedLine(_Frozen):
+    """What a refund claims of one line: units, and an amount in minor units.
 
-    Units (0 when it makes up a difference, S9) and an amount in minor units.
+    A refund of 0 units makes up a difference (S9).
     """
 
     line_id: Id
@@ -114,12 +114,12 @@ class RefundLine(_Frozen):
     amount: Annotated[int, Field(ge=0, le=limits.LINE_REVENUE_MINOR)]
 
 
-Lines = Annotated[tuple[Line, ...], Field(strict=False, min_length=1)]
-RefundLines = Annotated[tuple[RefundLine, ...], Field(strict=False, min_length=1)]
+Lines = Annotated[tuple[PlacedLine, ...], Field(strict=False, min_length=1)]
+RefundLines = Annotated[tuple[ClaimedLine, ...], Field(strict=False, min_length=1)]
 
 
 class _Event(_Frozen):
-    """What every event has; the same event again has the same (`source`, `id`) (S11)."""
+    """The fields of every event. `(source, id)` identifies it: a duplicate has the same (S11)."""
 
     id: Id
     source: Source
@@ -127,15 +127,15 @@ class _Event(_Frozen):
 
 
 class _OrderEvent(_Event):
-    """What every event of an order has."""
+    """The fields of every event of an order."""
 
     order_id: Id
 
 
 class _ChatEvent(_Event):
-    """What a message between a shop and a buyer has, whoever wrote it.
+    """The fields of a message between a shop and a buyer, whoever wrote it.
 
-    `order_id` is the order it is about, if any.
+    `order_id` names the order that the message is about, if any.
     """
 
     shop_id: Id
@@ -162,32 +162,41 @@ class OrderPlaced(_OrderEvent):
         return self
 
 
-def lines_fault(lines: tuple[Line, ...]) -> str | None:
-    """What is wrong with an order's lines taken together, as a sentence that names the line by its index; or None."""
+def lines_fault(lines: tuple[PlacedLine, ...]) -> str | None:
+    """The first fault between the fields of an order's lines, as a sentence; None without one."""
     whole = 0
     for line in lines:
         price = line.quantity * line.unit_price
         whole += price
         if price > limits.LINE_REVENUE_MINOR:
-            return f"lines.{lines.index(line)}: quantity times unit_price is {price}, more than {limits.LINE_REVENUE_MINOR}"
+            return (
+                f"lines.{lines.index(line)}: quantity times unit_price is {price},"
+                f" more than {limits.LINE_REVENUE_MINOR}"
+            )
         if line.discount is not None and line.discount > price:
-            return f"lines.{lines.index(line)}: discount is {line.discount}, more than quantity times unit_price, {price}"
+            return (
+                f"lines.{lines.index(line)}: discount is {line.discount},"
+                f" more than quantity times unit_price, {price}"
+            )
     if whole > limits.PAID_MINOR:
-        return f"lines: quantity times unit_price of all of them is {whole}, more than {limits.PAID_MINOR}"
+        return (
+            f"lines: quantity times unit_price of all of them is {whole},"
+            f" more than {limits.PAID_MINOR}"
+        )
     if len(lines) > 1 and len({line.line_id for line in lines}) < len(lines):
         return "lines: two of them have one line_id"
     return None
 
 
 class OrderPaid(_OrderEvent):
-    """A payment came in; by itself it is no sale (S1)."""
+    """The buyer paid. A payment alone is no sale (S1)."""
 
     type: Literal["order_paid"]
     amount: Annotated[int, Field(ge=0, le=limits.PAID_MINOR)]
 
 
 class OrderShipped(_OrderEvent):
-    """A parcel left the shop; by itself it is no sale (S1)."""
+    """A parcel left the shop. Shipping alone is no sale (S1)."""
 
     type: Literal["order_shipped"]
     parcel_id: Id | None = None
@@ -197,7 +206,7 @@ class OrderShipped(_OrderEvent):
 
 
 class ReceiptConfirmed(_OrderEvent):
-    """Goods arrived: the lines named, or all of them when `line_ids` is absent."""
+    """Goods arrived: the lines in `line_ids`, or all lines when it is absent."""
 
     type: Literal["receipt_confirmed"]
     line_ids: LineIds | None = None
@@ -206,14 +215,14 @@ class ReceiptConfirmed(_OrderEvent):
 
 
 class OrderCancelled(_OrderEvent):
-    """The order was called off (S4)."""
+    """The order was cancelled (S4)."""
 
     type: Literal["order_cancelled"]
     reason: CancelReason
 
 
 class DeliveryRefused(_OrderEvent):
-    """The buyer took no delivery at the door; takes no receipt away (S4, S10)."""
+    """The buyer refused the delivery at the door. A receipt stays valid (S4, S10)."""
 
     type: Literal["delivery_refused"]
     line_ids: LineIds | None = None
@@ -221,7 +230,7 @@ class DeliveryRefused(_OrderEvent):
 
 
 class RefundRequested(_OrderEvent):
-    """A refund was asked for; changes nothing yet (S5)."""
+    """The buyer requested a refund. It counts only when it succeeds (S5)."""
 
     type: Literal["refund_requested"]
     refund_id: Id
@@ -230,9 +239,9 @@ class RefundRequested(_OrderEvent):
 
 
 class RefundSucceeded(_OrderEvent):
-    """A refund went through.
+    """A refund succeeded (S5): of the claimed lines, or of the whole order.
 
-    Of the lines as asked, or of the whole order when `lines` is absent (S5, S8).
+    Without `lines` it is a refund of the whole order (S8).
     """
 
     type: Literal["refund_succeeded"]
@@ -242,7 +251,7 @@ class RefundSucceeded(_OrderEvent):
 
 
 class RefundFailed(_OrderEvent):
-    """A refund came to nothing; changes nothing (S5)."""
+    """A refund failed. It counts nothing (S5)."""
 
     type: Literal["refund_failed"]
     refund_id: Id
@@ -250,14 +259,14 @@ class RefundFailed(_OrderEvent):
 
 
 class RefundReversed(_OrderEvent):
-    """The bank returned a refund that had succeeded: it counts as if it had never been (S5)."""
+    """The bank returned the money of a successful refund. The refund counts nothing (S5)."""
 
     type: Literal["refund_reversed"]
     refund_id: Id
 
 
 class ReissueShipped(_OrderEvent):
-    """Goods were sent once more; never a second sale (S10)."""
+    """The shop sent goods again. It is never a second sale (S10)."""
 
     type: Literal["reissue_shipped"]
     line_ids: LineIds | None = None
@@ -266,7 +275,7 @@ class ReissueShipped(_OrderEvent):
 
 
 class ReviewPosted(_OrderEvent):
-    """A buyer judged a product of an order, 1 (worst) to 5 (R5)."""
+    """A buyer rated a product of an order, from 1 (worst) to 5 (R5)."""
 
     type: Literal["review_posted"]
     product_id: Id
@@ -274,15 +283,15 @@ class ReviewPosted(_OrderEvent):
 
 
 class BuyerMessaged(_ChatEvent):
-    """A buyer wrote to a shop: opens an inquiry unless one is open (R1)."""
+    """A buyer wrote to a shop. The message opens an inquiry unless one is open (R1)."""
 
     type: Literal["buyer_messaged"]
 
 
 class SellerReplied(_ChatEvent):
-    """A shop wrote to a buyer, be it a person or a robot.
+    """A person or a robot of a shop wrote to a buyer.
 
-    Answers the open inquiry (R1), or is the first to write (R4).
+    The message answers the open inquiry (R1), or is proactive contact (R4).
     """
 
     type: Literal["seller_replied"]
@@ -326,26 +335,29 @@ MODELS: Final[dict[str, type[Any]]] = {
         SellerReplied,
     )
 }
-"""The class of each event type, by the type's name."""
+"""By event type: its class."""
 
 CHAT_TYPES: Final = frozenset(
     name for name, model in MODELS.items() if issubclass(model, _ChatEvent)
 )
-"""The types of events in the topic of chats."""
+"""The event types of the topic `chats`."""
 
 ORDER_TYPES: Final = frozenset(MODELS) - CHAT_TYPES
-"""The types of events in the topic of orders."""
+"""The event types of the topic `orders`."""
 
 
-def topic_of(name: str) -> Literal["orders", "chats"]:
-    """The topic, without the setting's prefix, in which events of a type stand."""
-    return "chats" if name in CHAT_TYPES else "orders"
+def topic_of(event_type: str) -> Literal["orders", "chats"]:
+    """The topic of an event type, without the prefix of the settings."""
+    return "chats" if event_type in CHAT_TYPES else "orders"
 
 
-def common_of(name: str) -> tuple[str, ...]:
-    """Names, as written, of the fields that every event in the topic of this type has, beside what its subject is."""
+def common_of(event_type: str) -> tuple[str, ...]:
+    """The JSON names of the fields that CloudEvents attributes carry, for an event type.
+
+    Every event of the same topic has them. The order of an event is its subject.
+    """
     return (
         ("type", "id", "source", "occurred_at")
-        if name in CHAT_TYPES
+        if event_type in CHAT_TYPES
         else ("type", "id", "source", "occurred_at", "order_id")
     )

@@ -1,66 +1,132 @@
-"""The journal: what netsold writes for pipelines to read. Tables are its sums.
+"""The journal: the rows that netsold writes, whose sums the tables are.
 
-JSON objects, told apart by `type`.
+Each record is a JSON object; `type` names its form.
 
-The topic `sales` (key product_id) has an entry for every change, and service rows of products. The
-topic `shop-activity` (key shop_id) has what a chunk changed of each shop: the same entries summed,
-service rows, replies summed, contacts and messages. Marks have no key.
+The topic `sales` (key product_id) has one entry per changed row, and service rows of products. The
+topic `shop-activity` (key shop_id) has the changes of each shop by one chunk: sums of the same
+entries, service rows, sums of replies, contacts and messages. Marks have no key.
 """
 
 from typing import Final
 
 import msgspec
 
-RULES: Final = 5
-"""Version of the rules (S1-S13, C1-C4, R1-R6) and forms by which entries and rows are made;
-another version is a rebuild."""
+from schemas.columns import SaleColumns
+
+RULES: Final = 6
+"""Version of the rules (S1-S13, C1-C4, R1-R6) and of the forms of rows; another one is a rebuild.
+
+6: an entry names its sale's instant and its refund, so the journal adds up by day.
+"""
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"):
-    """How one line's part in one cycle changed because of one event.
+class Delta(SaleColumns, frozen=True, gc=False, tag_field="type", tag="entry"):
+    """The part of an `Entry` that the product tables add up."""
 
-    Signed differences of units, and of money in minor units.
+    product_id: str
+    currency: str
+    cycle: str
+    """The cycle's start, ISO 8601."""
+    restates: bool
+    """Whether the cycle had ended by the event time of the event's partition (S13)."""
 
-    A row is wide, so that a table is at any time the sum of its columns: `_gross` what was sold,
-    `_reversed` what was taken off this cycle's sales whenever it happened (basis sale), `_booked`
-    what was taken off in this cycle, of whatever sale (basis refund) (S6).
+
+class Entry(Delta, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="entry"):
+    """The change of one journal row by one event: signed differences of its columns.
+
+    A row belongs to one line of one cycle, to one sale of it (`sold_at`), and either to the sale
+    itself (gross, `orders`) or to one refund of it (`refund_id`: reversed in the sale's cycle,
+    booked in the refund's). So the columns also add up by day: gross and reversed by the day of
+    `sold_at`, booked by the day of `refunded_at`.
     """
 
     id: str
-    """Where it comes from: topic-partition@offset of the event, # index within the event; never
-    given twice."""
-    product_id: str
+    """topic-partition@offset of the event, then # and the entry's index within it; unique."""
     shop_id: str
     buyer_id: str
     order_id: str
     line_id: str
-    currency: str
-    cycle: str
-    """The cycle's start, ISO 8601."""
-    units_gross: int
-    units_reversed: int
-    units_booked: int
-    amount_gross: int
-    amount_reversed: int
-    amount_booked: int
-    orders: int
-    """How many more (or fewer) orders with a sale the buyer has here (R6); an order stands in
-    one line of one cycle."""
-    restates: bool
-    """Whether the cycle had already ended by the event time of the event's partition (S13)."""
+    sold_at: str
+    """The receipt by which the line is a sale (S2), ISO 8601 with milliseconds."""
     event_type: str
     event_id: str
     event_source: str
     occurred_at: str
     """When the event happened, ISO 8601 with milliseconds."""
-    rules: int = RULES
+    rules: int
+    refund_id: str | None = None
+    refunded_at: str | None = None
+    """When that refund succeeded, ISO 8601 with milliseconds."""
 
 
-class Mark(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
-    """How far a source partition has been applied: everything up to `offset`.
+class Sold(SaleColumns, frozen=True, gc=False, array_like=True):
+    """The sum of some entries of one shop, cycle and currency."""
 
-    `watermark_ms` is the latest event time seen in it, `confirmed_ms` the latest that doesn't rest
-    on one order's or conversation's dates alone.
+    cycle: str
+    currency: str
+    restates: int
+    """How many of the entries restate."""
+
+
+class Bought(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The change of one buyer's orders with a sale in one cycle of a shop (R6)."""
+
+    buyer_id: str
+    cycle: str
+    orders: int
+
+
+class ServiceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Signed changes of service columns (tables/service.py) in one cycle."""
+
+    cycle: str
+    columns: dict[str, int]
+    restates: bool
+
+
+class ServiceDelta(ServiceChange, frozen=True, gc=False, tag_field="type", tag="service"):
+    """The part of a `Service` row that the product tables add up."""
+
+    product_id: str
+
+
+class ServiceRow(ServiceChange, frozen=True, gc=False):
+    """A change of service by one event."""
+
+    id: str
+    """topic-partition@offset of the event, then #s and the row's index within it; unique."""
+    event_type: str
+    event_id: str
+    event_source: str
+    occurred_at: str
+
+
+class Service(ServiceRow, frozen=True, gc=False, tag_field="type", tag="service"):
+    """A change of one product's service columns by one event of an order (R3, R5)."""
+
+    shop_id: str
+    product_id: str
+    rules: int
+
+
+class Served(ServiceRow, frozen=True, gc=False, array_like=True):
+    """A change of a shop's own service columns by one event of an order (R3, R5)."""
+
+
+class Replied(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Signed changes of a shop's reply columns in one cycle, by messages or expired timers (R1, R2)."""
+
+    cycle: str
+    columns: dict[str, int]
+    restates: int
+    """How many of the inquiries' changes restate."""
+
+
+class ProgressMark(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
+    """A source partition is applied up to and including `offset`.
+
+    `watermark_ms` is the latest event time in it. `confirmed_ms` is the latest event time that two
+    orders or conversations, or a tick, have reached.
     """
 
     topic: str
@@ -70,102 +136,10 @@ class Mark(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
     confirmed_ms: int | None = None
 
 
-class Delta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="entry"):
-    """What the product tables need of an Entry; the same fields under the same names."""
-
-    product_id: str
-    currency: str
-    cycle: str
-    units_gross: int
-    units_reversed: int
-    units_booked: int
-    amount_gross: int
-    amount_reversed: int
-    amount_booked: int
-    restates: bool
-
-
-class Sold(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The columns of some entries of one shop, cycle and currency, summed.
-
-    `restates` is how many of them restate.
-    """
-
-    cycle: str
-    currency: str
-    units_gross: int
-    units_reversed: int
-    units_booked: int
-    amount_gross: int
-    amount_reversed: int
-    amount_booked: int
-    restates: int
-
-
-class Bought(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """How many more (or fewer) orders with a sale a buyer has in one cycle of a shop, by some entries (R6)."""
-
-    buyer_id: str
-    cycle: str
-    orders: int
-
-
-class Service(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="service"):
-    """How a product's part in its shop's service changed in one cycle (R3, R5).
-
-    Signed differences of the columns of tables/service.py.
-    """
-
-    id: str
-    shop_id: str
-    product_id: str
-    cycle: str
-    columns: dict[str, int]
-    restates: bool
-    event_type: str
-    event_id: str
-    event_source: str
-    occurred_at: str
-    rules: int = RULES
-
-
-class ServiceDelta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="service"):
-    """What the tables need of a Service row; the same fields under the same names."""
-
-    product_id: str
-    cycle: str
-    columns: dict[str, int]
-    restates: bool
-
-
-class Served(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """How a shop's service changed in one cycle because of one event of an order (R3, R5), as `Service` says it of products."""
-
-    id: str
-    cycle: str
-    columns: dict[str, int]
-    restates: bool
-    event_type: str
-    event_id: str
-    event_source: str
-    occurred_at: str
-
-
-class Replied(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """How a shop's replies in one cycle changed by some messages, and as event time came on (R1, R2): differences of columns, summed.
-
-    `restates` is how many changes of an inquiry restate.
-    """
-
-    cycle: str
-    columns: dict[str, int]
-    restates: int
-
-
 class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Since when, in epoch milliseconds, a shop has reason to write to a buyer about an order (R4); None if it has none after all.
+    """When a shop first had reason to write to a buyer about an order (R4), epoch milliseconds.
 
-    The last one about an order holds.
+    None withdraws the reason. The latest record about an order is valid.
     """
 
     buyer_id: str
@@ -174,12 +148,12 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 Wrote = tuple[int, int, str]
-"""When somebody wrote, in epoch milliseconds; who, 0 the buyer or 1 the shop; and about which
-order, empty for none (R4)."""
+"""One message: its instant in epoch milliseconds, the side (0 buyer, 1 shop), and the order that
+it is about, empty for none (R4)."""
 
 
 class Messages(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What a shop and a buyer wrote to each other (R4), each message once, and what is taken back as another message holds (S11)."""
+    """Messages between a shop and a buyer (R4), each once, and those that are withdrawn (S11)."""
 
     buyer_id: str
     wrote: list[Wrote]
@@ -189,7 +163,7 @@ class Messages(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class ShopActivity(
     msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="shop_activity"
 ):
-    """What changed of one shop, as far as it came together."""
+    """The changes of one shop by one chunk, or by a part of it."""
 
     shop_id: str
     rules: int
@@ -203,13 +177,13 @@ class ShopActivity(
 
 _encoder: Final = msgspec.json.Encoder()
 encode = _encoder.encode
-"""Any of these → bytes."""
+"""A record → bytes."""
 
-decode = msgspec.json.Decoder(Entry | Service | ShopActivity | Mark).decode
-"""Bytes → what was encoded; raises msgspec's errors."""
+decode = msgspec.json.Decoder(Entry | Service | ShopActivity | ProgressMark).decode
+"""Bytes → the record; raises msgspec's errors."""
 
-decode_product = msgspec.json.Decoder(Delta | ServiceDelta | Mark).decode
-"""Bytes of `sales` → what its tables need; raises msgspec's errors."""
+decode_product = msgspec.json.Decoder(Delta | ServiceDelta | ProgressMark).decode
+"""Bytes of `sales` → what its stage adds up; raises msgspec's errors."""
 
-decode_activity = msgspec.json.Decoder(ShopActivity | Mark).decode
-"""Bytes of `shop-activity` → what its tables need; raises msgspec's errors."""
+decode_activity = msgspec.json.Decoder(ShopActivity | ProgressMark).decode
+"""Bytes of `shop-activity` → what its stage adds up; raises msgspec's errors."""

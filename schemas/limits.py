@@ -1,23 +1,26 @@
-"""Every bound on what may be written down, with its unit.
+"""Every bound on the size or the count of data, with its unit in the name.
 
-The relations between them are asserted at import.
+Relations between bounds are asserted at import, at the end. Not here: time-outs, defaults of
+settings (`streams.settings`), sizes of caches of single values, and thresholds at which the code
+changes to a faster way of getting the same result.
 """
 
 from typing import Final
 
-VALUE_BYTES: Final = 262_144
-"""Most bytes of a record's value, and of a line of a file; larger ones are refused unread.
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
 
-No other bound lies on how many lines an order or a refund has, or `line_ids` names: some 3,000 usual lines fit.
+# --- events
+
+VALUE_BYTES: Final = 256 * KIB
+"""Most bytes of a record's value, and of a line of a file. Larger ones are refused unread.
+
+Nothing else bounds how many lines an order or a refund has: some 3,000 usual lines fit.
 """
 
-ORDER_BYTES: Final = 800_000
-"""Most bytes of all that is known about one order: it must fit in one record of a changelog,
-with Kafka's default limits."""
-
 ID_CHARS: Final = 128
-"""Most characters of an id (order, line, product, shop, buyer, refund, parcel, event …) and of
-carrier and tracking number."""
+"""Most characters of an id (order, line, product, shop, buyer, refund, parcel, event …), of a
+carrier and of a tracking number."""
 
 SOURCE_CHARS: Final = 256
 """Most characters of an event's `source`."""
@@ -29,39 +32,231 @@ UNIT_PRICE_MINOR: Final = 10**12
 """Most minor units of money for one unit."""
 
 LINE_REVENUE_MINOR: Final = 10**15
-"""Most minor units of money of a whole line (quantity times unit price), and of what a refund
-asks for a line."""
+"""Most minor units of money for a line (quantity times unit price), and in a refund's claim of a
+line."""
 
 PAID_MINOR: Final = 10**18
-"""Most minor units of money in one payment, and of all lines of an order together (quantity
-times unit price)."""
-
-BATCH_BYTES: Final = 900_000
-"""Of one batch of records in a transaction, before compression."""
-
-BROKER_RECORD_BYTES: Final = 1_048_588
-"""The broker's default limit of a batch (`message.max.bytes`)."""
+"""Most minor units of money in one payment, and for all lines of an order together (quantity times
+unit price)."""
 
 OCCURRED_FIRST_MS: Final = -2_208_988_800_000
-"""First instant that `occurred_at` may name: 1900-01-01T00:00Z, epoch milliseconds."""
+"""First instant that `occurred_at` may name: 1900-01-01T00:00Z, in epoch milliseconds."""
 
 OCCURRED_END_MS: Final = 7_258_118_400_000
-"""First instant that `occurred_at` may not name any more: 2200-01-01T00:00Z, epoch milliseconds."""
-
-DETAIL_CHARS: Final = 300
-"""Most characters of a refusal's detail: it travels in a header."""
+"""First instant after those that `occurred_at` may name: 2200-01-01T00:00Z, in epoch ms."""
 
 INT64_MAX: Final = 2**63 - 1
 
-if not (QUANTITY <= UNIT_PRICE_MINOR <= LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX):
-    # A line's revenue can be paid at once, and every single amount fits the 64-bit integers of
-    # other readers.
-    raise AssertionError(
-        "limits: an order's revenue must fit in one payment, and a payment in 64 bits"
-    )
-if not (2 * VALUE_BYTES < ORDER_BYTES < BATCH_BYTES < BROKER_RECORD_BYTES - 2**17):
-    # The largest event always fits into a new order, and an order into a batch, which the broker
-    # takes with what is around it.
-    raise AssertionError("limits: an order must hold the largest event, and fit in one record")
-if not (OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS):
-    raise AssertionError("limits: the epoch lies within the years that events may name")
+FAST_VALUE_BYTES: Final = 4 * KIB
+"""Most bytes of a value on the fast path: no number in it has too many digits for a parser."""
+
+FAST_VALUE_BRACKETS: Final = 190
+"""Most opening brackets of a value on the fast path: no parser finds it nested too deeply."""
+
+# --- refusals and their sentences
+
+DETAIL_CHARS: Final = 300
+"""Most characters of a refusal's detail, which a header of the dead letter carries."""
+
+SHOWN_CHARS: Final = 60
+"""Most characters of a foreign text or number in a refusal's detail."""
+
+NEARBY_BYTES: Final = 16
+"""Most bytes of a value that a refusal's detail quotes at the place of a fault."""
+
+QUOTED_CHARS: Final = 60
+"""Most characters of an HTTP request that a problem's sentence quotes."""
+
+# --- states and the journal
+
+ORDER_BYTES: Final = 800_000
+"""Most bytes of an order's state, and of a conversation's. It must fit in a changelog record."""
+
+ACTIVITY_UNITS: Final = 2000
+"""Most units of a record of `shop-activity`. A row counts one or more units by its size."""
+
+ACTIVITY_UNIT_BYTES: Final = 350
+"""Most bytes of one unit of `shop-activity`, with ids and sources of the largest size."""
+
+ACTIVITY_MESSAGES: Final = 500
+"""Most messages of one buyer in a record of `shop-activity`."""
+
+ROW_TIMERS: Final = 1000
+"""Most timers in one row; a timer has two ids."""
+
+TIMER_BUCKETS: Final = 300
+"""Most rows of timers of one partition that wait at once, roughly."""
+
+# --- Kafka: writing
+
+BATCH_BYTES: Final = 900_000
+"""Most bytes of one batch in a transaction, before compression."""
+
+WRITE_BATCH_BYTES: Final = 512 * KIB
+"""Most bytes of one batch written outside transactions (simulator, import), before compression."""
+
+BROKER_BATCH_BYTES: Final = 1_048_588
+"""Most bytes of a batch by the broker's default (`message.max.bytes`)."""
+
+BATCH_OVERHEAD_BYTES: Final = 128 * KIB
+"""Most bytes that keys, headers and framing add to a batch with one full record."""
+
+REQUEST_BYTES: Final = 16 * MIB
+"""Most bytes of one produce request."""
+
+PARKING_BYTES: Final = 16 * KIB
+"""Most bytes that parking adds to a record: the headers of `streams.dead_letters`."""
+
+DEAD_LETTER_BYTES: Final = 4 * MIB
+"""Most bytes of a batch in the topic of dead letters (`max.message.bytes`)."""
+
+LEAST_TRANSACTION_RECORDS: Final = 100
+"""A transaction of fewer records is not made smaller because it took long."""
+
+FIRST_TRANSACTION_RECORDS: Final = 1000
+"""Most records of a partition's first transaction in a process."""
+
+# --- Kafka: reading
+
+FETCH_BYTES: Final = 4 * MIB
+"""Most bytes of one fetch outside a worker's lanes, per partition."""
+
+FIRST_FETCH_BYTES: Final = KIB
+"""The same where one record is wanted. A broker always returns the first whole batch."""
+
+RESTORE_RECORDS: Final = 20_000
+"""Most changelog records of one fetch while a worker restores its stores."""
+
+FOLLOW_RECORDS: Final = 20_000
+"""Most records of one step of a reader."""
+
+WAITING_RECORDS: Final = 200_000
+"""Most records of one partition that a reader keeps in memory until their mark arrives."""
+
+RECENT_IDS: Final = 100_000
+"""How many ids of journal entries a reader keeps in memory to find duplicates."""
+
+OBSERVATIONS: Final = 200
+"""How many observations of a topic's ends a reader keeps in memory."""
+
+# --- stores
+
+STORE_BLOCK_BYTES: Final = 8 * KIB
+"""About the size of a block in a store's cache."""
+
+WORKER_CACHE_BYTES: Final = 64 * MIB
+"""Most bytes of blocks, indexes and filters that all stores of a worker cache together."""
+
+WORKER_WRITE_BUFFERS_BYTES: Final = 96 * MIB
+"""Most bytes of the write buffers of all stores of a worker together."""
+
+READER_CACHE_BYTES: Final = 64 * MIB
+"""Most bytes of blocks, indexes and filters that a reader's store caches."""
+
+READER_WRITE_BUFFER_BYTES: Final = 8 * MIB
+"""Most bytes of one write buffer of a reader's store.
+
+It is small because a walk over the best sellers steps over every move among them since the last
+flush (`python -m bench.reader`).
+"""
+
+READER_WRITE_BUFFERS: Final = 4
+"""Most write buffers of a reader's store."""
+
+READER_OPEN_FILES: Final = 256
+"""Most files that a reader's store has open."""
+
+# --- HTTP
+
+PAGE_ITEMS: Final = 1000
+"""Most items of one page of an answer."""
+
+EXPORTS: Final = 4
+"""Most exports at once: each keeps the store's files of its snapshot on disk."""
+
+EXPORT_CHUNK_BYTES: Final = 64 * KIB
+"""Most bytes of an export that wait in memory to be sent, roughly."""
+
+CONNECTIONS: Final = 2000
+"""Most connections of a reader: each costs some 20 KiB, and its unread answer."""
+
+RESERVED_HANDLES: Final = 512
+"""File handles that connections leave for the store, for Kafka and for uncounted connections."""
+
+UNCOUNTED_CONNECTIONS: Final = 100
+"""Most connections that asyncio accepts before the first of them is counted; as many may wait in
+the system's queue."""
+
+UNREAD_ANSWER_BYTES: Final = 16 * KIB
+"""A client must read this much of its answer, or all the rest, within `Bounds.unread_s`."""
+
+# --- relations
+
+for _holds, _relation in (
+    (
+        QUANTITY <= UNIT_PRICE_MINOR <= LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX,
+        "a line's revenue fits in one payment, and a payment in a 64-bit integer",
+    ),
+    (
+        OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS,
+        "the epoch is within the years that events may name",
+    ),
+    (
+        2 * FAST_VALUE_BRACKETS < FAST_VALUE_BYTES < VALUE_BYTES,
+        "the fast path reads no value that the models refuse by its size",
+    ),
+    (
+        SHOWN_CHARS < DETAIL_CHARS,
+        "a refusal's detail has room for what it quotes",
+    ),
+    (
+        2 * VALUE_BYTES < ORDER_BYTES,
+        "two events of the largest size fit in one order",
+    ),
+    (
+        ORDER_BYTES < BATCH_BYTES,
+        "an order of the largest size fits in one batch of a transaction",
+    ),
+    (
+        ACTIVITY_UNITS * ACTIVITY_UNIT_BYTES < BATCH_BYTES and ACTIVITY_MESSAGES < ACTIVITY_UNITS,
+        "a record of shop-activity fits in one batch of a transaction",
+    ),
+    (
+        ROW_TIMERS * 2 * ID_CHARS * 3 < BATCH_BYTES,
+        "a row of timers with ids of three bytes a character fits in one batch of a transaction",
+    ),
+    (
+        BATCH_BYTES < BROKER_BATCH_BYTES - BATCH_OVERHEAD_BYTES,
+        "a broker accepts a batch with its overhead, even if it does not compress",
+    ),
+    (
+        VALUE_BYTES < WRITE_BATCH_BYTES < BROKER_BATCH_BYTES,
+        "an event of the largest size fits in a batch outside transactions",
+    ),
+    (
+        4 * DETAIL_CHARS < PARKING_BYTES,
+        "a dead letter's headers have room for the detail, at four bytes a character",
+    ),
+    (
+        BROKER_BATCH_BYTES + PARKING_BYTES <= DEAD_LETTER_BYTES <= REQUEST_BYTES,
+        "a record that a broker accepts by default can be parked in one request",
+    ),
+    (
+        LEAST_TRANSACTION_RECORDS <= FIRST_TRANSACTION_RECORDS,
+        "a first transaction is large enough to be made smaller",
+    ),
+    (
+        BROKER_BATCH_BYTES < FETCH_BYTES,
+        "one fetch has room for more than one batch",
+    ),
+    (
+        RESTORE_RECORDS <= WAITING_RECORDS and FOLLOW_RECORDS <= WAITING_RECORDS,
+        "a reader can wait for a mark over several steps",
+    ),
+    (
+        READER_OPEN_FILES + UNCOUNTED_CONNECTIONS < RESERVED_HANDLES,
+        "the reserved file handles suffice for the store and for uncounted connections",
+    ),
+):
+    if not _holds:
+        raise AssertionError(f"limits: {_relation}")

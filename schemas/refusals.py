@@ -1,6 +1,6 @@
-"""Why a record can't be read: one reason each, in a fixed order of precedence.
+"""Why a record is refused: one reason each, in a fixed order of precedence.
 
-A Refusal is a value; nothing raises it.
+A refusal is a value that functions return. It is no exception.
 """
 
 from enum import StrEnum
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Reason(StrEnum):
-    """The reasons, first to last: a record with several faults has the first one.
+    """The reasons, in order of precedence: a record with several faults has the first one.
 
     The values are the codes in dead letters.
     """
@@ -35,28 +35,28 @@ class Reason(StrEnum):
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """What to do about it, as a clause without a full stop."""
         return _EXPLAINED[self][1]
 
 
 READABLE = frozenset({Reason.WRONG_PARTITION, Reason.IN_THE_FUTURE})
-"""Reasons that leave no doubt in the reading: such records neither pause their partition, be
-they ever so many, nor end a row of others."""
+"""Reasons of records that were decoded. They do not count towards the refusals in a row that pause
+a partition, and do not end such a row."""
 
 _PUT_BACK = "correct it at its source, let the source send it again, then discard this one"
 _EXPLAINED: dict[Reason, tuple[str, str]] = {
     Reason.EMPTY_VALUE: (
         "The record has no value.",
-        "the log of events is never compacted or deleted by key: find out who writes tombstones",
+        "a topic of events is never compacted: find out which producer writes tombstones",
     ),
     Reason.TOO_LARGE: (
         "The value has more bytes than an event may have.",
-        f"split the order or leave out what isn't a field; {_PUT_BACK}",
+        f"split the order, or leave out what is no field of the event; {_PUT_BACK}",
     ),
     Reason.NOT_JSON: ("The value can't be read as JSON in UTF-8.", _PUT_BACK),
     Reason.NOT_AN_OBJECT: (
         "The value is JSON, but not one object.",
-        f"send one event a record, no arrays or batches; {_PUT_BACK}",
+        f"send one event per record, no arrays or batches; {_PUT_BACK}",
     ),
     Reason.UNKNOWN_TYPE: (
         "The event's type isn't known.",
@@ -66,35 +66,41 @@ _EXPLAINED: dict[Reason, tuple[str, str]] = {
     Reason.INVALID_FIELD: ("A field's value is of the wrong kind or out of bounds.", _PUT_BACK),
     Reason.MISSING_KEY: (
         "The record has no key.",
-        "give the order_id as key, so that an order stays in one partition; put it back with one",
+        "write the order_id as key, so that an order stays in one partition; put it back with one",
     ),
     Reason.WRONG_PARTITION: (
-        "The record lies in another partition than its key's, where its order or conversation is.",
-        "let all producers use one partitioner (librdkafka's clients: partitioner=murmur2_random), then put it back by its key",
+        "The record is in another partition than the one of its key.",
+        (
+            "let all producers use one partitioner (librdkafka's clients:"
+            " partitioner=murmur2_random), then put it back by its key"
+        ),
     ),
     Reason.IN_THE_FUTURE: (
-        "The event claims to have happened long after it was written.",
-        "mend the clock or the date at its source, and let the source send it again with another id and its right time",
+        "The event claims to have happened long after its record was written.",
+        (
+            "correct the clock or the date at its source, and let the source send it again with"
+            " another id and the right time"
+        ),
     ),
     Reason.ORDER_FULL: (
-        "The order already holds as much as one may: with this event it would outgrow a record.",
-        "find out who sends endless events for one order; nothing of the order is lost, only what came last",
+        "With this event the order would be larger than its bound.",
+        "find out who sends endless events for one order; earlier events of the order are kept",
     ),
     Reason.CONVERSATION_FULL: (
-        "The conversation already holds as much as one may: with this message it would outgrow a record.",
-        "find out who sends endless messages; nothing of the conversation is lost, only what came last",
+        "With this message the conversation would be larger than its bound.",
+        "find out who sends endless messages; earlier messages of the conversation are kept",
     ),
     Reason.KEY_MISMATCH: (
         "The record's key isn't the id that its content names.",
-        "give that id, in UTF-8, as key; put it back with it",
+        "write that id, in UTF-8, as the key; put it back with it",
     ),
 }
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A record that can't be applied: the reason, and where exactly (a field's path and fault.
+    """Why a record is refused: the reason, and the exact fault, such as a field's path and value.
 
-    At most 300 characters).
+    `detail` has at most `limits.DETAIL_CHARS` characters.
     """
 
     reason: Reason

@@ -1,8 +1,7 @@
-"""What is wrong with a record or a line, in plain words, with what was given.
+"""The sentences that say what is wrong with a record or a line, with the value that was given.
 
-One place for refusals, dead letters and screens.
-
-Texts that others wrote are shown cut, and with their control and format characters escaped.
+Refusals, dead letters and commands use them. Foreign texts are cut, and their control and format
+characters are escaped.
 """
 
 import re
@@ -13,12 +12,9 @@ import msgspec
 
 from schemas import limits
 
-_SHOWN_CHARS: Final = 60
-_NEARBY_BYTES: Final = 16
-
 
 def cut(sentence: str) -> str:
-    """A sentence within the bound of a refusal's detail."""
+    """A sentence, cut to the bound of a refusal's detail."""
     return (
         sentence
         if len(sentence) <= limits.DETAIL_CHARS
@@ -26,10 +22,10 @@ def cut(sentence: str) -> str:
     )
 
 
-def shown(value: object) -> str:
+def value_text(value: object) -> str:
     """A JSON value as a sentence shows it.
 
-    Texts and numbers as written in JSON, cut at 60 characters; the rest by what it is.
+    Texts and numbers are shown as JSON, cut at `limits.SHOWN_CHARS`; other values by their kind.
     """
     if isinstance(value, str):
         return f'"{_cut_text(value)}"'
@@ -39,13 +35,13 @@ def shown(value: object) -> str:
     if kind != _NUMBER:
         return kind
     number = repr(value)
-    if number.endswith("inf"):  # what was written doesn't fit any number of the parser's
+    if number.endswith("inf"):  # the parser's numbers can't represent it
         return "a number out of range"
-    return number if len(number) <= _SHOWN_CHARS else f"{number[:_SHOWN_CHARS]}..."
+    return number if len(number) <= limits.SHOWN_CHARS else f"{number[: limits.SHOWN_CHARS]}..."
 
 
 def _cut_text(text: str) -> str:
-    """A text's characters as JSON has them between quotes, as many as fit."""
+    """A text as JSON writes it between quotes, cut to the bound."""
     cut_text = ""
     for character in text:
         escaped = (
@@ -53,7 +49,7 @@ def _cut_text(text: str) -> str:
             if character.isprintable()
             else f"\\u{ord(character):04x}"
         )
-        if len(cut_text) + len(escaped) > _SHOWN_CHARS:
+        if len(cut_text) + len(escaped) > limits.SHOWN_CHARS:
             return f"{cut_text}..."
         cut_text += escaped
     return cut_text
@@ -76,26 +72,28 @@ def _kind(value: object) -> str:
 
 
 def _is_of_kind(value: object) -> str:
-    """`17 is a number`, `an object`: what was given, and what kind of value that is."""
+    """A value and its kind, such as `17 is a number`; for lists and objects the kind alone."""
     if value is None:
         return "null, which is as absent"
-    kind, text = _kind(value), shown(value)
+    kind, text = _kind(value), value_text(value)
     return text if text == kind else f"{text} is {kind}"
 
 
-# --- what a value as a whole may be
-# ------------------------------------------------------------------------------------------------
+# --- the value as a whole
 
 
 def too_large(size_bytes: int) -> str:
-    """That a value has too many bytes."""
+    """The fault of a value with too many bytes."""
     return f"{size_bytes} bytes, at most {limits.VALUE_BYTES}"
 
 
 def no_object(found: object) -> str:
-    """That a JSON value isn't an object."""
+    """The fault of a JSON value that isn't an object."""
     if isinstance(found, str):
-        return f"{_is_of_kind(found)}; an object is wanted (a text that holds JSON has to be expanded by who writes it)"
+        return (
+            f"{_is_of_kind(found)}; an object is wanted"
+            " (a text that holds JSON has to be expanded by who writes it)"
+        )
     return f"{_is_of_kind(found)}; an object is wanted"
 
 
@@ -110,7 +108,9 @@ _JSON_FAULTS: Final = {
     "expected ident": "a word that JSON doesn't have",
     "expected value": "no JSON value begins there",
     "key must be a string": "a name isn't in double quotes",
-    "control character (\\u0000-\\u001F) found while parsing a string": "a control character that isn't escaped in a text",
+    "control character (\\u0000-\\u001F) found while parsing a string": (
+        "a control character that isn't escaped in a text"
+    ),
     "invalid escape": "a backslash before what JSON doesn't escape",
     "invalid number": "a number that isn't written as JSON wants it",
     "number out of range": "a number with too many digits",
@@ -121,13 +121,13 @@ _JSON_FAULTS: Final = {
     "trailing characters": "something follows after its end",
     "recursion limit exceeded": "it is nested too deeply",
 }
-"""By what the parser says: the same in plain words."""
+"""By the parser's message: the same in plain words."""
 
 _AT: Final = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
 
 
 def no_json(error: Exception, value: bytes) -> str:
-    """Why a value isn't JSON, by the parser's error; with the place, and what stands there."""
+    """Why a value isn't JSON, by the parser's error: the fault, its place, and the bytes there."""
     found = _AT.fullmatch(str(error))
     if found is None:
         return "it can't be read as JSON"
@@ -137,45 +137,52 @@ def no_json(error: Exception, value: bytes) -> str:
         int(found[3]),
     )
     row = value.split(b"\n", line)[line - 1] if value else b""
-    near = row[max(0, column - 1) :][:_NEARBY_BYTES]
+    near = row[max(0, column - 1) :][: limits.NEARBY_BYTES]
     place = f"byte {column}" if line == 1 else f"line {line}, byte {column}"
-    return f"{fault}, at {place}" + (f": {shown(near.decode('utf-8', 'replace'))}" if near else "")
+    return f"{fault}, at {place}" + (
+        f": {value_text(near.decode('utf-8', 'replace'))}" if near else ""
+    )
 
 
 # --- fields
-# ------------------------------------------------------------------------------------------------------------------------
 
 
 def absent(field: str, fields: Mapping[str, Any]) -> str:
-    """That a field isn't there; and of the type, what the value is likely to be instead."""
+    """The fault of an absent field. Without a type, the value may be another tool's envelope."""
     if field == "type" and {"schema", "payload"} <= fields.keys():
-        return "type: absent; this is Kafka Connect's envelope of schema and payload: set value.converter.schemas.enable=false"
+        return (
+            "type: absent; this is Kafka Connect's envelope of schema and payload:"
+            " set value.converter.schemas.enable=false"
+        )
     if field == "type" and "op" in fields and {"before", "after"} & fields.keys():
-        return "type: absent; this is Debezium's record of a row's change: send the event itself, by its outbox"
+        return (
+            "type: absent; this is Debezium's record of a row's change:"
+            " send the event itself, by its outbox"
+        )
     return f"{field}: absent"
 
 
 def unknown_type(name: object) -> str:
-    """That no event has this type."""
+    """The fault of a type that no event has."""
     if not isinstance(name, str):
         return f"type: {_is_of_kind(name)}; a text is wanted"
-    return f"type: {shown(name)} is not a type that this netsold knows"
+    return f"type: {value_text(name)} is not a type that this netsold knows"
 
 
 def no_key(wanted: str) -> str:
-    """That a record has no key; `wanted` is the one that its content names."""
-    return cut(f"no key; the content names {shown(wanted)}")
+    """The fault of a record without a key; `wanted` is the key that its content names."""
+    return cut(f"no key; the content names {value_text(wanted)}")
 
 
 def other_key(key: object, wanted: str) -> str:
-    """That a record has another key than its content names."""
+    """The fault of a key that isn't the one that the record's content names."""
     text = key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
     hint = (
         "; a key in JSON, as of Kafka Connect's JsonConverter: set key.converter to StringConverter"
         if text[:1] in {'"', "{"}
         else ""
     )
-    return cut(f"the key is {shown(text)}; the content names {shown(wanted)}{hint}")
+    return cut(f"the key is {value_text(text)}; the content names {value_text(wanted)}{hint}")
 
 
 _MONEY: Final = ("unit_price", "discount", "amount")
@@ -185,7 +192,7 @@ def _text_wanted(place: str, given: Any, _: Mapping[str, Any]) -> str:  # noqa: 
     wanted = "ids are texts" if place.endswith("id") else "a text is wanted"
     quoted = (
         f': "{given}"'
-        if type(given) is int and len(shown(given)) <= limits.ID_CHARS and abs(given) < 10**18
+        if type(given) is int and len(value_text(given)) <= limits.ID_CHARS and abs(given) < 10**18
         else ""
     )
     return f"{_is_of_kind(given)}; {wanted}{quoted}"
@@ -207,8 +214,8 @@ def _empty_list(place: str, _: Any, __: Mapping[str, Any]) -> str:  # noqa: ANN4
 
 def _none_of(place: str, given: Any, context: Mapping[str, Any]) -> str:  # noqa: ANN401 - any JSON value
     if place.endswith("currency"):
-        return f"{shown(given)} is not a currency of ISO 4217 in capitals, as CNY"
-    return f"{shown(given)} is none of {context['expected'].replace(chr(39), '')}"
+        return f"{value_text(given)} is not a currency of ISO 4217 in capitals, as CNY"
+    return f"{value_text(given)} is none of {context['expected'].replace(chr(39), '')}"
 
 
 FAULTS: Final[dict[str, Callable[[str, Any, Mapping[str, Any]], str]]] = {
@@ -216,27 +223,34 @@ FAULTS: Final[dict[str, Callable[[str, Any, Mapping[str, Any]], str]]] = {
     "string_type": _text_wanted,
     "string_too_short": lambda _, __, ___: "an empty text",
     "string_too_long": lambda _, given, context: (
-        f"{len(given)} characters, at most {context['max_length']}: {shown(given)}"
+        f"{len(given)} characters, at most {context['max_length']}: {value_text(given)}"
     ),
     "int_type": _integer_wanted,
-    "greater_than_equal": lambda _, given, context: f"{shown(given)} is less than {context['ge']}",
-    "less_than_equal": lambda _, given, context: f"{shown(given)} is more than {context['le']}",
+    "greater_than_equal": lambda _, given, context: (
+        f"{value_text(given)} is less than {context['ge']}"
+    ),
+    "less_than_equal": lambda _, given, context: (
+        f"{value_text(given)} is more than {context['le']}"
+    ),
     "tuple_type": lambda _, given, __: f"{_is_of_kind(given)}; a list is wanted",
     "too_short": _empty_list,
     "model_type": lambda _, given, __: f"{_is_of_kind(given)}; an object is wanted",
     "literal_error": _none_of,
-    "value_error": lambda _, given, context: f"{shown(given)} {context['error']}",
+    "value_error": lambda _, given, context: f"{value_text(given)} {context['error']}",
 }
-"""By pydantic's type of an error: (place, what was given, what was wanted) → the fault. Every
-type that our models raise is here."""
+"""By pydantic's error type: (place, given value, pydantic's context) → the fault.
+
+Every error type that our models raise is here.
+"""
 
 
-def fault(name: str, error: Mapping[str, Any]) -> str:
-    """The sentence for one of pydantic's errors (as `ValidationError.errors()` has them) in an event of the type `name`."""
+def fault(event_type: str, error: Mapping[str, Any]) -> str:
+    """The sentence for one of pydantic's `ValidationError.errors()` in an event of a type."""
     place = ".".join(map(str, error["loc"]))
-    if not place:  # of several fields together; the check names them
+    if not place:  # a fault between fields: the check's sentence names them
         return cut(str(error["ctx"]["error"]))
     of_type = FAULTS.get(error["type"])
-    return cut(
-        f"{place}: {of_type(f'{name}.{place}', error.get('input'), error.get('ctx', {})) if of_type else 'not as it has to be'}"
-    )
+    if of_type is None:
+        return cut(f"{place}: not as it has to be")
+    given, context = error.get("input"), error.get("ctx", {})
+    return cut(f"{place}: {of_type(f'{event_type}.{place}', given, context)}")

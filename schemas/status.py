@@ -1,6 +1,6 @@
-"""What a reader says of the whole way from the events' topics to its tables.
+"""What a reader answers about the whole way from the events' topics to its tables.
 
-`/v1/status`, `/v1/health` and `netsold status`.
+`/v1/status`, `/v1/health` and `netsold status` show it.
 """
 
 from typing import Literal
@@ -17,9 +17,8 @@ class _Answer(BaseModel):
 class Finding(_Answer):
     """Something that isn't as it should be.
 
-    A `fault` makes the state another one than live, a `notice` doesn't.
-
-    `code` is stable; `sentence` says what it is, and `remedy` what to do.
+    With a `fault` the state isn't live; a `notice` doesn't change the state. `code` is stable,
+    `sentence` says what is wrong, and `remedy` what to do.
     """
 
     code: str
@@ -29,14 +28,13 @@ class Finding(_Answer):
 
 
 class SourceStatus(_Answer):
-    """A partition of events, such as `orders-0`.
-
-    Where its log begins and ends, and what of it is applied.
+    """A partition of events, such as `orders-0`: where its log begins and ends, and its progress.
 
     `committed` is the group's offset, the next one that its worker reads; `applied` the last one
-    that all tables hold, `slowest` the table that holds least. `behind` are the offsets from there
-    to the end; ticks and other writers' control records count, unless nothing but control records
-    is left. `waiting_seconds`: how long the first of them has been there. What isn't known is null.
+    that all tables contain, `slowest` the table with the lowest one. `behind` are the offsets from
+    `applied` to the end; ticks and other writers' control records count, unless only control
+    records are left. `waiting_seconds`: how long the first of them has been in the log. Unknown
+    values are null.
     """
 
     source: str
@@ -51,7 +49,7 @@ class SourceStatus(_Answer):
 
 
 class MemberStatus(_Answer):
-    """A worker in the group: its name there, its address, and the partitions that it reads."""
+    """A worker in the group: its name, its address, and the partitions that it reads."""
 
     name: str
     host: str
@@ -59,10 +57,7 @@ class MemberStatus(_Answer):
 
 
 class ClusterStatus(_Answer):
-    """What was last observed.
-
-    When, how long ago, which brokers answer and which don't, the group's state and its workers.
-    """
+    """The last observation: its time and age, the brokers, the group's state and its workers."""
 
     observed_at: str | None
     age_seconds: float | None
@@ -73,9 +68,9 @@ class ClusterStatus(_Answer):
 
 
 class DeadLetterStatus(_Answer):
-    """Dead letters of one topic and reason.
+    """Dead letters of one source topic and reason, and when they were parked.
 
-    All that were there when the reader began or came since; those since; when they were parked.
+    `count` is of all in the topic of dead letters, `since_start` of those since the reader began.
     """
 
     topic: str
@@ -87,10 +82,7 @@ class DeadLetterStatus(_Answer):
 
 
 class PartitionStatus(_Answer):
-    """A partition that the reader follows.
-
-    The next offset it will read, the log's end, and the records between.
-    """
+    """A partition that the reader follows: its next offset, the log's end, the records between."""
 
     partition: int
     position: int
@@ -99,7 +91,7 @@ class PartitionStatus(_Answer):
 
 
 class TableStatus(_Answer):
-    """A table, or the journal: its topic, how fresh it is, and its partitions."""
+    """A table, or the journal: its topic, its freshness and its partitions."""
 
     name: str
     topic: str
@@ -108,20 +100,18 @@ class TableStatus(_Answer):
 
 
 class Health(_Answer):
-    """Whether the whole way is alive, and what isn't as it should be."""
+    """Whether the whole way is alive, and the findings."""
 
     state: State
     findings: list[Finding]
 
 
 class Status(Health):
-    """The whole way: its freshness is that of its least fresh table.
+    """The whole way; its freshness is that of its least fresh table.
 
-    `cycle` is the current one, null before any event.
-
-    `records_behind`: of all sources, records of events that aren't in all tables; null where it
-    isn't known of one. `records_to_read`: records of changelogs and journal that this reader hasn't
-    read.
+    `cycle` is the current one, null before any event. `records_behind`: records of events, of all
+    sources, that aren't in all tables; null while one source is unknown. `records_to_read`: records
+    of changelogs and journal that this reader hasn't read.
     """
 
     app: str

@@ -1,6 +1,6 @@
-"""Instants: RFC 3339 text at the edges, int epoch milliseconds inside.
+"""Instants: RFC 3339 text in JSON and on screens, int epoch milliseconds in the code.
 
-One parser and one form for all rooms.
+All rooms use this parser and this form.
 """
 
 import re
@@ -12,10 +12,14 @@ from schemas import limits
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
+NEVER_MS: Final = 2**63
+"""After every instant, in epoch milliseconds: "it did not happen"."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?"
+    r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
@@ -44,10 +48,10 @@ _NEAR_MISSES: Final = tuple(
         ),
     )
 )
-"""Forms that people write, and what is wrong with each."""
+"""Forms that people write by mistake, and what is wrong with each."""
 
-# The usual form, "2026-07-01T08:00:00Z" with or without three decimals, is put together from
-# looked-up parts.
+# The usual form, "2026-07-01T08:00:00Z" with or without three decimals, is parsed and written by
+# looking up its parts.
 _SECONDS: Final = {f":{s // 60:02}:{s % 60:02}": s * 1000 for s in range(3600)}
 _TAILS: Final = {"Z": 0} | {f".{ms:03}Z": ms for ms in range(1000)}
 _SECOND_TEXTS: Final = tuple(_SECONDS)
@@ -55,9 +59,9 @@ _TAIL_TEXTS: Final = tuple(f".{ms:03}Z" for ms in range(1000))
 
 
 def parse_ms(text: str) -> int:
-    """Epoch milliseconds of an RFC 3339 text with zone, finer digits cut off.
+    """Epoch milliseconds of an RFC 3339 text with a zone; finer digits are cut off.
 
-    ValueError if it isn't one or out of bounds.
+    ValueError if the text has another form or is out of bounds.
     """
     try:
         return _hour_ms(text[:13]) + _SECONDS[text[13:19]] + _TAILS[text[19:]]
@@ -66,10 +70,7 @@ def parse_ms(text: str) -> int:
 
 
 def parse_ms_plainly(text: str) -> int:
-    """The same as `parse_ms` for every text, without its shortcut.
-
-    The definition that the shortcut is tested against.
-    """
+    """The same as `parse_ms` for every text, without its fast path: its plain twin."""
     at_ms = parse_any_ms(text)
     if not limits.OCCURRED_FIRST_MS <= at_ms < limits.OCCURRED_END_MS:
         raise ValueError("is outside the years 1900 to 2199")
@@ -77,12 +78,10 @@ def parse_ms_plainly(text: str) -> int:
 
 
 def parse_any_ms(text: str) -> int:
-    """As `parse_ms`, of any year from 1 to 9999.
+    """As `parse_ms`, for any year from 1 to 9999: a cycle may start before the first valid event.
 
-    Cycles may start before the first event that may be written down.
-
-    A leap second, 23:59:60 UTC at a month's end, is the last millisecond before it: it stays in its
-    day and its cycle.
+    A leap second, 23:59:60 UTC at a month's end, becomes the last millisecond of 23:59:59: it stays
+    in its day and its cycle.
     """
     found = _RFC3339.fullmatch(text)
     if found is None:
@@ -121,7 +120,7 @@ def _starts_a_month(at_ms: int) -> bool:
 
 
 def _fault_of_form(text: str) -> str:
-    """What is wrong with a text that isn't written as RFC 3339 wants it, as the rest of a sentence that begins with the text."""
+    """What is wrong with a text's form, as the rest of a sentence that starts with the text."""
     for form, fault in _NEAR_MISSES:
         if form.fullmatch(text):
             return fault
@@ -130,10 +129,7 @@ def _fault_of_form(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _hour_ms(hour: str) -> int:
-    """Epoch milliseconds of an hour's start in UTC.
-
-    ValueError unless written YYYY-MM-DDTHH and within bounds.
-    """
+    """Epoch milliseconds of the start of an hour in UTC, written YYYY-MM-DDTHH; else ValueError."""
     return parse_ms_plainly(f"{hour}:00:00Z")
 
 
@@ -144,19 +140,19 @@ def format_ms(at_ms: int) -> str:
 
 
 def format_short(at_ms: int) -> str:
-    """RFC 3339 in UTC, with milliseconds only where there are any: 2026-07-06T00:00:00Z."""
+    """RFC 3339 in UTC, without milliseconds if they are 0: 2026-07-06T00:00:00Z."""
     text = format_ms(at_ms)
     return text.removesuffix(".000Z") + "Z" if text.endswith(".000Z") else text
 
 
 @lru_cache(maxsize=4096)
 def _hour_text(hours: int) -> str:
-    """YYYY-MM-DDTHH of a number of hours since the epoch."""
+    """The text YYYY-MM-DDTHH for a number of hours since the epoch."""
     return (_EPOCH + timedelta(hours=hours)).isoformat()[:13]
 
 
 def duration_ms(text: str) -> int:
-    """Milliseconds of a duration such as 90s, 2h or PT2H30M; ValueError if it isn't one."""
+    """Milliseconds of a duration such as 90s, 2h or PT2H30M; else ValueError."""
     found = _DURATION.fullmatch(text)
     if found is not None:
         return int(found[1]) * _UNITS_MS[found[2]]

@@ -1,1 +1,4 @@
-"""Who asks: a reader follows the tables' changelogs and the journal into a store of its own, and answers from it over HTTP."""
+"""The readers: each follows the tables' changelogs and the journal into a store of its own.
+
+It answers from that store over HTTP.
+"""

@@ -3,8 +3,8 @@
 Money is in minor units of its currency (ISO 4217).
 
 Every address answers GET, and HEAD with the same headers; a parameter that it doesn't have, or that
-comes twice or empty, is refused. Ids may hold any printable character: `/` may be written as it is
-or as %2F (which an id that ends in `/journal` needs). `max_lag=5s` refuses an answer that is
+is given twice or empty, is refused. Ids may contain any printable character: `/` may be written as
+it is or as %2F (which an id that ends in `/journal` needs). `max_lag=5s` refuses an answer that is
 further behind; `min_position=orders-0:1234` waits until that source offset is applied.
 """
 
@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, FastAPI, Path, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
+from schemas import limits
 from schemas.answers import (
     FreshProduct,
     FreshShop,
@@ -26,23 +27,25 @@ from schemas.answers import (
     TopProducts,
     TopShops,
 )
-from serving import failures, health
-from serving.asked import CycleText, Demanded, found, id_of, start_of
+from serving import failures, health, lists
 from serving.exports import Exports, JsonLines, OneMore
-from serving.look import TopBy
-from serving.parameters import understood
+from serving.lists import TopBy
+from serving.order_answer import order_answer
+from serving.parameters import require_known
 from serving.paths import EncodedSlashes, Heads, Measured
 from serving.problems import Kind
-from serving.standing import JOURNAL, OF_PRODUCT, OF_SHOP
-from tables.catalogue import ORDERS, OVERDUE, PRODUCT_CYCLES
+from serving.progress import JOURNAL, names_by_key
+from serving.requests import CycleText, Wanted, found, id_of, start_of
+from tables.catalogue import ORDERS, OVERDUE_INQUIRIES, PRODUCT_CYCLES
 
 if TYPE_CHECKING:
-    from serving.follow import Reader
+    from serving.reader import Reader
 
-MOST_ITEMS: Final = 1000
+OF_PRODUCT: Final = names_by_key("product_id")
+OF_SHOP: Final = names_by_key("shop_id")
 
 Id = Annotated[str, Path(description="Any id; `/` as it is or as %2F.")]
-Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="Most items of a page.")]
+Limit = Annotated[int, Query(ge=1, le=limits.PAGE_ITEMS, description="Most items of a page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     code: {"model": Problem, "content": {"application/problem+json": {}}, "description": text}
@@ -57,7 +60,7 @@ router = APIRouter(prefix="/v1", responses=_PROBLEMS)
 
 
 def make_app(reader: Reader) -> FastAPI:
-    """The API over a reader that somebody else runs."""
+    """The API over a reader; the caller runs the reader."""
     app = FastAPI(
         title="netsold",
         version="1",
@@ -66,7 +69,7 @@ def make_app(reader: Reader) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,  # a redirect would lead to whatever host the request named
-        dependencies=[Depends(understood)],
+        dependencies=[Depends(require_known)],
     )
     app.state.reader = reader
     app.state.exports = Exports()
@@ -86,105 +89,111 @@ def make_app(reader: Reader) -> FastAPI:
 
 @router.get("/products/{product_id:path}/journal", response_model=JournalPage)
 async def journal(
-    demand: Demanded, product_id: Id, limit: Limit = 100, cursor: Cursor = None
+    wanted: Wanted, product_id: Id, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """A product's journal entries as they stand in the log, in its order."""
+    """A product's journal entries, unchanged and in the order of the log."""
     id_ = id_of(product_id, Kind.UNKNOWN_PRODUCT)
-    look = await demand.look(JOURNAL)
-    page = await run_in_threadpool(look.journal, id_, limit, cursor)
-    return demand.answer(look, (JOURNAL,), found(page, id_, Kind.UNKNOWN_PRODUCT))
+    answers = await wanted.answers(JOURNAL)
+    page = await run_in_threadpool(lists.journal, answers, id_, limit, cursor)
+    return wanted.response(answers, (JOURNAL,), found(page, id_, Kind.UNKNOWN_PRODUCT))
 
 
 @router.get("/products/{product_id:path}", response_model=FreshProduct)
-async def product(demand: Demanded, product_id: Id, cycle: CycleText = None) -> Response:
+async def product(wanted: Wanted, product_id: Id, cycle: CycleText = None) -> Response:
     """A product in a cycle, with its service.
 
     Zeros where it is known but sold nothing, 404 where no event names it.
     """
-    id_, start_ms = id_of(product_id, Kind.UNKNOWN_PRODUCT), start_of(demand.reader, cycle)
-    look = await demand.look(*OF_PRODUCT)
-    return demand.answer(
-        look, OF_PRODUCT, found(look.product(id_, start_ms), id_, Kind.UNKNOWN_PRODUCT)
-    )
+    id_, start_ms = id_of(product_id, Kind.UNKNOWN_PRODUCT), start_of(wanted.reader, cycle)
+    answers = await wanted.answers(*OF_PRODUCT)
+    body = found(answers.product(id_, start_ms), id_, Kind.UNKNOWN_PRODUCT)
+    return wanted.response(answers, OF_PRODUCT, body)
 
 
 @router.get("/shops/{shop_id:path}/overdue", response_model=OverduePage)
 async def overdue_of_shop(
-    demand: Demanded, shop_id: Id, limit: Limit = 100, cursor: Cursor = None
+    wanted: Wanted, shop_id: Id, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
-    """A shop's inquiries whose time has passed without a reply, by when they were due, then by buyer; none of an unknown shop."""
-    id_ = id_of(shop_id, Kind.UNKNOWN_SHOP)
-    look = await demand.look(OVERDUE.name)
-    page = await run_in_threadpool(look.overdue, id_, limit, cursor)
-    return demand.answer(look, (OVERDUE.name,), page)
+    """A shop's inquiries whose time has passed without a reply, by due time, then by buyer.
+
+    None of an unknown shop.
+    """
+    return await _overdue(wanted, id_of(shop_id, Kind.UNKNOWN_SHOP), limit, cursor)
 
 
 @router.get("/overdue", response_model=OverduePage)
-async def overdue(demand: Demanded, limit: Limit = 100, cursor: Cursor = None) -> Response:
-    """All inquiries whose time has passed without a reply, by when they were due, then by shop and buyer."""
-    look = await demand.look(OVERDUE.name)
-    page = await run_in_threadpool(look.overdue, None, limit, cursor)
-    return demand.answer(look, (OVERDUE.name,), page)
+async def overdue(wanted: Wanted, limit: Limit = 100, cursor: Cursor = None) -> Response:
+    """All inquiries whose time has passed without a reply, by due time, then by shop and buyer."""
+    return await _overdue(wanted, None, limit, cursor)
+
+
+async def _overdue(wanted: Wanted, shop_id: str | None, limit: int, cursor: str | None) -> Response:
+    answers = await wanted.answers(OVERDUE_INQUIRIES.name)
+    page = await run_in_threadpool(lists.overdue, answers, shop_id, limit, cursor)
+    return wanted.response(answers, (OVERDUE_INQUIRIES.name,), page)
 
 
 @router.get("/shops/{shop_id:path}", response_model=FreshShop)
-async def shop(demand: Demanded, shop_id: Id, cycle: CycleText = None) -> Response:
+async def shop(wanted: Wanted, shop_id: Id, cycle: CycleText = None) -> Response:
     """A shop in a cycle, sales and service side by side.
 
     Zeros where it is known but sold nothing, 404 where no event names it.
     """
-    id_, start_ms = id_of(shop_id, Kind.UNKNOWN_SHOP), start_of(demand.reader, cycle)
-    look = await demand.look(*OF_SHOP)
-    return demand.answer(look, OF_SHOP, found(look.shop(id_, start_ms), id_, Kind.UNKNOWN_SHOP))
+    id_, start_ms = id_of(shop_id, Kind.UNKNOWN_SHOP), start_of(wanted.reader, cycle)
+    answers = await wanted.answers(*OF_SHOP)
+    body = found(answers.shop(id_, start_ms), id_, Kind.UNKNOWN_SHOP)
+    return wanted.response(answers, OF_SHOP, body)
 
 
 @router.get("/orders/{order_id:path}", response_model=OrderAnswer)
-async def order(demand: Demanded, order_id: Id) -> Response:
-    """An order: what is known of it, what counts, what is odd; 404 where no event names it."""
+async def order(wanted: Wanted, order_id: Id) -> Response:
+    """An order: its events, what counts of it, its anomalies; 404 where no event names it."""
     id_ = id_of(order_id, Kind.UNKNOWN_ORDER)
-    look = await demand.look(ORDERS.name)
-    return demand.answer(look, (ORDERS.name,), found(look.order(id_), id_, Kind.UNKNOWN_ORDER))
+    answers = await wanted.answers(ORDERS.name)
+    body = found(order_answer(answers, id_), id_, Kind.UNKNOWN_ORDER)
+    return wanted.response(answers, (ORDERS.name,), body)
 
 
 @router.get("/top/products", response_model=TopProducts)
 async def top(
-    demand: Demanded, limit: Limit = 10, cursor: Cursor = None, cycle: CycleText = None
+    wanted: Wanted, limit: Limit = 10, cursor: Cursor = None, cycle: CycleText = None
 ) -> Response:
-    """What sold best in a cycle: by net units, most first, then by id.
+    """The best sellers of a cycle: by net units, most first, then by id.
 
-    What moves between two pages may be missed or come twice.
+    A product whose rank changes between two pages may be missing or appear twice.
     """
-    start_ms = start_of(demand.reader, cycle)
-    look = await demand.look(PRODUCT_CYCLES.name)
-    page = await run_in_threadpool(look.top, start_ms, limit, cursor)
-    return demand.answer(look, (PRODUCT_CYCLES.name,), page)
+    start_ms = start_of(wanted.reader, cycle)
+    answers = await wanted.answers(PRODUCT_CYCLES.name)
+    page = await run_in_threadpool(lists.top_products, answers, start_ms, limit, cursor)
+    return wanted.response(answers, (PRODUCT_CYCLES.name,), page)
 
 
 @router.get("/top/shops", response_model=TopShops)
 async def top_shops(
-    demand: Demanded,
+    wanted: Wanted,
     by: Annotated[TopBy, Query(description="What shops are compared by.")] = "sales",
     limit: Limit = 10,
     cursor: Cursor = None,
     cycle: CycleText = None,
 ) -> Response:
-    """The best shops of a cycle: by net units; by response rate, then inquiries counted.
+    """The best shops of a cycle, most first, then by id.
 
-    Or by good reviews, then their share.
-
-    Most first, then by id. What moves between two pages may be missed or come twice.
+    By net units; or by response rate, then inquiries counted; or by good reviews, then their share.
+    A shop whose rank changes between two pages may be missing or appear twice.
     """
-    start_ms = start_of(demand.reader, cycle)
-    look = await demand.look(*OF_SHOP)
-    page = await run_in_threadpool(look.top_shops, by, start_ms, limit, cursor)
-    return demand.answer(look, OF_SHOP, page)
+    start_ms = start_of(wanted.reader, cycle)
+    answers = await wanted.answers(*OF_SHOP)
+    page = await run_in_threadpool(lists.top_shops, answers, by, start_ms, limit, cursor)
+    return wanted.response(answers, OF_SHOP, page)
 
 
 @router.get("/export", response_class=JsonLines)
-async def export(demand: Demanded, exports: OneMore) -> Response:
-    """All tables as of one moment, as JSON lines: one `{"products" | "shops" | …: row}` each, in the form of
-    `netsold recount`, and at last `{"end": {"rows": …, "freshness": …}}`: without it the export is broken off.
-    A few exports may be under way at once; another one is a 503.
-    """  # noqa: D205
-    look = await demand.look(ORDERS.name)
-    return JsonLines(exports.chunks(look), headers={"Cache-Control": "no-cache"})
+async def export(wanted: Wanted, exports: OneMore) -> Response:
+    """All tables of one snapshot as JSON lines, in the form of `netsold recount`.
+
+    One `{"products" | "shops" | …: row}` a line, and last `{"end": {"rows": …, "freshness": …}}`;
+    without that line the export is incomplete. Only a few exports may run at once: one more is
+    a 503.
+    """
+    answers = await wanted.answers(ORDERS.name)
+    return JsonLines(exports.chunks(answers), headers={"Cache-Control": "no-cache"})

@@ -1,9 +1,8 @@
-"""Connections within bounds.
+"""Bounds on connections: their number, and the time to send a request or to read an answer.
 
-How many there are, and how long one may take to send its request or to read its answer.
-
-uvicorn bounds none of it: a client that sends nothing, or half a head, or reads nothing, stays
-until it goes by itself, and asyncio accepts connections until the process has no handle left.
+uvicorn bounds none of these: a client that sends nothing or half a head, or reads nothing, stays
+connected as long as it likes, and asyncio accepts connections until the process has no file handle
+left.
 """
 
 from __future__ import annotations
@@ -14,34 +13,18 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from schemas import limits
 from serving import metrics
-from serving.problems import Kind, Refused, response
-from serving.seldom import Seldom
+from serving.problems import Kind, ProblemRaised, response
+from serving.rare_log import RareWarning
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-MOST_CONNECTIONS: Final = 2000
-"""However many handles there are: each connection costs some 20 KiB, and its unread answer."""
-
-RESERVED_HANDLES: Final = 512
-"""For the store's files, for Kafka, and for connections that are accepted and not yet counted."""
-
-ACCEPTED_AT_ONCE: Final = 100
-"""Most connections that asyncio accepts before the first of them is counted; as many may wait in
-the system's queue."""
-
-LEAST_BYTES: Final = 16 * 1024
-"""A client that goes on reading takes this much of its answer within `Bounds.unread_s`, or all
-that is left."""
-
 
 class Bounds(NamedTuple):
-    """`connections` at once.
-
-    Seconds for a request's head, between two requests, and for LEAST_BYTES of an answer.
-    """
+    """Connections at once; seconds for a request's head, idle, and for UNREAD_ANSWER_BYTES."""
 
     connections: int
     head_s: float = 10.0
@@ -51,25 +34,26 @@ class Bounds(NamedTuple):
     @classmethod
     def of_handles(cls, handles: int) -> Bounds:
         """The bounds of a process with this limit of handles."""
-        return cls(min(MOST_CONNECTIONS, max(handles // 2, handles - RESERVED_HANDLES)))
+        return cls(min(limits.CONNECTIONS, max(handles // 2, handles - limits.RESERVED_HANDLES)))
 
 
-def _closed(why: str, sentence: str) -> Seldom:
-    return Seldom(sentence, metrics.CLOSED.labels(why))
+def _closed(why: str, sentence: str) -> RareWarning:
+    return RareWarning(sentence, metrics.CLOSED.labels(why))
 
 
 _MADE_ROOM: Final = _closed(
     "room",
-    "a connection without a request was closed to make room for another: there are as many as may be",
+    "a connection without a request was closed to make room for another:"
+    " there are as many as may be",
 )
 _SLOW_HEAD: Final = _closed(
     "slow_head", "a connection was closed, as the head of its request didn't come in time"
 )
 _UNREAD: Final = _closed("unread", "a connection was closed, as its client didn't read its answer")
-_NO_HANDLES: Final = Seldom(
+_NO_HANDLES: Final = RareWarning(
     "no connection can be accepted: the process has no handle left (`ulimit -n`)"
 )
-_BUSY: Final = Seldom(
+_BUSY: Final = RareWarning(
     "a request was refused: there are as many connections as may be, and all are being answered"
 )
 
@@ -77,54 +61,52 @@ _BUSY: Final = Seldom(
 class Crowd:
     """The connections of one server.
 
-    Where there are too many, the one that has waited longest for a request makes room.
+    With too many, the one that has been idle longest is closed.
     """
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        self._waiting: dict[Connection, None] = {}
+        self._idle: dict[Connection, None] = {}
 
     def admits(self, connections: int) -> bool:
         """Whether the last of this number of connections may be answered.
 
-        There are few enough, or another one could be closed.
+        It may if there are few enough, or an idle one could be closed.
         """
         return connections <= self.bounds.connections or self._make_room()
 
-    def waits(self, connection: Connection) -> None:
-        """The connection is without a request; if it was before, it keeps its place."""
-        self._waiting.setdefault(connection)
+    def add_idle(self, connection: Connection) -> None:
+        """Note that a connection has no request; if it had none before, it keeps its place."""
+        self._idle.setdefault(connection)
 
-    def waits_no_more(self, connection: Connection) -> None:
-        """The connection has a request that is to be answered, or is gone."""
-        self._waiting.pop(connection, None)
+    def remove_idle(self, connection: Connection) -> None:
+        """Note that a connection has a request, or is closed."""
+        self._idle.pop(connection, None)
 
     def _make_room(self) -> bool:
-        if not self._waiting:
+        if not self._idle:
             return False
-        with_nothing_to_read = (
-            one for one in self._waiting if not one.transport.get_write_buffer_size()
-        )
-        one = next(with_nothing_to_read, None) or next(iter(self._waiting))
-        del self._waiting[one]
+        all_read = (one for one in self._idle if not one.transport.get_write_buffer_size())
+        one = next(all_read, None) or next(iter(self._idle))
+        del self._idle[one]
         one.transport.abort()
-        _MADE_ROOM.say()
+        _MADE_ROOM.log()
         return True
 
     def on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Asyncio's handler of errors that nobody awaits.
 
-        Where handles are short it calls this for each try.
+        It is called for every attempt to accept a connection without a handle left.
         """
         if context.get("message") == "socket.accept() out of system resource":
-            _NO_HANDLES.say()
+            _NO_HANDLES.log()
             self._make_room()
         else:
             loop.default_exception_handler(context)
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, which is closed where its client takes too long."""
+    """uvicorn's connection, closed where its client takes too long."""
 
     def __init__(
         self,
@@ -147,28 +129,27 @@ class Connection(H11Protocol):
         return cycle is not None and not cycle.response_complete
 
     # --- what asyncio and uvicorn call
-    # -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """Count the connection, and wait for its request's head."""
         super().connection_made(transport)
         metrics.CONNECTIONS.inc()
         if not self._crowd.admits(len(self.connections)):
-            self.app = _refuse_busy
-        self._crowd.waits(self)
+            self.app = _answer_busy
+        self._crowd.add_idle(self)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         super().connection_lost(exc)
         metrics.CONNECTIONS.dec()
-        self._crowd.waits_no_more(self)
+        self._crowd.remove_idle(self)
         self._cancel_head()
         self._cancel_unread()
         self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what doesn't make up a head has a time within which it must."""
+        """Read on; a head that is still incomplete must be completed in time."""
         super().data_received(data)
         self._settle()
         if not self._has_request:
@@ -186,7 +167,7 @@ class Connection(H11Protocol):
         self._await_reading_of_the_rest()
 
     def pause_writing(self) -> None:
-        """More is unread than the system takes: the client must read on."""
+        """The client must read: more is unread than the system buffers."""
         super().pause_writing()
         self._await_reading()
 
@@ -196,27 +177,26 @@ class Connection(H11Protocol):
         if not self.transport.is_closing():
             self._cancel_unread()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's sentence; ours says as much
-        """Refuse what is no HTTP, and close."""
-        self._refuse(
-            Refused(
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own sentence
+        """Answer a request that is no HTTP by a problem, and close."""
+        self._answer_problem(
+            ProblemRaised(
                 Kind.NO_REQUEST, "write HTTP/1.1 as RFC 9112 has it, with a head of at most 16 KiB"
             )
         )
 
     # --- times
-    # -----------------------------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         if self._has_request:
             self._cancel_head()
-            self._crowd.waits_no_more(self)
+            self._crowd.remove_idle(self)
         elif not self.transport.is_closing():
-            self._crowd.waits(self)
+            self._crowd.add_idle(self)
 
     def _await_head(self) -> None:
         if self._head is None and not self.transport.is_closing():
-            self._head = self.loop.call_later(self._crowd.bounds.head_s, self._too_slow)
+            self._head = self.loop.call_later(self._crowd.bounds.head_s, self._end_slow_head)
 
     def _cancel_head(self) -> None:
         if self._head is not None:
@@ -228,18 +208,18 @@ class Connection(H11Protocol):
             self._unread.cancel()
             self._unread = None
 
-    def _too_slow(self) -> None:
+    def _end_slow_head(self) -> None:
         self._head = None
         received, _ = self.conn.trailing_data
         if received:
-            _SLOW_HEAD.say()
-            self._refuse(
-                Refused(
+            _SLOW_HEAD.log()
+            self._answer_problem(
+                ProblemRaised(
                     Kind.TOO_SLOW,
-                    f"a request's head must come within {self._crowd.bounds.head_s:g} s",
+                    f"a request's head must arrive within {self._crowd.bounds.head_s:g} s",
                 )
             )
-        else:  # as browsers do that connect in advance
+        else:  # browsers connect in advance
             self.transport.abort()
 
     def _await_reading(self) -> None:
@@ -255,16 +235,16 @@ class Connection(H11Protocol):
 
     def _read_enough(self, before: int) -> None:
         self._unread = None
-        if before - self.transport.get_write_buffer_size() >= LEAST_BYTES:
+        if before - self.transport.get_write_buffer_size() >= limits.UNREAD_ANSWER_BYTES:
             self._await_reading()
         else:
-            _UNREAD.say()
+            _UNREAD.log()
             self.transport.abort()
 
-    def _refuse(self, refused: Refused) -> None:
-        """Answer without a request that could be handed on, and close."""
+    def _answer_problem(self, problem: ProblemRaised) -> None:
+        """Answer a request that can't be passed to the app, and close."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            answer = response(refused, {"Connection": "close"})
+            answer = response(problem, {"Connection": "close"})
             head = h11.Response(status_code=answer.status_code, headers=answer.raw_headers)
             self.transport.write(
                 b"".join(
@@ -276,11 +256,11 @@ class Connection(H11Protocol):
         self._await_reading_of_the_rest()
 
 
-async def _refuse_busy(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as ASGI has it
+async def _answer_busy(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as ASGI has it
     """Answer any request by a problem, and close."""
-    _BUSY.say()
-    refused = Refused(
+    _BUSY.log()
+    problem = ProblemRaised(
         Kind.BUSY,
         "there are as many connections as there may be, and all are being answered: try again",
     )
-    await response(refused, {"Connection": "close"})(scope, receive, send)
+    await response(problem, {"Connection": "close"})(scope, receive, send)

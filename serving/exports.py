@@ -1,13 +1,14 @@
-"""All tables as JSON lines.
+"""All tables as JSON lines, in the form of a report.
 
-At most a few exports at once, which take turns in one thread, so that all else is answered
-meanwhile.
+At most a few exports run at once. They take turns in one thread, so that other requests are
+answered meanwhile.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -15,74 +16,76 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from fastapi.responses import StreamingResponse
 
-from serving.problems import Kind, Refused
-from serving.seldom import Seldom
+from schemas import limits
+from serving import keys
+from serving.problems import Kind, ProblemRaised
+from serving.rare_log import RareWarning
+from tables import sales
+from tables.catalogue import REPORT_LISTS
+from tables.report import rows_of, sales_rows, traded_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
 
-    from serving.look import Look
-
-MOST_EXPORTS: Final = 4
-"""Most exports at once: each holds on to the store's files as of its moment."""
+    from serving.answers import Answers
+    from tables.catalogue import Table
+    from tables.report import ReportRow
 
 EXPORT_S: Final = 3600.0
-"""The longest that one may last; a client that stops reading is cut off much earlier
+"""The longest export; a client that stops reading is disconnected much earlier
 (serving/connections.py)."""
 
-CHUNK_BYTES: Final = 64 * 1024
-
-_TOO_LONG: Final = Seldom(
-    f"an export was broken off, as its reader took longer than {EXPORT_S:.0f} s"
+_TOO_LONG: Final = RareWarning(
+    f"an export was cut off, as its client took longer than {EXPORT_S:.0f} s"
 )
 
 
 class JsonLines(StreamingResponse):
     """One JSON object a line, LF after each.
 
-    `application/x-ndjson`, the name that most tools know.
+    `application/x-ndjson`, the media type that most tools know.
     """
 
     media_type = "application/x-ndjson"
 
 
 class Exports:
-    """The exports of one app that are under way."""
+    """The running exports of one app."""
 
-    def __init__(self, most: int = MOST_EXPORTS) -> None:
+    def __init__(self, most: int = limits.EXPORTS) -> None:
         self.most = most
-        self.under_way = 0
+        self.running = 0
         self._turns = CapacityLimiter(1)
 
     @contextmanager
     def one_more(self) -> Iterator[Exports]:
-        """Count an export while it lasts.
+        """Count an export while it runs.
 
-        Raises Refused where there are as many as there may be.
+        Raises ProblemRaised where as many run as may.
         """
-        if self.under_way >= self.most:
-            raise Refused(
+        if self.running >= self.most:
+            raise ProblemRaised(
                 Kind.BUSY,
-                f"{self.under_way} exports are under way, and no more may be at once: try again when one is over",
+                f"{self.running} exports are running, the most at once: try again when one ends",
             )
-        self.under_way += 1
+        self.running += 1
         try:
             yield self
         finally:
-            self.under_way -= 1
+            self.running -= 1
 
-    async def chunks(self, look: Look) -> AsyncIterator[bytes]:
-        """A look's export in chunks of whole lines.
+    async def chunks(self, answers: Answers) -> AsyncIterator[bytes]:
+        """The export of a snapshot in chunks of whole lines.
 
-        Without the last line, `end`, it is broken off.
+        It is complete only if its last line is `end`.
         """
-        lines = _chunks(look)
+        lines = _chunks(answers)
         latest_s = time.monotonic() + EXPORT_S
         try:
             while chunk := await to_thread.run_sync(next, lines, b"", limiter=self._turns):
                 yield chunk
                 if time.monotonic() > latest_s:
-                    _TOO_LONG.say()
+                    _TOO_LONG.log()
                     return
         finally:
             lines.close()
@@ -95,18 +98,41 @@ async def _one_more(request: Request) -> AsyncIterator[Exports]:
 
 
 OneMore = Annotated[Exports, Depends(_one_more)]
-"""The exports with this request's among them, until its answer is sent or its connection lost."""
+"""The exports, this request's counted among them until its answer is sent or the client is
+disconnected."""
 
 
-def _chunks(look: Look) -> Generator[bytes]:
-    chunk, rows = bytearray(), 0
-    for part, row in look.export():
-        chunk += msgspec.json.encode({part: row}) + b"\n"
-        rows += 1
-        if len(chunk) >= CHUNK_BYTES:
+def _chunks(answers: Answers) -> Generator[bytes]:
+    chunk, count = bytearray(), 0
+    for name, row in exported_rows(answers):
+        chunk += msgspec.json.encode({name: row}) + b"\n"
+        count += 1
+        if len(chunk) >= limits.EXPORT_CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()
-    freshness = look.freshness(look.standing.least()).model_dump()
+    freshness = answers.freshness(answers.progress.of_all()).model_dump()
     yield (
-        bytes(chunk) + msgspec.json.encode({"end": {"rows": rows, "freshness": freshness}}) + b"\n"
+        bytes(chunk) + msgspec.json.encode({"end": {"rows": count, "freshness": freshness}}) + b"\n"
     )
+
+
+def exported_rows(answers: Answers) -> Iterator[tuple[str, ReportRow]]:
+    """All rows of a report, in no particular order: (name of the list, row)."""
+    for name, table in REPORT_LISTS.items():
+        rows = _sales_rows if table.form == "sales" else _other_rows
+        for row in rows(answers, table):
+            yield name, row
+
+
+def _sales_rows(answers: Answers, table: Table) -> Iterator[ReportRow]:
+    stored = answers.snapshot.walk(keys.space(table))
+    for id_, rows in groupby(stored, key=lambda row: keys.split_row(row[0])[0]):
+        cycles = {keys.split_row(key)[1]: sales.decode(state) for key, state in rows}
+        yield from sales_rows(answers.calendar, table, id_.decode(), cycles, traded_in(cycles))
+
+
+def _other_rows(answers: Answers, table: Table) -> Iterator[ReportRow]:
+    space = keys.space(table)
+    for key, state in answers.snapshot.walk(space):
+        id_, start_ms = keys.split_row(key) if table.windowed else (key[len(space) :], None)
+        yield from rows_of(answers.calendar, table, id_.decode(), start_ms, state)

@@ -1,10 +1,10 @@
-"""Whether the reader lives, is ready and how far the whole way is.
+"""Whether the reader is alive and ready, and how far the whole way is.
 
 For probes, for Prometheus and for people.
 
-`/livez` is about the process, `/readyz` about this reader: whether load may be sent to it. Whether
-the way to its tables is alive is the same for all readers, so it takes none of them out;
-`/v1/health` fails by it, and each answer's `state` says it.
+`/livez` is about the process, `/readyz` about this reader: whether it may receive load. Whether
+the way to its tables is alive is the same for all readers, so it makes none of them unready;
+`/v1/health` fails by it, and the `state` of each answer has it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from schemas.status import (
     TableStatus,
 )
 from serving import metrics
-from serving.follow import NotReady, Reader
-from serving.judging import Bounds
+from serving.evidence import Bounds
 from serving.problems import RETRY_AFTER_S
-from serving.standing import FOLLOWED
+from serving.progress import FOLLOWED
+from serving.reader import NotReady, Reader
 from tables.catalogue import STAGES
 
 if TYPE_CHECKING:
+    from serving.answers import Answers
     from serving.judging import Judgement
-    from serving.look import Look
 
 router = APIRouter()
 
@@ -59,21 +59,19 @@ MaxBehindSeconds = Annotated[
 
 @router.get("/livez", response_class=PlainTextResponse)
 async def livez() -> str:
-    """200 while the process and its loop move; a follower that fails ends the process.
+    """200 while the process and its event loop run; a follower that fails ends the process.
 
-    Kafka isn't asked.
+    It does not depend on Kafka.
     """
     return "ok\n"
 
 
 @router.get("/readyz", response_class=PlainTextResponse)
 async def readyz(request: Request, verbose: Verbose = None) -> Response:
-    """200 while this reader may answer.
+    """200 while this reader may answer: its tables are complete, and it follows the log's end.
 
-    Its tables are complete, it has come to the log's end, and still follows it.
-
-    What isn't about this reader, such as workers that are away, stands in the text: `ok` only while
-    the whole way is alive.
+    Faults elsewhere, such as missing workers, are in the text only: it is `ok` while the whole
+    way is alive.
     """
     reader: Reader = request.app.state.reader
     ready, checks = _checks(reader)
@@ -107,9 +105,9 @@ async def readyz(request: Request, verbose: Verbose = None) -> Response:
 
 
 def _checks(reader: Reader) -> tuple[bool, dict[str, str]]:
-    """Whether this reader may answer, and why."""
+    """Whether this reader may answer, and the result of each check."""
     try:
-        reader.look()
+        reader.answers()
         tables = "ok: they are complete"
     except NotReady as error:
         tables = f"not yet: {error}"
@@ -131,8 +129,8 @@ def measures(request: Request) -> Response:
     for (topic, partition), (position, end) in reader.behind().items():
         metrics.LAG_RECORDS.labels(topic, str(partition)).set(max(0, end - position))
     try:
-        look = reader.look()
-        lag_s = look.freshness(look.standing.least()).lag_seconds
+        answers = reader.answers()
+        lag_s = answers.freshness(answers.progress.of_all()).lag_seconds
     except NotReady:
         lag_s = None
     metrics.EVENT_LAG_SECONDS.set(float("nan") if lag_s is None else lag_s)
@@ -162,7 +160,10 @@ def _measure_the_way(reader: Reader) -> None:
 async def health(
     request: Request, max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None
 ) -> Response:
-    """200 while the whole way from the events' topics to the tables is alive, else 503 with what isn't, and what to do; as of now."""
+    """200 while the whole way from the events' topics to the tables is alive, else 503.
+
+    With the findings, each with its remedy, from an observation made for this request.
+    """
     judgement = await _judged(request.app.state.reader, max_behind, max_behind_seconds)
     body = Health(state=judgement.state, findings=judgement.findings)
     alive = judgement.state == "live"
@@ -176,31 +177,30 @@ async def health(
 async def status(
     request: Request, max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None
 ) -> Response:
-    """How far the whole way is as of now, from the events' topics to each table.
+    """How far the whole way is now, from the events' topics to each table.
 
-    Also while the reader is restoring.
+    It is answered while the reader is restoring, too.
     """
     reader: Reader = request.app.state.reader
     judgement = await _judged(reader, max_behind, max_behind_seconds)
-    look = reader.look(even_incomplete=True)
-    look.state = judgement.state
-    earliest = look.standing.least()
+    answers = reader.answers(even_incomplete=True, state=judgement.state)
+    progress = answers.progress.of_all()
     behind = reader.behind()
     body = Status(
         app=reader.settings.app,
         state=judgement.state,
         findings=judgement.findings,
         cycle=None
-        if earliest.earliest_ms is None
-        else look.span(reader.calendar.start_of(earliest.earliest_ms)),
-        freshness=look.freshness(earliest),
+        if progress.earliest_ms is None
+        else answers.span(reader.calendar.start_of(progress.earliest_ms)),
+        freshness=answers.freshness(progress),
         records_behind=judgement.records_behind,
         records_to_read=reader.remaining(),
         sources=judgement.sources,
         cluster=_cluster(reader),
         dead_letters=_dead_letters(reader),
         tables=[
-            _table(look, name, topic, behind)
+            _table(answers, name, topic, behind)
             for name in FOLLOWED
             for topic, named in reader.names.items()
             if named == name
@@ -214,17 +214,17 @@ async def status(
 async def _judged(
     reader: Reader, max_behind: int | None, max_behind_seconds: float | None
 ) -> Judgement:
-    """The whole way as it is now."""
+    """The whole way as it is now, judged by the bounds of the request or else of the settings."""
     await reader.watch.fresh()
-    given = reader.watch.bounds
-    records = given.records if max_behind is None else max_behind
+    default = reader.watch.bounds
+    records = default.records if max_behind is None else max_behind
     return reader.watch.judgement(
-        Bounds(records, given.seconds if max_behind_seconds is None else max_behind_seconds)
+        Bounds(records, default.seconds if max_behind_seconds is None else max_behind_seconds)
     )
 
 
 def _cluster(reader: Reader) -> ClusterStatus:
-    """What was last observed; of the partitions that a worker holds, those that a stage reads."""
+    """What was last observed; of a worker's partitions, those that a stage reads."""
     observation = reader.watch.observation
     if observation is None:
         return ClusterStatus(
@@ -273,12 +273,12 @@ def _dead_letters(reader: Reader) -> list[DeadLetterStatus]:
 
 
 def _table(
-    look: Look, name: str, topic: str, behind: dict[tuple[str, int], tuple[int, int]]
+    answers: Answers, name: str, topic: str, behind: dict[tuple[str, int], tuple[int, int]]
 ) -> TableStatus:
     return TableStatus(
         name=name,
         topic=topic,
-        freshness=look.freshness(look.standing.extent(name)),
+        freshness=answers.freshness_of(name),
         partitions=[
             PartitionStatus(
                 partition=at[1], position=position, end=end, behind=max(0, end - position)

@@ -1,121 +1,136 @@
-"""The keys of a reader's store.
+"""The keys of a reader's store: every layout by name.
 
-One space a letter, ordered so that every list of the API is one forward walk.
+The first bytes of a key name its space. Within a space keys are ordered so that every list of the
+API is one forward walk. Tables have the spaces of the catalogue (`reader_space`); those here are
+for what a reader adds.
 
-Ids hold no control characters, so a zero byte ends an id and no id is taken for the beginning of
-another.
+Ids contain no control characters, so a zero byte ends an id, and no id's keys are mistaken for
+those of a longer one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from streams.log import At
+    from tables.catalogue import Table
 
 IDENTITY: Final = b"\x00identity"
 COMPLETE: Final = b"\x00complete"
-"""There while the tables hold all that was in the log at some moment; without it nothing may be
-answered."""
+"""Present while the tables contain all that was in the log at some moment. Without it nothing may
+be answered."""
 
 WRITTEN: Final = b"\x00written"
 """When the store was last written, in epoch milliseconds."""
 
-POSITION: Final = b"\x01"
-REACHED: Final = b"\x02"
-ORDER: Final = b"o"
-PRODUCT: Final = b"c"
-SHOP: Final = b"s"
-NAMED_PRODUCT: Final = b"np"
-"""Of each product that an order names, whether or not it ever sold."""
+POSITIONS: Final = b"\x01"
+PROGRESS: Final = b"\x02"
+NAMED: Final = {"product_id": b"np", "shop_id": b"ns"}
+"""Of each product and shop that an order names, whether or not it ever sold."""
 
-NAMED_SHOP: Final = b"ns"
-PRODUCT_SERVICE: Final = b"C"
-SHOP_SERVICE: Final = b"S"
-SHOP_SERVICE_EVER: Final = b"E"
-CONVERSATION: Final = b"v"
-"""Of each conversation with an overdue inquiry: the row, and so where its places in the lists
-are."""
+ALL_OVERDUE: Final = b"d"
+"""The list of all overdue inquiries; the value is the key of the inquiry's row."""
 
-OVERDUE: Final = b"d"
 SHOP_OVERDUE: Final = b"D"
-TOP_SHOPS: Final = {"sales": b"us", "response-rate": b"ur", "good-reviews": b"ug"}
-TOP: Final = b"t"
+"""The same for each shop."""
+
 JOURNAL: Final = b"j"
+NUMBER_WIDTH: Final = 8
+"""Bytes of a number in a key."""
 
 _OFFSET: Final = 2**63
 """Added to signed 64-bit numbers, so that they order as unsigned bytes."""
 
-_UNITS: Final = 2**63 - 1
+_LARGEST: Final = 2**63 - 1
+"""Ranks are subtracted from it, so that the largest comes first."""
 
 
-def of_partition(space: bytes, at: At) -> bytes:
+class Ranking(NamedTuple):
+    """A list of the best of each cycle.
+
+    A key is the space, the cycle's start, `ranks` numbers (the largest first), and an id.
+    """
+
+    space: bytes
+    ranks: int
+
+    def of_cycle(self, start_ms: int) -> bytes:
+        """The prefix of all keys of a cycle."""
+        return self.space + _number(start_ms)
+
+    def key(self, start_ms: int, ranks: tuple[int, ...], id_: bytes) -> bytes:
+        """The key of an id: larger numbers come first, then ids in order."""
+        numbers = [(_LARGEST - rank).to_bytes(NUMBER_WIDTH, "big") for rank in ranks]
+        return self.of_cycle(start_ms) + b"".join(numbers) + id_
+
+    @property
+    def least_bytes(self) -> int:
+        """The length of the shortest key."""
+        return len(self.space) + NUMBER_WIDTH * (1 + self.ranks) + 1
+
+    def split(self, key: bytes) -> tuple[int, bytes]:
+        """(cycle's start, id) of a key."""
+        start = len(self.space)
+        return (
+            _from_number(key[start : start + NUMBER_WIDTH]),
+            key[start + NUMBER_WIDTH * (1 + self.ranks) :],
+        )
+
+
+TOP_PRODUCTS: Final = Ranking(b"t", 1)
+TOP_SHOPS: Final = {
+    "sales": Ranking(b"us", 2),
+    "response-rate": Ranking(b"ur", 2),
+    "good-reviews": Ranking(b"ug", 2),
+}
+
+
+def space(table: Table) -> bytes:
+    """The space of a table that readers follow."""
+    if table.reader_space is None:
+        raise LookupError(f"readers don't follow the table {table.name}")
+    return table.reader_space
+
+
+def of_partition(prefix: bytes, at: At) -> bytes:
     """The key of something about a followed partition."""
-    return b"%b%b-%d" % (space, at[0].encode(), at[1])
+    return b"%b%b-%d" % (prefix, at[0].encode(), at[1])
 
 
-def subject(space: bytes, id_: bytes) -> bytes:
-    """What all keys of an id begin with: its cycles, or its journal."""
-    return space + id_ + b"\x00"
+def subject(prefix: bytes, id_: bytes) -> bytes:
+    """The prefix of all keys of an id in a space of one byte: its cycles, or its journal."""
+    return prefix + id_ + b"\x00"
 
 
-def row(space: bytes, id_: bytes, number: int) -> bytes:
-    """The key of an id's cycle (by its start in epoch milliseconds) or journal entry (by its offset); they order by number."""
-    return subject(space, id_) + (number + _OFFSET).to_bytes(8, "big")
+def row(prefix: bytes, id_: bytes, number: int) -> bytes:
+    """The key of an id's cycle or journal entry; keys of an id order by number.
+
+    The number is the cycle's start in epoch milliseconds, or the entry's offset.
+    """
+    return subject(prefix, id_) + _number(number)
 
 
 def split_row(key: bytes) -> tuple[bytes, int]:
     """(id, number) of a key that `row` made."""
-    return key[1:-9], int.from_bytes(key[-8:], "big") - _OFFSET
-
-
-def top_of(start_ms: int) -> bytes:
-    """What all keys of a cycle's best sellers begin with."""
-    return TOP + (start_ms + _OFFSET).to_bytes(8, "big")
-
-
-def top(start_ms: int, net: int, id_: bytes) -> bytes:
-    """The key of a product among a cycle's best sellers: most net units first, then by id."""
-    return top_of(start_ms) + (_UNITS - net).to_bytes(8, "big") + id_
-
-
-def top_shops_of(by: str, start_ms: int) -> bytes:
-    """What all keys of a cycle's best shops begin with."""
-    return TOP_SHOPS[by] + (start_ms + _OFFSET).to_bytes(8, "big")
-
-
-def top_shop(by: str, start_ms: int, numbers: tuple[int, int], id_: bytes) -> bytes:
-    """The key of a shop among a cycle's best: the larger numbers first, then by id."""
-    return (
-        top_shops_of(by, start_ms)
-        + b"".join([(_UNITS - number).to_bytes(8, "big") for number in numbers])
-        + id_
-    )
-
-
-def split_top_shop(key: bytes) -> tuple[int, bytes]:
-    """(cycle's start, shop's id) of a key that `top_shop` made."""
-    return int.from_bytes(key[2:10], "big") - _OFFSET, key[26:]
+    return key[1 : -NUMBER_WIDTH - 1], _from_number(key[-NUMBER_WIDTH:])
 
 
 def overdue(due_ms: int, shop_id: str, buyer_id: str) -> tuple[bytes, bytes]:
     """The keys of an overdue inquiry in the list of all and in that of its shop.
 
-    By when it was due, then by shop and buyer.
+    They order by the time it was due, then by shop and buyer.
     """
-    due = (due_ms + _OFFSET).to_bytes(8, "big")
-    shop, buyer = shop_id.encode(), buyer_id.encode()
-    return b"%b%b%b\x00%b" % (OVERDUE, due, shop, buyer), b"%b%b%b" % (
-        subject(SHOP_OVERDUE, shop),
-        due,
-        buyer,
-    )
-
-
-def split_top(key: bytes) -> tuple[int, int, bytes]:
-    """(cycle's start, net units, product's id) of a key that `top` made."""
+    shop, buyer, due = shop_id.encode(), buyer_id.encode(), _number(due_ms)
     return (
-        int.from_bytes(key[1:9], "big") - _OFFSET,
-        _UNITS - int.from_bytes(key[9:17], "big"),
-        key[17:],
+        ALL_OVERDUE + due + shop + b"\x00" + buyer,
+        subject(SHOP_OVERDUE, shop) + due + buyer,
     )
+
+
+def _number(number: int) -> bytes:
+    return (number + _OFFSET).to_bytes(NUMBER_WIDTH, "big")
+
+
+def _from_number(number: bytes) -> int:
+    return int.from_bytes(number, "big") - _OFFSET

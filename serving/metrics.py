@@ -12,7 +12,7 @@ APPLY_SECONDS = Histogram(
 )
 EVENT_LAG_SECONDS = Gauge(
     "netsold_event_lag_seconds",
-    "From the event time through which all tables are complete to now; NaN while unknown",
+    "From the event time through which all tables are complete until now; NaN while unknown",
 )
 LAG_RECORDS = Gauge(
     "netsold_consumer_lag_records",
@@ -27,17 +27,17 @@ SOURCE_BEHIND = Gauge(
 GROUP_MEMBERS = Gauge("netsold_group_members", "Workers in the group; NaN while unknown")
 DEAD_LETTERS = Gauge(
     "netsold_dead_letters",
-    "Records in the topic of dead letters, by where they came from and why",
+    "Records in the topic of dead letters, by source topic and reason",
     ["topic", "reason"],
 )
 FAULTS = Gauge(
     "netsold_faults",
-    "What stands on the way from events to tables, as `netsold status` says it: 1 while it is so",
+    "Faults on the way from events to tables, as `netsold status` lists them: 1 while present",
     ["code"],
 )
 OBSERVATION_AGE_SECONDS = Gauge(
     "netsold_observation_age_seconds",
-    "Since the reader last observed the cluster; infinite before it has",
+    "Age of the reader's last observation of the cluster; infinite before the first",
 )
 RESTORE_REMAINING = Gauge(
     "netsold_restore_remaining_records", "Records to read before the reader is live; 0 once it is"
@@ -53,7 +53,7 @@ REQUEST_SECONDS = Histogram(
 CONNECTIONS = Gauge("netsold_http_connections", "Open connections to the reader")
 CLOSED = Counter(
     "netsold_http_connections_closed_total",
-    "Connections that the reader closed because it had to, by why",
+    "Connections that the reader closed to stay within its bounds, by why",
     ["why"],
 )
 BUILD_INFO = Gauge("netsold_build_info", "Always 1; the labels say what runs", ["version", "rules"])

@@ -1,8 +1,6 @@
-"""Which parameters a request may have.
+"""Which parameters a request may have: those of its address, each once and with a value.
 
-Those that its address declares, each once and with a value; everything else is refused.
-
-One dependency of the whole app, so that no address can do without it.
+Everything else is refused. It is one dependency of the whole app, so that no address omits it.
 """
 
 from __future__ import annotations
@@ -23,13 +21,13 @@ if TYPE_CHECKING:
     from fastapi.dependencies.models import Dependant
 
 FLAGS: Final = frozenset({"verbose"})
-"""Parameters that say all by being there."""
+"""Parameters without a value: their presence is what counts."""
 
 _YES: Final = frozenset({"", "1", "true"})
 
 
-async def understood(request: Request) -> None:
-    """Refuse a request with a parameter that its address doesn't have, or that is there twice, or empty."""
+async def require_known(request: Request) -> None:
+    """Refuse a parameter that the address doesn't have, or that is given twice or empty."""
     given = request.query_params.multi_items()
     if not given:
         return
@@ -71,16 +69,13 @@ def _fault(name: str, value: str, times: int, known: Collection[str]) -> str | N
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """The end of a sentence about an unknown name, with the known one that is most like it.
-
-    Empty where none is.
-    """
+    """The end of a sentence about an unknown name: the known one that is most like it, if any."""
     like = get_close_matches(name.lower(), known, 1)
     return f", did you mean {like[0]}?" if like else ""
 
 
 def in_plain_words(error: dict[str, Any]) -> Fault:
-    """What is wrong with one part of a request, from one error of pydantic's."""
+    """The fault of one part of a request, in plain words, from an error of pydantic's."""
     given, about = error["input"], error.get("ctx", {})
     match error["type"]:
         case "literal_error":

@@ -1,4 +1,4 @@
-"""Around the API: encoded slashes that stay apart from plain ones, HEAD for every GET, and requests counted by their route."""
+"""Middleware of the API: encoded slashes, HEAD for every GET, and metrics by route."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ENCODED: Final = re.compile(rb"%2f", re.IGNORECASE)
 
 
 class EncodedSlashes:
-    """Hands `%2F` on as a zero byte, so that an id may hold `/` or end in `/journal`.
+    """Replaces `%2F` by a zero byte, so that an id may contain `/` or end in `/journal`.
 
-    A zero byte of the request itself becomes %01, and so do a line's end, which routes don't match,
-    and what is no UTF-8: no id holds any of them.
+    A zero byte in the request itself becomes %01, and so do line ends, which routes don't match,
+    and bytes that are no UTF-8: no id contains any of them.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -38,13 +38,13 @@ class EncodedSlashes:
 
 
 class Heads:
-    """Answers HEAD as GET without the body: the same status and headers, from every address."""
+    """Answers HEAD at every address as GET without the body: same status, same headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; what would follow the headers is left out, and a stream isn't waited for."""
+        """Pass a request on; drop what follows the headers, and don't wait for a stream's end."""
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self.app(scope, receive, send)
             return

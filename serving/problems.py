@@ -1,6 +1,6 @@
-"""Errors as RFC 9457 has them.
+"""The problems that the API answers, as RFC 9457 has them: one list, each with a stable `type`.
 
-`application/problem+json`, with a stable `type` for each kind, in one list.
+The media type is `application/problem+json`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi.responses import Response
 
+from schemas import limits
 from schemas.answers import Fault, Problem
+from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RETRY_AFTER_S: Final = 2
-QUOTED_CHARS: Final = 60
-"""Most characters of a request that a sentence repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Kind(Enum):
     UNKNOWN_ORDER = _Kind(404, "no event names this order")
     NO_SUCH_PAGE = _Kind(404, "there is nothing at this address")
     WRONG_METHOD = _Kind(405, "this address is for reading only")
-    NO_REQUEST = _Kind(400, "what came can't be read as an HTTP request")
-    TOO_SLOW = _Kind(408, "the head of the request didn't come in time")
+    NO_REQUEST = _Kind(400, "the bytes received can't be read as an HTTP request")
+    TOO_SLOW = _Kind(408, "the head of the request didn't arrive in time")
     INVALID_REQUEST = _Kind(422, "a part of the request can't be used")
     NOT_READY = _Kind(503, "the tables aren't there yet")
-    TOO_STALE = _Kind(503, "the tables are further behind than asked for")
-    NOT_APPLIED = _Kind(503, "the position asked for isn't applied yet")
-    BUSY = _Kind(503, "the reader serves as many as it may")
+    TOO_STALE = _Kind(503, "the tables are further behind than max_lag allows")
+    NOT_APPLIED = _Kind(503, "min_position isn't applied yet")
+    BUSY = _Kind(503, "the reader serves as many requests as it may")
     FAILED = _Kind(500, "the reader has a fault")
 
     @property
@@ -50,7 +50,7 @@ class Kind(Enum):
         return f"urn:netsold:problem:{self.name.lower().replace('_', '-')}"
 
 
-class Refused(Exception):
+class ProblemRaised(NetsoldError):
     """A request that is answered by a problem."""
 
     def __init__(self, kind: Kind, detail: str, faults: list[Fault] | None = None) -> None:
@@ -60,39 +60,36 @@ class Refused(Exception):
         self.faults = faults
 
 
-def invalid(where: str, detail: str) -> Refused:
-    """A request of which one part can't be used."""
+def invalid(where: str, detail: str) -> ProblemRaised:
+    """The problem of a request with one part that can't be used."""
     return faulty([Fault(where=where, detail=detail)])
 
 
-def faulty(faults: list[Fault]) -> Refused:
-    """A request of which some parts can't be used."""
-    return Refused(
+def faulty(faults: list[Fault]) -> ProblemRaised:
+    """The problem of a request with some parts that can't be used."""
+    return ProblemRaised(
         Kind.INVALID_REQUEST, "; ".join(f"{one.where}: {one.detail}" for one in faults), faults
     )
 
 
 def quoted(text: str) -> str:
-    """Text of a request in a sentence.
-
-    Within quotes, nothing in it unprintable, and cut where it is long.
-    """
-    return repr(text) if len(text) <= QUOTED_CHARS else f"{text[:QUOTED_CHARS]!r}…"
+    """Text of a request for a sentence: in quotes, escaped where unprintable, cut where long."""
+    return repr(text) if len(text) <= limits.QUOTED_CHARS else f"{text[: limits.QUOTED_CHARS]!r}…"
 
 
-def response(refused: Refused, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer to a refused request."""
-    kind = refused.kind.value
-    problem = Problem(
-        type=refused.kind.type,
+def response(problem: ProblemRaised, headers: Mapping[str, str] | None = None) -> Response:
+    """The HTTP response of a problem."""
+    kind = problem.kind.value
+    body = Problem(
+        type=problem.kind.type,
         title=kind.title,
         status=kind.status,
-        detail=refused.detail,
-        errors=refused.faults,
+        detail=problem.detail,
+        errors=problem.faults,
     )
     more = {"Retry-After": str(RETRY_AFTER_S)} if kind.status == 503 else {}  # noqa: PLR2004 - HTTP's own number
     return Response(
-        problem.model_dump_json(exclude_none=True),
+        body.model_dump_json(exclude_none=True),
         kind.status,
         {"Cache-Control": "no-cache", **more, **(headers or {})},
         media_type="application/problem+json",

@@ -1,4 +1,7 @@
-"""One reader process: the follower and its API in one event loop, until SIGTERM or Ctrl-C, or until the follower fails."""
+"""One reader process: the follower and its API in one event loop.
+
+It ends by SIGTERM or Ctrl-C, or when the follower fails.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import uvicorn
 
+from schemas import limits
+from schemas.errors import NetsoldError
 from serving.api import make_app
-from serving.connections import ACCEPTED_AT_ONCE, Bounds, Connection, Crowd
-from serving.follow import Reader
-from serving.seldom import Seldom
+from serving.connections import Bounds, Connection, Crowd
+from serving.rare_log import RareWarning
+from serving.reader import Reader
 from streams import logs
 from streams.open_files import allow_open_files
 
@@ -27,35 +32,35 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 GRACE_S: Final = 3
-"""So long open answers may go on after the end has been asked for."""
+"""How long open answers may continue after the signal to end."""
 
 
-class AddressTaken(Exception):
-    """Something else listens where the reader should."""
+class AddressInUse(NetsoldError):
+    """Another process listens at the reader's address."""
 
     exit_code = 1
 
 
 def run(settings: Settings) -> bool:
-    """Serve until asked to end; True if it was by Ctrl-C.
+    """Serve until a signal ends it; True if it was Ctrl-C.
 
-    Raises AddressTaken, StoreUnusable, or what made the follower fail.
+    Raises AddressInUse, StoreUnusable, or what made the follower fail.
     """
     logs.configure()
     bounds = Bounds.of_handles(allow_open_files())
-    with _listening(settings) as listener, _told_of_signals() as told:
+    with _listening(settings) as listener, _caught_signals() as caught:
         asyncio.run(_serve(settings, listener, bounds))
-    return signal.SIGINT in told
+    return signal.SIGINT in caught
 
 
 async def _serve(settings: Settings, listener: socket.socket, bounds: Bounds) -> None:
     reader = Reader(settings)
     server = bounded(make_app(reader), bounds)
     host, port = listener.getsockname()[:2]
-    log.info("reader answers", address=f"http://{host}:{port}/")
+    logger.info("reader answers", address=f"http://{host}:{port}/")
     following = asyncio.create_task(reader.run())
     answering = asyncio.create_task(server.serve([listener]))
     await asyncio.wait([following, answering], return_when=asyncio.FIRST_COMPLETED)
@@ -67,19 +72,19 @@ async def _serve(settings: Settings, listener: socket.socket, bounds: Bounds) ->
 
 
 def bounded(app: FastAPI, bounds: Bounds) -> uvicorn.Server:
-    """A server of an app within bounds, for the loop that runs now."""
+    """A server of an app within bounds, for the running event loop."""
     crowd = Crowd(bounds)
     asyncio.get_running_loop().set_exception_handler(crowd.on_loop_error)
     config = uvicorn.Config(
         app,
-        http=partial(Connection, crowd),  # type: ignore[arg-type] # it is called, and never anything else
+        http=partial(Connection, crowd),  # type: ignore[arg-type] # uvicorn only calls it
         ws="none",
         log_config=logs.LIBRARIES,
         log_level="warning",
         access_log=False,
         lifespan="off",
         server_header=False,
-        backlog=ACCEPTED_AT_ONCE,
+        backlog=limits.UNCOUNTED_CONNECTIONS,
         timeout_keep_alive=bounds.idle_s,
         timeout_graceful_shutdown=GRACE_S,
     )
@@ -88,51 +93,49 @@ def bounded(app: FastAPI, bounds: Bounds) -> uvicorn.Server:
 
 
 class _Warnings(logging.Filter):
-    """uvicorn warns of single requests, which any client can send by the thousand.
-
-    Each kind of warning is logged seldom.
-    """
+    """Logs each kind of uvicorn's warnings rarely: any client can cause thousands of them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._seldom: dict[str, Seldom] = {}
+        self._rare: dict[str, RareWarning] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let pass all but warnings."""
+        """Pass everything but warnings."""
         if record.levelno != logging.WARNING:
             return True
-        self._seldom.setdefault(str(record.msg), Seldom(str(record.msg))).say()
+        self._rare.setdefault(str(record.msg), RareWarning(str(record.msg))).log()
         return False
 
 
 @contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
-    """The socket to answer at, bound before anything else is begun."""
+    """The socket to answer at, bound before anything else starts."""
     family = socket.AF_INET6 if ":" in settings.reader_host else socket.AF_INET
-    # The protocol is named because asyncio sets TCP_NODELAY only then; without it each answer waits
-    # 40 ms for an acknowledgement.
+    # The protocol is named because asyncio sets TCP_NODELAY only then. Without it each answer waits
+    # for an acknowledgement (40 ms on Linux).
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.reader_host, settings.reader_port))
         except OSError as error:
             where = f"{settings.reader_host}:{settings.reader_port}"
-            raise AddressTaken(
-                f"can't listen at {where} ({error.strerror}): end what does, or set NETSOLD_READER_PORT"
+            raise AddressInUse(
+                f"can't listen at {where} ({error.strerror}):"
+                " end what does, or set NETSOLD_READER_PORT"
             ) from error
         yield listener
 
 
 @contextlib.contextmanager
-def _told_of_signals() -> Iterator[list[int]]:
-    """Catch the signals that uvicorn ends by and then raises again, so that the process ends by returning."""
-    told: list[int] = []
+def _caught_signals() -> Iterator[list[int]]:
+    """Catch the signals that uvicorn raises again at its end, so that the process returns."""
+    caught: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _: told.append(number))
+        number: signal.signal(number, lambda number, _: caught.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield told
+        yield caught
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,9 +1,7 @@
-"""A reader's own store.
+"""A reader's own store: one rocksdict database, written in atomic batches, read by snapshots.
 
-One rocksdict database, written in batches that are all or nothing, read at one moment at a time.
-
-It is a cache of the log. Whatever doesn't fit (another cluster, topic or format, a damaged file) is
-laid aside, and the log fills a new one.
+It is a cache of the log. A store that doesn't fit (another cluster, topic or format, a damaged
+file) is set aside, and the log fills a new one.
 """
 
 from __future__ import annotations
@@ -18,59 +16,46 @@ import msgspec
 import structlog
 from rocksdict import DBCompressionType, Options, Rdict, RdictIter, WriteBatch
 
+from schemas import limits
+from schemas.errors import NetsoldError
 from serving import keys
-from serving.standing import Standing
+from serving.progress import NOT_FOLLOWING, ReaderProgress
 from streams import topics
 from streams.rocks import block_cache, cached_in, close
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-log = structlog.get_logger()
+logger = structlog.get_logger()
 
 FORMAT: Final = 3
-"""Version of what stands under which key; another one is filled anew."""
+"""Version of the keys and values; a store of another version is filled anew."""
 
-BLOCK_CACHE_BYTES: Final = 64 * 1024 * 1024
-"""For blocks, indexes and filters of all files together."""
+MOST_UNUSED_MS: Final = topics.DELETIONS_MS // 2
+"""Half the time that a changelog keeps a deletion: a store that was unused for longer may still
+have rows that were deleted."""
 
-WRITE_BUFFER_BYTES: Final = 8 * 1024 * 1024
-"""Of one write buffer. Small, as a walk over the best sellers steps over every move among them
-since the last flush: 2 ms instead of 0.1 ms after 100,000 moves (`python -m bench.reader`)."""
-
-WRITE_BUFFERS: Final = 4
-OPEN_FILES: Final = 256
-
-MOST_AWAY_MS: Final = topics.DELETIONS_MS // 2
-"""A changelog tells a row's deletion for so long, twice over: a store that was away longer may
-keep rows that are gone."""
-
-_NOT_OURS: Final = (
+_ENVIRONMENT_FAULTS: Final = (
     "lock",
     "no space left",
     "permission denied",
     "too many open files",
     "read-only file system",
 )
-"""What an error of opening says when the files themselves may well be sound."""
+"""Words of an error on opening that leave the files themselves undamaged."""
 
 
-NOWHERE: Final = Standing({}, complete=False, live=False)
-
-
-class StoreUnusable(Exception):
-    """The store can't be opened for a reason that a new one would have as well."""
+class StoreUnusable(NetsoldError):
+    """The store can't be opened, for a reason that a new one would have as well."""
 
     exit_code = 1
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whose tables a store holds, and by which settings they were made.
+    """Which tables a store contains, and the settings they were made by.
 
-    Another identity means other tables.
-
-    The followed topics stand by name and id, which changes with the log; `partitions` is how many
-    each has.
+    Another identity means other tables. `topics` are the ids of the followed topics by name; an id
+    changes with the log. `partitions` is how many each topic has.
     """
 
     cluster: str
@@ -83,19 +68,17 @@ class Identity(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
 
-class Moment:
-    """The store, and how far it is, at one moment.
+class Snapshot:
+    """The store and its progress at one moment; later writes don't change what it reads.
 
-    Values and walks agree with each other, whatever is written meanwhile.
-
-    Keep it for one answer: it holds on to files. One thread at a time.
+    Keep it for one answer, as it keeps files open. One thread at a time.
     """
 
-    # A rocksdict snapshot won't do: its iterators show what was written after it. And `items()`
-    # ends in silence at a damaged block, where an iterator's `status` raises.
-    def __init__(self, iterator: RdictIter, standing: Standing) -> None:
+    # It is an iterator, as iterators of a rocksdict snapshot show later writes. And `items()` ends
+    # without an error at a damaged block, where an iterator's `status` raises.
+    def __init__(self, iterator: RdictIter, progress: ReaderProgress) -> None:
         self._iterator = iterator
-        self.standing = standing
+        self.progress = progress
 
     def get(self, key: bytes) -> bytes | None:
         """The value under a key, or None."""
@@ -108,11 +91,9 @@ class Moment:
         return value
 
     def walk(self, prefix: bytes, after: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values from a prefix on while they have it, in order.
+        """The keys with a prefix and their values, in order, from behind the key `after` if given.
 
-        From behind the key `after` if that is given.
-
-        Don't call `get`, or walk elsewhere, before the walk is over.
+        Don't call `get` or `walk` again before the walk has ended.
         """
         iterator = self._iterator
         iterator.seek(prefix if after is None else after + b"\x00")
@@ -126,19 +107,19 @@ class Moment:
 
 
 class Store:
-    """The open store, and how far it is (`standing`).
+    """The open store and its `progress`.
 
-    `write` and `moment` may be called from different threads.
+    `write` and `snapshot` may be called from different threads.
     """
 
     def __init__(self, directory: Path, identity: Identity) -> None:
-        """Open the store in `directory`, or begin an empty one where none fits.
+        """Open the store in `directory`, or create an empty one where none fits.
 
         Raises StoreUnusable.
         """
         self._directory = directory
         self.identity = identity
-        self.standing = NOWHERE
+        self.progress = NOT_FOLLOWING
         self._lock = Lock()
         self._db = self._open()
 
@@ -151,30 +132,31 @@ class Store:
             ) from error
         number = self._latest()
         if number is None:
-            return self._begin(1)
+            return self._create(1)
         try:
             db = Rdict(str(self._path(number)), _options())
             found = db.get(keys.IDENTITY)
         except Exception as error:  # rocksdict has no exception types of its own
-            if any(word in str(error).lower() for word in _NOT_OURS):
+            if any(word in str(error).lower() for word in _ENVIRONMENT_FAULTS):
                 raise StoreUnusable(
                     f"the reader's store {self._path(number)} can't be opened: {error}"
                 ) from error
-            self._tell(number, f"it can't be opened: {error}")
-            return self._begin(number + 1)
+            self._log_set_aside(number, f"it can't be opened: {error}")
+            return self._create(number + 1)
         why = None
         if found != msgspec.json.encode(self.identity, order="sorted"):
             why = f"it belongs to {(found or b'nobody').decode()}"
-        elif (away_ms := now_ms() - int(db.get(keys.WRITTEN) or 0)) > MOST_AWAY_MS:
-            why = f"it was last written {away_ms // 3_600_000} hours ago, and may have missed deletions since"
+        elif (unused_ms := now_ms() - int(db.get(keys.WRITTEN) or 0)) > MOST_UNUSED_MS:
+            hours = unused_ms // 3_600_000
+            why = f"it was last written {hours} hours ago, and may have missed deletions since"
         if why is None:
             return db
         db.close()
-        self._tell(number, why)
-        return self._begin(number + 1)
+        self._log_set_aside(number, why)
+        return self._create(number + 1)
 
-    def _begin(self, number: int) -> Rdict:
-        """A new store; of those before it only the last is kept, to be looked at."""
+    def _create(self, number: int) -> Rdict:
+        """A new store; of the former ones only the last is kept, for inspection."""
         db = Rdict(str(self._path(number)), _options())
         db[keys.IDENTITY] = msgspec.json.encode(self.identity, order="sorted")
         db[keys.WRITTEN] = b"%d" % now_ms()
@@ -191,31 +173,29 @@ class Store:
     def _path(self, number: int) -> Path:
         return self._directory / f"store-{number}"
 
-    def _tell(self, number: int, why: str) -> None:
-        log.warning(
-            "store laid aside, filling a new one from the log",
+    def _log_set_aside(self, number: int, why: str) -> None:
+        logger.warning(
+            "store set aside, filling a new one from the log",
             path=str(self._path(number)),
             why=why,
         )
 
-    def lay_aside(self, why: str) -> None:
-        """Go on with an empty store, for one stated reason."""
+    def set_aside(self, why: str) -> None:
+        """Replace the store by an empty one; the log says why."""
         number = self._latest() or 0
-        self._tell(number, why)
+        self._log_set_aside(number, why)
         with self._lock:
             self._db.close()
-            self._db = self._begin(number + 1)
-            self.standing = NOWHERE
+            self._db = self._create(number + 1)
+            self.progress = NOT_FOLLOWING
 
     def get_many(self, wanted: list[bytes]) -> list[bytes | None]:
         """The values of some keys; None where a key is unknown."""
-        asked: list[str | int | float | bytes | bool] = list(
-            wanted
-        )  # rocksdict's lists are invariant
-        return self._db.get(asked) or []
+        keys_: list[str | int | float | bytes | bool] = [*wanted]  # rocksdict's lists are invariant
+        return self._db.get(keys_) or []
 
-    def write(self, batch: WriteBatch, standing: Standing) -> None:
-        """Write a batch, all or nothing, and say how far the store is with it.
+    def write(self, batch: WriteBatch, progress: ReaderProgress) -> None:
+        """Write a batch atomically, and set the progress that the store has with it.
 
         Raises StoreUnusable where the disk refuses.
         """
@@ -230,15 +210,15 @@ class Store:
                             f"the reader's store {self._db.path()} can't be written: {error}"
                         ) from error
                     raise
-            self.standing = standing
+            self.progress = progress
 
-    def moment(self) -> Moment:
+    def snapshot(self) -> Snapshot:
         """The store as it is now."""
         with self._lock:
-            return Moment(self._db.iter(), self.standing)
+            return Snapshot(self._db.iter(), self.progress)
 
     def close(self) -> None:
-        """Release the files, as soon as no Moment is left."""
+        """Release the files, as soon as no Snapshot is left."""
         close(self._db)
 
 
@@ -251,17 +231,17 @@ def now_ms() -> int:
 
 
 def _options() -> Options:
-    """RocksDB's options: about 64 MiB of cache and 4 x 8 MiB of write buffers, however large the tables."""
+    """RocksDB's options: 64 MiB of cache and 4 of 8 MiB of write buffers for tables of any size."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes no name here
-    options.set_block_based_table_factory(cached_in(block_cache(BLOCK_CACHE_BYTES)))
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
-    options.set_max_write_buffer_number(WRITE_BUFFERS)
+    options.set_block_based_table_factory(cached_in(block_cache(limits.READER_CACHE_BYTES)))
+    options.set_write_buffer_size(limits.READER_WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(limits.READER_WRITE_BUFFERS)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
-    options.set_max_open_files(OPEN_FILES)
+    options.set_max_open_files(limits.READER_OPEN_FILES)
     options.set_keep_log_file_num(2)
     options.add_compact_on_deletion_collector_factory(
         10_000, 2_500, 0.25
-    )  # best sellers leave deletions where all walks begin
+    )  # best sellers leave deletions at the start of every walk
     return options

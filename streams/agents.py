@@ -1,30 +1,34 @@
-"""The Faust agents, one for each stage: each hands the chunks of its topic to the pipeline.
+"""The Faust agents, one for each stage: each hands the chunks of its topic to `process`.
 
-Rules live in `tables`, order in `pipeline`.
+Rules live in `tables`, order in `streams/pipeline.py`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from streams.chunks import Chunk, ChunkSchema
+from streams.chunks import ChunkSchema
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
-    from streams.app import App
+    import faust
+
+    from streams.fetched import Chunk
+
+    Process = Callable[[Chunk], Awaitable[None]]
 
 
-def declare(app: App, topics: list[str]) -> None:
+def declare(app: faust.App, topics: Iterable[str], process: Process) -> None:
     """One agent per source topic; `concurrency=1` keeps a partition's chunks in order."""
     for name in topics:
         topic = app.topic(name, schema=ChunkSchema(), acks=False)
-        app.agent(topic, name=f"fold-{name}", concurrency=1)(_fold(app))
+        app.agent(topic, name=f"fold-{name}", concurrency=1)(_fold(process))
 
 
-def _fold(app: App) -> Any:
+def _fold(process: Process) -> Any:
     async def fold(chunks: AsyncIterator[Chunk]) -> None:
         async for chunk in chunks:
-            await app.pipeline.process(chunk)
+            await process(chunk)
 
     return fold

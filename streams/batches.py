@@ -1,7 +1,8 @@
-"""aiokafka's record batches, made to take what any client may write, a header whose name isn't UTF-8; and to be looked at again.
+"""aiokafka's record batches, tolerant of what any client may write, and parsed twice if needed.
 
-aiokafka decodes names while it parses, so that one such record would end every consumer that meets it. Here its batch is parsed again
-with the names' odd bytes escaped, as `os.fsdecode` does; the record is then read, or parked, as any other.
+aiokafka decodes headers' names while it parses, so one name that isn't UTF-8 would end every
+consumer that fetches it. Here such a batch is parsed again with those bytes escaped, as
+`os.fsdecode` does; the record is then read, or parked, as any other.
 """
 
 from __future__ import annotations
@@ -25,73 +26,35 @@ if TYPE_CHECKING:
     from schemas.envelope import Record
 
 ESCAPED = "surrogateescape"
-"""How bytes that aren't UTF-8 stand in a header's name."""
+"""How bytes of a header's name that aren't UTF-8 are decoded."""
 
 
 def tolerate() -> None:
     """Let all of aiokafka's consumers of this process parse by this module.
 
-    They have no setting for it.
+    They have no setting for it: their fetcher makes a `MemoryRecords` of each partition's bytes.
     """
     fetcher.MemoryRecords = TolerantRecords
 
 
-class TolerantRecords(_MemoryRecordsPy):
-    """In place of aiokafka's `MemoryRecords`.
-
-    The same batches, which iterate over all of their records.
-
-    With `whole` a batch iterates over itself alone, as over one record: for `streams/fetched.py`,
-    which reads batches.
-    """
-
-    _buffer: bytes
-    whole = False
-
-    def at(self, offsets: Collection[int]) -> dict[int, Record]:
-        """By offset, those of the records fetched that are asked for, parsed once more from the first on."""
-        found: dict[int, Record] = {}
-        again = TolerantRecords(self._buffer)
-        while len(found) < len(offsets) and again.has_next():
-            found |= {
-                record.offset: record for record in again.next_batch() if record.offset in offsets
-            }
-        return found
-
-    def next_batch(self) -> Any:
-        """The next batch, or None."""
-        raw = self._next_slice
-        batch = super().next_batch()
-        return (
-            Batch(batch, raw, whole=self.whole) if isinstance(batch, DefaultRecordBatch) else batch
-        )
-
-
 class Batch:
-    """A batch whose records are parsed one by one, so that each can be read and forgotten while it is in the processor's cache."""
+    """One batch. Its records are parsed one by one, so that each can be read while it is cached."""
 
-    def __init__(self, batch: Any, raw: memoryview, *, whole: bool) -> None:
+    def __init__(self, batch: Any, raw: memoryview) -> None:
         self._batch = batch
         self._raw = raw
-        self._whole = whole
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
     def __next__(self) -> Any:
-        return next(self._batch)  # a control batch is looked into without iterating
+        return next(self._batch)  # aiokafka takes a control batch's only record so
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([self]) if self._whole else self.records()
-
-    @property
-    def offset(self) -> int:
-        """The last one: of the batch as one record."""
-        last: int = self._batch.next_offset - 1
-        return last
+        return self.records()
 
     def records(self) -> Iterator[Any]:
-        """Its records."""
+        """Parse its records."""
         parsed = 0
         try:
             for record in self._batch:
@@ -101,8 +64,53 @@ class Batch:
             yield from islice(_EscapingBatch(self._raw), parsed, None)
 
 
+class TolerantRecords(_MemoryRecordsPy):
+    """In place of aiokafka's `MemoryRecords`: the batches of one fetched partition."""
+
+    _buffer: bytes
+    batch_type = Batch
+
+    def at(self, offsets: Collection[int]) -> dict[int, Record]:
+        """The fetched records of these offsets, by offset; parses again from the first batch on."""
+        found: dict[int, Record] = {}
+        again = TolerantRecords(self._buffer)
+        while len(found) < len(offsets) and again.has_next():
+            batch = again.next_batch()
+            found |= {record.offset: record for record in batch if record.offset in offsets}
+        return found
+
+    def next_batch(self) -> Any:
+        """The next batch, or None. Batches from before Kafka 0.11 stay aiokafka's."""
+        raw = self._next_slice
+        batch = super().next_batch()
+        return self.batch_type(batch, raw) if isinstance(batch, DefaultRecordBatch) else batch
+
+    def unparsed(self) -> UnparsedBatches:
+        """The same batches from the first on, each as one item."""
+        return UnparsedBatches(self._buffer)
+
+
+class UnparsedBatch(Batch):
+    """A batch that iterates over itself alone, as if it were one record with the last offset."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self,))
+
+    @property
+    def offset(self) -> int:
+        """The offset of its last record."""
+        last: int = self._batch.next_offset - 1
+        return last
+
+
+class UnparsedBatches(TolerantRecords):
+    """Batches that `PartitionRecords` chooses from without parsing any record."""
+
+    batch_type = UnparsedBatch
+
+
 class _EscapingBatch(_DefaultRecordBatchPy):
-    """aiokafka's batch in Python, but for names of headers."""
+    """aiokafka's batch in plain Python, with names of headers decoded by `ESCAPED`."""
 
     _pos: int
 
@@ -126,11 +134,8 @@ class _EscapingBatch(_DefaultRecordBatchPy):
         if at - begin != length:
             raise CorruptRecordException(f"a record says {length} bytes and has {at - begin}")
         self._pos = at
-        timestamp = (
-            self.max_timestamp
-            if self.timestamp_type == self.LOG_APPEND_TIME
-            else self.first_timestamp + later_ms
-        )
+        by_log = self.timestamp_type == self.LOG_APPEND_TIME
+        timestamp = self.max_timestamp if by_log else self.first_timestamp + later_ms
         return _DefaultRecordPy(
             self.base_offset + delta, timestamp, self.timestamp_type, key, value, headers
         )

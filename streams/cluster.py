@@ -1,8 +1,6 @@
-"""What the opening of lanes asks of Kafka.
+"""What the opening of lanes needs of Kafka: producers, bounds of logs, offsets, changelogs.
 
-Producers, bounds of logs, committed offsets, and reading of changelogs.
-
-Stands between `recovery` and aiokafka, so that a log in memory can take its place
+`recovery` reaches aiokafka only through it, so that tests can put a log in memory in its place
 (`tests/memory_log.py`).
 """
 
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas import limits
 from streams import groups
 from streams.log import bounds
 from streams.producers import StrictProducer
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 
     from streams.settings import Settings
-
-RESTORE_RECORDS: Final = 20_000
-"""Most changelog records fetched at once."""
 
 FETCH_TIMEOUT_MS: Final = 200
 
@@ -50,10 +46,10 @@ class Changelogs:
     async def fetch(self) -> tuple[Mapping[TopicPartition, list[ConsumerRecord]], Bounds]:
         """The next records, and each partition's position after them.
 
-        It steps over what is never delivered.
+        The position passes what is never delivered, such as control records.
         """
         fetched = await self._consumer.getmany(
-            timeout_ms=FETCH_TIMEOUT_MS, max_records=RESTORE_RECORDS
+            timeout_ms=FETCH_TIMEOUT_MS, max_records=limits.RESTORE_RECORDS
         )
         return fetched, {tp: await self._consumer.position(tp) for tp in self._partitions}
 
@@ -68,7 +64,7 @@ class Cluster:
         self._settings = settings
 
     def producer(self, transactional_id: str) -> StrictProducer:
-        """A producer that isn't started yet."""
+        """A producer that is not started yet."""
         return StrictProducer(self._settings, transactional_id)
 
     async def bounds(self, topics: Iterable[str]) -> tuple[Bounds, Bounds]:
@@ -87,14 +83,14 @@ class Cluster:
             return {tp: await consumer.committed(tp) for tp in partitions}
 
     async def group_offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
-        """All offsets that the group has committed, with what stands beside them."""
+        """All offsets that the group has committed, with their metadata."""
         return await groups.committed(self._settings)
 
     @asynccontextmanager
     async def changelogs(
         self, positions: Mapping[TopicPartition, int]
     ) -> AsyncIterator[Changelogs]:
-        """A reader that stands at these positions."""
+        """A reader of changelog partitions, from these positions on."""
         async with _running(
             AIOKafkaConsumer(**self._settings.client_options(), **RESTORING)
         ) as consumer:

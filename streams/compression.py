@@ -1,7 +1,4 @@
-"""How what we write is compressed: changelogs, which we alone read, with zstd.
-
-Public topics as the setting says.
-"""
+"""Compression of what we write: zstd for changelogs, which only we read; else the setting's."""
 
 from __future__ import annotations
 
@@ -16,11 +13,10 @@ if TYPE_CHECKING:
     from streams.settings import Compression
 
 CHANGELOGS: Final[Compression] = "zstd"
-"""aiokafka's lz4 (level 9) takes twice as long as its zstd (level 3), for more bytes."""
+"""aiokafka's lz4 is fixed at level 9, which is slow; its zstd is at level 3."""
 
 GZIP_LEVEL: Final = 4
-"""aiokafka's gzip is level 9, and has no setting. This one takes as long as zstd, a third of
-that, for a fifth more bytes."""
+"""aiokafka's gzip is fixed at level 9, which is slow, and has no setting."""
 
 _CODECS: Final = {
     "none": DefaultRecordBatch.CODEC_NONE,
@@ -32,25 +28,24 @@ _CODECS: Final = {
 
 
 def batch(size: int, compression: Compression, *, transactional: bool) -> BatchBuilder:
-    """An empty batch of at most so many bytes, as a producer makes it, but with a compression of its own."""
+    """An empty batch of at most `size` bytes, with its own compression instead of a producer's."""
     return BatchBuilder(size, _CODECS[compression], is_transactional=transactional)
 
 
 def option(compression: Compression) -> str | None:
-    """A compression as aiokafka's producers take it."""
+    """A compression in the form of aiokafka's option `compression_type`."""
     return None if compression == "none" else compression
 
 
 def quicken() -> None:
-    """Let all of aiokafka's producers of this process compress gzip by this module.
+    """Make all of aiokafka's producers of this process compress gzip at GZIP_LEVEL.
 
-    They have no setting for it.
+    They have no setting for the level.
     """
-    sys.modules[DefaultRecordBatchBuilder.__module__].gzip_encode = _gzip  # type: ignore[attr-defined]  # a name of its own there
+    sys.modules[DefaultRecordBatchBuilder.__module__].gzip_encode = _gzip  # type: ignore[attr-defined]  # a name of that module's own
 
 
 def _gzip(payload: bytes) -> bytes:
-    compressor = zlib.compressobj(
-        GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | 16
-    )  # 16: with gzip's header
+    gzip_header = 16
+    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, zlib.MAX_WBITS | gzip_header)
     return compressor.compress(payload) + compressor.flush()

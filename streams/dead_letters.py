@@ -1,9 +1,8 @@
-"""Parking of records that can't be read.
+"""Dead letters: refused records, parked unchanged in the chunk's own transaction.
 
-As they came, with reason and position, in the chunk's own transaction.
-
-Headers are those of Kafka Streams (`__streams.errors.…`, which tools know) and ours (`x-dlq-…`);
-the original key, value and headers stay untouched, so that a record can be put back as it was.
+Headers say why and where from: those of Kafka Streams (`__streams.errors.…`, which tools know) and
+ours (`x-dlq-…`). Key, value and headers of the record itself don't change, so that it can be put
+back.
 """
 
 from __future__ import annotations
@@ -20,15 +19,13 @@ if TYPE_CHECKING:
 def parked_headers(
     record: Record, position: Position, refusal: Refusal, app: str
 ) -> list[tuple[str, bytes]]:
-    r"""The headers of a parked record.
-
-    The original ones, then where it stood and why it was refused.
+    r"""The headers of a parked record: its own, then its position and why it was refused.
 
     Bytes of a name that aren't UTF-8 (`batches.ESCAPED`) are written out, as in `caf\udce9`:
     Kafka's names are texts.
     """
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    said = {
+    added = {
         "__streams.errors.exception": "schemas.refusals.Refusal",
         "__streams.errors.message": f"{refusal.reason.sentence} {refusal.detail}".strip(),
         "__streams.errors.stacktrace": "",
@@ -43,4 +40,4 @@ def parked_headers(
     own = [
         (name.encode(errors="backslashreplace").decode(), value) for name, value in record.headers
     ]
-    return [*own, *((name, text.encode()) for name, text in said.items())]
+    return [*own, *((name, text.encode()) for name, text in added.items())]

@@ -1,10 +1,20 @@
-"""Errors of Kafka that a person can mend, each told in one sentence.
+"""Errors of streams that concern more than one of its modules."""
 
-`exit_code` is the command's.
-"""
+from schemas.errors import NetsoldError
 
 
-class KafkaUnreachable(Exception):
+class KafkaUnreachable(NetsoldError):
     """No broker of the cluster answers."""
 
     exit_code = 5
+
+
+class StateUnfit(NetsoldError):
+    """State and source do not belong together: to continue would count twice or lose events.
+
+    The sentence has both numbers and the remedy.
+    """
+
+
+class Fatal(NetsoldError):
+    """This worker must not continue; the sentence says why and what to do."""

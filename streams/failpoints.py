@@ -1,7 +1,7 @@
 """Named points at which a test may kill this process; off unless `NETSOLD_FAILPOINT` is set.
 
-`NETSOLD_FAILPOINT=after_commit:3` ends the process by SIGKILL when it passes that point for the
-third time, `NETSOLD_FAILPOINT=after_commit:3:stop` freezes it by SIGSTOP instead.
+`NETSOLD_FAILPOINT=after_commit:3` ends the process by SIGKILL at its third pass of that point,
+`NETSOLD_FAILPOINT=after_commit:3:stop` freezes it by SIGSTOP instead.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _passed = 0
 
 
 def reach(point: Point) -> None:
-    """Pass a named point; kills or freezes this process if a test asked for it."""
-    global _passed  # noqa: PLW0603 - one counter a process is what the setting means
+    """Pass a named point; kills or freezes this process if the setting names this pass."""
+    global _passed  # noqa: PLW0603 - the setting counts the passes of a process
     if _ARMED is None or _ARMED[0] != point:
         return
     _passed += 1

@@ -1,86 +1,165 @@
-"""One fetch of a partition, read chunk by chunk."""
+"""What is fetched of one partition: a fetch, and the chunks of decoded records read from it."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from streams.batches import Batch
-from streams.pipeline import Fatal
+from aiokafka.consumer.fetcher import PartitionRecords
+
+from schemas.envelope import ChatMessage, Received
+from schemas.positions import Position, offset_after
+from streams.batches import UnparsedBatch
+from streams.errors import Fatal
+from tables.product_stage import ProductAddition
+from tables.shop_stage import ShopAddition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from aiokafka import TopicPartition
     from aiokafka.consumer.fetcher import FetchResult
-    from faust.types import TP
 
     from schemas.envelope import Record
     from streams.batches import TolerantRecords
+    from tables.outcome import Readings
 
 
-class Fetched:
-    """What aiokafka holds of one fetch.
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The decoded records of a stretch of one partition, in order.
 
-    It says which batches count, those that are whole and committed; their records are read here.
-
-    A record is read as soon as it is parsed, and forgotten: looking at it again later takes a
-    quarter more time, as by then it is in no cache any more. Aiokafka's own way to each single
-    record would take a seventh more.
+    `start` and `end` are fetch positions (half-open). Transactions leave control records that are
+    never delivered, so `end` may lie behind the offset that follows the last record, and the first
+    record behind `start`: only the chain of positions shows that nothing is missing.
     """
 
-    def __init__(self, tp: TP, result: FetchResult) -> None:
-        self.tp = tp
-        self.result = result
-        self._source: Any = result._partition_records  # noqa: SLF001 - no public way
-        self._source._consumer_record = lambda _tp, batch: batch  # noqa: SLF001 - as above
-        self.records: TolerantRecords = self._source._records  # noqa: SLF001 - as above
-        """Where records that were read can be looked up."""
-        self.records.whole = True
-        self._begun: Iterator[Any] | None = None
-        self.position: int = self._source.next_fetch_offset
-        """Where reading goes on."""
-        self.more = True
-        """Whether there may be more."""
+    partition: TopicPartition
+    readings: Readings
+    start: int
+    end: int
+    records: TolerantRecords
+    """The records themselves, to park those that are refused."""
 
-    def is_next(self) -> bool:
-        """Whether its position is still the consumer's.
+    def cut(self, most: int) -> tuple[Chunk, Chunk | None]:
+        """Its first `most` records, and the chunk of the rest that follows them, or None."""
+        if len(self.readings) <= most:
+            return self, None
+        last, _ = self.readings[most - 1]
+        middle = offset_after(last)
+        first = replace(self, readings=self.readings[:most], end=middle)
+        return first, replace(self, readings=self.readings[most:], start=middle)
+
+    def __str__(self) -> str:
+        """For messages: which records of which partition, and what at least half are about."""
+        topic, number = self.partition
+        count, place = len(self.readings), f"{topic}-{number}@{self.start}..{self.end}"
+        subjects = Counter(map(_subject, (what for _, what in self.readings)))
+        subject, most = max(subjects.items(), key=itemgetter(1), default=(None, 0))
+        if subject is None or 2 * most < count:
+            return f"{place}: {count:,} records"
+        return f"{place}: {most:,} of {count:,} records are of {subject}"
+
+
+def _subject(what: object) -> str | None:
+    """What a decoded record is about: the unit of which a stage keeps one state."""
+    if isinstance(what, Received):
+        return f"order {what.order_id}"
+    if isinstance(what, ChatMessage):
+        return f"the conversation of {what.shop_id} and {what.buyer_id}"
+    if isinstance(what, ProductAddition):
+        return f"product {what.key.decode()}"
+    return f"shop {what.key.decode()}" if isinstance(what, ShopAddition) else None
+
+
+class _CommittedBatches(PartitionRecords):
+    """The whole and committed batches of a fetch, as aiokafka chooses them, each as one item.
+
+    aiokafka's own iterator parses a batch to the end before anybody reads its first record.
+    """
+
+    def __init__(self, fetched: PartitionRecords) -> None:
+        super().__init__(
+            fetched._tp,  # noqa: SLF001 - a fetch has no public parts
+            fetched._records.unparsed(),  # noqa: SLF001 - as above
+            fetched._aborted_transactions,  # noqa: SLF001 - as above
+            fetched.next_fetch_offset,
+            None,
+            None,
+            fetched._check_crcs,  # noqa: SLF001 - as above
+            fetched._isolation_level,  # noqa: SLF001 - as above
+        )
+
+    def _consumer_record(self, tp: object, record: Any) -> Iterator[Any]:  # noqa: ARG002 - aiokafka's signature
+        """The records of one item: of a batch, or the record itself from before Kafka 0.11."""
+        return record.records() if isinstance(record, UnparsedBatch) else iter((record,))
+
+
+class Fetch:
+    """One fetch of a partition, read chunk by chunk.
+
+    Each record is decoded as soon as it is parsed: later it would have left the processor's cache.
+    """
+
+    def __init__(self, partition: TopicPartition, result: FetchResult) -> None:
+        self.partition = partition
+        self.result = result
+        fetched = result._partition_records  # noqa: SLF001 - no public way
+        # what is read belongs to this object: aiokafka marks a result that it has read so, too
+        result._partition_records = None  # noqa: SLF001 - as above
+        self.records: TolerantRecords = fetched._records  # noqa: SLF001 - as above
+        """Its records, to look up those that are refused."""
+        self._batches = _CommittedBatches(fetched)
+        self._parsing: Iterator[Any] | None = None
+        """The rest of the batch that is being read."""
+        self.position: int = self._batches.next_fetch_offset
+        """The fetch position of what is read next."""
+        self.more = True
+        """Whether there may be more records."""
+
+    def is_current(self) -> bool:
+        """Whether the consumer is still at its position.
 
         It isn't after a seek, an assignment or a pause.
         """
         assignment: Any = self.result._assignment  # noqa: SLF001 - no public way
-        state = assignment.state_value(self.tp)
-        return assignment.active and not state.paused and state._position == self.position  # noqa: SLF001 - `position` mustn't be unset
+        state = assignment.state_value(self.partition)
+        return assignment.active and not state.paused and state._position == self.position  # noqa: SLF001 - `position` raises while unset
 
-    def take(self, most: int, read: Callable[[Record], Any]) -> list[tuple[int, Any]]:
-        """The next records' offsets and what they say, at most so many; moves on.
+    def read(self, most: int, decode: Callable[[Record], Any]) -> list[tuple[int, Any]]:
+        """The next `most` records, each with its offset, decoded.
 
-        Raises Fatal where `read` raised, which it never may.
+        Raises Fatal where `decode` raised, which it never may.
         """
         readings: list[tuple[int, Any]] = []
         first, left = self.position, most
         while left:
-            if self._begun is None:
-                batch = next(self._source, None)
-                if batch is None:
-                    self.position, self.more = self._source.next_fetch_offset, False
+            if self._parsing is None:
+                self._parsing = next(self._batches, None)
+                if self._parsing is None:
+                    self.position, self.more = self._batches.next_fetch_offset, False
                     break
-                self._begun = (
-                    batch.records() if isinstance(batch, Batch) else iter([batch])
-                )  # before Kafka 0.11
-            for record in self._begun:
-                at = record.offset
-                if at < first:  # a fetch begins with the batch that holds its first record
+            for record in self._parsing:
+                offset = record.offset
+                if offset < first:  # a fetch begins with the batch that contains its first record
                     continue
                 try:
-                    readings.append((at, read(record)))
+                    readings.append((offset, decode(record)))
                 except Exception as error:
-                    place = f"{self.tp.topic}-{self.tp.partition}@{at}"
-                    raise Fatal(
-                        f"{place}: {error!r} while reading, nothing of it is written: a fault of ours, report it"
-                    ) from error
+                    raise self._fault(offset, error) from error
                 left -= 1
                 if not left:
-                    self.position = at + 1
+                    self.position = offset_after(offset)
                     break
             else:
-                self._begun = None
+                self._parsing = None
         return readings
+
+    def _fault(self, offset: int, error: Exception) -> Fatal:
+        topic, number = self.partition
+        return Fatal(
+            f"{Position(topic, number, offset)}: {error!r} while reading, nothing of it is "
+            "written: a fault of ours, report it"
+        )

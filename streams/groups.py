@@ -1,13 +1,10 @@
-"""What an application has left on its cluster.
-
-Its group's committed offsets, and whether there is any state of it.
-"""
+"""The consumer group's committed offsets, and what is committed beside them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition, errors
+from aiokafka import TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
 
 if TYPE_CHECKING:
@@ -19,20 +16,19 @@ if TYPE_CHECKING:
 
 _PARTITIONS: Final = "partitions="
 
-UNKNOWN = (
+GROUP_UNREADABLE = (
     errors.GroupAuthorizationFailedError,
     errors.GroupCoordinatorNotAvailableError,
     errors.GroupLoadInProgressError,
     errors.NotCoordinatorForGroupError,
 )
-"""What asking for a group's offsets comes to where this user may not, or the cluster can't
-answer yet."""
+"""Errors of reading a group's offsets: this user may not, or the cluster cannot answer yet."""
 
 
 def layout(partitions: int) -> str:
-    """What is committed beside an offset: with how many partitions the state was made.
+    """The metadata committed beside an offset: the partition count that the state was made with.
 
-    Whoever sets an offset by hand leaves it empty.
+    Offsets that are set by hand have no metadata.
     """
     return f"{_PARTITIONS}{partitions}"
 
@@ -53,7 +49,10 @@ async def committed(settings: Settings) -> dict[TopicPartition, OffsetAndMetadat
 def other_count(
     settings: Settings, offsets: Mapping[TopicPartition, OffsetAndMetadata]
 ) -> int | None:
-    """The number of partitions with which the group's state was made, if that is another than the settings'; None also if unknown."""
+    """The partition count of the group's state, if it differs from the settings'.
+
+    None if it is the same, or unknown.
+    """
     texts = {
         one.metadata.removeprefix(_PARTITIONS)
         for one in offsets.values()
@@ -61,27 +60,3 @@ def other_count(
     }
     others = {int(text) for text in texts if text.isdecimal()} - {settings.partitions}
     return min(others, default=None)
-
-
-async def has_records(settings: Settings, topics: Mapping[str, int]) -> bool:
-    """Whether any of some topics, each with how many partitions it has, ever had a record.
-
-    Raises aiokafka's KafkaError.
-    """
-    if not topics:
-        return False
-    consumer = AIOKafkaConsumer(
-        **settings.client_options(), isolation_level="read_uncommitted", enable_auto_commit=False
-    )
-    try:
-        await consumer.start()
-        ends = await consumer.end_offsets(
-            [
-                TopicPartition(name, number)
-                for name, count in topics.items()
-                for number in range(count)
-            ]
-        )
-    finally:
-        await consumer.stop()
-    return any(ends.values())

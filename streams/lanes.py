@@ -1,16 +1,15 @@
-"""A lane: all that belongs to one source partition of one stage while this worker holds it."""
+"""A lane: everything that belongs to one source partition of one stage while a worker owns it."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
-from schemas.journal import RULES
 from streams import groups
-from tables.watermarks import Progress
+from streams.build import this_build
+from streams.marks import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,64 +20,22 @@ if TYPE_CHECKING:
     from streams.stores import PartitionStore
     from tables.catalogue import StageSpec
     from tables.outcome import Outcome, Readings, States
+    from tables.watermarks import Progress
 
 
-MARK_KEY = b"\x00mark"
-"""The reserved key of a mark in a changelog and in its store; ids have no control characters."""
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """How far a table partition is.
-
-    The same record in the changelog, in its store and, as `Progress`, in the stage.
-
-    Every source offset up to and including `offset` is applied; -1 says "nothing yet, the log
-    starts at 0". `terms` are the settings by which the table was made (cycles, for chats the
-    service rules, and where events are read the partitioner of their keys); `partitions` is how
-    many every topic had.
-    """
-
-    topic: str
-    topic_id: str
-    partition: int
-    offset: int
-    watermark_ms: int | None
-    sources: dict[str, tuple[int, int | None]]
-    refused_in_a_row: int
-    rules: int = RULES
-    terms: str = ""
-    partitions: int = 0
-    confirmed_ms: int | None = None
-    furthest: tuple[str, int] | None = None
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Mark)
-
-
-def encode_mark(mark: Mark) -> bytes:
-    """A mark as JSON, as it stands in changelog and store."""
-    return _encoder.encode(mark)
-
-
-def decode_mark(data: bytes) -> Mark:
-    """The mark of a changelog record or store. Raises msgspec.ValidationError on anything else."""
-    return _decoder.decode(data)
-
-
-class Fold(Protocol):
+class Stage(Protocol):
     """What a lane runs: one of `tables.stages`."""
 
     @property
-    def stage(self) -> StageSpec:
-        """Its place in the catalogue."""
+    def spec(self) -> StageSpec:
+        """Its row in the catalogue."""
 
     @property
     def terms(self) -> str:
         """The settings by which it makes its tables."""
 
     def read(self, record: Record) -> object:
-        """What a record says."""
+        """Decode a record, or return its refusal."""
 
     def fold(
         self, place: str, readings: Readings, states: States, progress: Progress | None
@@ -86,18 +43,31 @@ class Fold(Protocol):
         """What a chunk of the partition `place` changes."""
 
 
+class LaneState(StrEnum):
+    """Whether a lane accepts chunks and may commit."""
+
+    OPEN = "open"
+    """It accepts the next chunk."""
+
+    PAUSED = "paused"
+    """It accepts no chunk, after too many refusals in a row; what is folded is still committed."""
+
+    CLOSED = "closed"
+    """It never begins or commits anything again; the next owner settles what is left open."""
+
+
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One source partition of one stage: its pure fold, producer, stores and how far it is.
+    """One source partition of one stage: its stage, producer, stores and progress.
 
-    `position` is the next fetch position that continues what is applied or being committed; chunks
-    that start elsewhere are not its own. At most one chunk is between fold and store write
-    (`commit`). `recent` is what the last one wrote, by table: whatever happens to an order soon
-    happens again. `partitions` is how many its topic has, as all others, and `partitioner` how
-    their records were put into them.
+    `position` is the fetch position that follows what is applied or being committed. A chunk that
+    starts elsewhere is fetched again. At most one chunk is between fold and store write: `commit`
+    is its task. `recent` is what the last chunk wrote, by table, since events of one order arrive
+    close together. `partitions` is the number of partitions of every topic, `partitioner` the hash
+    that put the records into them.
     """
 
-    fold: Fold
+    stage: Stage
     topic: str
     topic_id: str
     partition: int
@@ -108,14 +78,13 @@ class Lane:
     recent: Mapping[str, Mapping[bytes, bytes | None]] = field(default_factory=dict)
     partitions: int = field(kw_only=True)
     partitioner: Partitioner = field(kw_only=True)
-    closed: bool = False
-    paused: bool = False
+    state: LaneState = LaneState.OPEN
     commit: asyncio.Task[None] | None = None
 
     @property
-    def stage(self) -> StageSpec:
-        """Its stage in the catalogue."""
-        return self.fold.stage
+    def spec(self) -> StageSpec:
+        """Its stage's row in the catalogue."""
+        return self.stage.spec
 
     @property
     def name(self) -> str:
@@ -125,51 +94,53 @@ class Lane:
     @property
     def terms(self) -> str:
         """The settings by which its tables are made."""
-        return (
-            f"{self.fold.terms}; keys by {self.partitioner}"
-            if self.stage.sends
-            else self.fold.terms
-        )
+        terms = self.stage.terms
+        return f"{terms}; keys by {self.partitioner}" if self.spec.sends else terms
 
     @property
     def layout(self) -> str:
-        """What is committed beside its offsets."""
+        """The metadata that is committed with its offsets."""
         return groups.layout(self.partitions)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it must not commit any more."""
+        return self.state is LaneState.CLOSED
+
+    @property
+    def committing(self) -> bool:
+        """Whether a chunk is between fold and store write."""
+        return self.commit is not None and not self.commit.done()
+
     def mark(self, progress: Progress) -> Mark:
-        """The mark that says `progress`."""
+        """The mark that records `progress`."""
         return Mark(
-            self.topic, self.topic_id, self.partition, progress.offset, progress.watermark_ms,
-            {source: (at[0], at[1]) for source, at in progress.sources.items()}, progress.refused_in_a_row,
-            terms=self.terms, partitions=self.partitions, confirmed_ms=progress.confirmed_ms, furthest=progress.furthest,
-        )  # fmt: skip
+            topic=self.topic,
+            topic_id=self.topic_id,
+            partition=self.partition,
+            offset=progress.offset,
+            watermark_ms=progress.watermark_ms,
+            sources=progress.sources,
+            refused_in_a_row=progress.refused_in_a_row,
+            terms=self.terms,
+            partitions=self.partitions,
+            confirmed_ms=progress.confirmed_ms,
+            furthest=progress.furthest,
+            build=str(this_build()),
+        )
 
     async def idle(self) -> None:
-        """Wait until no chunk is between fold and store write.
-
-        Its errors were handled where it ran.
-        """
+        """Wait until no chunk is between fold and store write; errors are handled in its task."""
         if self.commit is not None:
             await asyncio.wait([self.commit])
 
-    async def close(self) -> None:
-        """Give up the producer and the files.
+    def give_up(self) -> None:
+        """Begin and commit nothing any more."""
+        self.state = LaneState.CLOSED
 
-        What was not committed is settled by the next owner.
-        """
-        self.closed = True
+    async def close(self) -> None:
+        """Close the producer and the files; the next owner settles what is not committed."""
+        self.give_up()
         await self.producer.abandon()
         for store in self.stores.values():
             store.close()
-
-
-def progress_of(mark: Mark) -> Progress:
-    """The stage's progress that a mark says."""
-    return Progress(
-        offset=mark.offset,
-        watermark_ms=mark.watermark_ms,
-        refused_in_a_row=mark.refused_in_a_row,
-        sources=mark.sources,
-        confirmed_ms=mark.confirmed_ms,
-        furthest=mark.furthest,
-    )

@@ -1,7 +1,4 @@
-"""What a process says while it runs.
-
-One line an event on stderr, key=value at a terminal and JSON elsewhere.
-"""
+"""Logging of a process: one line an event on stderr, key=value at a terminal and JSON elsewhere."""
 
 from __future__ import annotations
 
@@ -14,10 +11,7 @@ import structlog
 
 
 class _Stderr:
-    """What goes to stderr, as far as it can be written.
-
-    Work doesn't end because its log lies on a full disk.
-    """
+    """Stderr, without errors of writing: a full disk under a log must not end the work."""
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError):
@@ -43,11 +37,11 @@ LIBRARIES: dict[str, Any] = {
     },
     "root": {"level": "WARNING", "handlers": ["stderr"]},
 }
-"""Libraries speak from warning on; in the form of `logging.config.dictConfig`."""
+"""Libraries log warnings and errors; in the form of `logging.config.dictConfig`."""
 
 
 def configure() -> None:
-    """Set up our own lines; call once, where a process starts."""
+    """Set up structlog for this process; call it once, at the start."""
     terminal = sys.stderr.isatty()
     structlog.configure(
         processors=[
@@ -57,5 +51,5 @@ def configure() -> None:
             structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(STDERR),  # type: ignore[arg-type]  # has what is used of a file,
+        logger_factory=structlog.PrintLoggerFactory(STDERR),  # type: ignore[arg-type]  # has the used methods of a file,
     )

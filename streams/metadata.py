@@ -1,7 +1,7 @@
-"""Topics by name, id and number of partitions: Kafka's Metadata of version 12 in its wire form.
+"""Topics by name, id and number of partitions: Kafka's Metadata request, version 12, on the wire.
 
-aiokafka speaks Metadata up to version 5, which has no topic ids and creates topics by asking for
-them; version 12 (Kafka 2.8.1 and later) has both a topic's id and a way to ask without creating.
+aiokafka has Metadata up to version 5, which has no topic ids and may create the topics it names.
+Version 12 (Kafka 2.8.1 and later) has topic ids, and a flag against creation.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def metadata(client: AIOKafkaClient, names: Sequence[str]) -> Metadata:
 
     Raises aiokafka's KafkaError where a topic can't be described.
     """
-    response = await ask(client, _MetadataRequest(names))
+    response = await request_any(client, _MetadataRequest(names))
     topics = {}
     for code, name, topic_id, _, partitions, *_ in response.topics:
         if code == 0:
@@ -58,10 +58,10 @@ async def metadata(client: AIOKafkaClient, names: Sequence[str]) -> Metadata:
     return Metadata(response.cluster_id, topics)
 
 
-async def ask(client: AIOKafkaClient, request: Any) -> Any:  # noqa: ANN401 - each kind of request has a kind of answer
-    """What any broker answers.
+async def request_any(client: AIOKafkaClient, request: Any) -> Any:  # noqa: ANN401 - each kind of request has its kind of response
+    """The response of any one broker.
 
-    Those that are away, and that the cluster still names, are passed over. Raises KafkaUnreachable.
+    Brokers that the cluster still lists but that are away are skipped. Raises KafkaUnreachable.
     """
     for broker in client.cluster.brokers():
         if await client.ready(broker.nodeId):
@@ -70,7 +70,7 @@ async def ask(client: AIOKafkaClient, request: Any) -> Any:  # noqa: ANN401 - ea
 
 
 async def described(client: AIOKafkaClient, broker: int, names: Sequence[str]) -> Any:  # noqa: ANN401 - the schema's own form
-    """A broker's whole answer, with brokers, leaders and replicas, in the form of the schema below."""
+    """A broker's whole response, with brokers, leaders and replicas, as the schema below has it."""
     return await client.send(broker, _MetadataRequest(names))
 
 

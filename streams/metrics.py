@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 COUNTS = Counter(
     "netsold_records_total",
-    "Records by stage and outcome: applied, duplicates, refused, skipped, late, ticks, marks, entries, restatements, alerts",
+    "Records by stage and outcome: applied, duplicates, refused, skipped, late, ticks, marks, "
+    "entries, restatements, alerts",
     ["stage", "outcome"],
 )
 FOLD_SECONDS = Histogram(

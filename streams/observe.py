@@ -1,9 +1,7 @@
-"""What is to be seen of an application on its cluster, without being part of it.
+"""Observation of an application on its cluster from outside: brokers, topics, ends, the group.
 
-Brokers, topics, where the events end, its group.
-
-Every request is bounded; what one broker doesn't tell is left out of the observation, or stands in
-`unknown` with the reason. What it means is judged in `serving/judging.py`.
+Every request is bounded in time. What a broker does not answer is left out of the observation, or
+listed in `unknown` with the reason. `serving/judging.py` judges what an observation means.
 """
 
 from __future__ import annotations
@@ -16,23 +14,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.admin import DescribeConfigsRequest, DescribeGroupsRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.offset import OffsetRequest
 
-from streams import log, topics
+from streams import broker_access, topics
+from streams.broker_access import BROKER_AWAY
 from streams.errors import KafkaUnreachable
 from streams.metadata import described
-from streams.refused import why_not
-from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC
+from streams.unapplied import FirstUnapplied
+from tables.catalogue import EVENT_TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from streams.log import At
     from streams.settings import Settings
+    from streams.unapplied import UnappliedRecord
 
 REQUEST_MS: Final = 3_000
 """How long one request may take."""
@@ -42,14 +42,10 @@ OBSERVE_SECONDS: Final = 10.0
 
 NEVER_MS: Final = 365 * 86_400_000
 
-LOST: Final = (*log.READING_FAILS, TimeoutError, AssertionError)
-"""What a request comes to while its broker is away. The last is aiokafka's way to say that it
-doesn't know a broker."""
-
 _LATEST, _EARLIEST = -1, -2
 _TOPIC_RESOURCE = 2
 _UUID = 37
-"""Characters that a broker puts behind a static member's name: a hyphen and a UUID."""
+"""Characters that a broker appends to a static member's name: a hyphen and a UUID."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class PartitionSeen:
 class TopicSeen:
     """A topic as the cluster describes it.
 
-    Without `min_insync_replicas` the cluster doesn't let us read its configs.
+    `min_insync_replicas` is None where we may not read the topic's configs.
     """
 
     topic_id: str
@@ -75,7 +71,7 @@ class TopicSeen:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A worker in the group: its name there, where it is, and the partitions that it holds."""
+    """A worker in the group: its name there, its address, and the partitions assigned to it."""
 
     name: str
     host: str
@@ -84,7 +80,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The workers' group: Kafka's word for its state, its members, and its committed offsets of the topics of events."""
+    """The workers' group: Kafka's name of its state, its members, its offsets of event topics."""
 
     state: str
     members: tuple[Member, ...]
@@ -92,26 +88,15 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """The first record that isn't applied.
-
-    When it was written, None where it can't be read yet (a transaction of its writer is open).
-    """
-
-    offset: int
-    written_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class Observation:
-    """An application on its cluster at one moment.
+    """An application on its cluster at one instant.
 
     `brokers`: by id, whether it answers. `topics`: those that exist. `beginnings` and `ends` (high
-    watermarks) are of the topics of events; partitions whose leader doesn't tell are left out.
-    `waiting`: what stands first behind what was applied, None where nothing but control records
-    does; partitions without it weren't probed. `unknown`: what couldn't be found out, and why.
-    `applied`: the last offset that all tables held before the ends were read; the tables go on
-    while the cluster is observed.
+    watermarks) are of the topics of events, without partitions whose leader does not answer.
+    `waiting`: the first unapplied record of a partition that has offsets behind its applied one,
+    None where those are control records alone. `unknown`: what could not be read, and why.
+    `applied`: the last offset in all tables before the ends were read; the tables advance during
+    the observation.
     """
 
     at_ms: int
@@ -120,41 +105,39 @@ class Observation:
     beginnings: Mapping[At, int]
     ends: Mapping[At, int]
     group: Group | None
-    waiting: Mapping[At, Waiting | None] = field(default_factory=dict)
+    waiting: Mapping[At, UnappliedRecord | None] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
     applied: Mapping[At, int] = field(default_factory=dict)
 
 
 class Observer:
-    """Observes one application again and again over connections of its own.
-
-    For one task at a time.
-    """
+    """Observes one application repeatedly over its own connections; for one task at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: AIOKafkaClient | None = None
         self._min_insync: dict[str, int | None] = {}
         self._brokers: set[int] = set()
-        self._probed: dict[tuple[At, int], tuple[int, Waiting | None]] = {}
+        self._unapplied = FirstUnapplied(settings, REQUEST_MS / 1000)
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()
 
     async def observe(self, applied: Mapping[At, int]) -> Observation:
-        """One observation; `applied` has, by source partition, the last offset that all tables hold.
+        """One observation; `applied` has the last offset in all tables, by source partition.
 
-        Raises KafkaUnreachable, KafkaError, OSError or TimeoutError where the cluster as a whole can't be asked.
+        Raises KafkaUnreachable, KafkaError, OSError or TimeoutError where the cluster as a whole
+        does not answer.
         """
         async with asyncio.timeout(OBSERVE_SECONDS):
             try:
                 return await self._observe(applied)
-            except LOST:
-                # the broker that was asked may be the one that is away: once more, from the
-                # beginning
+            except BROKER_AWAY:
+                # the broker of this connection may be the one that is away: try again with a new
+                # connection
                 await self.close()
             try:
                 return await self._observe(applied)
@@ -164,92 +147,69 @@ class Observer:
 
     async def _observe(self, applied: Mapping[At, int]) -> Observation:
         client = await self._connected()
-        known = [broker.nodeId for broker in client.cluster.brokers()]
-        answering = dict(
-            zip(
-                known,
-                await asyncio.gather(*(_answers(client, broker) for broker in known)),
-                strict=True,
-            )
-        )
+        answering = await self._answering(client)
         via = next((broker for broker, answers in answering.items() if answers), None)
         if via is None:
-            raise KafkaUnreachable(await why_not(self._settings))
-        metadata = await described(
-            client, via, [topic.name for topic in topics.declared(self._settings)]
-        )
+            raise KafkaUnreachable(await broker_access.why_unreachable(self._settings))
+        names = [topic.name for topic in topics.declared(self._settings)]
+        metadata = await described(client, via, names)
         if not answering.keys() >= {broker for broker, *_ in metadata.brokers}:
             raise KafkaError("the cluster has more brokers than it had when this client began")
-        await self._read_min_insync(
-            client, via, [name for code, name, *_ in metadata.topics if code == 0]
-        )
-        seen = {
-            name: TopicSeen(
-                str(topic_id), dict(map(_partition, partitions)), self._min_insync.get(name)
-            )
-            for code, name, topic_id, _, partitions, *_ in metadata.topics
-            if code == 0
-        }
-        self._brokers |= {
-            *known,
-            *(
-                one
-                for topic in seen.values()
-                for part in topic.partitions.values()
-                for one in part.replicas
-            ),
-        }
-        brokers, unknown = dict.fromkeys(sorted(self._brokers), False) | answering, dict[str, str]()
-        sources = {self._settings.topic(name) for name in (ORDERS_TOPIC, CHATS_TOPIC)}
-        leaders: defaultdict[int, list[At]] = defaultdict(list)
-        for name in sources & seen.keys():
-            for number, partition in seen[name].partitions.items():
-                leaders[partition.leader].append((name, number))
-        beginnings, ends = await self._bounds(
-            client, {leader: ats for leader, ats in leaders.items() if brokers.get(leader)}
-        )
-        group = await self._group(client, via, sources, unknown)
-        waiting = await self._waiting(applied, beginnings, ends)
+        seen = await self._topics(client, via, metadata)
+        brokers = self._with_known(answering, seen)
+        sources = {self._settings.topic(name) for name in EVENT_TOPICS}
+        leaders = _by_leader({name: seen[name] for name in sources & seen.keys()})
+        reachable = {leader: ats for leader, ats in leaders.items() if brokers.get(leader)}
+        beginnings, ends = await _bounds(client, reachable)
+        group, unknown = await _group(client, via, self._settings.app, sources)
+        waiting = await self._unapplied.read(applied, beginnings, ends)
         if not all(brokers.values()):
-            await (
-                self.close()
-            )  # whoever comes back may do so at another address, of which a new client hears
-        return Observation(
-            time.time_ns() // 1_000_000,
-            brokers,
-            seen,
-            beginnings,
-            ends,
-            group,
-            waiting,
-            unknown,
-            applied,
-        )
+            # a broker may come back at another address, which only a new client learns
+            await self.close()
+        at_ms = time.time_ns() // 1_000_000
+        return Observation(at_ms, brokers, seen, beginnings, ends, group, waiting, unknown, applied)
 
     async def _connected(self) -> AIOKafkaClient:
         if self._client is None:
-            options = self._settings.client_options()
             client = AIOKafkaClient(
-                **options,
+                **self._settings.client_options(),
                 client_id=f"{self._settings.app}-observer",
                 request_timeout_ms=REQUEST_MS,
                 metadata_max_age_ms=NEVER_MS,  # its own request is for all topics of the cluster
             )
-            try:
-                await client.bootstrap()
-            except KafkaConnectionError as error:
-                await client.close()
-                raise KafkaUnreachable(await why_not(self._settings)) from error
+            await broker_access.bootstrap(client, self._settings)
             self._client = client
             self._min_insync = {}
         return self._client
 
+    async def _answering(self, client: AIOKafkaClient) -> dict[int, bool]:
+        """Whether each broker that the client knows answers."""
+        known = [broker.nodeId for broker in client.cluster.brokers()]
+        answers = await asyncio.gather(*(_answers(client, broker) for broker in known))
+        return dict(zip(known, answers, strict=True))
+
+    async def _topics(
+        self,
+        client: AIOKafkaClient,
+        broker: int,
+        metadata: Any,  # noqa: ANN401 - the response in the schema's own form
+    ) -> dict[str, TopicSeen]:
+        """The topics of a metadata response that exist."""
+        existing = [described for described in metadata.topics if described[0] == 0]
+        await self._read_min_insync(client, broker, [name for _, name, *_ in existing])
+        return {
+            name: TopicSeen(
+                str(topic_id), dict(map(_partition, partitions)), self._min_insync.get(name)
+            )
+            for _, name, topic_id, _, partitions, *_ in existing
+        }
+
     async def _read_min_insync(
         self, client: AIOKafkaClient, broker: int, names: Iterable[str]
     ) -> None:
-        """Of topics of which it isn't known yet on this connection.
+        """Read the config of topics whose value is not known yet on this connection.
 
-        None where we may not read their configs.
+        It is None where we may not read their configs.
         """
         resources = [
             (_TOPIC_RESOURCE, name, ["min.insync.replicas"])
@@ -261,117 +221,96 @@ class Observer:
             for code, _, _, name, entries in response.resources:
                 self._min_insync[name] = int(entries[0][1]) if code == 0 and entries else None
 
-    async def _bounds(
-        self, client: AIOKafkaClient, leaders: Mapping[int, Sequence[At]]
-    ) -> tuple[dict[At, int], dict[At, int]]:
-        """Beginnings and high watermarks of the partitions of each leader that tells them."""
+    def _with_known(
+        self, answering: Mapping[int, bool], seen: Mapping[str, TopicSeen]
+    ) -> dict[int, bool]:
+        """Whether each broker answers, with those that only earlier answers or replicas name."""
+        partitions = [part for topic in seen.values() for part in topic.partitions.values()]
+        replicas = {broker for part in partitions for broker in part.replicas}
+        self._brokers |= answering.keys() | replicas
+        return dict.fromkeys(sorted(self._brokers), False) | dict(answering)
 
-        async def of(leader: int, which: int) -> dict[At, int]:
-            by_topic: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-            for name, number in leaders[leader]:
-                by_topic[name].append((number, which))
-            try:
-                response = await client.send(leader, OffsetRequest(-1, 0, list(by_topic.items())))
-            except LOST:
-                return {}
-            return {
-                (name, part[0]): part[3]
-                for name, parts in response.topics
-                for part in parts
-                if part[1] == 0
-            }
 
-        beginnings, ends = [
-            {
-                at: offset
-                for some in await asyncio.gather(*(of(leader, which) for leader in leaders))
-                for at, offset in some.items()
-            }
-            for which in (_EARLIEST, _LATEST)
-        ]
-        return beginnings, ends
+def _by_leader(seen: Mapping[str, TopicSeen]) -> dict[int, list[At]]:
+    """The partitions of topics by the broker that leads them."""
+    leaders: defaultdict[int, list[At]] = defaultdict(list)
+    for name, topic in seen.items():
+        for number, partition in topic.partitions.items():
+            leaders[partition.leader].append((name, number))
+    return dict(leaders)
 
-    async def _group(
-        self, client: AIOKafkaClient, broker: int, sources: set[str], unknown: dict[str, str]
-    ) -> Group | None:
-        app = self._settings.app
+
+async def _bounds(
+    client: AIOKafkaClient, leaders: Mapping[int, Sequence[At]]
+) -> tuple[dict[At, int], dict[At, int]]:
+    """Beginnings and high watermarks of the partitions of each leader that answers."""
+
+    async def of(leader: int, which: int) -> dict[At, int]:
+        by_topic: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        for name, number in leaders[leader]:
+            by_topic[name].append((number, which))
         try:
-            async with asyncio.timeout(REQUEST_MS / 1000):
-                found = await client.send(
-                    broker, FindCoordinatorRequest(app, CoordinationType.GROUP)
-                )
-                if found.error_code:
-                    raise for_code(found.error_code)(f"group {app}")
-                coordinator = found.coordinator_id
-                ((code, _, state, _, _, members, *_),) = (
-                    await client.send(coordinator, DescribeGroupsRequest([app]))
-                ).groups
-                committed = await client.send(coordinator, OffsetFetchRequest(app, None))
-            for error in (code, committed.error_code):
-                if error:
-                    raise for_code(error)(f"group {app}")
-        except LOST as error:
-            unknown["group"] = f"{error!r}"
-            return None
-        offsets = {
-            (topic, part[0]): part[1]
-            for topic, parts in committed.topics
+            response = await client.send(leader, OffsetRequest(-1, 0, list(by_topic.items())))
+        except BROKER_AWAY:
+            return {}
+        return {
+            (name, part[0]): part[3]
+            for name, parts in response.topics
             for part in parts
-            if topic in sources and part[1] >= 0
+            if part[1] == 0
         }
-        return Group(
-            state, tuple(sorted(map(_member, members), key=lambda member: member.name)), offsets
-        )
 
-    async def _waiting(
-        self, applied: Mapping[At, int], beginnings: Mapping[At, int], ends: Mapping[At, int]
-    ) -> dict[At, Waiting | None]:
-        """What stands first behind what is applied.
+    beginnings, ends = [
+        {
+            at: offset
+            for some in await asyncio.gather(*(of(leader, which) for leader in leaders))
+            for at, offset in some.items()
+        }
+        for which in (_EARLIEST, _LATEST)
+    ]
+    return beginnings, ends
 
-        A record that was found once isn't looked for again.
-        """
-        positions = {
-            at: max(applied.get(at, -1) + 1, beginnings.get(at, 0))
-            for at, end in ends.items()
-            if applied.get(at, -1) + 1 < end
-        }
-        known = {}
-        for at, position in positions.items():
-            end, first = self._probed.get((at, position), (-1, None))
-            if end == ends[at] if first is None else first.written_ms is not None:
-                known[at] = end, first
-        left = {
-            at: position
-            for at, position in positions.items()
-            if at not in known and position < ends[at]
-        }
-        if left:
-            try:
-                async with asyncio.timeout(2 * REQUEST_MS / 1000):
-                    found = await log.first(self._settings, left, ends, REQUEST_MS / 1000)
-            except LOST:
-                found = {}
-            for at, record in found.items():
-                known[at] = (
-                    ends[at],
-                    None if record is None else Waiting(record.offset, record.timestamp),
-                )
-            known |= {at: (ends[at], Waiting(left[at], None)) for at in left.keys() - found.keys()}
-        self._probed = {(at, positions[at]): answer for at, answer in known.items()}
-        return {at: first for at, (_, first) in known.items()}
+
+async def _group(
+    client: AIOKafkaClient, broker: int, app: str, sources: set[str]
+) -> tuple[Group | None, dict[str, str]]:
+    """The workers' group; None where its coordinator does not answer, and then why."""
+    try:
+        async with asyncio.timeout(REQUEST_MS / 1000):
+            found = await client.send(broker, FindCoordinatorRequest(app, CoordinationType.GROUP))
+            if found.error_code:
+                raise for_code(found.error_code)(f"group {app}")
+            coordinator = found.coordinator_id
+            ((code, _, state, _, _, members, *_),) = (
+                await client.send(coordinator, DescribeGroupsRequest([app]))
+            ).groups
+            committed = await client.send(coordinator, OffsetFetchRequest(app, None))
+        for error in (code, committed.error_code):
+            if error:
+                raise for_code(error)(f"group {app}")
+    except BROKER_AWAY as error:
+        return None, {"group": f"{error!r}"}
+    offsets = {
+        (topic, part[0]): part[1]
+        for topic, parts in committed.topics
+        for part in parts
+        if topic in sources and part[1] >= 0
+    }
+    by_name = sorted(map(_member, members), key=lambda member: member.name)
+    return Group(state, tuple(by_name), offsets), {}
 
 
 async def _answers(client: AIOKafkaClient, broker: int) -> bool:
-    """Whether a broker lets us in: without a quorum the cluster lists dead ones for ever."""
+    """Whether a broker accepts us: without a quorum the cluster lists dead ones for ever."""
     try:
         async with asyncio.timeout(REQUEST_MS / 1000):
             return bool(await client.ready(broker))
-    except LOST:
+    except BROKER_AWAY:
         return False
 
 
 def _partition(described: Sequence[Any]) -> tuple[int, PartitionSeen]:
-    """A partition's number, and what the metadata have of it."""
+    """A partition's number, and its leader and replicas in the metadata."""
     _, number, leader, _, replicas, isr, *_ = described
     return number, PartitionSeen(leader, tuple(replicas), tuple(isr))
 
@@ -380,7 +319,7 @@ def _member(described: Sequence[Any]) -> Member:
     """A member as DescribeGroups has it. A static one's id is its name and a UUID."""
     member_id, _, host, _, assignment, *_ = described
     holds: set[At] = set()
-    if assignment:  # none while the group is being rebalanced
+    if assignment:  # none during a rebalance
         decoded = ConsumerProtocolMemberAssignment.decode(assignment)
         holds = {(topic, number) for topic, numbers in decoded.assignment for number in numbers}
     return Member(member_id[:-_UUID] or member_id, host.removeprefix("/"), frozenset(holds))

@@ -1,4 +1,4 @@
-"""How many files and connections this process may hold open."""
+"""The limit of files and connections that this process may have open."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import resource
 
 
 def allow_open_files() -> int:
-    """Raise this process's limit as far as it may go, and return it.
+    """Raise the limit to the highest allowed value, and return it.
 
-    A store has many files, a connection is one more.
+    A store has many files, and every connection is one more.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(
-        OSError, ValueError
-    ):  # where the system's own limit is lower than what it calls the most
+    # the system's own limit may be lower than the one that it reports
+    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

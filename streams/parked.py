@@ -1,28 +1,26 @@
-"""What stands in the topic of dead letters, counted by where it came from and why.
-
-Read on from where the last reading ended.
-"""
+"""The dead letters in their topic, counted by source topic and reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from schemas.positions import offset_after
 from streams import log
-from streams.topics import DEAD_LETTERS
+from tables.catalogue import DEAD_LETTERS_TOPIC
 
 if TYPE_CHECKING:
     from streams.settings import Settings
 
-UNKNOWN: Final = "unknown"
-"""The reason, or the topic, of a record that doesn't name one: somebody else wrote it."""
+UNNAMED: Final = "unknown"
+"""The reason, or the topic, of a record without one, which another program wrote."""
 
 
 @dataclass(slots=True)
 class Parked:
     """The dead letters of one topic and reason.
 
-    How many, how many of them since the first reading ended, when they were parked.
+    `since_start` of them were parked after the first reading ended; the times are those of parking.
     """
 
     topic: str
@@ -34,39 +32,33 @@ class Parked:
 
 
 class DeadLetters:
-    """Counts an application's dead letters.
-
-    `complete` once the topic was read to an end for the first time.
-    """
+    """Counts an application's dead letters; `complete` once the topic was read to its end."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._topic = settings.topic(DEAD_LETTERS)
+        self._topic = settings.topic(DEAD_LETTERS_TOPIC)
         self._positions: dict[int, int] = {}
         self._parked: dict[tuple[str, str], Parked] = {}
         self.complete = False
 
     def counts(self) -> list[Parked]:
-        """By topic and reason."""
+        """All counts, sorted by topic and reason."""
         return [self._parked[key] for key in sorted(self._parked)]
 
     async def read_on(self) -> None:
-        """Count what is new; goes on where it was, if it is broken off. Raises as `log.read`."""
+        """Count new records; an interrupted reading continues. Raises what `log.records` raises."""
         beginnings, ends = await log.bounds(self._settings, [self._topic])
         if any(
             position > ends.get((self._topic, number), 0)
             for number, position in self._positions.items()
         ):
-            self._positions, self._parked, self.complete = (
-                {},
-                {},
-                False,
-            )  # the topic was deleted and created again
+            # the topic was deleted and created again
+            self._positions, self._parked, self.complete = {}, {}, False
         starts = {
             number: max(beginning, self._positions.get(number, 0))
             for (_, number), beginning in beginnings.items()
         }
-        async for records in log.read(
+        async for records in log.records(
             self._settings, self._topic, starts, {number: end for (_, number), end in ends.items()}
         ):
             for record in records:
@@ -76,7 +68,7 @@ class DeadLetters:
                     _text(headers.get("x-dlq-reason")),
                     record.timestamp,
                 )
-            self._positions[records[-1].partition] = records[-1].offset + 1
+            self._positions[records[-1].partition] = offset_after(records[-1].offset)
         self._positions = {number: end for (_, number), end in ends.items()}
         self.complete = True
 
@@ -88,4 +80,4 @@ class DeadLetters:
 
 
 def _text(value: bytes | None) -> str:
-    return UNKNOWN if value is None else value.decode(errors="replace")
+    return UNNAMED if value is None else value.decode(errors="replace")

@@ -1,9 +1,9 @@
 """Which partition a key belongs to, by the hash of the producers' partitioner.
 
-Clients don't agree by themselves: Java's and most others choose by murmur2, librdkafka and what is
-built on it by crc32, unless told `partitioner=murmur2_random`. All producers of a topic must use
-one, or an order's events lie in two partitions. What netsold sends by key between its own stages
-goes by murmur2; for topics of events the partitioner is a setting.
+Clients differ: Java's and most others choose by murmur2; librdkafka and clients built on it by
+crc32, unless they are configured with `partitioner=murmur2_random`. All producers of a topic must
+use the same one, or an order's events are in two partitions. netsold itself sends by murmur2; for
+topics of events the partitioner is a setting.
 """
 
 from __future__ import annotations
@@ -23,26 +23,22 @@ _M: Final = 0x5BD1E995
 _WORD: Final = 0xFFFFFFFF
 _SHORT: Final = 64
 _UNPACK: Final = [Struct(f"<{words}I") for words in range(_SHORT)]
-"""Of keys with so many words of four bytes."""
+"""By number of four-byte words in a key."""
 
 _REMEMBERED: Final = 65_536
-"""Keys whose hash is kept: one costs about 1 µs to compute, and orders, products and shops come
-again and again."""
+"""Keys whose hash is cached: the same products and shops occur again and again."""
 
 
 def partition_of(key: bytes, count: int, partitioner: Partitioner = "murmur2") -> int:
     """The partition, 0 to `count` - 1, to which producers with this partitioner send `key`.
 
-    Librdkafka sends an empty one anywhere.
+    An exception: librdkafka sends an empty key to any partition.
     """
     return (_murmur2_again(key) if partitioner == "murmur2" else crc32(key)) % count
 
 
 def murmur2(key: bytes) -> int:
-    """Kafka's 32-bit MurmurHash2 of `key`, without the sign.
-
-    The lower 31 bits, as Java's producers use it.
-    """
+    """The lower 31 bits of Kafka's MurmurHash2 of `key`, as Java's producers use it."""
     length = len(key)
     words = length // 4
     h = _SEED ^ length
@@ -59,5 +55,4 @@ def murmur2(key: bytes) -> int:
 _murmur2_again: Final = lru_cache(maxsize=_REMEMBERED)(murmur2)
 
 HASHES: Final[dict[Partitioner, Callable[[bytes], int]]] = {"murmur2": murmur2, "crc32": crc32}
-"""By partitioner, the number that is divided by the count of partitions; its remainder is the
-partition."""
+"""By partitioner, the hash of a key; modulo the number of partitions it is the partition."""

@@ -1,9 +1,10 @@
-"""A transactional aiokafka producer that gives up on every doubt, so that it is never used again after one.
+"""A transactional aiokafka producer that is given up at the first unknown outcome, never reused.
 
-aiokafka speaks transaction protocol v0 and retries a request whose answer was lost in the same producer epoch; a copy
-that arrives late can then end or tear a *later* transaction (Jepsen on Bufstream 0.1.0, Kafka's KIP-890). Here a lost
-answer within a transaction ends the producer: the next one, with the same transactional id and a new epoch, settles
-what is open, and the mark in the changelog tells which of the two happened.
+aiokafka speaks transaction protocol v0 and retries a request whose answer was lost in the same
+producer epoch. A copy of the request that arrives late can then end or tear a *later* transaction
+(Jepsen on Bufstream 0.1.0, Kafka's KIP-890). Here a lost answer within a transaction ends the
+producer. The next producer of the same transactional id has a new epoch and commits or aborts the
+open transaction; the mark in the changelog shows which of the two happened.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from aiokafka.producer.sender import (
 
 from schemas import limits
 from streams import compression
-from streams.topics import ALERTS, DEAD_LETTERS, SALES, SHOP_ACTIVITY
+from tables.catalogue import PUBLIC_TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,14 +35,12 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 BROKEN = (KafkaError, TimeoutError, OSError, IllegalOperation, AssertionError)
-"""What is raised in a transaction: its outcome isn't known then. The last two are how aiokafka
-says, at the next call, that one failed."""
-
-REQUEST_BYTES = 16 * 1024 * 1024
+"""Errors within a transaction, after which its outcome is unknown. aiokafka raises the last two
+at the call after the failed one."""
 
 
 class OutcomeUnknown(KafkaError):
-    """A request within a transaction got no answer: whether it was carried out is not known."""
+    """A request within a transaction got no answer: it may or may not have been carried out."""
 
 
 class _Strict:
@@ -93,9 +92,8 @@ class _Produce(SendProduceReqHandler):
             message = f"no answer to {type(request).__name__}: {error!r}"
             raise OutcomeUnknown(message) from error
         self.handle_response(response)
-        if (
-            self._to_reenqueue
-        ):  # answered and retriable: the same epoch and sequence numbers, so no doubt here
+        if self._to_reenqueue:
+            # answered and retriable: the same epoch and sequence numbers, so the outcome is known
             await asyncio.sleep(self._default_backoff)
             for batch in self._to_reenqueue:
                 self._sender._message_accumulator.reenqueue(batch)  # noqa: SLF001 - as aiokafka's own handler does
@@ -136,13 +134,13 @@ class _StrictSender(Sender):
 class StrictProducer(AIOKafkaProducer):
     """One transactional producer.
 
-    `start` fences every older one of the same id and settles its open transaction.
+    `start` fences every older producer of the same id and commits or aborts its open transaction.
     """
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:
         compression.quicken()
         self._public = {
-            settings.topic(name) for name in (SALES, SHOP_ACTIVITY, ALERTS, DEAD_LETTERS)
+            settings.topic(topic.name) for topic in PUBLIC_TOPICS if topic.kind != "source"
         }
         self._compression = settings.compression
         super().__init__(
@@ -151,7 +149,7 @@ class StrictProducer(AIOKafkaProducer):
             transaction_timeout_ms=settings.transaction_timeout_ms,
             compression_type=compression.CHANGELOGS,
             max_batch_size=limits.BATCH_BYTES,
-            max_request_size=REQUEST_BYTES,
+            max_request_size=limits.REQUEST_BYTES,
             request_timeout_ms=settings.transaction_timeout_ms,
         )
         self._sender = _StrictSender(
@@ -164,27 +162,27 @@ class StrictProducer(AIOKafkaProducer):
         )
 
     def batch_for(self, topic: str) -> BatchBuilder:
-        """An empty batch, compressed as its topic's readers can read it."""
+        """An empty batch, compressed in a way that the topic's readers can read."""
         used = self._compression if topic in self._public else compression.CHANGELOGS
         return compression.batch(limits.BATCH_BYTES, used, transactional=True)
 
     async def abandon(self) -> None:
-        """Close the connections and forget what is unsent.
+        """Close the connections and drop what is unsent.
 
-        Whatever is open, the next producer of this id settles.
+        The next producer of this id commits or aborts an open transaction.
         """
         await abandon(self)
 
 
 async def abandon(producer: AIOKafkaProducer) -> None:
-    """Close a producer's connections within a second or so and forget what isn't confirmed.
+    """Close a producer's connections within about a second and drop what is not confirmed.
 
-    Its own `stop` waits for that, for ever.
+    Its own `stop` waits for the confirmations without end.
     """
     producer._closed = True  # noqa: SLF001 - no public way
     task = producer._sender.sender_task  # noqa: SLF001 - as above
     if task is not None:
-        task.remove_done_callback(producer._sender._fail_all)  # noqa: SLF001 - nobody waits for its batches any more
+        task.remove_done_callback(producer._sender._fail_all)  # noqa: SLF001 - no task waits for its batches
         task.cancel()
     await producer.client.close()
     if task is not None:
@@ -197,10 +195,10 @@ Item = tuple[tuple[bytes | None, bytes | None], Headers]
 
 
 def fill(batch: BatchBuilder, items: Iterator[Item], now_ms: int) -> Item | None:
-    """Append records to a batch until it is full; the first that didn't fit, or None if all did.
+    """Append records to a batch until it is full; the first that did not fit, or None if all did.
 
-    As `BatchBuilder.append`, which costs as much again as the append itself and is called more than
-    once an event.
+    Does what `BatchBuilder.append` does for each record, without a result object a record: events
+    cause several records each.
     """
     append, count, unfit = batch._builder.append, batch.record_count(), None  # noqa: SLF001 - no public way
     for item in items:
@@ -213,8 +211,14 @@ def fill(batch: BatchBuilder, items: Iterator[Item], now_ms: int) -> Item | None
     return unfit
 
 
+def begin_batch(batch: BatchBuilder, first: Item, timestamp_ms: int | None) -> None:
+    """Append the record that begins a batch: an empty batch accepts a record of any size."""
+    (key, value), headers = first
+    batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
+
+
 def is_fenced(error: BaseException) -> bool:
-    """Whether an error, or one that caused it, says that a newer producer of the same id exists."""
+    """Whether an error, or its cause, means that a newer producer of the same id exists."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, (ProducerFenced, InvalidProducerEpoch)):

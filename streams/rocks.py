@@ -1,24 +1,26 @@
-"""How a worker's and a reader's RocksDB keep their files."""
+"""RocksDB for workers and readers: its caches, and what its errors mean."""
 
 import structlog
 from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, Rdict
 
-log = structlog.get_logger()
+from schemas import limits
 
-BLOCK_BYTES = 8192
-"""About the size of what is cached, which the cache wants to know."""
+log = structlog.get_logger()
 
 
 def block_cache(size: int) -> Cache:
-    """A cache of so many bytes, without RocksDB's usual division into 64 parts of which each holds a piece only if it isn't larger."""
-    return Cache.new_hyper_clock_cache(size, BLOCK_BYTES)
+    """A cache of `size` bytes, not divided into 64 parts.
+
+    RocksDB's default is: each part then caches only blocks smaller than itself.
+    """
+    return Cache.new_hyper_clock_cache(size, limits.STORE_BLOCK_BYTES)
 
 
 def cached_in(cache: Cache) -> BlockBasedOptions:
     """Data, indexes and filters through one cache, so that memory stays bounded.
 
-    Indexes and filters are in pieces. As a whole the filter of a file with a million orders has
-    over a megabyte, and a cache that can't keep it reads all of it again for every single look.
+    Indexes and filters are partitioned: the whole filter of a file with a million orders has more
+    than a megabyte, and a cache without room for it reads all of it again for every lookup.
     """
     blocks = BlockBasedOptions()
     blocks.set_block_cache(cache)
@@ -30,18 +32,12 @@ def cached_in(cache: Cache) -> BlockBasedOptions:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether RocksDB finds bytes that don't fit, or misses a file.
-
-    Rocksdict has no exception types of its own.
-    """
+    """Whether RocksDB has found corrupt bytes or a missing file; rocksdict has no error types."""
     return "Corruption" in str(error) or "No such file or directory" in str(error)
 
 
 def close(db: Rdict) -> None:
-    """Release a store's files.
-
-    Where the disk is full, what is only in memory is given up: the log has it.
-    """
+    """Release a store's files; on a full disk, rows in memory are dropped: the log has them."""
     try:
         db.close()
     except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own

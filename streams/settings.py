@@ -1,14 +1,11 @@
-"""Every setting of netsold, in one class.
-
-Read from the environment (`NETSOLD_…`, `__` for nesting), no side effect at import.
-"""
+"""Every setting of netsold, read from the environment (`NETSOLD_…`, `__` for nesting)."""
 
 from __future__ import annotations
 
 import re
 import ssl
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
@@ -22,34 +19,18 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.errors import NetsoldError
 from streams.partitioning import Partitioner
-from tables.catalogue import (
-    ALERTS_TOPIC,
-    CHATS_TOPIC,
-    ORDERS_TOPIC,
-    SALES_TOPIC,
-    SHOP_ACTIVITY_TOPIC,
-)
+from tables import catalogue
 from tables.service_hours import CountPer, ServiceRules
-
-PUBLIC_TOPICS = (
-    ORDERS_TOPIC,
-    CHATS_TOPIC,
-    SALES_TOPIC,
-    SHOP_ACTIVITY_TOPIC,
-    ALERTS_TOPIC,
-    "dead-letters",
-)
-"""The public names of `streams/topics.py`, which brings in a Kafka client."""
-
 
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:(?P<port>\d{1,5}))?")
 _YEAR_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
-class NoKafkaKnown(Exception):
-    """No cluster is named, and no local one was asked for."""
+class NoKafkaKnown(NetsoldError):
+    """No cluster is named, and no local one is running for this command."""
 
     exit_code = 5
 
@@ -90,12 +71,13 @@ class Kafka(BaseModel):
             found = _SERVER.fullmatch(server.strip())
             if found is None or not 0 < int(found["port"] or 1) < 65_536:  # noqa: PLR2004 - ports are 16 bits
                 raise ValueError(
-                    f"{server!r} is no address: write host:port, several by commas, such as kafka-1:9092,kafka-2:9092"
+                    f"{server!r} is no address: write host:port, several by commas, such as "
+                    "kafka-1:9092,kafka-2:9092"
                 )
         return servers
 
     @model_validator(mode="after")
-    def _ways_in_can_be(self) -> Kafka:
+    def _ways_in_can_be(self) -> Self:
         if self.security_protocol.startswith("SASL") and (
             self.sasl_username is None or self.sasl_password is None
         ):
@@ -123,20 +105,31 @@ class Kafka(BaseModel):
             )
         return context
 
+    def client_options(self) -> dict[str, Any]:
+        """Keyword arguments with which every aiokafka client of this process is made.
 
-class Settings(BaseSettings):
-    """The settings of a netsold process.
+        Raises NoKafkaKnown where no cluster is known.
+        """
+        if self.bootstrap_servers is None:
+            raise NoKafkaKnown(
+                "no Kafka is known: start one with `netsold kafka start`, or set "
+                "NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
+            )
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.bootstrap_servers.split(","),
+            "security_protocol": self.security_protocol,
+            "ssl_context": self.ssl_context(),
+        }
+        if self.security_protocol.startswith("SASL"):
+            password = self.sasl_password
+            options["sasl_mechanism"] = self.sasl_mechanism
+            options["sasl_plain_username"] = self.sasl_username
+            options["sasl_plain_password"] = password.get_secret_value() if password else None
+        return options
 
-    Precedence: command-line flag, environment, `.env`, default.
-    """
 
-    model_config = SettingsConfigDict(
-        env_prefix="NETSOLD_",
-        env_nested_delimiter="__",
-        env_file=".env",
-        extra="ignore",
-        frozen=True,
-    )
+class EventSettings(BaseModel):
+    """The application, and the topics of its events."""
 
     app: str = Field(
         "netsold",
@@ -157,7 +150,10 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, le=1024, description="of every topic; fixed once topics exist")
     partitioner: Partitioner = Field(
         "murmur2",
-        description="how producers of events choose a key's partition: murmur2 as Java's clients, crc32 as librdkafka's unset",
+        description=(
+            "how producers of events choose a key's partition: murmur2 as Java's clients, "
+            "crc32 as librdkafka's unset"
+        ),
     )
     park_wrong_partition: bool = Field(
         default=True,
@@ -168,7 +164,36 @@ class Settings(BaseSettings):
         ge=0,
         description="an event so long after its record was written is parked; 0 = none is",
     )
-    data_dir: Path = Field(Path("data"), description="local stores, and the local Kafka's log")
+
+    @model_validator(mode="after")
+    def _topics_are_apart(self) -> Self:
+        names: dict[str, str] = {}
+        for name in (topic.name for topic in catalogue.PUBLIC_TOPICS):
+            other = names.setdefault(self.topic(name), name)
+            if other != name:
+                ways = "NETSOLD_ORDERS_TOPIC, NETSOLD_CHATS_TOPIC or NETSOLD_TOPIC_PREFIX"
+                raise ValueError(
+                    f"{other} and {name} would be one topic, {self.topic(name)}: "
+                    f"give each a name of its own by {ways}"
+                )
+        return self
+
+    def topic(self, name: str) -> str:
+        """The topic's name on the cluster for a public topic of the catalogue."""
+        given = {"orders": self.orders_topic, "chats": self.chats_topic}.get(name)
+        return self.topic_prefix + name if given is None else given
+
+    def partitioner_of(self, topic: str) -> Partitioner:
+        """The partitioner of a topic, by its name on the cluster.
+
+        The setting is for topics of events; netsold writes all others, by murmur2.
+        """
+        return self.partitioner if topic in map(self.topic, catalogue.EVENT_TOPICS) else "murmur2"
+
+
+class RuleSettings(BaseModel):
+    """What the tables depend on: cycles, and the service rules of R1."""
+
     cycle_days: int = Field(30, ge=1, le=3660, description="length of a cycle in days")
     cycle_anchor: AwareDatetime = Field(
         "1970-01-01T00:00:00Z",
@@ -188,64 +213,14 @@ class Settings(BaseSettings):
     count_inquiries_per: CountPer = Field(
         "buyer_day", description="one count per buyer, shop and local day, or per inquiry (R1)"
     )
-    chunk_records: int = Field(
-        16_000, ge=1, le=100_000, description="most records of one partition in one transaction"
-    )
-    transaction_rows: int = Field(
-        50_000,
-        ge=1,
-        description="most rows that one transaction writes, of journal and changelogs together",
-    )
-    transaction_bytes: int = Field(
-        32 * 1024 * 1024,
-        ge=2**20,
-        description="most bytes that one transaction writes, uncompressed",
-    )
-    chunk_bytes: int = Field(
-        4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once"
-    )
-    transaction_timeout_ms: int = Field(
-        15_000,
-        ge=1000,
-        description="a dead worker's open transaction holds readers at most this long",
-    )
-    session_timeout_ms: int = Field(
-        10_000, ge=1000, description="a worker silent for this long loses its partitions"
-    )
-    refusals_in_a_row: int = Field(
-        1000, ge=1, description="so many refused records in a row pause their partition"
-    )
-    idle_tick_ms: int = Field(
-        5000, ge=0, description="an idle partition's event time is advanced this often; 0 = never"
-    )
-    max_behind_records: int | None = Field(
-        None,
-        ge=0,
-        description="more records of events than this that aren't in all tables are a fault; unset = any number",
-    )
-    max_behind_seconds: float = Field(
-        60.0, gt=0, description="an event that waits longer than this for the tables is a fault"
-    )
-    compression: Compression = Field(
-        "gzip", description="of what is written to public topics; changelogs are zstd"
-    )
-    stall_seconds: float = Field(
-        60.0, gt=0, description="a worker with lag and no progress for this long exits"
-    )
-    metrics_host: str = Field("127.0.0.1", description="where a worker's metrics listen")
-    metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="port of a worker's metrics (Prometheus); unset = none"
-    )
-    reader_host: str = Field("127.0.0.1", description="where the reader listens")
-    reader_port: int = Field(
-        8640, ge=0, le=65535, description="the reader's port; 0 = any free one"
-    )
-    kafka: Kafka = Field(default_factory=Kafka)
 
     @field_validator("cycle_anchor", mode="before")
     @classmethod
     def _anchor_is_written_out(cls, anchor: object) -> object:
-        """Refuse a bare number or a date alone, which pydantic would read as seconds since 1970, or as midnight."""
+        """Refuse a bare number and a date alone.
+
+        Pydantic would read them as seconds since 1970, and as midnight.
+        """
         if isinstance(anchor, str) and _YEAR_AND_TIME.match(anchor) is None:
             raise ValueError(
                 f"{anchor!r} is no instant with its zone, such as 2026-01-01T00:00:00Z"
@@ -253,23 +228,11 @@ class Settings(BaseSettings):
         return anchor
 
     @model_validator(mode="after")
-    def _service_rules_can_be(self) -> Settings:
+    def _service_rules_can_be(self) -> Self:
         try:
             _ = self.service_rules
         except ValueError as error:
             raise ValueError(f"NETSOLD_SERVICE_HOURS or NETSOLD_SERVICE_ZONE: {error}") from error
-        return self
-
-    @model_validator(mode="after")
-    def _topics_are_apart(self) -> Settings:
-        found: dict[str, str] = {}
-        for name in PUBLIC_TOPICS:
-            other = found.setdefault(self.topic(name), name)
-            if other != name:
-                ways = "NETSOLD_ORDERS_TOPIC, NETSOLD_CHATS_TOPIC or NETSOLD_TOPIC_PREFIX"
-                raise ValueError(
-                    f"{other} and {name} would be one topic, {self.topic(name)}: give each a name of its own by {ways}"
-                )
         return self
 
     @property
@@ -292,41 +255,79 @@ class Settings(BaseSettings):
         """The anchor in epoch milliseconds."""
         return int(self.cycle_anchor.timestamp() * 1000)
 
-    def topic(self, name: str) -> str:
-        """The topic's name on the cluster for one of the public names in `streams/topics.py`."""
-        given = {"orders": self.orders_topic, "chats": self.chats_topic}.get(name)
-        return self.topic_prefix + name if given is None else given
 
-    def partitioner_of(self, topic: str) -> Partitioner:
-        """The partitioner of a topic, by its name on the cluster.
+class Settings(RuleSettings, EventSettings, BaseSettings):
+    """The settings of a netsold process.
 
-        The setting is for topics of events, all others are our own.
-        """
-        return (
-            self.partitioner
-            if topic in {self.topic(ORDERS_TOPIC), self.topic(CHATS_TOPIC)}
-            else "murmur2"
-        )
+    Precedence: command-line flag, environment, `.env`, default.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="NETSOLD_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+    )
+
+    data_dir: Path = Field(Path("data"), description="local stores, and the local Kafka's log")
+    chunk_records: int = Field(
+        16_000, ge=1, le=100_000, description="most records of one partition in one transaction"
+    )
+    transaction_rows: int = Field(
+        50_000,
+        ge=1,
+        description="most rows that one transaction writes, of journal and changelogs together",
+    )
+    transaction_bytes: int = Field(
+        32 * 1024 * 1024,
+        ge=2**20,
+        description="most bytes that one transaction writes, uncompressed",
+    )
+    chunk_bytes: int = Field(
+        4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once"
+    )
+    transaction_timeout_ms: int = Field(
+        15_000,
+        ge=1000,
+        description="a dead worker's open transaction blocks readers at most this long",
+    )
+    session_timeout_ms: int = Field(
+        10_000, ge=1000, description="a worker silent for this long loses its partitions"
+    )
+    refusals_in_a_row: int = Field(
+        1000, ge=1, description="so many refused records in a row pause their partition"
+    )
+    idle_tick_ms: int = Field(
+        5000, ge=0, description="an idle partition's event time is advanced this often; 0 = never"
+    )
+    max_behind_records: int | None = Field(
+        None,
+        ge=0,
+        description=(
+            "more records of events than this that aren't in all tables are a fault; "
+            "unset = any number"
+        ),
+    )
+    max_behind_seconds: float = Field(
+        60.0, gt=0, description="an event that waits longer than this for the tables is a fault"
+    )
+    compression: Compression = Field(
+        "gzip", description="of what is written to public topics; changelogs are zstd"
+    )
+    stall_seconds: float = Field(
+        60.0, gt=0, description="a worker with lag and no progress for this long exits"
+    )
+    metrics_host: str = Field("127.0.0.1", description="where a worker's metrics listen")
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="port of a worker's metrics (Prometheus); unset = none"
+    )
+    reader_host: str = Field("127.0.0.1", description="where the reader listens")
+    reader_port: int = Field(
+        8640, ge=0, le=65535, description="the reader's port; 0 = any free one"
+    )
+    kafka: Kafka = Field(default_factory=Kafka)
 
     def client_options(self) -> dict[str, Any]:
-        """Keyword arguments with which every aiokafka client of this process is made.
-
-        Raises NoKafkaKnown where no cluster is known.
-        """
-        kafka = self.kafka
-        if kafka.bootstrap_servers is None:
-            raise NoKafkaKnown(
-                "no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
-            )
-        options: dict[str, Any] = {
-            "bootstrap_servers": kafka.bootstrap_servers.split(","),
-            "security_protocol": kafka.security_protocol,
-            "ssl_context": kafka.ssl_context(),
-        }
-        if kafka.security_protocol.startswith("SASL"):
-            options["sasl_mechanism"] = kafka.sasl_mechanism
-            options["sasl_plain_username"] = kafka.sasl_username
-            options["sasl_plain_password"] = (
-                kafka.sasl_password.get_secret_value() if kafka.sasl_password else None
-            )
-        return options
+        """See `Kafka.client_options`."""
+        return self.kafka.client_options()

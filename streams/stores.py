@@ -1,20 +1,18 @@
-"""Local state: one rocksdict database per table and partition, and Faust's view of it as tables.
+"""Local state: one rocksdict database per table and partition.
 
-The store is a cache of the changelog: it never runs ahead of Kafka (writes come after the commit),
-and whatever does not fit (other cluster, other application, corruption) is wiped and restored. So
-it has no log of its own, like the stores of Kafka Streams: what a killed process had only in memory
-is read again from the changelog, behind the position that the files have.
+A store is a cache of its changelog. It never runs ahead of Kafka, since it is written after the
+commit; a store that doesn't fit (other cluster, other application, corruption) is wiped and
+restored. So it has no write-ahead log, like the stores of Kafka Streams: a killed process loses
+what was only in memory, and the changelog is read again from the position in the files.
 """
 
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
-from faust.stores.base import SerializedStore
-from faust.types.windows import WindowRange, WindowT
 from rocksdict import (
     AccessType,
     DBCompressionType,
@@ -25,38 +23,35 @@ from rocksdict import (
     WriteOptions,
 )
 
-from streams.lanes import MARK_KEY
+from schemas import limits
+from schemas.errors import NetsoldError
+from streams.marks import MARK_KEY
 from streams.rocks import block_cache, cached_in, close, is_damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tables.cycles import Calendar
 
 log = structlog.get_logger()
 
 POSITION_KEY = b"\x00position"
 IDENTITY_KEY = b"\x00identity"
 
-BLOCK_CACHE_BYTES = 64 * 1024 * 1024
-WRITE_BUFFER_BYTES = 96 * 1024 * 1024
-
-_cache = block_cache(BLOCK_CACHE_BYTES)
-_write_buffers = WriteBufferManager(WRITE_BUFFER_BYTES, allow_stall=False)
+_cache = block_cache(limits.WORKER_CACHE_BYTES)
+_write_buffers = WriteBufferManager(limits.WORKER_WRITE_BUFFERS_BYTES, allow_stall=False)
 
 
 def _options() -> Options:
-    """RocksDB's options: memory is bounded by one block cache and one write-buffer budget for the whole process."""
+    """RocksDB's options: all stores of the process share one block cache and one write buffer."""
     options = Options(raw_mode=True)
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes no name here
     options.set_block_based_table_factory(cached_in(_cache))
     options.set_write_buffer_manager(_write_buffers)
     options.set_write_buffer_size(16 * 1024 * 1024)
     options.set_memtable_whole_key_filtering(True)
-    options.set_memtable_prefix_bloom_ratio(
-        0.01
-    )  # most orders that are asked for are new: not to be found is half as dear by this
+    # most orders are new when they are looked up: a filter answers without a search
+    options.set_memtable_prefix_bloom_ratio(0.01)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
     options.set_max_open_files(128)
@@ -71,41 +66,47 @@ def _unlogged() -> WriteOptions:
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Whose state a store holds.
-
-    Another identity means another log, and nothing of it may be used.
-    """
+    """Whose state a store has; a store of another identity belongs to another log, and is wiped."""
 
     cluster: str
     app: str
     table: str
     partition: int
     partitions: int
-    """How many the table has."""
+    """The number of partitions of the table."""
 
     format: int = 1
+    build: str = ""
+    """Which build made the files (`streams/build.py`): no condition for using them."""
+
+
+def _is_of(found: bytes | None, identity: Identity) -> bool:
+    """Whether the identity in a store's files is this one, be they made by another build."""
+    try:
+        other = msgspec.json.decode(found or b"", type=Identity)
+    except msgspec.DecodeError:
+        return False
+    return msgspec.structs.replace(other, build=identity.build) == identity
 
 
 class StoreDamaged(Exception):
-    """A store's files can't be read, as RocksDB says.
-
-    `store` must be wiped, and the changelog has what it held.
-    """
+    """RocksDB can't read a store's files: `store` must be wiped, its changelog restores it."""
 
     def __init__(self, store: PartitionStore, why: str) -> None:
         super().__init__(f"{store.path}: {why}")
         self.store = store
 
 
-class StoreUnopened(Exception):
-    """A store can't be opened, and not because its files are damaged.
+class StoreUnopened(NetsoldError):
+    """A store can't be opened for another reason than damage.
 
-    It is left as it is, the sentence says what a person must mend.
+    It is left as it is; the sentence says what a person must mend.
     """
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(
-            f"the store {path} can't be opened ({why}): mend that and restart (docs/runbook.md, Store not opened)"
+            f"the store {path} can't be opened ({why}): mend that and restart "
+            "(docs/runbook.md, Store not opened)"
         )
 
 
@@ -114,7 +115,7 @@ class PartitionStore:
 
     def __init__(self, path: Path, identity: Identity) -> None:
         self.path = path
-        self._identity = msgspec.json.encode(identity)
+        self._identity = identity
         self._db = self._open()
 
     def _open(self) -> Rdict:
@@ -124,20 +125,19 @@ class PartitionStore:
             db = Rdict(str(self.path), _options(), access_type=AccessType.read_write())
             db.set_write_options(_unlogged())
             if fresh:
-                db[IDENTITY_KEY] = self._identity
+                db[IDENTITY_KEY] = msgspec.json.encode(self._identity)
                 db.flush()
-            found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [
-                None
-            ]  # what opening needs must be readable
+            # opening needs all three, so all three must be readable
+            found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [None]
         except Exception as error:
             if db is not None:
                 db.close()
-            if fresh or not is_damage(
-                error
-            ):  # another owner, no right to read it, no file handle left: its data may be whole
+            # with another owner, without the right to read, or without a file handle, the data may
+            # be whole
+            if fresh or not is_damage(error):
                 raise StoreUnopened(self.path, str(error)) from error
             return self._wiped(f"cannot be opened: {error}")
-        if found != self._identity:
+        if not _is_of(found, self._identity):
             db.close()
             return self._wiped(f"belongs to {found!r}")
         return db
@@ -157,29 +157,26 @@ class PartitionStore:
         try:
             value: bytes | None = self._db.get(key)
         except Exception as error:
-            self._tell_damage(error)
+            self._raise_damage(error)
             raise
         return value
 
     def get_all(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values of some keys, each one's or None, for less than one by one.
-
-        Raises StoreDamaged.
-        """
+        """The value of each of some keys, or None, by one call. Raises StoreDamaged."""
         try:
             values: list[bytes | None] = self._db.get([*keys]) or []
         except Exception as error:
-            self._tell_damage(error)
+            self._raise_damage(error)
             raise
         return values
 
-    def _tell_damage(self, error: Exception) -> None:
+    def _raise_damage(self, error: Exception) -> None:
         if is_damage(error):
             raise StoreDamaged(self, str(error)) from error
 
     @property
     def mark(self) -> bytes | None:
-        """The progress mark of the last change, as the changelog has it."""
+        """The mark of the last change, as in the changelog."""
         return self.get(MARK_KEY)
 
     @property
@@ -189,9 +186,9 @@ class PartitionStore:
         return None if value is None else int(value)
 
     def write(self, items: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
-        """Put items (None deletes) and the changelog position, all or nothing.
+        """Write items (None deletes) and the changelog position, all or nothing.
 
-        Raises StoreDamaged, also for what a compaction met.
+        Raises StoreDamaged, also for damage that a compaction has found.
         """
         batch = WriteBatch(raw_mode=True)
         put = batch.put
@@ -204,11 +201,11 @@ class PartitionStore:
         try:
             self._db.write(batch)
         except Exception as error:
-            self._tell_damage(error)
+            self._raise_damage(error)
             raise
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values but the reserved ones, in order of key."""
+        """All keys and values in order of key, without the reserved keys."""
         yield from self._db.items(from_key=b"\x01")
 
     def close(self) -> None:
@@ -217,9 +214,9 @@ class PartitionStore:
 
 
 class StateView(dict[bytes, bytes | None]):
-    """A store's values as they are asked for, None where a key is unknown.
+    """A store's values, read when they are needed; None for an unknown key.
 
-    `recent` has those that the last chunk wrote.
+    `recent` has the values that the last chunk wrote.
     """
 
     def __init__(self, store: PartitionStore, recent: Mapping[bytes, bytes | None]) -> None:
@@ -230,113 +227,7 @@ class StateView(dict[bytes, bytes | None]):
         return self._store.get(key)
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
-        """The values of some keys; those that aren't at hand are looked for together."""
+        """The values of some keys; those that aren't cached here are read by one call."""
         others = [key for key in keys if key not in self]
         self.update(zip(others, self._store.get_all(others), strict=True))
         return [self[key] for key in keys]
-
-
-class CycleWindow(WindowT):
-    """Our cycles as a Faust window.
-
-    Integer arithmetic on the anchor, half-open, event time (C1, C2).
-
-    It has no `expires`: Faust expires by the machine's clock, and a replay of old topics would lose
-    its data.
-    """
-
-    def __init__(self, calendar: Calendar) -> None:
-        self.calendar = calendar
-
-    def _at(self, start_ms: int) -> WindowRange:
-        return start_ms / 1000, self.calendar.end_of(start_ms) / 1000
-
-    def ranges(self, timestamp: float) -> list[WindowRange]:
-        """The one cycle that holds a time, in seconds."""
-        return [self.current(timestamp)]
-
-    def current(self, timestamp: float) -> WindowRange:
-        """The cycle that holds a time, in seconds."""
-        return self._at(self.calendar.start_of(round(timestamp * 1000)))
-
-    def earliest(self, timestamp: float) -> WindowRange:
-        """As `current`: cycles don't overlap."""
-        return self.current(timestamp)
-
-    def delta(self, timestamp: float, d: Any) -> WindowRange:
-        """The cycle that holds the time `d` (seconds or a timedelta) earlier."""
-        seconds = d.total_seconds() if hasattr(d, "total_seconds") else float(d)
-        return self.current(timestamp - seconds)
-
-    def stale(self, timestamp: float, latest_timestamp: float) -> bool:  # noqa: ARG002 - Faust's signature
-        """Never: ended cycles stay readable (C3)."""
-        return False
-
-
-class RocksStore(SerializedStore[Any, Any]):
-    """Faust's store of a table: looks into the partitions that this worker has open.
-
-    Writing goes through chunks.
-    """
-
-    partitions: dict[int, PartitionStore]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.partitions = {}
-
-    def _encode_key(self, key: Any) -> bytes:
-        if isinstance(key, tuple):  # a windowed table's key: (key, (start, end)), in seconds
-            key, (start, _end) = key
-            return f"{key}@{round(start * 1000)}".encode()
-        return key if isinstance(key, bytes) else str(key).encode()
-
-    def _decode_key(self, key: bytes | None) -> Any:
-        return None if key is None else key.decode()
-
-    def _decode_value(self, value: bytes | None) -> Any:
-        return value
-
-    def _get(self, key: bytes) -> bytes | None:
-        for partition in self.partitions.values():
-            value = partition.get(key)
-            if value is not None:
-                return value
-        return None
-
-    def _set(self, key: bytes, value: bytes | None) -> None:
-        message = "a table is written by the chunk's transaction only, so that it never runs ahead of Kafka"
-        raise NotImplementedError(message)
-
-    def _del(self, key: bytes) -> None:
-        self._set(key, None)
-
-    def _clear(self) -> None:
-        self._set(b"", None)
-
-    def reset_state(self) -> None:
-        """Nothing: `wipe` is the partition's own, and the changelog decides."""
-
-    async def backup_partition(self, *_args: Any, **_kwargs: Any) -> None:
-        """Not here: the changelog is the backup."""
-        self._set(b"", None)
-
-    def restore_backup(self, *_args: Any, **_kwargs: Any) -> None:
-        """Not here, as above."""
-        self._set(b"", None)
-
-    def _iteritems(self) -> Iterator[tuple[bytes, bytes]]:
-        for partition in self.partitions.values():
-            yield from partition.items()
-
-    def _iterkeys(self) -> Iterator[bytes]:
-        return (key for key, _ in self._iteritems())
-
-    def _itervalues(self) -> Iterator[bytes | None]:
-        return (value for _, value in self._iteritems())
-
-    def _size(self) -> int:
-        return sum(1 for _ in self._iteritems())
-
-    def _contains(self, key: bytes) -> bool:
-        return self._get(key) is not None

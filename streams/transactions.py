@@ -1,8 +1,7 @@
 """Exactly once: the effects of one chunk in one Kafka transaction, then in the local store.
 
-The commit order stands in `commit`, step by step. Whatever goes wrong, nothing is repaired in
-place: the producer is given up and the lane is opened anew by `recovery.py`, where the mark tells
-what happened.
+`commit` has the commit order, step by step. After any error nothing is repaired in place: the
+producer is given up and `recovery.py` opens the lane again, where the mark shows what happened.
 """
 
 from __future__ import annotations
@@ -16,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.journal import Mark as ProgressMark
+from schemas.journal import ProgressMark
 from schemas.journal import encode as encode_journal
 from schemas.positions import Position
 from streams.dead_letters import parked_headers
 from streams.failpoints import Point, reach
-from streams.lanes import MARK_KEY, encode_mark
+from streams.marks import MARK_KEY, encode_mark
 from streams.partitioning import partition_of
-from streams.producers import Headers, fill
-from streams.topics import DEAD_LETTERS, changelog
+from streams.producers import Headers, begin_batch, fill
+from streams.topics import changelog
+from tables.catalogue import DEAD_LETTERS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class LaneClosed(Exception):
-    """The partition was taken away while its chunk was under way; the next owner does it again."""
+    """The partition was revoked while its chunk was under way; its next owner repeats the chunk."""
 
 
 async def commit(
@@ -47,9 +47,9 @@ async def commit(
 ) -> None:
     """Make one chunk's outcome durable, exactly once; `fetched` has its records.
 
-    Raises LaneClosed, or whatever a client raised: then whether the transaction stands is not known
-    here, and the lane must be opened anew. A failed store write after the commit also ends here:
-    the store is behind, never ahead.
+    Raises LaneClosed, or the error of a client. After an error it is unknown whether the
+    transaction is committed, and the lane must be opened again. So it must after a store write that
+    fails: the store is then behind the log, never ahead of it.
     """
     producer, progress = lane.producer, outcome.progress
     mark = encode_mark(lane.mark(progress))
@@ -58,15 +58,15 @@ async def commit(
         reach(Point.BEFORE_BEGIN)
         _still_ours(lane)
         await producer.begin_transaction()
-        # 2. journal, activity, and how far we are to every downstream partition
+        # 2. journal, activity, and a progress mark to every downstream partition
         sent = [
             await _send_by_key(producer, settings, topic, items)
             for topic, items in outcome.sends.items()
         ]
-        if lane.stage.sends:
+        if lane.spec.sends:
             sent.append(await _send_marks(producer, settings, lane, progress))
         reach(Point.AFTER_FIRST_SEND)
-        # 3. what can't be read
+        # 3. dead letters
         if outcome.parked:
             sent.append(await _send_parked(producer, settings, lane, outcome.parked, fetched))
         # 4. the tables' changes, each table's partition with the mark
@@ -82,7 +82,7 @@ async def commit(
         }
         # 5. the source offset, by the same mark: committed = mark + 1
         await _send_offset(producer, settings, lane, progress)
-        # 6. all sent? aiokafka counts a failed batch as flushed, so each one is asked
+        # 6. all sent? aiokafka counts a failed batch as flushed, so each future is awaited
         await asyncio.gather(*chain.from_iterable(sent))
         ends = {name: await _end_of(batches) for name, batches in changes.items()}
         reach(Point.AFTER_OFFSETS)
@@ -97,11 +97,9 @@ async def commit(
 
 
 async def begin(lane: Lane, settings: Settings) -> None:
-    """Make the beginning durable at a first start.
+    """Commit the start of the log at a first start: marks and offset, before any record.
 
-    Each table's mark and the committed offset name the log's beginning, nothing is applied.
-
-    Raises what a client raised; then the lane must be opened anew.
+    Raises the error of a client; then the lane must be opened again.
     """
     producer, mark = lane.producer, encode_mark(lane.mark(lane.progress))
     async with asyncio.timeout(settings.transaction_timeout_ms / 1000):
@@ -128,8 +126,9 @@ async def _send_offset(
     producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress
 ) -> None:
     source = TopicPartition(lane.topic, lane.partition)
+    following = Position(lane.topic, lane.partition, progress.offset).next
     await producer.send_offsets_to_transaction(
-        {source: OffsetAndMetadata(progress.offset + 1, lane.layout)}, settings.app
+        {source: OffsetAndMetadata(following.offset, lane.layout)}, settings.app
     )
 
 
@@ -139,7 +138,7 @@ Sent = list[asyncio.Future[Any]]
 async def _send_by_key(
     producer: StrictProducer, settings: Settings, topic: str, items: Iterable[tuple[bytes, bytes]]
 ) -> Sent:
-    """Send records to the partitions of their keys."""
+    """Send records, each to the partition of its key."""
     by_partition: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
     count = settings.partitions
     for item in items:
@@ -155,7 +154,7 @@ async def _send_by_key(
 async def _send_marks(
     producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress
 ) -> Sent:
-    """Tell every downstream partition how far this source partition is."""
+    """Send the progress of this source partition to every downstream partition."""
     value = encode_journal(
         ProgressMark(
             lane.topic,
@@ -166,7 +165,7 @@ async def _send_marks(
         )
     )
     sent: Sent = []
-    for topic in lane.stage.sends:
+    for topic in lane.spec.sends:
         for partition in range(settings.partitions):
             sent += [
                 future
@@ -184,7 +183,7 @@ async def _send_parked(
     parked: Sequence[tuple[int, Refusal]],
     fetched: TolerantRecords,
 ) -> Sent:
-    """Park refused records on the same partition number, with their own key, value and headers."""
+    """Park refused records on the same partition number, with their key, value and headers."""
     records = fetched.at({offset for offset, _ in parked})
     items = [(records[offset].key, records[offset].value) for offset, _ in parked]
     headers = [
@@ -196,7 +195,7 @@ async def _send_parked(
     return [
         future
         for future, _ in await _send(
-            producer, settings.topic(DEAD_LETTERS), lane.partition, items, headers
+            producer, settings.topic(DEAD_LETTERS_TOPIC), lane.partition, items, headers
         )
     ]
 
@@ -210,13 +209,13 @@ async def _send(
 ) -> list[tuple[asyncio.Future[Any], int]]:
     """Send records, each with its headers, to one partition in as few batches as fit.
 
-    Returns (future, records) of each batch.
+    Returns the future and the number of records of each batch.
     """
     sent: list[tuple[asyncio.Future[Any], int]] = []
 
     async def hand_over() -> None:
         future = await producer.send_batch(batch, topic, partition=partition)
-        future.add_done_callback(_retrieved)
+        future.add_done_callback(_retrieve)
         sent.append((future, batch.record_count()))
 
     batch, now_ms, left = (
@@ -227,18 +226,18 @@ async def _send(
     while (unfit := fill(batch, left, now_ms)) is not None:
         await hand_over()
         batch = producer.batch_for(topic)
-        fill(batch, iter([unfit]), now_ms)  # an empty batch takes any record
+        begin_batch(batch, unfit, now_ms)
     if batch.record_count():
         await hand_over()
     return sent
 
 
-def _retrieved(future: asyncio.Future[Any]) -> None:
-    """Keep asyncio from complaining about the other batches of a transaction that failed at one."""
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Retrieve a batch's error, or asyncio warns of every batch that failed after the first."""
     if not future.cancelled():
         future.exception()
 
 
 async def _end_of(batches: list[tuple[asyncio.Future[Any], int]]) -> int:
-    """The position behind the last of some batches of one partition."""
+    """The next offset after these batches of one partition."""
     return max([int((await future).offset) + count for future, count in batches])

@@ -1,22 +1,104 @@
-"""Whether a lane's state and its source belong together.
+"""Which state must not be used with its source: checks of an opening, each with its sentence.
 
-Marks, committed offset, topic, rules, number of partitions and settings.
+They compare marks, committed offsets, topics, rules, numbers of partitions, and settings.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aiokafka import TopicPartition
+
 from schemas.journal import RULES
+from schemas.positions import offset_after
+from streams import groups
+from streams.errors import StateUnfit
+from streams.topics import changelog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from streams.lanes import Lane, Mark
+    from streams.cluster import Bounds, Cluster
+    from streams.lanes import Lane
+    from streams.marks import Mark
+    from streams.settings import Settings
+    from tables.catalogue import StageSpec
 
 _REBUILD: Final = (
     "rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
 )
+
+
+def refuse_added_partitions(settings: Settings, sources: Iterable[TopicPartition]) -> None:
+    """Raise StateUnfit for a partition beyond the settings' number.
+
+    Topics had the right number when this worker started, so the partition was added since.
+    """
+    for topic, partition in sources:
+        if partition >= settings.partitions:
+            raise StateUnfit(
+                f"topic {topic} now has more than the {settings.partitions} partitions that "
+                "netsold needs, so keys have moved: rebuild under another NETSOLD_APP and "
+                "NETSOLD_TOPIC_PREFIX (docs/runbook.md, Topics unfit)"
+            )
+
+
+async def refuse_others_state(
+    settings: Settings,
+    kafka: Cluster,
+    writing: Sequence[StageSpec],
+    committed: Mapping[TopicPartition, int | None],
+    ends: Bounds,
+) -> None:
+    """Raise StateUnfit where a first opening would mix its state with other state.
+
+    `writing` are the stages that write a journal, `committed` the group's offsets in the partitions
+    that are being opened, `ends` the high watermarks of all topics.
+    """
+    if all(offset is None for offset in committed.values()):
+        await _refuse_others_journal(settings, kafka, writing, ends)
+    if None in committed.values():
+        before = groups.other_count(settings, await kafka.group_offsets())
+        if before is not None:
+            raise StateUnfit(_other_count(f"group {settings.app}", before, settings.partitions))
+
+
+async def _refuse_others_journal(
+    settings: Settings, kafka: Cluster, writing: Sequence[StageSpec], ends: Bounds
+) -> None:
+    """A new application must not write into a journal that has records.
+
+    The journal would have every sale twice, and every alert. An application is new while it has
+    neither changelogs nor committed offsets.
+    """
+    written = _with_records(
+        ends,
+        {settings.topic(name) for stage in writing for name in (*stage.sends, *stage.emits)},
+    )
+    if not written or _with_records(
+        ends, {changelog(settings, table.name) for stage in writing for table in stage.tables}
+    ):
+        return
+    sources = [
+        TopicPartition(settings.topic(stage.source), number)
+        for stage in writing
+        for number in range(settings.partitions)
+    ]
+    if all(offset is None for offset in (await kafka.committed(sources)).values()):
+        read = " and ".join(
+            f"NETSOLD_{stage.source.upper()}_TOPIC={settings.topic(stage.source)}"
+            for stage in writing
+        )
+        raise StateUnfit(
+            f"group {settings.app} is new, but {written[0]} already has another application's "
+            "records, and every sale would stand there twice: give this one a NETSOLD_TOPIC_PREFIX "
+            f"of its own, and {read} to read the same log (docs/runbook.md, Rebuild)"
+        )
+
+
+def _with_records(ends: Bounds, topics: set[str]) -> list[str]:
+    """Those of some topics that have ever had a record."""
+    return sorted({tp.topic for tp, end in ends.items() if end and tp.topic in topics})
 
 
 def why_unfit(
@@ -26,54 +108,76 @@ def why_unfit(
     bounds: tuple[int, int],
     app: str,
 ) -> str | None:
-    """The sentence that says why a lane must not go on, with both numbers and the remedy.
+    """Why a lane must not continue: a sentence with both numbers and the remedy; None if it may.
 
-    None where it may: committed = mark + 1.
-
-    `marks` are those of its tables, `committed` the group's offset, `bounds` where the source
+    It may where committed = mark + 1 in every table, and the mark was made under the same rules,
+    number of partitions, and settings. The build that made a mark is no condition. `marks` are
+    those of the lane's tables, `committed` is the group's offset, `bounds` are where the source
     begins and ends.
     """
     where = f"group {app}, {lane.name}"
     present = [mark for mark in marks.values() if mark is not None]
-    # first, since with a topic its committed offsets are deleted too
+    # first, since a topic's committed offsets are deleted with it
     strange = next((mark.topic_id for mark in present if mark.topic_id != lane.topic_id), None)
     if strange is not None:
-        return f"{where}: the topic was deleted and created again (its id is {lane.topic_id}, the state's {strange}); {_REBUILD}"
+        return (
+            f"{where}: the topic was deleted and created again "
+            f"(its id is {lane.topic_id}, the state's {strange}); {_REBUILD}"
+        )
     if (
         len(present) < len(marks)
         or committed is None
-        or any(mark.offset + 1 != committed for mark in present)
+        or any(offset_after(mark.offset) != committed for mark in present)
     ):
         return _disagreement(where, marks, committed)
-    mark, (beginning, end) = present[0], bounds
+    otherwise = _made_otherwise(where, present[0], lane)
+    beginning, end = bounds
+    if otherwise is None and not beginning <= committed <= end:
+        return (
+            f"{where}: the committed offset {committed} lies outside of the log "
+            f"{beginning}-{end}; {_REBUILD}"
+        )
+    return otherwise
+
+
+def _made_otherwise(where: str, mark: Mark, lane: Lane) -> str | None:
+    """The sentence for a mark of other rules, partitions or settings; None if they are the same."""
     if mark.rules != RULES:
-        return f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; {_REBUILD}"
+        return (
+            f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; "
+            f"{_REBUILD}"
+        )
     if mark.partitions != lane.partitions:
-        return another_count(where, mark.partitions, lane.partitions)
+        return _other_count(where, mark.partitions, lane.partitions)
     if mark.terms != lane.terms:
-        return f"{where}: the state was made by {mark.terms}, the settings now say {lane.terms}: set them back, or {_REBUILD}"
-    outside = f"{where}: the committed offset {committed} lies outside of the log {beginning}-{end}; {_REBUILD}"
-    return None if beginning <= committed <= end else outside
+        return (
+            f"{where}: the state was made by {mark.terms}, the settings now say {lane.terms}: "
+            f"set them back, or {_REBUILD}"
+        )
+    return None
 
 
-def another_count(where: str, before: int, now: int) -> str:
-    """The sentence that refuses state of another number of partitions."""
+def _other_count(where: str, before: int, now: int) -> str:
     return (
-        f"{where}: the state was made with {before} partitions, now there are {now}: keys have moved away from their state, and sums "
-        f"would be torn apart; copy the log and {_REBUILD}"
+        f"{where}: the state was made with {before} partitions, now there are {now}: keys have "
+        "moved away from their state, and sums would be torn apart; "
+        f"copy the log and {_REBUILD}"
     )
 
 
 def _disagreement(where: str, marks: Mapping[str, Mark | None], committed: int | None) -> str:
-    says = ", ".join(
+    states = ", ".join(
         f"{table} is at {'nothing' if mark is None else mark.offset}"
         for table, mark in marks.items()
     )
     given = (
         "no offset is committed" if committed is None else f"the committed offset is {committed}"
     )
-    message = f"{where}: {given}, but {says}: going on would count twice or lose; {_REBUILD}"
+    message = f"{where}: {given}, but {states}: going on would count twice or lose; {_REBUILD}"
     offsets = {None if mark is None else mark.offset for mark in marks.values()}
     if committed is None and len(offsets) == 1 and (offset := offsets.pop()) is not None:
-        message += f"; or, if only the group's offsets were lost, put back offset {offset + 1} with kafka-consumer-groups.sh"
+        message += (
+            "; or, if only the group's offsets were lost, put back offset "
+            f"{offset_after(offset)} with kafka-consumer-groups.sh"
+        )
     return message

@@ -1,4 +1,4 @@
-"""What a worker waits for while it has nothing open: never silence for minutes."""
+"""What a worker waits for while none of its lanes is open, logged so that it is never silent."""
 
 from __future__ import annotations
 
@@ -7,37 +7,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SPOKEN_SECONDS = 10.0
-"""How often a worker that waits says what for."""
+REPORT_SECONDS = 10.0
+"""How often a worker that waits logs what for."""
 
 
-class Waiting:
-    """What a worker waits for before it can work.
+class WaitingReport:
+    """Logs what a worker waits for before it can work.
 
-    `line` gets a sentence when that takes long, and again every `SPOKEN_SECONDS`.
+    `warn` gets a sentence when that takes long, and again every `REPORT_SECONDS`. `now` is a clock
+    in seconds.
     """
 
-    def __init__(self, line: Callable[[str], object], now: Callable[[], float]) -> None:
-        self._line = line
+    def __init__(self, warn: Callable[[str], object], now: Callable[[], float]) -> None:
+        self._warn = warn
         self._now = now
         self._what: Callable[[], str] | None = None
-        self._since = self._spoke_at = 0.0
+        self._since = self._reported_at = 0.0
 
     def begin(self, what: Callable[[], str]) -> None:
-        """From now on this is waited for; the time since the worker could last work goes on."""
+        """The worker now waits for this; the time since it could last work keeps counting."""
         if self._what is None:
-            self._since = self._spoke_at = self._now()
+            self._since = self._reported_at = self._now()
         self._what = what
 
     def end(self) -> None:
-        """Nothing is waited for."""
+        """The worker waits for nothing."""
         self._what = None
 
     def turn(self) -> None:
-        """Say it, if it is time; to be called once a second or so."""
+        """Log if it is time to; call it about once a second."""
         now = self._now()
-        if self._what is not None and now - self._spoke_at >= SPOKEN_SECONDS:
-            self._spoke_at = now
-            self._line(
-                f"waiting for {self._what()}: for {now - self._since:.0f} s nothing could be worked on"
+        if self._what is not None and now - self._reported_at >= REPORT_SECONDS:
+            self._reported_at = now
+            waited_s = now - self._since
+            self._warn(
+                f"waiting for {self._what()}: for {waited_s:.0f} s nothing could be worked on"
             )

@@ -1,4 +1,4 @@
-"""Alerts: an inquiry that is overdue, and later its late answer, are told once each (R2)."""
+"""Alerts of overdue inquiries (R2): one when an inquiry is overdue, one for its late answer."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,10 +16,10 @@ REPLY_LATE: Final = "reply_late"
 _encode: Final = msgspec.json.encode
 
 
-class _Told(msgspec.Struct, gc=False):
-    """An alert; its form is the topic's.
+class _AlertForm(msgspec.Struct, gc=False):
+    """An alert in the form of the topic `alerts`.
 
-    Instants are ISO 8601; the last two are those of a late answer.
+    Instants are ISO 8601. A late answer adds `answered_at` and `by`.
     """
 
     type: str
@@ -37,65 +37,78 @@ class _Told(msgspec.Struct, gc=False):
 
 
 Alert = tuple[bytes, bytes]
-"""(key, value) of a record: the shop, and what is told."""
+"""(key, value) of an alert's record: the shop, and the JSON."""
 
 
-def told(
+def new_alerts(
     alerted: tuple[Alerted, ...],
-    come: Sequence[Inquiry],
+    decided: Sequence[Inquiry],
     overdue: Inquiry | None,
     shop_id: str,
     buyer_id: str,
 ) -> tuple[list[Alert], tuple[Alerted, ...]]:
-    """What is told of a conversation in which inquiries have `come` to be what they are, one of them `overdue`; and what is told then."""
+    """Alerts to send after these inquiries were decided, and the inquiries alerted by then (R2).
+
+    `alerted` are the inquiries alerted before. `overdue` is the one of `decided` that still waits.
+    """
     alerts: list[Alert] = []
-    known = {(one.source, one.id): one for one in alerted} if alerted else {}
+    known = {(entry.source, entry.id): entry for entry in alerted} if alerted else {}
     if overdue is not None and not (
-        known and any((one.source, one.id) in known for one in overdue.asked)
+        known and any((message.source, message.id) in known for message in overdue.questions)
     ):
-        first = overdue.asked[0]
-        alerts.append(alert(REPLY_OVERDUE, overdue, shop_id, buyer_id))
+        first = overdue.questions[0]
+        alerts.append(overdue_alert(overdue, shop_id, buyer_id))
         known[first.source, first.id] = Alerted(first.source, first.id, late=False)
-    if not alerted:  # only what is known to be overdue can be late
+    if not alerted:  # an answer is alerted as late only after its inquiry was alerted as overdue
         return alerts, tuple(known.values())
-    for inquiry in come:
+    for inquiry in decided:
         answer = inquiry.answer
         if answer is None or not inquiry.is_late:
             continue
-        for one in inquiry.asked:
-            before = known.get((one.source, one.id))
+        for message in inquiry.questions:
+            before = known.get((message.source, message.id))
             if before is not None and not before.late:
-                known[one.source, one.id] = Alerted(one.source, one.id, late=True)
-                alerts.append(alert(REPLY_LATE, inquiry, shop_id, buyer_id, before, answer))
+                known[before.source, before.id] = Alerted(before.source, before.id, late=True)
+                alerts.append(late_alert(inquiry, answer, before, shop_id, buyer_id))
     return alerts, tuple(known.values()) if alerts else alerted
 
 
-def alert(  # noqa: PLR0913, PLR0917 - all that an alert is
-    name: str,
-    inquiry: Inquiry,
-    shop_id: str,
-    buyer_id: str,
-    alerted: Alerted | None = None,
-    answer: Written | None = None,
-) -> Alert:
-    """The alert of an overdue inquiry, or of its late answer.
+def overdue_alert(inquiry: Inquiry, shop_id: str, buyer_id: str) -> Alert:
+    """The alert of an inquiry that became overdue.
 
-    Its id is made of the message by which the inquiry was first alerted: a replay gives it the
-    same.
+    The id names the inquiry's first message, so a replay sends the same id.
     """
-    first = inquiry.asked[0]
-    known, opened_at, due_at = (
-        alerted or first,
-        times.format_ms(inquiry.opened_ms),
-        times.format_ms(inquiry.due_ms),
-    )
-    alert_id, of = (
-        f"{name}:{known.source}:{known.id}",
-        (shop_id, buyer_id, first.message_id, first.order_id, opened_at, due_at),
-    )
-    if answer is None:
-        return shop_id.encode(), _encode(_Told(name, alert_id, "netsold", due_at, *of))
-    answered_at = times.format_ms(answer.at_ms)
-    return shop_id.encode(), _encode(
-        _Told(name, alert_id, "netsold", answered_at, *of, answered_at, answer.by)
+    form = _form(REPLY_OVERDUE, inquiry, inquiry.questions[0], shop_id, buyer_id)
+    return shop_id.encode(), _encode(form)
+
+
+def late_alert(
+    inquiry: Inquiry, answer: Written, alerted: Alerted, shop_id: str, buyer_id: str
+) -> Alert:
+    """The alert of the late answer to an inquiry that was alerted as overdue.
+
+    The id names the message of the overdue alert, which may not be the first one any more.
+    """
+    form = _form(REPLY_LATE, inquiry, alerted, shop_id, buyer_id)
+    form.occurred_at = form.answered_at = times.format_ms(answer.at_ms)
+    form.by = answer.by
+    return shop_id.encode(), _encode(form)
+
+
+def _form(
+    name: str, inquiry: Inquiry, named_by: Written | Alerted, shop_id: str, buyer_id: str
+) -> _AlertForm:
+    """The common fields; the instant of the alert is the one when the inquiry was due."""
+    first, due_at = inquiry.questions[0], times.format_ms(inquiry.due_ms)
+    return _AlertForm(
+        type=name,
+        id=f"{name}:{named_by.source}:{named_by.id}",
+        source="netsold",
+        occurred_at=due_at,
+        shop_id=shop_id,
+        buyer_id=buyer_id,
+        message_id=first.message_id,
+        order_id=first.order_id,
+        opened_at=times.format_ms(inquiry.opened_ms),
+        due_at=due_at,
     )

@@ -1,14 +1,12 @@
-"""What is between one buyer and one shop.
+"""One buyer of one shop: how often it bought (R6), and who wrote first when there was reason (R4).
 
-How often the buyer bought (R6), and who wrote first when there was reason to (R4).
-
-A row holds facts only; a shop's columns are derived from it, and what a record changes is the
-difference of before and after.
+A row holds facts only. The shop's columns are derived from it: a record changes them by the
+difference between after and before.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,12 +20,18 @@ VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
 
 
+class BuyerChange(NamedTuple):
+    """The change of a shop's buyer columns (R6)."""
+
+    in_cycle: Columns
+    of_all_time: Columns
+
+
 class Buyer(msgspec.Struct, array_like=True):
-    """The facts. `orders`: how many with a sale, by cycle's start.
+    """The facts about one buyer of one shop.
 
-    `written`: who wrote when, sorted.
-
-    `contacts`: by order, since when the shop has reason to write, in epoch milliseconds.
+    `orders` counts the orders with a sale, by cycle's start. `written` has the messages, sorted.
+    `contacts` has, by order, when the shop first had reason to write, in epoch milliseconds.
     """
 
     version: int = VERSION
@@ -35,13 +39,13 @@ class Buyer(msgspec.Struct, array_like=True):
     written: list[Wrote] = msgspec.field(default_factory=list)
     contacts: dict[str, int] = msgspec.field(default_factory=dict)
 
-    def buy(self, start_ms: int, change: int) -> tuple[Columns, Columns]:
+    def buy(self, start_ms: int, change: int) -> BuyerChange:
         """Add to the orders with a sale in a cycle.
 
-        What that changes of the shop's columns in the cycle, and of all time (R6).
+        ImpossibleServiceError if there would be fewer than none.
         """
         cycle = str(start_ms)
-        ever, before = sum(self.orders.values()), self.orders.get(cycle, 0)
+        total, before = sum(self.orders.values()), self.orders.get(cycle, 0)
         now = before + change
         if now < 0:
             raise ImpossibleServiceError(f"a buyer would have {now} orders after {change:+}")
@@ -49,35 +53,32 @@ class Buyer(msgspec.Struct, array_like=True):
             self.orders[cycle] = now
         else:
             self.orders.pop(cycle, None)
-        return _bought(before, now), _bought(ever, ever + change)
+        return BuyerChange(_buyer_columns(before, now), _buyer_columns(total, total + change))
 
-    def hear(self, said: Contact | Messages, calendar: Calendar) -> Rows:
-        """Take in that somebody wrote, or has reason to.
-
-        What that changes of the shop's columns.
-        """
-        if isinstance(said, Messages) and not self.contacts:  # the usual case
-            self._write(said)
+    def learn(self, fact: Contact | Messages, calendar: Calendar) -> Rows:
+        """Add messages or a reason to write; the change of the shop's contact columns (R4)."""
+        if isinstance(fact, Messages) and not self.contacts:  # the usual case
+            self._add_messages(fact)
             return {}
-        before = self._proactive(calendar)
-        if isinstance(said, Messages):
-            self._write(said)
-        elif said.at_ms is None:
-            self.contacts.pop(said.order_id, None)
+        before = self._contact_columns(calendar)
+        if isinstance(fact, Messages):
+            self._add_messages(fact)
+        elif fact.at_ms is None:
+            self.contacts.pop(fact.order_id, None)
         else:
-            self.contacts[said.order_id] = said.at_ms
-        return service.difference(before, self._proactive(calendar))
+            self.contacts[fact.order_id] = fact.at_ms
+        return service.row_changes(before, self._contact_columns(calendar))
 
-    def _write(self, messages: Messages) -> None:
+    def _add_messages(self, messages: Messages) -> None:
         written = self.written
         written += messages.wrote
         written.sort()
         for one in messages.retracted:
             if one not in written:
-                raise ImpossibleServiceError(f"{one} is taken back and was never written")
+                raise ImpossibleServiceError(f"{one} is withdrawn and was never written")
             written.remove(one)
 
-    def _proactive(self, calendar: Calendar) -> Rows:
+    def _contact_columns(self, calendar: Calendar) -> Rows:
         """R4: each reason to write, in its cycle, and whether the shop wrote first."""
         rows: Rows = {}
         for order_id, since_ms in self.contacts.items():
@@ -90,8 +91,8 @@ class Buyer(msgspec.Struct, array_like=True):
         return rows
 
 
-def _bought(before: int, now: int) -> Columns:
-    """R6: what it changes of a shop's columns that a buyer had so many orders with a sale, and now has so many."""
+def _buyer_columns(before: int, now: int) -> Columns:
+    """R6: the change of a shop's buyer counts when one buyer's orders go from `before` to `now`."""
     changes: Columns = {}
     if (now >= 1) != (before >= 1):
         changes[service.BUYERS] = 1 if now else -1

@@ -1,34 +1,61 @@
-"""The one list of stages and tables: what feeds what, under which names and keys.
+"""The catalogue: every public topic, stage and table of the flow, with its names and keys.
 
-Topics, stores, readers and docs are made from it.
+Declared topics, stores, readers, reports, reference pages and the flow picture are made from it.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 ORDERS_TOPIC: Final = "orders"
 CHATS_TOPIC: Final = "chats"
 SALES_TOPIC: Final = "sales"
 SHOP_ACTIVITY_TOPIC: Final = "shop-activity"
 ALERTS_TOPIC: Final = "alerts"
+DEAD_LETTERS_TOPIC: Final = "dead-letters"
+
+TopicKind = Literal["source", "journal", "alerts", "dead letters"]
+RowForm = Literal["order", "conversation", "timer", "overdue", "sales", "service", "buyer"]
+"""What the rows of a table are: which module encodes them, and how a reader answers them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTopic:
+    """A topic for producers or pipelines outside netsold.
+
+    `name` is without the prefix of the settings. `key` is what the key of its records is. The
+    `kind` decides its policy (streams/topics.py).
+    """
+
+    name: str
+    kind: TopicKind
+    key: str
+    contents: str
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: `keyed_by` names the id in its keys, `windowed` whether a cycle's start follows it there; `stage` alone writes it."""
+    """A table, which its `stage` alone writes.
+
+    `keyed_by` names the id in its keys; in a `windowed` table the start of a cycle follows it.
+    `reader_space` is the byte that begins the keys of its rows in a reader's store, None for a
+    table that readers do not follow.
+    """
 
     name: str
     keyed_by: str
     windowed: bool
     stage: str
-    holds: str
+    form: RowForm
+    contents: str
+    reader_space: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StageSpec:
-    """A step of the flow: reads one topic, writes its tables, sends to topics (names without the setting's prefix).
+    """A step of the flow: it reads one topic, writes its tables and sends records to topics.
 
-    In the topics that it `sends` to it also marks how far it is; those that it only `emits` to are for the outside.
+    Topics are named without the prefix of the settings. A topic in `sends` also gets the progress
+    marks of the stage; a topic in `emits` is for the outside and gets none.
     """
 
     name: str
@@ -42,84 +69,155 @@ class StageSpec:
         return tuple(table for table in TABLES if table.stage == self.name)
 
 
+PUBLIC_TOPICS: Final = (
+    PublicTopic(
+        ORDERS_TOPIC,
+        "source",
+        "order_id",
+        "events of orders from shops, logistics and payments: a source of truth",
+    ),
+    PublicTopic(
+        CHATS_TOPIC,
+        "source",
+        "shop_id/buyer_id",
+        "messages between buyers and shops: a source of truth",
+    ),
+    PublicTopic(
+        SALES_TOPIC,
+        "journal",
+        "product_id",
+        "the sales journal: an immutable entry per change of what counts, and per change of a"
+        " product's service",
+    ),
+    PublicTopic(
+        SHOP_ACTIVITY_TOPIC,
+        "journal",
+        "shop_id",
+        "what a chunk changed of each shop: sums of its entries and replies, rows of its service,"
+        " contacts and messages",
+    ),
+    PublicTopic(
+        ALERTS_TOPIC,
+        "alerts",
+        "shop_id",
+        "one alert per inquiry that became overdue, and one if it was answered late",
+    ),
+    PublicTopic(
+        DEAD_LETTERS_TOPIC,
+        "dead letters",
+        "the parked record's",
+        "records that were refused: unchanged, each with its reason",
+    ),
+)
+EVENT_TOPICS: Final = tuple(topic.name for topic in PUBLIC_TOPICS if topic.kind == "source")
+"""The topics that producers outside write events to."""
+
 ORDERS: Final = Table(
-    "orders", "order_id", windowed=False, stage="order", holds="the facts known about each order"
-)
-CHATS: Final = Table(
-    "chats",
-    "conversation",
+    "orders",
+    "order_id",
     windowed=False,
-    stage="chat",
-    holds="the messages between each shop and buyer",
-)
-REPLY_TIMERS: Final = Table(
-    "reply_timers",
-    "due",
-    windowed=False,
-    stage="chat",
-    holds="which conversations to look at again, and when",
-)
-OVERDUE: Final = Table(
-    "overdue",
-    "conversation",
-    windowed=False,
-    stage="chat",
-    holds="the inquiries whose time has passed without a reply",
+    stage="order",
+    form="order",
+    contents="the facts known about each order",
+    reader_space=b"o",
 )
 PRODUCT_CYCLES: Final = Table(
     "product_cycles",
     "product_id",
     windowed=True,
     stage="product",
-    holds="each product's sales in each cycle",
+    form="sales",
+    contents="each product's sales in each cycle",
+    reader_space=b"c",
 )
 PRODUCT_TOTALS: Final = Table(
     "product_totals",
     "product_id",
     windowed=False,
     stage="product",
-    holds="each product's sales of all time",
+    form="sales",
+    contents="each product's sales of all time",
 )
 PRODUCT_SERVICE_CYCLES: Final = Table(
     "product_service_cycles",
     "product_id",
     windowed=True,
     stage="product",
-    holds="each product's reviews and complaints in each cycle",
+    form="service",
+    contents="each product's reviews and complaints in each cycle",
+    reader_space=b"C",
 )
 SHOP_CYCLES: Final = Table(
-    "shop_cycles", "shop_id", windowed=True, stage="shop", holds="each shop's sales in each cycle"
+    "shop_cycles",
+    "shop_id",
+    windowed=True,
+    stage="shop",
+    form="sales",
+    contents="each shop's sales in each cycle",
+    reader_space=b"s",
 )
 SHOP_TOTALS: Final = Table(
-    "shop_totals", "shop_id", windowed=False, stage="shop", holds="each shop's sales of all time"
+    "shop_totals",
+    "shop_id",
+    windowed=False,
+    stage="shop",
+    form="sales",
+    contents="each shop's sales of all time",
 )
 SHOP_SERVICE_CYCLES: Final = Table(
     "shop_service_cycles",
     "shop_id",
     windowed=True,
     stage="shop",
-    holds="each shop's service in each cycle",
+    form="service",
+    contents="each shop's service in each cycle",
+    reader_space=b"S",
 )
 SHOP_SERVICE_TOTALS: Final = Table(
     "shop_service_totals",
     "shop_id",
     windowed=False,
     stage="shop",
-    holds="each shop's service of all time",
+    form="service",
+    contents="each shop's service of all time",
+    reader_space=b"E",
 )
 SHOP_BUYERS: Final = Table(
     "shop_buyers",
     "conversation",
     windowed=False,
     stage="shop",
-    holds="what each buyer bought of each shop, and who wrote",
+    form="buyer",
+    contents="each buyer's orders at each shop, and who wrote first",
+)
+CHATS: Final = Table(
+    "chats",
+    "conversation",
+    windowed=False,
+    stage="chat",
+    form="conversation",
+    contents="the messages between each shop and buyer",
+)
+REPLY_TIMERS: Final = Table(
+    "reply_timers",
+    "due",
+    windowed=False,
+    stage="chat",
+    form="timer",
+    contents="the timers of unanswered inquiries, by when they expire",
+)
+OVERDUE_INQUIRIES: Final = Table(
+    "overdue",
+    "conversation",
+    windowed=False,
+    stage="chat",
+    form="overdue",
+    contents="the inquiries whose time has passed without a reply",
+    reader_space=b"v",
 )
 
 TABLES: Final = (
     ORDERS,
-    CHATS,
-    REPLY_TIMERS,
-    OVERDUE,
     PRODUCT_CYCLES,
     PRODUCT_TOTALS,
     PRODUCT_SERVICE_CYCLES,
@@ -128,7 +226,25 @@ TABLES: Final = (
     SHOP_SERVICE_CYCLES,
     SHOP_SERVICE_TOTALS,
     SHOP_BUYERS,
+    CHATS,
+    REPLY_TIMERS,
+    OVERDUE_INQUIRIES,
 )
+
+READER_TABLES: Final = tuple(table for table in TABLES if table.reader_space is not None)
+"""The tables that a reader follows. The totals of sales are not among them: a reader sums the
+cycles, so that one answer comes from one partition at one mark."""
+
+REPORT_LISTS: Final = {
+    "products": PRODUCT_CYCLES,
+    "shops": SHOP_CYCLES,
+    "anomalies": ORDERS,
+    "shop_service": SHOP_SERVICE_CYCLES,
+    "shop_service_totals": SHOP_SERVICE_TOTALS,
+    "product_service": PRODUCT_SERVICE_CYCLES,
+    "overdue": OVERDUE_INQUIRIES,
+}
+"""The lists of a report (tables/report.py) in its order, each with the table it is made from."""
 
 ORDER_STAGE: Final = StageSpec("order", ORDERS_TOPIC, sends=(SALES_TOPIC, SHOP_ACTIVITY_TOPIC))
 CHAT_STAGE: Final = StageSpec(
@@ -141,17 +257,29 @@ STAGES: Final = (ORDER_STAGE, CHAT_STAGE, PRODUCT_STAGE, SHOP_STAGE)
 
 
 def event_topics(stage: str) -> tuple[str, ...]:
-    """The topics of events that a stage of this name is fed by, be it through other stages."""
+    """The topics of events that reach a stage, directly or through other stages."""
     source = next(one.source for one in STAGES if one.name == stage)
     return tuple(
         topic for one in STAGES if source in one.sends for topic in event_topics(one.name)
     ) or (source,)
 
 
-def conversation_key(shop_id: str, buyer_id: str) -> bytes:
-    """The key of what is between a shop and a buyer.
+def find_table(keyed_by: str, form: RowForm, *, windowed: bool) -> Table | None:
+    """The table with this key and these rows, None if there is none."""
+    return next(
+        (
+            table
+            for table in TABLES
+            if (table.keyed_by, table.form, table.windowed) == (keyed_by, form, windowed)
+        ),
+        None,
+    )
 
-    Ids have no control characters, so no two pairs have the same.
+
+def conversation_key(shop_id: str, buyer_id: str) -> bytes:
+    """The key of a conversation: shop and buyer, with a control character between them.
+
+    Ids have no control characters, so no two pairs have the same key.
     """
     return f"{shop_id}\x1f{buyer_id}".encode()
 
@@ -168,6 +296,6 @@ def cycle_key(subject: bytes, start_ms: int) -> bytes:
 
 
 def split_cycle_key(key: bytes) -> tuple[str, int]:
-    """(id, cycle's start) of a windowed table's key; the id may hold `@` itself."""
+    """(id, cycle's start) of a windowed table's key; the id may contain `@` itself."""
     subject, _, start_ms = key.rpartition(b"@")
     return subject.decode(), int(start_ms)

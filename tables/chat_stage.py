@@ -1,70 +1,58 @@
-"""The chat stage: messages → conversations, what they change of the shops' service, what is overdue, and alerts (R1, R2)."""
+"""The chat stage: a chunk of messages → conversations, service of shops, timers, alerts (R1, R2).
 
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Iterable, Sequence
+It takes in the chunk, refuses what doesn't fit, and puts the outcome together. How a conversation
+changes is up to `conversation_fold`, and for long ones to `conversation_ledger`.
+"""
+
+from collections.abc import Sequence
 from operator import attrgetter, itemgetter
 from typing import Final
 
-import msgspec
-
 from schemas import envelope, limits
-from schemas.envelope import ChatMessage, Written
-from schemas.journal import Replied
-from schemas.refusals import Reason, Refusal
-from tables import alerts, catalogue, conversations, replies, watermarks
+from schemas.refusals import Refusal
+from tables import catalogue, conversation_fold, watermarks
 from tables.catalogue import (
     ALERTS_TOPIC,
     CHATS,
-    OVERDUE,
+    OVERDUE_INQUIRIES,
     REPLY_TIMERS,
     SHOP_ACTIVITY_TOPIC,
     StageSpec,
 )
-from tables.conversation_ledger import ConversationLedger, Settled
-from tables.conversations import Conversation
+from tables.chat_changes import ChatChanges, DecisionCause
+from tables.conversation_fold import ConversationFold, MessageArrival
+from tables.conversation_ledger import ConversationLedger
 from tables.cycles import Calendar
 from tables.intake import Intake
 from tables.outcome import Outcome, Readings, States
-from tables.replies import Inquiry
-from tables.service import Columns
 from tables.service_hours import ServiceRules
 from tables.shop_activity import ShopActivities
 from tables.timers import Timers
 from tables.watermarks import Progress
 
-_BETWEEN: Final = attrgetter("shop_id", "buyer_id")
-OVERDUE_VERSION: Final = 1
-"""Version of the form of a row of `overdue`: [version, opened_ms, due_ms, message_id, order_id
-or null]."""
+_PARTIES: Final = attrgetter("shop_id", "buyer_id")
 
 LEAST_BUCKET_MS: Final = 1000
-MOST_BUCKETS: Final = 300
-"""A timer is set for at most `reply_within` from the newest event on, so hardly more than so
-many buckets wait at once."""
-
 FEW_MESSAGES: Final = 16
-FEW_BYTES: Final = 16_384
-"""Of a conversation with at most so many messages in a chunk, and so many bytes before it, what
-is near each is derived: that's quicker."""
+SMALL_STATE_BYTES: Final = 16_384
+"""A conversation with at most this many new messages in a chunk, and this many bytes before it, is
+folded by `conversation_fold`, which costs less there; every other one by `conversation_ledger`."""
 
-if not FEW_BYTES + FEW_MESSAGES * 5 * 8 * limits.ID_CHARS < limits.ORDER_BYTES:
-    # Five texts a message, of 8 bytes a character at the most: so it can't outgrow a record and
-    # shrink again within one chunk.
+if not (
+    2 * SMALL_STATE_BYTES + FEW_MESSAGES * 8 * (4 * limits.ID_CHARS + 2 * limits.SOURCE_CHARS)
+    < limits.ORDER_BYTES
+):
+    # A message has three ids and a source, an alerted inquiry an id and a source, and a character
+    # has at most 8 bytes. Alerts of earlier messages have fewer bytes than these messages.
     raise AssertionError(
-        "few messages must fit into a conversation without being measured one by one"
+        "limits: a small conversation with a few new messages must fit in a record"
     )
-
-_encode: Final = msgspec.json.encode
 
 
 class ChatStage:
-    """Messages → conversations, and what follows of them.
+    """Messages → conversations and what they change. It has no state: one serves all partitions."""
 
-    One for all partitions: it holds no state.
-    """
-
-    stage: Final[StageSpec] = catalogue.CHAT_STAGE
+    spec: Final[StageSpec] = catalogue.CHAT_STAGE
 
     def __init__(self, calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int) -> None:
         self._calendar = calendar
@@ -85,390 +73,118 @@ class ChatStage:
         states: States,
         progress: Progress | None,
     ) -> Outcome:
-        """What a chunk of the partition `place`, as `chats-3`, changes.
+        """What a chunk of the partition `place`, such as `chats-3`, changes.
 
-        Only a conversation that would outgrow a record of its changelog is still refused here.
+        Where chunks are cut changes nothing. Conversations are folded one after the other, on
+        copies of their states.
         """
-        outcome = self._fold(readings, states, progress or watermarks.START, FEW_MESSAGES)
-        if (
-            max(
-                [len(state) for state in outcome.writes[CHATS.name].values() if state is not None],
-                default=0,
-            )
-            > limits.ORDER_BYTES
+        intake = Intake(
+            readings,
+            progress or watermarks.START,
+            self._calendar,
+            self._refusals_in_a_row,
+            _PARTIES,
+        )
+        bucket_ms = max(LEAST_BUCKET_MS, self._rules.reply_within_ms // limits.TIMER_BUCKETS)
+        timers = Timers(states[REPLY_TIMERS.name], bucket_ms)
+        chunk = _Chunk(self._rules, intake, ChatChanges(self._calendar, timers, intake.moves))
+        for _, key in timers.expire(intake.now_ms):  # the conversations to see for R2, C2
+            intake.events_by_subject.setdefault(catalogue.split_conversation_key(key), [])
+        keys = [catalogue.conversation_key(*parties) for parties in intake.events_by_subject]
+        stored = states[CHATS.name].get_many(keys)
+        for key, state, (parties, arrivals) in zip(
+            keys, stored, intake.events_by_subject.items(), strict=True
         ):
-            return self._fold(readings, states, progress or watermarks.START, few_messages=-1)
-        return outcome
-
-    def _fold(
-        self, readings: Readings, states: States, progress: Progress, few_messages: int
-    ) -> Outcome:
-        """First the chunk in its order, for all that depends on it.
-
-        Then conversation by conversation.
-
-        A conversation with few messages may outgrow a record: its size isn't measured with each of
-        them.
-        """
-        taken = Intake(readings, progress, self._calendar, self._refusals_in_a_row, _BETWEEN)
-        work = _Work(states, self._calendar, self._rules, taken, few_messages)
-        work.hear()
-        parked = (
-            sorted([*taken.parked, *work.parked], key=itemgetter(0))
-            if work.parked
-            else taken.parked
-        )
-        told = work.alerts()
-        counts = taken.counts(duplicates=work.duplicates, refused=len(parked))
-        counts |= {"entries": work.entries, "restatements": work.restatements, "alerts": len(told)}
-        return Outcome(
-            writes={
-                CHATS.name: work.changed,
-                REPLY_TIMERS.name: work.timers.writes(),
-                OVERDUE.name: work.overdue,
-            },
-            sends={SHOP_ACTIVITY_TOPIC: work.activity(), ALERTS_TOPIC: told},
-            parked=parked,
-            progress=taken.progress,
-            counts=counts,
-            records_covered=taken.records,
-            paused=taken.paused,
-        )
+            if len(arrivals) > FEW_MESSAGES or (
+                state is not None and len(state) > SMALL_STATE_BYTES
+            ):
+                chunk.fold_long(key, state, parties, arrivals)
+            else:
+                chunk.fold_short(key, state, parties, arrivals)
+        # ---- nothing is refused past this line ----
+        return chunk.outcome()
 
 
-class _Cause(msgspec.Struct, frozen=True, gc=False):
-    """What makes something of an inquiry.
+class _Chunk:
+    """A chunk while its conversations are folded, and then its outcome."""
 
-    The message of the record at an offset, or that event time came past `due_ms` with it.
-    """
-
-    offset: int
-    now_ms: int
-    """How far event time is."""
-
-    due_ms: int = limits.INT64_MAX
-
-
-class _Held(msgspec.Struct, gc=False):
-    """A conversation while its part of a chunk is folded."""
-
-    key: bytes
-    shop_id: str
-    buyer_id: str
-    conversation: Conversation
-    ids: set[str]
-    """Those of its messages."""
-
-    waiting: Inquiry | None
-    """Its last inquiry, if that waits for its answer."""
-
-    wrote: list[Written]
-    retracted: list[Written]
-    """What was said in this chunk, and what of that or of earlier messages doesn't hold any
-    more."""
-
-    answered: list[Inquiry] | None = None
-    """Its inquiries of the last days that have an answer, once they were asked for."""
-
-    overdue_changed: bool = False
-
-
-class _Replies(msgspec.Struct, gc=False):
-    """What changes of a shop's replies in one cycle.
-
-    Columns' names as often as one is added or taken; `restates`: how many changes do.
-    """
-
-    added: list[str]
-    taken: list[str]
-    restates: int = 0
-
-    def columns(self) -> Columns:
-        """The signed changes, summed."""
-        sums = Counter(self.added)
-        sums.subtract(self.taken)
-        return {name: number for name, number in sums.items() if number}
-
-
-class _Work:
-    """What one chunk does, conversation by conversation.
-
-    Nothing depends on where chunks are cut.
-    """
-
-    def __init__(
-        self,
-        states: States,
-        calendar: Calendar,
-        rules: ServiceRules,
-        taken: Intake,
-        few_messages: int,
-    ) -> None:
-        self._stored = states[CHATS.name]
-        self._calendar = calendar
+    def __init__(self, rules: ServiceRules, intake: Intake, changes: ChatChanges) -> None:
         self._rules = rules
-        self._taken = taken
-        self._few_messages = few_messages
+        self._intake = intake
+        self._changes = changes
         self._shops = ShopActivities()
-        self._replied: dict[tuple[str, int], _Replies] = {}
-        """By shop and cycle's start, what changes of its replies."""
+        self._conversations: dict[bytes, bytes | None] = {}
+        self._refused: list[tuple[int, Refusal]] = []
 
-        self._alerts: list[tuple[int, int, bytes, tuple[bytes, bytes]]] = []
-        self.timers = Timers(
-            states[REPLY_TIMERS.name], max(LEAST_BUCKET_MS, rules.reply_within_ms // MOST_BUCKETS)
-        )
-        self.changed: dict[bytes, bytes | None] = {}
-        self.overdue: dict[bytes, bytes | None] = {}
-        self.parked: list[tuple[int, Refusal]] = []
-        self.duplicates = self.entries = 0
-
-    @property
-    def restatements(self) -> int:
-        """How many changes of an inquiry restate."""
-        return sum([replied.restates for replied in self._replied.values()])
-
-    def hear(self) -> None:
-        """Take in what was said, and that event time came on.
-
-        What was due before is overdue, unless it was answered (R2, C2).
-        """
-        end_ms, of_all = self._taken.now_ms, self._taken.told
-        for _, key in self.timers.gone_off(end_ms):
-            of_all.setdefault(catalogue.split_conversation_key(key), [])
-        keys = [catalogue.conversation_key(*between) for between in of_all]
-        for key, state, ((shop_id, buyer_id), said) in zip(
-            keys, self._stored.get_many(keys), of_all.items(), strict=True
-        ):
-            if len(said) > self._few_messages or (state is not None and len(state) > FEW_BYTES):
-                self._grow(key, state, (shop_id, buyer_id), said)
-                continue
-            held = self._hold(key, state, shop_id, buyer_id)
-            self._hear(held, said)
-            if held.waiting is not None:
-                self._wait(held, held.waiting, end_ms)
-            if held.wrote:
-                self._shops.write(shop_id, buyer_id, held.wrote, held.retracted)
-            if held.wrote or held.overdue_changed:
-                self.changed[held.key] = conversations.encode(held.conversation)
-
-    def _grow(
+    def fold_short(
         self,
         key: bytes,
         state: bytes | None,
-        between: tuple[str, str],
-        said: Sequence[tuple[int, ChatMessage, int]],
+        parties: tuple[str, str],
+        arrivals: Sequence[MessageArrival],
     ) -> None:
-        """As `_hold` and `_hear`, of a conversation of which there is much."""
-        ledger = ConversationLedger(state, between, self._rules, self._calendar)
-        for offset, one, now_ms in said:
-            self._come_due(ledger, key, now_ms)
-            if (size := ledger.size_with(one.message)) > limits.ORDER_BYTES:
-                detail = f"{size} bytes with this message, at most {limits.ORDER_BYTES}"
-                self.parked.append((offset, Refusal(Reason.CONVERSATION_FULL, detail)))
-                continue
-            added = ledger.add(one.message, now_ms)
-            if added is None:
-                self.duplicates += 1
-                continue
-            settled, timer_ms = added
-            if timer_ms is not None:
-                self.timers.set(timer_ms, key)
-            if settled is not None:
-                self._hand_out(ledger, key, settled, _Cause(offset, now_ms))
-        self._come_due(ledger, key, self._taken.now_ms)
-        if ledger.wrote:
-            self._shops.write(*between, ledger.wrote, ledger.retracted)
-        if ledger.wrote or ledger.has_changed:
-            self.changed[key] = ledger.encode()
+        """Fold a conversation that can't outgrow a record: it refuses nothing."""
+        conversation = conversation_fold.open_conversation(
+            key, state, parties, self._rules, self._changes
+        )
+        conversation.add(arrivals)
+        if conversation.waiting is not None:
+            conversation.expire(self._intake.now_ms)
+        self._keep(conversation)
 
-    def _come_due(self, ledger: ConversationLedger, key: bytes, now_ms: int) -> None:
-        """As `_wait`."""
-        if ledger.waiting is not None and ledger.waiting.due_ms < now_ms and not ledger.overdue:
-            cause = self._past(ledger.waiting.due_ms)
-            self._hand_out(ledger, key, ledger.come_due(), cause)
-
-    def _hand_out(
-        self, ledger: ConversationLedger, key: bytes, settled: Settled, cause: _Cause
+    def fold_long(
+        self,
+        key: bytes,
+        state: bytes | None,
+        parties: tuple[str, str],
+        arrivals: Sequence[MessageArrival],
     ) -> None:
-        for start_ms, more, less in settled.replies:
-            self._change(ledger.between[0], start_ms, more, less, cause.now_ms)
-        self._alerts += [(cause.offset, cause.due_ms, key, alert) for alert in settled.alerts]
-        if settled.overdue_moved:
-            self.overdue[key] = (
-                _overdue_row(ledger.waiting)
-                if ledger.overdue and ledger.waiting is not None
-                else None
-            )
+        """Fold any conversation; a message with which it would outgrow a record is refused."""
+        conversation = ConversationLedger(key, state, parties, self._rules, self._changes)
+        for offset, event, now_ms in arrivals:
+            conversation.expire(now_ms)
+            refusal = conversation.refusal(event.message)
+            if refusal is None:
+                conversation.add(event.message, DecisionCause(offset, now_ms))
+            else:
+                self._refused.append((offset, refusal))
+        conversation.expire(self._intake.now_ms)
+        self._keep(conversation)
 
-    def _past(self, due_ms: int) -> _Cause:
-        """Event time came past an instant in this chunk."""
-        instants, offsets = self._taken.moves
-        at = bisect_right(instants, due_ms)
-        return _Cause(offsets[at], instants[at], due_ms)
-
-    def activity(self) -> list[tuple[bytes, bytes]]:
-        """(key, value) of what changed of each shop, for the shops' journal."""
-        for (shop_id, start_ms), replied in self._replied.items():
-            self._shops.reply(
-                shop_id, Replied(self._calendar.iso(start_ms), replied.columns(), replied.restates)
-            )
-        return self._shops.records()
-
-    def alerts(self) -> list[tuple[bytes, bytes]]:
-        """(key, value) of the alerts, in the order of what they come of.
-
-        Of one record, what was due before it, and then its message.
-        """
-        return [alert for *_, alert in sorted(self._alerts, key=itemgetter(0, 1, 2))]
-
-    def _hold(self, key: bytes, state: bytes | None, shop_id: str, buyer_id: str) -> _Held:
-        if state is None:
-            return _Held(key, shop_id, buyer_id, Conversation(), set(), None, [], [])
-        conversation = conversations.decode(state)
-        written = conversation.written
-        return _Held(
-            key,
-            shop_id,
-            buyer_id,
-            conversation,
-            {one.id for one in written},
-            replies.waiting(written, self._rules),
-            [],
-            [],
+    def outcome(self) -> Outcome:
+        """All that the chunk changes."""
+        intake, changes = self._intake, self._changes
+        changes.add_replies(self._shops)
+        alerts = changes.alerts()
+        parked = intake.parked
+        if self._refused:
+            parked = sorted([*parked, *self._refused], key=itemgetter(0))
+        counts = intake.counts(duplicates=changes.duplicates, refused=len(parked)) | {
+            "entries": changes.entries,
+            "restatements": changes.restatements,
+            "alerts": len(alerts),
+        }
+        return Outcome(
+            writes={
+                CHATS.name: self._conversations,
+                REPLY_TIMERS.name: changes.timers.writes(),
+                OVERDUE_INQUIRIES.name: changes.overdue,
+            },
+            sends={SHOP_ACTIVITY_TOPIC: self._shops.records(), ALERTS_TOPIC: alerts},
+            parked=parked,
+            progress=intake.progress,
+            counts=counts,
+            records_covered=intake.records,
+            paused=intake.paused,
         )
 
-    def _hear(self, held: _Held, said: Sequence[tuple[int, ChatMessage, int]]) -> None:
-        """Take in what was said in one conversation, as it came."""
-        conversation, ids, rules = held.conversation, held.ids, self._rules
-        written = conversation.written
-        for offset, one, now_ms in said:
-            new = one.message
-            if held.waiting is not None:
-                self._wait(held, held.waiting, now_ms)
-            last = written[-1] if written else None
-            if new.id in ids or (last is not None and new.at_ms <= last.at_ms):
-                self._go_back(held, new, _Cause(offset, now_ms))
-                continue
-            ids.add(new.id)  # the usual case: it comes after all others
-            written.append(new)
-            held.wrote.append(new)
-            waited = held.waiting
-            now = replies.follow(waited, last, new, rules)
-            if now is None:
-                continue
-            if now.answer is not None:
-                held.waiting = None
-            else:
-                held.waiting = now
-                if now.due_ms >= now_ms:  # nothing is decided yet
-                    if waited is None:
-                        self.timers.set(now.due_ms, held.key)
-                    continue
-            was = [waited] if waited is not None and conversation.overdue else []
-            end = len(written) - len(now.asked) - (now.answer is not None)
-            self._settle(held, end, was, [now], _Cause(offset, now_ms))
-            if now.answer is not None and held.answered is not None:
-                held.answered.append(now)
-
-    def _wait(self, held: _Held, waiting: Inquiry, now_ms: int) -> None:
-        """Event time has come to an instant: an inquiry that was due before is overdue (R2)."""
-        due_ms = waiting.due_ms
-        if due_ms < now_ms and not held.conversation.overdue:
-            end = len(held.conversation.written) - len(waiting.asked)
-            self._settle(held, end, [], [waiting], self._past(due_ms))
-
-    def _go_back(self, held: _Held, new: Written, cause: _Cause) -> None:
-        """As `_hear`, of a message that may have come before others, or in the place of one.
-
-        What follows it is looked at again.
-        """
-        written = held.conversation.written
-        at = replies.since(
-            written, new.at_ms
-        )  # one that it replaces can't have been before it (S11)
-        was, waited = replies.inquiries_from(written, at, self._rules)
-        heard = conversations.absorb(written, held.ids, new)
-        if heard is None:
-            self.duplicates += 1
-            return
-        held.wrote.append(new)
-        held.retracted += heard
-        now, waiting = replies.inquiries_from(written, at, self._rules)
-        held.waiting = waiting
-        if waited is not None and held.conversation.overdue:
-            was.append(waited)
-        if waiting is not None:
-            if waiting.due_ms < cause.now_ms:  # R2
-                now.append(waiting)
-            elif waited is None or waited.due_ms != waiting.due_ms:
-                self.timers.set(waiting.due_ms, held.key)
-        held.answered = None  # those before the place, and then those behind it as well
-        if was or now:
-            self._settle(held, at, was, now, cause)
-            held.answered = None
-
-    def _settle(
-        self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], cause: _Cause
-    ) -> None:
-        """Hand out what changes if the decided inquiries from a place in a conversation on become others."""
-        self._count(held, at, was, now, cause.now_ms)
-        conversation = held.conversation
-        waited = was[-1] if conversation.overdue else None
-        waiting = now[-1] if now and now[-1].answer is None else None
-        if waiting is not None or (conversation.alerted and any(one.is_late for one in now)):
-            told, conversation.alerted = alerts.told(
-                conversation.alerted, now, waiting, held.shop_id, held.buyer_id
+    def _keep(self, conversation: ConversationFold | ConversationLedger) -> None:
+        if conversation.written:
+            self._shops.write(
+                conversation.shop_id,
+                conversation.buyer_id,
+                conversation.written,
+                conversation.retracted,
             )
-            self._alerts += [(cause.offset, cause.due_ms, held.key, alert) for alert in told]
-        if waiting != waited:
-            self.overdue[held.key] = None if waiting is None else _overdue_row(waiting)
-            conversation.overdue = waiting is not None
-            held.overdue_changed = True
-
-    def _count(
-        self, held: _Held, at: int, was: list[Inquiry], now: list[Inquiry], now_ms: int
-    ) -> None:
-        """R1, R2: as `_settle`, what changes of the shop's replies."""
-        calendar, rules = self._calendar, self._rules
-        if held.answered is None:
-            held.answered = replies.answered_near(held.conversation.written, at, rules)
-        near = replies.beside(held.answered, was + now, rules) if held.answered else []
-        if not near and len(now) == 1 and len(was) <= 1:  # the usual case
-            start_ms, added, taken = (
-                calendar.start_of(now[0].opened_ms),
-                replies.alone(now[0]),
-                replies.alone(was[0]) if was else (),
-            )
-            if not was or calendar.start_of(was[0].opened_ms) == start_ms:
-                if added != taken:
-                    self._change(held.shop_id, start_ms, added, taken, now_ms)
-                return
-        for start_ms, columns in replies.difference(near, was, now, rules, calendar).items():
-            more = [name for name, change in columns.items() for _ in range(change)]
-            less = [name for name, change in columns.items() for _ in range(-change)]
-            self._change(held.shop_id, start_ms, more, less, now_ms)
-
-    def _change(
-        self, shop_id: str, start_ms: int, added: Iterable[str], taken: Iterable[str], now_ms: int
-    ) -> None:
-        """Add one to columns of a shop's replies in a cycle, and take one from others."""
-        replied = self._replied.get((shop_id, start_ms))
-        if replied is None:
-            replied = self._replied[shop_id, start_ms] = _Replies([], [])
-        replied.added += added
-        replied.taken += taken
-        replied.restates += self._calendar.end_of(start_ms) <= now_ms
-        self.entries += 1
-
-
-def due_of(overdue: bytes) -> int:
-    """When an inquiry was due, in epoch milliseconds, by its row in `overdue`."""
-    due_ms: int = msgspec.json.decode(overdue)[2]
-    return due_ms
-
-
-def _overdue_row(inquiry: Inquiry) -> bytes:
-    first = inquiry.asked[0]
-    return _encode(
-        (OVERDUE_VERSION, inquiry.opened_ms, inquiry.due_ms, first.message_id, first.order_id)
-    )
+        if conversation.written or conversation.has_changed:
+            self._conversations[conversation.key] = conversation.encode()

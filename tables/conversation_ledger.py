@@ -1,300 +1,199 @@
-"""A conversation while a chunk's messages are added to it.
+"""A conversation with many messages while a chunk is folded: an incremental form of R1 and R2.
 
-What each of them changes (R1, R2, S11, S12).
-
-The same as `conversations.absorb`, `replies` and `alerts` say, which go through all that was
-written near a message: dear where that is much. Here the shop's messages cut a conversation into
-stretches: an inquiry is one stretch, and a message changes the stretches beside it.
+It gives the same as `ConversationFold`, which derives all inquiries near each message; that is
+expensive where there are many. A message costs the turns that it changes (`turns`), their units
+(`reply_days`), and a logarithm. It counts bytes message by message, so that a conversation that is
+full can refuse a message before anything changes.
 """
 
-from bisect import bisect_left, bisect_right
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
+from schemas import limits
 from schemas.envelope import SHOP, Written
+from schemas.refusals import Reason, Refusal
 from tables import alerts, conversations
-from tables.alerts import Alert
-from tables.conversations import Alerted, Conversation
-from tables.cycles import Calendar
+from tables.alerted_inquiries import AlertedInquiries
+from tables.chat_changes import ChatChanges, DecisionCause
+from tables.conversations import Conversation
 from tables.replies import Inquiry
-from tables.reply_days import ReplyChange, ReplyDays
+from tables.reply_days import ReplyDays
 from tables.service_hours import ServiceRules
-from tables.sorted_lists import put
+from tables.turns import WHOLE_CONVERSATION, Span, TurnInquiry, Turns
 
-Place = tuple[int, int, str, str]
-_BEGIN: Final[Place] = (-(2**63), 0, "", "")
-_END: Final[Place] = (2**63, 0, "", "")
 _EMPTY_BYTES: Final = len(conversations.encode(Conversation()))
 
 
-class Stretch(NamedTuple):
-    """The buyer's messages behind one message of the shop up to the next one.
-
-    `begin` and `end` are the places of these.
-    """
-
-    begin: Place
-    end: Place
-
-
-class Settled(NamedTuple):
-    """What changes: of the shop's replies, by cycle; alerts.
-
-    And whether another inquiry is overdue now, or none.
-    """
-
-    replies: list[ReplyChange]
-    alerts: list[Alert]
-    overdue_moved: bool
-
-
 class ConversationLedger:
-    """The messages of one conversation, and what counts of them.
+    """One conversation, its inquiries by turn, and what they change in `changes`.
 
-    `state` are its bytes, None if it is new.
-
-    Inquiries have only the first of their messages.
+    `state` are the conversation's bytes, None if it is new. `parties` are the shop and the buyer.
     """
 
     def __init__(
-        self, state: bytes | None, between: tuple[str, str], rules: ServiceRules, calendar: Calendar
+        self,
+        key: bytes,
+        state: bytes | None,
+        parties: tuple[str, str],
+        rules: ServiceRules,
+        changes: ChatChanges,
     ) -> None:
+        self.key = key
+        self.shop_id, self.buyer_id = parties
+        self._changes = changes
         self._conversation = Conversation() if state is None else conversations.decode(state)
-        self.between, self._rules = between, rules
-        self._size = (
-            _EMPTY_BYTES if state is None else len(state)
-        ) + self._conversation.overdue  # as if it were false
-        written = self._written = self._conversation.written
-        self._known = {(one.source, one.id): one for one in written}
-        self._shops = [conversations.place(one) for one in written if one.side == SHOP]
-        self._alerted = {(one.source, one.id): one for one in self._conversation.alerted}
-        places = [
-            (place, identity)
-            for identity in self._alerted
-            if (place := conversations.place(self._known[identity]))[1] != SHOP
-        ]
-        self._alerted_places = sorted(places)
-        self._early_places = sorted(one for one in places if not self._alerted[one[1]].late)
-        """Those of `_alerted_places` whose late answer hasn't been alerted."""
+        self._overdue = self._conversation.overdue
+        # Counted as if `overdue` were false: one byte more than true.
+        self._bytes = (_EMPTY_BYTES if state is None else len(state)) + self._overdue
+        written = self._conversation.written
+        self._known = {(message.source, message.id): message for message in written}
+        self._turns = Turns(written, rules)
+        self._alerted = AlertedInquiries(self._conversation.alerted, self._known)
+        self.written: list[Written] = []
+        """The messages added in this chunk."""
 
-        self.wrote: list[Written] = []
         self.retracted: list[Written] = []
+        """The messages replaced in this chunk."""
+
         self.has_changed = False
-        inquiries = [
-            one
-            for stretch in self._stretches(_BEGIN, _END)
-            if (one := self._inquiry(stretch)) is not None
-        ]
-        self.waiting = inquiries[-1] if inquiries and inquiries[-1].answer is None else None
+        inquiries = [one.inquiry for one in self._turns.inquiries([WHOLE_CONVERSATION])]
+        self._waiting = inquiries[-1] if inquiries and inquiries[-1].answer is None else None
         """The last inquiry, if it waits for its answer."""
 
-        decided = [one for one in inquiries if one.answer is not None or self._conversation.overdue]
-        self._days = ReplyDays(decided, rules, calendar)
-
-    @property
-    def overdue(self) -> bool:
-        """Whether the inquiry that waits has been counted as overdue."""
-        return self._conversation.overdue
+        if self._waiting is not None and not self._overdue:
+            inquiries.pop()  # not decided yet
+        self._days = ReplyDays(inquiries, rules, changes.calendar)
 
     def encode(self) -> bytes:
         """The conversation's bytes."""
-        self._conversation.alerted = tuple(self._alerted.values())
+        self._conversation.alerted = self._alerted.entries()
+        self._conversation.overdue = self._overdue
         return conversations.encode(self._conversation)
 
-    def size_with(self, new: Written) -> int:
-        """How many bytes it has with one more message; 0 if that tells nothing new (S11)."""
-        known = self._known.get((new.source, new.id))
-        size = self._size - self._conversation.overdue
-        if known is None:
-            return size + _bytes(new) + bool(self._written)
-        return (
-            0
-            if conversations.precedence(known) <= conversations.precedence(new)
-            else size + _bytes(new) - _bytes(known)
-        )
+    def refusal(self, new: Written) -> Refusal | None:
+        """Why a message is refused: the conversation would outgrow a record. Changes nothing."""
+        size = self._bytes_with(new)
+        if size <= limits.ORDER_BYTES:
+            return None
+        detail = f"{size} bytes with this message, at most {limits.ORDER_BYTES}"
+        return Refusal(Reason.CONVERSATION_FULL, detail)
 
-    def add(self, new: Written, now_ms: int) -> tuple[Settled | None, int | None] | None:
-        """Add a message when event time is at `now_ms`; None if it tells nothing new (S11).
-
-        What changes by it, and an instant for which to set a timer.
-        """
+    def add(self, new: Written, cause: DecisionCause) -> None:
+        """Add a message, which is not refused from here on."""
         identity = new.source, new.id
-        known, place = self._known.get(identity), conversations.place(new)
-        if known is not None and conversations.precedence(known) <= conversations.precedence(new):
-            return None
-        self._size = self.size_with(new) + self._conversation.overdue
-        spans, begin = self._spans(place, known), self._shops[-1] if self._shops else _BEGIN
-        since_ms = self._before((new.at_ms, -1, "", ""))[0]
-        was = [
-            one
-            for span in spans
-            for stretch in self._stretches(*span)
-            if (one := self._inquiry(stretch)) is not None
-        ]
-        if known is not None:
-            self._remove(known)
-        self._known[identity] = new
-        self._written.insert(bisect_left(self._written, place, key=conversations.place), new)
-        if new.side == SHOP:
-            put(self._shops, place)
-        if identity in self._alerted:
-            self._put_alerted(place, identity, gone=False)
-        self.wrote.append(new)
-        stretches = [stretch for span in spans for stretch in self._stretches(*span)]
-        now = [
-            (one, stretch) for stretch in stretches if (one := self._inquiry(stretch)) is not None
-        ]
-        timer, is_same = None, False
-        if spans[-1][1] == _END:
-            waited, self.waiting = (
-                self.waiting,
-                now[-1][0] if now and now[-1][0].answer is None else None,
-            )
-            is_same = waited == self.waiting and not any(
-                one and one.side != SHOP and conversations.place(one) > begin
-                for one in (new, known)
-            )
-            if waited is not None and not self.overdue:
-                was.pop()
-            if self.waiting is not None and self.waiting.due_ms >= now_ms:
-                now.pop()
-                if waited is None or waited.due_ms != self.waiting.due_ms:
-                    timer = self.waiting.due_ms
-        if not (was or now):
-            return None, timer
-        return self._settle(was, now, spans[-1][1], since_ms, is_same=is_same), timer
-
-    def come_due(self) -> Settled:
-        """The inquiry that waits is overdue now (R2)."""
-        assert self.waiting is not None  # noqa: S101 - the caller has seen it
-        stretch = Stretch(self._shops[-1] if self._shops else _BEGIN, _END)
-        return self._settle([], [(self.waiting, stretch)], _END, stretch.begin[0], is_same=False)
-
-    # --- stretches --------------------------------------------------------------------------------
-
-    def _spans(self, place: Place, known: Written | None) -> list[tuple[Place, Place]]:
-        """Between which messages of the shop inquiries may become others.
-
-        In order, and apart from each other.
-        """
-        shops = self._shops
-        other = place if known is None else conversations.place(known)
-        low, high = (place, other) if place <= other else (other, place)
-        first = (self._before(low), self._behind(low, other))
-        second = (self._before(high), self._behind(high, other))
-        return [first, second] if shops and first[1] < second[0] else [(first[0], second[1])]
-
-    def _before(self, place: Place) -> Place:
-        at = bisect_left(self._shops, place)
-        return self._shops[at - 1] if at else _BEGIN
-
-    def _behind(self, place: Place, leaving: Place) -> Place:
-        """The shop's next message behind a place, other than one that leaves."""
-        at = bisect_right(self._shops, place)
-        if at < len(self._shops) and self._shops[at] == leaving:
-            at += 1
-        return self._shops[at] if at < len(self._shops) else _END
-
-    def _stretches(self, begin: Place, end: Place) -> list[Stretch]:
-        inside = self._shops[bisect_right(self._shops, begin) : bisect_left(self._shops, end)]
-        return [
-            Stretch(one, following)
-            for one, following in zip([begin, *inside], [*inside, end], strict=True)
-        ]
-
-    def _inquiry(self, stretch: Stretch) -> Inquiry | None:
-        """R1: a stretch is an inquiry if it begins in service hours."""
-        written = self._written
-        at = bisect_right(written, stretch.begin, key=conversations.place)
-        if (
-            at == len(written)
-            or written[at].side == SHOP
-            or not self._rules.is_open(written[at].at_ms)
-        ):
-            return None
-        first, answer = written[at], None
-        if stretch.end != _END:
-            answer = written[bisect_left(written, stretch.end, at, key=conversations.place)]
-        return Inquiry((first,), first.at_ms, first.at_ms + self._rules.reply_within_ms, answer)
-
-    def _remove(self, known: Written) -> None:
-        place, identity = conversations.place(known), (known.source, known.id)
-        del self._written[bisect_left(self._written, place, key=conversations.place)]
-        if known.side == SHOP:
-            put(self._shops, place, gone=True)
-        if identity in self._alerted:
-            self._put_alerted(place, identity, gone=True)
-        self.retracted.append(known)
-
-    # --- what is decided --------------------------------------------------------------------------
-
-    def _settle(
-        self,
-        was: list[Inquiry],
-        now: list[tuple[Inquiry, Stretch]],
-        end: Place,
-        since_ms: int,
-        *,
-        is_same: bool,
-    ) -> Settled:
-        """What changes if decided inquiries become others, after an instant and up to `end`.
-
-        `is_same`: the one that waits stays.
-        """
-        changes = self._days.change(was, [one for one, _ in now], since_ms)
-        waiting = now[-1][0] if now and now[-1][0].answer is None else None
-        found = self._alerts(now, waiting)
-        moved = (
-            end == _END and (waiting is not None or self.overdue) and not (is_same and self.overdue)
-        )
-        if moved:
-            self._conversation.overdue = waiting is not None
-            self.has_changed = True
-        return Settled(changes, found, moved)
-
-    def _alerts(self, now: list[tuple[Inquiry, Stretch]], waiting: Inquiry | None) -> list[Alert]:
-        """R2: as `alerts.told`."""
-        found, any_before = [], bool(self._alerted)
-        if waiting is not None and not self._in(self._alerted_places, now[-1][1]):
-            first = waiting.asked[0]
-            found.append(alerts.alert(alerts.REPLY_OVERDUE, waiting, *self.between))
-            identity = first.source, first.id
-            self._alert(Alerted(*identity, late=False))
-            self._put_alerted(conversations.place(first), identity, gone=False)
-        if not any_before:
-            return found
-        for inquiry, stretch in now:
-            if not inquiry.is_late:
-                continue
-            for one in self._in(self._early_places, stretch):
-                before = self._alerted[one[1]]
-                found.append(
-                    alerts.alert(alerts.REPLY_LATE, inquiry, *self.between, before, inquiry.answer)
-                )
-                self._alert(Alerted(*one[1], late=True))
-                put(self._early_places, one, gone=True)
-        return found
-
-    def _alert(self, alerted: Alerted) -> None:
-        identity = alerted.source, alerted.id
-        before = self._alerted.get(identity)
-        self._size += _bytes(alerted) + (bool(self._alerted) if before is None else -_bytes(before))
-        self._alerted[identity] = alerted
-
-    def _put_alerted(self, place: Place, identity: tuple[str, str], *, gone: bool) -> None:
-        if place[1] == SHOP:  # another content holds (S11), and no inquiry has such a message
+        replaced = self._known.get(identity)
+        if replaced is not None and _has_precedence(replaced, new):  # S11
+            self._changes.duplicates += 1
             return
-        put(self._alerted_places, (place, identity), gone=gone)
-        if not self._alerted[identity].late:
-            put(self._early_places, (place, identity), gone=gone)
+        self._bytes += _bytes_more(new, replaced, any_before=bool(self._turns))
+        spans, last_begin = self._turns.affected(new, replaced), self._turns.last_begin
+        since_ms = self._turns.shop_before((new.at_ms, -1, "", ""))[0]
+        before = [one.inquiry for one in self._turns.inquiries(spans)]
+        if replaced is not None:
+            self._turns.remove(replaced)
+            self._alerted.remove_message(replaced)
+            self.retracted.append(replaced)
+        self._known[identity] = new
+        self._turns.add(new)
+        self._alerted.add_message(new)
+        self.written.append(new)
+        after, is_waiting_same = self._turns.inquiries(spans), False
+        if spans[-1].is_last:
+            waited = self._waiting
+            self._wait(before, after, cause.now_ms)
+            is_waiting_same = waited == self._waiting and not any(
+                message is not None
+                and message.side != SHOP
+                and conversations.place(message) > last_begin
+                for message in (new, replaced)
+            )
+        if before or after:
+            self._decide(before, after, spans[-1], since_ms, cause, is_waiting_same=is_waiting_same)
 
-    @staticmethod
-    def _in(
-        places: list[tuple[Place, tuple[str, str]]], stretch: Stretch
-    ) -> list[tuple[Place, tuple[str, str]]]:
-        return places[bisect_left(places, (stretch.begin,)) : bisect_left(places, (stretch.end,))]
+    def expire(self, now_ms: int) -> None:
+        """Event time is at `now_ms`: an inquiry that waits and was due before is overdue (R2)."""
+        waiting = self._waiting
+        if waiting is not None and waiting.due_ms < now_ms and not self._overdue:
+            turn, cause = self._turns.last, self._changes.expiry(waiting.due_ms)
+            after = [TurnInquiry(waiting, turn)]
+            self._decide([], after, turn, turn.begin[0], cause, is_waiting_same=False)
+
+    def _wait(self, before: list[Inquiry], after: list[TurnInquiry], now_ms: int) -> None:
+        """The last turn changed: find the inquiry that waits, and leave out what is undecided."""
+        waited = self._waiting
+        self._waiting = after[-1].inquiry if after and after[-1].inquiry.answer is None else None
+        if waited is not None and not self._overdue:
+            before.pop()
+        if self._waiting is not None and self._waiting.due_ms >= now_ms:
+            after.pop()
+            if waited is None or waited.due_ms != self._waiting.due_ms:
+                self._changes.timers.set(self._waiting.due_ms, self.key)
+
+    def _decide(  # noqa: PLR0913 - what changed, where, and why
+        self,
+        before: list[Inquiry],
+        after: list[TurnInquiry],
+        last_span: Span,
+        since_ms: int,
+        cause: DecisionCause,
+        *,
+        is_waiting_same: bool,
+    ) -> None:
+        """Decided inquiries replace others, all opened after `since_ms`."""
+        inquiries = [one.inquiry for one in after]
+        for change in self._days.change(before, inquiries, since_ms):
+            self._changes.reply(
+                self.shop_id, change.start_ms, change.added, change.removed, cause.now_ms
+            )
+        waiting = inquiries[-1] if inquiries and inquiries[-1].answer is None else None
+        self._alert(after, waiting, cause)
+        if (
+            last_span.is_last
+            and (waiting is not None or self._overdue)
+            and not (is_waiting_same and self._overdue)
+        ):
+            self._overdue = waiting is not None
+            self.has_changed = True
+            self._changes.set_overdue(self.key, waiting)
+
+    def _alert(
+        self, after: list[TurnInquiry], waiting: Inquiry | None, cause: DecisionCause
+    ) -> None:
+        """R2: as `alerts.new_alerts`."""
+        found, any_before = [], bool(self._alerted)
+        if waiting is not None and not self._alerted.is_alerted(after[-1].turn):
+            found.append(alerts.overdue_alert(waiting, self.shop_id, self.buyer_id))
+            self._alerted.alert_overdue(waiting.questions[0])
+        if any_before:
+            for one in after:
+                inquiry = one.inquiry
+                if inquiry.answer is not None and inquiry.is_late:
+                    found += [
+                        alerts.late_alert(
+                            inquiry, inquiry.answer, alerted, self.shop_id, self.buyer_id
+                        )
+                        for alerted in self._alerted.alert_late(one.turn)
+                    ]
+        self._changes.alert(self.key, found, cause)
+
+    def _bytes_with(self, new: Written) -> int:
+        """The conversation's bytes with one more message; 0 if it is a duplicate (S11)."""
+        replaced = self._known.get((new.source, new.id))
+        if replaced is not None and _has_precedence(replaced, new):
+            return 0
+        more = _bytes_more(new, replaced, any_before=bool(self._turns))
+        return self._bytes - self._overdue + self._alerted.bytes_added + more
 
 
-def _bytes(part: msgspec.Struct) -> int:
-    return len(msgspec.json.encode(part))
+def _has_precedence(known: Written, new: Written) -> bool:
+    """Whether a known message with the identity of a new one is kept (S11)."""
+    return conversations.message_precedence(known) <= conversations.message_precedence(new)
+
+
+def _bytes_more(new: Written, replaced: Written | None, *, any_before: bool) -> int:
+    """The bytes that a message adds to its conversation."""
+    added = len(msgspec.json.encode(new))
+    if replaced is None:
+        return added + any_before  # a comma before it
+    return added - len(msgspec.json.encode(replaced))

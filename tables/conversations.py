@@ -1,9 +1,7 @@
-"""A conversation is the set of messages known between one shop and one buyer.
+"""A conversation: the set of messages known between one shop and one buyer.
 
-`absorb` adds one (S11, S12).
-
-As with orders, the set is all that is kept: what counts is derived from it anew (`replies`), so the
-order of arrival can't matter.
+`add_message` adds one (S11, S12). As with orders, the messages are all that is kept. What counts
+is derived from them (`replies`), so the order of arrival doesn't matter.
 """
 
 from bisect import bisect_left
@@ -19,9 +17,9 @@ VERSION: Final = 1
 
 
 class Alerted(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An inquiry whose being overdue was told, by the identity of a message of it.
+    """An inquiry for which an overdue alert was sent; named by one of its messages.
 
-    `late` once its late answer was told, too.
+    `late` is true once its late answer was alerted, too.
     """
 
     source: str
@@ -30,7 +28,11 @@ class Alerted(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Conversation(msgspec.Struct, array_like=True, gc=False):
-    """All that is known: the messages in order, whether the last inquiry was counted as overdue, and what was alerted."""
+    """The state of a conversation.
+
+    `written` are the messages in order. `overdue`: the last inquiry counts as overdue. `alerted`
+    are the inquiries for which an alert was sent.
+    """
 
     version: int = VERSION
     written: list[Written] = msgspec.field(default_factory=list)
@@ -45,44 +47,42 @@ decode: Final[Callable[[bytes], Conversation]] = msgspec.json.Decoder(Conversati
 """Bytes → conversation; raises msgspec's errors."""
 
 
-def absorb(written: list[Written], ids: set[str], new: Written) -> Sequence[Written] | None:
-    """Add a message to those of a conversation.
+def add_message(written: list[Written], ids: set[str], new: Written) -> Sequence[Written] | None:
+    """Add a message in its place (S12), and return the ones it replaced, at most one.
 
-    Those that it replaced, at most one, or None if it tells nothing new (S11).
-
-    Its order of arrival doesn't matter (S12). `ids` are those of the messages: without them, each
-    would be looked at for its like.
+    None, with nothing changed, if a message with its identity has precedence (S11). `ids` are the
+    ids of all messages; they save a search for the identity.
     """
-    gone = (
-        [one for one in written if one.id == new.id and one.source == new.source]
+    replaced = (
+        [message for message in written if message.id == new.id and message.source == new.source]
         if new.id in ids
         else []
     )
-    for one in gone:
-        if precedence(one) <= precedence(new):
+    for message in replaced:
+        if message_precedence(message) <= message_precedence(new):
             return None
-        written.remove(one)
+        written.remove(message)
     ids.add(new.id)
     written.insert(bisect_left(written, place(new), key=place), new)
-    return gone
+    return replaced
 
 
-def place(one: Written) -> tuple[int, int, str, str]:
-    """Where a message stands among the others."""
-    return one.at_ms, one.side, one.id, one.source
+def place(message: Written) -> tuple[int, int, str, str]:
+    """The sort key of a message among the others of a conversation."""
+    return message.at_ms, message.side, message.id, message.source
 
 
-def precedence(one: Written) -> tuple[int, bytes]:
-    """What decides which of two messages with one identity holds, the smaller.
+def message_precedence(message: Written) -> tuple[int, bytes]:
+    """The smaller of two messages with one identity is kept (S11).
 
-    (`at_ms`, canonical JSON of the content) (S11).
+    (`at_ms`, canonical JSON of the content).
     """
-    said = {
-        "type": "seller_replied" if one.by else "buyer_messaged",
-        "message_id": one.message_id,
-        "order_id": one.order_id,
-        "by": one.by,
+    content = {
+        "type": "seller_replied" if message.by else "buyer_messaged",
+        "message_id": message.message_id,
+        "order_id": message.order_id,
+        "by": message.by,
     }
-    return one.at_ms, msgspec.json.encode(
-        {name: value for name, value in said.items() if value is not None}, order="sorted"
+    return message.at_ms, msgspec.json.encode(
+        {name: value for name, value in content.items() if value is not None}, order="sorted"
     )

@@ -1,22 +1,22 @@
-"""What counts of an order: the rules S1 to S9, in their order, and nothing else.
+"""What counts of an order: the rules S1 to S9, and nothing else.
 
-The theory. An order is a set of facts (`orders`), and this function of it has no memory: it never
-asks what was counted before or which fact came last. So any order of arrival leads to one result
-(S12), and what an event changed is the difference of the results before and after it (`entries`).
-Instants are those at which things happened, never those at which we heard of them.
+The theory. An order is a set of facts (`orders`), and `derive` is a function of that set without
+memory: it doesn't know what was counted before, or which event arrived last. So any order of
+arrival gives the same result (S12). What one event changed is the difference of the results before
+and after it (`entries`). All instants are those at which things happened; none is a time of
+arrival.
 
-Each line goes its own way. It is a sale once it is both placed and received (S1); its sale stands
-at its earliest receipt (S2), with what was ordered (S3), unless the order had been called off
-before (S4). Then the refunds that succeeded and stayed (S5) go through it by age, each taking at
-most what the ones before have left (S8): until the receipt they lessen what is sold (S7), from the
-receipt on they are reversals. A reversal keeps its own instant beside the sale's, so that both
-bases can be summed (S6).
+Each line is counted for itself. It is a sale once it was both placed and received (S1). The sale's
+instant is the line's earliest receipt (S2), and its size is what was ordered (S3), unless the order
+was cancelled before (S4). Refunds that succeeded and were not returned (S5) apply by age. Each is
+cut to what earlier refunds left (S8, S9). From the receipt on it is a reversal, with an instant of
+its own, so that sums can be made by the instant of the sale and by that of the refund (S6). Before
+the receipt it reduces the sale itself (S7).
 
     placed quantity = never sold (S7) + gross;   gross = net + reversed;   the same for money, in
     minor units of one currency.
 
-Whatever is odd in this is an anomaly: a note on the order. It refuses nothing and changes no
-number.
+An anomaly is a note on an order that contradicts itself. It refuses no event and changes no number.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,12 +25,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from schemas import times
 from schemas.envelope import Received
-from tables.orders import Facts, Line, Order, Placed, Refund
+from tables.orders import SALE_EVENTS, Line, Order, Placed, Refund
 
 
 class Anomaly(StrEnum):
-    """What can be odd about an order that can be counted all the same."""
+    """What can be contradictory in an order that is counted all the same."""
 
     CANCELLED_AFTER_RECEIPT = "cancelled_after_receipt"
     CONFLICTING_EVENT = "conflicting_event"
@@ -40,15 +41,15 @@ class Anomaly(StrEnum):
     UNKNOWN_PRODUCT = "unknown_product"
 
 
-class Oddity(NamedTuple):
-    """An anomaly, and the line that it concerns, or "" when it concerns the order."""
+class LineAnomaly(NamedTuple):
+    """An anomaly and its line; the line is "" if the anomaly concerns the whole order."""
 
     anomaly: Anomaly
     line_id: str = ""
 
 
 class Reversal(msgspec.Struct, frozen=True, gc=False):
-    """What one refund took off a sale, at its own instant, and why."""
+    """What one refund took off a sale: units, minor units of money, its instant and its reason."""
 
     at_ms: int
     units: int
@@ -58,124 +59,118 @@ class Reversal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sale(msgspec.Struct, frozen=True, gc=False):
-    """A line that counts: gross units and amount at the instant of its receipt, and what was taken off again."""
+    """A line that counts: gross units and amount at the instant of its receipt, and reversals."""
 
-    line_id: str
-    product_id: str
+    line: Line
     at_ms: int
     units: int
     amount: int
     reversals: tuple[Reversal, ...]
 
+    @property
+    def line_id(self) -> str:
+        """The line's id, unique in its order."""
+        return self.line.line_id
+
+    @property
+    def product_id(self) -> str:
+        """The product of the line."""
+        return self.line.product_id
+
 
 class Counted(msgspec.Struct, frozen=True, gc=False):
-    """The sales of an order in the order of its lines, whose they are, and what is odd."""
+    """The sales of an order, in the order of its lines, with their owners and the anomalies."""
 
     shop_id: str
     buyer_id: str
     currency: str
     sales: tuple[Sale, ...]
-    oddities: frozenset[Oddity]
+    anomalies: frozenset[LineAnomaly]
+
+
+class RefundClaim(NamedTuple):
+    """What a refund claims of one line: units, and an amount in minor units."""
+
+    refund: Refund
+    units: int
+    amount: int
 
 
 NOTHING: Final = Counted("", "", "", (), frozenset())
-_NEVER: Final = 2**63
-
-EVENTS: Final = frozenset(
-    {"order_placed", "receipt_confirmed", "order_cancelled", "refund_succeeded", "refund_reversed"}
-)
-"""The types of events whose facts sales are derived from."""
-
-Asked = tuple[Refund, int, int]
-"""What a refund asks of a line: units and amount."""
 
 
 def derive(order: Order) -> Counted:
-    """What counts of an order, given all that is known of it."""
-    oddities: set[Oddity] = set()
+    """What counts of an order, by all facts that are known of it."""
+    anomalies: set[LineAnomaly] = set()
     if _contradicts_itself(order):
-        oddities.add(Oddity(Anomaly.CONFLICTING_EVENT))
-    if not (
-        order.placed and (order.receipts or order.refunds)
-    ):  # S1: no sale yet, and no line that could be odd
-        return Counted("", "", "", (), frozenset(oddities)) if oddities else NOTHING
-    placed = order.placed[0]  # S11: facts stand sorted, so the first is the one that holds
+        anomalies.add(LineAnomaly(Anomaly.CONFLICTING_EVENT))
+    if not (order.placed and (order.receipts or order.refunds)):
+        # S1: no line can be a sale yet, and none can have an anomaly.
+        return Counted("", "", "", (), frozenset(anomalies)) if anomalies else NOTHING
+    placed = order.placed[0]  # S11: facts are sorted, and the first placing is valid
     line_ids = dict.fromkeys([line.line_id for line in placed.lines])
     received = _received(order, line_ids)
-    asked = _asked(order, placed) if order.refunds else {}
-    for line_id in received.keys() | asked.keys() if asked else received:
+    claims = _claims(order, placed) if order.refunds else {}
+    for line_id in received.keys() | claims.keys() if claims else received:
         if line_id not in line_ids:  # S8
-            oddities.add(Oddity(Anomaly.UNKNOWN_LINE, line_id))
-    sales = _sales(order, received, asked, oddities)
-    return Counted(placed.shop_id, placed.buyer_id, placed.currency, sales, frozenset(oddities))
+            anomalies.add(LineAnomaly(Anomaly.UNKNOWN_LINE, line_id))
+    sales = _sales(order, received, claims, anomalies)
+    return Counted(placed.shop_id, placed.buyer_id, placed.currency, sales, frozenset(anomalies))
 
 
 def _sales(
-    order: Order, received: dict[str, int], asked: dict[str, list[Asked]], oddities: set[Oddity]
+    order: Order,
+    received: dict[str, int],
+    claims: dict[str, list[RefundClaim]],
+    anomalies: set[LineAnomaly],
 ) -> tuple[Sale, ...]:
-    """The lines that are sales: S1 to S9 at each line. Adds to `oddities`."""
-    placed = order.placed[0]
-    cancelled_ms = order.cancellations[0].occurred_at_ms if order.cancellations else _NEVER
+    """The lines that are sales, by the rules in the order in which they apply to a line.
+
+    Adds to `anomalies`.
+    """
+    cancelled_ms = order.cancellations[0].occurred_at_ms if order.cancellations else times.NEVER_MS
     sales = []
-    for line in placed.lines:
-        # S1: a sale is a line both placed and received. S2: at its earliest receipt, whatever came
-        # first.
+    for line in order.placed[0].lines:
         line_id = line.line_id
+        # S1: a line is a sale only if it was placed and received, whichever came first.
+        # S2: the sale's instant is the earliest receipt.
         received_ms = received.get(line_id)
         if received_ms is None:
             continue
 
-        # S3: quantity; quantity times unit price, less the line's discount.
+        # S3: the quantity, and quantity times unit price less the line's discount.
         left_units, left_amount = line.quantity, revenue(line)
 
-        # S4: called off before the receipt, it counts nothing; called off after it, it counts as if
-        # nothing had been said.
+        # S4: cancelled before the receipt, the line counts nothing; after it, nothing changes.
         if received_ms > cancelled_ms:
-            oddities.add(Oddity(Anomaly.RECEIVED_AFTER_CANCEL, line_id))
+            anomalies.add(LineAnomaly(Anomaly.RECEIVED_AFTER_CANCEL, line_id))
             continue
-        if received_ms < cancelled_ms < _NEVER:
-            oddities.add(Oddity(Anomaly.CANCELLED_AFTER_RECEIPT, line_id))
+        if received_ms < cancelled_ms < times.NEVER_MS:
+            anomalies.add(LineAnomaly(Anomaly.CANCELLED_AFTER_RECEIPT, line_id))
 
         gross_units, gross_amount = left_units, left_amount
         reversals = []
-        for refund, units, amount in asked.get(
-            line_id, ()
-        ):  # S5: those that succeeded and stayed; S8: by age
-            # S8: cut to what is left, units and amount each for itself. S9: units may be 0, then
-            # only money goes.
-            taken_units, taken_amount = min(units, left_units), min(amount, left_amount)
-            if refund.lines is not None and (taken_units < units or taken_amount < amount):
-                oddities.add(Oddity(Anomaly.REFUND_EXCEEDS_SALE, line_id))
-            left_units -= taken_units
-            left_amount -= taken_amount
-            if (
-                refund.occurred_at_ms < received_ms
-            ):  # S7: before the receipt it lessens what is sold
+        # S5: the claims are of refunds that succeeded and were not returned.
+        for refund, claimed_units, claimed_amount in claims.get(line_id, ()):
+            # S8: by age, each is cut to what is left, units and amount each for itself.
+            # S9: of a difference made up, the units are 0.
+            units, amount = min(claimed_units, left_units), min(claimed_amount, left_amount)
+            is_cut = units < claimed_units or amount < claimed_amount
+            if is_cut and refund.lines is not None:
+                anomalies.add(LineAnomaly(Anomaly.REFUND_EXCEEDS_SALE, line_id))
+            left_units -= units
+            left_amount -= amount
+            # S6: from the receipt on, a refund is a reversal with its own instant.
+            if refund.occurred_at_ms >= received_ms:
+                if units or amount:
+                    at_ms, refund_id = refund.occurred_at_ms, refund.refund_id
+                    reversals.append(Reversal(at_ms, units, amount, refund_id, refund.reason))
+            # S7: before the receipt, it reduces the sale; a sale reduced to nothing is none.
+            else:
                 gross_units, gross_amount = left_units, left_amount
-            elif (
-                taken_units or taken_amount
-            ):  # S6: from the receipt on it is a reversal, with an instant of its own
-                reversals.append(
-                    Reversal(
-                        refund.occurred_at_ms,
-                        taken_units,
-                        taken_amount,
-                        refund.refund_id,
-                        refund.reason,
-                    )
-                )
 
-        if gross_units or gross_amount:  # S7: what was refunded away before its receipt is no sale
-            sales.append(
-                Sale(
-                    line_id,
-                    line.product_id,
-                    received_ms,
-                    gross_units,
-                    gross_amount,
-                    tuple(reversals),
-                )
-            )
+        if gross_units or gross_amount:
+            sales.append(Sale(line, received_ms, gross_units, gross_amount, tuple(reversals)))
     return tuple(sales)
 
 
@@ -185,9 +180,9 @@ def revenue(line: Line) -> int:
 
 
 def _received(order: Order, line_ids: Iterable[str]) -> dict[str, int]:
-    """S2: by line, when it was first received; receipts stand sorted by `occurred_at`.
+    """S2: by line, the instant of its earliest receipt; receipts are sorted by instant.
 
-    Without `line_ids` they mean all lines.
+    A receipt without `line_ids` is one of all lines.
     """
     first: dict[str, int] = {}
     for receipt in order.receipts:
@@ -196,14 +191,13 @@ def _received(order: Order, line_ids: Iterable[str]) -> dict[str, int]:
     return first
 
 
-def _asked(order: Order, placed: Placed) -> dict[str, list[Asked]]:
-    """S8: by line, what refunds ask of it, by (`occurred_at`, `refund_id`).
+def _claims(order: Order, placed: Placed) -> dict[str, list[RefundClaim]]:
+    """S8: by line, the claims of refunds, sorted by (`occurred_at`, `refund_id`).
 
-    Without `lines`, each line's whole quantity and revenue.
-
-    Of the refunds without `lines` only the first one is listed: it leaves nothing.
+    A refund without `lines` claims each line's whole quantity and revenue. Only the first such
+    refund is in the result: it leaves nothing.
     """
-    asked: dict[str, list[Asked]] = {}
+    claims: dict[str, list[RefundClaim]] = {}
     nothing_left = False
     for refund in _refunds_that_count(order):
         if refund.lines is None:
@@ -211,28 +205,34 @@ def _asked(order: Order, placed: Placed) -> dict[str, list[Asked]]:
                 continue
             nothing_left = True
             for line in placed.lines:
-                asked.setdefault(line.line_id, []).append((refund, line.quantity, revenue(line)))
+                claim = RefundClaim(refund, line.quantity, revenue(line))
+                claims.setdefault(line.line_id, []).append(claim)
         else:
-            for one in refund.lines:
-                asked.setdefault(one.line_id, []).append((refund, one.quantity, one.amount))
-    return asked
+            for claimed in refund.lines:
+                claim = RefundClaim(refund, claimed.quantity, claimed.amount)
+                claims.setdefault(claimed.line_id, []).append(claim)
+    return claims
 
 
 def _refunds_that_count(order: Order) -> Sequence[Refund]:
-    """S5: the refunds that succeeded and weren't returned.
+    """S5: the refunds that succeeded and were not returned, in the order of S8.
 
-    Of those with one refund_id the first (S11); in the order of S8.
+    Of refunds with one refund_id, the first one is valid (S11).
     """
     returned = {fact.refund_id for fact in order.refund_returns}
     first: dict[str, Refund] = {}
-    for refund in order.refunds:  # they stand sorted by (occurred_at, id)
+    for refund in order.refunds:  # sorted by (occurred_at, id)
         if refund.refund_id not in returned:
             first.setdefault(refund.refund_id, refund)
     return sorted(first.values(), key=lambda refund: (refund.occurred_at_ms, refund.refund_id))
 
 
 def _contradicts_itself(order: Order) -> bool:
-    """S11: whether facts of which only one can hold differ in more than when, and under which id, they were told."""
+    """S11: whether two facts of which only one can be valid differ in content.
+
+    Such are facts of one event, two placings, and two refunds with one refund_id. A difference in
+    `occurred_at` or in the event's id alone is none.
+    """
     if order.conflicts:
         return True
     if len(order.placed) > 1:
@@ -243,18 +243,18 @@ def _contradicts_itself(order: Order) -> bool:
         if any(one != first for one in others):
             return True
     if len(order.refunds) > 1:
-        told: dict[str, Refund] = {}
+        by_id: dict[str, Refund] = {}
         for refund in order.refunds:
-            known = told.setdefault(refund.refund_id, refund)
+            known = by_id.setdefault(refund.refund_id, refund)
             if known.reason != refund.reason or known.lines != refund.lines:
                 return True
     return False
 
 
-def may_differ(after: Order | Facts, event: Received) -> bool:
-    """Whether an event, with which an order has come to this state, may have changed its sales.
+def sales_may_differ(after: Order, event: Received) -> bool:
+    """Whether the event that led to this state of an order may have changed the order's sales.
 
-    False is certain, and cheap to find out: nothing has ever been received (S1), or sales aren't
-    derived from such a fact.
+    False is certain, and cheap to find: sales are not derived from such a fact, or nothing was ever
+    received (S1).
     """
-    return bool(after.conflicts) or (event.type in EVENTS and bool(after.receipts))
+    return bool(after.conflicts) or (event.type in SALE_EVENTS and bool(after.receipts))

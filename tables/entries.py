@@ -1,34 +1,121 @@
-"""What changed: journal entries as the difference of what counts before and after an event (S12).
+"""Journal entries: the difference of an order's rows before and after an event (S12).
 
-An entry never changes itself.
-
-Each sale stands in the cycle of its receipt (S2), gross and reversed; each reversal is also booked
-in the cycle in which it happened (S6). So a line has one wide row per cycle that it touches, and an
-entry is the difference of one row.
+A sale counts in the cycle of its receipt (S2), gross and reversed. Each reversal is also booked in
+the cycle in which it happened (S6). A row belongs to one sale or to one refund of it, so rows add
+up by cycle and by day. An entry is never changed: a row that moves is retracted and added anew.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from schemas import times
+from schemas.columns import ZERO, SaleColumns
 from schemas.envelope import Received
-from schemas.journal import Entry
+from schemas.journal import RULES, Entry
 from tables.counting import Counted, Sale
+from tables.cuts import Key
 from tables.cycles import Calendar
+from tables.orders import Line
 
-RowKey = tuple[str, int, str, str, str, str]
-"""Line, cycle's start, product, shop, buyer, currency."""
+NO_REFUND: Key = (0, "")
+"""In the key of a sale's own row."""
 
-Row = tuple[int, int, int, int, int, int, int]
-"""Units gross, reversed, booked; amount gross, reversed, booked; orders."""
 
-_ABSENT: Final = (0, 0, 0, 0, 0, 0, 0)
+class RowKey(msgspec.Struct, frozen=True, order=True, gc=False):
+    """The key of a journal row; keys are ordered field by field."""
+
+    line_id: str
+    cycle_ms: int
+    """The cycle's start."""
+    product_id: str
+    shop_id: str
+    buyer_id: str
+    currency: str
+    sold_ms: int
+    """The receipt by which the line is a sale (S2)."""
+    refunded_ms: int
+    refund_id: str
+    """Empty in the sale's own row."""
+
+
+Row = tuple[RowKey, SaleColumns]
+
+
+class OrderRows:
+    """Makes the journal rows of one order; its lines, units and amounts are handed in."""
+
+    __slots__ = ("_calendar", "buyer_id", "currency", "shop_id")
+
+    def __init__(self, shop_id: str, buyer_id: str, currency: str, calendar: Calendar) -> None:
+        self.shop_id, self.buyer_id, self.currency = shop_id, buyer_id, currency
+        self._calendar = calendar
+
+    def sale(self, line: Line, sold_ms: int, units: int, amount: int, orders: int = 0) -> Row:
+        """The row of a line's sale: what was sold, and its order (R6)."""
+        return self._key(line, sold_ms, sold_ms, NO_REFUND), SaleColumns(
+            units_gross=units,
+            units_reversed=0,
+            units_booked=0,
+            amount_gross=amount,
+            amount_reversed=0,
+            amount_booked=0,
+            orders=orders,
+        )
+
+    def reversal(
+        self, line: Line, sold_ms: int, refund: Key, units: int, amount: int
+    ) -> Iterator[Row]:
+        """The row in the sale's cycle of what a refund takes off it, and that in its own (S6).
+
+        One row has both where the cycles are the same.
+        """
+        in_sale = self._key(line, sold_ms, sold_ms, refund)
+        booked = self._key(line, refund[0], sold_ms, refund)
+        is_same = in_sale == booked
+        yield (
+            in_sale,
+            SaleColumns(
+                units_gross=0,
+                units_reversed=units,
+                units_booked=units if is_same else 0,
+                amount_gross=0,
+                amount_reversed=amount,
+                amount_booked=amount if is_same else 0,
+                orders=0,
+            ),
+        )
+        if not is_same:
+            yield (
+                booked,
+                SaleColumns(
+                    units_gross=0,
+                    units_reversed=0,
+                    units_booked=units,
+                    amount_gross=0,
+                    amount_reversed=0,
+                    amount_booked=amount,
+                    orders=0,
+                ),
+            )
+
+    def _key(self, line: Line, at_ms: int, sold_ms: int, refund: Key) -> RowKey:
+        """The key of a row in the cycle of `at_ms`."""
+        return RowKey(
+            line.line_id,
+            self._calendar.start_of(at_ms),
+            line.product_id,
+            self.shop_id,
+            self.buyer_id,
+            self.currency,
+            sold_ms,
+            refund[0],
+            refund[1],
+        )
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
-    """The event behind entries, and where it stands, as `topic-partition@offset`.
+    """The event that entries come from, and its position as `topic-partition@offset`.
 
     `current_cycle_ms` is the start of the cycle that the partition's event time is in: entries of
     earlier cycles restate (S13).
@@ -40,123 +127,106 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
 
 
 def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar) -> list[Entry]:
-    """The entries that lead from one derived result to the next; none if they are equal.
-
-    Sorted by line, then by cycle.
-    """
+    """The entries from one derived result to the next; none if they are equal."""
     changes = _rows(after, calendar)
     if before.sales:
         for key, was in _rows(before, calendar).items():
-            now = changes.pop(key, _ABSENT)
+            now = changes.pop(key, ZERO)
             if now != was:
-                changes[key] = _less(now, was)
+                changes[key] = now.minus(was)
     return listed(changes, cause, calendar) if changes else []
 
 
-def listed(changes: Mapping[RowKey, Row], cause: Cause, calendar: Calendar) -> list[Entry]:
-    """The entries of the rows that change. Sorted by line, then by cycle."""
-    event, position, current_cycle_ms = cause.event, cause.position, cause.current_cycle_ms
-    occurred_at = times.format_ms(event.occurred_at_ms)
-    entries: list[Entry] = []
-    for (line_id, start_ms, product_id, shop_id, buyer_id, currency), columns in sorted(
-        changes.items()
-    ):
-        (
-            units_gross,
-            units_reversed,
-            units_booked,
-            amount_gross,
-            amount_reversed,
-            amount_booked,
-            orders,
-        ) = columns
-        entries.append(
-            Entry(
-                f"{position}#{len(entries)}",
-                product_id,
-                shop_id,
-                buyer_id,
-                event.order_id,
-                line_id,
-                currency,
-                calendar.iso(start_ms),
-                units_gross,
-                units_reversed,
-                units_booked,
-                amount_gross,
-                amount_reversed,
-                amount_booked,
-                orders,
-                start_ms < current_cycle_ms,
-                event.type,
-                event.id,
-                event.source,
-                occurred_at,
-            )
-        )
-    return entries
+def listed(changes: Mapping[RowKey, SaleColumns], cause: Cause, calendar: Calendar) -> list[Entry]:
+    """The entries of changed rows, in the order in which their sums stay within bounds (S8)."""
+    occurred_at = times.format_ms(cause.event.occurred_at_ms)
+    rows = changes.items() if len(changes) == 1 else _in_order(changes)
+    return [
+        _entry(f"{cause.position}#{number}", key, columns, cause, occurred_at, calendar)
+        for number, (key, columns) in enumerate(rows)
+    ]
 
 
-def _rows(counted: Counted, calendar: Calendar) -> dict[RowKey, Row]:
-    """By line, cycle, and whose sale it is: units gross, reversed, booked.
+def _in_order(changes: Mapping[RowKey, SaleColumns]) -> list[Row]:
+    """Refunds take less, then sales change, then refunds take more; each sorted by key.
 
-    Amount gross, reversed, booked; orders.
+    So at no entry refunds take more than the sales that they belong to. A refund that takes less of
+    one measure and more of the other has two entries.
     """
-    rows: dict[RowKey, Row] = {}
+    rows = sorted(changes.items())
+    sales = [row for row in rows if not row[0].refund_id]
+    if len(sales) == len(rows):  # the usual case
+        return sales
+    refunds = [(key, columns, columns.decrease) for key, columns in rows if key.refund_id]
+    return [
+        *[(key, less) for key, _, less in refunds if not less.is_zero],
+        *sales,
+        *[(key, columns.minus(less)) for key, columns, less in refunds if columns != less],
+    ]
+
+
+def _entry(  # noqa: PLR0913, PLR0917 - the parts of one entry
+    entry_id: str,
+    key: RowKey,
+    columns: SaleColumns,
+    cause: Cause,
+    occurred_at: str,
+    calendar: Calendar,
+) -> Entry:
+    """One entry. Its texts are handed over by position, as keywords cost six times as much.
+
+    `tests/unit/test_journal.py` compares it with the same entry made by keywords.
+    """
+    event, is_sale = cause.event, not key.refund_id
+    return Entry(
+        key.product_id,
+        key.currency,
+        calendar.iso(key.cycle_ms),
+        key.cycle_ms < cause.current_cycle_ms,
+        entry_id,
+        key.shop_id,
+        key.buyer_id,
+        event.order_id,
+        key.line_id,
+        occurred_at if key.sold_ms == event.occurred_at_ms else times.format_ms(key.sold_ms),
+        event.type,
+        event.id,
+        event.source,
+        occurred_at,
+        RULES,
+        None if is_sale else key.refund_id,
+        None if is_sale else times.format_ms(key.refunded_ms),
+        units_gross=columns.units_gross,
+        units_reversed=columns.units_reversed,
+        units_booked=columns.units_booked,
+        amount_gross=columns.amount_gross,
+        amount_reversed=columns.amount_reversed,
+        amount_booked=columns.amount_booked,
+        orders=columns.orders,
+    )
+
+
+def _rows(counted: Counted, calendar: Calendar) -> dict[RowKey, SaleColumns]:
+    """The rows of an order's sales."""
+    rows: dict[RowKey, SaleColumns] = {}
+    make = OrderRows(counted.shop_id, counted.buyer_id, counted.currency, calendar)
     first = _first(counted.sales)
-    shop_id, buyer_id, currency = counted.shop_id, counted.buyer_id, counted.currency
     for sale in counted.sales:
-        line_id, product_id = sale.line_id, sale.product_id
-        sale_key = (line_id, calendar.start_of(sale.at_ms), product_id, shop_id, buyer_id, currency)
         orders = 1 if sale is first else 0
-        if not sale.reversals:  # the usual case
-            rows[sale_key] = (sale.units, 0, 0, sale.amount, 0, 0, orders)
-            continue
-        units = amount = 0
-        for reversal in sale.reversals:
-            units += reversal.units
-            amount += reversal.amount
-            key = (
-                line_id,
-                calendar.start_of(reversal.at_ms),
-                product_id,
-                shop_id,
-                buyer_id,
-                currency,
-            )
-            _, _, booked_units, _, _, booked_amount, _ = rows.get(key, _ABSENT)
-            rows[key] = (
-                0,
-                0,
-                booked_units + reversal.units,
-                0,
-                0,
-                booked_amount + reversal.amount,
-                0,
-            )
-        _, _, booked_units, _, _, booked_amount, _ = rows.get(sale_key, _ABSENT)
-        rows[sale_key] = (
-            sale.units,
-            units,
-            booked_units,
-            sale.amount,
-            amount,
-            booked_amount,
-            orders,
-        )
+        key, columns = make.sale(sale.line, sale.at_ms, sale.units, sale.amount, orders)
+        rows[key] = columns
+        for one in sale.reversals:
+            refund = one.at_ms, one.refund_id
+            for key, columns in make.reversal(sale.line, sale.at_ms, refund, one.units, one.amount):
+                before = rows.get(key)  # a refund may name a line twice
+                rows[key] = columns if before is None else before.plus(columns)
     return rows
 
 
-def _less(now: Row, was: Row) -> Row:
-    a, b, c, d, e, f, g = was
-    t, u, v, w, x, y, z = now
-    return t - a, u - b, v - c, w - d, x - e, y - f, z - g
-
-
 def _first(sales: Sequence[Sale]) -> Sale | None:
-    """R6: the sale in which an order stands as one of the buyer's.
+    """R6: the sale in which an order counts as one of the buyer's.
 
-    The first received of which units are left, if there is any.
+    It is the first received of those that have units left; None if there is none.
     """
     first = None
     for sale in sales:

@@ -1,16 +1,17 @@
-"""What people read of service columns: shares, quantiles, and sums by reason.
+"""Figures that people read, made from service columns: shares, quantiles and sums by reason.
 
-Read out of whole numbers; no state is made of them.
+They are derived from integers, and no state is made from them.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from tables import reply_times, service
+from tables.service import Columns
 
 
-def of_shop(columns: Mapping[str, int]) -> dict[str, Any]:
-    """A shop's service as it is answered; shares are null where there is nothing to share."""
+def of_shop(columns: Columns) -> dict[str, Any]:
+    """A shop's service as it is answered; a share is null where it would divide by 0."""
     counted, timely = columns.get(service.INQUIRIES, 0), columns.get(service.TIMELY, 0)
     occasions, first = columns.get(service.CONTACTS, 0), columns.get(service.PROACTIVE_CONTACTS, 0)
     buyers, repeat = columns.get(service.BUYERS, 0), columns.get(service.REPEAT_BUYERS, 0)
@@ -19,7 +20,7 @@ def of_shop(columns: Mapping[str, int]) -> dict[str, Any]:
             "counted": counted,
             "timely": timely,
             "late": columns.get(service.LATE, 0),
-            "overdue": columns.get(service.OVERDUE, 0),
+            "overdue": columns.get(service.OVERDUE_INQUIRIES, 0),
             "response_rate": _share(timely, counted),
             "answered_by": {
                 who: columns.get(service.REPLY + who, 0) for who in ("person", "robot")
@@ -42,7 +43,7 @@ def of_shop(columns: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def of_product(columns: Mapping[str, int]) -> dict[str, Any]:
+def of_product(columns: Columns) -> dict[str, Any]:
     """A product's service as it is answered."""
     return {
         "reviews": _reviews(columns),
@@ -51,7 +52,14 @@ def of_product(columns: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _reviews(columns: Mapping[str, int]) -> dict[str, Any]:
+FIGURES: Final[Mapping[str, Callable[[Columns], dict[str, Any]]]] = {
+    "product_id": of_product,
+    "shop_id": of_shop,
+}
+"""How service is answered, by the key of its table."""
+
+
+def _reviews(columns: Columns) -> dict[str, Any]:
     count, good = columns.get(service.REVIEWS, 0), columns.get(service.GOOD_REVIEWS, 0)
     return {"count": count, "good": good, "good_share": _share(good, count)}
 
@@ -60,21 +68,21 @@ def _share(part: int, whole: int) -> float | None:
     return round(part / whole, 4) if whole else None
 
 
-def _by_reason(columns: Mapping[str, int], kind: str, *, money: bool = False) -> dict[str, Any]:
+def _by_reason(columns: Columns, kind: str, *, money: bool = False) -> dict[str, Any]:
     reasons: dict[str, dict[str, Any]] = {}
     amounts: dict[str, int] = {}
     for name, number in sorted(columns.items()):
         if name.startswith(kind):
             reason, _, currency = name.removeprefix(kind).partition(".")
-            told = reasons.setdefault(
+            case = reasons.setdefault(
                 reason, {"count": 0, "amounts": {}} if money else {"count": 0}
             )
             if currency:
-                told["amounts"][currency] = number
+                case["amounts"][currency] = number
                 amounts[currency] = amounts.get(currency, 0) + number
             else:
-                told["count"] = number
-    count = sum(told["count"] for told in reasons.values())
+                case["count"] = number
+    count = sum(case["count"] for case in reasons.values())
     return (
         {"count": count}
         | ({"amounts": dict(sorted(amounts.items()))} if money else {})
@@ -82,7 +90,7 @@ def _by_reason(columns: Mapping[str, int], kind: str, *, money: bool = False) ->
     )
 
 
-def _reply_times(columns: Mapping[str, int]) -> dict[str, int] | None:
+def _reply_times(columns: Columns) -> dict[str, int] | None:
     bins = {
         int(name.removeprefix(service.REPLY_MS)): count
         for name, count in columns.items()

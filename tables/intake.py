@@ -1,10 +1,11 @@
-"""A chunk of events taken in, in its order.
+"""The intake of a chunk, for all stages: which records are applied, and when the stage pauses.
 
-How far event time comes, what is refused, and what is told of each subject.
+`RecordIntake` skips what was applied before, parks what is refused, and stops at too many refusals
+in a row. `Intake` adds what depends on the order of events: event time, and who they are about.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
 
 from schemas.envelope import Tick
 from schemas.refusals import READABLE, Refusal
@@ -17,10 +18,81 @@ NEVER: Final = -(2**63)
 """Before every instant, in epoch milliseconds."""
 
 
-class Intake:
-    """All that depends on a chunk's order.
+class RecordIntake:
+    """The records of a chunk that a stage applies."""
 
-    The rest of its work is done subject by subject (order, or shop and buyer).
+    def __init__(self, progress: Progress, most_refused: int) -> None:
+        """After `most_refused` refusals in a row the partition is paused."""
+        self._most_refused = most_refused
+        self.offset = progress.offset
+        """Of the last record."""
+
+        self.refused_in_a_row = progress.refused_in_a_row
+        self.parked: list[tuple[int, Refusal]] = []
+        self.records = 0
+        """How many records of the chunk are covered, skipped ones included."""
+
+        self.skipped = 0
+
+    def accepted(self, readings: Readings, time_type: type) -> Iterator[tuple[int, Any]]:
+        """The records to apply, with their offsets, until the partition is paused.
+
+        Those of `time_type` only tell event time: they end no row of refusals. The attributes are
+        up to date when the iterator is exhausted.
+        """
+        offset, refused_in_a_row = self.offset, self.refused_in_a_row
+        records = skipped = 0
+        for at, reading in readings:
+            if refused_in_a_row >= self._most_refused:
+                break
+            records += 1
+            if at <= offset:  # never twice, even if handed over twice
+                skipped += 1
+                continue
+            offset = at
+            kind = type(reading)
+            if kind is Refusal:
+                self.parked.append((at, reading))
+                refused_in_a_row += reading.reason not in READABLE
+                continue
+            if kind is not time_type:
+                refused_in_a_row = 0
+            yield at, reading
+        self.offset, self.refused_in_a_row = offset, refused_in_a_row
+        self.records, self.skipped = records, skipped
+
+    @property
+    def paused(self) -> bool:
+        """Whether the partition waits for somebody to resume it."""
+        return self.refused_in_a_row >= self._most_refused
+
+
+class Arrival(NamedTuple):
+    """An event as it arrived."""
+
+    offset: int
+    event: Any
+    now_ms: int
+    """The event time of the partition by then, its own included, in epoch milliseconds."""
+
+
+_new_tuple: Final = tuple.__new__  # what `Arrival(…)` calls: once an event, and half its time
+
+
+class EventTimeMoves(NamedTuple):
+    """Where the event time of a chunk advanced."""
+
+    instants: list[int]
+    """In epoch milliseconds, ascending."""
+
+    offsets: list[int]
+    """Of the records that advanced it to these instants."""
+
+
+class Intake(RecordIntake):
+    """A chunk of events: all that depends on their order.
+
+    The rest of a stage's work goes subject by subject (order, or shop and buyer).
     """
 
     def __init__(
@@ -31,91 +103,62 @@ class Intake:
         most_refused: int,
         subject: Callable[[Any], Any],
     ) -> None:
-        """Take in the records, until `most_refused` were refused in a row.
+        """Take in the records; `subject` is whom an event is about."""
+        super().__init__(progress, most_refused)
+        self.events_by_subject: dict[Any, list[Arrival]] = {}
+        """In the order of arrival."""
 
-        Then the partition is paused.
-        """
-        self.told: dict[Any, list[tuple[int, Any, int]]] = {}
-        """By subject, what was told as it came: offset, event, and how far event time was, in
-        epoch milliseconds."""
-
-        self.moves: tuple[list[int], list[int]] = [], []
-        """Where event time came on: the instants, in order, and the offsets of their records."""
-
-        self.parked: list[tuple[int, Refusal]] = []
-        self.records = self.skipped = self.ticks = self.late = 0
+        self.moves = EventTimeMoves([], [])
+        self.ticks = self.late = 0
         self.now_ms = _instant(progress.watermark_ms)
-        """How far event time came."""
+        """The event time after the chunk, in epoch milliseconds."""
 
-        self.progress, self.paused = self._take(readings, progress, calendar, most_refused, subject)
+        self.progress = self._take(readings, progress, calendar, subject)
 
     def _take(
         self,
         readings: Readings,
         progress: Progress,
         calendar: Calendar,
-        most_refused: int,
         subject: Callable[[Any], Any],
-    ) -> tuple[Progress, bool]:
-        told, now_ms, offset, refused_in_a_row, records = (
-            self.told,
-            self.now_ms,
-            progress.offset,
-            progress.refused_in_a_row,
-            0,
-        )
-        late = 0
+    ) -> Progress:
+        by_subject, now_ms, late = self.events_by_subject, self.now_ms, 0
         instants, offsets = self.moves
         furthest, confirmed_ms = progress.furthest, _instant(progress.confirmed_ms)
-        cycle_ms, cycle_end_ms = (
-            (NEVER, NEVER) if now_ms == NEVER else calendar.around(now_ms)
-        )  # that event time is in
-        for at, said in readings:
-            if refused_in_a_row >= most_refused:
-                break
-            records += 1
-            if at <= offset:  # never twice, even if handed over twice
-                self.skipped += 1
-                continue
-            offset = at
-            kind = type(said)
-            if kind is Refusal:
-                self.parked.append((offset, said))
-                refused_in_a_row += said.reason not in READABLE
-                continue
-            at_ms = said.occurred_at_ms
+        cycle_ms, cycle_end_ms = (NEVER, NEVER) if now_ms == NEVER else calendar.around(now_ms)
+        for offset, event in self.accepted(readings, Tick):
+            at_ms = event.occurred_at_ms
             if at_ms > now_ms:  # C2
                 now_ms = at_ms
                 instants.append(at_ms)
                 offsets.append(offset)
                 if at_ms >= cycle_end_ms:
                     cycle_ms, cycle_end_ms = calendar.around(at_ms)
-            if kind is Tick:
+            if type(event) is Tick:
                 self.ticks += 1
                 confirmed_ms = max(confirmed_ms, at_ms)
                 continue
-            late += at_ms < cycle_ms  # S13: counted here, dropped nowhere
-            refused_in_a_row = 0
-            about = subject(said)
+            late += at_ms < cycle_ms  # S13: late events are counted, and applied all the same
+            about = subject(event)
             if at_ms > confirmed_ms:
                 confirmed_ms, furthest = watermarks.confirm(confirmed_ms, furthest, about, at_ms)
-            of_subject = told.get(about)
+            arrival = _new_tuple(Arrival, (offset, event, now_ms))
+            of_subject = by_subject.get(about)
             if of_subject is None:
-                told[about] = [(offset, said, now_ms)]
+                by_subject[about] = [arrival]
             else:
-                of_subject.append((offset, said, now_ms))
-        self.now_ms, self.records, self.late = now_ms, records, late
-        progress = Progress(
-            offset,
+                of_subject.append(arrival)
+        self.now_ms, self.late = now_ms, late
+        return Progress(
+            self.offset,
             _known(now_ms),
-            refused_in_a_row,
+            self.refused_in_a_row,
             confirmed_ms=_known(confirmed_ms),
             furthest=furthest,
         )
-        return progress, refused_in_a_row >= most_refused
 
     def counts(self, *, duplicates: int, refused: int) -> dict[str, int]:
-        """For metrics; `refused` are all, those of the rest of the work as well."""
+        """For metrics; `refused` includes what the stage refuses after the intake."""
         accepted = self.records - self.skipped - self.ticks
         counts = {
             "applied": accepted - duplicates - refused,

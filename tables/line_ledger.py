@@ -1,116 +1,53 @@
-"""One line of an order (S1 to S9) while receipts and refunds come and go.
+"""One line of an order (S1 to S9), updated when its receipts and refunds change.
 
-Its part in the journal's rows.
-
-A line that doesn't count any more (S4) keeps its sums, so that it costs little to count it again.
+A line that is no sale any more (S4) keeps its sums, so that counting it again costs little.
 """
 
-from tables import counting, service
-from tables.cuts import Changes, Cut, Key
-from tables.cycles import Calendar
-from tables.entries import RowKey
-from tables.orders import Line, Refund
-from tables.receipt_times import NEVER, ReceiptTimes
-from tables.service_ledger import WHOLE, ServiceLedger
-
-_UNITS, _AMOUNT = 0, 3  # where the gross, reversed and booked columns of a row begin
-
-
-class Asks:
-    """What refunds ask of one line, whether the order has it or not."""
-
-    __slots__ = ("amount", "shared", "units")
-
-    def __init__(self) -> None:
-        self.units, self.amount = Cut(), Cut()
-        self.shared = 0
-        """How many of the refunds name other lines, too."""
-
-    def change(
-        self, key: Key, wanted: tuple[int, int], whole: Key | None, *, shared: bool, gone: bool
-    ) -> tuple[Changes, Changes]:
-        """A refund wants units and an amount, or no more: what others get then."""
-        if shared:
-            self.shared += -1 if gone else 1
-        units, amount = [
-            {} if not ask else cut.remove(key, whole) if gone else cut.add(key, ask, whole)
-            for cut, ask in zip((self.units, self.amount), wanted, strict=True)
-        ]
-        return units, amount
-
-
-class Book:
-    """What the lines of an order have in common, and the rows that they change."""
-
-    def __init__(self, calendar: Calendar, service: ServiceLedger) -> None:
-        self.calendar = calendar
-        self.service = service
-        self.times = ReceiptTimes()
-        self.owner = ("", "", "")
-        """Shop, buyer and currency."""
-
-        self.refunds: dict[Key, Refund] = {}
-        """The refunds of lines that count (S5)."""
-
-        self.whole: Key | None = None
-        """Where the first refund of the whole order stands, if one counts: only this one gets
-        anything (S8)."""
-
-        self.rows: dict[RowKey, list[int]] = {}
-
-    def row(self, key: RowKey) -> list[int]:
-        """The changes of a row, to be added to."""
-        row = self.rows.get(key)
-        if row is None:
-            row = self.rows[key] = [0, 0, 0, 0, 0, 0, 0]
-        return row
+from schemas.times import NEVER_MS
+from tables import counting
+from tables.cuts import Changes, Key
+from tables.entries import Row
+from tables.line_claims import LineClaims
+from tables.line_rows import LineRows
+from tables.line_service import LineService
+from tables.order_book import OrderBook
+from tables.orders import Line
 
 
 class LineLedger:
-    """A line of the placing that holds."""
+    """A line of the valid placing: its sums, and its part of the journal's rows."""
 
     __slots__ = (
         "_book",
-        "_booked",
         "_gross",
         "_line",
-        "_returns",
         "_reversed",
-        "_singles",
-        "asks",
+        "_rows",
+        "_service",
+        "claims",
         "counts",
         "since_ms",
     )
 
-    def __init__(self, line: Line, asks: Asks, book: Book) -> None:
-        self._line, self._book, self.asks = line, book, asks
+    def __init__(self, line: Line, claims: LineClaims, book: OrderBook) -> None:
+        self._line, self._book, self.claims = line, book, claims
+        self._rows = LineRows(line, claims, book)
+        self._service = LineService(line, claims, book)
         self.counts = False
-        """Whether the line is a sale, and its sums stand in the rows."""
+        """Whether the line is a sale, and its sums are in the rows."""
 
-        self.since_ms = NEVER
-        """When it was received, as far as its sums know."""
+        self.since_ms = NEVER_MS
+        """When it was received; of a line that doesn't count, when it last was."""
 
         self._gross, self._reversed = [0, 0], [0, 0]
-        self._booked: dict[int, list[int]] = {}
-        """By cycle's start, what refunds of lines take off in it; these have no part of the
-        refund of the whole order."""
-
-        self._singles: dict[Key, tuple[int, int]] = {}
-        """What reversals get that name this line alone."""
-
-        self._returns: dict[tuple[int, str, str], list[int]] = {}
-        """The same by cycle's start, kind of column and reason: how many, and the amount."""
+        """Units and amount, without the part of the refund of the whole order."""
 
     def move(self, before: int, after: int) -> None:
-        """S2: the line counts from another instant; NEVER if it doesn't."""
-        if before == after:
-            return
-        if before != NEVER:
-            self._receive(before)
-        if after == NEVER:
+        """S2: the sale moves to another instant; NEVER_MS stands for no sale."""
+        if after == NEVER_MS:
             self._show(-1)
             self.counts = False
-        elif before == NEVER:
+        elif before == NEVER_MS:
             self._count_from(after)
             self.counts = True
             self._show(1)
@@ -120,65 +57,55 @@ class LineLedger:
             self._show_whole(1)
 
     def stop(self) -> None:
-        """The line's placing doesn't hold any more."""
+        """The line's placing isn't valid any more."""
         if self.counts:
-            self._keep_up()
             self._show(-1)
-        self.asks.units.stop()
-        self.asks.amount.stop()
+        self.claims.units.stop()
+        self.claims.amount.stop()
 
-    def cut(self, key: Key, wanted: tuple[int, int], *, shared: bool, gone: bool) -> None:
-        """S8: a refund wants something of the line, or no more."""
+    def cut(self, key: Key, claim: tuple[int, int], *, shared: bool, removed: bool) -> None:
+        """S8: a refund's claim of units and an amount was added or removed."""
         if self.counts:
-            self._keep_up()
             self._show_whole(-1)
-        self._share(*self.asks.change(key, wanted, self._book.whole, shared=shared, gone=gone))
+        whole = self._book.whole
+        self._share(*self.claims.change(key, claim, whole, shared=shared, removed=removed))
         if self.counts:
             self._show_whole(1)
 
     def move_whole(self, after: Key | None) -> None:
-        """S8: the refund of the whole order stands elsewhere; of a line that counts."""
-        self._keep_up()
+        """S8: another refund of the whole order is the first, or none; of a line that counts."""
         self._show_whole(-1)
         before, self._book.whole = self._book.whole, after
-        self._share(self.asks.units.move_whole(after), self.asks.amount.move_whole(after))
+        self._share(self.claims.units.move_whole(after), self.claims.amount.move_whole(after))
         self._show_whole(1)
         self._book.whole = before
 
-    def rebook_whole(self, after: Key) -> None:
-        """S6: the refund of the whole order stands in another cycle, and nothing else is different."""
-        self._keep_up()
+    def rename_whole(self, after: Key) -> None:
+        """S6, S8: another refund of the whole order is the first, and takes the same."""
         before = self._book.whole
         if before is not None and before[0] >= self.since_ms:
-            for at_ms, sign in ((before[0], -1), (after[0], 1)):
-                self._add(at_ms, 2, sign * self.asks.units.rest, sign * self.asks.amount.rest)
+            self._book.add(self._rows.whole(self.since_ms, before), -1)
+            self._book.add(self._rows.whole(self.since_ms, after))
 
     @property
     def has_rest(self) -> bool:
-        """Whether refunds of lines leave something of it."""
-        return self.counts and bool(self.asks.units.rest or self.asks.amount.rest)
+        """Whether the line is a sale, and refunds of lines leave something of it."""
+        return self.counts and self.claims.has_rest
 
     @property
     def has_units(self) -> bool:
-        """R6: whether it is a sale of which units are left."""
+        """R6: whether it is a sale that has units left."""
         left = self._gross[0] - self._reversed[0]
-        return self.counts and left > (0 if self._book.whole is None else self.asks.units.rest)
+        return self.counts and left > (0 if self._book.whole is None else self.claims.units.rest)
 
-    def key(self, at_ms: int) -> RowKey:
-        """The key of the line's row in the cycle of an instant."""
-        return (
-            self._line.line_id,
-            self._book.calendar.start_of(at_ms),
-            self._line.product_id,
-            *self._book.owner,
-        )
-
-    # --- sums -------------------------------------------------------------------------------------
+    def order_row(self) -> Row:
+        """R6: the addition to the line's row if the order counts in it."""
+        return self._rows.order(self.since_ms)
 
     def _count_from(self, received_ms: int) -> None:
-        """S3: of a line that counts from now on, what refunds leave of it."""
-        units, amount, whole = self.asks.units, self.asks.amount, self._book.whole
-        if self.since_ms == NEVER:
+        """S3: the line counts from now on; what refunds leave of it."""
+        units, amount, whole = self.claims.units, self.claims.amount, self._book.whole
+        if self.since_ms == NEVER_MS:
             self.since_ms = received_ms
             quantity, revenue = self._line.quantity, counting.revenue(self._line)
             self._gross = [quantity, revenue]
@@ -187,135 +114,53 @@ class LineLedger:
             self._share(units.move_whole(whole), amount.move_whole(whole))
             self._receive(received_ms)
 
-    def _keep_up(self) -> None:
-        """Where a receipt of all lines changed nothing of the line, it wasn't moved.
-
-        Nor did its row change.
-        """
-        self._receive(self._book.times.received(self._line.line_id))
-
     def _receive(self, received_ms: int) -> None:
-        """S7: refunds in between are on the other side of the receipt now."""
+        """S2: the sale has another instant. S7: refunds in between change their side of it."""
         if received_ms == self.since_ms:
             return
+        if self.counts:
+            self._book.add(self._rows.line(self.since_ms, *self._gross), -1)
         low, high = min(self.since_ms, received_ms), max(self.since_ms, received_ms)
-        shares = self._shares(low, high)
+        shares = self.claims.shares(low, high)
         for key, (units, amount) in shares.items():
             self._shift(key, -units, -amount)
-        start_of = self._book.calendar.start_of
-        moves = self.counts and start_of(low) != start_of(high)
-        if moves:
-            self._show_sale(-1)
         self.since_ms = received_ms
-        if moves:
-            self._show_sale(1)
         for key, (units, amount) in shares.items():
             self._shift(key, units, amount)
-
-    def _shares(self, since_ms: int, end_ms: int) -> dict[Key, list[int]]:
-        """What refunds of lines in a span of time get."""
-        found = {key: [units, 0] for key, units in self.asks.units.shares(since_ms, end_ms)}
-        for key, amount in self.asks.amount.shares(since_ms, end_ms):
-            found.setdefault(key, [0, 0])[1] = amount
-        return found
+        if self.counts:
+            self._book.add(self._rows.line(self.since_ms, *self._gross))
 
     def _share(self, units: Changes, amount: Changes) -> None:
-        """Refunds of lines get more, or less."""
+        """Refunds of lines get more, or less if negative."""
         for key in units.keys() | amount.keys() if units else amount:
-            self._shift(key, units.get(key, 0), amount.get(key, 0))
+            more_units, more_amount = units.get(key, 0), amount.get(key, 0)
+            self._shift(key, more_units, more_amount)
+            if self.counts and (more_units or more_amount):
+                self._book.add(self._rows.refund(self.since_ms, key, more_units, more_amount))
 
     def _shift(self, key: Key, units: int, amount: int) -> None:
-        """S6, S7: a refund gets more, or less.
-
-        Before the receipt off what is sold, from it on as a reversal.
-        """
+        """S6, S7: a refund takes more: before the receipt off gross, from it on as a reversal."""
         if not (units or amount):
             return
         if key[0] < self.since_ms:
             self._gross[0] -= units
             self._gross[1] -= amount
-            if self.counts:
-                self._add(self.since_ms, 0, -units, -amount)
             return
         self._reversed[0] += units
         self._reversed[1] += amount
-        booked = self._booked.setdefault(self._book.calendar.start_of(key[0]), [0, 0])
-        booked[0] += units
-        booked[1] += amount
-        if self.counts:
-            self._add(self.since_ms, 1, units, amount)
-            self._add(key[0], 2, units, amount)
-        refund = self._book.refunds[key]
-        if len(refund.lines or ()) == 1:
-            self._shift_single(key, refund.reason, units, amount)
-        elif self.counts:
-            self._book.service.reverse((key, refund.reason), self._line.product_id, units, amount)
-
-    def _shift_single(self, key: Key, reason: str, units: int, amount: int) -> None:
-        """R3: a refund of this line alone is a return, or a difference made up, by what it gets here."""
-        before = self._singles.get(key, (0, 0))
-        after = self._singles[key] = before[0] + units, before[1] + amount
-        start_ms = self._book.calendar.start_of(key[0])
-        for (more, money), sign in ((before, -1), (after, 1)):
-            if not (more or money):
-                continue
-            kind = service.RETURN if more else service.DIFFERENCE
-            sums = self._returns.setdefault((start_ms, kind, reason), [0, 0])
-            sums[0] += sign
-            sums[1] += sign * money
-            if self.counts:
-                self._show_returns(start_ms, kind, reason, (sign, sign * money))
-        if after == (0, 0):
-            del self._singles[key]
-
-    # --- rows -------------------------------------------------------------------------------------
+        self._service.shift(key, units, amount, counts=self.counts)
 
     def _show(self, sign: int) -> None:
-        """Add all of the line to the rows, or take it away."""
-        self._show_sale(sign)
-        for start_ms, (units, amount) in self._booked.items():
-            self._add(start_ms, 2, sign * units, sign * amount)
-        for (start_ms, kind, reason), (number, amount) in self._returns.items():
-            self._show_returns(start_ms, kind, reason, (sign * number, sign * amount))
-        if self.asks.shared:
-            for key, (units, amount) in self._shares(self.since_ms, NEVER).items():
-                refund = self._book.refunds[key]
-                if len(refund.lines or ()) > 1:
-                    self._book.service.reverse(
-                        (key, refund.reason), self._line.product_id, sign * units, sign * amount
-                    )
+        """Add the whole line to the rows, or take it off if `sign` is -1."""
+        self._book.add(self._rows.line(self.since_ms, *self._gross), sign)
+        self._service.show(self.since_ms, sign)
         self._show_whole(sign)
 
-    def _show_sale(self, sign: int) -> None:
-        self._add(self.since_ms, 0, sign * self._gross[0], sign * self._gross[1])
-        self._add(self.since_ms, 1, sign * self._reversed[0], sign * self._reversed[1])
-
-    def _show_returns(self, start_ms: int, kind: str, reason: str, sums: tuple[int, int]) -> None:
-        for product_id in (None, self._line.product_id) if kind == service.DIFFERENCE else (None,):
-            self._book.service.add(product_id, start_ms, kind + reason, sums[0])
-            if sums[1]:
-                self._book.service.add(
-                    product_id, start_ms, f"{kind}{reason}.{self._book.owner[2]}", sums[1]
-                )
-
     def _show_whole(self, sign: int) -> None:
-        """Add what the refund of the whole order gets, or take it away."""
-        whole, units, amount = (
-            self._book.whole,
-            sign * self.asks.units.rest,
-            sign * self.asks.amount.rest,
-        )
-        if whole is None or not (units or amount):
+        """Add the part of the refund of the whole order to the rows, or take it off."""
+        whole = self._book.whole
+        if whole is None or not self.claims.has_rest:
             return
-        if whole[0] < self.since_ms:
-            self._add(self.since_ms, 0, -units, -amount)
-            return
-        self._add(self.since_ms, 1, units, amount)
-        self._add(whole[0], 2, units, amount)
-        self._book.service.reverse(WHOLE, self._line.product_id, units, amount)
-
-    def _add(self, at_ms: int, column: int, units: int, amount: int) -> None:
-        if units or amount:
-            row = self._book.row(self.key(at_ms))
-            row[_UNITS + column] += units
-            row[_AMOUNT + column] += amount
+        self._book.add(self._rows.whole(self.since_ms, whole), sign)
+        if whole[0] >= self.since_ms:
+            self._service.show_whole(sign)

@@ -1,17 +1,19 @@
-"""An order is the set of facts known about it; `absorb` adds one event's fact (S10, S11, S12).
+"""An order is the set of facts known about it; `absorb` adds the fact of one event (S10, S11, S12).
 
-The set is all that is kept: what counts is derived from it anew (`counting`), so the order of
-arrival can't matter. Facts of each kind stand sorted by (`occurred_at`, `id`), so that equal sets
-are equal bytes and the first of those that contradict each other is the one that holds (S11). Facts
-that change no count (payments, parcels, refusals at the door, reissues (S10), refunds asked for or
-failed) are kept as well: each is an identity that must not come twice, and shops' service is
-counted from them.
+The state is this set and nothing else: sales are derived from it anew (`counting`), so the order in
+which events arrive can't matter. The facts of a kind are sorted by (`occurred_at`, `id`, content):
+equal sets give equal bytes, and of facts that contradict each other the first one is valid (S11).
+
+Some facts change no sales: payments, parcels, refused deliveries, reissues (S10), refunds requested
+or failed. They are in the set as well. They make a duplicate of their event detectable, and the
+shop's service is derived from them.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec.structs import astuple
 
 from schemas import events
 from schemas.envelope import Received
@@ -20,8 +22,11 @@ VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
 
 
-class _Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What every fact has. `(source, id)` is its identity (S11)."""
+# --- the facts
+
+
+class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The fields of every fact. `(source, id)` identifies it (S11)."""
 
     occurred_at_ms: int
     id: str
@@ -29,7 +34,7 @@ class _Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A line as it was ordered; money in minor units, `discount` of the whole line."""
+    """A line as ordered. Money is in minor units; `discount` is taken off the whole line."""
 
     line_id: str
     product_id: str
@@ -39,14 +44,14 @@ class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class RefundLine(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a refund asks for a line: units, and an amount in minor units."""
+    """What a refund claims of a line: units, and an amount in minor units."""
 
     line_id: str
     quantity: int
     amount: int
 
 
-class Placed(_Fact, frozen=True, array_like=True, gc=False):
+class Placed(Fact, frozen=True, array_like=True, gc=False):
     """The order was placed."""
 
     shop_id: str
@@ -56,48 +61,46 @@ class Placed(_Fact, frozen=True, array_like=True, gc=False):
     lines: tuple[Line, ...]
 
 
-class Receipt(_Fact, frozen=True, array_like=True, gc=False):
-    """Lines arrived; None = all."""
+class Receipt(Fact, frozen=True, array_like=True, gc=False):
+    """Lines were received; None = all lines."""
 
     line_ids: tuple[str, ...] | None
     parcel_id: str | None
     by: str
 
 
-class Cancellation(_Fact, frozen=True, array_like=True, gc=False):
-    """The order was called off."""
+class Cancellation(Fact, frozen=True, array_like=True, gc=False):
+    """The order was cancelled."""
 
     reason: str
 
 
-class Refund(_Fact, frozen=True, array_like=True, gc=False):
-    """A refund succeeded; lines None = the whole order."""
+class Refund(Fact, frozen=True, array_like=True, gc=False):
+    """A refund succeeded: of these lines, or of the whole order if `lines` is None."""
 
     refund_id: str
     reason: str
     lines: tuple[RefundLine, ...] | None
 
 
-class RefundReturn(_Fact, frozen=True, array_like=True, gc=False):
-    """The bank returned a refund that had succeeded."""
+class RefundReturn(Fact, frozen=True, array_like=True, gc=False):
+    """The bank returned the money of a successful refund."""
 
     refund_id: str
 
 
-class Other(_Fact, frozen=True, array_like=True, gc=False):
-    """A fact that changes no count: its event type, and its own fields as JSON."""
+class Other(Fact, frozen=True, array_like=True, gc=False):
+    """A fact that changes no sales: its event type, and the fields of its event as JSON."""
 
     type: str
     fields: msgspec.Raw
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """All that is known about an order.
+    """All that is known about an order: its facts by kind.
 
-    The facts by kind, each kind sorted by (`occurred_at_ms`, `id`, content).
-
-    `conflicts` has the (source, id) of events that came with more than one content; of each only
-    the one that holds is kept.
+    Each kind is sorted by `precedence`. `conflicts` has the (source, id) of events that arrived
+    with more than one content; of each, only the valid fact is kept.
     """
 
     version: int = VERSION
@@ -111,18 +114,17 @@ class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 EMPTY: Final = Order()
-KINDS: Final = ("placed", "receipts", "cancellations", "refunds", "refund_returns", "others")
 
 _encoder: Final = msgspec.json.Encoder()
 encode_part: Final[Callable[[Any], bytes]] = _encoder.encode
-"""A fact, or an identity in `conflicts` → the bytes that it has within those of its order."""
+"""A fact, or an identity in `conflicts` → its bytes within the bytes of its order."""
 encode: Final[Callable[[Order], bytes]] = _encoder.encode
 """Order → bytes; equal facts give equal bytes."""
 decode: Final[Callable[[bytes], Order]] = msgspec.json.Decoder(Order).decode
 """Bytes → order; raises msgspec's errors."""
 
 
-# --- one function per event type: event → fact -------------------------------------------------------------------------------
+# --- one function per kind: event → fact
 
 
 def _placed(event: Received) -> Placed:
@@ -145,19 +147,19 @@ def _placed(event: Received) -> Placed:
     )
 
 
-def _receipt_confirmed(event: Received) -> Receipt:
+def _receipt(event: Received) -> Receipt:
     body: events.ReceiptConfirmed = event.body
     return Receipt(
         event.occurred_at_ms, event.id, event.source, body.line_ids, body.parcel_id, body.by
     )
 
 
-def _order_cancelled(event: Received) -> Cancellation:
+def _cancellation(event: Received) -> Cancellation:
     body: events.OrderCancelled = event.body
     return Cancellation(event.occurred_at_ms, event.id, event.source, body.reason)
 
 
-def _refund_succeeded(event: Received) -> Refund:
+def _refund(event: Received) -> Refund:
     body: events.RefundSucceeded = event.body
     lines = (
         None
@@ -167,7 +169,7 @@ def _refund_succeeded(event: Received) -> Refund:
     return Refund(event.occurred_at_ms, event.id, event.source, body.refund_id, body.reason, lines)
 
 
-def _refund_reversed(event: Received) -> RefundReturn:
+def _refund_return(event: Received) -> RefundReturn:
     body: events.RefundReversed = event.body
     return RefundReturn(event.occurred_at_ms, event.id, event.source, body.refund_id)
 
@@ -182,138 +184,118 @@ def _other(event: Received) -> Other:
     )
 
 
-_FACTS: Final[dict[str, tuple[str, Callable[[Received], Any]]]] = {
-    "order_placed": ("placed", _placed),
-    "order_paid": ("others", _other),
-    "order_shipped": ("others", _other),
-    "receipt_confirmed": ("receipts", _receipt_confirmed),
-    "order_cancelled": ("cancellations", _order_cancelled),
-    "delivery_refused": ("others", _other),
-    "refund_requested": ("others", _other),
-    "refund_succeeded": ("refunds", _refund_succeeded),
-    "refund_failed": ("others", _other),
-    "refund_reversed": ("refund_returns", _refund_reversed),
-    "reissue_shipped": ("others", _other),
-    "review_posted": ("others", _other),
+class FactKind(NamedTuple):
+    """A kind of facts: its field in `Order`, its struct, and the function from event to fact."""
+
+    name: str
+    fact: type[Fact]
+    fact_of: Callable[[Received], Any]
+
+
+_OTHER: Final = FactKind("others", Other, _other)
+_KIND_OF: Final[dict[str, FactKind]] = dict.fromkeys(events.ORDER_TYPES, _OTHER) | {
+    "order_placed": FactKind("placed", Placed, _placed),
+    "receipt_confirmed": FactKind("receipts", Receipt, _receipt),
+    "order_cancelled": FactKind("cancellations", Cancellation, _cancellation),
+    "refund_succeeded": FactKind("refunds", Refund, _refund),
+    "refund_reversed": FactKind("refund_returns", RefundReturn, _refund_return),
 }
+"""By event type: the kind of its fact. Everything below that depends on the kinds uses this."""
+
+KINDS: Final = Order.__struct_fields__[1:-1]
+"""The fields of `Order` that have its facts."""
+
+SALE_EVENTS: Final = frozenset(
+    event_type for event_type, kind in _KIND_OF.items() if kind is not _OTHER
+)
+"""The event types whose facts sales are derived from."""
+
+if set(KINDS) != {kind.name for kind in _KIND_OF.values()}:
+    raise TypeError("every field of facts in Order needs a kind, and every kind a field")
+
+_FIELD_OF: Final = {
+    event_type: (Order.__struct_fields__.index(kind.name), kind.fact_of)
+    for event_type, kind in _KIND_OF.items()
+}
+_TYPE_OF: Final = {kind.fact: event_type for event_type, kind in _KIND_OF.items()}
 
 
 def fact_of(event: Received) -> tuple[str, Any]:
-    """An event's fact, and which of `KINDS` it is."""
-    kind, make = _FACTS[event.type]
-    return kind, make(event)
+    """The kind (one of `KINDS`) and the fact of an event."""
+    kind = _KIND_OF[event.type]
+    return kind.name, kind.fact_of(event)
 
 
 # --- facts → order
-# ------------------------------------------------------------------------------------------------------------
 
 
 def absorb(order: Order, event: Received) -> Order:
-    """The order with one more fact; the same object if the event tells nothing new (S11).
+    """The order with the fact of one more event; the same object for a duplicate (S11).
 
-    Its order of arrival doesn't matter (S12).
+    The order of arrival doesn't matter (S12).
     """
-    kind, make = _FACTS[event.type]
+    kind, fact = fact_of(event)
     event_id, source = event.id, event.source
-    for fact in _all(order):
-        if fact.id == event_id and fact.source == source:
-            return _contradicted(order, fact, kind, make(event))
-    return _added(order, kind, make(event))
+    for facts in astuple(order)[1:-1]:
+        for known in facts:
+            if known.id == event_id and known.source == source:
+                return _contradicted(order, known, kind, fact)
+    return _added(order, kind, fact)
 
 
 class Facts:
-    """An order that is being told of.
+    """A mutable builder of an `Order`: like repeated `absorb`, without an `Order` per event.
 
-    For what is new the same as `absorb`, without an `Order` for each event in between.
-
-    It has the attributes of an `Order`, by name.
+    It only adds events with new ids; the rest of `absorb` is left to the caller.
     """
 
-    __slots__ = (
-        "_ids",
-        "_order",
-        "cancellations",
-        "conflicts",
-        "others",
-        "placed",
-        "receipts",
-        "refund_returns",
-        "refunds",
-    )
+    __slots__ = ("_fields", "_ids", "_order")
 
     def __init__(self, order: Order) -> None:
+        fields = astuple(order)
         self._order: Order | None = order
-        self.placed, self.receipts, self.cancellations = (
-            order.placed,
-            order.receipts,
-            order.cancellations,
-        )
-        self.refunds, self.refund_returns, self.others = (
-            order.refunds,
-            order.refund_returns,
-            order.others,
-        )
-        self.conflicts = order.conflicts
-        self._ids = {fact.id for fact in _all(order)}
+        self._fields = list(fields)
+        self._ids = {fact.id for facts in fields[1:-1] if facts for fact in facts}
 
     @property
     def order(self) -> Order:
-        """What is known by now; one object until there is more."""
+        """The order with all events so far; the same object until one is added."""
         order = self._order
         if order is None:
-            order = self._order = Order(
-                VERSION,
-                self.placed,
-                self.receipts,
-                self.cancellations,
-                self.refunds,
-                self.refund_returns,
-                self.others,
-                self.conflicts,
-            )
+            order = self._order = Order(*self._fields)
         return order
 
     def add(self, event: Received) -> bool:
         """Add an event's fact.
 
-        False if there is one of its id, perhaps of another source: `absorb` says what that means
-        (S11).
+        False, without a change, if a fact has its id, perhaps of another source (see `absorb`).
         """
-        if event.id in self._ids:
+        event_id, ids = event.id, self._ids
+        if event_id in ids:
             return False
-        self._ids.add(event.id)
-        kind, make = _FACTS[event.type]
-        setattr(self, kind, _with(getattr(self, kind), make(event)))
+        ids.add(event_id)
+        index, fact_from = _FIELD_OF[event.type]
+        fields = self._fields
+        fields[index] = _with(fields[index], fact_from(event))
         self._order = None
         return True
 
 
-def _all(order: Order) -> tuple[_Fact, ...]:
-    return (
-        *order.placed,
-        *order.receipts,
-        *order.cancellations,
-        *order.refunds,
-        *order.refund_returns,
-        *order.others,
-    )
-
-
-def _with(facts: tuple[_Fact, ...], fact: _Fact) -> tuple[_Fact, ...]:
+def _with(facts: tuple[Fact, ...], fact: Fact) -> tuple[Fact, ...]:
     """Sorted facts of one kind with one more."""
     if not facts or facts[-1].occurred_at_ms < fact.occurred_at_ms:  # the usual case, and cheap
         return (*facts, fact)
     return tuple(sorted((*facts, fact), key=precedence))
 
 
-def _added(order: Order, kind: str, fact: _Fact) -> Order:
+def _added(order: Order, kind: str, fact: Fact) -> Order:
     return msgspec.structs.replace(order, **{kind: _with(getattr(order, kind), fact)})
 
 
-def _contradicted(order: Order, known: _Fact, kind: str, fact: _Fact) -> Order:
-    """The order after a second event with a known identity: the same content changes nothing.
+def _contradicted(order: Order, known: Fact, kind: str, fact: Fact) -> Order:
+    """The order after a second fact with a known identity (S11).
 
-    Else the earlier one holds (S11).
+    The same content changes nothing. Of two contents the one with the smaller precedence is valid.
     """
     if precedence(known) == precedence(fact):
         return order
@@ -330,25 +312,16 @@ def _contradicted(order: Order, known: _Fact, kind: str, fact: _Fact) -> Order:
     return _added(msgspec.structs.replace(order, **{kind_before: without}), kind, fact)
 
 
-_TYPES: Final = {
-    Placed: "order_placed",
-    Receipt: "receipt_confirmed",
-    Cancellation: "order_cancelled",
-    Refund: "refund_succeeded",
-    RefundReturn: "refund_reversed",
-}
+def precedence(fact: Fact) -> tuple[int, str, bytes]:
+    """The sort key of facts: of two that contradict each other, the smaller one is valid (S11).
 
-
-def precedence(fact: _Fact) -> tuple[int, str, bytes]:
-    """What decides which of two contradicting facts holds, the smaller.
-
-    (`occurred_at_ms`, `id`, canonical JSON of the content) (S11).
+    It is (`occurred_at_ms`, `id`, canonical JSON of the content).
     """
     return fact.occurred_at_ms, fact.id, msgspec.json.encode(content(fact), order="sorted")
 
 
-def content(fact: _Fact) -> dict[str, Any]:
-    """A fact as its event's fields, those that are present, without `occurred_at` and `order_id`."""
+def content(fact: Fact) -> dict[str, Any]:
+    """A fact as the fields of its event that are present, without `occurred_at` and `order_id`."""
     if isinstance(fact, Other):
         own: dict[str, Any] = msgspec.json.decode(fact.fields)
         return {"type": fact.type, "id": fact.id, "source": fact.source} | own
@@ -356,10 +329,11 @@ def content(fact: _Fact) -> dict[str, Any]:
     del fields["occurred_at_ms"]
     if isinstance(fact, (Placed, Refund)) and fact.lines is not None:
         fields["lines"] = [_given(line) for line in fact.lines]
-    return {"type": _TYPES[type(fact)]} | fields
+    return {"type": _TYPE_OF[type(fact)]} | fields
 
 
 def _given(struct: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a struct that are not None."""
     return {
         name: value for name, value in msgspec.structs.asdict(struct).items() if value is not None
     }

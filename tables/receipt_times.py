@@ -1,65 +1,63 @@
-"""When the lines of one order were received (S2), and when it was called off (S4), while facts come and go."""
+"""When the lines of one order were received (S2), and when the order was cancelled (S4)."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from typing import Final
 
+from schemas.times import NEVER_MS
 from tables.sorted_lists import put
 
-NEVER: Final = 2**63
-"""After every instant, in epoch milliseconds."""
-
-LAST: Final = "\U0010ffff"
-"""After every line's id."""
+_LAST_ID: Final = "\U0010ffff"
+"""Sorts after every line's id."""
 
 
 class ReceiptTimes:
-    """Instants in epoch milliseconds, NEVER where there is none.
+    """The earliest receipt of each line and the earliest cancellation, in epoch milliseconds.
 
-    Of several receipts the earliest counts.
+    NEVER_MS stands for none.
     """
 
     def __init__(self) -> None:
         self._own: dict[str, list[int]] = {}
-        """By line, the receipts that name it; sorted."""
+        """By line, the instants of the receipts that name it, sorted."""
 
         self._by_own: list[tuple[int, str]] = []
-        """The placed lines by the earliest receipt that names them."""
+        """The placed lines, sorted by the earliest receipt that names them."""
 
         self._line_ids: frozenset[str] = frozenset()
         self._all: list[int] = []
         self._cancelled: list[int] = []
 
     def place(self, line_ids: Iterable[str]) -> None:
-        """The lines that the order has."""
+        """S11: another placing is valid: the lines that the order has."""
         self._line_ids = frozenset(line_ids)
         self._by_own = sorted(
             (own[0], line_id) for line_id in self._line_ids if (own := self._own.get(line_id))
         )
 
-    def receive(self, line_id: str, at_ms: int, *, gone: bool) -> tuple[int, int]:
-        """A receipt names a line: the earliest one that does, before and after."""
+    def receive(self, line_id: str, at_ms: int, *, removed: bool) -> tuple[int, int]:
+        """Add or remove a receipt that names a line: the earliest such, before and after."""
         own = self._own.setdefault(line_id, [])
         before = _first(own)
-        put(own, at_ms, gone=gone)
+        put(own, at_ms, removed=removed)
         after = _first(own)
         if before != after and line_id in self._line_ids:
-            if before != NEVER:
-                put(self._by_own, (before, line_id), gone=True)
-            if after != NEVER:
+            if before != NEVER_MS:
+                put(self._by_own, (before, line_id), removed=True)
+            if after != NEVER_MS:
                 insort(self._by_own, (after, line_id))
         return before, after
 
-    def receive_all(self, at_ms: int, *, gone: bool) -> tuple[int, int]:
-        """A receipt of all lines: the earliest one, before and after."""
+    def receive_all(self, at_ms: int, *, removed: bool) -> tuple[int, int]:
+        """Add or remove a receipt of all lines: the earliest such, before and after."""
         before = self.of_all
-        put(self._all, at_ms, gone=gone)
+        put(self._all, at_ms, removed=removed)
         return before, self.of_all
 
-    def cancel(self, at_ms: int, *, gone: bool) -> tuple[int, int]:
-        """A cancellation: the earliest one, before and after."""
+    def cancel(self, at_ms: int, *, removed: bool) -> tuple[int, int]:
+        """Add or remove a cancellation: the earliest one, before and after."""
         before = self.cancelled
-        put(self._cancelled, at_ms, gone=gone)
+        put(self._cancelled, at_ms, removed=removed)
         return before, self.cancelled
 
     @property
@@ -81,24 +79,24 @@ class ReceiptTimes:
         return min(self.own(line_id), self.of_all)
 
     def counts_from(self, received_ms: int) -> int:
-        """S1, S4: the instant of a line's sale, NEVER if it is none."""
-        return received_ms if received_ms <= self.cancelled else NEVER
+        """S1, S4: the instant of the sale of a line received at an instant, NEVER_MS if none."""
+        return received_ms if received_ms <= self.cancelled else NEVER_MS
 
     def named_between(self, low: int, high: int) -> list[str]:
-        """The lines that a receipt of their own confirms after `low`, at `high` at the latest, and before one of all lines."""
+        """The lines first named by a receipt in (low, high], and before one of all lines."""
         of_all = self.of_all
         begin, end = (
-            bisect_right(self._by_own, (low, LAST)),
-            bisect_right(self._by_own, (high, LAST)),
+            bisect_right(self._by_own, (low, _LAST_ID)),
+            bisect_right(self._by_own, (high, _LAST_ID)),
         )
         return [line_id for own_ms, line_id in self._by_own[begin:end] if own_ms < of_all]
 
     def not_named_before(self, at_ms: int) -> frozenset[str]:
-        """The lines that no receipt of their own confirms before an instant."""
+        """The lines that no receipt names before an instant."""
         return self._line_ids.difference(
             [line_id for _, line_id in self._by_own[: bisect_left(self._by_own, (at_ms, ""))]]
         )
 
 
 def _first(instants: list[int]) -> int:
-    return instants[0] if instants else NEVER
+    return instants[0] if instants else NEVER_MS

@@ -1,6 +1,11 @@
-"""Did the shop reply in time.
+"""Inquiries of one conversation and what counts of them: the plain form of R1 and R2.
 
-Inquiries and what counts of them (R1, R2), derived from the messages of one conversation.
+This module is the definition: it derives everything from all messages, or from all decided
+inquiries. An inquiry is decided once it is answered or overdue.
+
+Two incremental forms give the same results for less work. Tests compare both with this module.
+`conversation_fold` derives only the inquiries near a new message (`nearby_inquiries`).
+`conversation_ledger` keeps a long conversation cut into turns, and its units in `reply_days`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,160 +13,140 @@ from typing import Final, get_args
 
 import msgspec
 
-from schemas import events, times
+from schemas import events
 from schemas.envelope import SHOP, Written
 from tables import reply_times, service
 from tables.cycles import Calendar
 from tables.service import Columns
 from tables.service_hours import ServiceRules
 
-_DAY_MARGIN_MS: Final = 2 * times.DAY_MS
-"""No two instants of one local day lie so far apart, whatever its clocks do."""
-
-_OVERDUE, _LATE, _TIMELY = 0, 1, 2  # the worst of a unit's inquiries is what it is
-_COLUMN: Final = {_OVERDUE: service.OVERDUE, _LATE: service.LATE, _TIMELY: service.TIMELY}
+_OVERDUE, _LATE, _TIMELY = 0, 1, 2  # the worst of a unit's inquiries decides (R1)
+_COLUMN: Final = {
+    _OVERDUE: service.OVERDUE_INQUIRIES,
+    _LATE: service.LATE,
+    _TIMELY: service.TIMELY,
+}
 _REPLY: Final = {by: f"{service.REPLY}{by}" for by in (None, *get_args(events.RepliedBy))}
 _REPLY_MS: Final = tuple(f"{service.REPLY_MS}{number}" for number in range(reply_times.BINS))
 
 
 class Inquiry(msgspec.Struct, frozen=True, gc=False):
-    """A buyer's messages until the shop's answer.
+    """A buyer's messages up to the shop's answer.
 
-    `due_ms` is the last instant at which an answer is timely.
+    `answer` is None while the inquiry waits for one. An answer is timely up to and including
+    `due_ms`.
     """
 
-    asked: tuple[Written, ...]
+    questions: tuple[Written, ...]
     opened_ms: int
     due_ms: int
     answer: Written | None
 
     @property
     def is_late(self) -> bool:
-        """Whether it was answered, but not in time."""
+        """Whether the answer was written after the inquiry was due."""
         return self.answer is not None and self.answer.at_ms > self.due_ms
+
+
+class _Unit(msgspec.Struct, gc=False):
+    """What R1 counts as one: a buyer's inquiries of one local day, or a single inquiry."""
+
+    opened_ms: int
+    worst: int
+
+
+# ---- R1: messages → inquiries ----------------------------------------------------------------
 
 
 def inquiries(
     written: Iterable[Written], rules: ServiceRules, before: Written | None = None
 ) -> tuple[list[Inquiry], Inquiry | None]:
-    """R1: the inquiries that opened in service hours and have an answer, in order, and the last one if it waits for its answer.
+    """R1: the answered inquiries in order, and the last one if it waits for its answer.
 
-    Those of a whole conversation, or of what was written after a reply (`before`).
+    `written` is a whole conversation, or the part of it after `before`, a message of the shop.
     """
     answered: list[Inquiry] = []
     waiting: Inquiry | None = None
-    for one in written:
-        now = follow(waiting, before, one, rules)
-        if now is not None:
-            if now.answer is None:
-                waiting = now
+    for message in written:
+        inquiry = next_inquiry(waiting, before, message, rules)
+        if inquiry is not None:
+            if inquiry.answer is None:
+                waiting = inquiry
             else:
-                answered.append(now)
+                answered.append(inquiry)
                 waiting = None
-        before = one
+        before = message
     return answered, waiting
 
 
-def follow(
-    waiting: Inquiry | None, before: Written | None, one: Written, rules: ServiceRules
+def next_inquiry(
+    waiting: Inquiry | None, before: Written | None, message: Written, rules: ServiceRules
 ) -> Inquiry | None:
-    """R1: what one more message makes of the inquiry that waits for an answer, if one does.
+    """R1: the inquiry that a message opens, continues or answers; None if there is none.
 
-    `before` is the message before it.
-
-    That inquiry with its answer or with one more question, or a new one; None if the message is no
-    part of any.
+    `waiting` is the inquiry that waits for its answer. `before` is the preceding message.
     """
-    if one.side == SHOP:
+    if message.side == SHOP:
         return (
             None
             if waiting is None
-            else Inquiry(waiting.asked, waiting.opened_ms, waiting.due_ms, one)
+            else Inquiry(waiting.questions, waiting.opened_ms, waiting.due_ms, message)
         )
     if waiting is not None:
-        return Inquiry((*waiting.asked, one), waiting.opened_ms, waiting.due_ms, None)
-    if (before is None or before.side == SHOP) and rules.is_open(
-        one.at_ms
-    ):  # what opened out of hours is open all the same
-        return Inquiry((one,), one.at_ms, one.at_ms + rules.reply_within_ms, None)
+        return Inquiry((*waiting.questions, message), waiting.opened_ms, waiting.due_ms, None)
+    # Messages that open out of service hours are no inquiry, whatever follows them up to a reply.
+    if (before is None or before.side == SHOP) and rules.is_open(message.at_ms):
+        return Inquiry((message,), message.at_ms, message.at_ms + rules.reply_within_ms, None)
     return None
 
 
-def waiting(written: Sequence[Written], rules: ServiceRules) -> Inquiry | None:
-    """R1: of all of a conversation, the inquiry that waits for its answer, if one does.
-
-    It began after the shop's last message.
-    """
-    if not written or written[-1].side == SHOP:
-        return None
-    return inquiries_from(written, since(written, written[-1].at_ms + 1), rules)[1]
+# ---- R1, R2: decided inquiries → columns -----------------------------------------------------
 
 
-def since(written: Sequence[Written], at_ms: int) -> int:
-    """R1: where to begin if nothing before an instant has changed.
-
-    After the shop's last message before it, when no inquiry waits.
-    """
-    at = len(written)
-    while at and (
-        written[at - 1].side != SHOP or written[at - 1].at_ms >= at_ms
-    ):  # it's seldom far from the end
-        at -= 1
-    return at
-
-
-def inquiries_from(
-    written: Sequence[Written], at: int, rules: ServiceRules
-) -> tuple[list[Inquiry], Inquiry | None]:
-    """R1: as `inquiries`, of what was written from a place on that `since` named."""
-    return inquiries(written[at:], rules, written[at - 1] if at else None)
-
-
-def answered_near(written: Sequence[Written], at: int, rules: ServiceRules) -> list[Inquiry]:
-    """R1: the answered inquiries before a place in a conversation, in order, that may have opened on one day with one behind it."""
-    if (
-        not at
-        or written[at - 1].at_ms < written[at].at_ms - _DAY_MARGIN_MS
-        or rules.count_per == "inquiry"
-    ):  # the usual case
-        return []
-    return inquiries_from(written[:at], since(written, written[at].at_ms - _DAY_MARGIN_MS), rules)[
-        0
-    ]
-
-
-def beside(
-    answered: Sequence[Inquiry], changed: Sequence[Inquiry], rules: ServiceRules
-) -> list[Inquiry]:
-    """R1: of the inquiries that were answered before those that change, the ones that count in one unit with any of these."""
-    if rules.count_per == "inquiry":
-        return []
-    since_ms, days = (
-        min([one.opened_ms for one in changed]) - _DAY_MARGIN_MS,
-        {rules.day_of(one.opened_ms) for one in changed},
-    )
-    near = []
-    for one in reversed(answered):
-        if one.opened_ms < since_ms:
-            break
-        if rules.day_of(one.opened_ms) in days:
-            near.append(one)
-    return near[::-1]
-
-
-def difference(
-    near: Sequence[Inquiry],
-    was: Sequence[Inquiry],
-    now: Sequence[Inquiry],
+def counted(
+    decided: Sequence[Inquiry],
     rules: ServiceRules,
     calendar: Calendar,
+    unchanged: Sequence[Inquiry] = (),
 ) -> dict[int, Columns]:
-    """R1, R2: what changes of a shop's columns, by cycle's start, if decided inquiries of a conversation become others.
+    """R1, R2: a shop's columns of decided inquiries, by the start of the cycle they count in.
 
-    Those `near` are `beside` them and stay.
+    `unchanged` are earlier inquiries that share units with these. They count as part of a unit,
+    but their replies are left out.
     """
-    changes = _counted(near, now, rules, calendar)
-    for start_ms, columns in _counted(near, was, rules, calendar).items():
+    columns: dict[int, Columns] = {}
+    for inquiry in decided:
+        if inquiry.answer is not None:
+            names = reply_columns(inquiry.answer, inquiry.opened_ms)
+            _add_one(columns.setdefault(calendar.start_of(inquiry.opened_ms), {}), names)
+    units: dict[int, _Unit] = {}  # by local day, or by the inquiry's number
+    for number, inquiry in enumerate((*unchanged, *decided)):
+        judgement = judge(inquiry)
+        key = number if rules.count_per == "inquiry" else rules.day_of(inquiry.opened_ms)
+        unit = units.get(key)
+        if unit is None:
+            units[key] = _Unit(inquiry.opened_ms, judgement)
+        else:
+            unit.worst = min(unit.worst, judgement)
+    for unit in units.values():
+        start_ms = calendar.start_of(unit.opened_ms)
+        _add_one(columns.setdefault(start_ms, {}), unit_columns(unit.worst))
+    return columns
+
+
+def column_changes(
+    before: Sequence[Inquiry],
+    after: Sequence[Inquiry],
+    rules: ServiceRules,
+    calendar: Calendar,
+    unchanged: Sequence[Inquiry] = (),
+) -> dict[int, Columns]:
+    """R1, R2: signed changes of a shop's columns when some decided inquiries replace others.
+
+    By cycle's start and by name, in order, without zeros. `unchanged` as in `counted`.
+    """
+    changes = counted(after, rules, calendar, unchanged)
+    for start_ms, columns in counted(before, rules, calendar, unchanged).items():
         changed = changes.setdefault(start_ms, {})
         for name, number in columns.items():
             changed[name] = changed.get(name, 0) - number
@@ -172,63 +157,23 @@ def difference(
     }
 
 
-def _counted(
-    near: Sequence[Inquiry], decided: Sequence[Inquiry], rules: ServiceRules, calendar: Calendar
-) -> dict[int, Columns]:
-    """R1, R2: the columns of decided inquiries, by cycle's start.
-
-    Those `near` count only as a part of their units.
-    """
-    counted: dict[int, Columns] = {}
-    units: dict[
-        int, tuple[int, int]
-    ] = {}  # by day, or by inquiry: (when it opened, the worst of it)
-    for inquiry in decided:
-        answer, opened_ms = inquiry.answer, inquiry.opened_ms
-        if answer is not None:
-            columns = counted.setdefault(calendar.start_of(opened_ms), {})
-            for name in reply_columns(answer, opened_ms):
-                columns[name] = columns.get(name, 0) + 1
-    for number, inquiry in enumerate((*near, *decided)):
-        opened_ms = inquiry.opened_ms
-        what = judged(inquiry)
-        unit = number if rules.count_per == "inquiry" else rules.day_of(opened_ms)
-        since_ms, worst = units.get(unit, (opened_ms, what))
-        units[unit] = since_ms, min(worst, what)
-    for since_ms, what in units.values():
-        columns = counted.setdefault(calendar.start_of(since_ms), {})
-        for name in unit_columns(what):
-            columns[name] = columns.get(name, 0) + 1
-    return counted
-
-
-def judged(inquiry: Inquiry) -> int:
-    """R1, R2: what a decided inquiry is; the smaller, the worse."""
+def judge(inquiry: Inquiry) -> int:
+    """R1, R2: a decided inquiry as a number, the smaller the worse: overdue, late, timely."""
     return _OVERDUE if inquiry.answer is None else _LATE if inquiry.is_late else _TIMELY
 
 
-def unit_columns(what: int) -> tuple[str, str]:
-    """R1: the columns of a unit by what the worst of its inquiries is."""
-    return service.INQUIRIES, _COLUMN[what]
-
-
-def alone(inquiry: Inquiry) -> tuple[str, ...]:
-    """R1, R2: the columns that a decided inquiry adds one to if no other is beside it, the usual case: as `difference`, of it alone."""
-    answer = inquiry.answer
-    if answer is None:
-        return service.INQUIRIES, service.OVERDUE
-    by, reply_ms = reply_columns(answer, inquiry.opened_ms)
-    return (
-        service.INQUIRIES,
-        service.LATE if answer.at_ms > inquiry.due_ms else service.TIMELY,
-        by,
-        reply_ms,
-    )
+def unit_columns(judgement: int) -> tuple[str, str]:
+    """R1: the columns of a unit, by the judgement of its worst inquiry."""
+    return service.INQUIRIES, _COLUMN[judgement]
 
 
 def reply_columns(answer: Written, opened_ms: int) -> tuple[str, str]:
-    """The columns of a reply: by whom, and after what time."""
+    """The columns of a reply: who wrote it, and the bin of the reply time."""
     number = reply_times.reply_bin(answer.at_ms - opened_ms)
-    return _REPLY[answer.by], _REPLY_MS[
-        number
-    ] if number < reply_times.BINS else f"{service.REPLY_MS}{number}"
+    name = _REPLY_MS[number] if number < reply_times.BINS else f"{service.REPLY_MS}{number}"
+    return _REPLY[answer.by], name
+
+
+def _add_one(columns: Columns, names: Iterable[str]) -> None:
+    for name in names:
+        columns[name] = columns.get(name, 0) + 1

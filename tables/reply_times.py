@@ -1,10 +1,8 @@
-"""Reply times as counts by bin.
+"""Reply times as counts by bin: a quantile sketch that supports adding and subtracting.
 
-A sketch that merges by adding, and unlike others can be taken back as well.
-
-The bins are DDSketch's, so quantiles are read by it. They are whole numbers that come from a
-logarithm; no whole millisecond up to a year lies so near to the border of two that another
-machine's logarithm could see it on the other side (a test looks at each).
+The bins are those of DDSketch, which also computes the quantiles. A bin's number is a rounded
+logarithm. No whole millisecond up to a year is so close to the border of two bins that another
+machine's logarithm could put it into the other one; a test checks every border.
 """
 
 from bisect import bisect_left
@@ -17,27 +15,30 @@ from ddsketch.mapping import LogarithmicMapping
 from schemas import times
 
 ACCURACY: Final = 0.01
-"""Most by which a quantile is off, relatively. Fixed: tables hold counts by these bins."""
+"""The largest relative error of a quantile. Fixed, since tables store counts by these bins."""
 
 _mapping: Final = LogarithmicMapping(ACCURACY)
 _LAST_MS: Final = [
     int(_mapping.gamma**number) for number in range(_mapping.key(366 * times.DAY_MS))
 ]
-"""By bin, the last whole millisecond in it, for about a year: looking a time up is cheaper than
-its logarithm."""
+"""The last whole millisecond of each bin, for about a year: a search costs less than a
+logarithm."""
 
 BINS: Final = len(_LAST_MS)
-"""How many bins are looked up."""
+"""The number of bins that are found by search; later ones by logarithm."""
 
 
 def reply_bin(reply_ms: int) -> int:
-    """The bin of a reply time in milliseconds; what is under a millisecond shares the first one."""
+    """The bin of a reply time in milliseconds; 0 and 1 share the first one."""
     number = bisect_left(_LAST_MS, reply_ms)
     return number if number < len(_LAST_MS) else int(_mapping.key(reply_ms))
 
 
 def quantile(bins: Iterable[tuple[int, int]], q: float) -> int:
-    """The q-quantile (0 to 1) in milliseconds of reply times by (bin, count), of which there is at least one."""
+    """The q-quantile (0 to 1) of reply times in milliseconds.
+
+    `bins` are (bin, count); at least one count is positive.
+    """
     sketch = DDSketch(ACCURACY)
     for number, count in bins:
         sketch.add(_mapping.value(number), count)

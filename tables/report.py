@@ -1,75 +1,123 @@
-"""Tables in the form of `netsold recount`.
+"""Tables in the form of `netsold recount`: the lists of the catalogue's `REPORT_LISTS`.
 
-Rows per product, shop and cycle, the orders' anomalies, and what is overdue.
+A reader answers single rows in the same forms.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from schemas import times
-from tables import aftersales, catalogue, counting, figures, orders, sales, service
+from tables import aftersales, catalogue, counting, figures, orders, overdue_rows, sales, service
+from tables.catalogue import REPORT_LISTS, Table
 from tables.cycles import Calendar
 from tables.sales import Tally
 
-States = Iterable[tuple[bytes, bytes]]
+StoredRows = Iterable[tuple[bytes, bytes]]
 """(key, state's bytes) of a table's rows, in any order."""
 
+ReportRow = dict[str, Any]
+"""A row of a report, as JSON has it."""
 
-def report(calendar: Calendar, tables: Mapping[str, States]) -> dict[str, list[dict[str, Any]]]:
-    """Products, shops, anomalies; service by shop and cycle, by shop, by product and cycle.
 
-    What is overdue. Each list sorted.
+def report(calendar: Calendar, tables: Mapping[str, StoredRows]) -> dict[str, list[ReportRow]]:
+    """All lists of a report, each sorted; `tables` has the states by the tables' names."""
+    found = {}
+    for name, table in REPORT_LISTS.items():
+        if table.form == "sales":
+            rows = _sales_rows(calendar, table, tables)
+        else:
+            rows = (
+                row
+                for key, state in tables[table.name]
+                for row in rows_of(calendar, table, *_split(table, key), state)
+            )
+        found[name] = sorted(rows, key=sort_key(name))
+    return found
 
-    `tables` has the states by the tables' names.
+
+def sort_key(name: str) -> Callable[[ReportRow], tuple[str, ...]]:
+    """What the rows of a report's list are sorted by."""
+    table = REPORT_LISTS[name]
+    fields = {
+        "order": ("order_id", "anomaly", "line_id"),
+        "overdue": ("shop_id", "buyer_id"),
+    }.get(table.form, (table.keyed_by,))
+
+    def key(row: ReportRow) -> tuple[str, ...]:
+        cycle = (row["cycle"]["start"],) if table.windowed else ()
+        return *(row.get(field, "") for field in fields), *cycle
+
+    return key
+
+
+def _split(table: Table, key: bytes) -> tuple[str, int | None]:
+    return catalogue.split_cycle_key(key) if table.windowed else (key.decode(), None)
+
+
+def rows_of(
+    calendar: Calendar, table: Table, subject: str, start_ms: int | None, state: bytes
+) -> list[ReportRow]:
+    """The report's rows of one row of a table, for all forms but sales.
+
+    `subject` is its id, or its conversation; `start_ms` the start of its cycle if it has one.
     """
-    return {
-        "products": _rows(
-            calendar,
-            tables[catalogue.PRODUCT_CYCLES.name],
-            tables[catalogue.PRODUCT_TOTALS.name],
-            "product_id",
-        ),
-        "shops": _rows(
-            calendar,
-            tables[catalogue.SHOP_CYCLES.name],
-            tables[catalogue.SHOP_TOTALS.name],
-            "shop_id",
-        ),
-        "anomalies": anomalies(tables[catalogue.ORDERS.name]),
-        "shop_service": _service_cycles(
-            calendar, tables[catalogue.SHOP_SERVICE_CYCLES.name], "shop_id", figures.of_shop
-        ),
-        "shop_service_totals": [
-            {"shop_id": key.decode()} | figures.of_shop(columns)
-            for key, state in sorted(tables[catalogue.SHOP_SERVICE_TOTALS.name])
-            if (columns := service.decode(state).columns)
-        ],
-        "product_service": _service_cycles(
-            calendar,
-            tables[catalogue.PRODUCT_SERVICE_CYCLES.name],
-            "product_id",
-            figures.of_product,
-        ),
-        "overdue": [overdue(key, state) for key, state in sorted(tables[catalogue.OVERDUE.name])],
-    }
+    match table.form:
+        case "order":
+            return anomalies(subject, state)
+        case "overdue":
+            return [overdue(subject.encode(), state)]
+        case "service":
+            columns = service.decode(state).columns
+            cycle = {} if start_ms is None else {"cycle": span(calendar, start_ms)}
+            row = {table.keyed_by: subject} | cycle
+            return [row | figures.FIGURES[table.keyed_by](columns)] if columns else []
+        case form:
+            raise NotImplementedError(f"no report has rows of the form {form}")
 
 
-def _service_cycles(
-    calendar: Calendar,
-    states: States,
-    id_name: str,
-    figures_of: Callable[[Mapping[str, int]], dict[str, Any]],
-) -> list[dict[str, Any]]:
-    found = sorted(
-        (*catalogue.split_cycle_key(key), service.decode(state).columns) for key, state in states
+def _sales_rows(
+    calendar: Calendar, table: Table, tables: Mapping[str, StoredRows]
+) -> Iterator[ReportRow]:
+    cycles: defaultdict[str, dict[int, Tally]] = defaultdict(dict)
+    for key, state in tables[table.name]:
+        subject, start_ms = catalogue.split_cycle_key(key)
+        cycles[subject][start_ms] = sales.decode(state)
+    totals = catalogue.find_table(table.keyed_by, "sales", windowed=False)
+    traded = (
+        {subject: traded_in(tallies) for subject, tallies in cycles.items()}
+        if totals is None
+        else {key.decode(): sales.decode(state).net for key, state in tables[totals.name]}
     )
-    return [
-        {id_name: subject, "cycle": span(calendar, start_ms)} | figures_of(columns)
-        for subject, start_ms, columns in found
-        if columns
-    ]
+    for subject, tallies in cycles.items():
+        yield from sales_rows(calendar, table, subject, tallies, traded.get(subject, 0))
+
+
+def sales_rows(
+    calendar: Calendar, table: Table, subject: str, cycles: Mapping[int, Tally], traded: int
+) -> Iterator[ReportRow]:
+    """The report's rows of one id in a table of sales, by cycle; cycles without sums have none."""
+    for start_ms, tally in cycles.items():
+        if tally.holds_anything:
+            yield {table.keyed_by: subject} | sold(calendar, start_ms, tally, traded)
+
+
+def traded_in(cycles: Mapping[int, Tally]) -> int:
+    """Net units of all time, from the sums of all cycles (C4)."""
+    return sum(tally.net for tally in cycles.values())
+
+
+def sold(calendar: Calendar, start_ms: int, tally: Tally, traded: int) -> ReportRow:
+    """The sales of an id in a cycle, without the id; `traded` is its net units of all time (C4)."""
+    return {
+        "cycle": span(calendar, start_ms),
+        "units": tally.answer(),
+        "revenue": {
+            currency: amounts.answer() for currency, amounts in sorted(tally.amounts.items())
+        },
+        "sold_monthly": tally.net,
+        "successfully_traded": traded,
+    }
 
 
 def span(calendar: Calendar, start_ms: int) -> dict[str, str]:
@@ -77,72 +125,26 @@ def span(calendar: Calendar, start_ms: int) -> dict[str, str]:
     return {"start": calendar.iso(start_ms), "end": calendar.iso(calendar.end_of(start_ms))}
 
 
-def overdue(key: bytes, state: bytes) -> dict[str, Any]:
-    """An overdue inquiry as it is answered (R2), from its row."""
+def overdue(key: bytes, state: bytes) -> ReportRow:
+    """An overdue inquiry (R2) as it is answered, from the key and state of its row."""
     shop_id, buyer_id = catalogue.split_conversation_key(key)
-    _version, opened_ms, due_ms, message_id, order_id = msgspec.json.decode(state)
+    row = overdue_rows.decode(state)
     return {
         "shop_id": shop_id,
         "buyer_id": buyer_id,
-        "message_id": message_id,
-        "order_id": order_id,
-        "opened_at": times.format_ms(opened_ms),
-        "due_at": times.format_ms(due_ms),
+        "message_id": row.message_id,
+        "order_id": row.order_id,
+        "opened_at": times.format_ms(row.opened_ms),
+        "due_at": times.format_ms(row.due_ms),
     }
 
 
-def _rows(calendar: Calendar, cycles: States, totals: States, id_name: str) -> list[dict[str, Any]]:
-    traded = {key.decode(): sales.decode(state).net for key, state in totals}
-    states = dict(cycles)
-    found = sorted((*catalogue.split_cycle_key(key), key) for key in states)
-    rows = []
-    for subject, start_ms, key in found:
-        tally = sales.decode(states[key])
-        if tally.holds_anything:
-            rows.append(
-                {id_name: subject} | sold(calendar, start_ms, tally, traded.get(subject, 0))
-            )
-    return rows
-
-
-def sold(calendar: Calendar, start_ms: int, tally: Tally, traded: int) -> dict[str, Any]:
-    """A product's or shop's cycle as it is answered, but for its id.
-
-    `traded` is its net units of all time (C4).
-    """
-    return {
-        "cycle": span(calendar, start_ms),
-        "units": {
-            "gross": tally.gross,
-            "reversed": tally.reversed,
-            "net": tally.net,
-            "reversals_booked": tally.booked,
-        },
-        "revenue": {
-            currency: {
-                "gross": gross,
-                "reversed": taken,
-                "net": gross - taken,
-                "reversals_booked": booked,
-            }
-            for currency, (gross, taken, booked) in sorted(tally.amounts.items())
-        },
-        "sold_monthly": tally.net,
-        "successfully_traded": traded,
-    }
-
-
-def anomalies(states: States) -> list[dict[str, str]]:
-    """What is odd about which order, and about which of its lines where it concerns one; sorted."""
-    found = []
-    for key, state in states:
-        order_id = key.decode()
-        order = orders.decode(state)
-        found += [
-            (order_id, odd.anomaly.value, odd.line_id)
-            for odd in counting.derive(order).oddities | aftersales.oddities(order)
-        ]
+def anomalies(order_id: str, state: bytes) -> list[ReportRow]:
+    """The anomalies of an order, and of its lines where an anomaly concerns one."""
+    order = orders.decode(state)
+    found = counting.derive(order).anomalies | aftersales.anomalies(order)
     return [
-        {"order_id": order_id, "anomaly": name} | ({"line_id": line_id} if line_id else {})
-        for order_id, name, line_id in sorted(found)
+        {"order_id": order_id, "anomaly": one.anomaly.value}
+        | ({"line_id": one.line_id} if one.line_id else {})
+        for one in sorted(found)
     ]

@@ -1,7 +1,7 @@
-"""Service in numbers: the columns that shops' and products' service tables add up (R1-R6).
+"""The columns of the service tables of shops and products (R1 to R6), and how they add up.
 
-A row is a set of columns by name, each a plain sum of signed changes that is never below zero. What
-people read of them is in `figures`.
+A row is a set of columns by name. Each column is a sum of signed changes and never negative.
+`figures` derives what people read.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,19 +15,19 @@ VERSION: Final = 1
 INQUIRIES: Final = "inquiries"
 TIMELY: Final = "timely"
 LATE: Final = "late"
-OVERDUE: Final = "overdue"
+OVERDUE_INQUIRIES: Final = "overdue"
 REPLY: Final = "reply."
-"""Before `person` or `robot`: inquiries that were answered, by whom."""
+"""Prefix of `person` or `robot`: answered inquiries by who answered."""
 
 REPLY_MS: Final = "reply_ms."
-"""Before a bin (`reply_times`): inquiries that were answered, by how long it took."""
+"""Prefix of a bin (`reply_times`): answered inquiries by reply time."""
 
 REFUSAL: Final = "refusal."
 REISSUE: Final = "reissue."
 DIFFERENCE: Final = "difference."
 RETURN: Final = "return."
-"""Before a reason, and for differences and returns before `reason.currency` as well: how many,
-and how much in minor units."""
+"""Prefixes of a reason: counts. Differences and returns have columns of `reason.currency` as well:
+amounts in minor units."""
 
 REVIEWS: Final = "reviews"
 GOOD_REVIEWS: Final = "reviews.good"
@@ -37,24 +37,24 @@ BUYERS: Final = "buyers"
 REPEAT_BUYERS: Final = "buyers.repeat"
 
 GOOD_RATING: Final = 4
-"""The least rating that is good (R5)."""
+"""The lowest good rating (R5)."""
 
 Columns = dict[str, int]
 Rows = dict[tuple[str | None, int], Columns]
-"""By (product_id, or None for the shop itself; cycle's start): the columns."""
+"""The columns by (product_id, or None for the shop itself; cycle's start)."""
 
 
 class ImpossibleServiceError(Exception):
-    """A column fell below zero.
+    """A column would fall below zero.
 
-    It can't by the rules, so rows were read twice, or with a hole: nothing may be written on.
+    The rules exclude it, so journal rows were read twice or left out. Nothing more may be written.
     """
 
 
 class ServiceTally(msgspec.Struct, array_like=True, gc=False):
-    """The columns of a shop or product, in a cycle or of all time; none is zero.
+    """The columns of a shop or product, in one cycle or over all time; none is zero.
 
-    `restatements` counts changes that came when their cycle was over (C3).
+    `restatements` counts the changes made after their cycle was over (C3).
     """
 
     version: int = VERSION
@@ -62,9 +62,9 @@ class ServiceTally(msgspec.Struct, array_like=True, gc=False):
     restatements: int = 0
 
     def add(self, changes: Mapping[str, int], *, restates: int = 0) -> None:
-        """Add signed changes, so many of which restate.
+        """Add signed changes, of which `restates` were made after their cycle was over (C3).
 
-        ImpossibleServiceError if a column would fall below zero.
+        Raises ImpossibleServiceError if a column would fall below zero.
         """
         self.restatements += restates
         columns = self.columns
@@ -75,7 +75,7 @@ class ServiceTally(msgspec.Struct, array_like=True, gc=False):
             elif number < 0:
                 raise ImpossibleServiceError(f"{name} would be {number} after {change:+}")
             else:
-                columns.pop(name, None)  # as if it had never been: equal sums give equal bytes
+                columns.pop(name, None)  # equal sums give equal bytes
 
 
 encode: Final[Callable[[ServiceTally], bytes]] = msgspec.json.Encoder(order="deterministic").encode
@@ -84,8 +84,8 @@ decode: Final[Callable[[bytes], ServiceTally]] = msgspec.json.Decoder(ServiceTal
 """Bytes → ServiceTally; raises msgspec's errors."""
 
 
-def difference(before: Rows, after: Rows) -> Rows:
-    """What must be added to `before` to get `after`, without zeros."""
+def row_changes(before: Rows, after: Rows) -> Rows:
+    """The signed changes that lead from `before` to `after`, without zeros."""
     changes: Rows = {}
     for key in before.keys() | after.keys():
         was, now = before.get(key, {}), after.get(key, {})
@@ -98,5 +98,5 @@ def difference(before: Rows, after: Rows) -> Rows:
 
 
 def without_zeros(changes: Columns) -> Columns:
-    """The columns that change, by name."""
+    """The changes that are not zero, in the order of their names."""
     return {name: change for name, change in sorted(changes.items()) if change}

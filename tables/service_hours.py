@@ -1,19 +1,21 @@
-"""When a shop has to reply, and within what.
+"""The settings of R1: the time to reply, the service hours, and local time in their time zone.
 
-The settings of R1, and local time in a zone with all its changes of clocks.
+`terms` names the zone, but not the version of its data: every upgrade of `tzdata` would then ask
+for a rebuild, though nearly none changes the zone in use ([decision 39](
+../docs/decisions/0039-pinned-time-zones.md)).
 """
 
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from schemas.times import DAY_MS, HOUR_MS
+from tables.time_zones import zone_of
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE_MS: Final = 60_000
-_REMEMBERED: Final = 65_536
+_CACHED_HOURS: Final = 65_536
 _HOURS: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|(24):(00))")
 
 CountPer = Literal["buyer_day", "inquiry"]
@@ -21,18 +23,18 @@ CountPer = Literal["buyer_day", "inquiry"]
 
 @dataclass(frozen=True, slots=True)
 class ServiceRules:
-    """The settings of R1; ValueError if they can't be.
+    """The settings of R1; ValueError if they are invalid.
 
-    `reply_within_ms` are full seconds. `hours` are local wall-clock time in `zone`, from the first
-    minute up to but not including the last one, over midnight if the last comes first, and always
-    if they are the same.
+    `reply_within_ms` are full seconds. `hours` are local time in `zone`: the first minute is
+    included, the last one is not. They cross midnight if the last minute is the earlier one, and
+    are the whole day if both are the same.
     """
 
     reply_within_ms: int = 300_000
     hours: str = "08:00-23:00"
     zone: str = "Asia/Shanghai"
     count_per: CountPer = "buyer_day"
-    _ahead: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _offsets: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
     _opens_ms: int = field(init=False, repr=False, compare=False)
     _closes_ms: int = field(init=False, repr=False, compare=False)
 
@@ -46,19 +48,20 @@ class ServiceRules:
         object.__setattr__(self, "_opens_ms", (opens_hour * 60 + opens_minute) * _MINUTE_MS)
         object.__setattr__(self, "_closes_ms", (closes_hour * 60 + closes_minute) * _MINUTE_MS)
         try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            zone_of(self.zone)
+        except ValueError as error:
             raise ValueError(
                 f"there is no time zone {self.zone!r}: write one like Asia/Shanghai"
             ) from error
 
     @property
     def terms(self) -> str:
-        """All of it in one line: tables made under other terms don't fit."""
-        return f"reply within {self.reply_within_ms} ms, {self.hours} {self.zone}, per {self.count_per}"
+        """The settings in one line; tables made under other terms are not reused."""
+        hours = f"{self.hours} {self.zone}"
+        return f"reply within {self.reply_within_ms} ms, {hours}, per {self.count_per}"
 
     def answer(self) -> dict[str, Any]:
-        """As every answer states it."""
+        """The settings as each answer states them."""
         return {
             "reply_within_seconds": self.reply_within_ms // 1000,
             "service_hours": self.hours,
@@ -67,11 +70,10 @@ class ServiceRules:
         }
 
     def is_open(self, at_ms: int) -> bool:
-        """Whether an instant, in epoch milliseconds, lies in service hours."""
-        ahead_ms = self._ahead.get(
-            at_ms // HOUR_MS
-        )  # as in `_local_ms`: this is asked of every second message
-        of_day_ms = (self._local_ms(at_ms) if ahead_ms is None else at_ms + ahead_ms) % DAY_MS
+        """Whether an instant, in epoch milliseconds, is within service hours."""
+        # As in `_local_ms`, without the call: this runs for every second message.
+        offset_ms = self._offsets.get(at_ms // HOUR_MS)
+        of_day_ms = (self._local_ms(at_ms) if offset_ms is None else at_ms + offset_ms) % DAY_MS
         opens_ms, closes_ms = self._opens_ms, self._closes_ms
         if opens_ms < closes_ms:
             return opens_ms <= of_day_ms < closes_ms
@@ -82,21 +84,21 @@ class ServiceRules:
         return self._local_ms(at_ms) // DAY_MS
 
     def _local_ms(self, at_ms: int) -> int:
-        """The wall clock at an instant, as milliseconds since its own 1970-01-01T00:00."""
+        """The local time at an instant, in milliseconds since the local 1970-01-01T00:00."""
         hour = at_ms // HOUR_MS
-        ahead_ms = self._ahead.get(hour)
-        if ahead_ms is None:
-            ahead_ms = self._ahead_at(hour * HOUR_MS)
-            if ahead_ms != self._ahead_at((hour + 1) * HOUR_MS - 1):  # clocks change within it
-                return at_ms + self._ahead_at(at_ms)
-            if len(self._ahead) >= _REMEMBERED:
-                self._ahead.clear()
-            self._ahead[hour] = ahead_ms
-        return at_ms + ahead_ms
+        offset_ms = self._offsets.get(hour)
+        if offset_ms is None:
+            offset_ms = self._offset_at(hour * HOUR_MS)
+            if offset_ms != self._offset_at((hour + 1) * HOUR_MS - 1):  # clocks change in this hour
+                return at_ms + self._offset_at(at_ms)
+            if len(self._offsets) >= _CACHED_HOURS:
+                self._offsets.clear()
+            self._offsets[hour] = offset_ms
+        return at_ms + offset_ms
 
-    def _ahead_at(self, at_ms: int) -> int:
-        """How far the wall clock is ahead of UTC at an instant, both in milliseconds."""
+    def _offset_at(self, at_ms: int) -> int:
+        """The offset of local time from UTC at an instant, both in milliseconds."""
         at = _EPOCH + timedelta(milliseconds=at_ms)
-        return (at.astimezone(ZoneInfo(self.zone)).utcoffset() or timedelta()) // timedelta(
+        return (at.astimezone(zone_of(self.zone)).utcoffset() or timedelta()) // timedelta(
             milliseconds=1
         )

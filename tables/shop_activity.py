@@ -7,30 +7,35 @@ same reason: what came and went within a chunk must leave the rows that it leave
 two.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
-from schemas import journal
+from schemas import journal, limits
+from schemas.columns import SaleColumns
 from schemas.envelope import Written
 from schemas.journal import Bought, Contact, Entry, Messages, Replied, Served, ShopActivity, Sold
-
-MOST_UNITS: Final = 2000
-"""Most of one record, in units of 350 bytes: with ids of 128 characters, and a source of 256, it
-stays below 900,000 bytes."""
 
 _BOUGHT, _WROTE, _CONTACT, _SERVED = 2, 2, 4, 8
 _COLUMNS: Final = 8
 """So many columns of replies are a unit at most."""
 
-MOST_MESSAGES: Final = 500
-"""Most messages of one buyer in a record."""
+
+_NUMBERS: Final = ("restates", *SaleColumns.__struct_fields__)
+_numbers: Final = attrgetter(*_NUMBERS)
+"""Of an entry, what is summed in a `Sold`."""
 
 
 @dataclass(slots=True)
 class _Shop:
     """What was told of a shop so far; `units` is the size of it."""
 
-    sold: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    sold: defaultdict[tuple[str, str], list[tuple[int, ...]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    """By cycle and currency, the `_NUMBERS` of each entry."""
+
     bought: dict[tuple[str, str], int] = field(default_factory=dict)
     served: list[Served] = field(default_factory=list)
     replied: list[Replied] = field(default_factory=list)
@@ -49,17 +54,7 @@ class ShopActivities:
     def sell(self, entry: Entry) -> None:
         """An entry, to be summed with others (S6), and its buyer's orders (R6)."""
         shop = self._shop(entry.shop_id, 1 + _BOUGHT)
-        key = entry.cycle, entry.currency
-        columns = shop.sold.get(key)
-        if columns is None:
-            columns = shop.sold[key] = [0, 0, 0, 0, 0, 0, 0]
-        columns[0] += entry.units_gross
-        columns[1] += entry.units_reversed
-        columns[2] += entry.units_booked
-        columns[3] += entry.amount_gross
-        columns[4] += entry.amount_reversed
-        columns[5] += entry.amount_booked
-        columns[6] += entry.restates
+        shop.sold[entry.cycle, entry.currency].append(_numbers(entry))
         if entry.orders:
             buyer = entry.buyer_id, entry.cycle
             shop.bought[buyer] = shop.bought.get(buyer, 0) + entry.orders
@@ -80,17 +75,18 @@ class ShopActivities:
         self, shop_id: str, buyer_id: str, wrote: list[Written], retracted: list[Written]
     ) -> None:
         """What a shop and a buyer wrote to each other (R4), and what of that, or of what was told before, is taken back (S11)."""
-        for at in range(0, len(wrote), MOST_MESSAGES):
+        for at in range(0, len(wrote), limits.ACTIVITY_MESSAGES):
             some = [
-                (one.at_ms, one.side, one.order_id or "") for one in wrote[at : at + MOST_MESSAGES]
+                (one.at_ms, one.side, one.order_id or "")
+                for one in wrote[at : at + limits.ACTIVITY_MESSAGES]
             ]
             self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(
                 Messages(buyer_id, some, [])
             )
-        for at in range(0, len(retracted), MOST_MESSAGES):
+        for at in range(0, len(retracted), limits.ACTIVITY_MESSAGES):
             some = [
                 (one.at_ms, one.side, one.order_id or "")
-                for one in retracted[at : at + MOST_MESSAGES]
+                for one in retracted[at : at + limits.ACTIVITY_MESSAGES]
             ]
             self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(
                 Messages(buyer_id, [], some)
@@ -103,7 +99,7 @@ class ShopActivities:
     def _shop(self, shop_id: str, units: int) -> _Shop:
         """A shop with room for so many units more."""
         shop = self._shops.get(shop_id)
-        if shop is not None and shop.units + units > MOST_UNITS:
+        if shop is not None and shop.units + units > limits.ACTIVITY_UNITS:
             self._full.append(_record(shop_id, self._shops.pop(shop_id)))
             shop = None
         if shop is None:
@@ -113,7 +109,10 @@ class ShopActivities:
 
 
 def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
-    sold = [Sold(cycle, currency, *columns) for (cycle, currency), columns in shop.sold.items()]
+    sold = [
+        Sold(cycle, currency, **dict(zip(_NUMBERS, map(sum, zip(*rows, strict=True)), strict=True)))
+        for (cycle, currency), rows in shop.sold.items()
+    ]
     bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
     told = ShopActivity(
         shop_id,

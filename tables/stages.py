@@ -2,9 +2,10 @@
 
 from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
-from tables.journal_stages import ProductStage, ShopStage
 from tables.order_stage import OrderStage
+from tables.product_stage import ProductStage
 from tables.service_hours import ServiceRules
+from tables.shop_stage import ShopStage
 
 AnyStage = OrderStage | ChatStage | ProductStage | ShopStage
 

@@ -1,44 +1,56 @@
-"""How far a stage is, and what event time that means (C2).
+"""The progress of a stage, and its event time (C2).
 
 Watermarks come from the events alone, never from a machine's clock.
 """
 
 from collections.abc import Collection
-from operator import itemgetter
-from typing import Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 import msgspec
 
-Furthest = tuple[str, int]
-"""Whose event is the latest of a partition's, and when it happened."""
 
-_INSTANT: Final = itemgetter(1)
+class SourceProgress(NamedTuple):
+    """The progress of a source partition, by its latest mark."""
+
+    offset: int
+    watermark_ms: int | None
+
+
+class Furthest(NamedTuple):
+    """The latest event of a partition: its order or conversation, and its instant."""
+
+    subject: str
+    at_ms: int
+
+
+_AT_MS: Final = attrgetter("at_ms")
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """What one partition of a stage has taken in.
+    """The progress of a stage in one partition.
 
-    `offset` is the last record taken, -1 before the first. `watermark_ms` is, for the order stage,
-    the latest event time among the partition's accepted events and ticks; for the stages after it,
-    the least of its sources' watermarks. `refused_in_a_row` counts the refused records since the
-    last accepted one. `sources` has, for the stages after the first, per source partition such as
-    `orders-0` the [offset, watermark_ms] of its latest mark.
+    `offset` is the last record covered, -1 before the first. `watermark_ms` is, for the stages that
+    read events, the latest event time among the partition's accepted events and ticks; for the
+    stages after them, the least of their sources' watermarks. `refused_in_a_row` counts the refused
+    records since the last accepted one. `sources` has, for the stages after the first, the latest
+    mark of each source partition, such as `orders-0`.
 
-    `confirmed_ms` is how far event time is beyond one wrong date: the latest instant that events of
-    two orders, or conversations, have come to in the partition, or that a tick says; for the stages
-    after the first, the latest of its sources. `furthest` is whose event is the latest, and when:
-    it needs another's to be confirmed.
+    `confirmed_ms` is the event time that doesn't depend on one wrong date: the latest instant that
+    events of two orders, or conversations, have reached in the partition, or that a tick names; for
+    the stages after the first, the latest of their sources. `furthest` is the latest event, which
+    another one must confirm.
     """
 
     offset: int = -1
     watermark_ms: int | None = None
     refused_in_a_row: int = 0
-    sources: dict[str, tuple[int, int | None]] = msgspec.field(default_factory=dict)
+    sources: dict[str, SourceProgress] = msgspec.field(default_factory=dict)
     confirmed_ms: int | None = None
     furthest: Furthest | None = None
 
     def resumed(self) -> "Progress":
-        """The same, with the count of refusals begun anew: a paused partition goes on."""
+        """The same with no refusals counted: a paused partition resumes."""
         return msgspec.structs.replace(self, refused_in_a_row=0)
 
 
@@ -57,16 +69,17 @@ def least(watermarks: Collection[int | None]) -> int | None:
 def confirm(
     confirmed_ms: int, furthest: Furthest | None, about: str | tuple[str, str], at_ms: int
 ) -> tuple[int, Furthest]:
-    """How far event time is confirmed, and who is furthest, once an order or conversation has an event at `at_ms`, after `confirmed_ms`.
+    """The confirmed event time and the furthest event after one at `at_ms` > `confirmed_ms`.
 
-    Two of them have come to what is confirmed, so one wrong date, or all dates of one order, confirm nothing (C2).
+    `about` is its order or conversation. Two of these must have reached an instant to confirm it,
+    so one wrong date, or all dates of one order, confirm nothing (C2).
     """
-    whose = about if isinstance(about, str) else "/".join(about)
-    if furthest is None or furthest[1] <= confirmed_ms:
-        return confirmed_ms, (whose, at_ms)
-    if whose == furthest[0]:
-        return confirmed_ms, (whose, max(at_ms, furthest[1]))
-    return min(at_ms, furthest[1]), max(furthest, (whose, at_ms), key=_INSTANT)
+    subject = about if isinstance(about, str) else "/".join(about)
+    if furthest is None or furthest.at_ms <= confirmed_ms:
+        return confirmed_ms, Furthest(subject, at_ms)
+    if subject == furthest.subject:
+        return confirmed_ms, Furthest(subject, max(at_ms, furthest.at_ms))
+    return min(at_ms, furthest.at_ms), max(furthest, Furthest(subject, at_ms), key=_AT_MS)
 
 
 def latest(one: int | None, other: int | None) -> int | None:

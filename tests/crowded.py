@@ -1,9 +1,7 @@
-"""A reader's process for tests of its server: fed by hand, with few handles.
+"""A reader's process for tests of its server, with a filled store and few file handles.
 
-`python -m tests.crowded FOLDER HANDLES BOUNDS`.
-
-BOUNDS are those of `serving/connections.py` as a JSON object, or `null` for the real ones. Its
-export is large: 16 MiB and more.
+`python -m tests.crowded FOLDER HANDLES BOUNDS`. BOUNDS are those of `serving/connections.py` as a
+JSON object, or `null` for the real ones. Its export has at least 16 MiB.
 """
 
 from __future__ import annotations
@@ -15,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from serving import server
+from serving import exports, server
+from serving.answers import Answers
 from serving.connections import Bounds
-from serving.look import Look
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.story import parse
 
@@ -43,12 +41,12 @@ class Fed(FedReader):
         self.feed()
 
     async def run(self) -> None:
-        """Go on until the process ends."""
+        """Wait until the process ends."""
         await asyncio.Event().wait()
 
 
-def rows(_look: Look) -> Iterator[tuple[str, dict[str, Any]]]:
-    """More than any client's and system's buffers hold."""
+def rows(_answers: Answers) -> Iterator[tuple[str, dict[str, Any]]]:
+    """More bytes than the buffers of any client and system."""
     for number in range(ROWS):
         yield "products", {"number": number, "text": "x" * 1000}
 
@@ -57,7 +55,7 @@ if __name__ == "__main__":
     folder, handles, bounds = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
     resource.setrlimit(resource.RLIMIT_NOFILE, (handles // 2, handles))
     setattr(server, "Reader", Fed)  # noqa: B010 - mypy wouldn't have it
-    setattr(Look, "export", rows)  # noqa: B010 - as above
+    setattr(exports, "exported_rows", rows)  # noqa: B010 - as above
     if bounds is not None:
         Bounds.of_handles = classmethod(lambda cls, _handles: cls(**bounds))  # type: ignore[method-assign, assignment]
     server.run(settings_in(folder).model_copy(update={"reader_port": 0}))

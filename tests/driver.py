@@ -1,10 +1,9 @@
 """Whole workers over a log in memory, in virtual time.
 
-The real stages, pipeline, commit and opener; latencies and faults come from a seed.
-
-One number repeats a run. A worker's process is its pipeline and its task for each partition; the
-cluster is `MemoryLog`; its disk is `MemoryStores`, of which a kill loses what was not flushed. The
-driver plays the group: it assigns source partitions to workers.
+Stages, pipeline, commit and opener are the real ones; latencies and faults come from a seed, so one
+number repeats a run. A worker's process is its pipeline and one task per partition. The cluster is
+`MemoryLog`. A worker's disk is `MemoryStores`: a kill loses what was not flushed. The driver plays
+the group: it assigns source partitions to workers.
 """
 
 from __future__ import annotations
@@ -17,12 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
-from faust.types import TP
 
 from schemas import envelope
 from streams import topics
-from streams.chunks import Chunk
-from streams.lanes import MARK_KEY
+from streams.fetched import Chunk
+from streams.marks import MARK_KEY
 from streams.partitioning import partition_of
 from streams.pipeline import Pipeline
 from streams.producers import OutcomeUnknown
@@ -67,14 +65,10 @@ NONE = Faults(lost_request=0, lost_answer=0, kill_every_s=0, freeze_every_s=0, r
 
 
 # --- a worker's disk
-# ------------------------------------------------------------------------------------------------------------
 
 
 class MemoryStore:
-    """In place of `PartitionStore`: a table's partition on a disk.
-
-    Every write is a version, and a kill may go back to an older one.
-    """
+    """In place of `PartitionStore`; a kill may restore the state before any unflushed write."""
 
     def __init__(self, disk: MemoryStores, name: str, identity: Identity) -> None:
         self._disk, self._name, self._identity = disk, name, identity
@@ -105,9 +99,7 @@ class MemoryStore:
         self._disk.write(self._name, {**dict(items), POSITION_KEY: b"%d" % position})
 
     def wipe(self, why: str) -> None:
-        raise AssertionError(
-            f"{self._name} is wiped: {why}"
-        )  # nothing of a run may make a store unfit
+        raise AssertionError(f"{self._name} is wiped: {why}")  # no run may damage a store
 
     def close(self) -> None:
         pass
@@ -121,7 +113,7 @@ class MemoryStores:
         self.rows: dict[str, dict[bytes, bytes]] = {}
         self.identities: dict[str, Identity] = {}
         self.unflushed: dict[str, list[dict[bytes, bytes]]] = {}
-        """By store, older states that a kill may go back to, the newest last."""
+        """By store, older states that a kill may restore, the newest last."""
 
         self.dead = False
 
@@ -134,7 +126,7 @@ class MemoryStores:
         rows = self.rows[name]
         older = self.unflushed[name]
         older.append(dict(rows))
-        if self._chance.random() < 0.2:  # a flush: what was before it is never gone back to
+        if self._chance.random() < 0.2:  # a flush: older states are never restored
             older.clear()
         for key, value in items.items():
             if value is None:
@@ -143,7 +135,7 @@ class MemoryStores:
                 rows[key] = value
 
     def kill(self) -> None:
-        """Each store goes back to any state since its last flush."""
+        """Restore in each store any state since its last flush."""
         self.dead = True
         for name, older in self.unflushed.items():
             if older and self._chance.random() < 0.5:
@@ -152,7 +144,6 @@ class MemoryStores:
 
 
 # --- a worker
-# -------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,51 +217,43 @@ class MemoryCluster:
 
 
 class MemoryWorker:
-    """One process. After `kill` nothing of it has an effect any more.
-
-    While it is frozen its requests wait.
-    """
+    """One process; after `kill` it has no effect any more, and while it is frozen requests wait."""
 
     def __init__(self, driver: Driver, name: str, disk: MemoryStores) -> None:
         self.driver, self.name, self.disk = driver, name, disk
         disk.dead = False
         self.dead = False
         self.frozen_until_s = 0.0
-        self.assigned: list[TP] = []
-        self._positions: dict[TP, int] = {}
-        self._paused: set[TP] = set()
+        self.assigned: list[TopicPartition] = []
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: asyncio.Task[Any] | None = None
-        folds = stages(CALENDAR, ServiceRules(), 1000)
         names = [topic.name for topic in topics.declared(driver.settings)]
         ids = {name: f"id of {name}" for name in names}
         opener = Opener(
             driver.settings,
-            folds,
+            stages(CALENDAR, ServiceRules(), 1000),
             driver.settings.data_dir,
             "memory",
             ids,
             cast("Cluster", MemoryCluster(self)),
             cast("Any", disk.open),
         )
-        self.pipeline = Pipeline(driver.settings, opener, asyncio.get_running_loop().time)
-        self.pipeline.seek = self._positions.__setitem__
-        self.pipeline.pause = self._paused.add
-        self.pipeline.rejoin = driver.rebalance
-        self.pipeline.fatal = self._fatal
+        self.pipeline = Pipeline(driver.settings, opener, self, asyncio.get_running_loop().time)
         self.ended: str | None = None
 
     # --- requests: latency and faults
 
     async def request(self, what: str) -> None:
-        """A request that changes nothing: it only takes its time."""
+        """A request that changes nothing and only needs time."""
         await self.step(f"before {what}")
 
     async def step(self, what: str) -> None:
         """Before and after each request."""
         driver = self.driver
         if self.dead:
-            await asyncio.get_running_loop().create_future()  # for ever
+            await asyncio.get_running_loop().create_future()  # never returns
         await asyncio.sleep(driver.chance.expovariate(1 / driver.latency_s))
         await asyncio.sleep(max(0.0, self.frozen_until_s - asyncio.get_running_loop().time()))
         if self.dead:
@@ -283,6 +266,29 @@ class MemoryWorker:
         if what.startswith("after") and driver.chance.random() < driver.faults.lost_answer:
             raise OutcomeUnknown(f"lost: {what}")
 
+    # --- its consumer: what `GroupConsumer` promises to the pipeline
+
+    def seek(self, partition: TopicPartition, position: int) -> None:
+        self._positions[partition] = position
+
+    def pause(self, partition: TopicPartition) -> None:
+        self._paused.add(partition)
+
+    def lag(self, partition: TopicPartition, position: int) -> int:
+        return self.driver.log.last_stable_offset(partition) - position
+
+    def rejoin(self) -> None:
+        self.driver.rebalance()
+
+    def leave(self, error: BaseException) -> None:
+        """The process ends by itself."""
+        self.ended = str(error)
+        self.driver.trace.append(
+            f"{asyncio.get_running_loop().time():.4f} {self.name} leaves: {error}"
+        )
+        self.kill()
+        self.driver.lost(self)
+
     # --- its life
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[Any]:
@@ -291,8 +297,8 @@ class MemoryWorker:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def assign(self, assigned: Iterable[TP]) -> None:
-        """The group's answer: close what was open, open what is assigned now."""
+    def assign(self, assigned: Iterable[TopicPartition]) -> None:
+        """The group's answer: close the open lanes, open those that are assigned now."""
         self.assigned = sorted(assigned)
         if self._opening is not None:
             self._opening.cancel()  # as Faust does, without waiting for its end
@@ -302,15 +308,15 @@ class MemoryWorker:
         try:
             await self.pipeline.open(self.assigned)
         except Exception as error:  # noqa: BLE001 - Fatal, or a fault of ours: either ends the process
-            self._fatal(error)
+            self.leave(error)
             return
         self._paused.clear()
         self._positions |= self.pipeline.positions()
         for tp, lane in self.pipeline.lanes.items():
             self.start(self._feed(tp, lane))
 
-    async def _feed(self, tp: TP, lane: Lane) -> None:
-        """What Faust's agent and consumer do for one partition, as long as this lane is its lane."""
+    async def _feed(self, tp: TopicPartition, lane: Lane) -> None:
+        """What Faust's agent and consumer do for one partition, until its lane is replaced."""
         driver = self.driver
         while not self.dead and self.pipeline.lanes.get(tp) is lane and not lane.closed:
             await asyncio.sleep(driver.chance.expovariate(1 / driver.latency_s))
@@ -320,22 +326,14 @@ class MemoryWorker:
             most = min(
                 self.pipeline.most_records(tp), driver.chance.randint(1, driver.most_records)
             )
-            records, end = driver.log.read(TopicPartition(*tp), start, most)
+            records, end = driver.log.read(tp, start, most)
             if end == start:
                 await asyncio.sleep(0.05)
                 continue
             self._positions[tp] = end
-            read = self.pipeline.opener.reading(TopicPartition(*tp))
-            readings = [(record.offset, read(record)) for record in records]
+            decode = self.pipeline.decoder_of(tp)
+            readings = [(record.offset, decode(record)) for record in records]
             await self.pipeline.process(Chunk(tp, readings, start, end, _Records(records)))  # type: ignore[arg-type]  # as TolerantRecords
-
-    def _fatal(self, error: BaseException) -> None:
-        self.ended = str(error)
-        self.driver.trace.append(
-            f"{asyncio.get_running_loop().time():.4f} {self.name} leaves: {error}"
-        )
-        self.kill()
-        self.driver.lost(self)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -351,22 +349,18 @@ class MemoryWorker:
         lanes = self.pipeline.lanes
         return sorted(lanes) == self.assigned and all(
             not lane.closed
-            and (lane.commit is None or lane.commit.done())
-            and lane.position >= self.driver.log.high_watermark(TopicPartition(*tp))
+            and not lane.committing
+            and lane.position >= self.driver.log.high_watermark(tp)
             for tp, lane in lanes.items()
         )
 
 
 # --- the group, and the run
-# -----------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Driver:
-    """One run. `trace` has every request with its virtual time.
-
-    The same seed gives the same trace.
-    """
+    """One run; `trace` has every request with its virtual time, the same for the same seed."""
 
     settings: Settings
     seed: int
@@ -395,7 +389,7 @@ class Driver:
         record: tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]],
         partition: int | None = None,
     ) -> int:
-        """Put a record into its source topic (public name) by its key; returns the partition."""
+        """Write a record to its source topic (public name) by its key; returns the partition."""
         key, value, headers = record
         number = (
             partition_of(key or b"", self.settings.partitions) if partition is None else partition
@@ -407,19 +401,23 @@ class Driver:
         return number
 
     @property
-    def sources(self) -> list[TP]:
+    def sources(self) -> list[TopicPartition]:
         """All source partitions of all stages."""
         names = [self.settings.topic(stage.source) for stage in catalogue.STAGES]
-        return [TP(name, number) for name in names for number in range(self.settings.partitions)]
+        return [
+            TopicPartition(name, number)
+            for name in names
+            for number in range(self.settings.partitions)
+        ]
 
     def rebalance(self) -> None:
         """Assign anew, soon."""
         self._wanted.set()
 
     def lost(self, worker: MemoryWorker) -> None:
-        """A process has ended: it is started again, as by its supervisor.
+        """Restart a process that has ended, as a supervisor does.
 
-        Only a newer owner may make it leave by itself.
+        It may only have left by itself because of a newer owner.
         """
         self.ends.append(worker.ended or "killed")
         if worker.ended is not None and "taken over" not in worker.ended and not self.wrong.done():
@@ -438,7 +436,7 @@ class Driver:
         task.add_done_callback(self._restarting.discard)
 
     async def run(self, feed: Iterator[Any], fault_s: float = 20.0) -> None:
-        """Let the workers work, with faults for so many virtual seconds and then without, until everything is applied.
+        """Run the workers with faults for `fault_s`, then without, until everything is applied.
 
         `feed` is advanced once a virtual 10 ms: it writes events, until it ends.
         """
@@ -519,18 +517,19 @@ class Driver:
             self.lost(worker)
 
     def _freeze_one(self) -> None:
-        """Longer than its session: the others take over, and it comes back as a zombie."""
+        """Freeze one for longer than its session: others own its partitions when it continues."""
         if len(self.running) > 1:
             worker = self.chance.choice(self.running)
             worker.frozen_until_s = asyncio.get_running_loop().time() + self.chance.uniform(
                 0.1, 2.0
             )
             self.trace.append(
-                f"{asyncio.get_running_loop().time():.4f} {worker.name} is frozen until {worker.frozen_until_s:.4f}"
+                f"{asyncio.get_running_loop().time():.4f} {worker.name} is frozen until "
+                f"{worker.frozen_until_s:.4f}"
             )
             self.rebalance()
 
-    # --- what is there in the end
+    # --- results
 
     def committed(self, topic: str) -> list[MemoryRecord]:
         """The committed records of a topic (name on the cluster), partition by partition."""
@@ -554,6 +553,6 @@ class Driver:
 
 
 def tick(at_ms: int) -> tuple[None, bytes, Sequence[tuple[str, bytes]]]:
-    """A time tick, as `Driver.write` takes it."""
+    """A time tick, as a record for `Driver.write`."""
     value, headers = envelope.tick(at_ms)
     return None, value, headers

@@ -121,7 +121,7 @@ class Flow:
     def run(self) -> "Flow":
         """Run all stages until nothing is left to do."""
         for stage in stages(self.calendar, self.rules, 1000):
-            for at in sorted(at for at in self.logs if at[0] == stage.stage.source):
+            for at in sorted(at for at in self.logs if at[0] == stage.spec.source):
                 while self._step(stage, at):
                     pass
         return self
@@ -130,9 +130,9 @@ class Flow:
         begin = self.progress.get(at, Progress()).offset + 1
         records = self.logs[at][begin : begin + self._chunk()]
         readings = reading(stage, records)
-        states = {table.name: Rows(self.rows[table.name, at[1]]) for table in stage.stage.tables}
+        states = {table.name: Rows(self.rows[table.name, at[1]]) for table in stage.spec.tables}
         outcome = stage.fold(f"{at[0]}-{at[1]}", readings, states, self.progress.get(at))
-        self._commit(at, outcome, stage.stage.sends)
+        self._commit(at, outcome, stage.spec.sends)
         return bool(records) and not outcome.paused
 
     def _commit(self, at: tuple[str, int], outcome: Outcome, topics: Iterable[str]) -> None:
@@ -152,7 +152,7 @@ class Flow:
             msgspec.json.decode(value) for _, value in outcome.sends.get(catalogue.ALERTS_TOPIC, [])
         ]
         mark = journal.encode(
-            journal.Mark(*at, outcome.progress.offset, outcome.progress.watermark_ms)
+            journal.ProgressMark(*at, outcome.progress.offset, outcome.progress.watermark_ms)
         )
         for topic in topics:
             for partition in range(PARTITIONS):

@@ -1,10 +1,7 @@
-"""Kafka's log in memory.
+"""Kafka's log in memory: partitions, transactions, fencing, control records, committed offsets.
 
-Partitions, transactions, fencing, control records and committed offsets, without a network or a
-clock.
-
-It holds what netsold relies on and no more: `tests/contracts/test_log_contract.py` runs one suite
-over it and over a real broker.
+It has no network and no clock. It implements what netsold relies on and no more:
+`tests/contracts/test_log_contract.py` runs one suite over it and over a real broker.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ NO_COMPRESSION = 0
 
 @dataclass(frozen=True, slots=True)
 class MemoryRecord:
-    """A record as a consumer gets it."""
+    """A record as a consumer receives it."""
 
     offset: int
     timestamp: int
@@ -44,10 +41,7 @@ class MemoryRecord:
 
 @dataclass(slots=True)
 class _Entry:
-    """One offset of a partition.
-
-    A record, or the control record (None) that ends a transaction there.
-    """
+    """One offset of a partition: a record, or the control record (None) that ends a transaction."""
 
     record: MemoryRecord | None
     transaction: _Transaction | None = None
@@ -59,13 +53,13 @@ class _Transaction:
 
     committed: bool | None = None
     partitions: dict[TopicPartition, int] = field(default_factory=dict)
-    """Each partition that it has written to, with its first offset there."""
+    """The first offset of the transaction in each partition that it has written to."""
 
     offsets: dict[tuple[str, TopicPartition], int] = field(default_factory=dict)
 
 
 class MemoryLog:
-    """One cluster. Every method is atomic; who calls it decides what runs in between."""
+    """One cluster. Every method is atomic; the caller decides what runs between two calls."""
 
     def __init__(self) -> None:
         self._partitions: defaultdict[TopicPartition, list[_Entry]] = defaultdict(list)
@@ -73,13 +67,10 @@ class MemoryLog:
         self._open: dict[str, _Transaction] = {}
         self._committed: dict[tuple[str, TopicPartition], int] = {}
 
-    # --- what a transactional producer asks for
+    # --- requests of a transactional producer
 
     def init(self, transactional_id: str) -> int:
-        """A new epoch for this id.
-
-        Older producers of it are fenced, and an open transaction of theirs is aborted.
-        """
+        """A new epoch for this id: fences its older producers and aborts their transaction."""
         self._epochs[transactional_id] = self._epochs.get(transactional_id, -1) + 1
         self._end(transactional_id, commit=False)
         return self._epochs[transactional_id]
@@ -87,10 +78,7 @@ class MemoryLog:
     def append(
         self, transactional_id: str, epoch: int, tp: TopicPartition, records: Iterable[MemoryRecord]
     ) -> int:
-        """Write records within the open transaction; returns the first one's offset.
-
-        Raises ProducerFenced.
-        """
+        """Write records in the transaction; returns the first offset. Raises ProducerFenced."""
         self._refuse_older(transactional_id, epoch)
         transaction = self._open.setdefault(transactional_id, _Transaction())
         return self._append(tp, records, transaction)
@@ -98,7 +86,7 @@ class MemoryLog:
     def add_offsets(
         self, transactional_id: str, epoch: int, group: str, offsets: Mapping[TopicPartition, int]
     ) -> None:
-        """Offsets that are committed with the transaction. Raises ProducerFenced."""
+        """Add offsets that are committed with the transaction. Raises ProducerFenced."""
         self._refuse_older(transactional_id, epoch)
         transaction = self._open.setdefault(transactional_id, _Transaction())
         transaction.offsets |= {(group, tp): offset for tp, offset in offsets.items()}
@@ -138,7 +126,7 @@ class MemoryLog:
             )
         return base
 
-    # --- what everybody else asks for
+    # --- requests of other clients
 
     def write(self, tp: TopicPartition, record: MemoryRecord) -> int:
         """Write one record outside of any transaction; returns its offset."""
@@ -149,13 +137,13 @@ class MemoryLog:
         return self._committed.get((group, tp))
 
     def high_watermark(self, tp: TopicPartition) -> int:
-        """Where the next record goes."""
+        """The offset of the next record."""
         return len(self._partitions[tp])
 
     def last_stable_offset(self, tp: TopicPartition) -> int:
         """Where a reader of committed records must stop.
 
-        The first offset of an open transaction, else the high watermark.
+        It is the first offset of an open transaction, or else the high watermark.
         """
         firsts = [
             transaction.partitions[tp]
@@ -165,7 +153,10 @@ class MemoryLog:
         return min([*firsts, self.high_watermark(tp)])
 
     def read(self, tp: TopicPartition, position: int, most: int) -> tuple[list[MemoryRecord], int]:
-        """At most so many committed records from a position on, and the position after them, which steps over what is never delivered."""
+        """At most `most` committed records from a position on, and the position after them.
+
+        That position passes control records and aborted records.
+        """
         found: list[MemoryRecord] = []
         stable, entries = self.last_stable_offset(tp), self._partitions[tp]
         while position < stable and len(found) < most:
@@ -181,10 +172,9 @@ class MemoryLog:
 class MemoryProducer:
     """In place of `streams.producers.StrictProducer`.
 
-    `step` is awaited, with what is about to happen, before each request and after it.
-
-    So a schedule can let others run in between, lose an answer (raise after the request), lose a
-    request (raise before it), or end the process.
+    `step` is awaited before and after each request, with a text such as `before init`. So a
+    schedule can run others in between, lose a request (raise before it), lose an answer (raise
+    after it), or end the process.
     """
 
     def __init__(
@@ -208,11 +198,11 @@ class MemoryProducer:
         return self._epoch
 
     async def start(self) -> None:
-        """Fence older producers of the id and settle their open transaction."""
+        """Fence older producers of the id and abort their open transaction."""
         self._epoch = await self._request("init", lambda: self._log.init(self._id))
 
     async def begin_transaction(self) -> None:
-        """No request: Kafka learns of a transaction by its first write."""
+        """Sends no request: Kafka learns of a transaction by its first write."""
         if self._in_transaction:
             raise IllegalOperation("a transaction is open already")
         self._in_transaction = True
@@ -247,7 +237,7 @@ class MemoryProducer:
                 f"produce to {tp.topic}-{tp.partition}",
                 lambda: self._log.append(self._id, epoch, tp, records),
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, the batch's future has it, as aiokafka's
+        except Exception as error:  # noqa: BLE001 - the batch's future gets any error, as aiokafka's does
             future.set_exception(error)
         else:
             future.set_result(MemoryMetadata(base))
@@ -256,7 +246,7 @@ class MemoryProducer:
     async def send_offsets_to_transaction(
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group: str
     ) -> None:
-        """Let offsets be committed with the transaction."""
+        """Add offsets that are committed with the transaction."""
         plain, epoch = {tp: at.offset for tp, at in offsets.items()}, self._known_epoch()
         await self._request("offsets", lambda: self._log.add_offsets(self._id, epoch, group, plain))
 
@@ -273,12 +263,12 @@ class MemoryProducer:
         self._in_transaction = False
 
     async def abandon(self) -> None:
-        """Never used again; what is open stays so until the next producer of the id."""
+        """End its use; an open transaction stays open until the next producer of the id."""
         self._epoch = None
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryMetadata:
-    """What a written batch's future gives."""
+    """The result of a written batch's future."""
 
     offset: int

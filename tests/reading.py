@@ -1,7 +1,4 @@
-"""A reader without Kafka.
-
-The real stages' tables as changelogs with marks, fed to the real store step by step.
-"""
+"""A reader without Kafka: the real stages' changelogs with marks, fed to the real store."""
 
 from __future__ import annotations
 
@@ -11,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from schemas.journal import RULES
-from serving.follow import Reader
+from serving.reader import Reader
 from serving.store import Identity, now_ms
-from streams.lanes import MARK_KEY, Mark, encode_mark
-from streams.log import At, Fetched
-from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen, Waiting
+from streams.log import At, FollowStep
+from streams.marks import MARK_KEY, Mark, encode_mark
+from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen
 from streams.settings import Settings
+from streams.unapplied import UnappliedRecord
 from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC, STAGES
 from tables.outcome import Outcome
 from tests.flow import PARTITIONS, Flow, Record, binary
@@ -30,7 +28,7 @@ EVENTS = (ORDERS_TOPIC, CHATS_TOPIC)
 
 
 class Changelogs(Flow):
-    """A pipeline in memory that also keeps, per table partition, the changelog that its transactions would have written."""
+    """A pipeline in memory that also keeps the changelog of each table partition."""
 
     def __init__(self, settings: Settings, chunk: Callable[[], int] = lambda: 4000) -> None:
         reader = Reader(settings)
@@ -62,18 +60,18 @@ class Changelogs(Flow):
     def take(
         self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary
     ) -> Flow:
-        """Write events, run all stages, and bring the journal up to date."""
+        """Write events, run all stages, and update the journal."""
         super().take(events, form)
-        self._tell()
+        self._update_journal()
         return self
 
     def tick(self, at_ms: int) -> Flow:
-        """Move the event time of every source partition on, and bring the journal up to date."""
+        """Advance the event time of every source partition, and update the journal."""
         super().tick(at_ms)
-        self._tell()
+        self._update_journal()
         return self
 
-    def _tell(self) -> None:
+    def _update_journal(self) -> None:
         journal = self.topics["journal"]
         for partition in range(PARTITIONS):
             self.changelogs[journal, partition] = [
@@ -82,9 +80,9 @@ class Changelogs(Flow):
 
 
 class FedReader(Reader):
-    """A reader that is fed by hand.
+    """A reader that the test feeds.
 
-    `feed` gives it everything of the changelogs that it hasn't read, in one step or several.
+    `feed` gives it the unread records of the changelogs, in one step or several.
     """
 
     def __init__(self, settings: Settings, logs: Changelogs) -> None:
@@ -103,24 +101,27 @@ class FedReader(Reader):
             self.settings.anchor_ms,
             "r",
         )
-        self.applier = self.begin(identity, dict.fromkeys(self.logs.changelogs, 0))
+        self.applier = self.open_store(identity, dict.fromkeys(self.logs.changelogs, 0))
         self.store = self.applier.store
         self._fetched = dict(self.applier.positions)
 
     def reopen(self) -> None:
-        """End and begin again, on the same files."""
+        """Close and open again, on the same files."""
         self.close()
         self.open()
 
     def observe(self, members: Iterable[str] = ("worker",), **more: Any) -> None:  # noqa: ANN401 - any field of an observation
-        """Observe a cluster that is well, with these logs in it, and all partitions shared among the members; or as `more` says."""
+        """Observe a healthy cluster with these logs, all partitions shared among the members.
+
+        `more` replaces fields of the observation.
+        """
         names = tuple(members)
         read = [
             (self.settings.topic(stage.source), partition)
             for stage in STAGES
             for partition in range(PARTITIONS)
         ]
-        held = [
+        readers = [
             Member(name, "127.0.0.1", frozenset(read[number :: len(names)]))
             for number, name in enumerate(names)
         ]
@@ -133,7 +134,7 @@ class FedReader(Reader):
             "id", {number: PartitionSeen(1, (1,), (1,)) for number in range(PARTITIONS)}, 1
         )
         topics = dict.fromkeys({topic for topic, _ in read} | set(self.names), seen)
-        written = Waiting(0, now_ms())
+        written = UnappliedRecord(0, now_ms())
         self.watch.uncounted = None
         observation = Observation(
             at_ms=now_ms(),
@@ -141,15 +142,13 @@ class FedReader(Reader):
             topics=topics,
             beginnings=dict.fromkeys(ends, 0),
             ends=ends,
-            group=Group("Stable" if held else "Empty", tuple(held), ends),
+            group=Group("Stable" if readers else "Empty", tuple(readers), ends),
             waiting=dict.fromkeys(ends, written),
         )
         self.watch.observed(replace(observation, **more))
 
     def feed(self, *, most: int = 10**9, only: Iterable[At] | None = None) -> bool:
-        """One step with at most so many records of each partition.
-
-        False if there was nothing to read any more.
+        """Apply one step with at most `most` records of each partition; False if none was left.
 
         As Kafka's consumer does, it remembers what it fetched, and not what was applied.
         """
@@ -163,8 +162,8 @@ class FedReader(Reader):
         after = {at: position[at] + len(records.get(at, [])) for at in position}
         ends = {at: len(log) for at, log in self.logs.changelogs.items()}
         self._fetched = after
-        self.applier.take(
-            Fetched(records, after, ends, frozenset(at for at in after if after[at] < ends[at]))
+        self.applier.apply(
+            FollowStep(records, after, ends, frozenset(at for at in after if after[at] < ends[at]))
         )
         self.observe()
         return bool(records)
@@ -177,7 +176,7 @@ def settings_in(directory: Path) -> Settings:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Reader]:
-    """A reader at work."""
+    """A running reader."""
     reader = Reader(settings)
     task = asyncio.create_task(reader.run())
     try:

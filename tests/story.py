@@ -1,20 +1,24 @@
-"""Stories: a few lines of events and the tables they must lead to, written for people who know the shop and not Python.
+"""Stories: some events, and the tables that they must lead to, for readers without Python.
 
-    == S9, example 2: a difference made up takes money and no units
+    == S9, example 2: a refund of a difference reverses an amount and no units
     2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
     2026-07-02T08:00Z  received  o-1
     2026-07-05T08:00Z  refunded  o-1  r-1 short_weight  1:0:300
     then
     p-3  2026-06-06    2 0 0    CNY 1000 300 300
 
-A line of an order is `line:product:quantity x price`, with `-discount` behind it; a line of a refund is `line:units:amount`. Words
-such as `shop=s-8`, `currency=USD`, `by=buyer`, `id=e-7`, `source=/x`, `group_id=g-1` may follow. After `then`: one row per product
-(or shop, when its name starts with `s-`) and cycle, with units gross, reversed, booked, and for each currency money gross, reversed,
-booked; what was `traded` of all time, where it matters; and what is `odd`. Rows and oddities are complete: what isn't written must
-not be there.
-Lines that start with `#` are for the reader.
+A line of an order is `line:product:quantity x price`, followed by `-discount` if it has one. A line
+of a refund is `line:units:amount`. Words such as `shop=s-8`, `currency=USD`, `by=buyer`, `id=e-7`,
+`source=/x`, `group_id=g-1` may follow.
 
-    == R1: asked in the evening, answered at once
+After `then` there is one row for each product (or shop, if its id starts with `s-`) and cycle:
+units gross, reversed, booked, and for each currency the amounts gross, reversed, booked. `traded`
+rows have the net units of all cycles, where they matter. `anomaly` rows have an order, its anomaly
+and a line. Rows of products and anomalies are complete: a row that the story does not have must
+not exist.
+Lines that start with `#` are comments.
+
+    == R1: a question in the evening, answered at once
     rules    per=inquiry within=300 hours=08:00-23:00 zone=Asia/Shanghai
     2026-07-01T22:59:59+08:00  asked    s-7 b-9
     2026-07-01T23:03:00+08:00  replied  s-7 b-9 person
@@ -23,9 +27,11 @@ Lines that start with `#` are for the reader.
     then
     served s-7  2026-06-06  inquiries=1 timely=1 reply.person=1
 
-`rules` may be left out. Event time comes to `as of` in the end. Of service there may follow, and is complete if there is any:
-`served` rows of a shop or product and cycle with their columns (tables/service.py), but for the bins of reply times; `overdue` with
-shop and buyer; and `alert` with its type, shop and buyer, in order, when all arrives as it is told.
+`rules` are optional. `as of` is the event time that all partitions have reached in the end. Rows of
+service are complete if the story has any: `served` rows of a shop or product and cycle with their
+columns (tables/service.py) without the bins of reply times, and `overdue` rows with shop and buyer.
+`alert` rows have type, shop and buyer; they are the alerts, in order, if all events arrive in the
+order of the story.
 """
 
 import itertools
@@ -45,9 +51,9 @@ Row = tuple[str, str, tuple[int, ...], dict[str, tuple[int, ...]]]
 
 @dataclass
 class Story:
-    """What happened, and what the tables must say.
+    """Events, and the rows that they must lead to.
 
-    `rows` are (id, cycle, units, {currency: money}).
+    `rows` are (id, cycle, units, {currency: amounts}).
     """
 
     title: str
@@ -59,7 +65,31 @@ class Story:
     alerts: list[tuple[str, str, str]] = field(default_factory=list)
     as_of: str = ""
     rules: ServiceRules = field(default_factory=ServiceRules)
-    odd: list[tuple[str, ...]] = field(default_factory=list)
+    anomalies: list[tuple[str, ...]] = field(default_factory=list)
+
+    def prefixed(self, prefix: str) -> list[dict[str, Any]]:
+        """The events with a prefix on the ids of orders, products, shops and buyers.
+
+        So several stories can be in one log.
+        """
+        return [_prefixed(event, prefix) for event in self.events]
+
+
+PREFIXED = {"order_id", "product_id", "shop_id", "buyer_id"}
+
+
+def _prefixed(fields: dict[str, Any], prefix: str) -> dict[str, Any]:
+    found = {}
+    for name, value in fields.items():
+        if name in PREFIXED:
+            found[name] = prefix + value
+        elif isinstance(value, list):
+            found[name] = [
+                _prefixed(item, prefix) if isinstance(item, dict) else item for item in value
+            ]
+        else:
+            found[name] = value
+    return found
 
 
 def stories() -> list[Story]:
@@ -72,7 +102,7 @@ def stories() -> list[Story]:
 
 
 def parse(text: str) -> Iterator[Story]:
-    """The stories of one file; ValueError with the line that can't be understood."""
+    """The stories of one file. Raises ValueError with the words of a line that is none."""
     story, then = Story(""), False
     for line in text.splitlines():
         words = line.split()
@@ -96,27 +126,27 @@ def parse(text: str) -> Iterator[Story]:
 
 
 def event(words: list[str], number: int = 1) -> dict[str, Any]:
-    """The event that a story's line tells.
+    """The event of a story's line.
 
-    Its id is `e-` and the number of the line unless it says so itself.
+    Its id is `e-` and the number of the line unless the line has one.
     """
     at, verb, order_id, *more = words
     plain = [word for word in more if "=" not in word]
-    said = dict(word.split("=", 1) for word in more if "=" in word)
-    kind, own = _own_fields(verb, plain, said)
+    given = dict(word.split("=", 1) for word in more if "=" in word)
+    kind, own = _own_fields(verb, plain, given)
     occurred_at = at if at.count(":") > 1 + at.count("+") else at.replace("Z", ":00Z")
     common = {"type": kind, "id": f"e-{number}", "source": "/story", "occurred_at": occurred_at}
     if "message_id" in own:
         about = (
-            {"shop_id": order_id, "order_id": said["order"]}
-            if "order" in said
+            {"shop_id": order_id, "order_id": given["order"]}
+            if "order" in given
             else {"shop_id": order_id}
         )
         return (
             common
             | about
             | own
-            | {name: value for name, value in said.items() if name in {"id", "source"}}
+            | {name: value for name, value in given.items() if name in {"id", "source"}}
         )
     return (
         common
@@ -124,19 +154,19 @@ def event(words: list[str], number: int = 1) -> dict[str, Any]:
         | own
         | {
             name: value
-            for name, value in said.items()
+            for name, value in given.items()
             if name in {"id", "source", "by", "parcel_id", "group_id"}
         }
     )
 
 
-def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str, dict[str, Any]]:  # noqa: C901, PLR0911, PLR0912 - a verb each
+def _own_fields(verb: str, words: list[str], given: dict[str, str]) -> tuple[str, dict[str, Any]]:  # noqa: C901, PLR0911, PLR0912 - a verb each
     match verb, words:
         case "placed", lines:
             who = {
-                "shop_id": said.get("shop", "s-7"),
-                "buyer_id": said.get("buyer", "b-9"),
-                "currency": said.get("currency", "CNY"),
+                "shop_id": given.get("shop", "s-7"),
+                "buyer_id": given.get("buyer", "b-9"),
+                "currency": given.get("currency", "CNY"),
             }
             return "order_placed", who | {"lines": [_line(word) for word in lines]}
         case "paid", [amount]:
@@ -165,24 +195,24 @@ def _own_fields(verb: str, words: list[str], said: dict[str, str]) -> tuple[str,
         case "asked", [buyer_id]:
             return "buyer_messaged", {
                 "buyer_id": buyer_id,
-                "message_id": said.get("message", "m-1"),
+                "message_id": given.get("message", "m-1"),
             }
         case "replied", [buyer_id, by]:
             return "seller_replied", {
                 "buyer_id": buyer_id,
-                "message_id": said.get("message", "m-1"),
+                "message_id": given.get("message", "m-1"),
                 "by": by,
             }
         case _:
-            raise ValueError(f"no event is told by {verb!r} with {words!r}")
+            raise ValueError(f"no event has the verb {verb!r} with {words!r}")
 
 
-def _rules(said: dict[str, str]) -> ServiceRules:
+def _rules(given: dict[str, str]) -> ServiceRules:
     usual = ServiceRules()
-    within_ms = int(said["within"]) * 1000 if "within" in said else usual.reply_within_ms
-    per: Any = said.get("per", usual.count_per)
+    within_ms = int(given["within"]) * 1000 if "within" in given else usual.reply_within_ms
+    per: Any = given.get("per", usual.count_per)
     return ServiceRules(
-        within_ms, said.get("hours", usual.hours), said.get("zone", usual.zone), per
+        within_ms, given.get("hours", usual.hours), given.get("zone", usual.zone), per
     )
 
 
@@ -212,8 +242,8 @@ def _expect(story: Story, words: list[str]) -> None:
     match words:
         case ["traded", subject, units]:
             story.traded[subject] = int(units)
-        case ["odd", *what]:
-            story.odd.append(tuple(what))
+        case ["anomaly", *what]:
+            story.anomalies.append(tuple(what))
         case ["served", subject, cycle, *counted]:
             named = dict(column.split("=") for column in counted)
             story.served[subject, f"{cycle}T00:00:00Z"] = {
@@ -223,52 +253,21 @@ def _expect(story: Story, words: list[str]) -> None:
             story.overdue.append((shop_id, buyer_id))
         case ["alert", name, shop_id, buyer_id]:
             story.alerts.append((name, shop_id, buyer_id))
-        case [subject, cycle, gross, taken, booked, *money] if len(money) % 4 == 0:
+        case [subject, cycle, gross, reversed_, booked, *money] if len(money) % 4 == 0:
             start = cycle if "T" in cycle else f"{cycle}T00:00:00Z"
             columns: dict[str, tuple[int, ...]] = {
                 currency: (int(a), int(b), int(c))
                 for currency, a, b, c in (money[at : at + 4] for at in range(0, len(money), 4))
             }
-            story.rows.append((subject, start, (int(gross), int(taken), int(booked)), columns))
+            story.rows.append((subject, start, (int(gross), int(reversed_), int(booked)), columns))
         case _:
-            raise ValueError(f"{story.title}: nothing is expected by {words!r}")
-
-
-def told(
-    report: dict[str, list[dict[str, Any]]],
-) -> tuple[list[Row], list[Row], dict[str, int], list[tuple[str, ...]]]:
-    """A report in the words of stories.
-
-    Rows of products and of shops, what was traded of all time, and what is odd.
-    """
-    traded = {
-        row[name]: row["successfully_traded"] for part, name in _PARTS for row in report[part]
-    }
-    products, shops = ([_row(row, name) for row in report[part]] for part, name in _PARTS)
-    return products, shops, traded, [tuple(odd.values()) for odd in report["anomalies"]]
-
-
-_PARTS = (("products", "product_id"), ("shops", "shop_id"))
-_COLUMNS = ("gross", "reversed", "reversals_booked")
-
-
-def _row(row: dict[str, Any], name: str) -> Row:
-    money = {
-        currency: tuple(columns[column] for column in _COLUMNS)
-        for currency, columns in row["revenue"].items()
-    }
-    return (
-        row[name],
-        row["cycle"]["start"],
-        tuple(row["units"][column] for column in _COLUMNS),
-        money,
-    )
+            raise ValueError(f"{story.title}: no row is expected by {words!r}")
 
 
 def arrivals(events: list[dict[str, Any]], seed: int = 0) -> Iterator[list[dict[str, Any]]]:
-    """The events as told, backwards, and in all (or many) other orders, some of them twice.
+    """The events as the story has them, backwards, and in all (or many) other orders.
 
-    The same for the same seed.
+    In all but the first two, some events arrive twice. A seed gives the same orders each time.
     """
     yield events
     yield events[::-1]

@@ -17,14 +17,16 @@ from rich.console import Console
 
 from docs import lists
 from operations.cli import COMMANDS
-from operations.commands import up
+from operations.commands import up, up_view
+from operations.local import stack
 from schemas import envelope
 from schemas.events import MODELS, common_of
 from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams import log, topics
 from streams.dead_letters import parked_headers
-from streams.lanes import MARK_KEY, Mark, encode_mark
+from streams.log_writer import Writer
+from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.partitioning import partition_of
 from streams.settings import Kafka, Settings
 from tables.catalogue import STAGES
@@ -277,11 +279,11 @@ def test_the_sample_of_up_has_the_form_of_what_it_prints() -> None:
     )
     console = Console(width=120, no_color=True)
     with console.capture() as shown:
-        console.print(up.picture(up.View(items, "live", 0.8, 8805, 10, 40, 37, 7), 200.0))
+        console.print(up_view.picture(up_view.View(items, "live", 0.8, 8805, 10, 40, 37, 7), 200.0))
     printed = [
         "starting Kafka (the first time its jars are fetched)",
         f"created {len(topics.declared(settings))} topics",
-        *up.where_to_look(settings, defaults["workers"], defaults["rate"], is_local=True),
+        *stack.summary(settings, defaults["workers"], defaults["rate"], is_local=True),
         *(line.rstrip() for line in shown.get().splitlines()),
     ]
     assert _without_numbers(sample.replace("…\n", "")) == _without_numbers(
@@ -371,11 +373,11 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
     """
     await topics.create(settings)
     orders, parked = settings.topic("orders"), settings.topic("dead-letters")
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         await writer.send(orders, *envelope.encode(EVENT))
         await writer.send(orders, b"o-2", b"?")
-    records = [record async for some in log.read(settings, orders) for record in some]
-    async with log.Writer(settings) as writer:
+    records = [record async for some in log.records(settings, orders) for record in some]
+    async with Writer(settings) as writer:
         for record in records:
             headers = parked_headers(
                 record,
@@ -389,7 +391,7 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
     assert len(out.splitlines()) == 3
     assert f"{orders}-{paid.partition}@{paid.offset} unknown_type " in out
     assert f"{orders}-{paid.partition}@{paid.offset} is put back as it came" in out
-    after = [record async for some in log.read(settings, orders) for record in some]
+    after = [record async for some in log.records(settings, orders) for record in some]
     assert len(after) == 3
     same = [
         record
@@ -424,7 +426,7 @@ async def test_records_are_put_back_under_the_key_that_their_content_names(
         ("sales", b"p", (b"", b"{}", []), Reason.NOT_JSON),
     ]
     places = []
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for offset, (topic, key, (_, value, headers), reason) in enumerate(wrong):
             place = Position(settings.topic(topic), 1 - partition_of(b"o-1", 2), offset)
             places.append(str(place))
@@ -443,7 +445,7 @@ async def test_records_are_put_back_under_the_key_that_their_content_names(
         ("orders", envelope.read, ["e-1", "e-2", "e-3"]),
         ("chats", envelope.read_chat, ["m-1"]),
     ):
-        after = [record async for some in log.read(settings, named[topic]) for record in some]
+        after = [record async for some in log.records(settings, named[topic]) for record in some]
         assert [dict(record.headers)["ce_id"].decode() for record in after] == ids
         for record in after:
             assert not isinstance(reads(record), Refusal)
@@ -453,7 +455,7 @@ async def test_records_are_put_back_under_the_key_that_their_content_names(
 async def test_lost_offsets_are_told_by_the_changelogs(settings: Settings) -> None:
     """offsets.py prints, for every source partition, the offset behind its last mark."""
     await topics.create(settings)
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for stage in STAGES:
             for offset in (3, 41):
                 mark = Mark(settings.topic(stage.source), "id", 1, offset, None, {}, 0)
@@ -480,7 +482,7 @@ async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settin
     )
     await topics.create(settings)
     await topics.create(new)
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for number in range(60):
             event = EVENT | {"id": f"e-{number}", "order_id": f"o-{number % 20}"}
             message = MESSAGE | {
@@ -506,7 +508,7 @@ async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settin
 
     async def held(one: Settings, topic: str) -> dict[bytes | None, list[tuple[object, ...]]]:
         by_key: dict[bytes | None, list[tuple[object, ...]]] = {}
-        async for some in log.read(one, one.topic(topic)):
+        async for some in log.records(one, one.topic(topic)):
             for record in some:
                 by_key.setdefault(record.key, []).append(
                     (record.value, tuple(record.headers), record.timestamp)
@@ -516,7 +518,7 @@ async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settin
     for topic in ("orders", "chats"):
         assert await held(new, topic) == await held(settings, topic)
         assert sum(map(len, (await held(new, topic)).values())) == 61
-        async for some in log.read(new, new.topic(topic)):
+        async for some in log.records(new, new.topic(topic)):
             for record in some:
                 assert record.key is None or record.partition == partition_of(record.key, 3)
 

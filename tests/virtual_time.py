@@ -1,7 +1,4 @@
-"""An asyncio loop whose clock jumps.
-
-Whoever sleeps wakes at once, in the order of the times, so that a run takes no time and repeats.
-"""
+"""An asyncio loop whose clock jumps to the next timer, so a run needs no time and repeats."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ T = TypeVar("T")
 
 
 class StandsStill(Exception):
-    """Nothing is left that could happen: every task waits for another."""
+    """Every task waits for another: no timer and no event is left."""
 
 
 class _Jumping(selectors.SelectSelector):
-    """Instead of waiting, lets the loop's clock jump by the time that it would have waited."""
+    """Moves the loop's clock by the time that it would have waited, instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +34,7 @@ class _Jumping(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop that begins at time 0."""
+    """A loop whose clock begins at 0."""
 
     def __init__(self) -> None:
         self._jumping = _Jumping()
@@ -59,7 +56,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    left = asyncio.all_tasks(loop)
-    for task in left:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
         task.cancel()
-    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))

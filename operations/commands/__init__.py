@@ -1,1 +1,1 @@
-"""The commands of `netsold`, one module each; what it prints goes to stdout, all else to stderr."""
+"""The commands of `netsold`, one module each. Data go to stdout, everything else to stderr."""

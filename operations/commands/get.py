@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from operations.asking import ask, freshness_line, in_path, span
 from operations.commands import show_service
+from operations.in_words import freshness_line, span
 from operations.output import Json, print_json
+from operations.reader_client import get, in_path
 from schemas.money import shown
 from streams.settings import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
-
+    from rich.table import Table
 
 MONEY: Final = frozenset({"unit_price", "discount", "amount"})
-"""The fields of events that hold money."""
+"""The fields of events with money in them."""
 
 
 class Kind(StrEnum):
-    """What can be got."""
+    """What a reader answers about."""
 
     PRODUCT = "product"
     SHOP = "shop"
@@ -51,7 +52,8 @@ def command(
         raise typer.BadParameter("an id has at least one character", param_hint="ID")
     if kind is Kind.ORDER and cycle is not None:
         raise typer.BadParameter("an order is not of one cycle", param_hint="--cycle")
-    answer = ask(Settings(), f"/v1/{kind}s/{in_path(id_)}", cycle=cycle, max_lag=max_lag)
+    query = {"cycle": cycle, "max_lag": max_lag}
+    answer = get(Settings(), f"/v1/{kind}s/{in_path(id_)}", query)
     if as_json:
         print_json(answer)
         return
@@ -71,76 +73,68 @@ def _show_row(console: Console, id_: str, answer: dict[str, Any]) -> None:
     from rich.table import Table
 
     console.print(f"{escape(id_)}, cycle {span(answer['cycle'])}", soft_wrap=True)
-    table = Table(
-        "",
-        "gross",
-        "reversed",
-        "net",
-        "reversals booked",
-        box=None,
-        pad_edge=False,
-        header_style="dim",
-    )
+    units = answer["units"]
+    names = [name.replace("_", " ") for name in units]
+    table = Table("", *names, box=None, pad_edge=False, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
-    columns = ("gross", "reversed", "net", "reversals_booked")
-    table.add_row("units", *(f"{answer['units'][column]:,}" for column in columns))
+    table.add_row("units", *(f"{value:,}" for value in units.values()))
     for currency, money in answer["revenue"].items():
-        table.add_row(currency, *(shown(currency, money[column]) for column in columns))
+        amounts = (shown(currency, money[name]) if name in money else "" for name in units)
+        table.add_row(currency, *amounts)
     console.print(table)
     console.print(
-        f"{answer['sold_monthly']:,} sold monthly · {answer['successfully_traded']:,} successfully traded"
+        f"{answer['sold_monthly']:,} sold monthly"
+        f" · {answer['successfully_traded']:,} successfully traded"
     )
 
 
 def _show_order(console: Console, id_: str, answer: dict[str, Any]) -> None:
     from rich.markup import escape
+
+    currency = answer["currency"]
+    about = (
+        "not placed"
+        if answer["shop_id"] is None
+        else f"{answer['buyer_id']} from {answer['shop_id']}, {currency}"
+    )
+    console.print(escape(f"{id_}, {about}"))
+    console.print(_facts(answer))
+    if not answer["sales"]:
+        console.print("no sale")
+    for sale in answer["sales"]:
+        units, amount = sale["units"], sale["amount"]
+        net, gross = shown(currency, amount["net"]), shown(currency, amount["gross"])
+        line = (
+            f"line {sale['line_id']}:"
+            f" {units['net']:,} of {units['gross']:,} units of {sale['product_id']},"
+            f" {currency} {net} of {gross}, in cycle {span(sale['cycle'])}"
+        )
+        console.print(escape(line), soft_wrap=True)
+    for one in answer["anomalies"]:
+        line = f", line {one['line_id']}" if one["line_id"] else ""
+        console.print(escape(f"anomaly: {one['anomaly']}{line}"), style="yellow")
+
+
+def _facts(answer: dict[str, Any]) -> Table:
+    """The events of an order, with their fields as people read them."""
+    from rich.markup import escape
     from rich.table import Table
 
-    placed = answer["shop_id"] is not None
-    console.print(
-        escape(
-            f"{id_}, "
-            + (
-                f"{answer['buyer_id']} from {answer['shop_id']}, {answer['currency']}"
-                if placed
-                else "not placed"
-            )
-        )
-    )
-    facts = Table("occurred at", "event", "", box=None, pad_edge=False, header_style="dim")
+    table = Table("occurred at", "event", "", box=None, pad_edge=False, header_style="dim")
     for fact in answer["facts"]:
-        told = {
+        fields = {
             name: value
             for name, value in fact.items()
             if name not in {"type", "occurred_at", "shop_id", "buyer_id", "currency"}
         }
-        facts.add_row(
-            fact["occurred_at"], fact["type"], escape(_told(_priced(told, answer["currency"])))
-        )
-    console.print(facts)
-    if not answer["sales"]:
-        console.print("nothing counts of it")
-    for sale in answer["sales"]:
-        units, amount, currency = sale["units"], sale["amount"], answer["currency"]
-        console.print(
-            escape(
-                f"line {sale['line_id']}: {units['net']:,} of {units['gross']:,} units of {sale['product_id']},"
-                f" {currency} {shown(currency, amount['net'])} of {shown(currency, amount['gross'])}, in cycle {span(sale['cycle'])}"
-            ),
-            soft_wrap=True,
-        )
-    for odd in answer["anomalies"]:
-        console.print(
-            escape(
-                f"odd: {odd['anomaly']}" + (f", line {odd['line_id']}" if odd["line_id"] else "")
-            ),
-            style="yellow",
-        )
+        text = _line(_priced(fields, answer["currency"]))
+        table.add_row(fact["occurred_at"], fact["type"], escape(text))
+    return table
 
 
 def _priced(content: Any, currency: str | None) -> Any:  # noqa: ANN401 - JSON of any form
-    """A fact's content with its money as people read it; the currency is the order's."""
+    """A fact's content with its money as people read it, in the order's currency."""
     if isinstance(content, dict):
         return {
             name: shown(currency, value)
@@ -151,7 +145,7 @@ def _priced(content: Any, currency: str | None) -> Any:  # noqa: ANN401 - JSON o
     return [_priced(one, currency) for one in content] if isinstance(content, list) else content
 
 
-def _told(fields: dict[str, Any]) -> str:
+def _line(fields: dict[str, Any]) -> str:
     return "  ".join(f"{name}={_plain(value)}" for name, value in fields.items())
 
 

@@ -1,9 +1,8 @@
-"""`netsold import`: events from files into the log, as CloudEvents under their orders' ids.
+"""`netsold import`: writes events from files to the log, as CloudEvents with their orders' ids.
 
-Bad lines are named and left out.
-
-What is read, and how it is checked, stands in `event_lines`. Importing a file again changes no
-table (S11), so an import that was cut short is simply run again.
+Lines that are no events are reported and left out. `operations/writing/event_lines.py` reads and
+checks the lines. Importing a file again changes no table (S11), so an import that ended early is
+run again from the start.
 """
 
 from __future__ import annotations
@@ -18,33 +17,33 @@ from typing import Annotated, Final
 import typer
 
 from operations import interrupts
-from operations.applied import until_applied
-from operations.delivery import Delivered, Ended, deliver
-from operations.feeding import Feed
-from operations.files import lines as event_lines
-from operations.files.lines import Layout, Line
 from operations.files.opening import EventFileUnreadable
 from operations.local.kafka import named_cluster
-from operations.output import print_json
+from operations.output import print_error, print_json
 from operations.progress import Meter
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Waiting, give_up_s
+from operations.writing import event_lines
+from operations.writing.applied import until_applied
+from operations.writing.delivery import Delivered, Ended, deliver
+from operations.writing.event_lines import Layout, Line
+from operations.writing.feed import Feed
 from schemas.ahead import in_the_future
 from schemas.refusals import Refusal
-from streams.log import Writer
+from streams.log_writer import Writer
 from streams.settings import Settings
 
 PUSH_EVERY_S: Final = 0.5
-"""So long at most an event that was read waits for others to go with it."""
+"""How long an event that was read waits at most for others to be sent with it."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """What was done: lines read (events made, for foodmart) and refused.
+    """The result of an import.
 
-    Events confirmed in all and by topic, and not confirmed.
-
-    `at` is the last line as `file:number`: of those confirmed without a gap where the import ended
-    early. `positions` has the last offset by source partition, as `min_position` takes it.
+    `lines` counts the lines read (for foodmart, the events made), `refused` those that are no
+    events, `written` and `topics` the events confirmed, in all and by topic. `positions` has the
+    last offset by source partition, as `min_position` takes it. `at` is the last line as
+    `file:number`; if the import ended early, the last one confirmed without a gap.
     """
 
     lines: int = 0
@@ -77,7 +76,7 @@ def command(
     """Write events from files to the log; exit code 1 if any line was refused."""
     most_s = give_up_s(give_up_after)
     settings = named_cluster()
-    began = time.monotonic()
+    started_s = time.monotonic()
     with Meter("bytes", event_lines.total_bytes(files, layout)) as meter:
         importing = _Import(files, layout, meter)
         asyncio.run(importing.run(settings, most_s))
@@ -87,16 +86,17 @@ def command(
             signal.signal(signal.SIGTERM, interrupts.leave)
             until_applied(settings, summary.positions, most_s)
     finally:
-        summary.seconds = round(time.monotonic() - began, 3)
+        summary.seconds = round(time.monotonic() - started_s, 3)
         _show(summary, as_json=as_json)
     if failure is not None:
-        typer.echo(f"netsold: {failure}{_how_far(summary)}", err=True)
+        print_error(f"netsold: {failure}{_how_far(summary)}")
         raise typer.Exit(failure.exit_code)
     if summary.refused:
         raise typer.Exit(1)
 
 
 def _how_far(summary: Summary) -> str:
+    """How much an import that ended early has written, as the rest of its sentence."""
     if not summary.lines:
         return ""
     verb = "isn't" if summary.unconfirmed == 1 else "aren't"
@@ -114,9 +114,8 @@ def _show(summary: Summary, *, as_json: bool) -> None:
         print_json(asdict(summary))
         return
     where = ", ".join(f"{number:,} to {topic}" for topic, number in summary.topics.items())
-    typer.echo(
-        f"{_number(summary.written, 'event')}{f' ({where})' if where else ''}, {_number(summary.refused, 'line')} refused"
-    )
+    written, refused = _number(summary.written, "event"), _number(summary.refused, "line")
+    typer.echo(f"{written}{f' ({where})' if where else ''}, {refused} refused")
 
 
 def _number(count: int, noun: str) -> str:
@@ -124,32 +123,32 @@ def _number(count: int, noun: str) -> str:
 
 
 class _Import:
-    """One import; `failure` is what ended it before everything was written."""
+    """One import; `failure` is the error that ended it early, None if everything was written."""
 
     def __init__(self, files: list[str], layout: Layout, meter: Meter) -> None:
         self.summary = Summary()
         self.failure: Ended | EventFileUnreadable | None = None
         self._files, self._layout, self._meter = files, layout, meter
         self._sent: deque[str] = deque()
-        """Where the events stand that aren't confirmed in order, first to last."""
+        """The lines of the events that aren't confirmed in order yet, first to last."""
         self._confirmed = 0
         self._confirmed_at = ""
 
     async def run(self, settings: Settings, most_s: float) -> None:
         """Write all lines that are events. Raises TopicsUnfit, KafkaUnreachable."""
-        waiting = Waiting(settings, most_s, self._meter.say)
+        waiting = Waiting(settings, most_s, self._meter.print)
 
         async def write(writer: Writer) -> bool:
             try:
                 return await self._write(settings, writer, waiting.stop)
-            except EventFileUnreadable as error:  # what was read before is written
+            except EventFileUnreadable as error:  # the lines before the error are written
                 self.failure = error
                 return True
 
         self._conclude(await deliver(settings, write, waiting))
 
     async def _write(self, settings: Settings, writer: Writer, stop: asyncio.Event) -> bool:
-        """Send what is read; False if it was stopped before the end."""
+        """Send all lines; False if a signal stopped it before the end."""
         feed = Feed(event_lines.lines(self._files, self._layout))
         pushed_s = time.monotonic()
         while (lines := await feed.next(PUSH_EVERY_S)) is not None:
@@ -158,7 +157,7 @@ class _Import:
             if lines:
                 self._meter.at(lines[-1].done_bytes)
             self._confirm(writer.in_order)
-            await asyncio.sleep(0)  # lets a signal in
+            await asyncio.sleep(0)  # lets a signal be handled
             if stop.is_set():
                 return False
             if not lines or time.monotonic() - pushed_s >= PUSH_EVERY_S:
@@ -168,20 +167,13 @@ class _Import:
 
     async def _send(self, settings: Settings, writer: Writer, line: Line) -> None:
         summary, event = self.summary, line.event
-        if not isinstance(
-            event, Refusal
-        ):  # the worker would refuse it likewise, by the time of its record
-            event = (
-                in_the_future(
-                    event.occurred_at_ms,
-                    time.time_ns() // 1_000_000,
-                    settings.max_ahead_seconds * 1000,
-                )
-                or event
-            )
+        if not isinstance(event, Refusal):
+            now_ms, most_ahead_ms = time.time_ns() // 1_000_000, settings.max_ahead_seconds * 1000
+            # The worker would refuse it, too, by its record's time.
+            event = in_the_future(event.occurred_at_ms, now_ms, most_ahead_ms) or event
         if isinstance(event, Refusal):
             summary.refused += 1
-            self._meter.say(f"{line.at}: {event.reason}: {event.detail}")
+            self._meter.print(f"{line.at}: {event.reason}: {event.detail}")
         else:
             await writer.send(settings.topic(event.topic), event.key, event.value, event.headers)
             self._sent.append(line.at)
@@ -200,8 +192,6 @@ class _Import:
         if delivered.unconfirmed:
             summary.at = self._confirmed_at
         summary.written = sum(delivered.written.values())
-        summary.topics, summary.positions, summary.unconfirmed = (
-            delivered.written,
-            delivered.positions,
-            delivered.unconfirmed,
-        )
+        summary.topics = delivered.written
+        summary.positions = delivered.positions
+        summary.unconfirmed = delivered.unconfirmed

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from operations.asking import ask, freshness_line, in_path
 from operations.commands.get import MaxLag
 from operations.commands.show_service import rules_line
+from operations.in_words import freshness_line
 from operations.output import Json, print_json
+from operations.reader_client import get, in_path
 from streams.settings import Settings
 
 
@@ -25,7 +26,7 @@ def command(
     if not shop and shop is not None:
         raise typer.BadParameter("an id has at least one character", param_hint="SHOP")
     path = "/v1/overdue" if shop is None else f"/v1/shops/{in_path(shop)}/overdue"
-    answer = ask(Settings(), path, limit=limit, max_lag=max_lag)
+    answer = get(Settings(), path, {"limit": limit, "max_lag": max_lag})
     if as_json:
         print_json(answer)
         return
@@ -35,7 +36,7 @@ def command(
 
     table = Table(
         "due",
-        "asked",
+        "opened",
         "shop",
         "buyer",
         "message",

@@ -1,4 +1,4 @@
-"""`netsold serve`: one reader process; what it does is in `serving/`."""
+"""`netsold serve`: one reader process. The reader is in `serving/`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ def command() -> None:
 
     keep_private()
 
-    # By name: operations and serving don't know each other, and this is where a process is put
-    # together.
+    # By name: operations and serving don't import each other.
     if import_module("serving.server").run(named_cluster()):
         raise typer.Exit(130)

@@ -1,13 +1,10 @@
-"""Service as people see it at a terminal: a shop's two columns, its cycle and all time.
-
-A product's line.
-"""
+"""Service at a terminal: a shop's cycle and all time in two columns, a product's in one line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from operations.asking import duration
+from operations.in_words import duration
 from schemas.money import shown
 
 if TYPE_CHECKING:
@@ -27,9 +24,11 @@ def of_shop(console: Console, answer: dict[str, Any]) -> None:
 
 
 def of_product(console: Console, service: dict[str, Any]) -> None:
-    """What became of a product's sales."""
+    """A product's reviews, and what was refused or made up for."""
     console.print(
-        f"reviews {_good(service['reviews'])}; differences made up {_cases(service['differences'])}; refused {_cases(service['refusals'])}",
+        f"reviews {_good(service['reviews'])};"
+        f" differences made up {_cases(service['differences'])};"
+        f" refused {_cases(service['refusals'])}",
         soft_wrap=True,
     )
 
@@ -37,7 +36,10 @@ def of_product(console: Console, service: dict[str, Any]) -> None:
 def rules_line(rules: dict[str, Any]) -> str:
     """The rules by which replies count, in a sentence."""
     per = "buyer and day" if rules["count_per"] == "buyer_day" else "inquiry"
-    return f"in time is within {duration(rules['reply_within_seconds'])}; {rules['service_hours']} {rules['zone']}; one count per {per}"
+    hours = f"{rules['service_hours']} {rules['zone']}"
+    return (
+        f"in time is within {duration(rules['reply_within_seconds'])}; {hours}; one count per {per}"
+    )
 
 
 def percent(share: float | None) -> str:
@@ -69,13 +71,13 @@ def _answered_by(service: dict[str, Any]) -> str:
 
 
 def _cases(cases: dict[str, Any]) -> str:
-    """How many, how much, and why."""
+    """The number of cases, the money, and the reasons."""
     money = "".join(
         f", {currency} {shown(currency, amount)}"
         for currency, amount in cases.get("amounts", {}).items()
     )
     reasons = ", ".join(
-        f"{reason} {told['count']:,}" for reason, told in cases["by_reason"].items()
+        f"{reason} {case['count']:,}" for reason, case in cases["by_reason"].items()
     )
     return f"{cases['count']:,}{money}" + (f" ({reasons})" if reasons else "")
 

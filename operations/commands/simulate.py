@@ -1,10 +1,8 @@
-"""`netsold simulate`: writes a made-up marketplace to the log or to a file.
+"""`netsold simulate`: writes a simulated marketplace to the log or to a file.
 
-Repeatable by seed, with faults by name.
-
-Without `--rate` it writes history: so many events, spread over `--days`, as fast as it can; the
-same command writes the same events again. With `--rate` it writes what happens now, and every start
-has new orders.
+It is repeatable by seed, with faults by name. Without `--rate` it writes history: `--events` events
+spread over `--days`, as fast as it can; the same command writes the same events again. With
+`--rate` it writes events that happen now, and every start has new orders.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,46 +20,54 @@ from typing import Annotated, Final, Literal
 import msgspec
 import typer
 
-from operations.delivery import Delivered, Ended, deliver
 from operations.local.kafka import named_cluster
-from operations.output import print_json
+from operations.output import print_error, print_json
 from operations.progress import Meter
 from operations.simulation import faults
-from operations.simulation.faults import Poison
+from operations.simulation.faults import Faults, Poison
+from operations.simulation.market import Event
 from operations.simulation.traffic import (
     ALL_EVENTS_PER_ORDER,
     CHATS_PER_ORDER,
-    DAY_MS,
     EVENTS_PER_ORDER,
-    Event,
     Plan,
     traffic,
 )
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Interrupted, Waiting, give_up_s
+from operations.writing.delivery import Delivered, Ended, deliver
 from schemas.ahead import in_the_future
 from schemas.envelope import encode
+from schemas.errors import NetsoldError
 from schemas.events import CHAT_TYPES, topic_of
-from schemas.times import parse_ms
-from streams import topics
-from streams.log import Writer
+from schemas.times import DAY_MS, parse_ms
+from streams.log_writer import Writer
+from tables import catalogue
 
 LIVE_DAY_MS: Final = 1000
-"""A day in the life of a live order: parcels arrive within seconds."""
+"""The length of a day in the life of a live order: parcels arrive within seconds."""
 
 HISTORY_EVENTS: Final = 10_000
 PUSH_EVERY_S: Final = 0.05
-LOOK_EVERY: Final = 256
+YIELD_EVERY: Final = 256
+"""Records between two updates of the progress, and two chances for a signal to be handled."""
 
 Format = Literal["cloudevents", "bare"]
 Items = Iterator[tuple[int, Event | Poison]]
+Only = Literal["orders", "chats"] | None
+
+PER_ORDER: Final[dict[Only, float]] = {
+    "orders": EVENTS_PER_ORDER,
+    "chats": CHATS_PER_ORDER,
+    None: ALL_EVENTS_PER_ORDER,
+}
+"""The mean number of events of an order, by topic."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """What was done: `events` were made, `records` written.
+    """The result of a simulation.
 
-    Those events, some of them more than once, and `poison`.
-
+    `events` were made; `records` were written: those events, some more than once, and `poison`.
     `unconfirmed` records were sent, too, and may be in the log or not.
     """
 
@@ -94,7 +100,7 @@ def command(
     days: Annotated[float, typer.Option(min=0.001, help="How many days history takes.")] = 75.0,
     only: Annotated[
         Literal["orders", "chats"] | None,
-        typer.Option(help="Of one topic alone; orders then come without reviews."),
+        typer.Option(help="Of one topic alone; orders then have no reviews."),
     ] = None,
     fault: Annotated[
         list[str] | None,
@@ -106,67 +112,80 @@ def command(
     """Write simulated orders, reviews and messages to the log, or to a file."""
     if rate and out:
         raise typer.BadParameter("--rate is for the log: a file has no present")
-    try:
-        wrong = faults.parse(fault or ())
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--fault") from error
-    try:
-        start_ms = parse_ms(start)
-    except ValueError as error:
-        raise typer.BadParameter(f"{start!r} {error}", param_hint="--start") from error
+    wrong, start_ms = _faults(fault or ()), _start_ms(start)
     most_s = give_up_s(give_up_after)
-    per_order = {"orders": EVENTS_PER_ORDER, "chats": CHATS_PER_ORDER, None: ALL_EVENTS_PER_ORDER}[
-        only
-    ]
+    live = rate is not None
     if rate is None:
         events = events or HISTORY_EVENTS
-        run = _run_name(seed, start_ms, days, events)
-        plan = Plan(
-            seed, run, start_ms, days * DAY_MS * per_order / events, only_orders=only == "orders"
-        )
+        plan = _history(seed, start_ms, days, events, only)
     else:
-        now_ms = int(time.time() * 1000)
-        plan = Plan(
-            seed,
-            _run_name(seed, now_ms),
-            now_ms,
-            1000 * per_order / rate,
-            LIVE_DAY_MS,
-            only_orders=only == "orders",
-        )
+        plan = _live(seed, rate, only)
     summary = Summary(plan.run, seed, str(out) if out else "")
-    made = (
-        traffic(plan)
-        if only != "chats"
-        else (item for item in traffic(plan) if item[1]["type"] in CHAT_TYPES)
-    )
-    items = faults.disturbed(
-        _counted(islice(made, events), summary),
-        wrong,
-        seed=seed,
-        day_ms=plan.day_ms,
-        live=rate is not None,
-    )
-    began, live = time.monotonic(), rate is not None
+    items = _items(plan, events, only, wrong, summary, live=live)
+    started_s = time.monotonic()
     with Meter("events", events) as meter:
-        ended: Ended | HistoryAhead | None
         ended = (
             _to_file(out, items, summary, meter)
             if out
             else _to_log(items, layout, summary, meter, live=live, most_s=most_s)
         )
-    summary.seconds = round(time.monotonic() - began, 3)
+    summary.seconds = round(time.monotonic() - started_s, 3)
+    _show(summary, as_json=as_json)
+    # A stream without end that a signal ended wrote everything, unless records are unconfirmed.
+    is_whole = events is None and not summary.unconfirmed and isinstance(ended, Interrupted)
+    if ended is not None and not is_whole:
+        print_error(f"netsold: {_how_it_ended(ended, summary, events, live=live)}")
+        raise typer.Exit(ended.exit_code)
+
+
+def _faults(texts: Sequence[str]) -> Faults:
+    try:
+        return faults.parse(texts)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fault") from error
+
+
+def _start_ms(text: str) -> int:
+    try:
+        return parse_ms(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} {error}", param_hint="--start") from error
+
+
+def _history(seed: int, start_ms: int, days: float, events: int, only: Only) -> Plan:
+    """The plan of a history of `events` events over `days` days."""
+    run = _run_name(seed, start_ms, days, events)
+    every_ms = days * DAY_MS * PER_ORDER[only] / events
+    return Plan(seed, run, start_ms, every_ms, only_orders=only == "orders")
+
+
+def _live(seed: int, rate: float, only: Only) -> Plan:
+    """The plan of `rate` events per second from now on."""
+    now_ms = int(time.time() * 1000)
+    every_ms = 1000 * PER_ORDER[only] / rate
+    run = _run_name(seed, now_ms)
+    return Plan(seed, run, now_ms, every_ms, LIVE_DAY_MS, only_orders=only == "orders")
+
+
+def _items(
+    plan: Plan, events: int | None, only: Only, wrong: Faults, summary: Summary, *, live: bool
+) -> Items:
+    """The events of a plan with faults, counted in `summary`; all if `events` is None."""
+    made = traffic(plan)
+    if only == "chats":
+        made = (item for item in made if item[1]["type"] in CHAT_TYPES)
+    counted = _counted(islice(made, events), summary)
+    return faults.disturbed(counted, wrong, seed=plan.seed, day_ms=plan.day_ms, live=live)
+
+
+def _show(summary: Summary, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(summary))
-    else:
-        typer.echo(
-            f"{summary.records} records to {summary.target}: {summary.events} events, {summary.poison} poison, run {summary.run}"
-        )
-    if ended is not None and (
-        events is not None or summary.unconfirmed or not isinstance(ended, Interrupted)
-    ):
-        typer.echo(f"netsold: {_how_it_ended(ended, summary, events, live=live)}", err=True)
-        raise typer.Exit(ended.exit_code)
+        return
+    typer.echo(
+        f"{summary.records} records to {summary.target}: {summary.events} events,"
+        f" {summary.poison} poison, run {summary.run}"
+    )
 
 
 def _how_it_ended(
@@ -182,16 +201,16 @@ def _how_it_ended(
     return f"{ended}; {made}{left}; {again}"
 
 
-class HistoryAhead(Exception):
-    """Made-up history goes on beyond now, and workers would park it."""
+class HistoryAhead(NetsoldError):
+    """Simulated history extends into the future, and workers would park its events."""
 
     exit_code = 1
 
 
 def before_now(items: Items, most_ahead_ms: int, clock_ms: int) -> Items:
-    """The items of a history that workers apply; 0 as `most_ahead_ms`: all.
+    """The items of a history that workers apply; all if `most_ahead_ms` is 0.
 
-    Raises HistoryAhead at the first one that they would park.
+    Raises HistoryAhead at the first one that workers would park.
     """
     for at_ms, item in items:
         if (
@@ -199,13 +218,15 @@ def before_now(items: Items, most_ahead_ms: int, clock_ms: int) -> Items:
             and isinstance(item, dict)
             and in_the_future(parse_ms(item["occurred_at"]), clock_ms, most_ahead_ms)
         ):
-            sentence = f"from {item['occurred_at']} on this history is in the future, and workers park such events"
-            raise HistoryAhead(f"{sentence}: give an earlier --start, or fewer --days")
+            raise HistoryAhead(
+                f"from {item['occurred_at']} on this history is in the future,"
+                " and workers park such events: give an earlier --start, or fewer --days"
+            )
         yield at_ms, item
 
 
 def _run_name(*given: object) -> str:
-    """A short name that other arguments don't have, so that their orders are other orders."""
+    """A short name for these arguments; others have another name, and so other orders."""
     return hashlib.blake2s(repr(given).encode(), digest_size=5).hexdigest()
 
 
@@ -216,7 +237,7 @@ def _counted(events: Iterator[tuple[int, Event]], summary: Summary) -> Iterator[
 
 
 def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> Ended | None:
-    """Write all items as lines; what ended it before the last one."""
+    """Write all items as lines; what ended it early, else None."""
     encoder = msgspec.json.Encoder()
     with path.open("wb") as file:
         try:
@@ -229,7 +250,7 @@ def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> Ended 
                 else:
                     file.write(encoder.encode(item) + b"\n")
                 summary.records += 1
-                if not summary.records % LOOK_EVERY:
+                if not summary.records % YIELD_EVERY:
                     meter.at(summary.events)
         except KeyboardInterrupt:
             return Interrupted("interrupted")
@@ -239,24 +260,26 @@ def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> Ended 
 def _to_log(
     items: Items, layout: Format, summary: Summary, meter: Meter, *, live: bool, most_s: float
 ) -> Ended | HistoryAhead | None:
-    """Write all items to the topics of events of the named cluster, or the running local Kafka.
+    """Write all items to the event topics of the named cluster or the running local Kafka.
 
-    What ended it before the last one.
+    Returns what ended it early, else None.
     """
     settings = named_cluster()
-    summary.target = f"{settings.topic(topics.ORDERS)} and {settings.topic(topics.CHATS)}"
+    summary.target = (
+        f"{settings.topic(catalogue.ORDERS_TOPIC)} and {settings.topic(catalogue.CHATS_TOPIC)}"
+    )
     if not live:
         items = before_now(items, settings.max_ahead_seconds * 1000, time.time_ns() // 1_000_000)
     failures: list[HistoryAhead] = []
 
     async def produce() -> Delivered:
-        waiting = Waiting(settings, most_s, meter.say)
+        waiting = Waiting(settings, most_s, meter.print)
         stop = waiting.stop
 
         async def write(writer: Writer) -> bool:
             try:
                 return await send(writer)
-            except HistoryAhead as error:  # what came before is written
+            except HistoryAhead as error:  # the items before it are written
                 failures.append(error)
                 return True
 
@@ -272,9 +295,9 @@ def _to_log(
                 name = item.topic if isinstance(item, Poison) else topic_of(item["type"])
                 await writer.send(settings.topic(name), key, value, headers)
                 summary.poison += isinstance(item, Poison)
-                if not number % LOOK_EVERY:
+                if not number % YIELD_EVERY:
                     meter.at(summary.events)
-                    await asyncio.sleep(0)  # lets a signal in
+                    await asyncio.sleep(0)  # lets a signal be handled
             return True
 
         return await deliver(settings, write, waiting)
@@ -285,9 +308,9 @@ def _to_log(
 
 
 async def _sleep_until(at_ms: int, stop: asyncio.Event) -> None:
-    """Wait for an instant, and a moment more, so that records go in batches.
+    """Wait for an instant, at least PUSH_EVERY_S, so that records are sent in batches.
 
-    Ends early when `stop` is set.
+    It ends early when `stop` is set.
     """
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), max(at_ms / 1000 - time.time(), PUSH_EVERY_S))

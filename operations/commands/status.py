@@ -1,6 +1,6 @@
 """`netsold status`: the whole way from the topics of events to a reader's tables.
 
-What runs, how fresh it is, what is behind.
+It shows what runs, how fresh the tables are, and what is behind.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from operations.asking import ask, duration, freshness_line, span
+from operations.in_words import duration, freshness_line, span
 from operations.output import Json, print_json
+from operations.reader_client import get
 from streams.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ MaxBehindSeconds = Annotated[
 def command(
     max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None, as_json: Json = False
 ) -> None:
-    """Tell what runs, how fresh the tables are and what is behind.
+    """Show what runs, how fresh the tables are and what is behind.
 
     Exit code 5 unless the whole way is alive.
     """
-    bound = None if max_behind_seconds is None else str(max_behind_seconds)
-    answer = ask(Settings(), "/v1/status", max_behind=max_behind, max_behind_seconds=bound)
+    seconds = None if max_behind_seconds is None else str(max_behind_seconds)
+    answer = get(
+        Settings(), "/v1/status", {"max_behind": max_behind, "max_behind_seconds": seconds}
+    )
     if as_json:
         print_json(answer)
     else:
@@ -60,13 +63,15 @@ def _show(answer: dict[str, Any]) -> None:
     cluster = answer["cluster"]
     for member in cluster["members"]:
         console.print(
-            f"worker {member['name']} at {member['host']} reads {' '.join(member['holds']) or 'nothing'}",
+            f"worker {member['name']} at {member['host']}"
+            f" reads {' '.join(member['holds']) or 'nothing'}",
             soft_wrap=True,
         )
     for one in answer["dead_letters"]:
         since = f", {one['since_start']:,} since the reader began" if one["since_start"] else ""
         console.print(
-            f"dead letters {one['topic']} {one['reason']}: {one['count']:,}{since}; {one['oldest']} to {one['newest']}",
+            f"dead letters {one['topic']} {one['reason']}: {one['count']:,}{since};"
+            f" {one['oldest']} to {one['newest']}",
             soft_wrap=True,
         )
     console.print(f"cycle {span(answer['cycle'])}" if answer["cycle"] else "no cycle yet")
@@ -89,10 +94,7 @@ def _records(count: int) -> str:
 
 
 def _show_sources(console: Console, answer: dict[str, Any]) -> None:
-    """By partition of events.
-
-    Where it ends, what is applied, what waits and since when, and who reads it.
-    """
+    """A row per partition of events: its end, what is applied, what waits, and who reads it."""
     from rich.table import Table
 
     table = Table(

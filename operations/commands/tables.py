@@ -1,46 +1,47 @@
-"""`netsold tables`: all that the tables hold, in the very form of `netsold recount`, to be compared with it.
+"""`netsold tables`: all that the tables contain, in the form of `netsold recount`, to compare them.
 
-From the changelogs, from the journal's sums, or from a reader: three ways that must lead to the same rows. Read what is at rest:
-while events flow, the topics' ends are not of one moment.
+It is read from the changelogs, from the journal's sums, or from a reader: three ways that must give
+the same rows. Read them while no events flow: the ends of topics are not of one moment.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from enum import StrEnum
-from operator import itemgetter
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
-from operations.asking import NoReader, ask_lines
 from operations.output import print_json
 from operations.progress import Meter
+from operations.reader_client import NoReader, get_lines
 from operations.waiting import answer
+from schemas.errors import NetsoldError
 from schemas.journal import Entry, Service, decode
 from streams import log, topics
 from streams.settings import Settings
 from tables import catalogue, sales, service
+from tables.catalogue import REPORT_LISTS
 from tables.cycles import Calendar
-from tables.report import report
+from tables.report import ReportRow, report, sort_key
 from tables.sales import Tally
 from tables.service import ServiceTally
 
-Report = dict[str, list[dict[str, Any]]]
+Report = dict[str, list[ReportRow]]
 _RESERVED = b"\x00"
+"""Keys that begin with it are marks."""
 
 
 class Source(StrEnum):
-    """Where the tables are taken from."""
+    """Where the tables are read from."""
 
     CHANGELOGS = "changelogs"
     JOURNAL = "journal"
     READER = "reader"
 
 
-class EntryRepeated(Exception):
-    """The journal has an entry twice, so its sums say nothing."""
+class EntryRepeated(NetsoldError):
+    """The journal has an entry twice, so its sums are wrong."""
 
     exit_code = 3
 
@@ -49,11 +50,8 @@ def command(
     source: Annotated[
         Source, typer.Option("--from", help="The journal has sales and products' service.")
     ] = Source.CHANGELOGS,
-    as_json: Annotated[  # noqa: ARG001
-        bool, typer.Option("--json", help="Print one JSON object, as it always does.")
-    ] = True,
 ) -> None:
-    """Print all that the tables hold, in the form of recount."""
+    """Print all that the tables contain as one JSON object, in the form of recount."""
     if source is Source.READER:
         print_json(from_reader(Settings()))
         return
@@ -72,20 +70,20 @@ def command(
 
 
 class _Read:
-    """How many records are read by now, for people and for `waiting`."""
+    """The number of records read so far, for people and for `operations/waiting.py`."""
 
     def __init__(self, meter: Meter | None = None) -> None:
         self.count = 0
         self._meter = meter
 
     def add(self, records: int) -> None:
-        """So many more are read."""
+        """Count more records."""
         self.count += records
         if self._meter is not None:
             self._meter.at(self.count)
 
     def pending(self) -> tuple[object, str]:
-        """What is waited for."""
+        """What the command waits for."""
         return self.count, f"{self.count:,} records read"
 
 
@@ -95,7 +93,7 @@ async def from_changelogs(settings: Settings, read: _Read | None = None) -> Repo
     tables: dict[str, dict[bytes, bytes]] = {}
     for table in catalogue.TABLES:
         states = tables[table.name] = {}
-        async for records in log.read(settings, topics.changelog(settings, table.name)):
+        async for records in log.records(settings, topics.changelog(settings, table.name)):
             read.add(len(records))
             for record in records:
                 if record.key.startswith(_RESERVED):
@@ -108,84 +106,84 @@ async def from_changelogs(settings: Settings, read: _Read | None = None) -> Repo
 
 
 async def from_journal(settings: Settings, read: _Read | None = None) -> Report:
-    """The sums of the journal's entries and rows: products and shops.
+    """The sums of the journal's entries and rows: sales, and products' service.
 
     Raises KafkaUnreachable, EntryRepeated.
     """
-    calendar, read = _calendar(settings), read or _Read()
-    tables: dict[str, dict[bytes, Tally]] = {
-        table.name: defaultdict(Tally) for table in catalogue.TABLES
-    }
-    served: dict[bytes, ServiceTally] = defaultdict(ServiceTally)
-    seen: set[str] = set()
-    async for records in log.read(settings, settings.topic(catalogue.SALES_TOPIC)):
+    read = read or _Read()
+    sums = _JournalSums(_calendar(settings))
+    async for records in log.records(settings, settings.topic(catalogue.SALES_TOPIC)):
         read.add(len(records))
         for record in records:
-            entry = decode(record.value)
-            if not isinstance(entry, Entry | Service):
-                continue
-            if entry.id in seen:
+            row = decode(record.value)
+            if isinstance(row, Entry | Service) and not sums.add(row):
                 raise EntryRepeated(
-                    f"{record.topic}-{record.partition}@{record.offset}: the journal has the entry {entry.id} again"
+                    f"{record.topic}-{record.partition}@{record.offset}:"
+                    f" the journal has the entry {row.id} again"
                 )
-            seen.add(entry.id)
-            start_ms = calendar.start_of_iso(entry.cycle)
-            if isinstance(entry, Service):
-                served[catalogue.cycle_key((entry.product_id or "").encode(), start_ms)].add(
-                    entry.columns
-                )
-                continue
-            for cycles, totals in (
-                (catalogue.PRODUCT_CYCLES, catalogue.PRODUCT_TOTALS),
-                (catalogue.SHOP_CYCLES, catalogue.SHOP_TOTALS),
-            ):
-                id_ = getattr(entry, totals.keyed_by).encode()
-                tables[cycles.name][catalogue.cycle_key(id_, start_ms)].add(entry)
-                tables[totals.name][id_].add(entry)
-    states = {
-        name: [(key, sales.encode(tally)) for key, tally in tallies.items()]
-        for name, tallies in tables.items()
-    }
-    states[catalogue.PRODUCT_SERVICE_CYCLES.name] = [
-        (key, service.encode(tally)) for key, tally in served.items()
-    ]
-    found = report(calendar, states)
-    return {
-        name: found[name] for name in ("products", "shops", "product_service")
-    }  # the journal holds no more
+    return sums.report()
+
+
+class _JournalSums:
+    """Tables as sums of the journal's rows."""
+
+    def __init__(self, calendar: Calendar) -> None:
+        self._calendar = calendar
+        self._sales: dict[str, dict[bytes, Tally]] = {
+            table.name: defaultdict(Tally) for table in catalogue.TABLES
+        }
+        self._service: dict[bytes, ServiceTally] = defaultdict(ServiceTally)
+        self._ids: set[str] = set()
+
+    def add(self, row: Entry | Service) -> bool:
+        """Add a row; False if its id was added before."""
+        if row.id in self._ids:
+            return False
+        self._ids.add(row.id)
+        start_ms = self._calendar.start_of_iso(row.cycle)
+        if isinstance(row, Service):
+            product = (row.product_id or "").encode()
+            self._service[catalogue.cycle_key(product, start_ms)].add(row.columns)
+            return True
+        for table in catalogue.TABLES:
+            if table.form == "sales":
+                id_ = getattr(row, table.keyed_by).encode()
+                key = catalogue.cycle_key(id_, start_ms) if table.windowed else id_
+                self._sales[table.name][key].add(row)
+        return True
+
+    def report(self) -> Report:
+        """The lists of a report that the journal has: sales, and products' service."""
+        states = {
+            name: [(key, sales.encode(tally)) for key, tally in tallies.items()]
+            for name, tallies in self._sales.items()
+        }
+        states[catalogue.PRODUCT_SERVICE_CYCLES.name] = [
+            (key, service.encode(tally)) for key, tally in self._service.items()
+        ]
+        found = report(self._calendar, states)
+        return {
+            name: found[name]
+            for name, table in REPORT_LISTS.items()
+            if table.form == "sales" or table is catalogue.PRODUCT_SERVICE_CYCLES
+        }
 
 
 def from_reader(settings: Settings) -> Report:
-    """What a reader exports. Raises NoReader, also if it breaks off."""
-    found: Report = {part: [] for part in ORDER}
-    rows = None
-    for line in ask_lines(settings, "/v1/export"):
-        ((part, row),) = line.items()
-        if part == "end":
-            rows = row["rows"]
+    """What a reader exports. Raises NoReader, also if the export is incomplete."""
+    found: Report = {name: [] for name in REPORT_LISTS}
+    count = None
+    for line in get_lines(settings, "/v1/export"):
+        ((name, row),) = line.items()
+        if name == "end":
+            count = row["rows"]
         else:
-            found[part].append(row)
-    if rows != sum(map(len, found.values())):
-        raise NoReader("the reader broke off its export: try again")
-    for part, order in ORDER.items():
-        found[part].sort(key=order)
+            found[name].append(row)
+    if count != sum(map(len, found.values())):
+        raise NoReader("the reader's export is incomplete: try again")
+    for name, rows in found.items():
+        rows.sort(key=sort_key(name))
     return found
-
-
-def _by_cycle(row: dict[str, Any]) -> tuple[str, str]:
-    return row.get("product_id") or row["shop_id"], row["cycle"]["start"]
-
-
-ORDER: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
-    "products": _by_cycle,
-    "shops": _by_cycle,
-    "anomalies": lambda row: (row["order_id"], row["anomaly"], row.get("line_id", "")),
-    "shop_service": _by_cycle,
-    "shop_service_totals": itemgetter("shop_id"),
-    "product_service": _by_cycle,
-    "overdue": itemgetter("shop_id", "buyer_id"),
-}
-"""The lists of a report, and what each is sorted by."""
 
 
 def _calendar(settings: Settings) -> Calendar:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from operations.asking import ask, freshness_line, span
 from operations.commands.get import CycleOption, MaxLag
 from operations.commands.show_service import percent, rules_line
+from operations.in_words import freshness_line, span
 from operations.output import Json, print_json
+from operations.reader_client import get
 from schemas.money import shown
 from streams.settings import Settings
 
@@ -49,8 +50,10 @@ def command(  # noqa: PLR0917 - typer's form
     """
     if of is Of.PRODUCTS and by is not By.SALES:
         raise typer.BadParameter("products are compared by sales", param_hint="--by")
-    ask_by = by.value if of is Of.SHOPS else None
-    answer = ask(Settings(), f"/v1/top/{of}", by=ask_by, limit=limit, cycle=cycle, max_lag=max_lag)
+    query = {"limit": limit, "cycle": cycle, "max_lag": max_lag}
+    if of is Of.SHOPS:
+        query["by"] = by.value
+    answer = get(Settings(), f"/v1/top/{of}", query)
     if as_json:
         print_json(answer)
         return

@@ -1,7 +1,4 @@
-"""`netsold worker`: one worker process, which keeps the tables.
-
-The engine is in `streams/app.py`.
-"""
+"""`netsold worker`: one worker process, which keeps the tables. The engine is `streams/app.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +21,5 @@ def command(
 
     keep_private()
     settings = named_cluster()
-    answer(
-        settings, topics.require(settings)
-    )  # the worker checks them, too, but without a word while it waits
+    answer(settings, topics.require(settings))  # the worker checks them too, but reports no wait
     run_worker(settings, name)

@@ -1,1 +1,1 @@
-"""Reading files of events: opening, form, lines."""
+"""Reading files of events: compression, lines and array elements. It knows no rule and no event."""

@@ -1,14 +1,16 @@
-"""FoodMart, a sample of a retail chain's year published for courses in business intelligence, as order events.
+"""FoodMart as order events: the sample data of a retail chain, used in courses.
 
-A folder has `transactions*.csv` (transaction date, stock date, product id, customer id, store id, quantity), `returns*.csv`
-(return date, product id, store id, quantity) and `products.csv` (product id, product retail price, …), plain or `.gz`; dates
-are M/D/YYYY. Ids are taken as they are.
+A folder has `transactions*.csv` (transaction date, stock date, product id, customer id, store id,
+quantity), `returns*.csv` (return date, product id, store id, quantity) and `products.csv` (product
+id, product retail price, …), plain or `.gz`; dates are M/D/YYYY. Ids stay as they are.
 
-- The rows of one transaction date, customer and store are an order, each row a line at the product's retail price in cents
-  (USD). It is placed at noon UTC of its earliest stock date and received at noon UTC of the transaction date.
-- A return is a succeeded refund at noon UTC of its date. Returns go by date, each unit off the earliest sale of that product in
-  that store that still has units left and isn't later; so a return of several units may be refunds of several orders.
-- Units for which there is no such sale are a refund of an order that nobody knows.
+- The rows of one transaction date, customer and store are an order, each row a line at the
+  product's retail price in cents (USD). The order is placed at noon UTC of its earliest stock date
+  and received at noon UTC of the transaction date.
+- A return is a succeeded refund at noon UTC of its date. Returns are assigned by date: each unit to
+  the earliest sale of that product in that store that has units left and isn't later. So a return
+  of several units may be refunds of several orders.
+- Units without such a sale are a refund of an unknown order.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ Row = dict[str, str]
 
 
 @dataclass(slots=True)
-class _Sold:
-    """A line that returns can be taken off; `left` in units."""
+class _SoldLine:
+    """A line that returns can be assigned to; `left` in units."""
 
     date: str
     order_id: str
@@ -39,15 +41,12 @@ class _Sold:
 
 
 def events(folder: Path) -> list[Event]:
-    """All events of a folder's files in the order in which they happened.
-
-    Raises EventFileUnreadable.
-    """
+    """All events of a folder's files by time. Raises EventFileUnreadable."""
     prices = {
         row["product id"]: int(Decimal(row["product retail price"]) * 100)
         for row in _rows(folder, "products")
     }
-    sold: dict[tuple[str, str], list[_Sold]] = defaultdict(list)
+    sold: dict[tuple[str, str], list[_SoldLine]] = defaultdict(list)
     found = list(_sales(folder, prices, sold))
     for lines in sold.values():
         lines.sort(key=lambda line: line.date)
@@ -57,7 +56,7 @@ def events(folder: Path) -> list[Event]:
 
 
 def _sales(
-    folder: Path, prices: dict[str, int], sold: dict[tuple[str, str], list[_Sold]]
+    folder: Path, prices: dict[str, int], sold: dict[tuple[str, str], list[_SoldLine]]
 ) -> Iterator[Event]:
     orders: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in _rows(folder, "transactions*"):
@@ -76,12 +75,18 @@ def _sales(
                     "unit_price": prices[product],
                 }
             )
-            sold[store, product].append(_Sold(date, order_id, str(number), quantity))
+            sold[store, product].append(_SoldLine(date, order_id, str(number), quantity))
         placed = min(_date(row["stock date"]) for row in rows)
         yield {
-            "type": "order_placed", "id": f"{order_id}-placed", "occurred_at": _noon(placed), **common,
-            "shop_id": store, "buyer_id": customer, "currency": "USD", "lines": lines,
-        }  # fmt: skip
+            "type": "order_placed",
+            "id": f"{order_id}-placed",
+            "occurred_at": _noon(placed),
+            **common,
+            "shop_id": store,
+            "buyer_id": customer,
+            "currency": "USD",
+            "lines": lines,
+        }
         yield {
             "type": "receipt_confirmed",
             "id": f"{order_id}-received",
@@ -92,7 +97,7 @@ def _sales(
 
 
 def _returns(
-    folder: Path, prices: dict[str, int], sold: dict[tuple[str, str], list[_Sold]]
+    folder: Path, prices: dict[str, int], sold: dict[tuple[str, str], list[_SoldLine]]
 ) -> Iterator[Event]:
     rows = sorted(
         enumerate(_rows(folder, "returns*"), 1),
@@ -101,7 +106,7 @@ def _returns(
     for number, row in rows:
         date, product = _date(row["return date"]), row["product id"]
         unmatched = int(row["quantity"])
-        taken: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        returned: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for line in sold[row["store id"], product]:
             if line.date > date or not unmatched:
                 break
@@ -109,16 +114,24 @@ def _returns(
             if units:
                 line.left -= units
                 unmatched -= units
-                taken[line.order_id].append((line.line_id, units))
+                returned[line.order_id].append((line.line_id, units))
         if unmatched:
-            taken[f"unknown-{number}"].append(("1", unmatched))
-        for part, (order_id, lines) in enumerate(taken.items(), 1):
+            returned[f"unknown-{number}"].append(("1", unmatched))
+        for part, (order_id, lines) in enumerate(returned.items(), 1):
             refund_id = f"return-{number}-{part}"
             yield {
-                "type": "refund_succeeded", "id": refund_id, "source": "/foodmart/returns", "occurred_at": _noon(date),
-                "order_id": order_id, "refund_id": refund_id, "reason": "other",
-                "lines": [{"line_id": line_id, "quantity": units, "amount": units * prices[product]} for line_id, units in lines],
-            }  # fmt: skip
+                "type": "refund_succeeded",
+                "id": refund_id,
+                "source": "/foodmart/returns",
+                "occurred_at": _noon(date),
+                "order_id": order_id,
+                "refund_id": refund_id,
+                "reason": "other",
+                "lines": [
+                    {"line_id": line_id, "quantity": units, "amount": units * prices[product]}
+                    for line_id, units in lines
+                ],
+            }
 
 
 def _rows(folder: Path, name: str) -> Iterator[Row]:

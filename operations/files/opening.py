@@ -1,6 +1,6 @@
-"""Files as bytes: plain or compressed, known by their first bytes and not by their names.
+"""Opening files as bytes: plain or compressed, recognised by their first bytes, not their names.
 
-`-` is standard input. Judges nothing.
+`-` is standard input. The content is not checked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
+from schemas.errors import NetsoldError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,32 +34,37 @@ _XZ_MEMORY_BYTES: Final = 128 * 2**20  # twice what `xz -9` needs; a file may as
 _READ_BYTES: Final = 65_536
 
 _OTHERS: Final = {
-    b"PK\x03\x04": "is a zip archive (as .xlsx is too): unpack it first: unzip -p {path} | netsold … -",
-    b"PAR1": "is Parquet: write it as JSON first: duckdb -c \"COPY (FROM '{path}') TO '/dev/stdout' (FORMAT json)\" | netsold … -",
+    b"PK\x03\x04": (
+        "is a zip archive (as .xlsx is too): unpack it first: unzip -p {path} | netsold … -"
+    ),
+    b"PAR1": (
+        "is Parquet: write it as JSON first: duckdb -c"
+        " \"COPY (FROM '{path}') TO '/dev/stdout' (FORMAT json)\" | netsold … -"
+    ),
     b"(\xb5/\xfd": "is compressed by zstd, which isn't read here: zstd -dc {path} | netsold … -",
     b"\x04\x22M\x18": "is compressed by lz4, which isn't read here: lz4 -dc {path} | netsold … -",
     b"Obj\x01": "is Avro: write it as JSON first: avro-tools tojson {path} | netsold … -",
 }
-"""By first bytes: what can't be read, and the remedy."""
+"""By first bytes: the formats that can't be read, and the remedy."""
 
 
-class EventFileUnreadable(Exception):
-    """A file of events isn't there, is of another kind, or breaks off; the message names it."""
+class EventFileUnreadable(NetsoldError):
+    """A file of events is missing, of another format, or incomplete; the message names it."""
 
     exit_code = 1
 
 
 def name_of(path: str) -> str:
-    """A file as messages name it."""
+    """The file's name in messages."""
     return "standard input" if path == STDIN else path
 
 
 @contextmanager
 def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
-    """A file's uncompressed bytes, and a function that tells how many bytes of the file itself are read by now.
+    """A file's uncompressed bytes, and a function: how many bytes of the file itself were read.
 
-    Raises EventFileUnreadable if it can't be opened or is of a kind that can't be read, and for whatever goes wrong with it inside
-    the block.
+    Raises EventFileUnreadable if it can't be opened or is of another format, and for every error of
+    reading it inside the block.
     """
     name = name_of(path)
     if path == STDIN and sys.stdin is None:  # as the shell's `<&-` leaves it
@@ -88,17 +95,17 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
 
 
 def _standard_input() -> BinaryIO:
-    """Standard input, apart from `sys.stdin`.
+    """Standard input without `sys.stdin`.
 
-    The interpreter takes that one's lock at its end, which a thread that reads may hold.
+    At its end the interpreter acquires the lock of `sys.stdin`, which a reading thread may own.
     """
-    if sys.stdin is None:  # descriptor 0 is something else by now
+    if sys.stdin is None:  # descriptor 0 is another file
         raise OSError(errno.EBADF, "is closed")
     return open(0, "rb", closefd=False)
 
 
 def size_bytes(path: str) -> int | None:
-    """Bytes of the file as it lies on disk; None if that isn't known."""
+    """The file's size on disk in bytes; None if that isn't known."""
     try:
         return None if path == STDIN else Path(path).stat().st_size
     except OSError:
@@ -106,23 +113,22 @@ def size_bytes(path: str) -> int | None:
 
 
 class _Damaged(Exception):
-    """Compressed data that no decompressor takes."""
+    """Compressed data that can't be decompressed."""
 
 
 class _TooGreedy(EventFileUnreadable):
-    """Compressed data that need more memory than is given to them."""
+    """Compressed data that need more memory than allowed."""
 
 
 def _uncompressed(raw: BinaryIO, name: str) -> IO[bytes]:
-    """The stream of a file's content. Raises EventFileUnreadable of a kind that can't be read."""
+    """The stream of a file's content. Raises EventFileUnreadable for another format."""
     head = b""
     while len(head) < _MAGIC_BYTES and (more := raw.read(1)):
         head += more
     for magic, fault in _OTHERS.items():
         if head.startswith(magic):
-            raise EventFileUnreadable(
-                f"{name}: {fault.format(path='FILE' if name == name_of(STDIN) else name)}"
-            )
+            path = "FILE" if name == name_of(STDIN) else name
+            raise EventFileUnreadable(f"{name}: {fault.format(path=path)}")
     whole = io.BufferedReader(_Rejoined(head, raw), _READ_BYTES)
     if head.startswith(_GZIP):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=whole))
@@ -137,9 +143,9 @@ def _uncompressed(raw: BinaryIO, name: str) -> IO[bytes]:
 
 
 class _Rejoined(io.RawIOBase):
-    """What was read of a stream already, and then the stream; never waits for more than there is.
+    """The bytes already read of a stream, then the rest of the stream.
 
-    Closing leaves the stream open.
+    A read returns what is available. Closing leaves the stream open.
     """
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
@@ -157,7 +163,7 @@ class _Rejoined(io.RawIOBase):
 
 
 class _Decompressor(Protocol):
-    """What bz2 and lzma have in common."""
+    """The interface that bz2's and lzma's decompressors share."""
 
     @property
     def eof(self) -> bool: ...
@@ -169,7 +175,7 @@ class _Decompressor(Protocol):
 
 
 class _Unpacked(io.RawIOBase):
-    """The content of a stream of compressed parts, one after another.
+    """The content of a stream of concatenated compressed parts.
 
     Raises EOFError, _Damaged, or _TooGreedy.
     """
@@ -195,10 +201,7 @@ class _Unpacked(io.RawIOBase):
                 return len(found)
 
     def _next_part(self) -> bool:
-        """Begin with what stands behind a part's end, if anything does.
-
-        Zeros may stand between parts.
-        """
+        """Start the next part, skipping zeros between parts; False if there is none."""
         data = self._part.unused_data.lstrip(b"\0")
         while not data and (more := self._packed.read(_READ_BYTES)):
             data = more.lstrip(b"\0")
@@ -214,6 +217,7 @@ class _Unpacked(io.RawIOBase):
         except (OSError, lzma.LZMAError) as error:
             if "Memory usage limit" in str(error):
                 raise _TooGreedy(
-                    f"{self._name}: needs more than {_XZ_MEMORY_BYTES >> 20} MiB to be unpacked: do it before"
+                    f"{self._name}: needs more than {_XZ_MEMORY_BYTES >> 20} MiB"
+                    " to be unpacked: do it before"
                 ) from error
             raise _Damaged from error

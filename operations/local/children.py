@@ -1,6 +1,6 @@
 """The processes of `netsold up`.
 
-Each has a log file, is started again after a pause when it dies, and is ended in order.
+Each has a log file, is started again after a pause when it ends, and is ended in order.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0
-"""What lived this long is healthy: the pause before its next start is the first one again."""
+"""A process that ran this long was healthy: the pause before its next start is the first again."""
 
 
 @dataclass(slots=True)
 class Restarts:
-    """When to start again what ends or can't be started: after a pause that doubles each time.
+    """When a process that ended, or could not be started, starts again.
 
-    Times are of one monotonic clock.
+    The pause doubles each time. Times are of one monotonic clock.
     """
 
     started_s: float
@@ -45,7 +45,7 @@ class Restarts:
     _pause_s: float = 0.0
 
     def ended(self, now_s: float) -> float:
-        """It ended, or a start failed; the pause until the next start, in seconds."""
+        """Note that it ended or could not be started; the pause until the next start in seconds."""
         steady = self.due_s is None and now_s - self.started_s >= STEADY_S
         self._pause_s = (
             FIRST_PAUSE_S if steady else min(max(self._pause_s * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
@@ -54,7 +54,7 @@ class Restarts:
         return self._pause_s
 
     def started(self, now_s: float) -> None:
-        """It runs."""
+        """Note that it runs."""
         self.started_s, self.due_s = now_s, None
 
 
@@ -71,30 +71,29 @@ class _Child:
 class Children:
     """Runs `python ARGUMENTS…` under names.
 
-    `say` gets a sentence whenever a child dies, can't be started or is ended by force.
-
-    Times (`now_s`) are of one monotonic clock, handed in. Who runs is on record in the data
-    directory, so that the next run can end what this one leaves behind if it is killed itself.
+    `report` gets a sentence when a child ends, can't be started or is ended by force. Times
+    (`now_s`) are of one monotonic clock. A file in the data directory records who runs, so that
+    the next run can end the children of a run that was killed.
     """
 
     def __init__(
-        self, directory: Path, environment: Mapping[str, str], say: Callable[[str], None]
+        self, directory: Path, environment: Mapping[str, str], report: Callable[[str], None]
     ) -> None:
         self._logs = directory / "logs"
         self._record = directory / "children.json"
         self._environment = {**os.environ, **environment}
-        self._say = say
+        self._report = report
         self._children: dict[str, _Child] = {}
 
     def add(self, name: str, *arguments: str, now_s: float) -> None:
-        """Start a child, which from now on is kept alive by `tend`."""
+        """Start a child; `tend` restarts it from now on."""
         self._children[name] = child = _Child(
             name, arguments, self._logs / f"{name}.log", Restarts(now_s)
         )
         self._start(child, now_s)
 
     def tend(self, now_s: float) -> None:
-        """Say who died since the last call, and start those whose pause is over."""
+        """Report children that ended since the last call; start those whose pause is over."""
         for child in self._children.values():
             if child.restarts.due_s is not None:
                 if now_s >= child.restarts.due_s:
@@ -103,15 +102,12 @@ class Children:
                 child.process = child.known = None
                 pause_s = child.restarts.ended(now_s)
                 how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-                self._say(
+                self._report(
                     f"{child.name} {how}; it starts again in {pause_s:.0f} s (log: {child.log})"
                 )
 
     def end(self, wait_s: float = 20.0) -> None:
-        """End all children together: SIGTERM, then SIGKILL for those still there after `wait_s`.
-
-        They don't come back.
-        """
+        """End all children for good: SIGTERM, and SIGKILL for those that run after `wait_s`."""
         ending = [
             (child, child.process) for child in self._children.values() if child.process is not None
         ]
@@ -125,18 +121,15 @@ class Children:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-                self._say(
+                self._report(
                     f"{child.name} didn't end in {wait_s:g} s and was killed (log: {child.log})"
                 )
         with usable(self._record):
             self._record.unlink(missing_ok=True)
 
     def end_leftovers(self, wait_s: float = 20.0) -> list[str]:
-        """End the children that a run before left behind because it was killed itself.
-
-        Returns their names.
-        """
-        known = read_whole(self._record, dict[str, Known], self._say) or {}
+        """End the children of an earlier run that was killed; returns their names."""
+        known = read_whole(self._record, dict[str, Known], self._report) or {}
         left = {
             name: process for name, one in known.items() if (process := running(one)) is not None
         }
@@ -170,41 +163,45 @@ class Children:
         except OSError as error:  # no room for its record or its log, or no more processes
             child.process = child.known = None
             pause_s = child.restarts.ended(now_s)
-            self._say(
-                f"{child.name} can't be started ({error.strerror or error}); it is tried again in {pause_s:.0f} s (log: {child.log})"
+            self._report(
+                f"{child.name} can't be started ({error.strerror or error});"
+                f" it is tried again in {pause_s:.0f} s (log: {child.log})"
             )
         else:
             child.restarts.started(now_s)
 
 
 class KafkaChild:
-    """The local Kafka, kept alive like a child.
+    """The local Kafka as a child that is restarted.
 
-    Whatever keeps it from starting again is reported and tried again after a pause.
+    Every failed start is reported and tried again after a pause.
     """
 
-    def __init__(self, kafka: LocalKafka, say: Callable[[str], None], now_s: float) -> None:
+    def __init__(self, kafka: LocalKafka, report: Callable[[str], None], now_s: float) -> None:
         """Kafka must run."""
         self._kafka = kafka
-        self._say = say
+        self._report = report
         self._restarts = Restarts(now_s)
 
     def tend(self, now_s: float) -> None:
-        """Say if it died since the last call, and start it once its pause is over.
+        """Report if it ended since the last call, and start it once its pause is over.
 
-        What asks it meanwhile waits by itself.
+        It doesn't wait for Kafka's answers: the clients do.
         """
         if self._restarts.due_s is None:
             if not self._kafka.status().running:
                 pause_s = self._restarts.ended(now_s)
-                self._say(
-                    f"Kafka ended: {self._kafka.last_words()}; it starts again in {pause_s:.0f} s (log: {self._kafka.log})"
+                self._report(
+                    f"Kafka ended: {self._kafka.last_error()}; it starts again in {pause_s:.0f} s"
+                    f" (log: {self._kafka.log})"
                 )
         elif now_s >= self._restarts.due_s:
             try:
                 self._kafka.launch(same_port=True)
             except UNSTARTED as error:
                 pause_s = self._restarts.ended(now_s)
-                self._say(f"Kafka can't be started: {error}; it is tried again in {pause_s:.0f} s")
+                self._report(
+                    f"Kafka can't be started: {error}; it is tried again in {pause_s:.0f} s"
+                )
             else:
                 self._restarts.started(now_s)

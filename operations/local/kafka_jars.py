@@ -1,4 +1,4 @@
-"""Kafka's jars, from Maven Central through jgo into the user's Maven cache, once."""
+"""Kafka's jars: jgo fetches them once from Maven Central into the user's Maven cache."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from operations.local.data_dir import FULL_DISK
+from schemas.errors import NetsoldError
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.2.2"
-# Kafka's jars log to nowhere without a binding
+# Without a binding Kafka's jars log nothing.
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 
 
-class JarsOutOfReach(Exception):
-    """Kafka's jars aren't here and can't be fetched; the message says what to do."""
+class JarsOutOfReach(NetsoldError):
+    """Kafka's jars aren't cached and can't be fetched; the message says what to do."""
 
     exit_code = 1
 
 
 def classpath() -> str:
-    """All jars that Kafka needs, in Java's form. Raises JarsOutOfReach."""
+    """All jars that Kafka needs, as a Java class path. Raises JarsOutOfReach."""
     import requests
 
     try:
@@ -36,17 +37,17 @@ def classpath() -> str:
                 f"Kafka's jars can't be kept ({error.strerror}): make room in the home directory"
             ) from error
         raise JarsOutOfReach(
-            f"Kafka's jars can't be fetched ({error}): connect to Maven Central for the first start (later ones need no network),"
-            " or name a cluster by NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
+            f"Kafka's jars can't be fetched ({error}): connect to Maven Central for the first start"
+            " (later ones need no network), or name a cluster by NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
         ) from error
     return os.pathsep.join(map(str, jars))
 
 
 def _jars() -> list[Path]:
-    """Kafka's jars in the user's Maven cache, fetched if they aren't there, or not whole.
+    """Kafka's jars in the user's Maven cache, fetched if they are missing or incomplete.
 
-    A fetch that was cut short (Ctrl-C, a full disk, a power cut) leaves a torn file, which jgo
-    takes for the whole one.
+    A fetch that was interrupted (Ctrl-C, a full disk, a power cut) leaves an incomplete file,
+    which jgo doesn't detect.
     """
     try:
         jars = _resolved()
@@ -73,21 +74,19 @@ def _torn_poms() -> list[Path]:
 def _resolved() -> list[Path]:
     import jgo
 
-    # Each by itself, and of the binding only its own jar: jgo lets one coordinate's managed
-    # versions rule the other's.
+    # One by one, and only the binding's own jar: jgo applies one coordinate's managed versions to
+    # the other.
     artifacts = [*jgo.resolve(KAFKA), jgo.resolve(LOGGING)[0]]
     return [artifact.resolve() for artifact in artifacts]
 
 
 def _jars_by_system_trust() -> list[Path]:
-    """The same behind a proxy that signs for itself.
+    """The jars from behind a proxy with a certificate of its own.
 
-    Its authority is known to the system's store, not to the one in the wheel.
+    The system's store has that certificate's authority, the store in the wheel hasn't.
     """
     paths = ssl.get_default_verify_paths()
-    bundle = next(
-        (path for path in (paths.cafile, paths.capath) if path), ""
-    )  # either is None where the system has none
+    bundle = paths.cafile or paths.capath  # either is None where the system has none
     if not bundle or "REQUESTS_CA_BUNDLE" in os.environ:
         return _jars()
     os.environ["REQUESTS_CA_BUNDLE"] = bundle

@@ -1,6 +1,6 @@
-"""Processes that outlive whoever started them.
+"""Processes that outlive the process that started them.
 
-Each is known by pid and time of creation, and that is on record before it runs.
+Each is identified by pid and time of creation, which are recorded before its command runs.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GATE = 'read -r _ && exec "$@" </dev/null'
-"""A shell that becomes the command, under the same pid, when it gets a line, and ends if whoever
-was to send it has gone."""
+"""A shell that becomes the command, under the same pid, when it gets a line.
+
+It ends if its parent ends before sending the line."""
 
 CLOCK_S = 2.0
-"""Times of creation are this exact: they are counted from the machine's start, which moves when
-its clock is set."""
+"""How far two times of creation of one process may differ.
+
+They are counted from the machine's start, which moves when its clock is set."""
 
 
 class Known(NamedTuple):
-    """What names a process for good: a pid alone may be another's by now.
+    """The identity of a process: a pid alone may belong to another process by now.
 
     `created` is in seconds since 1970.
     """
@@ -42,9 +44,10 @@ def spawn(
     directory: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Start a command in a session of its own, which Ctrl-C at our terminal doesn't reach, once `record` has returned.
+    """Start a command once `record` has returned, in a session of its own, out of reach of Ctrl-C.
 
-    Where `record` raises, or we are killed before, nothing is left behind. Raises OSError, and what `record` raises.
+    If `record` raises, or we are killed before it returns, the command never runs. Raises
+    OSError and whatever `record` raises.
     """
     process = subprocess.Popen(
         ["/bin/sh", "-c", GATE, "sh", *command],
@@ -59,9 +62,7 @@ def spawn(
     gate = cast("IO[bytes]", process.stdin)
     try:
         record(process, Known(process.pid, psutil.Process(process.pid).create_time()))
-        with suppress(
-            BrokenPipeError
-        ):  # it was ended already; whoever looks after it will see that
+        with suppress(BrokenPipeError):  # it ended already, which its keeper will notice
             gate.write(b"\n")
     except BaseException:
         process.kill()
@@ -72,7 +73,7 @@ def spawn(
 
 
 def running(known: Known) -> psutil.Process | None:
-    """The process, while it runs."""
+    """The process, or None if it no longer runs."""
     try:
         process = psutil.Process(known.pid)
         same = abs(process.create_time() - known.created) < CLOCK_S
@@ -82,10 +83,7 @@ def running(known: Known) -> psutil.Process | None:
 
 
 def running_with(*arguments: str) -> psutil.Process | None:
-    """A process of this machine that has all of these among its arguments.
-
-    Where no record names it.
-    """
+    """A process of this machine whose arguments include all of these, for one without a record."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if set(arguments) <= set(process.cmdline()):

@@ -1,4 +1,4 @@
-"""The recount: the rules written a second time, independent of the tables.
+"""The recount: the rules implemented a second time, independently of the tables.
 
-It imports nothing of netsold but the reading of event files.
+It imports nothing of netsold but `operations.files`.
 """

@@ -1,4 +1,4 @@
-"""Cycles and instants as recount prints them."""
+"""Cycles and instants in the form that recount prints."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Cycles:
-    """Half-open spans of one length, one of which starts at the anchor; both in milliseconds."""
+    """Half-open intervals of one length, one of which starts at the anchor; in milliseconds."""
 
     length_ms: int
     anchor_ms: int
 
     def number(self, at_ms: int) -> int:
-        """Which cycle, counted from the anchor on, holds an instant."""
+        """The number, counted from the anchor, of the cycle that contains an instant."""
         return (at_ms - self.anchor_ms) // self.length_ms
 
     def span(self, number: int) -> dict[str, str]:
-        """A cycle's start and end as they are printed."""
+        """A cycle's start and end as printed."""
         start_ms = self.anchor_ms + number * self.length_ms
         return {"start": iso(start_ms), "end": iso(start_ms + self.length_ms)}
 

@@ -1,11 +1,9 @@
-"""What recount accepts as an event.
+"""The events that recount accepts: a plain check of fields and bounds, not shared with `schemas`.
 
-A plain check of fields and bounds (docs/reference/events.md), not shared with `schemas`.
-
-Read are bare JSON and CloudEvents in structured mode (`data`, or `data_base64` whatever its content
-type), with or without a byte order mark. An accepted event is a dict of its known fields as
-written, except that `occurred_at` is an int of epoch milliseconds (finer digits cut off), and that
-an optional field given as null is left out.
+The fields are those of docs/reference/events.md. It reads bare JSON and CloudEvents in structured
+mode (`data`, or `data_base64` whatever its content type), with or without a byte order mark. An
+accepted event is a dict of its known fields as written, except that `occurred_at` is an int of
+epoch milliseconds (finer digits cut off), and that an optional field given as null is left out.
 """
 
 from __future__ import annotations
@@ -29,13 +27,15 @@ _FIRST_YEAR: Final = 1900
 _END_YEAR: Final = 2200
 
 _CODES: Final = (
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF "
-    "CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF "
-    "GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD "
-    "LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP "
-    "PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP "
-    "TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES VND VUV WST XAD XAF XAG XAU XBA XBB XBC XBD XCD XCG XDR "
-    "XOF XPD XPF XPT XSU XTS XUA XXX YER ZAR ZMW ZWG"
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD "
+    "BTN BWP BYN BZD CAD CDF CHE CHF CHW CLF CLP CNY COP COU CRC CUP CVE CZK DJF DKK DOP DZD "
+    "EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD "
+    "IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL "
+    "MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN "
+    "PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN "
+    "SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD USN UYI UYU UYW UZS VED VES "
+    "VND VUV WST XAD XAF XAG XAU XBA XBB XBC XBD XCD XCG XDR XOF XPD XPF XPT XSU XTS XUA XXX "
+    "YER ZAR ZMW ZWG"
 )
 _CURRENCIES: Final = frozenset(_CODES.split())
 _REASONS: Final = frozenset(
@@ -57,7 +57,8 @@ _BEST_RATING: Final = 5
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 _TIME: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,40}))?"
+    r"(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
 
@@ -74,8 +75,7 @@ class NotJson(Invalid):
     """A line that isn't JSON, or too large or too deep to be read."""
 
 
-# --- kinds of fields: each takes a value and returns it as kept, or raises Invalid
-# ---------------------------------------------
+# --- kinds of fields: each maps a value to the accepted one, or raises Invalid
 
 
 def _text(most: int) -> Callable[[object], str]:
@@ -234,17 +234,16 @@ TYPES: Final[dict[str, dict[str, Callable[[object], Any]]]] = {
     "buyer_messaged": {},
     "seller_replied": {"by": _one_of(_REPLIED_BY)},
 }
-"""The fields of each type beside the common ones, and those of what it is about: an order or a
-conversation."""
+"""The fields of each type besides the common ones and those of its order or conversation."""
 
 MESSAGES: Final = frozenset({"buyer_messaged", "seller_replied"})
 """The types that belong to a conversation; all others belong to an order."""
 
 
 def accept(raw: object) -> Event:
-    """The event that a JSON object says, bare or a structured CloudEvent.
+    """The event of a JSON object, bare or a structured CloudEvent.
 
-    Raises Invalid, or its kind UnknownType.
+    Raises Invalid, or its subclass UnknownType.
     """
     if not isinstance(raw, dict):
         raise Invalid("not an object")
@@ -263,7 +262,7 @@ _ATTRIBUTES: Final = {"type": "type", "id": "id", "source": "source", "time": "o
 
 
 def _bare(cloud_event: Mapping[str, Any]) -> dict[str, Any]:
-    """The same event in bare form: its data, with its attributes over them; null is absent."""
+    """The event in bare form: its data, overridden by its attributes; null is absent."""
     data, packed = cloud_event.get("data"), cloud_event.get("data_base64")
     if packed is not None:
         if data is not None:
@@ -291,19 +290,14 @@ def _bare(cloud_event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse(line: bytes) -> object:
-    """The value of one line of JSON in UTF-8, without anything that JSON has no word for.
-
-    Raises NotJson.
-    """
+    """The value of one line of strict JSON in UTF-8. Raises NotJson."""
     if len(line) > MAX_BYTES:
         raise NotJson(f"more than {MAX_BYTES} bytes")
     line = line.removeprefix(b"\xef\xbb\xbf")
     try:
         value = json.loads(line.decode(), parse_constant=_no_constant)
         if b"\\ud" in line or b"\\uD" in line:
-            json.dumps(
-                value, ensure_ascii=False
-            ).encode()  # a half of a surrogate pair has no UTF-8
+            json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair has no UTF-8
     except (ValueError, RecursionError) as error:
         raise NotJson(f"not JSON: {error}") from error
     if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:

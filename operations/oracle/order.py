@@ -1,8 +1,6 @@
-"""What one order comes to in the recount.
+"""One order in the recount: the events that count, its sales and refunds, its anomalies.
 
-The facts that hold of it, its sales with what was refunded of them, and what is odd.
-
-How it reads the rules where they leave a choice stands in `operations/commands/recount.py`.
+`operations/oracle/recount.py` lists how the rules are read where they leave a choice.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from operations.oracle.events import Event
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """What one part of a refund really took off a sale: units, and an amount in minor units."""
+    """What one part of a refund subtracted from a sale: units, and an amount in minor units."""
 
     refund_id: str
     at_ms: int
@@ -28,9 +26,9 @@ class Reversal:
 
 @dataclass(slots=True)
 class Sale:
-    """A line that was placed and received, and what was refunded of it.
+    """A line that was placed and received, with its refunds.
 
-    `gross` and `left` are [units, amount].
+    `gross` and `left` (what isn't refunded) are [units, amount].
     """
 
     line_id: str
@@ -43,10 +41,7 @@ class Sale:
 
 @dataclass(slots=True)
 class Counted:
-    """What one order comes to.
-
-    Of its events those that hold (S11), its sales, its anomalies as (name, line_id or empty).
-    """
+    """One order: the events that count (S11), its sales, its anomalies as (name, line_id or "")."""
 
     placed: Event | None
     facts: list[Event]
@@ -55,7 +50,7 @@ class Counted:
 
 
 def count_order(events: Iterable[Event]) -> Counted:
-    """What counts of the accepted events of one order."""
+    """Count the accepted events of one order."""
     anomalies: set[tuple[str, str]] = set()
     facts = _facts(events, anomalies)
     placed = next((fact for fact in facts if fact["type"] == "order_placed"), None)
@@ -106,29 +101,29 @@ def count_order(events: Iterable[Event]) -> Counted:
 
 
 def _facts(events: Iterable[Event], anomalies: set[tuple[str, str]]) -> list[Event]:
-    """Of an order's events those that hold.
-
-    One of each identity, one placing, one of each succeeded refund (S11).
-    """
+    """The events of an order that count: one of each id, one placing, one of each refund (S11)."""
     facts, conflict = one_of_each(events, ("source", "id"))
-    held = [fact for fact in facts if fact["type"] not in {"refund_succeeded", "order_placed"}]
+    counted = [fact for fact in facts if fact["type"] not in {"refund_succeeded", "order_placed"}]
     for name, same in (("refund_succeeded", "refund_id"), ("order_placed", "type")):
         kept, differ = one_of_each(
             [fact for fact in facts if fact["type"] == name],
             (same,),
             ("id", "source", "occurred_at"),
         )
-        held += kept
+        counted += kept
         conflict |= differ
     if conflict:
         anomalies.add(("conflicting_event", ""))
-    return held
+    return counted
 
 
 def one_of_each(
     events: Iterable[Event], same: tuple[str, ...], apart_from: tuple[str, ...] = ()
 ) -> tuple[list[Event], bool]:
-    """Of events that agree in the fields `same` the one that holds, and whether any differ in more than `apart_from` (S11)."""
+    """Of events with equal fields `same` the one that counts (S11).
+
+    Also whether any of them differ in a field besides `apart_from`.
+    """
     groups: dict[tuple[Any, ...], list[Event]] = defaultdict(list)
     for event in events:
         groups[tuple(event[name] for name in same)].append(event)
@@ -151,28 +146,28 @@ def canonical(event: Event) -> str:
 
 
 def _refund(sale: Sale, refunds: Iterable[Event]) -> bool:
-    """Take an order's refunds, in their order, off a line's sale (S6 to S9).
+    """Subtract an order's refunds, in their order, from a line's sale (S6 to S9).
 
-    True if anything that one names was cut away.
+    True if a refund named more than was left.
     """
     exceeded = False
     for refund in refunds:
         at_ms = refund["occurred_at"]
         if "lines" in refund:
-            asked = [
+            claims = [
                 (part["quantity"], part["amount"])
                 for part in refund["lines"]
                 if part["line_id"] == sale.line_id
             ]
         else:
-            asked = [(sale.left[0], sale.left[1])]
-        for units, amount in asked:
-            taken = min(units, sale.left[0]), min(amount, sale.left[1])
-            exceeded |= taken != (units, amount)
+            claims = [(sale.left[0], sale.left[1])]
+        for units, amount in claims:
+            refunded = min(units, sale.left[0]), min(amount, sale.left[1])
+            exceeded |= refunded != (units, amount)
             for what in (0, 1):
-                sale.left[what] -= taken[what]
+                sale.left[what] -= refunded[what]
                 if at_ms < sale.received_ms:
-                    sale.gross[what] -= taken[what]
+                    sale.gross[what] -= refunded[what]
             if at_ms >= sale.received_ms:
-                sale.reversals.append(Reversal(refund["refund_id"], at_ms, *taken))
+                sale.reversals.append(Reversal(refund["refund_id"], at_ms, *refunded))
     return exceeded

@@ -1,9 +1,7 @@
-"""How shops reply, in the recount.
+"""Shops' replies in the recount: a conversation's inquiries, and how each is counted (R1, R2).
 
-The inquiries of a conversation, which of them count, and as what (R1, R2).
-
-A conversation is all messages between one shop and one buyer. How it reads the rules where they
-leave a choice stands in `operations/commands/recount.py`.
+A conversation is all messages between one shop and one buyer. `operations/oracle/recount.py` lists
+how the rules are read where they leave a choice.
 """
 
 from __future__ import annotations
@@ -26,14 +24,17 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The settings of R1: hours as minutes of the local day, from the first on and before the last; equal ones are the whole day."""
+    """The settings of R1.
+
+    Service hours are minutes of the local day, half-open; equal ones mean the whole day.
+    """
 
     reply_within_ms: int = 300_000
     opens_minute: int = 8 * 60
     closes_minute: int = 23 * 60
     zone: str = "Asia/Shanghai"
     each_inquiry: bool = False
-    """Every inquiry is counted by itself, and not those of one day as one."""
+    """Whether every inquiry counts by itself; else those of one day count as one."""
 
     @classmethod
     def of(
@@ -43,7 +44,7 @@ class Terms:
         service_zone: str,
         count_inquiries_per: str,
     ) -> Terms:
-        """From the settings, which have been checked."""
+        """The terms from settings that have been checked."""
         opens, closes = (int(text[:2]) * 60 + int(text[3:]) for text in service_hours.split("-"))
         return cls(
             reply_within_seconds * 1000,
@@ -54,14 +55,11 @@ class Terms:
         )
 
     def local(self, at_ms: int) -> datetime:
-        """An instant on the wall clock of the zone."""
+        """An instant in the zone's local time."""
         return (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(self.zone))
 
     def in_hours(self, at_ms: int) -> bool:
-        """Whether an instant is in service hours.
-
-        Those that end before they begin go over midnight.
-        """
+        """Whether an instant is in service hours, which may span midnight."""
         local = self.local(at_ms)
         minute = local.hour * 60 + local.minute
         if self.opens_minute < self.closes_minute:
@@ -74,46 +72,46 @@ DEFAULT: Final = Terms()
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """A buyer's message that opened an inquiry, and the shop's that answered it."""
+    """A buyer's message that opened an inquiry, and the shop's message that answered it."""
 
     opening: Event
     answer: Event | None
 
     @property
     def opened_ms(self) -> int:
-        """When it opened."""
+        """When it was opened."""
         at_ms: int = self.opening["occurred_at"]
         return at_ms
 
     @property
     def reply_ms(self) -> int | None:
-        """How long the buyer waited; None if nobody replied."""
+        """The time until the reply; None without a reply."""
         return None if self.answer is None else self.answer["occurred_at"] - self.opened_ms
 
 
 def messages_in_order(events: Iterable[Event]) -> list[Event]:
-    """The messages of one conversation that hold (S11), in the order in which they count (R1)."""
+    """The messages of one conversation that count (S11), in their order (R1)."""
     messages, _ = one_of_each(events, ("source", "id"))
     return sorted(
         messages,
-        key=lambda said: (
-            said["occurred_at"],
-            said["type"] == "seller_replied",
-            said["id"],
-            said["source"],
+        key=lambda message: (
+            message["occurred_at"],
+            message["type"] == "seller_replied",
+            message["id"],
+            message["source"],
         ),
     )
 
 
 def counted_inquiries(messages: Iterable[Event], terms: Terms) -> list[Inquiry]:
-    """The inquiries of a conversation, from its messages in order, that opened in service hours (R1)."""
+    """The inquiries, from a conversation's messages in order, that opened in service hours (R1)."""
     found = []
     opening: Event | None = None
-    for said in messages:
-        if said["type"] == "buyer_messaged":
-            opening = opening or said
+    for message in messages:
+        if message["type"] == "buyer_messaged":
+            opening = opening or message
         elif opening is not None:
-            found.append(Inquiry(opening, said))
+            found.append(Inquiry(opening, message))
             opening = None
     if opening is not None:
         found.append(Inquiry(opening, None))
@@ -121,7 +119,7 @@ def counted_inquiries(messages: Iterable[Event], terms: Terms) -> list[Inquiry]:
 
 
 def verdict(inquiry: Inquiry, terms: Terms, as_of_ms: int) -> Verdict | None:
-    """What an inquiry comes to; None as long as there is no reply, and still time for one (R2)."""
+    """How an inquiry counts; None while there is no reply and still time for one (R2)."""
     if inquiry.reply_ms is not None:
         return "timely" if inquiry.reply_ms <= terms.reply_within_ms else "late"
     return "overdue" if as_of_ms > inquiry.opened_ms + terms.reply_within_ms else None
@@ -130,10 +128,7 @@ def verdict(inquiry: Inquiry, terms: Terms, as_of_ms: int) -> Verdict | None:
 def units(
     inquiries: Iterable[Inquiry], terms: Terms, as_of_ms: int
 ) -> Iterator[tuple[int, Verdict]]:
-    """What is counted of a conversation's inquiries.
-
-    (the instant whose cycle it belongs to, what it came to).
-    """
+    """The counting units of a conversation's inquiries: (instant in the unit's cycle, verdict)."""
     days: dict[date, list[tuple[int, Verdict]]] = defaultdict(list)
     for inquiry in inquiries:
         found = verdict(inquiry, terms, as_of_ms)
@@ -154,7 +149,7 @@ def units(
 def overdue_rows(
     inquiries: Iterable[Inquiry], terms: Terms, as_of_ms: int
 ) -> Iterator[dict[str, Any]]:
-    """What is overdue of a conversation, as it is printed (R2)."""
+    """The overdue inquiries of a conversation, as printed (R2)."""
     for inquiry in inquiries:
         if verdict(inquiry, terms, as_of_ms) == "overdue":
             opening = inquiry.opening

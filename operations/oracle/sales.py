@@ -1,4 +1,4 @@
-"""The recount's rows of sales: of each product and each shop, in each cycle."""
+"""The recount's rows of sales: one for each product and each shop in each cycle."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _GROSS, _REVERSED, _BOOKED = range(3)
 
 @dataclass(slots=True)
 class Row:
-    """Of one product or shop in one cycle.
+    """The sums of one product or shop in one cycle.
 
-    [gross, reversed, booked] of units, and of the amount by currency.
+    [gross, reversed, booked] of units, and of amounts by currency.
     """
 
     units: list[int] = field(default_factory=lambda: [0, 0, 0])
     revenue: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0, 0]))
 
     def add(self, column: int, units: int, currency: str, amount: int) -> None:
-        """Add to one column."""
+        """Add units and an amount to one column."""
         self.units[column] += units
         self.revenue[currency][column] += amount
 
@@ -54,9 +54,9 @@ def sales_lists(orders: Iterable[Counted], cycles: Cycles) -> dict[str, list[dic
 
 
 def _book(rows: Rows, key: str, sale: Sale, currency: str, cycles: Cycles) -> None:
-    """A sale in the cycle of its receipt.
+    """Add a sale to the cycle of its receipt.
 
-    Each reversal there (basis sale) and in the cycle where it happened (basis refund).
+    Each reversal is added there (basis sale) and to its own cycle (basis refund).
     """
     cycle = cycles.number(sale.received_ms)
     rows[key, cycle].add(_GROSS, sale.gross[0], currency, sale.gross[1])

@@ -1,8 +1,7 @@
-"""Shops' service in the recount.
+"""Service in the recount, by shop and by product (R1 to R6).
 
-Replies, after-sales, proactive contact, reviews and buyers, by shop and by product (R1 to R6).
-
-How it reads the rules where they leave a choice stands in `operations/commands/recount.py`.
+That is replies, after-sales, proactive contact, reviews and buyers. `operations/oracle/recount.py`
+lists how the rules are read where they leave a choice.
 """
 
 from __future__ import annotations
@@ -19,33 +18,33 @@ from operations.oracle.order import Counted
 from operations.oracle.replies import Terms, counted_inquiries, overdue_rows, units
 
 Conversations = Mapping[tuple[str, str], list[Event]]
-"""By (shop_id, buyer_id): the messages that hold, in order."""
+"""By (shop_id, buyer_id): the messages that count, in order."""
 
 _OCCASIONS: Final = frozenset({"refund_requested", "refund_succeeded", "reissue_shipped"})
 _OCCASION_REASONS: Final = frozenset({"wrong_goods", "late_delivery"})
 _GOOD: Final = 4
 _BIN: Final = 1.01 / 0.99
-"""The upper border of a bin of reply times is so many times its lower one."""
+"""The ratio between a bin's upper and lower bound in the histogram of reply times."""
 
 
 @dataclass(slots=True)
 class Money:
-    """How often something happened, and how much money it took, by reason."""
+    """How often something happened, and the amount of money, by reason."""
 
     counts: Counter[str] = field(default_factory=Counter)
     amounts: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def add(self, reason: str, currency: str, amount: int) -> None:
-        """Once more; the amount in minor units."""
+        """Add one occurrence; the amount is in minor units."""
         self.counts[reason] += 1
         self.amounts[reason, currency] += amount
 
 
 @dataclass(slots=True)
 class Service:
-    """Of one shop or product, in one cycle or of all time.
+    """The service of one shop or product, in one cycle or of all time.
 
-    It is made only where there is something to count.
+    It exists only where there is something to count.
     """
 
     inquiries: Counter[str] = field(default_factory=Counter)
@@ -56,15 +55,15 @@ class Service:
     differences: Money = field(default_factory=Money)
     returns: Money = field(default_factory=Money)
     contacts: list[bool] = field(default_factory=list)
-    """Of each occasion whether the shop wrote first."""
+    """For each occasion, whether the shop wrote first."""
     ratings: list[int] = field(default_factory=list)
     orders: Counter[str] = field(default_factory=Counter)
-    """Orders with a sale, by buyer."""
+    """The number of orders with a sale, by buyer."""
 
 
 @dataclass(slots=True)
 class Services:
-    """All rows: of shops and products by (id, number of the cycle), and of shops by id for all time."""
+    """All rows: shops and products by (id, number of the cycle), and shops by id for all time."""
 
     cycles: Cycles
     shop_cycles: dict[tuple[str, int], Service] = field(
@@ -76,11 +75,11 @@ class Services:
     )
 
     def shop(self, shop_id: str, at_ms: int) -> tuple[Service, Service]:
-        """The two rows in which a shop has what happened at an instant."""
+        """The shop's two rows for an instant: of its cycle and of all time."""
         return self.shop_cycles[shop_id, self.cycles.number(at_ms)], self.shop_totals[shop_id]
 
     def product(self, product_id: str, at_ms: int) -> Service:
-        """The row in which a product has what happened at an instant."""
+        """The product's row for the cycle of an instant."""
         return self.product_cycles[product_id, self.cycles.number(at_ms)]
 
 
@@ -91,7 +90,10 @@ def service_lists(
     terms: Terms,
     as_of_ms: int,
 ) -> dict[str, list[dict[str, Any]]]:
-    """The lists `shop_service`, `shop_service_totals`, `product_service` and `overdue`, sorted by id and start."""
+    """The lists `shop_service`, `shop_service_totals`, `product_service` and `overdue`.
+
+    They are sorted by id and start.
+    """
     services = Services(cycles)
     overdue = []
     for (shop_id, _), messages in sorted(conversations.items()):
@@ -124,14 +126,13 @@ def service_lists(
     }
 
 
-# --- what counts
-# ---------------------------------------------------------------------------------------------------------------
+# --- counting
 
 
 def _replies(
     services: Services, shop_id: str, messages: list[Event], terms: Terms, as_of_ms: int
 ) -> list[dict[str, Any]]:
-    """Count a conversation (R1, R2); returns what is overdue of it."""
+    """Count a conversation (R1, R2); returns its overdue inquiries."""
     inquiries = counted_inquiries(messages, terms)
     for at_ms, verdict in units(inquiries, terms, as_of_ms):
         for row in services.shop(shop_id, at_ms):
@@ -145,10 +146,7 @@ def _replies(
 
 
 def _refusals_and_reissues(services: Services, counted: Counted, placed: Event) -> None:
-    """Each in the cycle of its `occurred_at`.
-
-    A refusal also for every product that it is about (R3).
-    """
+    """Count each in the cycle of its `occurred_at`, a refusal also for its products (R3)."""
     for fact in counted.facts:
         if fact["type"] == "delivery_refused":
             for row in services.shop(placed["shop_id"], fact["occurred_at"]):
@@ -166,24 +164,24 @@ def _refusals_and_reissues(services: Services, counted: Counted, placed: Event) 
 
 
 def _refunds(services: Services, counted: Counted, placed: Event) -> None:
-    """What each refund really took back.
+    """Count what each refund really refunded (R3, S5 to S9).
 
-    With units a return, without a difference made up (R3, S5 to S9).
+    A refund of units is a return, a refund of money alone a difference.
     """
     for refund in [fact for fact in counted.facts if fact["type"] == "refund_succeeded"]:
         at_ms, reason, currency = refund["occurred_at"], refund["reason"], placed["currency"]
-        taken = [
+        parts = [
             (sale.product_id, reversal.units, reversal.amount)
             for sale in counted.sales
             for reversal in sale.reversals
             if reversal.refund_id == refund["refund_id"]
         ]
-        taken_units, amount = sum(part[1] for part in taken), sum(part[2] for part in taken)
-        if taken_units > 0 or amount > 0:
+        units, amount = sum(part[1] for part in parts), sum(part[2] for part in parts)
+        if units > 0 or amount > 0:
             for row in services.shop(placed["shop_id"], at_ms):
-                (row.returns if taken_units > 0 else row.differences).add(reason, currency, amount)
-        for product_id in {part[0] for part in taken}:
-            own = [part for part in taken if part[0] == product_id]
+                (row.returns if units > 0 else row.differences).add(reason, currency, amount)
+        for product_id in {part[0] for part in parts}:
+            own = [part for part in parts if part[0] == product_id]
             own_amount = sum(part[2] for part in own)
             if own_amount > 0 and not any(part[1] for part in own):
                 services.product(product_id, at_ms).differences.add(reason, currency, own_amount)
@@ -192,7 +190,7 @@ def _refunds(services: Services, counted: Counted, placed: Event) -> None:
 def _contact(
     services: Services, counted: Counted, placed: Event, conversations: Conversations
 ) -> None:
-    """After a refusal, a wrong delivery or a late one: did the shop write first? (R4)."""
+    """Count whether the shop wrote first after a refusal, a wrong or a late delivery (R4)."""
     occasions = [
         fact["occurred_at"]
         for fact in counted.facts
@@ -204,16 +202,16 @@ def _contact(
     at_ms = min(occasions)
     messages = conversations.get((placed["shop_id"], placed["buyer_id"]), [])
     about = [
-        said
-        for said in messages
-        if said["occurred_at"] >= at_ms and said.get("order_id") in {None, placed["order_id"]}
+        message
+        for message in messages
+        if message["occurred_at"] >= at_ms and message.get("order_id") in {None, placed["order_id"]}
     ]
     for row in services.shop(placed["shop_id"], at_ms):
         row.contacts.append(bool(about) and about[0]["type"] == "seller_replied")
 
 
 def _reviews(services: Services, counted: Counted, placed: Event) -> None:
-    """Of each product of the order its latest review (R5)."""
+    """Count the latest review of each product of the order (R5)."""
     for product_id in {line["product_id"] for line in placed["lines"]}:
         reviews = [
             fact
@@ -232,15 +230,14 @@ def _reviews(services: Services, counted: Counted, placed: Event) -> None:
 
 
 def _buyer(services: Services, counted: Counted, placed: Event) -> None:
-    """The order as one sale to its buyer, where the first line of which anything is left was received (R6)."""
+    """Count the order for its buyer, at the receipt of its first line with units left (R6)."""
     received = [(sale.received_ms, sale.line_id) for sale in counted.sales if sale.left[0] > 0]
     if received:
         for row in services.shop(placed["shop_id"], min(received)[0]):
             row.orders[placed["buyer_id"]] += 1
 
 
-# --- as it is printed
-# ------------------------------------------------------------------------------------------------------------
+# --- printing
 
 
 def _of_shop(row: Service) -> dict[str, Any]:
@@ -286,9 +283,9 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _percentile(reply_ms: list[int], percent: int) -> int:
-    """As the tables tell it, so that `diff` can compare them.
+    """A percentile as the tables have it, so that `diff` can compare them.
 
-    The middle of the bin that holds it, which is 2 % wide.
+    It is the middle of its bin, which is 2 % wide.
     """
     exact = sorted(reply_ms)[percent * (len(reply_ms) - 1) // 100]
     upper = _BIN ** math.ceil(math.log(max(exact, 1), _BIN))

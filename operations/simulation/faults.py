@@ -1,10 +1,8 @@
-"""What goes wrong with simulated events on their way.
+"""Faults in simulated events: duplicates, disorder, lateness, conflicts, and records that are none.
 
-Twice, out of order, late, in conflict, or not events at all.
-
-Pure and repeatable, like the traffic itself. Duplicates, disorder and lateness change nothing of
-what really sold (S11-S13), except that late live events tell of something long ago instead of
-arriving long after.
+It is pure and repeatable, like the traffic itself. Duplicates, disorder and lateness change no
+table (S11-S13), except that late live events get an earlier `occurred_at` instead of a later
+arrival.
 """
 
 from __future__ import annotations
@@ -17,20 +15,20 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final
 
-from operations.simulation.traffic import DAY_MS, Event
+from operations.simulation.market import Event
 from schemas.envelope import encode
 from schemas.events import CHAT_TYPES, topic_of
-from schemas.times import format_ms, parse_ms
+from schemas.times import DAY_MS, HOUR_MS, format_ms, parse_ms
 
 LATE_SHARE: Final = 0.02
-"""Of all events, when some are late."""
+"""The share of events that are late, if any are."""
 
-_UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
+_UNITS_MS: Final = {"s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How much goes wrong: shares of all events, and how late the late ones are in milliseconds."""
+    """The faults: shares of all events, and the delay of late ones in milliseconds."""
 
     duplicates: float = 0.0
     out_of_order: float = 0.0
@@ -42,16 +40,15 @@ class Faults:
 USUAL: Final = Faults(
     duplicates=0.02, out_of_order=0.2, late=3 * DAY_MS, poison=0.001, conflicts=0.001
 )
-"""What a fault is without `=`."""
+"""The amount of a fault that is named without `=`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Poison:
     """A record that is no event.
 
-    `in_file` if its value alone, as one line of a file, is none either.
-
-    `topic` is where it turns up, without the setting's prefix.
+    `in_file` is whether its value is no event as a line of a file, either. `topic` is the record's
+    topic, without the setting's prefix.
     """
 
     key: bytes | None
@@ -62,10 +59,7 @@ class Poison:
 
 
 def parse(texts: Iterable[str]) -> Faults:
-    """Faults from texts such as `duplicates=2%`, `late=3d` or `poison`.
-
-    ValueError with a sentence otherwise.
-    """
+    """Faults from texts such as `duplicates=2%`, `late=3d` or `poison`. Raises ValueError."""
     names = [field.name for field in fields(Faults)]
     found: dict[str, Any] = {}
     for text in texts:
@@ -96,12 +90,10 @@ def _duration_ms(text: str) -> int:
 def disturbed(
     traffic: Iterable[tuple[int, Event]], faults: Faults, *, seed: int, day_ms: float, live: bool
 ) -> Iterator[tuple[int, Event | Poison]]:
-    """The same traffic with faults.
+    """The traffic with faults: (arrival in epoch milliseconds, event or poison), by arrival.
 
-    (when it arrives in epoch milliseconds, what), in that order, to its end.
-
-    Late events arrive later, or, `live`, say that they happened earlier. Others are held back by up
-    to two days of an order's life, which take `day_ms` each.
+    Late events arrive later; with `live` they get an earlier `occurred_at` instead. Events out of
+    order are delayed by up to two days in an order's life, which take `day_ms` each.
     """
     rng = Random(f"faults {seed}")
     waiting: list[tuple[float, int, Event | Poison]] = []
@@ -118,7 +110,7 @@ def disturbed(
         yield int(at_ms), what
 
 
-def _disturb(  # noqa: PLR0917 - of one caller
+def _disturb(  # noqa: PLR0917 - it has one caller
     rng: Random,
     at_ms: float,
     event: Event,
@@ -126,7 +118,7 @@ def _disturb(  # noqa: PLR0917 - of one caller
     day_ms: float,
     live: bool,
 ) -> Iterator[tuple[float, Event | Poison]]:
-    """What arrives because of one event, each with its time."""
+    """One event, and the records that faults add to it, each with its time of arrival."""
     if faults.late and rng.random() < LATE_SHARE:
         if live:
             event = _moved(event, -faults.late)
@@ -149,24 +141,23 @@ def _moved(event: Event, by_ms: int) -> Event:
 
 
 def _contradicted(rng: Random, event: Event) -> Event:
-    """The same id, or the same refund, with other content (S11).
+    """An event with the same id, or of the same refund, with other content (S11).
 
-    Sometimes at the very same time.
+    Sometimes its time is the same, too.
     """
     if event["type"] == "order_placed":
         first, *others = event["lines"]
         other = event | {"lines": [first | {"quantity": first["quantity"] + 1}, *others]}
     elif event["type"] == "refund_succeeded":
         other = event | {"reason": "damaged_in_transit" if event["reason"] == "other" else "other"}
-        if rng.random() < 0.5:  # noqa: PLR2004 - the payment service tells it under another id
+        if rng.random() < 0.5:  # noqa: PLR2004 - half of them under another id
             other["id"] += "-again"
     else:
-        return _moved(event, 3_600_000)
+        return _moved(event, HOUR_MS)
     return _moved(other, rng.choice((0, 60_000, -60_000)))
 
 
 # --- poison
-# --------------------------------------------------------------------------------------------------------------------
 
 
 def _json(event: Event) -> bytes:
@@ -178,7 +169,7 @@ def _key(event: Event) -> bytes:
 
 
 def _subject(event: Event) -> str:
-    """The field that an event can't be without, beside the common ones."""
+    """A required field of an event besides the common ones."""
     return "shop_id" if event["type"] in CHAT_TYPES else "order_id"
 
 
@@ -228,9 +219,9 @@ def _unknown_type(_: Random, event: Event) -> Poison:
 
 
 def _field_missing(rng: Random, event: Event) -> Poison:
-    gone = rng.choice(("type", "id", "source", "occurred_at", _subject(event)))
+    missing = rng.choice(("type", "id", "source", "occurred_at", _subject(event)))
     return Poison(
-        _key(event), _json({name: value for name, value in event.items() if name != gone})
+        _key(event), _json({name: value for name, value in event.items() if name != missing})
     )
 
 
@@ -276,4 +267,4 @@ POISONS: Final[tuple[Callable[[Random, Event], Poison], ...]] = (
     _deep,
     _long_text,
 )
-_POISON_WEIGHTS: Final = (*range(20, 260, 20), 250, 252)  # the last two are large, so they are few
+_POISON_WEIGHTS: Final = (*range(20, 260, 20), 250, 252)  # the last two are large, so they are rare

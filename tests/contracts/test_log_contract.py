@@ -95,7 +95,7 @@ class OnKafka:
     async def values(self) -> list[bytes]:
         return [
             record.value or b""
-            async for some in log.read(self.settings, self.tp.topic)
+            async for some in log.records(self.settings, self.tp.topic)
             for record in some
         ]
 

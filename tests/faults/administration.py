@@ -1,4 +1,4 @@
-"""What an operator, or a mistake of one, does to topics and groups."""
+"""What an operator does to topics and groups, by intention or by mistake."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def administrator(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient
 
 
 async def forget_group(settings: Settings) -> None:
-    """Delete the group and all its offsets, as a week of rest does on a broker with Kafka's defaults."""
+    """Delete the group and its offsets, as Kafka's defaults do after a week without members."""
     async with administrator(settings) as admin:
         coordinator = await admin.find_coordinator(settings.app)
         deadline = time.monotonic() + 30
@@ -51,8 +51,8 @@ async def put_back(settings: Settings, offsets: dict[TopicPartition, int]) -> No
     try:
         consumer.assign(list(offsets))
         deadline = time.monotonic() + 30
-        # a stopped worker is a member until its session is over, and no offsets are taken from
-        # others
+        # A stopped worker is a member until its session ends, and until then Kafka accepts no
+        # offsets of others.
         while True:
             try:
                 await consumer.commit(offsets)

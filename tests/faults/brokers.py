@@ -1,11 +1,12 @@
-"""Three local brokers as one cluster, each of them broker and controller, as README wants it where nothing may be lost."""
+"""Three local brokers as one cluster, each a broker and a controller, as README recommends."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from operations.local.kafka import LocalKafka, free_port
+from operations.local.kafka import LocalKafka
+from operations.local.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,10 @@ has the topics of a whole run."""
 
 
 class Broker(LocalKafka):
-    """One of the three. Its addresses are known before it first starts, because the others must know them."""
+    """One of the three.
+
+    Its addresses are fixed before it first starts, because the others need them.
+    """
 
     def __init__(
         self, directory: Path, number: int, cluster_id: str, controllers: dict[int, int]
@@ -30,11 +34,11 @@ class Broker(LocalKafka):
         self._controllers = controllers
 
     def new_cluster_id(self) -> str:
-        """The cluster's, which is the same for all."""
+        """The cluster's id, which is the same for all."""
         return self._cluster_id
 
     def further_settings(self, address: str, controller: str) -> dict[str, object]:  # noqa: ARG002 - its own port is among the three
-        """What three brokers have in another way than a lone one."""
+        """The settings in which three brokers differ from a lone one."""
         listeners = f"PLAINTEXT://{address}"
         return {
             "node.id": self.number,
@@ -53,9 +57,9 @@ class Broker(LocalKafka):
 
 
 class ThreeBrokers:
-    """A cluster that stands one broker's loss.
+    """A cluster that survives the loss of one broker.
 
-    Three copies, of which two must have what is confirmed. Every method blocks.
+    There are three copies, two of which must have what is confirmed. Every method blocks.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -69,9 +73,9 @@ class ThreeBrokers:
         return ",".join(address for broker in self.all if (address := broker.status().bootstrap))
 
     def start(self, brokers: Iterable[Broker] | None = None) -> None:
-        """Start these brokers, or all, together: the first one answers once there is a second.
+        """Start these brokers, or all, together, each at its former address.
 
-        Each where it was before.
+        The first one answers once a second one runs.
         """
         starting = list(brokers or self.all)
         for broker in starting:
@@ -86,6 +90,6 @@ class ThreeBrokers:
             broker.kill()
 
     def stop(self) -> None:
-        """End all in order, as far as they can be without each other."""
+        """End all in order, as far as they can without each other."""
         for broker in self.all:
             broker.stop(timeout_s=20.0)

@@ -1,9 +1,7 @@
-"""What a run has left on the cluster and on disk, and what is wrong with it.
+"""What a run left on the cluster and on disk, and which invariants it violates.
 
-The invariants, by routes of their own.
-
-Nothing here folds, sums or compares by the code under test, but for one thing: `tables.report`
-decodes the tables' states.
+Nothing here folds, sums or compares with the code under test, except that `tables.report` decodes
+the tables' states.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from rocksdict import AccessType, Options, Rdict
 
-from operations.commands.recount import recount
+from operations.oracle.recount import recount
 from streams import log, topics
 from tables import catalogue
 from tables.cycles import Calendar
@@ -46,9 +44,9 @@ Store = dict[bytes, bytes]
 
 @dataclass
 class Evidence:
-    """All that can be seen after a run, with the workers stopped.
+    """All data of a run, with the workers stopped.
 
-    Topics go by their public names, without the prefix.
+    Topics have their public names, without the prefix.
     """
 
     events: list[dict[str, Any]]
@@ -75,10 +73,11 @@ async def gather(
     evidence = Evidence(events, poison)
     logs = [
         _records(settings, name, settings.topic(name))
-        for name in (*SOURCES, catalogue.ALERTS_TOPIC, topics.DEAD_LETTERS)
+        for name in (*SOURCES, catalogue.ALERTS_TOPIC, catalogue.DEAD_LETTERS_TOPIC)
     ]
     changelogs = [
-        _records(settings, table, topics.changelog(settings, table)) for table in topics.TABLES
+        _records(settings, table.name, topics.changelog(settings, table.name))
+        for table in catalogue.TABLES
     ]
     evidence.committed, evidence.unstable, *read = await asyncio.gather(
         committed(settings), unstable(settings), *logs, *changelogs
@@ -97,7 +96,7 @@ async def _records(settings: Settings, name: str, topic: str) -> dict[At, list[C
     found: dict[At, list[ConsumerRecord]] = {
         (name, partition): [] for partition in range(settings.partitions)
     }
-    async for records in log.read(settings, topic):
+    async for records in log.records(settings, topic):
         found[name, records[0].partition] += records
     return found
 
@@ -157,11 +156,10 @@ def _store(path: str) -> Store:
 
 
 # --- the invariants
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def problems(evidence: Evidence, settings: Settings) -> list[str]:
-    """Everything that is not as it must be, a sentence each; empty when all invariants hold."""
+    """All violations, a sentence each; empty when all invariants are met."""
     counted = recount(
         evidence.events, settings.cycle_ms, settings.anchor_ms, as_of_ms=_as_of_ms(evidence)
     )
@@ -180,7 +178,7 @@ def problems(evidence: Evidence, settings: Settings) -> list[str]:
 
 
 def _as_of_ms(evidence: Evidence) -> int | None:
-    """The event time that all partitions of chats have come to; None if none has any."""
+    """The event time that all partitions of chats have reached; None if none has any."""
     marks = [
         last_values(records).get(MARK)
         for (table, _), records in evidence.changelogs.items()
@@ -195,7 +193,7 @@ def _as_of_ms(evidence: Evidence) -> int | None:
 
 
 def last_values(records: Iterable[ConsumerRecord]) -> Store:
-    """What a changelog says of each key, its mark included."""
+    """The last value of each key of a changelog, its mark included."""
     found: Store = {}
     for record in records:
         if record.value is None:
@@ -213,8 +211,8 @@ def _tables(
         states[table] += [
             (key, value) for key, value in last_values(records).items() if key != MARK
         ]
-    for table, held in states.items():
-        for key, times in Counter(key for key, _ in held).items():
+    for table, items in states.items():
+        for key, times in Counter(key for key, _ in items).items():
             if times > 1 and table != catalogue.REPLY_TIMERS.name:  # each partition has its own
                 yield f"I1: {table}: the key {key!r} is in {times} partitions"
     found = report(Calendar(settings.cycle_ms, settings.anchor_ms), states)
@@ -230,35 +228,42 @@ def _differences(
     )
     if ours != theirs:
         wrong, missing = list(ours - theirs), list(theirs - ours)
-        yield f"{what} differ from the recount in {len(wrong)} rows of {len(wanted)}, such as {wrong[:2]}, where {missing[:2]} should be"
+        yield (
+            f"{what} differ from the recount in {len(wrong)} rows of {len(wanted)}, such as"
+            f" {wrong[:2]}, where {missing[:2]} should be"
+        )
 
 
 def _alerts(evidence: Evidence, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Each alert once; none late without an overdue one before it.
-
-    And whatever is overdue now was told.
-    """
-    told = [
+    """Each alert is sent once, none late without an overdue one, and all overdue ones are sent."""
+    alerts = [
         json.loads(record.value)
         for (topic, _), records in evidence.logs.items()
         if topic == catalogue.ALERTS_TOPIC
         for record in records
     ]
-    for alert_id, times in Counter(alert["id"] for alert in told).items():
+    for alert_id, times in Counter(alert["id"] for alert in alerts).items():
         if times > 1:
-            yield f"I2: the alert {alert_id} was told {times} times"
-    overdue = {alert["id"].partition(":")[2] for alert in told if alert["type"] == "reply_overdue"}
-    late = {alert["id"].partition(":")[2] for alert in told if alert["type"] == "reply_late"}
+            yield f"I2: the alert {alert_id} was sent {times} times"
+    overdue = {
+        alert["id"].partition(":")[2] for alert in alerts if alert["type"] == "reply_overdue"
+    }
+    late = {alert["id"].partition(":")[2] for alert in alerts if alert["type"] == "reply_late"}
     if late - overdue:
-        yield f"I2: {len(late - overdue)} late replies were told of inquiries that weren't told to be overdue"
+        yield (
+            f"I2: {len(late - overdue)} late replies have an alert of inquiries"
+            " without an overdue alert"
+        )
     conversations = {
-        (alert["shop_id"], alert["buyer_id"]) for alert in told if alert["type"] == "reply_overdue"
+        (alert["shop_id"], alert["buyer_id"])
+        for alert in alerts
+        if alert["type"] == "reply_overdue"
     }
     silent = [
         row for row in counted["overdue"] if (row["shop_id"], row["buyer_id"]) not in conversations
     ]
     if silent:
-        yield f"I2: {len(silent)} inquiries are overdue and weren't told, such as {silent[0]}"
+        yield f"I2: {len(silent)} inquiries are overdue without an alert, such as {silent[0]}"
 
 
 def _journal(
@@ -305,14 +310,14 @@ SUMMED = (
 )
 
 
-def _shop_sums(entries: list[dict[str, Any]], told: list[dict[str, Any]]) -> Iterator[str]:
-    """What shop-activity says of sales and orders is the sum of the entries in sales."""
+def _shop_sums(entries: list[dict[str, Any]], activity: list[dict[str, Any]]) -> Iterator[str]:
+    """The sales and orders in shop-activity are the sums of the entries in sales."""
     sums: Counter[tuple[str, ...]] = Counter()
     for entry in entries:
         of = entry["shop_id"], entry["cycle"]
         sums.update({(*of, entry["currency"], column): int(entry[column]) for column in SUMMED})
         sums.update({(*of, "buyer", entry["buyer_id"]): entry["orders"]})
-    for row in told:
+    for row in activity:
         for cycle, currency, *columns in row.get("sold", ()):
             sums.subtract(
                 {
@@ -324,7 +329,10 @@ def _shop_sums(entries: list[dict[str, Any]], told: list[dict[str, Any]]) -> Ite
             sums.subtract({(row["shop_id"], cycle, "buyer", buyer_id): orders})
     wrong = {what: off for what, off in sums.items() if off}
     if wrong:
-        yield f"I2: shop-activity isn't the sum of sales: {len(wrong)} sums are off, such as {min(wrong.items())}"
+        yield (
+            f"I2: shop-activity isn't the sum of sales: {len(wrong)} sums are off, such as"
+            f" {min(wrong.items())}"
+        )
 
 
 def _sums(entries: list[dict[str, Any]], id_name: str, settings: Settings) -> list[dict[str, Any]]:
@@ -366,8 +374,13 @@ def _sums(entries: list[dict[str, Any]], id_name: str, settings: Settings) -> li
 
 
 def _columns(numbers: list[int]) -> dict[str, int]:
-    gross, taken, booked = numbers
-    return {"gross": gross, "reversed": taken, "net": gross - taken, "reversals_booked": booked}
+    gross, reversed_, booked = numbers
+    return {
+        "gross": gross,
+        "reversed": reversed_,
+        "net": gross - reversed_,
+        "reversals_booked": booked,
+    }
 
 
 def _marks(evidence: Evidence) -> Iterator[str]:
@@ -380,7 +393,10 @@ def _marks(evidence: Evidence) -> Iterator[str]:
                 mark = last_values(evidence.changelogs[table.name, partition]).get(MARK)
                 at = None if mark is None else json.loads(mark)["offset"]
                 if at is None or offset is None or at + 1 != offset:
-                    yield f"I3: {topic}-{partition}: committed is {offset}, but {table.name} is at {at}"
+                    yield (
+                        f"I3: {topic}-{partition}: committed is {offset}, but {table.name} is at"
+                        f" {at}"
+                    )
             left = sum(
                 1
                 for record in evidence.logs[topic, partition]
@@ -401,8 +417,13 @@ def _stores(evidence: Evidence) -> Iterator[str]:
             key: value for key, value in store.items() if key == MARK or not key.startswith(b"\x00")
         }
         if found != wanted:
-            odd = {key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)}
-            yield f"I3: store {worker}/{table}/{partition} at {position} is not its changelog: {len(odd)} keys, such as {sorted(odd)[:2]}"
+            different = {
+                key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)
+            }
+            yield (
+                f"I3: store {worker}/{table}/{partition} at {position} is not its changelog:"
+                f" {len(different)} keys, such as {sorted(different)[:2]}"
+            )
         if not records or position > records[-1].offset:
             complete.add((table, partition))
     for table, partition in sorted(evidence.changelogs.keys() - complete):
@@ -410,21 +431,24 @@ def _stores(evidence: Evidence) -> Iterator[str]:
 
 
 def _readable(name: str) -> str:
-    """A header's name as it is parked: bytes that aren't UTF-8 are written out."""
+    """A header's name as it is parked: bytes that aren't UTF-8 are escaped."""
     return name.encode(errors="backslashreplace").decode()
 
 
 def _dead_letters(evidence: Evidence) -> Iterator[str]:
-    """Each poison record is parked once, as it came, with reason and position; nothing else is."""
+    """Each poison record is parked once, unchanged, with reason and position; nothing else is."""
     parked = [
         record
         for (topic, _), records in evidence.logs.items()
-        if topic == topics.DEAD_LETTERS
+        if topic == catalogue.DEAD_LETTERS_TOPIC
         for record in records
     ]
     contents = Counter((record.key, record.value) for record in parked)
     if contents != Counter(evidence.poison):
-        yield f"I4: {len(parked)} records are parked where {len(evidence.poison)} should be, or their bytes differ"
+        yield (
+            f"I4: {len(parked)} records are parked where {len(evidence.poison)} should be, or"
+            " their bytes differ"
+        )
     sources = {
         f"{record.topic}-{record.partition}@{record.offset}": record
         for (topic, _), records in evidence.logs.items()
@@ -433,17 +457,17 @@ def _dead_letters(evidence: Evidence) -> Iterator[str]:
     }
     seen: Counter[str] = Counter()
     for record in parked:
-        said = dict(record.headers)
-        position = said.get("x-dlq-id", b"").decode()
+        headers = dict(record.headers)
+        position = headers.get("x-dlq-id", b"").decode()
         seen[position] += 1
         source = sources.get(position)
         if source is None or (source.key, source.value) != (record.key, record.value):
-            yield f"I4: a parked record says it was at {position!r}, where another stands"
+            yield f"I4: a parked record names {position!r}, which is another record"
         elif list(record.headers[: len(source.headers)]) != [
             (_readable(name), value) for name, value in source.headers
         ]:
             yield f"I4: {position} is parked without its own headers"
-        if not said.get("x-dlq-reason") or not said.get("__streams.errors.message"):
+        if not headers.get("x-dlq-reason") or not headers.get("__streams.errors.message"):
             yield f"I4: {position} is parked without a reason"
     yield from (
         f"I4: {position} is parked {times} times" for position, times in seen.items() if times > 1

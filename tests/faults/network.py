@@ -1,7 +1,4 @@
-"""A broker behind a proxy that does to its clients what networks do.
-
-It is slow, falls silent, cuts, or keeps one request back.
-"""
+"""A broker behind a proxy that imitates a bad network: slow, silent, cut, or one request late."""
 
 from __future__ import annotations
 
@@ -11,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from operations.local.kafka import LocalKafka, free_port
+from operations.local.kafka import LocalKafka
+from operations.local.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,30 +22,29 @@ PIECE_BYTES = 64 * 1024
 
 
 class ProxiedKafka(LocalKafka):
-    """A local Kafka with two ways in.
-
-    Its own address, and one of which it tells its clients that it is `proxied`.
-    """
+    """A local Kafka with two listeners: its own, and one that it advertises as `proxied`."""
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
         self.behind, self.proxied = (f"127.0.0.1:{free_port(0)}" for _ in range(2))
 
     def further_settings(self, address: str, controller: str) -> dict[str, object]:
-        """Its listeners, and what they need."""
+        """Its listeners and their settings."""
         direct = f"PLAINTEXT://{address}"
         return {
             "listeners": f"{direct},PROXIED://{self.behind},CONTROLLER://{controller}",
             "advertised.listeners": f"{direct},PROXIED://{self.proxied}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT"
+            ),
         }
 
 
 @dataclass(eq=False)
-class Kept:
-    """One request that is still on its way.
+class Intercepted:
+    """One request that the proxy keeps back.
 
-    Whoever sent it has lost the connection, the broker hasn't got it.
+    Its sender has lost the connection, and the broker hasn't received it.
     """
 
     api: int
@@ -57,10 +54,10 @@ class Kept:
     _request: bytes = b""
     _broker: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    def is_it(self, request: bytes) -> bool:
-        """Whether a request is the one.
+    def matches(self, request: bytes) -> bool:
+        """Whether a request is the one to intercept.
 
-        Behind its length come API, version, correlation, the client's name, then what it is about.
+        Its header is length, API, version, correlation, client; then comes the transactional id.
         """
         _length, api, _version, _correlation, name_length = struct.unpack_from(">ihhih", request)
         if self.met.is_set() or api != self.api:
@@ -69,19 +66,19 @@ class Kept:
         (length,) = struct.unpack_from(">h", request, at)
         return request[at + 2 : at + 2 + length].decode() == self.transactional_id
 
-    def take(
+    def intercept(
         self, request: bytes, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ) -> None:
-        """Keep it, with the connection on which it was to come."""
+        """Keep the request, with the connection to the broker that it was for."""
         self._request, self._broker = request, broker
         self.met.set()
 
-    def has(self, writer: asyncio.StreamWriter) -> bool:
-        """Whether a connection to the broker is needed yet."""
+    def needs(self, writer: asyncio.StreamWriter) -> bool:
+        """Whether a connection to the broker is still needed."""
         return self._broker is not None and self._broker[1] is writer
 
-    async def arrive(self) -> int:
-        """Let an EndTxn come to the broker after all; the error of its answer, 0 for none."""
+    async def deliver(self) -> int:
+        """Send the request, an EndTxn, to the broker; the error of its answer, 0 for none."""
         assert self._broker is not None
         answers, writer = self._broker
         writer.write(self._request)
@@ -91,13 +88,13 @@ class Kept:
         return int(error)
 
     def close(self) -> None:
-        """It is lost on its way, or was answered."""
+        """Drop the request, or its connection after the answer."""
         if self._broker is not None:
             self._broker[1].close()
 
 
 class Proxy:
-    """Passes on what clients and a broker say to each other.
+    """Passes bytes between clients and a broker.
 
     Leaving the block ends every connection.
     """
@@ -105,11 +102,11 @@ class Proxy:
     def __init__(self, kafka: ProxiedKafka) -> None:
         self._kafka = kafka
         self.delay_s = 0.0
-        """How long each piece of what is said takes, in each direction."""
+        """The delay of each piece of data, in each direction."""
         self._speaks = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._kept: list[Kept] = []
+        self._kept: list[Intercepted] = []
 
     async def __aenter__(self) -> Self:
         self.speak()
@@ -122,18 +119,15 @@ class Proxy:
             kept.close()
 
     def fall_silent(self) -> None:
-        """From now on nothing arrives and no connection ends, until the proxy is told to speak.
-
-        Then all of it does.
-        """
+        """From now on nothing arrives and no connection ends, until `speak`."""
         self._speaks.clear()
 
     def speak(self) -> None:
-        """Pass on what was said in the meantime, and go on."""
+        """Pass on what was sent in the meantime, and everything from now on."""
         self._speaks.set()
 
     async def cut(self) -> None:
-        """End every connection, and take no new one until `join`."""
+        """End every connection, and accept none until `join`."""
         if self._server is not None:
             self._server.close()
         tasks = list(self._connections)
@@ -142,13 +136,13 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def join(self) -> None:
-        """Take connections."""
+        """Accept connections."""
         host, port = self._kafka.proxied.split(":")
         self._server = await asyncio.start_server(self._accept, host, int(port))
 
-    def keep(self, api: int, transactional_id: str) -> Kept:
-        """Keep back the next request of this kind and id, and cut its sender's connection."""
-        kept = Kept(api, transactional_id)
+    def intercept_next(self, api: int, transactional_id: str) -> Intercepted:
+        """Intercept the next request of this API and id, and cut its sender's connection."""
+        kept = Intercepted(api, transactional_id)
         self._kept.append(kept)
         return kept
 
@@ -158,32 +152,34 @@ class Proxy:
         task.add_done_callback(self._connections.discard)
 
     async def _connection(
-        self, asks: asyncio.StreamReader, to_client: asyncio.StreamWriter
+        self, requests: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
-        """Both directions, until one of them ends."""
+        """Both directions of a connection, until one of them ends."""
         to_broker = None
         try:
             answers, to_broker = await asyncio.open_connection(*self._kafka.behind.split(":"))
             async with asyncio.TaskGroup() as directions:
                 directions.create_task(
-                    self._pass_on(partial(self._request, asks, (answers, to_broker)), to_broker)
+                    self._pass_on(partial(self._request, requests, (answers, to_broker)), to_broker)
                 )
                 directions.create_task(self._pass_on(partial(_piece, answers), to_client))
         except* (OSError, EOFError):
             pass
         finally:
             to_client.transport.abort()
-            if to_broker is not None and not any(kept.has(to_broker) for kept in self._kept):
+            if to_broker is not None and not any(kept.needs(to_broker) for kept in self._kept):
                 to_broker.close()
 
     async def _request(
-        self, asks: asyncio.StreamReader, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+        self,
+        requests: asyncio.StreamReader,
+        broker: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> bytes:
-        """The client's next request. Raises EOFError at the end, and where one is kept."""
-        request = await _frame(asks)
+        """The client's next request. Raises EOFError at the end, and if it is intercepted."""
+        request = await _frame(requests)
         for kept in self._kept:
-            if kept.is_it(request):
-                kept.take(request, broker)
+            if kept.matches(request):
+                kept.intercept(request, broker)
                 raise EOFError
         return request
 
@@ -199,7 +195,7 @@ class Proxy:
 
 
 async def _piece(reader: asyncio.StreamReader) -> bytes:
-    """Whatever is there. Raises EOFError at the end."""
+    """The bytes that are available. Raises EOFError at the end."""
     piece = await reader.read(PIECE_BYTES)
     if not piece:
         raise EOFError

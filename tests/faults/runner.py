@@ -1,7 +1,4 @@
-"""One application under test.
-
-Its input, its workers, waiting for the end by condition, and the verdict.
-"""
+"""One application under test: its input, its workers, waiting by condition, and the verdict."""
 
 from __future__ import annotations
 
@@ -24,6 +21,7 @@ from schemas.events import topic_of
 from schemas.times import DAY_MS, parse_ms
 from streams import log, topics
 from streams.errors import KafkaUnreachable
+from streams.log_writer import Writer
 from tables import catalogue
 from tests.faults.evidence import SOURCES, Evidence, committed, gather, problems, unstable
 from tests.faults.workers import Workers
@@ -39,18 +37,15 @@ if TYPE_CHECKING:
 START_MS = 1_783_123_200_000
 POLL_S = 0.1
 BACK_S = 30.0
-"""From the last fault until work goes on: against hangs, it takes seconds."""
+"""The bound from the last fault until work continues, against hangs; it takes seconds."""
 
 LOST = (KafkaError, OSError, TimeoutError, KafkaUnreachable)
-"""What asking a broker comes to while it is away."""
+"""The errors of a request while the broker is away."""
 
 
 def made(seed: int, events: int, wrong: Faults | None = None) -> list[dict[str, Any] | Poison]:
-    """What is written to the log.
-
-    So many events over some months, with what goes wrong on their way.
-    """
-    plan = Plan(seed, f"f{seed}", START_MS, 75 * 86_400_000 * 4.3 / events, products=60, shops=8)
+    """The items to write to the log: events over some months, with faults."""
+    plan = Plan(seed, f"f{seed}", START_MS, 75 * DAY_MS * 4.3 / events, products=60, shops=8)
     arriving = faults.disturbed(
         islice(traffic(plan), events), wrong or Faults(), seed=seed, day_ms=plan.day_ms, live=False
     )
@@ -58,7 +53,10 @@ def made(seed: int, events: int, wrong: Faults | None = None) -> list[dict[str, 
 
 
 class Run:
-    """One application: `write` its input, act on its `workers`, wait with `caught_up`, and ask for the `verdict`."""
+    """One application: its input, workers, waiting, and verdict.
+
+    `write` its input, act on its `workers`, wait with `caught_up`, and call `verdict`.
+    """
 
     def __init__(self, settings: Settings, directory: Path, **more: str) -> None:
         self.settings = settings
@@ -78,10 +76,10 @@ class Run:
     ) -> None:
         """Write to the events' topics.
 
-        Poison without a key, or with `partition`, goes where it is told.
+        Poison without a key goes to any partition, and with `partition` to that one.
         """
         await topics.create(self.settings)
-        async with log.Writer(self.settings) as writer:
+        async with Writer(self.settings) as writer:
             for item in items:
                 if isinstance(item, Poison):
                     self.poison.append((item.key, item.value))
@@ -101,7 +99,7 @@ class Run:
     async def applied(self) -> int:
         """How many records of events are applied, by the group's committed offsets.
 
-        0 while the group isn't known.
+        It is 0 while the group is unknown.
         """
         try:
             offsets = await committed(self.settings)
@@ -121,30 +119,30 @@ class Run:
         return not any(await asyncio.gather(*(self._is_left(name, offsets) for name in SOURCES)))
 
     async def _is_left(self, name: str, offsets: Mapping[At, int | None]) -> bool:
-        """Whether a source has records behind the committed offsets."""
+        """Whether a source has records after the committed offsets."""
         starts = {
             partition: offset
             for (topic, partition), offset in offsets.items()
             if topic == name and offset is not None
         }
-        async with aclosing(log.read(self.settings, self.settings.topic(name), starts)) as left:
+        async with aclosing(log.records(self.settings, self.settings.topic(name), starts)) as left:
             async for _ in left:
                 return True
         return False
 
     async def until(
-        self, holds: Callable[[], Awaitable[bool]], within_s: float, *, restart: bool = True
+        self, condition: Callable[[], Awaitable[bool]], within_s: float, *, restart: bool = True
     ) -> None:
-        """Wait for something; meanwhile dead workers are started again, if `restart`."""
+        """Wait for a condition; meanwhile restart workers that ended, if `restart`."""
         deadline = time.monotonic() + within_s
         while True:
             if restart:
                 self.workers.supervise()
             try:
-                if await holds():
+                if await condition():
                     return
             except LOST:
-                pass  # the broker is away; the deadline is what counts
+                pass  # the broker is away; the deadline ends it
             assert time.monotonic() < deadline, f"not within {within_s} s\n{self.workers.tail()}"
             await asyncio.sleep(POLL_S)
 
@@ -155,7 +153,7 @@ class Run:
     async def progressed(
         self, records: int, within_s: float = BACK_S, *, restart: bool = True
     ) -> None:
-        """Wait until so many records of events are applied in all."""
+        """Wait until `records` records of events are applied in all."""
 
         async def enough() -> bool:
             return await self.applied() >= records
@@ -177,27 +175,27 @@ class Run:
         )
 
     async def evidence(self) -> Evidence:
-        """Stop the workers and look at all they left."""
+        """Stop the workers and gather what they left."""
         await asyncio.to_thread(self.workers.stop)
         return await gather(self.settings, self.events, self.poison)
 
     async def end_time(self) -> None:
-        """Let event time pass everything that was written, in every partition.
+        """Move event time past everything that was written, in every partition.
 
-        What isn't answered by then is overdue.
+        Unanswered inquiries are overdue then.
         """
         at_ms = (
             max((parse_ms(event["occurred_at"]) for event in self.events), default=START_MS)
             + DAY_MS
         )
         value, headers = envelope.tick(at_ms)
-        async with log.Writer(self.settings) as writer:
+        async with Writer(self.settings) as writer:
             for name in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):
                 for partition in range(self.settings.partitions):
                     await writer.send(self.settings.topic(name), None, value, headers, partition)
 
     async def verdict(self) -> None:
-        """Let time pass, wait until everything is applied, stop, and check every invariant."""
+        """Move event time, wait until everything is applied, stop, and check every invariant."""
         await self.end_time()
         await self.caught_up()
         note("caught up")
@@ -208,16 +206,17 @@ class Run:
         assert not found, "\n".join([*found, self.workers.tail()])
 
     async def kill_at_random(self, rng: Random, kills: int) -> int:
-        """Kill random workers, at work or while they start, until so many are dead or everything is applied; returns how many."""
+        """Kill random workers, at work or while they start; how many were killed.
+
+        It ends after `kills` kills, or when everything is applied.
+        """
         for done in range(kills):
             if rng.random() < 0.7:
                 await self.progressed(
                     min(await self.applied() + rng.randint(1, 2000), len(self.events))
                 )
             else:
-                await asyncio.sleep(
-                    rng.uniform(0.2, 3.0)
-                )  # the faults' schedule; nothing is waited for by it
+                await asyncio.sleep(rng.uniform(0.2, 3.0))  # a part of the random schedule
             self.workers.supervise()
             victim = rng.choice(self.workers.alive())
             self.workers.kill(victim)
@@ -228,5 +227,5 @@ class Run:
 
 
 def note(text: str) -> None:
-    """Say what was done, and when; pytest shows it where a test fails."""
-    print(f"{time.strftime('%X')} {text}")  # noqa: T201 - as said
+    """Print a step with its time; pytest shows it if a test fails."""
+    print(f"{time.strftime('%X')} {text}")  # noqa: T201 - its purpose

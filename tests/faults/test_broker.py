@@ -23,10 +23,10 @@ pytestmark = pytest.mark.faults
     ("how", "away_s"),
     [("stop", 2.0), ("kill", 2.0), pytest.param("kill", 40.0, marks=pytest.mark.long)],
 )
-async def test_a_broker_that_goes_and_comes_back(
+async def test_a_broker_that_restarts(
     settings: Settings, tmp_path: Path, kafka: LocalKafka, how: str, away_s: float
 ) -> None:
-    """Under load: the same worker processes go on by themselves, without a person and without a supervisor."""
+    """Under load the same worker processes continue, without a person or a supervisor."""
     with Run(settings, tmp_path) as run:
         await run.write(made(31, 10_000))
         run.workers.start("a")
@@ -53,7 +53,7 @@ async def test_a_broker_that_goes_and_comes_back(
 async def test_a_stop_while_the_broker_is_away_is_bounded(
     settings: Settings, tmp_path: Path, kafka: LocalKafka
 ) -> None:
-    """A worker that can't end in order ends all the same, says so, and the next one has everything."""
+    """A worker that can't end in order ends with an error; the next one has everything."""
     with Run(settings, tmp_path) as run:
         await run.write(made(32, 2000))
         worker = run.workers.start("a")

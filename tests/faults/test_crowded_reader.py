@@ -1,4 +1,7 @@
-"""A reader's own process under more clients than it has handles for, and clients that neither write nor read: no Kafka is needed."""
+"""A reader with more clients than handles, and with clients that neither write nor read.
+
+It needs no Kafka.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,14 @@ QUICK = {"connections": 1000, "head_s": 0.5, "idle_s": 30, "unread_s": 0.5}
 
 
 class Served(NamedTuple):
-    """A reader's process: where it answers, and what it logs."""
+    """A reader's process, its port and its log."""
 
     process: subprocess.Popen[bytes]
     port: int
     log: Path
 
     def connection(self) -> socket.socket:
-        """A new connection, with a small window, so that what isn't read piles up at the reader's."""
+        """A new connection with a small window, so that unread bytes stay at the reader."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(WAIT_S)
@@ -55,17 +58,17 @@ class Served(NamedTuple):
             connection.close()
 
     def lines(self) -> list[dict[str, Any]]:
-        """What it has logged so far; each line is one of ours."""
+        """The log so far; each line is JSON."""
         return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
 
     def times(self, part: str) -> int:
-        """How often a sentence is meant by what is logged so far."""
+        """How often a sentence was logged so far, with suppressed repetitions."""
         return sum(line.get("times", 1) for line in self.lines() if part in line["event"])
 
 
 @contextmanager
 def serving(folder: Path, handles: int, bounds: dict[str, Any] | None = None) -> Iterator[Served]:
-    """A reader's process that is ended afterwards, and must have lived until then."""
+    """A reader's process, which must run until the block ends, and is then ended."""
     log = folder / "log"
     command = [
         sys.executable,
@@ -96,19 +99,19 @@ def serving(folder: Path, handles: int, bounds: dict[str, Any] | None = None) ->
             process.kill()
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for something, within bounds."""
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, within bounds."""
     deadline = time.monotonic() + WAIT_S
     while True:
         with suppress(ConnectionError):
-            if holds():
+            if condition():
                 return
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
 def everything(client: socket.socket) -> bytes:
-    """What comes until the other side closes."""
+    """All bytes until the other side closes."""
     found = b""
     with suppress(ConnectionResetError):
         while more := client.recv(65536):
@@ -117,7 +120,7 @@ def everything(client: socket.socket) -> bytes:
 
 
 def problem(answer: bytes, kind: Kind) -> Problem:
-    """The problem that a whole answer is, checked."""
+    """The problem of a whole answer, checked."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d" % kind.value.status), answer
     assert b"application/problem+json" in head
@@ -127,8 +130,8 @@ def problem(answer: bytes, kind: Kind) -> Problem:
     return found
 
 
-def test_more_half_open_connections_than_handles_keep_nobody_out(tmp_path: Path) -> None:
-    """1,100 clients that send nothing, or half a head, where the process may open 1,024 files."""
+def test_more_half_open_connections_than_handles_exclude_nobody(tmp_path: Path) -> None:
+    """1,100 clients send nothing, or half a head; the process may open 1,024 files."""
     if allow_open_files() < 3000:
         pytest.skip("this process itself may not open enough files")
     with serving(tmp_path, 1024) as served, ExitStack() as clients_open:
@@ -143,10 +146,10 @@ def test_more_half_open_connections_than_handles_keep_nobody_out(tmp_path: Path)
         assert served.times("closed to make room for another") > 0
 
 
-def test_without_a_handle_left_it_says_so_once_and_recovers(tmp_path: Path) -> None:
-    """More connections than handles, as if all else had needed more than was put by.
+def test_without_a_handle_left_one_line_is_logged_and_it_recovers(tmp_path: Path) -> None:
+    """There are more connections than handles, beyond the reserve.
 
-    One line, and room is made.
+    One line is logged, and room is made.
     """
     with serving(tmp_path, 128, QUICK | {"head_s": WAIT_S}) as served, ExitStack() as clients_open:
         for _ in range(250):
@@ -157,9 +160,9 @@ def test_without_a_handle_left_it_says_so_once_and_recovers(tmp_path: Path) -> N
 
 
 def test_a_slow_head_is_cut(tmp_path: Path) -> None:
-    """However many bytes keep coming, also behind an answered request.
+    """It is cut though bytes keep arriving, also after an answered request.
 
-    A silent connection is closed without a word.
+    A silent connection is closed without an answer.
     """
     with serving(tmp_path, 1024, QUICK) as served:
         for before in (b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"):
@@ -183,8 +186,8 @@ def test_a_slow_head_is_cut(tmp_path: Path) -> None:
             assert everything(silent) == b""
 
 
-def test_a_flood_of_what_is_no_http_is_a_line_or_two(tmp_path: Path) -> None:
-    """Each gets its answer, and all together one sentence."""
+def test_a_flood_without_http_is_a_line_or_two(tmp_path: Path) -> None:
+    """Each client gets its answer, and all together one line of the log."""
     with serving(tmp_path, 1024, QUICK) as served:
         for what in (
             b"\x16\x03\x01\x02\x00\r\n\r\n",
@@ -194,16 +197,16 @@ def test_a_flood_of_what_is_no_http_is_a_line_or_two(tmp_path: Path) -> None:
             with served.connection() as client, suppress(ConnectionError):
                 client.sendall(what)
                 answer = everything(client)
-                if answer:  # a client that goes on sending may lose it
+                if answer:  # a client that is still sending may lose it
                     problem(answer, Kind.NO_REQUEST)
         assert served.get("/livez")[0] == 200
         assert len(served.lines()) < 10
 
 
 def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
-    """Of 300 that read nothing a few are begun, and cut; the others get a time to try again at.
+    """Of 300 that read nothing a few get a start, and are cut; the others get a Retry-After.
 
-    All else is answered.
+    All other requests are answered.
     """
     if allow_open_files() < 3000:
         pytest.skip("this process itself may not open enough files")
@@ -211,10 +214,10 @@ def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
         clients = [clients_open.enter_context(served.connection()) for _ in range(300)]
         for client in clients:
             client.sendall(b"GET /v1/export HTTP/1.1\r\nHost: x\r\n\r\n")
-        begun = [
+        started = [
             client for client in clients if client.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
         ]
-        assert 4 <= len(begun) < 50  # more than four only as others were cut
+        assert 4 <= len(started) < 50  # more than four only as others were cut
         for path in (
             "/v1/products/p-3",
             "/v1/top/products?cycle=2026-07-01T00:00:00Z",
@@ -229,8 +232,8 @@ def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
         until(lambda: served.get("/v1/export")[0] == 200)
 
 
-def test_a_whole_export_comes_to_whoever_reads_it(tmp_path: Path) -> None:
-    """To the last line, however large, while its reader keeps up; a HEAD of it costs nothing."""
+def test_a_client_that_reads_gets_a_whole_export(tmp_path: Path) -> None:
+    """It gets the last line of any size; a HEAD of it costs nothing."""
     with serving(tmp_path, 1024, QUICK) as served:
         status, body, _ = served.get("/v1/export")
         assert status == 200
@@ -243,8 +246,8 @@ def test_a_whole_export_comes_to_whoever_reads_it(tmp_path: Path) -> None:
                 assert rest == b""
 
 
-def test_where_all_are_being_answered_one_more_gets_a_time_to_try_again(tmp_path: Path) -> None:
-    """503 with Retry-After, at once; it is answered once one of them is done."""
+def test_one_connection_too_many_gets_a_retry_after(tmp_path: Path) -> None:
+    """It gets 503 at once; a later one is answered when one of the others is done."""
     with serving(tmp_path, 1024, QUICK | {"connections": 5}) as served, ExitStack() as clients_open:
         clients = []
 

@@ -27,9 +27,9 @@ POINTS = [
 
 @pytest.mark.parametrize("point", POINTS)
 async def test_frozen_beyond_its_session(settings: Settings, tmp_path: Path, point: Point) -> None:
-    """Frozen within a chunk until another has taken over and done the work.
+    """A worker is frozen within a chunk until another one has done the work.
 
-    What it wakes up with is never committed.
+    After it resumes, its chunk is never committed.
     """
     items = made(21, 8000)
     with Run(settings, tmp_path) as run:
@@ -52,13 +52,13 @@ async def test_frozen_beyond_its_session(settings: Settings, tmp_path: Path, poi
         await run.write(items[6000:7000])
         zombie.signal(signal.SIGCONT)
 
-        async def is_gone_or_back() -> bool:
+        async def has_left_or_rejoined() -> bool:
             return (
                 not zombie.alive
                 or len([line for line in zombie.lines() if line["event"] == "lanes open"]) > 1
             )
 
-        await run.until(is_gone_or_back, 30.0, restart=False)
+        await run.until(has_left_or_rejoined, 30.0, restart=False)
         note(f"the zombie: {'rejoined' if zombie.alive else f'left with {zombie.exits}'}")
         assert zombie.exits in ([], [1]), run.workers.tail()
         await run.write(items[7000:])
@@ -76,12 +76,12 @@ async def test_frozen_at_any_time(settings: Settings, tmp_path: Path) -> None:
         frozen.signal(signal.SIGSTOP)
         other = run.workers.all["b"]
 
-        async def taken_over() -> bool:
+        async def has_all_lanes() -> bool:
             return any(
                 line["event"] == "lanes open" and line["lanes"] == 6 for line in other.lines()
             )
 
-        await run.until(taken_over, 40.0, restart=False)
+        await run.until(has_all_lanes, 40.0, restart=False)
         await run.caught_up(restart=False)
         frozen.signal(signal.SIGCONT)
         await run.write(made(23, 1000))

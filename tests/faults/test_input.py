@@ -10,6 +10,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from operations.simulation.faults import POISONS, Faults, Poison
 from schemas.envelope import encode
 from schemas.events import ORDER_TYPES
+from schemas.times import DAY_MS
 from streams.partitioning import partition_of
 from tests.faults.evidence import committed
 from tests.faults.runner import Run, made, note
@@ -17,20 +18,18 @@ from tests.faults.runner import Run, made, note
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from operations.simulation.traffic import Event
+    from operations.simulation.market import Event
     from streams.settings import Settings
 
 pytestmark = pytest.mark.faults
-
-DAY_MS = 86_400_000
 
 
 async def test_duplicates_disorder_lateness_conflicts_and_poison(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """Much of everything at once, and a worker killed in between.
+    """All faults at once, and a worker killed in between.
 
-    Equal to the recount, and each poison record parked once.
+    The tables equal the recount, and each poison record is parked once.
     """
     wrong = Faults(duplicates=0.2, out_of_order=0.5, late=40 * DAY_MS, poison=0.05, conflicts=0.02)
     with Run(settings, tmp_path) as run:
@@ -44,7 +43,7 @@ async def test_duplicates_disorder_lateness_conflicts_and_poison(
 
 @pytest.mark.long
 async def test_every_kind_of_poison_is_parked(settings: Settings, tmp_path: Path) -> None:
-    """First, last and alone in a chunk; the good events between them count."""
+    """It is first, last and alone in a chunk; the good events between count."""
     rng = Random(62)
     items = made(62, 400)
     poisons = [make(rng, event) for make in POISONS for event in _events(items)[:5]]
@@ -65,7 +64,7 @@ def _events(items: list[Event | Poison]) -> list[Event]:
 
 
 class _Latin(str):
-    """A header's name as a client that knows no UTF-8 writes it."""
+    """A header's name as a client without UTF-8 writes it."""
 
     __slots__ = ()
 
@@ -73,10 +72,10 @@ class _Latin(str):
         return super().encode("latin-1")
 
 
-async def test_a_header_whose_name_is_not_utf_8_stops_nobody(
+async def test_a_header_whose_name_is_not_utf_8_stops_no_worker(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """An event with such a header counts, a record that is no event is parked with it."""
+    """An event with such a header counts; a record that is no event is parked with it."""
     good, *others = (event for event in _events(made(64, 60)) if event["type"] in ORDER_TYPES)
     bad = Poison(b"o-1", b"not json")
     with Run(settings, tmp_path) as run:
@@ -100,7 +99,7 @@ async def test_a_header_whose_name_is_not_utf_8_stops_nobody(
 
 
 async def test_many_refusals_are_parked_in_few_batches(settings: Settings, tmp_path: Path) -> None:
-    """Thousands of them fit into one transaction: each alone would take a request of its own."""
+    """Thousands fit into one transaction; one by one each would need a request."""
     items: list[Event | Poison] = []
     for number, event in enumerate(_events(made(65, 4000))):
         items += [event, Poison(b"bad", b"not json %d" % number)]
@@ -113,7 +112,10 @@ async def test_many_refusals_are_parked_in_few_batches(settings: Settings, tmp_p
 async def test_too_many_refusals_in_a_row_pause_their_partition_alone(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """Twenty in a row stop a partition with one clear sentence, each restart lets it go on by twenty more; the other one goes on."""
+    """Twenty in a row pause a partition; each restart lets it read twenty more.
+
+    The other partition continues.
+    """
     settings = settings.model_copy(update={"refusals_in_a_row": 20})
     items: list[Event | Poison] = [
         item for item in _events(made(63, 2000)) if item["type"] in ORDER_TYPES
@@ -136,12 +138,12 @@ async def test_too_many_refusals_in_a_row_pause_their_partition_alone(
         sentences: list[str] = []
         for lot, at in enumerate((len(before) + 20, len(before) + 40, len(good) + 50)):
 
-            async def stands(at: int = at) -> bool:
+            async def is_paused(at: int = at) -> bool:
                 offsets = await committed(settings)
                 return (offsets["orders", 0], offsets["orders", 1]) == (at, other)
 
-            await run.until(stands, 30.0, restart=False)
-            note(f"lot {lot}: orders-0 stands at {at}")
+            await run.until(is_paused, 30.0, restart=False)
+            note(f"lot {lot}: orders-0 is paused at {at}")
             sentences = [line["event"] for line in worker.lines() if "is paused" in line["event"]]
             assert len(sentences) == min(lot + 1, 2), sentences
             if lot < 2:

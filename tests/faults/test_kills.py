@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.asking import NoReader, NotReady
-from operations.commands.recount import recount
 from operations.commands.tables import from_reader
+from operations.oracle.recount import recount
+from operations.reader_client import NoReader, ReaderNotReady
 from schemas.times import DAY_MS, parse_ms
 from streams.failpoints import Point
 from tests.faults.runner import BACK_S, Run, made, note
@@ -33,9 +33,9 @@ pytestmark = pytest.mark.faults
 async def test_killed_at_random(
     settings: Settings, tmp_path: Path, seed: int, events: int, kills: int
 ) -> None:
-    """Two workers, one or the other killed again and again while events flow.
+    """Two workers are killed again and again while events arrive.
 
-    Everything counts once. So answers a reader.
+    Everything counts once, and a reader's answers agree.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -57,7 +57,7 @@ async def test_killed_at_random(
         async def answered() -> bool:
             try:
                 return await asyncio.to_thread(from_reader, settings) == counted
-            except (NoReader, NotReady):
+            except (NoReader, ReaderNotReady):
                 return False
 
         await run.until(answered, BACK_S, restart=False)
@@ -66,7 +66,7 @@ async def test_killed_at_random(
 async def test_killed_at_every_named_point(settings: Settings, tmp_path: Path) -> None:
     """One worker dies at each step of a chunk and of opening.
 
-    The next one is at work within seconds, and nothing counts twice.
+    The next one works within seconds, and nothing counts twice.
     """
     with Run(settings, tmp_path) as run:
         await run.write(made(5, 12_000))

@@ -1,4 +1,4 @@
-"""What workers build on: a lone broker comes back with what it had confirmed, nothing hangs.
+"""The guarantees that workers rely on: a lone broker restarts with all that it confirmed.
 
 Run it before changing Kafka's version.
 """
@@ -16,6 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams import topics
 from streams.producers import BROKEN, StrictProducer
+from tables import catalogue
 from tests.faults.brokers import READY_S
 from tests.faults.evidence import committed, unstable
 
@@ -32,10 +33,10 @@ SETTLED_S = 30.0
 
 
 async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int]) -> None:
-    """One small transaction after the other, until one fails because the broker went away."""
+    """Commit small transactions one by one, until one fails because the broker ended."""
     producer, source = (
         StrictProducer(settings, f"{settings.app}-{partition}"),
-        TopicPartition(settings.topic(topics.ORDERS), partition),
+        TopicPartition(settings.topic(catalogue.ORDERS_TOPIC), partition),
     )
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(producer.abandon)
@@ -43,7 +44,7 @@ async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int
         await producer.start()
         while True:
             await producer.begin_transaction()
-            for name in (topics.SALES, topics.CHATS):
+            for name in (catalogue.SALES_TOPIC, catalogue.CHATS_TOPIC):
                 await producer.send(settings.topic(name), b"{}", partition=partition)
             await producer.send_offsets_to_transaction(
                 {source: OffsetAndMetadata(confirmed[partition] + 1, "")}, settings.app
@@ -53,9 +54,9 @@ async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int
 
 
 async def settle(settings: Settings, partition: int) -> None:
-    """What a worker does first.
+    """Do what a worker does first.
 
-    The next producer of an id waits until the last one's transaction has its end.
+    A new producer of an id waits until the last one's transaction is ended.
     """
     producer = StrictProducer(settings, f"{settings.app}-{partition}")
     await producer.start()
@@ -63,22 +64,22 @@ async def settle(settings: Settings, partition: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-async def test_a_lone_broker_comes_back_with_what_it_had_confirmed(
+async def test_a_lone_broker_restarts_with_what_it_confirmed(
     settings: Settings, kafka: LocalKafka, how: str
 ) -> None:
-    """Ended again and again in the middle of commits."""
+    """It is ended again and again in the middle of commits."""
     settings = settings.model_copy(update={"partitions": PARTITIONS})
     await topics.create(settings)
     confirmed = dict.fromkeys(range(PARTITIONS), 0)
     for number in range(ROUNDS):
-        begun = dict(confirmed)
+        started = dict(confirmed)
         committing = [
             asyncio.create_task(commit_on(settings, partition, confirmed))
             for partition in range(PARTITIONS)
         ]
         deadline = time.monotonic() + SETTLED_S
-        while any(confirmed[partition] < begun[partition] + 3 for partition in range(PARTITIONS)):
-            assert time.monotonic() < deadline, f"round {number}: {begun} -> {confirmed}"
+        while any(confirmed[partition] < started[partition] + 3 for partition in range(PARTITIONS)):
+            assert time.monotonic() < deadline, f"round {number}: {started} -> {confirmed}"
             await asyncio.sleep(0.05)
         await asyncio.to_thread(kafka.kill if how == "kill" else kafka.stop)
         await asyncio.to_thread(kafka.start, READY_S)
@@ -92,7 +93,7 @@ async def test_a_lone_broker_comes_back_with_what_it_had_confirmed(
             found = {
                 partition: at or 0
                 for (name, partition), at in (await committed(settings)).items()
-                if name == topics.ORDERS
+                if name == catalogue.ORDERS_TOPIC
             }
             hanging = await unstable(settings)
             lost = {

@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 MET_S = 30.0
-"""Until when a request that is to be kept must have come; the worker's partitions are opened
-anew in the meantime."""
+"""How long to wait for a request to intercept; meanwhile the worker's partitions reopen."""
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
     """The broker of these tests.
 
-    They look at it themselves, and only the workers come through the proxy.
+    They reach it directly; only the workers use the proxy.
     """
     broker = ProxiedKafka(tmp_path_factory.mktemp("proxied"))
     try:
@@ -49,14 +48,14 @@ async def connected(
 
 
 async def slow(proxy: Proxy, seconds: float) -> None:
-    """Every request and answer takes its time."""
+    """Every request and answer is delayed."""
     proxy.delay_s = 0.1
     await asyncio.sleep(seconds)
     proxy.delay_s = 0.0
 
 
 async def silent(proxy: Proxy, seconds: float) -> None:
-    """Connections stand, and nothing comes; then all of it comes late."""
+    """Connections stay open and nothing arrives; then everything arrives late."""
     proxy.fall_silent()
     await asyncio.sleep(seconds)
     proxy.speak()
@@ -86,7 +85,7 @@ async def test_a_network_at_its_worst(
     fault: Callable[[Proxy, float], Awaitable[None]],
     seconds: float,
 ) -> None:
-    """Under load: the same worker processes go on by themselves, and whatever comes late changes nothing."""
+    """Under load the same worker processes continue, and late bytes change nothing."""
     async with connected(settings, tmp_path, kafka) as (run, proxy):
         await run.write(made(41, 6000))
         run.workers.start("a")
@@ -106,41 +105,39 @@ async def test_a_network_at_its_worst(
         )
 
 
-# --- one commit that comes late
-# ------------------------------------------------------------------------------------------------
+# --- one late commit
 
 RETRIES_COMMITS = """
 from aiokafka.producer.sender import Sender
 from streams.producers import _StrictSender
 _StrictSender._do_txn_commit = Sender._do_txn_commit
 """
-"""Aiokafka's own way: a commit whose answer was lost is sent again, by the same producer in the
-same epoch."""
+"""Aiokafka's own code: the same producer sends a commit without answer again, in the same epoch."""
 
 
 async def commit_late(run: Run, proxy: Proxy) -> int:
-    """The broker gets a commit only when its id is in the middle of another transaction.
+    """Deliver a commit only when its id is in another transaction; the broker's answer.
 
-    All is sent but the offset. What it answers.
+    That transaction has sent everything but its offset.
     """
     orders = f"{run.settings.app}-{catalogue.ORDER_STAGE.name}-0"
-    commit = proxy.keep(END_TXN, orders)
+    commit = proxy.intercept_next(END_TXN, orders)
     async with asyncio.timeout(MET_S):
         await commit.met.wait()
-        note("a commit is kept back")
-        offset = proxy.keep(TXN_OFFSET_COMMIT, orders)
+        note("a commit is intercepted")
+        offset = proxy.intercept_next(TXN_OFFSET_COMMIT, orders)
         await offset.met.wait()
-        answer = await commit.arrive()
-    note(f"the commit has come, in the middle of another transaction; the answer is {answer}")
+        answer = await commit.deliver()
+    note(f"the commit was delivered in the middle of another transaction; the answer is {answer}")
     return answer
 
 
-async def test_a_commit_that_comes_late_is_refused(
+async def test_a_late_commit_is_refused(
     settings: Settings, tmp_path: Path, kafka: ProxiedKafka
 ) -> None:
-    """The worker has given its producer up.
+    """The worker has closed its producer.
 
-    The next one of the same id has another epoch, and settled what was open.
+    The next one of the same id has another epoch, and has ended the open transaction.
     """
     async with connected(settings, tmp_path, kafka) as (run, proxy):
         await run.write(made(42, 3000))
@@ -155,9 +152,9 @@ async def test_a_commit_that_comes_late_is_refused(
 async def test_a_worker_that_sends_a_commit_again_is_found(
     settings: Settings, tmp_path: Path, kafka: ProxiedKafka
 ) -> None:
-    """Its late commit tears the next transaction.
+    """Its late commit splits the next transaction.
 
-    What was written by then is in, the rest and the offset aren't.
+    What was written by then is committed, the rest and the offset aren't.
     """
     async with connected(settings, tmp_path, kafka) as (run, proxy):
         await run.write(made(43, 3000))
@@ -166,5 +163,5 @@ async def test_a_worker_that_sends_a_commit_again_is_found(
         assert await commit_late(run, proxy) == 0
         assert await run.ends(worker) == 1
         assert any(
-            worker.said(words) for words in ("going on would count twice or lose", "Impossible")
+            worker.logged(words) for words in ("going on would count twice or lose", "Impossible")
         ), run.workers.tail()

@@ -27,10 +27,10 @@ def opened(worker: Worker) -> int:
 @pytest.mark.parametrize(
     ("events", "rounds"), [(15_000, 1), pytest.param(100_000, 6, marks=pytest.mark.long)]
 )
-async def test_workers_come_and_go_under_load(
+async def test_workers_join_and_leave_under_load(
     settings: Settings, tmp_path: Path, events: int, rounds: int
 ) -> None:
-    """A second worker joins, works and leaves in order: nobody fails, and nothing counts twice."""
+    """A second worker joins, works and leaves in order: none fails, and nothing counts twice."""
     with Run(settings, tmp_path) as run:
         await run.write(made(71, events))
         run.workers.start("a")
@@ -55,7 +55,7 @@ async def test_workers_come_and_go_under_load(
 async def test_half_a_million_events_under_kills_and_a_broker_restart(
     settings: Settings, tmp_path: Path, kafka: LocalKafka
 ) -> None:
-    """Two workers, one or the other killed every few seconds, the broker killed in between.
+    """Two workers are killed in turn every few seconds, and the broker in between.
 
     Everything counts once.
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.failpoints import Point
-from streams.topics import TABLES
+from tables.catalogue import TABLES
 from tests.faults.runner import Run, made
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _table_cut(store: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def _tables_gone(store: Path) -> None:
+def _tables_deleted(store: Path) -> None:
     for path in store.glob("*.sst"):
         path.unlink()
 
@@ -70,7 +70,7 @@ DAMAGES: list[Callable[[Path], None]] = [
     _manifest_cut,
     _table_flipped,
     _table_cut,
-    _tables_gone,
+    _tables_deleted,
 ]
 
 
@@ -78,9 +78,9 @@ DAMAGES: list[Callable[[Path], None]] = [
     "seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))]
 )
 async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, seed: int) -> None:
-    """A store for each way of losing or damaging one, and the worker is killed while it restores.
+    """Each store is damaged in another way, and the worker is killed while it restores.
 
-    Same tables as ever.
+    The tables are the same.
     """
     rng = Random(f"stores {seed}")
     with Run(settings, tmp_path) as run:
@@ -89,9 +89,8 @@ async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, s
         run.workers.start("a")
         await run.caught_up(restart=False)
         run.workers.stop()
-        run.workers.start(
-            "a"
-        )  # its stop has written what was in memory into table files; what comes now is lost by the kill
+        # The stop has written the memory to table files; the kill loses all later writes.
+        run.workers.start("a")
         await run.write(items[3000:5000])
         await run.caught_up(restart=False)
         run.workers.kill(run.workers.all["a"])
@@ -105,13 +104,13 @@ async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, s
         assert await run.ends(run.workers.start("a", FAILPOINT=f"{Point.IN_RECOVERY}:2")) == -9
         run.workers.start("a")
         await run.caught_up(restart=False)
-        assert run.workers.all["a"].said("store wiped, its changelog restores it")
+        assert run.workers.all["a"].logged("store wiped, its changelog restores it")
         await run.verdict()
 
 
 @pytest.mark.long
-async def test_stores_of_others_are_not_taken(settings: Settings, tmp_path: Path) -> None:
-    """Another partition's, another table's, another application's store, and an older copy of the right one."""
+async def test_stores_of_others_are_not_used(settings: Settings, tmp_path: Path) -> None:
+    """They are of another partition, table or application, or an older copy of the right one."""
     with Run(settings, tmp_path) as run:
         items = made(52, 4000)
         await run.write(items[:1500])

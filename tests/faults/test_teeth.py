@@ -1,4 +1,4 @@
-"""Mistakes planted on purpose: the checks must find each of them, or their green says nothing."""
+"""Planted mistakes: the checks must find each of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOTALS = catalogue.PRODUCT_TOTALS.name
 
 @pytest.fixture
 def evidence(tmp_path: Path) -> Evidence:
-    """What a faultless run leaves, made by the real stages in memory, with one parked record."""
+    """What a run without mistakes leaves, made by the real stages, with one parked record."""
     settings = settings_in(tmp_path)
     flow = Changelogs(settings, chunk=lambda: 50)
     for table in catalogue.TABLES:
@@ -86,13 +86,13 @@ def entry_doubled(evidence: Evidence) -> None:
 
 
 def entry_lost(evidence: Evidence) -> None:
-    """An entry is in shop-activity alone."""
+    """An entry is in shop-activity only."""
     log, number = _entry_at(evidence)
     del log[number]
 
 
 def entry_lost_in_both(evidence: Evidence) -> None:
-    """An entry is nowhere, and its shop's sums are without it."""
+    """An entry is missing, and its shop's sums are without it."""
     log, number = _entry_at(evidence)
     entry = json.loads(log.pop(number).value)
     for partition in (0, 1):
@@ -157,7 +157,7 @@ def store_ahead(evidence: Evidence) -> None:
 
 
 def store_lost(evidence: Evidence) -> None:
-    """No worker holds a table's partition."""
+    """No worker has a table's partition."""
     del evidence.stores["a", TOTALS, 1]
 
 
@@ -167,30 +167,41 @@ def parked_twice(evidence: Evidence) -> None:
 
 
 def parked_nowhere(evidence: Evidence) -> None:
-    """A bad record was passed over."""
+    """A bad record was skipped."""
     evidence.logs["dead-letters", 0] = []
 
 
 def parked_without_headers(evidence: Evidence) -> None:
-    """A parked record lost what it came with."""
+    """A parked record lost a header."""
     log: list[Any] = evidence.logs["dead-letters", 0]
     log[0] = log[0]._replace(headers=log[0].headers[1:])
 
 
 def transaction_open(evidence: Evidence) -> None:
-    """A dead worker's transaction holds readers."""
+    """A dead worker's transaction blocks readers."""
     evidence.unstable["sales-0"] = (4, 9)
 
 
 MISTAKES: dict[Callable[[Evidence], None], str] = {
-    entry_doubled: "I2", entry_lost: "I2", entry_lost_in_both: "I2", entry_of_another_amount: "I2", table_row_lost: "I1",
-    chunk_applied_twice: "I1", offset_ahead_of_mark: "I3", work_left: "I5", store_ahead: "I3", store_lost: "I3", parked_twice: "I4",
-    parked_nowhere: "I4", parked_without_headers: "I4", transaction_open: "I6",
-}  # fmt: skip
+    entry_doubled: "I2",
+    entry_lost: "I2",
+    entry_lost_in_both: "I2",
+    entry_of_another_amount: "I2",
+    table_row_lost: "I1",
+    chunk_applied_twice: "I1",
+    offset_ahead_of_mark: "I3",
+    work_left: "I5",
+    store_ahead: "I3",
+    store_lost: "I3",
+    parked_twice: "I4",
+    parked_nowhere: "I4",
+    parked_without_headers: "I4",
+    transaction_open: "I6",
+}
 
 
-def test_a_faultless_run_has_no_problems(evidence: Evidence, tmp_path: Path) -> None:
-    """The checks find nothing where nothing is wrong."""
+def test_a_run_without_mistakes_has_no_problems(evidence: Evidence, tmp_path: Path) -> None:
+    """The checks find nothing."""
     assert problems(evidence, settings_in(tmp_path)) == []
 
 
@@ -198,14 +209,13 @@ def test_a_faultless_run_has_no_problems(evidence: Evidence, tmp_path: Path) -> 
 def test_a_planted_mistake_is_found(
     evidence: Evidence, tmp_path: Path, mistake: Callable[[Evidence], None]
 ) -> None:
-    """By the invariant that it breaks."""
+    """The check of the violated invariant finds it."""
     mistake(evidence)
     found = problems(evidence, settings_in(tmp_path))
     assert any(problem.startswith(MISTAKES[mistake]) for problem in found), found
 
 
 # --- in real workers
-# -----------------------------------------------------------------------------------------------------------
 
 READS_UNCOMMITTED = """
 from streams.chunks import ChunkThread
@@ -218,9 +228,9 @@ ChunkThread._create_worker_consumer = uncommitted
 """
 
 CHECKS_NOTHING = """
-from streams.recovery import Opener, decode_mark
+from streams.recovery import Opener
 from tables.watermarks import Progress
-def trusting(self, lane, marks, opening):
+def trusting(self, lane, opening):
     lane.position = opening.committed
     lane.progress = Progress(opening.committed - 1, None, 0, {})
 Opener._check = trusting
@@ -228,7 +238,7 @@ Opener._check = trusting
 
 
 async def found_out(run: Run, worker: Worker) -> bool:
-    """Whether the worker stopped itself at an impossible sum, or ended with tables that aren't the recount's."""
+    """Whether the worker stopped at an impossible sum, or its tables differ from the recount."""
 
     async def is_over() -> bool:
         return not worker.alive or await run.is_caught_up()
@@ -239,13 +249,13 @@ async def found_out(run: Run, worker: Worker) -> bool:
             problem.startswith("I1: tables'")
             for problem in problems(await run.evidence(), run.settings)
         )
-    return worker.said("ImpossibleTallyError")
+    return worker.logged("ImpossibleTallyError")
 
 
 @pytest.mark.faults
 @pytest.mark.long
 async def test_a_worker_that_reads_uncommitted_is_found(settings: Settings, tmp_path: Path) -> None:
-    """Killed before it commits, it counts what never was."""
+    """It is killed before it commits, and then counts uncommitted records."""
     with Run(settings, tmp_path) as run:
         await run.write(made(82, 4000))
         for _ in range(3):

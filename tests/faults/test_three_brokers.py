@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.asking import NoReader, NotReady
-from operations.commands.recount import recount
 from operations.commands.tables import from_reader
-from operations.local.kafka import free_port
+from operations.local.ports import free_port
+from operations.oracle.recount import recount
+from operations.reader_client import NoReader, ReaderNotReady
 from schemas.times import DAY_MS, parse_ms
 from streams import topics
 from streams.settings import Kafka, Settings
@@ -27,7 +27,7 @@ SLICE = 5000
 """Events that are written before, and while, a broker is away."""
 
 BACK_S = 60.0
-"""From a broker's end, or all brokers' return, until work goes on."""
+"""The bound from a broker's end, or all brokers' restart, until work continues."""
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def brokers(tmp_path: Path) -> Iterator[ThreeBrokers]:
 
 @pytest.fixture
 def cluster(brokers: ThreeBrokers, tmp_path: Path) -> Settings:
-    """An application on them, as README, On a cluster, sets it up."""
+    """An application on them with the settings of README, On a cluster."""
     app = f"t{uuid.uuid4().hex[:10]}"
     kafka = Kafka(
         bootstrap_servers=brokers.bootstrap,
@@ -73,10 +73,10 @@ async def _leaders(settings: Settings) -> dict[int, int]:
     return led
 
 
-async def test_brokers_go_one_by_one_and_all_at_once(
+async def test_brokers_end_one_by_one_and_all_at_once(
     cluster: Settings, tmp_path: Path, brokers: ThreeBrokers
 ) -> None:
-    """Events come in and are applied while any one broker is away.
+    """Events are written and applied while any one broker is away.
 
     After all were killed at once, everything has counted once.
     """
@@ -109,7 +109,8 @@ async def test_brokers_go_one_by_one_and_all_at_once(
             assert before < len(run.events), "too little work for the test to say anything"
             await run.progressed(min(before + SLICE, written), BACK_S)
             note(
-                f"at work without {broker.number}: {await run.applied()} applied of {len(run.events)}"
+                f"at work without {broker.number}: {await run.applied()} applied of"
+                f" {len(run.events)}"
             )
             await asyncio.to_thread(brokers.start, [broker])
             note(f"{broker.number} is back")
@@ -126,7 +127,7 @@ async def test_brokers_go_one_by_one_and_all_at_once(
         async def answered() -> bool:
             try:
                 return await asyncio.to_thread(from_reader, cluster) == counted
-            except (NoReader, NotReady):
+            except (NoReader, ReaderNotReady):
                 return False
 
         await run.until(answered, BACK_S, restart=False)

@@ -1,6 +1,6 @@
-"""Worker processes of one application under test.
+"""Worker processes of one application under test: started, killed, frozen and restarted.
 
-Started, killed, frozen and restarted as a supervisor would; logs to files.
+Their logs go to files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAIN = "from operations.cli import main; main()"
 
 STOP_S = 20.0
-"""A worker that is told to stop does so within this, and usually much sooner."""
+"""The bound on the end of a worker that is stopped; it usually ends much sooner."""
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
@@ -47,7 +47,10 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 @dataclass
 class Worker:
-    """One worker by name; `exits` are the exit codes of its processes so far, negative where a signal ended them."""
+    """One worker by name.
+
+    `exits` are the exit codes of its processes so far, negative for signals.
+    """
 
     name: str
     log: Path
@@ -77,20 +80,20 @@ class Worker:
         return self.exits[-1]
 
     def lines(self) -> list[dict[str, Any]]:
-        """Our own lines of its log, in order; those of libraries are left out."""
+        """The JSON lines of its log, in order; those of libraries are left out."""
         found = []
         for line in self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []:
             with suppress(json.JSONDecodeError):
                 found.append(json.loads(line))
         return [line for line in found if isinstance(line, dict)]
 
-    def said(self, text: str) -> bool:
-        """Whether its log holds some text."""
+    def logged(self, text: str) -> bool:
+        """Whether its log contains a text."""
         return self.log.exists() and text in self.log.read_text(encoding="utf-8")
 
 
 class Workers:
-    """All workers of one application. Leaving the block ends every process, whatever happened."""
+    """All workers of one application. Leaving the block ends every process."""
 
     def __init__(self, settings: Settings, directory: Path, **more: str) -> None:
         self.settings = settings
@@ -109,7 +112,7 @@ class Workers:
                 worker.process.wait()
 
     def start(self, name: str, patch: str = "", **more: str) -> Worker:
-        """Start a worker, anew under a name that was there before.
+        """Start a worker, or restart the one of this name.
 
         `patch` is code run first, `more` are settings of this process.
         """
@@ -127,7 +130,7 @@ class Workers:
         return worker
 
     def serve(self) -> None:
-        """Start the reader, anew if it was there before."""
+        """Start or restart the reader."""
         self._spawn(
             self.reader,
             ["-m", "operations.cli", "serve"],
@@ -148,7 +151,7 @@ class Workers:
             )
 
     def supervise(self) -> None:
-        """Start again whoever has ended."""
+        """Restart the workers that ended."""
         for name, worker in self.all.items():
             if not worker.alive:
                 self.start(name)
@@ -163,12 +166,12 @@ class Workers:
         worker.ended(STOP_S)
 
     def stop_one(self, worker: Worker) -> None:
-        """Tell a worker to stop, wait, and check that it did so in order."""
+        """Stop a worker, wait, and check that it ended in order."""
         worker.signal(signal.SIGTERM)
         assert worker.ended(STOP_S) == 0, self.tail()
 
     def stop(self) -> None:
-        """Tell every worker to stop, wait, and check that each did so in order."""
+        """Stop every worker, wait, and check that each ended in order."""
         running = self.alive()
         for worker in running:
             worker.signal(signal.SIGTERM)

@@ -1,7 +1,4 @@
-"""`netsold import` into a real log.
-
-Everything good arrives, everything bad is named, and again changes nothing.
-"""
+"""`netsold import` into a real log: good lines are written, bad ones named, repeats harmless."""
 
 from __future__ import annotations
 
@@ -20,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from operations.commands.recount import DAY_MS, recount
 from operations.files import foodmart
+from operations.oracle.recount import recount
 from schemas import envelope
-from schemas.times import format_ms
+from schemas.times import DAY_MS, format_ms
 from streams import log, topics
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +70,10 @@ async def _run(settings: Settings, *arguments: str) -> tuple[int | None, dict[st
 
 
 async def _in_log(settings: Settings) -> list[dict[str, Any]]:
-    """All events of the log in their bare JSON form; every record must be one."""
+    """All events of the log in bare JSON form; every record must be one."""
     found = []
     async with asyncio.timeout(LONG_S):
-        async for records in log.read(settings, settings.topic(topics.ORDERS)):
+        async for records in log.records(settings, settings.topic(catalogue.ORDERS_TOPIC)):
             for record in records:
                 received = envelope.read(record)
                 assert isinstance(received, envelope.Received)
@@ -91,7 +89,7 @@ async def _in_log(settings: Settings) -> list[dict[str, Any]]:
 
 
 async def test_files_of_every_kind_are_imported(settings: Settings, tmp_path: Path) -> None:
-    """Plain and compressed; the counts are told, and each event arrives once."""
+    """Plain or compressed, the lines are counted, and each event is written once."""
     await topics.create(settings)
     lines = [b"\n".join(_event(100 * number + each) for each in range(100)) for number in range(4)]
     packed = {
@@ -120,8 +118,10 @@ async def test_files_of_every_kind_are_imported(settings: Settings, tmp_path: Pa
     )
 
 
-async def test_bad_lines_are_named_and_the_rest_goes_on(settings: Settings, tmp_path: Path) -> None:
-    """File, line and reason on stderr, exit code 1 at the end."""
+async def test_bad_lines_are_named_and_the_rest_is_written(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """File, line and reason on stderr, and exit code 1 at the end."""
     await topics.create(settings)
     path = tmp_path / "a.jsonl"
     path.write_bytes(
@@ -137,7 +137,7 @@ async def test_bad_lines_are_named_and_the_rest_goes_on(settings: Settings, tmp_
 
 
 async def test_importing_again_changes_nothing(settings: Settings) -> None:
-    """FoodMart's excerpt twice: what sold is what its events say once (S11)."""
+    """FoodMart's excerpt twice has the sales of its events once (S11)."""
     await topics.create(settings)
     for _ in range(2):
         code, summary, _ = await _run(settings, "--format", "foodmart", str(EXCERPT))
@@ -148,14 +148,14 @@ async def test_importing_again_changes_nothing(settings: Settings) -> None:
     assert recount(found, 30 * DAY_MS, 0) == recount(events, 30 * DAY_MS, 0)
 
 
-async def test_an_interrupted_import_says_how_to_go_on(settings: Settings) -> None:
-    """At the first Ctrl-C: what is read is written, and the exit code is 130."""
+async def test_an_interrupted_import_names_the_way_to_continue(settings: Settings) -> None:
+    """At the first Ctrl-C the lines read are written, and the exit code is 130."""
     await topics.create(settings)
     process = await _start(settings, "-", stdin=True)
     assert process.stdin is not None
     process.stdin.write(b"".join(_event(number) for number in range(1000)))
     await process.stdin.drain()
-    for _ in range(100):  # until it has come so far that signals are its own
+    for _ in range(100):  # until it handles signals itself
         await asyncio.sleep(0.1)
         if (
             any((await log.ends(settings, [settings.topic("orders")])).values())
@@ -174,7 +174,7 @@ async def test_an_interrupted_import_says_how_to_go_on(settings: Settings) -> No
 
 
 async def test_a_file_that_is_not_there_is_named(settings: Settings) -> None:
-    """In one sentence, with exit code 1."""
+    """One sentence, with exit code 1."""
     await topics.create(settings)
     code, _, err = await _run(settings, "nowhere.jsonl")
     assert code == 1
@@ -206,8 +206,8 @@ async def _line(process: asyncio.subprocess.Process) -> str:
         return (await process.stderr.readline()).decode()
 
 
-async def test_a_line_of_an_open_pipe_is_written_though_no_more_come(settings: Settings) -> None:
-    """Each soon after its newline; half a line is kept until its end comes."""
+async def test_a_line_of_an_open_pipe_is_written_at_once(settings: Settings) -> None:
+    """Each is written soon after its newline; half a line waits for its end."""
     await topics.create(settings)
     process = await _start(settings, "-", stdin=True)
     assert process.stdin is not None
@@ -222,10 +222,10 @@ async def test_a_line_of_an_open_pipe_is_written_though_no_more_come(settings: S
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_silent_pipe_does_not_keep_it_from_a_signal(
+async def test_a_silent_pipe_does_not_delay_a_signal(
     settings: Settings, number: signal.Signals
 ) -> None:
-    """It leaves at the first one, and what came is written."""
+    """It ends at the first one, and the lines read are written."""
     await topics.create(settings)
     process = await _start(settings, "-", stdin=True)
     assert process.stdin is not None
@@ -235,16 +235,17 @@ async def test_a_silent_pipe_does_not_keep_it_from_a_signal(
     async with asyncio.timeout(LONG_S):
         assert await process.wait() == 130
     assert process.stderr is not None
-    said = (await process.stderr.read()).decode()
-    assert said == (
-        "netsold: interrupted; stopped after standard input:1; run it again from the start, what is there already changes nothing\n"
+    err = (await process.stderr.read()).decode()
+    assert err == (
+        "netsold: interrupted; stopped after standard input:1; run it again from the start,"
+        " what is there already changes nothing\n"
     )
 
 
-async def test_a_broker_that_does_not_answer_is_said_and_a_signal_ends_it(
+async def test_a_broker_that_does_not_answer_is_reported_and_a_signal_ends_it(
     settings: Settings, kafka: LocalKafka
 ) -> None:
-    """What isn't confirmed is counted, the last confirmed line is named, and the same again makes it whole."""
+    """It counts unconfirmed events and names the last confirmed line; a repeat completes it."""
     await topics.create(settings)
     process = await _start(settings, "-", stdin=True)
     assert process.stdin is not None
@@ -252,9 +253,9 @@ async def test_a_broker_that_does_not_answer_is_said_and_a_signal_ends_it(
     await _until_in_log(settings, 10)
     with _frozen(kafka):
         process.stdin.write(b"".join(_event(number) for number in range(11, 31)))
-        assert (
-            (await _line(process))
-            == f"netsold: waiting for Kafka at {settings.kafka.bootstrap_servers}, 20 events unconfirmed\n"
+        assert (await _line(process)) == (
+            f"netsold: waiting for Kafka at {settings.kafka.bootstrap_servers}, 20 events"
+            " unconfirmed\n"
         )
         process.send_signal(signal.SIGTERM)
         code, summary, err = await _end(process)
@@ -266,7 +267,8 @@ async def test_a_broker_that_does_not_answer_is_said_and_a_signal_ends_it(
         "standard input:10",
     )
     assert err.startswith(
-        "netsold: interrupted; stopped after standard input:10; 20 events aren't confirmed; run it again"
+        "netsold: interrupted; stopped after standard input:10; 20 events aren't confirmed;"
+        " run it again"
     )
     again = await _start(settings, "-", stdin=True)
     code, summary, _ = await _end(again, b"".join(_event(number) for number in range(1, 31)))
@@ -284,7 +286,7 @@ async def test_a_broker_that_does_not_answer_is_said_and_a_signal_ends_it(
 async def test_a_broker_that_stays_away_is_given_up(
     settings: Settings, kafka: LocalKafka, command: str
 ) -> None:
-    """After the bound, with exit code 5."""
+    """It ends after the bound, with exit code 5."""
     await topics.create(settings)
     arguments = {"import": ("-",), "simulate": ("--rate", "200")}[command]
     process = await _start(
@@ -302,6 +304,7 @@ async def test_a_broker_that_stays_away_is_given_up(
     assert code == 5
     assert waiting.startswith("netsold: waiting for Kafka at ")
     assert gave_up.startswith(
-        f"netsold: gave up: Kafka at {settings.kafka.bootstrap_servers} gave no answer for 3.0 s; stopped after "
+        f"netsold: gave up: Kafka at {settings.kafka.bootstrap_servers} gave no answer for"
+        " 3.0 s; stopped after "
     )
     assert summary["unconfirmed"] >= 1

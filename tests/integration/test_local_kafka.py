@@ -1,7 +1,4 @@
-"""The local Kafka as a process.
-
-It starts once, keeps its data and its port, and is told from any other process.
-"""
+"""The local Kafka as a process: one start, stable data and port, no confusion of processes."""
 
 from __future__ import annotations
 
@@ -21,6 +18,7 @@ from operations.local.kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with
 from operations.local.kafka_jars import JarsOutOfReach
 from streams import topics
 from streams.settings import Kafka, Settings
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +42,7 @@ def _ids(bootstrap: str) -> dict[str, str]:
 
 
 def test_it_keeps_port_and_data_over_stop_and_kill(broker: LocalKafka, tmp_path: Path) -> None:
-    """Start is idempotent.
+    """A second start changes nothing.
 
     After an orderly stop, and after a kill -9, the same topics are at the same address.
     """
@@ -56,7 +54,7 @@ def test_it_keeps_port_and_data_over_stop_and_kill(broker: LocalKafka, tmp_path:
     assert broker.status().pid == first.pid
     asyncio.run(topics.create(Settings(_env_file=None, kafka=Kafka(bootstrap_servers=bootstrap))))
     before = _ids(bootstrap)
-    assert len(before) == 6 + len(topics.TABLES)
+    assert len(before) == 6 + len(catalogue.TABLES)
 
     for end in (broker.stop, broker.kill):
         assert end()
@@ -69,7 +67,10 @@ def test_it_keeps_port_and_data_over_stop_and_kill(broker: LocalKafka, tmp_path:
 
 def test_it_outlives_the_process_that_started_it(tmp_path: Path, broker: LocalKafka) -> None:
     """`netsold kafka start` returns and leaves Kafka running, in a session of its own."""
-    program = "import sys, pathlib; from operations.local.kafka import LocalKafka; print(LocalKafka(pathlib.Path(sys.argv[1])).start())"
+    program = (
+        "import sys, pathlib; from operations.local.kafka import LocalKafka;"
+        " print(LocalKafka(pathlib.Path(sys.argv[1])).start())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
     )
@@ -84,8 +85,8 @@ def test_it_outlives_the_process_that_started_it(tmp_path: Path, broker: LocalKa
     )
 
 
-def test_a_process_that_took_the_pid_is_never_touched(broker: LocalKafka) -> None:
-    """A state file that names somebody else's process means: not running."""
+def test_another_process_with_the_pid_is_not_touched(broker: LocalKafka) -> None:
+    """With a state file that names another process, Kafka isn't running."""
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         broker.directory.mkdir()
@@ -102,8 +103,8 @@ def test_a_process_that_took_the_pid_is_never_touched(broker: LocalKafka) -> Non
         other.wait()
 
 
-def test_a_failed_start_says_why(broker: LocalKafka) -> None:
-    """A broker that ends while it starts is told with its own last words and its log, not by a time-out."""
+def test_a_failed_start_has_its_reason(broker: LocalKafka) -> None:
+    """The error has the broker's last error and its log, and there is no time-out."""
     broker.start()
     broker.stop()
     meta = broker.directory / "log" / "meta.properties"
@@ -112,12 +113,12 @@ def test_a_failed_start_says_why(broker: LocalKafka) -> None:
         broker.start()
 
 
-def test_a_start_that_goes_wrong_leaves_nothing_running(
+def test_a_failed_start_leaves_nothing_running(
     broker: LocalKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while it waits for answers ends what it started.
 
-    One that is slow goes on, and is named.
+    A slow one is left running, and is named.
     """
 
     def interrupted(_: str) -> bool:
@@ -139,7 +140,7 @@ def test_a_start_that_goes_wrong_leaves_nothing_running(
 def test_its_own_child_is_not_mistaken_for_dead_before_it_shows_a_command(
     broker: LocalKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a process becomes Kafka its command line is empty for a moment; that is no death."""
+    """A process that becomes Kafka has an empty command line for a short time."""
     monkeypatch.setattr(psutil.Process, "cmdline", lambda _: [])
     bootstrap = broker.start()
     assert broker.status().bootstrap == bootstrap
@@ -147,7 +148,7 @@ def test_its_own_child_is_not_mistaken_for_dead_before_it_shows_a_command(
 
 
 def test_a_torn_state_file_loses_nothing(tmp_path: Path) -> None:
-    """The running broker is found, with port and cluster, and on record again; it is stopped.
+    """The running broker is found with port and cluster, and recorded and stopped as before.
 
     It starts again at the same address.
     """
@@ -174,7 +175,7 @@ def test_a_torn_state_file_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_it_does_not_move_away_from_its_clients(broker: LocalKafka) -> None:
-    """Where another process listens at its port, a restart for running clients is refused, and nothing is started."""
+    """If another process listens at its port, a restart for running clients is refused."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -191,10 +192,10 @@ def test_it_does_not_move_away_from_its_clients(broker: LocalKafka) -> None:
     assert not broker.status().running
 
 
-def test_jars_out_of_reach_are_told_with_the_remedy(
+def test_jars_out_of_reach_have_a_remedy(
     broker: LocalKafka, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Without cached jars and without a way out (a proxy that isn't there) the error names both remedies."""
+    """Without cached jars and without network the error names both remedies."""
     monkeypatch.setenv("M2_REPO", str(tmp_path / "empty"))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with pytest.raises(
@@ -208,7 +209,7 @@ def test_settings_follow_the_local_kafka_only_while_it_runs(
 ) -> None:
     """A named cluster wins; without one the running local Kafka is used.
 
-    Else no cluster is known.
+    Otherwise no cluster is known.
     """
     unnamed = Settings(_env_file=None, data_dir=tmp_path)
     assert with_local(unnamed) == unnamed

@@ -1,7 +1,4 @@
-"""Writing and reading topics on a real broker.
-
-Order, headers, ends behind control records, open and aborted transactions.
-"""
+"""Writing and reading topics on a real broker: order, headers, transactions, ends of logs."""
 
 from __future__ import annotations
 
@@ -16,8 +13,10 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from streams import log, topics
 from streams.errors import KafkaUnreachable
+from streams.log_writer import WriteFailed, Writer
 from streams.partitioning import partition_of
 from streams.settings import Kafka, Settings
+from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +30,7 @@ LONG_S = 20.0
 async def orders(settings: Settings) -> str:
     """The name of this test's own source topic, created."""
     await topics.create(settings)
-    return settings.topic(topics.ORDERS)
+    return settings.topic(catalogue.ORDERS_TOPIC)
 
 
 async def _all(chunks: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerRecord]:
@@ -40,16 +39,16 @@ async def _all(chunks: AsyncIterator[list[ConsumerRecord]]) -> list[ConsumerReco
 
 
 async def test_what_is_written_is_read(settings: Settings, orders: str) -> None:
-    """Keys, values, headers, timestamps and tombstones come back as they went, in the order of writing within each partition."""
+    """Keys, values, headers, timestamps and tombstones are unchanged, in order by partition."""
     sent = [
         (f"o-{number}".encode(), f"v{number}".encode(), [("h", b"1"), ("h", b"2")], 1000 + number)
         for number in range(5000)
     ]
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for key, value, headers, timestamp_ms in sent:
             await writer.send(orders, key, value, headers, timestamp_ms=timestamp_ms)
         await writer.send(orders, b"gone", None, partition=1)
-    records = await _all(log.read(settings, orders))
+    records = await _all(log.records(settings, orders))
     expected: dict[int, list[Any]] = {0: [], 1: []}
     for key, value, headers, timestamp_ms in sent:
         expected[partition_of(key, 2)].append((key, value, tuple(headers), timestamp_ms))
@@ -66,9 +65,11 @@ async def test_what_is_written_is_read(settings: Settings, orders: str) -> None:
     }
 
 
-async def test_records_without_a_key_take_turns(settings: Settings, orders: str) -> None:
-    """Neither partition is left out."""
-    async with log.Writer(settings) as writer:
+async def test_records_without_a_key_go_to_all_partitions_in_turn(
+    settings: Settings, orders: str
+) -> None:
+    """Two partitions get the same number of records."""
+    async with Writer(settings) as writer:
         for _ in range(10):
             await writer.send(orders, None, b"v")
     assert await log.ends(settings, [orders]) == {(orders, 0): 5, (orders, 1): 5}
@@ -79,19 +80,19 @@ async def test_a_part_is_read_from_start_to_end(settings: Settings, orders: str)
 
     A partition that is not named is read whole, an empty span not at all.
     """
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for number in range(20):
             await writer.send(orders, None, str(number).encode(), partition=number % 2)
-    records = await _all(log.read(settings, orders, start={0: 3}, end={0: 6}))
+    records = await _all(log.records(settings, orders, start={0: 3}, end={0: 6}))
     assert [record.offset for record in records if record.partition == 0] == [3, 4, 5]
     assert [record.offset for record in records if record.partition == 1] == list(range(10))
-    assert await _all(log.read(settings, orders, start={0: 10, 1: 7}, end={1: 7})) == []
+    assert await _all(log.records(settings, orders, start={0: 10, 1: 7}, end={1: 7})) == []
 
 
 async def test_a_start_that_the_log_never_had_is_an_error(settings: Settings, orders: str) -> None:
-    """Nothing jumps silently to the beginning or the end."""
+    """A reader never resets its position in silence."""
     with pytest.raises(OffsetOutOfRangeError):
-        await _all(log.read(settings, orders, start={0: 50}, end={0: 60}))
+        await _all(log.records(settings, orders, start={0: 50}, end={0: 60}))
 
 
 async def _transaction(
@@ -114,7 +115,7 @@ async def test_a_log_that_ends_in_control_records_ends(settings: Settings, order
     await _transaction(settings, orders, [b"a", b"b"], commit=True)
     await _transaction(settings, orders, [b"x"] * 100, commit=False)
     began = time.monotonic()
-    assert [record.value for record in await _all(log.read(settings, orders))] == [b"a", b"b"]
+    assert [record.value for record in await _all(log.records(settings, orders))] == [b"a", b"b"]
     assert time.monotonic() - began < LONG_S / 2
     assert (await log.ends(settings, [orders]))[orders, 0] == 2 + 1 + 100 + 1
 
@@ -122,7 +123,7 @@ async def test_a_log_that_ends_in_control_records_ends(settings: Settings, order
 async def test_a_log_of_control_records_alone_ends(settings: Settings, orders: str) -> None:
     """Nothing was ever committed: an empty result, not an endless wait."""
     await _transaction(settings, orders, [b"x"], commit=False)
-    assert await _all(log.read(settings, orders)) == []
+    assert await _all(log.records(settings, orders)) == []
 
 
 async def test_an_open_transaction_at_the_end_is_waited_for(
@@ -134,7 +135,7 @@ async def test_an_open_transaction_at_the_end_is_waited_for(
     ) as producer:
         await producer.begin_transaction()
         await producer.send_and_wait(orders, b"late", partition=0)
-        reading = asyncio.create_task(_all(log.read(settings, orders)))
+        reading = asyncio.create_task(_all(log.records(settings, orders)))
         await asyncio.sleep(1.5)
         assert not reading.done()
         await producer.commit_transaction()
@@ -142,7 +143,7 @@ async def test_an_open_transaction_at_the_end_is_waited_for(
 
 
 async def test_following_gives_records_positions_and_lag(settings: Settings, orders: str) -> None:
-    """Records come as they are written, quiet steps come at least every half second, and at rest the lag is zero."""
+    """New records arrive, steps without records come each half second, and the lag ends at 0."""
     starts = {(orders, 0): 0, (orders, 1): 0}
     values: list[bytes | None] = []
     async with asyncio.timeout(LONG_S), aclosing(log.follow(settings, starts)) as steps:
@@ -150,7 +151,7 @@ async def test_following_gives_records_positions_and_lag(settings: Settings, ord
         assert step.records == {}
         assert step.positions == starts
         await _transaction(settings, orders, [b"a", b"b"], commit=True)
-        async with log.Writer(settings) as writer:
+        async with Writer(settings) as writer:
             await writer.send(orders, None, b"c", partition=1)
         last = time.monotonic()
         async for step in steps:
@@ -163,8 +164,8 @@ async def test_following_gives_records_positions_and_lag(settings: Settings, ord
 
 
 async def test_following_goes_on_from_given_positions(settings: Settings, orders: str) -> None:
-    """A reader that kept its positions gets only what came after them, of the partitions that it names."""
-    async with log.Writer(settings) as writer:
+    """A reader with positions receives only later records, of the partitions that it names."""
+    async with Writer(settings) as writer:
         for number in range(10):
             await writer.send(orders, None, str(number).encode(), partition=0)
             await writer.send(orders, None, b"other", partition=1)
@@ -185,18 +186,18 @@ async def test_a_batch_that_the_broker_refuses_raises(settings: Settings, orders
         for byte in number.to_bytes(2, "little") + (number * 7919 % 65536).to_bytes(2, "big")
     )
     big = b"".join(bytes((byte * factor) % 256 for byte in noise) for factor in range(1, 256, 2))
-    with pytest.raises(log.WriteFailed, match="MessageSizeTooLarge"):
-        async with log.Writer(settings) as writer:
+    with pytest.raises(WriteFailed, match="MessageSizeTooLarge"):
+        async with Writer(settings) as writer:
             await writer.send(orders, b"k", big)
 
 
-async def test_no_broker_is_said_in_one_sentence(settings: Settings) -> None:
-    """Writing, reading and following name what is missing instead of hanging."""
+async def test_without_a_broker_everything_raises(settings: Settings) -> None:
+    """Writing, reading and following raise KafkaUnreachable instead of waiting."""
     nowhere = settings.model_copy(update={"kafka": Kafka(bootstrap_servers="127.0.0.1:1")})
     with pytest.raises(KafkaUnreachable):
-        async with log.Writer(nowhere):
+        async with Writer(nowhere):
             pass
     with pytest.raises(KafkaUnreachable):
-        await _all(log.read(nowhere, "orders"))
+        await _all(log.records(nowhere, "orders"))
     with pytest.raises(KafkaUnreachable):
         await anext(log.follow(nowhere, {("orders", 0): 0}))

@@ -15,7 +15,9 @@ from schemas import envelope
 from schemas.events import topic_of
 from schemas.times import parse_ms
 from streams import log, topics
+from streams.log_writer import Writer
 from streams.partitioning import partition_of
+from streams.topic_policy import TopicsUnfit
 from tests.faults.evidence import MARK, last_values
 from tests.faults.runner import Run
 
@@ -78,7 +80,7 @@ async def write(
     partitioner: Partitioner = "murmur2",
 ) -> None:
     """Write events to the partitions of their keys, or to the ones after these."""
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for event in events:
             key, value, headers = envelope.encode(event)
             partition = (
@@ -136,7 +138,7 @@ async def test_more_partitions_than_the_state_was_made_with_are_refused(
                 (one.actual, one.wanted) == ("5", "2") and "copy the log and rebuild" in one.remedy
                 for one in found
             )
-        with pytest.raises(topics.TopicsUnfit):
+        with pytest.raises(TopicsUnfit):
             await topics.require(more)
 
 
@@ -167,7 +169,7 @@ async def test_workers_themselves_refuse_state_of_another_number(
             assert "copy the log and rebuild under another NETSOLD_APP" in sentence
     journal = [
         record
-        async for some in log.read(more, more.topic("sales"))
+        async for some in log.records(more, more.topic("sales"))
         for record in some
         if record.key is not None
     ]
@@ -207,11 +209,11 @@ async def test_events_in_the_wrong_partition_are_parked_and_put_back(
         assert all(line["event"].endswith("(docs/runbook.md, Wrong partition)") for line in lines)
         parked = [
             record
-            async for some in log.read(settings, settings.topic("dead-letters"))
+            async for some in log.records(settings, settings.topic("dead-letters"))
             for record in some
         ]
         assert {dict(record.headers)["x-dlq-reason"] for record in parked} == {b"wrong_partition"}
-        async with log.Writer(settings) as writer:
+        async with Writer(settings) as writer:
             for record in parked:
                 headers = dict(record.headers)
                 own = [
@@ -239,8 +241,8 @@ async def test_a_changed_partitioner_is_refused(settings: Settings, tmp_path: Pa
         await asyncio.to_thread(run.workers.stop)
         worker = run.workers.start("a", PARTITIONER="crc32")
         assert await run.ends(worker) == 1
-        assert worker.said("keys by murmur2, the settings now say")
-        assert worker.said("set them back, or rebuild")
+        assert worker.logged("keys by murmur2, the settings now say")
+        assert worker.logged("set them back, or rebuild")
 
 
 async def test_one_event_from_the_future_drags_no_idle_partition_along(
@@ -279,7 +281,7 @@ async def test_one_event_from_the_future_drags_no_idle_partition_along(
         )
         await asyncio.to_thread(run.workers.stop_one, worker)
     alerts = [
-        record async for some in log.read(settings, settings.topic("alerts")) for record in some
+        record async for some in log.records(settings, settings.topic("alerts")) for record in some
     ]
     assert alerts == []
 
@@ -288,7 +290,7 @@ async def _ticks(settings: Settings) -> list[int]:
     """The times of all ticks."""
     found = []
     for name in ("orders", "chats"):
-        async for some in log.read(settings, settings.topic(name)):
+        async for some in log.records(settings, settings.topic(name)):
             headers = [dict(record.headers) for record in some if record.key is None]
             found += [parse_ms(one["ce_time"].decode()) for one in headers]
     return found
@@ -305,7 +307,7 @@ async def _more(settings: Settings, before: int) -> bool:
 async def _slipped(settings: Settings, at_ms: int) -> bool:
     """Whether a partition's own event time is at an instant."""
     found: list[bytes] = []
-    async for some in log.read(settings, topics.changelog(settings, "orders")):
+    async for some in log.records(settings, topics.changelog(settings, "orders")):
         mark = last_values(some).get(MARK)
         found += [] if mark is None else [mark]
     return any(b'"watermark_ms":%d' % at_ms in mark for mark in found)

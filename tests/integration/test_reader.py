@@ -1,7 +1,4 @@
-"""The reader on a real broker.
-
-Transactions and aborted tails, restarts, topics that go and come back, and real workers.
-"""
+"""The reader on a real broker: aborted transactions, restarts, deleted topics, real workers."""
 
 from __future__ import annotations
 
@@ -24,12 +21,15 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from operations.commands import tables
-from operations.commands.recount import recount
+from operations.oracle.recount import recount
 from operations.simulation.traffic import Plan, traffic
 from schemas import envelope
-from serving.follow import NotReady, Reader
+from serving import lists
+from serving.exports import exported_rows
+from serving.reader import NotReady, Reader
 from streams import log, topics
-from streams.lanes import MARK_KEY
+from streams.log_writer import Writer
+from streams.marks import MARK_KEY
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tests.faults.brokers import READY_S
@@ -55,7 +55,7 @@ EVENTS = [
 class Writing:
     """Writes a pipeline's changelogs and journal to the broker as workers do.
 
-    A transaction for each mark.
+    Each mark ends a transaction.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,7 +64,7 @@ class Writing:
         self._written: dict[At, int] = {}
 
     async def take(self, events: list[dict[str, Any]]) -> None:
-        """Take events, write what they changed in committed transactions, and leave an aborted one behind each partition."""
+        """Write what events change, and an aborted transaction in each partition."""
         self.logs.take(events)
         for at, records in self.logs.changelogs.items():
             async with AIOKafkaProducer(
@@ -88,13 +88,13 @@ class Writing:
 
 @pytest.fixture
 async def writing(settings: Settings) -> Writing:
-    """The topics of this test, and somebody who writes to them."""
+    """The topics of this test, and a writer to them."""
     await topics.create(settings)
     return Writing(settings)
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait for something, within bounds."""
+    """Wait until something holds, within bounds."""
     deadline = time.monotonic() + WAIT_S
     while not holds():
         assert time.monotonic() < deadline
@@ -103,8 +103,8 @@ async def until(holds: Callable[[], bool]) -> None:
 
 def exported(reader: Reader) -> dict[str, list[str]]:
     """The reader's rows as text, sorted."""
-    found: dict[str, list[str]] = {part: [] for part in tables.ORDER}
-    for part, row in reader.look().export():
+    found: dict[str, list[str]] = {part: [] for part in catalogue.REPORT_LISTS}
+    for part, row in exported_rows(reader.answers()):
         found[part].append(json.dumps(row))
     return {part: sorted(rows) for part, rows in found.items()}
 
@@ -119,7 +119,7 @@ def expected(events: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def journalled(reader: Reader, product_id: str) -> int:
     """A product's net units of all time, by its journal."""
-    page = reader.look().journal(product_id, 1000, None)
+    page = lists.journal(reader.answers(), product_id, 1000, None)
     assert page is not None
     assert page.next_cursor is None
     return sum(
@@ -130,9 +130,9 @@ def journalled(reader: Reader, product_id: str) -> int:
 
 
 async def test_committed_records_are_read_to_the_end_and_others_never(writing: Writing) -> None:
-    """Every partition ends in an aborted transaction and its marker.
+    """Every partition ends with an aborted transaction and its marker.
 
-    The reader is live, and holds what was committed.
+    The reader is live, and has what was committed.
     """
     await writing.take(EVENTS[:800])
     async with running(writing.settings) as reader:
@@ -142,7 +142,7 @@ async def test_committed_records_are_read_to_the_end_and_others_never(writing: W
         await writing.take(EVENTS[800:])
         await until(lambda: exported(reader) == expected(EVENTS))
         assert reader.live
-        best = reader.look().top(None, 1, None).items[0]
+        best = lists.top_products(reader.answers(), None, 1, None).items[0]
         await until(lambda: journalled(reader, best.product_id) == best.successfully_traded)
 
 
@@ -159,63 +159,64 @@ async def test_the_three_ways_to_the_tables_agree(writing: Writing) -> None:
         part: counted[part] for part in ("products", "shops", "product_service")
     }
     repeated = next(record for record in writing.logs.logs["sales", 0] if record.key)
-    async with log.Writer(writing.settings) as writer:
+    async with Writer(writing.settings) as writer:
         await writer.send(writing.settings.topic("sales"), repeated.key, repeated.value)
     with pytest.raises(tables.EntryRepeated, match=r"the journal has the entry .* again"):
         await tables.from_journal(writing.settings)
 
 
-async def test_a_restart_goes_on_from_the_stored_positions(writing: Writing) -> None:
-    """The second run answers at once what the first one knew, and reads only what is new."""
+async def test_a_restart_continues_from_the_stored_positions(writing: Writing) -> None:
+    """The second run answers at once from the first one's store, and reads only new records."""
     await writing.take(EVENTS[:800])
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
         positions = {at: position for at, (position, _) in reader.behind().items()}
         known = exported(reader)
     await writing.take(EVENTS[800:])
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as lines:
         async with running(writing.settings) as reader:
             await until(lambda: bool(reader.behind()))
             assert all(
                 position >= positions[at] > 0 for at, (position, _) in reader.behind().items()
             )
-            reader.look()
-            await until(lambda: reader.live)
+            reader.answers()
+            await until(lambda: len(lines) == 2)
+            assert reader.live
             assert exported(reader) == expected(EVENTS) != known
-    assert [line["event"] for line in told] == ["following", "live"]
-    assert told[0]["complete"]
+    assert [line["event"] for line in lines] == ["following", "live"]
+    assert lines[0]["complete"]
 
 
 async def test_an_empty_log_is_live(writing: Writing) -> None:
-    """Nothing to read is nothing to wait for."""
+    """Without records there is nothing to wait for."""
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
-        assert reader.look().product("p-1", None) is None
+        assert reader.answers().product("p-1", None) is None
 
 
-async def test_topics_and_broker_may_come_later(settings: Settings) -> None:
-    """A reader that was started too early says what it waits for, once, and goes on by itself."""
+async def test_topics_and_broker_may_be_created_later(settings: Settings) -> None:
+    """A reader that started too early logs what it waits for, once, and then follows."""
     nowhere = settings.model_copy(
         update={
             "kafka": Kafka(bootstrap_servers="127.0.0.1:1"),
             "data_dir": settings.data_dir / "x",
         }
     )
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as lines:
         async with running(nowhere) as early, running(settings) as reader:
-            await until(lambda: len(told) == 2)
+            await until(lambda: len(lines) == 2)
             with pytest.raises(NotReady, match="no Kafka answers"):
-                early.look()
+                early.answers()
             with pytest.raises(
                 NotReady, match=r"there is no topic .*: run `netsold topics create`"
             ):
-                reader.look()
+                reader.answers()
             await topics.create(settings)
             await until(lambda: reader.live)
 
 
-async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
-    """Another log under the same name: told in one line, and nothing of the old one is left."""
+async def test_a_topic_created_again_fills_a_new_store(writing: Writing) -> None:
+    """Another log under the same name: one line, and no row of the old one is left."""
     settings = writing.settings
     await writing.take(EVENTS[:300])
     async with running(settings) as reader:
@@ -230,20 +231,20 @@ async def test_a_topic_made_anew_fills_the_store_anew(writing: Writing) -> None:
     await admin.close()
     await asyncio.sleep(1)
     await topics.create(settings)
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as lines:
         async with running(settings) as reader:
             await until(lambda: reader.live)
-            assert exported(reader) == {part: [] for part in tables.ORDER}
-    assert [line["event"] for line in told] == [
-        "store laid aside, filling a new one from the log",
+            assert exported(reader) == {part: [] for part in catalogue.REPORT_LISTS}
+    assert [line["event"] for line in lines] == [
+        "store set aside, filling a new one from the log",
         "following",
         "live",
     ]
-    assert "it belongs to" in told[0]["why"]
+    assert "it belongs to" in lines[0]["why"]
 
 
-async def test_a_log_that_was_cut_behind_us_fills_the_store_anew(writing: Writing) -> None:
-    """A stored position that the log no longer has: one line, and no jump over what is gone."""
+async def test_a_cut_log_fills_a_new_store(writing: Writing) -> None:
+    """A stored position that the log no longer has: one line, and no gap is skipped."""
     settings = writing.settings
     await writing.take(EVENTS[:300])
     async with running(settings) as reader:
@@ -253,22 +254,20 @@ async def test_a_log_that_was_cut_behind_us_fills_the_store_anew(writing: Writin
     await admin.start()
     await admin.delete_records({TopicPartition(settings.topic("sales"), 0): RecordsToDelete(-1)})
     await admin.close()
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as lines:
         async with running(settings) as reader:
             await until(lambda: reader.live)
             assert exported(reader) == expected(EVENTS)
-    assert [line["event"] for line in told] == [
-        "store laid aside, filling a new one from the log",
+    assert [line["event"] for line in lines] == [
+        "store set aside, filling a new one from the log",
         "following",
         "live",
     ]
-    assert "lies outside of" in told[0]["why"]
+    assert "lies outside of" in lines[0]["why"]
 
 
-async def test_a_broker_that_goes_and_comes_back_is_waited_for(
-    writing: Writing, kafka: LocalKafka
-) -> None:
-    """Meanwhile the reader answers what it has; afterwards it goes on by itself."""
+async def test_a_stopped_broker_is_waited_for(writing: Writing, kafka: LocalKafka) -> None:
+    """The reader answers from its tables meanwhile, and follows again afterwards."""
     await writing.take(EVENTS[:300])
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
@@ -284,7 +283,6 @@ async def test_a_broker_that_goes_and_comes_back_is_waited_for(
 
 
 # --- with workers
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def _environment(settings: Settings, port: int) -> dict[str, str]:
@@ -325,7 +323,7 @@ def process(
 
 
 async def netsold(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
-    """What a command came to: exit code, stdout, stderr."""
+    """The result of a command: exit code, stdout, stderr."""
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "operations.cli", *arguments],
@@ -337,19 +335,17 @@ async def netsold(environment: dict[str, str], *arguments: str) -> tuple[int, st
     return done.returncode, done.stdout, done.stderr
 
 
-async def test_what_workers_keep_is_what_a_reader_answers(
-    settings: Settings, tmp_path: Path
-) -> None:
-    """Events in, a worker and `netsold serve` as processes.
+async def test_readers_answer_what_workers_keep(settings: Settings, tmp_path: Path) -> None:
+    """A worker and `netsold serve` as processes.
 
-    All commands agree with the recount, and serve ends by signal.
+    All commands agree with the recount, and serve ends by a signal.
     """
     await topics.create(settings)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = _environment(settings, port)
-    async with log.Writer(settings) as writer:
+    async with Writer(settings) as writer:
         for event in EVENTS:
             key, value, headers = envelope.encode(event)
             await writer.send(settings.topic("orders"), key, value, headers)

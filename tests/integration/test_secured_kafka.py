@@ -21,10 +21,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from operations.asking import NoReader, NotReady
-from operations.commands.recount import recount
 from operations.commands.tables import from_reader
-from operations.local.kafka import LocalKafka, free_port
+from operations.local.kafka import LocalKafka
+from operations.local.ports import free_port
+from operations.oracle.recount import recount
+from operations.reader_client import NoReader, ReaderNotReady
 from schemas.events import ORDER_TYPES
 from streams.settings import Settings
 from tests.faults.runner import Run, made
@@ -194,7 +195,7 @@ async def test_everything_runs_with_tls_and_a_password(
         async def answered() -> bool:
             try:
                 return await asyncio.to_thread(from_reader, settings) == counted
-            except (NoReader, NotReady):
+            except (NoReader, ReaderNotReady):
                 return False
 
         await run.until(answered, 30.0, restart=False)

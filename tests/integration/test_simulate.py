@@ -1,4 +1,4 @@
-"""`netsold simulate` to a real log: what arrives is what was made, once, under the right keys.
+"""`netsold simulate` to a real log: each record is written once, with the right key.
 
 Live traffic stops cleanly.
 """
@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from operations.commands.recount import DAY_MS, recount
+from operations.oracle.recount import recount
 from schemas import envelope
 from schemas.events import CHAT_TYPES, ORDER_TYPES
 from schemas.refusals import Refusal
-from schemas.times import format_ms, parse_ms
+from schemas.times import DAY_MS, format_ms, parse_ms
 from streams import log, topics
+from tables import catalogue
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,39 +52,39 @@ async def _end(process: asyncio.subprocess.Process) -> tuple[int | None, dict[st
 
 
 async def _records(settings: Settings, *names: str) -> list[ConsumerRecord]:
-    """Of the topics of these names; of both topics of events if none is given."""
+    """The records of these topics; of both event topics if none is given."""
     async with asyncio.timeout(LONG_S):
         return [
             record
-            for name in names or (topics.ORDERS, topics.CHATS)
-            async for records in log.read(settings, settings.topic(name))
+            for name in names or (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC)
+            async for records in log.records(settings, settings.topic(name))
             for record in records
         ]
 
 
 def _event(record: ConsumerRecord) -> dict[str, Any] | None:
-    """The event of a record in its bare JSON form, as its topic's decoder reads it.
+    """The event of a record in bare JSON form, as its topic's decoder reads it.
 
-    None if it is none.
+    None if it is no event.
     """
-    if record.topic.endswith(topics.CHATS):
-        said = envelope.read_chat(record)
-        if isinstance(said, envelope.ChatMessage):
-            message = said.message
-            told = {
-                "shop_id": said.shop_id,
-                "buyer_id": said.buyer_id,
+    if record.topic.endswith(catalogue.CHATS_TOPIC):
+        chat = envelope.read_chat(record)
+        if isinstance(chat, envelope.ChatMessage):
+            message = chat.message
+            event = {
+                "shop_id": chat.shop_id,
+                "buyer_id": chat.buyer_id,
                 "occurred_at": format_ms(message.at_ms),
             }
-            told |= {
+            event |= {
                 name: getattr(message, name)
                 for name in ("id", "source", "message_id", "order_id", "by")
                 if getattr(message, name)
             }
-            return told | {
+            return event | {
                 "type": "seller_replied" if message.side == envelope.SHOP else "buyer_messaged"
             }
-        assert isinstance(said, Refusal)
+        assert isinstance(chat, Refusal)
         return None
     received = envelope.read(record)
     if not isinstance(received, envelope.Received):
@@ -100,10 +101,10 @@ def _event(record: ConsumerRecord) -> dict[str, Any] | None:
 
 
 @pytest.mark.parametrize("layout", ["cloudevents", "bare"])
-async def test_the_log_holds_what_a_file_would(
+async def test_the_log_has_the_events_of_a_file(
     settings: Settings, tmp_path: Path, layout: str
 ) -> None:
-    """The same arguments give the same sales and service in the log as in a file, though duplicates and poison come between."""
+    """The same arguments give the same sales and service in log and file, also with faults."""
     await topics.create(settings)
     wrong = (
         "--fault",
@@ -141,7 +142,7 @@ async def test_the_log_holds_what_a_file_would(
 async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(
     settings: Settings,
 ) -> None:
-    """By the order's id, and by shop and buyer; reviews go with their order.
+    """The key is the order, or shop and buyer; reviews have their order's key.
 
     Both partitions of both topics get some.
     """
@@ -152,7 +153,9 @@ async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(
         event = _event(record)
         assert event is not None
         chat = event["type"] in CHAT_TYPES
-        assert record.topic == settings.topic(topics.CHATS if chat else topics.ORDERS)
+        assert record.topic == settings.topic(
+            catalogue.CHATS_TOPIC if chat else catalogue.ORDERS_TOPIC
+        )
         assert (
             record.key
             == (f"{event['shop_id']}/{event['buyer_id']}" if chat else event["order_id"]).encode()
@@ -173,7 +176,7 @@ async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(
 
 @pytest.mark.parametrize(("only", "other"), [("orders", "chats"), ("chats", "orders")])
 async def test_one_topic_alone(settings: Settings, only: str, other: str) -> None:
-    """So many events of it, and nothing in the other; orders then come without reviews."""
+    """All events are of that topic; orders then have no reviews."""
     await topics.create(settings)
     code, summary, _ = await _end(await _start(settings, "--events", "400", "--only", only))
     assert (code, summary["events"]) == (0, 400)
@@ -185,18 +188,18 @@ async def test_one_topic_alone(settings: Settings, only: str, other: str) -> Non
 
 
 LIVE = {"order_placed", "receipt_confirmed", "review_posted", "buyer_messaged"}
-"""Types that live traffic has once some days in the life of its first orders have passed."""
+"""The types of live traffic once some days in the life of its first orders have passed."""
 
 LIVE_S = 60.0
-"""Until they are all there, on a busy machine."""
+"""The bound until they are all there, on a busy machine."""
 
 
-async def test_live_traffic_goes_on_until_stopped_with_new_orders_each_time(
+async def test_live_traffic_runs_until_stopped_with_new_orders_each_time(
     settings: Settings,
 ) -> None:
-    """It happens now, at about the rate asked for.
+    """Events happen now, at about the given rate.
 
-    Ended by a signal it has written all that it says, and exits with 0.
+    Ended by a signal, it has written all that its summary counts, and exits with 0.
     """
     await topics.create(settings)
     written = 0
@@ -227,7 +230,7 @@ def _types(records: list[ConsumerRecord]) -> set[str]:
 
 
 async def test_live_traffic_of_some_events_ends_by_itself(settings: Settings) -> None:
-    """With exit code 0 when done, and 130 when interrupted before."""
+    """The exit code is 0 when done, and 130 when interrupted before."""
     await topics.create(settings)
     code, summary, _ = await _end(await _start(settings, "--rate", "500", "--events", "300"))
     assert (code, summary["records"]) == (0, 300)
@@ -239,8 +242,8 @@ async def test_live_traffic_of_some_events_ends_by_itself(settings: Settings) ->
     assert "of 1000 events" in err
 
 
-async def test_without_topics_it_says_what_to_do(settings: Settings) -> None:
-    """Nothing is created by writing."""
+async def test_without_topics_it_names_the_remedy(settings: Settings) -> None:
+    """Writing creates no topic."""
     process = await _start(settings, "--events", "5")
     code, _, err = await _end(process)
     assert code not in {0, 130}

@@ -1,4 +1,4 @@
-"""Topics on a real broker: declared once, checked, refused, and told apart by their ids."""
+"""Topics on a real broker: created once, checked, refused, and known by their ids."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from streams import topics
 from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
+from streams.topic_policy import TopicsUnfit
+from tables import catalogue
 
 if TYPE_CHECKING:
     from operations.local.kafka import LocalKafka
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 async def test_what_is_created_fits(settings: Settings) -> None:
     """All topics are missing first, are created once with their policies, and then fit."""
     assert {mismatch.aspect for mismatch in await topics.check(settings)} == {"missing"}
-    with pytest.raises(topics.TopicsUnfit, match="run `netsold topics create`"):
+    with pytest.raises(TopicsUnfit, match="run `netsold topics create`"):
         await topics.require(settings)
     created = await topics.create(settings)
     assert sorted(created) == sorted(topic.name for topic in topics.declared(settings))
@@ -29,8 +31,8 @@ async def test_what_is_created_fits(settings: Settings) -> None:
 
 
 async def test_a_topic_that_someone_else_made_is_refused(settings: Settings) -> None:
-    """A source topic with Kafka's defaults for age and another partition count is left alone and refused."""
-    name = settings.topic(topics.ORDERS)
+    """A source topic with a finite retention and another partition count is refused, unchanged."""
+    name = settings.topic(catalogue.ORDERS_TOPIC)
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
     try:
@@ -58,11 +60,11 @@ async def test_a_topic_that_someone_else_made_is_refused(settings: Settings) -> 
 
 
 async def test_a_topic_made_anew_has_another_id(settings: Settings) -> None:
-    """The id tells a deleted and re-created topic from the one that offsets and marks were taken from."""
+    """The id differs, so the new topic is not mistaken for the one that marks were made from."""
     await topics.create(settings)
     before = await topics.topic_ids(settings)
     assert await topics.topic_ids(settings) == before
-    name = settings.topic(topics.ORDERS)
+    name = settings.topic(catalogue.ORDERS_TOPIC)
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
     try:
@@ -83,8 +85,8 @@ async def test_the_cluster_is_known_by_its_id(kafka: LocalKafka, settings: Setti
     assert await topics.cluster_id(settings) == kafka.status().cluster_id
 
 
-async def test_no_answer_is_told_with_the_address() -> None:
-    """A cluster that isn't there is an error that names where it was looked for."""
+async def test_an_unreachable_cluster_is_named_by_its_address() -> None:
+    """The error names the address that does not answer."""
     nobody = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="127.0.0.1:1"))
     with pytest.raises(KafkaUnreachable, match=r"no Kafka answers at 127\.0\.0\.1:1"):
         await topics.check(nobody)

@@ -1,7 +1,4 @@
-"""`netsold up` as a person runs it.
-
-Everything comes up, sells, ends by Ctrl-C with nothing left behind, and goes on.
-"""
+"""`netsold up` as a person runs it: it starts, sells, ends by Ctrl-C, and continues later."""
 
 from __future__ import annotations
 
@@ -50,20 +47,20 @@ class _Up:
         self.started.append(self.process)
 
     def until(self, pattern: str, *, dies: str = "", behind: int = 0) -> re.Match[str]:
-        """Wait for a line like this, and fail if up ends, or says that anything died but the one that `dies`.
+        """Wait for a matching line; fail if up ends, or a process other than `dies` died.
 
-        What comes before the position `behind` of its output doesn't count.
+        Output before the position `behind` doesn't count.
         """
         deadline = time.monotonic() + WAIT_S
         while True:
-            said = self.output.read_text()
-            if found := re.compile(pattern).search(said, behind):
+            output = self.output.read_text()
+            if found := re.compile(pattern).search(output, behind):
                 return found
-            assert self.process.poll() is None, said
-            assert {line.split()[0] for line in said.splitlines() if "starts again" in line} <= {
+            assert self.process.poll() is None, output
+            assert {line.split()[0] for line in output.splitlines() if "starts again" in line} <= {
                 dies
-            }, said
-            assert time.monotonic() < deadline, said
+            }, output
+            assert time.monotonic() < deadline, output
             time.sleep(0.2)
 
 
@@ -77,7 +74,7 @@ def port() -> int:
 
 @pytest.fixture
 def _nothing_left(tmp_path: Path) -> Iterator[None]:
-    """Whatever the test did, end what it started."""
+    """End all processes that the test started."""
     yield
     for up in _Up.started:  # first: it would start its Kafka again
         up.kill()
@@ -97,15 +94,16 @@ def _children(directory: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.usefixtures("_nothing_left")
-def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
+def test_it_starts_sells_ends_and_continues(tmp_path: Path, port: int) -> None:
     """Products sell; Ctrl-C ends all children and Kafka with exit code 0.
 
-    The next one holds what the first one had.
+    The next one has the data of the first one.
     """
     first = _Up(tmp_path, port)
     first.until(rf"answers: http://127\.0\.0\.1:{port}/v1/status")
     shown = first.until(
-        r"live, .* ([\d,]+) records in all; \d+ best-selling shops: .*; all shops: [\d,]+ overdue; best: \S+ [\d,]+ sold"
+        r"live, .* ([\d,]+) records in all; \d+ best-selling shops: .*; all shops: [\d,]+"
+        r" overdue; best: \S+ [\d,]+ sold"
     )
     records = int(shown.group(1).replace(",", ""))
     assert records > 0
@@ -144,8 +142,8 @@ def test_it_comes_up_sells_ends_and_goes_on(tmp_path: Path, port: int) -> None:
 
 
 @pytest.mark.usefixtures("_nothing_left")
-def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None:
-    """After a kill -9 of `up` its children live on.
+def test_children_of_a_killed_one_are_ended(tmp_path: Path, port: int) -> None:
+    """After a kill -9 of `up` its children still run.
 
     The next `up` ends them first, and a second one beside it is refused.
     """
@@ -176,7 +174,7 @@ def test_what_a_killed_one_left_is_taken_over(tmp_path: Path, port: int) -> None
 def test_kafka_that_dies_while_it_restarts_is_tried_again(tmp_path: Path, port: int) -> None:
     """Kafka is killed, and its next start fails as well.
 
-    Both are shown with their pauses, the rest goes on, and then all work again.
+    Both are reported with their pauses, the other processes continue, and then all work again.
     """
     up = _Up(tmp_path, port)
     up.until(r"live, .* records in all")
@@ -202,7 +200,7 @@ def test_kafka_that_dies_while_it_restarts_is_tried_again(tmp_path: Path, port: 
 def test_an_interrupted_start_of_kafka_leaves_nothing(tmp_path: Path, port: int, sign: str) -> None:
     """Ctrl-C while its storage is formatted, and while its process starts.
 
-    Exit code 130, and no such process is there.
+    The exit code is 130, and no such process is left.
     """
     up = _Up(tmp_path, port)
     kafka = LocalKafka(tmp_path / "data")

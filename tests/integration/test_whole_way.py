@@ -20,7 +20,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from operations.local.kafka import LocalKafka
 from schemas import envelope
 from serving import watching
-from streams import log, topics
+from streams import topics
+from streams.log_writer import Writer
 from streams.parked import DeadLetters
 from streams.settings import Kafka, Settings
 from tests.faults.workers import Workers, environment
@@ -134,7 +135,7 @@ async def test_status_fails_until_a_worker_has_applied_everything(
         assert answer["cluster"]["members"][0]["name"].endswith("-a")
         assert answer["findings"] == answer["dead_letters"] == []
 
-        async with log.Writer(settings) as writer:
+        async with Writer(settings) as writer:
             for _ in range(20):
                 await writer.send(orders, b"o-1", b"?")
         answer = await command.until("stalled", "paused")
@@ -176,7 +177,7 @@ async def test_dead_letters_are_counted_on_from_where_counting_ended(settings: S
     parked, name = DeadLetters(settings), settings.topic("dead-letters")
 
     async def park(*reasons: str) -> None:
-        async with log.Writer(settings) as writer:
+        async with Writer(settings) as writer:
             for reason in reasons:
                 headers = [("__streams.errors.topic", b"orders"), ("x-dlq-reason", reason.encode())]
                 await writer.send(name, b"k", b"v", headers, timestamp_ms=len(reason))
@@ -237,7 +238,7 @@ async def test_while_the_broker_is_away_nothing_is_live(
             judged = reader.watch.judgement()
             (unobserved,) = [finding for finding in judged.findings if finding.code == "unobserved"]
             assert "no Kafka answers" in unobserved.sentence
-            assert reader.look().freshness(reader.look().standing.least()).state == "unknown"
+            assert reader.answers().freshness(reader.progress.of_all()).state == "unknown"
             began = time.monotonic()
             await reader.watch.fresh()
             assert time.monotonic() - began < WAIT_S

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from schemas.events import ORDER_TYPES
 from schemas.times import parse_ms
 from streams import log, topics
+from streams.log_writer import Writer
 from streams.partitioning import partition_of
 from tables.catalogue import TABLES, event_topics
 from tests.faults.evidence import MARK, Evidence, last_values
@@ -54,7 +55,7 @@ async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: P
     (tmp_path / "b").mkdir()
     with Run(rebuilt, tmp_path / "b", CHUNK_RECORDS="37") as again:
         await again.write([])
-        async with log.Writer(rebuilt) as writer:
+        async with Writer(rebuilt) as writer:
             for name, partition in product(("orders", "chats"), (0, 1)):
                 for record in evidence.logs[name, partition]:
                     await writer.send(
@@ -86,11 +87,13 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
         confirmed_ms = sorted(latest.values())[-2]  # what two orders have come to
 
         async def told() -> bool:
-            """Whether event time in both partitions of the source is as far as two orders are, by every downstream table."""
+            """Whether every downstream table has the event time of two orders from both partitions."""
             behind = 0
             for table in [table for table in TABLES if table.stage in {"product", "shop"}]:
                 at: dict[int, list[int | None]] = {0: [], 1: []}
-                async for records in log.read(settings, f"{settings.app}-{table.name}-changelog"):
+                async for records in log.records(
+                    settings, f"{settings.app}-{table.name}-changelog"
+                ):
                     for record in records:
                         if record.key == MARK:
                             at[record.partition] = [
@@ -107,7 +110,7 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
         run.workers.stop()
         ticks = [
             record
-            async for records in log.read(settings, settings.topic("orders"))
+            async for records in log.records(settings, settings.topic("orders"))
             for record in records
             if record.partition == 1
         ]
@@ -124,9 +127,9 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
 
 
 async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path: Path) -> None:
-    """SIGTERM under load: exit code 0 within seconds, no open transaction, nothing said.
+    """SIGTERM under load: exit code 0 within seconds, no open transaction.
 
-    And a second one of its name is refused.
+    A second worker of its name is refused.
     """
     with Run(settings, tmp_path) as run:
         await run.write(made(93, 6000))
@@ -134,17 +137,19 @@ async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path:
         await run.progressed(200, restart=False)
         twin = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "operations.cli", "worker", "--name", "a",
-            env=environment(settings), cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env=environment(settings), cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        _, said = await twin.communicate()
+        _, refusal = await twin.communicate()
         assert twin.returncode == 1
-        assert said.decode().startswith("netsold: a worker named a already runs")
-        assert len(said.decode().splitlines()) == 1
+        assert refusal.decode().startswith("netsold: a worker named a already runs")
+        assert len(refusal.decode().splitlines()) == 1
         began = time.monotonic()
         await asyncio.to_thread(run.workers.stop_one, worker)
         assert time.monotonic() - began < 8.0
-        assert [line["event"] for line in worker.lines()] == ["lanes open"]
-        assert len(worker.log.read_text(encoding="utf-8").splitlines()) == 1
+        assert [line["event"] for line in worker.lines()] == ["worker starts", "lanes open"]
+        assert worker.lines()[0].keys() > {"version", "commit", "rules", "partitions", "state_dir"}
+        assert len(worker.log.read_text(encoding="utf-8").splitlines()) == 2
         run.workers.start("a")
         await run.verdict()
 

@@ -1,4 +1,4 @@
-"""What orders say of a shop's service, whatever may happen to them.
+"""A shop's service by orders' facts, for any events of the orders.
 
 Against a plain reading of R3 to R5, and S5, S11, S12 of it.
 """
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas import envelope, journal, times
 from schemas.envelope import Received
 from tables import aftersales, counting, orders
-from tables.aftersales import Contact
+from tables.aftersales import ContactReason
 from tables.catalogue import SALES_TOPIC, SHOP_ACTIVITY_TOPIC
 from tables.counting import Anomaly
 from tables.order_stage import OrderStage
@@ -28,7 +28,7 @@ Event = dict[str, Any]
 Sums = Counter[tuple[str | None, int, str]]
 """By product (None for the shop), cycle's start and column."""
 
-Told = tuple[Served, Contact | None, bool]
+Result = tuple[Served, ContactReason | None, bool]
 """The rows of an order, its contact, and whether it has a review of what it doesn't have."""
 
 _TAKING = (
@@ -82,52 +82,51 @@ def absorbed(happened: Iterable[Event]) -> Order:
 
 
 def _read(event: Event) -> Received:
-    said = envelope.read(Record("orders", 0, 0, 0, *binary(event)))
-    assert isinstance(said, Received)
-    return said
+    received = envelope.read(Record("orders", 0, 0, 0, *binary(event)))
+    assert isinstance(received, Received)
+    return received
 
 
-def told(order: Order) -> Told:
-    """What the core says of an order."""
-    odd = aftersales.oddities(order)
-    assert all(one == (Anomaly.UNKNOWN_PRODUCT, "") for one in odd)
+def result_of(order: Order) -> Result:
+    """The result of the core for an order."""
+    has_anomaly = aftersales.anomalies(order)
+    assert all(one == (Anomaly.UNKNOWN_PRODUCT, "") for one in has_anomaly)
     return (
         aftersales.rows(order, counting.derive(order), CYCLES),
         aftersales.contact(order),
-        bool(odd),
+        bool(has_anomaly),
     )
 
 
 # --- the rules once more, as plainly as they are written
-# ---------------------------------------------------------------------
 
 
-def naive(happened: list[Event]) -> Told:
+def naive(happened: list[Event]) -> Result:
     """The same from bare events: those that hold (S11), then each rule by itself."""
-    holding: dict[tuple[str, str], Event] = {}
+    by_identity: dict[tuple[str, str], Event] = {}
     for event in sorted(happened, key=_precedence):
-        holding.setdefault((event["source"], event["id"]), event)
-    held = list(holding.values())
-    if not _of(held, "order_placed"):
+        by_identity.setdefault((event["source"], event["id"]), event)
+    valid = list(by_identity.values())
+    if not _of(valid, "order_placed"):
         return {}, None, False
-    placed = _of(held, "order_placed")[0]
+    placed = _of(valid, "order_placed")[0]
     products = {line["product_id"] for line in placed["lines"]}
     rows: Served = {}
     for (product_id, start_ms, column), number in (
-        _complained(held, placed) + _judged(held, products) + _paid_back(held, placed)
+        _complained(valid, placed) + _judged(valid, products) + _paid_back(valid, placed)
     ).items():
         rows.setdefault((product_id, start_ms), {})[column] = number
     return (
         rows,
-        _reason_to_write(held, placed),
-        any(fact["product_id"] not in products for fact in _of(held, "review_posted")),
+        _reason_to_write(valid, placed),
+        any(fact["product_id"] not in products for fact in _of(valid, "review_posted")),
     )
 
 
-def _complained(held: list[Event], placed: Event) -> Sums:
+def _complained(valid: list[Event], placed: Event) -> Sums:
     """R3: refusals and reissues."""
     sums = Sums()
-    for fact in _of(held, "delivery_refused"):
+    for fact in _of(valid, "delivery_refused"):
         refused = {
             line["product_id"]
             for line in placed["lines"]
@@ -137,16 +136,16 @@ def _complained(held: list[Event], placed: Event) -> Sums:
             (subject, _cycle(fact), f"refusal.{fact['reason']}") for subject in [None, *refused]
         )
     sums.update(
-        (None, _cycle(fact), f"reissue.{fact['reason']}") for fact in _of(held, "reissue_shipped")
+        (None, _cycle(fact), f"reissue.{fact['reason']}") for fact in _of(valid, "reissue_shipped")
     )
     return sums
 
 
-def _judged(held: list[Event], products: set[str]) -> Sums:
+def _judged(valid: list[Event], products: set[str]) -> Sums:
     """R5."""
     sums = Sums()
     for product_id in products:
-        reviews = [fact for fact in _of(held, "review_posted") if fact["product_id"] == product_id]
+        reviews = [fact for fact in _of(valid, "review_posted") if fact["product_id"] == product_id]
         if reviews:
             last = max(reviews, key=lambda fact: (_ms(fact), fact["id"], fact["source"]))
             for subject in (None, product_id):
@@ -155,12 +154,12 @@ def _judged(held: list[Event], products: set[str]) -> Sums:
     return sums
 
 
-def _paid_back(held: list[Event], placed: Event) -> Sums:
+def _paid_back(valid: list[Event], placed: Event) -> Sums:
     """R3: differences and returns."""
     sums = Sums()
-    for refund in _refunds(held):
+    for refund in _refunds(valid):
         for subject in {None, *(line["product_id"] for line in placed["lines"])}:
-            units, amount = _taken(held, placed, refund, subject)
+            units, amount = _refunded(valid, placed, refund, subject)
             column = f"{'return' if units else 'difference'}.{refund['reason']}"
             if (units or amount) and (subject is None or not units):
                 sums[subject, _cycle(refund), column] += 1
@@ -168,13 +167,17 @@ def _paid_back(held: list[Event], placed: Event) -> Sums:
     return sums
 
 
-def _reason_to_write(held: list[Event], placed: Event) -> Contact | None:
+def _reason_to_write(valid: list[Event], placed: Event) -> ContactReason | None:
     """R4."""
-    asked = [*_of(held, "refund_requested"), *_of(held, "reissue_shipped"), *_refunds(held)]
-    worth = _of(held, "delivery_refused") + [
-        fact for fact in asked if fact["reason"] in {"wrong_goods", "late_delivery"}
+    requests = [*_of(valid, "refund_requested"), *_of(valid, "reissue_shipped"), *_refunds(valid)]
+    worth = _of(valid, "delivery_refused") + [
+        fact for fact in requests if fact["reason"] in {"wrong_goods", "late_delivery"}
     ]
-    return Contact(placed["shop_id"], placed["buyer_id"], min(map(_ms, worth))) if worth else None
+    return (
+        ContactReason(placed["shop_id"], placed["buyer_id"], min(map(_ms, worth)))
+        if worth
+        else None
+    )
 
 
 def _precedence(event: Event) -> tuple[int, str, str]:
@@ -194,25 +197,25 @@ def _cycle(event: Event) -> int:
     return _ms(event) // CYCLES.length_ms * CYCLES.length_ms
 
 
-def _of(held: list[Event], kind: str) -> list[Event]:
-    return [event for event in held if event["type"] == kind]
+def _of(valid: list[Event], kind: str) -> list[Event]:
+    return [event for event in valid if event["type"] == kind]
 
 
-def _refunds(held: list[Event]) -> list[Event]:
+def _refunds(valid: list[Event]) -> list[Event]:
     """S11: of each refund_id the first; S8: by age."""
     first: dict[str, Event] = {}
-    for fact in _of(held, "refund_succeeded"):
+    for fact in _of(valid, "refund_succeeded"):
         first.setdefault(fact["refund_id"], fact)
     return sorted(first.values(), key=lambda fact: (_ms(fact), fact["refund_id"]))
 
 
-def _taken(
-    held: list[Event], placed: Event, refund: Event, product_id: str | None
+def _refunded(
+    valid: list[Event], placed: Event, refund: Event, product_id: str | None
 ) -> tuple[int, int]:
-    """S4 to S8: units and amount that a refund took off the sales of a product of the order, or of all."""
+    """S4 to S8: units and amount that a refund took off the sales of a product, or of all."""
     units = amount = 0
-    came_back = {fact["refund_id"] for fact in _of(held, "refund_reversed")}
-    cancelled = [_ms(fact) for fact in _of(held, "order_cancelled")]
+    returned = {fact["refund_id"] for fact in _of(valid, "refund_reversed")}
+    cancelled = [_ms(fact) for fact in _of(valid, "order_cancelled")]
     for line in placed["lines"]:
         line_id, revenue = (
             line["line_id"],
@@ -220,7 +223,7 @@ def _taken(
         )
         received = [
             _ms(fact)
-            for fact in _of(held, "receipt_confirmed")
+            for fact in _of(valid, "receipt_confirmed")
             if line_id in fact.get("line_ids", [line_id])
         ]
         if (
@@ -230,8 +233,8 @@ def _taken(
         ):
             continue
         left_units, left_amount = line["quantity"], revenue
-        for one in _refunds(held):
-            if one["refund_id"] in came_back:
+        for one in _refunds(valid):
+            if one["refund_id"] in returned:
                 continue
             whole = [{"line_id": line_id, "quantity": line["quantity"], "amount": revenue}]
             for part in one.get("lines", whole):
@@ -247,14 +250,16 @@ def _taken(
 
 
 # --- what holds
-# --------------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=600)
 @given(one_order())
 def test_the_core_reads_the_rules_as_they_are_written(happened: list[Event]) -> None:
-    """R3 to R5: rows, reason to write and oddity are those of the plain reading, and no column is zero or less."""
-    found = told(absorbed(happened))
+    """R3 to R5: rows, reason to write and anomaly equal an independent count.
+
+    No column is zero or less.
+    """
+    found = result_of(absorbed(happened))
     assert found == naive(happened)
     assert all(columns and min(columns.values()) > 0 for columns in found[0].values())
 
@@ -264,19 +269,19 @@ def test_the_core_reads_the_rules_as_they_are_written(happened: list[Event]) -> 
 def test_order_of_arrival_never_matters_to_service(
     happened: list[Event], chance: random.Random
 ) -> None:
-    """S12: any permutation with any duplicates says the same of the order."""
+    """S12: any permutation with any duplicates gives the same result."""
     arrival = happened + chance.choices(happened, k=5) if happened else []
     chance.shuffle(arrival)
-    assert told(absorbed(arrival)) == told(absorbed(happened))
+    assert result_of(absorbed(arrival)) == result_of(absorbed(happened))
 
 
 @given(one_order())
 def test_only_a_placed_order_is_someones(happened: list[Event]) -> None:
-    """R3 to R5: of others nothing is said; and rows are only about products that were ordered."""
+    """R3 to R5: orders that are not placed have none; rows are of products that were ordered."""
     order = absorbed(happened)
-    rows, contact, odd = told(order)
+    rows, contact, has_anomaly = result_of(order)
     if aftersales.owner(order) is None:
-        assert (order.placed, rows, contact, odd) == ((), {}, None, False)
+        assert (order.placed, rows, contact, has_anomaly) == ((), {}, None, False)
     else:
         placed = order.placed[0]
         assert aftersales.owner(order) == (placed.shop_id, placed.buyer_id)
@@ -292,7 +297,7 @@ def test_only_a_placed_order_is_someones(happened: list[Event]) -> None:
 def test_a_refund_that_came_back_counts_as_if_it_had_never_been(
     happened: list[Event], refund_id: str
 ) -> None:
-    """S5: its rows are gone, as without it; that there was reason to write stays (R4)."""
+    """S5: it has no rows, as if it had never been; the reason to write remains (R4)."""
     back = {
         "type": "refund_reversed",
         "id": "back",
@@ -300,25 +305,25 @@ def test_a_refund_that_came_back_counts_as_if_it_had_never_been(
         "occurred_at": "2026-07-09T08:00:00Z",
         "order_id": "o-1",
     }
-    rows, contact, _ = told(absorbed([*happened, back | {"refund_id": refund_id}]))
+    rows, contact, _ = result_of(absorbed([*happened, back | {"refund_id": refund_id}]))
     never = [
         event
         for event in happened
         if not (event["type"] == "refund_succeeded" and event["refund_id"] == refund_id)
     ]
-    assert rows == told(absorbed(never))[0]
-    assert contact == told(absorbed(happened))[1]
+    assert rows == result_of(absorbed(never))[0]
+    assert contact == result_of(absorbed(happened))[1]
 
 
 @settings(max_examples=400)
 @given(one_order())
 def test_the_short_cut_past_service_is_sound(happened: list[Event]) -> None:
-    """Where `may_differ` says no, rows and contact are indeed the same, and nobody else's."""
+    """Where `service_may_differ` is False, rows, contact and owner are the same."""
     order = orders.EMPTY
     for event in map(_read, happened):
         before, order = order, orders.absorb(order, event)
-        if order is not before and not aftersales.may_differ(order, event):
-            was, now = told(before)[:2], told(order)[:2]
+        if order is not before and not aftersales.service_may_differ(order, event):
+            was, now = result_of(before)[:2], result_of(order)[:2]
             assert was == now
             assert was == ({}, None) or aftersales.owner(before) == aftersales.owner(order)
 
@@ -326,7 +331,7 @@ def test_the_short_cut_past_service_is_sound(happened: list[Event]) -> None:
 @settings(max_examples=300)
 @given(one_order(), st.integers(1, 7))
 def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) -> None:
-    """S12: the sums of its rows are the last state's, none is below zero on the way, and the last contact of each buyer holds."""
+    """S12: its rows add up to the last state, never below zero; the last contact counts."""
     stage, states, progress = OrderStage(CYCLES, 1000), Rows(), None
     sums, contacts = (
         Counter[tuple[str, str | None, int, str]](),
@@ -363,7 +368,7 @@ def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) ->
                 for contact in sent.contacts if isinstance(sent, journal.ShopActivity) else ():
                     contacts[sent.shop_id, contact.buyer_id] = contact.at_ms
     order = absorbed(happened)
-    after, reason, _ = told(order)
+    after, reason, _ = result_of(order)
     shop_id = order.placed[0].shop_id if order.placed else ""
     assert dict(+sums) == {
         (shop_id, product_id, start_ms, column): number

@@ -1,4 +1,4 @@
-"""The three readings of an event, as a record of the topic, by import and by recount, agree in every form that it may be written in."""
+"""The three readings of an event (topic, import, recount) agree in every form of the event."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations.files.lines import event_of
 from operations.oracle.events import Invalid, accept, parse
+from operations.writing.event_lines import event_of
 from schemas import envelope
 from schemas.refusals import Refusal
 from tests.flow import Record
@@ -26,7 +26,8 @@ _ATTRIBUTES = {
     "order_id": "subject",
 }
 PAID: dict[str, Any] = {
-    "type": "order_paid", "id": "e-1", "source": "/s", "occurred_at": "2026-07-01T08:00:00Z", "order_id": "o-1", "amount": 5,
+    "type": "order_paid", "id": "e-1", "source": "/s", "occurred_at": "2026-07-01T08:00:00Z",
+    "order_id": "o-1", "amount": 5,
 }  # fmt: skip
 SHIPPED = {name: value for name, value in PAID.items() if name != "amount"} | {
     "type": "order_shipped",
@@ -92,7 +93,7 @@ FORMS = {
 
 
 def _content(read: object) -> dict[str, Any] | Refusal:
-    """What an event says, in recount's words."""
+    """An event's fields, in recount's words."""
     match read:
         case envelope.Received():
             found = msgspec.to_builtins(read.body) | {
@@ -130,7 +131,7 @@ def _by_recount(line: bytes) -> dict[str, Any] | None:
 
 
 def agreed(line: bytes) -> dict[str, Any] | None:
-    """What all three readings say of a line, asserted to be the same.
+    """The result of all three readings of a line, asserted to be the same.
 
     None if they refuse it, the two of a log for one reason.
     """
@@ -249,7 +250,7 @@ def test_all_readings_agree_on_odd_values(form: Any, junk: bytes, passes: bool) 
     ids=range(22),
 )
 def test_names_that_stand_twice_and_halves_of_a_form(line: bytes, amount: int | None) -> None:
-    """The last naming counts, null is absent, and data stand once or not at all."""
+    """The last naming counts, null is absent, and data are given once or not at all."""
     found = agreed(line)
     assert (found and found["amount"]) == amount
 

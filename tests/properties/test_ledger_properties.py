@@ -1,4 +1,4 @@
-"""What is kept while an order's events are added is what deriving the whole order says, byte for byte: S1 to S13, R3 to R5."""
+"""A ledger gives the same bytes as deriving the whole order: S1 to S13, R3 to R5."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import envelope, limits
-from schemas.envelope import Received
-from tables import chat_stage, order_stage, orders
+from schemas.envelope import Received, Tick, Written
+from tables import catalogue, chat_stage, conversations, order_fold, orders, watermarks
 from tables.chat_stage import ChatStage
+from tables.conversations import Conversation
 from tables.cycles import Calendar
 from tables.order_ledger import OrderLedger
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
 from tables.service_hours import ServiceRules
+from tables.watermarks import Progress
 from tests.flow import CYCLES, RULES, Record, Rows, binary, reading
 from tests.properties.strategies import events, happenings, messages
 
@@ -27,8 +29,8 @@ SHORT_CYCLES = Calendar(2)
 def _bounds(few: int, most_bytes: int = limits.ORDER_BYTES) -> Iterator[None]:
     """Orders with more than so many events or bytes have a ledger; -1: all of them."""
     with (
-        patch.object(order_stage, "FEW_EVENTS", few),
-        patch.object(order_stage, "FEW_BYTES", few),
+        patch.object(order_fold, "FEW_EVENTS", few),
+        patch.object(order_fold, "FEW_BYTES", few),
         patch.object(limits, "ORDER_BYTES", most_bytes),
     ):
         yield
@@ -78,7 +80,7 @@ def test_a_ledger_says_what_deriving_all_says(
 def test_what_does_not_fit_is_refused_by_its_exact_size(
     log: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    """Decision 12: an event is refused if the order's bytes with it would be too many, wherever the log is cut."""
+    """Decision 12: an event is refused if its order would be too large, for any chunks."""
     most, kept, refused = data.draw(st.integers(300, 1500)), dict[str, orders.Order](), []
     for offset, event in enumerate(log):
         received = envelope.read(Record("orders", 0, offset, 0, *binary(event)))
@@ -111,28 +113,40 @@ def test_a_ledger_knows_its_size(log: list[dict[str, Any]]) -> None:
         assert ledger.size == len(ledger.encode())
 
 
+def _fold_chats(
+    stage: ChatStage,
+    records: list[Record],
+    tables: dict[str, Rows],
+    progress: Progress | None,
+    few: int,
+) -> Outcome:
+    """One chunk; conversations with more than `few` messages or bytes have a ledger."""
+    with (
+        patch.object(chat_stage, "FEW_MESSAGES", few),
+        patch.object(chat_stage, "SMALL_STATE_BYTES", few),
+    ):
+        outcome = stage.fold("chats-0", reading(stage, records), tables, progress)
+    for name, writes in outcome.writes.items():
+        tables[name].update(writes)
+    return outcome
+
+
 def _chat_outcomes(
     calendar: Calendar, rules: ServiceRules, log: list[dict[str, Any]], cuts: list[int], few: int
 ) -> list[Outcome]:
-    """Messages folded in chunks that end at the cuts.
-
-    Conversations with more than so many messages or bytes have a ledger.
-    """
+    """Messages folded in chunks that end at the cuts."""
     stage, progress, outcomes = ChatStage(calendar, rules, 1000), None, []
-    tables = {table.name: Rows() for table in stage.stage.tables}
+    tables = {table.name: Rows() for table in stage.spec.tables}
     records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
-    with patch.object(chat_stage, "FEW_MESSAGES", few), patch.object(chat_stage, "FEW_BYTES", few):
-        for begin, end in zip([0, *cuts], [*cuts, len(log)], strict=True):
-            outcome = stage.fold("chats-0", reading(stage, records[begin:end]), tables, progress)
-            progress = outcome.progress
-            outcomes.append(outcome)
-            for name, writes in outcome.writes.items():
-                tables[name].update(writes)
+    for begin, end in zip([0, *cuts], [*cuts, len(log)], strict=True):
+        outcome = _fold_chats(stage, records[begin:end], tables, progress, few)
+        progress = outcome.progress
+        outcomes.append(outcome)
     return outcomes
 
 
 def _in_order(outcomes: list[Outcome]) -> list[str]:
-    """What is written and sent, with the order in which it stands."""
+    """All records that are written and sent, in their order."""
     return [repr((outcome.writes, outcome.sends)) for outcome in outcomes]
 
 
@@ -151,12 +165,12 @@ def _in_order(outcomes: list[Outcome]) -> list[str]:
         ]
     ),
 )
-def test_a_ledger_of_a_conversation_says_what_deriving_says(
+def test_a_ledger_of_a_conversation_equals_the_plain_fold(
     log: list[dict[str, Any]], data: st.DataObject, calendar: Calendar, rules: ServiceRules
 ) -> None:
-    """The same outcome of each chunk, wherever the log is cut.
+    """The outcome of each chunk is the same, wherever the log is cut.
 
-    Shops' records, conversations, timers, what is overdue, alerts.
+    Shops' records, conversations, timers, overdue rows, alerts.
     """
     log = (
         [event | {"shop_id": "s-1", "buyer_id": "b-1"} for event in log]
@@ -173,14 +187,41 @@ def test_a_ledger_of_a_conversation_says_what_deriving_says(
 
 @settings(max_examples=200)
 @given(st.lists(messages(), max_size=40), st.data())
-def test_what_does_not_fit_a_conversation_is_refused_wherever_the_log_is_cut(
+def test_a_message_is_refused_if_its_conversation_would_outgrow_a_record(
     log: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    """Decision 12: message by message, the bytes of a conversation with each decide."""
+    """Decision 12: the bytes of the conversation with the message decide, wherever the log is cut.
+
+    The plain fold, message by message, gives the bytes.
+    """
+    most, refused = data.draw(st.integers(150, 900)), []
+    stage, progress = ChatStage(CYCLES, RULES, 1000), watermarks.START
+    tables = {table.name: Rows() for table in stage.spec.tables}
+    for offset, event in enumerate(log):
+        record = Record("chats", 0, offset, 0, *binary(event))
+        ((_, message),) = reading(stage, [record])
+        at_ms = watermarks.latest(message.occurred_at_ms, progress.watermark_ms)
+        assert at_ms is not None
+        expired = stage.fold("chats-0", [(offset, Tick(at_ms))], tables, progress)
+        key = catalogue.conversation_key(message.shop_id, message.buyer_id)
+        state = (tables["chats"] | expired.writes["chats"]).get(key)
+        size = _bytes_with(state, message.message)
+        if size > most:
+            refused.append((offset, f"{size} bytes with this message, at most {most}"))
+            record = Record("chats", 0, offset, 0, None, *envelope.tick(at_ms))
+        progress = _fold_chats(stage, [record], tables, progress, 10**9).progress
     cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=4)))
-    with patch.object(limits, "ORDER_BYTES", data.draw(st.integers(150, 900))):
-        whole = _chat_outcomes(CYCLES, RULES, log, cuts, -1)
-        single = _chat_outcomes(CYCLES, RULES, log, [*range(1, len(log))], 10**9)
-    assert [one for outcome in whole for one in outcome.parked] == [
-        one for outcome in single for one in outcome.parked
-    ]
+    with patch.object(limits, "ORDER_BYTES", most):
+        outcomes = _chat_outcomes(CYCLES, RULES, log, cuts, -1)
+    assert [
+        (offset, refusal.detail) for outcome in outcomes for offset, refusal in outcome.parked
+    ] == refused
+
+
+def _bytes_with(state: bytes | None, new: Written) -> int:
+    """The bytes of a conversation with one more message; 0 if it is a duplicate (S11)."""
+    conversation = Conversation() if state is None else conversations.decode(state)
+    ids = {message.id for message in conversation.written}
+    if conversations.add_message(conversation.written, ids, new) is None:
+        return 0
+    return len(conversations.encode(conversation))

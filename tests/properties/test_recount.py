@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations.commands.recount import recount
 from operations.oracle.events import time_ms
+from operations.oracle.recount import recount
 from operations.oracle.replies import Terms
 from schemas import times
 from tables.cycles import Calendar

@@ -29,7 +29,7 @@ then
 p-3  2026-06-06  2 0 0  CNY 2000 0 0
 p-4  2026-07-06  1 0 0  CNY 500 0 0
 
-== S2: the earliest receipt counts, whenever it is told
+== S2: the earliest receipt counts, whenever it arrives
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
 2026-07-20T08:00Z  received  o-1  by=buyer
 2026-07-02T08:00Z  received  o-1
@@ -68,7 +68,7 @@ p-4  2026-06-06  1 0 0
 then
 p-3  2026-06-06  3 0 0  CNY 1000 0 0  USD 1400 0 0
 
-== S3: one product on two lines of an order counts twice; two shops are told apart
+== S3: one product on two lines of an order counts twice; two shops have rows of their own
 2026-07-01T08:00Z  placed    o-1  1:p-3:1x1000  2:p-3:2x900
 2026-07-02T08:00Z  received  o-1
 2026-07-01T08:00Z  placed    o-2  1:p-3:4x1000  shop=s-8
@@ -83,7 +83,7 @@ s-8  2026-06-06  4 0 0  CNY 4000 0 0
 2026-07-01T10:00Z  cancelled  o-1  unpaid
 2026-07-02T08:00Z  received   o-1
 then
-odd o-1 received_after_cancel 1
+anomaly o-1 received_after_cancel 1
 
 == S4: a cancellation after the receipt changes nothing: it takes a refund
 2026-07-01T08:00Z  placed     o-1  1:p-3:2x1000
@@ -91,9 +91,9 @@ odd o-1 received_after_cancel 1
 2026-07-03T08:00Z  cancelled  o-1  buyer
 then
 p-3  2026-06-06  2 0 0  CNY 2000 0 0
-odd o-1 cancelled_after_receipt 1
+anomaly o-1 cancelled_after_receipt 1
 
-== S4: cancelled in the same millisecond as it was received, it is a sale, and nothing is odd
+== S4: cancelled in the same millisecond as it was received, it is a sale without an anomaly
 2026-07-01T08:00Z         placed     o-1  1:p-3:2x1000
 2026-07-02T08:00:00.500Z  received   o-1
 2026-07-02T08:00:00.500Z  cancelled  o-1  buyer
@@ -108,8 +108,8 @@ p-3  2026-06-06  2 0 0  CNY 2000 0 0
 2026-07-04T08:00Z  received   o-1
 then
 p-3  2026-06-06  2 0 0  CNY 2000 0 0
-odd o-1 cancelled_after_receipt 1
-odd o-1 received_after_cancel 2
+anomaly o-1 cancelled_after_receipt 1
+anomaly o-1 received_after_cancel 2
 
 == S4, example 7: the group isn't filled, the money goes back: nothing sold, nothing reversed
 2026-07-01T08:00Z  placed     o-1  1:p-3:2x1000

@@ -1,6 +1,6 @@
-# S5 to S9: what refunds take away, from when, how much, and where it is booked.
+# S5 to S9: what refunds reverse, from when, how much, and in which cycle it is booked.
 
-== S5: refunds asked for, failed or lapsed change nothing
+== S5: refunds that are requested, failed or never decided change nothing
 2026-07-01T08:00Z  placed            o-1  1:p-3:2x1000
 2026-07-02T08:00Z  received          o-1
 2026-07-03T08:00Z  refund-requested  o-1  r-1 quality  1:1:1000
@@ -93,10 +93,10 @@ p-3  2026-06-06  2 0 0
 2026-07-03T08:00Z  refunded  o-1  r-1 quality  1:1:1500
 then
 p-3  2026-06-06  2 2 2  CNY 2000 2000 2000
-odd o-1 refund_exceeds_sale 1
+anomaly o-1 refund_exceeds_sale 1
 
 == S8: of two refunds in one millisecond the one with the smaller refund_id goes first
-# r-1 takes 1 unit of the sale, r-2 what is left; their instants are in one cycle, so only the oddity would tell another order
+# r-1 takes 1 unit of the sale, r-2 what is left; their instants are in one cycle, so only the anomaly would show another order
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
 2026-07-02T08:00Z  received  o-1
 2026-07-03T08:00Z  refunded  o-1  r-2 quality
@@ -110,7 +110,7 @@ p-3  2026-06-06  2 2 2  CNY 2000 2000 2000
 2026-07-03T08:00Z  refunded  o-1  r-1 quality  1:5:300
 then
 p-3  2026-06-06  2 2 2  CNY 2000 300 300
-odd o-1 refund_exceeds_sale 1
+anomaly o-1 refund_exceeds_sale 1
 
 == S8: too much money alone is too much
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
@@ -118,7 +118,7 @@ odd o-1 refund_exceeds_sale 1
 2026-07-03T08:00Z  refunded  o-1  r-1 quality  1:1:2001
 then
 p-3  2026-06-06  2 1 1  CNY 2000 2000 2000
-odd o-1 refund_exceeds_sale 1
+anomaly o-1 refund_exceeds_sale 1
 
 == S8: the older refund goes first, whatever their refund_ids
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
@@ -146,14 +146,14 @@ p-4  2026-07-06  0 0 1  CNY 0 0 400
 then
 p-3  2026-06-06  3 2 2  CNY 3000 1500 1500
 
-== S8: lines that the order doesn't have are odd, in receipts and in refunds
+== S8: unknown lines in receipts and in refunds are anomalies
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
 2026-07-02T08:00Z  received  o-1  1 8
 2026-07-03T08:00Z  refunded  o-1  r-1 quality  9:1:1000
 then
 p-3  2026-06-06  2 0 0  CNY 2000 0 0
-odd o-1 unknown_line 8
-odd o-1 unknown_line 9
+anomaly o-1 unknown_line 8
+anomaly o-1 unknown_line 9
 
 == S9, example 2: ¥3 made up for short weight: units stay, revenue falls
 2026-07-02T08:00Z  placed    o-1  1:p-3:2x1000

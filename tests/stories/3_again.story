@@ -1,4 +1,4 @@
-# S10 to S12: what comes again, and what contradicts itself.
+# S10 to S12: parcels sent again, events that arrive again, and events that contradict each other.
 
 == S10, example 5: refused as damaged, reissued, received: one sale, at the second parcel's receipt
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
@@ -26,7 +26,7 @@ then
 p-3  2026-06-06  1 1 1  CNY 1000 1000 1000
 p-4  2026-07-06  1 0 0  CNY 1000 0 0
 
-== S11: one refund told under two event ids is one refund, at the earlier time, and nothing is odd
+== S11: one refund under two event ids is one refund, at the earlier time, without an anomaly
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
 2026-07-02T08:00Z  received  o-1
 2026-07-10T08:00Z  refunded  o-1  r-1 quality  1:1:1000
@@ -34,14 +34,14 @@ p-4  2026-07-06  1 0 0  CNY 1000 0 0
 then
 p-3  2026-06-06  2 1 1  CNY 2000 1000 1000
 
-== S11: one refund told in two ways: the earlier holds, and the order is odd
+== S11: one refund with two contents: the earlier holds, and the order has an anomaly
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
 2026-07-02T08:00Z  received  o-1
 2026-07-04T08:00Z  refunded  o-1  r-1 quality  1:2:2000
 2026-07-03T08:00Z  refunded  o-1  r-1 quality  1:1:1000
 then
 p-3  2026-06-06  2 1 1  CNY 2000 1000 1000
-odd o-1 conflicting_event
+anomaly o-1 conflicting_event
 
 == S11: one event id with two contents: the earlier holds
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
@@ -49,14 +49,14 @@ odd o-1 conflicting_event
 2026-07-02T08:00Z  received  o-1  id=e-7
 then
 p-3  2026-06-06  2 0 0  CNY 2000 0 0
-odd o-1 conflicting_event
+anomaly o-1 conflicting_event
 
 == S11: one event id for a receipt and, earlier, for a payment: there was no receipt
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
 2026-07-02T08:00Z  paid      o-1  2000  id=e-7
 2026-07-03T08:00Z  received  o-1  id=e-7
 then
-odd o-1 conflicting_event
+anomaly o-1 conflicting_event
 
 == S11: one event id with three contents, at one time: the smallest content holds, in whatever order they come
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
@@ -66,7 +66,7 @@ odd o-1 conflicting_event
 2026-07-03T08:00Z  refunded  o-1  r-1 quality  1:1:100  id=e-7
 then
 p-3  2026-06-06  2 1 1  CNY 2000 100 100
-odd o-1 conflicting_event
+anomaly o-1 conflicting_event
 
 == S11: one id at two sources are two events
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
@@ -83,24 +83,24 @@ p-3  2026-06-06  2 0 0  CNY 2000 200 200
 then
 p-4  2026-06-06  1 0 0  USD 500 0 0
 s-8  2026-06-06  1 0 0  USD 500 0 0
-odd o-1 conflicting_event
+anomaly o-1 conflicting_event
 
 == S11: an order placed twice, in two groups, contradicts itself
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000  group_id=g-1
 2026-07-01T09:00Z  placed    o-1  1:p-3:2x1000  group_id=g-2
 then
-odd o-1 conflicting_event
+anomaly o-1 conflicting_event
 
-== S11: one refund told for two reasons contradicts itself
+== S11: one refund with two reasons contradicts itself
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
 2026-07-02T08:00Z  received  o-1
 2026-07-03T08:00Z  refunded  o-1  r-1 quality  1:1:1000
 2026-07-04T08:00Z  refunded  o-1  r-1 other    1:1:1000
 then
 p-3  2026-06-06  2 1 1  CNY 2000 1000 1000
-odd o-1 conflicting_event
+anomaly o-1 conflicting_event
 
-== S11: an order placed twice in the same way, under two ids, is one order, and nothing is odd
+== S11: an order placed twice in the same way, under two ids, is one order without an anomaly
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
 2026-07-01T09:00Z  placed    o-1  1:p-3:2x1000
 2026-07-02T08:00Z  received  o-1
@@ -111,7 +111,7 @@ p-3  2026-06-06  2 0 0  CNY 2000 0 0
 2026-07-02T08:00Z  received  o-1  id=e-7
 2026-07-03T08:00Z  received  o-1  id=e-7
 then
-odd o-1 conflicting_event
+anomaly o-1 conflicting_event
 
 == S12: everything at once, in any order of arrival
 2026-07-01T08:00Z  placed           o-1  1:p-3:3x1000  2:p-4:2x500

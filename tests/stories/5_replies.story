@@ -66,7 +66,7 @@ alert reply_late s-7 b-9
 then
 served s-7  2026-06-06  inquiries=2 timely=2 reply.person=2
 
-== R1: what the shop writes before it is asked answers nothing
+== R1: a message of the shop before the first question answers nothing
 2026-07-01T10:00:00+08:00  replied  s-7 b-9 person
 2026-07-01T10:01:00+08:00  asked    s-7 b-9
 as of 2026-07-01T10:06:00.001+08:00
@@ -81,7 +81,7 @@ as of 2026-07-01T10:06:00+08:00
 then
 # nothing counts yet
 
-== R2: overdue, then answered late; each told once
+== R2: overdue, then answered late; one alert for each
 2026-07-01T10:00:00+08:00  asked    s-7 b-9
 2026-07-01T10:02:00+08:00  asked    s-7 b-9
 2026-07-01T11:00:00+08:00  asked    s-7 b-8

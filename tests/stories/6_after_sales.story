@@ -1,4 +1,4 @@
-# Making it right, writing first, reviews and buyers who come again.
+# After-sales, proactive contacts, reviews and repeat buyers.
 
 == Example 5, R3: refused as damaged, sent once more, received
 2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000
@@ -74,7 +74,7 @@ served p-3  2026-06-06  difference.late_delivery=1 difference.late_delivery.CNY=
 2026-07-07T08:00Z  reviewed  o-1  p-3 4
 2026-07-07T08:00Z  reviewed  o-1  p-9 5
 then
-odd o-1 unknown_product
+anomaly o-1 unknown_product
 served s-7  2026-06-06  reviews=1
 served s-7  2026-07-06  reviews=1 reviews.good=1
 served p-4  2026-06-06  reviews=1

@@ -1,4 +1,4 @@
-# What makes a shop good besides its sales, case by case, as a buyer would tell it.
+# What makes a shop good besides its sales, case by case, as a buyer sees it.
 
 == A late reply: the buyer asked at ten in the morning, and the shop answered at seven minutes past
 2026-07-01T10:00:00+08:00  asked    s-7 b-9
@@ -41,7 +41,7 @@ then
 p-3  2026-06-06  1 1 1  CNY 3000 3000 3000
 served s-7  2026-06-06  return.wrong_goods=1 return.wrong_goods.CNY=3000 contacts=1 inquiries=1 timely=1 reply.person=1
 
-== Slow delivery: the shop said so before it was asked and gave a little back; then a good review after all
+== Slow delivery: the shop wrote first and refunded a little; then a good review
 2026-07-01T08:00Z  placed    o-1  1:p-3:1x3000
 2026-07-04T08:00Z  received  o-1
 2026-07-04T09:00Z  refunded  o-1  r-1 late_delivery  1:0:200

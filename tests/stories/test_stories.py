@@ -1,62 +1,126 @@
-"""Every story, through the real stages, in all or many orders of arrival, with some events twice and chunks cut anywhere."""
+"""Every story through the pure stages, and through the recount.
+
+In all or many orders of arrival, with some events twice, and with chunks cut at random.
+"""
+
+from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
+from operations.oracle.recount import recount
+from operations.oracle.replies import Terms
 from schemas.times import parse_ms
-from tables import catalogue, conversations, service
+from tables import catalogue, conversations
 from tests.flow import CYCLES, Flow, bare, binary
-from tests.story import Story, arrivals, stories, told
+from tests.stories.outcomes import differences, sold
+from tests.story import Story, arrivals, parse, stories
+
+if TYPE_CHECKING:
+    from tables.service_hours import ServiceRules
+
+
+def applied(story: Story, count: int, arrival: list[dict[str, object]]) -> Flow:
+    """A pipeline in memory that has applied the events, and time ticks at the story's end."""
+    chance = random.Random(f"{story.title} {count}")
+    flow = Flow(chunk=lambda: chance.randint(1, 5), rules=story.rules).take(
+        arrival, bare if count % 2 else binary
+    )
+    return flow.tick(parse_ms(story.as_of)) if story.as_of else flow
 
 
 @pytest.mark.parametrize("story", stories(), ids=lambda story: story.title)
 def test_story(story: Story) -> None:
-    """The tables end as the story says, whatever arrives when (S12)."""
-    chance = random.Random(story.title)
+    """The tables end as the story has them, in every order of arrival (S12)."""
     states = None
     for count, arrival in enumerate(arrivals(story.events)):
-        flow = Flow(chunk=lambda: chance.randint(1, 5), rules=story.rules).take(
-            arrival, bare if count % 2 else binary
-        )
-        if story.as_of:
-            flow.tick(parse_ms(story.as_of))
-        report = flow.report()
-        products, shops, traded, odd = told(report)
-        assert products == [row for row in story.rows if not row[0].startswith("s-")]
-        expected_shops = [row for row in story.rows if row[0].startswith("s-")]
-        assert shops == expected_shops or not expected_shops
-        assert story.traded.items() <= traded.items()
-        assert odd == story.odd
+        flow = applied(story, count, arrival)
+        assert not (found := differences(story, flow.tables)), "\n".join(found)
         assert not flow.parked
-        _assert_served(story, flow)
+        _assert_messages_are_in_order(flow)
         if count == 0:
-            assert [
-                (alert["type"], alert["shop_id"], alert["buyer_id"]) for alert in flow.alerts
-            ] == story.alerts
+            assert _alerts(flow) == story.alerts
         states = states or flow.tables["orders"]
         assert flow.tables["orders"] == states  # equal facts are equal bytes
 
 
-def _assert_served(story: Story, flow: Flow) -> None:
-    """Columns of service, all of them where the story says any; what is overdue.
+def _alerts(flow: Flow) -> list[tuple[str, str, str]]:
+    return [(alert["type"], alert["shop_id"], alert["buyer_id"]) for alert in flow.alerts]
 
-    And messages in order.
-    """
-    served = {}
-    for table in (catalogue.SHOP_SERVICE_CYCLES, catalogue.PRODUCT_SERVICE_CYCLES):
-        for key, state in flow.tables[table.name].items():
-            subject, start_ms = catalogue.split_cycle_key(key)
-            columns = service.decode(state).columns
-            if columns:
-                served[subject, CYCLES.iso(start_ms)] = {
-                    name: n for name, n in columns.items() if not name.startswith(service.REPLY_MS)
-                }
-    if story.served or story.overdue:
-        assert served == story.served
-    assert sorted(
-        map(catalogue.split_conversation_key, flow.tables[catalogue.OVERDUE.name])
-    ) == sorted(story.overdue)
+
+def _assert_messages_are_in_order(flow: Flow) -> None:
     for state in flow.tables[catalogue.CHATS.name].values():
         written = conversations.decode(state).written
         assert list(written) == sorted(written, key=conversations.place)
+
+
+@pytest.mark.parametrize("story", stories(), ids=lambda story: story.title)
+def test_recount(story: Story) -> None:
+    """The recount counts as the story has it, and its lists are those of the tables."""
+    times = [story.as_of] if story.as_of else [event["occurred_at"] for event in story.events]
+    as_of_ms = max(map(parse_ms, times))
+    counted = recount(
+        story.events,
+        CYCLES.length_ms,
+        CYCLES.anchor_ms,
+        terms=terms(story.rules),
+        as_of_ms=as_of_ms,
+    )
+    assert not (found := sold(counted).differences(story)), "\n".join(found)
+    flow = applied(story, 0, story.events).tick(as_of_ms)
+    assert counted == flow.report()
+
+
+def terms(rules: ServiceRules) -> Terms:
+    """The rules of service in the words of the recount."""
+    return Terms.of(rules.reply_within_ms // 1000, rules.hours, rules.zone, rules.count_per)
+
+
+def test_titles_are_ids() -> None:
+    """No two stories have one title: a report names a story by it, at every height."""
+    titles = [story.title for story in stories()]
+    assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "p-3 2026-06-06 2 0 0 CNY 2000 0 0",
+        "traded p-3 1",
+        "anomaly o-1 unknown_line 8",
+        "served s-7 2026-06-06 buyers=2",
+        "overdue s-7 b-9",
+    ],
+)
+def test_a_wrong_row_is_found(line: str) -> None:
+    """Of products, of all time, of anomalies, of service, and of what is overdue."""
+    text = """
+== a sale
+2026-07-01T08:00Z  placed    o-1  1:p-3:3x1000
+2026-07-02T08:00Z  received  o-1
+then
+"""
+    right = "p-3 2026-06-06 3 0 0 CNY 3000 0 0\n" if not line.startswith("p-3") else ""
+    (story,) = parse(f"{text}{right}{line}\n")
+    flow = applied(story, 0, story.events)
+    assert len(differences(story, flow.tables)) >= 1
+    (story,) = parse(f"{text}p-3 2026-06-06 3 0 0 CNY 3000 0 0\ntraded p-3 3\n")
+    assert differences(story, flow.tables) == []
+
+
+def test_ids_with_a_prefix_are_a_world_of_their_own() -> None:
+    """Tables of several stories are compared with each, by the prefix of its ids."""
+    text = "== a\n2026-07-01T08:00Z placed o-1 1:p-3:1x5\n2026-07-02T08:00Z received o-1\nthen\n"
+    (story,) = parse(f"{text}p-3 2026-06-06 1 0 0 CNY 5 0 0\n")
+    events = [event for n in (1, 2) for event in story.prefixed(f"{n}.")]
+    flow = Flow().take(events)
+    assert differences(story, flow.tables, "1.") == differences(story, flow.tables, "2.") == []
+    assert differences(story, flow.tables, "3.") != []
+    assert lists_of_shops(flow) == ["1.s-7", "2.s-7"]
+
+
+def lists_of_shops(flow: Flow) -> list[str]:
+    """The ids of all shops with sales."""
+    return [row["shop_id"] for row in flow.report()["shops"]]

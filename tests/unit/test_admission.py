@@ -1,7 +1,4 @@
-"""Which readable events are applied.
-
-Those in their key's partition, and not far ahead of when their records were written.
-"""
+"""Readable events are applied in their key's partition, if not far ahead of their records' time."""
 
 # ruff: noqa: ANN401 - any settings
 
@@ -37,7 +34,7 @@ PAID = {
     "order_id": "o-1",
     "amount": 5,
 }
-ASKED = {
+MESSAGED = {
     "type": "buyer_messaged", "id": "m-1", "source": "/im", "occurred_at": "2026-07-01T08:00:00Z",
     "shop_id": "s-1", "buyer_id": "b-1", "message_id": "m-1",
 }  # fmt: skip
@@ -53,7 +50,7 @@ def settings(**more: Any) -> Settings:
 def read(
     event: Mapping[str, Any], partition: int, written_ms: int | None = AT_MS, **more: Any
 ) -> object:
-    """What an event says to the lane of a partition that it was written to."""
+    """The reading of an event in the lane of the partition that it was written to."""
     chat = event["type"] == "buyer_messaged"
     record = Record(
         "chats" if chat else "orders",
@@ -66,7 +63,7 @@ def read(
 
 
 def to_lane(record: Record, given: Settings) -> object:
-    """What a record says to the lane of the partition that it is in."""
+    """The reading of a record in the lane of its partition."""
     return of_events(
         envelope.read_chat if record.topic == "chats" else envelope.read,
         record.topic,
@@ -75,15 +72,12 @@ def to_lane(record: Record, given: Settings) -> object:
     )(record)
 
 
-@pytest.mark.parametrize(("event", "key"), [(PAID, b"o-1"), (ASKED, b"s-1/b-1")])
+@pytest.mark.parametrize(("event", "key"), [(PAID, b"o-1"), (MESSAGED, b"s-1/b-1")])
 @pytest.mark.parametrize("partitioner", ["murmur2", "crc32"])
 def test_an_event_is_applied_in_the_partition_of_its_key_alone(
     event: dict[str, Any], key: bytes, partitioner: Any
 ) -> None:
-    """In all others it is refused, with both partitions in the detail.
-
-    The partitioner is that of the settings.
-    """
+    """In all others it is refused, with both partitions in the detail, by the set partitioner."""
     right = partition_of(key, PARTITIONS, partitioner)
     for partition in range(PARTITIONS):
         found = read(event, partition, partitioner=partitioner)
@@ -99,7 +93,7 @@ def test_an_event_is_applied_in_the_partition_of_its_key_alone(
 
 
 def test_the_two_partitioners_are_those_of_the_clients() -> None:
-    """Where Java's default and librdkafka's `consistent_random` send a key (rdcrc32.h is zlib's CRC-32)."""
+    """Java's default, and librdkafka's `consistent_random` (its rdcrc32.h is zlib's CRC-32)."""
     assert [partition_of(b"foobar", 5, "murmur2"), partition_of(b"foobar", 5, "crc32")] == [
         (-790332482 & 0x7FFFFFFF) % 5,
         0x9EF61F95 % 5,
@@ -107,10 +101,7 @@ def test_the_two_partitioners_are_those_of_the_clients() -> None:
 
 
 def test_by_setting_it_is_applied_and_counted_all_the_same() -> None:
-    """Who knows why events lie elsewhere may have them.
-
-    Each is counted, also where it is parked.
-    """
+    """Each is counted, whether it is parked or applied."""
 
     def counted() -> float:
         return (
@@ -123,13 +114,13 @@ def test_by_setting_it_is_applied_and_counted_all_the_same() -> None:
     assert counted() == before + 2
 
 
-def test_it_is_logged_once_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sentence names lane, offset, key, both partitions and the remedy, and how many records it stands for."""
+def test_it_is_logged_at_intervals() -> None:
+    """The line names lane, offset, key, both partitions, the remedy and the number of records."""
     right = partition_of(b"o-1", PARTITIONS)
     wrong = (right + 1) % PARTITIONS
     clock = [100.0]
-    monkeypatch.setattr("streams.admission.time.monotonic", lambda: clock[0])
-    reading = of_events(envelope.read, "orders", wrong, settings(topic_prefix="shop."))
+    shop = settings(topic_prefix="shop.")
+    reading = of_events(envelope.read, "orders", wrong, shop, lambda: clock[0])
     record = Record("shop.orders", wrong, 0, AT_MS, *envelope.encode(PAID))
     with capture_logs() as lines:
         for offset in range(5):
@@ -138,20 +129,21 @@ def test_it_is_logged_once_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
         reading(record._replace(offset=5))
     assert [line["records"] for line in lines] == [1, 5]
     assert lines[0]["event"].startswith(
-        f"shop.orders-{wrong}@0: key b'o-1' belongs in partition {right} of 4 by murmur2: it is parked;"
+        f"shop.orders-{wrong}@0: key b'o-1' belongs in partition {right} of 4 by murmur2: "
+        "it is parked;"
     )
     assert "docs/runbook.md, Wrong partition" in lines[0]["event"]
 
 
 def test_ticks_belong_where_they_are() -> None:
-    """They are written by partition, and may say any time that workers gave them."""
+    """They are written by partition number, and may have any time."""
     value, headers = envelope.tick(AT_MS + 400 * DAY_MS)
     for partition in range(PARTITIONS):
         found = to_lane(Record("orders", partition, 0, AT_MS, None, value, headers), settings())
         assert isinstance(found, Tick)
 
 
-def test_what_cannot_be_read_keeps_its_reason() -> None:
+def test_an_unreadable_record_keeps_its_reason() -> None:
     """A record without a key, or with another's, is refused for that, wherever it is."""
     key, value, headers = envelope.encode(PAID)
     for other, reason in ((None, Reason.MISSING_KEY), (b"o-2", Reason.KEY_MISMATCH)):
@@ -179,10 +171,7 @@ def test_what_cannot_be_read_keeps_its_reason() -> None:
 def test_an_event_far_ahead_of_its_record_is_refused(
     written_ms: int | None, seconds: int, *, refused: bool
 ) -> None:
-    """By the record's time, not the clock's, so a replay decides the same.
-
-    Not where that isn't known, and never if the setting is 0.
-    """
+    """By the record's time, so a replay decides the same; never without one, or if 0 is set."""
     found = read(PAID, partition_of(b"o-1", PARTITIONS), written_ms, max_ahead_seconds=seconds)
     assert isinstance(found, Refusal) is refused
     if isinstance(found, Refusal):
@@ -192,7 +181,7 @@ def test_an_event_far_ahead_of_its_record_is_refused(
 
 
 def test_records_of_batches_have_the_time_of_the_log() -> None:
-    """What a lane reads are records of aiokafka's batches, in which each has its own time."""
+    """A lane reads records of aiokafka's batches, in which each has its own time."""
     builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 10_000)  # noqa: FBT003 - aiokafka's are positional
     for offset, written_ms in enumerate((AT_MS - 400 * DAY_MS, AT_MS)):
         key, value, headers = envelope.encode(PAID)
@@ -202,8 +191,8 @@ def test_records_of_batches_have_the_time_of_the_log() -> None:
     assert [type(reading(record)) for record in batch] == [Refusal, Received]
 
 
-def test_each_key_is_looked_at_whatever_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys that are known to belong here aren't hashed again, and there are more than are remembered; others are refused each time."""
+def test_each_key_is_checked_whatever_preceded_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known keys aren't hashed again, with more keys than are remembered; others are refused."""
     monkeypatch.setattr(admission, "_REMEMBERED", 10)
     reading = of_events(envelope.read, "orders", 0, settings())
     keys = [f"o-{number}" for number in range(40)]

@@ -1,4 +1,4 @@
-"""What an order says of a shop's service (R3 to R5), by examples worked out by hand.
+"""A shop's service by an order's facts (R3 to R5), by examples worked out by hand.
 
 And what the order stage hands out of it.
 """
@@ -12,8 +12,8 @@ import pytest
 from schemas import envelope, journal, times
 from schemas.envelope import Received
 from tables import aftersales, counting, orders, service
-from tables.aftersales import Contact
-from tables.counting import Anomaly, Oddity
+from tables.aftersales import ContactReason
+from tables.counting import Anomaly, LineAnomaly
 from tables.order_stage import OrderStage
 from tables.orders import Order
 from tests.flow import CYCLES, Flow, Record, Rows, binary, reading
@@ -24,20 +24,22 @@ RECEIVED = "2026-07-02T08:00Z received o-1"
 A, B = "2026-06-06", "2026-07-06"
 
 
-def heard(*lines: str) -> list[Received]:
+def events_of(*lines: str) -> list[Received]:
     """The events of a story's lines, as the decoder reads them."""
     found = []
     for number, line in enumerate(lines, 1):
-        said = envelope.read(Record("orders", 0, number, 0, *binary(event(line.split(), number))))
-        assert isinstance(said, Received)
-        found.append(said)
+        reading = envelope.read(
+            Record("orders", 0, number, 0, *binary(event(line.split(), number)))
+        )
+        assert isinstance(reading, Received)
+        found.append(reading)
     return found
 
 
 def order_of(*lines: str) -> Order:
     """The order after these events."""
     order = orders.EMPTY
-    for one in heard(*lines):
+    for one in events_of(*lines):
         order = orders.absorb(order, one)
     return order
 
@@ -59,15 +61,14 @@ def served(*lines: str) -> dict[tuple[str | None, str], dict[str, int]]:
 def since(*lines: str) -> str | None:
     """Since when the shop has reason to write about the order after these events."""
     found = aftersales.contact(order_of(*lines))
-    return None if found is None else times.format_short(found.at_ms)
+    return None if found is None else times.format_short(found.since_ms)
 
 
 # --- R3: refusals and reissues
-# -----------------------------------------------------------------------------------------------
 
 
 def test_an_order_without_any_has_no_rows() -> None:
-    """Placed, paid, shipped, received: nothing to say of the service."""
+    """Placed, paid, shipped, received: no service columns."""
     assert (
         served(PLACED, "2026-07-01T08:01Z paid o-1 2600", "2026-07-01T09:00Z shipped o-1", RECEIVED)
         == {}
@@ -146,7 +147,7 @@ def test_what_was_never_placed_has_no_rows_and_no_reason_to_write() -> None:
     )
     order = order_of(*lines)
     assert served(*lines) == {}
-    assert (aftersales.contact(order), aftersales.owner(order), aftersales.oddities(order)) == (
+    assert (aftersales.contact(order), aftersales.owner(order), aftersales.anomalies(order)) == (
         None,
         None,
         frozenset(),
@@ -172,7 +173,6 @@ def test_a_cancelled_order_keeps_what_happened_at_the_door() -> None:
 
 
 # --- R3: differences and returns
-# ---------------------------------------------------------------------------------------------
 
 
 def test_a_difference_is_one_for_the_shop_and_one_for_each_product() -> None:
@@ -215,7 +215,7 @@ def test_one_line_named_twice_is_summed() -> None:
 
 
 def test_what_is_cut_away_is_no_after_sales() -> None:
-    """S8: of units that are gone only the money is left, so it is a difference.
+    """S8: of units refunded before, only money is left, so it is a difference.
 
     And of nothing left there is nothing.
     """
@@ -252,7 +252,7 @@ def test_refunds_of_one_reason_add_up_and_currencies_stand_apart() -> None:
 def test_only_what_was_taken_off_a_sale_is_after_sales() -> None:
     """S7: by `occurred_at`, at the receipt's millisecond it is.
 
-    And of a line that never came it isn't.
+    Of a line that was never received it isn't.
     """
     placed = "2026-07-01T08:00Z placed o-1 1:p-3:2x1000"
     before = "2026-07-02T07:59:59.999Z refunded o-1 r-1 changed_mind 1:0:100"
@@ -307,14 +307,14 @@ def test_a_refund_that_came_back_was_none() -> None:
     }
 
 
-def test_of_one_refund_told_twice_the_first_holds() -> None:
+def test_of_one_refund_sent_twice_the_first_is_valid() -> None:
     """S11: with its own reason and lines, whichever arrives first."""
     first, second = (
         "2026-07-03T08:00Z refunded o-1 r-1 quality 1:0:10",
         "2026-07-07T08:00Z refunded o-1 r-1 other 1:1:20",
     )
-    for told in ((first, second), (second, first)):
-        assert served(PLACED, RECEIVED, *told) == {
+    for arrival in ((first, second), (second, first)):
+        assert served(PLACED, RECEIVED, *arrival) == {
             (None, A): {"difference.quality": 1, "difference.quality.CNY": 10},
             ("p-3", A): {"difference.quality": 1, "difference.quality.CNY": 10},
         }
@@ -322,8 +322,11 @@ def test_of_one_refund_told_twice_the_first_holds() -> None:
 
 def test_refunds_that_are_only_asked_for_or_failed_are_no_after_sales() -> None:
     """S5."""
-    asked = "2026-07-03T08:00Z refund-requested o-1 r-1 wrong_goods 1:1:10"
-    assert served(PLACED, RECEIVED, asked, "2026-07-04T08:00Z refund-failed o-1 r-1 rejected") == {}
+    requested = "2026-07-03T08:00Z refund-requested o-1 r-1 wrong_goods 1:1:10"
+    assert (
+        served(PLACED, RECEIVED, requested, "2026-07-04T08:00Z refund-failed o-1 r-1 rejected")
+        == {}
+    )
 
 
 def test_the_placing_that_holds_says_whose_it_is() -> None:
@@ -348,14 +351,13 @@ def test_the_placing_that_holds_says_whose_it_is() -> None:
         },
     }
     assert aftersales.owner(order_of(*lines)) == ("s-8", "b-2")
-    assert aftersales.contact(order_of(*lines)) == Contact(
+    assert aftersales.contact(order_of(*lines)) == ContactReason(
         "s-8", "b-2", times.parse_ms("2026-07-02T09:00:00Z")
     )
     assert aftersales.owner(order_of(*lines[:4])) == ("s-7", "b-1")
 
 
 # --- R4: reasons to write
-# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -406,7 +408,7 @@ def test_the_earliest_reason_to_write_holds() -> None:
 
 
 def test_a_refund_that_came_back_is_still_a_reason_to_have_written() -> None:
-    """R4: as is one before the receipt, or one that asks for nothing that is left."""
+    """R4: as is one before the receipt, or one whose claim finds nothing left."""
     refunded = "2026-07-03T08:00Z refunded o-1 r-1 wrong_goods 9:1:10"
     assert (
         since(PLACED, refunded, "2026-07-04T08:00Z refund-returned o-1 r-1")
@@ -415,7 +417,7 @@ def test_a_refund_that_came_back_is_still_a_reason_to_have_written() -> None:
     assert served(PLACED, refunded) == {}
 
 
-def test_of_one_refund_told_twice_the_first_says_whether_to_write() -> None:
+def test_of_one_refund_sent_twice_the_first_is_the_reason_to_write() -> None:
     """S11: the second telling of a refund_id holds nothing, neither its reason nor its time."""
     quality, wrong = (
         "2026-07-03T08:00Z refunded o-1 r-1 quality",
@@ -428,7 +430,6 @@ def test_of_one_refund_told_twice_the_first_says_whether_to_write() -> None:
 
 
 # --- R5: reviews
-# -------------------------------------------------------------------------------------------------------------
 
 
 def test_ratings_of_four_and_five_are_good() -> None:
@@ -449,8 +450,8 @@ def test_of_one_product_the_latest_review_holds() -> None:
         "2026-07-06T08:00Z reviewed o-1 p-3 2",
         "2026-07-04T08:00Z reviewed o-1 p-4 4",
     )
-    for told in (lines, lines[::-1]):
-        assert served(*told) == {
+    for arrival in (lines, lines[::-1]):
+        assert served(*arrival) == {
             (None, A): {"reviews": 1, "reviews.good": 1},
             ("p-4", A): {"reviews": 1, "reviews.good": 1},
             (None, B): {"reviews": 1},
@@ -459,7 +460,7 @@ def test_of_one_product_the_latest_review_holds() -> None:
 
 
 def test_reviews_of_one_millisecond_go_by_id_and_then_by_source() -> None:
-    """R5: the greatest holds; content doesn't decide, whether told by one source or by two."""
+    """R5: the greatest holds; content doesn't decide, whether sent by one source or by two."""
     at = "2026-07-03T08:00Z reviewed o-1 p-3"
     for good, poor in (
         ("id=b", "id=a"),
@@ -467,22 +468,22 @@ def test_reviews_of_one_millisecond_go_by_id_and_then_by_source() -> None:
         ("id=a source=/z", "id=a source=/b"),
     ):
         for high, low in ((5, 1), (1, 5)):
-            for told in (
+            for arrival in (
                 (f"{at} {high} {good}", f"{at} {low} {poor}"),
                 (f"{at} {low} {poor}", f"{at} {high} {good}"),
             ):
-                assert served(PLACED, *told)[None, A] == {"reviews": 1} | (
+                assert served(PLACED, *arrival)[None, A] == {"reviews": 1} | (
                     {"reviews.good": 1} if high == 5 else {}
                 )
 
 
 def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
-    """R5: an anomaly of the order, once, also if the placing that holds no longer has the product."""
+    """R5: an anomaly of the order, once, also if the valid placing has the product no more."""
     review = "2026-07-03T08:00Z reviewed o-1 p-9 5"
-    odd = frozenset({Oddity(Anomaly.UNKNOWN_PRODUCT)})
+    unknown = frozenset({LineAnomaly(Anomaly.UNKNOWN_PRODUCT)})
     assert served(PLACED, review) == {}
     assert (
-        aftersales.oddities(
+        aftersales.anomalies(
             order_of(
                 PLACED,
                 review,
@@ -490,10 +491,11 @@ def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
                 "2026-07-04T08:00Z reviewed o-1 p-3 1",
             )
         )
-        == odd
+        == unknown
     )
     assert (
-        aftersales.oddities(order_of(PLACED, "2026-07-03T08:00Z reviewed o-1 p-3 5")) == frozenset()
+        aftersales.anomalies(order_of(PLACED, "2026-07-03T08:00Z reviewed o-1 p-3 5"))
+        == frozenset()
     )
     moved = (
         PLACED,
@@ -501,15 +503,14 @@ def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
         "2026-07-01T07:00Z placed o-1 1:p-3:1x10",
     )
     assert served(*moved) == {}
-    assert aftersales.oddities(order_of(*moved)) == odd
+    assert aftersales.anomalies(order_of(*moved)) == unknown
 
 
 # --- what the order stage hands out
-# ------------------------------------------------------------------------------------------
 
 
-def told(*lines: str) -> list[tuple[str, bytes, dict[str, Any]]]:
-    """(topic, key, record) of service and contacts that the order stage sends for these events, in order."""
+def records_of(*lines: str) -> list[tuple[str, bytes, dict[str, Any]]]:
+    """(topic, key, record) of service and contacts that the order stage sends, in order."""
     stage = OrderStage(CYCLES, 1000)
     records = [
         Record("orders", 0, number, 0, *binary(event(line.split(), number)))
@@ -532,7 +533,7 @@ def told(*lines: str) -> list[tuple[str, bytes, dict[str, Any]]]:
 def _rows(
     topic: str, key: bytes, record: dict[str, Any]
 ) -> list[tuple[str, bytes, dict[str, Any]]]:
-    """What a record tells, row by row."""
+    """The rows of a record."""
     if record["type"] == "service":
         return [(topic, key, record)]
     of = {"shop_id": record["shop_id"]}
@@ -552,7 +553,7 @@ def _rows(
 
 
 def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
-    """R3: the shop's by its id to shop-activity, the products' by theirs to sales, with the event behind them."""
+    """R3: shop rows go to shop-activity by shop, product rows to sales by product."""
     behind = {
         "type": "service",
         "shop_id": "s-7",
@@ -565,7 +566,7 @@ def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
         "occurred_at": "2026-07-02T08:00:00.000Z",
     }
     since_ms = times.parse_ms("2026-07-02T08:00:00Z")
-    assert told(
+    assert records_of(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000", "2026-07-02T08:00Z refused o-1 quality"
     ) == [
         (
@@ -589,8 +590,8 @@ def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
 
 
 def test_a_review_that_another_outdoes_leaves_its_cycle() -> None:
-    """R5, S13: the row says what is taken away, and that its cycle was over."""
-    rows = told(
+    """R5, S13: the row subtracts the columns, and restates its ended cycle."""
+    rows = records_of(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
         "2026-07-03T08:00Z reviewed o-1 p-3 5",
         "2026-07-06T08:00Z reviewed o-1 p-3 1",
@@ -607,8 +608,8 @@ def test_a_review_that_another_outdoes_leaves_its_cycle() -> None:
 
 
 def test_another_placing_moves_rows_and_contact_to_another_shop() -> None:
-    """S11: the old shop's are taken back under its key before the new one has them."""
-    rows = told(
+    """S11: the old shop's rows are subtracted under its key before the new one gets them."""
+    rows = records_of(
         "2026-07-01T09:00Z placed o-1 1:p-3:2x1000 buyer=b-1",
         "2026-07-02T08:00Z refused o-1 quality",
         "2026-07-01T08:00Z placed o-1 1:p-3:1x500 shop=s-8 buyer=b-2",
@@ -635,12 +636,12 @@ def test_another_placing_moves_rows_and_contact_to_another_shop() -> None:
     ]
 
 
-def test_what_changes_no_column_is_not_told() -> None:
+def test_what_changes_no_column_makes_no_row() -> None:
     """A refusal of another id in the same cycle changes no contact; a receipt, no service.
 
     Asking for a refund of quality, nothing.
     """
-    rows = told(
+    rows = records_of(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
         "2026-07-02T08:00Z refused o-1 quality",
         "2026-07-02T09:00Z refused o-1 quality",
@@ -669,7 +670,7 @@ def test_an_order_whose_placing_gives_way_is_no_longer_anyones() -> None:
     )
     assert [
         row.get("columns") or row["at_ms"]
-        for topic, _, row in told(*lines)
+        for topic, _, row in records_of(*lines)
         if topic == "shop-activity"
     ] == [
         {"refusal.quality": 1},
@@ -688,12 +689,11 @@ def test_an_order_whose_placing_gives_way_is_no_longer_anyones() -> None:
 
 
 # --- bounds
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_most_orders_are_passed_by() -> None:
     """Placed, paid, shipped, received, cancelled: nothing may differ, so nothing is derived."""
-    lines = heard(
+    lines = events_of(
         PLACED,
         "2026-07-01T08:01Z paid o-1 2600",
         "2026-07-01T09:00Z shipped o-1",
@@ -703,14 +703,14 @@ def test_most_orders_are_passed_by() -> None:
     order = orders.EMPTY
     for one in lines:
         order = orders.absorb(order, one)
-        assert not aftersales.may_differ(order, one)
+        assert not aftersales.service_may_differ(order, one)
     for line in (
         "refund-requested o-1 r-1 quality",
         "refund-failed o-1 r-1 bank",
         "refund-returned o-1 r-1",
     ):
-        one = heard(f"2026-07-04T08:00Z {line} id=y")[0]
-        assert not aftersales.may_differ(orders.absorb(order, one), one)
+        one = events_of(f"2026-07-04T08:00Z {line} id=y")[0]
+        assert not aftersales.service_may_differ(orders.absorb(order, one), one)
 
 
 SOLD = (PLACED, RECEIVED)
@@ -741,14 +741,14 @@ REFUNDED = "2026-07-03T08:00Z refunded o-1 r-1 quality 1:0:300"
     ],
 )
 def test_whatever_changes_service_is_looked_at(known: tuple[str, ...], last: str) -> None:
-    """S12: each type of event that can change rows or contact, come last, is seen to do so."""
-    before, event_at_last = order_of(*known), heard(*known, last)[-1]
+    """S12: each type of event that can change rows or contact, arriving last, is detected."""
+    before, event_at_last = order_of(*known), events_of(*known, last)[-1]
     after = orders.absorb(before, event_at_last)
     assert (served(*known), aftersales.contact(before)) != (
         served(*known, last),
         aftersales.contact(after),
     )
-    assert aftersales.may_differ(after, event_at_last)
+    assert aftersales.service_may_differ(after, event_at_last)
 
 
 def test_a_huge_order_is_looked_through_in_linear_time() -> None:

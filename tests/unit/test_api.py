@@ -1,4 +1,4 @@
-"""The reader's HTTP API over a store fed by hand: forms, freshness, errors, caching, odd ids."""
+"""The reader's HTTP API over a filled store: forms, freshness, errors, caching, ids."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from operations.commands.recount import recount
+from operations.oracle.recount import recount
 from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, TopProducts
 from schemas.journal import Entry
 from schemas.status import Health, Status
-from serving import asked, follow, watching
+from serving import requests, watching
 from serving.api import make_app
-from serving.follow import Reader
 from serving.problems import Kind
+from serving.reader import Reader
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.story import parse
 
@@ -48,7 +48,7 @@ EVENTS = next(parse(STORY)).events
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Changelogs:
-    """A pipeline that has taken the story, and in which it is now 11 July."""
+    """A pipeline that has applied the story; event time is 11 July."""
     logs = Changelogs(settings_in(tmp_path))
     logs.take(EVENTS)
     logs.tick(TICK_MS)
@@ -60,7 +60,7 @@ def reader(
     logs: Changelogs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FedReader]:
     """A reader that has read it, half a second after the last event."""
-    monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS)
+    monkeypatch.setattr("serving.reader.now_ms", lambda: NOW_MS)
     reader = FedReader(settings_in(tmp_path), logs)
     reader.feed()
     yield reader
@@ -74,7 +74,7 @@ def client(reader: FedReader) -> TestClient:
 
 
 def problem(response: Response, status: int, kind: Kind) -> Problem:
-    """The problem that a response is, checked."""
+    """The problem of a response, after checks of its form."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     found = Problem.model_validate_json(response.content)
@@ -86,7 +86,7 @@ def problem(response: Response, status: int, kind: Kind) -> Problem:
 
 
 def test_a_product_is_answered_in_the_form_of_the_events_description(client: TestClient) -> None:
-    """The current cycle without being asked for, all integers, and how fresh it is."""
+    """Without a cycle the current one, all integers, with freshness."""
     response = client.get("/v1/products/p-3")
     assert response.status_code == 200
     assert response.headers["cache-control"] == "no-cache"
@@ -134,7 +134,10 @@ def test_a_cycle_is_named_by_any_instant_in_it(client: TestClient, instant: str)
 
 
 def test_known_and_sold_nothing_is_another_answer_than_unknown(client: TestClient) -> None:
-    """200 with zeros: sold in another cycle, or only ordered. 404: no event names it."""
+    """200 with zeros: sold in another cycle, or only ordered.
+
+    404: no event names it.
+    """
     for path in (
         "/v1/products/p-4",
         "/v1/products/p-5",
@@ -170,10 +173,10 @@ def test_a_shop_is_answered_like_a_product(client: TestClient) -> None:
     ) == ("s-7", 7, 7, 2200)
 
 
-def test_an_order_tells_its_facts_what_counts_and_what_is_odd(client: TestClient) -> None:
+def test_an_order_has_its_facts_its_sales_and_its_anomalies(client: TestClient) -> None:
     """Facts by time with their own fields; the sale with its reversals.
 
-    A refund that asked too much is odd.
+    A refund that claims too much is an anomaly.
     """
     found = OrderAnswer.model_validate_json(client.get("/v1/orders/o-2").content)
     assert [(fact["type"], fact["occurred_at"]) for fact in found.facts] == [
@@ -206,8 +209,8 @@ def test_an_order_tells_its_facts_what_counts_and_what_is_odd(client: TestClient
     ) == (None, None, 1, [], [])
 
 
-def test_the_best_sellers_come_in_pages_with_a_link(client: TestClient) -> None:
-    """Most first; the link and the cursor lead on; the end has neither."""
+def test_the_best_sellers_are_paged_with_a_link(client: TestClient) -> None:
+    """Most first. Link and cursor lead to the next page; the last page has neither."""
     path = "/v1/top/products?limit=1&cycle=2026-06-06T00:00:00Z"
     first = client.get(path)
     page = TopProducts.model_validate_json(first.content)
@@ -226,14 +229,20 @@ def test_the_best_sellers_come_in_pages_with_a_link(client: TestClient) -> None:
 
 
 def test_the_journal_gives_the_entries_as_they_are(client: TestClient, logs: Changelogs) -> None:
-    """Every field of the public form, in pages."""
+    """Every field of the public form, unchanged, in pages."""
     page = JournalPage.model_validate_json(client.get("/v1/products/p-3/journal?limit=2").content)
     rest = JournalPage.model_validate_json(
         client.get(f"/v1/products/p-3/journal?limit=9&cursor={page.next_cursor}").content
     )
     entries = page.items + rest.items
     sold = [entry for entry in entries if entry["type"] == "entry"]
-    assert [set(entry) for entry in sold] == [{"type", *Entry.__struct_fields__}] * len(sold)
+    of_refund = {"refund_id", "refunded_at"}
+    assert [set(entry) | of_refund for entry in sold] == [{"type", *Entry.__struct_fields__}] * len(
+        sold
+    )
+    assert [of_refund <= set(entry) for entry in sold] == [
+        entry["units_booked"] + entry["amount_booked"] > 0 for entry in sold
+    ]
     assert [entry["id"] for entry in sold] == [
         entry.id for entry in logs.entries if entry.product_id == "p-3"
     ]
@@ -244,7 +253,7 @@ def test_the_journal_gives_the_entries_as_they_are(client: TestClient, logs: Cha
 
 
 def test_the_export_is_the_recount(client: TestClient) -> None:
-    """Line by line the rows of an independent count, and a last line that says it is whole."""
+    """The lines are the rows of an independent recount; the last line marks it as complete."""
     response = client.get("/v1/export")
     assert response.headers["content-type"] == "application/x-ndjson"
     *lines, end = [json.loads(line) for line in response.text.splitlines()]
@@ -261,13 +270,12 @@ def test_the_export_is_the_recount(client: TestClient) -> None:
 
 
 # --- freshness demanded
-# ------------------------------------------------------------------------------------------------------------
 
 
-def test_too_stale_is_refused_when_asked_for(
+def test_an_answer_staler_than_max_lag_is_refused(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`max_lag` in any unit, at the bound still fine."""
+    """`max_lag` in any unit; a lag equal to it is accepted."""
     for text in ("500ms", "0.5s", "5s", "1m", "1h"):
         assert client.get(f"/v1/products/p-3?max_lag={text}").status_code == 200
     for path in (
@@ -279,16 +287,19 @@ def test_too_stale_is_refused_when_asked_for(
         "export",
     ):
         found = problem(client.get(f"/v1/{path}?max_lag=499ms"), 503, Kind.TOO_STALE)
-        assert found.detail == "asked for 0.499 s at most; the lag is 0.5 s"
-    monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS - 10_000)
+        assert found.detail == "max_lag is 0.499 s; the lag is 0.5 s"
+    monkeypatch.setattr("serving.reader.now_ms", lambda: NOW_MS - 10_000)
     assert client.get("/v1/products/p-3?max_lag=0s").json()["freshness"]["lag_seconds"] == 0
 
 
 async def test_an_own_write_is_waited_for(
     reader: FedReader, logs: Changelogs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`min_position` holds an answer back until the tables have it, and says so when they don't get it in time."""
-    monkeypatch.setattr(asked, "MIN_POSITION_WAIT_S", 0.2)
+    """`min_position` delays an answer until the tables include it.
+
+    After the time limit the problem names what is missing.
+    """
+    monkeypatch.setattr(requests, "MIN_POSITION_WAIT_S", 0.2)
     async with AsyncClient(
         transport=ASGITransport(make_app(reader)), base_url="http://reader"
     ) as client:
@@ -302,14 +313,14 @@ async def test_an_own_write_is_waited_for(
             == f"waited 0.2 s for orders-0:{applied['orders-0'] + 1} (at {applied['orders-0']})"
         )
 
-        monkeypatch.setattr(asked, "MIN_POSITION_WAIT_S", 20)
+        monkeypatch.setattr(requests, "MIN_POSITION_WAIT_S", 20)
         waiting = asyncio.create_task(client.get(path))
         await asyncio.sleep(0.05)
         assert not waiting.done()
         logs.tick(TICK_MS + 1)
         reader.feed()
-        async with reader._changed:
-            reader._changed.notify_all()
+        async with reader.changed:
+            reader.changed.notify_all()
         assert (await waiting).json()["freshness"]["applied"]["orders-0"] == applied["orders-0"] + 1
 
 
@@ -328,7 +339,7 @@ async def test_an_own_write_is_waited_for(
         ("cycle=now", "cycle"),
     ],
 )
-def test_what_can_not_be_used_is_said_with_its_place(
+def test_a_fault_of_a_request_is_named_with_its_place(
     client: TestClient, query: str, where: str
 ) -> None:
     """422 with `errors`, also for times without a zone."""
@@ -339,7 +350,7 @@ def test_what_can_not_be_used_is_said_with_its_place(
 
 
 def test_bounds_and_cursors_are_checked(client: TestClient) -> None:
-    """The framework's own refusals have the same form; a cursor of nowhere is one of them."""
+    """The framework's own refusals have the same form; so has an unknown cursor."""
     for query in ("limit=0", "limit=1001", "limit=x", "cursor=xyz"):
         found = problem(client.get(f"/v1/top/products?{query}"), 422, Kind.INVALID_REQUEST)
         assert found.errors
@@ -371,10 +382,9 @@ def test_the_same_state_is_not_sent_twice(
 
 
 # --- ids
-# ---------------------------------------------------------------------------------------------------------------------------
 
 
-ODD_IDS = [
+UNUSUAL_IDS = [
     "a/b",
     "a/journal",
     "/",
@@ -395,12 +405,12 @@ ODD_IDS = [
 ]
 
 
-def test_ids_may_hold_anything_printable(
+def test_ids_may_contain_anything_printable(
     client: TestClient, reader: FedReader, logs: Changelogs
 ) -> None:
-    """Encoded as a whole, each is found as a product, with its journal, as a shop and as an order."""
+    """Percent-encoded, each is found as a product with its journal, as a shop, and as an order."""
     events = []
-    for number, id_ in enumerate(ODD_IDS):
+    for number, id_ in enumerate(UNUSUAL_IDS):
         story = "== x\n2026-07-01T08:00Z placed o 1:p:1x10\n2026-07-02T08:00Z received o\n"
         placed, received = next(parse(story)).events
         placed |= {
@@ -412,7 +422,7 @@ def test_ids_may_hold_anything_printable(
         events += [placed, received | {"order_id": id_, "id": f"y{number}"}]
     logs.take(events)
     reader.feed()
-    for id_ in ODD_IDS:
+    for id_ in UNUSUAL_IDS:
         text = quote(id_, safe="")
         assert client.get(f"/v1/products/{text}").json()["product_id"] == id_
         assert client.get(f"/v1/shops/{text}").json()["shop_id"] == id_
@@ -431,16 +441,15 @@ def test_ids_may_hold_anything_printable(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_no_path_makes_the_reader_fail(client: TestClient, path: bytes, kind: str) -> None:
-    """Whatever stands in the path, the answer is one of those that are described."""
+    """For any path the answer is one of those described."""
     response = client.get(f"/v1/{kind}/{quote(path, safe='/%')}")
     assert response.status_code in {200, 404}
 
 
 # --- not ready, damaged, healthy
-# -----------------------------------------------------------------------------------------------------
 
 
-def test_before_anything_is_read_the_reader_says_so(tmp_path: Path) -> None:
+def test_before_anything_is_read_every_answer_is_not_ready(tmp_path: Path) -> None:
     """503 with the reason everywhere but for liveness; Prometheus gets its numbers."""
     client = TestClient(make_app(Reader(settings_in(tmp_path))))
     for path in (
@@ -453,7 +462,7 @@ def test_before_anything_is_read_the_reader_says_so(tmp_path: Path) -> None:
         "products/p-3?min_position=orders-0:1",
     ):
         assert (
-            "no tables yet: it has just begun"
+            "no tables yet: it has just started"
             in problem(client.get(f"/v1/{path}"), 503, Kind.NOT_READY).detail
         )
     assert client.get("/livez").status_code == 200
@@ -466,10 +475,10 @@ def test_before_anything_is_read_the_reader_says_so(tmp_path: Path) -> None:
     assert "netsold_reader_ready 0.0" in client.get("/metrics").text
 
 
-def test_while_restoring_the_probes_say_how_much_is_left(tmp_path: Path, logs: Changelogs) -> None:
+def test_while_restoring_the_probes_show_how_much_is_left(tmp_path: Path, logs: Changelogs) -> None:
     """`?verbose` is for people, the status code for machines.
 
-    The status page tells it by partition.
+    The status has it by partition.
     """
     reader = FedReader(settings_in(tmp_path), logs)
     client = TestClient(make_app(reader))
@@ -498,9 +507,9 @@ def test_while_restoring_the_probes_say_how_much_is_left(tmp_path: Path, logs: C
 
 
 def test_an_empty_log_is_live_and_has_no_cycle(tmp_path: Path) -> None:
-    """Nothing was ever told.
+    """Before any event the reader is live, and every id is unknown.
 
-    Live, unknown ids are unknown, and a list of the current cycle isn't to be had.
+    A list of the current cycle is not ready.
     """
     reader = FedReader(settings_in(tmp_path), Changelogs(settings_in(tmp_path)))
     client = TestClient(make_app(reader))
@@ -521,7 +530,7 @@ def test_an_empty_log_is_live_and_has_no_cycle(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_the_status_tells_every_table(client: TestClient, reader: FedReader) -> None:
+def test_the_status_has_every_table(client: TestClient, reader: FedReader) -> None:
     """Name, topic, freshness and positions of all that is followed, and the current cycle."""
     status = Status.model_validate_json(client.get("/v1/status").content)
     assert status.cycle is not None
@@ -551,10 +560,10 @@ def test_the_status_tells_every_table(client: TestClient, reader: FedReader) -> 
     )
 
 
-def test_without_a_worker_nothing_says_live(client: TestClient, reader: FedReader) -> None:
+def test_without_a_worker_no_answer_is_live(client: TestClient, reader: FedReader) -> None:
     """Two events wait that nobody reads.
 
-    Stalled in every answer, 503 with the remedy for monitors; load may still be sent here.
+    Every answer is stalled, `/v1/health` is 503 with the remedy, and `/readyz` stays 200.
     """
     etag = client.get("/v1/products/p-3").headers["etag"]
     reader.logs.send("orders", b"o-9", b"?", [], 1)
@@ -585,8 +594,8 @@ def test_without_a_worker_nothing_says_live(client: TestClient, reader: FedReade
     assert "netsold_reader_ready 1.0" in text
 
 
-def test_bounds_may_be_given_with_the_question(client: TestClient, reader: FedReader) -> None:
-    """What is behind within the settings' bounds is live; who wants none behind says so."""
+def test_bounds_may_be_given_with_the_request(client: TestClient, reader: FedReader) -> None:
+    """Within the settings' bounds the way is live; a request may set stricter ones."""
     assert client.get("/v1/health?max_behind=0").json() == {"state": "live", "findings": []}
     reader.logs.send("orders", b"o-9", b"?", [], 1)
     reader.observe()
@@ -601,10 +610,10 @@ def test_bounds_may_be_given_with_the_question(client: TestClient, reader: FedRe
     problem(client.get("/v1/health?max_behind=-1"), 422, Kind.INVALID_REQUEST)
 
 
-def test_what_was_observed_long_ago_says_nothing_about_now(
+def test_an_old_observation_makes_the_state_unknown(
     client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Never alive by default: the state is unknown, and the finding says since when."""
+    """Never alive by default: the finding has the age of the observation."""
     monkeypatch.setattr(watching, "MOST_AGE_SECONDS", -1.0)
     assert client.get("/v1/products/p-3").json()["freshness"]["state"] == "unknown"
     found = client.get("/v1/health").json()
@@ -616,7 +625,7 @@ def test_what_was_observed_long_ago_says_nothing_about_now(
 def test_a_reader_that_the_log_no_longer_answers_is_not_ready(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last hop is this reader's own: another one may do better, so load goes there."""
+    """Only this reader is cut off, so load should go to another one."""
     monkeypatch.setattr(FedReader, "silent_s", 61.0)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.text) == (503, "not ready\n")
@@ -643,22 +652,22 @@ def test_the_metrics_are_named_and_count_by_route(client: TestClient) -> None:
 def test_damage_in_the_store_is_not_an_answer(
     client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503, and the follower is told to lay the store aside.
+    """503, and the follower sets the store aside.
 
-    Another fault of ours is 500 and says nothing of the inside.
+    Another fault of ours is 500 without any detail of the inside.
     """
 
     def damaged() -> None:
         raise Exception("Corruption: block checksum mismatch")  # noqa: TRY002 - as rocksdict does
 
-    monkeypatch.setattr(reader.store, "moment", damaged)
+    monkeypatch.setattr(reader.store, "snapshot", damaged)
     problem(client.get("/v1/products/p-3"), 503, Kind.NOT_READY)
     assert reader._damage == "Corruption: block checksum mismatch"
 
     def broken() -> None:
         raise KeyError("inside")
 
-    monkeypatch.setattr(reader.store, "moment", broken)
+    monkeypatch.setattr(reader.store, "snapshot", broken)
     assert "inside" not in problem(client.get("/v1/products/p-3"), 500, Kind.FAILED).detail
 
 
@@ -685,7 +694,7 @@ def test_the_contract_describes_every_answer(client: TestClient) -> None:
 
 
 def test_every_kind_of_problem_is_met_in_these_tests() -> None:
-    """So that none is listed and never given."""
+    """No kind of problem is listed that is never answered."""
     here = Path(__file__).parent
     files = [
         Path(__file__),

@@ -1,4 +1,4 @@
-"""The worker's process: how it is a member of its group, and how it ends."""
+"""The worker's process: its membership of the group, and its end."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_worker_without_partitions_stays_a_member(tmp_path: Path) -> None:
-    """It fetches nothing, and aiokafka would take it for stuck.
-
-    As a spare it must take over whenever it comes to that.
-    """
+    """It fetches nothing: aiokafka would remove it as stuck, and then it could never take over."""
     settings = Settings(
         _env_file=None, data_dir=tmp_path, kafka=Kafka(bootstrap_servers="127.0.0.1:1")
     )
@@ -32,11 +29,8 @@ async def test_a_worker_without_partitions_stays_a_member(tmp_path: Path) -> Non
 
 
 def test_a_stop_by_signal_that_hangs_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM and SIGINT begin the clean stop and bound it.
-
-    The end is said, and its exit code isn't that of a clean stop.
-    """
-    ended, codes, asked = threading.Event(), [], []
+    """SIGTERM and SIGINT begin the clean stop and bound it; cut short, its exit code is 1."""
+    ended, codes, stops = threading.Event(), [], []
 
     def leave(code: int) -> None:
         codes.append(code)
@@ -44,13 +38,13 @@ def test_a_stop_by_signal_that_hangs_is_cut_short(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(module, "EXIT_SECONDS", 0.02)
-    monkeypatch.setattr(faust.Worker, "_schedule_shutdown", lambda _, number: asked.append(number))
+    monkeypatch.setattr(faust.Worker, "_schedule_shutdown", lambda _, number: stops.append(number))
     worker = cast("Any", Worker.__new__(Worker))
     worker.spinner = None
     with capture_logs() as lines:
         worker._on_sigterm()
         assert ended.wait(5.0)
     assert codes == [1]
-    assert len(asked) == 1
+    assert len(stops) == 1
     (line,) = lines
     assert line["event"].startswith("the stop took longer than 0 s and is cut short")

@@ -1,4 +1,4 @@
-"""Records as fetched: whatever their headers are called, they are read, and nothing else differs from aiokafka's reading."""
+"""Fetched records are read as aiokafka reads them, also with headers' names that aren't UTF-8."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS: list[Row] = [
 
 
 def fetched(codec: int, rows: list[Row] = ROWS) -> bytes:
-    """Two batches of records as a broker hands them out."""
+    """Two batches of records as a broker returns them."""
     made = []
     for _ in range(2):
         builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, 0, 1_000_000)
@@ -44,7 +44,7 @@ def parsed(records: TolerantRecords | MemoryRecords) -> list[Any]:
 
 @pytest.mark.parametrize("codec", [0, 4])
 def test_usual_batches_are_read_as_aiokafka_reads_them(codec: int) -> None:
-    """Compressed or not; by either of our ways."""
+    """Compressed or not, by either parser."""
     data = fetched(codec)
     assert parsed(TolerantRecords(data)) == parsed(MemoryRecords(data))
     half = len(data) // 2
@@ -70,8 +70,8 @@ def test_a_name_that_is_not_utf_8_is_escaped() -> None:
     assert found[7] == found[3]
 
 
-def test_a_record_that_contradicts_its_length_is_corrupt() -> None:
-    """Leniency ends at names."""
+def test_a_record_of_another_length_is_corrupt() -> None:
+    """Only names of headers are parsed leniently."""
     data = bytearray(fetched(0)[: len(fetched(0)) // 2])
     data[61] += 2  # the first record's length, zigzag
     with pytest.raises(CorruptRecordException):
@@ -79,10 +79,7 @@ def test_a_record_that_contradicts_its_length_is_corrupt() -> None:
 
 
 def test_records_can_be_looked_up_again() -> None:
-    """By their offsets, over all batches, also behind a name that isn't UTF-8.
-
-    What isn't there is left out.
-    """
+    """By their offsets, in all batches, also behind a name that isn't UTF-8; unknown ones aren't."""
     odd: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")]), (b"o-3", b"", [])]
     data = bytearray(fetched(0, odd).replace(b"kafe", b"caf\xe9"))
     half = len(data) // 2
@@ -96,3 +93,12 @@ def test_records_can_be_looked_up_again() -> None:
         8: (b"o-2", b"{}"),
     }
     assert dict(found[8].headers)["caf\udce9"] == b"x"
+
+
+def test_unparsed_batches_are_items_of_their_own() -> None:
+    """Each has its last record's offset, and gives its records when they are needed."""
+    records = TolerantRecords(fetched(0))
+    list(iter(records.next_batch, None))
+    batches = [one for batch in iter(records.unparsed().next_batch, None) for one in batch]
+    assert [batch.offset for batch in batches] == [2, 2]
+    assert [[one.offset for one in batch.records()] for batch in batches] == [[0, 1, 2]] * 2

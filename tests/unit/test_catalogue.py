@@ -1,15 +1,16 @@
-"""The list of stages and tables, and their keys."""
+"""The catalogue: topics, stages and tables, and their keys."""
 
 import pytest
 
+from docs import lists
 from tables import catalogue
 from tables.cycles import Calendar
 from tables.service_hours import ServiceRules
 from tables.stages import stages
 
 
-def test_the_names_that_the_flow_goes_by() -> None:
-    """What feeds what, and under which names; these are public."""
+def test_the_public_names_of_the_flow() -> None:
+    """Sources, targets and tables of each stage; these names are public."""
     assert {stage.name: (stage.source, stage.sends, stage.emits) for stage in catalogue.STAGES} == {
         "order": ("orders", ("sales", "shop-activity"), ()),
         "chat": ("chats", ("shop-activity",), ("alerts",)),
@@ -28,13 +29,13 @@ def test_the_names_that_the_flow_goes_by() -> None:
             "shop_buyers",
         ],
     }
-    assert [stage.stage for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
+    assert [stage.spec for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
         catalogue.STAGES
     )
 
 
-def test_which_events_a_stage_hears_of() -> None:
-    """Directly, or through the stages before it: so many sources a complete table has heard of."""
+def test_the_topics_of_events_that_reach_a_stage() -> None:
+    """Directly or through other stages: a complete table has progress of all of them."""
     assert {stage.name: catalogue.event_topics(stage.name) for stage in catalogue.STAGES} == {
         "order": ("orders",),
         "chat": ("chats",),
@@ -44,7 +45,7 @@ def test_which_events_a_stage_hears_of() -> None:
 
 
 def test_no_two_pairs_share_a_conversation() -> None:
-    """Ids may hold slashes; the key in the topic is shared then, the one in the table isn't."""
+    """Ids may contain slashes: the key in the topic is shared then, the key of the table isn't."""
     assert catalogue.conversation_key("s/1", "b") != catalogue.conversation_key("s", "1/b")
     assert catalogue.split_conversation_key(catalogue.conversation_key("s/1", "b@2")) == (
         "s/1",
@@ -54,8 +55,27 @@ def test_no_two_pairs_share_a_conversation() -> None:
 
 @pytest.mark.parametrize("subject", ["p-3", "p@3", "@", "顺丰", "p-3@-5"])
 @pytest.mark.parametrize("start_ms", [0, 1_780_704_000_000, -2_592_000_000])
-def test_keys_of_cycles_come_back(subject: str, start_ms: int) -> None:
-    """An id may hold the separator itself."""
+def test_keys_of_cycles_can_be_split(subject: str, start_ms: int) -> None:
+    """An id may contain the separator itself."""
     key = catalogue.cycle_key(subject.encode(), start_ms)
     assert key == f"{subject}@{start_ms}".encode()
     assert catalogue.split_cycle_key(key) == (subject, start_ms)
+
+
+def test_pages_show_the_flow_of_the_catalogue() -> None:
+    """A page with a marked block for the picture has the picture that `make docs` makes."""
+    for page in lists.FLOW_PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert lists.with_flow(text) == text
+    assert lists.with_flow("a\n<!-- flow -->\nold\n<!-- /flow -->\nb\n") == (
+        f"a\n<!-- flow -->\n{lists.flow()}<!-- /flow -->\nb\n"
+    )
+
+
+def test_the_picture_has_every_topic_stage_and_table() -> None:
+    """Each public topic, stage and table of the catalogue is named in the picture of the flow."""
+    picture = lists.flow()
+    for topic in catalogue.PUBLIC_TOPICS:
+        assert f"([{topic.name}" in picture
+    for stage in catalogue.STAGES:
+        assert f"[{stage.name} stage<br/>{'<br/>'.join(t.name for t in stage.tables)}]" in picture

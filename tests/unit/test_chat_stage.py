@@ -1,18 +1,23 @@
-"""What a chunk of messages changes.
+"""What a chunk of messages changes: timers and rows of `overdue`, to the millisecond.
 
-Timers and the rows of what is overdue, at the very instants.
+And the largest conversation that is folded without counting its bytes.
 """
 
+from itertools import pairwise
 from typing import Any
 
-from schemas import times
-from tests.flow import Flow
+from schemas import limits, times
+from schemas.envelope import BUYER, Written
+from tables import chat_stage, conversations
+from tables.chat_stage import ChatStage
+from tables.conversations import Alerted, Conversation
+from tests.flow import CYCLES, RULES, Flow, Record, Rows, binary, reading
 
-ASKED_MS = times.parse_ms("2026-07-01T04:00:00Z")
+QUESTION_MS = times.parse_ms("2026-07-01T04:00:00Z")
 """At noon in Shanghai."""
 
 
-def asked(at_ms: int, number: int) -> dict[str, Any]:
+def question(at_ms: int, number: int) -> dict[str, Any]:
     """A question."""
     event = {
         "type": "buyer_messaged",
@@ -23,17 +28,49 @@ def asked(at_ms: int, number: int) -> dict[str, Any]:
     return event | {"shop_id": "s-7", "buyer_id": "b-9", "occurred_at": times.format_ms(at_ms)}
 
 
-def test_a_question_that_comes_late_is_due_earlier() -> None:
-    """An inquiry is overdue by its first question, though that was heard of after the second one."""
-    flow = Flow().take([asked(ASKED_MS + 60_000, 1), asked(ASKED_MS, 2)])
-    assert not flow.tick(ASKED_MS + 300_000).tables["overdue"]
-    assert flow.tick(ASKED_MS + 300_001).tables["overdue"]
+def test_an_earlier_question_that_arrives_later_moves_the_due_time() -> None:
+    """An inquiry is overdue by its first question in event time, not by the first to arrive."""
+    flow = Flow().take([question(QUESTION_MS + 60_000, 1), question(QUESTION_MS, 2)])
+    assert not flow.tick(QUESTION_MS + 300_000).tables["overdue"]
+    assert flow.tick(QUESTION_MS + 300_001).tables["overdue"]
     assert [alert["message_id"] for alert in flow.alerts] == ["m-2"]
 
 
-def test_what_is_asked_too_late_is_overdue_at_once() -> None:
-    """Event time has passed already when the question comes in, so there is nothing to wait for."""
-    flow = Flow().tick(ASKED_MS + 300_001).take([asked(ASKED_MS, 1)])
+def test_a_question_that_arrives_after_its_due_time_is_overdue_at_once() -> None:
+    """Event time is past the due time when the question arrives, so no timer is set."""
+    flow = Flow().tick(QUESTION_MS + 300_001).take([question(QUESTION_MS, 1)])
     assert flow.tables["overdue"]
     assert len(flow.alerts) == 1
     assert not flow.tables["reply_timers"]
+
+
+def test_a_small_conversation_with_the_largest_messages_fits_in_a_record() -> None:
+    """So `ConversationFold` needs no refusal: the largest texts, all escaped, and all alerted."""
+    text = "\x01" * limits.ID_CHARS  # six bytes a character in JSON
+    source = "\x01" * limits.SOURCE_CHARS
+    largest = Written(limits.OCCURRED_FIRST_MS, BUYER, text, source, text, text, "person")
+    alerted = Alerted(source, text, late=False)
+    count = chat_stage.FEW_MESSAGES
+    new = Conversation(written=[largest] * count, alerted=(alerted,) * count)
+    size = len(conversations.encode(new)) + 2 * chat_stage.SMALL_STATE_BYTES
+    assert size < limits.ORDER_BYTES
+
+
+def test_where_the_stage_folds_a_long_conversation_changes_nothing() -> None:
+    """One message more than few, in one chunk or in two, gives the same conversation."""
+    events = [
+        question(QUESTION_MS + number, number) for number in range(chat_stage.FEW_MESSAGES + 1)
+    ]
+    stage = ChatStage(CYCLES, RULES, 1000)
+    records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(events)]
+    found = []
+    for cuts in ([0, len(events)], [0, 1, len(events)]):
+        tables = {table.name: Rows() for table in stage.spec.tables}
+        progress = None
+        for begin, end in pairwise(cuts):
+            outcome = stage.fold("chats-0", reading(stage, records[begin:end]), tables, progress)
+            progress = outcome.progress
+            for name, writes in outcome.writes.items():
+                tables[name].update(writes)
+        found.append(tables)
+    assert found[0] == found[1]

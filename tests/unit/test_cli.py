@@ -1,7 +1,4 @@
-"""The command line as a whole.
-
-What is told where, with which exit code, and that it stays quick.
-"""
+"""The command line as a whole: its output, its exit codes, and that it stays quick."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import importlib
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _empty_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Run where no data directory and no .env file is."""
+    """Run in a folder without data directory and .env file."""
     monkeypatch.chdir(tmp_path)
 
 
@@ -38,12 +34,13 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_commands_are_named_once_and_each_module_has_its_function() -> None:
-    """The list is the only place that names a command, and what it names can be called."""
-    names = [command.name for command in cli.COMMANDS]
+    """Every command and group of the list can be imported."""
+    names = [command.name for command in (*cli.COMMANDS, *cli.GROUPS)]
     assert len(names) == len(set(names))
     for command in cli.COMMANDS:
-        if find_spec(command.module) is not None:
-            assert callable(importlib.import_module(command.module).command), command.module
+        assert callable(importlib.import_module(command.module).command), command.module
+    for group in cli.GROUPS:
+        assert importlib.import_module(group.module).app.registered_commands, group.module
 
 
 def test_help_lists_the_commands_without_loading_any_engine() -> None:
@@ -51,7 +48,9 @@ def test_help_lists_the_commands_without_loading_any_engine() -> None:
     program = (
         "import sys; from operations import cli; sys.argv = ['netsold', '--help']\n"
         "try: cli.main()\n"
-        "finally: print({'faust', 'aiokafka', 'fastapi', 'duckdb', 'rocksdict'} & set(sys.modules), file=sys.stderr)"
+        "finally: print("
+        "{'faust', 'aiokafka', 'fastapi', 'duckdb', 'rocksdict'} & set(sys.modules),"
+        " file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
@@ -69,22 +68,23 @@ def test_a_wrong_argument_is_a_usage_error() -> None:
     assert "No such command 'chek'" in done.stderr
 
 
-def test_a_setting_that_cannot_be_is_told_by_its_variable() -> None:
-    """Exit code 2 and one sentence that names the variable as it is written in the environment."""
+def test_an_invalid_setting_is_named_by_its_variable() -> None:
+    """Exit code 2, and one sentence that names the environment's variable."""
     done = _run("topics", "check", NETSOLD_PARTITIONS="0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr
-        == "netsold: settings can't be used: NETSOLD_PARTITIONS is '0', but must be a whole number from 1 to 1024\n"
+    assert done.stderr == (
+        "netsold: settings can't be used:"
+        " NETSOLD_PARTITIONS is '0', but must be a whole number from 1 to 1024\n"
     )
 
 
-def test_without_a_cluster_the_way_to_one_is_told() -> None:
-    """Exit code 5 and both ways to a cluster."""
+def test_without_a_cluster_the_sentence_shows_how_to_get_one() -> None:
+    """Exit code 5, and both ways to a cluster."""
     done = _run("topics", "check")
     assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr == (
-        "netsold: no Kafka is known: start one with `netsold kafka start`, or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS\n"
+        "netsold: no Kafka is known: start one with `netsold kafka start`,"
+        " or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS\n"
     )
 
 
@@ -99,15 +99,15 @@ def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
 
 
 def test_status_of_no_kafka_is_one_json_object() -> None:
-    """`--json` prints one object on stdout, and the exit code still says that it isn't ready."""
+    """`--json` prints one object on stdout, and the exit code is still 5."""
     done = _run("kafka", "status", "--json")
     assert (done.returncode, done.stderr) == (5, "")
     assert json.loads(done.stdout)["running"] is False
 
 
-def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only errors that a person can mend are shortened to a sentence."""
+def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only errors that the user can mend become a sentence."""
     monkeypatch.setattr(sys, "argv", ["netsold", "kafka", "status"])
-    monkeypatch.setattr(cli, "_local_kafka", lambda: 1 / 0)
+    monkeypatch.setattr("operations.commands.kafka._local_kafka", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main()

@@ -1,7 +1,4 @@
-"""docker-compose.yml, read without Docker.
-
-It starts the same Kafka as `netsold up` does, and in the right order.
-"""
+"""docker-compose.yml, read without Docker: the same Kafka as `netsold up`, in the right order."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ def _properties(text: str) -> dict[str, str]:
 
 
 def _added(environment: dict[str, str]) -> dict[str, str]:
-    """What the image adds to the mounted file, by the rule that its documentation gives for names."""
+    """The settings that the image adds to the mounted file, by its documented rule for names."""
     return {
         name.removeprefix("KAFKA_").lower().replace("_", "."): value
         for name, value in environment.items()
@@ -47,7 +44,7 @@ def test_both_kafkas_are_of_one_version(services: dict[str, Any]) -> None:
 
 
 def test_the_broker_settings_are_the_shared_ones(services: dict[str, Any]) -> None:
-    """The shared file is mounted where the image reads it, and nothing in it is overruled."""
+    """The shared file is mounted where the image reads it, and no setting is overridden."""
     mounts = [mount.split(":") for mount in services["kafka"]["volumes"]]
     assert [f"./{SHARED}", "/mnt/shared/config/server.properties", "ro"] in mounts
     shared = _properties((ROOT / SHARED).read_text())
@@ -60,7 +57,7 @@ def test_the_broker_settings_are_the_shared_ones(services: dict[str, Any]) -> No
 
 
 def test_the_listeners_agree(services: dict[str, Any]) -> None:
-    """Each listener has a protocol, clients are told addresses that are listened on, and the log lies in the named volume."""
+    """Each listener has a protocol and an address for clients; the log is in the named volume."""
     added = _added(services["kafka"]["environment"])
     listeners = dict(listener.split("://") for listener in added["listeners"].split(","))
     advertised = dict(
@@ -80,7 +77,7 @@ def test_the_listeners_agree(services: dict[str, Any]) -> None:
 
 
 def test_services_wait_for_what_they_need(services: dict[str, Any]) -> None:
-    """Topics come after a healthy Kafka, workers and readers after the topics."""
+    """Topics wait for a healthy Kafka, workers and readers for the topics."""
     assert services["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
     for name in ("worker", "reader"):
         assert services[name]["depends_on"] == {
@@ -88,8 +85,8 @@ def test_services_wait_for_what_they_need(services: dict[str, Any]) -> None:
         }
 
 
-def test_health_is_asked_where_it_is_told(services: dict[str, Any]) -> None:
-    """Kafka by its own script, the reader by /readyz at the port that is published on loopback alone."""
+def test_health_checks_use_the_published_addresses(services: dict[str, Any]) -> None:
+    """Kafka has its own script, the reader /readyz; its port is published on loopback."""
     assert (
         services["kafka"]["healthcheck"]["test"][1] == "/opt/kafka/bin/kafka-broker-api-versions.sh"
     )
@@ -101,7 +98,7 @@ def test_health_is_asked_where_it_is_told(services: dict[str, Any]) -> None:
 
 
 def test_every_command_exists(services: dict[str, Any]) -> None:
-    """Each service of our image runs a command of the command line, with settings that exist."""
+    """Each service of our image runs a command of the command line, with existing settings."""
     known = {command.name for command in COMMANDS} | {"kafka", "topics"}
     names = {f"NETSOLD_{name.upper()}" for name in Settings.model_fields} | {
         "NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
@@ -113,7 +110,7 @@ def test_every_command_exists(services: dict[str, Any]) -> None:
 
 
 def test_the_image_has_every_package_and_the_hashed_lock() -> None:
-    """The Dockerfile copies each package of pyproject.toml, and .dockerignore lets it through."""
+    """The Dockerfile copies each package of pyproject.toml; .dockerignore allows it."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     let_through = (ROOT / ".dockerignore").read_text().splitlines()
     for package in ("schemas", "tables", "streams", "serving", "operations"):

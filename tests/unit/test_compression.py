@@ -1,4 +1,4 @@
-"""What is written is compressed as its readers can read it."""
+"""What is written is compressed in a way that its readers can read."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ HEADER_BYTES = 61
 """Of a record batch, before its records."""
 
 FASTEST, SMALLEST = 4, 2
-"""What gzip's header says of how it was made, where it says anything: at level 1, and at level
-9."""
+"""The byte of gzip's header that names the level, at level 1 and at level 9."""
 
 
 def built(settings: Settings, topic: str) -> DefaultRecordBatch:
@@ -32,7 +31,7 @@ def built(settings: Settings, topic: str) -> DefaultRecordBatch:
 async def test_public_topics_are_compressed_by_setting_and_changelogs_are_not(
     name: Compression,
 ) -> None:
-    """Whoever follows sales needs that codec; only we read changelogs."""
+    """Readers of public topics need that codec; only we read changelogs."""
     settings = Settings(
         _env_file=None,
         app="a",
@@ -54,10 +53,7 @@ def test_by_default_every_client_can_read_what_is_public() -> None:
 
 
 async def test_gzip_is_not_aiokafkas_slowest() -> None:
-    """Its level 9 takes three times as long.
-
-    This fails where an aiokafka no longer looks its codec up by that name.
-    """
+    """Its level is not aiokafka's 9; this fails if aiokafka renames its gzip function."""
     settings = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="nowhere:1"))
     batch = StrictProducer(settings, "t").batch_for("sales")
     batch.append(

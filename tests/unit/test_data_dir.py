@@ -1,7 +1,4 @@
-"""Files of the data directory.
-
-Whole or absent after a power cut, and set aside where they aren't.
-"""
+"""Files of the data directory are whole or absent after a power cut, and set aside if torn."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ WORTH = b'{"worker-1":[7,1.5]}'
 
 @pytest.fixture
 def sentences() -> list[str]:
-    """The sentences."""
+    """The sentences that are reported."""
     return []
 
 
@@ -58,7 +55,7 @@ def test_a_file_is_on_disk_before_it_has_its_name(
 def test_a_full_disk_leaves_the_former_file(
     tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """What can't be written whole doesn't touch what is there."""
+    """A write that fails doesn't touch the existing file."""
     path = tmp_path / "state.json"
     path.write_bytes(b"{}")
     with full_disk(), pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
@@ -95,8 +92,8 @@ def test_a_torn_file_is_set_aside_with_a_sentence(
     assert len(sentences) == 1
 
 
-def test_a_whole_file_is_read_as_what_it_is(tmp_path: Path, sentences: list[str]) -> None:
-    """What was written comes back, and nothing is reported."""
+def test_a_whole_file_is_read(tmp_path: Path, sentences: list[str]) -> None:
+    """The value is the one written, and nothing is reported."""
     write_whole(tmp_path / "children.json", WORTH)
     assert read_whole(tmp_path / "children.json", dict[str, Known], sentences.append) == {
         "worker-1": Known(7, 1.5)

@@ -1,4 +1,4 @@
-"""Whole workers over the log in memory: killed, frozen, cut off and reassigned by a seed.
+"""Whole workers over the log in memory, killed, frozen, cut off and reassigned by a seed.
 
 The tables are those of an undisturbed run.
 """
@@ -8,17 +8,18 @@ from __future__ import annotations
 import os
 import random
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
 from operations.simulation.faults import disturbed, parse
-from operations.simulation.traffic import DAY_MS, Plan, traffic
+from operations.simulation.traffic import Plan, traffic
 from schemas import envelope, journal
 from schemas.events import topic_of
-from streams import pipeline, transactions
-from streams.recovery import Opener
+from schemas.times import DAY_MS
+from streams import chunk_processor, recovery, transactions
+from streams.assignment import Assignment
 from streams.settings import Settings
 from tables import catalogue
 from tests import virtual_time
@@ -111,12 +112,11 @@ def test_a_seed_repeats_its_run(tmp_path: Path) -> None:
     assert one.ends
 
 
-# --- mistakes planted on purpose: each must be found, or the green of the runs above says nothing
-# ---------------------------------
+# --- mistakes planted on purpose: each must be found, or the runs above prove nothing
 
 
 def reads_uncommitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers count what was never committed."""
+    """Workers count records that were never committed."""
 
     def read(
         log: MemoryLog, tp: TopicPartition, position: int, most: int
@@ -156,23 +156,21 @@ def writes_the_store_first(monkeypatch: pytest.MonkeyPatch) -> None:
             store.write(outcome.writes.get(name, {}).items(), store.position or 0)
         await commit(lane, outcome, fetched, settings)
 
-    monkeypatch.setattr(pipeline, "commit", early)
+    monkeypatch.setattr(chunk_processor, "commit", early)
 
 
 def goes_on_after_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A chunk whose outcome is not known is passed over."""
-    monkeypatch.setattr(pipeline.Pipeline, "_doubt", lambda *_: None)
+    """A chunk with an unknown outcome is skipped."""
+    monkeypatch.setattr(Assignment, "doubt", lambda *_: None)
 
 
 def restores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is behind its changelog is used as it is, and not checked."""
+    """A store that is behind its changelog is used as it is."""
 
-    async def restore(opener: Opener, openings: list[Any]) -> int:
-        opener._ends = dict.fromkeys(opener._ends, 0)
-        return await made(opener, openings)
+    async def restore(*_: object) -> int:
+        return 0
 
-    made = Opener._restore
-    monkeypatch.setattr(Opener, "_restore", restore)
+    monkeypatch.setattr(recovery, "restore", restore)
 
 
 MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [

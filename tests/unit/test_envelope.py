@@ -41,7 +41,7 @@ def record(key: bytes | None, value: bytes | None, headers: Any = ()) -> Record:
 def reading(
     value: bytes | None, headers: Any = (), key: bytes | None = b"o-1"
 ) -> Received | Tick | Refusal:
-    """What a record says, asserted to be the same on both routes."""
+    """The reading of a record, asserted to be the same by the fast path and by the models."""
     one = record(key, value, headers)
     assert read(one) == read_plainly(one)
     return read(one)
@@ -49,8 +49,8 @@ def reading(
 
 def reason(value: bytes | None, headers: Any = (), key: bytes | None = b"o-1") -> Reason | None:
     """Why a record is refused; None if it is accepted."""
-    said = reading(value, headers, key)
-    return said.reason if isinstance(said, Refusal) else None
+    found = reading(value, headers, key)
+    return found.reason if isinstance(found, Refusal) else None
 
 
 def structured(event: dict[str, Any]) -> bytes:
@@ -68,7 +68,7 @@ def structured(event: dict[str, Any]) -> bytes:
 
 
 def test_three_forms_are_read_alike() -> None:
-    """Binary, structured (told by content type, or by itself) and bare JSON give the same event."""
+    """Binary, structured (by content type, or by itself) and bare JSON give the same event."""
     expected = read(record(*binary(PLACED)))
     assert isinstance(expected, Received)
     assert expected.occurred_at_ms == 1_782_892_800_000
@@ -83,7 +83,7 @@ def test_three_forms_are_read_alike() -> None:
 
 
 def test_what_is_written_is_what_conventions_say() -> None:
-    """Binary mode: key and subject are the order's id, the value has the rest, and there are eight headers."""
+    """Binary mode: key and subject are the order's id; there are eight headers."""
     key, value, headers = encode(PAID)
     assert key == b"o-1"
     assert msgspec.json.decode(value) == {"amount": 2000}
@@ -113,9 +113,9 @@ def test_an_object_with_specversion_is_structured_whatever_else_it_has() -> None
             "data": {"amount": 7},
         }
     )
-    said = reading(value)
-    assert isinstance(said, Received)
-    assert (said.occurred_at_ms, said.body.amount) == (times.parse_ms("2026-08-01T00:00:00Z"), 7)
+    found = reading(value)
+    assert isinstance(found, Received)
+    assert (found.occurred_at_ms, found.body.amount) == (times.parse_ms("2026-08-01T00:00:00Z"), 7)
     assert reason(msgspec.json.encode({"specversion": "1.0", "data": [1]})) == Reason.NOT_AN_OBJECT
     assert reason(msgspec.json.encode({"specversion": "1.0"})) == Reason.MISSING_FIELD
 
@@ -127,9 +127,9 @@ def test_headers_win_over_the_value() -> None:
         content_type = (
             [("content-type", b"application/cloudevents+json")] if b"specversion" in value else []
         )
-        said = reading(value, headers + content_type)
-        assert isinstance(said, Received)
-        assert (said.id, said.occurred_at_ms) == (
+        found = reading(value, headers + content_type)
+        assert isinstance(found, Received)
+        assert (found.id, found.occurred_at_ms) == (
             "from-header",
             times.parse_ms("2026-08-01T00:00:00Z"),
         )
@@ -138,9 +138,9 @@ def test_headers_win_over_the_value() -> None:
 def test_the_last_header_of_a_name_wins() -> None:
     """As in JSON, where the last of a name wins too."""
     key, value, headers = binary(PAID)
-    said = reading(value, [*headers, ("ce_id", b"last")], key)
-    assert isinstance(said, Received)
-    assert said.id == "last"
+    found = reading(value, [*headers, ("ce_id", b"last")], key)
+    assert isinstance(found, Received)
+    assert found.id == "last"
 
 
 def test_a_common_field_may_stand_in_the_value() -> None:
@@ -151,12 +151,12 @@ def test_a_common_field_may_stand_in_the_value() -> None:
 
 
 def test_unknown_fields_pass_and_null_is_absent() -> None:
-    """The content model is open; null stands for an optional field that is absent."""
+    """The content model is open; null means that an optional field is absent."""
     lines = [PLACED["lines"][0] | {"discount": None, "colour": "red"}]
-    said = reading(
+    found = reading(
         msgspec.json.encode(PLACED | {"group_id": None, "extra": {"deep": [1]}, "lines": lines})
     )
-    assert said == read(record(*binary(PLACED)))
+    assert found == read(record(*binary(PLACED)))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_hostile_numbers(amount: str, expected: Reason | None) -> None:
     ],
 )
 def test_hostile_texts(text: bytes, expected: Reason | None) -> None:
-    """No control characters, written out or escaped, no half characters, and 1 to 128 characters, not bytes."""
+    """No control characters, also escaped, no half characters, and 1 to 128 characters."""
     shipped = {name: value for name, value in PAID.items() if name != "amount"} | {
         "type": "order_shipped",
         "carrier": "CARRIER",
@@ -220,7 +220,7 @@ def test_hostile_texts(text: bytes, expected: Reason | None) -> None:
 
 @pytest.mark.parametrize("junk", [b'"\xff"', b"[" * 300 + b"]" * 300, b"9" * 4400, b"NaN"])
 def test_fields_that_nobody_reads_must_be_json_too(junk: bytes) -> None:
-    """An unknown field passes unread, but the value as a whole has to be readable, at any depth of the caller's stack."""
+    """Unknown fields are ignored, but the value must be valid JSON, at any stack depth."""
     for key, value, headers in (binary(PAID), bare(PAID)):
         assert reason(value[:-1] + b',"extra":' + junk + b"}", headers, key) == Reason.NOT_JSON
 
@@ -328,6 +328,6 @@ def test_an_event_type_no_list_forgets() -> None:
     from tables import orders
 
     assert set(decoders.BODIES) == set(events.MODELS)
-    assert set(orders._FACTS) == events.ORDER_TYPES
+    assert set(orders._KIND_OF) == events.ORDER_TYPES
     assert (len(events.ORDER_TYPES), len(events.CHAT_TYPES)) == (12, 2)
     assert envelope.TICK not in events.MODELS

@@ -1,4 +1,4 @@
-"""What becomes of one line on its way from a file into the log."""
+"""How one line of a file becomes a record for the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from operations.files.lines import Outgoing, event_of
+from operations.writing.event_lines import Outgoing, event_of
 from schemas import envelope
 from schemas.refusals import Reason, Refusal
 
@@ -25,7 +25,7 @@ EVENT = {
 
 @dataclass(frozen=True)
 class Record:
-    """A record as the decoder takes it."""
+    """A record in the form that the decoder reads."""
 
     key: bytes
     value: bytes
@@ -37,7 +37,7 @@ class Record:
 
 
 def test_an_event_becomes_a_cloudevent() -> None:
-    """Common fields go into headers as written, the others into the value, unknown ones too.
+    """Common fields are headers as written, the others the value, also unknown ones.
 
     The key is the order's id.
     """
@@ -68,26 +68,33 @@ MESSAGE = {
     "occurred_at": "2026-07-02T10:00:00Z",
     "message_id": "m-1",
 }
-SAID = {"shop_id": "s/7", "buyer_id": "b-9", "by": "robot", "order_id": "o-1"}
+SENT = {"shop_id": "s/7", "buyer_id": "b-9", "by": "robot", "order_id": "o-1"}
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        MESSAGE | SAID,
-        {"specversion": "1.0", "type": "seller_replied", "id": "e-1", "source": "/chat", "time": "2026-07-02T10:00:00Z",
-         "subject": "s/7/b-9", "data": {"message_id": "m-1"} | SAID},
+        MESSAGE | SENT,
+        {
+            "specversion": "1.0",
+            "type": "seller_replied",
+            "id": "e-1",
+            "source": "/chat",
+            "time": "2026-07-02T10:00:00Z",
+            "subject": "s/7/b-9",
+            "data": {"message_id": "m-1"} | SENT,
+        },
     ],
-)  # fmt: skip
+)
 def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None:
-    """Under the key of its conversation, in either form."""
+    """The key is its conversation, in either form."""
     record = event_of(json.dumps(fields).encode())
     assert not isinstance(record, Refusal)
     topic, key, value, headers = record.topic, record.key, record.value, record.headers
     assert (topic, key) == ("chats", b"s/7/b-9")
-    said = envelope.read_chat(Record(key, value, headers))
-    assert isinstance(said, envelope.ChatMessage)
-    assert (said.shop_id, said.buyer_id, said.message.by, said.message.order_id) == (
+    sent = envelope.read_chat(Record(key, value, headers))
+    assert isinstance(sent, envelope.ChatMessage)
+    assert (sent.shop_id, sent.buyer_id, sent.message.by, sent.message.order_id) == (
         "s/7",
         "b-9",
         "robot",
@@ -96,12 +103,19 @@ def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None
 
 
 @pytest.mark.parametrize("within", [True, False])
-def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: FBT001
-    """With its order's id as key, from the subject or from the data."""
-    line = json.dumps({
-        "specversion": "1.0", "id": "e-1", "source": "/s", "type": "receipt_confirmed", "time": "2026-07-02T10:00:00Z",
-        "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
-    } | ({} if within else {"subject": "o-1"})).encode()  # fmt: skip
+def test_a_structured_cloudevent_is_not_changed(within: bool) -> None:  # noqa: FBT001
+    """Its order's id is the key, from the subject or from the data."""
+    line = json.dumps(
+        {
+            "specversion": "1.0",
+            "id": "e-1",
+            "source": "/s",
+            "type": "receipt_confirmed",
+            "time": "2026-07-02T10:00:00Z",
+            "data": {"by": "buyer"} | ({"order_id": "o-1"} if within else {}),
+        }
+        | ({} if within else {"subject": "o-1"})
+    ).encode()
     record = event_of(line)
     assert record == Outgoing(
         "orders",
@@ -137,7 +151,7 @@ def test_a_structured_cloudevent_goes_as_it_is(within: bool) -> None:  # noqa: F
     ids=range(13),
 )
 def test_what_is_no_event_is_refused_as_in_the_log(line: bytes, reason: Reason) -> None:
-    """By the same decoder, with its reason."""
+    """The same decoder gives the same reason."""
     refusal = event_of(line)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is reason

@@ -1,7 +1,4 @@
-"""What is shown of errors that lie with the machine, the cluster or the user.
-
-And Ctrl-C while a command is still being loaded.
-"""
+"""What a command shows of errors of the machine, the cluster or the user, and of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,6 +16,9 @@ from streams.errors import KafkaUnreachable
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+FULL = "No space left on device: make room where its output goes"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,9 @@ if TYPE_CHECKING:
         ),
     ],
 )
-def test_what_a_person_can_mend_is_a_sentence(error: Exception, sentence: str, code: int) -> None:
+def test_an_error_that_a_person_can_repair_is_one_sentence(
+    error: Exception, sentence: str, code: int
+) -> None:
     """With its exit code."""
     found = explained(error)
     assert found is not None
@@ -52,37 +54,30 @@ def test_what_a_person_can_mend_is_a_sentence(error: Exception, sentence: str, c
 def test_a_data_directory_that_cannot_be_used_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A file in its place, a folder that may not be made, a full disk.
-
-    Each says which directory the setting names.
-    """
-    monkeypatch.setenv("NETSOLD_DATA_DIR", str(tmp_path / "file"))
-    (tmp_path / "file").write_text("x")
+    """For a file in its place and for a full disk, the sentence names the setting's directory."""
+    data_dir = tmp_path / "file"
+    monkeypatch.setenv("NETSOLD_DATA_DIR", str(data_dir))
+    data_dir.write_text("x")
     with pytest.raises(OSError, match="Not a directory") as raised:
-        (tmp_path / "file" / "kafka").mkdir(parents=True)
+        (data_dir / "kafka").mkdir(parents=True)
     found = explained(raised.value)
     assert found is not None
-    assert (
-        f"file/kafka: Not a directory: NETSOLD_DATA_DIR is {tmp_path / 'file'}, and must be a folder with room"
-        in found[0]
-    )
+    assert "file/kafka: Not a directory: " in found[0]
+    assert f"NETSOLD_DATA_DIR is {data_dir}, and must be a folder with room" in found[0]
     found = explained(OSError(errno.ENOSPC, "x"))
-    assert found == (
-        f"No space left on device: make room where its output goes and where NETSOLD_DATA_DIR lies, {tmp_path / 'file'}",
-        1,
-    )
+    assert found == (f"{FULL} and where NETSOLD_DATA_DIR lies, {data_dir}", 1)
 
 
 @pytest.mark.parametrize(
     "error", [ZeroDivisionError(), KeyError("x"), OSError(errno.EBADF, "x"), OSError("no number")]
 )
 def test_a_fault_of_ours_is_not_explained(error: Exception) -> None:
-    """Its traceback is wanted."""
+    """It needs its traceback."""
     assert explained(error) is None
 
 
-def test_settings_that_cannot_be_do_not_hide_another_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that needs no settings still says what failed."""
+def test_unusable_settings_do_not_hide_another_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that needs no settings still names what failed."""
     monkeypatch.setenv("NETSOLD_KAFKA", "{")
     assert explained(OSError(errno.ENOENT, "x", "/a/b")) == ("/a/b: No such file or directory", 1)
 
@@ -128,20 +123,21 @@ def test_ctrl_c_while_modules_are_imported_is_no_traceback(
 
 
 NETSOLD = f"{sys.executable} -m operations"
+UNKNOWN_SETTING = "netsold: settings can't be used: NETSOLD_PARTITION is no setting: did you mean"
 
 
 @pytest.mark.parametrize(
     ("line", "code", "out", "err"),
     [
-        (f"{NETSOLD} kafka status > /dev/full", 1, "", "netsold: No space left on device: make room where its output goes"),
-        (f"{NETSOLD} simulate --events 9 --out /dev/full", 1, "", "netsold: No space left on device: make room where its output goes"),
+        (f"{NETSOLD} kafka status > /dev/full", 1, "", f"netsold: {FULL}"),
+        (f"{NETSOLD} simulate --events 9 --out /dev/full", 1, "", f"netsold: {FULL}"),
         (f"{NETSOLD} kafka status >&-", 5, "", ""),
         (f"{NETSOLD} topics chek 2>&-", 2, "", ""),
         (f"{NETSOLD} recount - <&-", 1, "", "netsold: standard input: is closed\n"),
         (f"set -o pipefail; {NETSOLD} simulate --help | head -n 1 > /dev/null", None, "", ""),
         (f"PYTHONIOENCODING=ascii {NETSOLD} recount e.jsonl | grep -c 'o-\\\\u00fc'", 0, "1\n", ""),
         (f"{NETSOLD} get product $'\\xff'", 5, "", "netsold: no reader answers at 127.0.0.1:1:"),
-        (f"NETSOLD_PARTITION=3 {NETSOLD} top", 2, "", "netsold: settings can't be used: NETSOLD_PARTITION is no setting: did you mean"),
+        (f"NETSOLD_PARTITION=3 {NETSOLD} top", 2, "", UNKNOWN_SETTING),
     ],
     ids=range(9),
 )  # fmt: skip
@@ -149,11 +145,12 @@ def test_streams_that_are_full_closed_or_narrow_are_no_traceback(
     tmp_path: Path, line: str, code: int | None, out: str, err: str
 ) -> None:
     """At most one sentence, whatever stdout, stderr, stdin and the locale are."""
-    (tmp_path / "e.jsonl").write_text(
-        '{"type":"receipt_confirmed","id":"1","source":"/s","occurred_at":"2026-07-02T10:00:00Z","order_id":"o-ü","by":"buyer"}\n'
-        '{"type":"receipt_confirmed","id":"1","source":"/s","occurred_at":"2026-07-02T10:00:00Z","order_id":"o-ü","by":"logistics"}\n',
-        encoding="utf-8",
+    receipt = (
+        '{{"type":"receipt_confirmed","id":"1","source":"/s","occurred_at":"2026-07-02T10:00:00Z",'
+        '"order_id":"o-ü","by":"{by}"}}\n'
     )
+    lines = receipt.format(by="buyer") + receipt.format(by="logistics")
+    (tmp_path / "e.jsonl").write_text(lines, encoding="utf-8")
     environment = {"PATH": os.environ["PATH"], "NETSOLD_READER_PORT": "1"}
     done = subprocess.run(
         ["bash", "-c", line],

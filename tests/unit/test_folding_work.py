@@ -211,7 +211,7 @@ def fold(stage: OrderStage | ChatStage, log: Log) -> tuple[int, Outcome]:
     readings = reading(
         stage, [Record("", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
     )
-    states = {table.name: Rows() for table in stage.stage.tables}
+    states = {table.name: Rows() for table in stage.spec.tables}
     calls = 0
 
     def count(_frame: FrameType, what: str, _arg: object) -> None:

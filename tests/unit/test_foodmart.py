@@ -1,4 +1,4 @@
-"""FoodMart as events: what recount makes of them equals plain SQL over the same files, which knows neither events nor rules."""
+"""FoodMart as events: recount equals plain SQL over the same files, which has no events."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from typing import Any
 import duckdb
 import pytest
 
-from operations.commands.recount import recount
 from operations.files import foodmart
 from operations.files.opening import EventFileUnreadable
 from operations.oracle.events import accept
+from operations.oracle.recount import recount
 
 EXCERPT = Path(__file__).parents[1] / "data" / "foodmart"
 DAY_MS = 86_400_000
 CYCLE_MS = 30 * DAY_MS
 
-# Of one product in one store, with S(d) units sold and R(d) returned up to a day, each return
-# taking the earliest sales that are left: M(d) = min over s ≤ d of S(s) + R(d) - R(s), and R(d),
-# are matched up to d. The first M units sold are reversed.
+# For one product in one store, with S(d) units sold and R(d) returned up to a day, and each return
+# assigned to the earliest sales that are left: M(d) = min over s ≤ d of S(s) + R(d) - R(s), and
+# R(d), are matched up to d. The first M units sold are reversed.
 SQL = """
 CREATE MACRO cycle_of(day) AS (day - DATE '1970-01-01') // 30;
 CREATE TABLE sale AS
-    SELECT strptime(t."transaction date", '%m/%d/%Y')::DATE AS day, t."store id" AS store, t."product id" AS product,
-           t.quantity::INT AS units, round(p."product retail price"::DECIMAL(9, 2) * 100)::INT AS price, t.rowid AS n
+    SELECT strptime(t."transaction date", '%m/%d/%Y')::DATE AS day,
+           t."store id" AS store, t."product id" AS product, t.quantity::INT AS units,
+           round(p."product retail price"::DECIMAL(9, 2) * 100)::INT AS price, t.rowid AS n
     FROM transactions t JOIN products p USING ("product id");
 CREATE TABLE refund AS
-    SELECT strptime("return date", '%m/%d/%Y')::DATE AS day, "store id" AS store, "product id" AS product, sum(quantity::INT) AS units
+    SELECT strptime("return date", '%m/%d/%Y')::DATE AS day,
+           "store id" AS store, "product id" AS product, sum(quantity::INT) AS units
     FROM returns GROUP BY ALL;
 CREATE TABLE day_of AS
     SELECT store, product, day, sum(sold) AS sold, sum(returned) AS returned FROM (
@@ -44,11 +46,16 @@ CREATE TABLE matched AS
     FROM (SELECT store, product, day, sum(sold) OVER w AS s, sum(returned) OVER w AS r
           FROM day_of WINDOW w AS (PARTITION BY store, product ORDER BY day));
 CREATE TABLE booked AS
-    SELECT store, product, day, up_to - coalesce(lag(up_to) OVER (PARTITION BY store, product ORDER BY day), 0) AS units FROM matched;
+    SELECT store, product, day,
+           up_to - coalesce(lag(up_to) OVER (PARTITION BY store, product ORDER BY day), 0) AS units
+    FROM matched;
 CREATE TABLE reversed AS
     SELECT day, store, product, price, units,
-           greatest(0, least(units, coalesce(m.total, 0) - (sum(units) OVER (PARTITION BY store, product ORDER BY day, n) - units))) AS back
-    FROM sale LEFT JOIN (SELECT store, product, max(up_to) AS total FROM matched GROUP BY ALL) m USING (store, product);
+           greatest(0, least(units, coalesce(m.total, 0) - (
+               sum(units) OVER (PARTITION BY store, product ORDER BY day, n) - units))) AS back
+    FROM sale
+    LEFT JOIN (SELECT store, product, max(up_to) AS total FROM matched GROUP BY ALL) m
+        USING (store, product);
 """
 
 ANSWER = """
@@ -111,7 +118,7 @@ def _agree(folder: Path) -> None:
 
 
 def test_the_excerpt_counts_as_by_sql() -> None:
-    """Units and revenue of every product, store and cycle.
+    """Units and revenue are equal for every product, store and cycle.
 
     Gross, reversed by basis sale, booked by basis refund; also shuffled.
     """
@@ -126,10 +133,10 @@ def test_the_whole_sample_counts_as_by_sql() -> None:
     _agree(Path(os.environ["FOODMART"]))
 
 
-def test_every_row_becomes_what_it_should() -> None:
-    """Orders by date, customer and store, placed on the stock date; all units accounted for.
+def test_every_row_is_an_event() -> None:
+    """Orders are by date, customer and store; all units are there.
 
-    Every event acceptable and told once.
+    Every event is acceptable and unique.
     """
     events = foodmart.events(EXCERPT)
     assert all(accept(event) for event in events)
@@ -155,8 +162,8 @@ def test_every_row_becomes_what_it_should() -> None:
     assert sum(line["quantity"] for event in returned for line in event["lines"]) == in_file
 
 
-def test_returns_go_to_the_earliest_sale_or_to_nobody(tmp_path: Path) -> None:
-    """Unit by unit, not before its sale, and not twice; one may be split over orders."""
+def test_returns_go_to_the_earliest_sale_or_an_unknown_order(tmp_path: Path) -> None:
+    """By unit, not before its sale, and not twice; one return may cover several orders."""
     (tmp_path / "products.csv").write_text("product id,product retail price\n1,2.85\n")
     (tmp_path / "transactions.csv").write_text(
         "transaction date,stock date,product id,customer id,store id,quantity\n"
@@ -165,7 +172,8 @@ def test_returns_go_to_the_earliest_sale_or_to_nobody(tmp_path: Path) -> None:
         "1/5/1997,12/29/1996,1,78,6,2\n"
     )
     (tmp_path / "returns.csv").write_text(
-        "return date,product id,store id,quantity\n3/1/1997,1,6,2\n1/1/1997,1,6,1\n1/5/1997,1,6,2\n3/1/1997,1,7,1\n"
+        "return date,product id,store id,quantity\n"
+        "3/1/1997,1,6,2\n1/1/1997,1,6,1\n1/5/1997,1,6,2\n3/1/1997,1,7,1\n"
     )
     events = foodmart.events(tmp_path)
     first = next(event for event in events if event["type"] == "order_placed")
@@ -194,7 +202,7 @@ def test_returns_go_to_the_earliest_sale_or_to_nobody(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_lacks_a_file_is_named(tmp_path: Path) -> None:
-    """With what should be there."""
+    """The sentence names the missing file."""
     shutil.copy(EXCERPT / "products.csv", tmp_path)
     with pytest.raises(EventFileUnreadable, match=r"no transactions\*\.csv"):
         foodmart.events(tmp_path)

@@ -1,4 +1,4 @@
-"""What an import says at its end."""
+"""The last line of an import."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from operations.commands.importing import Summary, _how_far, _show
 def test_counts_and_their_nouns_agree(
     summary: Summary, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One event is an event, and one line a line; thousands are set apart."""
+    """One is singular, and thousands have a separator."""
     _show(summary, as_json=False)
     assert capsys.readouterr().out == line
 
 
-def test_one_unconfirmed_event_is_one() -> None:
-    """The sentence of an import that ended early counts one event as one."""
+def test_one_unconfirmed_event_is_singular() -> None:
+    """An import that ended early counts one event as one."""
     assert "; 1 event isn't confirmed; " in _how_far(Summary(lines=1, unconfirmed=1))

@@ -12,13 +12,12 @@ from schemas.journal import (
     Contact,
     Delta,
     Entry,
-    Mark,
+    ProgressMark,
     Replied,
     Served,
     ShopActivity,
     Sold,
 )
-from tables import shop_activity
 from tables.shop_activity import ShopActivities
 from tests.flow import Flow
 from tests.story import event
@@ -46,7 +45,8 @@ def test_an_entry_says_all_about_itself() -> None:
         "order_id": "o-1",
         "line_id": "1",
         "currency": "CNY",
-        "rules": 5,
+        "sold_at": "2026-07-02T08:00:00.000Z",
+        "rules": 6,
     }
     partition = told().entries[0].id.partition("@")[0]
     refund = {
@@ -54,6 +54,8 @@ def test_an_entry_says_all_about_itself() -> None:
         "event_id": "e-3",
         "event_source": "/story",
         "occurred_at": "2026-07-10T08:00:00.000Z",
+        "refund_id": "r-1",
+        "refunded_at": "2026-07-10T08:00:00.000Z",
     }
     nothing = {
         "units_gross": 0,
@@ -114,25 +116,50 @@ def test_shops_get_what_came_together_in_one_record() -> None:
         if record.key == b"s-7"
     )
     july, august = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"
-    sold = [Sold(july, "CNY", 2, 1, 0, 2000, 300, 0, 1), Sold(august, "CNY", 0, 0, 1, 0, 0, 300, 0)]
+    sold = [
+        Sold(
+            july,
+            "CNY",
+            1,
+            units_gross=2,
+            units_reversed=1,
+            units_booked=0,
+            amount_gross=2000,
+            amount_reversed=300,
+            amount_booked=0,
+            orders=1,
+        ),
+        Sold(
+            august,
+            "CNY",
+            0,
+            units_gross=0,
+            units_reversed=0,
+            units_booked=1,
+            amount_gross=0,
+            amount_reversed=0,
+            amount_booked=300,
+            orders=0,
+        ),
+    ]
     partition = flow.entries[0].id.partition("@")[0]
     restates, columns = False, {"return.short_weight": 1, "return.short_weight.CNY": 300}
     refund = Served(
         f"{partition}@2#s0",
-        august,
-        columns,
-        restates,
         "refund_succeeded",
         "e-3",
         "/story",
         "2026-07-10T08:00:00.000Z",
+        cycle=august,
+        columns=columns,
+        restates=restates,
     )
     assert told_ == ShopActivity("s-7", RULES, sold, [Bought("b-9", july, 1)], [refund])
 
 
 def test_much_of_one_shop_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """No record outgrows its bound, and nothing of it is lost, nor comes in another order."""
-    monkeypatch.setattr(shop_activity, "MOST_UNITS", 6)
+    monkeypatch.setattr(limits, "ACTIVITY_UNITS", 6)
     shops, entry = ShopActivities(), told().entries[0]
     for number in range(5):
         shops.sell(msgspec.structs.replace(entry, buyer_id=f"b-{number}"))
@@ -171,13 +198,13 @@ def test_the_largest_record_of_a_shop_fits_into_a_batch() -> None:
         )
         row = Served(
             "x" * 290,
-            "2026-06-06T00:00:00Z",
-            columns,
-            restates,
             "refund_succeeded",
             long,
             source,
             "2026-07-10T08:00:00.000Z",
+            cycle="2026-06-06T00:00:00Z",
+            columns=columns,
+            restates=restates,
         )
         sold = msgspec.structs.replace(told().entries[0], shop_id="s-7")
         message = Written(
@@ -205,7 +232,7 @@ def test_the_largest_record_of_a_shop_fits_into_a_batch() -> None:
 
 def test_records_come_back() -> None:
     """Entries and marks are told apart, and a Delta is part of an Entry."""
-    entry, mark = told().entries[0], Mark("orders", 3, 1841, None)
+    entry, mark = told().entries[0], ProgressMark("orders", 3, 1841, None)
     assert journal.decode(journal.encode(entry)) == entry
     assert (
         journal.decode(journal.encode(mark)) == journal.decode_product(journal.encode(mark)) == mark

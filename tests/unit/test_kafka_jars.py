@@ -1,4 +1,4 @@
-"""Kafka's jars: what a fetch left that was cut short is fetched again."""
+"""Kafka's jars: the incomplete files of an interrupted fetch are fetched again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Cache:
     """A Maven cache with one pom and one jar.
 
-    Fetching makes whole what isn't there, reading what is torn goes wrong as jgo's does.
+    Fetching completes what is missing; reading a torn file fails as it does in jgo.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,7 +39,7 @@ class Cache:
 def test_torn_files_are_fetched_again_and_whole_ones_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty pom, half a pom, half a jar: each alone is fetched anew."""
+    """An empty pom, half a pom or half a jar: each is fetched again."""
     cache = Cache(tmp_path)
     monkeypatch.setattr(kafka_jars, "_resolved", cache.resolved)
     monkeypatch.setenv("M2_REPO", str(tmp_path))

@@ -1,4 +1,4 @@
-"""Marks, parking, fencing and kill points: the small parts that recovery stands on."""
+"""Marks, headers of dead letters, fencing and kill points: the small parts that recovery needs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams.dead_letters import parked_headers
-from streams.lanes import Lane, decode_mark, encode_mark, progress_of
+from streams.lanes import Lane
+from streams.marks import decode_mark, encode_mark, progress_of
 from streams.producers import OutcomeUnknown, is_fenced
 from tables.stages import stages
-from tables.watermarks import Progress
+from tables.watermarks import Furthest, Progress, SourceProgress
 from tests.flow import CYCLES, RULES, Record
 
 
-def test_a_mark_says_the_progress_it_was_made_of() -> None:
-    """Mark → bytes → mark → progress loses nothing."""
+def test_a_mark_keeps_its_progress() -> None:
+    """Progress → mark → bytes → mark → progress loses nothing."""
     progress = Progress(
-        41, 1_783_000_000_000, 3, {"orders-0": (7, 12), "orders-1": (9, None)}, 11, ("o-1", 12)
+        41,
+        1_783_000_000_000,
+        3,
+        {"orders-0": SourceProgress(7, 12), "orders-1": SourceProgress(9, None)},
+        11,
+        Furthest("o-1", 12),
     )
     lane = Lane(
         stages(CYCLES, RULES, 1000)[0],
@@ -47,37 +53,34 @@ def test_a_mark_says_the_progress_it_was_made_of() -> None:
     assert progress_of(mark) == progress
 
 
-def test_bytes_that_are_no_mark_are_not_taken_for_one() -> None:
+def test_bytes_that_are_no_mark_are_refused() -> None:
     """A mark that lacks a field stops the worker instead of meaning 0."""
     with pytest.raises(msgspec.ValidationError):
         decode_mark(b'{"topic":"sales","partition":2}')
 
 
-def test_a_parked_record_tells_reason_and_position_and_keeps_its_headers() -> None:
-    """The headers of Kafka Streams and ours stand behind the original ones, which stay as they were."""
+def test_a_dead_letter_has_reason_position_and_the_original_headers() -> None:
+    """The headers of Kafka Streams and ours follow the original ones, which don't change."""
     record = Record("orders", 3, 1841, 0, b"o-1", b"\xff", [("ce_id", b"e-1")])
     headers = parked_headers(
         record, Position("orders", 3, 1841), Refusal(Reason.NOT_JSON, "invalid utf-8"), "netsold"
     )
     assert headers[0] == ("ce_id", b"e-1")
-    said = {name: value.decode() for name, value in headers[1:]}
-    assert said["x-dlq-id"] == "orders-3@1841"
-    assert said["x-dlq-reason"] == "not_json"
-    assert said["x-dlq-app"] == "netsold"
-    assert said["x-dlq-first-failed-at"].endswith("Z")
-    assert said["__streams.errors.message"] == f"{Reason.NOT_JSON.sentence} invalid utf-8"
+    added = {name: value.decode() for name, value in headers[1:]}
+    assert added["x-dlq-id"] == "orders-3@1841"
+    assert added["x-dlq-reason"] == "not_json"
+    assert added["x-dlq-app"] == "netsold"
+    assert added["x-dlq-first-failed-at"].endswith("Z")
+    assert added["__streams.errors.message"] == f"{Reason.NOT_JSON.sentence} invalid utf-8"
     assert (
-        said["__streams.errors.topic"],
-        said["__streams.errors.partition"],
-        said["__streams.errors.offset"],
+        added["__streams.errors.topic"],
+        added["__streams.errors.partition"],
+        added["__streams.errors.offset"],
     ) == ("orders", "3", "1841")
 
 
-def test_fencing_is_seen_through_what_it_caused() -> None:
-    """Errors of aiokafka's sender come wrapped.
-
-    A fence below is a fence, anything else is a doubt.
-    """
+def test_fencing_is_found_among_the_causes() -> None:
+    """Aiokafka's sender wraps its errors: a fence anywhere in the chain counts."""
     wrapped = KafkaError("Unexpected error during batch delivery")
     wrapped.__cause__ = ProducerFenced()
     assert is_fenced(wrapped)
@@ -86,12 +89,13 @@ def test_fencing_is_seen_through_what_it_caused() -> None:
 
 
 @pytest.mark.parametrize("setting", ["after_commit:2", "before_begin", "after_offsets:1:stop"])
-def test_a_kill_point_acts_at_the_pass_that_was_asked_for(setting: str) -> None:
+def test_a_kill_point_acts_at_the_given_pass(setting: str) -> None:
     """SIGKILL (or SIGSTOP) at the n-th pass of the named point, and at no other."""
     point, count, how = {1: (setting, "1", "kill"), 2: (*setting.split(":"), "kill")}.get(
         len(setting.split(":")), setting.split(":")
     )
-    code = f"from streams.failpoints import Point, reach\nfor _ in range({int(count) - 1}): reach(Point('{point}'))\n"
+    code = "from streams.failpoints import Point, reach\n"
+    code += f"for _ in range({int(count) - 1}): reach(Point('{point}'))\n"
     code += "reach(Point('in_init')); print('passed', flush=True); "
     code += f"reach(Point('{point}')); print('too far', flush=True)"
     child = subprocess.Popen(

@@ -16,7 +16,8 @@ from tests.flow import Flow
 
 COMMON = {"source": "/s", "order_id": "o-1"}
 PLACED = COMMON | {
-    "type": "order_placed", "id": "e-1", "occurred_at": "2026-07-01T08:00:00Z", "shop_id": "s", "buyer_id": "b", "currency": "CNY",
+    "type": "order_placed", "id": "e-1", "occurred_at": "2026-07-01T08:00:00Z", "shop_id": "s",
+    "buyer_id": "b", "currency": "CNY",
 }  # fmt: skip
 RECEIVED = COMMON | {
     "type": "receipt_confirmed",
@@ -25,7 +26,8 @@ RECEIVED = COMMON | {
     "by": "buyer",
 }
 REFUNDED = COMMON | {
-    "type": "refund_succeeded", "id": "e-3", "occurred_at": "2026-07-03T08:00:00Z", "refund_id": "r", "reason": "quality",
+    "type": "refund_succeeded", "id": "e-3", "occurred_at": "2026-07-03T08:00:00Z",
+    "refund_id": "r", "reason": "quality",
 }  # fmt: skip
 SHORT = [
     {"line_id": f"{n:x}", "product_id": f"{n:x}", "quantity": 1, "unit_price": 1}
@@ -55,7 +57,7 @@ def _filled(event: dict[str, Any], name: str, items: list[Any]) -> dict[str, Any
 
 @pytest.mark.parametrize("lines", [SHORT, LONG], ids=["most lines", "longest lines"])
 def test_the_largest_order_is_sold_and_fits_everywhere(lines: list[dict[str, Any]]) -> None:
-    """Thousands of lines sell, and are given back, with the order's state within its bound and each record within a batch."""
+    """Thousands of lines sell and are refunded within the bounds of orders and batches."""
     placed = _filled(PLACED, "lines", lines)
     count = len(placed["lines"])
     assert count > (3500 if lines is SHORT else 700)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from operations.commands.get import MONEY
 from schemas import limits
-from schemas.events import MODELS, Line, OrderPlaced, RefundLine
+from schemas.events import MODELS, ClaimedLine, OrderPlaced, PlacedLine
 from schemas.money import CURRENCIES, DECIMALS, shown
 
 
@@ -42,7 +42,7 @@ def test_money_has_the_decimals_of_its_currency(
 ) -> None:
     """0, 2, 3 or 4 of them, with thousands apart and the sign first.
 
-    Without a currency the text says what it counts.
+    Without a currency the text names the unit.
     """
     assert shown(currency, minor) == text
 
@@ -73,7 +73,7 @@ def test_the_fields_shown_as_money_are_those_that_hold_money() -> None:
     def most(about: dict[str, Any]) -> int:
         return max([int(about.get("maximum", 0)), *map(most, about.get("anyOf", []))])
 
-    models: list[type[Any]] = [*MODELS.values(), Line, RefundLine]
+    models: list[type[Any]] = [*MODELS.values(), PlacedLine, ClaimedLine]
     fields = [
         (name, most(about))
         for model in models

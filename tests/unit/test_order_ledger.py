@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tables import order_stage
+from tables import order_fold
 from tests.flow import Flow
 from tests.story import event
 
@@ -31,7 +31,15 @@ def test_a_receipt_of_all_lines_that_goes_away_leaves_those_by_line(
 ) -> None:
     """S11, R6: the line that was received by itself is the order's first sale then."""
     plain = Flow().take(_events())
-    monkeypatch.setattr(order_stage, "FEW_EVENTS", -1)
+    monkeypatch.setattr(order_fold, "FEW_EVENTS", -1)
     ledger = Flow().take(_events())
     assert ledger.entries == plain.entries
-    assert [(entry.line_id, entry.orders) for entry in ledger.entries[-2:]] == [("1", -1), ("2", 1)]
+    assert [
+        (entry.line_id, entry.sold_at[:10], entry.units_gross, entry.orders)
+        for entry in ledger.entries[-4:]
+    ] == [
+        ("1", "2026-07-02", -1, -1),
+        ("1", "2026-07-04", 1, 0),
+        ("2", "2026-07-02", -1, 0),
+        ("2", "2026-07-03", 1, 1),
+    ]

@@ -17,16 +17,16 @@ from tests.flow import Record, binary
 from tests.story import event
 
 
-def told(*lines: str) -> list[Received]:
+def events_of(*lines: str) -> list[Received]:
     """The events of a story's lines."""
     return [received(event(line.split(), number)) for number, line in enumerate(lines, 1)]
 
 
 def received(fields: dict[str, Any]) -> Received:
     """An event as the decoder reads it."""
-    said = read(Record("orders", 0, 0, 0, *binary(fields)))
-    assert isinstance(said, Received)
-    return said
+    received = read(Record("orders", 0, 0, 0, *binary(fields)))
+    assert isinstance(received, Received)
+    return received
 
 
 def order_of(events: Any) -> Order:
@@ -37,7 +37,7 @@ def order_of(events: Any) -> Order:
     return order
 
 
-EVERYTHING = told(
+EVERYTHING = events_of(
     "2026-07-01T08:00Z placed o-1 1:p-3:2x1000-5",
     "2026-07-01T08:01Z paid o-1 1995",
     "2026-07-01T09:00Z shipped o-1 1",
@@ -53,7 +53,7 @@ EVERYTHING = told(
 
 
 def test_the_bytes_of_an_order() -> None:
-    """A version, then the facts by kind with all that their events said.
+    """A version, then the facts by kind with all fields of their events.
 
     JSON that any Kafka tool shows.
     """
@@ -99,7 +99,7 @@ def test_the_bytes_of_an_order() -> None:
 
 
 def test_states_come_back_and_know_their_events() -> None:
-    """S11: a decoded state takes none of its events again, and says so by being the same object."""
+    """S11: a decoded state absorbs none of its events again: the result is the same object."""
     order = orders.decode(orders.encode(order_of(EVERYTHING)))
     assert order == order_of(EVERYTHING)
     assert all(absorb(order, one) is order for one in EVERYTHING)
@@ -118,7 +118,7 @@ def test_the_smallest_of_many_contents_holds_whatever_came_when() -> None:
 
     All 24 orders of arrival end in one state with one conflict.
     """
-    contents = told(
+    contents = events_of(
         "2026-07-02T08:00Z received o-1 id=e-7",
         "2026-07-02T08:00Z received o-1 1 id=e-7",
         "2026-07-02T08:00Z paid o-1 5 id=e-7",
@@ -130,12 +130,12 @@ def test_the_smallest_of_many_contents_holds_whatever_came_when() -> None:
     }
 
 
-def test_contents_are_compared_as_they_were_told() -> None:
+def test_contents_are_compared_as_they_were_sent() -> None:
     """S11: null is absent, but a discount of 0 isn't.
 
     Told under one id, such orders contradict each other, and the one with it holds.
     """
-    placed = told("2026-07-01T08:00Z placed o-1 1:p-3:2x1000")[0]
+    placed = events_of("2026-07-01T08:00Z placed o-1 1:p-3:2x1000")[0]
     line = {"line_id": "1", "product_id": "p-3", "quantity": 2, "unit_price": 1000}
     with_null, with_zero = (
         {**event(["2026-07-01T08:00Z", "placed", "o-1"]), "lines": [{**line, "discount": discount}]}
@@ -148,9 +148,9 @@ def test_contents_are_compared_as_they_were_told() -> None:
 
 
 def test_facts_of_one_instant_stand_by_id() -> None:
-    """Also when the ids are equal and only the sources tell the events apart."""
+    """Also when the ids are equal and only the sources distinguish the events."""
     at = "2026-07-02T08:00Z received o-1"
-    facts = told(
+    facts = events_of(
         f"{at} id=e-2 source=/b", f"{at} id=e-2 source=/a", f"{at} id=e-1 source=/z by=buyer"
     )
     for arrival in itertools.permutations(facts):
@@ -172,7 +172,7 @@ def test_every_fact_is_in_the_derived_result_or_in_none() -> None:
 
 
 def test_a_huge_order_is_counted_in_linear_time() -> None:
-    """A thousand lines, received by a thousand receipts that each name them all, and refunded line by line."""
+    """A thousand lines, in a thousand receipts that name them all, refunded line by line."""
     ids = [str(n) for n in range(1000)]
     placed = orders.Placed(
         0,
@@ -193,4 +193,6 @@ def test_a_huge_order_is_counted_in_linear_time() -> None:
     )
     counted = counting.derive(Order(placed=(placed,), receipts=receipts, refunds=refunds))
     assert len(counted.sales) == 1000
-    assert {oddity.anomaly for oddity in counted.oddities} == {counting.Anomaly.REFUND_EXCEEDS_SALE}
+    assert {anomaly.anomaly for anomaly in counted.anomalies} == {
+        counting.Anomaly.REFUND_EXCEEDS_SALE
+    }

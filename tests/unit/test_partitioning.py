@@ -1,3 +1,5 @@
+"""Keys are hashed as Kafka's own clients hash them."""
+
 from __future__ import annotations
 
 import random
@@ -36,7 +38,7 @@ def test_hashes_any_bytes_as_aiokafka(length: int) -> None:
 
 
 def test_partition_is_the_positive_hash_modulo_the_count() -> None:
-    """A hash with its top bit set still gives a partition within the count, the one that aiokafka's partitioner takes."""
+    """A hash with its top bit set, too, gives a partition within the count, as aiokafka's does."""
     for number in range(2000):
         key = f"o-{number}".encode()
         assert partition_of(key, 7) == (plain_murmur2(key) & 0x7FFFFFFF) % 7

@@ -1,4 +1,7 @@
-"""One way into work: what is in doubt is opened anew, what can't be committed ends the worker, what was taken away is left alone."""
+"""A worker's lanes: opened only by assignment, all closed after a doubt, watched for stalls.
+
+A chunk that can't be committed ends the worker; what was revoked is left alone.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,18 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError
-from faust.types import TP
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from schemas.envelope import Received
-from streams import pipeline as module
+from streams import chunk_processor, pipeline
 from streams.batches import TolerantRecords
-from streams.chunks import Chunk
-from streams.lanes import Lane
-from streams.pipeline import Fatal, Pipeline
+from streams.errors import Fatal
+from streams.fetched import Chunk
+from streams.lanes import Lane, LaneState
+from streams.pipeline import Pipeline
 from streams.settings import Settings
 from streams.stores import StoreUnopened
 from tables.catalogue import ORDER_STAGE, ORDERS, SALES_TOPIC
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-FIRST, SECOND = TP("orders", 0), TP("orders", 1)
+FIRST, SECOND = TopicPartition("orders", 0), TopicPartition("orders", 1)
 
 
 class Clock:
@@ -40,13 +44,10 @@ class Clock:
         return self.now
 
 
-class Fold:
-    """A fold of which a test says how long a record takes, and how many rows it makes.
+class FakeStage:
+    """A stage with a given time and number of rows per record; `folded` has the chunks' sizes."""
 
-    `folded` has the chunks' sizes.
-    """
-
-    stage = ORDER_STAGE
+    spec = ORDER_STAGE
     terms = ""
 
     def __init__(self, clock: Clock) -> None:
@@ -54,60 +55,57 @@ class Fold:
         self.folded: list[int] = []
         self.record_s = 0.0
         self.rows = 0
+        self.pauses = False
 
     def fold(self, _place: str, readings: Readings, _states: object, progress: Progress) -> Outcome:
         self.folded.append(len(readings))
         self.clock.now += self.record_s * len(readings)
-        sent = [(b"product", b"row")] * (self.rows * len(readings))
+        rows = [(b"product", b"row")] * (self.rows * len(readings))
         last = readings[-1][0] if readings else progress.offset
         return Outcome(
             {ORDERS.name: {}},
-            {SALES_TOPIC: sent},
+            {SALES_TOPIC: rows},
             [],
             Progress(last),
             {},
             len(readings),
-            paused=False,
+            paused=self.pauses,
         )
 
 
-class Abandoned:
-    """A producer of which only its end matters."""
+class UnusedProducer:
+    """A producer that is only ever closed."""
 
     async def abandon(self) -> None: ...
 
 
-class Opener:
-    """Opens lanes that hold nothing.
-
-    An opening takes as long as a test says, and `begins` are the positions.
-    """
+class FakeOpener:
+    """Opens lanes without stores; an opening takes `takes_s`, or fails with `error`."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.fold = Fold(clock)
+        self.stage = FakeStage(clock)
         self.takes_s = 0.0
         self.error: Exception | None = None
 
-    async def open(self, sources: list[TP]) -> list[Lane]:
+    async def open(self, sources: list[TopicPartition]) -> list[Lane]:
         self.clock.now += self.takes_s
         if self.error is not None:
             raise self.error
-        nobody = cast("Any", Abandoned())
         return [
             Lane(
-                cast("Any", self.fold),
-                tp.topic,
+                cast("Any", self.stage),
+                source.topic,
                 "id",
-                tp.partition,
-                nobody,
+                source.partition,
+                cast("Any", UnusedProducer()),
                 {},
                 Progress(),
                 0,
                 partitions=4,
                 partitioner="murmur2",
             )
-            for tp in sources
+            for source in sources
         ]
 
     def waits_for(self) -> str:
@@ -115,41 +113,54 @@ class Opener:
 
 
 class Worker:
-    """A pipeline with what it says and does.
-
-    `watch` lets it look after its lanes so many times, every 5 s.
-    """
+    """A pipeline and its consumer, with a record of what the pipeline requests of it."""
 
     def __init__(self, clock: Clock, **settings: Any) -> None:  # noqa: ANN401 - of each setting its own
         self.clock = clock
-        self.opener = Opener(clock)
-        self.fold_ = self.opener.fold
+        self.opener = FakeOpener(clock)
+        self.stage = self.opener.stage
         self.pipeline = Pipeline(
-            Settings(_env_file=None, **settings), cast("Any", self.opener), clock
+            Settings(_env_file=None, **settings), cast("Any", self.opener), self, clock
         )
         self.ends: list[str] = []
+        self.paused: list[TopicPartition] = []
         self.rejoins = 0
-        self.pipeline.fatal = lambda error: self.ends.append(str(error))
-        self.pipeline.rejoin = self._rejoin
+        self.seeks: list[tuple[TopicPartition, int]] = []
+        self.every_lag: int | None = 0
 
-    def _rejoin(self) -> None:
+    def seek(self, partition: TopicPartition, position: int) -> None:
+        self.seeks.append((partition, position))
+
+    def pause(self, partition: TopicPartition) -> None:
+        self.paused.append(partition)
+
+    def lag(self, _partition: TopicPartition, _position: int) -> int | None:
+        return self.every_lag
+
+    def rejoin(self) -> None:
         self.rejoins += 1
 
+    def leave(self, error: Fatal) -> None:
+        self.ends.append(str(error))
+
     def watch(self, turns: int, lag: int | None) -> None:
+        """Let turns of 5 s pass, in which every lane is `lag` records behind."""
+        self.every_lag = lag
         for _ in range(turns):
             self.clock.now += 5.0
-            self.pipeline.turn(lambda _: lag)
+            self.pipeline.turn()
 
-    async def fold(self, tp: TP, records: int = 1) -> None:
-        """Give it a chunk, and wait for its commits."""
-        await self.pipeline.process(chunk(tp, self.pipeline.lanes[tp].position, records))
-        await self.pipeline.lanes[tp].idle()
+    async def fold(self, partition: TopicPartition, records: int = 1) -> None:
+        """Process a chunk, and wait for its commits."""
+        lane = self.pipeline.lanes[partition]
+        await self.pipeline.process(chunk(partition, lane.position, records))
+        await lane.idle()
 
-    async def commits_of(self, tp: TP, records: int) -> list[int]:
+    async def commits_of(self, partition: TopicPartition, records: int) -> list[int]:
         """As `fold`, and how many records were folded at each time."""
-        self.fold_.folded.clear()
-        await self.fold(tp, records)
-        return list(self.fold_.folded)
+        self.stage.folded.clear()
+        await self.fold(partition, records)
+        return list(self.stage.folded)
 
 
 def event(order_id: str) -> Received:
@@ -157,33 +168,33 @@ def event(order_id: str) -> Received:
     return Received("order_placed", "id", "source", 0, order_id, None)
 
 
-def chunk(tp: TP, start: int = 0, records: int = 1, most_of: str = "o-17") -> Chunk:
+def chunk(partition: TopicPartition, start: int = 0, records: int = 1) -> Chunk:
     """A chunk of which nineteen of twenty records are of one order."""
     readings = [
-        (start + at, event(f"o-{at}" if at % 20 == 10 else most_of)) for at in range(records)
+        (start + at, event(f"o-{at}" if at % 20 == 10 else "o-17")) for at in range(records)
     ]
-    return Chunk(tp, readings, start, start + records, TolerantRecords(b""))
+    return Chunk(partition, readings, start, start + records, TolerantRecords(b""))
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Time stands still but where a test moves it."""
+    """A clock that only a test moves."""
     return Clock()
 
 
 @pytest.fixture
 def worker(clock: Clock) -> Worker:
-    """A worker that holds nothing yet."""
+    """A worker without partitions."""
     return Worker(clock)
 
 
 def commits(monkeypatch: pytest.MonkeyPatch, how: Callable[[], Awaitable[None]]) -> None:
-    """What a chunk's transaction comes to."""
+    """Let every chunk's transaction run `how`."""
 
     async def commit(*_: object) -> None:
         await how()
 
-    monkeypatch.setattr(module, "commit", commit)
+    monkeypatch.setattr(chunk_processor, "commit", commit)
 
 
 async def refused() -> None:
@@ -198,10 +209,7 @@ async def done() -> None:
 async def test_a_chunk_that_can_never_be_committed_ends_the_worker(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is tried anew by one rebalance after another, but not for ever.
-
-    The sentence has the error.
-    """
+    """It is tried again after every rebalance, until it counts as stalled; the error is named."""
     commits(monkeypatch, refused)
     for _ in range(4):
         await worker.pipeline.open([FIRST])
@@ -210,8 +218,8 @@ async def test_a_chunk_that_can_never_be_committed_ends_the_worker(
         if worker.ends:
             break
     assert worker.rejoins == 3
-    (said,) = worker.ends
-    assert said.startswith("orders-0: in doubt (KafkaError('too large')), and no progress for 60 s")
+    (end,) = worker.ends
+    assert end.startswith("orders-0: in doubt (KafkaError('too large')), and no progress for 60 s")
 
 
 @pytest.mark.parametrize(
@@ -225,9 +233,9 @@ async def test_a_chunk_that_can_never_be_committed_ends_the_worker(
 async def test_whatever_fails_in_a_transaction_is_a_doubt(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Also what aiokafka says at the next call, when a request before has failed.
+    """Also what aiokafka raises at the call after a failed request.
 
-    All is opened anew, and the worker stays.
+    All partitions are opened again, and the worker stays.
     """
 
     async def fails() -> None:
@@ -239,22 +247,22 @@ async def test_whatever_fails_in_a_transaction_is_a_doubt(
     assert (worker.ends, worker.rejoins) == ([], 1)
 
 
-async def test_a_lane_that_stands_still_is_seen_across_openings(worker: Worker) -> None:
-    """Two openings of half the time each are as much as one of the whole."""
+async def test_a_stall_is_counted_across_openings(worker: Worker) -> None:
+    """Half of the time in each of two openings counts as much as all of it in one."""
     for _ in range(2):
         await worker.pipeline.open([FIRST])
         worker.watch(6, lag=7)
     assert worker.ends == []
     worker.watch(1, lag=7)
-    (said,) = worker.ends
-    assert said.startswith("orders-0: 7 records behind and no progress for 60 s")
+    (end,) = worker.ends
+    assert end.startswith("orders-0: 7 records behind and no progress for 60 s")
 
 
 @pytest.mark.parametrize("by", ["a commit", "no lag", "another owner"])
-async def test_what_moves_is_not_taken_for_still(
+async def test_progress_ends_a_stall(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """A commit, the end of the log, and a partition that was elsewhere in between begin the time anew."""
+    """A commit, the end of the log and another owner in between start the time again."""
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST, SECOND])
     worker.watch(12, lag=7)
@@ -272,11 +280,8 @@ async def test_what_moves_is_not_taken_for_still(
     assert len(worker.ends) == 2
 
 
-async def test_opening_is_no_standstill(worker: Worker) -> None:
-    """A restore may take longer than a standstill may.
-
-    Nor is anybody behind before the first fetch has told how far.
-    """
+async def test_opening_is_no_stall(worker: Worker) -> None:
+    """A restore may take longer than a stall, and no lag is known before the first fetch."""
     await worker.pipeline.open([FIRST])
     worker.watch(6, lag=7)
     worker.opener.takes_s = 3600.0
@@ -288,68 +293,66 @@ async def test_opening_is_no_standstill(worker: Worker) -> None:
     assert len(worker.ends) == 1
 
 
-async def test_a_chunk_that_waited_is_not_begun_on_a_lane_that_is_given_up(
+async def test_a_waiting_chunk_is_not_begun_on_a_closed_lane(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While all lanes drain, the next chunk of one that is done already must not begin a transaction that nobody waits for."""
+    """While other lanes drain, a lane that is done must not begin another transaction."""
     commits(monkeypatch, done)
-    monkeypatch.setattr(module, "DRAIN_SECONDS", 0.02)
+    monkeypatch.setattr(pipeline, "DRAIN_SECONDS", 0.02)
     await worker.pipeline.open([FIRST, SECOND])
     first, second = worker.pipeline.lanes.values()
     second.commit = asyncio.create_task(asyncio.Event().wait())  # type: ignore[arg-type]  # one that never ends
     await worker.pipeline.process(chunk(FIRST))
-    begun = first.commit
+    before = first.commit
     waiting = asyncio.create_task(worker.pipeline.process(chunk(FIRST, 1)))
     await asyncio.sleep(0)
     await worker.pipeline.close()
     await waiting
-    assert first.commit is begun
-    assert begun is not None
-    assert begun.done()
+    assert first.commit is before
+    assert before is not None
+    assert before.done()
     assert second.commit.cancelled()
 
 
-async def test_an_earlier_assignments_doubt_leaves_todays_lanes_alone(worker: Worker) -> None:
-    """What a lane comes to that was given up is settled by the opening that followed.
-
-    Nothing is closed, nobody asked to rejoin.
-    """
+async def test_a_doubt_of_an_earlier_assignment_changes_nothing(worker: Worker) -> None:
+    """The opening that followed has settled it: no lane is closed, no rebalance requested."""
     await worker.pipeline.open([FIRST])
     (old,) = worker.pipeline.lanes.values()
     await worker.pipeline.open([FIRST, SECOND])
-    worker.pipeline._doubt(chunk(FIRST), old, KafkaError("no answer"))
+    worker.pipeline._assignment.doubt(old, chunk(FIRST), KafkaError("no answer"))
     assert not any(lane.closed for lane in worker.pipeline.lanes.values())
     assert worker.rejoins == 0
-    worker.pipeline._doubt(chunk(FIRST), worker.pipeline.lanes[FIRST], KafkaError("no answer"))
+    today = worker.pipeline.lanes[FIRST]
+    worker.pipeline._assignment.doubt(today, chunk(FIRST), KafkaError("no answer"))
     assert all(lane.closed for lane in worker.pipeline.lanes.values())
     assert worker.rejoins == 1
 
 
-async def test_a_store_that_a_person_must_look_at_ends_the_worker(
+async def test_a_store_that_a_person_must_mend_ends_the_worker(
     worker: Worker, tmp_path: Path
 ) -> None:
-    """It isn't tried again and again in silence."""
+    """Opening isn't tried again."""
     worker.opener.error = StoreUnopened(tmp_path, "IO error: Permission denied")
     with pytest.raises(Fatal, match="can't be opened \\(IO error: Permission denied\\)"):
         await worker.pipeline.open([FIRST])
 
 
-async def test_a_chunk_that_outran_its_transaction_is_cut_in_half(
+async def test_a_chunk_whose_transaction_times_out_is_cut_in_half(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The size survives the opening, is a metric, and comes back by small steps.
+    """The size survives the opening, is a metric, and grows again by small steps.
 
-    A lane that had no part in it keeps its own.
+    Another lane keeps its own size.
     """
     worker = Worker(clock, chunk_records=3200)
     fails = [True, True, False]
 
-    async def outruns() -> None:
+    async def times_out() -> None:
         if fails and fails.pop(0):
             clock.now += 15.0
             raise TimeoutError
 
-    commits(monkeypatch, outruns)
+    commits(monkeypatch, times_out)
     tries = []
     for _ in range(3):
         await worker.pipeline.open([FIRST, SECOND])
@@ -364,10 +367,10 @@ async def test_a_chunk_that_outran_its_transaction_is_cut_in_half(
     assert (worker.ends, worker.rejoins) == ([], 2)
 
 
-async def test_a_size_begins_small_and_grows_while_all_fits(
+async def test_a_size_begins_small_and_doubles_while_everything_fits(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that starts anew doesn't begin with what may have ended the one before."""
+    """A worker that restarts doesn't begin with the size that may have ended the one before."""
     commits(monkeypatch, done)
     worker = Worker(clock)
     assert worker.pipeline.most_records(FIRST) == 1000
@@ -379,24 +382,24 @@ async def test_a_size_begins_small_and_grows_while_all_fits(
 async def test_a_transaction_is_bounded_by_the_rows_that_it_writes(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What came out larger is folded again with fewer records; after that the size fits at once.
+    """A chunk that turns out larger is folded again with fewer records; then the size fits.
 
-    One record is always let through.
+    A single record is always committed.
     """
     rows = []
 
     async def commit(_lane: Lane, outcome: Outcome, *_: object) -> None:
         rows.append(len(outcome.sends[SALES_TOPIC]))
 
-    monkeypatch.setattr(module, "commit", commit)
+    monkeypatch.setattr(chunk_processor, "commit", commit)
     worker = Worker(clock, transaction_rows=5000)
     await worker.pipeline.open([FIRST])
-    worker.fold_.rows = 8
+    worker.stage.rows = 8
     assert await worker.commits_of(FIRST, 2000) == [1000, 468, 468, 468, 468, 128]
     assert worker.pipeline.lanes[FIRST].position == 2000
     assert max(rows) <= 5000
     assert sum(rows) == 16_000
-    worker.fold_.rows = 6000
+    worker.stage.rows = 6000
     rows.clear()
     await worker.fold(FIRST, 3)
     assert rows == [6000] * 3
@@ -408,25 +411,25 @@ async def test_a_fold_that_is_long_is_named_and_made_shorter(
     """The sentence has the place, the order that most of it is about, and the time."""
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST])
-    worker.fold_.record_s = 0.0088
+    worker.stage.record_s = 0.0088
     with capture_logs() as lines:
         await worker.fold(FIRST, 1000)
-    words = "orders-0@0..1000: 950 of 1,000 records are of order o-17; folding took 8.8 s and its transaction 0.0 s"
+    words = (
+        "orders-0@0..1000: 950 of 1,000 records are of order o-17; "
+        "folding took 8.8 s and its transaction 0.0 s"
+    )
     assert [line["event"] for line in lines] == [f"{words}: the next one has at most 500 records"]
     for _ in range(10):
         await worker.fold(FIRST, 1000)
     assert worker.pipeline.most_records(FIRST) == 113  # in one second, a fifteenth of the timeout
 
 
-async def test_folding_is_no_standstill(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one lane is folded nobody else can move, and the watch neither.
-
-    That ends no worker, and no lane is named for it.
-    """
+async def test_folding_is_no_stall(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one lane is folded no other can make progress: that time isn't counted."""
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST, SECOND])
     worker.watch(2, lag=7)
-    worker.fold_.record_s = 0.1
+    worker.stage.record_s = 0.1
     await worker.fold(FIRST, 900)
     worker.watch(1, lag=7)
     assert worker.ends == []
@@ -436,10 +439,10 @@ async def test_folding_is_no_standstill(worker: Worker, monkeypatch: pytest.Monk
     assert [end.partition(":")[0] for end in worker.ends] == ["orders-1"]
 
 
-async def test_what_stands_still_names_the_lane_that_is_at_work(
+async def test_a_stall_names_the_lane_with_a_chunk_in_work(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not another one, which only waits for its turn."""
+    """Not another lane, which only waits for its turn."""
 
     async def hangs() -> None:
         await asyncio.Event().wait()
@@ -449,7 +452,10 @@ async def test_what_stands_still_names_the_lane_that_is_at_work(
     await worker.pipeline.process(chunk(SECOND, 0, 1000))
     worker.watch(13, lag=1)
     first, *_ = worker.ends
-    words = "orders-1: 1 records behind and no progress for 60 s; not committed: orders-1@0..1000: 950 of 1,000 records are of order o-17"
+    words = (
+        "orders-1: 1 records behind and no progress for 60 s; "
+        "not committed: orders-1@0..1000: 950 of 1,000 records are of order o-17"
+    )
     assert set(worker.ends) == {first}
     assert first.startswith(words)
     commit = worker.pipeline.lanes[SECOND].commit
@@ -457,10 +463,10 @@ async def test_what_stands_still_names_the_lane_that_is_at_work(
     commit.cancel()
 
 
-async def test_whoever_is_thrown_out_with_others_does_not_stand_still(
+async def test_a_lane_closed_by_anothers_doubt_is_not_stalled(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What another lane's doubts and the rebalances after them take isn't the time of a lane that had only one record left, a tick."""
+    """The time of another lane's doubts and rebalances doesn't count, even with a tick unread."""
     commits(monkeypatch, refused)
     await worker.pipeline.open([FIRST, SECOND])
     worker.watch(1, lag=1)
@@ -475,16 +481,14 @@ async def test_whoever_is_thrown_out_with_others_does_not_stand_still(
     assert "orders-1" not in " ".join(worker.ends)
 
 
-async def test_lanes_are_opened_one_opening_at_a_time(
-    worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_openings_run_one_at_a_time(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Faust cancels an opening without waiting for its end.
 
     The next one must wait, else it meets stores that are still open.
     """
     running, most, ended = 0, 0, asyncio.Event()
 
-    async def opens(_sources: list[TP]) -> list[Lane]:
+    async def opens(_sources: list[TopicPartition]) -> list[Lane]:
         nonlocal running, most
         running += 1
         most = max(most, running)
@@ -512,16 +516,13 @@ async def test_lanes_are_opened_one_opening_at_a_time(
 async def test_an_opening_that_fails_while_it_is_cancelled_ends(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Giving up producers may fail.
+    """Closing producers may fail: that is no reason to try again while the next opening waits."""
+    opens, calls = worker.opener.open, 0
 
-    That isn't taken for one more reason to try again, while the next opening waits.
-    """
-    opens, begun = worker.opener.open, 0
-
-    async def breaks(sources: list[TP]) -> list[Lane]:
-        nonlocal begun
-        begun += 1
-        if begun > 1:
+    async def breaks(sources: list[TopicPartition]) -> list[Lane]:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
             return await opens(sources)
         try:
             await asyncio.Event().wait()
@@ -535,14 +536,11 @@ async def test_an_opening_that_fails_while_it_is_cancelled_ends(
     await worker.pipeline.open([SECOND])
     assert first.cancelled()
     assert list(worker.pipeline.lanes) == [SECOND]
-    assert begun == 2
+    assert calls == 2
 
 
-async def test_what_a_worker_waits_for_is_said_every_10_s(worker: Worker) -> None:
-    """For its group, in an opening, and after a revocation.
-
-    In one sentence each time, and nothing while it can work.
-    """
+async def test_what_a_worker_waits_for_is_logged_every_10_s(worker: Worker) -> None:
+    """For its group, in an opening, and after a revocation; nothing while it can work."""
 
     def lines(seconds: int) -> list[str]:
         with capture_logs() as found:
@@ -555,7 +553,7 @@ async def test_what_a_worker_waits_for_is_said_every_10_s(worker: Worker) -> Non
     assert lines(25) == [group.format(10), group.format(20)]
     opens, go_on = worker.opener.open, asyncio.Event()
 
-    async def waits(sources: list[TP]) -> list[Lane]:
+    async def waits(sources: list[TopicPartition]) -> list[Lane]:
         await go_on.wait()
         return await opens(sources)
 
@@ -568,3 +566,27 @@ async def test_what_a_worker_waits_for_is_said_every_10_s(worker: Worker) -> Non
     assert lines(60) == []
     await worker.pipeline.close()
     assert lines(12) == [group.format(10)]
+
+
+async def test_a_chunk_that_does_not_continue_its_lane_is_fetched_again(worker: Worker) -> None:
+    """The consumer seeks to the lane's position, and nothing is folded."""
+    await worker.pipeline.open([FIRST])
+    await worker.pipeline.process(chunk(FIRST, start=5))
+    assert worker.seeks == [(FIRST, 0)]
+    assert worker.stage.folded == []
+
+
+async def test_a_paused_lane_accepts_no_chunk_and_is_not_stalled(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chunk with the refusals is committed up to the last of them."""
+    commits(monkeypatch, done)
+    await worker.pipeline.open([FIRST])
+    worker.stage.pauses = True
+    await worker.fold(FIRST, 10)
+    lane = worker.pipeline.lanes[FIRST]
+    assert (lane.state, lane.position, worker.paused) == (LaneState.PAUSED, 10, [FIRST])
+    await worker.fold(FIRST, 10)
+    assert worker.stage.folded == [10]
+    worker.watch(30, lag=7)
+    assert worker.ends == []

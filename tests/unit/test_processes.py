@@ -1,7 +1,4 @@
-"""Processes that outlive who started them.
-
-On record before they run, and never mistaken for another.
-"""
+"""Processes that outlive their starter: recorded before they run, identified beyond their pid."""
 
 from __future__ import annotations
 
@@ -30,22 +27,25 @@ with open('out', 'wb') as output:
 """
 
 
-def _until_gone(pid: int) -> None:
+def _until_ended(pid: int) -> None:
     deadline = time.monotonic() + 20
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, psutil.Process(pid).cmdline()
         time.sleep(0.01)
 
 
-def test_a_process_runs_once_it_is_on_record(tmp_path: Path) -> None:
-    """It is the command itself, under the pid that was recorded, with an empty stdin and its output where it belongs."""
+def test_a_process_runs_once_it_is_recorded(tmp_path: Path) -> None:
+    """It is the command itself under the recorded pid, with an empty stdin and its own output."""
     recorded: list[tuple[subprocess.Popen[bytes], Known]] = []
     with (tmp_path / "out").open("wb") as output:
         spawn(
             [
                 sys.executable,
                 "-c",
-                "import os, sys; print(os.getpid(), repr(sys.stdin.read()), os.environ['A'], os.getcwd())",
+                (
+                    "import os, sys; print(os.getpid(), repr(sys.stdin.read()), os.environ['A'],"
+                    " os.getcwd())"
+                ),
             ],
             lambda process, known: recorded.append((process, known)),
             output=output,
@@ -63,7 +63,7 @@ def test_a_process_runs_once_it_is_on_record(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_recorded_never_runs(tmp_path: Path) -> None:
-    """A full disk while it is put on record: nothing is left."""
+    """With a full disk at the record, no process is left."""
     started: list[int] = []
 
     def record(_: object, known: Known) -> None:
@@ -75,18 +75,18 @@ def test_what_cannot_be_recorded_never_runs(tmp_path: Path) -> None:
     assert not psutil.pid_exists(started[0])
 
 
-def test_who_is_killed_while_it_records_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A kill -9 between start and record, the one moment at which a process would be nobody's."""
+def test_a_starter_killed_while_it_records_leaves_nothing_behind(tmp_path: Path) -> None:
+    """After a kill -9 between start and record, the command never runs."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED_WHILE_IT_RECORDS], cwd=tmp_path, check=False
     )
     assert done.returncode == -9
-    _until_gone(int((tmp_path / "pid").read_text()))
+    _until_ended(int((tmp_path / "pid").read_text()))
     assert not (tmp_path / "ran").exists()
 
 
 def test_another_process_with_the_pid_is_not_the_one() -> None:
-    """Pid and time of creation name a process; one that ended, also as a zombie, doesn't run."""
+    """Pid and time of creation name a process; one that ended, also a zombie, doesn't run."""
     process = subprocess.Popen([sys.executable, "-c", SLEEPER, "a mark"])
     try:
         created = psutil.Process(process.pid).create_time()
@@ -99,7 +99,7 @@ def test_another_process_with_the_pid_is_not_the_one() -> None:
         assert marked.pid == process.pid
         assert running_with(SLEEPER, "another mark") is None
         process.kill()
-        _until_gone(process.pid)
+        _until_ended(process.pid)
         assert running(Known(process.pid, created)) is None
     finally:
         process.kill()

@@ -1,4 +1,7 @@
-"""`netsold get`, `top`, `status` and `tables --from reader` against a real HTTP reader over a store fed by hand."""
+"""`netsold get`, `top`, `status` and `tables --from reader` against a real HTTP reader.
+
+The test fills the reader's store.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,12 @@ import pytest
 import uvicorn
 
 from operations import cli
-from operations.applied import until_applied
-from operations.asking import ask
-from operations.commands.recount import recount
+from operations.oracle.recount import recount
+from operations.reader_client import get
 from operations.waiting import GaveUp
-from serving import follow
+from operations.writing.applied import until_applied
 from serving.api import make_app
-from serving.follow import Reader
+from serving.reader import Reader
 from streams.parked import Parked
 from streams.settings import Settings
 from tests.reading import Changelogs, FedReader, settings_in
@@ -46,7 +48,7 @@ EVENTS = next(
 
 
 class Done(NamedTuple):
-    """What a command did."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -93,7 +95,7 @@ def served(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A reader that answers half a second after the last event."""
-    monkeypatch.setattr(follow, "now_ms", lambda: TICK_MS + 500)
+    monkeypatch.setattr("serving.reader.now_ms", lambda: TICK_MS + 500)
     logs = Changelogs(settings_in(tmp_path))
     logs.take(EVENTS)
     logs.tick(TICK_MS)
@@ -106,7 +108,7 @@ def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_reader")
 def test_a_product_is_shown_to_people(run: Callable[..., Done]) -> None:
-    """Units and money by column, both numbers that a shop page shows, and how fresh it is."""
+    """Units and money by column, the two numbers of a shop page, and the freshness."""
     done = run("get", "product", "p-3")
     assert done.code == 0, done
     assert [line.split() for line in done.out.splitlines()] == [
@@ -146,35 +148,35 @@ def test_a_shop_and_a_former_cycle(run: Callable[..., Done]) -> None:
 
 
 @pytest.mark.usefixtures("_reader")
-def test_an_order_is_told(run: Callable[..., Done]) -> None:
-    """Facts, what counts and what is odd; brackets in ids are no markup."""
+def test_an_order_is_shown(run: Callable[..., Done]) -> None:
+    """Facts, sales and anomalies; brackets in ids are no markup."""
     lines = run("get", "order", "o-1").out.splitlines()
     assert lines[0] == "o-1, b-9 from s-7, CNY"
     assert any(
         line.split()[:2] == ["2026-07-08T08:00:00.000Z", "receipt_confirmed"] for line in lines
     )
     assert (
-        "line 1: 2 of 2 units of p-3, CNY 0.00 of 20.00, in cycle 2026-07-06T00:00:00Z until 2026-08-05T00:00:00Z"
-        in lines
+        "line 1: 2 of 2 units of p-3, CNY 0.00 of 20.00,"
+        " in cycle 2026-07-06T00:00:00Z until 2026-08-05T00:00:00Z" in lines
     )
-    assert "odd: refund_exceeds_sale, line 1" in lines
+    assert "anomaly: refund_exceeds_sale, line 1" in lines
     text = "\n".join(lines)
     assert "lines=1:p-3:2:10.00,2:p-4:5:1.00,3:..:1:0.07" in text
     assert "lines=1:0:50.00" in text
     lines = run("get", "order", "[b]o").out.splitlines()
     assert lines[0] == "[b]o, b-9 from s-7, CNY"
-    assert "nothing counts of it" in lines
+    assert "no sale" in lines
 
 
 @pytest.mark.usefixtures("_reader")
 def test_an_id_of_dots_is_no_step_in_a_path(run: Callable[..., Done]) -> None:
-    """The path goes out as it is written."""
+    """The client sends the path unchanged."""
     assert json.loads(run("get", "product", "..", "--json").out)["product_id"] == ".."
 
 
 @pytest.mark.usefixtures("_reader")
 def test_best_sellers_as_list_and_as_json(run: Callable[..., Done]) -> None:
-    """Most first; --json is the reader's own answer."""
+    """Most first; --json prints the reader's own answer."""
     lines = [line.split() for line in run("top").out.splitlines()]
     assert [line[:3] for line in lines[2:5]] == [
         ["p-4", "5", "5"],
@@ -189,8 +191,8 @@ def test_best_sellers_as_list_and_as_json(run: Callable[..., Done]) -> None:
 
 
 @pytest.mark.usefixtures("_reader")
-def test_the_status_is_shown_and_its_exit_code_says_live(run: Callable[..., Done]) -> None:
-    """Every table, and what is applied; 0 when live."""
+def test_the_status_is_shown_and_exits_with_0_when_live(run: Callable[..., Done]) -> None:
+    """Every table, and what is applied."""
     done = run("status")
     assert done.code == 0
     assert ["product_cycles", "2026-07-11T00:00:00.000Z", "0"] in [
@@ -199,17 +201,17 @@ def test_the_status_is_shown_and_its_exit_code_says_live(run: Callable[..., Done
     for source in ("orders-0", "orders-1", "chats-0", "chats-1"):
         assert re.search(rf"^{source} +(\d+) +\d+ +0 +worker *$", done.out, re.MULTILINE)
     assert (
-        "worker worker at 127.0.0.1 reads chats-0 chats-1 orders-0 orders-1 sales-0 sales-1 shop-activity-0 shop-activity-1"
-        in done.out
+        "worker worker at 127.0.0.1 reads chats-0 chats-1 orders-0 orders-1"
+        " sales-0 sales-1 shop-activity-0 shop-activity-1" in done.out
     )
     assert "netsold: nothing behind; live; complete through 2026-07-11T00:00:00.000Z" in done.out
     assert json.loads(run("status", "--json").out)["records_behind"] == 0
 
 
-def test_a_status_that_is_not_live_says_what_to_do(
+def test_a_status_that_is_not_live_has_the_remedy(
     run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event that no worker reads: exit code 5, who should read it, and the remedy.
+    """An event that no worker reads: exit code 5, the group that should read it, and the remedy.
 
     `--max-behind` is the reader's bound.
     """
@@ -224,9 +226,15 @@ def test_a_status_that_is_not_live_says_what_to_do(
         done = run("status")
         assert done.code == 5
         assert re.search(r"^orders-1 +\d+ +\d+ +1 +\S+ s .*nobody *$", done.out, re.MULTILINE)
-        sentence = "fault: no worker is in group netsold: nobody reads orders-0, .* while 1 record waits: start one with `netsold worker`"
+        sentence = (
+            "fault: no worker is in group netsold: nobody reads orders-0, .*"
+            " while 1 record waits: start one with `netsold worker`"
+        )
         assert re.search(sentence, done.out)
-        parked = "dead letters orders not_json: 12, 2 since the reader began; 2026-07-11T00:00:00.000Z to 2026-07-11T00:00:01.000Z"
+        parked = (
+            "dead letters orders not_json: 12, 2 since the reader began;"
+            " 2026-07-11T00:00:00.000Z to 2026-07-11T00:00:01.000Z"
+        )
         assert parked in done.out.splitlines()
         assert "netsold: 1 record behind; stalled; " in done.out
         assert json.loads(run("status", "--json").out)["state"] == "stalled"
@@ -239,7 +247,7 @@ def test_a_status_that_is_not_live_says_what_to_do(
 
 @pytest.mark.usefixtures("_reader")
 def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
-    """To the letter, so that `diff` can compare them."""
+    """Byte for byte, so that `diff` can compare them."""
     done = run("tables", "--from", "reader")
     assert done.code == 0
     assert done.out == json.dumps(recount(EVENTS, 30 * 86_400_000, 0), ensure_ascii=False) + "\n"
@@ -247,7 +255,7 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
 
 @pytest.mark.usefixtures("_reader")
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "sentence"),
     [
         (["get", "product", "p-6"], 4, "netsold: no event names this product: 'p-6'\n"),
         (["get", "shop", "s-6"], 4, "netsold: no event names this shop: 's-6'\n"),
@@ -255,17 +263,23 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
         (
             ["get", "product", "p-3", "--max-lag", "100ms"],
             5,
-            "netsold: asked for 0.1 s at most; the lag is 0.5 s\n",
+            "netsold: max_lag is 0.1 s; the lag is 0.5 s\n",
         ),
         (
             ["get", "product", "p-3", "--cycle", "July"],
             2,
-            "netsold: cycle: 'July' is not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z\n",
+            (
+                "netsold: cycle: 'July' is not an RFC 3339 time with zone,"
+                " such as 2026-07-01T08:00:00Z\n"
+            ),
         ),
         (
             ["top", "--cycle", "9999-12-31T23:59:59Z"],
             2,
-            "netsold: cycle: '9999-12-31T23:59:59Z' is in no cycle that events can be of: theirs are the years 1900 to 2199\n",
+            (
+                "netsold: cycle: '9999-12-31T23:59:59Z' is in no cycle that may have events:"
+                " they are from 1900 to 2199\n"
+            ),
         ),
         (
             ["get", "shop", "s-7", "--cycle", ""],
@@ -279,15 +293,15 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
         ),
     ],
 )
-def test_what_fails_is_one_sentence_and_an_exit_code(
-    run: Callable[..., Done], arguments: list[str], code: int, said: str
+def test_a_failure_is_one_sentence_and_an_exit_code(
+    run: Callable[..., Done], arguments: list[str], code: int, sentence: str
 ) -> None:
-    """4 not found, 5 too stale, 2 wrong; nothing on stdout."""
-    assert run(*arguments) == Done(code, "", said)
+    """4 not found, 5 too stale, 2 wrong request; nothing on stdout."""
+    assert run(*arguments) == Done(code, "", sentence)
 
 
 def test_an_order_is_not_of_a_cycle(run: Callable[..., Done]) -> None:
-    """A usage error, without asking anybody."""
+    """A usage error, before any request."""
     done = run("get", "order", "o-1", "--cycle", "2026-07-01T00:00:00Z")
     assert done.code == 2
     assert "an order is not of one cycle" in done.err
@@ -302,32 +316,35 @@ def test_an_order_is_not_of_a_cycle(run: Callable[..., Done]) -> None:
         ["top", "shops", "--By", "sales"],
     ],
 )
-def test_what_is_not_understood_is_a_usage_error(
+def test_an_unknown_argument_is_a_usage_error(
     run: Callable[..., Done], arguments: list[str]
 ) -> None:
-    """An empty id, a value or an option that there isn't: exit code 2, without asking anybody."""
+    """An empty id, an unknown value or option: exit code 2, before any request."""
     done = run(*arguments)
     assert (done.code, done.out) == (2, "")
     assert "at least one character" in done.err or "revenue" in done.err or "--By" in done.err
 
 
-def test_no_reader_is_told_with_the_remedy(
+def test_a_missing_reader_is_reported_with_the_remedy(
     run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 5, whichever question it is."""
+    """Exit code 5 for every command."""
     monkeypatch.setenv("NETSOLD_READER_PORT", "1")
-    said = "netsold: no reader answers at 127.0.0.1:1: start one with `netsold serve`, or set NETSOLD_READER_HOST and _PORT\n"
+    sentence = (
+        "netsold: no reader answers at 127.0.0.1:1: start one with `netsold serve`,"
+        " or set NETSOLD_READER_HOST and _PORT\n"
+    )
     for arguments in (["get", "product", "p"], ["top"], ["status"], ["tables", "--from", "reader"]):
-        assert run(*arguments) == Done(5, "", said)
+        assert run(*arguments) == Done(5, "", sentence)
 
 
-def test_a_reader_that_is_not_ready_says_so_itself(
+def test_a_reader_that_is_not_ready_is_quoted(
     run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 5 and the reader's own sentence."""
     with served(make_app(Reader(settings_in(tmp_path))), monkeypatch):
         assert run("top") == Done(
-            5, "", "netsold: the reader has no tables yet: it has just begun\n"
+            5, "", "netsold: the reader has no tables yet: it has just started\n"
         )
 
 
@@ -346,10 +363,10 @@ class _Stranger(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("status", "body"), [(200, b"<html>"), (404, b"<html>"), (503, b"{}"), (503, b"[1]")]
 )
-def test_what_is_no_reader_is_told_as_such(
+def test_another_server_at_the_address_is_reported(
     run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
 ) -> None:
-    """Another server at the address: exit code 5, no traceback."""
+    """Exit code 5, no traceback."""
     stranger = type("Stranger", (_Stranger,), {"status": status, "body": body})
     with HTTPServer(("127.0.0.1", 0), stranger) as server:
         thread = Thread(target=server.serve_forever)
@@ -364,10 +381,10 @@ def test_what_is_no_reader_is_told_as_such(
     assert "is no reader" in done.err
 
 
-def test_an_export_that_breaks_off_is_no_result(
+def test_an_incomplete_export_is_no_result(
     run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its last line it may be anything."""
+    """Without its last line an export is refused."""
     stranger = type(
         "Stranger", (_Stranger,), {"body": b'{"anomalies": {"order_id": "o", "anomaly": "x"}}\n'}
     )
@@ -380,19 +397,19 @@ def test_an_export_that_breaks_off_is_no_result(
         finally:
             server.shutdown()
             thread.join(10)
-    assert done == Done(5, "", "netsold: the reader broke off its export: try again\n")
+    assert done == Done(5, "", "netsold: the reader's export is incomplete: try again\n")
 
 
 @pytest.mark.usefixtures("_reader")
-def test_what_was_written_is_waited_for_in_all_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A position that the tables hold is there at once.
+def test_written_positions_are_waited_for_in_all_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A position that the tables include returns at once.
 
     One beyond is waited for, and given up with a sentence.
     """
-    monkeypatch.setattr("serving.asked.MIN_POSITION_WAIT_S", 0.01)
-    monkeypatch.setattr("operations.applied.ASK_AGAIN_AFTER_S", 0.01)
+    monkeypatch.setattr("serving.requests.MIN_POSITION_WAIT_S", 0.01)
+    monkeypatch.setattr("operations.writing.applied.RETRY_AFTER_S", 0.01)
     settings = Settings()
-    applied = ask(settings, "/v1/status")["freshness"]["applied"]
+    applied = get(settings, "/v1/status")["freshness"]["applied"]
     assert {at[:-1] for at in applied} == {"orders-", "chats-"}
     until_applied(settings, applied, 60.0)
     until_applied(settings, {}, 60.0)

@@ -1,7 +1,4 @@
-"""The rules as recount counts them.
-
-The examples of `docs/rules.md` first, then each rule where it has an edge; of sales.
-"""
+"""Sales as recount counts them: the examples of `docs/rules.md`, then the edges of each rule."""
 
 from __future__ import annotations
 
@@ -10,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from operations.commands.recount import DAY_MS, recount
+from operations.oracle.recount import recount
+from schemas.times import DAY_MS
 
 CYCLE_MS = 30 * DAY_MS
 A, B, C = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z", "2026-08-05T00:00:00Z"
@@ -103,7 +101,6 @@ TWO_AT_TEN = ("1", "p-3", 2, 1000)
 
 
 # --- the examples
-# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_example_1_paid_and_shipped_but_never_received() -> None:
@@ -116,7 +113,10 @@ def test_example_1_paid_and_shipped_but_never_received() -> None:
 
 
 def test_example_2_a_difference_made_up() -> None:
-    """Two units at ¥10 with ¥3 made up are two units and ¥17, printed in the form of `docs/reference/events.md` (S9)."""
+    """Two units at ¥10 with ¥3 refunded are two units and ¥17 (S9).
+
+    They are printed in the form of `docs/reference/events.md`.
+    """
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -138,7 +138,10 @@ def test_example_2_a_difference_made_up() -> None:
 
 
 def test_example_3_refunded_in_the_next_cycle() -> None:
-    """The sale's cycle loses it by basis sale, the refund's cycle shows it by basis refund, all time loses it once (S6)."""
+    """Basis sale subtracts from the sale's cycle, basis refund from the refund's (S6).
+
+    All time subtracts once.
+    """
     story = (
         Story()
         .placed(("1", "p-3", 1, 1000))
@@ -193,7 +196,7 @@ def test_example_6_the_last_millisecond_and_the_next_first() -> None:
 
 
 def test_example_7_the_group_is_not_filled() -> None:
-    """Money back without a receipt is neither sale nor reversal (S4, S7)."""
+    """A refund without a receipt is neither sale nor reversal (S4, S7)."""
     story = (
         Story()
         .placed(TWO_AT_TEN, group_id="g-1")
@@ -206,18 +209,17 @@ def test_example_7_the_group_is_not_filled() -> None:
 
 
 # --- S1 to S4: what is a sale, and when
-# --------------------------------------------------------------------------------------------
 
 
 def test_s1_received_without_payment_is_a_sale() -> None:
-    """Cash on delivery."""
+    """Such as cash on delivery."""
     assert Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").rows() == {
         ("p-3", A): (2, 0, 0, 2000, 0, 0)
     }
 
 
 def test_s1_received_without_placing_is_none() -> None:
-    """Nothing is known of what was received; nothing is odd either, as the rest may still come."""
+    """The lines are unknown; it is no anomaly, because the placing may still arrive."""
     story = (
         Story()
         .received("2026-07-02T00:00:00Z", "9")
@@ -228,7 +230,7 @@ def test_s1_received_without_placing_is_none() -> None:
 
 
 def test_s2_the_earliest_receipt_decides() -> None:
-    """Whatever confirms again later, or arrives first; also a receipt before the placing."""
+    """Later receipts and the order of arrival don't matter; it may be before the placing."""
     story = (
         Story()
         .received("2026-07-09T00:00:00Z")
@@ -240,7 +242,7 @@ def test_s2_the_earliest_receipt_decides() -> None:
 
 
 def test_s2_split_parcels_are_received_line_by_line() -> None:
-    """A receipt that names lines confirms just those."""
+    """A receipt that names lines confirms only those."""
     story = (
         Story()
         .placed(("1", "p-3", 2, 1000), ("2", "p-4", 1, 500), ("3", "p-4", 1, 7))
@@ -255,14 +257,14 @@ def test_s2_split_parcels_are_received_line_by_line() -> None:
 
 
 def test_s3_revenue_is_less_the_discount() -> None:
-    """Of the whole line, not of a unit."""
+    """The discount is of the whole line, not of a unit."""
     story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z")
     story.events[0]["lines"][0]["discount"] = 150
     assert story.rows() == {("p-3", A): (2, 0, 0, 1850, 0, 0)}
 
 
-def test_s3_currencies_are_kept_apart() -> None:
-    """Units add up, money doesn't."""
+def test_s3_currencies_are_separate() -> None:
+    """Units are added, money isn't."""
     story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z")
     story.placed(("1", "p-3", 1, 200), order_id="o-2", currency="USD").received(
         "2026-07-02T00:00:00Z", order_id="o-2"
@@ -275,8 +277,8 @@ def test_s3_currencies_are_kept_apart() -> None:
     }
 
 
-def test_s3_what_costs_nothing_is_sold_all_the_same() -> None:
-    """Units without any revenue: a row with no currency."""
+def test_s3_a_line_without_price_is_sold() -> None:
+    """Units without revenue are a row without currency."""
     story = Story().placed(("1", "p-3", 3, 0)).received("2026-07-02T00:00:00Z")
     (row,) = story.tables()["products"]
     assert (row["units"]["gross"], row["revenue"]) == (3, {})
@@ -290,12 +292,12 @@ def test_s3_what_costs_nothing_is_sold_all_the_same() -> None:
         ("2026-07-02T12:00:00.001Z", False, [("received_after_cancel", "1")]),
     ],
 )
-def test_s4_the_earlier_of_receipt_and_cancellation_holds(
+def test_s4_the_earlier_of_receipt_and_cancellation_decides(
     received: str,
     sold: bool,  # noqa: FBT001
     anomalies: list[tuple[str, ...]],
 ) -> None:
-    """At the same millisecond the receipt holds, and nothing is odd."""
+    """At the same millisecond the receipt does, without an anomaly."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -316,11 +318,10 @@ def test_s4_each_line_by_its_own_receipt() -> None:
 
 
 # --- S5 to S9: refunds
-# -------------------------------------------------------------------------------------------------------------
 
 
 def test_s5_only_succeeded_refunds_count() -> None:
-    """Asked for, failed, withdrawn: nothing changes."""
+    """Refunds that are requested, failed or withdrawn change nothing."""
     story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z")
     story.add("refund_requested", "2026-07-03T00:00:00Z", {"refund_id": "r-1", "reason": "other"})
     story.add("refund_failed", "2026-07-04T00:00:00Z", {"refund_id": "r-1", "cause": "withdrawn"})
@@ -330,8 +331,8 @@ def test_s5_only_succeeded_refunds_count() -> None:
 @pytest.mark.parametrize(
     "reversed_at", ["2026-07-04T00:00:00Z", "2026-06-10T00:00:00Z", "2026-09-01T00:00:00Z"]
 )
-def test_s5_a_refund_that_the_bank_returns_never_was(reversed_at: str) -> None:
-    """Whenever the reversal occurred, and whatever of the refund was odd."""
+def test_s5_a_reversed_refund_does_not_count(reversed_at: str) -> None:
+    """The time of the reversal and anomalies of the refund don't matter."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -353,9 +354,7 @@ def test_s5_a_refund_that_the_bank_returns_never_was(reversed_at: str) -> None:
         ("2026-07-02T00:00:00.001Z", (2, 1, 1, 2000, 500, 500)),
     ],
 )
-def test_s7_before_the_receipt_a_refund_takes_off_gross(
-    refunded: str, row: tuple[int, ...]
-) -> None:
+def test_s7_a_refund_before_the_receipt_reduces_gross(refunded: str, row: tuple[int, ...]) -> None:
     """At the receipt's millisecond or later it is a reversal."""
     story = (
         Story()
@@ -367,7 +366,10 @@ def test_s7_before_the_receipt_a_refund_takes_off_gross(
 
 
 def test_s7_each_line_by_its_own_receipt() -> None:
-    """One refund of the whole order comes before one line's receipt, after another's, and for a third that never arrives."""
+    """One refund of an order is before one line's receipt and after another's.
+
+    A third line is never received.
+    """
     story = (
         Story()
         .placed(TWO_AT_TEN, ("2", "p-4", 1, 5), ("3", "p-5", 1, 6))
@@ -390,9 +392,9 @@ def test_s7_a_line_refunded_wholly_before_receipt_is_no_sale() -> None:
 
 
 def test_s8_refunds_are_cut_in_their_order() -> None:
-    """By time, then by refund id.
+    """They apply by time, then by refund id.
 
-    Units and amount each to what is left, and the cut is told once a line.
+    Units and amount are cut separately, with one anomaly a line.
     """
     story = Story().placed(("1", "p-3", 3, 1000)).received("2026-07-02T00:00:00Z")
     story.refunded("2026-07-09T00:00:00Z", "r-a", ("1", 2, 100)).refunded(
@@ -408,7 +410,7 @@ def test_s8_refunds_are_cut_in_their_order() -> None:
 
 
 def test_s8_a_refund_before_receipt_is_cut_to_the_whole_line() -> None:
-    """What it asks too much is cut away there, too."""
+    """The excess is cut before the receipt, too."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -420,7 +422,7 @@ def test_s8_a_refund_before_receipt_is_cut_to_the_whole_line() -> None:
 
 
 def test_s8_the_rest_of_an_order_is_not_too_much() -> None:
-    """A refund without lines takes what is left of each, without anomaly."""
+    """A refund without lines covers the rest of each line, without anomaly."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -447,8 +449,8 @@ def test_s8_one_line_twice_in_a_refund() -> None:
     assert story.anomalies() == []
 
 
-def test_s8_unknown_lines_are_told() -> None:
-    """Named by a receipt or by a refund, also of lines that never arrive.
+def test_s8_unknown_lines_are_anomalies() -> None:
+    """A receipt or a refund may name them, also in an order that is never received.
 
     Their refunds exceed nothing.
     """
@@ -464,7 +466,7 @@ def test_s8_unknown_lines_are_told() -> None:
 
 
 def test_s8_a_line_that_does_not_count_is_not_exceeded() -> None:
-    """Received after the cancellation: only that is odd."""
+    """The receipt after the cancellation is its only anomaly."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -476,11 +478,10 @@ def test_s8_a_line_that_does_not_count_is_not_exceeded() -> None:
 
 
 # --- S11, S12, S13
-# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_s11_the_same_event_again_changes_nothing() -> None:
-    """The same id and source, the same content; time beyond milliseconds is not content."""
+    """Id, source and content are the same; time beyond milliseconds is not content."""
     story = (
         Story()
         .placed(TWO_AT_TEN, id="a")
@@ -494,7 +495,7 @@ def test_s11_the_same_event_again_changes_nothing() -> None:
 
 
 def test_s11_the_same_id_from_another_source_is_another_event() -> None:
-    """An id means something only within its source."""
+    """An id identifies an event within its source only."""
     story = (
         Story().placed(TWO_AT_TEN, ("2", "p-4", 1, 5)).received("2026-07-02T00:00:00Z", "1", id="x")
     )
@@ -503,8 +504,8 @@ def test_s11_the_same_id_from_another_source_is_another_event() -> None:
     assert story.anomalies() == []
 
 
-def test_s11_of_one_id_with_other_content_the_earlier_holds() -> None:
-    """The later one is as if it had never been."""
+def test_s11_of_one_id_with_other_content_the_earlier_counts() -> None:
+    """The later event has no effect."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -515,8 +516,8 @@ def test_s11_of_one_id_with_other_content_the_earlier_holds() -> None:
     assert story.anomalies() == [("conflicting_event",)]
 
 
-def test_s11_of_one_id_and_time_the_first_by_content_holds() -> None:
-    """Some choice, but always the same: by canonical JSON."""
+def test_s11_of_one_id_and_time_the_first_by_content_counts() -> None:
+    """The choice is always the same: by canonical JSON."""
     story = (
         Story()
         .placed(("1", "p-3", 2, 1000), id="x")
@@ -528,7 +529,7 @@ def test_s11_of_one_id_and_time_the_first_by_content_holds() -> None:
 
 
 def test_s11_the_same_refund_again_changes_nothing() -> None:
-    """Told again under another event id: the earliest holds."""
+    """It has another event id; the earliest counts."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -541,7 +542,7 @@ def test_s11_the_same_refund_again_changes_nothing() -> None:
 
 
 def test_s11_the_same_refund_with_other_content_conflicts() -> None:
-    """The earlier holds, the order is marked."""
+    """The earlier counts, and the order has the anomaly."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -553,8 +554,8 @@ def test_s11_the_same_refund_with_other_content_conflicts() -> None:
     assert story.anomalies() == [("conflicting_event",)]
 
 
-def test_s11_of_two_placements_the_earlier_holds() -> None:
-    """Alike but for id and time: nothing odd; with other lines, buyer or shop: a conflict."""
+def test_s11_of_two_placements_the_earlier_counts() -> None:
+    """They conflict if lines, buyer or shop differ; id and time may differ."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -567,7 +568,7 @@ def test_s11_of_two_placements_the_earlier_holds() -> None:
     assert story.anomalies() == [("conflicting_event",)]
 
 
-def test_s11_ids_mean_something_within_their_order() -> None:
+def test_s11_ids_are_unique_within_an_order_only() -> None:
     """Another order may use the same event and refund ids."""
     story = Story()
     for order_id in ("o-1", "o-2"):
@@ -581,7 +582,7 @@ def test_s11_ids_mean_something_within_their_order() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_s12_any_order_of_arrival_with_duplicates(seed: int) -> None:
-    """A story with something of everything ends the same in any permutation."""
+    """A story with every kind of event has the same result in any permutation."""
     story = (
         Story()
         .placed(TWO_AT_TEN, ("2", "p-4", 5, 7))
@@ -605,8 +606,8 @@ def test_s12_any_order_of_arrival_with_duplicates(seed: int) -> None:
     assert story.tables() == expected
 
 
-def test_s13_however_late_it_counts_where_it_belongs() -> None:
-    """A sale of years ago is booked years ago; before the anchor, too."""
+def test_s13_a_late_event_counts_in_its_own_cycle() -> None:
+    """A sale of years ago is added to its cycle of years ago, also before the anchor."""
     story = (
         Story()
         .placed(TWO_AT_TEN, at="1969-12-01T00:00:00Z")
@@ -620,18 +621,17 @@ def test_s13_however_late_it_counts_where_it_belongs() -> None:
 
 
 # --- cycles and rows
-# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_cycles_have_any_length_and_anchor() -> None:
-    """Counted from the anchor on, to the millisecond."""
+    """They are counted from the anchor, to the millisecond."""
     story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00.500Z")
     (row,) = recount(story.events, 7 * DAY_MS, 500)["products"]
     assert row["cycle"] == {"start": "2026-07-02T00:00:00.500Z", "end": "2026-07-09T00:00:00.500Z"}
 
 
-def test_rows_come_by_id_and_start_with_their_sums() -> None:
-    """Sorted; `sold_monthly` is the row's own net, `successfully_traded` that of all time."""
+def test_rows_are_sorted_by_id_and_start() -> None:
+    """`sold_monthly` is the row's own net, `successfully_traded` that of all time."""
     story = Story()
     for order, product, units, received in (
         ("1", "p-b", 2, B),

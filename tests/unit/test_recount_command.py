@@ -59,7 +59,10 @@ def _products(result: Result, exit_code: int = 0) -> list[dict[str, Any]]:
 
 
 def test_the_answer_of_the_events_page(tmp_path: Path) -> None:
-    """The three events of `docs/reference/events.md`, in two files and backwards, give the answer that it prints."""
+    """The three events of `docs/reference/events.md` give the page's answer.
+
+    They are in two files and in reverse order.
+    """
     (tmp_path / "a.jsonl").write_bytes(REFUNDED + b"\n" + RECEIVED)
     (tmp_path / "b.jsonl").write_bytes(PLACED.rstrip())
     result = _run(str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"))
@@ -84,19 +87,19 @@ def test_the_answer_of_the_events_page(tmp_path: Path) -> None:
 def test_files_may_be_compressed(
     tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    """By the end of their names."""
+    """Each file has its own compression."""
     path = tmp_path / f"events.jsonl{suffix}"
     path.write_bytes(pack(PLACED + RECEIVED + REFUNDED))
     assert _products(_run(str(path))) == [ANSWER]
 
 
 def test_standard_input_is_a_file_too() -> None:
-    """Named by a dash."""
-    assert _products(_run("-", "--json", given=PLACED + RECEIVED + REFUNDED)) == [ANSWER]
+    """Its name is a dash."""
+    assert _products(_run("-", given=PLACED + RECEIVED + REFUNDED)) == [ANSWER]
 
 
-def test_lines_that_are_no_events_are_skipped_and_told(tmp_path: Path) -> None:
-    """They are counted by fault on stderr, with exit code 1, and the rest counts."""
+def test_lines_that_are_no_events_are_skipped_and_counted(tmp_path: Path) -> None:
+    """Stderr has the count of each fault, the exit code is 1, and the rest counts."""
     noise = (
         b"\xff\n{\n"
         + PLACED.replace(b'"quantity":2', b'"quantity":2.0')
@@ -111,7 +114,7 @@ def test_lines_that_are_no_events_are_skipped_and_told(tmp_path: Path) -> None:
 
 
 def test_cycles_can_be_given(tmp_path: Path) -> None:
-    """A length in days, and an anchor with zone; the environment's settings otherwise."""
+    """A length in days and an anchor with zone replace the settings."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(PLACED + RECEIVED)
     (row,) = _products(
@@ -121,7 +124,7 @@ def test_cycles_can_be_given(tmp_path: Path) -> None:
 
 
 def test_cycles_are_those_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that recount and tables agree without any option."""
+    """So recount and tables agree without any option."""
     monkeypatch.setenv("NETSOLD_CYCLE_DAYS", "1")
     monkeypatch.setenv("NETSOLD_CYCLE_ANCHOR", "2026-01-01T12:00:00Z")
     path = tmp_path / "a.jsonl"
@@ -131,7 +134,7 @@ def test_cycles_are_those_of_the_settings(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_an_anchor_without_zone_is_refused() -> None:
-    """With the form that would do."""
+    """The sentence shows a valid form."""
     result = _run("-", "--anchor", "2026-06-29", given=b"")
     assert result.exit_code == 2
     assert "time with zone" in result.output
@@ -141,7 +144,7 @@ def test_an_anchor_without_zone_is_refused() -> None:
     "name", ["missing.jsonl", "folder", "cut.jsonl.gz", "not.jsonl.xz", "events.jsonl.zst"]
 )
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, name: str) -> None:
-    """Nothing is printed of half a file."""
+    """Nothing is printed for half a file."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "events.jsonl.zst").write_bytes(b"(\xb5/\xfd...")
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(PLACED * 1000)[:-20])
@@ -152,7 +155,7 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, name: str) -> None
     assert result.stdout == ""
 
 
-ASKED = (
+INQUIRY = (
     b'{"type":"buyer_messaged","id":"m-1","source":"/chat","occurred_at":"2026-07-02T10:00:00+08:00","shop_id":"s-7","buyer_id":"b-9",'
     b'"message_id":"x-1"}\n'
 )
@@ -163,7 +166,7 @@ ANSWERED = (
 
 
 def _inquiries(result: Result) -> dict[str, int]:
-    """What is counted of all shops, in the first row."""
+    """The inquiries of all shops, from the first row."""
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)["shop_service"]
     return (
@@ -172,9 +175,9 @@ def _inquiries(result: Result) -> dict[str, int]:
 
 
 def test_what_is_overdue_depends_on_the_instant(tmp_path: Path) -> None:
-    """By default that of the latest event; else the one that is given, with zone."""
+    """It is that of the latest event, or the given one."""
     path = tmp_path / "a.jsonl"
-    path.write_bytes(ASKED)
+    path.write_bytes(INQUIRY)
     assert _inquiries(_run(str(path))) == {}
     assert _inquiries(_run(str(path), "--as-of", "2026-07-02T10:05:00+08:00")) == {}
     assert _inquiries(_run(str(path), "--as-of", "2026-07-02T10:05:00.001+08:00")) == {
@@ -182,14 +185,14 @@ def test_what_is_overdue_depends_on_the_instant(tmp_path: Path) -> None:
         "late": 0,
         "overdue": 1,
     }
-    path.write_bytes(ASKED + RECEIVED.replace(b"10:00:00", b"10:05:00.001"))
+    path.write_bytes(INQUIRY + RECEIVED.replace(b"10:00:00", b"10:05:00.001"))
     assert _inquiries(_run(str(path))) == {"timely": 0, "late": 0, "overdue": 1}
-    path.write_bytes(ASKED + ANSWERED)
+    path.write_bytes(INQUIRY + ANSWERED)
     assert _inquiries(_run(str(path))) == {"timely": 1, "late": 0, "overdue": 0}
 
 
 def test_an_instant_without_zone_is_refused() -> None:
-    """With the option's name."""
+    """The sentence names the option."""
     result = _run("-", "--as-of", "2026-07-02T10:05:00", given=b"")
     assert result.exit_code == 2
     assert "--as-of: not a time with zone" in result.output
@@ -212,12 +215,12 @@ def test_service_is_counted_by_the_settings(
     value: str,
     inquiries: dict[str, int],
 ) -> None:
-    """The time to reply, the hours, their zone.
+    """That is the time to reply, the hours and their zone.
 
     10:00 in Shanghai is 22:00 in New York, and 04:00 in Berlin.
     """
     path = tmp_path / "a.jsonl"
-    path.write_bytes(ASKED + ANSWERED)
+    path.write_bytes(INQUIRY + ANSWERED)
     monkeypatch.setenv(name, value)
     assert _inquiries(_run(str(path))) == inquiries
 
@@ -225,10 +228,10 @@ def test_service_is_counted_by_the_settings(
 def test_inquiries_can_be_counted_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two of one day are one by default."""
+    """Two of one day count as one by default."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(
-        ASKED + ANSWERED + (ASKED + ANSWERED).replace(b"T10:", b"T11:").replace(b"m-", b"n-")
+        INQUIRY + ANSWERED + (INQUIRY + ANSWERED).replace(b"T10:", b"T11:").replace(b"m-", b"n-")
     )
     assert _inquiries(_run(str(path)))["timely"] == 1
     monkeypatch.setenv("NETSOLD_COUNT_INQUIRIES_PER", "inquiry")
@@ -254,14 +257,14 @@ STRUCTURED = (
     ids=["byte order mark", "array", "array over many lines", "structured", "gzip without suffix"],
 )
 def test_the_same_files_are_read_as_by_import(tmp_path: Path, content: bytes) -> None:
-    """Whatever their form, also on standard input."""
+    """They may have any form, also on standard input."""
     (tmp_path / "events").write_bytes(content)
     assert _products(_run(str(tmp_path / "events"))) == [ANSWER]
     assert _products(_run("-", given=content)) == [ANSWER]
 
 
 def test_a_file_of_another_form_is_one_sentence(tmp_path: Path) -> None:
-    """And nothing is printed of it."""
+    """Nothing else is printed."""
     (tmp_path / "events.csv").write_bytes(b"order_id,product_id\no-1,p-3\n")
     result = _run(str(tmp_path / "events.csv"))
     assert isinstance(result.exception, EventFileUnreadable)
@@ -269,8 +272,8 @@ def test_a_file_of_another_form_is_one_sentence(tmp_path: Path) -> None:
     assert result.stdout == ""
 
 
-def test_what_holds_nothing_or_too_much_is_skipped(tmp_path: Path) -> None:
-    """An empty file and a line that is too large are counted, with exit code 1."""
+def test_empty_files_and_lines_that_are_too_large_are_skipped(tmp_path: Path) -> None:
+    """They are counted, and the exit code is 1."""
     (tmp_path / "empty").touch()
     (tmp_path / "large").write_bytes(PLACED + b"0" * 300_000 + b"\n" + RECEIVED + REFUNDED)
     result = _run(str(tmp_path / "empty"), str(tmp_path / "large"))

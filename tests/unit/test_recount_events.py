@@ -1,4 +1,4 @@
-"""What recount takes for an event, and what it skips."""
+"""The events that recount accepts, and those that it skips."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLACED: dict[str, Any] = {
     "currency": "CNY",
     "lines": [{"line_id": "1", "product_id": "p-3", "quantity": 2, "unit_price": 1000}],
 }
-ASKED: dict[str, Any] = {
+MESSAGE: dict[str, Any] = {
     "type": "buyer_messaged",
     "id": "m-1",
     "source": "/chat",
@@ -36,8 +36,8 @@ RECEIVED: dict[str, Any] = {
 }
 
 
-def test_known_fields_are_kept_and_others_pass() -> None:
-    """Null is absent, an unknown field is dropped, the time is milliseconds."""
+def test_known_fields_are_kept_and_others_dropped() -> None:
+    """Null is absent, and the time is in milliseconds."""
     event = accept(PLACED | {"group_id": None, "colour": "red", "by": 3})
     assert event == PLACED | {"occurred_at": 1_782_892_800_000}
 
@@ -59,7 +59,7 @@ def test_known_fields_are_kept_and_others_pass() -> None:
     ],
 )
 def test_times_are_cut_to_milliseconds(text: str, at_ms: int) -> None:
-    """RFC 3339 with zone, also before the epoch."""
+    """They are RFC 3339 with zone, also before the epoch."""
     assert time_ms(text) == at_ms
 
 
@@ -130,7 +130,7 @@ def test_other_times_are_refused(text: object) -> None:
     ],
 )
 def test_a_placed_order_out_of_bounds_is_refused(where: str, value: object) -> None:
-    """Each field by itself; a boolean or a float is no integer."""
+    """Each field has its bounds; a boolean or a float is no integer."""
     event = json.loads(json.dumps(PLACED))
     outer, _, inner = where.partition(".")
     if inner:
@@ -141,10 +141,10 @@ def test_a_placed_order_out_of_bounds_is_refused(where: str, value: object) -> N
         accept(event)
 
 
-def test_a_line_at_its_bounds_is_taken() -> None:
+def test_a_line_at_its_bounds_is_accepted() -> None:
     """A million units, 10^15 minor units of revenue, a discount of all of it.
 
-    One more is too much.
+    One more is refused.
     """
     line = {
         "line_id": "1",
@@ -180,8 +180,8 @@ def test_a_line_at_its_bounds_is_taken() -> None:
         {"type": "review_posted", "product_id": "p-3", "rating": 5},
     ],
 )
-def test_each_type_is_taken_with_its_fields(fields: dict[str, Any]) -> None:
-    """All of them are kept."""
+def test_each_type_is_accepted_with_its_fields(fields: dict[str, Any]) -> None:
+    """All fields are kept."""
     common = {name: PLACED[name] for name in ("id", "source", "occurred_at", "order_id")}
     assert accept(common | fields).items() >= fields.items()
 
@@ -211,21 +211,21 @@ def test_each_type_is_taken_with_its_fields(fields: dict[str, Any]) -> None:
     ],
 )
 def test_values_that_a_type_does_not_know_are_refused(fields: dict[str, Any]) -> None:
-    """Enums are closed, lists aren't empty, a required field is there."""
+    """Enums are closed, lists aren't empty, and required fields are there."""
     with pytest.raises(Invalid):
         accept(RECEIVED | {"by": None} | fields)
 
 
 def test_messages_are_of_a_shop_and_a_buyer() -> None:
-    """The order is known or isn't.
+    """They may have an order.
 
-    Who or what replied is always known, and a buyer is nobody else.
+    A seller's reply has `by`, a buyer's message hasn't.
     """
-    asked = ASKED | {"occurred_at": 1_782_892_800_000}
-    assert accept(ASKED | {"order_id": None, "by": "person"}) == asked
-    assert accept(ASKED | {"order_id": "o-1"}) == asked | {"order_id": "o-1"}
+    event = MESSAGE | {"occurred_at": 1_782_892_800_000}
+    assert accept(MESSAGE | {"order_id": None, "by": "person"}) == event
+    assert accept(MESSAGE | {"order_id": "o-1"}) == event | {"order_id": "o-1"}
     for by in ("person", "robot"):
-        assert accept(ASKED | {"type": "seller_replied", "by": by}) == asked | {
+        assert accept(MESSAGE | {"type": "seller_replied", "by": by}) == event | {
             "type": "seller_replied",
             "by": by,
         }
@@ -245,18 +245,18 @@ def test_messages_are_of_a_shop_and_a_buyer() -> None:
     ],
 )
 def test_messages_out_of_bounds_are_refused(fields: dict[str, Any]) -> None:
-    """As ids are everywhere; and a message's fields don't make an order's event."""
+    """Ids have bounds, and a message's fields don't make an order's event."""
     with pytest.raises(Invalid):
-        accept(ASKED | fields)
+        accept(MESSAGE | fields)
 
 
-def test_an_unknown_type_is_told_apart() -> None:
+def test_an_unknown_type_has_its_own_error() -> None:
     """It may be of a newer version."""
     with pytest.raises(UnknownType):
         accept(RECEIVED | {"type": "order_hidden"})
-    for odd in (None, 5, ["order_placed"]):
+    for other in (None, 5, ["order_placed"]):
         with pytest.raises(Invalid):
-            accept(RECEIVED | {"type": odd})
+            accept(RECEIVED | {"type": other})
 
 
 @pytest.mark.parametrize(
@@ -285,10 +285,10 @@ def test_lines_that_are_no_json_are_refused(line: bytes) -> None:
         parse(line)
 
 
-def test_json_is_read_as_it_is() -> None:
-    """Of one name twice the last counts; pairs of surrogates are one character.
+def test_json_is_read_strictly() -> None:
+    """The last of two equal names counts; a surrogate pair is one character.
 
-    Any nesting to 200.
+    Nesting is bounded by 200.
     """
     assert parse(b'{"a": 1, "a": "\\ud83d\\ude00"}') == {"a": "😀"}
     assert parse(b"[" * 200 + b"]" * 200)

@@ -1,6 +1,6 @@
-"""Shops' replies as recount counts them, worked out by hand.
+"""Shops' replies as recount counts them, with results computed by hand.
 
-Which inquiries count, as what, and in which cycle (R1, R2).
+Which inquiries count, how, and in which cycle (R1, R2).
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from operations.commands.recount import DAY_MS, recount
 from operations.oracle.events import time_ms
+from operations.oracle.recount import recount
 from operations.oracle.replies import Terms
+from schemas.times import DAY_MS
 
 CYCLE_MS = 30 * DAY_MS
 A, B = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"
@@ -51,7 +52,7 @@ class Chat:
         )
         return self
 
-    def asked(self, at: str, **more: Any) -> Chat:  # noqa: ANN401 - any field
+    def inquired(self, at: str, **more: Any) -> Chat:  # noqa: ANN401 - any field
         return self._add("buyer_messaged", at, more)
 
     def wrote(self, at: str, by: str = "person", **more: Any) -> Chat:  # noqa: ANN401
@@ -87,11 +88,10 @@ class Chat:
 
 
 # --- one inquiry
-# -------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("asked", "wrote", "counts"),
+    ("opened", "wrote", "counts"),
     [
         ("2026-07-02T22:59:59", "2026-07-02T23:03:00", (1, 0, 0)),
         ("2026-07-02T22:59:59.999", "2026-07-02T23:04:59.999", (1, 0, 0)),
@@ -101,16 +101,16 @@ class Chat:
         ("2026-07-02T10:00:00", "2026-07-02T10:05:00.001", (0, 1, 0)),
     ],
 )
-def test_an_inquiry_in_service_hours(asked: str, wrote: str, counts: tuple[int, int, int]) -> None:
-    """It counts by its opening, whenever the reply comes.
+def test_an_inquiry_in_service_hours(opened: str, wrote: str, counts: tuple[int, int, int]) -> None:
+    """It counts by its opening, at any time of the reply.
 
     A reply after exactly five minutes is timely.
     """
-    assert Chat().asked(asked).wrote(wrote).counts() == {A: counts}
+    assert Chat().inquired(opened).wrote(wrote).counts() == {A: counts}
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "opened",
     [
         "2026-07-02T23:00:00",
         "2026-07-02T23:00:01",
@@ -118,9 +118,9 @@ def test_an_inquiry_in_service_hours(asked: str, wrote: str, counts: tuple[int, 
         "2026-07-02T07:59:59.999",
     ],
 )
-def test_an_inquiry_out_of_service_hours(asked: str) -> None:
-    """It doesn't count, however late the reply is, or if there is none."""
-    chat = Chat().asked(asked)
+def test_an_inquiry_out_of_service_hours(opened: str) -> None:
+    """It doesn't count, with or without a reply."""
+    chat = Chat().inquired(opened)
     assert not any(chat.lists(as_of=NEVER).values())
     assert not any(chat.wrote("2026-07-03T09:00:00").lists(as_of=NEVER).values())
 
@@ -130,27 +130,29 @@ def about(p50: int, p90: int) -> object:
     return pytest.approx({"p50": p50, "p90": p90}, rel=0.0101)
 
 
-def test_an_inquiry_is_open_out_of_hours_as_well() -> None:
-    """Messages of the next morning belong to the one that opened at night.
+def test_an_inquiry_outside_hours_is_open_too() -> None:
+    """Messages of the next morning belong to the inquiry that opened at night.
 
     After the reply another one opens.
     """
     chat = (
         Chat()
-        .asked("2026-07-02T23:30:00")
-        .asked("2026-07-03T08:10:00")
+        .inquired("2026-07-02T23:30:00")
+        .inquired("2026-07-03T08:10:00")
         .wrote("2026-07-03T09:00:00")
     )
     assert not any(chat.lists().values())
-    assert chat.asked("2026-07-03T09:01:00").wrote("2026-07-03T09:02:00").counts() == {A: (1, 0, 0)}
+    assert chat.inquired("2026-07-03T09:01:00").wrote("2026-07-03T09:02:00").counts() == {
+        A: (1, 0, 0)
+    }
 
 
 def test_the_first_message_opens_and_the_first_reply_answers() -> None:
-    """The buyer's impatience and the shop's further words change nothing."""
+    """Further messages of either side change nothing."""
     chat = (
         Chat()
-        .asked("2026-07-02T10:00:00")
-        .asked("2026-07-02T10:04:00")
+        .inquired("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:04:00")
         .wrote("2026-07-02T10:06:00")
         .wrote("2026-07-02T10:07:00")
     )
@@ -166,26 +168,26 @@ def test_the_first_message_opens_and_the_first_reply_answers() -> None:
 
 
 def test_a_shops_message_before_the_buyers_does_nothing() -> None:
-    """There is nothing to answer yet; at the same millisecond the buyer is first."""
-    chat = Chat().wrote("2026-07-02T09:59:59.999").asked("2026-07-02T10:00:00")
+    """There is no inquiry yet; at the same millisecond the buyer is first."""
+    chat = Chat().wrote("2026-07-02T09:59:59.999").inquired("2026-07-02T10:00:00")
     assert chat.counts(as_of="2026-07-02T02:05:00.001Z") == {A: (0, 0, 1)}
     assert chat.wrote("2026-07-02T10:00:00").counts() == {A: (1, 0, 0)}
     assert not any(Chat().wrote("2026-07-02T10:00:00").lists(as_of=NEVER).values())
 
 
 def test_messages_of_one_millisecond_are_sorted() -> None:
-    """The buyer's before the shop's, each by id and then by source.
+    """The buyer's are before the shop's, each by id and then by source.
 
     So the smaller id opens, and answers.
     """
     chat = (
         Chat()
-        .asked("2026-07-02T10:00:00", id="b", message_id="2")
-        .asked("2026-07-02T10:00:00", id="a", source="/t", message_id="1")
+        .inquired("2026-07-02T10:00:00", id="b", message_id="2")
+        .inquired("2026-07-02T10:00:00", id="a", source="/t", message_id="1")
     )
-    chat.asked("2026-07-02T10:00:00", id="a", message_id="0")
+    chat.inquired("2026-07-02T10:00:00", id="a", message_id="0")
     assert [row["message_id"] for row in chat.lists(as_of=NEVER)["overdue"]] == ["0"]
-    chat.asked("2026-07-02T10:00:00", id="aa", source="/a", message_id="3")
+    chat.inquired("2026-07-02T10:00:00", id="aa", source="/a", message_id="3")
     assert [row["message_id"] for row in chat.lists(as_of=NEVER)["overdue"]] == ["0"]
     chat.wrote("2026-07-02T10:00:00", by="robot", id="d").wrote(
         "2026-07-02T10:00:00", by="person", id="c"
@@ -193,16 +195,18 @@ def test_messages_of_one_millisecond_are_sorted() -> None:
     assert chat.total()["answered_by"] == {"person": 1, "robot": 0}
 
 
-def test_conversations_are_apart() -> None:
-    """A reply to one buyer answers no other, and of no other shop."""
+def test_conversations_are_separate() -> None:
+    """A reply to one buyer answers neither another buyer nor in another shop."""
     chat = (
         Chat()
-        .asked("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:00:00")
         .wrote("2026-07-02T10:01:00", buyer_id="b-8")
         .wrote("2026-07-02T10:01:00", shop_id="s-8")
     )
     assert chat.counts(as_of=NEVER) == {A: (0, 0, 1)}
-    chat.asked("2026-07-02T10:00:00", buyer_id="b-8").asked("2026-07-02T10:00:00", shop_id="s-8")
+    chat.inquired("2026-07-02T10:00:00", buyer_id="b-8").inquired(
+        "2026-07-02T10:00:00", shop_id="s-8"
+    )
     rows = chat.lists(as_of=NEVER)["shop_service_totals"]
     assert [
         (row["shop_id"], row["inquiries"]["timely"], row["inquiries"]["overdue"]) for row in rows
@@ -210,7 +214,6 @@ def test_conversations_are_apart() -> None:
 
 
 # --- overdue
-# -----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -222,8 +225,8 @@ def test_conversations_are_apart() -> None:
     ],
 )
 def test_an_inquiry_without_reply(as_of: str, counts: Counts) -> None:
-    """It counts as soon as event time is past its time, and not before."""
-    chat = Chat().asked("2026-07-02T10:00:00", order_id="o-1").asked("2026-07-02T10:01:00")
+    """It counts once event time is past its deadline, and not before."""
+    chat = Chat().inquired("2026-07-02T10:00:00", order_id="o-1").inquired("2026-07-02T10:01:00")
     assert chat.counts(as_of=as_of) == counts
     row = {"shop_id": "s-7", "buyer_id": "b-9", "message_id": "m-0", "order_id": "o-1"}
     due = {"opened_at": "2026-07-02T02:00:00.000Z", "due_at": "2026-07-02T02:05:00.000Z"}
@@ -231,26 +234,26 @@ def test_an_inquiry_without_reply(as_of: str, counts: Counts) -> None:
 
 
 def test_event_time_is_that_of_the_latest_event() -> None:
-    """Of whatever type and subject; a duplicate with other content, too."""
-    chat = Chat().asked("2026-07-02T10:00:00").asked("2026-07-02T10:05:00", buyer_id="b-8")
+    """Any type and subject counts; a duplicate with other content, too."""
+    chat = Chat().inquired("2026-07-02T10:00:00").inquired("2026-07-02T10:05:00", buyer_id="b-8")
     assert chat.counts() == {}
     chat.wrote("2026-07-02T10:05:00.001", id="e-0")
     assert chat.counts() == {A: (0, 0, 1)}
     assert not any(recount([], CYCLE_MS, 0).values())
 
 
-def test_a_reply_ends_it() -> None:
-    """What was overdue is late then."""
-    chat = Chat().asked("2026-07-02T10:00:00").wrote("2026-07-02T12:00:00")
+def test_a_reply_makes_an_overdue_inquiry_late() -> None:
+    """It isn't overdue any more."""
+    chat = Chat().inquired("2026-07-02T10:00:00").wrote("2026-07-02T12:00:00")
     assert chat.counts(as_of=NEVER) == {A: (0, 1, 0)}
     assert chat.lists(as_of=NEVER)["overdue"] == []
 
 
 def test_the_overdue_are_sorted_by_shop_and_buyer() -> None:
-    """One row a conversation; what isn't about an order says so."""
+    """There is one row a conversation; without an order the order is null."""
     chat = Chat()
     for shop_id, buyer_id in (("s-b", "b-1"), ("s-a", "b-2"), ("s-a", "b-1")):
-        chat.asked("2026-07-02T10:00:00", shop_id=shop_id, buyer_id=buyer_id).asked(
+        chat.inquired("2026-07-02T10:00:00", shop_id=shop_id, buyer_id=buyer_id).inquired(
             "2026-07-02T10:01:00", shop_id=shop_id, buyer_id=buyer_id
         )
     rows = chat.lists(as_of=NEVER)["overdue"]
@@ -263,13 +266,12 @@ def test_the_overdue_are_sorted_by_shop_and_buyer() -> None:
 
 
 # --- one count a day, or one an inquiry
-# ------------------------------------------------------------------------------------------------
 
 
 def _three_of_a_day() -> Chat:
-    chat = Chat().asked("2026-07-02T10:00:00").wrote("2026-07-02T10:01:00", by="robot")
-    chat.asked("2026-07-02T11:00:00").wrote("2026-07-02T11:06:00")
-    return chat.asked("2026-07-02T12:00:00").wrote("2026-07-02T12:02:00")
+    chat = Chat().inquired("2026-07-02T10:00:00").wrote("2026-07-02T10:01:00", by="robot")
+    chat.inquired("2026-07-02T11:00:00").wrote("2026-07-02T11:06:00")
+    return chat.inquired("2026-07-02T12:00:00").wrote("2026-07-02T12:02:00")
 
 
 def test_one_late_of_three_makes_the_day_late() -> None:
@@ -289,29 +291,31 @@ def test_one_late_of_three_makes_the_day_late() -> None:
 
 
 def test_one_overdue_makes_the_day_overdue() -> None:
-    """Until its time has passed, the day is as its other inquiries are."""
-    chat = _three_of_a_day().asked("2026-07-02T13:00:00")
+    """Before its deadline the day counts as its other inquiries do."""
+    chat = _three_of_a_day().inquired("2026-07-02T13:00:00")
     assert chat.counts(as_of="2026-07-02T05:05:00Z") == {A: (0, 1, 0)}
     assert chat.counts(as_of="2026-07-02T05:05:00.001Z") == {A: (0, 0, 1)}
     assert chat.counts(EACH, as_of="2026-07-02T05:05:00.001Z") == {A: (2, 1, 1)}
 
 
-def test_two_days_and_two_buyers_are_counted_apart() -> None:
-    """By local days: 00:30 is of the next one, where hours allow it."""
+def test_days_and_buyers_are_counted_separately() -> None:
+    """Days are local: 00:30 belongs to the next one, if hours allow it."""
     chat = (
         Chat()
-        .asked("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:00:00")
         .wrote("2026-07-02T10:01:00")
-        .asked("2026-07-03T10:00:00")
+        .inquired("2026-07-03T10:00:00")
         .wrote("2026-07-03T10:09:00")
     )
-    chat.asked("2026-07-02T10:00:00", buyer_id="b-8").wrote("2026-07-02T10:01:00", buyer_id="b-8")
+    chat.inquired("2026-07-02T10:00:00", buyer_id="b-8").wrote(
+        "2026-07-02T10:01:00", buyer_id="b-8"
+    )
     assert chat.counts() == {A: (2, 1, 0)}
     night = (
         Chat()
-        .asked("2026-07-02T23:59:59")
+        .inquired("2026-07-02T23:59:59")
         .wrote("2026-07-03T00:01:00")
-        .asked("2026-07-03T00:30:00")
+        .inquired("2026-07-03T00:30:00")
         .wrote("2026-07-03T00:31:00")
     )
     assert night.counts(Terms(opens_minute=22 * 60, closes_minute=60)) == {A: (2, 0, 0)}
@@ -323,7 +327,7 @@ def test_two_days_and_two_buyers_are_counted_apart() -> None:
     [("10:00-10:00", 3), ("00:00-24:00", 3), ("11:00-12:00", 1), ("12:00-11:00", 2)],
 )
 def test_hours_of_any_kind(hours: str, counted: int) -> None:
-    """The same twice is always, and so is the whole day; over midnight if the end comes first."""
+    """Equal ends are the whole day; hours that end before they start span midnight."""
     assert (
         _three_of_a_day().total(Terms.of(300, hours, "Asia/Shanghai", "inquiry"))["counted"]
         == counted
@@ -331,25 +335,24 @@ def test_hours_of_any_kind(hours: str, counted: int) -> None:
 
 
 # --- cycles
-# ------------------------------------------------------------------------------------------------------------------------
 
 
-def test_asked_in_one_cycle_and_answered_in_the_next() -> None:
-    """It belongs where it opened, with its reply."""
-    chat = Chat().asked("2026-07-05T22:59:00").wrote("2026-07-06T09:00:00")
+def test_opened_in_one_cycle_and_answered_in_the_next() -> None:
+    """It counts in the cycle of its opening, with its reply."""
+    chat = Chat().inquired("2026-07-05T22:59:00").wrote("2026-07-06T09:00:00")
     assert chat.counts() == {A: (0, 1, 0)}
     assert chat.lists()["shop_service"][0]["inquiries"]["answered_by"] == {"person": 1, "robot": 0}
 
 
 def test_a_day_over_the_edge_of_a_cycle() -> None:
-    """It belongs to the cycle of its earliest decided inquiry.
+    """It counts in the cycle of its earliest decided inquiry.
 
-    Each reply to that of its own inquiry.
+    Each reply counts in that of its own inquiry.
     """
     always = Terms(opens_minute=0, closes_minute=0)
-    chat = Chat().asked("2026-07-06T09:00:00").wrote("2026-07-06T09:01:00", by="robot")
+    chat = Chat().inquired("2026-07-06T09:00:00").wrote("2026-07-06T09:01:00", by="robot")
     assert chat.counts(always) == {B: (1, 0, 0)}
-    chat.asked("2026-07-06T07:59:59.999").wrote("2026-07-06T08:30:00")
+    chat.inquired("2026-07-06T07:59:59.999").wrote("2026-07-06T08:30:00")
     assert chat.counts(always) == {A: (0, 1, 0), B: (0, 0, 0)}
     found = [row["inquiries"]["answered_by"] for row in chat.lists(always)["shop_service"]]
     assert found == [{"person": 1, "robot": 0}, {"person": 0, "robot": 1}]
@@ -360,7 +363,6 @@ def test_a_day_over_the_edge_of_a_cycle() -> None:
 
 
 # --- quantiles
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -374,51 +376,52 @@ def test_a_day_over_the_edge_of_a_cycle() -> None:
         (range(1, 22), 11, 19),
     ],
 )
-def test_quantiles_are_about_values_that_were(seconds: list[int], p50: int, p90: int) -> None:
-    """The one at rank floor(q (n - 1)) of the sorted ones, counted from 0, within 1 %."""
+def test_quantiles_are_near_actual_values(seconds: list[int], p50: int, p90: int) -> None:
+    """The value at rank floor(q (n - 1)), counted from 0, within 1 %."""
     chat = Chat()
     for number, reply_s in enumerate(seconds):
-        chat.asked("2026-07-02T10:00:00", buyer_id=f"b-{number}").wrote(
+        chat.inquired("2026-07-02T10:00:00", buyer_id=f"b-{number}").wrote(
             f"2026-07-02T10:00:{reply_s:02}", buyer_id=f"b-{number}"
         )
     assert chat.total()["reply_ms"] == about(p50 * 1000, p90 * 1000)
-    assert Chat().asked("2026-07-02T10:00:00").total(as_of=NEVER)["reply_ms"] is None
+    assert Chat().inquired("2026-07-02T10:00:00").total(as_of=NEVER)["reply_ms"] is None
 
 
 # --- the same message twice (S11)
-# -----------------------------------------------------------------------------------------------------
 
 
 def test_the_same_message_again_changes_nothing() -> None:
-    """By source and id; the message's own id is none of the event's."""
+    """It is identified by source and id; `message_id` doesn't identify the event."""
     chat = (
         Chat()
-        .asked("2026-07-02T10:00:00", id="x")
-        .asked("2026-07-02T10:00:00", id="x")
+        .inquired("2026-07-02T10:00:00", id="x")
+        .inquired("2026-07-02T10:00:00", id="x")
         .wrote("2026-07-02T10:01:00", message_id="m")
     )
-    chat.asked("2026-07-02T11:00:00", message_id="m").wrote("2026-07-02T11:01:00", message_id="m")
+    chat.inquired("2026-07-02T11:00:00", message_id="m").wrote(
+        "2026-07-02T11:01:00", message_id="m"
+    )
     assert chat.counts(EACH) == {A: (2, 0, 0)}
 
 
-def test_of_one_id_with_other_content_the_earlier_holds() -> None:
-    """Also if one is the buyer's and one the shop's; at the same millisecond the first by content.
+def test_of_one_id_with_other_content_the_earlier_counts() -> None:
+    """The sides may differ; at the same millisecond the first by content counts.
 
-    And nothing is odd.
+    There is no anomaly.
     """
     chat = (
         Chat()
-        .asked("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:00:00")
         .wrote("2026-07-02T10:01:00", id="x")
         .wrote("2026-07-02T10:06:00", id="x")
     )
     assert chat.counts() == {A: (1, 0, 0)}
-    chat.asked("2026-07-02T10:00:30", id="x")
+    chat.inquired("2026-07-02T10:00:30", id="x")
     assert chat.counts(as_of=NEVER) == {A: (0, 0, 1)}
     assert chat.lists()["anomalies"] == []
     two = (
         Chat()
-        .asked("2026-07-02T10:00:00")
+        .inquired("2026-07-02T10:00:00")
         .wrote("2026-07-02T10:01:00", "robot", id="x")
         .wrote("2026-07-02T10:01:00", "person", id="x")
     )
@@ -426,12 +429,12 @@ def test_of_one_id_with_other_content_the_earlier_holds() -> None:
     assert two.total()["answered_by"] == {"person": 1, "robot": 0}
 
 
-def test_an_id_means_something_within_its_conversation() -> None:
-    """And within its source."""
+def test_ids_are_unique_within_a_conversation_only() -> None:
+    """They are unique within their source only, too."""
     chat = (
         Chat()
-        .asked("2026-07-02T10:00:00", id="x")
-        .asked("2026-07-02T10:00:00", id="x", buyer_id="b-8")
+        .inquired("2026-07-02T10:00:00", id="x")
+        .inquired("2026-07-02T10:00:00", id="x", buyer_id="b-8")
     )
     chat.wrote("2026-07-02T10:01:00", id="x", source="/t").wrote(
         "2026-07-02T10:01:00", id="y", buyer_id="b-8"
@@ -440,7 +443,6 @@ def test_an_id_means_something_within_its_conversation() -> None:
 
 
 # --- clocks that change
-# ---------------------------------------------------------------------------------------------------------------
 
 BERLIN = Terms(zone="Europe/Berlin")
 """An hour ahead of UTC in winter and two in summer: from 2026-03-29T01:00Z to 2026-10-25T01:00Z."""
@@ -464,9 +466,9 @@ BERLIN = Terms(zone="Europe/Berlin")
         ("2026-10-25T21:59:59.999Z", True),
     ],
 )
-def test_hours_follow_the_wall_clock(opened: str, is_open: bool) -> None:  # noqa: FBT001
+def test_hours_are_local_time(opened: str, is_open: bool) -> None:  # noqa: FBT001
     """From 08:00 to 23:00 in Berlin, on the days before and after the clocks change."""
-    assert bool(Chat().asked(opened).counts(BERLIN, as_of=NEVER)) is is_open
+    assert bool(Chat().inquired(opened).counts(BERLIN, as_of=NEVER)) is is_open
 
 
 @pytest.mark.parametrize(
@@ -482,20 +484,20 @@ def test_hours_follow_the_wall_clock(opened: str, is_open: bool) -> None:  # noq
         ("2026-10-25T02:00:00Z", False),
     ],
 )
-def test_an_hour_that_is_left_out_and_one_that_comes_twice(opened: str, is_open: bool) -> None:  # noqa: FBT001
+def test_a_missing_and_a_repeated_hour(opened: str, is_open: bool) -> None:  # noqa: FBT001
     """Hours from 02:00 to 03:00: none on the day in spring, two in autumn."""
     hours = Terms(opens_minute=120, closes_minute=180, zone="Europe/Berlin")
-    assert bool(Chat().asked(opened).counts(hours, as_of=NEVER)) is is_open
+    assert bool(Chat().inquired(opened).counts(hours, as_of=NEVER)) is is_open
 
 
 def test_a_day_of_25_hours_is_one_day() -> None:
-    """From 2026-10-24T22:00Z to 2026-10-25T23:00Z in Berlin; that in spring has 23."""
+    """From 2026-10-24T22:00Z to 2026-10-25T23:00Z in Berlin; the day in spring has 23."""
     always = Terms(opens_minute=0, closes_minute=0, zone="Europe/Berlin")
 
     def units(*opened: str) -> int:
         chat = Chat()
         for at in opened:
-            chat.asked(at).wrote(at)
+            chat.inquired(at).wrote(at)
         counted: int = chat.total(always)["counted"]
         return counted
 
@@ -505,9 +507,9 @@ def test_a_day_of_25_hours_is_one_day() -> None:
     assert units("2026-03-28T22:59:59.999Z", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z") == 3
 
 
-def test_reply_times_are_real_time() -> None:
-    """Over a change of clocks five minutes are five minutes."""
+def test_reply_times_are_elapsed_time() -> None:
+    """Five minutes over a change of clocks are five minutes."""
     always = Terms(opens_minute=0, closes_minute=0, zone="Europe/Berlin")
-    chat = Chat().asked("2026-03-29T00:58:00Z").wrote("2026-03-29T01:03:00Z")
+    chat = Chat().inquired("2026-03-29T00:58:00Z").wrote("2026-03-29T01:03:00Z")
     assert chat.total(always)["reply_ms"] == about(300_000, 300_000)
     assert chat.total(always)["timely"] == 1

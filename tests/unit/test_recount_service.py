@@ -1,4 +1,4 @@
-"""Shops' service as recount counts it, worked out by hand.
+"""Shops' service as recount counts it, with results computed by hand.
 
 After-sales, proactive contact, reviews, buyers (R3 to R6), and the form.
 """
@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from operations.commands.recount import DAY_MS, recount
+from operations.oracle.recount import recount
+from schemas.times import DAY_MS
 
 CYCLE_MS = 30 * DAY_MS
 A, B = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"
@@ -71,7 +72,7 @@ class Market:
             **more,
         )
 
-    def asked(self, at: str, **more: Any) -> Market:  # noqa: ANN401
+    def inquired(self, at: str, **more: Any) -> Market:  # noqa: ANN401
         return self.add("buyer_messaged", at, **more)
 
     def wrote(self, at: str, **more: Any) -> Market:  # noqa: ANN401
@@ -81,10 +82,7 @@ class Market:
         return recount(self.events, CYCLE_MS, 0)
 
     def shop(self, part: str) -> dict[str, Any]:
-        """A part of the shops' service by the start of its cycle, and of all time under `all`.
-
-        The shop has it only once each.
-        """
+        """A part of the shops' service by the start of its cycle, and of all time under `all`."""
         lists = self.lists()
         found = {row["cycle"]["start"]: row[part] for row in lists["shop_service"]}
         assert len(found) == len(lists["shop_service"])
@@ -121,7 +119,6 @@ NO_MONEY: dict[str, Any] = {"count": 0, "amounts": {}, "by_reason": {}}
 
 
 # --- R3: after-sales
-# -------------------------------------------------------------------------------------------------------------
 
 
 def _money(reason: str, **amounts: int) -> dict[str, Any]:
@@ -130,9 +127,9 @@ def _money(reason: str, **amounts: int) -> dict[str, Any]:
 
 
 def test_refused_reissued_received() -> None:
-    """One refusal and one reissue, each where it happened.
+    """One refusal and one reissue, each in its own cycle.
 
-    The product has its refusal, also of two of its lines (example 5).
+    The product has its refusal, also for two of its lines (example 5).
     """
     market = (
         Market()
@@ -155,9 +152,9 @@ def test_refused_reissued_received() -> None:
 
 
 def test_a_refusal_of_some_lines() -> None:
-    """Counts for the products of those.
+    """It counts for the products of those lines.
 
-    A line that the order doesn't have is nobody's, and the shop still has the refusal.
+    For an unknown line it counts for the shop only.
     """
     market = (
         Market()
@@ -176,7 +173,7 @@ def test_a_refusal_of_some_lines() -> None:
 
 
 def test_the_same_refusal_again_is_one() -> None:
-    """Same source and id (S11); another id is another refusal."""
+    """Source and id are the same (S11); another id is another refusal."""
     market = Market().placed(*TWO)
     for event_id in ("x", "x", "y"):
         market.add("delivery_refused", "2026-07-03T00:00:00Z", reason="quality", id=event_id)
@@ -204,9 +201,9 @@ def test_a_difference_made_up_over_two_lines() -> None:
 
 
 def test_units_make_it_a_return() -> None:
-    """A unit of one line and money of another.
+    """The refund has a unit of one line and money of another.
 
-    One return for the shop with all of the money, a difference for the other's product.
+    It is one return for the shop with all of the money, and a difference for the other's product.
     """
     market = Market().placed(*TWO).received("2026-07-02T00:00:00Z")
     market.refunded("2026-07-03T00:00:00Z", "r-1", "quality", ("1", 1, 1000), ("2", 0, 50))
@@ -215,7 +212,7 @@ def test_units_make_it_a_return() -> None:
     assert market.products("differences") == {("p-4", A): _money("quality", CNY=50)}
 
 
-def test_two_lines_of_one_product_are_taken_together() -> None:
+def test_two_lines_of_one_product_count_together() -> None:
     """A unit of one of them makes it no difference for the product."""
     market = (
         Market()
@@ -228,7 +225,7 @@ def test_two_lines_of_one_product_are_taken_together() -> None:
 
 
 def test_a_return_without_money_is_one() -> None:
-    """And shows no currency."""
+    """It has no currency."""
     market = (
         Market()
         .placed(*TWO)
@@ -238,8 +235,8 @@ def test_a_return_without_money_is_one() -> None:
     assert market.shop("after_sales")["all"]["returns"] == _money("other")
 
 
-def test_reasons_and_currencies_are_kept_apart() -> None:
-    """By name; money of two currencies never adds up."""
+def test_reasons_and_currencies_are_separate() -> None:
+    """Reasons are by name; money of two currencies is never added."""
     market = (
         Market()
         .placed(*TWO)
@@ -281,10 +278,10 @@ def test_a_refund_before_the_receipt_is_no_after_sales(
     assert market.shop("after_sales")["all"]["returns"] == returns
 
 
-def test_what_is_cut_away_is_no_after_sales() -> None:
+def test_the_excess_is_no_after_sales() -> None:
     """Of a refund of more than is left only the rest counts.
 
-    Of one of nothing that is left, nothing (S8).
+    If nothing is left, nothing counts (S8).
     """
     market = (
         Market()
@@ -300,7 +297,7 @@ def test_what_is_cut_away_is_no_after_sales() -> None:
 
 
 def test_a_refund_of_nothing_is_no_after_sales() -> None:
-    """Neither for the shop nor for a product."""
+    """It counts neither for the shop nor for a product."""
     market = (
         Market()
         .placed(*TWO)
@@ -316,8 +313,8 @@ def test_a_refund_of_nothing_is_no_after_sales() -> None:
     assert market.products("differences") == {}
 
 
-def test_a_refund_that_the_bank_returns_is_no_after_sales() -> None:
-    """It never was (S5)."""
+def test_a_reversed_refund_is_no_after_sales() -> None:
+    """It doesn't count (S5)."""
     market = (
         Market()
         .placed(*TWO)
@@ -329,7 +326,7 @@ def test_a_refund_that_the_bank_returns_is_no_after_sales() -> None:
 
 
 def test_the_same_refund_again_is_one() -> None:
-    """By its refund id; the earlier one's reason and cycle hold (S11)."""
+    """It is identified by its refund id; the earlier one's reason and cycle count (S11)."""
     market = (
         Market()
         .placed(*TWO)
@@ -345,7 +342,7 @@ def test_the_same_refund_again_is_one() -> None:
 
 
 def test_without_a_placing_nothing_counts() -> None:
-    """Of whose shop and products should it be?"""
+    """Its shop and products are unknown."""
     market = (
         Market()
         .add("delivery_refused", "2026-07-03T00:00:00Z", reason="quality")
@@ -357,7 +354,6 @@ def test_without_a_placing_nothing_counts() -> None:
 
 
 # --- R4: proactive contact
-# -----------------------------------------------------------------------------------------------------------
 
 
 REFUSED = "2026-07-03T10:00:00Z"
@@ -368,7 +364,7 @@ def _refused() -> Market:
 
 
 @pytest.mark.parametrize(
-    ("wrote", "asked", "first"),
+    ("wrote", "inquired", "first"),
     [
         ("2026-07-03T10:05:00Z", "2026-07-03T10:06:00Z", 1),
         ("2026-07-03T10:06:00Z", "2026-07-03T10:05:00Z", 0),
@@ -386,35 +382,38 @@ def _refused() -> Market:
         "the buyer before it",
     ],
 )
-def test_who_wrote_first_after_a_refusal(wrote: str, asked: str, first: int) -> None:
+def test_who_wrote_first_after_a_refusal(wrote: str, inquired: str, first: int) -> None:
     """Messages before it don't matter; at the same millisecond the buyer is first."""
-    assert _refused().wrote(wrote).asked(asked).proactive() == {A: (1, first), "all": (1, first)}
+    assert _refused().wrote(wrote).inquired(inquired).proactive() == {
+        A: (1, first),
+        "all": (1, first),
+    }
 
 
 def test_nobody_wrote() -> None:
-    """Then the shop didn't either."""
+    """Without messages the shop didn't write first."""
     assert _refused().proactive()["all"] == (1, 0)
 
 
 def test_a_robot_writes_for_the_shop() -> None:
-    """It is the shop's message."""
+    """Its message is the shop's message."""
     assert _refused().wrote("2026-07-03T10:05:00Z", by="robot").proactive()["all"] == (1, 1)
 
 
 def test_messages_about_another_order_do_not_matter() -> None:
-    """Nor those of another buyer or in another shop."""
-    asked = {"at": "2026-07-03T10:01:00Z"}
+    """Neither do those of another buyer or in another shop."""
+    inquired = {"at": "2026-07-03T10:01:00Z"}
     market = (
         _refused()
-        .asked(**asked, order_id="o-2")
-        .asked(**asked, buyer_id="b-8")
-        .asked(**asked, shop_id="s-8")
+        .inquired(**inquired, order_id="o-2")
+        .inquired(**inquired, buyer_id="b-8")
+        .inquired(**inquired, shop_id="s-8")
     )
     market.wrote("2026-07-03T10:02:00Z", order_id="o-2")
     assert market.proactive()["all"] == (1, 0)
     market.wrote("2026-07-03T10:03:00Z", order_id="o-1")
     assert market.proactive()["all"] == (1, 1)
-    market.asked("2026-07-03T10:02:30Z")
+    market.inquired("2026-07-03T10:02:30Z")
     assert market.proactive()["all"] == (1, 0)
 
 
@@ -424,7 +423,10 @@ def test_messages_about_another_order_do_not_matter() -> None:
     [("wrong_goods", 1), ("late_delivery", 1), ("quality", 0), ("damaged_in_transit", 0)],
 )
 def test_what_is_an_occasion(name: str, reason: str, occasions: int) -> None:
-    """A wrong delivery or a late one, as the reason of a refund asked for or made, received or not, or of a reissue."""
+    """A wrong or late delivery, as the reason of a refund requested or made or of a reissue.
+
+    The order may be received or not.
+    """
     market = (
         Market()
         .placed(*TWO)
@@ -439,7 +441,7 @@ def test_what_is_an_occasion(name: str, reason: str, occasions: int) -> None:
 
 
 def test_one_occasion_an_order_the_earliest() -> None:
-    """In its cycle; a later one changes nothing, also if a refund came back."""
+    """It counts in its cycle; later ones change nothing, also after a reversal."""
     market = (
         Market()
         .placed(*TWO)
@@ -450,12 +452,12 @@ def test_one_occasion_an_order_the_earliest() -> None:
         "delivery_refused", "2026-07-08T00:00:00Z", reason="other"
     )
     assert market.proactive() == {A: (1, 1), B: (0, 0), "all": (1, 1)}
-    market.asked("2026-07-04T00:00:00Z")
+    market.inquired("2026-07-04T00:00:00Z")
     assert market.proactive()["all"] == (1, 0)
 
 
 def test_the_share_is_of_occasions() -> None:
-    """To four decimals."""
+    """It has four decimals."""
     market = Market()
     for number in range(3):
         market.placed(*TWO, order_id=f"o-{number}").add(
@@ -468,11 +470,10 @@ def test_the_share_is_of_occasions() -> None:
 
 
 # --- R5: reviews
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_good_is_four_or_five() -> None:
-    """Per product and per shop, in the review's cycle; no receipt is needed."""
+    """It counts per product and per shop, in the review's cycle, without a receipt."""
     market = (
         Market()
         .placed(*TWO, ("3", "p-5", 1, 1))
@@ -492,10 +493,10 @@ def test_good_is_four_or_five() -> None:
     assert market.products("reviews") == {("p-3", A): good, ("p-4", A): bad, ("p-5", B): good}
 
 
-def test_the_latest_review_of_a_product_holds() -> None:
-    """Whatever arrives last, and in its own cycle.
+def test_the_latest_review_of_a_product_counts() -> None:
+    """It counts in its own cycle, in any order of arrival.
 
-    At the same millisecond the one with the larger id.
+    At the same millisecond the one with the larger id counts.
     """
     market = (
         Market()
@@ -517,7 +518,7 @@ def test_the_latest_review_of_a_product_holds() -> None:
 
 
 def test_each_order_has_its_own_review() -> None:
-    """Of one product by one buyer."""
+    """They are of one product by one buyer."""
     market = Market()
     for order_id in ("o-1", "o-2"):
         market.placed(*TWO, order_id=order_id).add(
@@ -527,7 +528,7 @@ def test_each_order_has_its_own_review() -> None:
 
 
 def test_a_review_of_a_product_that_the_order_does_not_have() -> None:
-    """Counts nothing and is told, once an order and without a line."""
+    """It counts nothing and is one anomaly of the order, without a line."""
     market = Market().placed(*TWO).add("review_posted", REFUSED, product_id="p-9", rating=5)
     market.add("review_posted", REFUSED, product_id="p-8", rating=5)
     lists = market.lists()
@@ -540,11 +541,10 @@ def test_a_review_of_a_product_that_the_order_does_not_have() -> None:
 
 
 # --- R6: buyers
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def test_an_order_is_one_sale_to_its_buyer() -> None:
-    """However many lines it has, in the cycle of the earliest."""
+    """It counts once for all lines, in the cycle of the earliest."""
     market = (
         Market()
         .placed(*TWO)
@@ -568,7 +568,7 @@ def test_buyers_of_all_time_are_not_the_sum_of_the_cycles() -> None:
 
 
 def test_a_buyer_is_one_of_a_shop() -> None:
-    """Orders in two shops make nobody a repeat buyer."""
+    """Orders in two shops don't make a repeat buyer."""
     market = Market().placed(*TWO).received("2026-07-05T00:00:00Z")
     market.placed(*TWO, order_id="o-2", shop_id="s-8").received(
         "2026-07-05T00:00:00Z", order_id="o-2"
@@ -580,7 +580,7 @@ def test_a_buyer_is_one_of_a_shop() -> None:
 def test_a_full_refund_makes_it_no_sale() -> None:
     """While units are left it is one, in the cycle of what is left.
 
-    Money alone, or an undone refund, takes none away.
+    Refunds of money alone and reversed refunds change nothing.
     """
     market = (
         Market()
@@ -600,7 +600,6 @@ def test_a_full_refund_makes_it_no_sale() -> None:
 
 
 # --- the form
-# ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_whole_row() -> None:
@@ -610,7 +609,7 @@ def test_a_whole_row() -> None:
         .placed(*TWO)
         .add("delivery_refused", "2026-07-03T10:00:00Z", reason="quality", line_ids=["1"])
     )
-    market.wrote("2026-07-03T11:00:00Z", by="robot").asked("2026-07-03T12:00:00Z").wrote(
+    market.wrote("2026-07-03T11:00:00Z", by="robot").inquired("2026-07-03T12:00:00Z").wrote(
         "2026-07-03T12:06:00.250Z"
     )
     market.received("2026-07-04T00:00:00Z").refunded(
@@ -652,8 +651,8 @@ def test_a_whole_row() -> None:
     assert list(lists["product_service"][0]) == ["product_id", "cycle", *product]
 
 
-def test_rows_come_by_id_and_start() -> None:
-    """Shops and products, whichever were first."""
+def test_rows_are_sorted_by_id_and_start() -> None:
+    """Shops and products may arrive in any order."""
     market = Market()
     for number, (shop_id, at) in enumerate((("s-b", B), ("s-a", B), ("s-b", A))):
         market.placed(("1", f"p-{shop_id}", 1, 1), order_id=f"o-{number}", shop_id=shop_id)
@@ -674,14 +673,14 @@ def test_rows_come_by_id_and_start() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_any_order_of_arrival_with_duplicates(seed: int) -> None:
-    """Something of everything ends the same in any permutation (S12)."""
+    """A story with every kind of event has the same result in any permutation (S12)."""
     market = (
         _refused()
-        .asked("2026-07-03T12:00:00Z")
+        .inquired("2026-07-03T12:00:00Z")
         .wrote("2026-07-03T12:06:00Z")
-        .asked("2026-07-03T12:07:00Z", id="x")
+        .inquired("2026-07-03T12:07:00Z", id="x")
     )
-    market.wrote("2026-07-03T11:59:00Z", id="x").asked(
+    market.wrote("2026-07-03T11:59:00Z", id="x").inquired(
         "2026-07-07T03:00:00Z", order_id="o-1"
     ).received("2026-07-04T00:00:00Z")
     market.refunded("2026-07-05T00:00:00Z", "r-1", "wrong_goods", ("1", 1, 300)).refunded(

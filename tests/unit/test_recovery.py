@@ -1,14 +1,13 @@
-"""The opening of lanes: producers begin together or not at all.
-
-Go on only where committed = mark + 1, else a loud stop.
-"""
+"""The opening of lanes: all producers start or none, and state must fit its source."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import random
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiokafka import TopicPartition
@@ -16,63 +15,143 @@ from aiokafka.errors import KafkaConnectionError
 from structlog.testing import capture_logs
 
 from schemas.journal import RULES
-from streams import recovery
-from streams.lanes import Lane, Mark, encode_mark
-from streams.partitioning import Partitioner
-from streams.recovery import Opener, StateUnfit, _is_behind, _Opening
+from streams import recovery, standstill
+from streams.build import this_build
+from streams.errors import StateUnfit
+from streams.marks import MARK_KEY, Mark, decode_mark, encode_mark
+from streams.recovery import Opener
 from streams.settings import Kafka, Settings
+from streams.topics import changelog, declared
 from tables.cycles import Calendar
 from tables.service_hours import ServiceRules
 from tables.stages import stages
 from tables.watermarks import Progress
+from tests.driver import MemoryCluster, MemoryStores
+from tests.memory_log import MemoryLog, MemoryRecord
 
-IDS = {"orders": "id-1"}
-FOLDS = stages(Calendar(30 * 86_400_000, 0), ServiceRules(), 1000)
-ORDERS = TopicPartition("orders", 0)
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streams.lanes import Lane
+
+SETTINGS = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="unused"))
+IDS = {topic.name: f"id of {topic.name}" for topic in declared(SETTINGS)}
+STAGES = stages(Calendar(30 * 86_400_000, 0), ServiceRules(), 1000)
+ORDERS, CHATS = TopicPartition("orders", 0), TopicPartition("chats", 0)
+TERMS = {stage.spec.source: f"{stage.terms}; keys by murmur2" for stage in STAGES}
+CHAT_TABLES = ("chats", "reply_timers", "overdue")
 
 
-TERMS = f"{FOLDS[0].terms}; keys by murmur2"
-
-
-def mark(
-    offset: int, topic_id: str = "id-1", rules: int = RULES, terms: str = TERMS, partitions: int = 4
-) -> Mark:
+def mark(offset: int, topic: str = "orders", **other: object) -> Mark:
     """The mark of a table that holds everything up to an offset."""
-    return Mark("orders", topic_id, 0, offset, 5, {}, 0, rules, terms, partitions)
+    fields: dict[str, Any] = {
+        "topic": topic,
+        "topic_id": IDS[topic],
+        "partition": 0,
+        "offset": offset,
+        "watermark_ms": 5,
+        "sources": {},
+        "refused_in_a_row": 0,
+        "terms": TERMS[topic],
+        "partitions": SETTINGS.partitions,
+    }
+    return Mark(**(fields | other))
 
 
-def checked(
-    marks: dict[str, Mark | None],
-    committed: int | None,
+class Machine:
+    """A log in memory with the state of an earlier worker; its requests take no time."""
+
+    def __init__(self, end: int = 1000) -> None:
+        self.log = MemoryLog()
+        self.driver = SimpleNamespace(log=self.log, settings=SETTINGS)
+        for tp in (ORDERS, CHATS):
+            for _ in range(end):
+                self.log.write(tp, MemoryRecord(0, 0, b"k", b"v"))
+
+    async def step(self, what: str) -> None: ...
+
+    async def request(self, what: str) -> None: ...
+
+    def put_mark(self, table: str, value: bytes) -> None:
+        tp = TopicPartition(changelog(SETTINGS, table), 0)
+        self.log.write(tp, MemoryRecord(0, 0, MARK_KEY, value))
+
+    def commit(self, tp: TopicPartition, offset: int) -> None:
+        epoch = self.log.init("earlier worker")
+        self.log.add_offsets("earlier worker", epoch, SETTINGS.app, {tp: offset})
+        self.log.end("earlier worker", epoch, commit=True)
+
+
+class OnMachine(MemoryCluster):
+    """The cluster; its logs begin at `beginning`, and `late` is committed at the second reading."""
+
+    def __init__(self, machine: Machine, beginning: int, late: int | None) -> None:
+        super().__init__(cast("Any", machine))
+        self.machine, self.beginning, self.late = machine, beginning, late
+        self.readings = 0
+
+    async def bounds(
+        self, names: Iterable[str]
+    ) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        beginnings, ends = await super().bounds(names)
+        sources = {tp: self.beginning for tp in beginnings if tp.topic == ORDERS.topic}
+        return beginnings | sources, ends
+
+    async def committed(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int | None]:
+        self.readings += 1
+        if self.readings == 2 and self.late is not None:
+            self.machine.commit(ORDERS, self.late)
+        return await super().committed(partitions)
+
+
+async def opened(
+    machine: Machine,
+    source: TopicPartition = ORDERS,
     beginning: int = 0,
-    end: int = 1000,
-    partitioner: Partitioner = "murmur2",
-) -> Lane:
-    """The lane after the check."""
-    nobody = cast("Any", None)
-    opener = Opener(Settings(_env_file=None), FOLDS, Path("unused"), "cluster", IDS, nobody)
-    opening = _Opening(FOLDS[0], ORDERS, nobody, committed=committed, beginning=beginning, end=end)
-    lane = Lane(
-        FOLDS[0],
-        "orders",
-        "id-1",
-        0,
-        nobody,
-        {},
-        Progress(),
-        0,
-        partitions=4,
-        partitioner=partitioner,
+    late: int | None = None,
+) -> tuple[Lane, OnMachine]:
+    """The lane of a source partition, opened by a worker with an empty disk."""
+    kafka = OnMachine(machine, beginning, late)
+    disk = MemoryStores(random.Random(1))
+    opener = Opener(
+        SETTINGS, STAGES, Path("state"), "cluster", IDS, cast("Any", kafka), cast("Any", disk.open)
     )
-    opener._check(lane, marks, opening)
-    return lane
+    (lane,) = await opener.open([source])
+    return lane, kafka
 
 
-def test_it_goes_on_behind_the_mark() -> None:
+def left_by(marks: dict[str, Mark | None], committed: int | None) -> tuple[Machine, TopicPartition]:
+    """What an earlier worker left: marks by table, and its committed offset."""
+    machine = Machine()
+    source = CHATS if "chats" in marks else ORDERS
+    for table, one in marks.items():
+        if one is not None:
+            machine.put_mark(table, encode_mark(one))
+    if committed is not None:
+        machine.commit(source, committed)
+    return machine, source
+
+
+async def test_it_continues_after_the_mark() -> None:
     """The committed offset is the next one to read, and the progress is the mark's."""
-    lane = checked({"orders": mark(41)}, 42)
+    lane, _ = await opened(left_by({"orders": mark(41)}, 42)[0])
     assert lane.position == 42
     assert lane.progress == Progress(41, 5)
+
+
+async def test_a_first_start_commits_the_beginning_of_the_log() -> None:
+    """Mark and committed offset name it before any record is applied."""
+    machine = Machine()
+    lane, _ = await opened(machine)
+    assert lane.position == 0
+    assert machine.log.committed(SETTINGS.app, ORDERS) == 0
+    (record, *_), _ = machine.log.read(TopicPartition("netsold-orders-changelog", 0), 0, 10)
+    assert record.key == MARK_KEY
+    first = decode_mark(record.value or b"")
+    assert first.offset == -1
+    assert first.build == str(this_build())
 
 
 @pytest.mark.parametrize(
@@ -86,8 +165,20 @@ def test_it_goes_on_behind_the_mark() -> None:
             None,
             ["no offset is committed", "put back offset 42", "kafka-consumer-groups.sh"],
         ),
-        ({"a": mark(41), "b": mark(40)}, 42, ["a is at 41", "b is at 40"]),
-        ({"a": mark(41), "b": None}, 42, ["b is at nothing"]),
+        (
+            {
+                "chats": mark(41, "chats"),
+                "reply_timers": mark(40, "chats"),
+                "overdue": mark(41, "chats"),
+            },
+            42,
+            ["chats is at 41", "reply_timers is at 40"],
+        ),
+        (
+            {"chats": mark(41, "chats"), "reply_timers": None, "overdue": mark(41, "chats")},
+            42,
+            ["reply_timers is at nothing"],
+        ),
         ({"orders": mark(41, topic_id="id-0")}, 42, ["deleted and created again", "id-0"]),
         ({"orders": mark(41, rules=RULES + 1)}, 42, [f"rules {RULES + 1}"]),
         (
@@ -96,96 +187,130 @@ def test_it_goes_on_behind_the_mark() -> None:
             ["made with 6 partitions, now there are 4", "copy the log and rebuild"],
         ),
         (
-            {"orders": mark(41, terms=f"{FOLDS[0].terms}; keys by crc32")},
+            {"orders": mark(41, terms=f"{STAGES[0].terms}; keys by crc32")},
             42,
             ["keys by crc32", "keys by murmur2", "set them back, or"],
         ),
         ({"orders": mark(2000)}, 2001, ["outside of the log 0-1000"]),
     ],
 )
-def test_it_stops_where_state_and_offsets_disagree(
-    marks: dict[str, Mark | None], committed: int | None, words: list[str]
+async def test_it_stops_where_state_and_offsets_disagree(
+    marks: dict[str, Mark | None],
+    committed: int | None,
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One sentence with both numbers and the remedy; nothing is guessed."""
+    monkeypatch.setattr(recovery, "OFFSETS_SECONDS", 0.0)
+    machine, source = left_by(marks, committed)
     with pytest.raises(StateUnfit) as stopped:
-        checked(marks, committed)
-    said = str(stopped.value)
-    assert "orders-0" in said
-    assert "NETSOLD_APP" in said
+        await opened(machine, source)
+    message = str(stopped.value)
+    assert f"{source.topic}-0" in message
+    assert "NETSOLD_APP" in message
     for word in words:
-        assert word in said
+        assert word in message
 
 
-@pytest.mark.parametrize(
-    ("marks", "committed", "behind"),
-    [([41], 42, False), ([41], 41, True), ([41], None, True), ([41, None], None, False)],
-)
-def test_offsets_that_may_still_come_are_known(
-    marks: list[int | None],
-    committed: int | None,
-    behind: bool,  # noqa: FBT001 - a parameter
+async def test_state_of_another_build_is_used() -> None:
+    """The build is information, and marks before it had none; the rules are the condition."""
+    lane, _ = await opened(left_by({"orders": mark(41, build="0.0.1+abc")}, 42)[0])
+    assert lane.position == 42
+    older = json.loads(encode_mark(mark(41)))
+    del older["build"]
+    machine, _ = left_by({}, 42)
+    machine.put_mark("orders", json.dumps(older).encode())
+    lane, _ = await opened(machine)
+    assert lane.position == 42
+    machine, _ = left_by({}, 42)
+    machine.put_mark("orders", json.dumps(older | {"rules": RULES - 1}).encode())
+    with pytest.raises(StateUnfit, match=f"made by rules {RULES - 1}, this worker has .* {RULES}"):
+        await opened(machine)
+
+
+@pytest.mark.parametrize("before", [41, None])
+async def test_offsets_that_arrive_late_are_waited_for(
+    before: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A coordinator that has just come back may answer without the group's last transaction, or as if it knew nothing of the group."""
-    stores = {
-        str(at): SimpleNamespace(mark=None if at is None else encode_mark(mark(at))) for at in marks
-    }
-    opening = _Opening(
-        FOLDS[0], ORDERS, cast("Any", None), stores=cast("Any", stores), committed=committed
-    )
-    assert _is_behind(opening) is behind
+    """A coordinator that has just come back may answer without the group's last transaction."""
+    monkeypatch.setattr(recovery, "RETRY_SECONDS", 0.0)
+    lane, kafka = await opened(left_by({"orders": mark(41)}, before)[0], late=42)
+    assert lane.position == 42
+    assert kafka.readings >= 2
 
 
-def test_it_stops_where_retention_has_passed_the_offset() -> None:
-    """Records that were deleted before they were read are a loss that must be said."""
+async def test_offsets_that_cannot_arrive_are_not_waited_for() -> None:
+    """Where a table has no mark, the offsets are not merely late: it stops at once."""
+    machine, _ = left_by(dict.fromkeys(CHAT_TABLES) | {"chats": mark(41, "chats")}, None)
+    async with asyncio.timeout(recovery.OFFSETS_SECONDS / 2):
+        with pytest.raises(StateUnfit, match="no offset is committed"):
+            await opened(machine, CHATS)
+
+
+async def test_it_stops_where_retention_has_passed_the_offset() -> None:
+    """Records that were deleted before they were read are lost: it must not continue in silence."""
     with pytest.raises(StateUnfit, match="outside of the log 50-1000"):
-        checked({"orders": mark(41)}, 42, beginning=50)
+        await opened(left_by({"orders": mark(41)}, 42)[0], beginning=50)
+
+
+async def test_a_new_application_keeps_out_of_a_journal_with_records() -> None:
+    """The journal would have every sale twice; the sentence names the settings that part them."""
+    machine = Machine()
+    machine.log.write(TopicPartition("sales", 3), MemoryRecord(0, 0, b"p", b"v"))
+    with pytest.raises(StateUnfit, match=r"sales already has .* NETSOLD_ORDERS_TOPIC=orders"):
+        await opened(machine)
 
 
 class Producer:
-    """A producer that begins when the broker lets it, or fails at once."""
+    """A producer whose start waits for `let`, ends at once (`ready`), or fails at once."""
 
     made: list[Producer]
     let = asyncio.Event()
+    ready: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
 
-    def __init__(self, _: Settings, transactional_id: str) -> None:
+    def __init__(self, transactional_id: str) -> None:
         self.id, self.runs, self.abandoned = transactional_id, False, False
         Producer.made.append(self)
 
     async def start(self) -> None:
         self.runs = True
         try:
-            if self.id.endswith("order-0") and not Producer.let.is_set():
+            if self.id in Producer.refused:
                 raise KafkaConnectionError
-            await Producer.let.wait()
+            if self.id not in Producer.ready:
+                await Producer.let.wait()
         finally:
             self.runs = False
 
     async def abandon(self) -> None:
-        assert not self.runs, "a start that goes on connects again, and nobody closes that"
+        assert not self.runs, "a start that continues connects again, and nobody closes that"
         self.abandoned = True
 
 
-class Cluster:
-    """One that gives such producers."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+class OnlyProducers:
+    """A cluster that gives such producers, and answers nothing after that."""
 
     def producer(self, transactional_id: str) -> Producer:
-        return Producer(self.settings, transactional_id)
+        return Producer(transactional_id)
+
+    async def bounds(self, _names: object) -> None:
+        raise KafkaConnectionError
 
 
 @pytest.fixture
 def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
-    """One whose producers are fakes."""
+    """An opener with such a cluster."""
     Producer.made, Producer.let = [], asyncio.Event()
-    monkeypatch.setattr(recovery, "LOOK_SECONDS", 0.01)
-    settings = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="unused"))
-    return Opener(settings, FOLDS, Path("unused"), "cluster", IDS, cast("Any", Cluster(settings)))
+    Producer.ready = Producer.refused = frozenset()
+    monkeypatch.setattr(recovery, "INIT_SECONDS", 0.01)
+    kafka = cast("Any", OnlyProducers())
+    return Opener(SETTINGS, STAGES, Path("unused"), "cluster", IDS, kafka)
 
 
 async def test_none_is_left_starting_when_one_fails(opener: Opener) -> None:
-    """The first failure ends the other starts, and all producers are closed before it is told."""
+    """The first failure ends the other starts, and all producers are closed before it is raised."""
+    Producer.refused = frozenset({"netsold-order-0"})
     with pytest.raises(KafkaConnectionError):
         await opener.open([TopicPartition("orders", number) for number in range(3)])
     assert [producer.id for producer in Producer.made] == [
@@ -196,34 +321,25 @@ async def test_none_is_left_starting_when_one_fails(opener: Opener) -> None:
     assert all(producer.abandoned for producer in Producer.made)
 
 
-async def test_ids_that_the_broker_keeps_waiting_are_told(
+async def test_ids_that_the_broker_keeps_waiting_are_logged(
     opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not those that have begun, and nothing once all have."""
-    monkeypatch.setattr(recovery, "STILL_SECONDS", -1.0)
-    openings = [
-        _Opening(
-            FOLDS[0], TopicPartition("orders", number), cast("Any", Producer(opener.settings, "id"))
-        )
-        for number in (0, 1)
-    ]
-
-    async def begun() -> None: ...
-
-    monkeypatch.setattr(openings[0].producer, "start", begun)
-    with capture_logs() as lines:
-        asyncio.get_running_loop().call_later(0.1, Producer.let.set)
-        await opener._init(openings)
+    """Not those that have started, and nothing once all have."""
+    monkeypatch.setattr(standstill, "STILL_SECONDS", -1.0)
+    Producer.ready = frozenset({"netsold-order-0"})
+    asyncio.get_running_loop().call_later(0.1, Producer.let.set)
+    with capture_logs() as lines, pytest.raises(KafkaConnectionError):
+        await opener.open([TopicPartition("orders", number) for number in (0, 1)])
     assert "docs/runbook.md, Transactional ids kept waiting" in lines[0]["event"]
     assert lines[0]["transactional_ids"] == ["netsold-order-1"]
+    assert lines[-1]["phase"] == "committed"
+    assert opener.waits_for() == "the group's committed offsets, and the ends of all logs"
 
 
-async def test_a_partition_that_was_added_is_refused_before_anything_begins(opener: Opener) -> None:
-    """One sentence with topic and remedy.
-
-    Partitions of topics that aren't ours to fold are passed over.
-    """
-    Producer.let.set()
+async def test_a_partition_that_was_added_is_refused_before_anything_starts(
+    opener: Opener,
+) -> None:
+    """One sentence with topic and remedy; partitions of topics that are not ours are skipped."""
     with pytest.raises(
         StateUnfit,
         match=r"topic orders now has more than the 4 partitions that netsold needs, .* rebuild",

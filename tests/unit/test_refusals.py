@@ -39,7 +39,7 @@ WRITTEN_MS = parse_ms("2026-07-01T08:00:01Z")
 
 
 def read(record: Record) -> object:
-    """What a record says to a lane of the partition that it is in."""
+    """The reading of a record by a lane of the partition that the record is in."""
     return of_events(
         envelope.read, record.topic, record.partition, Settings(_env_file=None, partitions=4)
     )(record)
@@ -70,10 +70,10 @@ OF_A_RECORD = [
 @pytest.mark.parametrize("reason", OF_A_RECORD)
 def test_every_reason_happens_and_is_explained(reason: Reason) -> None:
     """Each has a record that it refuses, a sentence and a remedy."""
-    said = read(faulty(reason))
-    assert isinstance(said, Refusal)
-    assert said.reason == reason
-    assert 0 < len(said.detail) <= limits.DETAIL_CHARS
+    found = read(faulty(reason))
+    assert isinstance(found, Refusal)
+    assert found.reason == reason
+    assert 0 < len(found.detail) <= limits.DETAIL_CHARS
     assert reason.sentence.endswith(".")
     assert reason.remedy
 
@@ -81,11 +81,11 @@ def test_every_reason_happens_and_is_explained(reason: Reason) -> None:
 @pytest.mark.parametrize("second", OF_A_RECORD)
 @pytest.mark.parametrize("first", OF_A_RECORD)
 def test_of_two_faults_the_first_reason_is_given(first: Reason, second: Reason) -> None:
-    """A record with two faults has one fixed reason: the one that stands first in the list."""
+    """A record with two faults has one fixed reason: the first one of the list."""
     order = list(Reason)
-    said = read(faulty(*sorted((first, second), key=order.index)))
-    assert isinstance(said, Refusal)
-    assert said.reason == min(first, second, key=order.index)
+    found = read(faulty(*sorted((first, second), key=order.index)))
+    assert isinstance(found, Refusal)
+    assert found.reason == min(first, second, key=order.index)
 
 
 def test_detail_names_the_field() -> None:
@@ -97,26 +97,26 @@ def test_detail_names_the_field() -> None:
         "reason": "quality",
         "lines": lines,
     }
-    said = read(Record("orders", 0, 0, 0, b"o-1", msgspec.json.encode(refund), []))
-    assert said == Refusal(Reason.MISSING_FIELD, "lines.1.quantity: absent")
-    said = read(
+    found = read(Record("orders", 0, 0, 0, b"o-1", msgspec.json.encode(refund), []))
+    assert found == Refusal(Reason.MISSING_FIELD, "lines.1.quantity: absent")
+    found = read(
         Record("orders", 0, 0, 0, b"o-1", msgspec.json.encode(refund | {"lines": lines[:1]}), [])
     )
-    assert said == Refusal(Reason.INVALID_FIELD, "lines.0.quantity: -1 is less than 0")
+    assert found == Refusal(Reason.INVALID_FIELD, "lines.0.quantity: -1 is less than 0")
 
 
 def test_detail_is_bounded_and_printable() -> None:
-    """What a hostile record says about itself can't flood or garble a header or a log."""
+    """A hostile record can't flood or garble a header or a log by its texts."""
     for name in ("x" * 10_000, "\x1b[31m", "\u202e" * 200):
-        said = read(
+        found = read(
             Record("orders", 0, 0, 0, b"k" * 10_000, msgspec.json.encode(PAID | {"type": name}), [])
         )
-        assert isinstance(said, Refusal)
-        assert len(said.detail) <= limits.DETAIL_CHARS
-        assert said.detail.isascii()
-        assert said.detail.isprintable()
-    said = read(Record("orders", 0, 0, 0, b"\x1b" * 10_000, msgspec.json.encode(PAID), []))
-    assert isinstance(said, Refusal)
-    assert said.reason == Reason.KEY_MISMATCH
-    assert len(said.detail) <= limits.DETAIL_CHARS
-    assert said.detail.isprintable()
+        assert isinstance(found, Refusal)
+        assert len(found.detail) <= limits.DETAIL_CHARS
+        assert found.detail.isascii()
+        assert found.detail.isprintable()
+    found = read(Record("orders", 0, 0, 0, b"\x1b" * 10_000, msgspec.json.encode(PAID), []))
+    assert isinstance(found, Refusal)
+    assert found.reason == Reason.KEY_MISMATCH
+    assert len(found.detail) <= limits.DETAIL_CHARS
+    assert found.detail.isprintable()

@@ -1,4 +1,7 @@
-"""Inquiries step by step against inquiries derived from all messages, and what changes against what counts before and after (R1, R2)."""
+"""The incremental form of R1 and R2 (`nearby_inquiries`) against the plain one (`replies`).
+
+The changes of columns against the columns before and after.
+"""
 
 import random
 from collections import Counter
@@ -6,11 +9,10 @@ from collections import Counter
 import pytest
 
 from schemas.envelope import BUYER, SHOP, Written
-from tables import replies
+from tables import nearby_inquiries, replies
 from tables.conversations import place
 from tables.cycles import Calendar
 from tables.replies import Inquiry
-from tables.service import Columns
 from tables.service_hours import ServiceRules
 
 CALENDAR = Calendar(36 * 3_600_000)
@@ -35,56 +37,56 @@ def _some(chance: random.Random) -> list[Written]:
     return sorted(found, key=place)
 
 
-def _counted(decided: list[Inquiry], rules: ServiceRules) -> dict[int, Columns]:
-    return replies.difference([], [], decided, rules, CALENDAR)
-
-
 @pytest.mark.parametrize("seed", range(100))
-def test_what_was_answered_before_a_message_stays(seed: int) -> None:
-    """However early a message comes in, what is derived from then on is what all messages give, and so is who waits."""
+def test_inquiries_before_a_new_message_stay_the_same(seed: int) -> None:
+    """Inquiries derived from the first affected place on equal those derived from all messages.
+
+    So does the inquiry that waits.
+    """
     chance = random.Random(seed)
     rules, written = chance.choice(RULES), _some(chance)
     new = written.pop(chance.randrange(len(written)))
-    at = replies.since(written, new.at_ms)
-    stay, _ = replies.inquiries(written[:at], rules)
+    at = nearby_inquiries.first_affected(written, new.at_ms)
+    unchanged, _ = replies.inquiries(written[:at], rules)
     written = sorted([*written, new], key=place)
-    changed, waiting = replies.inquiries_from(written, at, rules)
-    assert ([*stay, *changed], waiting) == replies.inquiries(written, rules)
-    assert replies.waiting(written, rules) == waiting
+    changed, waiting = nearby_inquiries.inquiries_from(written, at, rules)
+    assert ([*unchanged, *changed], waiting) == replies.inquiries(written, rules)
+    assert nearby_inquiries.waiting_inquiry(written, rules) == waiting
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_only_those_of_the_same_day_are_beside(seed: int) -> None:
-    """R1: of the inquiries before a place, the ones that opened on a local day of those that changed behind it."""
+def test_only_inquiries_of_one_local_day_share_a_unit(seed: int) -> None:
+    """R1: earlier inquiries share a unit with those that opened on the same local day."""
     chance = random.Random(seed)
     rules, written = chance.choice(RULES), _some(chance)
-    at = replies.since(written, chance.choice(written).at_ms)
+    at = nearby_inquiries.first_affected(written, chance.choice(written).at_ms)
     before, _ = replies.inquiries(written[:at], rules)
-    changed, _ = replies.inquiries_from(written, at, rules)
+    changed, _ = nearby_inquiries.inquiries_from(written, at, rules)
     if changed:
         days = {rules.day_of(one.opened_ms) for one in changed if rules.count_per == "buyer_day"}
-        near = [one for one in before if rules.day_of(one.opened_ms) in days]
-        assert replies.beside(replies.answered_near(written, at, rules), changed, rules) == near
-        assert replies.beside(before, changed, rules) == near
+        sharing = [one for one in before if rules.day_of(one.opened_ms) in days]
+        answered = nearby_inquiries.answered_before(written, at, rules)
+        assert nearby_inquiries.sharing_units(answered, changed, rules) == sharing
+        assert nearby_inquiries.sharing_units(before, changed, rules) == sharing
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_an_inquiry_alone_is_told_by_names(seed: int) -> None:
-    """R2: the same as the columns that change when nothing else was decided."""
+def test_an_inquiry_alone_counts_by_names(seed: int) -> None:
+    """R2: the names of an inquiry's columns equal the plain counts of that inquiry alone."""
     chance = random.Random(seed)
     rules, written = chance.choice(RULES), _some(chance)
     answered, waiting = replies.inquiries(written, rules)
     for one in (*answered, *([waiting] if waiting else [])):
-        assert _counted([one], rules) == {
-            CALENDAR.start_of(one.opened_ms): Counter(replies.alone(one))
+        assert replies.counted([one], rules, CALENDAR) == {
+            CALENDAR.start_of(one.opened_ms): Counter(nearby_inquiries.columns_alone(one))
         }
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_what_changes_is_what_counts_after_less_what_counted_before(seed: int) -> None:
-    """Of inquiries that change after some that don't.
+def test_changes_are_the_counts_after_minus_the_counts_before(seed: int) -> None:
+    """Inquiries that change after some that do not.
 
-    Each row and column that changes is told, by cycle and by name, and no other.
+    Each changed column is listed once, in the order of cycle and name, and no other.
     """
     chance = random.Random(seed)
     rules, written = chance.choice(RULES), _some(chance)
@@ -94,16 +96,25 @@ def test_what_changes_is_what_counts_after_less_what_counted_before(seed: int) -
     if not after:
         return
     first = chance.randrange(len(after))
-    before = after[:first] + [one for one in after[first:] if chance.random() < 0.3]
-    found = replies.difference(after[:first], before[first:], after[first:], rules, CALENDAR)
-    was, now = _counted(before, rules), _counted(after, rules)
-    expected = {
-        (start_ms, name): now.get(start_ms, {}).get(name, 0) - was.get(start_ms, {}).get(name, 0)
-        for start_ms in was.keys() | now.keys()
-        for name in was.get(start_ms, {}).keys() | now.get(start_ms, {}).keys()
+    unchanged = after[:first]
+    before = [one for one in after[first:] if chance.random() < 0.3]
+    found = replies.column_changes(before, after[first:], rules, CALENDAR, unchanged)
+    counts_before = _columns([*unchanged, *before], rules)
+    counts_after = _columns(after, rules)
+    changed = [(start_ms, name) for start_ms, columns in found.items() for name in columns]
+    assert changed == sorted(changed)
+    assert {at: found[at[0]][at[1]] for at in changed} == {
+        at: change
+        for at in counts_before.keys() | counts_after.keys()
+        if (change := counts_after.get(at, 0) - counts_before.get(at, 0))
     }
-    told = [(start_ms, name) for start_ms, columns in found.items() for name in columns]
-    assert told == sorted(told)
-    assert {(start_ms, name): found[start_ms][name] for start_ms, name in told} == {
-        at: n for at, n in expected.items() if n
+
+
+def _columns(decided: list[Inquiry], rules: ServiceRules) -> dict[tuple[int, str], int]:
+    """The plain counts by cycle's start and name."""
+    counted = replies.counted(decided, rules, CALENDAR)
+    return {
+        (start_ms, name): number
+        for start_ms, columns in counted.items()
+        for name, number in columns.items()
     }

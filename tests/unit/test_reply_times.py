@@ -1,4 +1,4 @@
-"""Reply times by bin: quantiles within their accuracy, and bins that are the same on every machine."""
+"""Reply times by bin: quantiles are accurate, and bins are the same on every machine."""
 
 import math
 import random
@@ -11,7 +11,7 @@ YEAR_MS = 366 * 86_400_000
 
 
 def test_quantiles_are_within_the_accuracy() -> None:
-    """Against the sorted times themselves, for the rank that is asked for."""
+    """Each quantile is compared with the sorted times, at its rank."""
     chance = random.Random(7)
     for _ in range(200):
         times = sorted(int(chance.lognormvariate(10, 2)) for _ in range(chance.randint(1, 300)))
@@ -24,9 +24,9 @@ def test_quantiles_are_within_the_accuracy() -> None:
 
 
 def test_no_whole_millisecond_lies_on_the_border_of_two_bins() -> None:
-    """Then no rounding of a logarithm can tell.
+    """So the rounding of a logarithm never decides the bin.
 
-    A replay elsewhere takes back from the very bins that it added to.
+    A replay on another machine subtracts from the same bins that it added to.
     """
     gamma = (1 + ACCURACY) / (1 - ACCURACY)
     bin_of, at = reply_bin(2), 2
@@ -38,14 +38,14 @@ def test_no_whole_millisecond_lies_on_the_border_of_two_bins() -> None:
         bin_of = reply_bin(at)
 
 
-def test_at_once_is_a_time_too() -> None:
-    """A reply in the same millisecond has a bin."""
+def test_a_reply_without_delay_has_a_bin() -> None:
+    """A reply in the same millisecond has the first bin."""
     assert reply_bin(0) == reply_bin(1)
     assert quantile([(reply_bin(0), 3)], 0.5) == 1
 
 
 def test_bins_are_those_of_the_sketch() -> None:
-    """On both sides of every border, and far behind the last one that is looked up."""
+    """On both sides of every border, and far beyond the last bin that is found by search."""
     key, gamma = LogarithmicMapping(ACCURACY).key, (1 + ACCURACY) / (1 - ACCURACY)
     at = 1
     while at < 2 * YEAR_MS:

@@ -1,6 +1,6 @@
-"""Requests that are not understood, and the edges of those that are.
+"""Requests that can't be used, and the edges of those that can.
 
-Parameters, methods, addresses, times, odd ids.
+Parameters, methods, addresses, times, unusual ids.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from schemas.answers import Problem
-from serving import follow, keys
+from serving import keys
 from serving.api import make_app
 from serving.parameters import FLAGS
 from serving.problems import Kind
 from tests.reading import Changelogs, FedReader, settings_in
-from tests.unit.test_api import EVENTS, NOW_MS, ODD_IDS, TICK_MS, problem
+from tests.unit.test_api import EVENTS, NOW_MS, TICK_MS, UNUSUAL_IDS, problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ PATHS = {"product_id": "p-3", "shop_id": "s-7", "order_id": "o-1"}
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FedReader]:
     """A reader that has read the story of the API's tests."""
-    monkeypatch.setattr(follow, "now_ms", lambda: NOW_MS)
+    monkeypatch.setattr("serving.reader.now_ms", lambda: NOW_MS)
     logs = Changelogs(settings_in(tmp_path))
     logs.take(EVENTS)
     logs.tick(TICK_MS)
@@ -55,7 +55,7 @@ def app(reader: FedReader) -> FastAPI:
 
 @pytest.fixture
 def client(app: FastAPI) -> TestClient:
-    """A client of it, at whatever host."""
+    """A client of it, with a host name of its own."""
     return TestClient(
         app, raise_server_exceptions=False, base_url="http://evil.example", follow_redirects=False
     )
@@ -73,11 +73,10 @@ def addresses(app: FastAPI) -> dict[str, list[str]]:
 
 
 # --- parameters
-# --------------------------------------------------------------------------------------------------------------------
 
 
 def test_no_address_is_outside_of_the_app_s_own_list(app: FastAPI) -> None:
-    """So that the walks below miss none.
+    """The tests below that walk over all addresses miss none.
 
     Each router's routes are described, but for the description itself.
     """
@@ -92,7 +91,7 @@ def test_no_address_is_outside_of_the_app_s_own_list(app: FastAPI) -> None:
 
 
 def test_an_unknown_parameter_is_refused_at_every_address(app: FastAPI, client: TestClient) -> None:
-    """422 with its name and the known ones; another case is another name."""
+    """422 with its name and the known ones; names are case-sensitive."""
     for path, known in addresses(app).items():
         for name in ("q", "Limit", "revenue", "", "limit ", "cycle[]", "max-lag"):
             assert name not in known
@@ -104,7 +103,7 @@ def test_an_unknown_parameter_is_refused_at_every_address(app: FastAPI, client: 
 
 
 def test_the_nearest_parameter_is_named(client: TestClient) -> None:
-    """As a person would mean it; a name that is like none has no suggestion."""
+    """The name that a person most likely meant; a name that is like none has no suggestion."""
     found = problem(client.get("/v1/top/products?Limt=3"), 422, Kind.INVALID_REQUEST)
     known = "limit, cursor, cycle, max_lag, min_position"
     assert (
@@ -118,7 +117,7 @@ def test_the_nearest_parameter_is_named(client: TestClient) -> None:
 def test_a_parameter_is_given_once_and_with_a_value(app: FastAPI, client: TestClient) -> None:
     """Twice, even with one value, or empty: 422 at every address that has it.
 
-    A flag is there or not.
+    A flag needs no value.
     """
     seen = set()
     for path, known in addresses(app).items():
@@ -159,12 +158,12 @@ def test_a_parameter_is_given_once_and_with_a_value(app: FastAPI, client: TestCl
     ],
 )
 def test_values_are_refused_in_plain_words(client: TestClient, query: str, detail: str) -> None:
-    """What was given and what there is, whoever checks it."""
+    """The fault has the value and what is allowed, whichever layer checks it."""
     assert problem(client.get(f"/v1/top/shops?{query}"), 422, Kind.INVALID_REQUEST).detail == detail
 
 
-def test_several_faults_are_said_together(client: TestClient) -> None:
-    """One answer for all unknown, repeated and empty ones."""
+def test_several_faults_are_listed_together(client: TestClient) -> None:
+    """One answer for all unknown, repeated and empty parameters."""
     found = problem(
         client.get("/v1/overdue?q=1&limit=&cursor=a&cursor=b"), 422, Kind.INVALID_REQUEST
     )
@@ -173,7 +172,7 @@ def test_several_faults_are_said_together(client: TestClient) -> None:
 
 
 def test_the_later_of_two_positions_is_waited_for(client: TestClient, reader: FedReader) -> None:
-    """Whichever comes first in the list."""
+    """The order in the list doesn't matter."""
     applied = client.get("/v1/products/p-3").json()["freshness"]["applied"]["orders-0"]
     assert (
         client.get(f"/v1/products/p-3?min_position=orders-0:{applied},orders-0:1").status_code
@@ -195,7 +194,6 @@ def test_the_later_of_two_positions_is_waited_for(client: TestClient, reader: Fe
 
 
 # --- times and cursors
-# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -210,15 +208,15 @@ def test_the_later_of_two_positions_is_waited_for(client: TestClient, reader: Fe
     ],
 )
 def test_a_cycle_beyond_all_events_is_refused(client: TestClient, instant: str) -> None:
-    """At the calendar's ends too, everywhere a cycle may be named."""
+    """Also at the calendar's ends, at every address that takes a cycle."""
     for path in ("products/p-3", "shops/s-7", "top/products", "top/shops"):
         found = problem(client.get(f"/v1/{path}?cycle={quote(instant)}"), 422, Kind.INVALID_REQUEST)
-        assert "the years 1900 to 2199" in found.detail
+        assert "they are from 1900 to 2199" in found.detail
 
 
 @pytest.mark.parametrize("instant", ["1900-01-01T00:00:00Z", "2199-12-31T23:59:59.999Z"])
 def test_a_cycle_at_the_end_of_all_events_is_answered(client: TestClient, instant: str) -> None:
-    """And so is its start, as the answer gives it, even if that lies before the first event."""
+    """So is its start, as the answer has it, even if that is before the first possible event."""
     for path in ("products/p-3", "shops/s-7", "top/products", "top/shops"):
         first = client.get(f"/v1/{path}?cycle={instant}")
         assert first.status_code == 200, first.text
@@ -227,26 +225,29 @@ def test_a_cycle_at_the_end_of_all_events_is_answered(client: TestClient, instan
 
 
 def test_a_made_up_cursor_is_refused(client: TestClient) -> None:
-    """Of a cycle beyond the calendar, or between two cycles; with characters that no cursor has."""
+    """Of a cycle beyond the calendar, or between two cycles; with characters of no cursor."""
 
     def cursor(key: bytes) -> str:
         return base64.urlsafe_b64encode(key).decode().rstrip("=")
 
     start_ms = 1_780_704_000_000
     assert (
-        client.get(f"/v1/top/products?cursor={cursor(keys.top(start_ms, 1, b'p'))}").status_code
+        client.get(
+            f"/v1/top/products?cursor={cursor(keys.TOP_PRODUCTS.key(start_ms, (1,), b'p'))}"
+        ).status_code
         == 200
     )
-    made_up = [keys.top(at_ms, 1, b"p") for at_ms in (2**62, -(2**62), start_ms + 1)]
-    for text in [*map(cursor, made_up), "!" + cursor(keys.top(start_ms, 1, b"p"))]:
+    made_up = [
+        keys.TOP_PRODUCTS.key(at_ms, (1,), b"p") for at_ms in (2**62, -(2**62), start_ms + 1)
+    ]
+    for text in [*map(cursor, made_up), "!" + cursor(keys.TOP_PRODUCTS.key(start_ms, (1,), b"p"))]:
         problem(client.get(f"/v1/top/products?cursor={text}"), 422, Kind.INVALID_REQUEST)
     for at_ms in (2**62, -(2**62), start_ms + 1):
-        text = cursor(keys.top_shop("sales", at_ms, (1, 1), b"s"))
+        text = cursor(keys.TOP_SHOPS["sales"].key(at_ms, (1, 1), b"s"))
         problem(client.get(f"/v1/top/shops?cursor={text}"), 422, Kind.INVALID_REQUEST)
 
 
 # --- methods, addresses, ids
-# -------------------------------------------------------------------------------------------------------
 
 
 def test_head_is_get_without_the_body_at_every_address(app: FastAPI, client: TestClient) -> None:
@@ -269,10 +270,8 @@ def test_head_is_get_without_the_body_at_every_address(app: FastAPI, client: Tes
         assert head.content == b"", path
 
 
-def test_other_methods_are_refused_with_those_that_there_are(
-    app: FastAPI, client: TestClient
-) -> None:
-    """405 with Allow; OPTIONS names them too."""
+def test_other_methods_are_refused_with_the_allowed_ones(app: FastAPI, client: TestClient) -> None:
+    """405 with Allow; OPTIONS has Allow, too."""
     for path in addresses(app):
         for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"):
             found = client.request(method, path)
@@ -304,21 +303,27 @@ def test_other_methods_are_refused_with_those_that_there_are(
         ("/v1/orders/", "'/v1/orders/' names no id: write /v1/orders/{order_id}"),
         (
             "/v1/overdue/",
-            "there is nothing at '/v1/overdue/', did you mean /v1/overdue? all addresses are in /openapi.json",
+            (
+                "there is nothing at '/v1/overdue/', did you mean /v1/overdue?"
+                " all addresses are in /openapi.json"
+            ),
         ),
         (
             "/v1/Top/products",
-            "there is nothing at '/v1/Top/products', did you mean /v1/top/products? all addresses are in /openapi.json",
+            (
+                "there is nothing at '/v1/Top/products', did you mean /v1/top/products?"
+                " all addresses are in /openapi.json"
+            ),
         ),
         ("/", "there is nothing at '/'; all addresses are in /openapi.json"),
         ("//evil.example/v1/overdue", "there is nothing at '//evil.example/v1/overdue'"),
         ("/docs", "there is nothing at '/docs'"),
     ],
 )
-def test_an_address_that_leads_nowhere_is_said_with_the_way(
+def test_an_unknown_address_is_refused_with_the_nearest_one(
     client: TestClient, path: str, detail: str
 ) -> None:
-    """A list that there isn't, a missing id, a slash too many: 404, and never a redirect."""
+    """An unknown list, a missing id, a slash too many: 404, and never a redirect."""
     found = client.get(f"http://evil.example{path}")
     assert problem(found, 404, Kind.NO_SUCH_PAGE).detail.startswith(detail)
     assert "location" not in found.headers
@@ -327,7 +332,10 @@ def test_an_address_that_leads_nowhere_is_said_with_the_way(
 def test_the_next_page_is_at_the_same_host_whatever_the_request_calls_it(
     client: TestClient,
 ) -> None:
-    """`Link` has a path and a query and no host, with the parameters of the page before and its id as it was encoded."""
+    """`Link` has a path and a query without a host.
+
+    It has the parameters of the page before, and the id as it was encoded.
+    """
     for path in (
         "/v1/top/products?limit=1&cycle=2026-06-06T08%3A00%3A00%2B08%3A00",
         "/v1/products/p-3/journal?limit=1",
@@ -345,7 +353,7 @@ def test_the_next_page_is_at_the_same_host_whatever_the_request_calls_it(
 def test_an_unknown_id_is_named_as_it_was_given(client: TestClient) -> None:
     """Cut where it is long; a slash at its end belongs to it.
 
-    What is no UTF-8 is no id that could be guessed.
+    Bytes that aren't UTF-8 are no id.
     """
     assert (
         problem(client.get("/v1/products/p-3/"), 404, Kind.UNKNOWN_PRODUCT).detail
@@ -361,8 +369,8 @@ def test_an_unknown_id_is_named_as_it_was_given(client: TestClient) -> None:
         problem(client.get(path), 404, Kind.UNKNOWN_ORDER)
 
 
-def test_what_is_no_utf_8_is_no_id(client: TestClient, reader: FedReader) -> None:
-    """Not even that of an order whose id has the sign for what can't be read."""
+def test_bytes_that_are_no_utf_8_are_no_id(client: TestClient, reader: FedReader) -> None:
+    """Not even of an order whose id has the replacement character."""
     placed = next(event for event in EVENTS if event["type"] == "order_placed")
     reader.logs.take([placed | {"id": "odd", "order_id": "\ufffd"}])
     reader.feed()
@@ -371,27 +379,27 @@ def test_what_is_no_utf_8_is_no_id(client: TestClient, reader: FedReader) -> Non
 
 
 def test_the_export_is_described_as_what_it_is(app: FastAPI) -> None:
-    """JSON lines, and not JSON."""
+    """Its media type is JSON lines, not JSON."""
     answer = app.openapi()["paths"]["/v1/export"]["get"]["responses"]["200"]
     assert list(answer["content"]) == ["application/x-ndjson"]
 
 
-def test_no_more_exports_than_may_be(app: FastAPI, client: TestClient) -> None:
-    """Another one is a 503 with Retry-After.
+def test_no_more_exports_run_than_may(app: FastAPI, client: TestClient) -> None:
+    """One more is a 503 with Retry-After.
 
-    Each gives its place back, also after a HEAD or a refusal.
+    Each frees its place at its end, also after a HEAD or a refusal.
     """
     exports = app.state.exports
-    exports.under_way = exports.most
+    exports.running = exports.most
     assert (
-        f"{exports.most} exports are under way"
+        f"{exports.most} exports are running"
         in problem(client.get("/v1/export"), 503, Kind.BUSY).detail
     )
-    exports.under_way = exports.most - 1
+    exports.running = exports.most - 1
     assert json.loads(client.get("/v1/export").text.splitlines()[-1])["end"]["rows"] > 0
     client.head("/v1/export")
     problem(client.get("/v1/export?max_lag=0s"), 503, Kind.TOO_STALE)
-    assert exports.under_way == exports.most - 1
+    assert exports.running == exports.most - 1
 
 
 NAMES = st.sampled_from(
@@ -413,7 +421,7 @@ VALUES = st.sampled_from(
         "dA",
     ]
 ) | st.text(max_size=30)
-IDS = st.sampled_from(["p-3", "s-7", "o-1", "", "/", *ODD_IDS]).map(
+IDS = st.sampled_from(["p-3", "s-7", "o-1", "", "/", *UNUSUAL_IDS]).map(
     lambda id_: quote(id_, safe="")
 ) | st.binary(max_size=200).map(lambda raw: quote(raw, safe="/%"))
 
@@ -451,9 +459,9 @@ IDS = st.sampled_from(["p-3", "s-7", "o-1", "", "/", *ODD_IDS]).map(
 def test_no_request_makes_the_reader_fail(
     client: TestClient, method: str, path: str, id_: str, query: list[tuple[str, str]]
 ) -> None:
-    """Whatever the request, the answer is one of those described.
+    """For any request the answer is one of those described.
 
-    Never a fault of ours, and every refusal a problem.
+    It is never a fault of ours, and every refusal is a problem.
     """
     response = client.request(
         method, f"http://evil.example{path.format(id_)}?{urlencode(query, errors='replace')}"

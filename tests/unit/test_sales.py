@@ -1,13 +1,16 @@
-"""Tallies: sums with bounds."""
+"""Columns and tallies: sums with bounds."""
 
 import msgspec
 import pytest
 
+from schemas.columns import ZERO, AmountSums, SaleColumns
 from schemas.journal import Delta
 from tables import sales
 from tables.sales import ImpossibleTallyError, Tally
 
-NOTHING = Delta("p-3", "CNY", "2026-06-06T00:00:00Z", 0, 0, 0, 0, 0, 0, restates=False)
+NOTHING = Delta(
+    "p-3", "CNY", "2026-06-06T00:00:00Z", restates=False, **msgspec.structs.asdict(ZERO)
+)
 
 
 def delta(**columns: object) -> Delta:
@@ -32,7 +35,10 @@ def test_columns_add_up() -> None:
         1,
         1,
     )
-    assert tally.amounts == {"CNY": [3000, 900, 900], "USD": [50, 0, 0]}
+    assert tally.amounts == {
+        "CNY": AmountSums(3000, 900, 900),
+        "USD": AmountSums(50, 0, 0),
+    }
 
 
 @pytest.mark.parametrize(
@@ -78,4 +84,20 @@ def test_sums_beyond_64_bits_survive() -> None:
     tally = Tally()
     for _ in range(20):
         tally.add(delta(amount_gross=10**18))
-    assert sales.decode(sales.encode(tally)).amounts == {"CNY": [20 * 10**18, 0, 0]}
+    assert sales.decode(sales.encode(tally)).amounts == {"CNY": AmountSums(20 * 10**18)}
+
+
+COLUMNS = SaleColumns.__struct_fields__
+
+
+def test_columns_are_added_and_subtracted_each_for_itself() -> None:
+    """`plus`, `minus`, `decrease` and `is_zero` treat every column like its twin that goes through all names."""
+    one = SaleColumns(**{name: 2**number for number, name in enumerate(COLUMNS)})
+    two = SaleColumns(**{name: 3**number for number, name in enumerate(COLUMNS)})
+    for name in COLUMNS:
+        assert getattr(one.plus(two), name) == getattr(one, name) + getattr(two, name)
+        assert getattr(one.minus(two), name) == getattr(one, name) - getattr(two, name)
+        assert not msgspec.structs.replace(ZERO, **{name: 1}).is_zero
+        assert getattr(two.minus(one).decrease, name) == min(getattr(two.minus(one), name), 0)
+    assert one.minus(one) == ZERO
+    assert ZERO.is_zero

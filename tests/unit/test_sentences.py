@@ -40,9 +40,11 @@ _RAISED: dict[str, dict[str, str]] = {
 """By kind of a core schema and its constraint ("" = itself): the type of the error that is
 raised."""
 
-_SAYS_NOTHING = {
-    "type", "ref", "metadata", "function", "serialization", "schema", "cls", "config", "custom_init", "root_model", "expected", "default",
-    "computed_fields", "fields", "model_name", "serialization_alias", "validation_alias", "items_schema", "strict", "variadic_item_index",
+_RAISES_NOTHING = {
+    "type", "ref", "metadata", "function", "serialization", "schema", "cls", "config",
+    "custom_init", "root_model", "expected", "default",
+    "computed_fields", "fields", "model_name", "serialization_alias", "validation_alias",
+    "items_schema", "strict", "variadic_item_index",
     "definitions", "schema_ref",
 }  # fmt: skip
 """Members of a core schema that raise no error of their own."""
@@ -59,7 +61,7 @@ def _error_types(schema: Any, found: set[str]) -> set[str]:  # noqa: ANN401 - a 
             raised = _RAISED[kind]
             found |= {
                 raised[name]
-                for name in ("", *(schema.keys() - _SAYS_NOTHING))
+                for name in ("", *(schema.keys() - _RAISES_NOTHING))
                 if name in raised or name
             }
         for name, part in schema.items():
@@ -82,12 +84,14 @@ def test_every_error_of_the_models_has_its_words() -> None:
     assert found == sentences.FAULTS.keys()
 
 
-_ODD: list[Any] = [
-    None, True, 0, -1, 1.5, 10**19, "", "x" * 300, "a\x00b", "\u202e", [], [None], ["x"], {}, {"x": 1}, b"\xff", float("inf"), "cny",
+_UNUSUAL: list[Any] = [
+    None, True, 0, -1, 1.5, 10**19, "", "x" * 300, "a\x00b", "\u202e", [], [None], ["x"], {},
+    {"x": 1}, b"\xff", float("inf"), "cny",
     "2026-07-01", [{}], [5], ["x" * 300],
 ]  # fmt: skip
 _WORDS = re.compile(
-    r"[Ii]nput|Value error|Field|validation|Tuple|instance|pydantic|NoneType|\bdict\b|\bstr\b|\bint\b|\b(list|tuple)\[|surrogate in hex|EOF"
+    r"[Ii]nput|Value error|Field|validation|Tuple|instance|pydantic|NoneType"
+    r"|\bdict\b|\bstr\b|\bint\b|\b(list|tuple)\[|surrogate in hex|EOF"
 )
 
 
@@ -106,13 +110,13 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  #
 
 @pytest.mark.parametrize("event", VALID, ids=range(len(VALID)))
 def test_no_words_of_pydantic_are_seen(event: dict[str, Any]) -> None:
-    """Whatever stands in whichever field, or is missing.
+    """For any value in any field, or none.
 
     Every error has words of its own, one printable line within the bound.
     """
     model = events.MODELS[event["type"]]
     for *path, last in _places(event):
-        for value in (*_ODD, ...):
+        for value in (*_UNUSUAL, ...):
             changed = copy.deepcopy(event)
             target: Any = changed
             for name in path:
@@ -176,7 +180,10 @@ LINE: dict[str, Any] = PLACED["lines"][0]
         ),
         (
             {"lines": [LINE | {"unit_price": 12.99}]},
-            "lines.0.unit_price: 12.99 is a number; money is an integer of minor units, such as cents",
+            (
+                "lines.0.unit_price: 12.99 is a number; money is an integer of minor units,"
+                " such as cents"
+            ),
         ),
         (
             {"lines": [LINE, LINE | {"line_id": "2", "discount": 2001}]},
@@ -192,15 +199,24 @@ LINE: dict[str, Any] = PLACED["lines"][0]
         ),
         (
             {"occurred_at": "2026-07-01 08:00"},
-            'occurred_at: "2026-07-01 08:00" has no zone: write it as 2026-07-01T08:00:00Z or 2026-07-01T16:00:00+08:00',
+            (
+                'occurred_at: "2026-07-01 08:00" has no zone: write it as 2026-07-01T08:00:00Z'
+                " or 2026-07-01T16:00:00+08:00"
+            ),
         ),
         (
             {"occurred_at": "2026-07-01T08:00:00.123"},
-            'occurred_at: "2026-07-01T08:00:00.123" has no zone: write it as 2026-07-01T08:00:00Z or 2026-07-01T16:00:00+08:00',
+            (
+                'occurred_at: "2026-07-01T08:00:00.123" has no zone: write it as'
+                " 2026-07-01T08:00:00Z or 2026-07-01T16:00:00+08:00"
+            ),
         ),
         (
             {"occurred_at": "2026-07-01"},
-            'occurred_at: "2026-07-01" has no time of day and no zone: write it as 2026-07-01T08:00:00Z',
+            (
+                'occurred_at: "2026-07-01" has no time of day and no zone: write it as'
+                " 2026-07-01T08:00:00Z"
+            ),
         ),
         (
             {"occurred_at": "2026-07-01T08:00Z"},
@@ -216,7 +232,10 @@ LINE: dict[str, Any] = PLACED["lines"][0]
         ),
         (
             {"occurred_at": "2026-02-20T23:59:60Z"},
-            'occurred_at: "2026-02-20T23:59:60Z" has a leap second elsewhere than at 23:59:60 UTC on a month\'s last day',
+            (
+                'occurred_at: "2026-02-20T23:59:60Z" has a leap second elsewhere than at'
+                " 23:59:60 UTC on a month's last day"
+            ),
         ),
         (
             {"occurred_at": "0026-07-01T08:00:00Z"},
@@ -224,7 +243,10 @@ LINE: dict[str, Any] = PLACED["lines"][0]
         ),
         (
             {"occurred_at": "yesterday"},
-            'occurred_at: "yesterday" is not an RFC 3339 time with zone, such as 2026-07-01T08:00:00Z',
+            (
+                'occurred_at: "yesterday" is not an RFC 3339 time with zone, such as'
+                " 2026-07-01T08:00:00Z"
+            ),
         ),
         ({"type": 5}, "type: 5 is a number; a text is wanted"),
         (
@@ -242,11 +264,17 @@ LINE: dict[str, Any] = PLACED["lines"][0]
         ({"type": "receipt_confirmed"}, "by: absent"),
         (
             {"type": None, "schema": {}, "payload": "{}"},
-            "type: absent; this is Kafka Connect's envelope of schema and payload: set value.converter.schemas.enable=false",
+            (
+                "type: absent; this is Kafka Connect's envelope of schema and payload: set"
+                " value.converter.schemas.enable=false"
+            ),
         ),
         (
             {"type": None, "op": "c", "after": {}},
-            "type: absent; this is Debezium's record of a row's change: send the event itself, by its outbox",
+            (
+                "type: absent; this is Debezium's record of a row's change: send the event"
+                " itself, by its outbox"
+            ),
         ),
     ],
 )
@@ -268,7 +296,8 @@ def test_a_mistake_is_named_with_what_was_given(fields: dict[str, Any], sentence
         (
             b'"o-1"',
             (
-                'the key is "\\"o-1\\""; the content names "o-1"; a key in JSON, as of Kafka Connect\'s JsonConverter:'
+                'the key is "\\"o-1\\""; the content names "o-1"; a key in JSON, as of Kafka'
+                " Connect's JsonConverter:"
                 " set key.converter to StringConverter"
             ),
         ),
@@ -308,7 +337,7 @@ NO_JSON = {
 
 @pytest.mark.parametrize(("value", "sentence"), NO_JSON.items(), ids=range(len(NO_JSON)))
 def test_what_is_no_json_is_named_with_its_place(value: bytes, sentence: str) -> None:
-    """Byte and line, and what stands there."""
+    """Byte and line, and the bytes there."""
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the parser's own
         from_json(value, allow_inf_nan=False)
     assert sentences.no_json(error.value, value) == sentence
@@ -327,7 +356,7 @@ def test_every_fault_of_the_parser_that_has_words_happens() -> None:
     | st.binary(max_size=8)
 )
 def test_every_fault_of_the_parser_has_words(value: bytes) -> None:
-    """Whatever stands there, the sentence is one of the table's, with a place."""
+    """For any bytes there, the sentence is one of the table's, with a place."""
     try:
         from_json(value, allow_inf_nan=False)
     except ValueError as raised:

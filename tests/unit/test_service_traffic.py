@@ -1,7 +1,4 @@
-"""What simulated buyers and shops tell each other.
-
-Lifelike enough that every figure of service has something to show.
-"""
+"""Simulated messages and reviews: lifelike enough that every service figure has values."""
 
 from __future__ import annotations
 
@@ -15,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from operations.commands.recount import recount
 from operations.commands.simulate import LIVE_DAY_MS
-from operations.simulation.service_traffic import around
-from operations.simulation.traffic import ALL_EVENTS_PER_ORDER, DAY_MS, Event, Plan, traffic
+from operations.oracle.recount import recount
+from operations.simulation.market import Event
+from operations.simulation.service_traffic import service_events
+from operations.simulation.traffic import ALL_EVENTS_PER_ORDER, Plan, traffic
 from schemas import envelope
 from schemas.events import CHAT_TYPES, ORDER_TYPES, topic_of
-from schemas.times import format_ms, parse_ms
+from schemas.times import DAY_MS, format_ms, parse_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +39,7 @@ PLAN = Plan(
 
 @dataclass(frozen=True)
 class Record:
-    """A record as the decoder takes it."""
+    """A record in the form that the decoder reads."""
 
     value: bytes | None
     key: bytes | None
@@ -52,7 +50,7 @@ class Record:
     timestamp: int = 0
 
 
-def _take(count: int, plan: Plan = PLAN) -> list[tuple[int, Event]]:
+def _events_of(count: int, plan: Plan = PLAN) -> list[tuple[int, Event]]:
     return list(islice(traffic(plan), count))
 
 
@@ -63,7 +61,7 @@ def _count(events: Iterable[Event]) -> dict[str, list[dict[str, Any]]]:
 @pytest.fixture(scope="module")
 def half_a_year() -> list[Event]:
     """Twenty thousand events over many cycles."""
-    return [event for _, event in _take(EVENTS)]
+    return [event for _, event in _events_of(EVENTS)]
 
 
 def _conversations(events: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
@@ -78,21 +76,23 @@ def _hour_in_shanghai(event: Event) -> int:
     return (parse_ms(event["occurred_at"]) // 3_600_000 + 8) % 24
 
 
-def test_orders_are_the_same_without_what_is_told_around_them() -> None:
-    """But for who places them: a regular of the shop may.
+def test_orders_are_the_same_without_messages_and_reviews() -> None:
+    """Only the buyer may differ, as a regular customer of the shop.
 
-    So benchmarks of orders alone stay comparable.
+    So benchmarks of orders alone are comparable.
     """
-    told = (event for _, event in traffic(PLAN) if event["type"] in ORDER_TYPES - {"review_posted"})
-    alone = [event for _, event in _take(5000, replace(PLAN, only_orders=True))]
-    for event, without in zip(told, alone, strict=False):
+    orders = (
+        event for _, event in traffic(PLAN) if event["type"] in ORDER_TYPES - {"review_posted"}
+    )
+    alone = [event for _, event in _events_of(5000, replace(PLAN, only_orders=True))]
+    for event, without in zip(orders, alone, strict=False):
         assert event | {"buyer_id": ""} == without | {"buyer_id": ""}
 
 
-def test_every_event_goes_to_its_topic_under_its_key(half_a_year: list[Event]) -> None:
-    """Orders and reviews by order, messages by shop and buyer.
+def test_every_event_goes_to_its_topic_with_its_key(half_a_year: list[Event]) -> None:
+    """The key is the order for orders and reviews, shop and buyer for messages.
 
-    Each is read back there as what it is.
+    Each is decoded as the event it is.
     """
     orders = {event["order_id"]: event for event in half_a_year if event["type"] == "order_placed"}
     for event in half_a_year:
@@ -119,15 +119,17 @@ def test_every_event_goes_to_its_topic_under_its_key(half_a_year: list[Event]) -
 
 
 def test_orders_are_the_larger_part(half_a_year: list[Event]) -> None:
-    """Messages and reviews come beside them."""
+    """There are fewer messages and reviews than events of orders."""
     assert (
         sum(event["type"] in ORDER_TYPES - {"review_posted"} for event in half_a_year)
         > len(half_a_year) / 2
     )
 
 
-def test_buyers_ask_before_and_after_ordering_and_seldom_at_night(half_a_year: list[Event]) -> None:
-    """Questions before an order name none; few come outside of the hours that count (R1)."""
+def test_buyers_write_before_and_after_ordering_and_rarely_at_night(
+    half_a_year: list[Event],
+) -> None:
+    """Messages before an order name none; few are outside service hours (R1)."""
     questions = [event for event in half_a_year if event["type"] == "buyer_messaged"]
     placed = {event["order_id"]: event for event in half_a_year if event["type"] == "order_placed"}
     about = {
@@ -146,8 +148,8 @@ def test_buyers_ask_before_and_after_ordering_and_seldom_at_night(half_a_year: l
     assert 0 < at_night < len(questions) * 0.1
 
 
-def test_each_side_writes_several_messages_in_a_row(half_a_year: list[Event]) -> None:
-    """Now and then; and shops reply by people and by robots, some of them after each other."""
+def test_each_side_sometimes_writes_several_messages(half_a_year: list[Event]) -> None:
+    """Persons and robots reply, some after each other."""
     rows: Counter[tuple[str, ...]] = Counter()
     for messages in _conversations(half_a_year).values():
         for first, second in pairwise(messages):
@@ -157,7 +159,7 @@ def test_each_side_writes_several_messages_in_a_row(half_a_year: list[Event]) ->
 
 
 def test_most_replies_are_in_time(half_a_year: list[Event]) -> None:
-    """Some are late, some never come (R1, R2)."""
+    """Some are late, and some inquiries get none (R1, R2)."""
     tables = _count(half_a_year)
     inquiries = [row["inquiries"] for row in tables["shop_service_totals"]]
     counted = sum(row["counted"] for row in inquiries)
@@ -181,18 +183,15 @@ def _order(number: int, shop_id: str, product_id: str, *after: Event) -> list[Ev
 
 
 def test_shops_differ_in_how_they_reply() -> None:
-    """Of three thousand orders each.
-
-    The best is far better than the worst, and robots answer here and people there (R1).
-    """
+    """The best shop is far better than the worst, and shares of robots differ (R1)."""
     rng = Random(1)
-    told = [
+    events = [
         event
         for shop in range(8)
         for number in range(3000)
-        for _, event in around(_order(number, f"s-{shop}", "p-1"), DAY_MS, rng)
+        for _, event in service_events(_order(number, f"s-{shop}", "p-1"), DAY_MS, rng)
     ]
-    inquiries = [row["inquiries"] for row in _count(told)["shop_service_totals"]]
+    inquiries = [row["inquiries"] for row in _count(events)["shop_service_totals"]]
     assert all(row["counted"] > 300 for row in inquiries)
     rates = [row["response_rate"] for row in inquiries]
     assert max(rates) - min(rates) > 0.15
@@ -200,18 +199,18 @@ def test_shops_differ_in_how_they_reply() -> None:
     assert max(robots) - min(robots) > 0.4
 
 
-def test_some_shops_write_first_when_something_went_wrong() -> None:
-    """And others don't: of a thousand orders refused, by shop, the share whose first message is the shop's (R4)."""
+def test_some_shops_write_first_after_a_refusal() -> None:
+    """The share of orders in which the shop writes first differs by shop (R4)."""
     rng, refused = Random(1), {"type": "delivery_refused", "reason": "wrong_goods"}
     shares = []
     for shop in range(10):
         orders = [
-            around(_order(number, f"s-{shop}", "p-1", refused), DAY_MS, rng)
+            service_events(_order(number, f"s-{shop}", "p-1", refused), DAY_MS, rng)
             for number in range(1000)
         ]
         firsts = [
-            min((what for what in told if "order_id" in what[1]), key=itemgetter(0), default=None)
-            for told in orders
+            min((what for what in timed if "order_id" in what[1]), key=itemgetter(0), default=None)
+            for timed in orders
         ]
         shares.append(
             sum(first is not None and first[1]["type"] == "seller_replied" for first in firsts)
@@ -222,18 +221,18 @@ def test_some_shops_write_first_when_something_went_wrong() -> None:
 
 
 def test_reviews_differ_by_shop_and_by_product() -> None:
-    """Of two thousand received orders each, the share of good ones among the reviews (R5)."""
+    """The share of good reviews differs by shop and by product (R5)."""
     rng, received = Random(1), {"type": "receipt_confirmed"}
 
     def good(shop: int, product: int) -> float:
         orders = [
-            around(_order(number, f"s-{shop}", f"p-{product}", received), DAY_MS, rng)
+            service_events(_order(number, f"s-{shop}", f"p-{product}", received), DAY_MS, rng)
             for number in range(2000)
         ]
         ratings = [
             event["rating"]
-            for told in orders
-            for _, event in told
+            for timed in orders
+            for _, event in timed
             if event["type"] == "review_posted"
         ]
         return len([rating for rating in ratings if rating >= 4]) / len(ratings)
@@ -247,7 +246,7 @@ def test_reviews_differ_by_shop_and_by_product() -> None:
 
 
 def test_reviews_follow_receipts(half_a_year: list[Event]) -> None:
-    """From 1 to 5, none before the goods are there, now and then a second one of the same product (R5)."""
+    """Ratings are 1 to 5, after the receipt; some products are reviewed twice (R5)."""
     reviews = [event for event in half_a_year if event["type"] == "review_posted"]
     received: dict[str, str] = {}
     for event in half_a_year:
@@ -262,46 +261,40 @@ def test_reviews_follow_receipts(half_a_year: list[Event]) -> None:
     )
 
 
-def test_buyers_come_back_to_a_shop() -> None:
-    """Also where there are so many that nobody comes back by chance.
-
-    In what the command plays by default (R6).
-    """
+def test_shops_have_repeat_buyers() -> None:
+    """With the command's default sizes hardly any buyer would return by chance (R6)."""
     plan = Plan(1, "t", START_MS, 75 * DAY_MS * ALL_EVENTS_PER_ORDER / 10_000)
     buyers = [
         row["buyers"]
-        for row in _count(event for _, event in _take(10_000, plan))["shop_service_totals"]
+        for row in _count(event for _, event in _events_of(10_000, plan))["shop_service_totals"]
     ]
     assert 0.02 < sum(row["repeat"] for row in buyers) / sum(row["count"] for row in buyers) < 0.5
 
 
-def test_nobody_waits_for_morning_in_a_life_of_seconds() -> None:
-    """Live, buyers write as soon as something happens, by day and by night.
-
-    Only replies take the time that they take.
-    """
+def test_live_buyers_write_at_once_by_day_and_night() -> None:
+    """Only replies take their usual time."""
     night_ms = START_MS + 17 * 3_600_000  # 01:00 in Shanghai
     plan = replace(PLAN, start_ms=night_ms, every_ms=100, day_ms=LIVE_DAY_MS)
-    taken = [event for _, event in _take(10_000, plan)]
+    events = [event for _, event in _events_of(10_000, plan)]
     placed = {
         event["order_id"]: parse_ms(event["occurred_at"])
-        for event in taken
+        for event in events
         if event["type"] == "order_placed"
     }
     waited = [
         parse_ms(event["occurred_at"]) - placed[event["order_id"]]
-        for event in taken
+        for event in events
         if event["type"] == "buyer_messaged" and "order_id" in event
     ]
     assert len(waited) > 200
     assert max(waited) < 10 * 60_000
-    assert sum(event["type"] == "buyer_messaged" for event in taken) > len(placed) * 0.3
+    assert sum(event["type"] == "buyer_messaged" for event in events) > len(placed) * 0.3
 
 
-def test_making_it_is_not_what_anybody_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """Tells how fast it is here, and fails only where it is slower than anything that could be done with it."""
+def test_events_are_made_fast_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints the rate here, and fails only if it limits every use."""
     began = time.perf_counter()
-    made = len(_take(20_000, replace(PLAN, shops=200, products=5000, buyers=50_000))) / (
+    made = len(_events_of(20_000, replace(PLAN, shops=200, products=5000, buyers=50_000))) / (
         time.perf_counter() - began
     )
     with capsys.disabled():

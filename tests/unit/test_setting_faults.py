@@ -1,7 +1,4 @@
-"""What is shown of settings that can't be used: the variable, the value, and what it must be.
-
-And nothing of pydantic's own words.
-"""
+"""The sentences about invalid settings: variable, value and valid values, in our own words."""
 
 from __future__ import annotations
 
@@ -29,41 +26,117 @@ def _sentence(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     ("variable", "value", "sentence"),
     [
         ("PARTITIONS", "0", "NETSOLD_PARTITIONS is '0', but must be a whole number from 1 to 1024"),
-        ("PARTITIONS", "4.5", "NETSOLD_PARTITIONS is '4.5', but must be a whole number from 1 to 1024"),
-        ("METRICS_PORT", "", "NETSOLD_METRICS_PORT is '', but must be a whole number from 1 to 65535"),
-        ("CHUNK_BYTES", "x", "NETSOLD_CHUNK_BYTES is 'x', but must be a whole number of at least 65536"),
+        (
+            "PARTITIONS",
+            "4.5",
+            "NETSOLD_PARTITIONS is '4.5', but must be a whole number from 1 to 1024",
+        ),
+        (
+            "METRICS_PORT",
+            "",
+            "NETSOLD_METRICS_PORT is '', but must be a whole number from 1 to 65535",
+        ),
+        (
+            "CHUNK_BYTES",
+            "x",
+            "NETSOLD_CHUNK_BYTES is 'x', but must be a whole number of at least 65536",
+        ),
         ("STALL_SECONDS", "nan", "NETSOLD_STALL_SECONDS is 'nan', but must be a number above 0"),
-        ("APP", "Ü", "NETSOLD_APP is 'Ü', but must be 1 to 64 of the characters a to z, 0 to 9, dot and hyphen"),
-        ("CYCLE_ANCHOR", "2026", "NETSOLD_CYCLE_ANCHOR: '2026' is no instant with its zone, such as 2026-01-01T00:00:00Z"),
-        ("CYCLE_ANCHOR", "2026-01-01T00:00:00", "NETSOLD_CYCLE_ANCHOR is '2026-01-01T00:00:00', but must be an instant with its zone,"),
-        ("COUNT_INQUIRIES_PER", "day", "NETSOLD_COUNT_INQUIRIES_PER is 'day', but must be one of buyer_day, inquiry"),
-        ("SERVICE_HOURS", "8", "NETSOLD_SERVICE_HOURS or NETSOLD_SERVICE_ZONE: service hours are written like 08:00-23:00, not '8'"),
-        ("KAFKA__SECURITY_PROTOCOL", "ssl", "NETSOLD_KAFKA__SECURITY_PROTOCOL is 'ssl', but must be one of PLAINTEXT, SSL,"),
-        ("KAFKA__SSL_CAFILE", "/nowhere", "NETSOLD_KAFKA__SSL_CAFILE is '/nowhere', but must be the path of a file that is there"),
-        ("KAFKA__BOOTSTRAP_SERVERS", "a:b", "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: 'a:b' is no address: write host:port"),
-        ("KAFKA__BOOTSTRAP_SERVERS", "a:1,,b:1", "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: '' is no address"),
-        ("KAFKA__BOOTSTRAP_SERVERS", "http://a:1", "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: 'http://a:1' is no address"),
-        ("KAFKA__BOOTSTRAP_SERVERS", "a:70000", "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: 'a:70000' is no address"),
+        (
+            "APP",
+            "Ü",
+            (
+                "NETSOLD_APP is 'Ü', but must be 1 to 64 of the characters a to z, 0 to 9, dot"
+                " and hyphen"
+            ),
+        ),
+        (
+            "CYCLE_ANCHOR",
+            "2026",
+            (
+                "NETSOLD_CYCLE_ANCHOR: '2026' is no instant with its zone, such as"
+                " 2026-01-01T00:00:00Z"
+            ),
+        ),
+        (
+            "CYCLE_ANCHOR",
+            "2026-01-01T00:00:00",
+            "NETSOLD_CYCLE_ANCHOR is '2026-01-01T00:00:00', but must be an instant with its zone,",
+        ),
+        (
+            "COUNT_INQUIRIES_PER",
+            "day",
+            "NETSOLD_COUNT_INQUIRIES_PER is 'day', but must be one of buyer_day, inquiry",
+        ),
+        (
+            "SERVICE_HOURS",
+            "8",
+            (
+                "NETSOLD_SERVICE_HOURS or NETSOLD_SERVICE_ZONE: service hours are written like"
+                " 08:00-23:00, not '8'"
+            ),
+        ),
+        (
+            "KAFKA__SECURITY_PROTOCOL",
+            "ssl",
+            "NETSOLD_KAFKA__SECURITY_PROTOCOL is 'ssl', but must be one of PLAINTEXT, SSL,",
+        ),
+        (
+            "KAFKA__SSL_CAFILE",
+            "/nowhere",
+            "NETSOLD_KAFKA__SSL_CAFILE is '/nowhere', but must be the path of a file that is there",
+        ),
+        (
+            "KAFKA__BOOTSTRAP_SERVERS",
+            "a:b",
+            "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: 'a:b' is no address: write host:port",
+        ),
+        (
+            "KAFKA__BOOTSTRAP_SERVERS",
+            "a:1,,b:1",
+            "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: '' is no address",
+        ),
+        (
+            "KAFKA__BOOTSTRAP_SERVERS",
+            "http://a:1",
+            "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: 'http://a:1' is no address",
+        ),
+        (
+            "KAFKA__BOOTSTRAP_SERVERS",
+            "a:70000",
+            "NETSOLD_KAFKA__BOOTSTRAP_SERVERS: 'a:70000' is no address",
+        ),
         ("KAFKA", "{bad", "NETSOLD_KAFKA must be one JSON object of its settings"),
         ("KAFKA", "localhost:9092", "NETSOLD_KAFKA must be one JSON object of its settings"),
         ("KAFKA", '"localhost:9092"', "NETSOLD_KAFKA must be one JSON object of its settings"),
         ("KAFKA", "[1]", "NETSOLD_KAFKA must be one JSON object of its settings"),
-        ("KAFKA", '{"bootstrap_server":"a:1"}', "NETSOLD_KAFKA__BOOTSTRAP_SERVER is no setting: did you mean NETSOLD_KAFKA__BOOTSTRAP_S"),
-        ("KAFKA", '{"ssl_cafile":5}', "NETSOLD_KAFKA__SSL_CAFILE is 5, but must be the path of a file that is there"),
+        (
+            "KAFKA",
+            '{"bootstrap_server":"a:1"}',
+            (
+                "NETSOLD_KAFKA__BOOTSTRAP_SERVER is no setting: did you mean"
+                " NETSOLD_KAFKA__BOOTSTRAP_S"
+            ),
+        ),
+        (
+            "KAFKA",
+            '{"ssl_cafile":5}',
+            "NETSOLD_KAFKA__SSL_CAFILE is 5, but must be the path of a file that is there",
+        ),
     ],
-)  # fmt: skip
-def test_a_setting_that_cannot_be_is_shown_plainly(
+)
+def test_an_invalid_setting_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
 ) -> None:
-    """By its variable, with the value given and what it must be."""
+    """It has the variable, the value given and what it must be."""
     assert _sentence(monkeypatch, **{variable: value}).startswith(sentence)
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "9" * 200, "9" * 5000, "{", "\x01"])
-def test_whatever_a_variable_holds_its_faults_are_our_own_words(
+def test_any_value_of_any_variable_has_a_short_sentence(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    """Every setting with every kind of rubbish is either fine or a short sentence that names it."""
+    """Every setting with every kind of invalid value is either fine or a sentence that names it."""
     for name in setting_faults.known():
         with monkeypatch.context() as given:
             given.setenv(name, value)
@@ -86,7 +159,7 @@ def _error() -> Exception | None:
 
 
 def test_what_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a password of a wrong kind, nor the whole object that holds it, nor a misspelt variable's value."""
+    """Neither an invalid password, nor an object with one, nor a misspelt variable's value."""
     for value in (
         '{"sasl_password": 12345678}',
         '{"sasl_password": "12345678"',
@@ -98,16 +171,16 @@ def test_what_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_several_faults_are_shown_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that one start is enough to see them all."""
+    """One start shows them all."""
     assert _sentence(monkeypatch, PARTITIONS="x", CYCLE_DAYS="0").count(" must be ") == 2
 
 
 def test_a_variable_that_is_no_setting_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
-    """With the setting that was meant, in the environment and in .env.
+    """The sentence suggests a setting, for the environment and for .env.
 
-    Otherwise it would change nothing, silently.
+    It would have no effect.
     """
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.setenv("NETSOLD_PARTITION", "6")
@@ -133,23 +206,27 @@ def test_a_variable_that_is_no_setting_is_refused(
         setting_faults.refuse_unknown()
 
 
-def test_what_kubernetes_sets_for_a_service_named_netsold_is_passed_over() -> None:
-    """Its links begin like settings.
+def test_variables_of_kubernetes_are_ignored() -> None:
+    """A service named netsold has links that begin like settings.
 
-    But an address where a port belongs is still a fault of that setting.
+    An address in place of a port is still a fault of that setting.
     """
     links = {
-        "NETSOLD_SERVICE_HOST": "10.0.0.1", "NETSOLD_SERVICE_PORT": "80", "NETSOLD_PORT": "tcp://10.0.0.1:80",
-        "NETSOLD_WEB_SERVICE_PORT_HTTP": "80", "NETSOLD_PORT_80_TCP": "tcp://10.0.0.1:80", "NETSOLD_PORT_80_TCP_ADDR": "10.0.0.1",
-    }  # fmt: skip
+        "NETSOLD_SERVICE_HOST": "10.0.0.1",
+        "NETSOLD_SERVICE_PORT": "80",
+        "NETSOLD_PORT": "tcp://10.0.0.1:80",
+        "NETSOLD_WEB_SERVICE_PORT_HTTP": "80",
+        "NETSOLD_PORT_80_TCP": "tcp://10.0.0.1:80",
+        "NETSOLD_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
     assert setting_faults.unknown(links) == []
     assert setting_faults.unknown({"NETSOLD_PORT": "80", "OTHER": "1", "NETSOLD_APP": "a"}) == [
         "NETSOLD_PORT"
     ]
 
 
-def test_each_setting_says_what_it_must_be() -> None:
-    """No setting falls back on "text" that is a number, a choice, a file or an instant."""
+def test_each_setting_has_a_description_of_its_values() -> None:
+    """Only texts are described as "text"."""
     texts = {
         name
         for model in (Settings, Kafka)
@@ -157,6 +234,14 @@ def test_each_setting_says_what_it_must_be() -> None:
         if setting_faults.must_be(field) == "text"
     }
     assert texts <= {
-        "orders_topic", "chats_topic", "service_hours", "service_zone", "metrics_host", "reader_host", "kafka", "bootstrap_servers",
-        "sasl_username", "sasl_password",
-    }  # fmt: skip
+        "orders_topic",
+        "chats_topic",
+        "service_hours",
+        "service_zone",
+        "metrics_host",
+        "reader_host",
+        "kafka",
+        "bootstrap_servers",
+        "sasl_username",
+        "sasl_password",
+    }

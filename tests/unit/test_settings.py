@@ -1,4 +1,4 @@
-"""Settings that can't let anybody in are told when they are read, before any Kafka is asked."""
+"""Settings with which no client could connect are refused when they are read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
-from streams.settings import PUBLIC_TOPICS, Settings
+from streams.settings import Settings
 from streams.topics import declared
+from tables.catalogue import PUBLIC_TOPICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def _check(directory: Path, **kafka: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (
             {"orders_topic": "events", "chats_topic": "events"},
@@ -49,9 +50,9 @@ def _check(directory: Path, **kafka: str) -> str:
         ),
     ],
 )
-def test_one_topic_has_one_use(given: dict[str, str], said: str) -> None:
-    """Two kinds of records in one topic would all be parked, or counted where they don't belong."""
-    with pytest.raises(ValidationError, match=said):
+def test_one_topic_has_one_use(given: dict[str, str], message: str) -> None:
+    """Two kinds of records in one topic would be parked, or counted in the wrong place."""
+    with pytest.raises(ValidationError, match=message):
         Settings(_env_file=None, **given)  # type: ignore[arg-type]  # names by parameter
 
 
@@ -64,7 +65,7 @@ def test_topics_may_trade_names() -> None:
 def test_all_public_topics_are_kept_apart() -> None:
     """The settings' list is that of the declared topics, without changelogs."""
     settings = Settings(_env_file=None, topic_prefix="b.")
-    assert sorted(map(settings.topic, PUBLIC_TOPICS)) == sorted(
+    assert sorted(settings.topic(topic.name) for topic in PUBLIC_TOPICS) == sorted(
         topic.name for topic in declared(settings) if topic.kind != "changelog"
     )
 
@@ -79,42 +80,45 @@ def test_sasl_needs_a_user_and_a_password(tmp_path: Path, mechanism: str, missin
         "SASL_USERNAME": "netsold",
         "SASL_PASSWORD": "open sesame",
     }
-    said = _check(tmp_path, **{name: value for name, value in whole.items() if name != missing})
+    message = _check(tmp_path, **{name: value for name, value in whole.items() if name != missing})
     assert (
-        said
-        == "netsold: settings can't be used: NETSOLD_KAFKA: SASL_PLAINTEXT needs SASL_USERNAME and SASL_PASSWORD"
+        message
+        == "netsold: settings can't be used: NETSOLD_KAFKA: SASL_PLAINTEXT needs SASL_USERNAME and "
+        "SASL_PASSWORD"
     )
 
 
 @pytest.mark.parametrize("name", ["SSL_CAFILE", "SSL_CERTFILE", "SSL_KEYFILE"])
 def test_a_file_that_is_not_there_is_told_by_its_variable(tmp_path: Path, name: str) -> None:
     """One sentence, no traceback."""
-    said = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: "nothing.pem"})
+    message = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: "nothing.pem"})
     must = "must be the path of a file that is there"
     assert (
-        said
+        message
         == f"netsold: settings can't be used: NETSOLD_KAFKA__{name} is 'nothing.pem', but {must}"
     )
 
 
 def test_files_that_hold_no_certificate_are_told(tmp_path: Path) -> None:
-    """Neither a CA file of something else, nor a client's certificate without its key, is a traceback."""
+    """Neither a CA file with other content nor a certificate without its key gives a traceback."""
     (tmp_path / "other.pem").write_text("something else")
     trustme.CA().issue_cert("netsold@example.org").cert_chain_pems[0].write_to_path(
         tmp_path / "client.pem"
     )
     for name, file in (("SSL_CAFILE", "other.pem"), ("SSL_CERTFILE", "client.pem")):
-        said = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: str(tmp_path / file)})
+        message = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: str(tmp_path / file)})
         assert (
-            "NETSOLD_KAFKA: SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: " in said
+            "NETSOLD_KAFKA: SSL_CAFILE, or SSL_CERTFILE with SSL_KEYFILE, can't be used: "
+            in message
         )
 
 
-def test_a_key_without_its_certificate_is_told(tmp_path: Path) -> None:
-    """It would be left unused, and the broker would see a client without a certificate."""
+def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
+    """It would be unused, and the broker would see a client without a certificate."""
     (tmp_path / "key.pem").write_text("a key")
-    said = _check(tmp_path, SECURITY_PROTOCOL="SSL", SSL_KEYFILE=str(tmp_path / "key.pem"))
+    message = _check(tmp_path, SECURITY_PROTOCOL="SSL", SSL_KEYFILE=str(tmp_path / "key.pem"))
     assert (
-        said
-        == "netsold: settings can't be used: NETSOLD_KAFKA: SSL_KEYFILE needs SSL_CERTFILE, the certificate that the key is for"
+        message
+        == "netsold: settings can't be used: NETSOLD_KAFKA: SSL_KEYFILE needs SSL_CERTFILE, "
+        "the certificate that the key is for"
     )

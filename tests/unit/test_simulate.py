@@ -1,7 +1,4 @@
-"""Simulated traffic: repeatable, lifelike, acceptable.
-
-And its faults, which change nothing of what really sold.
-"""
+"""Simulated traffic is repeatable, lifelike and acceptable, and its faults change no table."""
 
 from __future__ import annotations
 
@@ -16,24 +13,23 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from operations.commands.recount import recount
 from operations.commands.simulate import HistoryAhead, before_now, command
 from operations.oracle.events import Invalid, accept, parse
+from operations.oracle.recount import recount
 from operations.simulation import faults
 from operations.simulation.faults import POISONS, Faults, Poison, disturbed
+from operations.simulation.market import Event
 from operations.simulation.traffic import (
     ALL_EVENTS_PER_ORDER,
     CHATS_PER_ORDER,
-    DAY_MS,
     EVENTS_PER_ORDER,
-    Event,
     Plan,
     traffic,
 )
 from schemas import envelope
 from schemas.events import CHAT_TYPES, MODELS, ORDER_TYPES
 from schemas.refusals import Refusal
-from schemas.times import parse_ms
+from schemas.times import DAY_MS, parse_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,37 +60,36 @@ def half_a_year() -> list[Event]:
 
 
 # --- traffic
-# ---------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_same_plan_gives_the_same_events() -> None:
-    """To the byte; another seed gives others, another run the same under other ids."""
+    """Another seed gives other events, another run the same events with other ids."""
     assert _take(500) == _take(500)
     assert _take(500) != _take(500, replace(PLAN, seed=4))
     other = json.dumps(_take(500, replace(PLAN, run="u")))
     assert json.loads(other.replace("-u-", "-t-")) == json.loads(json.dumps(_take(500)))
 
 
-def test_events_come_in_the_order_in_which_they_happen() -> None:
-    """And each says when that was."""
-    taken = _take(5000)
-    assert all(before <= after for (before, _), (after, _) in pairwise(taken))
-    assert all(at_ms == parse_ms(event["occurred_at"]) for at_ms, event in taken)
-    assert taken[0][0] >= START_MS
+def test_events_are_sorted_by_time() -> None:
+    """The time of each is its `occurred_at`."""
+    events = _take(5000)
+    assert all(before <= after for (before, _), (after, _) in pairwise(events))
+    assert all(at_ms == parse_ms(event["occurred_at"]) for at_ms, event in events)
+    assert events[0][0] >= START_MS
 
 
-def test_every_event_is_acceptable_and_told_once(half_a_year: list[Event]) -> None:
-    """By recount's check; no two share an id."""
+def test_every_event_is_acceptable_and_unique(half_a_year: list[Event]) -> None:
+    """Recount accepts each event, and no two share an id."""
     assert all(accept(event) for event in half_a_year)
     assert len({event["id"] for event in half_a_year}) == len(half_a_year)
 
 
-def test_everything_that_can_happen_happens(half_a_year: list[Event]) -> None:
-    """All types of order events, all anomalies but conflicts, partial receipts, groups, several currencies and cycles."""
+def test_every_kind_of_event_and_anomaly_occurs(half_a_year: list[Event]) -> None:
+    """There are all event types, all anomalies but conflicts, several currencies and cycles."""
     assert {event["type"] for event in half_a_year} == set(MODELS)
     tables = _count(half_a_year)
-    odd = {found["anomaly"] for found in tables["anomalies"]}
-    assert odd == {
+    anomalies = {found["anomaly"] for found in tables["anomalies"]}
+    assert anomalies == {
         "received_after_cancel",
         "cancelled_after_receipt",
         "refund_exceeds_sale",
@@ -109,8 +104,10 @@ def test_everything_that_can_happen_happens(half_a_year: list[Event]) -> None:
     )
 
 
-def test_an_order_has_one_shop_and_about_as_many_events_as_said(half_a_year: list[Event]) -> None:
-    """What turns a rate of events into a rate of orders, with and without what is told around them."""
+def test_an_order_has_one_shop_and_about_the_stated_number_of_events(
+    half_a_year: list[Event],
+) -> None:
+    """These numbers turn a rate of events into a rate of orders."""
     placed = [event for event in half_a_year if event["type"] == "order_placed"]
     chats = [event for event in half_a_year if event["type"] in CHAT_TYPES]
     alone = [
@@ -134,7 +131,7 @@ def test_an_order_has_one_shop_and_about_as_many_events_as_said(half_a_year: lis
 
 
 def test_a_few_products_sell_most(half_a_year: list[Event]) -> None:
-    """A long tail, as in a marketplace."""
+    """Sales have a long tail, as in a marketplace."""
     sold = Counter(
         line["product_id"]
         for event in half_a_year
@@ -147,7 +144,6 @@ def test_a_few_products_sell_most(half_a_year: list[Event]) -> None:
 
 
 # --- faults
-# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _disturb(count: int, wrong: Faults, *, live: bool = False) -> list[tuple[int, Event | Poison]]:
@@ -159,12 +155,12 @@ def _events(items: Sequence[tuple[int, Event | Poison]]) -> list[Event]:
 
 
 def test_without_faults_nothing_changes() -> None:
-    """The same events at the same times."""
+    """Events and times are the same."""
     assert _disturb(1000, Faults()) == _take(1000)
 
 
-def test_duplicates_disorder_and_lateness_change_nothing_of_what_sold() -> None:
-    """Rows and anomalies are those of the undisturbed traffic, though arrivals are others (S11, S12, S13)."""
+def test_duplicates_disorder_and_lateness_change_no_table() -> None:
+    """Rows and anomalies equal those of the undisturbed traffic (S11, S12, S13)."""
     wrong = Faults(duplicates=0.3, out_of_order=0.5, late=40 * DAY_MS)
     items = _disturb(5000, wrong)
     plain = [event for _, event in _take(5000)]
@@ -179,8 +175,8 @@ def test_duplicates_disorder_and_lateness_change_nothing_of_what_sold() -> None:
     assert max(late) >= 40 * DAY_MS
 
 
-def test_live_events_are_late_by_what_they_say() -> None:
-    """Nobody waits days for them: they arrive now and tell of then."""
+def test_late_live_events_have_an_earlier_time() -> None:
+    """They arrive now, with an `occurred_at` in the past."""
     items = _disturb(5000, Faults(late=40 * DAY_MS), live=True)
     assert [at_ms for at_ms, _ in items] == [at_ms for at_ms, _ in _take(5000)]
     ages = [
@@ -191,8 +187,8 @@ def test_live_events_are_late_by_what_they_say() -> None:
     assert sum(map(bool, ages)) == pytest.approx(5000 * faults.LATE_SHARE, rel=0.4)
 
 
-def test_conflicts_are_told_as_such() -> None:
-    """Every contradicted order carries the anomaly, and it is the same in any order of arrival."""
+def test_conflicts_are_anomalies() -> None:
+    """Every contradicted order has the anomaly, in any order of arrival."""
     events = _events(_disturb(5000, Faults(conflicts=0.05)))
     conflicting = {
         found["order_id"]
@@ -205,7 +201,7 @@ def test_conflicts_are_told_as_such() -> None:
 
 @dataclass(frozen=True)
 class Record:
-    """A record as the decoder takes it."""
+    """A record in the form that the decoder reads."""
 
     value: bytes | None
     key: bytes | None
@@ -217,8 +213,8 @@ class Record:
 
 
 @pytest.mark.parametrize("kind", POISONS, ids=lambda kind: kind.__name__.strip("_"))
-def test_poison_is_refused_by_everyone(kind: Any) -> None:  # noqa: ANN401 - a function of faults.py
-    """Each kind, by its topic's decoder as a record, and by recount as a line of a file where it can be one."""
+def test_poison_is_refused_by_decoder_and_recount(kind: Any) -> None:  # noqa: ANN401 - a function of faults.py
+    """The topic's decoder refuses each kind, and so does recount if it can be a line of a file."""
     rng = Random(5)
     events = [event for _, event in _take(300)]
     chats = [event for event in events if event["type"] in CHAT_TYPES]
@@ -233,8 +229,8 @@ def test_poison_is_refused_by_everyone(kind: Any) -> None:  # noqa: ANN401 - a f
                 accept(parse(poison.value))
 
 
-def test_poison_comes_beside_the_events() -> None:
-    """None is replaced, the share is as given, in both topics; some are too large."""
+def test_poison_replaces_no_event() -> None:
+    """The share is as given in both topics; some poison is too large."""
     items = _disturb(20_000, Faults(poison=0.05))
     assert _events(items) == [event for _, event in _take(20_000)]
     where = Counter(item.topic for _, item in items if isinstance(item, Poison))
@@ -258,7 +254,7 @@ def test_poison_comes_beside_the_events() -> None:
     ],
 )
 def test_faults_are_named(texts: list[str], expected: Faults) -> None:
-    """With an amount, or the usual one."""
+    """A fault has the amount given, or the usual one."""
     assert faults.parse(texts) == expected
 
 
@@ -275,14 +271,13 @@ def test_faults_are_named(texts: list[str], expected: Faults) -> None:
         "late=1w",
     ],
 )
-def test_other_faults_are_refused_in_a_sentence(text: str) -> None:
-    """Which says what there is, or how to write it."""
+def test_unknown_faults_are_refused(text: str) -> None:
+    """The sentence names the faults, or how to write the amount."""
     with pytest.raises(ValueError, match=r"there are|write it as"):
         faults.parse([text])
 
 
 # --- the command, into a file
-# ------------------------------------------------------------------------------------------------------
 
 
 def _run(*arguments: str) -> Result:
@@ -312,8 +307,8 @@ def test_a_file_of_history_can_be_written_again(tmp_path: Path) -> None:
         assert not ids & {event["id"] for event in _lines(again)}
 
 
-def test_history_takes_the_days_it_is_given(tmp_path: Path) -> None:
-    """From the start on, with the after-sales of the last orders behind it."""
+def test_history_spans_the_given_days(tmp_path: Path) -> None:
+    """The after-sales of the last orders follow after them."""
     path = tmp_path / "a.jsonl"
     _run(
         "--out",
@@ -338,7 +333,7 @@ def _acceptable(line: bytes) -> bool:
 
 
 def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
-    """As JSON on stdout; a file takes no poison that is an event there, and the rest of it changes no table."""
+    """It is JSON on stdout; poison in a file changes no table."""
     plain, poisoned = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
     _run("--out", str(plain), "--events", "3000")
     result = _run(
@@ -372,18 +367,15 @@ def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
         (["--out", "x", "--start", "2026-01-01T00:00:00"], "'2026-01-01T00:00:00' has no zone"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(arguments: list[str], sentence: str) -> None:
-    """With exit code 2, before anything is written."""
+def test_contradictory_arguments_are_refused(arguments: list[str], sentence: str) -> None:
+    """The exit code is 2, and nothing is written."""
     result = _run(*arguments)
     assert result.exit_code == 2
     assert sentence in " ".join(result.output.replace("│", " ").split())
 
 
 def test_history_for_the_log_ends_where_workers_would_park_it() -> None:
-    """An event in the future isn't written silently into the dead letters.
-
-    Without a bound all is.
-    """
+    """Events in the future aren't written, unless the bound is off."""
     items, clock_ms = _take(50), START_MS
     latest_ms = items[-2][0] if items[-2][0] < items[-1][0] else items[-3][0]
     with pytest.raises(HistoryAhead, match="give an earlier --start"):

@@ -1,13 +1,11 @@
-"""How many records a transaction gets.
-
-Within its bounds whatever happened before, smaller after what was too much, and back again.
-"""
+"""How many records a transaction has: within bounds, and smaller after one that was too large."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas import limits
 from streams.settings import Settings
-from streams.sizes import LEAST_RECORDS, Size, Work, work_of
+from streams.sizes import Size, Work, work_of
 from tables.outcome import Outcome
 from tables.watermarks import Progress
 
@@ -23,48 +21,42 @@ def size(chunk_records: int = 16_000) -> Size:
 @given(
     st.integers(1, 100_000),
     st.lists(
-        st.tuples(st.sampled_from(["committed", "outran", "much"]), ANY_WORK, SECONDS, SECONDS)
+        st.tuples(st.sampled_from(["committed", "timed out", "much"]), ANY_WORK, SECONDS, SECONDS)
     ),
 )
 def test_a_size_stays_within_its_bounds(
     chunk_records: int, steps: list[tuple[str, Work, float, float]]
 ) -> None:
-    """Of whatever is committed or not: at least one record, at most `chunk_records`.
-
-    And never as many again as were too much.
-    """
+    """At least one record, at most `chunk_records`, and fewer than a chunk that was too large."""
     one = size(chunk_records)
     for what, work, fold_s, commit_s in steps:
         tried = one.records
         if what == "committed":
             one.committed(tried, work, fold_s, commit_s)
-        elif what == "outran":
-            assert one.outran(tried) is (tried > 1)
+        elif what == "timed out":
+            assert one.timed_out(tried) is (tried > 1)
         elif not one.fits(work):
             one.too_much(tried, work)
             assert one.records < tried or tried == 1
         assert 1 <= one.records <= chunk_records
 
 
-def test_few_records_that_took_long_are_not_cut() -> None:
+def test_a_small_slow_transaction_is_not_cut() -> None:
     """A broker that is slow with a small transaction isn't quicker with a smaller one."""
     one = size()
-    one.committed(LEAST_RECORDS - 1, Work(1, 1), 0.0, 9.0)
+    one.committed(limits.LEAST_TRANSACTION_RECORDS - 1, Work(1, 1), 0.0, 9.0)
     assert one.records == 1000
     one.committed(1000, Work(1, 1), 0.0, 9.0)
     assert one.records == 500
     for _ in range(5):
         one.committed(one.records, Work(1, 1), 0.0, 9.0)
-    assert one.records == LEAST_RECORDS
+    assert one.records == limits.LEAST_TRANSACTION_RECORDS
 
 
-def test_a_cut_size_comes_back_by_small_steps() -> None:
-    """By half of itself at most, and by a 32nd of `chunk_records`.
-
-    A chunk that didn't fill it says nothing.
-    """
+def test_a_cut_size_grows_by_small_steps() -> None:
+    """By half of itself at most and by a 32nd of `chunk_records`; only a full chunk lets it grow."""
     one = size()
-    one.outran(800)
+    one.timed_out(800)
     grown = [one.records]
     for _ in range(3):
         one.committed(one.records, Work(1, 1), 0.1, 0.1)
@@ -78,10 +70,7 @@ def test_a_cut_size_comes_back_by_small_steps() -> None:
 
 
 def test_work_is_all_that_is_written() -> None:
-    """Rows of topics, changelogs and dead letters.
-
-    A state that is gone is a row without bytes but its key's.
-    """
+    """Rows of topics, changelogs and dead letters; a deleted state is a row with its key alone."""
     outcome = Outcome(
         {"a": {b"key": b"state", b"gone": None}},
         {"b": [(b"k", b"value")] * 3},

@@ -12,16 +12,17 @@ import msgspec
 import pytest
 
 from schemas import envelope, journal, times
-from schemas.journal import Mark
+from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
 from tables import orders
 from tables.cycles import Calendar
-from tables.journal_stages import ProductStage, ShopStage
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
+from tables.product_stage import ProductStage
 from tables.sales import ImpossibleTallyError
 from tables.shop_activity import ShopActivities
-from tables.watermarks import Progress
+from tables.shop_stage import ShopStage
+from tables.watermarks import Progress, SourceProgress
 from tests.flow import CYCLES, Flow, Record, Rows, binary, reading
 from tests.story import event
 
@@ -51,10 +52,8 @@ def fold(
     tables: dict[str, dict[bytes, bytes | None]] | None = None,
 ) -> Outcome:
     """Read and fold one chunk over tables."""
-    states = {table.name: Rows((tables or {}).get(table.name, {})) for table in stage.stage.tables}
-    outcome: Outcome = stage.fold(
-        f"{stage.stage.source}-0", reading(stage, chunk), states, progress
-    )
+    states = {table.name: Rows((tables or {}).get(table.name, {})) for table in stage.spec.tables}
+    outcome: Outcome = stage.fold(f"{stage.spec.source}-0", reading(stage, chunk), states, progress)
     return outcome
 
 
@@ -294,6 +293,7 @@ SOLD = journal.Entry(
     line_id="1",
     currency="CNY",
     cycle="2026-06-06T00:00:00Z",
+    sold_at="2026-07-02T08:00:00.000Z",
     units_gross=2,
     units_reversed=0,
     units_booked=0,
@@ -306,6 +306,7 @@ SOLD = journal.Entry(
     event_id="e-2",
     event_source="/s",
     occurred_at="2026-07-02T08:00:00.000Z",
+    rules=journal.RULES,
 )
 
 
@@ -321,11 +322,17 @@ def test_marks_tell_how_far_the_sources_are() -> None:
 
     Their least is this partition's.
     """
-    marks = [Mark("orders", 0, 5, 50), Mark("orders", 1, 7, 40), Mark("orders", 0, 9, 60)]
+    marks = [
+        ProgressMark("orders", 0, 5, 50),
+        ProgressMark("orders", 1, 7, 40),
+        ProgressMark("orders", 0, 9, 60),
+    ]
     outcome = fold(
         ProductStage(CYCLES, 1000), sold(*((None, journal.encode(mark)) for mark in marks))
     )
-    assert outcome.progress == Progress(2, 40, 0, {"orders-0": (9, 60), "orders-1": (7, 40)})
+    assert outcome.progress == Progress(
+        2, 40, 0, {"orders-0": SourceProgress(9, 60), "orders-1": SourceProgress(7, 40)}
+    )
     assert outcome.writes == {
         "product_cycles": {},
         "product_totals": {},
@@ -472,9 +479,9 @@ def test_confirmed_time_goes_on_to_the_stages_behind() -> None:
     A mark without it takes nothing back.
     """
     marks = [
-        Mark("orders", 0, 5, 50, 45),
-        Mark("orders", 1, 7, 90, None),
-        Mark("orders", 0, 9, 60, 40),
+        ProgressMark("orders", 0, 5, 50, 45),
+        ProgressMark("orders", 1, 7, 90, None),
+        ProgressMark("orders", 0, 9, 60, 40),
     ]
     chunk = [
         Record("sales", 0, at, 0, None, journal.encode(mark), []) for at, mark in enumerate(marks)

@@ -1,7 +1,4 @@
-"""The local store of a table partition.
-
-All or nothing, belongs to one log, and is wiped rather than trusted.
-"""
+"""The local store of a table partition: written all or nothing, wiped if it doesn't fit."""
 
 from __future__ import annotations
 
@@ -10,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
 from streams import stores
-from streams.lanes import MARK_KEY
-from streams.stores import CycleWindow, Identity, PartitionStore, RocksStore, StoreUnopened
-from tables.cycles import Calendar
+from streams.marks import MARK_KEY
+from streams.stores import Identity, PartitionStore, StoreUnopened
 
 OURS = Identity("cluster-1", "app", "orders/id-1", 0, 4)
 
@@ -28,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_is_read_after_opening_again(path: Path) -> None:
-    """Items, mark and changelog position come back; unknown keys are None; None deletes."""
+    """Items, mark and changelog position; unknown keys are None; None deletes."""
     store = PartitionStore(path, OURS)
     assert store.position is None
     assert store.mark is None
@@ -56,19 +53,16 @@ os.kill(os.getpid(), 9)
 
 @pytest.mark.parametrize("writes", [0, 1, 200])
 def test_a_killed_process_leaves_what_its_files_have(path: Path, writes: int) -> None:
-    """Behind a position everything is as it was there, however much was lost.
-
-    And the store is still ours.
-    """
+    """Its rows are those of its position, however much was lost, and it isn't wiped."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(path), str(writes)],
         cwd=Path(__file__).parents[2],
         check=False,
     )
     assert done.returncode == -9
-    with structlog.testing.capture_logs() as said:
+    with structlog.testing.capture_logs() as lines:
         store = PartitionStore(path, OURS)
-    assert said == []
+    assert lines == []
     position = -1 if store.position is None else store.position
     assert store.get(b"o") == (None if position < 0 else b"%d" % position)
     assert [n for n in range(writes) if store.get(b"o-%d" % n)] == list(range(position + 1))
@@ -98,11 +92,20 @@ def test_a_store_of_another_log_is_wiped(path: Path, other: Identity) -> None:
     ours.close()
 
 
+def test_a_store_that_another_build_made_is_used(path: Path) -> None:
+    """The build in its identity is information; stores before it had none."""
+    for build in ("", "0.1.0+abc", "0.2.0"):
+        store = PartitionStore(path, msgspec.structs.replace(OURS, build=build))
+        assert store.position == (None if build == "" else 7)
+        store.write([(b"o-1", b"one")], 7)
+        store.close()
+
+
 @pytest.mark.parametrize(
     ("damage", "lost"), [("CURRENT", False), ("MANIFEST", False), ("MANIFEST", True)]
 )
 def test_a_store_that_cannot_be_opened_is_wiped(path: Path, damage: str, *, lost: bool) -> None:
-    """Files that are cut off or gone lead to an empty store, not to a worker that can't start."""
+    """Truncated or missing files lead to an empty store, not to a worker that can't start."""
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one")], 7)
     store.close()
@@ -125,11 +128,8 @@ def test_a_store_that_is_in_use_is_not_wiped(path: Path) -> None:
     store.close()
 
 
-def test_a_store_that_the_system_withholds_is_not_wiped(path: Path) -> None:
-    """With no file handle left it says so in one sentence.
-
-    With enough of them its data are there.
-    """
+def test_a_store_without_a_file_handle_is_not_wiped(path: Path) -> None:
+    """The error names the limit; with enough handles the data are there."""
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one")], 7)
     store.close()
@@ -156,7 +156,7 @@ def test_a_store_that_the_system_withholds_is_not_wiped(path: Path) -> None:
     ],
 )
 def test_only_damage_is_wiped(path: Path, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
-    """Whatever else keeps RocksDB from opening is told, and nothing is deleted."""
+    """Every other error of RocksDB is raised, and nothing is deleted."""
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one")], 7)
     store.close()
@@ -174,10 +174,7 @@ def test_only_damage_is_wiped(path: Path, monkeypatch: pytest.MonkeyPatch, error
 
 
 def test_a_store_is_wiped_where_opening_works_and_reading_does_not(path: Path) -> None:
-    """A block that is damaged shows only when it is read.
-
-    The files are let go before they are wiped.
-    """
+    """A damaged block shows only when it is read; the files are closed before they are wiped."""
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one"), (MARK_KEY, b"m")], 7)
     store._db.flush()
@@ -200,36 +197,3 @@ def test_wipe_empties_it(path: Path) -> None:
     store.write([(b"o-1", b"new")], 1)
     assert store.get(b"o-1") == b"new"
     store.close()
-
-
-def test_cycles_as_a_window_of_faust() -> None:
-    """Half-open, by the anchor, in seconds; the end belongs to the next one.
-
-    Nothing is ever stale (C1, C3).
-    """
-    window = CycleWindow(Calendar(30 * 86_400_000, 0))
-    assert window.expires is None
-    assert window.ranges(0.0) == [(0.0, 2_592_000.0)]
-    assert window.current(2_591_999.999) == (0.0, 2_592_000.0)
-    assert window.current(2_592_000.0) == (2_592_000.0, 5_184_000.0)
-    assert window.current(-0.001) == (-2_592_000.0, 0.0)
-    assert window.earliest(5.0) == window.current(5.0)
-    assert window.delta(2_592_000.0, 1.0) == (0.0, 2_592_000.0)
-    assert not window.stale(0.0, 1e12)
-
-
-def test_faust_sees_the_open_partitions_and_cannot_write(path: Path) -> None:
-    """Faust's table finds a key in any open partition, windowed keys too.
-
-    Writing through it is refused.
-    """
-    partition = PartitionStore(path, OURS)
-    partition.write([(b"o-1", b"one"), (b"p-3@2592000000", b"cycle")], 1)
-    store = RocksStore.__new__(RocksStore)
-    store.partitions = {0: partition}
-    assert store["o-1"] == b"one"
-    assert store["p-3", (2_592_000.0, 5_184_000.0)] == b"cycle"
-    assert "o-2" not in store
-    with pytest.raises(NotImplementedError, match="never runs ahead of Kafka"):
-        store._set(b"o-1", b"two")
-    partition.close()

@@ -1,11 +1,11 @@
-"""Event time in an application that has just begun, where no two orders or conversations have confirmed any yet."""
+"""Event time in an application that has just begun, before any event time is confirmed."""
 
 from __future__ import annotations
 
 import pytest
 
 from streams.ticks import NEAR_MS, first_ms
-from tables.watermarks import Progress
+from tables.watermarks import Progress, SourceProgress
 
 CLOCK_MS = 1_790_000_000_000
 PAST_MS = CLOCK_MS - 10**10
@@ -32,14 +32,19 @@ PAST_MS = CLOCK_MS - 10**10
         (
             {
                 "orders-1": Progress(0, PAST_MS),
-                "sales-0": Progress(3, PAST_MS, sources={"orders-1": (0, PAST_MS)}),
+                "sales-0": Progress(3, PAST_MS, sources={"orders-1": SourceProgress(0, PAST_MS)}),
             },
             None,
         ),
         (
             {
                 "shop-activity-0": Progress(
-                    3, PAST_MS, sources={"orders-1": (0, PAST_MS), "chats-0": (4, PAST_MS + 9)}
+                    3,
+                    PAST_MS,
+                    sources={
+                        "orders-1": SourceProgress(0, PAST_MS),
+                        "chats-0": SourceProgress(4, PAST_MS + 9),
+                    },
                 )
             },
             PAST_MS,
@@ -49,8 +54,8 @@ PAST_MS = CLOCK_MS - 10**10
 def test_a_beginning_goes_by_two_partitions_or_by_one_near_the_clock(
     progresses: dict[str, Progress], expected_ms: int | None
 ) -> None:
-    """A partition that is heard of by its own lane and by marks counts once.
+    """A partition known by its own lane and by marks counts once.
 
-    One date alone that is not the present moves nothing.
+    A single date that is not near the clock moves nothing.
     """
     assert first_ms(progresses, CLOCK_MS) == expected_ms

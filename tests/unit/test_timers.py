@@ -1,11 +1,11 @@
-"""Timers against a plain list of them: what goes off, when, and what is left in the rows."""
+"""Timers against a plain list of them: which expire, when, and which remain in the rows."""
 
 import random
 
 import msgspec
 import pytest
 
-from tables import timers
+from schemas import limits
 from tables.timers import INDEX, Timers
 from tests.flow import Rows
 
@@ -13,14 +13,14 @@ BUCKET_MS = 1000
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_timers_go_off_in_order_whatever_the_chunks(
+def test_timers_expire_in_order_however_chunks_are_cut(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A timer goes off once, when its instant is past.
+    """A timer expires once, when its instant is past.
 
-    Those that wait lie in rows of a bounded size, in order, and others are gone.
+    Pending timers are in rows of a bounded size, in order; rows without timers are deleted.
     """
-    monkeypatch.setattr(timers, "_ROW_TIMERS", 3)
+    monkeypatch.setattr(limits, "ROW_TIMERS", 3)
     chance = random.Random(seed)
     states, waiting, now_ms = Rows(), list[tuple[int, bytes]](), -5000
     for _ in range(60):
@@ -35,13 +35,13 @@ def test_timers_go_off_in_order_whatever_the_chunks(
                 waiting.append(timer)
             else:
                 now_ms += chance.choice([1, 100, 1000, 4321])
-                assert list(chunk.gone_off(now_ms)) == sorted(
+                assert list(chunk.expire(now_ms)) == sorted(
                     timer for timer in waiting if timer[0] < now_ms
                 )
                 waiting = [timer for timer in waiting if timer[0] >= now_ms]
         for key, row in chunk.writes().items():
             if row is None:
-                del states[key]  # no row is taken away that isn't there
+                del states[key]  # only rows that exist are deleted
             else:
                 states[key] = row
         rows = [
@@ -55,11 +55,11 @@ def test_timers_go_off_in_order_whatever_the_chunks(
         )
 
 
-def test_what_came_and_went_in_a_chunk_leaves_no_rows() -> None:
-    """But for the list of buckets."""
+def test_a_timer_set_and_expired_in_one_chunk_leaves_no_rows() -> None:
+    """Only the index row is written."""
     chunk = Timers(Rows(), BUCKET_MS)
     assert chunk.writes() == {}
     chunk.set(1, b"s\x1fb")
-    assert not chunk.gone_off(1)
-    assert list(chunk.gone_off(2)) == [(1, b"s\x1fb")]
+    assert not chunk.expire(1)
+    assert list(chunk.expire(2)) == [(1, b"s\x1fb")]
     assert chunk.writes() == {INDEX: b"{}"}

@@ -11,8 +11,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams import groups, topics
 from streams.errors import KafkaUnreachable
-from streams.metadata import ask
+from streams.metadata import request_any
 from streams.settings import Kafka, Settings
+from streams.topic_policy import Seen, Topic, TopicsUnfit, compare, not_parkable
+from tables import catalogue
 
 PARTITIONS = 4
 
@@ -30,22 +32,22 @@ COMPACTED = FITS | {
 PARKED = FITS | {"retention.ms": str(30 * 86_400_000), "max.message.bytes": str(4 * 1024 * 1024)}
 
 
-def _declared(name: str) -> topics.Topic:
+def _declared(name: str) -> Topic:
     return next(topic for topic in topics.declared(Settings(_env_file=None)) if topic.name == name)
 
 
 def _faults(
     name: str, configs: dict[str, str], partitions: int = PARTITIONS
 ) -> list[tuple[str, str]]:
-    found = topics.compare(_declared(name), topics.Seen("id", partitions, configs), PARTITIONS)
+    found = compare(_declared(name), Seen("id", partitions, configs), PARTITIONS)
     return [(mismatch.aspect, mismatch.actual) for mismatch in found]
 
 
 def test_every_declared_topic_is_named_once() -> None:
-    """Public topics carry the prefix, changelogs the application's name, and none is listed twice."""
+    """Public topics have the prefix, changelogs the application's name, and no name is twice."""
     settings = Settings(_env_file=None, app="a", topic_prefix="shop.")
     names = [topic.name for topic in topics.declared(settings)]
-    assert len(names) == len(set(names)) == 6 + len(topics.TABLES)
+    assert len(names) == len(set(names)) == 6 + len(catalogue.TABLES)
     assert {
         "shop.orders",
         "shop.chats",
@@ -65,7 +67,7 @@ def test_min_insync_replicas_comes_from_the_settings() -> None:
 
 @pytest.mark.parametrize("name", ["orders", "sales", "shop-activity"])
 def test_the_log_is_never_deleted_nor_compacted(name: str) -> None:
-    """Source and journal topics keep every record for ever."""
+    """Topics of events and journals keep every record for ever."""
     assert _faults(name, FITS) == []
     assert _faults(name, FITS | {"cleanup.policy": "compact"}) == [("cleanup.policy", "compact")]
     assert _faults(name, FITS | {"cleanup.policy": "compact,delete"}) == [
@@ -104,22 +106,23 @@ def test_dead_letters_stay_thirty_days_and_may_be_larger_than_other_records() ->
     ]
 
 
-def test_a_source_may_not_take_more_than_can_be_parked() -> None:
+def test_a_source_may_not_accept_more_than_can_be_parked() -> None:
     """A record that is refused must fit into dead letters, headers and all."""
     declared = topics.declared(Settings(_env_file=None))
     seen = {
-        "orders": topics.Seen("id", PARTITIONS, FITS),
-        "dead-letters": topics.Seen("id", PARTITIONS, PARKED),
+        "orders": Seen("id", PARTITIONS, FITS),
+        "dead-letters": Seen("id", PARTITIONS, PARKED),
     }
-    assert topics.not_parkable(declared, seen) == []
-    seen["orders"] = topics.Seen("id", PARTITIONS, FITS | {"max.message.bytes": "10485760"})
-    (mismatch,) = topics.not_parkable(declared, seen)
+    assert not_parkable(declared, seen) == []
+    seen["orders"] = Seen("id", PARTITIONS, FITS | {"max.message.bytes": "10485760"})
+    (mismatch,) = not_parkable(declared, seen)
     assert str(mismatch) == (
         "topic orders has max.message.bytes 10485760 where netsold needs at most 4177920: "
-        "run `kafka-configs.sh --alter --entity-type topics --entity-name dead-letters --add-config max.message.bytes=10502144`"
+        "run `kafka-configs.sh --alter --entity-type topics --entity-name dead-letters "
+        "--add-config max.message.bytes=10502144`"
     )
     del seen["dead-letters"]
-    assert topics.not_parkable(declared, seen) == []
+    assert not_parkable(declared, seen) == []
 
 
 @pytest.mark.parametrize("partitions", [1, PARTITIONS - 1, PARTITIONS + 1])
@@ -130,33 +133,34 @@ def test_another_partition_count_is_refused(partitions: int) -> None:
 
 def test_a_mismatch_is_one_sentence_with_its_remedy() -> None:
     """The sentence names the topic, what it is, what it should be and what to run."""
-    missing = topics.compare(_declared("orders"), None, PARTITIONS)
+    missing = compare(_declared("orders"), None, PARTITIONS)
     assert [str(mismatch) for mismatch in missing] == [
         "topic orders is missing: run `netsold topics create`"
     ]
-    (finite,) = topics.compare(
+    (finite,) = compare(
         _declared("orders"),
-        topics.Seen("id", PARTITIONS, FITS | {"retention.ms": "1000"}),
+        Seen("id", PARTITIONS, FITS | {"retention.ms": "1000"}),
         PARTITIONS,
     )
     assert str(finite) == (
         "topic orders has retention.ms 1000 where netsold needs -1: "
-        "run `kafka-configs.sh --alter --entity-type topics --entity-name orders --add-config retention.ms=-1`"
+        "run `kafka-configs.sh --alter --entity-type topics --entity-name orders "
+        "--add-config retention.ms=-1`"
     )
 
 
-def test_unfit_topics_are_told_together() -> None:
+def test_unfit_topics_are_named_together() -> None:
     """The exception carries each mismatch, and its text all sentences."""
-    mismatches = topics.compare(
-        _declared("orders"), topics.Seen("id", 1, FITS | {"cleanup.policy": "compact"}), PARTITIONS
+    mismatches = compare(
+        _declared("orders"), Seen("id", 1, FITS | {"cleanup.policy": "compact"}), PARTITIONS
     )
-    unfit = topics.TopicsUnfit(mismatches)
+    unfit = TopicsUnfit(mismatches)
     assert unfit.mismatches == tuple(mismatches)
     assert str(unfit).count("topic orders has ") == 2
 
 
 class _Client:
-    """A client of three brokers that the cluster names, of which some are away."""
+    """A client of three brokers that the cluster lists, of which some are away."""
 
     def __init__(self, *there: int) -> None:
         self.cluster = self
@@ -173,35 +177,29 @@ class _Client:
         return node, request
 
 
-async def test_a_broker_that_is_away_is_passed_over() -> None:
-    """While a dead broker is still on the cluster's list another one answers.
-
-    Where none does, that is one sentence.
-    """
-    assert await ask(cast("Any", _Client(3)), "?") == (3, "?")
-    assert await ask(cast("Any", _Client(1, 2)), "?") == (1, "?")
+async def test_a_broker_that_is_away_is_skipped() -> None:
+    """Another broker answers while the cluster still lists a dead one; else one sentence."""
+    assert await request_any(cast("Any", _Client(3)), "?") == (3, "?")
+    assert await request_any(cast("Any", _Client(1, 2)), "?") == (1, "?")
     with pytest.raises(KafkaUnreachable):
-        await ask(cast("Any", _Client()), "?")
+        await request_any(cast("Any", _Client()), "?")
 
 
 def test_no_advice_leads_from_state_to_another_partition_count() -> None:
-    """Before anything is counted the setting may follow the topics.
-
-    From then on it would tear sums apart.
-    """
-    seen = topics.Seen("id", 6, FITS)
-    (before,) = topics.compare(_declared("orders"), seen, PARTITIONS)
+    """Before anything is counted the setting may follow the topics, after that it may not."""
+    seen = Seen("id", 6, FITS)
+    (before,) = compare(_declared("orders"), seen, PARTITIONS)
     assert (
         before.remedy
         == "set NETSOLD_PARTITIONS=6, or use another NETSOLD_APP and NETSOLD_TOPIC_PREFIX"
     )
-    (after,) = topics.compare(_declared("orders"), seen, PARTITIONS, stateful=True)
+    (after,) = compare(_declared("orders"), seen, PARTITIONS, stateful=True)
     assert "set NETSOLD_PARTITIONS" not in str(after)
     assert "copy the log and rebuild" in after.remedy
 
 
-def test_a_group_tells_with_how_many_partitions_its_state_was_made() -> None:
-    """By what is committed beside its offsets; what was set by hand tells nothing."""
+def test_committed_offsets_record_the_partition_count_of_the_state() -> None:
+    """In the metadata of the offsets; offsets that were set by hand have none."""
     settings = Settings(_env_file=None, partitions=PARTITIONS)
     offsets = {
         TopicPartition("orders", at): OffsetAndMetadata(7, text)

@@ -1,4 +1,4 @@
-"""The parts of `netsold up`: children that die and come back, the rate, and what is shown."""
+"""The parts of `netsold up`: children that die and restart, the rate, and the view."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ import psutil
 import pytest
 from rich.console import Console
 
-from operations.commands.up import PortTaken, Rate, View, _require_free, line, look, picture
+from operations.commands.up_view import Rate, View, line, picture, read_view
 from operations.local.children import FIRST_PAUSE_S, STEADY_S, Children, KafkaChild
 from operations.local.data_dir import DataDirUnusable
 from operations.local.kafka import LocalKafka, LocalKafkaFailed, Status
 from operations.local.kafka_jars import JarsOutOfReach
+from operations.local.stack import PortInUse, require_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True);"
+    " time.sleep(60)"
+)
 ANSWER = {
     "items": [{"product_id": "p-3", "sold_monthly": 1204, "successfully_traded": 98311}],
     "freshness": {
@@ -55,15 +59,15 @@ SHOWN = View(tuple(ANSWER["items"]), "live", 0.42, 1400, 3, 40, 37, 7)  # type: 
 
 
 @pytest.fixture
-def said() -> list[str]:
-    """What the children's keeper said."""
+def reports() -> list[str]:
+    """The sentences that the children's keeper reports."""
     return []
 
 
 @pytest.fixture
-def children(tmp_path: Path, said: list[str]) -> Iterator[Children]:
-    """A keeper of children, all ended after the test."""
-    children = Children(tmp_path, {"GREETING": "hello"}, said.append)
+def children(tmp_path: Path, reports: list[str]) -> Iterator[Children]:
+    """Children that are all ended after the test."""
+    children = Children(tmp_path, {"GREETING": "hello"}, reports.append)
     yield children
     children.end(wait_s=0.0)
 
@@ -78,7 +82,7 @@ def _pids(directory: Path) -> dict[str, int]:
 def _until_logged(log: Path, text: str) -> None:
     deadline = time.monotonic() + 20
     while not (log.exists() and text in log.read_text()):
-        assert time.monotonic() < deadline, f"{log} never said {text!r}"
+        assert time.monotonic() < deadline, f"{log} never reports {text!r}"
         time.sleep(0.01)
 
 
@@ -89,12 +93,12 @@ def _until_dead(pid: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_dead_child_is_told_with_its_log_and_comes_back_after_a_growing_pause(
-    tmp_path: Path, children: Children, said: list[str]
+def test_a_dead_child_is_reported_and_restarts_after_a_growing_pause(
+    tmp_path: Path, children: Children, reports: list[str]
 ) -> None:
-    """One sentence per death.
+    """Each death is one sentence, which names the log.
 
-    The pause doubles while it keeps dying, and is the first one again after a long life.
+    The pause doubles while the child keeps dying, and is the first one again after a long life.
     """
     now_s = 100.0
     children.add("worker-1", "-c", SLEEPER, now_s=now_s)
@@ -103,20 +107,23 @@ def test_a_dead_child_is_told_with_its_log_and_comes_back_after_a_growing_pause(
         psutil.Process(pid).kill()
         _until_dead(pid)
         now_s += life_s
-        said.clear()
+        reports.clear()
         children.tend(now_s)
-        assert said == [
-            f"worker-1 was ended by signal 9; it starts again in {pause_s:.0f} s (log: {tmp_path}/logs/worker-1.log)"
+        assert reports == [
+            (
+                f"worker-1 was ended by signal 9; it starts again in {pause_s:.0f} s (log:"
+                f" {tmp_path}/logs/worker-1.log)"
+            )
         ]
         children.tend(now_s + pause_s - 0.1)
         assert "worker-1" not in _pids(tmp_path) or _pids(tmp_path)["worker-1"] == pid
         now_s += pause_s
         children.tend(now_s)
         assert _pids(tmp_path)["worker-1"] != pid
-    assert len(said) == 1
+    assert len(reports) == 1
 
 
-def test_a_child_has_its_log_and_what_it_must_know(tmp_path: Path, children: Children) -> None:
+def test_a_child_has_its_log_and_its_environment(tmp_path: Path, children: Children) -> None:
     """Output and errors go to the log; the environment given is added to ours."""
     children.add(
         "one",
@@ -128,17 +135,17 @@ def test_a_child_has_its_log_and_what_it_must_know(tmp_path: Path, children: Chi
     assert (tmp_path / "logs" / "one.log").read_text().splitlines() == ["hello", "bad luck"]
 
 
-def test_the_end_is_orderly_and_by_force_only_where_it_must_be(
-    tmp_path: Path, children: Children, said: list[str]
+def test_children_end_in_order_or_by_force(
+    tmp_path: Path, children: Children, reports: list[str]
 ) -> None:
-    """SIGTERM ends the willing, SIGKILL the others, who are told; nobody comes back."""
+    """SIGTERM ends all children; SIGKILL, which is reported, ends those that ignore it."""
     children.add("willing", "-c", SLEEPER, now_s=0.0)
     children.add("stubborn", "-c", STUBBORN, now_s=0.0)
     for name in ("willing", "stubborn"):
         _until_logged(tmp_path / "logs" / f"{name}.log", "up")
     pids = _pids(tmp_path)
     children.end(wait_s=0.5)
-    assert said == [
+    assert reports == [
         f"stubborn didn't end in 0.5 s and was killed (log: {tmp_path}/logs/stubborn.log)"
     ]
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
@@ -146,10 +153,10 @@ def test_the_end_is_orderly_and_by_force_only_where_it_must_be(
     assert not (tmp_path / "children.json").exists(), "nobody runs, so nobody is on record"
 
 
-def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(
-    tmp_path: Path, said: list[str]
+def test_children_of_a_killed_run_are_ended_and_no_other_process(
+    tmp_path: Path, reports: list[str]
 ) -> None:
-    """Leftovers are known by pid and time of creation.
+    """Leftovers are identified by pid and time of creation.
 
     A process that got the pid since is not touched.
     """
@@ -161,7 +168,7 @@ def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(
         created = psutil.Process(left.pid).create_time()
         record = {"worker-1": (left.pid, created), "reader": (other.pid, created - 1000)}
         (tmp_path / "children.json").write_text(json.dumps(record))
-        children = Children(tmp_path, {}, said.append)
+        children = Children(tmp_path, {}, reports.append)
         assert children.end_leftovers() == ["worker-1"]
         assert not psutil.pid_exists(left.pid)
         assert other.poll() is None
@@ -173,14 +180,14 @@ def test_what_a_killed_run_left_behind_is_ended_and_nothing_else(
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"worker-1": [1', b"\0" * 30])
-def test_a_torn_record_of_children_stops_nobody(
-    tmp_path: Path, children: Children, said: list[str], torn: bytes
+def test_a_torn_record_of_children_prevents_no_start(
+    tmp_path: Path, children: Children, reports: list[str], torn: bytes
 ) -> None:
-    """As after a power cut: it is set aside with a sentence, and children start."""
+    """A record torn by a power cut is set aside with a sentence, and children start."""
     (tmp_path / "children.json").write_bytes(torn)
     assert children.end_leftovers() == []
-    assert len(said) == 1
-    assert "it is set aside as children.json.unreadable" in said[0]
+    assert len(reports) == 1
+    assert "it is set aside as children.json.unreadable" in reports[0]
     children.add("one", "-c", SLEEPER, now_s=0.0)
     assert psutil.pid_exists(_pids(tmp_path)["one"])
 
@@ -188,10 +195,10 @@ def test_a_torn_record_of_children_stops_nobody(
 def test_a_full_disk_is_reported_and_tried_again(
     tmp_path: Path,
     children: Children,
-    said: list[str],
+    reports: list[str],
     full_disk: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """A child that can't be put on record isn't left running; once there is room it starts.
+    """A child that can't be recorded doesn't run; it starts once there is room.
 
     The end needs no room.
     """
@@ -200,8 +207,11 @@ def test_a_full_disk_is_reported_and_tried_again(
         children.tend(0.5)
         children.tend(1.0)
     why = os.strerror(errno.EFBIG)
-    assert said == [
-        f"one can't be started ({why}); it is tried again in {pause} s (log: {tmp_path}/logs/one.log)"
+    assert reports == [
+        (
+            f"one can't be started ({why}); it is tried again in {pause} s (log:"
+            f" {tmp_path}/logs/one.log)"
+        )
         for pause in (1, 2)
     ]
     children.tend(3.0)
@@ -211,11 +221,11 @@ def test_a_full_disk_is_reported_and_tried_again(
     with full_disk():
         children.end()
     assert not psutil.pid_exists(pid)
-    assert len(said) == 2
+    assert len(reports) == 2
 
 
 class _Kafka(LocalKafka):
-    """A Kafka of which is known whether it runs, and what comes of its starts."""
+    """A Kafka whose status and results of starts are given."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -234,14 +244,14 @@ class _Kafka(LocalKafka):
         return True
 
 
-def test_kafka_that_cannot_start_again_is_tried_like_a_worker(
-    tmp_path: Path, said: list[str]
+def test_kafka_that_cannot_restart_is_tried_again_like_a_worker(
+    tmp_path: Path, reports: list[str]
 ) -> None:
-    """Every reason is reported, the pauses double, nothing ends, and after a long life the first pause is back."""
+    """Every reason is reported and the pauses double; after a long life the first pause is back."""
     kafka = _Kafka(tmp_path)
-    child = KafkaChild(kafka, said.append, now_s=0.0)
+    child = KafkaChild(kafka, reports.append, now_s=0.0)
     child.tend(1.0)
-    assert said == []
+    assert reports == []
     kafka.runs = False
     kafka.outcomes = [
         LocalKafkaFailed("no port"),
@@ -252,7 +262,7 @@ def test_kafka_that_cannot_start_again_is_tried_like_a_worker(
     for now_s in (10.0, 10.9, 11.0, 12.9, 13.0, 16.9, 17.0, 24.9, 25.0):
         child.tend(now_s)
     assert kafka.runs
-    assert said == [
+    assert reports == [
         f"Kafka ended: it left no message; it starts again in 1 s (log: {kafka.log})",
         "Kafka can't be started: no port; it is tried again in 2 s",
         "Kafka can't be started: no jars; it is tried again in 4 s",
@@ -261,26 +271,26 @@ def test_kafka_that_cannot_start_again_is_tried_like_a_worker(
     kafka.runs = False
     kafka.log.parent.mkdir()
     kafka.log.write_text(
-        "ERROR Disk error\njava.io.IOException: No space left\n    at LogSegment.throwIOException(LogSegment.java:1)\n"
+        "ERROR Disk error\njava.io.IOException: No space left\n    at"
+        " LogSegment.throwIOException(LogSegment.java:1)\n"
     )
     child.tend(26.0)
-    assert said[-1].startswith(
+    assert reports[-1].startswith(
         "Kafka ended: java.io.IOException: No space left; it starts again in 16 s"
     )
     kafka.outcomes = [None]
     child.tend(42.0)
     kafka.runs = False
     child.tend(42.0 + STEADY_S)
-    assert "in 1 s" in said[-1]
+    assert "in 1 s" in reports[-1]
 
 
 # --- the whole command, on its way up
-# -------------------------------------------------------------------------------------------
 
 
 @contextmanager
 def _silent() -> Iterator[socket.socket]:
-    """Somebody who takes connections and never answers."""
+    """A socket that accepts connections and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -290,7 +300,7 @@ def _silent() -> Iterator[socket.socket]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("phase", ["jars", "topics"])
-def test_a_signal_is_obeyed_while_it_waits_on_its_way_up(
+def test_a_signal_ends_it_while_it_waits_during_the_start(
     tmp_path: Path, phase: str, number: signal.Signals
 ) -> None:
     """Whatever it waits for, it ends with 130 and a sentence, and nothing runs."""
@@ -302,7 +312,8 @@ def test_a_signal_is_obeyed_while_it_waits_on_its_way_up(
         }
         environment = {
             name: value for name, value in os.environ.items() if "proxy" not in name.lower()
-        } | waits_for[phase]
+        }
+        environment |= waits_for[phase] | {"NETSOLD_READER_PORT": "0"}
         command = [sys.executable, "-m", "operations.cli", "up"]
         process = subprocess.Popen(
             command,
@@ -326,8 +337,8 @@ def test_a_signal_is_obeyed_while_it_waits_on_its_way_up(
     assert not LocalKafka(tmp_path / "data").status().running
 
 
-def test_a_full_disk_on_its_way_up_is_one_sentence(tmp_path: Path) -> None:
-    """Exit code 1, what can't be used, and the system's reason; no traceback."""
+def test_a_full_disk_during_the_start_is_one_sentence(tmp_path: Path) -> None:
+    """Exit code 1, the file, and the system's reason; no traceback."""
     command = [sys.executable, "-m", "operations.cli", "up"]
     done = subprocess.run(
         command,
@@ -344,20 +355,23 @@ def test_a_full_disk_on_its_way_up_is_one_sentence(tmp_path: Path) -> None:
     assert re.match(rf"netsold: {whichever} \({os.strerror(errno.EFBIG)}\): make room", sentence)
 
 
-def test_a_reader_of_somebody_else_is_not_shown_as_ours() -> None:
-    """Where something answers at the reader's address already, `up` refuses before it starts anything."""
+def test_another_reader_is_not_shown_as_ours() -> None:
+    """If something answers at the reader's address, `up` refuses before it starts anything."""
     with _silent() as listener:
         port = listener.getsockname()[1]
         with pytest.raises(
-            PortTaken,
-            match=rf"something else answers at 127\.0\.0\.1:{port}: end it, or set NETSOLD_READER_PORT",
+            PortInUse,
+            match=(
+                rf"something else answers at 127\.0\.0\.1:{port}: end it, or set"
+                r" NETSOLD_READER_PORT"
+            ),
         ):
-            _require_free("127.0.0.1", port)
-    _require_free("127.0.0.1", port)
+            require_free("127.0.0.1", port)
+    require_free("127.0.0.1", port)
 
 
 def test_the_rate_is_that_of_the_last_seconds() -> None:
-    """A counter that grows by 100 a second and then stands still shows 100, then falls to 0."""
+    """A counter that grows by 100 a second and then stops shows 100, then falls to 0."""
     rate = Rate(over_s=5.0)
     assert rate.read(0.0, 1000) == 0.0
     assert [rate.read(float(second), 1000 + 100 * second) for second in range(1, 21)] == [
@@ -367,16 +381,16 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert [rate.read(float(second), 3000) for second in range(24, 30)][-1] == 0.0
 
 
-def test_the_rate_starts_anew_when_the_counter_was_set_back() -> None:
-    """A reader that restores from the start counts from below; that is no negative rate."""
+def test_the_rate_restarts_when_the_counter_was_reset() -> None:
+    """A reader that restores from the start counts from below; the rate isn't negative."""
     rate = Rate()
     rate.read(0.0, 1000)
     assert rate.read(1.0, 10) == 0.0
     assert rate.read(2.0, 60) == 50.0
 
 
-def test_the_view_shows_what_a_shop_would_show() -> None:
-    """Best sellers in the shop's words; below it service, freshness and rate."""
+def test_the_view_shows_sales_service_and_freshness() -> None:
+    """Best sellers come first; below them are service, freshness and rate."""
     console = Console(width=120, no_color=True)
     with console.capture() as shown:
         console.print(picture(SHOWN, 1234.5))
@@ -388,16 +402,16 @@ def test_the_view_shows_what_a_shop_would_show() -> None:
     assert "live, 0.4 s behind, 1,234 records/s, 1,400 records in all" in lines
 
 
-def test_without_a_counted_inquiry_there_is_no_rate() -> None:
-    """As at night, when none counts (R1): that is said, and no share of nothing is made up."""
+def test_without_a_counted_inquiry_there_is_no_response_rate() -> None:
+    """At night no inquiry counts (R1): the view says so and shows no rate."""
     console = Console(width=120, no_color=True)
     with console.capture() as shown:
         console.print(picture(replace(SHOWN, counted=0, timely=0), 10.0))
     assert "3 best-selling shops: no inquiry counted yet; all shops: 7 overdue" in shown.get()
 
 
-def test_without_a_terminal_it_is_one_line() -> None:
-    """The same in one line; and a reader that isn't there yet is no error."""
+def test_without_a_terminal_the_view_is_one_line() -> None:
+    """It has the same figures, and a reader that isn't ready yet is no error."""
     assert line(SHOWN, 10.0) == (
         "live, 0.4 s behind, 10 records/s, 1,400 records in all; "
         "3 best-selling shops: 92.5% of 40 inquiries replied in time; all shops: 7 overdue; "
@@ -425,12 +439,10 @@ class _Reader(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(("status", "seen"), [(200, SHOWN), (503, None)])
-def test_the_reader_is_asked_for_what_sells_and_how_shops_reply(
-    status: int, seen: View | None
-) -> None:
-    """What the API answers is shown, records of both topics are counted.
+def test_the_view_is_read_from_the_reader(status: int, seen: View | None) -> None:
+    """The view has the API's answers, and counts the records of both topics.
 
-    While it isn't ready (503) there is nothing to show.
+    While the reader isn't ready (503) there is no view.
     """
     handler = type("Handler", (_Reader,), {"status": status})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
@@ -440,5 +452,5 @@ def test_the_reader_is_asked_for_what_sells_and_how_shops_reply(
                 server.handle_request()
 
         Thread(target=answer, daemon=True).start()
-        assert look("127.0.0.1", server.server_port) == seen
-    assert look("127.0.0.1", server.server_port) is None, "and nobody there is no error"
+        assert read_view("127.0.0.1", server.server_port) == seen
+    assert read_view("127.0.0.1", server.server_port) is None, "and nobody there is no error"

@@ -1,7 +1,4 @@
-"""Waiting for Kafka: what is shown when, when it ends by itself, and how a signal ends it.
-
-By a clock of the test's own.
-"""
+"""Waiting for Kafka: reports, the bound, and signals, by a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ SETTINGS = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="kafka:9092"))
 
 
 class _Clock(asyncio.SelectorEventLoop):
-    """An event loop whose time goes on at once to whatever is due next, so that hours take no time."""
+    """An event loop whose time jumps to the next timer, so that hours take no time."""
 
     ahead_s = 0.0
 
@@ -43,7 +40,7 @@ def _run(
     most_s: float,
     end_within_s: float = 2.0,
 ) -> tuple[list[str], Any]:
-    """What is shown, and the result or the error."""
+    """The lines that are reported, and the result or the error."""
     lines: list[str] = []
 
     async def bounded() -> Any:  # noqa: ANN401
@@ -61,8 +58,8 @@ async def _never(_: Waiting) -> None:
     await asyncio.Event().wait()
 
 
-def test_it_says_what_it_waits_for_and_gives_up() -> None:
-    """After two seconds, then every ten, and at the bound it ends."""
+def test_a_wait_is_reported_and_given_up() -> None:
+    """It is reported after two seconds, then every ten; at the bound it ends."""
     lines, error = _run(_never, lambda: (0, "7 events unconfirmed"), 40.0)
     assert lines == ["netsold: waiting for Kafka at kafka:9092, 7 events unconfirmed"] * 4
     assert isinstance(error, GaveUp)
@@ -72,8 +69,8 @@ def test_it_says_what_it_waits_for_and_gives_up() -> None:
     )
 
 
-def test_an_answer_begins_the_bound_anew() -> None:
-    """What matters is how long nothing came, not how long it takes."""
+def test_an_answer_restarts_the_bound() -> None:
+    """The bound is on the time without an answer, not on the whole time."""
     answers = iter(range(1000))
 
     async def work(_: Waiting) -> str:
@@ -83,8 +80,8 @@ def test_an_answer_begins_the_bound_anew() -> None:
     assert _run(work, lambda: (next(answers), "some"), 5.0) == ([], "done")
 
 
-def test_nothing_is_shown_while_nothing_is_waited_for() -> None:
-    """A pipe that gives nothing for an hour isn't Kafka's fault."""
+def test_nothing_is_reported_while_nothing_is_pending() -> None:
+    """A pipe that is silent for an hour isn't Kafka's fault."""
 
     async def work(_: Waiting) -> str:
         await asyncio.sleep(3600)
@@ -94,7 +91,7 @@ def test_nothing_is_shown_while_nothing_is_waited_for() -> None:
 
 
 def test_a_signal_lets_the_work_end_by_itself() -> None:
-    """It sees `stop`, and its result counts."""
+    """The work sees `stop`, and its result counts."""
 
     async def work(bound: Waiting) -> str:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -107,7 +104,7 @@ def test_a_signal_lets_the_work_end_by_itself() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_work_that_does_not_end(number: signal.Signals) -> None:
-    """A moment after the first signal."""
+    """It ends shortly after the first signal."""
 
     async def work(bound: Waiting) -> None:
         os.kill(os.getpid(), number)
@@ -119,7 +116,7 @@ def test_a_signal_ends_work_that_does_not_end(number: signal.Signals) -> None:
 
 
 def test_what_the_work_raises_is_raised() -> None:
-    """As it is."""
+    """An error of the work is not changed."""
 
     async def work(_: Waiting) -> None:
         await asyncio.sleep(0)
@@ -132,12 +129,12 @@ def test_what_the_work_raises_is_raised() -> None:
     ("text", "seconds"), [("90s", 90.0), ("5m", 300.0), ("PT2H", 7200.0), ("1500ms", 1.5)]
 )
 def test_a_bound_is_a_duration(text: str, seconds: float) -> None:
-    """In either form."""
+    """A duration is read in either form."""
     assert give_up_s(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "5", "five", "0s", "999ms", "-1s", "PT", "1.5h"])
 def test_what_is_no_bound_is_refused(text: str) -> None:
-    """Rather than guessed."""
+    """A text that is no duration is a usage error."""
     with pytest.raises(typer.BadParameter):
         give_up_s(text)

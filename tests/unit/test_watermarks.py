@@ -2,7 +2,7 @@
 
 import pytest
 
-from tables.watermarks import Progress, least
+from tables.watermarks import Progress, SourceProgress, least
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,6 @@ def test_the_least_watermark_is_known_only_if_all_are(
 
 def test_resuming_forgets_the_refusals() -> None:
     """A paused partition goes on from where it stands."""
-    assert Progress(9, 50, 1000, {"orders-0": (1, 5)}).resumed() == Progress(
-        9, 50, 0, {"orders-0": (1, 5)}
+    assert Progress(9, 50, 1000, {"orders-0": SourceProgress(1, 5)}).resumed() == Progress(
+        9, 50, 0, {"orders-0": SourceProgress(1, 5)}
     )

@@ -1,0 +1,169 @@
+"""The processes of one machine together: Kafka, workers, a reader and simulated traffic.
+
+`netsold up` runs them and shows what sells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from operations.local.children import Children, KafkaChild
+from operations.local.data_dir import usable
+from operations.local.kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with_local
+from operations.local.ports import accepts, free_port
+from schemas.errors import NetsoldError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from streams.settings import Settings
+
+KAFKA_REPORT_EVERY_S = 10.0
+"""Between two lines that Kafka still starts: after a power cut it reads its whole log."""
+
+
+class AlreadyUp(NetsoldError):
+    """Another `netsold up` runs on the same data directory."""
+
+    exit_code = 1
+
+
+class PortInUse(NetsoldError):
+    """Another process listens at our reader's address."""
+
+    exit_code = 1
+
+
+def start(
+    settings: Settings, workers: int, rate: float, report: Callable[[str], None], ends: ExitStack
+) -> tuple[Settings, Callable[[float], None]]:
+    """Start everything; the settings with which it runs, and a function that keeps it running.
+
+    That function restarts what ended; it is to be called with the monotonic time. `ends` gets
+    what ends the processes.
+    """
+    directory = settings.data_dir.resolve()
+    with usable(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    ends.enter_context(_locked(directory))
+    kafka = _start_kafka(settings, report, ends)
+    settings = with_local(settings)
+    if settings.reader_port == 0:  # we query the reader, so its port must be known
+        settings = settings.model_copy(update={"reader_port": free_port(0)})
+    children = Children(directory, _environment(settings), report)
+    leftovers = children.end_leftovers()
+    if leftovers:
+        report(f"ended what a former run left behind: {', '.join(leftovers)}")
+    require_free(settings.reader_host, settings.reader_port)
+    _create_topics(settings, report)
+    ends.callback(children.end)
+    _start_children(children, workers, rate)
+    for text in summary(settings, workers, rate, is_local=kafka is not None):
+        report(text)
+    kafka_child = KafkaChild(kafka, report, time.monotonic()) if kafka else None
+
+    def tend(now_s: float) -> None:
+        if kafka_child is not None:
+            kafka_child.tend(now_s)
+        children.tend(now_s)
+
+    return settings, tend
+
+
+def summary(settings: Settings, workers: int, rate: float, *, is_local: bool) -> tuple[str, ...]:
+    """What runs, and the addresses and logs of it, a line each."""
+    traffic = f"simulated traffic ({rate:g} events/s)" if rate else "no traffic"
+    kafka_log = f", and {settings.data_dir / 'kafka' / 'kafka.log'}" if is_local else ""
+    return (
+        f"running: {'a worker' if workers == 1 else f'{workers} workers'}, a reader, {traffic}",
+        f"answers: http://{settings.reader_host}:{settings.reader_port}/v1/status",
+        f"Kafka:   {settings.kafka.bootstrap_servers}",
+        f"logs:    {settings.data_dir / 'logs'}{kafka_log}",
+        "Ctrl-C ends it all; what sells, and how shops reply:",
+    )
+
+
+def require_free(host: str, port: int) -> None:
+    """Raise PortInUse if another process listens there: its answers would be shown as ours."""
+    if accepts(host, port):
+        raise PortInUse(
+            f"something else answers at {host}:{port}: end it, or set NETSOLD_READER_PORT"
+        )
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the data directory's lock of `netsold up`. Raises AlreadyUp."""
+    with ExitStack() as open_files:
+        with usable(directory):
+            lock = open_files.enter_context((directory / "up.lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyUp(
+                f"netsold is up already on {directory}: end that one, or set NETSOLD_DATA_DIR"
+            ) from error
+        yield
+
+
+def _start_kafka(
+    settings: Settings, report: Callable[[str], None], ends: ExitStack
+) -> LocalKafka | None:
+    """The local Kafka, running; None if a cluster is named.
+
+    If it had to be started, `ends` stops it.
+    """
+    if settings.kafka.bootstrap_servers is not None:
+        return None
+    kafka = LocalKafka(settings.data_dir, report)
+    if not kafka.status().running:
+        report("starting Kafka (the first time its jars are fetched)")
+        ends.callback(kafka.stop)
+    kafka.launch()
+    while True:
+        try:
+            kafka.until_ready(KAFKA_REPORT_EVERY_S)
+        except KafkaSlow as slow:
+            report(f"{slow}; still waiting")
+        else:
+            return kafka
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """The settings that children can't read from our own environment."""
+    if settings.kafka.bootstrap_servers is None:
+        raise LocalKafkaFailed("Kafka ended right after its start")
+    return {
+        "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "NETSOLD_DATA_DIR": str(settings.data_dir.resolve()),
+        "NETSOLD_READER_PORT": str(settings.reader_port),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _create_topics(settings: Settings, report: Callable[[str], None]) -> None:
+    from streams import topics
+
+    async def create_and_check() -> list[str]:
+        created = await topics.create(settings)
+        await topics.require(settings)
+        return created
+
+    created = asyncio.run(create_and_check())
+    if created:
+        report(f"created {len(created)} topics")
+
+
+def _start_children(children: Children, workers: int, rate: float) -> None:
+    now_s = time.monotonic()
+    cli = ("-m", "operations.cli")
+    for number in range(1, workers + 1):
+        children.add(f"worker-{number}", *cli, "worker", "--name", str(number), now_s=now_s)
+    children.add("reader", *cli, "serve", now_s=now_s)
+    if rate:
+        children.add("traffic", *cli, "simulate", "--rate", str(rate), now_s=now_s)

@@ -1,0 +1,53 @@
+"""From an event's fields to its pydantic model, or to the first reason why the event is refused.
+
+This is the definition of a readable event; the fast path of `envelope` is tested against it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas import events, sentences
+from schemas.refusals import Reason, Refusal
+
+
+def model_of(fields: Mapping[str, Any], topic: str) -> Any | Refusal:  # noqa: ANN401 - a model of `events`
+    """The model of an event's fields, if its type belongs in a topic (named without prefix)."""
+    event_type = fields.get("type")
+    if event_type is None:
+        return Refusal(Reason.MISSING_FIELD, sentences.absent("type", fields))
+    if not isinstance(event_type, str):
+        return Refusal(Reason.INVALID_FIELD, sentences.unknown_type(event_type))
+    if event_type not in events.MODELS:
+        return Refusal(Reason.UNKNOWN_TYPE, sentences.unknown_type(event_type))
+    own_topic = events.topic_of(event_type)
+    if own_topic != topic:
+        return Refusal(Reason.UNKNOWN_TYPE, f"type: {event_type} belongs in the topic {own_topic}")
+    try:
+        return events.MODELS[event_type].model_validate(fields)
+    except ValidationError as error:
+        return _refusal_of(event_type, error)
+
+
+def _refusal_of(event_type: str, error: ValidationError) -> Refusal:
+    """One refusal for all of pydantic's errors: an absent field first, then in field order."""
+    faults = error.errors(include_url=False)
+    absent = [fault for fault in faults if fault["type"] == "missing"]
+    reason = Reason.MISSING_FIELD if absent else Reason.INVALID_FIELD
+    return Refusal(reason, sentences.fault(event_type, (absent or faults)[0]))
+
+
+def key_refusal(key: bytes | None, expected: bytes) -> Refusal | None:
+    """The refusal of a record's key, if it is not the key that the record's content names."""
+    if not key:
+        return Refusal(Reason.MISSING_KEY, sentences.no_key(expected.decode()))
+    if key != expected:
+        return Refusal(Reason.KEY_MISMATCH, sentences.other_key(key, expected.decode()))
+    return None
+
+
+def is_chat(fields: Mapping[str, Any]) -> bool:
+    """Whether the `type` of an event's fields is one of a chat message."""
+    event_type = fields.get("type")
+    return isinstance(event_type, str) and event_type in events.CHAT_TYPES

@@ -1,0 +1,160 @@
+"""Judges the cluster: brokers, topics, and the group of workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from serving.findings import counted, fault, listed, named, notice
+from serving.judging_sources import members_by_partition
+from serving.progress import JOURNAL
+from tables import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from schemas.status import Finding, SourceStatus
+    from serving.evidence import Evidence
+    from serving.progress import PartitionProgress
+    from streams.log import At
+    from streams.observe import Group, Observation
+
+STABLE: Final = "Stable"
+"""Kafka's word for a group that isn't being rebalanced."""
+
+_STAGE_OF: Final = {table.name: stage for stage in catalogue.STAGES for table in stage.tables}
+
+
+def find_brokers_away(evidence: Evidence, observation: Observation) -> Iterator[Finding]:
+    """Brokers that don't answer, and partitions that lack a leader or copies because of them."""
+    least = evidence.settings.kafka.min_insync_replicas
+    alive = {broker for broker, answers in observation.brokers.items() if answers}
+    offline, refusing, thin = [], [], []
+    for name, topic in sorted(observation.topics.items()):
+        for number, partition in sorted(topic.partitions.items()):
+            insync = alive & set(partition.isr)
+            if partition.leader not in alive:
+                offline.append(f"{name}-{number}")
+            elif len(insync) < (topic.min_insync_replicas or least):
+                refusing.append(f"{name}-{number}")
+            elif len(insync) < len(partition.replicas):
+                thin.append(f"{name}-{number}")
+    away = [str(broker) for broker, answers in sorted(observation.brokers.items()) if not answers]
+    remedy = "start the brokers that are away, and look at their own logs"
+    if away:
+        of = f"{len(away)} of {len(observation.brokers)} brokers"
+        sentence = f"{of} {'does' if len(away) == 1 else 'do'} not answer: {', '.join(away)}"
+        majority = 2 * len(alive) > len(observation.brokers)
+        yield (notice if majority and not offline and not refusing else fault)(
+            "broker_away", sentence, remedy
+        )
+    for code, partitions, lack, make in (
+        ("offline", offline, "without a leader that answers", fault),
+        ("below_min_isr", refusing, "with fewer copies than a write needs", fault),
+        ("under_replicated", thin, "with fewer copies than there should be", notice),
+    ):
+        if partitions:
+            sentence = f"{counted('partition', partitions)} {lack}: {listed(partitions)}"
+            yield make(code, sentence, remedy)
+
+
+def find_unfit_topics(evidence: Evidence, observation: Observation) -> Iterator[Finding]:
+    """Topics that are missing, were created again, or have another number of partitions."""
+    settings, seen = evidence.settings, observation.topics
+    read = {settings.topic(stage.source) for stage in catalogue.STAGES}
+    missing = sorted((read | evidence.followed.keys()) - seen.keys())
+    if missing:
+        yield fault(
+            "topic_missing",
+            f"there is no topic {listed(missing)}",
+            "run `netsold topics create`, unless it was deleted by mistake",
+        )
+    applied = dict(evidence.followed) | {
+        at[0]: partition.topic_id
+        for at, partition in stage_partitions(evidence)
+        if partition.topic_id
+    }
+    recreated = sorted(
+        name
+        for name, topic_id in applied.items()
+        if name in seen and seen[name].topic_id != topic_id
+    )
+    if recreated:
+        yield fault(
+            "topic_created_again",
+            f"deleted and created again since its records were applied: {listed(recreated)}",
+            "see docs/runbook.md, Topic deleted and created again",
+        )
+    other = [
+        f"{name} has {len(seen[name].partitions)}"
+        for name in sorted(read & seen.keys())
+        if len(seen[name].partitions) != settings.partitions
+    ]
+    if other:
+        yield fault(
+            "partitions",
+            "topics have another number of partitions than the"
+            f" {settings.partitions} of the settings: {listed(other)}",
+            "see docs/runbook.md, Topics unfit",
+        )
+
+
+def stage_partitions(evidence: Evidence) -> Iterator[tuple[At, PartitionProgress]]:
+    """Each partition that a stage reads, with the progress that a table of it has by its mark."""
+    for name, partitions in evidence.progress.partitions.items():
+        if name != JOURNAL:
+            topic = evidence.settings.topic(_STAGE_OF[name].source)
+            for number, partition in partitions.items():
+                yield (topic, number), partition
+
+
+def find_missing_workers(
+    evidence: Evidence, observation: Observation, sources: Sequence[SourceStatus]
+) -> Iterator[Finding]:
+    """No worker, partitions that no worker reads, or a group that can't be described."""
+    settings, group = evidence.settings, observation.group
+    if group is None:
+        why = observation.unknown.get("group", "no answer")
+        yield fault(
+            "group_unknown",
+            f"the workers of group {settings.app} can't be listed: {why}",
+            "see docs/runbook.md, Without rights, or Kafka unreachable",
+        )
+        return
+    read_by = members_by_partition(observation)
+    unread = [
+        named(at)
+        for stage in catalogue.STAGES
+        for number in range(settings.partitions)
+        if (at := (settings.topic(stage.source), number)) not in read_by
+    ]
+    if unread:
+        yield _unread(evidence, group, f"{listed(unread)}{_waiting(sources)}")
+
+
+def _unread(evidence: Evidence, group: Group, partitions: str) -> Finding:
+    app = evidence.settings.app
+    if not group.members:
+        return fault(
+            "no_worker",
+            f"no worker is in group {app}: nobody reads {partitions}",
+            f"start one with `netsold worker`, with NETSOLD_APP={app}",
+        )
+    if group.state == STABLE:
+        names = ", ".join(member.name for member in group.members)
+        return fault(
+            "unread", f"nobody reads {partitions}; in group {app}: {names}", "restart the workers"
+        )
+    late = evidence.unstable_s > evidence.settings.max_behind_seconds
+    return (fault if late else notice)(
+        "rebalancing",
+        f"group {app} is being rebalanced for {evidence.unstable_s:,.0f} s:"
+        f" nobody reads {partitions}",
+        "wait; if it continues, look at the workers' last lines",
+    )
+
+
+def _waiting(sources: Sequence[SourceStatus]) -> str:
+    waiting = sum(one.behind or 0 for one in sources)
+    if not waiting:
+        return ""
+    return f", while {waiting:,} {'record waits' if waiting == 1 else 'records wait'}"

@@ -1,0 +1,169 @@
+"""Chunks at work: folded by their lane's stage, and committed by its transaction.
+
+While one lane's transaction commits, the next lane's chunk is folded; a lane's own chunks never
+overlap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from schemas.positions import offset_after
+from streams import metrics
+from streams.errors import Fatal
+from streams.producers import BROKEN
+from streams.sizes import Work, work_of
+from streams.stores import StateView, StoreDamaged
+from streams.transactions import LaneClosed, commit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.assignment import Assignment
+    from streams.fetched import Chunk
+    from streams.lanes import Lane
+    from tables.outcome import Outcome
+
+log = structlog.get_logger()
+
+
+class FoldedPart(NamedTuple):
+    """The part of a chunk that goes into one transaction, folded."""
+
+    chunk: Chunk
+    outcome: Outcome
+    work: Work
+    fold_s: float
+
+
+class ChunkProcessor:
+    """Folds and commits the chunks of an assignment's lanes; `now` is a clock in seconds."""
+
+    def __init__(self, assignment: Assignment, now: Callable[[], float]) -> None:
+        self._assignment = assignment
+        self._now = now
+
+    async def process(self, chunk: Chunk) -> None:
+        """Fold one chunk and start its transaction, or several in turn if one would be too large.
+
+        A chunk that doesn't continue its lane is fetched again.
+        """
+        lane = self._assignment.lanes.get(chunk.partition)
+        rest: Chunk | None = chunk
+        while lane is not None and rest is not None:
+            await lane.idle()
+            if not self._assignment.accepts(lane, chunk.partition):  # revoked in the meantime
+                return
+            if rest.start != lane.position:
+                log.debug(
+                    "chunk doesn't continue the lane",
+                    lane=lane.name,
+                    start=rest.start,
+                    position=lane.position,
+                )
+                self._assignment.consumer.seek(chunk.partition, lane.position)
+                return
+            rest = await self._begin(lane, rest)
+
+    async def _begin(self, lane: Lane, chunk: Chunk) -> Chunk | None:
+        """Fold as much of a chunk as fits one transaction, start that, and return the rest."""
+        try:
+            part = await self._part(lane, chunk)
+        except StoreDamaged as error:
+            self._assignment.doubt(lane, chunk, error)
+            return None
+        except LaneClosed:
+            return None
+        except Exception as error:
+            lane.give_up()
+            log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
+            self._assignment.consumer.leave(
+                Fatal(
+                    f"{lane.name}@{chunk.start}: {error!r} while folding, nothing of this chunk is "
+                    "written: a fault of ours, report it"
+                )
+            )
+            return None
+        lane.position = part.chunk.end
+        if part.outcome.paused:
+            lane.position = offset_after(part.outcome.progress.offset)
+            self._assignment.pause(chunk.partition, lane)
+        self._assignment.in_work[chunk.partition] = part.chunk
+        lane.commit = asyncio.create_task(self._commit(lane, part))
+        _, rest = chunk.cut(len(part.chunk.readings))
+        return rest
+
+    async def _part(self, lane: Lane, chunk: Chunk) -> FoldedPart:
+        """The first records of a chunk, as many as fit one transaction, folded.
+
+        Raises StoreDamaged or LaneClosed; on anything else the worker must stop.
+        """
+        size = self._assignment.sizes.of(chunk.partition)
+        while size is not None and self._assignment.accepts(lane, chunk.partition):
+            first, _ = chunk.cut(size.records)
+            began = self._now()
+            outcome = _fold(lane, first)
+            fold_s, count, work = self._now() - began, len(first.readings), work_of(outcome)
+            metrics.FOLD_SECONDS.labels(lane.spec.name).observe(fold_s)
+            if count <= 1 or size.fits(work):
+                return FoldedPart(first, outcome, work, fold_s)
+            size.too_much(count, work)
+            await asyncio.sleep(0)  # let the other lanes' transactions run
+        raise LaneClosed(lane.name)
+
+    async def _commit(self, lane: Lane, part: FoldedPart) -> None:
+        began, chunk = self._now(), part.chunk
+        try:
+            await commit(lane, part.outcome, chunk.records, self._assignment.settings)
+        except LaneClosed:
+            return
+        except asyncio.CancelledError:
+            lane.give_up()
+            raise
+        except (*BROKEN, StoreDamaged) as error:
+            self._assignment.doubt(lane, chunk, error, self._now() - began)
+        except Exception as error:
+            lane.give_up()
+            log.exception("chunk failed", lane=lane.name, start=chunk.start, end=chunk.end)
+            self._assignment.consumer.leave(
+                Fatal(
+                    f"{lane.name}@{chunk.start}: {error!r} after or in its transaction: "
+                    "the store may be behind, restart to recover"
+                )
+            )
+        else:
+            self._committed(lane, part, self._now() - began)
+
+    def _committed(self, lane: Lane, part: FoldedPart, commit_s: float) -> None:
+        self._assignment.stalls.progressed(part.chunk.partition)
+        self._assignment.in_work.pop(part.chunk.partition, None)
+        self._resize(part, commit_s)
+        metrics.TRANSACTION_SECONDS.labels(lane.spec.name).observe(commit_s)
+        metrics.count(lane.spec.name, part.outcome.counts)
+
+    def _resize(self, part: FoldedPart, commit_s: float) -> None:
+        """Set the size of the next transaction; log one that took too long."""
+        partition = part.chunk.partition
+        size = self._assignment.sizes.of(partition)
+        if size is None:  # not assigned any more
+            return
+        before = size.records
+        size.committed(len(part.chunk.readings), part.work, part.fold_s, commit_s)
+        self._assignment.sizes.show(partition)
+        # a fold alone that is somewhat long is only a figure of the metrics
+        if size.is_late(0.0, part.fold_s + commit_s) and size.records < before:
+            sentence = (
+                f"{part.chunk}; folding took {part.fold_s:.1f} s and its transaction "
+                f"{commit_s:.1f} s: the next one has at most {size.records:,} records"
+            )
+            log.warning(sentence)
+
+
+def _fold(lane: Lane, chunk: Chunk) -> Outcome:
+    states = {
+        name: StateView(store, lane.recent.get(name, {})) for name, store in lane.stores.items()
+    }
+    return lane.stage.fold(lane.name, chunk.readings, states, lane.progress)

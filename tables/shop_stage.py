@@ -1,0 +1,143 @@
+"""The shop stage: the journal `shop-activity` → what each shop sold, its service, its buyers."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from schemas import journal
+from schemas.journal import Contact, Messages, Replied, Served, ShopActivity, Sold
+from tables import buyers, catalogue, sales, service
+from tables.buyers import Buyer
+from tables.catalogue import (
+    SHOP_BUYERS,
+    SHOP_CYCLES,
+    SHOP_SERVICE_CYCLES,
+    SHOP_SERVICE_TOTALS,
+    SHOP_TOTALS,
+)
+from tables.cycles import Calendar
+from tables.journal_stage import (
+    ChunkSums,
+    JournalStage,
+    TouchedStates,
+    touched_services,
+    touched_tallies,
+)
+from tables.outcome import States
+
+
+class SoldIn(NamedTuple):
+    """The sum of some entries, with the key of its cycle."""
+
+    cycle_key: bytes
+    sold: Sold
+
+
+class BoughtIn(NamedTuple):
+    """A change of a buyer's orders in a cycle (R6)."""
+
+    buyer_key: bytes
+    cycle_key: bytes
+    start_ms: int
+    orders: int
+
+
+class ServedIn(NamedTuple):
+    """A change of service columns, with the key of its cycle."""
+
+    cycle_key: bytes
+    row: Served | Replied
+
+
+class BuyerFact(NamedTuple):
+    """A reason to write to a buyer, or messages (R4)."""
+
+    buyer_key: bytes
+    fact: Contact | Messages
+
+
+class ShopAddition(msgspec.Struct, frozen=True):
+    """A record of `shop-activity` with the keys of its sums."""
+
+    key: bytes
+    sold: list[SoldIn]
+    bought: list[BoughtIn]
+    served: list[ServedIn]
+    facts: list[BuyerFact]
+
+    @property
+    def restatements(self) -> int:
+        """How many entries and rows restate (S13)."""
+        return sum([one.sold.restates for one in self.sold]) + sum(
+            [one.row.restates for one in self.served]
+        )
+
+
+class ShopStage(JournalStage):
+    """Records of `shop-activity` → sums by shop, per cycle and of all time, and its buyers."""
+
+    spec = catalogue.SHOP_STAGE
+    _id_name = "shop_id"
+
+    def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
+        super().__init__(calendar, refusals_in_a_row, journal.decode_activity)
+
+    def _addition(self, key: bytes, row: ShopActivity) -> ShopAddition:
+        start_of, shop_id = self._calendar.start_of_iso, row.shop_id
+        bought = []
+        for one in row.bought:
+            start_ms = start_of(one.cycle)
+            buyer_key = catalogue.conversation_key(shop_id, one.buyer_id)
+            cycle_key = catalogue.cycle_key(key, start_ms)
+            bought.append(BoughtIn(buyer_key, cycle_key, start_ms, one.orders))
+        served: list[Served | Replied] = [*row.served, *row.replied]
+        facts: list[Contact | Messages] = [*row.contacts, *row.messages]
+        return ShopAddition(
+            key,
+            [SoldIn(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in row.sold],
+            bought,
+            [ServedIn(catalogue.cycle_key(key, start_of(one.cycle)), one) for one in served],
+            [BuyerFact(catalogue.conversation_key(shop_id, one.buyer_id), one) for one in facts],
+        )
+
+    def _sums(self, states: States) -> ChunkSums:
+        return _ShopSums(states, self._calendar)
+
+
+class _ShopSums:
+    def __init__(self, states: States, calendar: Calendar) -> None:
+        self._calendar = calendar
+        self._cycles = touched_tallies(states[SHOP_CYCLES.name])
+        self._totals = touched_tallies(states[SHOP_TOTALS.name])
+        self._service = touched_services(states[SHOP_SERVICE_CYCLES.name])
+        self._service_totals = touched_services(states[SHOP_SERVICE_TOTALS.name])
+        self._buyers = TouchedStates(states[SHOP_BUYERS.name], Buyer, buyers.decode)
+
+    def add(self, addition: ShopAddition, /) -> None:
+        key, service_totals = addition.key, self._service_totals
+        for cycle_key, sold in addition.sold:
+            self._cycles[cycle_key].add(sold)
+            self._totals[key].add(sold)
+        for buyer_key, cycle_key, start_ms, orders in addition.bought:  # R6
+            change = self._buyers[buyer_key].buy(start_ms, orders)
+            # Added also if nothing changes: rows don't depend on how chunks were cut.
+            self._service[cycle_key].add(change.in_cycle)
+            service_totals[key].add(change.of_all_time)
+        for cycle_key, row in addition.served:
+            self._service[cycle_key].add(row.columns, restates=row.restates)
+            service_totals[key].add(row.columns, restates=row.restates)
+        for buyer_key, fact in addition.facts:
+            # R4: the change counts in the cycle in which there was reason to write.
+            changes = self._buyers[buyer_key].learn(fact, self._calendar)
+            for (_, start_ms), columns in changes.items():
+                self._service[catalogue.cycle_key(key, start_ms)].add(columns)
+                service_totals[key].add(columns)
+
+    def writes(self) -> dict[str, dict[bytes, bytes | None]]:
+        return {
+            SHOP_CYCLES.name: self._cycles.encoded(sales.encode),
+            SHOP_TOTALS.name: self._totals.encoded(sales.encode),
+            SHOP_SERVICE_CYCLES.name: self._service.encoded(service.encode),
+            SHOP_SERVICE_TOTALS.name: self._service_totals.encoded(service.encode),
+            SHOP_BUYERS.name: self._buyers.encoded(buyers.encode),
+        }

@@ -1,0 +1,90 @@
+"""What is fetched of a partition: chunks, and aiokafka's buffer that they are read from."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka.consumer.fetcher import FetchError
+from aiokafka.errors import TopicAuthorizationFailedError
+
+from schemas.envelope import ChatMessage, Received, Written
+from streams.batches import TolerantRecords
+from streams.fetch_buffer import FetchBuffer
+from streams.fetched import Chunk
+from tables.product_stage import ProductAddition
+from tests.fetching import SALES, Fetches, batch
+
+
+def test_a_chunk_is_cut_where_its_parts_join() -> None:
+    """The first part ends behind its last record, and the rest begins there.
+
+    The control records around them stay with them.
+    """
+    whole = Chunk(SALES, [(3, b"a"), (5, b"b"), (9, b"c")], 2, 12, TolerantRecords(b""))
+    first, rest = whole.cut(2)
+    assert rest is not None
+    assert [(part.start, part.end, part.readings) for part in (first, rest)] == [
+        (2, 6, [(3, b"a"), (5, b"b")]),
+        (6, 12, [(9, b"c")]),
+    ]
+    assert whole.cut(3) == (whole, None)
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        (
+            [Received("order_paid", "e", "s", 0, "o-17", None)] * 2 + [None],
+            "2 of 3 records are of order o-17",
+        ),
+        (
+            [ChatMessage("shop-1", "buyer-2", Written(0, 0, "m", "s", "m", None, None))] * 2,
+            "2 of 2 records are of the conversation of shop-1 and buyer-2",
+        ),
+        (
+            [ProductAddition(b"product-1", b"cycle", None)],  # type: ignore[arg-type]
+            "1 of 1 records are of product product-1",
+        ),
+        ([None, Received("order_paid", "e", "s", 0, "o-17", None), None], "3 records"),
+        ([], "0 records"),
+    ],
+)
+def test_a_chunk_names_what_most_of_it_is_about(about: list[object], words: str) -> None:
+    """Place, records, and the order, conversation, product or shop of at least half of them."""
+    assert (
+        str(Chunk(SALES, list(enumerate(about, 7)), 7, 9, TolerantRecords(b"")))
+        == f"sales-0@7..9: {words}"
+    )
+
+
+async def test_nothing_waits_while_partitions_are_reassigned() -> None:
+    """A fetch may be another owner's by then."""
+    fetches = Fetches()
+    buffer = FetchBuffer(fetches.fetcher)
+    fetches.fetch(batch(0, b"a"))
+    assert list(buffer.waiting({SALES})) == [SALES]
+    fetches.subscriptions.begin_reassignment()
+    assert buffer.waiting({SALES}) == {}
+
+
+async def test_an_error_of_a_fetch_is_raised_once() -> None:
+    """It must not be lost, and the partition can be fetched again after it."""
+    fetches = Fetches()
+    buffer = FetchBuffer(fetches.fetcher)
+    fetches.put(FetchError(error=TopicAuthorizationFailedError("sales"), backoff=0))
+    with pytest.raises(TopicAuthorizationFailedError):
+        buffer.waiting({SALES})
+    assert buffer.waiting({SALES}) == {}
+
+
+async def test_waiting_for_a_fetch_ends_by_the_time() -> None:
+    """And raises what makes further fetches impossible."""
+    fetches = Fetches()
+    buffer = FetchBuffer(fetches.fetcher)
+    await buffer.wait(0.001)
+    waits = asyncio.create_task(buffer.wait(None))
+    await asyncio.sleep(0)
+    fetches.subscriptions.abort_waiters(TopicAuthorizationFailedError("sales"))
+    with pytest.raises(TopicAuthorizationFailedError):
+        await waits
