@@ -33,8 +33,8 @@ $(BENCH)/packages: requirements/bench.txt
 up: env ## run it all here: Kafka, workers, reader, traffic, and a live view
 	$(BIN)/netsold up
 
-quick: env ## the tests that need no broker, in seconds
-	$(BIN)/python -m pytest -q -n auto -m "not kafka and not faults and not long"
+quick: env ## the tests that need no broker, with the coverage of the pure rooms
+	$(BIN)/python -m pytest -q -n auto --cov -m "not kafka and not faults and not long"
 
 test: check quick ## the gate: check, then every test but the long ones
 	$(BIN)/python -m pytest -m "(kafka or faults) and not long"
@@ -56,5 +56,5 @@ lock: env ## resolve the dependencies anew and write the hashed locks
 	$(LOCK) --upgrade --group bench --output-file requirements/bench.txt
 
 clean: ## remove what was made here, but not data/
-	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

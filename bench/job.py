@@ -158,7 +158,7 @@ def _sell(store: Store, subject: str, start_ms: int, delta: Delta) -> None:
     for table, key in ((f"{subject}_cycles", str(start_ms)), (f"{subject}_totals", "")):
         known = store.get(table, key)
         tally = Tally() if known is None else sales.decode(msgspec.json.encode(known))
-        tally.add(delta)
+        tally.add(delta, delta.currency, delta.restates)
         store.set(table, key, msgspec.json.decode(sales.encode(tally)))
 
 

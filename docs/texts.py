@@ -54,9 +54,10 @@ CLIENTS: Final = (
 """Of each client: how it chooses partitions by murmur2, and whether its default differs."""
 
 EVENTS_HEAD: Final = """\
-Every event has `type`, `id` (unique within `source`), `source` and `occurred_at`. Events of orders
-have `order_id`; messages have `shop_id` and `buyer_id`. Ids are texts without control characters.
-Unknown fields are ignored, and null is the same as absent. Money is in minor units.
+Every event has `type`, `id` (unique within `source`), `source` and `occurred_at`.
+Events of orders have `order_id`; messages have `shop_id` and `buyer_id`. Ids are texts without
+control characters. Unknown fields are ignored, and null is the same as absent. Money is in minor
+units.
 
 `occurred_at` is RFC 3339 with zone, read to the millisecond. A leap second (`2016-12-31T23:59:60Z`)
 is read as the last millisecond before it, so that it stays in its day and its cycle.

@@ -11,7 +11,7 @@ TALLY_VERSION: Final = 1
 """Version of the form of a table's sums; the first element of a row's bytes."""
 
 
-class SaleColumns(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class SaleColumns(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
     """Signed changes of units, of money in minor units of one currency, and of orders.
 
     `_gross` is what was sold. `_reversed` is what refunds took off the sales of a cycle, whenever

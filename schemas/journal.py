@@ -20,7 +20,7 @@ RULES: Final = 6
 """
 
 
-class Delta(SaleColumns, frozen=True, gc=False, tag_field="type", tag="entry"):
+class Delta(SaleColumns, frozen=True, gc=False, array_like=False, tag_field="type", tag="entry"):
     """The part of an `Entry` that the product tables add up."""
 
     product_id: str
@@ -59,13 +59,14 @@ class Entry(Delta, frozen=True, gc=False, omit_defaults=True, tag_field="type", 
     """When that refund succeeded, ISO 8601 with milliseconds."""
 
 
-class Sold(SaleColumns, frozen=True, gc=False, array_like=True):
+class Sold(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The sum of some entries of one shop, cycle and currency."""
 
     cycle: str
     currency: str
     restates: int
     """How many of the entries restate."""
+    columns: SaleColumns
 
 
 class Bought(msgspec.Struct, frozen=True, gc=False, array_like=True):

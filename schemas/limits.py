@@ -1,8 +1,7 @@
 """Every bound on the size or the count of data, with its unit in the name.
 
 Relations between bounds are asserted at import, at the end. Not here: time-outs, defaults of
-settings (`streams.settings`), sizes of caches of single values, and thresholds at which the code
-changes to a faster way of getting the same result.
+settings (`streams.settings`), and sizes of caches of single values.
 """
 
 from typing import Final
@@ -71,6 +70,9 @@ QUOTED_CHARS: Final = 60
 
 ORDER_BYTES: Final = 800_000
 """Most bytes of an order's state, and of a conversation's. It must fit in a changelog record."""
+
+SMALL_STATE_BYTES: Final = 16 * KIB
+"""Most bytes of a state that is derived as a whole for each event; larger ones have a ledger."""
 
 ACTIVITY_UNITS: Final = 2000
 """Most units of a record of `shop-activity`. A row counts one or more units by its size."""
@@ -210,8 +212,8 @@ for _holds, _relation in (
         "a refusal's detail has room for what it quotes",
     ),
     (
-        2 * VALUE_BYTES < ORDER_BYTES,
-        "two events of the largest size fit in one order",
+        SMALL_STATE_BYTES + 2 * VALUE_BYTES < ORDER_BYTES,
+        "two events of the largest size fit in one order, also in a small one",
     ),
     (
         ORDER_BYTES < BATCH_BYTES,

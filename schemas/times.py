@@ -12,7 +12,7 @@ from schemas import limits
 
 DAY_MS: Final = 86_400_000
 HOUR_MS: Final = 3_600_000
-NEVER_MS: Final = 2**63
+NO_INSTANT_MS: Final = 2**63
 """After every instant, in epoch milliseconds: "it did not happen"."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

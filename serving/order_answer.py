@@ -33,7 +33,7 @@ def order_answer(answers: Answers, order_id: str) -> OrderAnswer | None:
         sales=[_sale(answers, sale) for sale in counted.sales],
         anomalies=[
             AnomalyAnswer(anomaly=one.anomaly, line_id=one.line_id or None)
-            for one in sorted(counted.anomalies | aftersales.anomalies(order))
+            for one in sorted(counted.anomalies | aftersales.review_anomalies(order))
         ],
         freshness=answers.freshness_of(catalogue.ORDERS.name),
     )

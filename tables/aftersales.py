@@ -68,7 +68,7 @@ class Owner(NamedTuple):
     buyer_id: str
 
 
-class ServiceChange(NamedTuple):
+class ServiceDifference(NamedTuple):
     """Signed changes of a shop's service columns in a cycle, or of one of its products' columns."""
 
     shop_id: str
@@ -231,7 +231,7 @@ def contact(order: Order) -> ContactReason | None:
 
 def changes(
     before: tuple[Order, Counted], after: tuple[Order, Counted], calendar: Calendar
-) -> Iterator[ServiceChange]:
+) -> Iterator[ServiceDifference]:
     """What changed of the service between two states of an order."""
     rows_before, rows_after = rows(*before, calendar), rows(*after, calendar)
     owner_before, owner_after = owner(before[0]), owner(after[0])
@@ -242,13 +242,13 @@ def changes(
         yield from changes_of(owner_after, service.row_changes({}, rows_after))
 
 
-def changes_of(owner: Owner | None, differences: Rows) -> Iterator[ServiceChange]:
+def changes_of(owner: Owner | None, differences: Rows) -> Iterator[ServiceDifference]:
     """Differences of the rows of one order, as changes sorted by product and cycle."""
     for (product_id, start_ms), columns in sorted(
         differences.items(), key=lambda item: (item[0][0] or "", item[0][1])
     ):
         assert owner is not None  # noqa: S101 - an order that isn't placed has no rows
-        yield ServiceChange(owner.shop_id, product_id, start_ms, columns)
+        yield ServiceDifference(owner.shop_id, product_id, start_ms, columns)
 
 
 def contact_changes(
@@ -261,7 +261,7 @@ def contact_changes(
         yield ContactChange(*after)
 
 
-def anomalies(order: Order) -> frozenset[LineAnomaly]:
+def review_anomalies(order: Order) -> frozenset[LineAnomaly]:
     """R5: the anomaly of a review of a product that the order doesn't have."""
     if not order.placed:
         return frozenset()

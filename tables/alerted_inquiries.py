@@ -7,9 +7,11 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.envelope import SHOP, Written
-from tables import conversations
+from tables import alerts, conversations
+from tables.alerts import Alert
 from tables.conversations import Alerted
-from tables.turns import Place, Span
+from tables.replies import Inquiry
+from tables.turns import Place, Span, TurnInquiry
 
 MessageIdentity = tuple[str, str]
 """The (source, id) of a message (S11)."""
@@ -39,15 +41,12 @@ class AlertedInquiries:
         for identity in self._alerted:
             self.add_message(known[identity])
 
-    def __bool__(self) -> bool:
-        return bool(self._alerted)
-
     def entries(self) -> tuple[Alerted, ...]:
         """As the conversation's state has them, in the order of their alerts."""
         return tuple(self._alerted.values())
 
     def add_message(self, message: Written) -> None:
-        """A message was added; if it names an alerted inquiry, it is found by its turn from now."""
+        """A message was added to the conversation; it may name an alerted inquiry."""
         identity = message.source, message.id
         # A message of the shop has the identity by another content (S11); no inquiry contains it.
         if identity not in self._alerted or message.side == SHOP:
@@ -58,7 +57,7 @@ class AlertedInquiries:
             insort(self._without_late, entry)
 
     def remove_message(self, message: Written) -> None:
-        """The opposite of `add_message`."""
+        """A message was removed from the conversation; it may name an alerted inquiry."""
         identity = message.source, message.id
         if identity not in self._alerted or message.side == SHOP:
             return
@@ -67,24 +66,27 @@ class AlertedInquiries:
         if not self._alerted[identity].late:
             del self._without_late[bisect_left(self._without_late, entry)]
 
-    def is_alerted(self, turn: Span) -> bool:
-        """Whether a message in a turn names an alerted inquiry."""
-        return bool(_inside(self._messages, turn))
-
-    def alert_overdue(self, first: Written) -> None:
-        """An overdue alert is sent for the inquiry that begins with a message."""
-        self._set(Alerted(first.source, first.id, late=False))
-        self.add_message(first)
-
-    def alert_late(self, turn: Span) -> list[Alerted]:
-        """Late alerts are sent for a turn; the entries that had only an overdue alert before."""
-        before = []
-        for message in _inside(self._without_late, turn):
-            entry = self._alerted[message.identity]
-            before.append(entry)
-            self._set(Alerted(entry.source, entry.id, late=True))
-            del self._without_late[bisect_left(self._without_late, message)]
-        return before
+    def new_alerts(
+        self, decided: list[TurnInquiry], overdue: Inquiry | None, shop_id: str, buyer_id: str
+    ) -> list[Alert]:
+        """R2: as `alerts.new_alerts`. `overdue` is the last of `decided`, if it still waits."""
+        found, any_before = [], bool(self._alerted)
+        if overdue is not None and not _inside(self._messages, decided[-1].turn):
+            first = overdue.questions[0]
+            found.append(alerts.overdue_alert(overdue, shop_id, buyer_id))
+            self._set(Alerted(first.source, first.id, late=False))
+            self.add_message(first)
+        if not any_before:
+            return found
+        for one in decided:
+            inquiry, answer = one.inquiry, one.inquiry.answer
+            if answer is not None and inquiry.is_late:
+                for message in _inside(self._without_late, one.turn):
+                    before = self._alerted[message.identity]
+                    found.append(alerts.late_alert(inquiry, answer, before, shop_id, buyer_id))
+                    self._set(Alerted(before.source, before.id, late=True))
+                    del self._without_late[bisect_left(self._without_late, message)]
+        return found
 
     def _set(self, entry: Alerted) -> None:
         identity = entry.source, entry.id

@@ -13,7 +13,7 @@ import msgspec
 from schemas import limits
 from schemas.envelope import SHOP, Written
 from schemas.refusals import Reason, Refusal
-from tables import alerts, conversations
+from tables import conversations
 from tables.alerted_inquiries import AlertedInquiries
 from tables.chat_changes import ChatChanges, DecisionCause
 from tables.conversations import Conversation
@@ -147,7 +147,8 @@ class ConversationLedger:
                 self.shop_id, change.start_ms, change.added, change.removed, cause.now_ms
             )
         waiting = inquiries[-1] if inquiries and inquiries[-1].answer is None else None
-        self._alert(after, waiting, cause)
+        found = self._alerted.new_alerts(after, waiting, self.shop_id, self.buyer_id)
+        self._changes.alert(self.key, found, cause)
         if (
             last_span.is_last
             and (waiting is not None or self._overdue)
@@ -156,26 +157,6 @@ class ConversationLedger:
             self._overdue = waiting is not None
             self.has_changed = True
             self._changes.set_overdue(self.key, waiting)
-
-    def _alert(
-        self, after: list[TurnInquiry], waiting: Inquiry | None, cause: DecisionCause
-    ) -> None:
-        """R2: as `alerts.new_alerts`."""
-        found, any_before = [], bool(self._alerted)
-        if waiting is not None and not self._alerted.is_alerted(after[-1].turn):
-            found.append(alerts.overdue_alert(waiting, self.shop_id, self.buyer_id))
-            self._alerted.alert_overdue(waiting.questions[0])
-        if any_before:
-            for one in after:
-                inquiry = one.inquiry
-                if inquiry.answer is not None and inquiry.is_late:
-                    found += [
-                        alerts.late_alert(
-                            inquiry, inquiry.answer, alerted, self.shop_id, self.buyer_id
-                        )
-                        for alerted in self._alerted.alert_late(one.turn)
-                    ]
-        self._changes.alert(self.key, found, cause)
 
     def _bytes_with(self, new: Written) -> int:
         """The conversation's bytes with one more message; 0 if it is a duplicate (S11)."""

@@ -128,7 +128,9 @@ def _sales(
 
     Adds to `anomalies`.
     """
-    cancelled_ms = order.cancellations[0].occurred_at_ms if order.cancellations else times.NEVER_MS
+    cancelled_ms = (
+        order.cancellations[0].occurred_at_ms if order.cancellations else times.NO_INSTANT_MS
+    )
     sales = []
     for line in order.placed[0].lines:
         line_id = line.line_id
@@ -145,7 +147,7 @@ def _sales(
         if received_ms > cancelled_ms:
             anomalies.add(LineAnomaly(Anomaly.RECEIVED_AFTER_CANCEL, line_id))
             continue
-        if received_ms < cancelled_ms < times.NEVER_MS:
+        if received_ms < cancelled_ms < times.NO_INSTANT_MS:
             anomalies.add(LineAnomaly(Anomaly.CANCELLED_AFTER_RECEIPT, line_id))
 
         gross_units, gross_amount = left_units, left_amount

@@ -42,14 +42,13 @@ class RowKey(msgspec.Struct, frozen=True, order=True, gc=False):
 Row = tuple[RowKey, SaleColumns]
 
 
-class OrderRows:
+class OrderRows(msgspec.Struct, frozen=True, gc=False):
     """Makes the journal rows of one order; its lines, units and amounts are handed in."""
 
-    __slots__ = ("_calendar", "buyer_id", "currency", "shop_id")
-
-    def __init__(self, shop_id: str, buyer_id: str, currency: str, calendar: Calendar) -> None:
-        self.shop_id, self.buyer_id, self.currency = shop_id, buyer_id, currency
-        self._calendar = calendar
+    shop_id: str
+    buyer_id: str
+    currency: str
+    calendar: Calendar
 
     def sale(self, line: Line, sold_ms: int, units: int, amount: int, orders: int = 0) -> Row:
         """The row of a line's sale: what was sold, and its order (R6)."""
@@ -103,7 +102,7 @@ class OrderRows:
         """The key of a row in the cycle of `at_ms`."""
         return RowKey(
             line.line_id,
-            self._calendar.start_of(at_ms),
+            self.calendar.start_of(at_ms),
             line.product_id,
             self.shop_id,
             self.buyer_id,
@@ -138,13 +137,45 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
 
 
 def listed(changes: Mapping[RowKey, SaleColumns], cause: Cause, calendar: Calendar) -> list[Entry]:
-    """The entries of changed rows, in the order in which their sums stay within bounds (S8)."""
-    occurred_at = times.format_ms(cause.event.occurred_at_ms)
-    rows = changes.items() if len(changes) == 1 else _in_order(changes)
-    return [
-        _entry(f"{cause.position}#{number}", key, columns, cause, occurred_at, calendar)
-        for number, (key, columns) in enumerate(rows)
-    ]
+    """The entries of changed rows, in the order in which their sums stay within bounds (S8).
+
+    An entry's texts are handed over by position, as keywords cost six times as much:
+    `tests/unit/test_journal.py` compares it with the same entry made by keywords.
+    """
+    event, position, current_cycle_ms = cause.event, cause.position, cause.current_cycle_ms
+    event_ms, occurred_at = event.occurred_at_ms, times.format_ms(event.occurred_at_ms)
+    made: list[Entry] = []
+    for key, columns in changes.items() if len(changes) == 1 else _in_order(changes):
+        cycle_ms, sold_ms, refund_id = key.cycle_ms, key.sold_ms, key.refund_id
+        made.append(
+            Entry(
+                key.product_id,
+                key.currency,
+                calendar.iso(cycle_ms),
+                cycle_ms < current_cycle_ms,
+                f"{position}#{len(made)}",
+                key.shop_id,
+                key.buyer_id,
+                event.order_id,
+                key.line_id,
+                occurred_at if sold_ms == event_ms else times.format_ms(sold_ms),
+                event.type,
+                event.id,
+                event.source,
+                occurred_at,
+                RULES,
+                refund_id or None,
+                times.format_ms(key.refunded_ms) if refund_id else None,
+                units_gross=columns.units_gross,
+                units_reversed=columns.units_reversed,
+                units_booked=columns.units_booked,
+                amount_gross=columns.amount_gross,
+                amount_reversed=columns.amount_reversed,
+                amount_booked=columns.amount_booked,
+                orders=columns.orders,
+            )
+        )
+    return made
 
 
 def _in_order(changes: Mapping[RowKey, SaleColumns]) -> list[Row]:
@@ -163,47 +194,6 @@ def _in_order(changes: Mapping[RowKey, SaleColumns]) -> list[Row]:
         *sales,
         *[(key, columns.minus(less)) for key, columns, less in refunds if columns != less],
     ]
-
-
-def _entry(  # noqa: PLR0913, PLR0917 - the parts of one entry
-    entry_id: str,
-    key: RowKey,
-    columns: SaleColumns,
-    cause: Cause,
-    occurred_at: str,
-    calendar: Calendar,
-) -> Entry:
-    """One entry. Its texts are handed over by position, as keywords cost six times as much.
-
-    `tests/unit/test_journal.py` compares it with the same entry made by keywords.
-    """
-    event, is_sale = cause.event, not key.refund_id
-    return Entry(
-        key.product_id,
-        key.currency,
-        calendar.iso(key.cycle_ms),
-        key.cycle_ms < cause.current_cycle_ms,
-        entry_id,
-        key.shop_id,
-        key.buyer_id,
-        event.order_id,
-        key.line_id,
-        occurred_at if key.sold_ms == event.occurred_at_ms else times.format_ms(key.sold_ms),
-        event.type,
-        event.id,
-        event.source,
-        occurred_at,
-        RULES,
-        None if is_sale else key.refund_id,
-        None if is_sale else times.format_ms(key.refunded_ms),
-        units_gross=columns.units_gross,
-        units_reversed=columns.units_reversed,
-        units_booked=columns.units_booked,
-        amount_gross=columns.amount_gross,
-        amount_reversed=columns.amount_reversed,
-        amount_booked=columns.amount_booked,
-        orders=columns.orders,
-    )
 
 
 def _rows(counted: Counted, calendar: Calendar) -> dict[RowKey, SaleColumns]:

@@ -4,7 +4,8 @@
 in a row. `Intake` adds what depends on the order of events: event time, and who they are about.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from operator import lt
 from typing import Any, Final, NamedTuple
 
 from schemas.envelope import Tick
@@ -34,20 +35,25 @@ class RecordIntake:
 
         self.skipped = 0
 
-    def accepted(self, readings: Readings, time_type: type) -> Iterator[tuple[int, Any]]:
+    def accept(self, readings: Readings, time_type: type) -> Readings:
         """The records to apply, with their offsets, until the partition is paused.
 
-        Those of `time_type` only tell event time: they end no row of refusals. The attributes are
-        up to date when the iterator is exhausted.
+        Those of `time_type` only tell event time: they end no row of refusals.
         """
-        offset, refused_in_a_row = self.offset, self.refused_in_a_row
-        records = skipped = 0
-        for at, reading in readings:
-            if refused_in_a_row >= self._most_refused:
+        if not self.paused and self._are_plain(readings):  # the usual case
+            self.offset, self.records = readings[-1][0], len(readings)
+            if any([type(reading) is not time_type for _, reading in readings]):  # noqa: C419 - a list is quicker
+                self.refused_in_a_row = 0
+            return readings
+        offset, refused_in_a_row, most = self.offset, self.refused_in_a_row, self._most_refused
+        records, accepted = 0, []
+        for item in readings:
+            if refused_in_a_row >= most:
                 break
             records += 1
+            at, reading = item
             if at <= offset:  # never twice, even if handed over twice
-                skipped += 1
+                self.skipped += 1
                 continue
             offset = at
             kind = type(reading)
@@ -57,9 +63,18 @@ class RecordIntake:
                 continue
             if kind is not time_type:
                 refused_in_a_row = 0
-            yield at, reading
-        self.offset, self.refused_in_a_row = offset, refused_in_a_row
-        self.records, self.skipped = records, skipped
+            accepted.append(item)
+        self.offset, self.refused_in_a_row, self.records = offset, refused_in_a_row, records
+        return accepted
+
+    def _are_plain(self, readings: Readings) -> bool:
+        """Whether nothing is to be skipped or parked, found out without looking at each record."""
+        offsets = [self.offset, *[at for at, _ in readings]]
+        return (
+            len(offsets) > 1
+            and all(map(lt, offsets, offsets[1:]))
+            and Refusal not in {type(reading) for _, reading in readings}
+        )
 
     @property
     def paused(self) -> bool:
@@ -67,16 +82,9 @@ class RecordIntake:
         return self.refused_in_a_row >= self._most_refused
 
 
-class Arrival(NamedTuple):
-    """An event as it arrived."""
-
-    offset: int
-    event: Any
-    now_ms: int
-    """The event time of the partition by then, its own included, in epoch milliseconds."""
-
-
-_new_tuple: Final = tuple.__new__  # what `Arrival(…)` calls: once an event, and half its time
+Arrival = tuple[int, Any, int]
+"""An event as it arrived: its offset, the event, and the partition's event time by then, its own
+included, in epoch milliseconds. A plain tuple, since one is made for every event."""
 
 
 class EventTimeMoves(NamedTuple):
@@ -126,7 +134,7 @@ class Intake(RecordIntake):
         instants, offsets = self.moves
         furthest, confirmed_ms = progress.furthest, _instant(progress.confirmed_ms)
         cycle_ms, cycle_end_ms = (NEVER, NEVER) if now_ms == NEVER else calendar.around(now_ms)
-        for offset, event in self.accepted(readings, Tick):
+        for offset, event in self.accept(readings, Tick):
             at_ms = event.occurred_at_ms
             if at_ms > now_ms:  # C2
                 now_ms = at_ms
@@ -142,12 +150,11 @@ class Intake(RecordIntake):
             about = subject(event)
             if at_ms > confirmed_ms:
                 confirmed_ms, furthest = watermarks.confirm(confirmed_ms, furthest, about, at_ms)
-            arrival = _new_tuple(Arrival, (offset, event, now_ms))
             of_subject = by_subject.get(about)
             if of_subject is None:
-                by_subject[about] = [arrival]
+                by_subject[about] = [(offset, event, now_ms)]
             else:
-                of_subject.append(arrival)
+                of_subject.append((offset, event, now_ms))
         self.now_ms, self.late = now_ms, late
         return Progress(
             self.offset,

@@ -26,6 +26,10 @@ class Addition(Protocol):
     """A journal record that was read: what to add to which sums."""
 
     @property
+    def key(self) -> bytes:
+        """The id of the product or shop."""
+
+    @property
     def restatements(self) -> int:
         """How many of its entries and rows restate (S13)."""
 
@@ -102,7 +106,7 @@ class JournalStage:
         """
         progress = progress or watermarks.START
         intake = RecordIntake(progress, self._refusals_in_a_row)
-        accepted = list(intake.accepted(readings, ProgressMark))
+        accepted = intake.accept(readings, ProgressMark)
         # ---- nothing is refused past this line ----
         sources, confirmed_ms = dict(progress.sources), progress.confirmed_ms
         sums, marks, restatements = self._sums(states), 0, 0
@@ -118,7 +122,7 @@ class JournalStage:
             try:
                 sums.add(row)
             except (ImpossibleTallyError, ImpossibleServiceError) as error:
-                raise type(error)(f"{place}@{offset}: {error}") from error
+                raise type(error)(f"{place}@{offset}, {row.key.decode()}: {error}") from error
         added = len(accepted) - marks
         return Outcome(
             writes=sums.writes(),

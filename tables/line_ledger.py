@@ -3,7 +3,7 @@
 A line that is no sale any more (S4) keeps its sums, so that counting it again costs little.
 """
 
-from schemas.times import NEVER_MS
+from schemas.times import NO_INSTANT_MS
 from tables import counting
 from tables.cuts import Changes, Key
 from tables.entries import Row
@@ -36,18 +36,18 @@ class LineLedger:
         self.counts = False
         """Whether the line is a sale, and its sums are in the rows."""
 
-        self.since_ms = NEVER_MS
+        self.since_ms = NO_INSTANT_MS
         """When it was received; of a line that doesn't count, when it last was."""
 
         self._gross, self._reversed = [0, 0], [0, 0]
         """Units and amount, without the part of the refund of the whole order."""
 
     def move(self, before: int, after: int) -> None:
-        """S2: the sale moves to another instant; NEVER_MS stands for no sale."""
-        if after == NEVER_MS:
+        """S2: the sale moves to another instant; NO_INSTANT_MS stands for no sale."""
+        if after == NO_INSTANT_MS:
             self._show(-1)
             self.counts = False
-        elif before == NEVER_MS:
+        elif before == NO_INSTANT_MS:
             self._count_from(after)
             self.counts = True
             self._show(1)
@@ -105,7 +105,7 @@ class LineLedger:
     def _count_from(self, received_ms: int) -> None:
         """S3: the line counts from now on; what refunds leave of it."""
         units, amount, whole = self.claims.units, self.claims.amount, self._book.whole
-        if self.since_ms == NEVER_MS:
+        if self.since_ms == NO_INSTANT_MS:
             self.since_ms = received_ms
             quantity, revenue = self._line.quantity, counting.revenue(self._line)
             self._gross = [quantity, revenue]

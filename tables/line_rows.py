@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from schemas.times import NEVER_MS
+from schemas.times import NO_INSTANT_MS
 from tables.cuts import Key
 from tables.entries import Row
 from tables.line_claims import LineClaims
@@ -25,7 +25,7 @@ class LineRows:
     def line(self, received_ms: int, gross_units: int, gross_amount: int) -> Iterator[Row]:
         """All rows of the line, without the part of the refund of the whole order."""
         yield self._book.make.sale(self._line, received_ms, gross_units, gross_amount)
-        for key, (units, amount) in self._claims.shares(received_ms, NEVER_MS).items():
+        for key, (units, amount) in self._claims.shares(received_ms, NO_INSTANT_MS).items():
             yield from self._book.make.reversal(self._line, received_ms, key, units, amount)
 
     def refund(self, received_ms: int, key: Key, units: int, amount: int) -> Iterable[Row]:

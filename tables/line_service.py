@@ -4,7 +4,7 @@ Whether a refund of one line alone is a return or a difference depends on this l
 of several lines are summed up by the order's `refund_sums`.
 """
 
-from schemas.times import NEVER_MS
+from schemas.times import NO_INSTANT_MS
 from tables import service
 from tables.cuts import Key
 from tables.line_claims import LineClaims
@@ -40,7 +40,7 @@ class LineService:
             self._show_column(start_ms, kind, reason, sign * number, sign * amount)
         if not self._claims.shared:
             return
-        for key, (units, amount) in self._claims.shares(received_ms, NEVER_MS).items():
+        for key, (units, amount) in self._claims.shares(received_ms, NO_INSTANT_MS).items():
             refund = self._book.refunds[key]
             if len(refund.lines or ()) > 1:
                 self._book.service.reverse(

@@ -23,9 +23,8 @@ _COUNTED: Final = orders.SALE_EVENTS | aftersales.SERVICE_EVENTS
 """The types of events whose facts sales or service are derived from."""
 
 FEW_EVENTS: Final = 16
-FEW_BYTES: Final = 16_384
-"""An order with at most this many events in a chunk, and this many bytes before it, is derived as
-a whole; every other one has a ledger."""
+"""An order with at most this many events in a chunk, and `limits.SMALL_STATE_BYTES` before it, is
+derived as a whole; every other one has a ledger."""
 
 
 class Derivable(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +45,7 @@ class Derived(msgspec.Struct, frozen=True):
 
     arrival: Arrival
     rows: dict[RowKey, SaleColumns]
-    service: Sequence[aftersales.ServiceChange]
+    service: Sequence[aftersales.ServiceDifference]
     contacts: Sequence[aftersales.ContactChange]
 
 
@@ -71,7 +70,9 @@ class OrderFold:
 
     def fold(self, key: bytes, state: bytes | None, events: Sequence[Arrival]) -> None:
         """Add events to the order `key`; `state` are its bytes, None if it is new."""
-        is_small = len(events) <= FEW_EVENTS and (state is None or len(state) <= FEW_BYTES)
+        is_small = len(events) <= FEW_EVENTS and (
+            state is None or len(state) <= limits.SMALL_STATE_BYTES
+        )
         if not (is_small and self._derive(key, state, events)):
             self._keep_ledger(key, state, events)
 
@@ -81,7 +82,7 @@ class OrderFold:
         facts, duplicates = Facts(first), 0
         changes: list[Derivable | Derived] = []
         for arrival in events:
-            event = arrival.event
+            event = arrival[1]
             if event.type not in _COUNTED and facts.add(event):
                 continue  # the short cut for half of the events
             before = facts.order
@@ -112,9 +113,10 @@ class OrderFold:
         """The incremental way; the ledger knows the order's size with each event."""
         ledger, is_new = OrderLedger(state, self._calendar), False
         for arrival in events:
-            added = ledger.add(arrival.event, limits.ORDER_BYTES)
+            offset, event, _ = arrival
+            added = ledger.add(event, limits.ORDER_BYTES)
             if isinstance(added, Refusal):
-                self.refused.append((arrival.offset, added))
+                self.refused.append((offset, added))
             elif added:
                 is_new = True
                 rows, service = ledger.sales(), ledger.service()

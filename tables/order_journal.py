@@ -8,7 +8,6 @@ from schemas.journal import Contact, Entry, Served, Service
 from tables import aftersales, counting, entries
 from tables.cycles import Calendar
 from tables.entries import Cause
-from tables.intake import Arrival
 from tables.order_fold import Derivable, Derived
 from tables.shop_activity import ShopActivities
 
@@ -26,7 +25,8 @@ class OrderJournal:
 
     def add(self, change: Derivable | Derived) -> None:
         """Add the records of one event's change of an order."""
-        cause, offset = self._cause(change.arrival), change.arrival.offset
+        offset, event, now_ms = change.arrival
+        cause = Cause(event, f"{self._place}@{offset}", self._calendar.start_of(now_ms))
         if isinstance(change, Derived):
             if change.rows:
                 self._sell(entries.listed(change.rows, cause, self._calendar), offset)
@@ -52,10 +52,6 @@ class OrderJournal:
         """(key, value) of the records of `shop-activity`."""
         return self._shops.records()
 
-    def _cause(self, arrival: Arrival) -> Cause:
-        offset, event, now_ms = arrival
-        return Cause(event, f"{self._place}@{offset}", self._calendar.start_of(now_ms))
-
     def _sell(self, sold: Iterable[Entry], offset: int) -> None:
         """S12: the entries of one event."""
         for entry in sold:
@@ -65,7 +61,7 @@ class OrderJournal:
 
     def _serve(
         self,
-        changes: Iterable[aftersales.ServiceChange],
+        changes: Iterable[aftersales.ServiceDifference],
         contacts: Iterable[aftersales.ContactChange],
         cause: Cause,
         offset: int,

@@ -104,7 +104,7 @@ class OrderLedger:
         """The changes of journal rows since the last call, for `entries.listed`."""
         return self._sales.changes()
 
-    def service(self) -> list[aftersales.ServiceChange]:
+    def service(self) -> list[aftersales.ServiceDifference]:
         """The same as `aftersales.changes`, since the last call."""
         return self._service.changes()
 

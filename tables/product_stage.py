@@ -50,8 +50,8 @@ class _ProductSums:
     def add(self, addition: ProductAddition, /) -> None:
         delta = addition.delta
         if isinstance(delta, Delta):
-            self._cycles[addition.cycle_key].add(delta)
-            self._totals[addition.key].add(delta)  # C4
+            self._cycles[addition.cycle_key].add(delta, delta.currency, delta.restates)
+            self._totals[addition.key].add(delta, delta.currency, delta.restates)  # C4
         else:
             self._service[addition.cycle_key].add(delta.columns, restates=delta.restates)
 

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from typing import Final
 
-from schemas.times import NEVER_MS
+from schemas.times import NO_INSTANT_MS
 from tables.sorted_lists import put
 
 _LAST_ID: Final = "\U0010ffff"
@@ -14,7 +14,7 @@ _LAST_ID: Final = "\U0010ffff"
 class ReceiptTimes:
     """The earliest receipt of each line and the earliest cancellation, in epoch milliseconds.
 
-    NEVER_MS stands for none.
+    NO_INSTANT_MS stands for none.
     """
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class ReceiptTimes:
         put(own, at_ms, removed=removed)
         after = _first(own)
         if before != after and line_id in self._line_ids:
-            if before != NEVER_MS:
+            if before != NO_INSTANT_MS:
                 put(self._by_own, (before, line_id), removed=True)
-            if after != NEVER_MS:
+            if after != NO_INSTANT_MS:
                 insort(self._by_own, (after, line_id))
         return before, after
 
@@ -79,8 +79,8 @@ class ReceiptTimes:
         return min(self.own(line_id), self.of_all)
 
     def counts_from(self, received_ms: int) -> int:
-        """S1, S4: the instant of the sale of a line received at an instant, NEVER_MS if none."""
-        return received_ms if received_ms <= self.cancelled else NEVER_MS
+        """S1, S4: the instant of the sale of a line received at an instant, NO_INSTANT_MS if none."""
+        return received_ms if received_ms <= self.cancelled else NO_INSTANT_MS
 
     def named_between(self, low: int, high: int) -> list[str]:
         """The lines first named by a receipt in (low, high], and before one of all lines."""
@@ -99,4 +99,4 @@ class ReceiptTimes:
 
 
 def _first(instants: list[int]) -> int:
-    return instants[0] if instants else NEVER_MS
+    return instants[0] if instants else NO_INSTANT_MS

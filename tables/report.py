@@ -142,7 +142,7 @@ def overdue(key: bytes, state: bytes) -> ReportRow:
 def anomalies(order_id: str, state: bytes) -> list[ReportRow]:
     """The anomalies of an order, and of its lines where an anomaly concerns one."""
     order = orders.decode(state)
-    found = counting.derive(order).anomalies | aftersales.anomalies(order)
+    found = counting.derive(order).anomalies | aftersales.review_anomalies(order)
     return [
         {"order_id": order_id, "anomaly": one.anomaly.value}
         | ({"line_id": one.line_id} if one.line_id else {})

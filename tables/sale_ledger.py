@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from schemas.columns import SaleColumns
-from schemas.times import NEVER_MS
+from schemas.times import NO_INSTANT_MS
 from tables.cuts import Key
 from tables.cycles import Calendar
 from tables.entries import OrderRows, Row, RowKey
@@ -21,7 +21,7 @@ from tables.orders import Line, Placed, Refund
 from tables.service_ledger import ServiceLedger
 from tables.sorted_lists import put
 
-_END: Final[Key] = (NEVER_MS, "")
+_END: Final[Key] = (NO_INSTANT_MS, "")
 
 
 class SaleLedger:
@@ -75,7 +75,9 @@ class SaleLedger:
         }
         self._times.place(self._lines)
         for line_id in self._lines:
-            self._move(line_id, NEVER_MS, self._times.counts_from(self._times.received(line_id)))
+            self._move(
+                line_id, NO_INSTANT_MS, self._times.counts_from(self._times.received(line_id))
+            )
 
     def receive(self, line_ids: Iterable[str] | None, at_ms: int, *, removed: bool = False) -> None:
         """S2: a receipt of some lines, or of all."""
@@ -102,12 +104,12 @@ class SaleLedger:
         before, after = times.cancel(at_ms, removed=removed)
         low, high = min(before, after), max(before, after)
         line_ids = times.named_between(low, high)
-        if low < times.of_all <= high and times.of_all != NEVER_MS:
+        if low < times.of_all <= high and times.of_all != NO_INSTANT_MS:
             line_ids += times.not_named_before(times.of_all)
         for line_id in line_ids:
             received_ms = times.received(line_id)
             was, now = (
-                received_ms if received_ms <= cancelled_ms else NEVER_MS
+                received_ms if received_ms <= cancelled_ms else NO_INSTANT_MS
                 for cancelled_ms in (before, after)
             )
             self._move(line_id, was, now)
@@ -183,7 +185,7 @@ class SaleLedger:
             self._left.discard(line_id)
         if line.has_units:
             own_ms = self._times.own(line_id)
-            if own_ms != NEVER_MS:
+            if own_ms != NO_INSTANT_MS:
                 heappush(self._firsts_own, (own_ms, line_id))
             heappush(self._firsts, line_id)
 

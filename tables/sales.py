@@ -5,8 +5,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.columns import AmountSums, UnitSums
-from schemas.journal import Delta, Sold
+from schemas.columns import AmountSums, SaleColumns, UnitSums
 
 
 class ImpossibleTallyError(Exception):
@@ -31,23 +30,23 @@ class Tally(UnitSums, array_like=True, gc=False):
         """Whether any sum isn't zero."""
         return bool(self.amounts) or not self.are_zero
 
-    def add(self, entry: Delta | Sold) -> None:
-        """Add one entry, or the sum of some.
+    def add(self, columns: SaleColumns, currency: str, restates: int) -> None:
+        """Add an entry, or the sum of some of which `restates` restate.
 
         ImpossibleTallyError unless 0 <= reversed <= gross and 0 <= booked afterwards (S8).
         """
-        self.add_units(entry)
-        self.restatements += entry.restates
-        amounts = self.amounts.get(entry.currency)
+        self.add_units(columns)
+        self.restatements += restates
+        amounts = self.amounts.get(currency)
         if amounts is None:
-            amounts = self.amounts[entry.currency] = AmountSums()
-        amounts.add_amount(entry)
+            amounts = self.amounts[currency] = AmountSums()
+        amounts.add_amount(columns)
         if not (self.are_possible and amounts.are_possible):
             raise ImpossibleTallyError(
-                f"0 <= reversed <= gross and 0 <= booked don't hold in {self} after {entry}"
+                f"0 <= reversed <= gross and 0 <= booked don't hold in {self} after {columns} {currency}"
             )
         if amounts.are_zero:
-            del self.amounts[entry.currency]  # equal sums give equal bytes
+            del self.amounts[currency]  # equal sums give equal bytes
 
 
 encode: Final[Callable[[Tally], bytes]] = msgspec.json.Encoder(order="deterministic").encode

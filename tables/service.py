@@ -88,9 +88,9 @@ def row_changes(before: Rows, after: Rows) -> Rows:
     """The signed changes that lead from `before` to `after`, without zeros."""
     changes: Rows = {}
     for key in before.keys() | after.keys():
-        was, now = before.get(key, {}), after.get(key, {})
+        old, new = before.get(key, {}), after.get(key, {})
         changed = without_zeros(
-            {name: now.get(name, 0) - was.get(name, 0) for name in was.keys() | now.keys()}
+            {name: new.get(name, 0) - old.get(name, 0) for name in old.keys() | new.keys()}
         )
         if changed:
             changes[key] = changed

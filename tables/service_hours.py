@@ -1,7 +1,7 @@
 """The settings of R1: the time to reply, the service hours, and local time in their time zone.
 
-`terms` names the zone, but not the version of its data: every upgrade of `tzdata` would then ask
-for a rebuild, though nearly none changes the zone in use ([decision 39](
+`terms` names the zone, but not the version of its data: every upgrade of `tzdata` would then need
+a rebuild, though nearly none changes the zone in use ([decision 39](
 ../docs/decisions/0039-pinned-time-zones.md)).
 """
 

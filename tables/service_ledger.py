@@ -12,7 +12,7 @@ from tables.aftersales import (
     ContactChange,
     ContactReason,
     Owner,
-    ServiceChange,
+    ServiceDifference,
 )
 from tables.cycles import Calendar
 from tables.orders import Other, Placed
@@ -89,7 +89,7 @@ class ServiceLedger:
         """Add a number to a column of the shop (None) or of a product in a cycle."""
         self._rows.add(product_id, start_ms, column, number)
 
-    def changes(self) -> list[ServiceChange]:
+    def changes(self) -> list[ServiceDifference]:
         """What changed since the last call, as `aftersales.changes`."""
         before, after = self._placed_before, self._placed
         self._placed_before = after

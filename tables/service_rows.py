@@ -1,7 +1,7 @@
 """The service rows of one order, and how they changed since the changes were last read."""
 
 from tables import aftersales, service
-from tables.aftersales import Owner, ServiceChange
+from tables.aftersales import Owner, ServiceDifference
 from tables.service import Rows
 
 
@@ -20,7 +20,7 @@ class ServiceRows:
         columns = self._changed.setdefault((product_id, start_ms), {})
         columns[column] = columns.get(column, 0) + number
 
-    def changes(self, before: Owner | None, after: Owner | None) -> list[ServiceChange]:
+    def changes(self, before: Owner | None, after: Owner | None) -> list[ServiceDifference]:
         """What changed since the last call, as `aftersales.changes`.
 
         `before` and `after` are the order's owners at the last call and now.

@@ -7,13 +7,11 @@ same reason: what came and went within a chunk must leave the rows that it leave
 two.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Final
 
 from schemas import journal, limits
-from schemas.columns import SaleColumns
+from schemas.columns import ZERO, SaleColumns
 from schemas.envelope import Written
 from schemas.journal import Bought, Contact, Entry, Messages, Replied, Served, ShopActivity, Sold
 
@@ -22,19 +20,20 @@ _COLUMNS: Final = 8
 """So many columns of replies are a unit at most."""
 
 
-_NUMBERS: Final = ("restates", *SaleColumns.__struct_fields__)
-_numbers: Final = attrgetter(*_NUMBERS)
-"""Of an entry, what is summed in a `Sold`."""
+@dataclass(slots=True)
+class _Sums:
+    """The sum of some entries, and how many of them restate."""
+
+    columns: SaleColumns = ZERO
+    restates: int = 0
 
 
 @dataclass(slots=True)
 class _Shop:
     """What was told of a shop so far; `units` is the size of it."""
 
-    sold: defaultdict[tuple[str, str], list[tuple[int, ...]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    """By cycle and currency, the `_NUMBERS` of each entry."""
+    sold: dict[tuple[str, str], _Sums] = field(default_factory=dict)
+    """By cycle and currency."""
 
     bought: dict[tuple[str, str], int] = field(default_factory=dict)
     served: list[Served] = field(default_factory=list)
@@ -54,7 +53,12 @@ class ShopActivities:
     def sell(self, entry: Entry) -> None:
         """An entry, to be summed with others (S6), and its buyer's orders (R6)."""
         shop = self._shop(entry.shop_id, 1 + _BOUGHT)
-        shop.sold[entry.cycle, entry.currency].append(_numbers(entry))
+        key = entry.cycle, entry.currency
+        sums = shop.sold.get(key)
+        if sums is None:
+            sums = shop.sold[key] = _Sums()
+        sums.columns = sums.columns.plus(entry)
+        sums.restates += entry.restates
         if entry.orders:
             buyer = entry.buyer_id, entry.cycle
             shop.bought[buyer] = shop.bought.get(buyer, 0) + entry.orders
@@ -110,8 +114,8 @@ class ShopActivities:
 
 def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
     sold = [
-        Sold(cycle, currency, **dict(zip(_NUMBERS, map(sum, zip(*rows, strict=True)), strict=True)))
-        for (cycle, currency), rows in shop.sold.items()
+        Sold(cycle, currency, sums.restates, sums.columns)
+        for (cycle, currency), sums in shop.sold.items()
     ]
     bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
     told = ShopActivity(

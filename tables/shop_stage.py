@@ -116,8 +116,8 @@ class _ShopSums:
     def add(self, addition: ShopAddition, /) -> None:
         key, service_totals = addition.key, self._service_totals
         for cycle_key, sold in addition.sold:
-            self._cycles[cycle_key].add(sold)
-            self._totals[key].add(sold)
+            self._cycles[cycle_key].add(sold.columns, sold.currency, sold.restates)
+            self._totals[key].add(sold.columns, sold.currency, sold.restates)
         for buyer_key, cycle_key, start_ms, orders in addition.bought:  # R6
             change = self._buyers[buyer_key].buy(start_ms, orders)
             # Added also if nothing changes: rows don't depend on how chunks were cut.

@@ -111,7 +111,7 @@ class Flow:
         return self.run()
 
     def tick(self, at_ms: int) -> "Flow":
-        """Let event time come to this instant in every partition of events, and run all stages."""
+        """Advance event time to an instant in every partition of events, and run all stages."""
         value, headers = envelope.tick(at_ms)
         for topic in (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC):
             for partition in range(PARTITIONS):
@@ -146,8 +146,10 @@ class Flow:
         for topic, sent in outcome.sends.items():
             for key, value in sent:
                 self.send(topic, key, value, [])
-        told = [journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])]
-        self.entries += [row for row in told if isinstance(row, journal.Entry)]
+        written = [
+            journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])
+        ]
+        self.entries += [row for row in written if isinstance(row, journal.Entry)]
         self.alerts += [
             msgspec.json.decode(value) for _, value in outcome.sends.get(catalogue.ALERTS_TOPIC, [])
         ]

@@ -149,7 +149,7 @@ class _JournalSums:
             if table.form == "sales":
                 id_ = getattr(row, table.keyed_by).encode()
                 key = catalogue.cycle_key(id_, start_ms) if table.windowed else id_
-                self._sales[table.name][key].add(row)
+                self._sales[table.name][key].add(row, row.currency, row.restates)
         return True
 
     def report(self) -> Report:

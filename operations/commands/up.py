@@ -86,7 +86,7 @@ def _show_live(settings: Settings, tend: Callable[[float], None], console: Conso
             time.sleep(POLL_EVERY_S)
             now_s = time.monotonic()
             tend(now_s)
-            view = read_view(settings.reader_host, settings.reader_port)
+            view = read_view(settings)
             live.update(
                 picture(view, rate.read(now_s, view.records) if view else 0.0), refresh=True
             )
@@ -103,5 +103,5 @@ def _show_lines(
         tend(now_s)
         if now_s >= due_s:
             due_s += LINE_EVERY_S
-            view = read_view(settings.reader_host, settings.reader_port)
+            view = read_view(settings)
             report(line(view, rate.read(now_s, view.records) if view else 0.0))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from operations.commands.show_service import percent
+from operations.reader_client import ReaderError, get
 
-RATE_OVER_S = 5.0
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+RATE_OVER_S: Final = 5.0
+ANSWER_WITHIN_S: Final = 2.0
+"""How long an answer may take: the processes are not tended meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,15 @@ class Rate:
         return (count - first) / (now_s - first_s) if now_s > first_s else 0.0
 
 
-def read_view(host: str, port: int) -> View | None:
+def read_view(settings: Settings) -> View | None:
     """Query the reader for best sellers and service; None if it doesn't answer or isn't ready."""
-    answers = []
-    for path in ("/v1/top/products?limit=10", "/v1/top/shops?limit=10", "/v1/overdue?limit=1"):
-        answer = _get(host, port, path)
-        if answer is None:
-            return None
-        answers.append(answer)
-    best, shops, overdue = answers
+    try:
+        best, shops, overdue = (
+            get(settings, path, {"limit": limit}, ANSWER_WITHIN_S)
+            for path, limit in (("/v1/top/products", 10), ("/v1/top/shops", 10), ("/v1/overdue", 1))
+        )
+    except ReaderError:
+        return None
     freshness = best["freshness"]
     last_offsets = freshness["applied"] | overdue["freshness"]["applied"]  # of orders and of chats
     inquiries = [shop["service"]["inquiries"] for shop in shops["items"]]
@@ -76,22 +80,6 @@ def read_view(host: str, port: int) -> View | None:
         timely=sum(of["timely"] for of in inquiries),
         overdue=overdue["count"],
     )
-
-
-def _get(host: str, port: int, path: str) -> dict[str, Any] | None:
-    connection = HTTPConnection(host, port, timeout=2.0)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read()
-        if response.status != 200:  # noqa: PLR2004 - HTTP's own number for fine
-            return None
-    except (OSError, HTTPException):
-        return None
-    finally:
-        connection.close()
-    answer: dict[str, Any] = json.loads(body)
-    return answer
 
 
 def picture(view: View | None, per_second: float) -> Group:

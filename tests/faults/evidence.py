@@ -300,13 +300,14 @@ def _journal(
 
 
 SUMMED = (
+    "restates",
     "units_gross",
     "units_reversed",
     "units_booked",
     "amount_gross",
     "amount_reversed",
     "amount_booked",
-    "restates",
+    "orders",
 )
 
 
@@ -318,11 +319,11 @@ def _shop_sums(entries: list[dict[str, Any]], activity: list[dict[str, Any]]) ->
         sums.update({(*of, entry["currency"], column): int(entry[column]) for column in SUMMED})
         sums.update({(*of, "buyer", entry["buyer_id"]): entry["orders"]})
     for row in activity:
-        for cycle, currency, *columns in row.get("sold", ()):
+        for cycle, currency, restates, columns in row.get("sold", ()):
             sums.subtract(
                 {
                     (row["shop_id"], cycle, currency, name): number
-                    for name, number in zip(SUMMED, columns, strict=True)
+                    for name, number in zip(SUMMED, (restates, *columns), strict=True)
                 }
             )
         for buyer_id, cycle, orders in row.get("bought", ()):

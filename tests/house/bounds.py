@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 
     from tests.house.sources import Source
 
-BOUND = re.compile(
-    r"^_?(MOST|MAX|MIN|LEAST)_|(_|^)(BYTES|RECORDS|CHARS|ROWS|ENTRIES|LINES|LIMIT|MOST|MAX)$"
-)
+BOUND = re.compile(r"^_?(MOST|MAX)_|(_|^)(BYTES|RECORDS|CHARS|ROWS|ENTRIES|LINES|LIMIT|MOST|MAX)$")
 
 
 def bounds(sources: Iterable[Source]) -> list[str]:

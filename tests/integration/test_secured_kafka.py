@@ -69,7 +69,9 @@ class SecuredKafka(LocalKafka):
         return {
             "listeners": f"{listeners},CONTROLLER://{controller}",
             "advertised.listeners": listeners,
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL",
+            "listener.security.protocol.map": (
+                "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL"
+            ),
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": f"User:{USER};User:ANONYMOUS",
             "ssl.principal.mapping.rules": f"RULE:^.*$/{USER}/",
@@ -79,11 +81,13 @@ class SecuredKafka(LocalKafka):
             "ssl.truststore.location": self.certificates / "ca.pem",
             "listener.name.ssl.ssl.client.auth": "required",
             "listener.name.sasl_ssl.sasl.enabled.mechanisms": "SCRAM-SHA-512",
-            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
+            "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": (
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            ),
         }
 
     def _issue(self) -> None:
-        """An authority, the broker's and a client's certificates of it, and an authority that nobody knows."""
+        """An authority with certificates of broker and client, and an unknown authority."""
         self.certificates.mkdir()
         ca = trustme.CA()
         ca.cert_pem.write_to_path(self.certificates / "ca.pem")
@@ -177,7 +181,7 @@ def refusal(given: dict[str, str], directory: Path) -> str:
 async def test_everything_runs_with_tls_and_a_password(
     with_password: dict[str, str], tmp_path: Path
 ) -> None:
-    """Commands, a worker and a reader are let in, and what the tables hold is what the rules say."""
+    """Commands, a worker and a reader get access, and the tables equal the recount."""
     settings = application(tmp_path)
     events = [
         event for event in made(95, 300) if isinstance(event, dict) and event["type"] in ORDER_TYPES
@@ -231,41 +235,44 @@ def test_a_client_is_known_by_its_certificate(
     ],
     ids=["password", "user", "mechanism"],
 )
-def test_wrong_credentials_are_told(
+def test_wrong_credentials_are_refused_in_a_sentence(
     with_password: dict[str, str], tmp_path: Path, wrong: dict[str, str], reason: str
 ) -> None:
-    """Whoever isn't let in is told so at once in one sentence, with the broker's reason and the settings to look at."""
-    said = refusal(with_password | wrong, tmp_path)
-    assert f"refuses our credentials ({reason}): check NETSOLD_KAFKA__SASL_" in said
-    assert PASSWORD not in said
+    """The sentence has the broker's reason and the settings to check."""
+    sentence = refusal(with_password | wrong, tmp_path)
+    assert f"refuses our credentials ({reason}): check NETSOLD_KAFKA__SASL_" in sentence
+    assert PASSWORD not in sentence
 
 
-def test_a_user_without_rights_is_told(with_password: dict[str, str], tmp_path: Path) -> None:
-    """Which topic it was about, and where the rights that are needed stand."""
-    said = refusal(with_password | {"KAFKA__SASL_USERNAME": GUEST}, tmp_path)
-    assert said.startswith(
-        "netsold: the cluster doesn't let this user do that ([Error 29] TopicAuthorizationFailedError: topic "
+def test_a_user_without_rights_is_refused_in_a_sentence(
+    with_password: dict[str, str], tmp_path: Path
+) -> None:
+    """The sentence names the topic, and where the necessary rights are listed."""
+    sentence = refusal(with_password | {"KAFKA__SASL_USERNAME": GUEST}, tmp_path)
+    assert sentence.startswith(
+        "netsold: the cluster doesn't let this user do that ([Error 29]"
+        " TopicAuthorizationFailedError: topic "
     )
-    assert said.endswith("grant it the rights that README names under On a cluster")
+    assert sentence.endswith("grant it the rights that README names under On a cluster")
 
 
-def test_an_unknown_authority_is_told(
+def test_an_unknown_authority_is_refused_in_a_sentence(
     broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path
 ) -> None:
-    """A broker whose certificate isn't of our authority isn't talked to, and the sentence names the setting."""
-    said = refusal(
+    """No request is sent to a broker whose certificate isn't of our authority."""
+    sentence = refusal(
         with_password | {"KAFKA__SSL_CAFILE": str(broker.certificates / "unknown.pem")}, tmp_path
     )
-    assert said.startswith(
+    assert sentence.startswith(
         f"netsold: the certificate of Kafka at {broker.sasl_ssl} isn't trusted ("
     )
-    assert said.endswith("check NETSOLD_KAFKA__SSL_CAFILE")
+    assert sentence.endswith("check NETSOLD_KAFKA__SSL_CAFILE")
 
 
-def test_a_certificate_of_another_host_is_told(
+def test_a_certificate_of_another_host_is_refused_in_a_sentence(
     broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path
 ) -> None:
     """A broker under a name that isn't in its certificate isn't trusted either."""
     elsewhere = broker.sasl_ssl.replace("127.0.0.1", "localhost")
-    said = refusal(with_password | {"KAFKA__BOOTSTRAP_SERVERS": elsewhere}, tmp_path)
-    assert f"the certificate of Kafka at {elsewhere} isn't trusted (Hostname mismatch" in said
+    sentence = refusal(with_password | {"KAFKA__BOOTSTRAP_SERVERS": elsewhere}, tmp_path)
+    assert f"the certificate of Kafka at {elsewhere} isn't trusted (Hostname mismatch" in sentence

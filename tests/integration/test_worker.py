@@ -87,7 +87,7 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
         confirmed_ms = sorted(latest.values())[-2]  # what two orders have come to
 
         async def told() -> bool:
-            """Whether every downstream table has the event time of two orders from both partitions."""
+            """Whether every downstream table has two orders' event time of both partitions."""
             behind = 0
             for table in [table for table in TABLES if table.stage in {"product", "shop"}]:
                 at: dict[int, list[int | None]] = {0: [], 1: []}

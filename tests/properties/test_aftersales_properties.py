@@ -89,7 +89,7 @@ def _read(event: Event) -> Received:
 
 def result_of(order: Order) -> Result:
     """The result of the core for an order."""
-    has_anomaly = aftersales.anomalies(order)
+    has_anomaly = aftersales.review_anomalies(order)
     assert all(one == (Anomaly.UNKNOWN_PRODUCT, "") for one in has_anomaly)
     return (
         aftersales.rows(order, counting.derive(order), CYCLES),

@@ -30,7 +30,7 @@ def _bounds(few: int, most_bytes: int = limits.ORDER_BYTES) -> Iterator[None]:
     """Orders with more than so many events or bytes have a ledger; -1: all of them."""
     with (
         patch.object(order_fold, "FEW_EVENTS", few),
-        patch.object(order_fold, "FEW_BYTES", few),
+        patch.object(limits, "SMALL_STATE_BYTES", few),
         patch.object(limits, "ORDER_BYTES", most_bytes),
     ):
         yield

@@ -1,14 +1,19 @@
 """The core against the independent recount: two routes from the same events to the same tables."""
 
+from collections import Counter
+from random import Random
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from operations.oracle.cycles import iso_ms
 from operations.oracle.events import time_ms
+from operations.oracle.order import count_order
 from operations.oracle.recount import recount
 from operations.oracle.replies import Terms
 from schemas import times
+from tables import sales
 from tables.cycles import Calendar
 from tables.service_hours import ServiceRules
 from tests.flow import Flow
@@ -37,7 +42,7 @@ _AROUND = st.sampled_from(
 
 @st.composite
 def busy_shop(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Orders of two buyers in one shop, placed and mostly received, with what happened to them and was said, close to each other."""
+    """Orders of two buyers in one shop, most of them received, with events and messages around."""
     found = []
     for number in range(draw(st.integers(1, 4))):
         order = {"order_id": f"o-{number}", "occurred_at": draw(_AROUND)}
@@ -67,8 +72,8 @@ def busy_shop(draw: st.DrawFn) -> list[dict[str, Any]]:
         found += [
             event | {"order_id": order["order_id"], "occurred_at": draw(_AROUND)} for event in own
         ]
-    said = draw(st.lists(messages(), max_size=8))
-    found += [message | {"shop_id": "s-1", "occurred_at": draw(_AROUND)} for message in said]
+    chat = draw(st.lists(messages(), max_size=8))
+    found += [message | {"shop_id": "s-1", "occurred_at": draw(_AROUND)} for message in chat]
     return [
         event | {"id": f"e-{number}", "source": "/s"}
         for number, event in enumerate(draw(st.permutations(found)))
@@ -78,7 +83,7 @@ def busy_shop(draw: st.DrawFn) -> list[dict[str, Any]]:
 @settings(max_examples=300)
 @given(happenings(20), CYCLES)
 def test_core_agrees_with_recount(happened: list[dict[str, Any]], cycle: tuple[int, int]) -> None:
-    """Rows of products and shops, their service, and anomalies, are the same for any events, length of cycle and anchor."""
+    """All lists are equal for any events, length of cycle and anchor."""
     length_ms, anchor_ms = cycle
     assert Flow(Calendar(length_ms, anchor_ms)).take(happened).report() == recount(
         happened, cycle_ms=length_ms, anchor_ms=anchor_ms
@@ -114,10 +119,7 @@ def test_core_agrees_with_recount_on_service(
     chunk: int,
     after_ms: int,
 ) -> None:
-    """The same with messages among the events, once event time has come to one instant everywhere.
-
-    Under any rules and chunks.
-    """
+    """All lists are equal with messages, under any rules and chunks, at one event time."""
     _agree_on_service(happened, cycle, rules, chunk, after_ms)
 
 
@@ -130,5 +132,55 @@ def test_core_agrees_with_recount_on_a_busy_shop(
     chunk: int,
     after_ms: int,
 ) -> None:
-    """The same where all happens to orders that count, so that the rules of service meet each other."""
+    """All lists are equal where most orders count, so that the rules of service meet."""
     _agree_on_service(happened, cycle, rules, chunk, after_ms)
+
+
+def _by_day_of_the_journal(flow: Flow) -> Counter[tuple[str, str, str, str]]:
+    """The journal's sums by product, currency, column and day of sale, or day of refund."""
+    sums: Counter[tuple[str, str, str, str]] = Counter()
+    for entry in flow.entries:
+        for name in ("gross", "reversed", "booked"):
+            day = (entry.refunded_at if name == "booked" else entry.sold_at) or ""
+            key = entry.product_id, entry.currency, name, day[:10]
+            sums[*key[:2], f"units {name}", day[:10]] += getattr(entry, f"units_{name}")
+            sums[*key[:2], f"amount {name}", day[:10]] += getattr(entry, f"amount_{name}")
+    return Counter({key: number for key, number in sums.items() if number})
+
+
+def _by_day_of_the_recount(happened: list[dict[str, Any]]) -> Counter[tuple[str, str, str, str]]:
+    """The same sums, counted by the recount."""
+    by_order: dict[str, list[dict[str, Any]]] = {}
+    for event in happened:
+        own = event | {"occurred_at": time_ms(event["occurred_at"])}
+        by_order.setdefault(event["order_id"], []).append(own)
+    sums: Counter[tuple[str, str, str, str]] = Counter()
+    for counted in map(count_order, by_order.values()):
+        if counted.placed is None:
+            continue
+        for sale in counted.sales:
+            whose = sale.product_id, counted.placed["currency"]
+            sold_day = iso_ms(sale.received_ms)[:10]
+            parts = [("gross", sold_day, sale.gross[0], sale.gross[1])]
+            for one in sale.reversals:
+                parts.append(("reversed", sold_day, one.units, one.amount))
+                parts.append(("booked", iso_ms(one.at_ms)[:10], one.units, one.amount))
+            for name, day, units, amount in parts:
+                sums[*whose, f"units {name}", day] += units
+                sums[*whose, f"amount {name}", day] += amount
+    return Counter({key: number for key, number in sums.items() if number})
+
+
+@settings(max_examples=300)
+@given(happenings(20), st.randoms(use_true_random=False), st.integers(1, 30), CYCLES)
+def test_the_journal_adds_up_by_day(
+    happened: list[dict[str, Any]], chance: Random, chunk: int, cycle: tuple[int, int]
+) -> None:
+    """S6, S12: by product and day of sale, and by day of refund, in any order with duplicates."""
+    arrival = happened + chance.choices(happened, k=5) if happened else []
+    chance.shuffle(arrival)
+    flow = Flow(Calendar(*cycle), lambda: chunk).take(arrival)
+    assert _by_day_of_the_journal(flow) == _by_day_of_the_recount(happened)
+    assert len({entry.id for entry in flow.entries}) == len(flow.entries)
+    for state in flow.tables["product_totals"].values():
+        assert sales.decode(state).are_possible

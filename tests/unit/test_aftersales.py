@@ -147,7 +147,11 @@ def test_what_was_never_placed_has_no_rows_and_no_reason_to_write() -> None:
     )
     order = order_of(*lines)
     assert served(*lines) == {}
-    assert (aftersales.contact(order), aftersales.owner(order), aftersales.anomalies(order)) == (
+    assert (
+        aftersales.contact(order),
+        aftersales.owner(order),
+        aftersales.review_anomalies(order),
+    ) == (
         None,
         None,
         frozenset(),
@@ -249,7 +253,7 @@ def test_refunds_of_one_reason_add_up_and_currencies_stand_apart() -> None:
     }
 
 
-def test_only_what_was_taken_off_a_sale_is_after_sales() -> None:
+def test_only_reversals_of_a_sale_are_after_sales() -> None:
     """S7: by `occurred_at`, at the receipt's millisecond it is.
 
     Of a line that was never received it isn't.
@@ -320,7 +324,7 @@ def test_of_one_refund_sent_twice_the_first_is_valid() -> None:
         }
 
 
-def test_refunds_that_are_only_asked_for_or_failed_are_no_after_sales() -> None:
+def test_refunds_that_are_only_requested_or_failed_are_no_after_sales() -> None:
     """S5."""
     requested = "2026-07-03T08:00Z refund-requested o-1 r-1 wrong_goods 1:1:10"
     assert (
@@ -329,7 +333,7 @@ def test_refunds_that_are_only_asked_for_or_failed_are_no_after_sales() -> None:
     )
 
 
-def test_the_placing_that_holds_says_whose_it_is() -> None:
+def test_the_valid_placing_has_the_owner() -> None:
     """S11: shop, buyer, currency and products are those of the earliest placing."""
     lines = (
         "2026-07-01T09:00Z placed o-1 1:p-3:2x1000 shop=s-7 buyer=b-1",
@@ -483,7 +487,7 @@ def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
     unknown = frozenset({LineAnomaly(Anomaly.UNKNOWN_PRODUCT)})
     assert served(PLACED, review) == {}
     assert (
-        aftersales.anomalies(
+        aftersales.review_anomalies(
             order_of(
                 PLACED,
                 review,
@@ -494,7 +498,7 @@ def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
         == unknown
     )
     assert (
-        aftersales.anomalies(order_of(PLACED, "2026-07-03T08:00Z reviewed o-1 p-3 5"))
+        aftersales.review_anomalies(order_of(PLACED, "2026-07-03T08:00Z reviewed o-1 p-3 5"))
         == frozenset()
     )
     moved = (
@@ -503,7 +507,7 @@ def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
         "2026-07-01T07:00Z placed o-1 1:p-3:1x10",
     )
     assert served(*moved) == {}
-    assert aftersales.anomalies(order_of(*moved)) == unknown
+    assert aftersales.review_anomalies(order_of(*moved)) == unknown
 
 
 # --- what the order stage hands out

@@ -82,7 +82,7 @@ def test_three_forms_are_read_alike() -> None:
     )
 
 
-def test_what_is_written_is_what_conventions_say() -> None:
+def test_records_are_written_by_the_conventions() -> None:
     """Binary mode: key and subject are the order's id; there are eight headers."""
     key, value, headers = encode(PAID)
     assert key == b"o-1"

@@ -5,6 +5,7 @@ import pytest
 
 from schemas import journal, limits, times
 from schemas.answers import ProductAnswer, ShopAnswer
+from schemas.columns import ZERO
 from schemas.envelope import BUYER, Written
 from schemas.journal import (
     RULES,
@@ -116,31 +117,17 @@ def test_shops_get_what_came_together_in_one_record() -> None:
         if record.key == b"s-7"
     )
     july, august = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"
+    first = {
+        "units_gross": 2,
+        "amount_gross": 2000,
+        "units_reversed": 1,
+        "amount_reversed": 300,
+        "orders": 1,
+    }
+    second = {"units_booked": 1, "amount_booked": 300}
     sold = [
-        Sold(
-            july,
-            "CNY",
-            1,
-            units_gross=2,
-            units_reversed=1,
-            units_booked=0,
-            amount_gross=2000,
-            amount_reversed=300,
-            amount_booked=0,
-            orders=1,
-        ),
-        Sold(
-            august,
-            "CNY",
-            0,
-            units_gross=0,
-            units_reversed=0,
-            units_booked=1,
-            amount_gross=0,
-            amount_reversed=0,
-            amount_booked=300,
-            orders=0,
-        ),
+        Sold(july, "CNY", 1, msgspec.structs.replace(ZERO, **first)),
+        Sold(august, "CNY", 0, msgspec.structs.replace(ZERO, **second)),
     ]
     partition = flow.entries[0].id.partition("@")[0]
     restates, columns = False, {"return.short_weight": 1, "return.short_weight.CNY": 300}
@@ -174,7 +161,7 @@ def test_much_of_one_shop_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
         [],
         [],
     ]
-    assert [[one.units_gross for one in record.sold] for record in records] == [
+    assert [[one.columns.units_gross for one in record.sold] for record in records] == [
         [4],
         [4],
         [2],

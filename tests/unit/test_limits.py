@@ -28,7 +28,11 @@ def test_every_bound_names_its_unit() -> None:
     ("bound", "value", "relation"),
     [
         ("ORDER_BYTES", "910_000", "an order of the largest size fits in one batch"),
-        ("VALUE_BYTES", "512 * KIB", "two events of the largest size fit in one order"),
+        (
+            "VALUE_BYTES",
+            "512 * KIB",
+            "two events of the largest size fit in one order, also in a small one",
+        ),
         ("BATCH_BYTES", "1_000_000", "a broker accepts a batch with its overhead"),
         ("DEAD_LETTER_BYTES", "MIB", "a record that a broker accepts by default can be parked"),
     ],

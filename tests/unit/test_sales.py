@@ -4,30 +4,28 @@ import msgspec
 import pytest
 
 from schemas.columns import ZERO, AmountSums, SaleColumns
-from schemas.journal import Delta
 from tables import sales
 from tables.sales import ImpossibleTallyError, Tally
 
-NOTHING = Delta(
-    "p-3", "CNY", "2026-06-06T00:00:00Z", restates=False, **msgspec.structs.asdict(ZERO)
-)
 
-
-def delta(**columns: object) -> Delta:
-    """An entry that changes only these columns."""
-    return msgspec.structs.replace(NOTHING, **columns)
+def add(tally: Tally, currency: str = "CNY", *, restates: bool = False, **columns: int) -> None:
+    """Add an entry that changes only these columns."""
+    tally.add(msgspec.structs.replace(ZERO, **columns), currency, restates)
 
 
 def test_columns_add_up() -> None:
     """Units, and money per currency, each for itself; restatements are counted."""
     tally = Tally()
-    tally.add(delta(units_gross=3, amount_gross=3000))
-    tally.add(
-        delta(
-            units_reversed=1, units_booked=1, amount_reversed=900, amount_booked=900, restates=True
-        )
+    add(tally, units_gross=3, amount_gross=3000)
+    add(
+        tally,
+        units_reversed=1,
+        units_booked=1,
+        amount_reversed=900,
+        amount_booked=900,
+        restates=True,
     )
-    tally.add(delta(units_gross=1, amount_gross=50, currency="USD"))
+    add(tally, "USD", units_gross=1, amount_gross=50)
     assert (tally.gross, tally.reversed, tally.net, tally.booked, tally.restatements) == (
         4,
         1,
@@ -56,22 +54,19 @@ def test_columns_add_up() -> None:
 )
 def test_a_sum_out_of_bounds_is_a_loud_stop(columns: dict[str, int]) -> None:
     """S8: 0 <= reversed <= gross; if it doesn't hold the journal was read twice or with a hole."""
-    with pytest.raises(ImpossibleTallyError, match="p-3"):
-        Tally().add(delta(**columns))
+    with pytest.raises(ImpossibleTallyError, match="CNY"):
+        Tally().add(msgspec.structs.replace(ZERO, **columns), "CNY", 0)
 
 
 def test_equal_sums_are_equal_bytes() -> None:
     """Whatever came in which order, and though a currency came and went."""
     one, two = Tally(), Tally()
-    for entry in (delta(amount_gross=5), delta(amount_gross=7, currency="USD")):
-        one.add(entry)
-    for entry in (
-        delta(amount_gross=1, currency="EUR"),
-        delta(amount_gross=7, currency="USD"),
-        delta(amount_gross=5),
-    ):
-        two.add(entry)
-    two.add(delta(amount_gross=-1, currency="EUR"))
+    add(one, amount_gross=5)
+    add(one, "USD", amount_gross=7)
+    add(two, "EUR", amount_gross=1)
+    add(two, "USD", amount_gross=7)
+    add(two, amount_gross=5)
+    add(two, "EUR", amount_gross=-1)
     assert sales.encode(one) == sales.encode(two) == b'[1,0,0,0,0,{"CNY":[5,0,0],"USD":[7,0,0]}]'
     assert sales.decode(sales.encode(one)) == one
 
@@ -83,7 +78,7 @@ def test_sums_beyond_64_bits_survive() -> None:
     """
     tally = Tally()
     for _ in range(20):
-        tally.add(delta(amount_gross=10**18))
+        add(tally, amount_gross=10**18)
     assert sales.decode(sales.encode(tally)).amounts == {"CNY": AmountSums(20 * 10**18)}
 
 

@@ -28,6 +28,7 @@ from operations.local.data_dir import DataDirUnusable
 from operations.local.kafka import LocalKafka, LocalKafkaFailed, Status
 from operations.local.kafka_jars import JarsOutOfReach
 from operations.local.stack import PortInUse, require_free
+from streams.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -452,5 +453,6 @@ def test_the_view_is_read_from_the_reader(status: int, seen: View | None) -> Non
                 server.handle_request()
 
         Thread(target=answer, daemon=True).start()
-        assert read_view("127.0.0.1", server.server_port) == seen
-    assert read_view("127.0.0.1", server.server_port) is None, "and nobody there is no error"
+        settings = Settings(_env_file=None, reader_port=server.server_port)
+        assert read_view(settings) == seen
+    assert read_view(settings) is None, "without a reader there is no view"
