@@ -1,11 +1,13 @@
-"""The docs are true: made pages are up to date, what they name and quote is in the code, every refusal has its heading, programs run."""
+"""The docs are true: what they name and quote is in the code, and their programs run."""
 
 from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import os
 import re
+import subprocess
 import sys
 from inspect import signature
 from pathlib import Path
@@ -196,7 +198,7 @@ def _said() -> Iterator[str]:
 
 
 def test_the_runbook_quotes_what_is_really_said() -> None:
-    """Whatever stands in quotation marks after *Said:* is in the code, letter by letter."""
+    """Whatever stands in quotation marks after *Message:* is in the code, letter by letter."""
     text = re.sub(
         r"^ *```.*?^ *```$",
         "",
@@ -205,7 +207,7 @@ def test_the_runbook_quotes_what_is_really_said() -> None:
     )
     quoted = [
         " ".join(one.split())
-        for part in re.findall(r"^\*Said:\*.*?\n\n", text, re.MULTILINE | re.DOTALL)
+        for part in re.findall(r"^\*Message:\*.*?\n\n", text, re.MULTILINE | re.DOTALL)
         for one in re.findall(r'"([^"]+)"', part)
     ]
     assert len(quoted) > 20
@@ -215,7 +217,7 @@ def test_the_runbook_quotes_what_is_really_said() -> None:
 
 
 def test_commands_in_the_pages_exist() -> None:
-    """Each `netsold X` of a page is a command, each of its options one that the reference has, each `make X` a target."""
+    """Each `netsold X` of a page is a command with known options, each `make X` a target."""
     known = {command.name for command in COMMANDS} | set(lists.GROUPS)
     options = set(re.findall(r"`(--[\w-]+)`", lists.pages()["commands.md"]))
     targets = set(
@@ -308,6 +310,17 @@ def _without_numbers(text: str) -> str:
     return re.sub(r"(?<!p-)\d[\d,.]*(?<=\d)", "N", text)
 
 
+def test_figures_of_the_benchmark_are_those_of_its_last_run() -> None:
+    """Each engine of bench/results.json has its row: rate, CPU and memory."""
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    results = json.loads((ROOT / "bench" / "results.json").read_text(encoding="utf-8"))
+    engines = [one for one in results.values() if "events_per_s" in one]
+    assert len(engines) > 1
+    for one in engines:
+        figures = (one["events_per_s"], one["cpu_s_per_million"], one["peak_rss_mb"])
+        assert f"| {' | '.join(f'{figure:,}' for figure in figures)} |" in page
+
+
 def test_pages_say_nothing_of_the_place_where_they_were_written() -> None:
     """No path of a machine, and no document that isn't here."""
     for page in PAGES:
@@ -335,6 +348,19 @@ def _program(name: str) -> str:
     text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     (found,) = re.findall(rf"```python\n( *# {re.escape(name)}\n.*?)```", text, re.DOTALL)
     return dedent(found)
+
+
+@pytest.mark.parametrize("name", ["offsets.py", "copy_orders.py", "parked.py"])
+def test_programs_of_the_runbook_name_nothing_undefined(name: str) -> None:
+    """Every name is imported, and every import used; the tests on Kafka then run them."""
+    checked = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F", "-"],
+        input=_program(name),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
 
 
 async def _run(settings: Settings, name: str, *arguments: str, code: int = 0) -> str:
@@ -376,7 +402,7 @@ EVENT = {
 }
 
 
-async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Settings) -> None:
+async def test_parked_records_are_listed_and_put_back_unchanged(settings: Settings) -> None:
     """parked.py prints every dead letter.
 
     The one that is named stands in its topic again, with key, value and own headers.
@@ -400,7 +426,7 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
     out = await _run(settings, "parked.py", f"{orders}-{paid.partition}@{paid.offset}")
     assert len(out.splitlines()) == 3
     assert f"{orders}-{paid.partition}@{paid.offset} unknown_type " in out
-    assert f"{orders}-{paid.partition}@{paid.offset} is put back as it came" in out
+    assert f"{orders}-{paid.partition}@{paid.offset} is put back unchanged" in out
     after = [record async for some in log.records(settings, orders) for record in some]
     assert len(after) == 3
     same = [
@@ -413,9 +439,14 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
 
 
 MESSAGE = {
-    "type": "buyer_messaged", "id": "m-1", "source": "/c", "occurred_at": "2026-07-01T08:00:00Z", "message_id": "m-1",
-    "shop_id": "s-1", "buyer_id": "b-1",
-}  # fmt: skip
+    "type": "buyer_messaged",
+    "id": "m-1",
+    "source": "/c",
+    "occurred_at": "2026-07-01T08:00:00Z",
+    "message_id": "m-1",
+    "shop_id": "s-1",
+    "buyer_id": "b-1",
+}
 
 
 async def test_records_are_put_back_under_the_key_that_their_content_names(
@@ -446,7 +477,7 @@ async def test_records_are_put_back_under_the_key_that_their_content_names(
     out = await _run(settings, "parked.py", *places, "nowhere-0@1", code=1)
     assert f"{places[0]} is put back with the key b'o-1', not None" in out
     assert f"{places[1]} is put back with the key b'o-1', not b'other'" in out
-    assert f"{places[2]} is put back as it came" in out
+    assert f"{places[2]} is put back unchanged" in out
     assert f"{places[3]} is put back with the key b's-1/b-1', not None" in out
     assert f"{places[4]} is not put back: its content names no key" in out
     assert f"{places[5]} is not put back: {settings.topic('sales')} is no topic of events" in out
@@ -477,7 +508,8 @@ async def test_lost_offsets_are_told_by_the_changelogs(settings: Settings) -> No
                 )
     out = await _run(settings, "offsets.py")
     assert sorted(out.splitlines()) == sorted(
-        f"--group {settings.app} --topic {settings.topic(stage.source)}:1 --reset-offsets --to-offset 42 --execute"
+        f"--group {settings.app} --topic {settings.topic(stage.source)}:1 --reset-offsets "
+        "--to-offset 42 --execute"
         for stage in STAGES
     )
 
@@ -537,7 +569,7 @@ async def test_a_copy_names_two_topics_that_exist(settings: Settings) -> None:
     """Forgotten, mistyped, or the new ones themselves: one sentence, and nothing is written."""
     await topics.create(settings)
     own = [settings.topic(topic) for topic in ("orders", "chats")]
-    assert "which topics?" in await _run(settings, "copy_orders.py", own[0], code=1)
+    assert "give two names: " in await _run(settings, "copy_orders.py", own[0], code=1)
     assert "set another NETSOLD_TOPIC_PREFIX" in await _run(
         settings, "copy_orders.py", *own, code=1
     )
