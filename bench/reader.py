@@ -168,7 +168,8 @@ def main(products: int) -> None:
             print(f"apply {title}: {count:,} records, {count / seconds:,.0f} a second")
         answers = bench.reader.answers
         print(
-            f"best 10 of {products:,} products: {timed(lambda: lists.top_products(answers(), None, 10, None), 200)}"
+            f"best 10 of {products:,} products: "
+            + timed(lambda: lists.top_products(answers(), None, 10, None), 200)
         )
         for sold in range(MOVES // 20):
             bench.apply(catalogue.PRODUCT_CYCLES.name, bench.moves(sold))

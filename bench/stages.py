@@ -130,7 +130,7 @@ def traffic(*, bare: bool) -> list[Record]:
 
 
 def messages() -> list[Record]:
-    """ORDERS messages between buyers and shops, as records of one partition."""
+    """As many messages of buyers and shops as there are orders, as records of one partition."""
     plan = Plan(seed=1, run="bench", start_ms=BEGIN_MS, every_ms=20 * DAY_MS / ORDERS)
     chats = islice((one for one in simulated(plan) if topic_of(one[1]["type"]) == "chats"), ORDERS)
     return [

@@ -266,19 +266,6 @@ def read_without_key(value: bytes) -> Unkeyed | Refusal:
     return Unkeyed(topic, key, event.occurred_at_ms, cloudevents.is_structured(found, {}), found)
 
 
-def key_of(record: Record, *, chat: bool) -> bytes | Refusal:
-    """The key that a record's content names, or the first reason to refuse the record.
-
-    The record's own key doesn't matter. A tick needs no key: b"".
-    """
-    event = _model_of(record, "chats" if chat else "orders")
-    if isinstance(event, Refusal):
-        return event
-    if isinstance(event, Tick):
-        return b""
-    return chat_key(event.shop_id, event.buyer_id) if chat else event.order_id.encode()
-
-
 def _model_of(record: Record, topic: str) -> Any | Tick | Refusal:  # noqa: ANN401 - a model of `events`
     """The model of the event in a record of a topic (named without prefix), whatever its key."""
     headers = cloudevents.headers_by_name(record.headers)

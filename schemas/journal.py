@@ -115,7 +115,7 @@ class Served(ServiceRow, frozen=True, gc=False, array_like=True):
 
 
 class Replied(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Signed changes of a shop's reply columns in one cycle, by messages or expired timers (R1, R2)."""
+    """Signed changes of a shop's reply columns in one cycle, by messages or timers (R1, R2)."""
 
     cycle: str
     columns: dict[str, int]

@@ -89,7 +89,7 @@ def _is_of(found: bytes | None, identity: Identity) -> bool:
     return msgspec.structs.replace(other, build=identity.build) == identity
 
 
-class StoreDamaged(Exception):
+class StoreDamaged(NetsoldError):
     """RocksDB can't read a store's files: `store` must be wiped, its changelog restores it."""
 
     def __init__(self, store: PartitionStore, why: str) -> None:

@@ -34,14 +34,12 @@ _PARTIES: Final = attrgetter("shop_id", "buyer_id")
 
 LEAST_BUCKET_MS: Final = 1000
 FEW_MESSAGES: Final = 16
-SMALL_STATE_BYTES: Final = 16_384
-"""A conversation with at most this many new messages in a chunk, and this many bytes before it, is
-folded by `conversation_fold`, which costs less there; every other one by `conversation_ledger`."""
+"""A conversation with at most this many new messages in a chunk, and `limits.SMALL_STATE_BYTES`
+before it, is folded by `conversation_fold`; every other one by `conversation_ledger`."""
 
-if not (
-    2 * SMALL_STATE_BYTES + FEW_MESSAGES * 8 * (4 * limits.ID_CHARS + 2 * limits.SOURCE_CHARS)
-    < limits.ORDER_BYTES
-):
+_MESSAGE_BYTES: Final = 8 * (4 * limits.ID_CHARS + 2 * limits.SOURCE_CHARS)
+
+if not 2 * limits.SMALL_STATE_BYTES + FEW_MESSAGES * _MESSAGE_BYTES < limits.ORDER_BYTES:
     # A message has three ids and a source, an alerted inquiry an id and a source, and a character
     # has at most 8 bytes. Alerts of earlier messages have fewer bytes than these messages.
     raise AssertionError(
@@ -96,7 +94,7 @@ class ChatStage:
             keys, stored, intake.events_by_subject.items(), strict=True
         ):
             if len(arrivals) > FEW_MESSAGES or (
-                state is not None and len(state) > SMALL_STATE_BYTES
+                state is not None and len(state) > limits.SMALL_STATE_BYTES
             ):
                 chunk.fold_long(key, state, parties, arrivals)
             else:

@@ -1,7 +1,7 @@
-"""Cycles: spans of equal length from an anchor, half-open `[start, end)`, in integer epoch milliseconds (C1).
+"""Cycles: half-open spans `[start, end)` of equal length, in integer epoch milliseconds (C1).
 
-A cycle is named by its start. Which one an instant belongs to depends on nothing but the instant (C2): none is opened or closed,
-so ended cycles stay as readable as the current one (C3), and totals of all time are tables of their own (C4).
+A cycle is named by its start. An instant alone decides its cycle (C2): none is opened or closed. So
+ended cycles stay as readable as the current one (C3). Totals of all time are other tables (C4).
 """
 
 from dataclasses import dataclass, field

@@ -20,7 +20,7 @@ def of_shop(columns: Columns) -> dict[str, Any]:
             "counted": counted,
             "timely": timely,
             "late": columns.get(service.LATE, 0),
-            "overdue": columns.get(service.OVERDUE_INQUIRIES, 0),
+            "overdue": columns.get(service.OVERDUE_COLUMN, 0),
             "response_rate": _share(timely, counted),
             "answered_by": {
                 who: columns.get(service.REPLY + who, 0) for who in ("person", "robot")

@@ -88,7 +88,7 @@ def columns_alone(inquiry: Inquiry) -> tuple[str, ...]:
     """
     answer = inquiry.answer
     if answer is None:
-        return service.INQUIRIES, service.OVERDUE_INQUIRIES
+        return service.INQUIRIES, service.OVERDUE_COLUMN
     by, reply_ms = replies.reply_columns(answer, inquiry.opened_ms)
     judgement = service.LATE if answer.at_ms > inquiry.due_ms else service.TIMELY
     return service.INQUIRIES, judgement, by, reply_ms

@@ -1,12 +1,9 @@
-"""What stages take and give.
+"""The input and output of a stage: a chunk that was read, the states, and the changes.
 
-A chunk that has been read, the states that it touches, and what it changes.
-
-A stage takes a chunk in two steps. `read` looks at one record, as soon as it is fetched: what it
-says is kept, in place of its bytes and headers. Whatever can be refused is refused there, but for a
-state that would outgrow a record. `fold` asks for the states that it needs, changes copies of them
-and hands these out: an exception there is a fault of ours, not of the input, and the chunk must not
-be committed.
+A stage works in two steps. `read` decodes one record as soon as it is fetched; the result is kept
+in place of the record's bytes and headers. It refuses whatever can be refused, except for a state
+that would outgrow a record. `fold` reads the states that it needs and returns changed copies. An
+exception in `fold` is a fault of the program, not of the input: the chunk must not be committed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,35 +16,32 @@ from tables.watermarks import Progress
 
 
 class Stored(Protocol):
-    """A table's states by key: their bytes, None where there is none.
-
-    Looked up when they are asked for.
-    """
+    """A table's states by key: their bytes, None where there is none. Read on access."""
 
     def __getitem__(self, key: bytes, /) -> bytes | None:
         """The state of one key."""
 
     def get_many(self, keys: Sequence[bytes], /) -> list[bytes | None]:
-        """The states of some keys, for less than one by one."""
+        """The states of some keys; costs less than one by one."""
 
 
 States = Mapping[str, Stored]
-"""By table, its states."""
+"""The states of each table, by its name."""
 
 Readings = Sequence[tuple[int, Any]]
-"""A chunk of one partition that has been read, in order: each record's offset, and what it says,
-a Refusal among it."""
+"""A chunk of one partition in order: each record's offset, and what it was decoded to, or a
+Refusal."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a chunk changes: all of it is written in one transaction, or none.
+    """The changes by a chunk, written in one transaction or not at all.
 
-    `writes`: by table, the states that changed, None for one that is gone. `sends`: by public
-    topic, (key, value) in order. `parked`: what was refused, by its offset. `progress`: after the
-    chunk. `counts`: for metrics, how many were applied, duplicates, refused, skipped, late;
-    entries, restatements, ticks, marks, alerts. `records_covered`: how many of the chunk's records it covers;
-    fewer than all when so many were refused in a row that the partition is `paused`: the rest must
-    not be taken before someone says so (`Progress.resumed`).
+    `writes`: changed states by table, None for a deleted one. `sends`: (key, value) in order, by
+    public topic. `parked`: refusals with their offsets. `progress`: after the chunk. `counts`: for
+    metrics: applied, duplicates, refused, skipped, late; entries, restatements, ticks, marks,
+    alerts. `records_covered`: the number of the chunk's records that the outcome covers. It is less
+    than all if the partition is `paused` by too many refusals in a row: the rest must not be folded
+    before someone resumes it (`Progress.resumed`).
     """
 
     writes: dict[str, dict[bytes, bytes | None]]

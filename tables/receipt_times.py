@@ -79,7 +79,7 @@ class ReceiptTimes:
         return min(self.own(line_id), self.of_all)
 
     def counts_from(self, received_ms: int) -> int:
-        """S1, S4: the instant of the sale of a line received at an instant, NO_INSTANT_MS if none."""
+        """S1, S4: when a line that was received then is sold; NO_INSTANT_MS if it is not."""
         return received_ms if received_ms <= self.cancelled else NO_INSTANT_MS
 
     def named_between(self, low: int, high: int) -> list[str]:

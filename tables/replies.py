@@ -22,7 +22,7 @@ from tables.service_hours import ServiceRules
 
 _OVERDUE, _LATE, _TIMELY = 0, 1, 2  # the worst of a unit's inquiries decides (R1)
 _COLUMN: Final = {
-    _OVERDUE: service.OVERDUE_INQUIRIES,
+    _OVERDUE: service.OVERDUE_COLUMN,
     _LATE: service.LATE,
     _TIMELY: service.TIMELY,
 }

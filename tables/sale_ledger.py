@@ -94,9 +94,8 @@ class SaleLedger:
                     times.counts_from(min(before, of_all)),
                     times.counts_from(min(after, of_all)),
                 )
-                self._settle(
-                    line_id
-                )  # it may be the first sale by its own receipt, also if one of all lines was earlier
+                # Also if one of all lines was earlier: it may be the first sale by its own receipt.
+                self._settle(line_id)
 
     def cancel(self, at_ms: int, *, removed: bool = False) -> None:
         """S4: a cancellation was added or removed."""

@@ -1,4 +1,4 @@
-"""Tally: the sums of journal entries in the product and shop tables, per cycle and of all time (C4)."""
+"""Tally: the sums of journal entries in the tables of products and shops (C4)."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,9 +6,10 @@ from typing import Final
 import msgspec
 
 from schemas.columns import AmountSums, SaleColumns, UnitSums
+from schemas.errors import NetsoldError
 
 
-class ImpossibleTallyError(Exception):
+class ImpossibleTallyError(NetsoldError):
     """A sum left its bounds: the journal was read twice, or with a gap.
 
     The rules exclude it, so the stage must stop before it writes.
@@ -43,7 +44,8 @@ class Tally(UnitSums, array_like=True, gc=False):
         amounts.add_amount(columns)
         if not (self.are_possible and amounts.are_possible):
             raise ImpossibleTallyError(
-                f"0 <= reversed <= gross and 0 <= booked don't hold in {self} after {columns} {currency}"
+                "0 <= reversed <= gross and 0 <= booked don't hold in "
+                f"{self} after {columns} {currency}"
             )
         if amounts.are_zero:
             del self.amounts[currency]  # equal sums give equal bytes

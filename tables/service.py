@@ -9,13 +9,15 @@ from typing import Final
 
 import msgspec
 
+from schemas.errors import NetsoldError
+
 VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
 
 INQUIRIES: Final = "inquiries"
 TIMELY: Final = "timely"
 LATE: Final = "late"
-OVERDUE_INQUIRIES: Final = "overdue"
+OVERDUE_COLUMN: Final = "overdue"
 REPLY: Final = "reply."
 """Prefix of `person` or `robot`: answered inquiries by who answered."""
 
@@ -44,7 +46,7 @@ Rows = dict[tuple[str | None, int], Columns]
 """The columns by (product_id, or None for the shop itself; cycle's start)."""
 
 
-class ImpossibleServiceError(Exception):
+class ImpossibleServiceError(NetsoldError):
     """A column would fall below zero.
 
     The rules exclude it, so journal rows were read twice or left out. Nothing more may be written.

@@ -1,10 +1,9 @@
-"""What a chunk changed of each shop, in one record a shop.
+"""The changes of each shop by one chunk, in one record per shop.
 
-The shop stage adds it all up, and single entries are many.
+The shop stage adds these sums up, which are fewer than single entries.
 
-How chunks are cut shows in these records, never in a table. A sum of zero is told as well, for the
-same reason: what came and went within a chunk must leave the rows that it leaves when it comes in
-two.
+Where chunks are cut shows in these records, never in a table. A sum of zero is sent as well: a
+change that is retracted within a chunk must leave the same rows as one retracted in the next.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ class _Sums:
 
 @dataclass(slots=True)
 class _Shop:
-    """What was told of a shop so far; `units` is the size of it."""
+    """The changes of one shop so far; `units` is their size."""
 
     sold: dict[tuple[str, str], _Sums] = field(default_factory=dict)
     """By cycle and currency."""
@@ -51,7 +50,7 @@ class ShopActivities:
         self._full: list[tuple[bytes, bytes]] = []
 
     def sell(self, entry: Entry) -> None:
-        """An entry, to be summed with others (S6), and its buyer's orders (R6)."""
+        """Add an entry to the sums (S6), and to its buyer's orders (R6)."""
         shop = self._shop(entry.shop_id, 1 + _BOUGHT)
         key = entry.cycle, entry.currency
         sums = shop.sold.get(key)
@@ -68,17 +67,17 @@ class ShopActivities:
         self._shop(shop_id, _SERVED).served.append(row)
 
     def reply(self, shop_id: str, row: Replied) -> None:
-        """A change of how the shop replied (R1, R2)."""
+        """A change of the shop's replies (R1, R2)."""
         self._shop(shop_id, 1 + len(row.columns) // _COLUMNS).replied.append(row)
 
     def contact(self, shop_id: str, contact: Contact) -> None:
-        """A reason to write to a buyer, or that there is none after all (R4)."""
+        """A reason to write to a buyer, or its withdrawal (R4)."""
         self._shop(shop_id, _CONTACT).contacts.append(contact)
 
     def write(
         self, shop_id: str, buyer_id: str, wrote: list[Written], retracted: list[Written]
     ) -> None:
-        """What a shop and a buyer wrote to each other (R4), and what of that, or of what was told before, is taken back (S11)."""
+        """Messages of a shop and a buyer (R4), and withdrawn ones, also earlier ones (S11)."""
         for at in range(0, len(wrote), limits.ACTIVITY_MESSAGES):
             some = [
                 (one.at_ms, one.side, one.order_id or "")
@@ -97,11 +96,11 @@ class ShopActivities:
             )
 
     def records(self) -> list[tuple[bytes, bytes]]:
-        """(key, value) for the shops' journal; those of one shop in order."""
+        """(key, value) for the topic `shop-activity`; those of one shop in order."""
         return [*self._full, *[_record(shop_id, shop) for shop_id, shop in self._shops.items()]]
 
     def _shop(self, shop_id: str, units: int) -> _Shop:
-        """A shop with room for so many units more."""
+        """A shop's record with room for this many more units."""
         shop = self._shops.get(shop_id)
         if shop is not None and shop.units + units > limits.ACTIVITY_UNITS:
             self._full.append(_record(shop_id, self._shops.pop(shop_id)))
@@ -118,7 +117,7 @@ def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
         for (cycle, currency), sums in shop.sold.items()
     ]
     bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
-    told = ShopActivity(
+    activity = ShopActivity(
         shop_id,
         journal.RULES,
         sold,
@@ -128,4 +127,4 @@ def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
         shop.contacts,
         shop.messages,
     )
-    return shop_id.encode(), journal.encode(told)
+    return shop_id.encode(), journal.encode(activity)

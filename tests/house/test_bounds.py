@@ -12,8 +12,6 @@ LIMITS = (ROOT / "schemas" / "limits.py").read_text(encoding="utf-8")
 ROOMS = ("schemas", "tables", "streams", "serving")
 ALLOWED: dict[str, str] = {
     "streams.build.COMMIT_CHARS": "how long the name of a commit is shown",
-    "tables.chat_stage.FEW_BYTES": "a threshold of a faster way to the same result",
-    "tables.order_stage.FEW_BYTES": "a threshold of a faster way to the same result",
 }
 
 

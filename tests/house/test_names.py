@@ -12,8 +12,6 @@ ALLOWED_TWICE = {
     "encode": "the form of one value is a pair of functions in its module: `orders.encode`",
     "decode": "as for encode",
     "VERSION": "the version of that form, in the same modules",
-    "absorb": "one function for each kind of state: `orders.absorb`, `conversations.absorb`",
-    "precedence": "as for absorb: which of two facts with one identity holds",
     "log": "structlog's logger of a module",
 }
 

@@ -142,9 +142,9 @@ def _by_day_of_the_journal(flow: Flow) -> Counter[tuple[str, str, str, str]]:
     for entry in flow.entries:
         for name in ("gross", "reversed", "booked"):
             day = (entry.refunded_at if name == "booked" else entry.sold_at) or ""
-            key = entry.product_id, entry.currency, name, day[:10]
-            sums[*key[:2], f"units {name}", day[:10]] += getattr(entry, f"units_{name}")
-            sums[*key[:2], f"amount {name}", day[:10]] += getattr(entry, f"amount_{name}")
+            whose = entry.product_id, entry.currency
+            sums[*whose, f"units {name}", day[:10]] += getattr(entry, f"units_{name}")
+            sums[*whose, f"amount {name}", day[:10]] += getattr(entry, f"amount_{name}")
     return Counter({key: number for key, number in sums.items() if number})
 
 

@@ -52,7 +52,7 @@ def test_a_small_conversation_with_the_largest_messages_fits_in_a_record() -> No
     alerted = Alerted(source, text, late=False)
     count = chat_stage.FEW_MESSAGES
     new = Conversation(written=[largest] * count, alerted=(alerted,) * count)
-    size = len(conversations.encode(new)) + 2 * chat_stage.SMALL_STATE_BYTES
+    size = len(conversations.encode(new)) + 2 * limits.SMALL_STATE_BYTES
     assert size < limits.ORDER_BYTES
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from schemas import journal, limits, times
 from schemas.answers import ProductAnswer, ShopAnswer
-from schemas.columns import ZERO
-from schemas.envelope import BUYER, Written
+from schemas.columns import ZERO, SaleColumns
+from schemas.envelope import BUYER, Received, Written
 from schemas.journal import (
     RULES,
     Bought,
@@ -19,6 +19,9 @@ from schemas.journal import (
     ShopActivity,
     Sold,
 )
+from tables import entries
+from tables.cycles import Calendar
+from tables.entries import Cause, RowKey
 from tables.shop_activity import ShopActivities
 from tests.flow import Flow
 from tests.story import event
@@ -30,7 +33,7 @@ LINES = """
 """
 
 
-def told() -> Flow:
+def sale_and_refund() -> Flow:
     """A sale, refunded in the next cycle."""
     lines = [line.split() for line in LINES.splitlines() if line]
     return Flow().take([event(words, number) for number, words in enumerate(lines, 1)])
@@ -38,7 +41,7 @@ def told() -> Flow:
 
 def test_an_entry_says_all_about_itself() -> None:
     """Which line of which order changed by how much in which cycle, and because of which event."""
-    entries = [msgspec.to_builtins(entry) for entry in told().entries]
+    found = [msgspec.to_builtins(entry) for entry in sale_and_refund().entries]
     whose = {
         "product_id": "p-3",
         "shop_id": "s-7",
@@ -49,7 +52,7 @@ def test_an_entry_says_all_about_itself() -> None:
         "sold_at": "2026-07-02T08:00:00.000Z",
         "rules": 6,
     }
-    partition = told().entries[0].id.partition("@")[0]
+    partition = sale_and_refund().entries[0].id.partition("@")[0]
     refund = {
         "event_type": "refund_succeeded",
         "event_id": "e-3",
@@ -68,7 +71,7 @@ def test_an_entry_says_all_about_itself() -> None:
         "orders": 0,
         "type": "entry",
     }
-    assert entries == [
+    assert found == [
         whose
         | nothing
         | {
@@ -106,10 +109,40 @@ def test_an_entry_says_all_about_itself() -> None:
     ]
 
 
+def test_an_entry_has_each_part_under_its_own_name() -> None:
+    """An entry made by position is the same one made by keywords."""
+    key = RowKey("1", 0, "p-3", "s-7", "b-9", "CNY", 1000, 2000, "r-1")
+    columns = SaleColumns(
+        **{name: number for number, name in enumerate(SaleColumns.__struct_fields__, 1)}
+    )
+    event = Received("refund_succeeded", "e-3", "/story", 2000, "o-1", None)
+    (entry,) = entries.listed({key: columns}, Cause(event, "orders-0@5", 1), Calendar(1000))
+    assert entry == Entry(
+        id="orders-0@5#0",
+        product_id="p-3",
+        shop_id="s-7",
+        buyer_id="b-9",
+        order_id="o-1",
+        line_id="1",
+        currency="CNY",
+        cycle="1970-01-01T00:00:00Z",
+        sold_at="1970-01-01T00:00:01.000Z",
+        refund_id="r-1",
+        refunded_at="1970-01-01T00:00:02.000Z",
+        restates=True,
+        event_type="refund_succeeded",
+        event_id="e-3",
+        event_source="/story",
+        occurred_at="1970-01-01T00:00:02.000Z",
+        rules=RULES,
+        **msgspec.structs.asdict(columns),
+    )
+
+
 def test_shops_get_what_came_together_in_one_record() -> None:
-    """The sums of its entries by cycle and currency, its buyers' orders, and rows of its service."""
-    flow = told()
-    (told_,) = (
+    """Sums of its entries by cycle and currency, its buyers' orders, and its service rows."""
+    flow = sale_and_refund()
+    (activity,) = (
         journal.decode(record.value or b"")
         for (topic, _), records in sorted(flow.logs.items())
         if topic == "shop-activity"
@@ -141,13 +174,13 @@ def test_shops_get_what_came_together_in_one_record() -> None:
         columns=columns,
         restates=restates,
     )
-    assert told_ == ShopActivity("s-7", RULES, sold, [Bought("b-9", july, 1)], [refund])
+    assert activity == ShopActivity("s-7", RULES, sold, [Bought("b-9", july, 1)], [refund])
 
 
-def test_much_of_one_shop_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_much_of_one_shop_is_sent_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """No record outgrows its bound, and nothing of it is lost, nor comes in another order."""
     monkeypatch.setattr(limits, "ACTIVITY_UNITS", 6)
-    shops, entry = ShopActivities(), told().entries[0]
+    shops, entry = ShopActivities(), sale_and_refund().entries[0]
     for number in range(5):
         shops.sell(msgspec.structs.replace(entry, buyer_id=f"b-{number}"))
     for number in range(2):
@@ -172,7 +205,7 @@ def test_much_of_one_shop_is_told_in_parts(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_largest_record_of_a_shop_fits_into_a_batch() -> None:
-    """With ids and sources as long as they may be, in characters of four bytes each, or such that JSON escapes."""
+    """With the longest ids and sources, in characters of four bytes, or such that JSON escapes."""
     most, largest = limits.ID_CHARS, 0
     for char in ("\U0001d11e", '"'):
         long, source = char * most, char * limits.SOURCE_CHARS
@@ -193,7 +226,7 @@ def test_the_largest_record_of_a_shop_fits_into_a_batch() -> None:
             columns=columns,
             restates=restates,
         )
-        sold = msgspec.structs.replace(told().entries[0], shop_id="s-7")
+        sold = msgspec.structs.replace(sale_and_refund().entries[0], shop_id="s-7")
         message = Written(
             times.parse_ms("2026-07-02T10:00:00Z"), BUYER, "e-1", "/s", "m-1", long, None
         )
@@ -218,8 +251,8 @@ def test_the_largest_record_of_a_shop_fits_into_a_batch() -> None:
 
 
 def test_records_come_back() -> None:
-    """Entries and marks are told apart, and a Delta is part of an Entry."""
-    entry, mark = told().entries[0], ProgressMark("orders", 3, 1841, None)
+    """Entries and marks differ by their type, and a Delta is part of an Entry."""
+    entry, mark = sale_and_refund().entries[0], ProgressMark("orders", 3, 1841, None)
     assert journal.decode(journal.encode(entry)) == entry
     assert (
         journal.decode(journal.encode(mark)) == journal.decode_product(journal.encode(mark)) == mark
@@ -234,8 +267,8 @@ def test_records_come_back() -> None:
 
 def test_readers_of_today_read_fields_of_tomorrow() -> None:
     """Fields may be added to the journal: unknown ones are passed over."""
-    value = journal.encode(told().entries[0])[:-1] + b',"colour":"red"}'
-    assert journal.decode(value) == told().entries[0]
+    value = journal.encode(sale_and_refund().entries[0])[:-1] + b',"colour":"red"}'
+    assert journal.decode(value) == sale_and_refund().entries[0]
 
 
 @pytest.mark.parametrize(("model", "part"), [(ProductAnswer, "products"), (ShopAnswer, "shops")])
@@ -243,5 +276,5 @@ def test_answers_have_the_form_of_the_report(
     model: type[ProductAnswer | ShopAnswer], part: str
 ) -> None:
     """A row of the report is an answer, with no field more or less."""
-    for row in told().report()[part]:
+    for row in sale_and_refund().report()[part]:
         assert model.model_validate(row).model_dump() == row

@@ -86,7 +86,7 @@ COLUMNS = SaleColumns.__struct_fields__
 
 
 def test_columns_are_added_and_subtracted_each_for_itself() -> None:
-    """`plus`, `minus`, `decrease` and `is_zero` treat every column like its twin that goes through all names."""
+    """Methods that name the columns do the same as a loop over all names."""
     one = SaleColumns(**{name: 2**number for number, name in enumerate(COLUMNS)})
     two = SaleColumns(**{name: 3**number for number, name in enumerate(COLUMNS)})
     for name in COLUMNS:

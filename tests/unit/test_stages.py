@@ -250,7 +250,7 @@ def test_entries_are_numbered_by_their_event() -> None:
 
 
 def test_another_placing_moves_what_was_sold() -> None:
-    """S11: when an earlier order with other lines turns up, entries take back the old sale and add the new one."""
+    """S11: after an earlier placing, entries retract the old sale and add the new one."""
     outcome = fold(
         order_stage(),
         records(
@@ -436,7 +436,7 @@ def test_other_cycles_other_tables() -> None:
 
 
 def test_an_order_that_outgrows_a_record_parks_what_comes_last() -> None:
-    """What fits counts, the rest is parked as order_full, other orders go on, and chunk boundaries don't matter."""
+    """What fits counts, the rest is parked as order_full; chunk boundaries don't matter."""
 
     def shipped(offset: int, order_id: str, size: int) -> Record:
         ids = [f"{offset}-{number:03d}".ljust(120, "x") for number in range(size)]
