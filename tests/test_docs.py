@@ -23,6 +23,7 @@ from operations.commands import up, up_view
 from operations.local import stack
 from schemas import envelope
 from schemas.events import MODELS, common_of
+from schemas.journal import RULES
 from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams import log, topics
@@ -244,6 +245,55 @@ def _code(page: Path) -> str:
     return "\n".join([*blocks, *inline])
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_shell_blocks_can_be_parsed(page: Path) -> None:
+    """Bash reads each of them without an error."""
+    for block in re.findall(
+        r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        parsed = subprocess.run(["bash", "-n"], input=block, text=True, check=False)
+        assert parsed.returncode == 0, block
+
+
+def test_the_commands_on_files_run_in_order(tmp_path: Path) -> None:
+    """README simulates a file and recounts it; the other commands need Kafka and have own tests."""
+    text = _code(ROOT / "README.md")
+    ran = []
+    for line in re.findall(r"^netsold ((?:simulate|recount) [^#\n]*)", text, re.MULTILINE):
+        command = line.replace("--events 100000", "--events 300").split()
+        done = subprocess.run(
+            [sys.executable, "-m", "operations", *command],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+        ran.append(command[0])
+    assert ran == ["simulate", "recount"]
+
+
+def test_every_guarantee_names_a_test() -> None:
+    """README has it behind each row; that the test exists is checked with all such names."""
+    guarantees = (ROOT / "README.md").read_text(encoding="utf-8").split("## Guarantees")[1]
+    rows = re.findall(r"^\| (.*) \|$", guarantees, re.MULTILINE)[2:]
+    assert len(rows) > 5
+    for row in rows:
+        assert re.search(r"`tests/[\w/]+\.py`: `test_\w+`$", row), row
+
+
+UNUSED = r"\b(?:told|said|asked|heard|oddity|laid|comes? of|goes on|went on|so many)\b"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_pages_use_plain_words(page: Path) -> None:
+    """Code and quotations aside, no page has the words that the glossary replaces."""
+    text = page.read_text(encoding="utf-8").partition("## Words we do not use")[0]
+    plain = re.sub(r"^ *```.*?^ *```$|`[^`]+`|\"[^\"]+\"", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert not re.findall(UNUSED, plain)
+
+
 def test_settings_in_the_pages_exist() -> None:
     """Every NETSOLD_… of a page is a variable that the reference has."""
     known = set(re.findall(r"`(NETSOLD_\w+)`", lists.pages()["settings.md"]))
@@ -308,6 +358,12 @@ def test_the_sample_of_up_has_the_form_of_what_it_prints() -> None:
 
 def _without_numbers(text: str) -> str:
     return re.sub(r"(?<!p-)\d[\d,.]*(?<=\d)", "N", text)
+
+
+def test_the_changelog_names_the_version_of_the_rules() -> None:
+    """State of another version needs a rebuild, so who upgrades must find it there."""
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"The rules have version {RULES};" in changes
 
 
 def test_figures_of_the_benchmark_are_those_of_its_last_run() -> None:
