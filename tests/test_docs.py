@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
+import importlib
 import json
 import os
 import re
@@ -132,7 +134,7 @@ def test_the_page_of_tables_names_every_topic_that_a_stage_writes() -> None:
         assert set(re.findall(r"`([\w-]+)`", row)) == {stage.source, *stage.sends, *stage.emits}
 
 
-def test_the_page_of_events_says_which_fields_each_event_has() -> None:
+def test_the_page_of_events_lists_the_fields_of_each_event() -> None:
     """Only fields that every event has are named as common to all.
 
     `order_id` is common to events of orders alone.
@@ -173,15 +175,15 @@ def test_headings_that_the_code_names_exist() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     named = {
         heading
-        for said in _said()
-        for heading in re.findall(r"docs/runbook\.md, ([A-Z][\w ]+)", said)
+        for text in _texts()
+        for heading in re.findall(r"docs/runbook\.md, ([A-Z][\w ]+)", text)
     }
     assert named
     for heading in named:
         assert f"\n## {heading}\n" in runbook
 
 
-def _said() -> Iterator[str]:
+def _texts() -> Iterator[str]:
     """Every text in our sources, with `…` for what is filled in."""
     for path in (
         file
@@ -198,7 +200,7 @@ def _said() -> Iterator[str]:
                 yield node.value
 
 
-def test_the_runbook_quotes_what_is_really_said() -> None:
+def test_the_runbook_quotes_messages_of_the_code() -> None:
     """Whatever stands in quotation marks after *Message:* is in the code, letter by letter."""
     text = re.sub(
         r"^ *```.*?^ *```$",
@@ -212,9 +214,9 @@ def test_the_runbook_quotes_what_is_really_said() -> None:
         for one in re.findall(r'"([^"]+)"', part)
     ]
     assert len(quoted) > 20
-    said = set(_said())
+    texts = set(_texts())
     for one in quoted:
-        assert any(one in text for text in said), one
+        assert any(one in text for text in texts), one
 
 
 def test_commands_in_the_pages_exist() -> None:
@@ -303,13 +305,13 @@ def test_settings_in_the_pages_exist() -> None:
 
 
 def test_addresses_in_the_readme_are_answered() -> None:
-    """Every address that is asked by curl is one of the reader's, with parameters that it takes."""
+    """Every address in a curl command is one of the reader's, with parameters that it takes."""
     page = lists.pages()["api.md"]
-    asked = re.findall(
+    addresses = re.findall(
         r"http://127\.0\.0\.1:8640(/[^'\s]+)", (ROOT / "README.md").read_text(encoding="utf-8")
     )
-    assert asked
-    for path, _, query in (one.partition("?") for one in asked):
+    assert addresses
+    for path, _, query in (one.partition("?") for one in addresses):
         row = next(
             row
             for row in re.findall(r"^\| `(/.*?)` \| (.*) \|$", page, re.MULTILINE)
@@ -351,9 +353,9 @@ def test_the_sample_of_up_has_the_form_of_what_it_prints() -> None:
     assert _without_numbers(sample.replace("…\n", "")) == _without_numbers(
         "\n".join(printed) + "\n"
     )
-    said = set(_said())
-    assert printed[0] in said
-    assert "created … topics" in said
+    texts = set(_texts())
+    assert printed[0] in texts
+    assert "created … topics" in texts
 
 
 def _without_numbers(text: str) -> str:
@@ -377,7 +379,7 @@ def test_figures_of_the_benchmark_are_those_of_its_last_run() -> None:
         assert f"| {' | '.join(f'{figure:,}' for figure in figures)} |" in page
 
 
-def test_pages_say_nothing_of_the_place_where_they_were_written() -> None:
+def test_pages_name_no_place_of_the_machine_that_wrote_them() -> None:
     """No path of a machine, and no document that isn't here."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
@@ -408,7 +410,10 @@ def _program(name: str) -> str:
 
 @pytest.mark.parametrize("name", ["offsets.py", "copy_orders.py", "parked.py"])
 def test_programs_of_the_runbook_name_nothing_undefined(name: str) -> None:
-    """Every name is imported, and every import used; the tests on Kafka then run them."""
+    """Names are imported, imports used, and modules have what is named of them.
+
+    The tests on Kafka run the programs.
+    """
     checked = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F", "-"],
         input=_program(name),
@@ -417,12 +422,26 @@ def test_programs_of_the_runbook_name_nothing_undefined(name: str) -> None:
         check=False,
     )
     assert checked.returncode == 0, checked.stdout
+    tree = ast.parse(_program(name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                with contextlib.suppress(ModuleNotFoundError):
+                    importlib.import_module(whole)
+                found = getattr(importlib.import_module(str(node.module)), alias.name)
+                used = {
+                    one.attr
+                    for one in ast.walk(tree)
+                    if isinstance(one, ast.Attribute) and ast.unparse(one.value) == alias.name
+                }
+                assert all(hasattr(found, attribute) for attribute in used), (whole, used)
 
 
 async def _run(settings: Settings, name: str, *arguments: str, code: int = 0) -> str:
     """What a program of the runbook prints, run as a person would run it.
 
-    With what it says on stderr where it fails.
+    With stderr, if it fails.
     """
     environment = {
         "PATH": os.environ.get("PATH", ""),
@@ -549,7 +568,7 @@ async def test_records_are_put_back_under_the_key_that_their_content_names(
             assert record.partition == partition_of(record.key, 2)
 
 
-async def test_lost_offsets_are_told_by_the_changelogs(settings: Settings) -> None:
+async def test_lost_offsets_are_restored_from_the_changelogs(settings: Settings) -> None:
     """offsets.py prints, for every source partition, the offset behind its last mark."""
     await topics.create(settings)
     async with Writer(settings) as writer:
@@ -604,7 +623,9 @@ async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settin
         for topic in ("orders", "chats")
     ]
 
-    async def held(one: Settings, topic: str) -> dict[bytes | None, list[tuple[object, ...]]]:
+    async def records_by_key(
+        one: Settings, topic: str
+    ) -> dict[bytes | None, list[tuple[object, ...]]]:
         by_key: dict[bytes | None, list[tuple[object, ...]]] = {}
         async for some in log.records(one, one.topic(topic)):
             for record in some:
@@ -614,8 +635,8 @@ async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settin
         return by_key
 
     for topic in ("orders", "chats"):
-        assert await held(new, topic) == await held(settings, topic)
-        assert sum(map(len, (await held(new, topic)).values())) == 61
+        assert await records_by_key(new, topic) == await records_by_key(settings, topic)
+        assert sum(map(len, (await records_by_key(new, topic)).values())) == 61
         async for some in log.records(new, new.topic(topic)):
             for record in some:
                 assert record.key is None or record.partition == partition_of(record.key, 3)
