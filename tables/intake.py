@@ -40,9 +40,10 @@ class RecordIntake:
 
         Those of `time_type` only tell event time: they end no row of refusals.
         """
-        if not self.paused and self._are_plain(readings):  # the usual case
+        kinds = {type(reading) for _, reading in readings}
+        if Refusal not in kinds and not self.paused and self._are_new(readings):  # the usual case
             self.offset, self.records = readings[-1][0], len(readings)
-            if any([type(reading) is not time_type for _, reading in readings]):  # noqa: C419 - a list is quicker
+            if kinds != {time_type}:
                 self.refused_in_a_row = 0
             return readings
         offset, refused_in_a_row, most = self.offset, self.refused_in_a_row, self._most_refused
@@ -67,14 +68,10 @@ class RecordIntake:
         self.offset, self.refused_in_a_row, self.records = offset, refused_in_a_row, records
         return accepted
 
-    def _are_plain(self, readings: Readings) -> bool:
-        """Whether nothing is to be skipped or parked, found out without looking at each record."""
+    def _are_new(self, readings: Readings) -> bool:
+        """Whether each record comes after the one before it, so that none is skipped."""
         offsets = [self.offset, *[at for at, _ in readings]]
-        return (
-            len(offsets) > 1
-            and all(map(lt, offsets, offsets[1:]))
-            and Refusal not in {type(reading) for _, reading in readings}
-        )
+        return len(offsets) > 1 and all(map(lt, offsets, offsets[1:]))
 
     @property
     def paused(self) -> bool:
