@@ -1,11 +1,15 @@
-"""The docs are true: made pages are up to date, what they name and quote is in the code, every refusal has its heading, programs run."""
+"""The docs are true: what they name and quote is in the code, and their programs run."""
 
 from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
+import importlib
+import json
 import os
 import re
+import subprocess
 import sys
 from inspect import signature
 from pathlib import Path
@@ -21,6 +25,7 @@ from operations.commands import up, up_view
 from operations.local import stack
 from schemas import envelope
 from schemas.events import MODELS, common_of
+from schemas.journal import RULES
 from schemas.positions import Position
 from schemas.refusals import Reason, Refusal
 from streams import log, topics
@@ -77,38 +82,48 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
-def test_functions_of_the_walk_exist() -> None:
-    """Each name behind a file in the walk stands in that file."""
-    walk = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    found = re.findall(r"`(\w+/\w+\.py)`: `(\w+)`", walk)
-    steps = re.findall(
-        r"^\| (\d+) \| .* \| (.*) \|$", walk.split("## The walk")[1].split("\n## ")[0], re.MULTILINE
-    )
-    assert [int(number) for number, _ in steps] == list(range(1, 12))
-    assert len(found) >= len(steps)
-    for file, name in found:
-        assert re.search(
-            rf"^\s*(?:def|class|async def) {name}\b",
-            (ROOT / file).read_text(encoding="utf-8"),
-            re.MULTILINE,
-        ), (file, name)
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_names_behind_files_are_defined_there(page: Path) -> None:
+    """`file.py`: `name`, or `Class.name`, in a page is a definition of that file."""
+    text = page.read_text(encoding="utf-8")
+    for file, names in re.findall(r"`([\w/]+\.py)`: ((?:`[\w.]+`(?:, )?)+)", text):
+        defined = set(_defined(ast.parse((ROOT / file).read_text(encoding="utf-8"))))
+        for name in re.findall(r"`([\w.]+)`", names):
+            assert name in defined or (ROOT / name).exists(), (file, name)
 
 
-def test_what_serving_imports_of_streams_is_what_the_page_says() -> None:
-    """The row of `serving` in the table of rooms names each module of `streams` that it imports, and no other."""
-    (row,) = re.findall(
-        r"^\| `serving` \|.*of `streams` only (.*) \|$",
-        (ROOT / "docs" / "architecture.md").read_text("utf-8"),
-        re.MULTILINE,
+def _defined(node: ast.AST, prefix: str = "") -> Iterator[str]:
+    """Functions, classes and constants of a module, and the members of its classes."""
+    for one in ast.iter_child_nodes(node):
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield prefix + one.name
+        if isinstance(one, ast.ClassDef):
+            yield from _defined(one, f"{one.name}.")
+        elif isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name):
+            yield prefix + one.target.id
+        elif isinstance(one, ast.Assign):
+            yield from (
+                prefix + target.id for target in one.targets if isinstance(target, ast.Name)
+            )
+
+
+def test_the_walk_has_eleven_steps_with_one_function_each() -> None:
+    """Who reads eleven functions has followed an event from its bytes to the answer."""
+    walk = (
+        (ROOT / "docs" / "architecture.md")
+        .read_text(encoding="utf-8")
+        .split("## The walk of an event")[1]
+        .split("\n## ")[0]
     )
-    imported = set()
-    for path in (ROOT / "serving").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module == "streams":
-                imported |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("streams."):
-                imported.add(str(node.module).removeprefix("streams."))
-    assert set(re.findall(r"`(\w+)`", row)) == imported
+    steps = re.findall(r"^\| (\d+) \| .* \| `[\w/]+\.py`: `[\w.]+` \|$", walk, re.MULTILINE)
+    assert [int(number) for number in steps] == list(range(1, 12))
+
+
+@pytest.mark.parametrize("page", lists.FLOW_PAGES, ids=lambda page: page.name)
+def test_the_picture_of_the_flow_is_that_of_the_catalogue(page: Path) -> None:
+    """README and the architecture show it between two marks; `make docs` writes it there."""
+    text = page.read_text(encoding="utf-8")
+    assert f"{lists.FLOW_BEGIN}\n{lists.flow()}{lists.FLOW_END}\n" in text
 
 
 def test_the_page_of_tables_names_every_topic_that_a_stage_writes() -> None:
@@ -119,12 +134,12 @@ def test_the_page_of_tables_names_every_topic_that_a_stage_writes() -> None:
         assert set(re.findall(r"`([\w-]+)`", row)) == {stage.source, *stage.sends, *stage.emits}
 
 
-def test_the_page_of_events_says_which_fields_each_event_has() -> None:
+def test_the_page_of_events_lists_the_fields_of_each_event() -> None:
     """Only fields that every event has are named as common to all.
 
     `order_id` is common to events of orders alone.
     """
-    intro = lists.pages()["events.md"].split("\n## ")[0]
+    intro = " ".join(lists.pages()["events.md"].split("\n## ")[0].split())
     of_all, of_orders = re.findall(r"(Every event has|Events of orders have) ([^.;]*)", intro)
     common: list[set[str]] = [set(common_of(name)) for name in MODELS]
     assert set(re.findall(r"`(\w+)`", of_all[1])) == common[0].intersection(*common)
@@ -160,15 +175,15 @@ def test_headings_that_the_code_names_exist() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     named = {
         heading
-        for said in _said()
-        for heading in re.findall(r"docs/runbook\.md, ([A-Z][\w ]+)", said)
+        for text in _texts()
+        for heading in re.findall(r"docs/runbook\.md, ([A-Z][\w ]+)", text)
     }
     assert named
     for heading in named:
         assert f"\n## {heading}\n" in runbook
 
 
-def _said() -> Iterator[str]:
+def _texts() -> Iterator[str]:
     """Every text in our sources, with `…` for what is filled in."""
     for path in (
         file
@@ -185,8 +200,8 @@ def _said() -> Iterator[str]:
                 yield node.value
 
 
-def test_the_runbook_quotes_what_is_really_said() -> None:
-    """Whatever stands in quotation marks after *Said:* is in the code, letter by letter."""
+def test_the_runbook_quotes_messages_of_the_code() -> None:
+    """Whatever stands in quotation marks after *Message:* is in the code, letter by letter."""
     text = re.sub(
         r"^ *```.*?^ *```$",
         "",
@@ -195,17 +210,17 @@ def test_the_runbook_quotes_what_is_really_said() -> None:
     )
     quoted = [
         " ".join(one.split())
-        for part in re.findall(r"^\*Said:\*.*?\n\n", text, re.MULTILINE | re.DOTALL)
+        for part in re.findall(r"^\*Message:\*.*?\n\n", text, re.MULTILINE | re.DOTALL)
         for one in re.findall(r'"([^"]+)"', part)
     ]
     assert len(quoted) > 20
-    said = set(_said())
+    texts = set(_texts())
     for one in quoted:
-        assert any(one in text for text in said), one
+        assert any(one in text for text in texts), one
 
 
 def test_commands_in_the_pages_exist() -> None:
-    """Each `netsold X` of a page is a command, each of its options one that the reference has, each `make X` a target."""
+    """Each `netsold X` of a page is a command with known options, each `make X` a target."""
     known = {command.name for command in COMMANDS} | set(lists.GROUPS)
     options = set(re.findall(r"`(--[\w-]+)`", lists.pages()["commands.md"]))
     targets = set(
@@ -232,6 +247,55 @@ def _code(page: Path) -> str:
     return "\n".join([*blocks, *inline])
 
 
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_shell_blocks_can_be_parsed(page: Path) -> None:
+    """Bash reads each of them without an error."""
+    for block in re.findall(
+        r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        parsed = subprocess.run(["bash", "-n"], input=block, text=True, check=False)
+        assert parsed.returncode == 0, block
+
+
+def test_the_commands_on_files_run_in_order(tmp_path: Path) -> None:
+    """README simulates a file and recounts it; the other commands need Kafka and have own tests."""
+    text = _code(ROOT / "README.md")
+    ran = []
+    for line in re.findall(r"^netsold ((?:simulate|recount) [^#\n]*)", text, re.MULTILINE):
+        command = line.replace("--events 100000", "--events 300").split()
+        done = subprocess.run(
+            [sys.executable, "-m", "operations", *command],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+        ran.append(command[0])
+    assert ran == ["simulate", "recount"]
+
+
+def test_every_guarantee_names_a_test() -> None:
+    """README has it behind each row; that the test exists is checked with all such names."""
+    guarantees = (ROOT / "README.md").read_text(encoding="utf-8").split("## Guarantees")[1]
+    rows = re.findall(r"^\| (.*) \|$", guarantees, re.MULTILINE)[2:]
+    assert len(rows) > 5
+    for row in rows:
+        assert re.search(r"`tests/[\w/]+\.py`: `test_\w+`$", row), row
+
+
+UNUSED = r"\b(?:told|said|asked|heard|oddity|laid|comes? of|goes on|went on|so many)\b"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_pages_use_plain_words(page: Path) -> None:
+    """Code and quotations aside, no page has the words that the glossary replaces."""
+    text = page.read_text(encoding="utf-8").partition("## Words we do not use")[0]
+    plain = re.sub(r"^ *```.*?^ *```$|`[^`]+`|\"[^\"]+\"", "", text, flags=re.MULTILINE | re.DOTALL)
+    assert not re.findall(UNUSED, plain)
+
+
 def test_settings_in_the_pages_exist() -> None:
     """Every NETSOLD_… of a page is a variable that the reference has."""
     known = set(re.findall(r"`(NETSOLD_\w+)`", lists.pages()["settings.md"]))
@@ -241,13 +305,13 @@ def test_settings_in_the_pages_exist() -> None:
 
 
 def test_addresses_in_the_readme_are_answered() -> None:
-    """Every address that is asked by curl is one of the reader's, with parameters that it takes."""
+    """Every address in a curl command is one of the reader's, with parameters that it takes."""
     page = lists.pages()["api.md"]
-    asked = re.findall(
+    addresses = re.findall(
         r"http://127\.0\.0\.1:8640(/[^'\s]+)", (ROOT / "README.md").read_text(encoding="utf-8")
     )
-    assert asked
-    for path, _, query in (one.partition("?") for one in asked):
+    assert addresses
+    for path, _, query in (one.partition("?") for one in addresses):
         row = next(
             row
             for row in re.findall(r"^\| `(/.*?)` \| (.*) \|$", page, re.MULTILINE)
@@ -289,16 +353,33 @@ def test_the_sample_of_up_has_the_form_of_what_it_prints() -> None:
     assert _without_numbers(sample.replace("…\n", "")) == _without_numbers(
         "\n".join(printed) + "\n"
     )
-    said = set(_said())
-    assert printed[0] in said
-    assert "created … topics" in said
+    texts = set(_texts())
+    assert printed[0] in texts
+    assert "created … topics" in texts
 
 
 def _without_numbers(text: str) -> str:
     return re.sub(r"(?<!p-)\d[\d,.]*(?<=\d)", "N", text)
 
 
-def test_pages_say_nothing_of_the_place_where_they_were_written() -> None:
+def test_the_changelog_names_the_version_of_the_rules() -> None:
+    """State of another version needs a rebuild, so who upgrades must find it there."""
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"The rules have version {RULES};" in changes
+
+
+def test_figures_of_the_benchmark_are_those_of_its_last_run() -> None:
+    """Each engine of bench/results.json has its row: rate, CPU and memory."""
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    results = json.loads((ROOT / "bench" / "results.json").read_text(encoding="utf-8"))
+    engines = [one for one in results.values() if "events_per_s" in one]
+    assert len(engines) > 1
+    for one in engines:
+        figures = (one["events_per_s"], one["cpu_s_per_million"], one["peak_rss_mb"])
+        assert f"| {' | '.join(f'{figure:,}' for figure in figures)} |" in page
+
+
+def test_pages_name_no_place_of_the_machine_that_wrote_them() -> None:
     """No path of a machine, and no document that isn't here."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
@@ -327,10 +408,40 @@ def _program(name: str) -> str:
     return dedent(found)
 
 
+@pytest.mark.parametrize("name", ["offsets.py", "copy_orders.py", "parked.py"])
+def test_programs_of_the_runbook_name_nothing_undefined(name: str) -> None:
+    """Names are imported, imports used, and modules have what is named of them.
+
+    The tests on Kafka run the programs.
+    """
+    checked = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F", "-"],
+        input=_program(name),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+    tree = ast.parse(_program(name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                with contextlib.suppress(ModuleNotFoundError):
+                    importlib.import_module(whole)
+                found = getattr(importlib.import_module(str(node.module)), alias.name)
+                used = {
+                    one.attr
+                    for one in ast.walk(tree)
+                    if isinstance(one, ast.Attribute) and ast.unparse(one.value) == alias.name
+                }
+                assert all(hasattr(found, attribute) for attribute in used), (whole, used)
+
+
 async def _run(settings: Settings, name: str, *arguments: str, code: int = 0) -> str:
     """What a program of the runbook prints, run as a person would run it.
 
-    With what it says on stderr where it fails.
+    With stderr, if it fails.
     """
     environment = {
         "PATH": os.environ.get("PATH", ""),
@@ -366,7 +477,7 @@ EVENT = {
 }
 
 
-async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Settings) -> None:
+async def test_parked_records_are_listed_and_put_back_unchanged(settings: Settings) -> None:
     """parked.py prints every dead letter.
 
     The one that is named stands in its topic again, with key, value and own headers.
@@ -390,7 +501,7 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
     out = await _run(settings, "parked.py", f"{orders}-{paid.partition}@{paid.offset}")
     assert len(out.splitlines()) == 3
     assert f"{orders}-{paid.partition}@{paid.offset} unknown_type " in out
-    assert f"{orders}-{paid.partition}@{paid.offset} is put back as it came" in out
+    assert f"{orders}-{paid.partition}@{paid.offset} is put back unchanged" in out
     after = [record async for some in log.records(settings, orders) for record in some]
     assert len(after) == 3
     same = [
@@ -403,9 +514,14 @@ async def test_parked_records_are_listed_and_put_back_as_they_came(settings: Set
 
 
 MESSAGE = {
-    "type": "buyer_messaged", "id": "m-1", "source": "/c", "occurred_at": "2026-07-01T08:00:00Z", "message_id": "m-1",
-    "shop_id": "s-1", "buyer_id": "b-1",
-}  # fmt: skip
+    "type": "buyer_messaged",
+    "id": "m-1",
+    "source": "/c",
+    "occurred_at": "2026-07-01T08:00:00Z",
+    "message_id": "m-1",
+    "shop_id": "s-1",
+    "buyer_id": "b-1",
+}
 
 
 async def test_records_are_put_back_under_the_key_that_their_content_names(
@@ -436,7 +552,7 @@ async def test_records_are_put_back_under_the_key_that_their_content_names(
     out = await _run(settings, "parked.py", *places, "nowhere-0@1", code=1)
     assert f"{places[0]} is put back with the key b'o-1', not None" in out
     assert f"{places[1]} is put back with the key b'o-1', not b'other'" in out
-    assert f"{places[2]} is put back as it came" in out
+    assert f"{places[2]} is put back unchanged" in out
     assert f"{places[3]} is put back with the key b's-1/b-1', not None" in out
     assert f"{places[4]} is not put back: its content names no key" in out
     assert f"{places[5]} is not put back: {settings.topic('sales')} is no topic of events" in out
@@ -452,7 +568,7 @@ async def test_records_are_put_back_under_the_key_that_their_content_names(
             assert record.partition == partition_of(record.key, 2)
 
 
-async def test_lost_offsets_are_told_by_the_changelogs(settings: Settings) -> None:
+async def test_lost_offsets_are_restored_from_the_changelogs(settings: Settings) -> None:
     """offsets.py prints, for every source partition, the offset behind its last mark."""
     await topics.create(settings)
     async with Writer(settings) as writer:
@@ -467,7 +583,8 @@ async def test_lost_offsets_are_told_by_the_changelogs(settings: Settings) -> No
                 )
     out = await _run(settings, "offsets.py")
     assert sorted(out.splitlines()) == sorted(
-        f"--group {settings.app} --topic {settings.topic(stage.source)}:1 --reset-offsets --to-offset 42 --execute"
+        f"--group {settings.app} --topic {settings.topic(stage.source)}:1 --reset-offsets "
+        "--to-offset 42 --execute"
         for stage in STAGES
     )
 
@@ -506,7 +623,9 @@ async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settin
         for topic in ("orders", "chats")
     ]
 
-    async def held(one: Settings, topic: str) -> dict[bytes | None, list[tuple[object, ...]]]:
+    async def records_by_key(
+        one: Settings, topic: str
+    ) -> dict[bytes | None, list[tuple[object, ...]]]:
         by_key: dict[bytes | None, list[tuple[object, ...]]] = {}
         async for some in log.records(one, one.topic(topic)):
             for record in some:
@@ -516,8 +635,8 @@ async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settin
         return by_key
 
     for topic in ("orders", "chats"):
-        assert await held(new, topic) == await held(settings, topic)
-        assert sum(map(len, (await held(new, topic)).values())) == 61
+        assert await records_by_key(new, topic) == await records_by_key(settings, topic)
+        assert sum(map(len, (await records_by_key(new, topic)).values())) == 61
         async for some in log.records(new, new.topic(topic)):
             for record in some:
                 assert record.key is None or record.partition == partition_of(record.key, 3)
@@ -527,7 +646,7 @@ async def test_a_copy_names_two_topics_that_exist(settings: Settings) -> None:
     """Forgotten, mistyped, or the new ones themselves: one sentence, and nothing is written."""
     await topics.create(settings)
     own = [settings.topic(topic) for topic in ("orders", "chats")]
-    assert "which topics?" in await _run(settings, "copy_orders.py", own[0], code=1)
+    assert "give two names: " in await _run(settings, "copy_orders.py", own[0], code=1)
     assert "set another NETSOLD_TOPIC_PREFIX" in await _run(
         settings, "copy_orders.py", *own, code=1
     )
