@@ -235,7 +235,7 @@ def _differences(
 
 
 def _alerts(evidence: Evidence, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Each alert is sent once, none late without an overdue one, and all overdue ones are sent."""
+    """Each alert is sent once, no late one before an overdue one; no overdue one is missing."""
     alerts = [
         json.loads(record.value)
         for (topic, _), records in evidence.logs.items()
@@ -432,7 +432,7 @@ def _stores(evidence: Evidence) -> Iterator[str]:
 
 
 def _readable(name: str) -> str:
-    """A header's name as it is parked: bytes that aren't UTF-8 are escaped."""
+    """A header's name as it is parked, with bytes that aren't UTF-8 escaped."""
     return name.encode(errors="backslashreplace").decode()
 
 

@@ -29,7 +29,7 @@ class ProxiedKafka(LocalKafka):
         self.behind, self.proxied = (f"127.0.0.1:{free_port(0)}" for _ in range(2))
 
     def further_settings(self, address: str, controller: str) -> dict[str, object]:
-        """Its listeners and their settings."""
+        """The broker's listeners and their settings."""
         direct = f"PLAINTEXT://{address}"
         return {
             "listeners": f"{direct},PROXIED://{self.behind},CONTROLLER://{controller}",
@@ -69,7 +69,7 @@ class Intercepted:
     def intercept(
         self, request: bytes, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ) -> None:
-        """Keep the request, with the connection to the broker that it was for."""
+        """Keep the request and the broker connection that it was for."""
         self._request, self._broker = request, broker
         self.met.set()
 
@@ -88,7 +88,7 @@ class Intercepted:
         return int(error)
 
     def close(self) -> None:
-        """Drop the request, or its connection after the answer."""
+        """Drop the request, or after its answer the connection."""
         if self._broker is not None:
             self._broker[1].close()
 
@@ -136,7 +136,7 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def join(self) -> None:
-        """Accept connections."""
+        """Accept connections again."""
         host, port = self._kafka.proxied.split(":")
         self._server = await asyncio.start_server(self._accept, host, int(port))
 

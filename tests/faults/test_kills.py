@@ -64,7 +64,7 @@ async def test_killed_at_random(
 
 
 async def test_killed_at_every_named_point(settings: Settings, tmp_path: Path) -> None:
-    """One worker dies at each step of a chunk and of opening.
+    """One worker is killed at each step of a chunk and of opening.
 
     The next one works within seconds, and nothing counts twice.
     """

@@ -1,6 +1,6 @@
-"""The guarantees that workers rely on: a lone broker restarts with all that it confirmed.
+"""A lone broker that restarts has every record that it confirmed.
 
-Run it before changing Kafka's version.
+Workers rely on this. Run the test before changing Kafka's version.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SETTLED_S = 30.0
 
 
 async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int]) -> None:
-    """Commit small transactions one by one, until one fails because the broker ended."""
+    """Commit small transactions one by one until one fails because the broker ended."""
     producer, source = (
         StrictProducer(settings, f"{settings.app}-{partition}"),
         TopicPartition(settings.topic(catalogue.ORDERS_TOPIC), partition),
@@ -54,9 +54,9 @@ async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int
 
 
 async def settle(settings: Settings, partition: int) -> None:
-    """Do what a worker does first.
+    """Start a producer as a worker does first.
 
-    A new producer of an id waits until the last one's transaction is ended.
+    A new producer of an id waits until the previous transaction of that id is ended.
     """
     producer = StrictProducer(settings, f"{settings.app}-{partition}")
     await producer.start()

@@ -32,7 +32,7 @@ BACK_S = 60.0
 
 @pytest.fixture
 def brokers(tmp_path: Path) -> Iterator[ThreeBrokers]:
-    """Three brokers of this test alone."""
+    """Three brokers that only this test uses."""
     brokers = ThreeBrokers(tmp_path / "brokers")
     try:
         brokers.start()
