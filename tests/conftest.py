@@ -49,9 +49,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def full_disk() -> Callable[[], AbstractContextManager[None]]:
-    """Blocks in which no file grows, as on a full disk.
+    """Blocks in which no file can grow, as on a full disk.
 
-    Within a test alone, as pytest's own output may go to a file.
+    Use them only within a test: pytest's own output may go to a file.
     """
 
     @contextmanager
@@ -68,7 +68,7 @@ def full_disk() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """The run's own Kafka; a test that stops or kills it starts it again."""
+    """The run's Kafka; a test that stops or kills it starts it again."""
     broker = LocalKafka(tmp_path_factory.mktemp("kafka"))
     broker.start()
     yield broker
@@ -77,9 +77,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
 
 @pytest.fixture
 def settings(kafka: LocalKafka, tmp_path: Path) -> Settings:
-    """Settings of an application that no other test has.
+    """Settings of an application that no other test uses.
 
-    Own app, topic prefix and data directory, two partitions.
+    They have their own app, topic prefix and data directory, and two partitions.
     """
     app = f"t{uuid.uuid4().hex[:10]}"
     bootstrap = kafka.status().bootstrap

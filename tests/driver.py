@@ -246,7 +246,7 @@ class MemoryWorker:
     # --- requests: latency and faults
 
     async def request(self, what: str) -> None:
-        """A request that changes nothing and only needs time."""
+        """A request that changes nothing and only takes time."""
         await self.step(f"before {what}")
 
     async def step(self, what: str) -> None:
@@ -281,7 +281,7 @@ class MemoryWorker:
         self.driver.rebalance()
 
     def leave(self, error: BaseException) -> None:
-        """The process ends by itself."""
+        """The process ends by its own decision."""
         self.ended = str(error)
         self.driver.trace.append(
             f"{asyncio.get_running_loop().time():.4f} {self.name} leaves: {error}"
@@ -316,7 +316,7 @@ class MemoryWorker:
             self.start(self._feed(tp, lane))
 
     async def _feed(self, tp: TopicPartition, lane: Lane) -> None:
-        """What Faust's agent and consumer do for one partition, until its lane is replaced."""
+        """What Faust's agent and consumer do for one partition until its lane is replaced."""
         driver = self.driver
         while not self.dead and self.pipeline.lanes.get(tp) is lane and not lane.closed:
             await asyncio.sleep(driver.chance.expovariate(1 / driver.latency_s))
@@ -345,7 +345,7 @@ class MemoryWorker:
 
     @property
     def idle(self) -> bool:
-        """Whether all that is assigned is open, applied and committed."""
+        """Whether every assigned partition is open, applied and committed."""
         lanes = self.pipeline.lanes
         return sorted(lanes) == self.assigned and all(
             not lane.closed
@@ -411,13 +411,13 @@ class Driver:
         ]
 
     def rebalance(self) -> None:
-        """Assign anew, soon."""
+        """Request a new assignment soon."""
         self._wanted.set()
 
     def lost(self, worker: MemoryWorker) -> None:
         """Restart a process that has ended, as a supervisor does.
 
-        It may only have left by itself because of a newer owner.
+        It may have ended without a kill only because of a newer owner.
         """
         self.ends.append(worker.ended or "killed")
         if worker.ended is not None and "taken over" not in worker.ended and not self.wrong.done():
@@ -517,7 +517,10 @@ class Driver:
             self.lost(worker)
 
     def _freeze_one(self) -> None:
-        """Freeze one for longer than its session: others own its partitions when it continues."""
+        """Freeze one worker for longer than its session.
+
+        Other workers own its partitions when it resumes.
+        """
         if len(self.running) > 1:
             worker = self.chance.choice(self.running)
             worker.frozen_until_s = asyncio.get_running_loop().time() + self.chance.uniform(
@@ -540,7 +543,7 @@ class Driver:
         ]
 
     def table(self, name: str) -> dict[bytes, bytes]:
-        """A table by its changelog, without marks."""
+        """The rows of a table by its changelog, without marks."""
         rows: dict[bytes, bytes] = {}
         for record in self.committed(topics.changelog(self.settings, name)):
             if record.key is None or record.key == MARK_KEY:

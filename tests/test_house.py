@@ -92,7 +92,10 @@ def test_imports_go_one_way(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.partition("/")[0] in PURE])
 def test_pure_rooms_know_no_world(name: str) -> None:
-    """No clock, random, environment, files, network or asyncio: times are those of events."""
+    """They use no clock, random, environment, files, network or asyncio.
+
+    Times are those of events.
+    """
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
     outside = imported(tree) - set(ROOMS)
     if name in PACKAGE_DATA:
