@@ -1,6 +1,6 @@
 """Fixtures of all tests.
 
-One real Kafka per run, started when a test first asks for it, and settings that no two tests share.
+A run has one real Kafka, which starts when the first test needs it. No two tests share settings.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# A busy machine is no fault of an example: properties are bounded by how many they try, not by the
-# clock.
+# Properties are bounded by their number of examples and not by the clock: the machine may be busy.
 hypothesis_settings.register_profile(
     "netsold", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -34,7 +33,7 @@ hypothesis_settings.load_profile("netsold")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that asks for the broker, so that `-m "not kafka"` leaves them all out."""
+    """Mark every test that needs the broker, so that `-m "not kafka"` leaves them all out."""
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)

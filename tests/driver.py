@@ -52,7 +52,7 @@ CALENDAR = Calendar(30 * 86_400_000)
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How often things go wrong. Probabilities are per request."""
+    """The rates of faults. Probabilities are per request."""
 
     lost_request: float = 0.01
     lost_answer: float = 0.01
@@ -68,7 +68,7 @@ NONE = Faults(lost_request=0, lost_answer=0, kill_every_s=0, freeze_every_s=0, r
 
 
 class MemoryStore:
-    """In place of `PartitionStore`; a kill may restore the state before any unflushed write."""
+    """Used in place of `PartitionStore`; a kill may restore the state before an unflushed write."""
 
     def __init__(self, disk: MemoryStores, name: str, identity: Identity) -> None:
         self._disk, self._name, self._identity = disk, name, identity
@@ -148,7 +148,7 @@ class MemoryStores:
 
 @dataclass(frozen=True, slots=True)
 class _Records:
-    """In place of `TolerantRecords`."""
+    """Used in place of `TolerantRecords`."""
 
     records: Sequence[MemoryRecord]
 
@@ -158,7 +158,7 @@ class _Records:
 
 
 class _Changelogs:
-    """In place of `streams.cluster.Changelogs`."""
+    """Used in place of `streams.cluster.Changelogs`."""
 
     def __init__(self, worker: MemoryWorker, positions: Mapping[TopicPartition, int]) -> None:
         self._worker, self._positions = worker, dict(positions)
@@ -176,7 +176,7 @@ class _Changelogs:
 
 
 class MemoryCluster:
-    """In place of `streams.cluster.Cluster`, as one worker sees it."""
+    """Used in place of `streams.cluster.Cluster`, with one worker's view of the log."""
 
     def __init__(self, worker: MemoryWorker) -> None:
         self._worker = worker
@@ -217,7 +217,7 @@ class MemoryCluster:
 
 
 class MemoryWorker:
-    """One process; after `kill` it has no effect any more, and while it is frozen requests wait."""
+    """One process. After `kill` it has no effect; while it is frozen, its requests wait."""
 
     def __init__(self, driver: Driver, name: str, disk: MemoryStores) -> None:
         self.driver, self.name, self.disk = driver, name, disk
@@ -250,7 +250,7 @@ class MemoryWorker:
         await self.step(f"before {what}")
 
     async def step(self, what: str) -> None:
-        """Before and after each request."""
+        """Wait and perhaps fail, before and after each request."""
         driver = self.driver
         if self.dead:
             await asyncio.get_running_loop().create_future()  # never returns
@@ -298,7 +298,7 @@ class MemoryWorker:
         return task
 
     def assign(self, assigned: Iterable[TopicPartition]) -> None:
-        """The group's answer: close the open lanes, open those that are assigned now."""
+        """Apply the group's assignment: close the open lanes, open the assigned ones."""
         self.assigned = sorted(assigned)
         if self._opening is not None:
             self._opening.cancel()  # as Faust does, without waiting for its end
@@ -336,7 +336,7 @@ class MemoryWorker:
             await self.pipeline.process(Chunk(tp, readings, start, end, _Records(records)))  # type: ignore[arg-type]  # as TolerantRecords
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """End the process without warning, as SIGKILL does."""
         self.dead = True
         self.disk.kill()
         for task in list(self._tasks):

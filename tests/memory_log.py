@@ -170,7 +170,7 @@ class MemoryLog:
 
 
 class MemoryProducer:
-    """In place of `streams.producers.StrictProducer`.
+    """Used in place of `streams.producers.StrictProducer`.
 
     `step` is awaited before and after each request, with a text such as `before init`. So a
     schedule can run others in between, lose a request (raise before it), lose an answer (raise

@@ -168,7 +168,7 @@ def test_the_core_loads_without_faust_and_kafka() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_words(name: str) -> None:
-    """Each module has a docstring and a name that says what is inside, and no open work."""
+    """Each module has a docstring, a name that says what is inside, and no unfinished work."""
     text = (ROOT / name).read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text)) or not text.strip()
     assert not {"utils", "helpers", "common", "manager"} & set(re.split(r"[/._]", name))

@@ -72,9 +72,8 @@ class OnKafka:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers)
         await admin.start()
         try:
-            await admin.create_topics(
-                [NewTopic(self.tp.topic, 1, 1)]
-            )  # the second time it exists, and the answer says so
+            # the second time the topic exists, which is no error
+            await admin.create_topics([NewTopic(self.tp.topic, 1, 1)])
         finally:
             await admin.close()
         producer = StrictProducer(self.settings, f"{self.tp.topic}-{transactional_id}")
@@ -182,7 +181,7 @@ async def test_an_old_producer_of_the_id_is_fenced(cluster: Cluster, act: str) -
         "offsets": lambda: _offset(cluster, old, 9),
         "commit": old.commit_transaction,
     }
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - aiokafka has several ways to say it, `is_fenced` knows them
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - aiokafka has several errors for it, see `is_fenced`
         await todo[act]()
     assert is_fenced(raised.value)
     assert await cluster.values() == []

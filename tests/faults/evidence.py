@@ -178,7 +178,7 @@ def problems(evidence: Evidence, settings: Settings) -> list[str]:
 
 
 def _as_of_ms(evidence: Evidence) -> int | None:
-    """The event time that all partitions of chats have reached; None if none has any."""
+    """The least event time of the partitions of chats that have any; None if none has."""
     marks = [
         last_values(records).get(MARK)
         for (table, _), records in evidence.changelogs.items()

@@ -57,7 +57,7 @@ class Intercepted:
     def matches(self, request: bytes) -> bool:
         """Whether a request is the one to intercept.
 
-        Its header is length, API, version, correlation, client; then comes the transactional id.
+        Its header is length, API, version, correlation, client, and then the transactional id.
         """
         _length, api, _version, _correlation, name_length = struct.unpack_from(">ihhih", request)
         if self.met.is_set() or api != self.api:
@@ -78,7 +78,7 @@ class Intercepted:
         return self._broker is not None and self._broker[1] is writer
 
     async def deliver(self) -> int:
-        """Send the request, an EndTxn, to the broker; the error of its answer, 0 for none."""
+        """Send the request, an EndTxn, to the broker; return its error code, 0 for none."""
         assert self._broker is not None
         answers, writer = self._broker
         writer.write(self._request)
@@ -119,7 +119,7 @@ class Proxy:
             kept.close()
 
     def fall_silent(self) -> None:
-        """From now on nothing arrives and no connection ends, until `speak`."""
+        """From now on deliver nothing and end no connection, until `speak`."""
         self._speaks.clear()
 
     def speak(self) -> None:

@@ -76,7 +76,7 @@ class Run:
     ) -> None:
         """Write to the events' topics.
 
-        Poison without a key goes to any partition, and with `partition` to that one.
+        Poison without a key is written to any partition, or to `partition` if one is given.
         """
         await topics.create(self.settings)
         async with Writer(self.settings) as writer:

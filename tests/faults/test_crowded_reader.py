@@ -217,7 +217,7 @@ def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
         started = [
             client for client in clients if client.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
         ]
-        assert 4 <= len(started) < 50  # more than four only as others were cut
+        assert 4 <= len(started) < 50  # more than four only because others were cut
         for path in (
             "/v1/products/p-3",
             "/v1/top/products?cycle=2026-07-01T00:00:00Z",

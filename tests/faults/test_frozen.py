@@ -67,7 +67,10 @@ async def test_frozen_beyond_its_session(settings: Settings, tmp_path: Path, poi
 
 @pytest.mark.long
 async def test_frozen_at_any_time(settings: Settings, tmp_path: Path) -> None:
-    """Signals freeze it between or in chunks, for shorter and longer than the session."""
+    """Signals freeze it between or within chunks.
+
+    It is frozen for shorter and for longer than the session.
+    """
     with Run(settings, tmp_path) as run:
         await run.write(made(22, 12_000))
         frozen = run.workers.start("a")

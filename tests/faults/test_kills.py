@@ -71,8 +71,8 @@ async def test_killed_at_every_named_point(settings: Settings, tmp_path: Path) -
     with Run(settings, tmp_path) as run:
         await run.write(made(5, 12_000))
         for number, point in enumerate(Point):
-            # the first one opens empty stores, so recovery is passed only from the second on; later
-            # points a few chunks deep
+            # The first worker opens empty stores, so only later ones pass recovery. Higher
+            # counts are a few chunks later.
             count = 1 if point in {Point.IN_INIT, Point.BEFORE_BEGIN} else 2 + number
             if point is Point.IN_RECOVERY:
                 continue

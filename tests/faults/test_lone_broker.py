@@ -84,7 +84,7 @@ async def test_a_lone_broker_restarts_with_what_it_confirmed(
         await asyncio.to_thread(kafka.kill if how == "kill" else kafka.stop)
         await asyncio.to_thread(kafka.start, READY_S)
         for task in committing:
-            task.cancel()  # some would wait for the broker, and go on
+            task.cancel()  # some would wait for the broker and commit more
         await asyncio.gather(*committing, return_exceptions=True)
         async with asyncio.timeout(SETTLED_S):
             await asyncio.gather(*(settle(settings, partition) for partition in range(PARTITIONS)))
@@ -105,4 +105,4 @@ async def test_a_lone_broker_restarts_with_what_it_confirmed(
                 break
             assert time.monotonic() < deadline, f"round {number}: hanging {hanging}, lost {lost}"
             await asyncio.sleep(0.2)
-        confirmed = found  # one more than was confirmed, where only the answer was lost
+        confirmed = found  # one more than was confirmed if only the answer was lost

@@ -269,7 +269,7 @@ async def test_a_worker_that_reads_uncommitted_is_found(settings: Settings, tmp_
                 "a", patch=READS_UNCOMMITTED, FAILPOINT=f"{Point.AFTER_OFFSETS}:5"
             )
             if await run.ends(worker) != -9:
-                break  # it has met an impossible sum already
+                break  # the worker has found an impossible sum already
         else:
             worker = run.workers.start("a", patch=READS_UNCOMMITTED)
         assert await found_out(run, worker), run.workers.tail()

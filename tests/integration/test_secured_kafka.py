@@ -98,7 +98,7 @@ class SecuredKafka(LocalKafka):
         key = load_pem_private_key(broker.private_key_pem.bytes(), password=None)
         pkcs8 = key.private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-        )  # the one form of keys that Kafka reads
+        )  # Kafka reads keys in this form only
         (self.certificates / "broker.pem").write_bytes(pkcs8 + broker.cert_chain_pems[0].bytes())
 
 

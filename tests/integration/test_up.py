@@ -79,7 +79,7 @@ def port() -> int:
 def _nothing_left(tmp_path: Path) -> Iterator[None]:
     """End all processes that the test started."""
     yield
-    for up in _Up.started:  # first: it would start its Kafka again
+    for up in _Up.started:  # first, because it would restart its Kafka
         up.kill()
         up.wait()
     LocalKafka(tmp_path / "data").kill()

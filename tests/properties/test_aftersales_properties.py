@@ -249,7 +249,7 @@ def _refunded(
     return units, amount
 
 
-# --- what holds
+# --- properties
 
 
 @settings(max_examples=600)

@@ -316,7 +316,7 @@ def test_any_bytes_at_all_are_refused_and_never_raise(
 
 
 @given(st.integers(-2_208_988_800_000, 7_258_118_399_999))
-def test_instants_come_back_as_they_were_written(at_ms: int) -> None:
+def test_instants_are_read_as_they_were_written(at_ms: int) -> None:
     """An instant that is written and read is the same, in both forms."""
     assert times.parse_ms(times.format_ms(at_ms)) == at_ms
     assert times.parse_ms(times.format_short(at_ms)) == at_ms

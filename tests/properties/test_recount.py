@@ -30,8 +30,8 @@ RULES = [
         Terms(3_600_000, 150, 150, "America/New_York"),
     ),
 ]
-# So long after the latest event is event time: also just at, and just past, the time of a reply to
-# it.
+# Event time minus the time of the latest event. Some values equal, or just exceed, the time to
+# reply.
 AFTER_MS = st.sampled_from([0, 1000, 1001, 60_000, 60_001, 300_000, 300_001]) | st.integers(
     0, 400 * 86_400_000
 )

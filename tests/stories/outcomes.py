@@ -1,4 +1,4 @@
-"""The contents of tables in the words of stories, which every level of tests compares."""
+"""The contents of tables in the words of stories, for comparison at every level of tests."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_the_two_partitioners_are_those_of_the_clients() -> None:
     ]
 
 
-def test_by_setting_it_is_applied_and_counted_all_the_same() -> None:
+def test_by_setting_it_is_applied_and_still_counted() -> None:
     """Each such event is counted, whether it is parked or applied."""
 
     def counted() -> float:

@@ -278,7 +278,7 @@ def test_the_export_is_the_recount(client: TestClient) -> None:
     assert end["end"]["freshness"]["state"] == "live"
 
 
-# --- freshness demanded
+# --- required freshness
 
 
 def test_an_answer_staler_than_max_lag_is_refused(

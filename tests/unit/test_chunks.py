@@ -106,7 +106,7 @@ async def test_every_partition_has_its_turn(
     async with asyncio.timeout(5.0):
         for _ in range(40):
             delivered[(await queue.get()).tp] += 1
-            await asyncio.sleep(0)  # while it folds, the next is delivered
+            await asyncio.sleep(0)  # the next chunk is delivered during a fold
             await asyncio.sleep(0)
     fetching.cancel()
     assert delivered == dict.fromkeys(partitions, 10)

@@ -35,7 +35,7 @@ class _FullStore:
 def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither our lines nor those of libraries end the process.
 
-    Lines of libraries would have a traceback.
+    A library's failed line has no traceback either.
     """
     monkeypatch.setattr(sys, "stderr", _Full())
     before = structlog.get_config()

@@ -1,6 +1,6 @@
-"""The order with the most lines that a record can hold.
+"""The order with the most lines that fit into a record.
 
-Its state, its journal and its changelogs fit into their records.
+Its state, its journal and its changelogs fit into their records, too.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def test_an_open_transaction_is_waited_for() -> None:
     assert remaining.over(5, 10, 2300)
 
 
-def test_records_start_the_count_anew() -> None:
+def test_records_restart_the_count() -> None:
     """An answer that moved the position restarts the count of empty answers."""
     remaining = _Remaining(10, 5)
     assert not remaining.over(5, 10, 100)

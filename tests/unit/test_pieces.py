@@ -291,7 +291,7 @@ def test_other_forms_are_refused_before_anything_is_read(
     assert sentence_of(["-"]).startswith(f"standard input: {sentence}")
     if (
         "is a zip" not in sentence and "Parquet" not in sentence and "zstd" not in sentence
-    ):  # nobody packs these twice
+    ):  # these are not packed twice
         assert sentence_of([str(good), str(packed)]).startswith(f"{packed}: {sentence}")
 
 

@@ -409,8 +409,8 @@ def test_s8_refunds_are_cut_in_their_order() -> None:
     story.refunded("2026-07-04T00:00:00Z", "r-b", ("1", 1, 400)).refunded(
         "2026-07-04T00:00:00Z", "r-d", ("1", 0, 200)
     )
-    # r-b takes 1 and 400, r-c 1 and 2500, r-d 100 of its 200, r-a one unit of two and nothing of
-    # 100
+    # r-b reverses 1 unit and 400, r-c 1 and 2500, r-d 100 of its 200, r-a 1 unit of 2 and none of
+    # its 100.
     assert story.rows() == {("p-3", A): (3, 3, 2, 3000, 3000, 3000), ("p-3", B): (0, 0, 1, 0, 0, 0)}
     assert story.anomalies() == [("refund_exceeds_sale", "1")]
 

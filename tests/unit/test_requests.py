@@ -274,7 +274,7 @@ def test_head_is_get_without_the_body_at_every_address(app: FastAPI, client: Tes
         full, head = client.get(path), client.head(path)
         changing = (
             {"content-length"} if path in {"/metrics", "/v1/status", "/v1/health"} else set()
-        )  # times are in them
+        )  # these answers contain times
         assert head.status_code == full.status_code, path
         assert {name: head.headers[name] for name in head.headers if name not in changing} == {
             name: full.headers[name] for name in full.headers if name not in changing

@@ -109,7 +109,7 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  #
 
 
 @pytest.mark.parametrize("event", VALID, ids=range(len(VALID)))
-def test_no_words_of_pydantic_are_seen(event: dict[str, Any]) -> None:
+def test_no_text_of_pydantic_is_seen(event: dict[str, Any]) -> None:
     """For any value in any field, or none.
 
     Every error has its own text, one printable line within the bound.

@@ -16,7 +16,7 @@ from streams.settings import Kafka, Settings
 def _sentence(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     for name, value in variables.items():
         monkeypatch.setenv(f"NETSOLD_{name}", value)
-    with pytest.raises(ValueError) as raised:  # noqa: PT011 - both kinds are, and what it says is tested
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - both kinds are one, and the text is tested
         Settings(_env_file=None)
     assert isinstance(raised.value, (ValidationError, SettingsError))
     return setting_faults.sentence(raised.value).removeprefix("settings can't be used: ")
@@ -145,7 +145,7 @@ def test_any_value_of_any_variable_has_a_short_sentence(
             found = explained(error)
             assert found is not None
             assert not re.search(r"Input|valid|should|pattern|parse|source", found[0])
-            if not isinstance(error, OSError):  # the name of a file that is too long
+            if not isinstance(error, OSError):  # a file name that is too long
                 assert name in found[0]
                 assert len(found[0]) < 400
 

@@ -343,7 +343,8 @@ def test_a_signal_ends_it_while_it_waits_during_the_start(
             connection, _ = listener.accept()
             with connection:
                 process.send_signal(number)
-                out, _ = process.communicate(timeout=15)  # it would wait longer for an answer
+                # without the signal it would wait longer for an answer
+                out, _ = process.communicate(timeout=15)
         finally:
             process.kill()
     assert process.returncode == 130, out
@@ -366,7 +367,7 @@ def test_a_full_disk_during_the_start_is_one_sentence(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
-    # the jars on a first start
+    # a first start fetches the jars
     whichever = rf"({re.escape(str(tmp_path))}/data/kafka can't be used|Kafka's jars can't be kept)"
     assert re.match(rf"netsold: {whichever} \({os.strerror(errno.EFBIG)}\): make room", sentence)
 

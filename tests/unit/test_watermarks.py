@@ -17,7 +17,7 @@ def test_the_least_watermark_is_known_only_if_all_are(
 
 
 def test_resuming_resets_the_count_of_refusals() -> None:
-    """A paused partition continues from its position."""
+    """Everything else of a partition's progress stays the same."""
     assert Progress(9, 50, 1000, {"orders-0": SourceProgress(1, 5)}).resumed() == Progress(
         9, 50, 0, {"orders-0": SourceProgress(1, 5)}
     )
