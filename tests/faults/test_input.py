@@ -27,9 +27,9 @@ pytestmark = pytest.mark.faults
 async def test_duplicates_disorder_lateness_conflicts_and_poison(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """All faults at once, and a worker killed in between.
+    """The tables equal the recount, and each poison record is parked once.
 
-    The tables equal the recount, and each poison record is parked once.
+    All faults occur together, and a worker is killed in between.
     """
     wrong = Faults(duplicates=0.2, out_of_order=0.5, late=40 * DAY_MS, poison=0.05, conflicts=0.02)
     with Run(settings, tmp_path) as run:

@@ -1,4 +1,4 @@
-"""Topics on a real broker: created once, checked, refused, and known by their ids."""
+"""Topics on a real broker: created once, checked, refused, and identified by their ids."""
 
 from __future__ import annotations
 

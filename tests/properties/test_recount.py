@@ -176,7 +176,10 @@ def _by_day_of_the_recount(happened: list[dict[str, Any]]) -> Counter[tuple[str,
 def test_the_journal_adds_up_by_day(
     happened: list[dict[str, Any]], chance: Random, chunk: int, cycle: tuple[int, int]
 ) -> None:
-    """S6, S12: by product and day of sale, and by day of refund, in any order with duplicates."""
+    """S6, S12: sums by product and day equal the recount's, in any order with duplicates.
+
+    Days are those of sales and those of refunds.
+    """
     arrival = happened + chance.choices(happened, k=5) if happened else []
     chance.shuffle(arrival)
     flow = Flow(Calendar(*cycle), lambda: chunk).take(arrival)

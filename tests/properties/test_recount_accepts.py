@@ -190,7 +190,7 @@ def test_both_accept_the_same_events(event: dict[str, Any], ascii_only: bool) ->
 )
 @settings(max_examples=500, deadline=None)
 def test_both_accept_the_same_bytes(noise: bytes) -> None:
-    """Noise in the place of an event, and in the place of an unknown field."""
+    """They agree on noise in the place of an event or of an unknown field."""
     _agree(noise, b"o-1")
     _agree(json.dumps(VALID[1]).encode()[:-1] + b', "extra": ' + noise + b"}", b"o-1")
 

@@ -95,7 +95,10 @@ def test_titles_are_ids() -> None:
     ],
 )
 def test_a_wrong_row_is_found(line: str) -> None:
-    """A wrong row of products, of all time, of anomalies, of service, or of overdue inquiries."""
+    """It is found in every kind of row.
+
+    Products, all time, anomalies, service, and overdue inquiries.
+    """
     text = """
 == a sale
 2026-07-01T08:00Z  placed    o-1  1:p-3:3x1000

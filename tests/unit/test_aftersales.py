@@ -68,7 +68,7 @@ def since(*lines: str) -> str | None:
 
 
 def test_an_order_without_any_has_no_rows() -> None:
-    """Placed, paid, shipped, received: no service columns."""
+    """An order that is placed, paid, shipped and received has no service columns."""
     assert (
         served(PLACED, "2026-07-01T08:01Z paid o-1 2600", "2026-07-01T09:00Z shipped o-1", RECEIVED)
         == {}
@@ -186,7 +186,7 @@ def test_a_cancelled_order_keeps_its_refusals() -> None:
 
 
 def test_a_difference_is_one_for_the_shop_and_one_for_each_product() -> None:
-    """R3, S9: a refund of 0 units of three lines.
+    """R3, S9: a refund of 0 units of three lines is one difference for each.
 
     Both lines of p-3 are one part.
     """
@@ -334,7 +334,7 @@ def test_of_one_refund_sent_twice_the_first_is_valid() -> None:
 
 
 def test_refunds_that_are_only_requested_or_failed_are_no_after_sales() -> None:
-    """S5."""
+    """S5: they have no rows."""
     requested = "2026-07-03T08:00Z refund-requested o-1 r-1 wrong_goods 1:1:10"
     assert (
         served(PLACED, RECEIVED, requested, "2026-07-04T08:00Z refund-failed o-1 r-1 rejected")
@@ -386,7 +386,7 @@ def test_the_valid_placing_has_the_owner() -> None:
     ],
 )
 def test_a_refusal_is_always_a_reason_to_write_the_rest_only_if_wrong_or_late(reason: str) -> None:
-    """R4: for each reason of a complaint."""
+    """R4: this holds for each reason of a complaint."""
     assert since(PLACED, f"2026-07-02T08:00Z refused o-1 {reason}") == "2026-07-02T08:00:00Z"
     expected = "2026-07-02T08:00:00Z" if reason in {"wrong_goods", "late_delivery"} else None
     for line in (
@@ -398,7 +398,7 @@ def test_a_refusal_is_always_a_reason_to_write_the_rest_only_if_wrong_or_late(re
 
 
 def test_the_earliest_reason_to_write_counts() -> None:
-    """R4: by `occurred_at`, one per order, in any order of arrival.
+    """R4: an order has one, by `occurred_at`, in any order of arrival.
 
     A complaint about quality isn't one.
     """

@@ -351,7 +351,7 @@ async def test_an_own_write_is_waited_for(
 def test_a_fault_of_a_request_is_named_with_its_place(
     client: TestClient, query: str, where: str
 ) -> None:
-    """422 with `errors`, also for times without a zone."""
+    """The answer is 422 with `errors`, also for times without a zone."""
     found = problem(client.get(f"/v1/products/p-3?{query}"), 422, Kind.INVALID_REQUEST)
     assert found.errors is not None
     assert [one.where for one in found.errors] == [where]

@@ -62,14 +62,14 @@ def test_help_lists_the_commands_without_loading_any_engine() -> None:
 
 
 def test_a_wrong_argument_is_a_usage_error() -> None:
-    """Exit code 2, with the error on stderr and nothing on stdout."""
+    """The exit code is 2, with the error on stderr and nothing on stdout."""
     done = _run("topics", "chek")
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such command 'chek'" in done.stderr
 
 
 def test_an_invalid_setting_is_named_by_its_variable() -> None:
-    """Exit code 2, and one sentence that names the environment variable."""
+    """The exit code is 2; one sentence names the environment variable."""
     done = _run("topics", "check", NETSOLD_PARTITIONS="0")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -79,7 +79,7 @@ def test_an_invalid_setting_is_named_by_its_variable() -> None:
 
 
 def test_without_a_cluster_the_sentence_shows_how_to_get_one() -> None:
-    """Exit code 5, and both ways to get a cluster."""
+    """The exit code is 5; the sentence has both ways to get a cluster."""
     done = _run("topics", "check")
     assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr == (
@@ -89,7 +89,7 @@ def test_without_a_cluster_the_sentence_shows_how_to_get_one() -> None:
 
 
 def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
-    """Exit code 5, and none of the client's log lines."""
+    """The exit code is 5, and the client logs no line."""
     done = _run("topics", "check", NETSOLD_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (done.returncode, done.stdout, done.stderr) == (
         5,

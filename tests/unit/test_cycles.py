@@ -12,7 +12,7 @@ DAY_MS = 86_400_000
     [(0, 0), (9, 0), (10, 10), (19, 10), (-1, -10), (-10, -10), (-11, -20)],
 )
 def test_cycles_are_half_open_on_both_sides_of_the_epoch(at_ms: int, start_ms: int) -> None:
-    """C1: length 10, anchor 0.
+    """C1: cycles of length 10 with anchor 0.
 
     -20       -10        0         10        20
     [---------)[---------)[---------)[---------)

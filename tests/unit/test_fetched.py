@@ -51,7 +51,10 @@ def test_a_chunk_is_cut_where_its_parts_join() -> None:
     ],
 )
 def test_a_chunk_names_its_most_frequent_subject(about: list[object], words: str) -> None:
-    """Place, records, and the order, conversation, product or shop of at least half."""
+    """It names the place, the records, and the subject of at least half of them.
+
+    A subject is an order, conversation, product or shop.
+    """
     assert (
         str(Chunk(SALES, list(enumerate(about, 7)), 7, 9, TolerantRecords(b"")))
         == f"sales-0@7..9: {words}"

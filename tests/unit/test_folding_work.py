@@ -241,14 +241,14 @@ def growth(
 @pytest.mark.parametrize("arrival", ARRIVALS)
 @pytest.mark.parametrize("case", ORDERS)
 def test_twice_the_events_of_an_order_are_twice_the_work(case: str, arrival: str) -> None:
-    """S12: for any kinds of events, in any order of arrival."""
+    """S12: this holds for any kinds of events, in any order of arrival."""
     assert growth(OrderStage(CYCLES, 1000), ORDERS[case], ARRIVALS[arrival]) < 2.5
 
 
 @pytest.mark.parametrize("arrival", ARRIVALS)
 @pytest.mark.parametrize("case", CHATS)
 def test_twice_the_messages_of_a_conversation_are_twice_the_work(case: str, arrival: str) -> None:
-    """R1, R2: for any messages between a shop and a buyer, in any order of arrival."""
+    """R1, R2: this holds for any messages, in any order of arrival."""
     assert growth(ChatStage(CYCLES, RULES, 1000), CHATS[case], ARRIVALS[arrival]) < 2.5
 
 

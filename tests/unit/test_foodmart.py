@@ -129,7 +129,7 @@ def test_the_excerpt_counts_as_by_sql() -> None:
     "FOODMART" not in os.environ, reason="name the folder of the whole sample in FOODMART"
 )
 def test_the_whole_sample_counts_as_by_sql() -> None:
-    """The same for 86,837 transactions and 7,087 returns."""
+    """Units and revenue of 86,837 transactions and 7,087 returns are equal."""
     _agree(Path(os.environ["FOODMART"]))
 
 
@@ -163,7 +163,7 @@ def test_every_row_is_an_event() -> None:
 
 
 def test_returns_go_to_the_earliest_sale_or_an_unknown_order(tmp_path: Path) -> None:
-    """By unit, not before its sale, and not twice.
+    """Each unit is returned once, and not before its sale.
 
     One return may cover several orders.
     """

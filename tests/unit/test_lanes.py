@@ -93,7 +93,7 @@ def test_fencing_is_found_among_the_causes() -> None:
 
 @pytest.mark.parametrize("setting", ["after_commit:2", "before_begin", "after_offsets:1:stop"])
 def test_a_kill_point_acts_at_the_given_pass(setting: str) -> None:
-    """SIGKILL (or SIGSTOP) at the n-th pass of the named point, and at no other."""
+    """It sends SIGKILL (or SIGSTOP) at the n-th pass of its point, and at no other."""
     point, count, how = {1: (setting, "1", "kill"), 2: (*setting.split(":"), "kill")}.get(
         len(setting.split(":")), setting.split(":")
     )

@@ -6,9 +6,9 @@ from streams.log import _Remaining
 
 
 def test_a_position_at_or_past_the_end_is_the_end() -> None:
-    """The usual case.
+    """This is the usual case.
 
-    Also where the last offset is a control record, which the position passed.
+    It also holds if the last offset is a control record, which the position passed.
     """
     assert not _Remaining(10, 0).over(9, 10, 1)
     assert _Remaining(10, 0).over(10, None, None)

@@ -106,7 +106,7 @@ def test_a_decoded_state_knows_its_events() -> None:
 
 
 def test_equal_facts_are_equal_bytes() -> None:
-    """S12: forwards, backwards, and rotated at every place."""
+    """S12: events are applied forwards, backwards, and rotated at every place."""
     states = {
         orders.encode(order_of(EVERYTHING[at:] + EVERYTHING[:at])) for at in range(len(EVERYTHING))
     }
@@ -114,7 +114,7 @@ def test_equal_facts_are_equal_bytes() -> None:
 
 
 def test_the_smallest_of_many_contents_is_valid_in_any_order() -> None:
-    """S11: one id for a payment, receipts, and an order.
+    """S11: a payment, receipts and an order share one id.
 
     All 24 orders of arrival end in one state with one conflict.
     """

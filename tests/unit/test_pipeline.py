@@ -236,7 +236,7 @@ async def test_a_chunk_that_can_never_be_committed_ends_the_worker(
 async def test_whatever_fails_in_a_transaction_is_a_doubt(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Any error, also one that aiokafka raises at a later call.
+    """This holds for any error, also one raised at a later call.
 
     All partitions are opened again, and the worker continues.
     """

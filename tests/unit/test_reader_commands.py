@@ -108,7 +108,10 @@ def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_reader")
 def test_a_product_is_shown_to_people(run: Callable[..., Done]) -> None:
-    """Units and money by column, the two numbers of a shop page, and the freshness."""
+    """Units and money are in columns, with the two numbers of a shop page.
+
+    The freshness is shown, too.
+    """
     done = run("get", "product", "p-3")
     assert done.code == 0, done
     assert [line.split() for line in done.out.splitlines()] == [
@@ -322,7 +325,10 @@ def test_an_order_is_not_of_a_cycle(run: Callable[..., Done]) -> None:
 def test_an_unknown_argument_is_a_usage_error(
     run: Callable[..., Done], arguments: list[str]
 ) -> None:
-    """An empty id, an unknown value or option: exit code 2, before any request."""
+    """The exit code is 2, before any request.
+
+    Cases are an empty id, and unknown values and options.
+    """
     done = run(*arguments)
     assert (done.code, done.out) == (2, "")
     assert "at least one character" in done.err or "revenue" in done.err or "--By" in done.err
@@ -344,7 +350,7 @@ def test_a_missing_reader_is_reported_with_the_remedy(
 def test_a_reader_that_is_not_ready_is_quoted(
     run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 5 and the reader's own sentence."""
+    """The exit code is 5, with the reader's own sentence."""
     with served(make_app(Reader(settings_in(tmp_path))), monkeypatch):
         assert run("top") == Done(
             5, "", "netsold: the reader has no tables yet: it has just started\n"
@@ -369,7 +375,7 @@ class _Stranger(BaseHTTPRequestHandler):
 def test_another_server_at_the_address_is_reported(
     run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
 ) -> None:
-    """Exit code 5, without a traceback."""
+    """The exit code is 5, without a traceback."""
     stranger = type("Stranger", (_Stranger,), {"status": status, "body": body})
     with HTTPServer(("127.0.0.1", 0), stranger) as server:
         thread = Thread(target=server.serve_forever)

@@ -172,7 +172,7 @@ def test_example_4_the_refund_arrives_before_the_receipt() -> None:
 
 
 def test_example_5_refused_reissued_received() -> None:
-    """One sale, at the second parcel's receipt (S10)."""
+    """There is one sale, at the second parcel's receipt (S10)."""
     story = (
         Story()
         .placed(TWO_AT_TEN)

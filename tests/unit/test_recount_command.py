@@ -218,7 +218,7 @@ def test_service_is_counted_by_the_settings(
     value: str,
     inquiries: dict[str, int],
 ) -> None:
-    """The time to reply, the service hours and their zone.
+    """The settings are the time to reply, the service hours and their zone.
 
     10:00 in Shanghai is 22:00 in New York, and 04:00 in Berlin.
     """

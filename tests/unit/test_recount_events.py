@@ -86,7 +86,7 @@ def test_times_are_cut_to_milliseconds(text: str, at_ms: int) -> None:
     ],
 )
 def test_other_times_are_refused(text: object) -> None:
-    """No zone, no such day, other digits, a year out of bounds, or no text."""
+    """They have no zone, no such day, other digits, a year out of bounds, or no text."""
     with pytest.raises(Invalid):
         time_ms(text)
 
@@ -142,7 +142,7 @@ def test_a_placed_order_out_of_bounds_is_refused(where: str, value: object) -> N
 
 
 def test_a_line_at_its_bounds_is_accepted() -> None:
-    """A million units, 10^15 minor units of revenue, a full discount.
+    """It has a million units, 10^15 minor units of revenue and a full discount.
 
     One more is refused.
     """
@@ -280,7 +280,10 @@ def test_an_unknown_type_has_its_own_error() -> None:
     ids=range(14),
 )
 def test_lines_that_are_no_json_are_refused(line: bytes) -> None:
-    """Cut off, not UTF-8, half a surrogate pair, JavaScript's constants, too large or deep."""
+    """They are cut off, not UTF-8, too large or too deep.
+
+    Or they have half a surrogate pair, or JavaScript's constants.
+    """
     with pytest.raises(NotJson):
         parse(line)
 

@@ -281,7 +281,7 @@ def _three_of_a_day() -> Chat:
 
 
 def test_one_late_of_three_makes_the_day_late() -> None:
-    """One late unit of the day, or two timely and one late inquiries.
+    """They are one late unit of the day, or two timely and one late inquiries.
 
     Reply times are the inquiries' either way.
     """
@@ -389,7 +389,7 @@ def test_a_day_over_the_edge_of_a_cycle() -> None:
     ],
 )
 def test_quantiles_are_near_actual_values(seconds: list[int], p50: int, p90: int) -> None:
-    """The value at rank floor(q (n - 1)), counted from 0, within 1 %."""
+    """Each is within 1 % of the value at rank floor(q (n - 1)), counted from 0."""
     chat = Chat()
     for number, reply_s in enumerate(seconds):
         chat.inquired("2026-07-02T10:00:00", buyer_id=f"b-{number}").wrote(
@@ -503,7 +503,7 @@ def test_a_missing_and_a_repeated_hour(opened: str, is_open: bool) -> None:  # n
 
 
 def test_a_day_of_25_hours_is_one_day() -> None:
-    """In Berlin, from 2026-10-24T22:00Z to 2026-10-25T23:00Z.
+    """In Berlin it is from 2026-10-24T22:00Z to 2026-10-25T23:00Z.
 
     The day in spring has 23 hours.
     """

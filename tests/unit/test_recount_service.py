@@ -127,7 +127,7 @@ def _money(reason: str, **amounts: int) -> dict[str, Any]:
 
 
 def test_refused_reissued_received() -> None:
-    """One refusal and one reissue, each in its own cycle.
+    """There are one refusal and one reissue, each in its own cycle.
 
     The product has its refusal, also for two of its lines (example 5).
     """
@@ -570,7 +570,7 @@ def test_an_order_is_one_sale_to_its_buyer() -> None:
 
 
 def test_buyers_of_all_time_are_not_the_sum_of_the_cycles() -> None:
-    """One order in each of two cycles: a buyer in each.
+    """One order in each of two cycles is a buyer in each.
 
     The buyer is a repeat buyer of all time.
     """

@@ -110,9 +110,9 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  #
 
 @pytest.mark.parametrize("event", VALID, ids=range(len(VALID)))
 def test_no_text_of_pydantic_is_seen(event: dict[str, Any]) -> None:
-    """For any value in any field, or none.
+    """Every error has its own text, one printable line within the bound.
 
-    Every error has its own text, one printable line within the bound.
+    This holds for any value in any field, or none.
     """
     model = events.MODELS[event["type"]]
     for *path, last in _places(event):

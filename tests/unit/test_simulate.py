@@ -88,7 +88,10 @@ def test_every_event_is_acceptable_and_unique(half_a_year: list[Event]) -> None:
 
 
 def test_every_kind_of_event_and_anomaly_occurs(half_a_year: list[Event]) -> None:
-    """All event types, all anomalies but conflicts, several currencies and cycles."""
+    """There are all event types, and all anomalies but conflicts.
+
+    There are several currencies and cycles.
+    """
     assert {event["type"] for event in half_a_year} == set(MODELS)
     tables = _count(half_a_year)
     anomalies = {found["anomaly"] for found in tables["anomalies"]}

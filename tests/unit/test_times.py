@@ -27,7 +27,7 @@ from schemas import limits, times
     ],
 )
 def test_rfc_3339_is_read_to_the_millisecond(text: str, at_ms: int) -> None:
-    """Any zone and any number of decimals; finer ones are cut off."""
+    """It may have any zone and any number of decimals; finer ones are cut off."""
     assert times.parse_ms(text) == times.parse_ms_plainly(text) == at_ms
 
 
@@ -61,7 +61,10 @@ def test_rfc_3339_is_read_to_the_millisecond(text: str, at_ms: int) -> None:
     ],
 )
 def test_what_is_no_instant_is_refused(text: str) -> None:
-    """No zone, no such day, other forms, out of bounds: a ValueError on both routes."""
+    """Both routes raise ValueError.
+
+    Cases have no zone, no such day, another form, or are out of bounds.
+    """
     for parse in (times.parse_ms, times.parse_ms_plainly):
         with pytest.raises(ValueError):  # noqa: PT011 - which message doesn't matter
             parse(text)
@@ -91,7 +94,7 @@ def test_texts_are_written_in_utc() -> None:
     ],
 )
 def test_a_duration_is_read_in_either_form(text: str, ms: int) -> None:
-    """A number with its unit, or ISO 8601."""
+    """It is a number with its unit, or ISO 8601."""
     assert times.duration_ms(text) == ms
 
 

@@ -355,7 +355,10 @@ def test_a_signal_ends_it_while_it_waits_during_the_start(
 
 
 def test_a_full_disk_during_the_start_is_one_sentence(tmp_path: Path) -> None:
-    """Exit code 1, the file, and the system's reason; no traceback."""
+    """It has the file and the system's reason; the exit code is 1.
+
+    There is no traceback.
+    """
     command = [sys.executable, "-m", "operations.cli", "up"]
     done = subprocess.run(
         command,
