@@ -45,7 +45,7 @@ SETTLED_S = 20.0
 """Virtual seconds after the last fault within which everything is applied (I5)."""
 
 WRITTEN_MS = 2_000_000_000_000
-"""When all records were written, in epoch milliseconds: after everything that happens in them."""
+"""The time of all records, in epoch milliseconds, later than the times of their events."""
 
 CALENDAR = Calendar(30 * 86_400_000)
 
@@ -113,7 +113,7 @@ class MemoryStores:
         self.rows: dict[str, dict[bytes, bytes]] = {}
         self.identities: dict[str, Identity] = {}
         self.unflushed: dict[str, list[dict[bytes, bytes]]] = {}
-        """By store, older states that a kill may restore, the newest last."""
+        """Older states by store, which a kill may restore, the newest last."""
 
         self.dead = False
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 BROKERS = (1, 2, 3)
 COPIES, LEAST_IN_STEP = 3, 2
 READY_S = 180.0
-"""Until a started broker answers, on a small machine: three Java processes start at once, or one
-has the topics of a whole run."""
+"""The bound until a started broker answers on a small machine.
+
+Three Java processes may start at once, or one may have the topics of a whole run."""
 
 
 class Broker(LocalKafka):

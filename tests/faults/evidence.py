@@ -61,7 +61,7 @@ class Evidence:
     """(last stable offset, high watermark) of partitions where they differ, by name on the
     cluster."""
     stores: dict[tuple[str, str, int], Store] = field(default_factory=dict)
-    """By worker's name, table and partition."""
+    """Stores by worker's name, table and partition."""
 
 
 async def gather(

@@ -50,7 +50,7 @@ class Intercepted:
     api: int
     transactional_id: str
     met: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set as soon as there is such a request."""
+    """Set as soon as a request matches."""
     _request: bytes = b""
     _broker: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 

@@ -43,7 +43,7 @@ async def test_a_broker_that_restarts(
             await asyncio.to_thread(kafka.start, READY_S)
         note("broker back")
         before = await run.applied()
-        assert before < 10_000, "too little work for the test to say anything"
+        assert before < 10_000, "too little work for the test to prove anything"
         await run.progressed(before + 1, BACK_S + away_s, restart=False)
         note("at work")
         await run.caught_up(restart=False)

@@ -47,7 +47,7 @@ async def test_killed_at_random(
         run.workers.start("b")
         await run.progressed(1000)
         killed = await run.kill_at_random(Random(f"kill {seed}"), kills)
-        assert killed >= 2, "too little work for the test to say anything"
+        assert killed >= 2, "too little work for the test to prove anything"
         run.workers.kill(run.workers.reader)
         run.workers.serve()
         await run.verdict()

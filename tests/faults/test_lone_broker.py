@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.long]
 PARTITIONS = 12
 ROUNDS = 3
 SETTLED_S = 30.0
-"""Until when a broker that came back must have written the ends of all transactions."""
+"""The bound until a restarted broker has written the ends of all transactions."""
 
 
 async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 MET_S = 30.0
-"""How long to wait for a request to intercept; meanwhile the worker's partitions reopen."""
+"""The bound on waiting for a request to intercept; meanwhile the worker's partitions reopen."""
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ async def test_a_network_at_its_worst(
         await fault(proxy, seconds)
         before = await run.applied()
         note(f"mended, {before} applied")
-        assert before < 6000, "too little work for the test to say anything"
+        assert before < 6000, "too little work for the test to prove anything"
         await run.progressed(before + 1, BACK_S, restart=False)
         note("at work")
         await run.caught_up(restart=False)
@@ -115,7 +115,7 @@ from aiokafka.producer.sender import Sender
 from streams.producers import _StrictSender
 _StrictSender._do_txn_commit = Sender._do_txn_commit
 """
-"""Aiokafka's own code: the same producer sends a commit without answer again, in the same epoch."""
+"""aiokafka's code: a producer repeats a commit without answer, in the same epoch."""
 
 
 async def commit_late(run: Run, proxy: Proxy) -> int:

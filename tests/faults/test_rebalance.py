@@ -71,6 +71,6 @@ async def test_half_a_million_events_under_kills_and_a_broker_restart(
             await asyncio.to_thread(kafka.start, READY_S)
         kills += await run.kill_at_random(rng, 20)
         note(f"{kills} kills")
-        assert kills >= 15, "too little work for the test to say anything"
+        assert kills >= 15, "too little work for the test to prove anything"
         await run.caught_up(600.0)
         await run.verdict()

@@ -178,7 +178,7 @@ async def test_workers_themselves_refuse_state_of_another_number(
         for record in some
         if record.key is not None
     ]
-    assert journal == [], "of no order a sale was counted, or torn apart"
+    assert journal == [], "no sale of any order is counted, whole or in part"
 
 
 @pytest.mark.parametrize("partitioner", ["murmur2", "crc32"])

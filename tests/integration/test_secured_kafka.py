@@ -40,7 +40,7 @@ pytestmark = pytest.mark.kafka
 
 USER, GUEST, PASSWORD = "netsold", "guest", "open sesame"
 WAIT_S = 20.0
-"""A command that isn't let in ends within this: it takes about a second."""
+"""The bound on a command without access, which takes about a second."""
 
 
 class SecuredKafka(LocalKafka):

@@ -191,10 +191,10 @@ async def test_one_topic_alone(settings: Settings, only: str, other: str) -> Non
 
 
 LIVE = {"order_placed", "receipt_confirmed", "review_posted", "buyer_messaged"}
-"""The types of live traffic once some days in the life of its first orders have passed."""
+"""The types of live traffic, some days after its first orders."""
 
 LIVE_S = 60.0
-"""The bound until they are all there, on a busy machine."""
+"""The bound until all of them are written, on a busy machine."""
 
 
 async def test_live_traffic_runs_until_stopped_with_new_orders_each_time(

@@ -26,10 +26,10 @@ from tests.properties.strategies import events, lines
 
 Event = dict[str, Any]
 Sums = Counter[tuple[str | None, int, str]]
-"""By product (None for the shop), cycle's start and column."""
+"""Counts by product (None for the shop), cycle's start and column."""
 
 Result = tuple[Served, ContactReason | None, bool]
-"""The rows of an order, its contact, and whether it has a review of what it doesn't have."""
+"""The rows of an order, its contact, and whether it has a review of another product."""
 
 _TAKING = (
     "refund_succeeded",

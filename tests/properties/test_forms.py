@@ -191,7 +191,7 @@ ODD = {
     "escaped control character": (b'"a\\u0001"', True),
     "nothing": (b"", False),
 }
-"""Of each: JSON or not, and whether an event may have it in a field that nobody knows."""
+"""Values, and whether an event may have them in an unknown field."""
 
 
 @pytest.mark.parametrize(("junk", "passes"), ODD.values(), ids=ODD.keys())

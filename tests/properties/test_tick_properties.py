@@ -15,15 +15,14 @@ from tables.watermarks import START, Progress
 from tests.flow import CYCLES
 
 PARTITIONS = 4
-"""Two of orders, two of chats."""
+"""Two partitions of orders, two of chats."""
 
 BEGIN_MS = 1_783_123_200_000
 CLOCK_MS = BEGIN_MS + 10**11
-"""The machine's clock: years later, as while history is read."""
+"""The machine's clock, which is years later while history is read."""
 
 Happened = tuple[int, int, int]
-"""Partition, whose event of that partition (an order, or a conversation), and when; -1 is the
-one with wrong dates."""
+"""Partition, number of an order or conversation in it (-1 has wrong dates), and event time."""
 
 
 def event(partition: int, whose: int, at_ms: int) -> Received | ChatMessage:

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.kafka
 
 WITHIN_S = 60.0
 END_MS = parse_ms("2030-01-01T00:00:00Z")
-"""After all stories."""
+"""An instant after all stories."""
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Application:
     rules: ServiceRules
     end_ms: int
     prefixes: dict[str, str] = field(default_factory=dict)
-    """By title, the prefix of a story's ids."""
+    """The prefix of a story's ids, by title."""
 
     stories: list[Story] = field(default_factory=list)
     tables: dict[str, dict[bytes, bytes]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from tables.conversations import Alerted, Conversation
 from tests.flow import CYCLES, RULES, Flow, Record, Rows, binary, reading
 
 QUESTION_MS = times.parse_ms("2026-07-01T04:00:00Z")
-"""At noon in Shanghai."""
+"""Noon in Shanghai."""
 
 
 def question(at_ms: int, number: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_the_broker_settings_are_the_shared_ones(services: dict[str, Any]) -> No
     assert shared["auto.create.topics.enable"] == "false"
     assert shared["log.retention.ms"] == "-1"
     assert {shared[name] for name in shared if name.endswith((".factor", ".min.isr"))} == {"1"}, (
-        "one broker holds one replica"
+        "one broker has one replica"
     )
 
 

@@ -13,7 +13,7 @@ from streams.producers import StrictProducer
 from streams.settings import Compression, Kafka, Settings
 
 HEADER_BYTES = 61
-"""Of a record batch, before its records."""
+"""The bytes of a record batch before its records."""
 
 FASTEST, SMALLEST = 4, 2
 """The byte of gzip's header that names the level, at level 1 and at level 9."""

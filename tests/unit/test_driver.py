@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "1 2 3 4 5 6 7 8").split()]
 EVENTS = 250
 POISON = (b"o-bad", b"not json", [("own", b"1")])
-"""A record that every decoder refuses, with a header of its own."""
+"""A record that every decoder refuses, with its own header."""
 
 Sends = list[tuple[bytes, bytes]]
 

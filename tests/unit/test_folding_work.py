@@ -137,8 +137,8 @@ ORDERS: dict[str, Callable[[int], Log]] = {
         RECEIVED,
         *[refund(n, 2000 + n, None) for n in range(2, size)],
     ],
-    "refunds that come back": lambda size: in_pairs(size, 0),
-    "refunds of the whole that come back": lambda size: in_pairs(size, None),
+    "returned refunds": lambda size: in_pairs(size, 0),
+    "returned refunds of the whole": lambda size: in_pairs(size, None),
     "one id, ever earlier": lambda size: [
         placed(1),
         RECEIVED,
@@ -161,8 +161,8 @@ ORDERS: dict[str, Callable[[int], Log]] = {
 }
 ARRIVALS: dict[str, Callable[[Log], Log]] = {
     "in order": lambda log: log,
-    "the other way round": lambda log: log[::-1],
-    "placed first, then the other way round": lambda log: [log[0], *log[:0:-1]],
+    "backwards": lambda log: log[::-1],
+    "placed first, then backwards": lambda log: [log[0], *log[:0:-1]],
     "shuffled, half of it twice": lambda log: random.Random(1).sample(
         log + log[::2], len(log + log[::2])
     ),

@@ -296,7 +296,7 @@ class Producer:
             self.runs = False
 
     async def abandon(self) -> None:
-        assert not self.runs, "a start that continues connects again, and nobody closes that"
+        assert not self.runs, "a start that continues connects again, which nobody closes"
         self.abandoned = True
 
 

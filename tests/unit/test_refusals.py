@@ -63,8 +63,7 @@ def faulty(*faults: Reason) -> Record:
 OF_A_RECORD = [
     reason for reason in Reason if reason not in {Reason.ORDER_FULL, Reason.CONVERSATION_FULL}
 ]
-"""The reasons that lie in the record alone; whether an order is full, its stage knows
-(`test_stages`)."""
+"""The reasons that the record alone decides. A stage decides about full orders (`test_stages`)."""
 
 
 @pytest.mark.parametrize("reason", OF_A_RECORD)

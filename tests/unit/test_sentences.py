@@ -37,8 +37,7 @@ _RAISED: dict[str, dict[str, str]] = {
     "definitions": {},
     "definition-ref": {},
 }
-"""By kind of a core schema and its constraint ("" = itself): the type of the error that is
-raised."""
+"""The type of the error by kind of a core schema and its constraint ("" = the kind itself)."""
 
 _RAISES_NOTHING = {
     "type", "ref", "metadata", "function", "serialization", "schema", "cls", "config",

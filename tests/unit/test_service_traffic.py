@@ -145,7 +145,7 @@ def test_buyers_write_before_and_after_ordering_and_rarely_at_night(
         for order_id, event in about.items()
         if order_id in placed
     ]
-    assert sum(before) / len(before) > 0.9, "several messages in a row may reach past the order"
+    assert sum(before) / len(before) > 0.9, "several messages in a row may be later than the order"
     assert sum("order_id" in event for event in questions) > 200
     at_night = sum(not 8 <= _hour_in_shanghai(event) < 23 for event in questions)
     assert 0 < at_night < len(questions) * 0.1

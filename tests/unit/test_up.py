@@ -157,7 +157,7 @@ def test_children_end_in_order_or_by_force(
     ]
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
     children.tend(1000.0)
-    assert not (tmp_path / "children.json").exists(), "nobody runs, so nobody is on record"
+    assert not (tmp_path / "children.json").exists(), "no process runs, so none is recorded"
 
 
 def test_children_of_a_killed_run_are_ended_and_no_other_process(
@@ -179,7 +179,7 @@ def test_children_of_a_killed_run_are_ended_and_no_other_process(
         assert children.end_leftovers() == ["worker-1"]
         assert not psutil.pid_exists(left.pid)
         assert other.poll() is None
-        assert children.end_leftovers() == [], "told once"
+        assert children.end_leftovers() == [], "reported once"
     finally:
         for process in (left, other):
             process.kill()
@@ -227,7 +227,7 @@ def test_a_full_disk_is_reported_and_tried_again(
     children.tend(3.0)
     pid = _pids(tmp_path)["one"]
     _until_logged(tmp_path / "logs" / "one.log", "up")
-    assert (tmp_path / "logs" / "one.log").read_text() == "up\n", "the ones before never ran"
+    assert (tmp_path / "logs" / "one.log").read_text() == "up\n", "the earlier ones never ran"
     with full_disk():
         children.end()
     assert not psutil.pid_exists(pid)
@@ -246,7 +246,7 @@ class _Kafka(LocalKafka):
         return Status(running=self.runs, bootstrap=None, pid=None, cluster_id=None, log=self.log)
 
     def launch(self, *, same_port: bool = False) -> bool:
-        assert same_port, "its clients know no other"
+        assert same_port, "its clients know no other port"
         outcome = self.outcomes.pop(0)
         if outcome is not None:
             raise outcome
