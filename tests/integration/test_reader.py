@@ -96,10 +96,10 @@ async def writing(settings: Settings) -> Writing:
     return Writing(settings)
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Wait until a condition is met, within bounds."""
     deadline = time.monotonic() + WAIT_S
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
 

@@ -253,9 +253,9 @@ async def test_while_the_broker_is_away_nothing_is_live(
             await until(lambda: reader.watch.state == "live")
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition, within bounds."""
     deadline = time.monotonic() + WAIT_S
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)

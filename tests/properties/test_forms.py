@@ -168,7 +168,7 @@ def test_every_form_of_an_event_has_the_same_content(event: dict[str, Any]) -> N
     assert all(one == found[0] for one in found)
 
 
-ODD = {
+UNUSUAL = {
     "out of range": (b"1e400", True),
     "out of range below": (b"-1e400", True),
     "out of range, nested": (b'{"a": [1, {"b": 1e999}]}', True),
@@ -194,7 +194,7 @@ ODD = {
 """Values, and whether an event may have them in an unknown field."""
 
 
-@pytest.mark.parametrize(("junk", "passes"), ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize(("junk", "passes"), UNUSUAL.values(), ids=UNUSUAL.keys())
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
 def test_all_readings_agree_on_unusual_values(form: Any, junk: bytes, passes: bool) -> None:  # noqa: ANN401, FBT001
     """They stand in an unknown field or in the place of a known one.

@@ -51,7 +51,7 @@ VALID: list[dict[str, Any]] = [
     )
 ]  # fmt: skip
 
-_ODD: st.SearchStrategy[Any] = st.one_of(
+_UNUSUAL: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([
         None, True, False, 0, 1, -1, 1.0, 0.5, 1e300,
         10**12, 10**12 + 1, 10**15, 10**15 + 1, 10**18, 10**18 + 1, 2**63, 2**64, 10**400,
@@ -99,7 +99,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
         if isinstance(target, dict) and draw(st.booleans()):
             target.pop(last, None)
         else:
-            target[last] = copy.deepcopy(draw(_ODD))
+            target[last] = copy.deepcopy(draw(_UNUSUAL))
         if not _places(event):
             break
     return event

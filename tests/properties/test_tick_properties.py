@@ -160,8 +160,8 @@ def test_ticks_keep_up_with_dates_that_two_confirm(
     flow.tick()
     seconds = [sorted(at.values())[-2] for at in latest if len(at) > 1]
     if seconds:
-        reached = min(max(seconds), CLOCK_MS)
-        assert all((progress.watermark_ms or 0) >= reached for progress in flow.progress)
+        confirmed_ms = min(max(seconds), CLOCK_MS)
+        assert all((progress.watermark_ms or 0) >= confirmed_ms for progress in flow.progress)
     else:
         assert flow.ticks == []
 

@@ -204,7 +204,7 @@ def test_an_order_has_its_facts_its_sales_and_its_anomalies(client: TestClient) 
         "amount": {"gross": 1000, "reversed": 1000, "net": 0},
         "reversals": [{"at": "2026-07-09T09:00:00.000Z", "units": 1, "amount": 1000}],
     }
-    assert [(odd.anomaly, odd.line_id) for odd in found.anomalies] == [("refund_exceeds_sale", "1")]
+    assert [(one.anomaly, one.line_id) for one in found.anomalies] == [("refund_exceeds_sale", "1")]
     waiting = OrderAnswer.model_validate_json(client.get("/v1/orders/o-4").content)
     assert (
         waiting.shop_id,

@@ -60,8 +60,8 @@ def test_usual_batches_are_read_as_aiokafka_reads_them(codec: int) -> None:
 
 def test_a_name_that_is_not_utf_8_is_escaped() -> None:
     """The record, its other headers and its neighbours are read."""
-    odd: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")])]
-    data = fetched(0, odd).replace(b"kafe", b"caf\xe9")
+    rows: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")])]
+    data = fetched(0, rows).replace(b"kafe", b"caf\xe9")
     with pytest.raises(UnicodeDecodeError):
         [list(batch) for batch in iter(MemoryRecords(data).next_batch, None)]
     records = TolerantRecords(data)
@@ -83,10 +83,10 @@ def test_a_record_of_another_length_is_corrupt() -> None:
 
 def test_records_are_found_by_their_offsets() -> None:
     """In all batches, also after a name that isn't UTF-8; unknown offsets aren't found."""
-    odd: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")]), (b"o-3", b"", [])]
-    data = bytearray(fetched(0, odd).replace(b"kafe", b"caf\xe9"))
+    rows: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")]), (b"o-3", b"", [])]
+    data = bytearray(fetched(0, rows).replace(b"kafe", b"caf\xe9"))
     half = len(data) // 2
-    data[half : half + 8] = (len(odd)).to_bytes(8, "big")  # the second batch's first offset
+    data[half : half + 8] = (len(rows)).to_bytes(8, "big")  # the second batch's first offset
     records = TolerantRecords(bytes(data))
     assert sum(1 for batch in iter(records.next_batch, None) for _ in batch) == 10
     found = records.at({0, 4, 8, 99})

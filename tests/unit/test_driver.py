@@ -185,7 +185,7 @@ def writes_the_store_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk_processor, "commit", early)
 
 
-def goes_on_after_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def skips_a_chunk_after_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk with an unknown outcome is skipped."""
     monkeypatch.setattr(Assignment, "doubt", lambda *_: None)
 
@@ -264,7 +264,7 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     commits_offsets_at_once,
     fences_nobody,
     writes_the_store_first,
-    goes_on_after_a_lost_answer,
+    skips_a_chunk_after_a_lost_answer,
     restores_nothing,
     never_aborts,
     writes_an_entry_twice,
