@@ -1,6 +1,6 @@
 """Fixtures of all tests.
 
-One real Kafka per run, started when a test first asks for it, and settings that no two tests share.
+A run has one real Kafka, which starts when the first test needs it. No two tests share settings.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# A busy machine is no fault of an example: properties are bounded by how many they try, not by the
-# clock.
+# Properties are bounded by their number of examples and not by the clock: the machine may be busy.
 hypothesis_settings.register_profile(
     "netsold", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -34,7 +33,7 @@ hypothesis_settings.load_profile("netsold")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test that asks for the broker, so that `-m "not kafka"` leaves them all out."""
+    """Mark every test that needs the broker, so that `-m "not kafka"` leaves them all out."""
     for item in items:
         if "kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
@@ -49,9 +48,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def full_disk() -> Callable[[], AbstractContextManager[None]]:
-    """Blocks in which no file grows, as on a full disk.
+    """Blocks in which no file can grow, as on a full disk.
 
-    Within a test alone, as pytest's own output may go to a file.
+    Use them only within a test: pytest's own output may go to a file.
     """
 
     @contextmanager
@@ -68,7 +67,7 @@ def full_disk() -> Callable[[], AbstractContextManager[None]]:
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
-    """The run's own Kafka; a test that stops or kills it starts it again."""
+    """The run's Kafka; a test that stops or kills it starts it again."""
     broker = LocalKafka(tmp_path_factory.mktemp("kafka"))
     broker.start()
     yield broker
@@ -77,9 +76,9 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
 
 @pytest.fixture
 def settings(kafka: LocalKafka, tmp_path: Path) -> Settings:
-    """Settings of an application that no other test has.
+    """Settings of an application that no other test uses.
 
-    Own app, topic prefix and data directory, two partitions.
+    They have their own app, topic prefix and data directory, and two partitions.
     """
     app = f"t{uuid.uuid4().hex[:10]}"
     bootstrap = kafka.status().bootstrap

@@ -32,7 +32,7 @@ ROWS = 16_384
 
 
 class Fed(FedReader):
-    """A reader that has read a story, and has nothing more to follow."""
+    """A reader that has applied a story and has nothing more to follow."""
 
     def __init__(self, settings: Settings) -> None:
         logs = Changelogs(settings)

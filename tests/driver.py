@@ -45,14 +45,14 @@ SETTLED_S = 20.0
 """Virtual seconds after the last fault within which everything is applied (I5)."""
 
 WRITTEN_MS = 2_000_000_000_000
-"""When all records were written, in epoch milliseconds: after everything that happens in them."""
+"""The time of all records, in epoch milliseconds, later than the times of their events."""
 
 CALENDAR = Calendar(30 * 86_400_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How often things go wrong. Probabilities are per request."""
+    """The rates of faults. Probabilities are per request."""
 
     lost_request: float = 0.01
     lost_answer: float = 0.01
@@ -68,7 +68,7 @@ NONE = Faults(lost_request=0, lost_answer=0, kill_every_s=0, freeze_every_s=0, r
 
 
 class MemoryStore:
-    """In place of `PartitionStore`; a kill may restore the state before any unflushed write."""
+    """Used in place of `PartitionStore`; a kill may restore the state before an unflushed write."""
 
     def __init__(self, disk: MemoryStores, name: str, identity: Identity) -> None:
         self._disk, self._name, self._identity = disk, name, identity
@@ -113,7 +113,7 @@ class MemoryStores:
         self.rows: dict[str, dict[bytes, bytes]] = {}
         self.identities: dict[str, Identity] = {}
         self.unflushed: dict[str, list[dict[bytes, bytes]]] = {}
-        """By store, older states that a kill may restore, the newest last."""
+        """Older states by store, which a kill may restore, the newest last."""
 
         self.dead = False
 
@@ -148,7 +148,7 @@ class MemoryStores:
 
 @dataclass(frozen=True, slots=True)
 class _Records:
-    """In place of `TolerantRecords`."""
+    """Used in place of `TolerantRecords`."""
 
     records: Sequence[MemoryRecord]
 
@@ -158,7 +158,7 @@ class _Records:
 
 
 class _Changelogs:
-    """In place of `streams.cluster.Changelogs`."""
+    """Used in place of `streams.cluster.Changelogs`."""
 
     def __init__(self, worker: MemoryWorker, positions: Mapping[TopicPartition, int]) -> None:
         self._worker, self._positions = worker, dict(positions)
@@ -176,7 +176,7 @@ class _Changelogs:
 
 
 class MemoryCluster:
-    """In place of `streams.cluster.Cluster`, as one worker sees it."""
+    """Used in place of `streams.cluster.Cluster`, with one worker's view of the log."""
 
     def __init__(self, worker: MemoryWorker) -> None:
         self._worker = worker
@@ -217,7 +217,7 @@ class MemoryCluster:
 
 
 class MemoryWorker:
-    """One process; after `kill` it has no effect any more, and while it is frozen requests wait."""
+    """One process. After `kill` it has no effect; while it is frozen, its requests wait."""
 
     def __init__(self, driver: Driver, name: str, disk: MemoryStores) -> None:
         self.driver, self.name, self.disk = driver, name, disk
@@ -246,11 +246,11 @@ class MemoryWorker:
     # --- requests: latency and faults
 
     async def request(self, what: str) -> None:
-        """A request that changes nothing and only needs time."""
+        """A request that changes nothing and only takes time."""
         await self.step(f"before {what}")
 
     async def step(self, what: str) -> None:
-        """Before and after each request."""
+        """Wait and perhaps fail, before and after each request."""
         driver = self.driver
         if self.dead:
             await asyncio.get_running_loop().create_future()  # never returns
@@ -281,7 +281,7 @@ class MemoryWorker:
         self.driver.rebalance()
 
     def leave(self, error: BaseException) -> None:
-        """The process ends by itself."""
+        """The process ends by its own decision."""
         self.ended = str(error)
         self.driver.trace.append(
             f"{asyncio.get_running_loop().time():.4f} {self.name} leaves: {error}"
@@ -298,7 +298,7 @@ class MemoryWorker:
         return task
 
     def assign(self, assigned: Iterable[TopicPartition]) -> None:
-        """The group's answer: close the open lanes, open those that are assigned now."""
+        """Apply the group's assignment: close the open lanes, open the assigned ones."""
         self.assigned = sorted(assigned)
         if self._opening is not None:
             self._opening.cancel()  # as Faust does, without waiting for its end
@@ -316,7 +316,7 @@ class MemoryWorker:
             self.start(self._feed(tp, lane))
 
     async def _feed(self, tp: TopicPartition, lane: Lane) -> None:
-        """What Faust's agent and consumer do for one partition, until its lane is replaced."""
+        """What Faust's agent and consumer do for one partition until its lane is replaced."""
         driver = self.driver
         while not self.dead and self.pipeline.lanes.get(tp) is lane and not lane.closed:
             await asyncio.sleep(driver.chance.expovariate(1 / driver.latency_s))
@@ -336,7 +336,7 @@ class MemoryWorker:
             await self.pipeline.process(Chunk(tp, readings, start, end, _Records(records)))  # type: ignore[arg-type]  # as TolerantRecords
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """End the process without warning, as SIGKILL does."""
         self.dead = True
         self.disk.kill()
         for task in list(self._tasks):
@@ -345,7 +345,7 @@ class MemoryWorker:
 
     @property
     def idle(self) -> bool:
-        """Whether all that is assigned is open, applied and committed."""
+        """Whether every assigned partition is open, applied and committed."""
         lanes = self.pipeline.lanes
         return sorted(lanes) == self.assigned and all(
             not lane.closed
@@ -411,13 +411,13 @@ class Driver:
         ]
 
     def rebalance(self) -> None:
-        """Assign anew, soon."""
+        """Request a new assignment soon."""
         self._wanted.set()
 
     def lost(self, worker: MemoryWorker) -> None:
         """Restart a process that has ended, as a supervisor does.
 
-        It may only have left by itself because of a newer owner.
+        It may have ended without a kill only because of a newer owner.
         """
         self.ends.append(worker.ended or "killed")
         if worker.ended is not None and "taken over" not in worker.ended and not self.wrong.done():
@@ -517,7 +517,10 @@ class Driver:
             self.lost(worker)
 
     def _freeze_one(self) -> None:
-        """Freeze one for longer than its session: others own its partitions when it continues."""
+        """Freeze one worker for longer than its session.
+
+        Other workers own its partitions when it resumes.
+        """
         if len(self.running) > 1:
             worker = self.chance.choice(self.running)
             worker.frozen_until_s = asyncio.get_running_loop().time() + self.chance.uniform(
@@ -540,7 +543,7 @@ class Driver:
         ]
 
     def table(self, name: str) -> dict[bytes, bytes]:
-        """A table by its changelog, without marks."""
+        """The rows of a table by its changelog, without marks."""
         rows: dict[bytes, bytes] = {}
         for record in self.committed(topics.changelog(self.settings, name)):
             if record.key is None or record.key == MARK_KEY:

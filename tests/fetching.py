@@ -47,7 +47,7 @@ class Fetches:
 
     @property
     def assignment(self) -> Any:  # noqa: ANN401 - aiokafka's is untyped
-        """The assignment of now."""
+        """The current assignment."""
         return self.subscriptions.subscription.assignment
 
     @property
@@ -56,11 +56,11 @@ class Fetches:
         return self.assignment.state_value(SALES)
 
     def reassign(self) -> None:
-        """A rebalance ends, by which the same partition is assigned."""
+        """End a rebalance by which the same partition is assigned."""
         self.subscriptions.assign_from_subscribed({SALES})
 
     def fetch(self, *batches: bytes) -> None:
-        """A fetch from the consumer's position on is answered."""
+        """Answer a fetch from the consumer's position."""
         records = TolerantRecords(b"".join(batches))
         fetched = PartitionRecords(
             SALES,
@@ -77,5 +77,5 @@ class Fetches:
         )
 
     def put(self, fetch: Any) -> None:  # noqa: ANN401 - a result or an error
-        """What a fetch is answered with."""
+        """Set the answer of a fetch."""
         self.fetcher._records[SALES] = fetch

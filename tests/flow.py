@@ -65,7 +65,7 @@ class Rows(dict[bytes, bytes | None]):
 
 
 class Flow:
-    """A pipeline's logs and tables. `chunk` says how many records a stage takes at once."""
+    """A pipeline's logs and tables. `chunk` is the number of records that a stage reads at once."""
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ class _Entry:
 
 @dataclass(slots=True, eq=False)
 class _Transaction:
-    """`committed` is None while it is open."""
+    """A transaction; `committed` is None while it is open."""
 
     committed: bool | None = None
     partitions: dict[TopicPartition, int] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class MemoryLog:
         return len(self._partitions[tp])
 
     def last_stable_offset(self, tp: TopicPartition) -> int:
-        """Where a reader of committed records must stop.
+        """The offset at which a reader of committed records must stop.
 
         It is the first offset of an open transaction, or else the high watermark.
         """
@@ -170,7 +170,7 @@ class MemoryLog:
 
 
 class MemoryProducer:
-    """In place of `streams.producers.StrictProducer`.
+    """Used in place of `streams.producers.StrictProducer`.
 
     `step` is awaited before and after each request, with a text such as `before init`. So a
     schedule can run others in between, lose a request (raise before it), lose an answer (raise
@@ -251,13 +251,13 @@ class MemoryProducer:
         await self._request("offsets", lambda: self._log.add_offsets(self._id, epoch, group, plain))
 
     async def commit_transaction(self) -> None:
-        """Commit."""
+        """Commit the open transaction."""
         epoch = self._known_epoch()
         await self._request("commit", lambda: self._log.end(self._id, epoch, commit=True))
         self._in_transaction = False
 
     async def abort_transaction(self) -> None:
-        """Abort."""
+        """Abort the open transaction."""
         epoch = self._known_epoch()
         await self._request("abort", lambda: self._log.end(self._id, epoch, commit=False))
         self._in_transaction = False

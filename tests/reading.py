@@ -150,7 +150,7 @@ class FedReader(Reader):
     def feed(self, *, most: int = 10**9, only: Iterable[At] | None = None) -> bool:
         """Apply one step with at most `most` records of each partition; False if none was left.
 
-        As Kafka's consumer does, it remembers what it fetched, and not what was applied.
+        Like Kafka's consumer, it remembers what it fetched, and not what was applied.
         """
         position = self._fetched
         records = {

@@ -265,7 +265,7 @@ def _expect(story: Story, words: list[str]) -> None:
 
 
 def arrivals(events: list[dict[str, Any]], seed: int = 0) -> Iterator[list[dict[str, Any]]]:
-    """The events as the story has them, backwards, and in all (or many) other orders.
+    """The events in the story's order, backwards, and in all (or many) other orders.
 
     In all but the first two, some events arrive twice. A seed gives the same orders each time.
     """

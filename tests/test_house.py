@@ -92,7 +92,10 @@ def test_imports_go_one_way(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.partition("/")[0] in PURE])
 def test_pure_rooms_know_no_world(name: str) -> None:
-    """No clock, random, environment, files, network or asyncio: times are those of events."""
+    """They use no clock, random, environment, files, network or asyncio.
+
+    Times are those of events.
+    """
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
     outside = imported(tree) - set(ROOMS)
     if name in PACKAGE_DATA:
@@ -165,7 +168,7 @@ def test_the_core_loads_without_faust_and_kafka() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_words(name: str) -> None:
-    """Each module has a docstring and a name that says what is inside, and no open work."""
+    """Each module has a docstring, a name that says what is inside, and no unfinished work."""
     text = (ROOT / name).read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text)) or not text.strip()
     assert not {"utils", "helpers", "common", "manager"} & set(re.split(r"[/._]", name))

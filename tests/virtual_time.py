@@ -1,4 +1,4 @@
-"""An asyncio loop whose clock jumps to the next timer, so a run needs no time and repeats."""
+"""An asyncio loop whose clock jumps to the next timer, so a run takes no time and repeats."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class StandsStill(Exception):
-    """Every task waits for another: no timer and no event is left."""
+class Deadlock(Exception):
+    """Every task waits for another one: no timer and no event is left."""
 
 
 class _Jumping(selectors.SelectSelector):
-    """Moves the loop's clock by the time that it would have waited, instead of waiting."""
+    """Advances the loop's clock by the time that it would have waited, and doesn't wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class _Jumping(selectors.SelectSelector):
         if found:
             return found
         if timeout is None:
-            raise StandsStill
+            raise Deadlock
         self.now_s += timeout
         return found
 
@@ -46,7 +46,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on a loop of its own. Raises StandsStill."""
+    """Run a coroutine to its end on a new loop. Raises Deadlock."""
     loop = VirtualLoop()
     try:
         return loop.run_until_complete(main)

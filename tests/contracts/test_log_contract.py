@@ -1,6 +1,6 @@
 """One suite over the log in memory and over real Kafka.
 
-What netsold's commit and recovery rely on holds for both.
+Both have the properties that netsold's commit and recovery rely on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Producer = StrictProducer | MemoryProducer
 
 
 class Cluster(Protocol):
-    """What the suite needs: producers by transactional id, and three ways to look."""
+    """What the suite needs: producers by transactional id, and three queries."""
 
     tp: TopicPartition
 
@@ -72,9 +72,8 @@ class OnKafka:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka.bootstrap_servers)
         await admin.start()
         try:
-            await admin.create_topics(
-                [NewTopic(self.tp.topic, 1, 1)]
-            )  # the second time it exists, and the answer says so
+            # the second time the topic exists, which is no error
+            await admin.create_topics([NewTopic(self.tp.topic, 1, 1)])
         finally:
             await admin.close()
         producer = StrictProducer(self.settings, f"{self.tp.topic}-{transactional_id}")
@@ -102,7 +101,7 @@ class OnKafka:
 
 @pytest.fixture
 def on_kafka(kafka: LocalKafka) -> OnKafka:
-    """The run's own Kafka, with a topic that no other test has."""
+    """The run's Kafka, with a topic that no other test uses."""
     settings = Settings(
         _env_file=None, app="contract", kafka=Kafka(bootstrap_servers=kafka.status().bootstrap)
     )
@@ -111,7 +110,7 @@ def on_kafka(kafka: LocalKafka) -> OnKafka:
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    """The log in memory, and real Kafka."""
+    """The log in memory, then real Kafka."""
     found: Cluster = (
         InMemory() if request.param == "memory" else request.getfixturevalue("on_kafka")
     )
@@ -133,7 +132,10 @@ async def _offset(cluster: Cluster, producer: Producer, offset: int) -> None:
 
 
 async def test_a_committed_transaction_shows_its_records_and_its_offset(cluster: Cluster) -> None:
-    """Both at once, and the control record takes an offset that is never delivered."""
+    """Both appear at once.
+
+    The control record takes an offset that is never delivered.
+    """
     producer = await cluster.started("a")
     await producer.begin_transaction()
     assert await _write(cluster, producer, b"1", b"2") == 0
@@ -151,7 +153,10 @@ async def test_a_committed_transaction_shows_its_records_and_its_offset(cluster:
 
 
 async def test_a_new_producer_of_the_id_aborts_what_the_old_one_left_open(cluster: Cluster) -> None:
-    """The old one's records are never seen, its offsets are not committed, and its abort takes an offset as well."""
+    """The old producer's records are never delivered.
+
+    Its offsets are not committed. Its abort marker takes an offset too.
+    """
     old = await cluster.started("a")
     await old.begin_transaction()
     await _write(cluster, old, b"lost")
@@ -166,7 +171,7 @@ async def test_a_new_producer_of_the_id_aborts_what_the_old_one_left_open(cluste
 
 @pytest.mark.parametrize("act", ["write", "offsets", "commit"])
 async def test_an_old_producer_of_the_id_is_fenced(cluster: Cluster, act: str) -> None:
-    """Whatever it does next: nothing of it is seen."""
+    """Whatever request it sends next, none of its records is delivered."""
     old = await cluster.started("a")
     await old.begin_transaction()
     await _write(cluster, old, b"lost")
@@ -176,7 +181,7 @@ async def test_an_old_producer_of_the_id_is_fenced(cluster: Cluster, act: str) -
         "offsets": lambda: _offset(cluster, old, 9),
         "commit": old.commit_transaction,
     }
-    with pytest.raises(Exception) as raised:  # noqa: PT011 - aiokafka has several ways to say it, `is_fenced` knows them
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - aiokafka has several errors for it, see `is_fenced`
         await todo[act]()
     assert is_fenced(raised.value)
     assert await cluster.values() == []
@@ -185,8 +190,11 @@ async def test_an_old_producer_of_the_id_is_fenced(cluster: Cluster, act: str) -
     await new.abandon()
 
 
-async def test_an_open_transaction_hides_what_comes_after_it(cluster: Cluster) -> None:
-    """Readers of committed records stop at the last stable offset, also before what others have committed behind it."""
+async def test_an_open_transaction_hides_all_later_records(cluster: Cluster) -> None:
+    """Readers of committed records stop at the last stable offset.
+
+    Records that others have committed at later offsets are not delivered either.
+    """
     one, two = await cluster.started("a"), await cluster.started("b")
     await one.begin_transaction()
     await _write(cluster, one, b"open")

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 BROKERS = (1, 2, 3)
 COPIES, LEAST_IN_STEP = 3, 2
 READY_S = 180.0
-"""Until a started broker answers, on a small machine: three Java processes start at once, or one
-has the topics of a whole run."""
+"""The bound until a started broker answers on a small machine.
+
+Three Java processes may start at once, or one may have the topics of a whole run."""
 
 
 class Broker(LocalKafka):
-    """One of the three.
+    """One of the three brokers.
 
     Its addresses are fixed before it first starts, because the others need them.
     """
@@ -34,11 +35,11 @@ class Broker(LocalKafka):
         self._controllers = controllers
 
     def new_cluster_id(self) -> str:
-        """The cluster's id, which is the same for all."""
+        """The id of the cluster, which all three brokers share."""
         return self._cluster_id
 
     def further_settings(self, address: str, controller: str) -> dict[str, object]:  # noqa: ARG002 - its own port is among the three
-        """The settings in which three brokers differ from a lone one."""
+        """The settings that differ from those of a lone broker."""
         listeners = f"PLAINTEXT://{address}"
         return {
             "node.id": self.number,
@@ -59,7 +60,7 @@ class Broker(LocalKafka):
 class ThreeBrokers:
     """A cluster that survives the loss of one broker.
 
-    There are three copies, two of which must have what is confirmed. Every method blocks.
+    There are three copies, and two of them must have every confirmed record. Every method blocks.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -90,6 +91,6 @@ class ThreeBrokers:
             broker.kill()
 
     def stop(self) -> None:
-        """End all in order, as far as they can without each other."""
+        """End all in order, as far as each can without the others."""
         for broker in self.all:
             broker.stop(timeout_s=20.0)

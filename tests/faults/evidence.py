@@ -61,7 +61,7 @@ class Evidence:
     """(last stable offset, high watermark) of partitions where they differ, by name on the
     cluster."""
     stores: dict[tuple[str, str, int], Store] = field(default_factory=dict)
-    """By worker's name, table and partition."""
+    """Stores by worker's name, table and partition."""
 
 
 async def gather(
@@ -178,7 +178,7 @@ def problems(evidence: Evidence, settings: Settings) -> list[str]:
 
 
 def _as_of_ms(evidence: Evidence) -> int | None:
-    """The event time that all partitions of chats have reached; None if none has any."""
+    """The least event time of the partitions of chats that have any; None if none has."""
     marks = [
         last_values(records).get(MARK)
         for (table, _), records in evidence.changelogs.items()
@@ -235,7 +235,7 @@ def _differences(
 
 
 def _alerts(evidence: Evidence, counted: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    """Each alert is sent once, none late without an overdue one, and all overdue ones are sent."""
+    """Each alert is sent once, no late one before an overdue one; no overdue one is missing."""
     alerts = [
         json.loads(record.value)
         for (topic, _), records in evidence.logs.items()
@@ -432,7 +432,7 @@ def _stores(evidence: Evidence) -> Iterator[str]:
 
 
 def _readable(name: str) -> str:
-    """A header's name as it is parked: bytes that aren't UTF-8 are escaped."""
+    """A header's name as it is parked, with bytes that aren't UTF-8 escaped."""
     return name.encode(errors="backslashreplace").decode()
 
 

@@ -29,7 +29,7 @@ class ProxiedKafka(LocalKafka):
         self.behind, self.proxied = (f"127.0.0.1:{free_port(0)}" for _ in range(2))
 
     def further_settings(self, address: str, controller: str) -> dict[str, object]:
-        """Its listeners and their settings."""
+        """The broker's listeners and their settings."""
         direct = f"PLAINTEXT://{address}"
         return {
             "listeners": f"{direct},PROXIED://{self.behind},CONTROLLER://{controller}",
@@ -50,14 +50,14 @@ class Intercepted:
     api: int
     transactional_id: str
     met: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set as soon as there is such a request."""
+    """Set as soon as a request matches."""
     _request: bytes = b""
     _broker: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     def matches(self, request: bytes) -> bool:
         """Whether a request is the one to intercept.
 
-        Its header is length, API, version, correlation, client; then comes the transactional id.
+        Its header is length, API, version, correlation, client, and then the transactional id.
         """
         _length, api, _version, _correlation, name_length = struct.unpack_from(">ihhih", request)
         if self.met.is_set() or api != self.api:
@@ -69,7 +69,7 @@ class Intercepted:
     def intercept(
         self, request: bytes, broker: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ) -> None:
-        """Keep the request, with the connection to the broker that it was for."""
+        """Keep the request and the broker connection that it was for."""
         self._request, self._broker = request, broker
         self.met.set()
 
@@ -78,7 +78,7 @@ class Intercepted:
         return self._broker is not None and self._broker[1] is writer
 
     async def deliver(self) -> int:
-        """Send the request, an EndTxn, to the broker; the error of its answer, 0 for none."""
+        """Send the request, an EndTxn, to the broker; return its error code, 0 for none."""
         assert self._broker is not None
         answers, writer = self._broker
         writer.write(self._request)
@@ -88,7 +88,7 @@ class Intercepted:
         return int(error)
 
     def close(self) -> None:
-        """Drop the request, or its connection after the answer."""
+        """Drop the request, or after its answer the connection."""
         if self._broker is not None:
             self._broker[1].close()
 
@@ -119,7 +119,7 @@ class Proxy:
             kept.close()
 
     def fall_silent(self) -> None:
-        """From now on nothing arrives and no connection ends, until `speak`."""
+        """From now on deliver nothing and end no connection, until `speak`."""
         self._speaks.clear()
 
     def speak(self) -> None:
@@ -136,7 +136,7 @@ class Proxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def join(self) -> None:
-        """Accept connections."""
+        """Accept connections again."""
         host, port = self._kafka.proxied.split(":")
         self._server = await asyncio.start_server(self._accept, host, int(port))
 

@@ -44,7 +44,7 @@ LOST = (KafkaError, OSError, TimeoutError, KafkaUnreachable)
 
 
 def made(seed: int, events: int, wrong: Faults | None = None) -> list[dict[str, Any] | Poison]:
-    """The items to write to the log: events over some months, with faults."""
+    """The items to write to the log: events of some months, with faults."""
     plan = Plan(seed, f"f{seed}", START_MS, 75 * DAY_MS * 4.3 / events, products=60, shops=8)
     arriving = faults.disturbed(
         islice(traffic(plan), events), wrong or Faults(), seed=seed, day_ms=plan.day_ms, live=False
@@ -76,7 +76,7 @@ class Run:
     ) -> None:
         """Write to the events' topics.
 
-        Poison without a key goes to any partition, and with `partition` to that one.
+        Poison without a key is written to any partition, or to `partition` if one is given.
         """
         await topics.create(self.settings)
         async with Writer(self.settings) as writer:
@@ -161,7 +161,7 @@ class Run:
         await self.until(enough, within_s, restart=restart)
 
     async def ends(self, worker: Worker, within_s: float = 60.0) -> int:
-        """Wait for a worker's end; its exit code."""
+        """Wait until a worker ends; return its exit code."""
         try:
             return await asyncio.to_thread(worker.ended, within_s)
         except subprocess.TimeoutExpired:
@@ -180,7 +180,7 @@ class Run:
         return await gather(self.settings, self.events, self.poison)
 
     async def end_time(self) -> None:
-        """Move event time past everything that was written, in every partition.
+        """Move event time past all written events in every partition.
 
         Unanswered inquiries are overdue then.
         """
@@ -206,7 +206,7 @@ class Run:
         assert not found, "\n".join([*found, self.workers.tail()])
 
     async def kill_at_random(self, rng: Random, kills: int) -> int:
-        """Kill random workers, at work or while they start; how many were killed.
+        """Kill random workers while they work or start; return how many were killed.
 
         It ends after `kills` kills, or when everything is applied.
         """

@@ -26,7 +26,10 @@ pytestmark = pytest.mark.faults
 async def test_a_broker_that_restarts(
     settings: Settings, tmp_path: Path, kafka: LocalKafka, how: str, away_s: float
 ) -> None:
-    """Under load the same worker processes continue, without a person or a supervisor."""
+    """Under load the same worker processes continue without help.
+
+    Neither a person nor a supervisor restarts them.
+    """
     with Run(settings, tmp_path) as run:
         await run.write(made(31, 10_000))
         run.workers.start("a")
@@ -40,7 +43,7 @@ async def test_a_broker_that_restarts(
             await asyncio.to_thread(kafka.start, READY_S)
         note("broker back")
         before = await run.applied()
-        assert before < 10_000, "too little work for the test to say anything"
+        assert before < 10_000, "too little work for the test to prove anything"
         await run.progressed(before + 1, BACK_S + away_s, restart=False)
         note("at work")
         await run.caught_up(restart=False)
@@ -53,7 +56,10 @@ async def test_a_broker_that_restarts(
 async def test_a_stop_while_the_broker_is_away_is_bounded(
     settings: Settings, tmp_path: Path, kafka: LocalKafka
 ) -> None:
-    """A worker that can't end in order ends with an error; the next one has everything."""
+    """A worker that can't end in order ends with an error.
+
+    The next worker applies everything.
+    """
     with Run(settings, tmp_path) as run:
         await run.write(made(32, 2000))
         worker = run.workers.start("a")

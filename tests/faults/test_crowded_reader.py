@@ -160,7 +160,7 @@ def test_without_a_handle_left_one_line_is_logged_and_it_recovers(tmp_path: Path
 
 
 def test_a_slow_head_is_cut(tmp_path: Path) -> None:
-    """It is cut though bytes keep arriving, also after an answered request.
+    """The connection is cut though bytes keep arriving, also after an answered request.
 
     A silent connection is closed without an answer.
     """
@@ -187,7 +187,7 @@ def test_a_slow_head_is_cut(tmp_path: Path) -> None:
 
 
 def test_a_flood_without_http_is_a_line_or_two(tmp_path: Path) -> None:
-    """Each client gets its answer, and all together one line of the log."""
+    """Each client gets its answer, and the log has one or two lines for all."""
     with serving(tmp_path, 1024, QUICK) as served:
         for what in (
             b"\x16\x03\x01\x02\x00\r\n\r\n",
@@ -204,9 +204,9 @@ def test_a_flood_without_http_is_a_line_or_two(tmp_path: Path) -> None:
 
 
 def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
-    """Of 300 that read nothing a few get a start, and are cut; the others get a Retry-After.
+    """Of 300 clients that read nothing, a few get a start and are then cut.
 
-    All other requests are answered.
+    The others get a Retry-After. All other requests are answered.
     """
     if allow_open_files() < 3000:
         pytest.skip("this process itself may not open enough files")
@@ -217,7 +217,7 @@ def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
         started = [
             client for client in clients if client.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
         ]
-        assert 4 <= len(started) < 50  # more than four only as others were cut
+        assert 4 <= len(started) < 50  # more than four only because others were cut
         for path in (
             "/v1/products/p-3",
             "/v1/top/products?cycle=2026-07-01T00:00:00Z",
@@ -233,7 +233,7 @@ def test_slow_readers_of_exports_starve_nobody(tmp_path: Path) -> None:
 
 
 def test_a_client_that_reads_gets_a_whole_export(tmp_path: Path) -> None:
-    """It gets the last line of any size; a HEAD of it costs nothing."""
+    """It gets the last line, whatever the size; a HEAD request costs nothing."""
     with serving(tmp_path, 1024, QUICK) as served:
         status, body, _ = served.get("/v1/export")
         assert status == 200
@@ -247,7 +247,10 @@ def test_a_client_that_reads_gets_a_whole_export(tmp_path: Path) -> None:
 
 
 def test_one_connection_too_many_gets_a_retry_after(tmp_path: Path) -> None:
-    """It gets 503 at once; a later one is answered when one of the others is done."""
+    """It gets 503 at once.
+
+    A later one is answered when one of the other connections is done.
+    """
     with serving(tmp_path, 1024, QUICK | {"connections": 5}) as served, ExitStack() as clients_open:
         clients = []
 

@@ -27,9 +27,9 @@ POINTS = [
 
 @pytest.mark.parametrize("point", POINTS)
 async def test_frozen_beyond_its_session(settings: Settings, tmp_path: Path, point: Point) -> None:
-    """A worker is frozen within a chunk until another one has done the work.
+    """A worker is frozen within a chunk until another worker has applied that chunk.
 
-    After it resumes, its chunk is never committed.
+    After it resumes, its own chunk is never committed.
     """
     items = made(21, 8000)
     with Run(settings, tmp_path) as run:
@@ -67,7 +67,10 @@ async def test_frozen_beyond_its_session(settings: Settings, tmp_path: Path, poi
 
 @pytest.mark.long
 async def test_frozen_at_any_time(settings: Settings, tmp_path: Path) -> None:
-    """Frozen by a signal between chunks or in them, shorter and longer than the session."""
+    """Signals freeze it between or within chunks.
+
+    It is frozen for shorter and for longer than the session.
+    """
     with Run(settings, tmp_path) as run:
         await run.write(made(22, 12_000))
         frozen = run.workers.start("a")

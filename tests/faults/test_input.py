@@ -27,9 +27,9 @@ pytestmark = pytest.mark.faults
 async def test_duplicates_disorder_lateness_conflicts_and_poison(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """All faults at once, and a worker killed in between.
+    """The tables equal the recount, and each poison record is parked once.
 
-    The tables equal the recount, and each poison record is parked once.
+    All faults occur together, and a worker is killed in between.
     """
     wrong = Faults(duplicates=0.2, out_of_order=0.5, late=40 * DAY_MS, poison=0.05, conflicts=0.02)
     with Run(settings, tmp_path) as run:
@@ -43,7 +43,7 @@ async def test_duplicates_disorder_lateness_conflicts_and_poison(
 
 @pytest.mark.long
 async def test_every_kind_of_poison_is_parked(settings: Settings, tmp_path: Path) -> None:
-    """It is first, last and alone in a chunk; the good events between count."""
+    """It is first, last and alone in a chunk; the good events in between count."""
     rng = Random(62)
     items = made(62, 400)
     poisons = [make(rng, event) for make in POISONS for event in _events(items)[:5]]
@@ -75,7 +75,10 @@ class _Latin(str):
 async def test_a_header_whose_name_is_not_utf_8_stops_no_worker(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """An event with such a header counts; a record that is no event is parked with it."""
+    """An event with such a header counts.
+
+    A record that is no event is parked with the header.
+    """
     good, *others = (event for event in _events(made(64, 60)) if event["type"] in ORDER_TYPES)
     bad = Poison(b"o-1", b"not json")
     with Run(settings, tmp_path) as run:
@@ -99,7 +102,10 @@ async def test_a_header_whose_name_is_not_utf_8_stops_no_worker(
 
 
 async def test_many_refusals_are_parked_in_few_batches(settings: Settings, tmp_path: Path) -> None:
-    """Thousands fit into one transaction; one by one each would need a request."""
+    """Thousands of dead letters fit into one transaction.
+
+    Sent one by one, each would need a request.
+    """
     items: list[Event | Poison] = []
     for number, event in enumerate(_events(made(65, 4000))):
         items += [event, Poison(b"bad", b"not json %d" % number)]

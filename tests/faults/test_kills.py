@@ -47,7 +47,7 @@ async def test_killed_at_random(
         run.workers.start("b")
         await run.progressed(1000)
         killed = await run.kill_at_random(Random(f"kill {seed}"), kills)
-        assert killed >= 2, "too little work for the test to say anything"
+        assert killed >= 2, "too little work for the test to prove anything"
         run.workers.kill(run.workers.reader)
         run.workers.serve()
         await run.verdict()
@@ -64,15 +64,15 @@ async def test_killed_at_random(
 
 
 async def test_killed_at_every_named_point(settings: Settings, tmp_path: Path) -> None:
-    """One worker dies at each step of a chunk and of opening.
+    """One worker is killed at each step of a chunk and of opening.
 
     The next one works within seconds, and nothing counts twice.
     """
     with Run(settings, tmp_path) as run:
         await run.write(made(5, 12_000))
         for number, point in enumerate(Point):
-            # the first one opens empty stores, so recovery is passed only from the second on; later
-            # points a few chunks deep
+            # The first worker opens empty stores, so only later ones pass recovery. Higher
+            # counts are a few chunks later.
             count = 1 if point in {Point.IN_INIT, Point.BEFORE_BEGIN} else 2 + number
             if point is Point.IN_RECOVERY:
                 continue

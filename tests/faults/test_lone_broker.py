@@ -1,6 +1,6 @@
-"""The guarantees that workers rely on: a lone broker restarts with all that it confirmed.
+"""A lone broker that restarts has every record that it confirmed.
 
-Run it before changing Kafka's version.
+Workers rely on this. Run the test before changing Kafka's version.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ pytestmark = [pytest.mark.faults, pytest.mark.long]
 PARTITIONS = 12
 ROUNDS = 3
 SETTLED_S = 30.0
-"""Until when a broker that came back must have written the ends of all transactions."""
+"""The bound until a restarted broker has written the ends of all transactions."""
 
 
 async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int]) -> None:
-    """Commit small transactions one by one, until one fails because the broker ended."""
+    """Commit small transactions one by one until one fails because the broker ended."""
     producer, source = (
         StrictProducer(settings, f"{settings.app}-{partition}"),
         TopicPartition(settings.topic(catalogue.ORDERS_TOPIC), partition),
@@ -54,9 +54,9 @@ async def commit_on(settings: Settings, partition: int, confirmed: dict[int, int
 
 
 async def settle(settings: Settings, partition: int) -> None:
-    """Do what a worker does first.
+    """Start a producer as a worker does first.
 
-    A new producer of an id waits until the last one's transaction is ended.
+    A new producer of an id waits until the previous transaction of that id is ended.
     """
     producer = StrictProducer(settings, f"{settings.app}-{partition}")
     await producer.start()
@@ -84,7 +84,7 @@ async def test_a_lone_broker_restarts_with_what_it_confirmed(
         await asyncio.to_thread(kafka.kill if how == "kill" else kafka.stop)
         await asyncio.to_thread(kafka.start, READY_S)
         for task in committing:
-            task.cancel()  # some would wait for the broker, and go on
+            task.cancel()  # some would wait for the broker and commit more
         await asyncio.gather(*committing, return_exceptions=True)
         async with asyncio.timeout(SETTLED_S):
             await asyncio.gather(*(settle(settings, partition) for partition in range(PARTITIONS)))
@@ -105,4 +105,4 @@ async def test_a_lone_broker_restarts_with_what_it_confirmed(
                 break
             assert time.monotonic() < deadline, f"round {number}: hanging {hanging}, lost {lost}"
             await asyncio.sleep(0.2)
-        confirmed = found  # one more than was confirmed, where only the answer was lost
+        confirmed = found  # one more than was confirmed if only the answer was lost

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.faults
 
 MET_S = 30.0
-"""How long to wait for a request to intercept; meanwhile the worker's partitions reopen."""
+"""The bound on waiting for a request to intercept; meanwhile the worker's partitions reopen."""
 
 
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
     """The broker of these tests.
 
-    They reach it directly; only the workers use the proxy.
+    The tests connect to it directly; only the workers use the proxy.
     """
     broker = ProxiedKafka(tmp_path_factory.mktemp("proxied"))
     try:
@@ -85,7 +85,10 @@ async def test_a_network_at_its_worst(
     fault: Callable[[Proxy, float], Awaitable[None]],
     seconds: float,
 ) -> None:
-    """Under load the same worker processes continue, and late bytes change nothing."""
+    """Under load the same worker processes continue.
+
+    Bytes that arrive late change nothing.
+    """
     async with connected(settings, tmp_path, kafka) as (run, proxy):
         await run.write(made(41, 6000))
         run.workers.start("a")
@@ -95,7 +98,7 @@ async def test_a_network_at_its_worst(
         await fault(proxy, seconds)
         before = await run.applied()
         note(f"mended, {before} applied")
-        assert before < 6000, "too little work for the test to say anything"
+        assert before < 6000, "too little work for the test to prove anything"
         await run.progressed(before + 1, BACK_S, restart=False)
         note("at work")
         await run.caught_up(restart=False)
@@ -112,11 +115,11 @@ from aiokafka.producer.sender import Sender
 from streams.producers import _StrictSender
 _StrictSender._do_txn_commit = Sender._do_txn_commit
 """
-"""Aiokafka's own code: the same producer sends a commit without answer again, in the same epoch."""
+"""aiokafka's code: a producer repeats a commit without answer, in the same epoch."""
 
 
 async def commit_late(run: Run, proxy: Proxy) -> int:
-    """Deliver a commit only when its id is in another transaction; the broker's answer.
+    """Deliver a commit when its id is in another transaction; return the broker's answer.
 
     That transaction has sent everything but its offset.
     """
@@ -137,7 +140,7 @@ async def test_a_late_commit_is_refused(
 ) -> None:
     """The worker has closed its producer.
 
-    The next one of the same id has another epoch, and has ended the open transaction.
+    The next producer of the id has another epoch and has ended the open transaction.
     """
     async with connected(settings, tmp_path, kafka) as (run, proxy):
         await run.write(made(42, 3000))
@@ -154,7 +157,7 @@ async def test_a_worker_that_sends_a_commit_again_is_found(
 ) -> None:
     """Its late commit splits the next transaction.
 
-    What was written by then is committed, the rest and the offset aren't.
+    Records written before the late commit are committed; later ones and the offset are not.
     """
     async with connected(settings, tmp_path, kafka) as (run, proxy):
         await run.write(made(43, 3000))

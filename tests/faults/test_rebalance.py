@@ -20,7 +20,7 @@ pytestmark = pytest.mark.faults
 
 
 def opened(worker: Worker) -> int:
-    """How many times it has opened lanes."""
+    """How many times a worker has opened lanes."""
     return sum(line["event"] == "lanes open" for line in worker.lines())
 
 
@@ -55,9 +55,9 @@ async def test_workers_join_and_leave_under_load(
 async def test_half_a_million_events_under_kills_and_a_broker_restart(
     settings: Settings, tmp_path: Path, kafka: LocalKafka
 ) -> None:
-    """Two workers are killed in turn every few seconds, and the broker in between.
+    """Everything counts once.
 
-    Everything counts once.
+    Two workers are killed in turn every few seconds, and the broker in between.
     """
     rng = Random("long")
     with Run(settings, tmp_path, CHUNK_RECORDS="1000") as run:
@@ -71,6 +71,6 @@ async def test_half_a_million_events_under_kills_and_a_broker_restart(
             await asyncio.to_thread(kafka.start, READY_S)
         kills += await run.kill_at_random(rng, 20)
         note(f"{kills} kills")
-        assert kills >= 15, "too little work for the test to say anything"
+        assert kills >= 15, "too little work for the test to prove anything"
         await run.caught_up(600.0)
         await run.verdict()

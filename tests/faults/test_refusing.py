@@ -22,9 +22,9 @@ pytestmark = pytest.mark.faults
 
 
 async def refused(run: Run) -> str:
-    """Start a worker that must refuse to work, in time and with exit code 1; its reason.
+    """Start a worker that must refuse to work; return its reason.
 
-    The reason is one line of its log.
+    It must end in time with exit code 1. The reason is one line of its log.
     """
     worker = run.workers.start("a")
     before = len(worker.log.read_text(encoding="utf-8"))
@@ -50,9 +50,9 @@ async def prepared(run: Run, events: int = 1000) -> None:
 async def test_lost_offsets_are_refused_and_can_be_put_back(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """With a group without offsets but with tables, no worker counts everything again.
+    """With tables but without offsets, no worker counts again.
 
-    After the remedy that it names, work continues.
+    After the remedy that the worker names, work continues.
     """
     with Run(settings, tmp_path) as run:
         await prepared(run)
@@ -78,7 +78,7 @@ async def test_lost_offsets_are_refused_and_can_be_put_back(
 
 @pytest.mark.long
 async def test_moved_offsets_are_refused(settings: Settings, tmp_path: Path) -> None:
-    """For an offset that was set back, the line has both numbers and the remedy."""
+    """The line for an offset that was set back has both numbers and the remedy."""
     with Run(settings, tmp_path) as run:
         await prepared(run)
         at = (await committed(settings))["orders", 1]
@@ -90,9 +90,9 @@ async def test_moved_offsets_are_refused(settings: Settings, tmp_path: Path) -> 
 
 
 async def test_a_truncated_or_recreated_log_is_refused(settings: Settings, tmp_path: Path) -> None:
-    """Retention past the committed offset, a recreated topic, more partitions.
+    """Each fault is refused with its own sentence.
 
-    Each is refused with its own sentence.
+    The faults are retention past the committed offset, a recreated topic and more partitions.
     """
     orders = settings.topic("orders")
     with Run(settings, tmp_path) as run:
@@ -119,7 +119,7 @@ async def test_a_truncated_or_recreated_log_is_refused(settings: Settings, tmp_p
 
 
 async def create_again(settings: Settings) -> None:
-    """Create the missing topics, once their deletion has ended."""
+    """Create the missing topics once their deletion has ended."""
     deadline = time.monotonic() + 30
     while True:
         try:

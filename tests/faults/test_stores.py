@@ -78,9 +78,9 @@ DAMAGES: list[Callable[[Path], None]] = [
     "seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))]
 )
 async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, seed: int) -> None:
-    """Each store is damaged in another way, and the worker is killed while it restores.
+    """The tables are the same after each kind of damage.
 
-    The tables are the same.
+    Each store is damaged in another way, and the worker is killed while it restores.
     """
     rng = Random(f"stores {seed}")
     with Run(settings, tmp_path) as run:
@@ -110,7 +110,10 @@ async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, s
 
 @pytest.mark.long
 async def test_stores_of_others_are_not_used(settings: Settings, tmp_path: Path) -> None:
-    """They are of another partition, table or application, or an older copy of the right one."""
+    """A store of another partition, table or application is not used.
+
+    Nor is an older copy of the right store.
+    """
     with Run(settings, tmp_path) as run:
         items = made(52, 4000)
         await run.write(items[:1500])

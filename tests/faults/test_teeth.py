@@ -35,7 +35,10 @@ TOTALS = catalogue.PRODUCT_TOTALS.name
 
 @pytest.fixture
 def evidence(tmp_path: Path) -> Evidence:
-    """What a run without mistakes leaves, made by the real stages, with one parked record."""
+    """What a run without mistakes leaves behind.
+
+    The real stages make it, with one parked record.
+    """
     settings = settings_in(tmp_path)
     flow = Changelogs(settings, chunk=lambda: 50)
     for table in catalogue.TABLES:
@@ -255,7 +258,10 @@ async def found_out(run: Run, worker: Worker) -> bool:
 @pytest.mark.faults
 @pytest.mark.long
 async def test_a_worker_that_reads_uncommitted_is_found(settings: Settings, tmp_path: Path) -> None:
-    """It is killed before it commits, and then counts uncommitted records."""
+    """It is killed before it commits.
+
+    The next worker then counts uncommitted records.
+    """
     with Run(settings, tmp_path) as run:
         await run.write(made(82, 4000))
         for _ in range(3):
@@ -263,7 +269,7 @@ async def test_a_worker_that_reads_uncommitted_is_found(settings: Settings, tmp_
                 "a", patch=READS_UNCOMMITTED, FAILPOINT=f"{Point.AFTER_OFFSETS}:5"
             )
             if await run.ends(worker) != -9:
-                break  # it has met an impossible sum already
+                break  # the worker has found an impossible sum already
         else:
             worker = run.workers.start("a", patch=READS_UNCOMMITTED)
         assert await found_out(run, worker), run.workers.tail()
@@ -274,7 +280,7 @@ async def test_a_worker_that_reads_uncommitted_is_found(settings: Settings, tmp_
 async def test_a_worker_that_does_not_check_its_mark_is_found(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """With offsets set back, it counts twice."""
+    """With offsets set back, it counts records twice."""
     with Run(settings, tmp_path) as run:
         await run.write(made(83, 1500))
         run.workers.start("a")

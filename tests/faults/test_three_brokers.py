@@ -32,7 +32,7 @@ BACK_S = 60.0
 
 @pytest.fixture
 def brokers(tmp_path: Path) -> Iterator[ThreeBrokers]:
-    """Three brokers of this test alone."""
+    """Three brokers that only this test uses."""
     brokers = ThreeBrokers(tmp_path / "brokers")
     try:
         brokers.start()
@@ -98,7 +98,7 @@ async def test_brokers_end_one_by_one_and_all_at_once(
         ]:
             led = await _leaders(cluster)
             assert led.get(broker.number), (
-                f"{broker.number} leads nothing, so its end says nothing: {led}"
+                f"{broker.number} leads no partition, so its end proves nothing: {led}"
             )
             await run.write(next(slices))
             await asyncio.to_thread(getattr(broker, end))
@@ -106,7 +106,7 @@ async def test_brokers_end_one_by_one_and_all_at_once(
             written = len(run.events)
             await run.write(next(slices))
             before = await run.applied()
-            assert before < len(run.events), "too little work for the test to say anything"
+            assert before < len(run.events), "too little work for the test to prove anything"
             await run.progressed(min(before + SLICE, written), BACK_S)
             note(
                 f"at work without {broker.number}: {await run.applied()} applied of"

@@ -80,7 +80,7 @@ class Worker:
         return self.exits[-1]
 
     def lines(self) -> list[dict[str, Any]]:
-        """The JSON lines of its log, in order; those of libraries are left out."""
+        """The JSON lines of its log, in order, without those of libraries."""
         found = []
         for line in self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []:
             with suppress(json.JSONDecodeError):
@@ -114,7 +114,7 @@ class Workers:
     def start(self, name: str, patch: str = "", **more: str) -> Worker:
         """Start a worker, or restart the one of this name.
 
-        `patch` is code run first, `more` are settings of this process.
+        `patch` is code that runs first; `more` are settings of this process.
         """
         worker = self.all.setdefault(name, Worker(name, self.directory / f"worker-{name}.log"))
         self._spawn(

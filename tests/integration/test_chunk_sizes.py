@@ -1,6 +1,7 @@
 """Real transactions of bounded work.
 
-A chunk that makes more than one may write is committed in several, and nothing else changes.
+A chunk with more rows than one transaction may write is committed in several transactions. Nothing
+else changes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ async def test_a_chunk_with_more_than_the_bound_is_committed_in_parts(
 ) -> None:
     """Every transaction ends with a mark in its changelogs.
 
-    Between two are never more rows than allowed, and the tables are right.
+    Between two marks are never more rows than allowed, and the tables are right.
     """
     with Run(settings, tmp_path, CHUNK_RECORDS="4000", TRANSACTION_ROWS=str(ROWS)) as run:
         await run.write(made(94, 2000))

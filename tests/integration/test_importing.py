@@ -1,4 +1,7 @@
-"""`netsold import` into a real log: good lines are written, bad ones named, repeats harmless."""
+"""`netsold import` into a real log.
+
+Good lines are written, bad ones are named, and repeats are harmless.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,7 @@ async def _run(settings: Settings, *arguments: str) -> tuple[int | None, dict[st
 
 
 async def _in_log(settings: Settings) -> list[dict[str, Any]]:
-    """All events of the log in bare JSON form; every record must be one."""
+    """All events of the log in bare JSON form; every record must be an event."""
     found = []
     async with asyncio.timeout(LONG_S):
         async for records in log.records(settings, settings.topic(catalogue.ORDERS_TOPIC)):
@@ -89,7 +92,7 @@ async def _in_log(settings: Settings) -> list[dict[str, Any]]:
 
 
 async def test_files_of_every_kind_are_imported(settings: Settings, tmp_path: Path) -> None:
-    """Plain or compressed, the lines are counted, and each event is written once."""
+    """Lines are counted, plain or compressed; each event is written once."""
     await topics.create(settings)
     lines = [b"\n".join(_event(100 * number + each) for each in range(100)) for number in range(4)]
     packed = {
@@ -121,7 +124,7 @@ async def test_files_of_every_kind_are_imported(settings: Settings, tmp_path: Pa
 async def test_bad_lines_are_named_and_the_rest_is_written(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """File, line and reason on stderr, and exit code 1 at the end."""
+    """Stderr has file, line and reason; the exit code is 1."""
     await topics.create(settings)
     path = tmp_path / "a.jsonl"
     path.write_bytes(
@@ -137,7 +140,7 @@ async def test_bad_lines_are_named_and_the_rest_is_written(
 
 
 async def test_importing_again_changes_nothing(settings: Settings) -> None:
-    """FoodMart's excerpt twice has the sales of its events once (S11)."""
+    """FoodMart's excerpt imported twice has the sales of one import (S11)."""
     await topics.create(settings)
     for _ in range(2):
         code, summary, _ = await _run(settings, "--format", "foodmart", str(EXCERPT))
@@ -174,7 +177,7 @@ async def test_an_interrupted_import_names_the_way_to_continue(settings: Setting
 
 
 async def test_a_file_that_is_not_there_is_named(settings: Settings) -> None:
-    """One sentence, with exit code 1."""
+    """The error is one sentence, with exit code 1."""
     await topics.create(settings)
     code, _, err = await _run(settings, "nowhere.jsonl")
     assert code == 1
@@ -183,7 +186,7 @@ async def test_a_file_that_is_not_there_is_named(settings: Settings) -> None:
 
 @contextmanager
 def _frozen(kafka: LocalKafka) -> Iterator[None]:
-    """A broker whose connections stay open and that answers nothing."""
+    """A broker that keeps connections open and answers nothing."""
     pid = kafka.status().pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -207,7 +210,10 @@ async def _line(process: asyncio.subprocess.Process) -> str:
 
 
 async def test_a_line_of_an_open_pipe_is_written_at_once(settings: Settings) -> None:
-    """Each is written soon after its newline; half a line waits for its end."""
+    """Each line is written soon after its newline.
+
+    Half a line waits for its end.
+    """
     await topics.create(settings)
     process = await _start(settings, "-", stdin=True)
     assert process.stdin is not None
@@ -225,7 +231,7 @@ async def test_a_line_of_an_open_pipe_is_written_at_once(settings: Settings) -> 
 async def test_a_silent_pipe_does_not_delay_a_signal(
     settings: Settings, number: signal.Signals
 ) -> None:
-    """It ends at the first one, and the lines read are written."""
+    """The import ends at the first signal, and the lines read are written."""
     await topics.create(settings)
     process = await _start(settings, "-", stdin=True)
     assert process.stdin is not None
@@ -245,7 +251,10 @@ async def test_a_silent_pipe_does_not_delay_a_signal(
 async def test_a_broker_that_does_not_answer_is_reported_and_a_signal_ends_it(
     settings: Settings, kafka: LocalKafka
 ) -> None:
-    """It counts unconfirmed events and names the last confirmed line; a repeat completes it."""
+    """It counts unconfirmed events.
+
+    It also names the last confirmed line. A repeat completes the import.
+    """
     await topics.create(settings)
     process = await _start(settings, "-", stdin=True)
     assert process.stdin is not None
@@ -286,7 +295,7 @@ async def test_a_broker_that_does_not_answer_is_reported_and_a_signal_ends_it(
 async def test_a_broker_that_stays_away_is_given_up(
     settings: Settings, kafka: LocalKafka, command: str
 ) -> None:
-    """It ends after the bound, with exit code 5."""
+    """The import ends after the bound, with exit code 5."""
     await topics.create(settings)
     arguments = {"import": ("-",), "simulate": ("--rate", "200")}[command]
     process = await _start(

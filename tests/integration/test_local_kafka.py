@@ -1,4 +1,7 @@
-"""The local Kafka as a process: one start, stable data and port, no confusion of processes."""
+"""The local Kafka as a process.
+
+It starts once, keeps data and port, and is never confused with another process.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ pytestmark = pytest.mark.kafka
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[LocalKafka]:
-    """A broker of this test alone."""
+    """A broker that only this test uses."""
     broker = LocalKafka(tmp_path)
     yield broker
     broker.kill()
@@ -42,9 +45,9 @@ def _ids(bootstrap: str) -> dict[str, str]:
 
 
 def test_it_keeps_port_and_data_over_stop_and_kill(broker: LocalKafka, tmp_path: Path) -> None:
-    """A second start changes nothing.
+    """The same topics are at the same address.
 
-    After an orderly stop, and after a kill -9, the same topics are at the same address.
+    This is so after an orderly stop and after a kill -9. A second start changes nothing.
     """
     assert not broker.status().running
     bootstrap = broker.start()
@@ -66,7 +69,10 @@ def test_it_keeps_port_and_data_over_stop_and_kill(broker: LocalKafka, tmp_path:
 
 
 def test_it_outlives_the_process_that_started_it(tmp_path: Path, broker: LocalKafka) -> None:
-    """`netsold kafka start` returns and leaves Kafka running, in a session of its own."""
+    """`netsold kafka start` returns and leaves Kafka running.
+
+    Kafka has a session of its own.
+    """
     program = (
         "import sys, pathlib; from operations.local.kafka import LocalKafka;"
         " print(LocalKafka(pathlib.Path(sys.argv[1])).start())"
@@ -86,7 +92,7 @@ def test_it_outlives_the_process_that_started_it(tmp_path: Path, broker: LocalKa
 
 
 def test_another_process_with_the_pid_is_not_touched(broker: LocalKafka) -> None:
-    """With a state file that names another process, Kafka isn't running."""
+    """If a state file names another process, Kafka isn't running."""
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         broker.directory.mkdir()
@@ -104,7 +110,7 @@ def test_another_process_with_the_pid_is_not_touched(broker: LocalKafka) -> None
 
 
 def test_a_failed_start_has_its_reason(broker: LocalKafka) -> None:
-    """The error has the broker's last error and its log, and there is no time-out."""
+    """The error has the broker's last error and its log file; nothing times out."""
     broker.start()
     broker.stop()
     meta = broker.directory / "log" / "meta.properties"
@@ -116,9 +122,9 @@ def test_a_failed_start_has_its_reason(broker: LocalKafka) -> None:
 def test_a_failed_start_leaves_nothing_running(
     broker: LocalKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while it waits for answers ends what it started.
+    """Ctrl-C while it waits for answers ends the started process.
 
-    A slow one is left running, and is named.
+    A slow broker is left running, and is named.
     """
 
     def interrupted(_: str) -> bool:
@@ -148,9 +154,9 @@ def test_its_own_child_is_not_mistaken_for_dead_before_it_shows_a_command(
 
 
 def test_a_torn_state_file_loses_nothing(tmp_path: Path) -> None:
-    """The running broker is found with port and cluster, and recorded and stopped as before.
+    """Port and cluster of the running broker are found and recorded.
 
-    It starts again at the same address.
+    It stops as before, and starts again at the same address.
     """
     sentences: list[str] = []
     broker = LocalKafka(tmp_path, sentences.append)
@@ -175,7 +181,10 @@ def test_a_torn_state_file_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_it_does_not_move_away_from_its_clients(broker: LocalKafka) -> None:
-    """If another process listens at its port, a restart for running clients is refused."""
+    """A restart for running clients needs its former port.
+
+    If another process listens there, it is refused.
+    """
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

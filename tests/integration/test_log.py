@@ -1,4 +1,7 @@
-"""Writing and reading topics on a real broker: order, headers, transactions, ends of logs."""
+"""Writing and reading topics on a real broker.
+
+Order, headers, transactions, and the ends of logs.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ LONG_S = 20.0
 
 @pytest.fixture
 async def orders(settings: Settings) -> str:
-    """The name of this test's own source topic, created."""
+    """The name of a source topic of this test, which is created."""
     await topics.create(settings)
     return settings.topic(catalogue.ORDERS_TOPIC)
 
@@ -68,7 +71,7 @@ async def test_what_is_written_is_read(settings: Settings, orders: str) -> None:
 async def test_records_without_a_key_go_to_all_partitions_in_turn(
     settings: Settings, orders: str
 ) -> None:
-    """Two partitions get the same number of records."""
+    """Two partitions get equally many records."""
     async with Writer(settings) as writer:
         for _ in range(10):
             await writer.send(orders, None, b"v")
@@ -78,7 +81,7 @@ async def test_records_without_a_key_go_to_all_partitions_in_turn(
 async def test_a_part_is_read_from_start_to_end(settings: Settings, orders: str) -> None:
     """Bounds are half-open offsets per partition.
 
-    A partition that is not named is read whole, an empty span not at all.
+    A partition without bounds is read whole; an empty span is not read.
     """
     async with Writer(settings) as writer:
         for number in range(20):
@@ -90,7 +93,7 @@ async def test_a_part_is_read_from_start_to_end(settings: Settings, orders: str)
 
 
 async def test_a_start_that_the_log_never_had_is_an_error(settings: Settings, orders: str) -> None:
-    """A reader never resets its position in silence."""
+    """A reader never resets its position silently."""
     with pytest.raises(OffsetOutOfRangeError):
         await _all(log.records(settings, orders, start={0: 50}, end={0: 60}))
 
@@ -108,7 +111,7 @@ async def _transaction(
 
 
 async def test_a_log_that_ends_in_control_records_ends(settings: Settings, orders: str) -> None:
-    """The last offset is a transaction's marker that is never delivered.
+    """The last offset is a transaction's marker, which is never delivered.
 
     Aborted records are not delivered either.
     """
@@ -121,7 +124,7 @@ async def test_a_log_that_ends_in_control_records_ends(settings: Settings, order
 
 
 async def test_a_log_of_control_records_alone_ends(settings: Settings, orders: str) -> None:
-    """Nothing was ever committed: an empty result, not an endless wait."""
+    """Nothing was ever committed: the result is empty, and reading ends."""
     await _transaction(settings, orders, [b"x"], commit=False)
     assert await _all(log.records(settings, orders)) == []
 
@@ -129,7 +132,7 @@ async def test_a_log_of_control_records_alone_ends(settings: Settings, orders: s
 async def test_an_open_transaction_at_the_end_is_waited_for(
     settings: Settings, orders: str
 ) -> None:
-    """What is open at the call belongs to the log's end once it is committed."""
+    """A transaction that is open at the call is read once it is committed."""
     async with AIOKafkaProducer(
         **settings.client_options(), transactional_id=f"{settings.app}-t"
     ) as producer:
@@ -143,7 +146,10 @@ async def test_an_open_transaction_at_the_end_is_waited_for(
 
 
 async def test_following_gives_records_positions_and_lag(settings: Settings, orders: str) -> None:
-    """New records arrive, steps without records come each half second, and the lag ends at 0."""
+    """New records arrive, and the lag ends at 0.
+
+    Steps without records arrive each half second.
+    """
     starts = {(orders, 0): 0, (orders, 1): 0}
     values: list[bytes | None] = []
     async with asyncio.timeout(LONG_S), aclosing(log.follow(settings, starts)) as steps:
@@ -163,8 +169,11 @@ async def test_following_gives_records_positions_and_lag(settings: Settings, ord
     assert sorted(filter(None, values)) == [b"a", b"b", b"c"]
 
 
-async def test_following_goes_on_from_given_positions(settings: Settings, orders: str) -> None:
-    """A reader with positions receives only later records, of the partitions that it names."""
+async def test_following_continues_from_given_positions(settings: Settings, orders: str) -> None:
+    """A reader with positions receives only later records.
+
+    It receives them of the partitions that it names.
+    """
     async with Writer(settings) as writer:
         for number in range(10):
             await writer.send(orders, None, str(number).encode(), partition=0)
@@ -179,7 +188,7 @@ async def test_following_goes_on_from_given_positions(settings: Settings, orders
 
 
 async def test_a_batch_that_the_broker_refuses_raises(settings: Settings, orders: str) -> None:
-    """A record larger than the topic's limit isn't lost in silence."""
+    """A record larger than the topic's limit isn't lost silently."""
     noise = bytes(
         byte
         for number in range(5000)

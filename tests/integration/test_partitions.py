@@ -1,6 +1,6 @@
 """Keys and their partitions on a real Kafka.
 
-Another number of them is refused, a record in the wrong one is parked and put back.
+Another number of partitions is refused. A record in the wrong partition is parked and put back.
 """
 
 from __future__ import annotations
@@ -51,10 +51,15 @@ def placed(order_id: str, at: str = "2026-07-01T08:00:00Z") -> Event:
 
 
 def received(order_id: str, at: str = "2026-07-02T08:00:00Z") -> Event:
-    """Its receipt."""
+    """The receipt of an order."""
     return {
-        "type": "receipt_confirmed", "id": f"r-{order_id}", "source": "/logistics", "occurred_at": at, "order_id": order_id, "by": "buyer"
-    }  # fmt: skip
+        "type": "receipt_confirmed",
+        "id": f"r-{order_id}",
+        "source": "/logistics",
+        "occurred_at": at,
+        "order_id": order_id,
+        "by": "buyer",
+    }
 
 
 def wrote(buyer_id: str, message_id: str, at: str, *, shop: bool = False) -> Event:
@@ -79,7 +84,7 @@ async def write(
     wrong: bool = False,
     partitioner: Partitioner = "murmur2",
 ) -> None:
-    """Write events to the partitions of their keys, or to the ones after these."""
+    """Write events to the partitions of their keys, or to the partitions after these."""
     async with Writer(settings) as writer:
         for event in events:
             key, value, headers = envelope.encode(event)
@@ -106,9 +111,9 @@ async def alter(settings: Settings, partitions: int) -> None:
 async def test_more_partitions_than_the_state_was_made_with_are_refused(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """Orders placed before and received after.
+    """The remedy is to copy the log and rebuild.
 
-    No worker counts any, and no advice leads there, whichever partitions it gets.
+    Before anything is counted, the setting may follow the topics.
     """
     async with asyncio.timeout(120):
         await topics.create(settings)
@@ -145,7 +150,7 @@ async def test_more_partitions_than_the_state_was_made_with_are_refused(
 async def test_workers_themselves_refuse_state_of_another_number(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """A worker that gets none but new partitions stops as well as those that have the state.
+    """Every worker stops, with old partitions or new ones only.
 
     Nothing is written to the journal.
     """
@@ -173,16 +178,16 @@ async def test_workers_themselves_refuse_state_of_another_number(
         for record in some
         if record.key is not None
     ]
-    assert journal == [], "of no order a sale was counted, or torn apart"
+    assert journal == [], "no sale of any order is counted, whole or in part"
 
 
 @pytest.mark.parametrize("partitioner", ["murmur2", "crc32"])
 async def test_events_in_the_wrong_partition_are_parked_and_put_back(
     settings: Settings, tmp_path: Path, partitioner: Partitioner
 ) -> None:
-    """One order in two partitions, one twice, a conversation likewise.
+    """The tables equal the recount of the other events, and later of all.
 
-    The tables are the recount of the rest, then of all.
+    One order and one conversation have events in two partitions. Another order is written to both.
     """
     settings = settings.model_copy(update={"partitioner": partitioner})
     right = [
@@ -230,9 +235,9 @@ async def test_events_in_the_wrong_partition_are_parked_and_put_back(
 
 
 async def test_a_changed_partitioner_is_refused(settings: Settings, tmp_path: Path) -> None:
-    """With another one every order would go on elsewhere.
+    """With another partitioner every order would continue in another partition.
 
-    The sentence says which settings the state was made by.
+    The error names the settings that the state was made with.
     """
     with Run(settings, tmp_path) as run:
         await run.write([placed(f"o-{number}") for number in range(ORDERS)])
@@ -248,9 +253,10 @@ async def test_a_changed_partitioner_is_refused(settings: Settings, tmp_path: Pa
 async def test_one_event_from_the_future_drags_no_idle_partition_along(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """While history is read, neither 2126 nor this year's date of one order moves the others.
+    """A wrong date of one order doesn't move other partitions.
 
-    No alert, no restatement elsewhere.
+    While history is read, neither 2126 nor this year moves them: no alert is sent, and nothing is
+    restated.
     """
     at = "2026-07-08T10:00:00+08:00"
     history = [
@@ -305,7 +311,7 @@ async def _more(settings: Settings, before: int) -> bool:
 
 
 async def _slipped(settings: Settings, at_ms: int) -> bool:
-    """Whether a partition's own event time is at an instant."""
+    """Whether a partition's own event time has reached an instant."""
     found: list[bytes] = []
     async for some in log.records(settings, topics.changelog(settings, "orders")):
         mark = last_values(some).get(MARK)

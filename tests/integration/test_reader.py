@@ -1,4 +1,7 @@
-"""The reader on a real broker: aborted transactions, restarts, deleted topics, real workers."""
+"""The reader on a real broker.
+
+Aborted transactions, restarts, deleted topics, real workers.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class Writing:
         self._written: dict[At, int] = {}
 
     async def take(self, events: list[dict[str, Any]]) -> None:
-        """Write what events change, and an aborted transaction in each partition."""
+        """Write what events change, then an aborted transaction in each partition."""
         self.logs.take(events)
         for at, records in self.logs.changelogs.items():
             async with AIOKafkaProducer(
@@ -93,10 +96,10 @@ async def writing(settings: Settings) -> Writing:
     return Writing(settings)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds, within bounds."""
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition is met, within bounds."""
     deadline = time.monotonic() + WAIT_S
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
 
@@ -118,7 +121,7 @@ def expected(events: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def journalled(reader: Reader, product_id: str) -> int:
-    """A product's net units of all time, by its journal."""
+    """A product's net units of all time, summed from its journal."""
     page = lists.journal(reader.answers(), product_id, 1000, None)
     assert page is not None
     assert page.next_cursor is None
@@ -130,9 +133,9 @@ def journalled(reader: Reader, product_id: str) -> int:
 
 
 async def test_committed_records_are_read_to_the_end_and_others_never(writing: Writing) -> None:
-    """Every partition ends with an aborted transaction and its marker.
+    """The reader is live and has every committed record.
 
-    The reader is live, and has what was committed.
+    Each partition ends with an aborted transaction and its marker.
     """
     await writing.take(EVENTS[:800])
     async with running(writing.settings) as reader:
@@ -166,7 +169,10 @@ async def test_the_three_ways_to_the_tables_agree(writing: Writing) -> None:
 
 
 async def test_a_restart_continues_from_the_stored_positions(writing: Writing) -> None:
-    """The second run answers at once from the first one's store, and reads only new records."""
+    """The second run answers at once from the first one's store.
+
+    It reads only new records.
+    """
     await writing.take(EVENTS[:800])
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
@@ -188,14 +194,17 @@ async def test_a_restart_continues_from_the_stored_positions(writing: Writing) -
 
 
 async def test_an_empty_log_is_live(writing: Writing) -> None:
-    """Without records there is nothing to wait for."""
+    """A reader of a log without records waits for nothing."""
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
         assert reader.answers().product("p-1", None) is None
 
 
 async def test_topics_and_broker_may_be_created_later(settings: Settings) -> None:
-    """A reader that started too early logs what it waits for, once, and then follows."""
+    """A reader that started too early follows once they exist.
+
+    It logs once what it waits for.
+    """
     nowhere = settings.model_copy(
         update={
             "kafka": Kafka(bootstrap_servers="127.0.0.1:1"),
@@ -216,7 +225,10 @@ async def test_topics_and_broker_may_be_created_later(settings: Settings) -> Non
 
 
 async def test_a_topic_created_again_fills_a_new_store(writing: Writing) -> None:
-    """Another log under the same name: one line, and no row of the old one is left."""
+    """Another log under the same name fills a new store.
+
+    One line is logged, and no row of the old log is left.
+    """
     settings = writing.settings
     await writing.take(EVENTS[:300])
     async with running(settings) as reader:
@@ -244,7 +256,10 @@ async def test_a_topic_created_again_fills_a_new_store(writing: Writing) -> None
 
 
 async def test_a_cut_log_fills_a_new_store(writing: Writing) -> None:
-    """A stored position that the log no longer has: one line, and no gap is skipped."""
+    """A stored position that the log no longer has starts a new store.
+
+    One line is logged, and no gap is skipped.
+    """
     settings = writing.settings
     await writing.take(EVENTS[:300])
     async with running(settings) as reader:
@@ -302,7 +317,7 @@ def _environment(settings: Settings, port: int) -> dict[str, str]:
 def process(
     environment: dict[str, str], output: Path, *arguments: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A netsold process, ended with the block."""
+    """A netsold process, which is ended with the block."""
     with output.open("wb") as file:
         child = subprocess.Popen(
             [sys.executable, "-m", "operations.cli", *arguments],
@@ -336,9 +351,9 @@ async def netsold(environment: dict[str, str], *arguments: str) -> tuple[int, st
 
 
 async def test_readers_answer_what_workers_keep(settings: Settings, tmp_path: Path) -> None:
-    """A worker and `netsold serve` as processes.
+    """All commands agree with the recount.
 
-    All commands agree with the recount, and serve ends by a signal.
+    A worker and `netsold serve` run as processes, and serve ends by a signal.
     """
     await topics.create(settings)
     with socket.socket() as probe:

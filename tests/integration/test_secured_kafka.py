@@ -1,6 +1,6 @@
 """A cluster with TLS and SASL, as in README, On a cluster.
 
-The settings let every client in, and who isn't let in is told why.
+The settings give every client access. A client without access gets the reason.
 """
 
 from __future__ import annotations
@@ -40,15 +40,14 @@ pytestmark = pytest.mark.kafka
 
 USER, GUEST, PASSWORD = "netsold", "guest", "open sesame"
 WAIT_S = 20.0
-"""A command that isn't let in ends within this: it takes about a second."""
+"""The bound on a command without access, which takes about a second."""
 
 
 class SecuredKafka(LocalKafka):
     """A local Kafka with two more listeners.
 
-    SASL_SSL for users with a password, and SSL for clients with a certificate.
-
-    A guest may come in, but has no rights.
+    SASL_SSL is for users with a password, and SSL for clients with a certificate. A guest can
+    connect but has no rights.
     """
 
     format_options = tuple(
@@ -64,7 +63,7 @@ class SecuredKafka(LocalKafka):
         self._issue()
 
     def further_settings(self, address: str, controller: str) -> dict[str, object]:
-        """Its listeners, and what they need."""
+        """The listeners and the settings that they need."""
         listeners = f"PLAINTEXT://{address},SASL_SSL://{self.sasl_ssl},SSL://{self.ssl}"
         return {
             "listeners": f"{listeners},CONTROLLER://{controller}",
@@ -87,7 +86,7 @@ class SecuredKafka(LocalKafka):
         }
 
     def _issue(self) -> None:
-        """An authority with certificates of broker and client, and an unknown authority."""
+        """Certificates of broker and client with their authority, and an unknown authority."""
         self.certificates.mkdir()
         ca = trustme.CA()
         ca.cert_pem.write_to_path(self.certificates / "ca.pem")
@@ -99,13 +98,13 @@ class SecuredKafka(LocalKafka):
         key = load_pem_private_key(broker.private_key_pem.bytes(), password=None)
         pkcs8 = key.private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-        )  # the one form of keys that Kafka reads
+        )  # Kafka reads keys in this form only
         (self.certificates / "broker.pem").write_bytes(pkcs8 + broker.cert_chain_pems[0].bytes())
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    """The one broker of these tests."""
+    """The broker of these tests."""
     broker = SecuredKafka(tmp_path_factory.mktemp("secured"))
     try:
         broker.start()
@@ -129,7 +128,7 @@ def with_password(broker: SecuredKafka) -> dict[str, str]:
 
 @pytest.fixture
 def with_certificate(broker: SecuredKafka) -> dict[str, str]:
-    """The settings of a client that is known by its certificate."""
+    """The settings of a client that is identified by its certificate."""
     return {
         "KAFKA__BOOTSTRAP_SERVERS": broker.ssl,
         "KAFKA__SECURITY_PROTOCOL": "SSL",
@@ -140,7 +139,7 @@ def with_certificate(broker: SecuredKafka) -> dict[str, str]:
 
 
 def application(directory: Path) -> Settings:
-    """An application of its own; how it gets to its Kafka comes by environment alone."""
+    """A new application whose access to Kafka is set by environment alone."""
     app = f"t{uuid.uuid4().hex[:10]}"
     return Settings(
         _env_file=None,
@@ -209,7 +208,10 @@ async def test_everything_runs_with_tls_and_a_password(
 def test_a_client_is_known_by_its_certificate(
     with_certificate: dict[str, str], tmp_path: Path
 ) -> None:
-    """With a certificate it is let in, without one it is told that it isn't."""
+    """With a certificate it gets access.
+
+    Without one, the error has the reason.
+    """
     done = netsold(application(tmp_path), with_certificate, "topics", "check")
     assert done.returncode == 3, done.stderr
     assert all(
@@ -247,7 +249,7 @@ def test_wrong_credentials_are_refused_in_a_sentence(
 def test_a_user_without_rights_is_refused_in_a_sentence(
     with_password: dict[str, str], tmp_path: Path
 ) -> None:
-    """The sentence names the topic, and where the necessary rights are listed."""
+    """The sentence names the topic and the list of necessary rights."""
     sentence = refusal(with_password | {"KAFKA__SASL_USERNAME": GUEST}, tmp_path)
     assert sentence.startswith(
         "netsold: the cluster doesn't let this user do that ([Error 29]"
@@ -259,7 +261,7 @@ def test_a_user_without_rights_is_refused_in_a_sentence(
 def test_an_unknown_authority_is_refused_in_a_sentence(
     broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path
 ) -> None:
-    """No request is sent to a broker whose certificate isn't of our authority."""
+    """A broker without our authority's certificate gets no request."""
     sentence = refusal(
         with_password | {"KAFKA__SSL_CAFILE": str(broker.certificates / "unknown.pem")}, tmp_path
     )
@@ -272,7 +274,7 @@ def test_an_unknown_authority_is_refused_in_a_sentence(
 def test_a_certificate_of_another_host_is_refused_in_a_sentence(
     broker: SecuredKafka, with_password: dict[str, str], tmp_path: Path
 ) -> None:
-    """A broker under a name that isn't in its certificate isn't trusted either."""
+    """A broker whose name isn't in its certificate isn't trusted."""
     elsewhere = broker.sasl_ssl.replace("127.0.0.1", "localhost")
     sentence = refusal(with_password | {"KAFKA__BOOTSTRAP_SERVERS": elsewhere}, tmp_path)
     assert f"the certificate of Kafka at {elsewhere} isn't trusted (Hostname mismatch" in sentence

@@ -1,6 +1,6 @@
-"""`netsold simulate` to a real log: each record is written once, with the right key.
+"""`netsold simulate` to a real log.
 
-Live traffic stops cleanly.
+Each record is written once with the right key. Live traffic stops cleanly.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ async def _end(process: asyncio.subprocess.Process) -> tuple[int | None, dict[st
 
 
 async def _records(settings: Settings, *names: str) -> list[ConsumerRecord]:
-    """The records of these topics; of both event topics if none is given."""
+    """The records of these topics, or of both event topics if none is given."""
     async with asyncio.timeout(LONG_S):
         return [
             record
@@ -104,7 +104,10 @@ def _event(record: ConsumerRecord) -> dict[str, Any] | None:
 async def test_the_log_has_the_events_of_a_file(
     settings: Settings, tmp_path: Path, layout: str
 ) -> None:
-    """The same arguments give the same sales and service in log and file, also with faults."""
+    """The same arguments give the same sales and service in log and file.
+
+    This includes faults.
+    """
     await topics.create(settings)
     wrong = (
         "--fault",
@@ -142,9 +145,9 @@ async def test_the_log_has_the_events_of_a_file(
 async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(
     settings: Settings,
 ) -> None:
-    """The key is the order, or shop and buyer; reviews have their order's key.
+    """The key is the order, or shop and buyer.
 
-    Both partitions of both topics get some.
+    Reviews have their order's key. Both partitions of both topics get some records.
     """
     await topics.create(settings)
     await _end(await _start(settings, "--events", "500"))
@@ -176,7 +179,7 @@ async def test_orders_and_conversations_stay_in_one_partition_of_their_topic(
 
 @pytest.mark.parametrize(("only", "other"), [("orders", "chats"), ("chats", "orders")])
 async def test_one_topic_alone(settings: Settings, only: str, other: str) -> None:
-    """All events are of that topic; orders then have no reviews."""
+    """All events are of the given topic; orders then have no reviews."""
     await topics.create(settings)
     code, summary, _ = await _end(await _start(settings, "--events", "400", "--only", only))
     assert (code, summary["events"]) == (0, 400)
@@ -188,10 +191,10 @@ async def test_one_topic_alone(settings: Settings, only: str, other: str) -> Non
 
 
 LIVE = {"order_placed", "receipt_confirmed", "review_posted", "buyer_messaged"}
-"""The types of live traffic once some days in the life of its first orders have passed."""
+"""The types of live traffic, some days after its first orders."""
 
 LIVE_S = 60.0
-"""The bound until they are all there, on a busy machine."""
+"""The bound until all of them are written, on a busy machine."""
 
 
 async def test_live_traffic_runs_until_stopped_with_new_orders_each_time(
@@ -199,7 +202,7 @@ async def test_live_traffic_runs_until_stopped_with_new_orders_each_time(
 ) -> None:
     """Events happen now, at about the given rate.
 
-    Ended by a signal, it has written all that its summary counts, and exits with 0.
+    After a signal, it has written every event that its summary counts, and exits with 0.
     """
     await topics.create(settings)
     written = 0
@@ -230,7 +233,7 @@ def _types(records: list[ConsumerRecord]) -> set[str]:
 
 
 async def test_live_traffic_of_some_events_ends_by_itself(settings: Settings) -> None:
-    """The exit code is 0 when done, and 130 when interrupted before."""
+    """The exit code is 0 at its own end, and 130 when interrupted."""
     await topics.create(settings)
     code, summary, _ = await _end(await _start(settings, "--rate", "500", "--events", "300"))
     assert (code, summary["records"]) == (0, 300)

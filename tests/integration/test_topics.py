@@ -1,4 +1,4 @@
-"""Topics on a real broker: created once, checked, refused, and known by their ids."""
+"""Topics on a real broker: created once, checked, refused, and identified by their ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def test_what_is_created_fits(settings: Settings) -> None:
-    """All topics are missing first, are created once with their policies, and then fit."""
+    """At first all topics are missing; then they are created once, with their policies."""
     assert {mismatch.aspect for mismatch in await topics.check(settings)} == {"missing"}
     with pytest.raises(TopicsUnfit, match="run `netsold topics create`"):
         await topics.require(settings)
@@ -31,7 +31,10 @@ async def test_what_is_created_fits(settings: Settings) -> None:
 
 
 async def test_a_topic_that_someone_else_made_is_refused(settings: Settings) -> None:
-    """A source topic with a finite retention and another partition count is refused, unchanged."""
+    """It is refused and not changed.
+
+    The source topic has a finite retention and another partition count.
+    """
     name = settings.topic(catalogue.ORDERS_TOPIC)
     admin = AIOKafkaAdminClient(**settings.client_options())
     await admin.start()
@@ -59,8 +62,8 @@ async def test_a_topic_that_someone_else_made_is_refused(settings: Settings) -> 
     ]
 
 
-async def test_a_topic_made_anew_has_another_id(settings: Settings) -> None:
-    """The id differs, so the new topic is not mistaken for the one that marks were made from."""
+async def test_a_topic_created_again_has_another_id(settings: Settings) -> None:
+    """The id shows that marks were made from an earlier topic."""
     await topics.create(settings)
     before = await topics.topic_ids(settings)
     assert await topics.topic_ids(settings) == before

@@ -1,4 +1,7 @@
-"""`netsold up` as a person runs it: it starts, sells, ends by Ctrl-C, and continues later."""
+"""`netsold up` as a person runs it.
+
+It starts, sells, ends by Ctrl-C, and continues later.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ WAIT_S = 120.0
 
 
 class _Up:
-    """One `netsold up` without a terminal, in a directory of its own."""
+    """One `netsold up` without a terminal, in its own directory."""
 
     started: ClassVar[list[subprocess.Popen[bytes]]] = []
 
@@ -47,7 +50,7 @@ class _Up:
         self.started.append(self.process)
 
     def until(self, pattern: str, *, dies: str = "", behind: int = 0) -> re.Match[str]:
-        """Wait for a matching line; fail if up ends, or a process other than `dies` died.
+        """Wait for a matching line; fail if up ends or a process other than `dies` died.
 
         Output before the position `behind` doesn't count.
         """
@@ -76,7 +79,7 @@ def port() -> int:
 def _nothing_left(tmp_path: Path) -> Iterator[None]:
     """End all processes that the test started."""
     yield
-    for up in _Up.started:  # first: it would start its Kafka again
+    for up in _Up.started:  # first, because it would restart its Kafka
         up.kill()
         up.wait()
     LocalKafka(tmp_path / "data").kill()
@@ -97,7 +100,7 @@ def _children(directory: Path) -> list[psutil.Process]:
 def test_it_starts_sells_ends_and_continues(tmp_path: Path, port: int) -> None:
     """Products sell; Ctrl-C ends all children and Kafka with exit code 0.
 
-    The next one has the data of the first one.
+    The next run has the data of the first one.
     """
     first = _Up(tmp_path, port)
     first.until(rf"answers: http://127\.0\.0\.1:{port}/v1/status")
@@ -143,9 +146,9 @@ def test_it_starts_sells_ends_and_continues(tmp_path: Path, port: int) -> None:
 
 @pytest.mark.usefixtures("_nothing_left")
 def test_children_of_a_killed_one_are_ended(tmp_path: Path, port: int) -> None:
-    """After a kill -9 of `up` its children still run.
+    """The next `up` first ends the children that a kill -9 left running.
 
-    The next `up` ends them first, and a second one beside it is refused.
+    A second `up` beside it is refused.
     """
     first = _Up(tmp_path, port)
     first.until(r"answers: ")
@@ -174,7 +177,8 @@ def test_children_of_a_killed_one_are_ended(tmp_path: Path, port: int) -> None:
 def test_kafka_that_dies_while_it_restarts_is_tried_again(tmp_path: Path, port: int) -> None:
     """Kafka is killed, and its next start fails as well.
 
-    Both are reported with their pauses, the other processes continue, and then all work again.
+    Both failures are reported with their pauses. The other processes continue, and then all work
+    again.
     """
     up = _Up(tmp_path, port)
     up.until(r"live, .* records in all")
@@ -198,9 +202,9 @@ def test_kafka_that_dies_while_it_restarts_is_tried_again(tmp_path: Path, port: 
 @pytest.mark.usefixtures("_nothing_left")
 @pytest.mark.parametrize("sign", ["server.properties", "kafka.out"])
 def test_an_interrupted_start_of_kafka_leaves_nothing(tmp_path: Path, port: int, sign: str) -> None:
-    """Ctrl-C while its storage is formatted, and while its process starts.
+    """The exit code is 130, and no such process is left.
 
-    The exit code is 130, and no such process is left.
+    Ctrl-C is sent while storage is formatted, and while the process starts.
     """
     up = _Up(tmp_path, port)
     kafka = LocalKafka(tmp_path / "data")

@@ -1,6 +1,6 @@
-"""The whole way on a real broker.
+"""`netsold status` on a real broker.
 
-What `netsold status` says while nobody reads, while all is well, and while something stands.
+Without a reader, with everything healthy, and with each fault.
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ pytestmark = pytest.mark.kafka
 WAIT_S = 60.0
 SOLD: list[dict[str, Any]] = [
     {
-        "type": "order_placed", "id": "w-p", "source": "/shop", "occurred_at": "2026-11-28T19:00:00Z", "order_id": "o-1", "shop_id": "s-1",
-        "buyer_id": "b-1", "currency": "CNY", "lines": [{"line_id": "1", "product_id": "p-1", "quantity": 2, "unit_price": 1000}],
+        "type": "order_placed", "id": "w-p", "source": "/shop",
+        "occurred_at": "2026-11-28T19:00:00Z", "order_id": "o-1",
+        "shop_id": "s-1", "buyer_id": "b-1", "currency": "CNY",
+        "lines": [{"line_id": "1", "product_id": "p-1", "quantity": 2, "unit_price": 1000}],
     },
     {
-        "type": "receipt_confirmed", "id": "w-r", "source": "/logistics", "occurred_at": "2026-11-28T19:30:00Z",
-        "order_id": "o-1", "by": "logistics",
+        "type": "receipt_confirmed", "id": "w-r", "source": "/logistics",
+        "occurred_at": "2026-11-28T19:30:00Z", "order_id": "o-1", "by": "logistics",
     },
 ]  # fmt: skip
 
@@ -53,7 +55,7 @@ class Command:
         self._environment = environment(settings, READER_PORT=str(settings.reader_port))
 
     async def status(self, *options: str) -> tuple[int, dict[str, Any]]:
-        """Exit code and answer; no answer while there is no reader that can give one."""
+        """Exit code and answer; no answer while no reader can give one."""
         command = [sys.executable, "-m", "operations.cli", "status", "--json", *options]
         done = await asyncio.to_thread(
             subprocess.run,
@@ -69,7 +71,7 @@ class Command:
         }
 
     async def until(self, state: str, code: str = "", *options: str) -> dict[str, Any]:
-        """The answer once it says this state, with a fault of this code if one is named."""
+        """The answer once it has this state, and a fault with this code if one is given."""
         deadline = time.monotonic() + WAIT_S
         while True:
             exit_code, answer = await self.status(*options)
@@ -82,14 +84,14 @@ class Command:
 
 
 def sentence(answer: dict[str, Any], code: str) -> str:
-    """What a finding of an answer says."""
+    """The sentence of a finding of an answer."""
     (found,) = [finding["sentence"] for finding in answer["findings"] if finding["code"] == code]
     return str(found)
 
 
 @pytest.fixture
 def serving(settings: Settings) -> Settings:
-    """The settings with a port for the reader, and a low limit of refusals."""
+    """The settings with a port for the reader and a low limit of refusals."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return settings.model_copy(
@@ -100,7 +102,10 @@ def serving(settings: Settings) -> Settings:
 async def test_status_fails_until_a_worker_has_applied_everything(
     serving: Settings, tmp_path: Path
 ) -> None:
-    """Nobody reads, then a worker does, then nothing can be read any more, then the topic is another one: each has its sentence."""
+    """Each state has its sentence.
+
+    First no worker runs, then one does; then no record can be read, then the topic is another one.
+    """
     settings, command, orders = serving, Command(serving), serving.topic("orders")
     await topics.create(settings)
     async with (
@@ -160,7 +165,7 @@ async def test_status_fails_until_a_worker_has_applied_everything(
 
 
 async def counted(settings: Settings, letters: int) -> DeadLetters:
-    """An application's dead letters, once there are so many."""
+    """An application's dead letters, once there are this many."""
     parked, deadline = DeadLetters(settings), time.monotonic() + WAIT_S
     while sum(one.count for one in parked.counts()) < letters:
         assert time.monotonic() < deadline, parked.counts()
@@ -168,10 +173,10 @@ async def counted(settings: Settings, letters: int) -> DeadLetters:
     return parked
 
 
-async def test_dead_letters_are_counted_on_from_where_counting_ended(settings: Settings) -> None:
-    """Each once, those since the first reading apart.
+async def test_each_dead_letter_is_counted_once(settings: Settings) -> None:
+    """Those since the first reading are also counted apart.
 
-    A topic that was made anew is counted anew.
+    A topic that was created again is counted from its beginning.
     """
     await topics.create(settings)
     parked, name = DeadLetters(settings), settings.topic("dead-letters")
@@ -204,7 +209,7 @@ async def test_dead_letters_are_counted_on_from_where_counting_ended(settings: S
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[LocalKafka]:
-    """A broker of one test alone."""
+    """A broker that only one test uses."""
     broker = LocalKafka(tmp_path / "own")
     broker.start()
     yield broker
@@ -214,9 +219,9 @@ def broker(tmp_path: Path) -> Iterator[LocalKafka]:
 async def test_while_the_broker_is_away_nothing_is_live(
     broker: LocalKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The tables go on to be answered, as unknown; the reader is no longer ready once that lasts.
+    """The tables are still answered, with an unknown state.
 
-    And it is live again by itself.
+    The reader is not ready once that lasts, and is live again without help.
     """
     monkeypatch.setattr(watching, "EVERY_SECONDS", 0.2)
     kafka = Kafka(bootstrap_servers=broker.status().bootstrap)
@@ -248,9 +253,9 @@ async def test_while_the_broker_is_away_nothing_is_live(
             await until(lambda: reader.watch.state == "live")
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for something, within bounds."""
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, within bounds."""
     deadline = time.monotonic() + WAIT_S
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)

@@ -1,6 +1,6 @@
-"""Workers as processes where nothing goes wrong.
+"""Workers as processes without faults.
 
-Ticks, a clean stop, one worker a name, and the same tables from the same log.
+Ticks, a clean stop, one worker per name, and the same tables from the same log.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def states(evidence: Evidence) -> dict[tuple[str, int], dict[bytes, bytes]]:
-    """Every table's partition, byte by byte, without its mark."""
+    """Every table's partition as bytes, without its mark."""
     return {
         at: {key: value for key, value in last_values(records).items() if key != MARK}
         for at, records in evidence.changelogs.items()
@@ -39,9 +39,9 @@ def states(evidence: Evidence) -> dict[tuple[str, int], dict[bytes, bytes]]:
 
 
 async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: Path) -> None:
-    """A rebuild by another application, with chunks of other sizes and two workers.
+    """A rebuild by another application has the same bytes in every table (S12).
 
-    The same bytes in every table (S12).
+    It has two workers and chunks of other sizes.
     """
     rebuilt = settings.model_copy(
         update={"app": f"{settings.app}.b", "topic_prefix": f"{settings.app}.b."}
@@ -68,10 +68,10 @@ async def test_the_same_log_gives_the_same_bytes(settings: Settings, tmp_path: P
         assert states(await again.evidence()) == states(evidence)
 
 
-async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_path: Path) -> None:
+async def test_ticks_advance_a_quiet_partition(settings: Settings, tmp_path: Path) -> None:
     """All events are in one partition.
 
-    The other one's event time goes on, every table says so, and nothing is counted (C2).
+    Event time advances in the other one, every table shows it, and nothing is counted (C2).
     """
     events = [
         item for item in made(92, 1000) if isinstance(item, dict) and item["type"] in ORDER_TYPES
@@ -84,9 +84,9 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
             item["order_id"]: parse_ms(item["occurred_at"])
             for item in sorted(items, key=itemgetter("occurred_at"))
         }
-        confirmed_ms = sorted(latest.values())[-2]  # what two orders have come to
+        confirmed_ms = sorted(latest.values())[-2]  # confirmed by two orders
 
-        async def told() -> bool:
+        async def all_advanced() -> bool:
             """Whether every downstream table has two orders' event time of both partitions."""
             behind = 0
             for table in [table for table in TABLES if table.stage in {"product", "shop"}]:
@@ -106,7 +106,7 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
                 )
             return not behind
 
-        await run.until(told, 30.0, restart=False)
+        await run.until(all_advanced, 30.0, restart=False)
         run.workers.stop()
         ticks = [
             record
@@ -117,9 +117,9 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
         assert ticks
         assert all(dict(record.headers)["ce_type"] == b"time_tick" for record in ticks)
         times = [parse_ms(dict(record.headers)["ce_time"].decode()) for record in ticks]
-        assert times == sorted(times), "each says the newest event time confirmed by then"
+        assert times == sorted(times), "each has the newest event time confirmed by then"
         assert times[-1] >= confirmed_ms
-        settings_without = Run(settings, tmp_path)  # the rest of the ticks, with none added
+        settings_without = Run(settings, tmp_path)  # applies the written ticks, and writes none
         settings_without.events = run.events
         with settings_without:
             settings_without.workers.start("a")
@@ -127,9 +127,9 @@ async def test_a_quiet_partition_is_moved_on_by_ticks(settings: Settings, tmp_pa
 
 
 async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path: Path) -> None:
-    """SIGTERM under load: exit code 0 within seconds, no open transaction.
+    """SIGTERM under load gives exit code 0 within seconds.
 
-    A second worker of its name is refused.
+    No transaction is left open. A second worker of its name is refused.
     """
     with Run(settings, tmp_path) as run:
         await run.write(made(93, 6000))
@@ -155,9 +155,9 @@ async def test_a_worker_stops_at_once_and_in_order(settings: Settings, tmp_path:
 
 
 async def test_a_second_application_beside_the_first(settings: Settings, tmp_path: Path) -> None:
-    """On the first one's journal it is refused, since every sale would count twice.
+    """With the first one's journal it is refused.
 
-    With a prefix of its own it reads the same log.
+    Every sale would count twice. With its own prefix it reads the same log.
     """
     with Run(settings, tmp_path) as run:
         await run.write(made(93, 2000))

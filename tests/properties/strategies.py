@@ -1,4 +1,4 @@
-"""What may happen to orders, drawn by hypothesis.
+"""Events of orders and messages, drawn by hypothesis.
 
 Few ids and few instants, so that events meet, contradict and repeat each other.
 """
@@ -107,7 +107,7 @@ _LIKELY = [
 
 @st.composite
 def events(draw: st.DrawFn, ids: int = 30) -> dict[str, Any]:
-    """One event, under one of so many ids at two sources; absent fields are absent."""
+    """One event, under one of `ids` ids at two sources; absent fields are absent."""
     kind = draw(st.sampled_from(_LIKELY))
     own = {name: value for name, value in draw(_OWN[kind]).items() if value is not None}
     common = {
@@ -121,9 +121,9 @@ def events(draw: st.DrawFn, ids: int = 30) -> dict[str, Any]:
 
 
 def happenings(most: int = 14) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Some events, among which there may well be contradictions.
+    """Events of an order's life that may contradict each other.
 
-    Or fewer, that hardly do anything but contradict each other.
+    Sometimes fewer events that hardly do anything but contradict each other.
     """
     return st.one_of(
         st.lists(events(), max_size=most), st.lists(events(ids=2), max_size=min(most, 7))
@@ -142,7 +142,7 @@ _CHAT_INSTANTS = [
 
 @st.composite
 def messages(draw: st.DrawFn, ids: int = 30) -> dict[str, Any]:
-    """One message between few shops and buyers, under one of so many ids at two sources."""
+    """One message between few shops and buyers, under one of `ids` ids at two sources."""
     by = draw(st.sampled_from([None, None, "person", "robot"]))
     about = draw(st.sampled_from([None, "o-1", "o-2"]))
     return (

@@ -1,6 +1,6 @@
-"""A shop's service by orders' facts, for any events of the orders.
+"""A shop's service by orders' facts equals a plain reading of R3 to R5.
 
-Against a plain reading of R3 to R5, and S5, S11, S12 of it.
+For any events of the orders; S5, S11 and S12 are included.
 """
 
 import json
@@ -26,10 +26,10 @@ from tests.properties.strategies import events, lines
 
 Event = dict[str, Any]
 Sums = Counter[tuple[str | None, int, str]]
-"""By product (None for the shop), cycle's start and column."""
+"""Counts by product (None for the shop), cycle's start and column."""
 
 Result = tuple[Served, ContactReason | None, bool]
-"""The rows of an order, its contact, and whether it has a review of what it doesn't have."""
+"""The rows of an order, its contact, and whether it has a review of another product."""
 
 _TAKING = (
     "refund_succeeded",
@@ -43,9 +43,9 @@ _TAKING = (
 
 @st.composite
 def one_order(draw: st.DrawFn, *, contradicting: bool = True) -> list[Event]:
-    """What happened to one order, mostly placed and received.
+    """Events of one order, mostly placed and received.
 
-    Under ids that may contradict each other, or each under its own.
+    Their ids may contradict each other, or each event has its own id.
     """
     found = draw(st.lists(events(ids=draw(st.sampled_from([2, 6, 30]))), max_size=10))
     kind = draw(st.sampled_from(_TAKING))
@@ -102,7 +102,7 @@ def result_of(order: Order) -> Result:
 
 
 def naive(happened: list[Event]) -> Result:
-    """The same from bare events: those that hold (S11), then each rule by itself."""
+    """The same result from bare events: the valid ones (S11), then each rule by itself."""
     by_identity: dict[tuple[str, str], Event] = {}
     for event in sorted(happened, key=_precedence):
         by_identity.setdefault((event["source"], event["id"]), event)
@@ -202,7 +202,7 @@ def _of(valid: list[Event], kind: str) -> list[Event]:
 
 
 def _refunds(valid: list[Event]) -> list[Event]:
-    """S11: of each refund_id the first; S8: by age."""
+    """S11: the first event of each refund_id; S8: by age."""
     first: dict[str, Event] = {}
     for fact in _of(valid, "refund_succeeded"):
         first.setdefault(fact["refund_id"], fact)
@@ -212,7 +212,7 @@ def _refunds(valid: list[Event]) -> list[Event]:
 def _refunded(
     valid: list[Event], placed: Event, refund: Event, product_id: str | None
 ) -> tuple[int, int]:
-    """S4 to S8: units and amount that a refund took off the sales of a product, or of all."""
+    """S4 to S8: units and amount that a refund reverses of a product's sales, or of all sales."""
     units = amount = 0
     returned = {fact["refund_id"] for fact in _of(valid, "refund_reversed")}
     cancelled = [_ms(fact) for fact in _of(valid, "order_cancelled")]
@@ -249,7 +249,7 @@ def _refunded(
     return units, amount
 
 
-# --- what holds
+# --- properties
 
 
 @settings(max_examples=600)
@@ -276,8 +276,11 @@ def test_order_of_arrival_never_matters_to_service(
 
 
 @given(one_order())
-def test_only_a_placed_order_is_someones(happened: list[Event]) -> None:
-    """R3 to R5: orders that are not placed have none; rows are of products that were ordered."""
+def test_only_a_placed_order_has_an_owner(happened: list[Event]) -> None:
+    """R3 to R5: other orders have no rows and no owner.
+
+    Rows are of products that were ordered.
+    """
     order = absorbed(happened)
     rows, contact, has_anomaly = result_of(order)
     if aftersales.owner(order) is None:
@@ -294,10 +297,8 @@ def test_only_a_placed_order_is_someones(happened: list[Event]) -> None:
 
 @settings(max_examples=200)
 @given(one_order(contradicting=False), st.sampled_from(["r-1", "r-2", "r-3"]))
-def test_a_refund_that_came_back_counts_as_if_it_had_never_been(
-    happened: list[Event], refund_id: str
-) -> None:
-    """S5: it has no rows, as if it had never been; the reason to write remains (R4)."""
+def test_a_returned_refund_counts_nothing(happened: list[Event], refund_id: str) -> None:
+    """S5: rows are those of an order without it; the reason to write remains (R4)."""
     back = {
         "type": "refund_reversed",
         "id": "back",
@@ -331,7 +332,10 @@ def test_the_short_cut_past_service_is_sound(happened: list[Event]) -> None:
 @settings(max_examples=300)
 @given(one_order(), st.integers(1, 7))
 def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) -> None:
-    """S12: its rows add up to the last state, never below zero; the last contact counts."""
+    """S12: its rows add up to the last state, never below zero.
+
+    The last contact counts.
+    """
     stage, states, progress = OrderStage(CYCLES, 1000), Rows(), None
     sums, contacts = (
         Counter[tuple[str, str | None, int, str]](),

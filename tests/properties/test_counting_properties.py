@@ -1,4 +1,4 @@
-"""What holds for whatever may happen to orders.
+"""Properties of the tables for any events of orders.
 
 S6, S8, S12, and that tables are the sums of the journal.
 """
@@ -61,7 +61,10 @@ def test_both_bases_agree_over_all_time(events: list[dict[str, Any]]) -> None:
 
 @given(happenings())
 def test_tables_are_the_sums_of_the_journal(events: list[dict[str, Any]]) -> None:
-    """Each column of a table is the sum of the entries', and totals are the sums of cycles."""
+    """Each column of a table is the sum of the entries' columns.
+
+    Totals are the sums of cycles.
+    """
     flow = Flow().take(events)
     for subject, cycles, totals in (
         ("product_id", "product_cycles", "product_totals"),
@@ -151,7 +154,10 @@ def test_nothing_is_sold_that_was_not_ordered(events: list[dict[str, Any]]) -> N
 def test_what_a_chunk_collects_is_what_events_add_one_by_one(
     events: list[dict[str, Any]], chance: random.Random
 ) -> None:
-    """S11, S12: the builder gives the same order as `absorb`, and both find the same duplicates."""
+    """S11, S12: the builder gives the same order as `absorb`.
+
+    Both find the same duplicates.
+    """
     facts: dict[str, Facts] = {}
     for event in chance.choices(events, k=2 * len(events)) if events else []:
         received = envelope.read(Record("orders", 0, 0, 0, *binary(event)))

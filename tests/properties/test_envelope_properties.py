@@ -219,8 +219,8 @@ def _damaged_bytes(draw: st.DrawFn, value: bytes) -> bytes:
 
 @settings(max_examples=1000)
 @given(records(some_event()))
-def test_the_short_cut_says_what_the_models_say(record: Record) -> None:
-    """Both routes accept a record with the same values, or both refuse it for the same reason.
+def test_the_fast_path_agrees_with_the_models(record: Record) -> None:
+    """Both accept a record with the same values, or refuse it for the same reason.
 
     Neither raises.
     """
@@ -230,8 +230,11 @@ def test_the_short_cut_says_what_the_models_say(record: Record) -> None:
 
 @settings(max_examples=1000)
 @given(records(messages()))
-def test_the_short_cut_of_messages_says_what_the_models_say(record: Record) -> None:
-    """As above; and no record is an event in both topics."""
+def test_the_fast_path_of_messages_agrees_with_the_models(record: Record) -> None:
+    """Both readings of a message agree.
+
+    No record is an event in both topics.
+    """
     assert read_chat(record) == read_chat_plainly(record)
     assert read(record) == read_plainly(record)
     assert not (isinstance(read_chat(record), ChatMessage) and isinstance(read(record), Received))
@@ -263,7 +266,7 @@ def test_bare_events_are_accepted_exactly_when_pydantic_accepts_them(event: dict
 
 
 def _without_none(value: Any) -> Any:
-    """Lines as the structs write them: optional fields only where they are given."""
+    """Lines as the structs write them, without absent optional fields."""
     if isinstance(value, tuple):
         return tuple(_without_none(one) for one in value)
     return (
@@ -274,8 +277,11 @@ def _without_none(value: Any) -> Any:
 
 
 @given(some_event(), st.sampled_from([binary, bare]))
-def test_valid_events_take_the_short_cut(event: dict[str, Any], form: Any) -> None:
-    """Usual events, in binary mode and as bare JSON, need no second reading, and are read alike."""
+def test_valid_events_take_the_fast_path(event: dict[str, Any], form: Any) -> None:
+    """Usual events, in binary mode and as bare JSON, need no second reading.
+
+    Both paths read them alike.
+    """
     record = Record("orders", 0, 0, 0, *form(event))
     assert (
         envelope._read_fast(record)
@@ -285,8 +291,8 @@ def test_valid_events_take_the_short_cut(event: dict[str, Any], form: Any) -> No
 
 
 @given(messages(), st.sampled_from([binary, bare]))
-def test_valid_messages_take_the_short_cut(event: dict[str, Any], form: Any) -> None:
-    """As above."""
+def test_valid_messages_take_the_fast_path(event: dict[str, Any], form: Any) -> None:
+    """Usual messages need no second reading."""
     record = Record("chats", 0, 0, 0, *form(event))
     assert (
         envelope._read_chat_fast(record)
@@ -310,8 +316,8 @@ def test_any_bytes_at_all_are_refused_and_never_raise(
 
 
 @given(st.integers(-2_208_988_800_000, 7_258_118_399_999))
-def test_instants_come_back_as_they_were_written(at_ms: int) -> None:
-    """Writing and reading an instant loses nothing, in both its forms."""
+def test_instants_are_read_as_they_were_written(at_ms: int) -> None:
+    """An instant that is written and read is the same, in both forms."""
     assert times.parse_ms(times.format_ms(at_ms)) == at_ms
     assert times.parse_ms(times.format_short(at_ms)) == at_ms
 

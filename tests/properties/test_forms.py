@@ -93,7 +93,7 @@ FORMS = {
 
 
 def _content(read: object) -> dict[str, Any] | Refusal:
-    """An event's fields, in recount's words."""
+    """An event's fields, with the names that the recount uses."""
     match read:
         case envelope.Received():
             found = msgspec.to_builtins(read.body) | {
@@ -133,7 +133,7 @@ def _by_recount(line: bytes) -> dict[str, Any] | None:
 def agreed(line: bytes) -> dict[str, Any] | None:
     """The result of all three readings of a line, asserted to be the same.
 
-    None if they refuse it, the two of a log for one reason.
+    None if they refuse it; both readings of a log then have the same reason.
     """
     out = event_of(line)
     counted = _by_recount(line)
@@ -158,17 +158,17 @@ def agreed(line: bytes) -> dict[str, Any] | None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.one_of(events(), messages()))
-def test_every_form_of_an_event_says_the_same(event: dict[str, Any]) -> None:
-    """Bare or structured, in base64, with a byte order mark, over many lines.
+def test_every_form_of_an_event_has_the_same_content(event: dict[str, Any]) -> None:
+    """All three readings accept every form with the same content.
 
-    All three readings accept one content.
+    Bare or structured, in base64, with a byte order mark, over many lines.
     """
     found = [agreed(form(event)) for form in FORMS.values()]
     assert found[0] is not None
     assert all(one == found[0] for one in found)
 
 
-ODD = {
+UNUSUAL = {
     "out of range": (b"1e400", True),
     "out of range below": (b"-1e400", True),
     "out of range, nested": (b'{"a": [1, {"b": 1e999}]}', True),
@@ -191,15 +191,15 @@ ODD = {
     "escaped control character": (b'"a\\u0001"', True),
     "nothing": (b"", False),
 }
-"""Of each: JSON or not, and whether an event may have it in a field that nobody knows."""
+"""Values, and whether an event may have them in an unknown field."""
 
 
-@pytest.mark.parametrize(("junk", "passes"), ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize(("junk", "passes"), UNUSUAL.values(), ids=UNUSUAL.keys())
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
-def test_all_readings_agree_on_odd_values(form: Any, junk: bytes, passes: bool) -> None:  # noqa: ANN401, FBT001
-    """In an unknown field, first, last or beside the data; in the place of a known field.
+def test_all_readings_agree_on_unusual_values(form: Any, junk: bytes, passes: bool) -> None:  # noqa: ANN401, FBT001
+    """They stand in an unknown field or in the place of a known one.
 
-    And as its second naming.
+    The field is first, last or beside the data, or it is named a second time.
     """
 
     def with_junk(event: dict[str, Any]) -> bytes:
@@ -249,8 +249,11 @@ def test_all_readings_agree_on_odd_values(form: Any, junk: bytes, passes: bool) 
     ],
     ids=range(22),
 )
-def test_names_that_stand_twice_and_halves_of_a_form(line: bytes, amount: int | None) -> None:
-    """The last naming counts, null is absent, and data are given once or not at all."""
+def test_repeated_names_and_incomplete_forms(line: bytes, amount: int | None) -> None:
+    """The last value of a repeated name counts, and null is absent.
+
+    Data are given exactly once.
+    """
     found = agreed(line)
     assert (found and found["amount"]) == amount
 
@@ -260,15 +263,15 @@ def test_names_that_stand_twice_and_halves_of_a_form(line: bytes, amount: int | 
     | st.binary(max_size=9).map(lambda raw: base64.b64encode(raw).decode())
 )
 @settings(max_examples=300, deadline=None)
-def test_all_readings_take_the_same_base64(packed: str) -> None:
-    """And refuse the same: other alphabets, spaces, no padding."""
+def test_all_readings_accept_the_same_base64(packed: str) -> None:
+    """They refuse other alphabets, spaces and missing padding."""
     agreed(json.dumps(json.loads(_packed(SHIPPED)) | {"data_base64": packed}).encode())
 
 
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_all_readings_agree_on_damaged_lines(data: st.DataObject) -> None:
-    """Whichever bytes of whichever form are changed."""
+    """They agree whichever bytes of whichever form are changed."""
     line = bytearray(
         data.draw(st.sampled_from([*FORMS.values()]))(data.draw(st.sampled_from([PAID, SHIPPED])))
     )
@@ -280,8 +283,8 @@ def test_all_readings_agree_on_damaged_lines(data: st.DataObject) -> None:
     agreed(bytes(line))
 
 
-def test_what_nobody_knows_is_kept_to_the_digit() -> None:
-    """An imported event's unknown fields are the bytes that stood there."""
+def test_unknown_fields_are_kept_unchanged() -> None:
+    """An imported event's unknown fields keep their bytes."""
     line = (
         _bare(PAID)[:-1]
         + b', "a": 1e400, "b": 0.10, "c": 36893488147419103232, "d": {"x": 1, "x": 2}}'
@@ -295,7 +298,7 @@ def test_what_nobody_knows_is_kept_to_the_digit() -> None:
 
 
 def test_a_deep_stack_changes_nothing_that_is_read() -> None:
-    """Where one parser gives up on a deep stack, the line goes as it is, and is read alike."""
+    """If a parser fails on a deep stack, the line is imported unchanged and read alike."""
     line = _bare(PAID)[:-1] + b', "extra": ' + b"[" * 190 + b"]" * 190 + b"}"
 
     def deep(frames: int) -> dict[str, Any] | None:

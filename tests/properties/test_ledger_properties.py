@@ -27,7 +27,7 @@ SHORT_CYCLES = Calendar(2)
 
 @contextmanager
 def _bounds(few: int, most_bytes: int = limits.ORDER_BYTES) -> Iterator[None]:
-    """Orders with more than so many events or bytes have a ledger; -1: all of them."""
+    """Orders with more than this many events or bytes have a ledger; with -1, all of them."""
     with (
         patch.object(order_fold, "FEW_EVENTS", few),
         patch.object(limits, "SMALL_STATE_BYTES", few),
@@ -39,7 +39,7 @@ def _bounds(few: int, most_bytes: int = limits.ORDER_BYTES) -> Iterator[None]:
 def _outcomes(
     calendar: Calendar, log: list[dict[str, Any]], cuts: list[int]
 ) -> tuple[list[Outcome], dict[bytes, bytes | None]]:
-    """The log folded in chunks that end at the cuts; and the orders in the end."""
+    """The outcomes of the log in chunks that end at the cuts, and the orders at the end."""
     stage, rows, progress, outcomes = OrderStage(calendar, 1000), Rows(), None, []
     records = [Record("orders", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
     for begin, end in zip([0, *cuts], [*cuts, len(log)], strict=True):
@@ -59,12 +59,12 @@ logs = st.one_of(
 
 @settings(max_examples=200)
 @given(logs, st.data(), st.sampled_from([CYCLES, SHORT_CYCLES]))
-def test_a_ledger_says_what_deriving_all_says(
+def test_a_ledger_gives_what_deriving_all_gives(
     log: list[dict[str, Any]], data: st.DataObject, calendar: Calendar
 ) -> None:
-    """The same outcome of each chunk, wherever the log is cut.
+    """The outcome of each chunk is the same, wherever the log is cut.
 
-    Journal, shops' records, orders, what is refused, and counts.
+    It is the journal, shops' records, orders, refusals, and counts.
     """
     cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=4)))
     with _bounds(10**9):
@@ -104,7 +104,7 @@ def test_what_does_not_fit_is_refused_by_its_exact_size(
 
 @given(logs)
 def test_a_ledger_knows_its_size(log: list[dict[str, Any]]) -> None:
-    """The bytes that are counted are those that are written, after each event."""
+    """After each event the counted bytes are the bytes that are written."""
     ledger = OrderLedger(None, CYCLES)
     for event in log:
         received = envelope.read(Record("orders", 0, 0, 0, *binary(event)))
@@ -134,7 +134,7 @@ def _fold_chats(
 def _chat_outcomes(
     calendar: Calendar, rules: ServiceRules, log: list[dict[str, Any]], cuts: list[int], few: int
 ) -> list[Outcome]:
-    """Messages folded in chunks that end at the cuts."""
+    """The outcomes of messages in chunks that end at the cuts."""
     stage, progress, outcomes = ChatStage(calendar, rules, 1000), None, []
     tables = {table.name: Rows() for table in stage.spec.tables}
     records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
@@ -170,7 +170,7 @@ def test_a_ledger_of_a_conversation_equals_the_plain_fold(
 ) -> None:
     """The outcome of each chunk is the same, wherever the log is cut.
 
-    Shops' records, conversations, timers, overdue rows, alerts.
+    It is shops' records, conversations, timers, overdue rows, and alerts.
     """
     log = (
         [event | {"shop_id": "s-1", "buyer_id": "b-1"} for event in log]
@@ -190,9 +190,9 @@ def test_a_ledger_of_a_conversation_equals_the_plain_fold(
 def test_a_message_is_refused_if_its_conversation_would_outgrow_a_record(
     log: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    """Decision 12: the bytes of the conversation with the message decide, wherever the log is cut.
+    """Decision 12: the conversation's bytes with the message decide.
 
-    The plain fold, message by message, gives the bytes.
+    They are those of the plain fold, message by message, wherever the log is cut.
     """
     most, refused = data.draw(st.integers(150, 900)), []
     stage, progress = ChatStage(CYCLES, RULES, 1000), watermarks.START

@@ -30,8 +30,8 @@ RULES = [
         Terms(3_600_000, 150, 150, "America/New_York"),
     ),
 ]
-# So long after the latest event is event time: also just at, and just past, the time of a reply to
-# it.
+# Event time minus the time of the latest event. Some values equal, or just exceed, the time to
+# reply.
 AFTER_MS = st.sampled_from([0, 1000, 1001, 60_000, 60_001, 300_000, 300_001]) | st.integers(
     0, 400 * 86_400_000
 )
@@ -176,7 +176,10 @@ def _by_day_of_the_recount(happened: list[dict[str, Any]]) -> Counter[tuple[str,
 def test_the_journal_adds_up_by_day(
     happened: list[dict[str, Any]], chance: Random, chunk: int, cycle: tuple[int, int]
 ) -> None:
-    """S6, S12: by product and day of sale, and by day of refund, in any order with duplicates."""
+    """S6, S12: sums by product and day equal the recount's, in any order with duplicates.
+
+    Days are those of sales and those of refunds.
+    """
     arrival = happened + chance.choices(happened, k=5) if happened else []
     chance.shuffle(arrival)
     flow = Flow(Calendar(*cycle), lambda: chunk).take(arrival)

@@ -1,6 +1,6 @@
-"""Recount's own check of events and the decoder of `schemas` share no code.
+"""The recount's check of events and the decoder of `schemas` accept the same events.
 
-They must take the same events.
+They share no code.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ _COMMON = {"id": "e-1", "source": "/s", "occurred_at": "2026-07-01T08:00:00Z"}
 _OF_ORDER = {"order_id": "o-1"}
 _MESSAGE = {"shop_id": "s", "buyer_id": "b", "message_id": "m"}
 _LINE = {"line_id": "1", "product_id": "p-3", "quantity": 2, "unit_price": 1000, "discount": 5}
-_ASKED = {"line_id": "1", "quantity": 1, "amount": 300}
+_PART = {"line_id": "1", "quantity": 1, "amount": 300}
 VALID: list[dict[str, Any]] = [
     _COMMON | _OF_ORDER | fields
     for fields in (
-        {"type": "order_placed", "shop_id": "s", "buyer_id": "b", "currency": "CNY", "group_id": "g",
-         "lines": [_LINE, _LINE | {"line_id": "2"}]},
+        {"type": "order_placed", "shop_id": "s", "buyer_id": "b", "currency": "CNY",
+         "group_id": "g", "lines": [_LINE, _LINE | {"line_id": "2"}]},
         {"type": "order_paid", "amount": 5},
-        {"type": "order_shipped", "parcel_id": "x", "line_ids": ["1"], "carrier": "c", "tracking_no": "t"},
+        {"type": "order_shipped", "parcel_id": "x", "line_ids": ["1"], "carrier": "c",
+         "tracking_no": "t"},
         {"type": "receipt_confirmed", "line_ids": ["1", "2"], "parcel_id": "x", "by": "buyer"},
         {"type": "order_cancelled", "reason": "unpaid"},
         {"type": "delivery_refused", "line_ids": ["1"], "reason": "quality"},
-        {"type": "refund_requested", "refund_id": "r", "reason": "other", "lines": [_ASKED]},
-        {"type": "refund_succeeded", "refund_id": "r", "reason": "other", "lines": [_ASKED, _ASKED]},
+        {"type": "refund_requested", "refund_id": "r", "reason": "other", "lines": [_PART]},
+        {"type": "refund_succeeded", "refund_id": "r", "reason": "other", "lines": [_PART, _PART]},
         {"type": "refund_failed", "refund_id": "r", "cause": "lapsed"},
         {"type": "refund_reversed", "refund_id": "r"},
         {"type": "reissue_shipped", "line_ids": ["1"], "reason": "quality", "parcel_id": "x"},
@@ -50,15 +51,19 @@ VALID: list[dict[str, Any]] = [
     )
 ]  # fmt: skip
 
-_ODD: st.SearchStrategy[Any] = st.one_of(
+_UNUSUAL: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([
-        None, True, False, 0, 1, -1, 1.0, 0.5, 1e300, 10**12, 10**12 + 1, 10**15, 10**15 + 1, 10**18, 10**18 + 1, 2**63, 2**64, 10**400,
-        "", "1", "x" * 128, "x" * 129, "x" * 256, "x" * 257, "a\x00", "a\x1f", "a\x7f", "a\x80", "\u2028", "😀" * 128, "ÿ" * 129, "\ud800",
-        [], {}, [None], [[]], ["1"], ["1"] * 1001, ["1"] * 40_000, "USD", "ZZZ", "quality", "buyer", "bank",
-        "2026-07-01T08:00:00.123456789+08:00", "2026-07-01T08:00:00", "2200-01-01T00:00:00Z", "1899-12-31T23:59:59.9Z",
+        None, True, False, 0, 1, -1, 1.0, 0.5, 1e300,
+        10**12, 10**12 + 1, 10**15, 10**15 + 1, 10**18, 10**18 + 1, 2**63, 2**64, 10**400,
+        "", "1", "x" * 128, "x" * 129, "x" * 256, "x" * 257,
+        "a\x00", "a\x1f", "a\x7f", "a\x80", "\u2028", "😀" * 128, "ÿ" * 129, "\ud800",
+        [], {}, [None], [[]], ["1"], ["1"] * 1001, ["1"] * 40_000,
+        "USD", "ZZZ", "quality", "buyer", "bank",
+        "2026-07-01T08:00:00.123456789+08:00", "2026-07-01T08:00:00",
+        "2200-01-01T00:00:00Z", "1899-12-31T23:59:59.9Z",
         "2026-06-30T23:59:60Z", "2026-06-29T23:59:60Z", "2026-07-01T00:59:60+01:00",
-        "2026-07-01 08:00:00z", "2026-07-01T08:00Z", "2026-07-01T08:00:00-00:00", "order_placed", "order_hidden", "buyer_messaged",
-        "seller_replied", "robot",
+        "2026-07-01 08:00:00z", "2026-07-01T08:00Z", "2026-07-01T08:00:00-00:00",
+        "order_placed", "order_hidden", "buyer_messaged", "seller_replied", "robot",
     ]),
     st.integers(),
     st.text(max_size=3),
@@ -94,7 +99,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
         if isinstance(target, dict) and draw(st.booleans()):
             target.pop(last, None)
         else:
-            target[last] = copy.deepcopy(draw(_ODD))
+            target[last] = copy.deepcopy(draw(_UNUSUAL))
         if not _places(event):
             break
     return event
@@ -121,7 +126,7 @@ def _by_recount(value: bytes) -> dict[str, Any] | None:
 
 
 def _by_schemas(record: Record) -> dict[str, Any] | None:
-    """What the decoder of either topic takes; never both."""
+    """The event that the decoder of either topic accepts; never both accept one."""
     order, message = envelope.read(record), envelope.read_chat(record)
     found: dict[str, Any] | None = None
     if isinstance(order, envelope.Received):
@@ -149,7 +154,7 @@ def _without_null(value: object) -> object:
 
 
 def _key(event: object) -> bytes:
-    """The key under which a record of an event should stand, if it has one."""
+    """The key that a record of an event must have, if the event has one."""
     if not isinstance(event, dict):
         return b"o-1"
     names = (
@@ -170,8 +175,11 @@ def _agree(value: bytes, key: bytes) -> None:
 
 @given(event=events(), ascii_only=st.booleans())
 @settings(max_examples=1500, deadline=None)
-def test_both_take_the_same_events(event: dict[str, Any], ascii_only: bool) -> None:  # noqa: FBT001
-    """Valid, changed and hostile events: both refuse, or both take them with the same content."""
+def test_both_accept_the_same_events(event: dict[str, Any], ascii_only: bool) -> None:  # noqa: FBT001
+    """Both refuse an event, or both accept it with the same content.
+
+    Events are valid, changed or hostile.
+    """
     _agree(json.dumps(event, ensure_ascii=ascii_only).encode(errors="surrogatepass"), _key(event))
 
 
@@ -181,12 +189,12 @@ def test_both_take_the_same_events(event: dict[str, Any], ascii_only: bool) -> N
     | st.sampled_from([b"null", b"[]", b"{}", b"1e999", b"NaN"])
 )
 @settings(max_examples=500, deadline=None)
-def test_both_take_the_same_bytes(noise: bytes) -> None:
-    """Noise in the place of an event, and in the place of an unknown field."""
+def test_both_accept_the_same_bytes(noise: bytes) -> None:
+    """They agree on noise in the place of an event or of an unknown field."""
     _agree(noise, b"o-1")
     _agree(json.dumps(VALID[1]).encode()[:-1] + b', "extra": ' + noise + b"}", b"o-1")
 
 
-def test_the_valid_ones_are_valid() -> None:
-    """Else the properties would say little."""
+def test_the_valid_events_are_valid() -> None:
+    """Otherwise the properties would show little."""
     assert all(accept(parse(json.dumps(event).encode())) for event in VALID)

@@ -1,6 +1,6 @@
-"""No wrong date drags idle partitions along.
+"""No wrong date moves idle partitions.
 
-Ticks stay within the time of what isn't wrong, whatever comes in which order (C2).
+Ticks stay within the time of the right dates, in any order of arrival (C2).
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from tables.watermarks import START, Progress
 from tests.flow import CYCLES
 
 PARTITIONS = 4
-"""Two of orders, two of chats."""
+"""Two partitions of orders, two of chats."""
 
 BEGIN_MS = 1_783_123_200_000
 CLOCK_MS = BEGIN_MS + 10**11
-"""The machine's clock: years later, as while history is read."""
+"""The machine's clock, which is years later while history is read."""
 
 Happened = tuple[int, int, int]
-"""Partition, whose event of that partition (an order, or a conversation), and when; -1 is the
-one with wrong dates."""
+"""Partition, number of an order or conversation in it (-1 has wrong dates), and event time."""
 
 
 def event(partition: int, whose: int, at_ms: int) -> Received | ChatMessage:
@@ -37,7 +36,7 @@ def event(partition: int, whose: int, at_ms: int) -> Received | ChatMessage:
 
 
 class Ticking:
-    """Source partitions of one or two workers, their progress, and the clocks by which each worker writes ticks."""
+    """Source partitions of one or two workers, their progress, and their clocks for ticks."""
 
     def __init__(self, workers: int) -> None:
         self.progress = [START] * PARTITIONS
@@ -49,25 +48,28 @@ class Ticking:
         self.now_s = 0.0
         self.ticks: list[int] = []
 
-    def take(self, partition: int, said: Received | ChatMessage | Tick) -> None:
-        """Take one record into a partition."""
+    def take(self, partition: int, record: Received | ChatMessage | Tick) -> None:
+        """Apply one record to a partition."""
         offset, self.offsets[partition] = self.offsets[partition], self.offsets[partition] + 1
         subject = "order_id" if partition < PARTITIONS // 2 else "between"
-        taken = Intake(
-            [(offset, said)],
+        intake = Intake(
+            [(offset, record)],
             self.progress[partition],
             CYCLES,
             1000,
             lambda one: _about(one, subject),
         )
-        self.progress[partition] = taken.progress
+        self.progress[partition] = intake.progress
 
     def tick(self) -> None:
-        """Let a little time pass, and every worker tick wherever event time is behind, as none of its partitions has lag."""
+        """Advance the clock by a second; every worker writes ticks where event time is behind.
+
+        None of its partitions has lag.
+        """
         self.now_s += 1.0
-        heard = Progress(confirmed_ms=newest_ms(self.progress))  # by marks, downstream
+        from_marks = Progress(confirmed_ms=newest_ms(self.progress))
         for mine, pace in zip(self.workers, self.paces, strict=True):
-            known_ms = newest_ms([*(self.progress[at] for at in mine), heard])
+            known_ms = newest_ms([*(self.progress[at] for at in mine), from_marks])
             present_ms = pace.present_ms(known_ms, self.now_s, CLOCK_MS)
             for at in mine:
                 behind_ms = self.progress[at].watermark_ms
@@ -76,18 +78,18 @@ class Ticking:
                     self.take(at, Tick(present_ms))
 
 
-def _about(said: Received | ChatMessage, subject: str) -> str | tuple[str, str]:
-    if isinstance(said, Received):
+def _about(event: Received | ChatMessage, subject: str) -> str | tuple[str, str]:
+    if isinstance(event, Received):
         assert subject == "order_id"
-        return said.order_id
-    return said.shop_id, said.buyer_id
+        return event.order_id
+    return event.shop_id, event.buyer_id
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Happened | None]:
-    """Events of a history, out of order by some hours, with a round of ticks (None) between.
+    """Events of a history, out of order by some hours, with rounds of ticks (None) in between.
 
-    In each partition one has wrong dates.
+    In each partition one order or conversation has wrong dates.
     """
     steps: list[Happened | None] = []
     for number in range(draw(st.integers(1, 30))):
@@ -123,9 +125,9 @@ def histories(draw: st.DrawFn) -> list[Happened | None]:
 def test_ticks_stay_within_the_time_of_right_dates(
     history: list[Happened | None], workers: int
 ) -> None:
-    """One order or conversation a partition may say what it likes, and often.
+    """No tick is later than the dates and pace of the others.
 
-    No tick is later than the others' dates and pace.
+    One order or conversation a partition may have any dates, and often.
     """
     flow, newest_right_ms = Ticking(workers), 0
     for step in [*history, None, None]:
@@ -142,10 +144,13 @@ def test_ticks_stay_within_the_time_of_right_dates(
 
 @settings(deadline=None)
 @given(histories(), st.integers(1, 2))
-def test_ticks_keep_up_with_what_two_have_come_to(
+def test_ticks_keep_up_with_dates_that_two_confirm(
     history: list[Happened | None], workers: int
 ) -> None:
-    """Wherever two have come to an instant, in whatever partition, every idle partition is at least there after a round of ticks."""
+    """If two of a partition reach an instant, all idle partitions do so, too.
+
+    They reach it after one round of ticks.
+    """
     flow, latest = Ticking(workers), [dict[int, int]() for _ in range(PARTITIONS)]
     for step in history:
         if step is not None:
@@ -155,8 +160,8 @@ def test_ticks_keep_up_with_what_two_have_come_to(
     flow.tick()
     seconds = [sorted(at.values())[-2] for at in latest if len(at) > 1]
     if seconds:
-        reached = min(max(seconds), CLOCK_MS)
-        assert all((progress.watermark_ms or 0) >= reached for progress in flow.progress)
+        confirmed_ms = min(max(seconds), CLOCK_MS)
+        assert all((progress.watermark_ms or 0) >= confirmed_ms for progress in flow.progress)
     else:
         assert flow.ticks == []
 
@@ -164,9 +169,9 @@ def test_ticks_keep_up_with_what_two_have_come_to(
 @settings(deadline=None)
 @given(histories())
 def test_progress_does_not_depend_on_where_chunks_are_cut(history: list[Happened | None]) -> None:
-    """All of a partition at once, or event by event.
+    """One chunk or one event at a time give the same progress.
 
-    The same progress, so a replay writes the same marks.
+    So a replay writes the same marks.
     """
     mine = [event(0, step[1], step[2]) for step in history if step is not None]
     flow = Ticking(1)

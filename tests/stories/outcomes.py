@@ -1,4 +1,4 @@
-"""What tables contain, in the words of stories: every height compares a story with it."""
+"""The contents of tables in the words of stories, for comparison at every level of tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sold:
     anomalies: list[tuple[str, ...]]
 
     def differences(self, story: Story) -> list[str]:
-        """What is not as the story has it. Rows of shops are optional in a story."""
+        """The differences from the story. Rows of shops are optional in a story."""
         products = [row for row in story.rows if not row[0].startswith("s-")]
         shops = [row for row in story.rows if row[0].startswith("s-")]
         traded = {subject: self.traded.get(subject) for subject in story.traded}
@@ -48,7 +48,7 @@ class Served:
     overdue: list[tuple[str, str]]
 
     def differences(self, story: Story) -> list[str]:
-        """What is not as the story has it. Columns are optional in a story."""
+        """The differences from the story. Columns are optional in a story."""
         has_any = story.served or story.overdue
         return [
             *(_different("served", self.columns, story.served) if has_any else ()),
@@ -61,7 +61,7 @@ def _different(what: str, found: object, expected: object) -> list[str]:
 
 
 def sold(lists: Mapping[str, list[dict[str, Any]]], prefix: str = "") -> Sold:
-    """The sales of a report, of the ids with a prefix; the result has them without it."""
+    """The sales of a report, of the ids with a prefix, which the result omits."""
 
     def own(name: str, field: str) -> list[dict[str, Any]]:
         return [
@@ -92,7 +92,7 @@ def served(
     lists: Mapping[str, list[dict[str, Any]]],
     prefix: str = "",
 ) -> Served:
-    """The service of tables and of their report, likewise; bins of reply times are left out."""
+    """The service of tables and of their report, in the same way, without bins of reply times."""
     columns = {}
     for table in (catalogue.SHOP_SERVICE_CYCLES, catalogue.PRODUCT_SERVICE_CYCLES):
         for key, state in tables[table.name].items():
@@ -113,7 +113,7 @@ def served(
 def differences(
     story: Story, tables: Mapping[str, Mapping[bytes, bytes]], prefix: str = ""
 ) -> list[str]:
-    """What is not as the story has it, in tables of a 30-day calendar, for ids with a prefix."""
+    """The differences from the story, in tables of a 30-day calendar, for ids with a prefix."""
     lists = report(CYCLES, {name: rows.items() for name, rows in tables.items()})
     return [
         *sold(lists, prefix).differences(story),

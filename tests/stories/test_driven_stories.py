@@ -35,7 +35,7 @@ FAULTS_S = 1.0
 
 
 def feed(driver: Driver, story: Story, seed: int) -> Iterator[None]:
-    """Write the events in an order by the seed, the first seed in that of the story.
+    """Write the events in an order given by the seed; the first seed keeps the story's order.
 
     With all other seeds, some events arrive twice.
     """
@@ -65,7 +65,7 @@ def driven_by(story: Story, seed: int, directory: Path) -> Driver:
 
 @pytest.mark.parametrize("story", stories(), ids=lambda story: story.title)
 def test_story(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The changelogs end as the story has the tables, whatever happens to the workers (I1)."""
+    """The changelogs end with the story's tables, whatever happens to the workers (I1)."""
     monkeypatch.setattr(driver_module, "ServiceRules", lambda: story.rules)
     states = None
     for seed in SEEDS:
@@ -80,7 +80,7 @@ def test_story(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def alerts(driver: Driver) -> list[tuple[str, str, str]]:
-    """The committed alerts; different conversations have no order."""
+    """The committed alerts; alerts of different conversations have no order."""
     records = driver.committed(driver.settings.topic(catalogue.ALERTS_TOPIC))
     return sorted(
         (alert["type"], alert["shop_id"], alert["buyer_id"])
@@ -89,7 +89,10 @@ def alerts(driver: Driver) -> list[tuple[str, str, str]]:
 
 
 def test_workers_are_disturbed(tmp_path: Path) -> None:
-    """Of ten seeds, some kill a worker, and some fence one: else the runs above show little."""
+    """Of ten seeds, some kill a worker, and some fence one.
+
+    Otherwise the runs above would show little.
+    """
     story = stories()[1]
     ends = [end for seed in range(10) for end in driven_by(story, seed, tmp_path).ends]
     assert len(ends) > 5

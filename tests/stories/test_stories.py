@@ -1,6 +1,6 @@
 """Every story through the pure stages, and through the recount.
 
-In all or many orders of arrival, with some events twice, and with chunks cut at random.
+Events arrive in all or many orders, some of them twice, in chunks cut at random.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def applied(story: Story, count: int, arrival: list[dict[str, object]]) -> Flow:
 
 @pytest.mark.parametrize("story", stories(), ids=lambda story: story.title)
 def test_story(story: Story) -> None:
-    """The tables end as the story has them, in every order of arrival (S12)."""
+    """The tables end with the story's rows, in every order of arrival (S12)."""
     states = None
     for count, arrival in enumerate(arrivals(story.events)):
         flow = applied(story, count, arrival)
@@ -58,7 +58,7 @@ def _assert_messages_are_in_order(flow: Flow) -> None:
 
 @pytest.mark.parametrize("story", stories(), ids=lambda story: story.title)
 def test_recount(story: Story) -> None:
-    """The recount counts as the story has it, and its lists are those of the tables."""
+    """The recount's rows are the story's, and its lists are those of the tables."""
     times = [story.as_of] if story.as_of else [event["occurred_at"] for event in story.events]
     as_of_ms = max(map(parse_ms, times))
     counted = recount(
@@ -79,7 +79,7 @@ def terms(rules: ServiceRules) -> Terms:
 
 
 def test_titles_are_ids() -> None:
-    """No two stories have one title: a report names a story by it, at every height."""
+    """No two stories have the same title, because reports name a story by it."""
     titles = [story.title for story in stories()]
     assert len(set(titles)) == len(titles)
 
@@ -95,7 +95,10 @@ def test_titles_are_ids() -> None:
     ],
 )
 def test_a_wrong_row_is_found(line: str) -> None:
-    """Of products, of all time, of anomalies, of service, and of what is overdue."""
+    """It is found in every kind of row.
+
+    Products, all time, anomalies, service, and overdue inquiries.
+    """
     text = """
 == a sale
 2026-07-01T08:00Z  placed    o-1  1:p-3:3x1000
@@ -110,8 +113,11 @@ then
     assert differences(story, flow.tables) == []
 
 
-def test_ids_with_a_prefix_are_a_world_of_their_own() -> None:
-    """Tables of several stories are compared with each, by the prefix of its ids."""
+def test_ids_with_a_prefix_are_compared_apart() -> None:
+    """Tables of several stories are compared with each story.
+
+    The prefix of its ids selects its rows.
+    """
     text = "== a\n2026-07-01T08:00Z placed o-1 1:p-3:1x5\n2026-07-02T08:00Z received o-1\nthen\n"
     (story,) = parse(f"{text}p-3 2026-06-06 1 0 0 CNY 5 0 0\n")
     events = [event for n in (1, 2) for event in story.prefixed(f"{n}.")]

@@ -37,17 +37,17 @@ pytestmark = pytest.mark.kafka
 
 WITHIN_S = 60.0
 END_MS = parse_ms("2030-01-01T00:00:00Z")
-"""After all stories."""
+"""An instant after all stories."""
 
 
 @dataclass(slots=True)
 class Application:
-    """Stories with the same rules and end of event time, and what their application leaves."""
+    """Stories with the same rules and end of event time, and the state of their application."""
 
     rules: ServiceRules
     end_ms: int
     prefixes: dict[str, str] = field(default_factory=dict)
-    """By title, the prefix of a story's ids."""
+    """The prefix of a story's ids, by title."""
 
     stories: list[Story] = field(default_factory=list)
     tables: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
@@ -60,13 +60,13 @@ class Application:
 
 
 def end_ms(story: Story) -> int:
-    """Where event time must end: at the story's own end if its tables change after it."""
+    """The end of event time: the story's own end if its tables change after it."""
     flow = Flow(rules=story.rules).take(story.events).tick(END_MS)
     return parse_ms(story.as_of) if differences(story, flow.tables) else END_MS
 
 
 def configured(rules: ServiceRules, directory: Path, bootstrap: str) -> Settings:
-    """Settings of an application that no other test has."""
+    """Settings of an application that no other test uses."""
     app = f"stories-{uuid.uuid4().hex[:10]}"
     return Settings(
         _env_file=None,
@@ -133,7 +133,7 @@ async def apply(one: Application, directory: Path, bootstrap: str) -> None:
 async def applications(
     kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Application]:
-    """By title, each story's application, which has applied everything. All run at once."""
+    """Each story's application, by title, after everything is applied. All run at once."""
     found: dict[tuple[ServiceRules, int], Application] = {}
     for story in stories():
         key = (story.rules, end_ms(story))
@@ -147,7 +147,7 @@ async def applications(
 
 @pytest.mark.parametrize("story", stories(), ids=lambda story: story.title)
 async def test_story(applications: dict[str, Application], story: Story) -> None:
-    """The changelogs end as the story has the tables, and the alerts are those of the story."""
+    """The changelogs end with the story's tables, and the alerts are the story's."""
     one = applications[story.title]
     prefix = one.prefixes[story.title]
     found = differences(story, one.tables, prefix)

@@ -1,4 +1,4 @@
-"""Readable events are applied in their key's partition, if not far ahead of their records' time."""
+"""Readable events are applied in their key's partition, if not far ahead of the record's time."""
 
 # ruff: noqa: ANN401 - any settings
 
@@ -77,7 +77,10 @@ def to_lane(record: Record, given: Settings) -> object:
 def test_an_event_is_applied_in_the_partition_of_its_key_alone(
     event: dict[str, Any], key: bytes, partitioner: Any
 ) -> None:
-    """In all others it is refused, with both partitions in the detail, by the set partitioner."""
+    """Other partitions refuse it, by the configured partitioner.
+
+    The detail has both partitions.
+    """
     right = partition_of(key, PARTITIONS, partitioner)
     for partition in range(PARTITIONS):
         found = read(event, partition, partitioner=partitioner)
@@ -100,8 +103,8 @@ def test_the_two_partitioners_are_those_of_the_clients() -> None:
     ]
 
 
-def test_by_setting_it_is_applied_and_counted_all_the_same() -> None:
-    """Each is counted, whether it is parked or applied."""
+def test_by_setting_it_is_applied_and_still_counted() -> None:
+    """Each such event is counted, whether it is parked or applied."""
 
     def counted() -> float:
         return (
@@ -136,7 +139,7 @@ def test_it_is_logged_at_intervals() -> None:
 
 
 def test_ticks_belong_where_they_are() -> None:
-    """They are written by partition number, and may have any time."""
+    """Ticks are written by partition number, and may have any time."""
     value, headers = envelope.tick(AT_MS + 400 * DAY_MS)
     for partition in range(PARTITIONS):
         found = to_lane(Record("orders", partition, 0, AT_MS, None, value, headers), settings())
@@ -144,7 +147,10 @@ def test_ticks_belong_where_they_are() -> None:
 
 
 def test_an_unreadable_record_keeps_its_reason() -> None:
-    """A record without a key, or with another's, is refused for that, wherever it is."""
+    """A record without a key, or with the key of another order, keeps that reason.
+
+    It does so in every partition.
+    """
     key, value, headers = envelope.encode(PAID)
     for other, reason in ((None, Reason.MISSING_KEY), (b"o-2", Reason.KEY_MISMATCH)):
         for partition in range(PARTITIONS):
@@ -171,7 +177,10 @@ def test_an_unreadable_record_keeps_its_reason() -> None:
 def test_an_event_far_ahead_of_its_record_is_refused(
     written_ms: int | None, seconds: int, *, refused: bool
 ) -> None:
-    """By the record's time, so a replay decides the same; never without one, or if 0 is set."""
+    """The record's time decides, so a replay decides the same.
+
+    Nothing is refused without a record's time, or if the setting is 0.
+    """
     found = read(PAID, partition_of(b"o-1", PARTITIONS), written_ms, max_ahead_seconds=seconds)
     assert isinstance(found, Refusal) is refused
     if isinstance(found, Refusal):
@@ -192,7 +201,10 @@ def test_records_of_batches_have_the_time_of_the_log() -> None:
 
 
 def test_each_key_is_checked_whatever_preceded_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known keys aren't hashed again, with more keys than are remembered; others are refused."""
+    """Known keys aren't hashed again, and others are refused.
+
+    This holds with more keys than are remembered.
+    """
     monkeypatch.setattr(admission, "_REMEMBERED", 10)
     reading = of_events(envelope.read, "orders", 0, settings())
     keys = [f"o-{number}" for number in range(40)]

@@ -1,6 +1,6 @@
-"""A shop's service by an order's facts (R3 to R5), by examples worked out by hand.
+"""A shop's service by an order's facts (R3 to R5), by examples computed by hand.
 
-And what the order stage hands out of it.
+And the records that the order stage sends for it.
 """
 
 import time
@@ -68,7 +68,7 @@ def since(*lines: str) -> str | None:
 
 
 def test_an_order_without_any_has_no_rows() -> None:
-    """Placed, paid, shipped, received: no service columns."""
+    """An order that is placed, paid, shipped and received has no service columns."""
     assert (
         served(PLACED, "2026-07-01T08:01Z paid o-1 2600", "2026-07-01T09:00Z shipped o-1", RECEIVED)
         == {}
@@ -77,7 +77,10 @@ def test_an_order_without_any_has_no_rows() -> None:
 
 
 def test_a_refusal_counts_once_for_the_shop_and_once_for_each_product() -> None:
-    """R3: two lines of p-3 are one product; no line named means all of them."""
+    """R3: two lines of p-3 are one product.
+
+    A refusal that names no line is about all of them.
+    """
     one = {"refusal.quality": 1}
     assert served(PLACED, "2026-07-02T08:00Z refused o-1 quality") == {
         (None, A): one,
@@ -87,9 +90,9 @@ def test_a_refusal_counts_once_for_the_shop_and_once_for_each_product() -> None:
 
 
 def test_a_refusal_of_some_lines_is_about_their_products() -> None:
-    """R3: a line that the order doesn't have is nobody's.
+    """R3: a line that the order doesn't have counts for no product.
 
-    A refusal of only such lines is still the shop's.
+    A refusal of only such lines still counts for the shop.
     """
     one, two = {"refusal.other": 1}, {"refusal.other": 2}
     assert served(PLACED, "2026-07-02T08:00Z refused o-1 other 2 9") == {
@@ -105,8 +108,11 @@ def test_a_refusal_of_some_lines_is_about_their_products() -> None:
     }
 
 
-def test_refusals_and_reissues_stand_in_the_cycle_in_which_they_happened() -> None:
-    """R3, C1: half-open to the millisecond; whether anything was ever received doesn't matter."""
+def test_refusals_and_reissues_count_in_the_cycle_of_their_time() -> None:
+    """R3, C1: cycles are half-open to the millisecond.
+
+    Whether anything was ever received doesn't matter.
+    """
     assert served(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
         "2026-07-05T23:59:59.999Z refused o-1 damaged_in_transit",
@@ -122,9 +128,9 @@ def test_refusals_and_reissues_stand_in_the_cycle_in_which_they_happened() -> No
 
 
 def test_the_same_event_again_is_one() -> None:
-    """S11: the same source and id once; with another content the earlier holds.
+    """S11: the same source and id count once.
 
-    Another id is another refusal.
+    With other content the earlier event is valid. Another id is another refusal.
     """
     refused = "2026-07-02T08:00Z refused o-1 quality 2 id=x"
     assert served(PLACED, refused, refused)[None, A] == {"refusal.quality": 1}
@@ -137,7 +143,7 @@ def test_the_same_event_again_is_one() -> None:
 
 
 def test_what_was_never_placed_has_no_rows_and_no_reason_to_write() -> None:
-    """R3 to R5: whose it would be isn't known before the order is."""
+    """R3 to R5: the shop of an order is unknown before the order is placed."""
     lines = (
         RECEIVED,
         "2026-07-03T08:00Z refused o-1 wrong_goods",
@@ -158,10 +164,10 @@ def test_what_was_never_placed_has_no_rows_and_no_reason_to_write() -> None:
     )
 
 
-def test_a_cancelled_order_keeps_what_happened_at_the_door() -> None:
-    """R3, S4: it was placed, and the shop was refused.
+def test_a_cancelled_order_keeps_its_refusals() -> None:
+    """R3, S4: the order was placed, and the goods were refused.
 
-    Only of what isn't sold nothing can be given back.
+    What isn't sold can't be refunded.
     """
     found = served(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
@@ -180,7 +186,10 @@ def test_a_cancelled_order_keeps_what_happened_at_the_door() -> None:
 
 
 def test_a_difference_is_one_for_the_shop_and_one_for_each_product() -> None:
-    """R3, S9: 0 units of three lines; both lines of p-3 are one part."""
+    """R3, S9: a refund of 0 units of three lines is one difference for each.
+
+    Both lines of p-3 are one part.
+    """
     assert served(
         PLACED, RECEIVED, "2026-07-07T08:00Z refunded o-1 r-1 short_weight 1:0:300 2:0:50 3:0:20"
     ) == {
@@ -191,9 +200,9 @@ def test_a_difference_is_one_for_the_shop_and_one_for_each_product() -> None:
 
 
 def test_units_make_a_refund_a_return() -> None:
-    """R3: of the whole for the shop, whatever else it has.
+    """R3: any returned unit makes the whole refund a return of the shop.
 
-    Products show no returns, but their own differences in it.
+    Products have no returns, but each has its own difference of the refund.
     """
     assert served(
         PLACED, RECEIVED, "2026-07-07T08:00Z refunded o-1 r-1 quality 1:1:1000 2:0:50 3:0:20"
@@ -204,14 +213,14 @@ def test_units_make_a_refund_a_return() -> None:
 
 
 def test_units_without_money_are_a_return_without_an_amount() -> None:
-    """R3: goods that cost nothing, or for which nothing was paid back."""
+    """R3: the goods cost nothing, or nothing was paid back for them."""
     assert served(PLACED, RECEIVED, "2026-07-03T08:00Z refunded o-1 r-1 other 1:1:0") == {
         (None, A): {"return.other": 1}
     }
 
 
 def test_one_line_named_twice_is_summed() -> None:
-    """S8: both parts are cut to what is left, and are one refund."""
+    """S8: both parts are cut to the rest of the line, and are one refund."""
     assert served(PLACED, RECEIVED, "2026-07-03T08:00Z refunded o-1 r-1 other 2:0:300 2:0:300") == {
         (None, A): {"difference.other": 1, "difference.other.CNY": 500},
         ("p-4", A): {"difference.other": 1, "difference.other.CNY": 500},
@@ -219,9 +228,9 @@ def test_one_line_named_twice_is_summed() -> None:
 
 
 def test_what_is_cut_away_is_no_after_sales() -> None:
-    """S8: of units refunded before, only money is left, so it is a difference.
+    """S8: if the units are refunded already, the rest is a difference.
 
-    And of nothing left there is nothing.
+    If nothing is left, nothing counts.
     """
     assert served(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
@@ -236,8 +245,8 @@ def test_what_is_cut_away_is_no_after_sales() -> None:
     }
 
 
-def test_refunds_of_one_reason_add_up_and_currencies_stand_apart() -> None:
-    """S3: an order has one currency, and its columns are named for it."""
+def test_refunds_of_one_reason_add_up_by_currency() -> None:
+    """S3: an order has one currency, and its columns are named by it."""
     rows = served(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000 currency=USD",
         RECEIVED,
@@ -254,9 +263,9 @@ def test_refunds_of_one_reason_add_up_and_currencies_stand_apart() -> None:
 
 
 def test_only_reversals_of_a_sale_are_after_sales() -> None:
-    """S7: by `occurred_at`, at the receipt's millisecond it is.
+    """S7: by `occurred_at`; at the receipt's millisecond it is one.
 
-    Of a line that was never received it isn't.
+    Refunds of a line that was never received are not.
     """
     placed = "2026-07-01T08:00Z placed o-1 1:p-3:2x1000"
     before = "2026-07-02T07:59:59.999Z refunded o-1 r-1 changed_mind 1:0:100"
@@ -270,9 +279,9 @@ def test_only_reversals_of_a_sale_are_after_sales() -> None:
 
 
 def test_of_a_refund_between_two_parcels_only_the_received_line_counts() -> None:
-    """S7: line 2 comes later, so what is given back of it lessens its sale.
+    """S7: line 2 is received later, so its refund reduces its sale.
 
-    The units of line 1 make it no return of p-4.
+    The units of line 1 make the refund no return of p-4.
     """
     assert served(
         PLACED,
@@ -286,14 +295,14 @@ def test_of_a_refund_between_two_parcels_only_the_received_line_counts() -> None
 
 
 def test_a_whole_refund_is_one_return() -> None:
-    """S8: without lines it takes all lines that are left."""
+    """S8: without lines it covers all lines that are left."""
     assert served(PLACED, RECEIVED, "2026-07-03T08:00Z refunded o-1 r-1 wrong_goods") == {
         (None, A): {"return.wrong_goods": 1, "return.wrong_goods.CNY": 2600}
     }
 
 
-def test_a_refund_that_came_back_was_none() -> None:
-    """S5: it gives way to the others, which then have more left to take."""
+def test_a_returned_refund_is_none() -> None:
+    """S5: the other refunds then have more left to reverse."""
     before = (
         "2026-07-01T08:00Z placed o-1 1:p-3:1x1000",
         RECEIVED,
@@ -325,7 +334,7 @@ def test_of_one_refund_sent_twice_the_first_is_valid() -> None:
 
 
 def test_refunds_that_are_only_requested_or_failed_are_no_after_sales() -> None:
-    """S5."""
+    """S5: they have no rows."""
     requested = "2026-07-03T08:00Z refund-requested o-1 r-1 wrong_goods 1:1:10"
     assert (
         served(PLACED, RECEIVED, requested, "2026-07-04T08:00Z refund-failed o-1 r-1 rejected")
@@ -377,7 +386,7 @@ def test_the_valid_placing_has_the_owner() -> None:
     ],
 )
 def test_a_refusal_is_always_a_reason_to_write_the_rest_only_if_wrong_or_late(reason: str) -> None:
-    """R4: for each of the reasons that there are."""
+    """R4: this holds for each reason of a complaint."""
     assert since(PLACED, f"2026-07-02T08:00Z refused o-1 {reason}") == "2026-07-02T08:00:00Z"
     expected = "2026-07-02T08:00:00Z" if reason in {"wrong_goods", "late_delivery"} else None
     for line in (
@@ -388,10 +397,10 @@ def test_a_refusal_is_always_a_reason_to_write_the_rest_only_if_wrong_or_late(re
         assert since(PLACED, f"2026-07-02T08:00Z {line}") == expected
 
 
-def test_the_earliest_reason_to_write_holds() -> None:
-    """R4: by `occurred_at`, one for an order, in any order of arrival.
+def test_the_earliest_reason_to_write_counts() -> None:
+    """R4: an order has one, by `occurred_at`, in any order of arrival.
 
-    A quarrel about quality isn't one.
+    A complaint about quality isn't one.
     """
     lines = (
         PLACED,
@@ -411,8 +420,8 @@ def test_the_earliest_reason_to_write_holds() -> None:
     ]
 
 
-def test_a_refund_that_came_back_is_still_a_reason_to_have_written() -> None:
-    """R4: as is one before the receipt, or one whose claim finds nothing left."""
+def test_a_returned_refund_is_still_a_reason_to_write() -> None:
+    """R4: so is a refund before the receipt, or one with nothing left to refund."""
     refunded = "2026-07-03T08:00Z refunded o-1 r-1 wrong_goods 9:1:10"
     assert (
         since(PLACED, refunded, "2026-07-04T08:00Z refund-returned o-1 r-1")
@@ -422,7 +431,10 @@ def test_a_refund_that_came_back_is_still_a_reason_to_have_written() -> None:
 
 
 def test_of_one_refund_sent_twice_the_first_is_the_reason_to_write() -> None:
-    """S11: the second telling of a refund_id holds nothing, neither its reason nor its time."""
+    """S11: the second event of a refund_id has no effect.
+
+    Neither its reason nor its time counts.
+    """
     quality, wrong = (
         "2026-07-03T08:00Z refunded o-1 r-1 quality",
         "2026-07-04T08:00Z refunded o-1 r-1 wrong_goods",
@@ -446,8 +458,11 @@ def test_ratings_of_four_and_five_are_good() -> None:
         }
 
 
-def test_of_one_product_the_latest_review_holds() -> None:
-    """R5: in its own cycle; a shop has one for each product of an order, also of two lines."""
+def test_of_one_product_the_latest_review_counts() -> None:
+    """R5: it counts in its own cycle.
+
+    A shop has one review per product of an order, also if the product has two lines.
+    """
     lines = (
         PLACED,
         "2026-07-03T08:00Z reviewed o-1 p-3 5",
@@ -464,7 +479,10 @@ def test_of_one_product_the_latest_review_holds() -> None:
 
 
 def test_reviews_of_one_millisecond_go_by_id_and_then_by_source() -> None:
-    """R5: the greatest holds; content doesn't decide, whether sent by one source or by two."""
+    """R5: the greatest is valid, from one source or from two.
+
+    Content doesn't decide.
+    """
     at = "2026-07-03T08:00Z reviewed o-1 p-3"
     for good, poor in (
         ("id=b", "id=a"),
@@ -481,8 +499,11 @@ def test_reviews_of_one_millisecond_go_by_id_and_then_by_source() -> None:
                 )
 
 
-def test_a_review_of_what_was_not_ordered_is_odd_and_counts_nothing() -> None:
-    """R5: an anomaly of the order, once, also if the valid placing has the product no more."""
+def test_a_review_of_another_product_is_an_anomaly_and_counts_nothing() -> None:
+    """R5: the order has the anomaly once.
+
+    It also has it if the valid placing no longer contains the product.
+    """
     review = "2026-07-03T08:00Z reviewed o-1 p-9 5"
     unknown = frozenset({LineAnomaly(Anomaly.UNKNOWN_PRODUCT)})
     assert served(PLACED, review) == {}
@@ -557,7 +578,10 @@ def _rows(
 
 
 def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
-    """R3: shop rows go to shop-activity by shop, product rows to sales by product."""
+    """R3: shop rows are sent to shop-activity by shop.
+
+    Product rows are sent to sales by product.
+    """
     behind = {
         "type": "service",
         "shop_id": "s-7",
@@ -593,8 +617,8 @@ def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
     ]
 
 
-def test_a_review_that_another_outdoes_leaves_its_cycle() -> None:
-    """R5, S13: the row subtracts the columns, and restates its ended cycle."""
+def test_a_review_that_a_later_one_replaces_leaves_its_cycle() -> None:
+    """R5, S13: the row subtracts the columns, and restates the ended cycle."""
     rows = records_of(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
         "2026-07-03T08:00Z reviewed o-1 p-3 5",
@@ -641,9 +665,9 @@ def test_another_placing_moves_rows_and_contact_to_another_shop() -> None:
 
 
 def test_what_changes_no_column_makes_no_row() -> None:
-    """A refusal of another id in the same cycle changes no contact; a receipt, no service.
+    """A refusal of another id in the same cycle changes no contact.
 
-    Asking for a refund of quality, nothing.
+    A receipt changes no service, and a refund request for quality changes nothing.
     """
     rows = records_of(
         "2026-07-01T08:00Z placed o-1 1:p-3:2x1000",
@@ -662,8 +686,8 @@ def test_what_changes_no_column_makes_no_row() -> None:
     assert len([row for _, _, row in rows if row["type"] == "contact"]) == 1
 
 
-def test_an_order_whose_placing_gives_way_is_no_longer_anyones() -> None:
-    """S11: a payment of the same id but earlier holds instead, and takes the order with it.
+def test_an_order_whose_placing_is_replaced_has_no_owner() -> None:
+    """S11: an earlier payment of the same id is valid instead of the placing.
 
     Rows and contact are withdrawn.
     """
@@ -695,8 +719,11 @@ def test_an_order_whose_placing_gives_way_is_no_longer_anyones() -> None:
 # --- bounds
 
 
-def test_most_orders_are_passed_by() -> None:
-    """Placed, paid, shipped, received, cancelled: nothing may differ, so nothing is derived."""
+def test_most_orders_are_skipped() -> None:
+    """An order that is placed, paid, shipped, received or cancelled has no service.
+
+    Nothing may differ, so nothing is derived.
+    """
     lines = events_of(
         PLACED,
         "2026-07-01T08:01Z paid o-1 2600",
@@ -744,7 +771,7 @@ REFUNDED = "2026-07-03T08:00Z refunded o-1 r-1 quality 1:0:300"
         ),
     ],
 )
-def test_whatever_changes_service_is_looked_at(known: tuple[str, ...], last: str) -> None:
+def test_whatever_changes_service_is_derived(known: tuple[str, ...], last: str) -> None:
     """S12: each type of event that can change rows or contact, arriving last, is detected."""
     before, event_at_last = order_of(*known), events_of(*known, last)[-1]
     after = orders.absorb(before, event_at_last)
@@ -755,10 +782,10 @@ def test_whatever_changes_service_is_looked_at(known: tuple[str, ...], last: str
     assert aftersales.service_may_differ(after, event_at_last)
 
 
-def test_a_huge_order_is_looked_through_in_linear_time() -> None:
-    """A hundred refusals that each name a thousand lines, last ones first.
+def test_service_of_a_huge_order_takes_linear_time() -> None:
+    """A hundred refusals each name a thousand lines, last ones first.
 
-    Looked up one by one they take some hundred times as long.
+    With a search for each line this takes some hundred times as long.
     """
     ids = [f"line-{number:04}" for number in range(1000)]
     placed = orders.Placed(
@@ -778,9 +805,7 @@ def test_a_huge_order_is_looked_through_in_linear_time() -> None:
     order = Order(placed=(placed,), others=refusals)
     began = time.process_time()
     rows = aftersales.rows(order, counting.derive(order), CYCLES)
-    assert (
-        time.process_time() - began < 0.2
-    )  # 0.01 s; 0.5 s where each line is searched for in a list
+    assert time.process_time() - began < 0.2  # a search for each line takes far longer
     assert (
         rows[None, CYCLES.start_of(0)]
         == rows["p-3", CYCLES.start_of(0)]

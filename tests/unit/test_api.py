@@ -59,7 +59,7 @@ def logs(tmp_path: Path) -> Changelogs:
 def reader(
     logs: Changelogs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FedReader]:
-    """A reader that has read it, half a second after the last event."""
+    """A reader that has applied it, half a second after the last event."""
     monkeypatch.setattr("serving.reader.now_ms", lambda: NOW_MS)
     reader = FedReader(settings_in(tmp_path), logs)
     reader.feed()
@@ -86,7 +86,10 @@ def problem(response: Response, status: int, kind: Kind) -> Problem:
 
 
 def test_a_product_is_answered_in_the_form_of_the_events_description(client: TestClient) -> None:
-    """Without a cycle the current one, all integers, with freshness."""
+    """Without a cycle, the answer is for the current one.
+
+    All figures are integers, with freshness.
+    """
     response = client.get("/v1/products/p-3")
     assert response.status_code == 200
     assert response.headers["cache-control"] == "no-cache"
@@ -123,7 +126,10 @@ def test_a_product_is_answered_in_the_form_of_the_events_description(client: Tes
     ],
 )
 def test_a_cycle_is_named_by_any_instant_in_it(client: TestClient, instant: str) -> None:
-    """In any zone, whether or not the plus sign was encoded; ended cycles stay readable (C3)."""
+    """The instant may have any zone, with the plus sign encoded or not.
+
+    Ended cycles stay readable (C3).
+    """
     for text in (instant, quote(instant)):
         found = client.get(f"/v1/products/p-3?cycle={text}").json()
         assert found["cycle"]["start"] == "2026-06-06T00:00:00Z"
@@ -134,9 +140,9 @@ def test_a_cycle_is_named_by_any_instant_in_it(client: TestClient, instant: str)
 
 
 def test_known_and_sold_nothing_is_another_answer_than_unknown(client: TestClient) -> None:
-    """200 with zeros: sold in another cycle, or only ordered.
+    """A product that sold in another cycle or was only ordered gives 200 with zeros.
 
-    404: no event names it.
+    A product that no event names gives 404.
     """
     for path in (
         "/v1/products/p-4",
@@ -161,7 +167,7 @@ def test_known_and_sold_nothing_is_another_answer_than_unknown(client: TestClien
 
 
 def test_a_shop_is_answered_like_a_product(client: TestClient) -> None:
-    """Its own sums, under its own id."""
+    """The answer has the shop's own sums, under its id."""
     found = FreshShop.model_validate_json(
         client.get("/v1/shops/s-7?cycle=2026-07-01T00:00:00Z").content
     )
@@ -174,9 +180,9 @@ def test_a_shop_is_answered_like_a_product(client: TestClient) -> None:
 
 
 def test_an_order_has_its_facts_its_sales_and_its_anomalies(client: TestClient) -> None:
-    """Facts by time with their own fields; the sale with its reversals.
+    """Facts are by time, with their own fields; the sale has its reversals.
 
-    A refund that claims too much is an anomaly.
+    A refund that exceeds the rest is an anomaly.
     """
     found = OrderAnswer.model_validate_json(client.get("/v1/orders/o-2").content)
     assert [(fact["type"], fact["occurred_at"]) for fact in found.facts] == [
@@ -198,7 +204,7 @@ def test_an_order_has_its_facts_its_sales_and_its_anomalies(client: TestClient) 
         "amount": {"gross": 1000, "reversed": 1000, "net": 0},
         "reversals": [{"at": "2026-07-09T09:00:00.000Z", "units": 1, "amount": 1000}],
     }
-    assert [(odd.anomaly, odd.line_id) for odd in found.anomalies] == [("refund_exceeds_sale", "1")]
+    assert [(one.anomaly, one.line_id) for one in found.anomalies] == [("refund_exceeds_sale", "1")]
     waiting = OrderAnswer.model_validate_json(client.get("/v1/orders/o-4").content)
     assert (
         waiting.shop_id,
@@ -210,7 +216,10 @@ def test_an_order_has_its_facts_its_sales_and_its_anomalies(client: TestClient) 
 
 
 def test_the_best_sellers_are_paged_with_a_link(client: TestClient) -> None:
-    """Most first. Link and cursor lead to the next page; the last page has neither."""
+    """The product with the most units is first.
+
+    Link and cursor lead to the next page; the last page has neither.
+    """
     path = "/v1/top/products?limit=1&cycle=2026-06-06T00:00:00Z"
     first = client.get(path)
     page = TopProducts.model_validate_json(first.content)
@@ -229,7 +238,7 @@ def test_the_best_sellers_are_paged_with_a_link(client: TestClient) -> None:
 
 
 def test_the_journal_gives_the_entries_as_they_are(client: TestClient, logs: Changelogs) -> None:
-    """Every field of the public form, unchanged, in pages."""
+    """Pages have every field of the public form, unchanged."""
     page = JournalPage.model_validate_json(client.get("/v1/products/p-3/journal?limit=2").content)
     rest = JournalPage.model_validate_json(
         client.get(f"/v1/products/p-3/journal?limit=9&cursor={page.next_cursor}").content
@@ -269,13 +278,13 @@ def test_the_export_is_the_recount(client: TestClient) -> None:
     assert end["end"]["freshness"]["state"] == "live"
 
 
-# --- freshness demanded
+# --- required freshness
 
 
 def test_an_answer_staler_than_max_lag_is_refused(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`max_lag` in any unit; a lag equal to it is accepted."""
+    """`max_lag` may have any unit; a lag equal to it is accepted."""
     for text in ("500ms", "0.5s", "5s", "1m", "1h"):
         assert client.get(f"/v1/products/p-3?max_lag={text}").status_code == 200
     for path in (
@@ -342,7 +351,7 @@ async def test_an_own_write_is_waited_for(
 def test_a_fault_of_a_request_is_named_with_its_place(
     client: TestClient, query: str, where: str
 ) -> None:
-    """422 with `errors`, also for times without a zone."""
+    """The answer is 422 with `errors`, also for times without a zone."""
     found = problem(client.get(f"/v1/products/p-3?{query}"), 422, Kind.INVALID_REQUEST)
     assert found.errors is not None
     assert [one.where for one in found.errors] == [where]
@@ -350,7 +359,7 @@ def test_a_fault_of_a_request_is_named_with_its_place(
 
 
 def test_bounds_and_cursors_are_checked(client: TestClient) -> None:
-    """The framework's own refusals have the same form; so has an unknown cursor."""
+    """The framework's own refusals and those of unknown cursors have the same form."""
     for query in ("limit=0", "limit=1001", "limit=x", "cursor=xyz"):
         found = problem(client.get(f"/v1/top/products?{query}"), 422, Kind.INVALID_REQUEST)
         assert found.errors
@@ -408,7 +417,7 @@ UNUSUAL_IDS = [
 def test_ids_may_contain_anything_printable(
     client: TestClient, reader: FedReader, logs: Changelogs
 ) -> None:
-    """Percent-encoded, each is found as a product with its journal, as a shop, and as an order."""
+    """Each id, percent-encoded, is found as product, journal, shop and order."""
     events = []
     for number, id_ in enumerate(UNUSUAL_IDS):
         story = "== x\n2026-07-01T08:00Z placed o 1:p:1x10\n2026-07-02T08:00Z received o\n"
@@ -441,7 +450,7 @@ def test_ids_may_contain_anything_printable(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_no_path_makes_the_reader_fail(client: TestClient, path: bytes, kind: str) -> None:
-    """For any path the answer is one of those described."""
+    """For any path the answer is one of the described answers."""
     response = client.get(f"/v1/{kind}/{quote(path, safe='/%')}")
     assert response.status_code in {200, 404}
 
@@ -450,7 +459,10 @@ def test_no_path_makes_the_reader_fail(client: TestClient, path: bytes, kind: st
 
 
 def test_before_anything_is_read_every_answer_is_not_ready(tmp_path: Path) -> None:
-    """503 with the reason everywhere but for liveness; Prometheus gets its numbers."""
+    """Every answer but liveness is 503 with the reason.
+
+    Prometheus gets its numbers.
+    """
     client = TestClient(make_app(Reader(settings_in(tmp_path))))
     for path in (
         "products/p-3",
@@ -478,7 +490,7 @@ def test_before_anything_is_read_every_answer_is_not_ready(tmp_path: Path) -> No
 def test_while_restoring_the_probes_show_how_much_is_left(tmp_path: Path, logs: Changelogs) -> None:
     """`?verbose` is for people, the status code for machines.
 
-    The status has it by partition.
+    The status has the rest by partition.
     """
     reader = FedReader(settings_in(tmp_path), logs)
     client = TestClient(make_app(reader))
@@ -561,7 +573,7 @@ def test_the_status_has_every_table(client: TestClient, reader: FedReader) -> No
 
 
 def test_without_a_worker_no_answer_is_live(client: TestClient, reader: FedReader) -> None:
-    """Two events wait that nobody reads.
+    """Two events wait without a worker.
 
     Every answer is stalled, `/v1/health` is 503 with the remedy, and `/readyz` stays 200.
     """
@@ -595,7 +607,10 @@ def test_without_a_worker_no_answer_is_live(client: TestClient, reader: FedReade
 
 
 def test_bounds_may_be_given_with_the_request(client: TestClient, reader: FedReader) -> None:
-    """Within the settings' bounds the way is live; a request may set stricter ones."""
+    """Within the settings' bounds the state is live.
+
+    A request may set stricter bounds.
+    """
     assert client.get("/v1/health?max_behind=0").json() == {"state": "live", "findings": []}
     reader.logs.send("orders", b"o-9", b"?", [], 1)
     reader.observe()
@@ -613,7 +628,7 @@ def test_bounds_may_be_given_with_the_request(client: TestClient, reader: FedRea
 def test_an_old_observation_makes_the_state_unknown(
     client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Never alive by default: the finding has the age of the observation."""
+    """The state is never live by default; the finding has the observation's age."""
     monkeypatch.setattr(watching, "MOST_AGE_SECONDS", -1.0)
     assert client.get("/v1/products/p-3").json()["freshness"]["state"] == "unknown"
     found = client.get("/v1/health").json()
@@ -625,7 +640,7 @@ def test_an_old_observation_makes_the_state_unknown(
 def test_a_reader_that_the_log_no_longer_answers_is_not_ready(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only this reader is cut off, so load should go to another one."""
+    """Only this reader is cut off, so traffic should go to another one."""
     monkeypatch.setattr(FedReader, "silent_s", 61.0)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.text) == (503, "not ready\n")
@@ -652,9 +667,9 @@ def test_the_metrics_are_named_and_count_by_route(client: TestClient) -> None:
 def test_damage_in_the_store_is_not_an_answer(
     client: TestClient, reader: FedReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503, and the follower sets the store aside.
+    """The answer is 503, and the follower sets the store aside.
 
-    Another fault of ours is 500 without any detail of the inside.
+    Another internal fault is 500 without any detail.
     """
 
     def damaged() -> None:
@@ -694,7 +709,7 @@ def test_the_contract_describes_every_answer(client: TestClient) -> None:
 
 
 def test_every_kind_of_problem_is_met_in_these_tests() -> None:
-    """No kind of problem is listed that is never answered."""
+    """Every kind of problem that is listed is answered at least once."""
     here = Path(__file__).parent
     files = [
         Path(__file__),

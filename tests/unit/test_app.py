@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 async def test_a_worker_without_partitions_stays_a_member(tmp_path: Path) -> None:
-    """It fetches nothing: aiokafka would remove it as stuck, and then it could never take over."""
+    """It fetches nothing.
+
+    aiokafka would remove it as stuck, and it could never get a partition again.
+    """
     settings = Settings(
         _env_file=None, data_dir=tmp_path, kafka=Kafka(bootstrap_servers="127.0.0.1:1")
     )
@@ -29,7 +32,10 @@ async def test_a_worker_without_partitions_stays_a_member(tmp_path: Path) -> Non
 
 
 def test_a_stop_by_signal_that_hangs_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM and SIGINT begin the clean stop and bound it; cut short, its exit code is 1."""
+    """SIGTERM and SIGINT start a clean stop of bounded time.
+
+    When the time is over, the exit code is 1.
+    """
     ended, codes, stops = threading.Event(), [], []
 
     def leave(code: int) -> None:

@@ -1,4 +1,7 @@
-"""Fetched records are read as aiokafka reads them, also with headers' names that aren't UTF-8."""
+"""Fetched records are read as aiokafka reads them.
+
+Also with names of headers that aren't UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def fetched(codec: int, rows: list[Row] = ROWS) -> bytes:
 
 
 def parsed(records: TolerantRecords | MemoryRecords) -> list[Any]:
-    """What a consumer sees of every record."""
+    """The fields of every record that a consumer sees."""
     found = []
     while records.has_next():
         batch = records.next_batch()
@@ -44,7 +47,7 @@ def parsed(records: TolerantRecords | MemoryRecords) -> list[Any]:
 
 @pytest.mark.parametrize("codec", [0, 4])
 def test_usual_batches_are_read_as_aiokafka_reads_them(codec: int) -> None:
-    """Compressed or not, by either parser."""
+    """Batches are compressed or not, and read by either parser."""
     data = fetched(codec)
     assert parsed(TolerantRecords(data)) == parsed(MemoryRecords(data))
     half = len(data) // 2
@@ -56,9 +59,9 @@ def test_usual_batches_are_read_as_aiokafka_reads_them(codec: int) -> None:
 
 
 def test_a_name_that_is_not_utf_8_is_escaped() -> None:
-    """The record is there, its other headers and its neighbours too."""
-    odd: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")])]
-    data = fetched(0, odd).replace(b"kafe", b"caf\xe9")
+    """The record, its other headers and its neighbours are read."""
+    rows: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")])]
+    data = fetched(0, rows).replace(b"kafe", b"caf\xe9")
     with pytest.raises(UnicodeDecodeError):
         [list(batch) for batch in iter(MemoryRecords(data).next_batch, None)]
     records = TolerantRecords(data)
@@ -78,12 +81,12 @@ def test_a_record_of_another_length_is_corrupt() -> None:
         list(_EscapingBatch(bytes(data)))
 
 
-def test_records_can_be_looked_up_again() -> None:
-    """By their offsets, in all batches, also behind a name that isn't UTF-8; unknown ones aren't."""
-    odd: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")]), (b"o-3", b"", [])]
-    data = bytearray(fetched(0, odd).replace(b"kafe", b"caf\xe9"))
+def test_records_are_found_by_their_offsets() -> None:
+    """In all batches, also after a name that isn't UTF-8; unknown offsets aren't found."""
+    rows: list[Row] = [*ROWS, (b"o-2", b"{}", [("kafe", b"x"), ("own", b"1")]), (b"o-3", b"", [])]
+    data = bytearray(fetched(0, rows).replace(b"kafe", b"caf\xe9"))
     half = len(data) // 2
-    data[half : half + 8] = (len(odd)).to_bytes(8, "big")  # the second batch's first offset
+    data[half : half + 8] = (len(rows)).to_bytes(8, "big")  # the second batch's first offset
     records = TolerantRecords(bytes(data))
     assert sum(1 for batch in iter(records.next_batch, None) for _ in batch) == 10
     found = records.at({0, 4, 8, 99})
@@ -96,7 +99,7 @@ def test_records_can_be_looked_up_again() -> None:
 
 
 def test_unparsed_batches_are_items_of_their_own() -> None:
-    """Each has its last record's offset, and gives its records when they are needed."""
+    """Each has its last record's offset, and gives its records when needed."""
     records = TolerantRecords(fetched(0))
     list(iter(records.next_batch, None))
     batches = [one for batch in iter(records.unparsed().next_batch, None) for one in batch]

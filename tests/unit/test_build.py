@@ -1,4 +1,4 @@
-"""Which build runs: the commit of a source tree, or of the installed package."""
+"""The running build: the commit of a source tree or of the installed package."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _git(root: Path, **files: str) -> Path:
 
 
 def test_a_detached_head_names_its_commit(tmp_path: Path) -> None:
-    """As a CI job checks out."""
+    """A CI job checks out a detached head."""
     (tmp_path / ".git").mkdir()
     _git(tmp_path / ".git", HEAD=COMMIT)
     assert checkout_commit(tmp_path) == COMMIT
@@ -59,7 +59,7 @@ def test_a_worktree_shares_branches_with_its_repository(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_git_has_no_commit(tmp_path: Path) -> None:
-    """As where the package is installed."""
+    """The package may be installed there."""
     assert checkout_commit(tmp_path) == ""
 
 
@@ -72,14 +72,14 @@ def test_a_folder_without_git_has_no_commit(tmp_path: Path) -> None:
     ],
 )
 def test_pip_records_the_commit_of_a_repository(text: str | None, commit: str) -> None:
-    """In `direct_url.json` of the installed package, where it came from one."""
+    """It is in `direct_url.json` of a package installed from a repository."""
     package = SimpleNamespace(read_text=lambda _: text)
     assert installed_commit(cast("Any", package)) == commit
     assert installed_commit(None) == ""
 
 
 def test_a_build_is_short_in_a_mark() -> None:
-    """Version and the first characters of the commit, as far as they are known."""
+    """It is the version and the first characters of the commit, if they are known."""
     assert str(Build("0.1.0", COMMIT)) == "0.1.0+49e37c890e78"
     assert str(Build("0.1.0", "")) == "0.1.0"
     assert str(Build("", "")) == ""

@@ -35,7 +35,10 @@ def test_the_public_names_of_the_flow() -> None:
 
 
 def test_the_topics_of_events_that_reach_a_stage() -> None:
-    """Directly or through other stages: a complete table has progress of all of them."""
+    """They reach it directly or through other stages.
+
+    A complete table has progress of all of them.
+    """
     assert {stage.name: catalogue.event_topics(stage.name) for stage in catalogue.STAGES} == {
         "order": ("orders",),
         "chat": ("chats",),
@@ -45,7 +48,10 @@ def test_the_topics_of_events_that_reach_a_stage() -> None:
 
 
 def test_no_two_pairs_share_a_conversation() -> None:
-    """Ids may contain slashes: the key in the topic is shared then, the key of the table isn't."""
+    """Ids may contain slashes.
+
+    Two pairs can then share the topic's key, but never the table's key.
+    """
     assert catalogue.conversation_key("s/1", "b") != catalogue.conversation_key("s", "1/b")
     assert catalogue.split_conversation_key(catalogue.conversation_key("s/1", "b@2")) == (
         "s/1",

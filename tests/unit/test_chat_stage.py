@@ -1,4 +1,4 @@
-"""What a chunk of messages changes: timers and rows of `overdue`, to the millisecond.
+"""The changes of a chunk of messages: timers and rows of `overdue`, to the millisecond.
 
 And the largest conversation that is folded without counting its bytes.
 """
@@ -14,7 +14,7 @@ from tables.conversations import Alerted, Conversation
 from tests.flow import CYCLES, RULES, Flow, Record, Rows, binary, reading
 
 QUESTION_MS = times.parse_ms("2026-07-01T04:00:00Z")
-"""At noon in Shanghai."""
+"""Noon in Shanghai."""
 
 
 def question(at_ms: int, number: int) -> dict[str, Any]:
@@ -29,7 +29,10 @@ def question(at_ms: int, number: int) -> dict[str, Any]:
 
 
 def test_an_earlier_question_that_arrives_later_moves_the_due_time() -> None:
-    """An inquiry is overdue by its first question in event time, not by the first to arrive."""
+    """The first question in event time sets the due time.
+
+    The first to arrive does not.
+    """
     flow = Flow().take([question(QUESTION_MS + 60_000, 1), question(QUESTION_MS, 2)])
     assert not flow.tick(QUESTION_MS + 300_000).tables["overdue"]
     assert flow.tick(QUESTION_MS + 300_001).tables["overdue"]
@@ -37,7 +40,7 @@ def test_an_earlier_question_that_arrives_later_moves_the_due_time() -> None:
 
 
 def test_a_question_that_arrives_after_its_due_time_is_overdue_at_once() -> None:
-    """Event time is past the due time when the question arrives, so no timer is set."""
+    """Event time is past the due time on arrival, so no timer is set."""
     flow = Flow().tick(QUESTION_MS + 300_001).take([question(QUESTION_MS, 1)])
     assert flow.tables["overdue"]
     assert len(flow.alerts) == 1
@@ -45,7 +48,10 @@ def test_a_question_that_arrives_after_its_due_time_is_overdue_at_once() -> None
 
 
 def test_a_small_conversation_with_the_largest_messages_fits_in_a_record() -> None:
-    """So `ConversationFold` needs no refusal: the largest texts, all escaped, and all alerted."""
+    """`ConversationFold` needs no refusal for it.
+
+    It has the largest texts, all of them escaped, and all inquiries alerted.
+    """
     text = "\x01" * limits.ID_CHARS  # six bytes a character in JSON
     source = "\x01" * limits.SOURCE_CHARS
     largest = Written(limits.OCCURRED_FIRST_MS, BUYER, text, source, text, text, "person")
@@ -57,7 +63,7 @@ def test_a_small_conversation_with_the_largest_messages_fits_in_a_record() -> No
 
 
 def test_where_the_stage_folds_a_long_conversation_changes_nothing() -> None:
-    """One message more than few, in one chunk or in two, gives the same conversation."""
+    """A message over the bound, in one chunk or in two, gives the same conversation."""
     events = [
         question(QUESTION_MS + number, number) for number in range(chat_stage.FEW_MESSAGES + 1)
     ]

@@ -35,7 +35,7 @@ class Partition(Fetches):
         return self.buffer.waiting({SALES}).get(SALES)
 
     def next_chunk(self) -> Chunk | None:
-        """The next chunk of the fetch that waits."""
+        """The next chunk of the waiting fetch."""
         return self.reader.next_chunk(SALES, self.waiting(), 2, self.decode)
 
     def read(self) -> tuple[list[tuple[int, Any]], int, int] | None:
@@ -51,7 +51,10 @@ async def partition() -> Partition:
 
 
 def test_chunks_join_end_to_start(partition: Partition) -> None:
-    """A control record behind the last record belongs to its chunk; the next fetch can begin."""
+    """A control record after the last record belongs to its chunk.
+
+    The next fetch can begin.
+    """
     partition.fetch(batch(0, b"a"), marker(1))
     assert partition.read() == ([(0, b"a")], 0, 2)
     assert partition.state.position == 2
@@ -68,9 +71,9 @@ def test_chunks_join_end_to_start(partition: Partition) -> None:
     ],
 )
 def test_what_was_fetched_is_read_in_chunks(partition: Partition, batches: list[bytes]) -> None:
-    """A full chunk leaves the rest to the next one, also in the middle of a batch.
+    """A full chunk leaves the rest to the next one, also within a batch.
 
-    Its records can be looked up.
+    Its records can be found by offset.
     """
     partition.fetch(*batches)
     first = partition.next_chunk()
@@ -86,7 +89,10 @@ def test_what_was_fetched_is_read_in_chunks(partition: Partition, batches: list[
 
 
 def test_the_end_of_a_fetch_shows_at_the_next_chunk(partition: Partition) -> None:
-    """A chunk that ends with the fetch may be full, so the next one is needed to see the end."""
+    """A chunk that ends with the fetch may be full.
+
+    The next chunk shows that the fetch has ended.
+    """
     partition.fetch(batch(0, b"a", b"b"))
     assert partition.read() == ([(0, b"a"), (1, b"b")], 0, 2)
     assert partition.read() is None
@@ -94,14 +100,17 @@ def test_the_end_of_a_fetch_shows_at_the_next_chunk(partition: Partition) -> Non
 
 
 def test_a_fetch_begins_within_a_batch(partition: Partition) -> None:
-    """A broker returns whole batches: records before the position were read already."""
+    """A broker returns whole batches, also with records that were read already."""
     partition.state.seek(2)
     partition.fetch(batch(0, b"a", b"b", b"c"), batch(3, b"d"))
     assert partition.read() == ([(2, b"c"), (3, b"d")], 2, 4)
 
 
 def test_control_records_are_joined_to_the_next_chunk(partition: Partition) -> None:
-    """Fetches of control records alone leave no gap in the chain, however many they are."""
+    """Fetches of control records alone leave no gap in the chain.
+
+    Any number of them is joined.
+    """
     read = []
     for batches in ([batch(0, b"a")], [marker(1)], [marker(2), marker(3)], [batch(4, b"b")]):
         partition.fetch(*batches)
@@ -110,7 +119,10 @@ def test_control_records_are_joined_to_the_next_chunk(partition: Partition) -> N
 
 
 def test_a_seek_breaks_the_chain(partition: Partition) -> None:
-    """After a seek the chunk starts at the new position, which a lane elsewhere must notice."""
+    """After a seek the chunk starts at the new position.
+
+    A lane at another position must notice it.
+    """
     partition.fetch(batch(0, b"a"), marker(1))
     partition.next_chunk()
     partition.fetch(marker(2))
@@ -121,7 +133,7 @@ def test_a_seek_breaks_the_chain(partition: Partition) -> None:
 
 
 def test_what_was_fetched_before_a_seek_is_dropped(partition: Partition) -> None:
-    """Also the rest of a fetch that is half read."""
+    """So is the rest of a fetch that is half read."""
     for half_read in (False, True):
         partition.state.seek(0)
         partition.fetch(batch(0, b"a", b"b", b"c"))
@@ -134,7 +146,7 @@ def test_what_was_fetched_before_a_seek_is_dropped(partition: Partition) -> None
 
 
 def test_a_seek_while_a_chunk_is_read_counts(partition: Partition) -> None:
-    """The consumer's thread may seek at any time: reading must not undo it.
+    """The consumer's thread may seek at any time; reading must not undo the seek.
 
     Otherwise the lane would request the same seek for ever.
     """
@@ -151,7 +163,10 @@ def test_a_seek_while_a_chunk_is_read_counts(partition: Partition) -> None:
 
 
 def test_a_fault_while_reading_names_the_record(partition: Partition) -> None:
-    """Decoding never raises; if it does, the error names the record, and the fetch is dropped."""
+    """Decoding never raises by design.
+
+    If it does, the error names the record, and the fetch is dropped.
+    """
     partition.fetch(batch(0, b"1", b"0"))
     partition.decode = lambda record: 1 // int(record.value or b"")
     with pytest.raises(Fatal, match=r"sales-0@1: ZeroDivisionError\(.*a fault of ours, report it"):
@@ -161,14 +176,14 @@ def test_a_fault_while_reading_names_the_record(partition: Partition) -> None:
 
 
 async def test_a_fetch_of_an_earlier_assignment_is_dropped(partition: Partition) -> None:
-    """It may be another owner's by the time of reading."""
+    """Another worker may own the partition when it is read."""
     partition.fetch(batch(0, b"a"))
     partition.reassign()
     assert partition.read() is None
 
 
 async def test_a_fetch_that_is_not_forgotten_yet_is_not_read_twice(partition: Partition) -> None:
-    """The consumer's thread forgets a fetch a little after it is read."""
+    """The consumer's thread drops a fetch a little after it is read."""
     partition.fetch(batch(0, b"a"))
     result = partition.waiting()
     assert partition.read() == ([(0, b"a")], 0, 1)
@@ -176,7 +191,7 @@ async def test_a_fetch_that_is_not_forgotten_yet_is_not_read_twice(partition: Pa
 
 
 def test_lag_leaves_out_what_is_never_delivered(partition: Partition) -> None:
-    """A lane that has every record isn't behind, though a control record ends the log."""
+    """A lane with every record has no lag, even if a control record ends the log."""
     assert partition.reader.lag(SALES, 0, 11) == 11
     partition.fetch(batch(9, b"a"))
     partition.read()

@@ -37,7 +37,7 @@ async def consumer(tmp_path: Path) -> ChunkConsumer:
 async def test_a_fault_while_decoding_ends_the_worker(
     consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No chunk is made of the records behind it: that would leave the record out."""
+    """No chunk is made of later records, which would skip the record."""
     fetches, ends = Fetches(), list[str]()
     monkeypatch.setattr(consumer, "_reader", ChunkReader(FetchBuffer(fetches.fetcher)))
     monkeypatch.setattr(consumer, "_active_partitions", {TP(*SALES)})
@@ -65,7 +65,10 @@ async def test_nothing_is_read_while_the_flow_is_stopped(consumer: ChunkConsumer
 
 
 async def test_committed_records_are_fetched_and_no_others(consumer: ChunkConsumer) -> None:
-    """A fetch without records is answered soon, so that other partitions needn't wait for it."""
+    """A fetch without records is answered soon.
+
+    Other partitions needn't wait for it.
+    """
     made = consumer._thread._create_worker_consumer(consumer.transport)
     assert made._isolation_level == "read_committed"
     assert made._fetch_max_wait_ms == CHUNK_FETCH_WAIT_MS
@@ -74,9 +77,9 @@ async def test_committed_records_are_fetched_and_no_others(consumer: ChunkConsum
 async def test_every_partition_has_its_turn(
     consumer: ChunkConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All have more chunks than the agent's queue has room for: none is left out or waits longer.
+    """No partition is skipped or waits longer than the others.
 
-    They go Faust's own way to the queue.
+    All have more chunks than the agent's queue has room for. Chunks reach it by Faust's own code.
     """
     partitions = [TP("sales", number) for number in range(4)]
     monkeypatch.setattr(consumer, "_active_partitions", set(partitions))
@@ -103,7 +106,7 @@ async def test_every_partition_has_its_turn(
     async with asyncio.timeout(5.0):
         for _ in range(40):
             delivered[(await queue.get()).tp] += 1
-            await asyncio.sleep(0)  # while it folds, the next is delivered
+            await asyncio.sleep(0)  # the next chunk is delivered during a fold
             await asyncio.sleep(0)
     fetching.cancel()
     assert delivered == dict.fromkeys(partitions, 10)

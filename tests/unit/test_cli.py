@@ -1,4 +1,4 @@
-"""The command line as a whole: its output, its exit codes, and that it stays quick."""
+"""The command line as a whole: its output, its exit codes, and a quick start."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 
 def test_commands_are_named_once_and_each_module_has_its_function() -> None:
-    """Every command and group of the list can be imported."""
+    """Every listed command and group can be imported."""
     names = [command.name for command in (*cli.COMMANDS, *cli.GROUPS)]
     assert len(names) == len(set(names))
     for command in cli.COMMANDS:
@@ -62,14 +62,14 @@ def test_help_lists_the_commands_without_loading_any_engine() -> None:
 
 
 def test_a_wrong_argument_is_a_usage_error() -> None:
-    """Exit code 2, the error on stderr, nothing on stdout."""
+    """The exit code is 2, with the error on stderr and nothing on stdout."""
     done = _run("topics", "chek")
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such command 'chek'" in done.stderr
 
 
 def test_an_invalid_setting_is_named_by_its_variable() -> None:
-    """Exit code 2, and one sentence that names the environment's variable."""
+    """The exit code is 2; one sentence names the environment variable."""
     done = _run("topics", "check", NETSOLD_PARTITIONS="0")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -79,7 +79,7 @@ def test_an_invalid_setting_is_named_by_its_variable() -> None:
 
 
 def test_without_a_cluster_the_sentence_shows_how_to_get_one() -> None:
-    """Exit code 5, and both ways to a cluster."""
+    """The exit code is 5; the sentence has both ways to get a cluster."""
     done = _run("topics", "check")
     assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr == (
@@ -89,7 +89,7 @@ def test_without_a_cluster_the_sentence_shows_how_to_get_one() -> None:
 
 
 def test_a_cluster_that_does_not_answer_is_one_sentence() -> None:
-    """Exit code 5, and none of the client's own log lines."""
+    """The exit code is 5, and the client logs no line."""
     done = _run("topics", "check", NETSOLD_KAFKA__BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (done.returncode, done.stdout, done.stderr) == (
         5,
@@ -106,7 +106,7 @@ def test_status_of_no_kafka_is_one_json_object() -> None:
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only errors that the user can mend become a sentence."""
+    """Only errors that a user can repair become a sentence."""
     monkeypatch.setattr(sys, "argv", ["netsold", "kafka", "status"])
     monkeypatch.setattr("operations.commands.kafka._local_kafka", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""docker-compose.yml, read without Docker: the same Kafka as `netsold up`, in the right order."""
+"""docker-compose.yml, read without Docker: Kafka as in `netsold up`, and the order of services."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_the_broker_settings_are_the_shared_ones(services: dict[str, Any]) -> No
     assert shared["auto.create.topics.enable"] == "false"
     assert shared["log.retention.ms"] == "-1"
     assert {shared[name] for name in shared if name.endswith((".factor", ".min.isr"))} == {"1"}, (
-        "one broker holds one replica"
+        "one broker has one replica"
     )
 
 
@@ -86,7 +86,10 @@ def test_services_wait_for_what_they_need(services: dict[str, Any]) -> None:
 
 
 def test_health_checks_use_the_published_addresses(services: dict[str, Any]) -> None:
-    """Kafka has its own script, the reader /readyz; its port is published on loopback."""
+    """Kafka has its own script, and the reader /readyz.
+
+    The reader's port is published on loopback.
+    """
     assert (
         services["kafka"]["healthcheck"]["test"][1] == "/opt/kafka/bin/kafka-broker-api-versions.sh"
     )
@@ -98,7 +101,7 @@ def test_health_checks_use_the_published_addresses(services: dict[str, Any]) -> 
 
 
 def test_every_command_exists(services: dict[str, Any]) -> None:
-    """Each service of our image runs a command of the command line, with existing settings."""
+    """Each service of our image runs an existing command with existing settings."""
     known = {command.name for command in COMMANDS} | {"kafka", "topics"}
     names = {f"NETSOLD_{name.upper()}" for name in Settings.model_fields} | {
         "NETSOLD_KAFKA__BOOTSTRAP_SERVERS"

@@ -1,4 +1,4 @@
-"""What is written is compressed in a way that its readers can read."""
+"""Records are compressed with a codec that their readers have."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from streams.producers import StrictProducer
 from streams.settings import Compression, Kafka, Settings
 
 HEADER_BYTES = 61
-"""Of a record batch, before its records."""
+"""The bytes of a record batch before its records."""
 
 FASTEST, SMALLEST = 4, 2
 """The byte of gzip's header that names the level, at level 1 and at level 9."""
 
 
 def built(settings: Settings, topic: str) -> DefaultRecordBatch:
-    """A batch for a topic, with some records, as it goes to the broker."""
+    """A batch for a topic with some records, as it is sent to the broker."""
     batch = StrictProducer(settings, "t").batch_for(topic)
     for number in range(100):
         assert batch.append(timestamp=number, key=b"k", value=b"value %d" % number) is not None
@@ -31,7 +31,10 @@ def built(settings: Settings, topic: str) -> DefaultRecordBatch:
 async def test_public_topics_are_compressed_by_setting_and_changelogs_are_not(
     name: Compression,
 ) -> None:
-    """Readers of public topics need that codec; only we read changelogs."""
+    """Readers of public topics need that codec.
+
+    Only netsold reads changelogs.
+    """
     settings = Settings(
         _env_file=None,
         app="a",
@@ -53,7 +56,10 @@ def test_by_default_every_client_can_read_what_is_public() -> None:
 
 
 async def test_gzip_is_not_aiokafkas_slowest() -> None:
-    """Its level is not aiokafka's 9; this fails if aiokafka renames its gzip function."""
+    """Its level is not aiokafka's 9.
+
+    This fails if aiokafka renames its gzip function.
+    """
     settings = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="nowhere:1"))
     batch = StrictProducer(settings, "t").batch_for("sales")
     batch.append(

@@ -1,4 +1,4 @@
-"""Cycles: which one holds an instant, and how it is written."""
+"""Cycles: the cycle of an instant, and its text."""
 
 import pytest
 
@@ -12,7 +12,7 @@ DAY_MS = 86_400_000
     [(0, 0), (9, 0), (10, 10), (19, 10), (-1, -10), (-10, -10), (-11, -20)],
 )
 def test_cycles_are_half_open_on_both_sides_of_the_epoch(at_ms: int, start_ms: int) -> None:
-    """C1: length 10, anchor 0.
+    """C1: cycles of length 10 with anchor 0.
 
     -20       -10        0         10        20
     [---------)[---------)[---------)[---------)
@@ -39,7 +39,7 @@ def test_every_instant_is_in_one_cycle_and_the_next_begins_where_it_ends() -> No
 
 
 def test_text_and_back() -> None:
-    """A cycle's name is its start in ISO 8601, also before the years that events may name."""
+    """A cycle's name is its start in ISO 8601, also before the first year of events."""
     calendar = Calendar(30 * DAY_MS)
     assert calendar.iso(1_780_704_000_000) == "2026-06-06T00:00:00Z"
     for start_ms in (1_780_704_000_000, -30 * DAY_MS, calendar.start_of(-2_208_988_800_000)):
@@ -48,14 +48,14 @@ def test_text_and_back() -> None:
 
 
 def test_a_text_of_other_cycles_is_refused() -> None:
-    """A journal made with another length or anchor can't be added up as if it were ours."""
+    """A journal made with another length or anchor can't be added to ours."""
     with pytest.raises(ValueError, match="length or anchor"):
         Calendar(30 * DAY_MS).start_of_iso("2026-06-07T00:00:00Z")
     with pytest.raises(ValueError, match="RFC 3339"):
         Calendar(30 * DAY_MS).start_of_iso("June")
 
 
-def test_a_cycle_lasts() -> None:
+def test_a_cycle_has_a_length() -> None:
     """A length below one millisecond is refused."""
     with pytest.raises(ValueError, match="at least a millisecond"):
         Calendar(0)

@@ -1,4 +1,7 @@
-"""Files of the data directory are whole or absent after a power cut, and set aside if torn."""
+"""Files of the data directory are whole or absent after a power cut.
+
+A torn file is set aside.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,10 @@ def test_a_full_disk_leaves_the_former_file(
 def test_a_torn_file_is_set_aside_with_a_sentence(
     tmp_path: Path, sentences: list[str], torn: bytes
 ) -> None:
-    """It is kept under another name, reported once, and the next reading finds no file."""
+    """It is kept under another name and reported once.
+
+    The next reading finds no file.
+    """
     path = tmp_path / "children.json"
     path.write_bytes(torn)
     assert read_whole(path, dict[str, Known], sentences.append) is None

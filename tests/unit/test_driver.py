@@ -1,4 +1,4 @@
-"""Whole workers over the log in memory, killed, frozen, cut off and reassigned by a seed.
+"""Whole workers over the log in memory; a seed kills, freezes, cuts off and reassigns them.
 
 The tables are those of an undisturbed run.
 """
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "1 2 3 4 5 6 7 8").split()]
 EVENTS = 250
 POISON = (b"o-bad", b"not json", [("own", b"1")])
-"""A record that every decoder refuses, with a header of its own."""
+"""A record that every decoder refuses, with its own header."""
 
 Sends = list[tuple[bytes, bytes]]
 
@@ -54,7 +54,7 @@ def settings(tmp_path: Path) -> Settings:
 def records(seed: int) -> Iterator[tuple[str, tuple[bytes | None, bytes, list[tuple[str, bytes]]]]]:
     """Events of a small marketplace with their topics.
 
-    Out of order, some twice, some contradicting others.
+    They are out of order; some arrive twice, and some contradict others.
     """
     plan = Plan(
         seed, f"d{seed}", 1_780_000_000_000, every_ms=DAY_MS / 2, shops=3, products=5, buyers=7
@@ -94,7 +94,7 @@ def driven(seed: int, tmp_path: Path, faults: Faults) -> tuple[Driver, Flow]:
 
 
 def differences(driver: Driver, flow: Flow) -> list[str]:
-    """What a run left otherwise than the pure stages: tables, the journal, dead letters."""
+    """How a run's tables, journal and dead letters differ from the pure stages'."""
     found = [
         table.name
         for table in catalogue.TABLES
@@ -121,15 +121,16 @@ def differences(driver: Driver, flow: Flow) -> list[str]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_run_leaves_what_an_undisturbed_run_leaves(seed: int, tmp_path: Path) -> None:
-    """Through kills, zombies, lost requests, lost answers and rebalances.
+    """Every change is made once (I1, I2), and every dead letter once (I4).
 
-    Every change once (I1, I2), every dead letter once (I4). `SEEDS="7 8"` repeats some.
+    Faults are kills, zombies, lost requests, lost answers and rebalances. `SEEDS="7 8"` repeats
+    some.
     """
     assert differences(*driven(seed, tmp_path, Faults())) == []
 
 
 def test_a_seed_repeats_its_run(tmp_path: Path) -> None:
-    """The same requests at the same virtual times, and the same ends of processes."""
+    """It has the same requests at the same virtual times, and the same ends of processes."""
     one, _ = driven(3, tmp_path, Faults())
     two, _ = driven(3, tmp_path, Faults())
     assert one.trace == two.trace
@@ -184,7 +185,7 @@ def writes_the_store_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk_processor, "commit", early)
 
 
-def goes_on_after_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def skips_a_chunk_after_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk with an unknown outcome is skipped."""
     monkeypatch.setattr(Assignment, "doubt", lambda *_: None)
 
@@ -199,7 +200,7 @@ def restores_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def never_aborts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a dead worker has written is committed by the next one."""
+    """The next worker commits the records that a dead worker has written."""
 
     def init(log: MemoryLog, transactional_id: str) -> int:
         log._epochs[transactional_id] = log._epochs.get(transactional_id, -1) + 1
@@ -263,7 +264,7 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     commits_offsets_at_once,
     fences_nobody,
     writes_the_store_first,
-    goes_on_after_a_lost_answer,
+    skips_a_chunk_after_a_lost_answer,
     restores_nothing,
     never_aborts,
     writes_an_entry_twice,
@@ -279,12 +280,15 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
 def test_a_planted_mistake_is_found(
     mistake: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Within a few seeds: a run that does not end, an impossible sum, or a difference."""
+    """A few seeds suffice.
+
+    The run does not end, has an impossible sum, or differs.
+    """
     mistake(monkeypatch)
     for seed in range(1, 9):
         try:
             driver, flow = driven(seed, tmp_path, Faults())
-        except (AssertionError, virtual_time.StandsStill):
+        except (AssertionError, virtual_time.Deadlock):
             return
         if differences(driver, flow):
             return

@@ -1,4 +1,4 @@
-"""The decoder by example: three forms, hostile payloads, and what wins over what."""
+"""The decoder by example: three forms, hostile payloads, and precedence."""
 
 # ruff: noqa: ANN401 - a test hands in anything, also what is wrong
 
@@ -100,9 +100,9 @@ def test_records_are_written_by_the_conventions() -> None:
 
 
 def test_an_object_with_specversion_is_structured_whatever_else_it_has() -> None:
-    """Fields beside the attributes are extensions then.
+    """Fields beside the attributes are then extensions.
 
-    Time and data count, occurred_at and amount at the top don't.
+    Time and data count; occurred_at and amount at the top don't.
     """
     value = msgspec.json.encode(
         PAID
@@ -136,15 +136,15 @@ def test_headers_win_over_the_value() -> None:
 
 
 def test_the_last_header_of_a_name_wins() -> None:
-    """As in JSON, where the last of a name wins too."""
+    """JSON has the same rule for repeated names."""
     key, value, headers = binary(PAID)
     found = reading(value, [*headers, ("ce_id", b"last")], key)
     assert isinstance(found, Received)
     assert found.id == "last"
 
 
-def test_a_common_field_may_stand_in_the_value() -> None:
-    """What the headers lack is looked for in the value."""
+def test_a_common_field_may_be_in_the_value() -> None:
+    """A field that the headers lack is read from the value."""
     key, _, headers = binary(PAID)
     without = [(name, raw) for name, raw in headers if name not in {"ce_source", "ce_time"}]
     assert reading(msgspec.json.encode(PAID), without, key) == read(record(*binary(PAID)))
@@ -184,7 +184,7 @@ def test_unknown_fields_pass_and_null_is_absent() -> None:
     ],
 )
 def test_hostile_numbers(amount: str, expected: Reason | None) -> None:
-    """Integers are integers, within bounds; nothing is turned into another number on the way."""
+    """Integers are integers within bounds; no value is converted to another number."""
     for event in (binary(PAID), bare(PAID)):
         key, value, headers = event
         assert reason(value.replace(b"2000", amount.encode()), headers, key) == expected
@@ -209,7 +209,10 @@ def test_hostile_numbers(amount: str, expected: Reason | None) -> None:
     ],
 )
 def test_hostile_texts(text: bytes, expected: Reason | None) -> None:
-    """No control characters, also escaped, no half characters, and 1 to 128 characters."""
+    """Texts have 1 to 128 characters, no half characters and no control characters.
+
+    Escaped control characters are refused, too.
+    """
     shipped = {name: value for name, value in PAID.items() if name != "amount"} | {
         "type": "order_shipped",
         "carrier": "CARRIER",
@@ -220,7 +223,10 @@ def test_hostile_texts(text: bytes, expected: Reason | None) -> None:
 
 @pytest.mark.parametrize("junk", [b'"\xff"', b"[" * 300 + b"]" * 300, b"9" * 4400, b"NaN"])
 def test_fields_that_nobody_reads_must_be_json_too(junk: bytes) -> None:
-    """Unknown fields are ignored, but the value must be valid JSON, at any stack depth."""
+    """Unknown fields are ignored, but the value must be valid JSON.
+
+    The depth of the stack doesn't matter.
+    """
     for key, value, headers in (binary(PAID), bare(PAID)):
         assert reason(value[:-1] + b',"extra":' + junk + b"}", headers, key) == Reason.NOT_JSON
 
@@ -228,7 +234,7 @@ def test_fields_that_nobody_reads_must_be_json_too(junk: bytes) -> None:
 def test_the_depth_of_the_stack_decides_nothing() -> None:
     """A nested value is read alike from a shallow and from a deep stack.
 
-    Replay must agree with live.
+    A replay must give the same tables.
     """
     key, value, headers = binary(PAID)
     for depth in (150, 190, 198, 250):
@@ -245,7 +251,7 @@ def test_the_depth_of_the_stack_decides_nothing() -> None:
 def test_any_header_garbage_is_survived() -> None:
     """Headers that are None, not UTF-8, no pairs, or no list at all never raise.
 
-    What can't be read counts as absent or wrong.
+    An unreadable header counts as absent or wrong.
     """
     key, value, headers = binary(PAID)
     assert reason(value, None, key) == Reason.MISSING_FIELD
@@ -267,15 +273,15 @@ def test_any_header_garbage_is_survived() -> None:
 
 @pytest.mark.parametrize("key", [None, b"", b"o-2", b"o-1 ", b"\xff", "o-1"])
 def test_the_key_must_be_the_order(key: Any) -> None:
-    """Another key, or none, would put the order's events into other partitions."""
+    """Another key, or none, would write the order's events to other partitions."""
     _, value, headers = binary(PAID)
     assert reason(value, headers, key) == (Reason.KEY_MISMATCH if key else Reason.MISSING_KEY)
 
 
 def test_limits_of_an_order() -> None:
-    """Discount within the price, prices within bounds, line_ids apart.
+    """Discounts are at most the price, prices within bounds, and line_ids differ.
 
-    As many lines as fit into a value.
+    An order has at most as many lines as fit into a value.
     """
     line = PLACED["lines"][0]
 
@@ -300,7 +306,7 @@ def test_limits_of_an_order() -> None:
 
 
 def test_size_is_bounded_to_the_byte() -> None:
-    """A value of exactly the most bytes is read; one more is refused unread."""
+    """A value of exactly the largest size is read; with one byte more it is refused unread."""
     key, value, headers = binary(PAID)
     padded = value[:-1] + b" " * (limits.VALUE_BYTES - len(value)) + b"}"
     assert reason(padded, headers, key) is None
@@ -308,7 +314,7 @@ def test_size_is_bounded_to_the_byte() -> None:
 
 
 def test_ticks() -> None:
-    """A tick carries a time and needs no key; one without a readable time is refused."""
+    """A tick has a time and needs no key; one without a readable time is refused."""
     value, headers = tick(1_782_892_800_123)
     assert reading(value, headers, None) == Tick(1_782_892_800_123)
     assert reason(value, [("ce_type", b"time_tick")], None) == Reason.MISSING_FIELD
@@ -322,8 +328,8 @@ def test_ticks() -> None:
     )
 
 
-def test_an_event_type_no_list_forgets() -> None:
-    """Every type of event has a decoder and a way into an order's facts."""
+def test_no_list_lacks_an_event_type() -> None:
+    """Every type of event has a decoder and becomes a fact of an order."""
     from schemas import decoders, events
     from tables import orders
 

@@ -37,9 +37,9 @@ class Record:
 
 
 def test_an_event_becomes_a_cloudevent() -> None:
-    """Common fields are headers as written, the others the value, also unknown ones.
+    """Common fields are headers as written; all others are the value.
 
-    The key is the order's id.
+    Unknown fields are in the value, too. The key is the order's id.
     """
     record = event_of(json.dumps(EVENT).encode())
     assert not isinstance(record, Refusal)
@@ -104,7 +104,7 @@ def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None
 
 @pytest.mark.parametrize("within", [True, False])
 def test_a_structured_cloudevent_is_not_changed(within: bool) -> None:  # noqa: FBT001
-    """Its order's id is the key, from the subject or from the data."""
+    """The order's id from the subject or the data is the key."""
     line = json.dumps(
         {
             "specversion": "1.0",

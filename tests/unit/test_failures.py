@@ -1,4 +1,4 @@
-"""What a command shows of errors of the machine, the cluster or the user, and of Ctrl-C."""
+"""What a command prints for errors of the machine, the cluster or the user, and for Ctrl-C."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FULL = "No space left on device: make room where its output goes"
 def test_an_error_that_a_person_can_repair_is_one_sentence(
     error: Exception, sentence: str, code: int
 ) -> None:
-    """With its exit code."""
+    """The command exits with the error's code."""
     found = explained(error)
     assert found is not None
     assert found[0].startswith(sentence)
@@ -54,7 +54,10 @@ def test_an_error_that_a_person_can_repair_is_one_sentence(
 def test_a_data_directory_that_cannot_be_used_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """For a file in its place and for a full disk, the sentence names the setting's directory."""
+    """A file in its place and a full disk give the same sentence.
+
+    It names the setting's directory.
+    """
     data_dir = tmp_path / "file"
     monkeypatch.setenv("NETSOLD_DATA_DIR", str(data_dir))
     data_dir.write_text("x")
@@ -72,12 +75,12 @@ def test_a_data_directory_that_cannot_be_used_is_named(
     "error", [ZeroDivisionError(), KeyError("x"), OSError(errno.EBADF, "x"), OSError("no number")]
 )
 def test_a_fault_of_ours_is_not_explained(error: Exception) -> None:
-    """It needs its traceback."""
+    """A defect needs its traceback."""
     assert explained(error) is None
 
 
 def test_unusable_settings_do_not_hide_another_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that needs no settings still names what failed."""
+    """A command that needs no settings still names its own error."""
     monkeypatch.setenv("NETSOLD_KAFKA", "{")
     assert explained(OSError(errno.ENOENT, "x", "/a/b")) == ("/a/b: No such file or directory", 1)
 
@@ -108,7 +111,7 @@ main()
 def test_ctrl_c_while_modules_are_imported_is_no_traceback(
     tmp_path: Path, arguments: list[str], module: str
 ) -> None:
-    """In the first second of a command: exit code 130, and nothing on stderr."""
+    """In a command's first second: exit code 130, empty stderr."""
     program = INTERRUPTED_AT.format(name=module, arguments=arguments)
     environment = {"NETSOLD_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     done = subprocess.run(
@@ -144,7 +147,7 @@ UNKNOWN_SETTING = "netsold: settings can't be used: NETSOLD_PARTITION is no sett
 def test_streams_that_are_full_closed_or_narrow_are_no_traceback(
     tmp_path: Path, line: str, code: int | None, out: str, err: str
 ) -> None:
-    """At most one sentence, whatever stdout, stderr, stdin and the locale are."""
+    """Any stdout, stderr, stdin and locale give at most one sentence."""
     receipt = (
         '{{"type":"receipt_confirmed","id":"1","source":"/s","occurred_at":"2026-07-02T10:00:00Z",'
         '"order_id":"o-ü","by":"{by}"}}\n'

@@ -1,4 +1,4 @@
-"""The catalogue's tables as Faust's tables: their windows, and what Faust sees of the stores."""
+"""The catalogue's tables as Faust's tables: their windows, and Faust's view of the stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_cycles_as_a_window_of_faust() -> None:
-    """Half-open, by the anchor, in seconds; nothing is ever stale (C1, C3)."""
+    """Windows are half-open, by the anchor, in seconds; none is ever stale (C1, C3)."""
     window = CycleWindow(Calendar(30 * 86_400_000, 0))
     assert window.expires is None
     assert window.ranges(0.0) == [(0.0, 2_592_000.0)]
@@ -31,7 +31,10 @@ def test_cycles_as_a_window_of_faust() -> None:
 
 
 async def test_faust_sees_the_open_partitions_and_cannot_write(tmp_path: Path) -> None:
-    """Faust's table finds a key in any open partition, also windowed ones; it refuses writes."""
+    """Faust's table finds a key in any open partition.
+
+    Windowed keys are found, too. Writes are refused.
+    """
     identity = Identity("cluster-1", "app", "sales/id-1", 0, 4)
     partition = PartitionStore(tmp_path / "sales" / "0", identity)
     partition.write([(b"o-1", b"one"), (b"p-3@2592000000", b"cycle")], 1)

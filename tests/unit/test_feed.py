@@ -1,4 +1,4 @@
-"""A feed gives items as they are read, and neither the loop nor the end waits for a slow pipe."""
+"""A feed gives items as they are read; a slow pipe blocks neither the loop nor its end."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ async def _all(feed: Feed[int]) -> list[int]:
 
 @pytest.mark.parametrize("number", [0, 1, MOST_AHEAD, 10 * MOST_AHEAD + 1])
 async def test_all_items_are_returned_once_and_in_order(number: int) -> None:
-    """So it is for many more items than are read ahead."""
+    """This holds for many more items than are read ahead."""
     assert await _all(Feed(iter(range(number)))) == list(range(number))
 
 
 async def test_items_are_returned_while_the_next_one_is_awaited() -> None:
-    """As with a pipe that stays open; without items the batch is empty."""
+    """A pipe may stay open; without items the batch is empty."""
     more = Event()
 
     def items() -> Iterator[int]:

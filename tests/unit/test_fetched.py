@@ -1,4 +1,4 @@
-"""What is fetched of a partition: chunks, and aiokafka's buffer that they are read from."""
+"""The fetched records of a partition: chunks, and aiokafka's buffer behind them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fetching import SALES, Fetches, batch
 
 
 def test_a_chunk_is_cut_where_its_parts_join() -> None:
-    """The first part ends behind its last record, and the rest begins there.
+    """The first part ends after its last record, and the rest begins there.
 
     The control records around them stay with them.
     """
@@ -50,8 +50,11 @@ def test_a_chunk_is_cut_where_its_parts_join() -> None:
         ([], "0 records"),
     ],
 )
-def test_a_chunk_names_what_most_of_it_is_about(about: list[object], words: str) -> None:
-    """Place, records, and the order, conversation, product or shop of at least half of them."""
+def test_a_chunk_names_its_most_frequent_subject(about: list[object], words: str) -> None:
+    """It names the place, the records, and the subject of at least half of them.
+
+    A subject is an order, conversation, product or shop.
+    """
     assert (
         str(Chunk(SALES, list(enumerate(about, 7)), 7, 9, TolerantRecords(b"")))
         == f"sales-0@7..9: {words}"
@@ -59,7 +62,7 @@ def test_a_chunk_names_what_most_of_it_is_about(about: list[object], words: str)
 
 
 async def test_nothing_waits_while_partitions_are_reassigned() -> None:
-    """A fetch may be another owner's by then."""
+    """Another worker may own the fetch by then."""
     fetches = Fetches()
     buffer = FetchBuffer(fetches.fetcher)
     fetches.fetch(batch(0, b"a"))
@@ -69,7 +72,7 @@ async def test_nothing_waits_while_partitions_are_reassigned() -> None:
 
 
 async def test_an_error_of_a_fetch_is_raised_once() -> None:
-    """It must not be lost, and the partition can be fetched again after it."""
+    """It must not be lost; the partition can be fetched again after it."""
     fetches = Fetches()
     buffer = FetchBuffer(fetches.fetcher)
     fetches.put(FetchError(error=TopicAuthorizationFailedError("sales"), backoff=0))
@@ -79,7 +82,7 @@ async def test_an_error_of_a_fetch_is_raised_once() -> None:
 
 
 async def test_waiting_for_a_fetch_ends_by_the_time() -> None:
-    """And raises what makes further fetches impossible."""
+    """It raises errors that make further fetches impossible."""
     fetches = Fetches()
     buffer = FetchBuffer(fetches.fetcher)
     await buffer.wait(0.001)

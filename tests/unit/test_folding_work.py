@@ -1,6 +1,6 @@
-"""Folding one order or conversation costs work in proportion to what comes.
+"""Folding one order or conversation costs work in proportion to its events.
 
-Calls are counted, and no clock is looked at.
+Calls are counted; no clock is used.
 """
 
 import random
@@ -24,7 +24,7 @@ FILLED = 5_000
 
 
 def happens(kind: str, number: int, at_ms: int, **own: object) -> dict[str, Any]:
-    """An event of the order o-1; instants in milliseconds from noon in Shanghai on."""
+    """An event of the order o-1; instants are milliseconds after noon in Shanghai."""
     common = {
         "type": kind,
         "id": f"e-{number}",
@@ -36,7 +36,7 @@ def happens(kind: str, number: int, at_ms: int, **own: object) -> dict[str, Any]
 
 
 def placed(lines: int, quantity: int = 10_000) -> dict[str, Any]:
-    """The order, placed."""
+    """The event that places the order."""
     found = [
         {"line_id": str(n), "product_id": f"p-{n % 7}", "quantity": quantity, "unit_price": 100}
         for n in range(lines)
@@ -84,7 +84,7 @@ def many(kind: str, size: int) -> Log:
 
 
 def mixed(size: int) -> Log:
-    """Refunds, receipts, cancellations and what is requested, in turns."""
+    """Refunds, receipts, cancellations and refund requests, in turns."""
     kinds = (
         "refund_succeeded",
         "receipt_confirmed",
@@ -96,7 +96,7 @@ def mixed(size: int) -> Log:
 
 
 def by_line(size: int, kind: str) -> Log:
-    """An order of as many lines as there are events, and an event of each line."""
+    """An order with as many lines as events, and an event of each line."""
     if kind == "refund_succeeded":
         return [placed(size), RECEIVED, *[refund(n, 2000 + n, n) for n in range(2, size)]]
     return [
@@ -137,8 +137,8 @@ ORDERS: dict[str, Callable[[int], Log]] = {
         RECEIVED,
         *[refund(n, 2000 + n, None) for n in range(2, size)],
     ],
-    "refunds that come back": lambda size: in_pairs(size, 0),
-    "refunds of the whole that come back": lambda size: in_pairs(size, None),
+    "returned refunds": lambda size: in_pairs(size, 0),
+    "returned refunds of the whole": lambda size: in_pairs(size, None),
     "one id, ever earlier": lambda size: [
         placed(1),
         RECEIVED,
@@ -161,16 +161,16 @@ ORDERS: dict[str, Callable[[int], Log]] = {
 }
 ARRIVALS: dict[str, Callable[[Log], Log]] = {
     "in order": lambda log: log,
-    "the other way round": lambda log: log[::-1],
-    "placed first, then the other way round": lambda log: [log[0], *log[:0:-1]],
+    "backwards": lambda log: log[::-1],
+    "placed first, then backwards": lambda log: [log[0], *log[:0:-1]],
     "shuffled, half of it twice": lambda log: random.Random(1).sample(
         log + log[::2], len(log + log[::2])
     ),
 }
 
 
-def says(number: int, at_ms: int, by: str | None = None) -> dict[str, Any]:
-    """A message; instants in milliseconds from noon in Shanghai on."""
+def message(number: int, at_ms: int, by: str | None = None) -> dict[str, Any]:
+    """A message; instants are milliseconds after noon in Shanghai."""
     event = {
         "type": "seller_replied" if by else "buyer_messaged",
         "id": f"e-{number}",
@@ -186,7 +186,7 @@ def says(number: int, at_ms: int, by: str | None = None) -> dict[str, Any]:
 
 def in_turns(size: int, every_ms: int) -> Log:
     """Questions and answers."""
-    return [says(n, n * every_ms, "person" if n % 2 else None) for n in range(size)]
+    return [message(n, n * every_ms, "person" if n % 2 else None) for n in range(size)]
 
 
 CHATS: dict[str, Callable[[int], Log]] = {
@@ -194,20 +194,20 @@ CHATS: dict[str, Callable[[int], Log]] = {
     "late": lambda size: in_turns(size, 400_000),
     "on one day": lambda size: in_turns(size, 10),
     "at one instant": lambda size: in_turns(size, 0),
-    "questions alone": lambda size: [says(n, n * 1000) for n in range(size)],
+    "questions alone": lambda size: [message(n, n * 1000) for n in range(size)],
     "questions, then answers among them": lambda size: [
-        *[says(n, n * 1000) for n in range(size // 2)],
-        *[says(n, (size - n) * 1000 + 500, "robot") for n in range(size // 2, size)],
+        *[message(n, n * 1000) for n in range(size // 2)],
+        *[message(n, (size - n) * 1000 + 500, "robot") for n in range(size // 2, size)],
     ],
     "each id twice, with two contents": lambda size: [
         *in_turns(size // 2, 60_000),
-        *[says(n, n * 60_000 - 90_000, "person" if n % 2 else None) for n in range(size // 2)],
+        *[message(n, n * 60_000 - 90_000, "person" if n % 2 else None) for n in range(size // 2)],
     ],
 }
 
 
 def fold(stage: OrderStage | ChatStage, log: Log) -> tuple[int, Outcome]:
-    """How many calls it takes to fold a log as one chunk, and what comes out."""
+    """The number of calls that fold a log as one chunk, and its outcome."""
     readings = reading(
         stage, [Record("", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
     )
@@ -229,7 +229,7 @@ def fold(stage: OrderStage | ChatStage, log: Log) -> tuple[int, Outcome]:
 def growth(
     stage: OrderStage | ChatStage, make: Callable[[int], Log], arrive: Callable[[Log], Log]
 ) -> float:
-    """How many times the work twice as many events take; what they write is part of what comes."""
+    """The work per event for twice the events, times two; rows of the outcome count as events."""
     works = []
     for size in (EVENTS, 2 * EVENTS):
         calls, outcome = fold(stage, arrive(make(size)))
@@ -241,14 +241,14 @@ def growth(
 @pytest.mark.parametrize("arrival", ARRIVALS)
 @pytest.mark.parametrize("case", ORDERS)
 def test_twice_the_events_of_an_order_are_twice_the_work(case: str, arrival: str) -> None:
-    """S12: whatever comes of one order, and however it arrives."""
+    """S12: this holds for any kinds of events, in any order of arrival."""
     assert growth(OrderStage(CYCLES, 1000), ORDERS[case], ARRIVALS[arrival]) < 2.5
 
 
 @pytest.mark.parametrize("arrival", ARRIVALS)
 @pytest.mark.parametrize("case", CHATS)
 def test_twice_the_messages_of_a_conversation_are_twice_the_work(case: str, arrival: str) -> None:
-    """R1, R2: whatever is written between a shop and a buyer, and however it arrives."""
+    """R1, R2: this holds for any messages, in any order of arrival."""
     assert growth(ChatStage(CYCLES, RULES, 1000), CHATS[case], ARRIVALS[arrival]) < 2.5
 
 
@@ -262,7 +262,7 @@ def test_twice_the_messages_of_a_conversation_are_twice_the_work(case: str, arri
 def test_what_is_full_costs_no_more(
     stage: OrderStage | ChatStage, case: Callable[[int], Log], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Decision 12: most events are refused, and twice of them are twice the work."""
+    """Decision 12: most events are refused, and twice as many are twice the work."""
     monkeypatch.setattr(limits, "ORDER_BYTES", FILLED)
     assert growth(stage, case, ARRIVALS["in order"]) < 2.5
     outcome = fold(stage, case(2 * EVENTS))[1]

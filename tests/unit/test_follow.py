@@ -1,4 +1,4 @@
-"""The reader's store: what is applied and shown when, its progress, and files that don't fit."""
+"""The reader's store: when records are applied and shown, its progress, and unfit files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ SOLD = events("""
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Changelogs:
-    """A pipeline with a few records in a transaction, so that its changelogs have many marks."""
+    """A pipeline with a few records per transaction, so that its changelogs have many marks."""
     rng = Random(3)
     return Changelogs(settings_in(tmp_path), chunk=lambda: rng.randint(1, 60))
 
@@ -72,7 +72,7 @@ def reader(logs: Changelogs, tmp_path: Path) -> Iterator[FedReader]:
 
 
 def exported(reader: FedReader) -> dict[str, list[dict[str, Any]]]:
-    """The reader's tables in the form of the report, in its order."""
+    """The reader's tables in the form of the report, in the report's order."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in REPORT_LISTS}
     for name, row in exported_rows(reader.answers()):
         found[name].append(row)
@@ -85,7 +85,7 @@ def exported(reader: FedReader) -> dict[str, list[dict[str, Any]]]:
 def test_the_store_has_the_rows_of_the_changelogs(
     logs: Changelogs, reader: FedReader, most: int
 ) -> None:
-    """However the records are split into steps, the rows are those of the tables.
+    """The rows are those of the tables, however records are split into steps.
 
     A restart between the steps changes nothing.
     """
@@ -135,9 +135,9 @@ def test_a_partition_is_shown_as_it_was_at_a_mark(logs: Changelogs, reader: FedR
 def test_nothing_is_shown_until_the_first_filling_is_done(
     logs: Changelogs, reader: FedReader
 ) -> None:
-    """A store that is being filled would call known products unknown.
+    """A store that is being filled would report known products as unknown.
 
-    The reader is not ready, with the number of records to read.
+    The reader is not ready, and reports the number of records to read.
     """
     logs.take(EVENTS)
     reader.feed(most=10)
@@ -152,7 +152,10 @@ def test_nothing_is_shown_until_the_first_filling_is_done(
 def test_a_store_that_was_complete_answers_while_it_catches_up(
     logs: Changelogs, reader: FedReader
 ) -> None:
-    """After a restart the old tables are shown, as restoring, until the log's end is reached."""
+    """After a restart it shows the old tables, as restoring.
+
+    It does so until the end of the log is read.
+    """
     logs.take(EVENTS[:700])
     while reader.feed():
         pass
@@ -173,7 +176,7 @@ def test_a_long_stretch_without_a_mark_is_not_kept_in_memory(
 ) -> None:
     """Compaction may leave many records without a mark.
 
-    They are applied without it, and nothing is shown until it has arrived.
+    They are applied without it, and nothing is shown until the mark has arrived.
     """
     logs.take(EVENTS[:100])
     reader.feed()
@@ -220,7 +223,7 @@ def test_positions_stop_before_pending_records(logs: Changelogs, reader: FedRead
 def progress(**tables: list[PartitionProgress]) -> ReaderProgress:
     """A reader's progress with these partitions.
 
-    Tables that aren't named have two partitions without progress.
+    Other tables have two partitions without progress.
     """
     nothing = [PartitionProgress(), PartitionProgress()]
     return ReaderProgress(
@@ -231,7 +234,7 @@ def progress(**tables: list[PartitionProgress]) -> ReaderProgress:
 
 
 def test_applied_is_what_all_partitions_of_a_table_include() -> None:
-    """The least offset, and the least watermark, of each source partition.
+    """It is the least offset and the least watermark of each source partition.
 
     A source that one partition doesn't know is left out.
     """
@@ -285,7 +288,10 @@ def test_a_partition_of_the_orders_table_has_one_source_partition() -> None:
 
 
 def test_the_whole_is_as_far_as_its_last_table() -> None:
-    """Per source partition the least offset of all tables; unknown where one table has none."""
+    """Per source partition it is the least offset of all tables.
+
+    It is unknown where one table has none.
+    """
     both = [
         PartitionProgress(9, {"orders-0": SourceProgress(10, 500)}),
         PartitionProgress(9, {"orders-0": SourceProgress(11, 500)}),
@@ -309,7 +315,7 @@ def test_the_whole_is_as_far_as_its_last_table() -> None:
 def test_a_tag_changes_with_the_table_and_only_then() -> None:
     """An ETag made from it is reliable.
 
-    It changes also when only entries were added and no source offset moved.
+    It changes also when only entries were added and no source offset changed.
     """
     one = (
         progress(
@@ -350,7 +356,7 @@ def test_the_current_cycle_contains_the_earliest_watermark(
 ) -> None:
     """C1, C2: a cycle is current until event time has left it in every partition.
 
-    Before any event there is none.
+    Before any event there is no current cycle.
     """
     reader.feed()
     with pytest.raises(NothingYet):
@@ -367,9 +373,9 @@ def test_the_current_cycle_contains_the_earliest_watermark(
 
 
 def test_the_best_sellers_are_those_of_the_table(logs: Changelogs, reader: FedReader) -> None:
-    """In each cycle: all with net units, most first, then by id, on pages of any size.
+    """Each cycle has all products with net units, sorted by units, then id.
 
-    A product that moved is listed once.
+    Pages have any size. A product whose units change is listed once.
     """
     logs.take(EVENTS[:600])
     while reader.feed(most=29):
@@ -402,7 +408,10 @@ def test_the_best_sellers_are_those_of_the_table(logs: Changelogs, reader: FedRe
 def test_a_product_that_is_all_refunded_is_no_best_seller(
     logs: Changelogs, reader: FedReader
 ) -> None:
-    """Its row has 0 net units and the list omits it, until the refund is returned."""
+    """Its row has 0 net units.
+
+    The list omits it until the refund is returned.
+    """
     *before, refund, returned = events("""
     2026-07-01T08:00Z  placed    o-1  1:p-3:2x1000 2:p-4:5x100
     2026-07-02T08:00Z  received  o-1
@@ -443,7 +452,10 @@ def test_a_cursor_is_of_its_list_only(logs: Changelogs, reader: FedReader) -> No
 def test_journal_entries_are_by_product_in_the_order_of_the_log(
     logs: Changelogs, reader: FedReader
 ) -> None:
-    """All entries of this product only, unchanged; their sums are the table's row."""
+    """All entries are of this product, and unchanged.
+
+    Their sums are the table's row.
+    """
     logs.take(EVENTS)
     while reader.feed(most=100):
         pass
@@ -525,9 +537,9 @@ def test_a_store_that_was_unused_too_long_is_set_aside(
     ],
 )
 def test_a_store_of_another_log_is_set_aside(tmp_path: Path, other: Identity) -> None:
-    """Another cluster, topic, number of partitions, calendar or format.
+    """One line is logged, one former store is kept, and a new one is filled.
 
-    One line is logged, one former store is kept, and a new one is filled.
+    Another log has another cluster, topic, number of partitions, calendar or format.
     """
     _closed(tmp_path, other)
     with structlog.testing.capture_logs() as lines:
@@ -555,7 +567,7 @@ def test_a_store_with_a_missing_file_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_a_damaged_block_is_never_read_as_an_end(tmp_path: Path) -> None:
-    """A walk and a get raise where a block's checksum is wrong."""
+    """A walk and a get raise at a block with a wrong checksum."""
     _closed(tmp_path)
     path = next(tmp_path.glob("store-1/*.sst"))
     data = bytearray(path.read_bytes())
@@ -571,7 +583,10 @@ def test_a_damaged_block_is_never_read_as_an_end(tmp_path: Path) -> None:
 
 
 def test_a_store_that_another_process_has_open_is_left_alone(tmp_path: Path) -> None:
-    """It is undamaged, so it is not set aside: the second reader ends."""
+    """It is undamaged, so it is not set aside.
+
+    The second reader ends.
+    """
     store = Store(tmp_path, IDENTITY)
     with pytest.raises(StoreUnusable, match="can't be opened"):
         Store(tmp_path, IDENTITY)
@@ -580,14 +595,14 @@ def test_a_store_that_another_process_has_open_is_left_alone(tmp_path: Path) -> 
 
 
 def test_a_directory_where_no_store_can_be_is_named(tmp_path: Path) -> None:
-    """One sentence with the place, instead of waiting for Kafka."""
+    """One sentence has the place; the reader doesn't wait for Kafka."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreUnusable, match=r"can't keep a store in .*file"):
         Store(tmp_path / "file", IDENTITY)
 
 
 def test_a_snapshot_does_not_see_later_writes(tmp_path: Path) -> None:
-    """Neither by get nor by walk, and its progress doesn't change either."""
+    """Neither gets nor walks see them, and its progress doesn't change."""
     store = Store(tmp_path, IDENTITY)
     one, two = (
         ReaderProgress({}, complete=False, live=False),
@@ -647,7 +662,10 @@ def test_rows_of_an_id_are_together_and_in_order(rows: list[tuple[str, int]]) ->
 def test_best_sellers_are_ordered_by_cycle_then_units_then_id(
     rows: list[tuple[int, int, str]],
 ) -> None:
-    """Most first; negative cycle starts before positive ones."""
+    """The most units are first.
+
+    Negative starts of cycles are before positive ones.
+    """
     stored = sorted(
         keys.TOP_PRODUCTS.key(start_ms, (net,), id_.encode()) for start_ms, net, id_ in rows
     )
@@ -658,7 +676,7 @@ def test_best_sellers_are_ordered_by_cycle_then_units_then_id(
 
 
 def test_the_journal_has_its_progress_from_its_marks(logs: Changelogs, reader: FedReader) -> None:
-    """After everything is read its applied offsets are the source's own."""
+    """After everything is read, its applied offsets are the source's."""
     logs.take(EVENTS)
     while reader.feed(most=100):
         pass

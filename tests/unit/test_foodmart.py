@@ -1,4 +1,4 @@
-"""FoodMart as events: recount equals plain SQL over the same files, which has no events."""
+"""FoodMart as events: the recount equals plain SQL over the same files, which have no events."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _agree(folder: Path) -> None:
 def test_the_excerpt_counts_as_by_sql() -> None:
     """Units and revenue are equal for every product, store and cycle.
 
-    Gross, reversed by basis sale, booked by basis refund; also shuffled.
+    They are gross, reversed by basis sale and booked by basis refund, also with shuffled events.
     """
     _agree(EXCERPT)
 
@@ -129,12 +129,12 @@ def test_the_excerpt_counts_as_by_sql() -> None:
     "FOODMART" not in os.environ, reason="name the folder of the whole sample in FOODMART"
 )
 def test_the_whole_sample_counts_as_by_sql() -> None:
-    """The same for 86,837 transactions and 7,087 returns."""
+    """Units and revenue of 86,837 transactions and 7,087 returns are equal."""
     _agree(Path(os.environ["FOODMART"]))
 
 
 def test_every_row_is_an_event() -> None:
-    """Orders are by date, customer and store; all units are there.
+    """Orders are by date, customer and store, and no unit is missing.
 
     Every event is acceptable and unique.
     """
@@ -163,7 +163,10 @@ def test_every_row_is_an_event() -> None:
 
 
 def test_returns_go_to_the_earliest_sale_or_an_unknown_order(tmp_path: Path) -> None:
-    """By unit, not before its sale, and not twice; one return may cover several orders."""
+    """Each unit is returned once, and not before its sale.
+
+    One return may cover several orders.
+    """
     (tmp_path / "products.csv").write_text("product id,product retail price\n1,2.85\n")
     (tmp_path / "transactions.csv").write_text(
         "transaction date,stock date,product id,customer id,store id,quantity\n"

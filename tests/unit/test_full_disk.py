@@ -1,4 +1,7 @@
-"""A full disk: what a process writes about itself, and what a store still has in memory, may be lost; work and its end go on."""
+"""With a full disk, work and its end continue.
+
+A process may lose its own log lines, and a store the writes that it still has in memory.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ class _FullStore:
 
 
 def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither our own lines nor those of libraries, which would come with a traceback."""
+    """Neither our lines nor those of libraries end the process.
+
+    A library's failed line has no traceback either.
+    """
     monkeypatch.setattr(sys, "stderr", _Full())
     before = structlog.get_config()
     try:
@@ -43,8 +49,8 @@ def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPat
     assert logs.LIBRARIES["handlers"]["stderr"]["stream"] == "ext://streams.logs.STDERR"
 
 
-def test_a_store_that_cannot_be_written_to_its_end_is_closed_with_a_word() -> None:
-    """It is a cache of the log, so what it lacks is read again.
+def test_a_store_that_cannot_be_flushed_is_closed_with_a_warning() -> None:
+    """It is a cache of the log, so missing writes are read again.
 
     The other stores and the process end in order.
     """

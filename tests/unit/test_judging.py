@@ -1,4 +1,4 @@
-"""The judgement of an observation: each fault by itself, and what is no fault."""
+"""The judgement of an observation: each fault by itself, and observations without fault."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def progress(
     only: Mapping[str, int] | None = None,
     **of_a_mark: Any,  # noqa: ANN401 - any field
 ) -> ReaderProgress:
-    """All tables have the same of every source partition; those in `only` have other offsets."""
+    """Progress of all tables, the same for every source; tables in `only` have other offsets."""
     partitions_: dict[str, dict[int, PartitionProgress]] = {}
     for name in FOLLOWED:
         at = (only or {}).get(name, applied)
@@ -115,7 +115,7 @@ def partitions(**of_each: Any) -> TopicSeen:  # noqa: ANN401 - any field
 
 
 def test_where_all_is_well_nothing_is_found() -> None:
-    """Live, nothing behind, and each source has its worker."""
+    """The state is live, nothing is behind, and each source has its worker."""
     judged = judge(evidence(), BOUNDS)
     assert (judged.state, judged.findings, judged.records_behind) == ("live", [], 0)
     assert {(one.behind, one.waiting_seconds) for one in judged.sources} == {(0, 0.0)}
@@ -128,7 +128,7 @@ def test_where_all_is_well_nothing_is_found() -> None:
 
 
 def without(*topics: str) -> dict[str, TopicSeen]:
-    """The healthy topics without some."""
+    """The healthy topics without some of them."""
     return {name: seen for name, seen in observation().topics.items() if name not in topics}
 
 
@@ -198,7 +198,7 @@ def observed(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - any field
 def test_each_fault_is_found_with_its_remedy(
     more: dict[str, Any], state: str, codes: list[str], sentence: str
 ) -> None:
-    """Each by itself, in an application without other faults."""
+    """Each fault occurs by itself, in an application without other faults."""
     judged = judge(evidence(**more), BOUNDS)
     assert judged.state == state
     assert sorted(faults(judged)) == sorted(codes)
@@ -221,9 +221,9 @@ def test_each_fault_is_found_with_its_remedy(
 def test_behind_is_a_fault_beyond_a_bound(
     bounds: Bounds, written_s_ago: int | None, state: str
 ) -> None:
-    """In records, or by how long the first one has waited.
+    """The bound is in records, or in the time that the first one has waited.
 
-    While that is unknown, it counts as beyond any bound.
+    While that time is unknown, it counts as beyond any bound.
     """
     first = waiting(None if written_s_ago is None else NOW_MS - written_s_ago * 1000)
     judged = judge(evidence(progress=progress(89), observation=observation(waiting=first)), bounds)
@@ -232,7 +232,7 @@ def test_behind_is_a_fault_beyond_a_bound(
 
 
 def test_records_applied_since_the_observation_are_no_cut_log() -> None:
-    """The ends were read a moment ago.
+    """The ends were read earlier than the tables' progress.
 
     The tables have since applied records that were written after it.
     """
@@ -246,7 +246,10 @@ def test_records_applied_since_the_observation_are_no_cut_log() -> None:
 
 
 def test_control_records_at_the_end_are_not_behind() -> None:
-    """Every transaction of a writer ends with one, and no stage ever marks it as applied."""
+    """Every transaction of a writer ends with a control record.
+
+    No stage ever marks it as applied.
+    """
     judged = judge(
         evidence(progress=progress(97), observation=observation(waiting=dict.fromkeys(SOURCES))),
         Bounds(0, 0.001),
@@ -255,9 +258,10 @@ def test_control_records_at_the_end_are_not_behind() -> None:
 
 
 def test_a_record_waits_since_it_was_first_observed() -> None:
-    """A copied log keeps the times of its records: years old, and in this log for 5 s.
+    """A copied log keeps its records' times.
 
-    Without earlier observations a reader has only those times.
+    They are years old, but in this log for 5 s. Without earlier observations a reader has only
+    those times.
     """
     seen = observation(waiting=waiting(NOW_MS - 10**9))
     history = [
@@ -272,7 +276,7 @@ def test_a_record_waits_since_it_was_first_observed() -> None:
 
 
 def test_the_slowest_table_is_named() -> None:
-    """If the order stage is at the end and a later one isn't, the finding names its table."""
+    """If the order stage is at the end and a later stage isn't, the finding names its table."""
     slow = progress(99, only={catalogue.PRODUCT_CYCLES.name: 49})
     judged = judge(
         evidence(progress=slow, observation=observation(waiting=waiting(NOW_MS - 90_000, 50))),
@@ -292,7 +296,10 @@ def test_the_slowest_table_is_named() -> None:
 
 
 def test_a_new_application_that_has_counted_nothing_is_behind_by_the_whole_log() -> None:
-    """No table has a mark: the whole log, from its beginning, is behind."""
+    """No table has a mark.
+
+    The whole log, from its beginning, is behind.
+    """
     nothing = ReaderProgress(
         {name: {0: PartitionProgress(), 1: PartitionProgress()} for name in FOLLOWED},
         complete=True,

@@ -1,4 +1,4 @@
-"""Kafka's jars: the incomplete files of an interrupted fetch are fetched again."""
+"""Kafka's jars: files that an interrupted fetch left incomplete are fetched again."""
 
 from __future__ import annotations
 

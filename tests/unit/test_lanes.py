@@ -1,4 +1,4 @@
-"""Marks, headers of dead letters, fencing and kill points: the small parts that recovery needs."""
+"""Marks, headers of dead letters, fencing and kill points: parts that recovery needs."""
 
 from __future__ import annotations
 
@@ -54,13 +54,16 @@ def test_a_mark_keeps_its_progress() -> None:
 
 
 def test_bytes_that_are_no_mark_are_refused() -> None:
-    """A mark that lacks a field stops the worker instead of meaning 0."""
+    """A mark that lacks a field stops the worker; the field is not read as 0."""
     with pytest.raises(msgspec.ValidationError):
         decode_mark(b'{"topic":"sales","partition":2}')
 
 
 def test_a_dead_letter_has_reason_position_and_the_original_headers() -> None:
-    """The headers of Kafka Streams and ours follow the original ones, which don't change."""
+    """The original headers don't change.
+
+    The headers of Kafka Streams and netsold's follow them.
+    """
     record = Record("orders", 3, 1841, 0, b"o-1", b"\xff", [("ce_id", b"e-1")])
     headers = parked_headers(
         record, Position("orders", 3, 1841), Refusal(Reason.NOT_JSON, "invalid utf-8"), "netsold"
@@ -90,7 +93,7 @@ def test_fencing_is_found_among_the_causes() -> None:
 
 @pytest.mark.parametrize("setting", ["after_commit:2", "before_begin", "after_offsets:1:stop"])
 def test_a_kill_point_acts_at_the_given_pass(setting: str) -> None:
-    """SIGKILL (or SIGSTOP) at the n-th pass of the named point, and at no other."""
+    """It sends SIGKILL (or SIGSTOP) at the n-th pass of its point, and at no other."""
     point, count, how = {1: (setting, "1", "kill"), 2: (*setting.split(":"), "kill")}.get(
         len(setting.split(":")), setting.split(":")
     )

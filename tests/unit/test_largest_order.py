@@ -1,6 +1,6 @@
-"""The order with the most lines that a record can hold.
+"""The order with the most lines that fit into a record.
 
-Its state, its journal and its changelogs fit into their records.
+Its state, its journal and its changelogs fit into their records, too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LONG = [
 
 
 def _filled(event: dict[str, Any], name: str, items: list[Any]) -> dict[str, Any]:
-    """The event with as many of the items as fit into a record's value."""
+    """The event with as many items as fit into a record's value."""
     least, most = 1, len(items)
     while least < most:
         middle = (least + most + 1) // 2
@@ -85,9 +85,9 @@ def test_the_largest_order_is_sold_and_fits_everywhere(lines: list[dict[str, Any
 
 
 def test_the_largest_list_of_line_ids_fits_into_an_order() -> None:
-    """Tens of thousands of ids in one receipt, of lines that nobody ordered.
+    """One receipt has tens of thousands of ids of lines that nobody ordered.
 
-    The order sells what it has, and stays within its bound.
+    The order's sale doesn't change, and the order stays within its bound.
     """
     received = _filled(RECEIVED, "line_ids", [f"{n:x}" for n in range(60_000)])
     assert len(received["line_ids"]) > 30_000
@@ -100,7 +100,7 @@ def test_the_largest_list_of_line_ids_fits_into_an_order() -> None:
 def test_a_state_is_never_larger_than_what_was_read() -> None:
     """So two events of the largest kind always fit.
 
-    A state writes each fact shorter than its event did.
+    A state writes each fact shorter than its event.
     """
     placed = _filled(PLACED, "lines", LONG)
     key, value, headers = envelope.encode(placed)

@@ -1,4 +1,4 @@
-"""The bounds in `schemas.limits`: named by unit, and held to their relations at import."""
+"""The bounds in `schemas.limits`: named by unit, with relations that are checked at import."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ def test_every_bound_names_its_unit() -> None:
 def test_bounds_that_contradict_each_other_stop_the_import(
     bound: str, value: str, relation: str
 ) -> None:
-    """The error names the relation that does not hold."""
+    """The error names the relation that is violated."""
     source = (ROOT / "schemas" / "limits.py").read_text(encoding="utf-8")
     start = source.index(f"\n{bound}: Final = ") + 1
     line = source[start : source.index("\n", start)]

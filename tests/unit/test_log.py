@@ -6,14 +6,20 @@ from streams.log import _Remaining
 
 
 def test_a_position_at_or_past_the_end_is_the_end() -> None:
-    """The usual case, also where the last offset is a control record that the position passed."""
+    """This is the usual case.
+
+    It also holds if the last offset is a control record, which the position passed.
+    """
     assert not _Remaining(10, 0).over(9, 10, 1)
     assert _Remaining(10, 0).over(10, None, None)
     assert _Remaining(10, 0).over(11, 11, 1)
 
 
 def test_answers_without_records_before_a_removed_tail_are_the_end() -> None:
-    """Two answers at one position, with everything before the end stable: the rest was removed."""
+    """Two empty answers at one position are the end.
+
+    Everything before the end is stable, so the rest was removed.
+    """
     remaining = _Remaining(10, 0)
     assert not remaining.over(9, 10, 100)
     assert not remaining.over(9, 10, 100), "the same answer again is no second answer"
@@ -22,7 +28,10 @@ def test_answers_without_records_before_a_removed_tail_are_the_end() -> None:
 
 
 def test_an_open_transaction_is_waited_for() -> None:
-    """Empty answers while an offset before the end is unstable never count, in any number."""
+    """Empty answers never count while an offset before the end is unstable.
+
+    Their number doesn't matter.
+    """
     remaining = _Remaining(10, 5)
     assert not any(remaining.over(5, 7, answered_ms) for answered_ms in range(100, 2000, 100))
     assert not remaining.over(5, None, 2100)
@@ -30,8 +39,8 @@ def test_an_open_transaction_is_waited_for() -> None:
     assert remaining.over(5, 10, 2300)
 
 
-def test_records_start_the_count_anew() -> None:
-    """An answer that moved the position shows that the ones before it were not the last."""
+def test_records_restart_the_count() -> None:
+    """An answer that moved the position restarts the count of empty answers."""
     remaining = _Remaining(10, 5)
     assert not remaining.over(5, 10, 100)
     assert not remaining.over(8, 10, 200)

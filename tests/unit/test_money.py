@@ -1,4 +1,4 @@
-"""Money as people read it: by its currency's decimals, in integers all the way."""
+"""Money as people read it: with its currency's decimals, in integers only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from schemas.money import CURRENCIES, DECIMALS, shown
 def test_money_has_the_decimals_of_its_currency(
     currency: str | None, minor: int, text: str
 ) -> None:
-    """0, 2, 3 or 4 of them, with thousands apart and the sign first.
+    """It has 0, 2, 3 or 4 of them, thousands apart and the sign first.
 
     Without a currency the text names the unit.
     """
@@ -49,7 +49,10 @@ def test_money_has_the_decimals_of_its_currency(
 
 @given(st.sampled_from(CURRENCIES), st.integers(-(10**20), 10**20))
 def test_what_is_shown_is_the_amount_to_the_last_unit(currency: str, minor: int) -> None:
-    """Read back, the text is the same amount: nothing is rounded, whatever the size."""
+    """The text read back is the same amount.
+
+    Nothing is rounded, whatever the size.
+    """
     text = shown(currency, minor)
     whole, _, part = text.replace(",", "").partition(".")
     assert len(part) == DECIMALS[currency]
@@ -58,7 +61,7 @@ def test_what_is_shown_is_the_amount_to_the_last_unit(currency: str, minor: int)
 
 
 def test_every_currency_that_an_event_may_name_has_decimals() -> None:
-    """The table of decimals is that of the events, no more and no less."""
+    """The table of decimals has exactly the currencies of events."""
     assert (
         set(DECIMALS)
         == set(get_args(OrderPlaced.model_fields["currency"].annotation))
@@ -67,8 +70,11 @@ def test_every_currency_that_an_event_may_name_has_decimals() -> None:
     assert set(DECIMALS.values()) == {0, 2, 3, 4}
 
 
-def test_the_fields_shown_as_money_are_those_that_hold_money() -> None:
-    """Every field that may be larger than a count is money, in each event and in its lines."""
+def test_the_fields_shown_as_money_are_the_money_fields() -> None:
+    """Every field that may be larger than a count is money.
+
+    This includes fields of events and of their lines.
+    """
 
     def most(about: dict[str, Any]) -> int:
         return max([int(about.get("maximum", 0)), *map(most, about.get("anyOf", []))])

@@ -1,4 +1,4 @@
-"""An order's ledger where facts go away again, which events seldom do."""
+"""An order's ledger when facts are removed again, which is rare."""
 
 from typing import Any
 
@@ -17,19 +17,19 @@ LINES = (
 
 
 def _events() -> list[dict[str, Any]]:
-    """Two receipts of all lines with one of a line in between.
+    """Two receipts of all lines, with one of a single line in between.
 
-    Then the first one turns out to have been a payment.
+    Then the first one turns out to be a payment.
     """
     events = [event(line.split(), number) for number, line in enumerate(LINES)]
     other = event(["2026-07-01T09:00Z", "paid", "o-1", "5"], 9)
     return [*events, other | {"id": events[1]["id"], "source": events[1]["source"]}]
 
 
-def test_a_receipt_of_all_lines_that_goes_away_leaves_those_by_line(
+def test_a_removed_receipt_of_all_lines_leaves_those_by_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """S11, R6: the line that was received by itself is the order's first sale then."""
+    """S11, R6: the line with its own receipt is then the order's first sale."""
     plain = Flow().take(_events())
     monkeypatch.setattr(order_fold, "FEW_EVENTS", -1)
     ledger = Flow().take(_events())

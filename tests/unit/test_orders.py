@@ -1,6 +1,6 @@
 """Orders as sets of facts.
 
-What is kept, in which form, and which of two contradicting facts holds.
+Their fields, their form, and the valid one of two contradicting facts.
 """
 
 # ruff: noqa: ANN401 - a test hands in anything, also what is wrong
@@ -53,9 +53,9 @@ EVERYTHING = events_of(
 
 
 def test_the_bytes_of_an_order() -> None:
-    """A version, then the facts by kind with all fields of their events.
+    """They have a version, then the facts by kind with all fields of their events.
 
-    JSON that any Kafka tool shows.
+    Any Kafka tool shows this JSON.
     """
     assert msgspec.json.decode(orders.encode(order_of(EVERYTHING))) == [
         1,
@@ -98,23 +98,23 @@ def test_the_bytes_of_an_order() -> None:
     ]
 
 
-def test_states_come_back_and_know_their_events() -> None:
-    """S11: a decoded state absorbs none of its events again: the result is the same object."""
+def test_a_decoded_state_knows_its_events() -> None:
+    """S11: absorbing any of its events again gives the same object."""
     order = orders.decode(orders.encode(order_of(EVERYTHING)))
     assert order == order_of(EVERYTHING)
     assert all(absorb(order, one) is order for one in EVERYTHING)
 
 
 def test_equal_facts_are_equal_bytes() -> None:
-    """S12: forwards, backwards, and rotated at every place."""
+    """S12: events are applied forwards, backwards, and rotated at every place."""
     states = {
         orders.encode(order_of(EVERYTHING[at:] + EVERYTHING[:at])) for at in range(len(EVERYTHING))
     }
     assert states == {orders.encode(order_of(EVERYTHING[::-1]))}
 
 
-def test_the_smallest_of_many_contents_holds_whatever_came_when() -> None:
-    """S11: one id for a payment, receipts, and an order.
+def test_the_smallest_of_many_contents_is_valid_in_any_order() -> None:
+    """S11: a payment, receipts and an order share one id.
 
     All 24 orders of arrival end in one state with one conflict.
     """
@@ -133,7 +133,7 @@ def test_the_smallest_of_many_contents_holds_whatever_came_when() -> None:
 def test_contents_are_compared_as_they_were_sent() -> None:
     """S11: null is absent, but a discount of 0 isn't.
 
-    Told under one id, such orders contradict each other, and the one with it holds.
+    With one id such orders contradict each other, and the one with a discount is valid.
     """
     placed = events_of("2026-07-01T08:00Z placed o-1 1:p-3:2x1000")[0]
     line = {"line_id": "1", "product_id": "p-3", "quantity": 2, "unit_price": 1000}
@@ -147,8 +147,8 @@ def test_contents_are_compared_as_they_were_sent() -> None:
     assert absorb(order, received(with_zero)).conflicts == (("/story", "e-1"),)
 
 
-def test_facts_of_one_instant_stand_by_id() -> None:
-    """Also when the ids are equal and only the sources distinguish the events."""
+def test_facts_of_one_instant_are_sorted_by_id() -> None:
+    """They are sorted by source if the ids are equal."""
     at = "2026-07-02T08:00Z received o-1"
     facts = events_of(
         f"{at} id=e-2 source=/b", f"{at} id=e-2 source=/a", f"{at} id=e-1 source=/z by=buyer"
@@ -162,9 +162,9 @@ def test_facts_of_one_instant_stand_by_id() -> None:
 
 
 def test_every_fact_is_in_the_derived_result_or_in_none() -> None:
-    """What counts is derived from the order alone.
+    """The result is derived from the order alone.
 
-    Deriving twice is the same, and an empty order counts nothing.
+    Deriving twice gives the same result, and an empty order counts nothing.
     """
     order = order_of(EVERYTHING)
     assert counting.derive(order) == counting.derive(orders.decode(orders.encode(order)))
@@ -172,7 +172,10 @@ def test_every_fact_is_in_the_derived_result_or_in_none() -> None:
 
 
 def test_a_huge_order_is_counted_in_linear_time() -> None:
-    """A thousand lines, in a thousand receipts that name them all, refunded line by line."""
+    """A thousand lines are received in a thousand receipts that name all of them.
+
+    Each line is refunded by itself.
+    """
     ids = [str(n) for n in range(1000)]
     placed = orders.Placed(
         0,

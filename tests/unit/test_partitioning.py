@@ -24,7 +24,7 @@ from streams.partitioning import murmur2, partition_of
     ],
 )
 def test_hashes_as_kafkas_java_client(key: bytes, hashed: int) -> None:
-    """The hash is that of Kafka's own test cases, without its sign."""
+    """The hash is that of Kafka's test cases, without its sign."""
     assert murmur2(key) == hashed & 0x7FFFFFFF
 
 
@@ -38,7 +38,10 @@ def test_hashes_any_bytes_as_aiokafka(length: int) -> None:
 
 
 def test_partition_is_the_positive_hash_modulo_the_count() -> None:
-    """A hash with its top bit set, too, gives a partition within the count, as aiokafka's does."""
+    """A hash whose top bit is set gives a partition within the count, too.
+
+    aiokafka gives the same partition.
+    """
     for number in range(2000):
         key = f"o-{number}".encode()
         assert partition_of(key, 7) == (plain_murmur2(key) & 0x7FFFFFFF) % 7

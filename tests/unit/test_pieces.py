@@ -1,4 +1,7 @@
-"""Files are cut into lines or elements, may be compressed, and are refused in one sentence."""
+"""Files are cut into lines or elements.
+
+They may be compressed, and are refused in one sentence.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def values(chunks: Iterable[bytes], most: int = MOST) -> list[bytes | None]:
     st.lists(st.integers(0, 700), max_size=20),
 )
 def test_pieces_do_not_depend_on_chunks(text: bytes, ends: list[int]) -> None:
-    """Lines and elements have strings full of JSON's own signs."""
+    """Lines and elements have strings with JSON's own signs."""
     cuts = [0, *sorted(ends), len(text)]
     chunks = [text[begin:end] for begin, end in pairwise(cuts) if begin < end]
     assert values(chunks) == values(text[at : at + 1] for at in range(len(text))) == EVENTS
@@ -134,12 +137,18 @@ def test_pieces_are_named() -> None:
     ids=range(14),
 )
 def test_texts_on_the_edge(text: bytes, expected: list[bytes]) -> None:
-    """A file without content has one empty piece; only an array of objects is an array."""
+    """A file without content has one empty piece.
+
+    Only an array of objects is an array.
+    """
     assert values([text]) == expected
 
 
 def test_a_piece_that_is_too_large_is_counted_and_dropped() -> None:
-    """The bound is exact, in lines and arrays; the pieces after it are read."""
+    """The bound is exact in lines and arrays.
+
+    The pieces after it are read.
+    """
     at_most = b'{"a":"' + b"x" * (MOST - 8) + b'"}'
     assert values([at_most + b"\r\n" + EVENTS[0]]) == [at_most, EVENTS[0]]
     for step in (1, 7, 10_000):
@@ -194,7 +203,10 @@ def test_a_bomb_takes_no_memory(
 
 
 def test_a_line_is_returned_at_once() -> None:
-    """It waits neither for a full buffer nor for a second line, as `tail -f` needs."""
+    """Reading waits neither for a full buffer nor for a second line.
+
+    `tail -f` needs this.
+    """
     stream = Stream([EVENTS[0] + b"\n", EVENTS[1], b"\n"])
     found = pieces("F", cast("IO[bytes]", stream), MOST)
     assert next(found).value == EVENTS[0]
@@ -262,7 +274,7 @@ OTHERS = {
 def test_other_forms_are_refused_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, sentence: str
 ) -> None:
-    """The sentence has the remedy; so it is on standard input and within gzip."""
+    """The sentence has the remedy, also on standard input and in gzip."""
 
     def sentence_of(files: list[str]) -> str:
         with pytest.raises(EventFileUnreadable) as error:
@@ -279,7 +291,7 @@ def test_other_forms_are_refused_before_anything_is_read(
     assert sentence_of(["-"]).startswith(f"standard input: {sentence}")
     if (
         "is a zip" not in sentence and "Parquet" not in sentence and "zstd" not in sentence
-    ):  # nobody packs these twice
+    ):  # these are not packed twice
         assert sentence_of([str(good), str(packed)]).startswith(f"{packed}: {sentence}")
 
 
@@ -289,7 +301,10 @@ def test_other_forms_are_refused_before_anything_is_read(
 def test_compressed_files_are_known_by_their_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
 ) -> None:
-    """A suffix doesn't matter; there may be several parts, also on standard input."""
+    """The suffix doesn't matter.
+
+    There may be several parts, also on standard input.
+    """
     path = tmp_path / "events"
     path.write_bytes(pack(EVENTS[0] + b"\n" + EVENTS[1][:9]) + pack(EVENTS[1][9:]))
     expected = [event_lines.event_of(line) for line in EVENTS[:2]]
@@ -319,7 +334,7 @@ def test_compressed_files_are_known_by_their_bytes(
 def test_broken_compressed_files_are_one_sentence(
     tmp_path: Path, pack: Callable[[bytes], bytes], damage: Callable[[bytes], bytes], sentence: str
 ) -> None:
-    """It names the file and the damage."""
+    """The sentence names the file and the damage."""
     path = tmp_path / "events"
     path.write_bytes(damage(pack(JSONL)))
     with pytest.raises(EventFileUnreadable) as error:
@@ -370,7 +385,10 @@ def test_an_array_is_the_whole_file(text: bytes, sentence: str) -> None:
 
 
 def test_files_are_checked_before_the_first_event(tmp_path: Path) -> None:
-    """A folder or a missing file ends it in one sentence; a pipe isn't read."""
+    """A folder or a missing file ends it in one sentence.
+
+    A pipe isn't read.
+    """
     good = tmp_path / "good"
     good.write_bytes(JSONL)
     with pytest.raises(
@@ -383,7 +401,7 @@ def test_files_are_checked_before_the_first_event(tmp_path: Path) -> None:
 
 
 def test_a_closed_standard_input_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the shell's `<&-` leaves it."""
+    """The shell's `<&-` closes it."""
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(EventFileUnreadable, match="standard input: is closed"):
         next(event_lines.lines(["-"], "events"))

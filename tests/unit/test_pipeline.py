@@ -1,6 +1,6 @@
-"""A worker's lanes: opened only by assignment, all closed after a doubt, watched for stalls.
+"""A worker's lanes: opened by assignment, all closed after a doubt, watched for stalls.
 
-A chunk that can't be committed ends the worker; what was revoked is left alone.
+A chunk that can't be committed ends the worker. Revoked partitions are not touched.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Worker:
         await lane.idle()
 
     async def commits_of(self, partition: TopicPartition, records: int) -> list[int]:
-        """As `fold`, and how many records were folded at each time."""
+        """Process a chunk; return the number of records in each fold."""
         self.stage.folded.clear()
         await self.fold(partition, records)
         return list(self.stage.folded)
@@ -169,7 +169,7 @@ def event(order_id: str) -> Received:
 
 
 def chunk(partition: TopicPartition, start: int = 0, records: int = 1) -> Chunk:
-    """A chunk of which nineteen of twenty records are of one order."""
+    """A chunk in which nineteen of twenty records are of one order."""
     readings = [
         (start + at, event(f"o-{at}" if at % 20 == 10 else "o-17")) for at in range(records)
     ]
@@ -178,7 +178,7 @@ def chunk(partition: TopicPartition, start: int = 0, records: int = 1) -> Chunk:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that only a test moves."""
+    """A clock that only the test moves."""
     return Clock()
 
 
@@ -189,7 +189,7 @@ def worker(clock: Clock) -> Worker:
 
 
 def commits(monkeypatch: pytest.MonkeyPatch, how: Callable[[], Awaitable[None]]) -> None:
-    """Let every chunk's transaction run `how`."""
+    """Let `how` run in place of every chunk's transaction."""
 
     async def commit(*_: object) -> None:
         await how()
@@ -203,13 +203,16 @@ async def refused() -> None:
 
 
 async def done() -> None:
-    """A transaction that is carried out."""
+    """A transaction that is committed."""
 
 
 async def test_a_chunk_that_can_never_be_committed_ends_the_worker(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is tried again after every rebalance, until it counts as stalled; the error is named."""
+    """It is retried after every rebalance until it is a stall.
+
+    Then the worker ends, and names the error.
+    """
     commits(monkeypatch, refused)
     for _ in range(4):
         await worker.pipeline.open([FIRST])
@@ -233,9 +236,9 @@ async def test_a_chunk_that_can_never_be_committed_ends_the_worker(
 async def test_whatever_fails_in_a_transaction_is_a_doubt(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Also what aiokafka raises at the call after a failed request.
+    """This holds for any error, also one raised at a later call.
 
-    All partitions are opened again, and the worker stays.
+    All partitions are opened again, and the worker continues.
     """
 
     async def fails() -> None:
@@ -248,7 +251,7 @@ async def test_whatever_fails_in_a_transaction_is_a_doubt(
 
 
 async def test_a_stall_is_counted_across_openings(worker: Worker) -> None:
-    """Half of the time in each of two openings counts as much as all of it in one."""
+    """Two openings with half of the time each count like one with all of it."""
     for _ in range(2):
         await worker.pipeline.open([FIRST])
         worker.watch(6, lag=7)
@@ -262,7 +265,7 @@ async def test_a_stall_is_counted_across_openings(worker: Worker) -> None:
 async def test_progress_ends_a_stall(
     worker: Worker, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """A commit, the end of the log and another owner in between start the time again."""
+    """A commit, the end of the log and another owner in between restart the time."""
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST, SECOND])
     worker.watch(12, lag=7)
@@ -281,7 +284,10 @@ async def test_progress_ends_a_stall(
 
 
 async def test_opening_is_no_stall(worker: Worker) -> None:
-    """A restore may take longer than a stall, and no lag is known before the first fetch."""
+    """A restore may take longer than a stall.
+
+    No lag is known before the first fetch.
+    """
     await worker.pipeline.open([FIRST])
     worker.watch(6, lag=7)
     worker.opener.takes_s = 3600.0
@@ -293,10 +299,13 @@ async def test_opening_is_no_stall(worker: Worker) -> None:
     assert len(worker.ends) == 1
 
 
-async def test_a_waiting_chunk_is_not_begun_on_a_closed_lane(
+async def test_a_waiting_chunk_is_not_started_on_a_closed_lane(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While other lanes drain, a lane that is done must not begin another transaction."""
+    """A drained lane must not begin another transaction.
+
+    Other lanes may still drain.
+    """
     commits(monkeypatch, done)
     monkeypatch.setattr(pipeline, "DRAIN_SECONDS", 0.02)
     await worker.pipeline.open([FIRST, SECOND])
@@ -315,7 +324,10 @@ async def test_a_waiting_chunk_is_not_begun_on_a_closed_lane(
 
 
 async def test_a_doubt_of_an_earlier_assignment_changes_nothing(worker: Worker) -> None:
-    """The opening that followed has settled it: no lane is closed, no rebalance requested."""
+    """The opening since then has settled it.
+
+    No lane is closed, and no rebalance is requested.
+    """
     await worker.pipeline.open([FIRST])
     (old,) = worker.pipeline.lanes.values()
     await worker.pipeline.open([FIRST, SECOND])
@@ -328,10 +340,10 @@ async def test_a_doubt_of_an_earlier_assignment_changes_nothing(worker: Worker) 
     assert worker.rejoins == 1
 
 
-async def test_a_store_that_a_person_must_mend_ends_the_worker(
+async def test_a_store_that_a_person_must_repair_ends_the_worker(
     worker: Worker, tmp_path: Path
 ) -> None:
-    """Opening isn't tried again."""
+    """Opening isn't retried."""
     worker.opener.error = StoreUnopened(tmp_path, "IO error: Permission denied")
     with pytest.raises(Fatal, match="can't be opened \\(IO error: Permission denied\\)"):
         await worker.pipeline.open([FIRST])
@@ -340,7 +352,7 @@ async def test_a_store_that_a_person_must_mend_ends_the_worker(
 async def test_a_chunk_whose_transaction_times_out_is_cut_in_half(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The size survives the opening, is a metric, and grows again by small steps.
+    """The size is kept by the next opening, is a metric, and grows again by small steps.
 
     Another lane keeps its own size.
     """
@@ -370,7 +382,10 @@ async def test_a_chunk_whose_transaction_times_out_is_cut_in_half(
 async def test_a_size_begins_small_and_doubles_while_everything_fits(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that restarts doesn't begin with the size that may have ended the one before."""
+    """A restarted worker doesn't begin with its last size.
+
+    That size may have ended the process before.
+    """
     commits(monkeypatch, done)
     worker = Worker(clock)
     assert worker.pipeline.most_records(FIRST) == 1000
@@ -382,9 +397,9 @@ async def test_a_size_begins_small_and_doubles_while_everything_fits(
 async def test_a_transaction_is_bounded_by_the_rows_that_it_writes(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A chunk that turns out larger is folded again with fewer records; then the size fits.
+    """A chunk with too many rows is folded again with fewer records.
 
-    A single record is always committed.
+    Then the size fits. A single record is always committed.
     """
     rows = []
 
@@ -408,7 +423,7 @@ async def test_a_transaction_is_bounded_by_the_rows_that_it_writes(
 async def test_a_fold_that_is_long_is_named_and_made_shorter(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sentence has the place, the order that most of it is about, and the time."""
+    """The sentence has the place, the time, and the order of most of its records."""
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST])
     worker.stage.record_s = 0.0088
@@ -425,7 +440,10 @@ async def test_a_fold_that_is_long_is_named_and_made_shorter(
 
 
 async def test_folding_is_no_stall(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one lane is folded no other can make progress: that time isn't counted."""
+    """While one lane is folded, no other lane can make progress.
+
+    That time isn't counted.
+    """
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST, SECOND])
     worker.watch(2, lag=7)
@@ -442,7 +460,7 @@ async def test_folding_is_no_stall(worker: Worker, monkeypatch: pytest.MonkeyPat
 async def test_a_stall_names_the_lane_with_a_chunk_in_work(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not another lane, which only waits for its turn."""
+    """Another lane that only waits for its turn is not named."""
 
     async def hangs() -> None:
         await asyncio.Event().wait()
@@ -466,7 +484,10 @@ async def test_a_stall_names_the_lane_with_a_chunk_in_work(
 async def test_a_lane_closed_by_anothers_doubt_is_not_stalled(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time of another lane's doubts and rebalances doesn't count, even with a tick unread."""
+    """The time of another lane's doubts and rebalances doesn't count.
+
+    This holds even with an unread tick.
+    """
     commits(monkeypatch, refused)
     await worker.pipeline.open([FIRST, SECOND])
     worker.watch(1, lag=1)
@@ -484,7 +505,7 @@ async def test_a_lane_closed_by_anothers_doubt_is_not_stalled(
 async def test_openings_run_one_at_a_time(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Faust cancels an opening without waiting for its end.
 
-    The next one must wait, else it meets stores that are still open.
+    The next one must wait: the stores are still open.
     """
     running, most, ended = 0, 0, asyncio.Event()
 
@@ -516,7 +537,10 @@ async def test_openings_run_one_at_a_time(worker: Worker, monkeypatch: pytest.Mo
 async def test_an_opening_that_fails_while_it_is_cancelled_ends(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Closing producers may fail: that is no reason to try again while the next opening waits."""
+    """Closing producers may fail.
+
+    The opening isn't retried while the next one waits.
+    """
     opens, calls = worker.opener.open, 0
 
     async def breaks(sources: list[TopicPartition]) -> list[Lane]:
@@ -540,7 +564,10 @@ async def test_an_opening_that_fails_while_it_is_cancelled_ends(
 
 
 async def test_what_a_worker_waits_for_is_logged_every_10_s(worker: Worker) -> None:
-    """For its group, in an opening, and after a revocation; nothing while it can work."""
+    """It waits for its group, in an opening, and after a revocation.
+
+    Nothing is logged while it can work.
+    """
 
     def lines(seconds: int) -> list[str]:
         with capture_logs() as found:
@@ -579,7 +606,7 @@ async def test_a_chunk_that_does_not_continue_its_lane_is_fetched_again(worker: 
 async def test_a_paused_lane_accepts_no_chunk_and_is_not_stalled(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The chunk with the refusals is committed up to the last of them."""
+    """The chunk with the refusals is committed up to the last one."""
     commits(monkeypatch, done)
     await worker.pipeline.open([FIRST])
     worker.stage.pauses = True

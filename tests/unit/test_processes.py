@@ -1,4 +1,7 @@
-"""Processes that outlive their starter: recorded before they run, identified beyond their pid."""
+"""Processes that outlive their starter.
+
+They are recorded before they run, and identified by more than their pid.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def _until_ended(pid: int) -> None:
 
 
 def test_a_process_runs_once_it_is_recorded(tmp_path: Path) -> None:
-    """It is the command itself under the recorded pid, with an empty stdin and its own output."""
+    """The command itself has the recorded pid, an empty stdin and its own output."""
     recorded: list[tuple[subprocess.Popen[bytes], Known]] = []
     with (tmp_path / "out").open("wb") as output:
         spawn(
@@ -63,7 +66,7 @@ def test_a_process_runs_once_it_is_recorded(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_recorded_never_runs(tmp_path: Path) -> None:
-    """With a full disk at the record, no process is left."""
+    """If the disk is full at the record, no process is left."""
     started: list[int] = []
 
     def record(_: object, known: Known) -> None:
@@ -76,7 +79,7 @@ def test_what_cannot_be_recorded_never_runs(tmp_path: Path) -> None:
 
 
 def test_a_starter_killed_while_it_records_leaves_nothing_behind(tmp_path: Path) -> None:
-    """After a kill -9 between start and record, the command never runs."""
+    """A kill -9 between start and record prevents the command."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED_WHILE_IT_RECORDS], cwd=tmp_path, check=False
     )
@@ -86,7 +89,10 @@ def test_a_starter_killed_while_it_records_leaves_nothing_behind(tmp_path: Path)
 
 
 def test_another_process_with_the_pid_is_not_the_one() -> None:
-    """Pid and time of creation name a process; one that ended, also a zombie, doesn't run."""
+    """Pid and time of creation identify a process.
+
+    A process that has ended doesn't run, also while it is a zombie.
+    """
     process = subprocess.Popen([sys.executable, "-c", SLEEPER, "a mark"])
     try:
         created = psutil.Process(process.pid).create_time()

@@ -1,4 +1,4 @@
-"""A warning that is logged once in a while with its count."""
+"""A repeated warning is logged at intervals with its count."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 async def test_the_first_warning_is_logged_at_once_and_later_ones_with_their_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Those of the next half minute are one line; after a quiet half minute one is logged at once.
+    """Warnings of the next half minute are one line.
 
-    None is lost.
+    After a quiet half minute one is logged at once. None is lost.
     """
     monkeypatch.setattr(rare_log, "EVERY_S", 3600.0)
     counter = Counter("of_this_test", "Times")
@@ -49,7 +49,7 @@ async def test_the_first_warning_is_logged_at_once_and_later_ones_with_their_cou
 
 
 async def test_a_warning_is_logged_again_in_another_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A timer whose event loop has ended delays nothing beyond its own time."""
+    """A timer whose event loop has ended delays no later warning."""
     monkeypatch.setattr(rare_log, "EVERY_S", 0.0)
     one = RareWarning("it happened")
 

@@ -59,7 +59,7 @@ class Done(NamedTuple):
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., Done]:
-    """Runs `netsold` with these arguments, in a wide terminal and away from any .env."""
+    """Runs `netsold` with these arguments, in a wide terminal and without any .env."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
@@ -75,7 +75,7 @@ def run(
 
 @contextmanager
 def served(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An app at a port of its own, which the settings name."""
+    """An app at its own port, which the settings name."""
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -108,7 +108,10 @@ def _reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_reader")
 def test_a_product_is_shown_to_people(run: Callable[..., Done]) -> None:
-    """Units and money by column, the two numbers of a shop page, and the freshness."""
+    """Units and money are in columns, with the two numbers of a shop page.
+
+    The freshness is shown, too.
+    """
     done = run("get", "product", "p-3")
     assert done.code == 0, done
     assert [line.split() for line in done.out.splitlines()] == [
@@ -140,7 +143,7 @@ def test_a_product_is_shown_to_people(run: Callable[..., Done]) -> None:
 
 @pytest.mark.usefixtures("_reader")
 def test_a_shop_and_a_former_cycle(run: Callable[..., Done]) -> None:
-    """Any instant with a zone names the cycle, a plus sign in it too."""
+    """Any instant with a zone names the cycle, also with a plus sign."""
     assert "8 sold monthly · 8 successfully traded" in run("get", "shop", "s-7").out
     done = run("get", "shop", "s-7", "--cycle", "2026-07-01T00:00:00+08:00", "--json")
     assert json.loads(done.out)["sold_monthly"] == 0
@@ -149,7 +152,7 @@ def test_a_shop_and_a_former_cycle(run: Callable[..., Done]) -> None:
 
 @pytest.mark.usefixtures("_reader")
 def test_an_order_is_shown(run: Callable[..., Done]) -> None:
-    """Facts, sales and anomalies; brackets in ids are no markup."""
+    """It has facts, sales and anomalies; brackets in ids are not read as markup."""
     lines = run("get", "order", "o-1").out.splitlines()
     assert lines[0] == "o-1, b-9 from s-7, CNY"
     assert any(
@@ -176,7 +179,7 @@ def test_an_id_of_dots_is_no_step_in_a_path(run: Callable[..., Done]) -> None:
 
 @pytest.mark.usefixtures("_reader")
 def test_best_sellers_as_list_and_as_json(run: Callable[..., Done]) -> None:
-    """Most first; --json prints the reader's own answer."""
+    """The most units are first; --json prints the reader's answer."""
     lines = [line.split() for line in run("top").out.splitlines()]
     assert [line[:3] for line in lines[2:5]] == [
         ["p-4", "5", "5"],
@@ -192,7 +195,7 @@ def test_best_sellers_as_list_and_as_json(run: Callable[..., Done]) -> None:
 
 @pytest.mark.usefixtures("_reader")
 def test_the_status_is_shown_and_exits_with_0_when_live(run: Callable[..., Done]) -> None:
-    """Every table, and what is applied."""
+    """It lists every table and its applied positions."""
     done = run("status")
     assert done.code == 0
     assert ["product_cycles", "2026-07-11T00:00:00.000Z", "0"] in [
@@ -211,7 +214,7 @@ def test_the_status_is_shown_and_exits_with_0_when_live(run: Callable[..., Done]
 def test_a_status_that_is_not_live_has_the_remedy(
     run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event that no worker reads: exit code 5, the group that should read it, and the remedy.
+    """Exit code 5, the group that should read the waiting event, and the remedy.
 
     `--max-behind` is the reader's bound.
     """
@@ -247,7 +250,7 @@ def test_a_status_that_is_not_live_has_the_remedy(
 
 @pytest.mark.usefixtures("_reader")
 def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
-    """Byte for byte, so that `diff` can compare them."""
+    """They are equal byte for byte, so that `diff` can compare them."""
     done = run("tables", "--from", "reader")
     assert done.code == 0
     assert done.out == json.dumps(recount(EVENTS, 30 * 86_400_000, 0), ensure_ascii=False) + "\n"
@@ -296,12 +299,15 @@ def test_the_readers_tables_are_the_recount(run: Callable[..., Done]) -> None:
 def test_a_failure_is_one_sentence_and_an_exit_code(
     run: Callable[..., Done], arguments: list[str], code: int, sentence: str
 ) -> None:
-    """4 not found, 5 too stale, 2 wrong request; nothing on stdout."""
+    """4 is not found, 5 too stale, 2 a wrong request.
+
+    Nothing is on stdout.
+    """
     assert run(*arguments) == Done(code, "", sentence)
 
 
 def test_an_order_is_not_of_a_cycle(run: Callable[..., Done]) -> None:
-    """A usage error, before any request."""
+    """A cycle is a usage error, before any request."""
     done = run("get", "order", "o-1", "--cycle", "2026-07-01T00:00:00Z")
     assert done.code == 2
     assert "an order is not of one cycle" in done.err
@@ -319,7 +325,10 @@ def test_an_order_is_not_of_a_cycle(run: Callable[..., Done]) -> None:
 def test_an_unknown_argument_is_a_usage_error(
     run: Callable[..., Done], arguments: list[str]
 ) -> None:
-    """An empty id, an unknown value or option: exit code 2, before any request."""
+    """The exit code is 2, before any request.
+
+    Cases are an empty id, and unknown values and options.
+    """
     done = run(*arguments)
     assert (done.code, done.out) == (2, "")
     assert "at least one character" in done.err or "revenue" in done.err or "--By" in done.err
@@ -328,7 +337,7 @@ def test_an_unknown_argument_is_a_usage_error(
 def test_a_missing_reader_is_reported_with_the_remedy(
     run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 5 for every command."""
+    """Every command exits with 5."""
     monkeypatch.setenv("NETSOLD_READER_PORT", "1")
     sentence = (
         "netsold: no reader answers at 127.0.0.1:1: start one with `netsold serve`,"
@@ -341,7 +350,7 @@ def test_a_missing_reader_is_reported_with_the_remedy(
 def test_a_reader_that_is_not_ready_is_quoted(
     run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 5 and the reader's own sentence."""
+    """The exit code is 5, with the reader's own sentence."""
     with served(make_app(Reader(settings_in(tmp_path))), monkeypatch):
         assert run("top") == Done(
             5, "", "netsold: the reader has no tables yet: it has just started\n"
@@ -366,7 +375,7 @@ class _Stranger(BaseHTTPRequestHandler):
 def test_another_server_at_the_address_is_reported(
     run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, status: int, body: bytes
 ) -> None:
-    """Exit code 5, no traceback."""
+    """The exit code is 5, without a traceback."""
     stranger = type("Stranger", (_Stranger,), {"status": status, "body": body})
     with HTTPServer(("127.0.0.1", 0), stranger) as server:
         thread = Thread(target=server.serve_forever)
@@ -384,7 +393,7 @@ def test_another_server_at_the_address_is_reported(
 def test_an_incomplete_export_is_no_result(
     run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without its last line an export is refused."""
+    """An export without its last line is refused."""
     stranger = type(
         "Stranger", (_Stranger,), {"body": b'{"anomalies": {"order_id": "o", "anomaly": "x"}}\n'}
     )
@@ -404,7 +413,7 @@ def test_an_incomplete_export_is_no_result(
 def test_written_positions_are_waited_for_in_all_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """A position that the tables include returns at once.
 
-    One beyond is waited for, and given up with a sentence.
+    For a later position the command waits, and gives up with a sentence.
     """
     monkeypatch.setattr("serving.requests.MIN_POSITION_WAIT_S", 0.01)
     monkeypatch.setattr("operations.writing.applied.RETRY_AFTER_S", 0.01)

@@ -1,4 +1,4 @@
-"""Sales as recount counts them: the examples of `docs/rules.md`, then the edges of each rule."""
+"""Sales as the recount counts them: the examples of `docs/rules.md`, then each rule's edges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ A, B, C = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z", "2026-08-05T00:00:00Z"
 
 
 class Story:
-    """Events of orders, each with an id of its own.
+    """Events of orders, each with its own id.
 
     `id`, `source` and any other field can be given.
     """
@@ -172,7 +172,7 @@ def test_example_4_the_refund_arrives_before_the_receipt() -> None:
 
 
 def test_example_5_refused_reissued_received() -> None:
-    """One sale, at the second parcel's receipt (S10)."""
+    """There is one sale, at the second parcel's receipt (S10)."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -212,14 +212,17 @@ def test_example_7_the_group_is_not_filled() -> None:
 
 
 def test_s1_received_without_payment_is_a_sale() -> None:
-    """Such as cash on delivery."""
+    """Cash on delivery is an example."""
     assert Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z").rows() == {
         ("p-3", A): (2, 0, 0, 2000, 0, 0)
     }
 
 
 def test_s1_received_without_placing_is_none() -> None:
-    """The lines are unknown; it is no anomaly, because the placing may still arrive."""
+    """The lines are unknown.
+
+    It is no anomaly, because the placing may still arrive.
+    """
     story = (
         Story()
         .received("2026-07-02T00:00:00Z", "9")
@@ -230,7 +233,10 @@ def test_s1_received_without_placing_is_none() -> None:
 
 
 def test_s2_the_earliest_receipt_decides() -> None:
-    """Later receipts and the order of arrival don't matter; it may be before the placing."""
+    """Later receipts and the order of arrival don't matter.
+
+    The receipt may be before the placing.
+    """
     story = (
         Story()
         .received("2026-07-09T00:00:00Z")
@@ -297,7 +303,7 @@ def test_s4_the_earlier_of_receipt_and_cancellation_decides(
     sold: bool,  # noqa: FBT001
     anomalies: list[tuple[str, ...]],
 ) -> None:
-    """At the same millisecond the receipt does, without an anomaly."""
+    """At the same millisecond the receipt decides, without an anomaly."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -310,7 +316,7 @@ def test_s4_the_earlier_of_receipt_and_cancellation_decides(
 
 
 def test_s4_each_line_by_its_own_receipt() -> None:
-    """Of one cancelled order the first parcel counts, the second doesn't."""
+    """The first parcel of a cancelled order counts, and the second doesn't."""
     story = Story().placed(TWO_AT_TEN, ("2", "p-4", 1, 5)).cancelled("2026-07-03T00:00:00Z")
     story.received("2026-07-02T00:00:00Z", "1").received("2026-07-04T00:00:00Z", "2")
     assert story.rows() == {("p-3", A): (2, 0, 0, 2000, 0, 0)}
@@ -394,7 +400,7 @@ def test_s7_a_line_refunded_wholly_before_receipt_is_no_sale() -> None:
 def test_s8_refunds_are_cut_in_their_order() -> None:
     """They apply by time, then by refund id.
 
-    Units and amount are cut separately, with one anomaly a line.
+    Units and amount are cut separately, with one anomaly per line.
     """
     story = Story().placed(("1", "p-3", 3, 1000)).received("2026-07-02T00:00:00Z")
     story.refunded("2026-07-09T00:00:00Z", "r-a", ("1", 2, 100)).refunded(
@@ -403,8 +409,8 @@ def test_s8_refunds_are_cut_in_their_order() -> None:
     story.refunded("2026-07-04T00:00:00Z", "r-b", ("1", 1, 400)).refunded(
         "2026-07-04T00:00:00Z", "r-d", ("1", 0, 200)
     )
-    # r-b takes 1 and 400, r-c 1 and 2500, r-d 100 of its 200, r-a one unit of two and nothing of
-    # 100
+    # r-b reverses 1 unit and 400, r-c 1 and 2500, r-d 100 of its 200, r-a 1 unit of 2 and none of
+    # its 100.
     assert story.rows() == {("p-3", A): (3, 3, 2, 3000, 3000, 3000), ("p-3", B): (0, 0, 1, 0, 0, 0)}
     assert story.anomalies() == [("refund_exceeds_sale", "1")]
 
@@ -422,7 +428,10 @@ def test_s8_a_refund_before_receipt_is_cut_to_the_whole_line() -> None:
 
 
 def test_s8_the_rest_of_an_order_is_not_too_much() -> None:
-    """A refund without lines covers the rest of each line, without anomaly."""
+    """A refund without lines covers the rest of each line.
+
+    It has no anomaly.
+    """
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -481,7 +490,10 @@ def test_s8_a_line_that_does_not_count_is_not_exceeded() -> None:
 
 
 def test_s11_the_same_event_again_changes_nothing() -> None:
-    """Id, source and content are the same; time beyond milliseconds is not content."""
+    """Id, source and content are the same.
+
+    Time finer than milliseconds is not content.
+    """
     story = (
         Story()
         .placed(TWO_AT_TEN, id="a")
@@ -517,7 +529,7 @@ def test_s11_of_one_id_with_other_content_the_earlier_counts() -> None:
 
 
 def test_s11_of_one_id_and_time_the_first_by_content_counts() -> None:
-    """The choice is always the same: by canonical JSON."""
+    """The choice is always the same: the first by canonical JSON."""
     story = (
         Story()
         .placed(("1", "p-3", 2, 1000), id="x")
@@ -542,7 +554,7 @@ def test_s11_the_same_refund_again_changes_nothing() -> None:
 
 
 def test_s11_the_same_refund_with_other_content_conflicts() -> None:
-    """The earlier counts, and the order has the anomaly."""
+    """The earlier one counts, and the order has the anomaly."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -555,7 +567,10 @@ def test_s11_the_same_refund_with_other_content_conflicts() -> None:
 
 
 def test_s11_of_two_placements_the_earlier_counts() -> None:
-    """They conflict if lines, buyer or shop differ; id and time may differ."""
+    """They conflict if lines, buyer or shop differ.
+
+    Id and time may differ.
+    """
     story = (
         Story()
         .placed(TWO_AT_TEN)

@@ -1,4 +1,4 @@
-"""`netsold recount FILE…`: what it reads, prints, skips and refuses."""
+"""`netsold recount FILE…`: its input, its output, skipped lines and refused files."""
 
 from __future__ import annotations
 
@@ -99,7 +99,10 @@ def test_standard_input_is_a_file_too() -> None:
 
 
 def test_lines_that_are_no_events_are_skipped_and_counted(tmp_path: Path) -> None:
-    """Stderr has the count of each fault, the exit code is 1, and the rest counts."""
+    """The exit code is 1, and the other lines count.
+
+    Stderr has the count of each fault.
+    """
     noise = (
         b"\xff\n{\n"
         + PLACED.replace(b'"quantity":2', b'"quantity":2.0')
@@ -144,7 +147,7 @@ def test_an_anchor_without_zone_is_refused() -> None:
     "name", ["missing.jsonl", "folder", "cut.jsonl.gz", "not.jsonl.xz", "events.jsonl.zst"]
 )
 def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, name: str) -> None:
-    """Nothing is printed for half a file."""
+    """No result is printed for a part of a file."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "events.jsonl.zst").write_bytes(b"(\xb5/\xfd...")
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(PLACED * 1000)[:-20])
@@ -175,7 +178,7 @@ def _inquiries(result: Result) -> dict[str, int]:
 
 
 def test_what_is_overdue_depends_on_the_instant(tmp_path: Path) -> None:
-    """It is that of the latest event, or the given one."""
+    """It is the instant of the latest event, or the given one."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(INQUIRY)
     assert _inquiries(_run(str(path))) == {}
@@ -215,7 +218,7 @@ def test_service_is_counted_by_the_settings(
     value: str,
     inquiries: dict[str, int],
 ) -> None:
-    """That is the time to reply, the hours and their zone.
+    """The settings are the time to reply, the service hours and their zone.
 
     10:00 in Shanghai is 22:00 in New York, and 04:00 in Berlin.
     """
@@ -228,7 +231,7 @@ def test_service_is_counted_by_the_settings(
 def test_inquiries_can_be_counted_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two of one day count as one by default."""
+    """By default, two inquiries of one day count as one."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(
         INQUIRY + ANSWERED + (INQUIRY + ANSWERED).replace(b"T10:", b"T11:").replace(b"m-", b"n-")

@@ -1,4 +1,4 @@
-"""The events that recount accepts, and those that it skips."""
+"""The events that the recount accepts, and those that it skips."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_times_are_cut_to_milliseconds(text: str, at_ms: int) -> None:
     ],
 )
 def test_other_times_are_refused(text: object) -> None:
-    """No zone, no such day, other digits, out of the years, no text."""
+    """They have no zone, no such day, other digits, a year out of bounds, or no text."""
     with pytest.raises(Invalid):
         time_ms(text)
 
@@ -142,7 +142,7 @@ def test_a_placed_order_out_of_bounds_is_refused(where: str, value: object) -> N
 
 
 def test_a_line_at_its_bounds_is_accepted() -> None:
-    """A million units, 10^15 minor units of revenue, a discount of all of it.
+    """It has a million units, 10^15 minor units of revenue and a full discount.
 
     One more is refused.
     """
@@ -217,9 +217,9 @@ def test_values_that_a_type_does_not_know_are_refused(fields: dict[str, Any]) ->
 
 
 def test_messages_are_of_a_shop_and_a_buyer() -> None:
-    """They may have an order.
+    """They may name an order.
 
-    A seller's reply has `by`, a buyer's message hasn't.
+    A seller's reply has `by`, and a buyer's message hasn't.
     """
     event = MESSAGE | {"occurred_at": 1_782_892_800_000}
     assert accept(MESSAGE | {"order_id": None, "by": "person"}) == event
@@ -245,13 +245,13 @@ def test_messages_are_of_a_shop_and_a_buyer() -> None:
     ],
 )
 def test_messages_out_of_bounds_are_refused(fields: dict[str, Any]) -> None:
-    """Ids have bounds, and a message's fields don't make an order's event."""
+    """Ids have bounds; a message's fields don't make an order's event."""
     with pytest.raises(Invalid):
         accept(MESSAGE | fields)
 
 
 def test_an_unknown_type_has_its_own_error() -> None:
-    """It may be of a newer version."""
+    """The event may be of a newer version."""
     with pytest.raises(UnknownType):
         accept(RECEIVED | {"type": "order_hidden"})
     for other in (None, 5, ["order_placed"]):
@@ -280,7 +280,10 @@ def test_an_unknown_type_has_its_own_error() -> None:
     ids=range(14),
 )
 def test_lines_that_are_no_json_are_refused(line: bytes) -> None:
-    """Cut off, not UTF-8, half a surrogate pair, constants of JavaScript, too large, too deep."""
+    """They are cut off, not UTF-8, too large or too deep.
+
+    Or they have half a surrogate pair, or JavaScript's constants.
+    """
     with pytest.raises(NotJson):
         parse(line)
 

@@ -1,4 +1,4 @@
-"""Shops' replies as recount counts them, with results computed by hand.
+"""Shops' replies as the recount counts them, with results computed by hand.
 
 Which inquiries count, how, and in which cycle (R1, R2).
 """
@@ -26,7 +26,7 @@ Counts = dict[str, tuple[int, int, int]]
 
 
 class Chat:
-    """Messages, each with an id of its own; times without a zone are Shanghai's.
+    """Messages, each with its own id; times without a zone are Shanghai's.
 
     Any field can be given.
     """
@@ -102,7 +102,7 @@ class Chat:
     ],
 )
 def test_an_inquiry_in_service_hours(opened: str, wrote: str, counts: tuple[int, int, int]) -> None:
-    """It counts by its opening, at any time of the reply.
+    """Its opening decides, whatever the time of the reply.
 
     A reply after exactly five minutes is timely.
     """
@@ -131,7 +131,7 @@ def about(p50: int, p90: int) -> object:
 
 
 def test_an_inquiry_outside_hours_is_open_too() -> None:
-    """Messages of the next morning belong to the inquiry that opened at night.
+    """Messages of the next morning belong to the inquiry opened at night.
 
     After the reply another one opens.
     """
@@ -168,7 +168,10 @@ def test_the_first_message_opens_and_the_first_reply_answers() -> None:
 
 
 def test_a_shops_message_before_the_buyers_does_nothing() -> None:
-    """There is no inquiry yet; at the same millisecond the buyer is first."""
+    """There is no inquiry yet.
+
+    At the same millisecond the buyer is first.
+    """
     chat = Chat().wrote("2026-07-02T09:59:59.999").inquired("2026-07-02T10:00:00")
     assert chat.counts(as_of="2026-07-02T02:05:00.001Z") == {A: (0, 0, 1)}
     assert chat.wrote("2026-07-02T10:00:00").counts() == {A: (1, 0, 0)}
@@ -196,7 +199,7 @@ def test_messages_of_one_millisecond_are_sorted() -> None:
 
 
 def test_conversations_are_separate() -> None:
-    """A reply to one buyer answers neither another buyer nor in another shop."""
+    """A reply answers neither another buyer nor the same buyer in another shop."""
     chat = (
         Chat()
         .inquired("2026-07-02T10:00:00")
@@ -225,7 +228,7 @@ def test_conversations_are_separate() -> None:
     ],
 )
 def test_an_inquiry_without_reply(as_of: str, counts: Counts) -> None:
-    """It counts once event time is past its deadline, and not before."""
+    """It is overdue once event time is past its deadline, and not before."""
     chat = Chat().inquired("2026-07-02T10:00:00", order_id="o-1").inquired("2026-07-02T10:01:00")
     assert chat.counts(as_of=as_of) == counts
     row = {"shop_id": "s-7", "buyer_id": "b-9", "message_id": "m-0", "order_id": "o-1"}
@@ -234,7 +237,7 @@ def test_an_inquiry_without_reply(as_of: str, counts: Counts) -> None:
 
 
 def test_event_time_is_that_of_the_latest_event() -> None:
-    """Any type and subject counts; a duplicate with other content, too."""
+    """Any type and subject counts, also a duplicate with other content."""
     chat = Chat().inquired("2026-07-02T10:00:00").inquired("2026-07-02T10:05:00", buyer_id="b-8")
     assert chat.counts() == {}
     chat.wrote("2026-07-02T10:05:00.001", id="e-0")
@@ -250,7 +253,10 @@ def test_a_reply_makes_an_overdue_inquiry_late() -> None:
 
 
 def test_the_overdue_are_sorted_by_shop_and_buyer() -> None:
-    """There is one row a conversation; without an order the order is null."""
+    """There is one row per conversation.
+
+    Without an order, the order is null.
+    """
     chat = Chat()
     for shop_id, buyer_id in (("s-b", "b-1"), ("s-a", "b-2"), ("s-a", "b-1")):
         chat.inquired("2026-07-02T10:00:00", shop_id=shop_id, buyer_id=buyer_id).inquired(
@@ -275,7 +281,7 @@ def _three_of_a_day() -> Chat:
 
 
 def test_one_late_of_three_makes_the_day_late() -> None:
-    """One late unit of the day, or two timely and one late inquiries.
+    """They are one late unit of the day, or two timely and one late inquiries.
 
     Reply times are the inquiries' either way.
     """
@@ -291,7 +297,7 @@ def test_one_late_of_three_makes_the_day_late() -> None:
 
 
 def test_one_overdue_makes_the_day_overdue() -> None:
-    """Before its deadline the day counts as its other inquiries do."""
+    """Before its deadline the day counts as its other inquiries."""
     chat = _three_of_a_day().inquired("2026-07-02T13:00:00")
     assert chat.counts(as_of="2026-07-02T05:05:00Z") == {A: (0, 1, 0)}
     assert chat.counts(as_of="2026-07-02T05:05:00.001Z") == {A: (0, 0, 1)}
@@ -299,7 +305,10 @@ def test_one_overdue_makes_the_day_overdue() -> None:
 
 
 def test_days_and_buyers_are_counted_separately() -> None:
-    """Days are local: 00:30 belongs to the next one, if hours allow it."""
+    """Days are local.
+
+    00:30 belongs to the next one, if it is in service hours.
+    """
     chat = (
         Chat()
         .inquired("2026-07-02T10:00:00")
@@ -327,7 +336,10 @@ def test_days_and_buyers_are_counted_separately() -> None:
     [("10:00-10:00", 3), ("00:00-24:00", 3), ("11:00-12:00", 1), ("12:00-11:00", 2)],
 )
 def test_hours_of_any_kind(hours: str, counted: int) -> None:
-    """Equal ends are the whole day; hours that end before they start span midnight."""
+    """Equal ends are the whole day.
+
+    Hours that end before they start span midnight.
+    """
     assert (
         _three_of_a_day().total(Terms.of(300, hours, "Asia/Shanghai", "inquiry"))["counted"]
         == counted
@@ -347,7 +359,7 @@ def test_opened_in_one_cycle_and_answered_in_the_next() -> None:
 def test_a_day_over_the_edge_of_a_cycle() -> None:
     """It counts in the cycle of its earliest decided inquiry.
 
-    Each reply counts in that of its own inquiry.
+    Each reply counts in the cycle of its own inquiry.
     """
     always = Terms(opens_minute=0, closes_minute=0)
     chat = Chat().inquired("2026-07-06T09:00:00").wrote("2026-07-06T09:01:00", by="robot")
@@ -377,7 +389,7 @@ def test_a_day_over_the_edge_of_a_cycle() -> None:
     ],
 )
 def test_quantiles_are_near_actual_values(seconds: list[int], p50: int, p90: int) -> None:
-    """The value at rank floor(q (n - 1)), counted from 0, within 1 %."""
+    """Each is within 1 % of the value at rank floor(q (n - 1)), counted from 0."""
     chat = Chat()
     for number, reply_s in enumerate(seconds):
         chat.inquired("2026-07-02T10:00:00", buyer_id=f"b-{number}").wrote(
@@ -391,7 +403,7 @@ def test_quantiles_are_near_actual_values(seconds: list[int], p50: int, p90: int
 
 
 def test_the_same_message_again_changes_nothing() -> None:
-    """It is identified by source and id; `message_id` doesn't identify the event."""
+    """It is identified by source and id, not by `message_id`."""
     chat = (
         Chat()
         .inquired("2026-07-02T10:00:00", id="x")
@@ -485,13 +497,16 @@ def test_hours_are_local_time(opened: str, is_open: bool) -> None:  # noqa: FBT0
     ],
 )
 def test_a_missing_and_a_repeated_hour(opened: str, is_open: bool) -> None:  # noqa: FBT001
-    """Hours from 02:00 to 03:00: none on the day in spring, two in autumn."""
+    """Hours from 02:00 to 03:00 are none on the day in spring, two in autumn."""
     hours = Terms(opens_minute=120, closes_minute=180, zone="Europe/Berlin")
     assert bool(Chat().inquired(opened).counts(hours, as_of=NEVER)) is is_open
 
 
 def test_a_day_of_25_hours_is_one_day() -> None:
-    """From 2026-10-24T22:00Z to 2026-10-25T23:00Z in Berlin; the day in spring has 23."""
+    """In Berlin it is from 2026-10-24T22:00Z to 2026-10-25T23:00Z.
+
+    The day in spring has 23 hours.
+    """
     always = Terms(opens_minute=0, closes_minute=0, zone="Europe/Berlin")
 
     def units(*opened: str) -> int:

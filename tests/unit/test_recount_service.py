@@ -1,4 +1,4 @@
-"""Shops' service as recount counts it, with results computed by hand.
+"""Shops' service as the recount counts it, with results computed by hand.
 
 After-sales, proactive contact, reviews, buyers (R3 to R6), and the form.
 """
@@ -19,7 +19,7 @@ A, B = "2026-06-06T00:00:00Z", "2026-07-06T00:00:00Z"
 
 
 class Market:
-    """Events of orders and messages, each with an id of its own; any field can be given."""
+    """Events of orders and messages, each with its own id; any field can be given."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -127,7 +127,7 @@ def _money(reason: str, **amounts: int) -> dict[str, Any]:
 
 
 def test_refused_reissued_received() -> None:
-    """One refusal and one reissue, each in its own cycle.
+    """There are one refusal and one reissue, each in its own cycle.
 
     The product has its refusal, also for two of its lines (example 5).
     """
@@ -154,7 +154,7 @@ def test_refused_reissued_received() -> None:
 def test_a_refusal_of_some_lines() -> None:
     """It counts for the products of those lines.
 
-    For an unknown line it counts for the shop only.
+    A refusal of an unknown line counts for the shop only.
     """
     market = (
         Market()
@@ -213,7 +213,7 @@ def test_units_make_it_a_return() -> None:
 
 
 def test_two_lines_of_one_product_count_together() -> None:
-    """A unit of one of them makes it no difference for the product."""
+    """A returned unit of one line makes the refund no difference of the product."""
     market = (
         Market()
         .placed(("1", "p-3", 2, 1000), ("2", "p-3", 1, 500))
@@ -267,7 +267,10 @@ def test_reasons_and_currencies_are_separate() -> None:
 def test_a_refund_before_the_receipt_is_no_after_sales(
     refunded: str, returns: dict[str, Any]
 ) -> None:
-    """By `occurred_at`, line by line (S7): line 2 is received too late for either."""
+    """`occurred_at` decides, line by line (S7).
+
+    Line 2 is received too late for either refund.
+    """
     market = (
         Market()
         .placed(*TWO)
@@ -279,7 +282,7 @@ def test_a_refund_before_the_receipt_is_no_after_sales(
 
 
 def test_the_excess_is_no_after_sales() -> None:
-    """Of a refund of more than is left only the rest counts.
+    """Only the rest of the line counts.
 
     If nothing is left, nothing counts (S8).
     """
@@ -342,7 +345,7 @@ def test_the_same_refund_again_is_one() -> None:
 
 
 def test_without_a_placing_nothing_counts() -> None:
-    """Its shop and products are unknown."""
+    """Shop and products are unknown."""
     market = (
         Market()
         .add("delivery_refused", "2026-07-03T00:00:00Z", reason="quality")
@@ -383,7 +386,7 @@ def _refused() -> Market:
     ],
 )
 def test_who_wrote_first_after_a_refusal(wrote: str, inquired: str, first: int) -> None:
-    """Messages before it don't matter; at the same millisecond the buyer is first."""
+    """Earlier messages don't matter; at the same millisecond the buyer is first."""
     assert _refused().wrote(wrote).inquired(inquired).proactive() == {
         A: (1, first),
         "all": (1, first),
@@ -401,7 +404,7 @@ def test_a_robot_writes_for_the_shop() -> None:
 
 
 def test_messages_about_another_order_do_not_matter() -> None:
-    """Neither do those of another buyer or in another shop."""
+    """Nor do those of another buyer or in another shop."""
     inquired = {"at": "2026-07-03T10:01:00Z"}
     market = (
         _refused()
@@ -423,9 +426,9 @@ def test_messages_about_another_order_do_not_matter() -> None:
     [("wrong_goods", 1), ("late_delivery", 1), ("quality", 0), ("damaged_in_transit", 0)],
 )
 def test_what_is_an_occasion(name: str, reason: str, occasions: int) -> None:
-    """A wrong or late delivery, as the reason of a refund requested or made or of a reissue.
+    """A wrong or late delivery is the reason of a refund or of a reissue.
 
-    The order may be received or not.
+    The refund may be requested or made, and the order received or not.
     """
     market = (
         Market()
@@ -441,7 +444,10 @@ def test_what_is_an_occasion(name: str, reason: str, occasions: int) -> None:
 
 
 def test_one_occasion_an_order_the_earliest() -> None:
-    """It counts in its cycle; later ones change nothing, also after a reversal."""
+    """It counts in its cycle.
+
+    Later ones change nothing, also after a reversal.
+    """
     market = (
         Market()
         .placed(*TWO)
@@ -518,7 +524,7 @@ def test_the_latest_review_of_a_product_counts() -> None:
 
 
 def test_each_order_has_its_own_review() -> None:
-    """They are of one product by one buyer."""
+    """The reviews are of one product by one buyer."""
     market = Market()
     for order_id in ("o-1", "o-2"):
         market.placed(*TWO, order_id=order_id).add(
@@ -528,7 +534,10 @@ def test_each_order_has_its_own_review() -> None:
 
 
 def test_a_review_of_a_product_that_the_order_does_not_have() -> None:
-    """It counts nothing and is one anomaly of the order, without a line."""
+    """It counts nothing.
+
+    It is one anomaly of the order, without a line.
+    """
     market = Market().placed(*TWO).add("review_posted", REFUSED, product_id="p-9", rating=5)
     market.add("review_posted", REFUSED, product_id="p-8", rating=5)
     lists = market.lists()
@@ -561,7 +570,10 @@ def test_an_order_is_one_sale_to_its_buyer() -> None:
 
 
 def test_buyers_of_all_time_are_not_the_sum_of_the_cycles() -> None:
-    """One order in each of two cycles: a buyer in each, and a repeat buyer of all time."""
+    """One order in each of two cycles is a buyer in each.
+
+    The buyer is a repeat buyer of all time.
+    """
     market = Market().placed(*TWO).received("2026-07-05T00:00:00Z")
     market.placed(*TWO, order_id="o-2").received("2026-07-07T00:00:00Z", order_id="o-2")
     assert market.buyers() == {A: (1, 0), B: (1, 0), "all": (1, 1)}
@@ -578,7 +590,7 @@ def test_a_buyer_is_one_of_a_shop() -> None:
 
 
 def test_a_full_refund_makes_it_no_sale() -> None:
-    """While units are left it is one, in the cycle of what is left.
+    """While units are left it is a sale, in the cycle of the remaining units.
 
     Refunds of money alone and reversed refunds change nothing.
     """
@@ -603,7 +615,7 @@ def test_a_full_refund_makes_it_no_sale() -> None:
 
 
 def test_a_whole_row() -> None:
-    """Its parts in their order; of a shop's cycle, of a shop, and of a product's cycle."""
+    """The parts are in order in rows of a shop's cycle, a shop, and a product's cycle."""
     market = (
         Market()
         .placed(*TWO)

@@ -43,7 +43,7 @@ CHAT_TABLES = ("chats", "reply_timers", "overdue")
 
 
 def mark(offset: int, topic: str = "orders", **other: object) -> Mark:
-    """The mark of a table that holds everything up to an offset."""
+    """The mark of a table that contains everything up to an offset."""
     fields: dict[str, Any] = {
         "topic": topic,
         "topic_id": IDS[topic],
@@ -123,7 +123,7 @@ async def opened(
 
 
 def left_by(marks: dict[str, Mark | None], committed: int | None) -> tuple[Machine, TopicPartition]:
-    """What an earlier worker left: marks by table, and its committed offset."""
+    """The state of an earlier worker: marks by table, and its committed offset."""
     machine = Machine()
     source = CHATS if "chats" in marks else ORDERS
     for table, one in marks.items():
@@ -200,7 +200,7 @@ async def test_it_stops_where_state_and_offsets_disagree(
     words: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One sentence with both numbers and the remedy; nothing is guessed."""
+    """One sentence has both numbers and the remedy; nothing is guessed."""
     monkeypatch.setattr(recovery, "OFFSETS_SECONDS", 0.0)
     machine, source = left_by(marks, committed)
     with pytest.raises(StateUnfit) as stopped:
@@ -213,7 +213,10 @@ async def test_it_stops_where_state_and_offsets_disagree(
 
 
 async def test_state_of_another_build_is_used() -> None:
-    """The build is information, and marks before it had none; the rules are the condition."""
+    """The build is information, and earlier marks have none.
+
+    The rules are the condition.
+    """
     lane, _ = await opened(left_by({"orders": mark(41, build="0.0.1+abc")}, 42)[0])
     assert lane.position == 42
     older = json.loads(encode_mark(mark(41)))
@@ -232,7 +235,7 @@ async def test_state_of_another_build_is_used() -> None:
 async def test_offsets_that_arrive_late_are_waited_for(
     before: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A coordinator that has just come back may answer without the group's last transaction."""
+    """A coordinator that has just restarted may lack the group's last transaction."""
     monkeypatch.setattr(recovery, "RETRY_SECONDS", 0.0)
     lane, kafka = await opened(left_by({"orders": mark(41)}, before)[0], late=42)
     assert lane.position == 42
@@ -240,7 +243,10 @@ async def test_offsets_that_arrive_late_are_waited_for(
 
 
 async def test_offsets_that_cannot_arrive_are_not_waited_for() -> None:
-    """Where a table has no mark, the offsets are not merely late: it stops at once."""
+    """If a table has no mark, the offsets are not merely late.
+
+    The worker stops at once.
+    """
     machine, _ = left_by(dict.fromkeys(CHAT_TABLES) | {"chats": mark(41, "chats")}, None)
     async with asyncio.timeout(recovery.OFFSETS_SECONDS / 2):
         with pytest.raises(StateUnfit, match="no offset is committed"):
@@ -248,13 +254,19 @@ async def test_offsets_that_cannot_arrive_are_not_waited_for() -> None:
 
 
 async def test_it_stops_where_retention_has_passed_the_offset() -> None:
-    """Records that were deleted before they were read are lost: it must not continue in silence."""
+    """Records that were deleted before they were read are lost.
+
+    The worker must not continue silently.
+    """
     with pytest.raises(StateUnfit, match="outside of the log 50-1000"):
         await opened(left_by({"orders": mark(41)}, 42)[0], beginning=50)
 
 
 async def test_a_new_application_keeps_out_of_a_journal_with_records() -> None:
-    """The journal would have every sale twice; the sentence names the settings that part them."""
+    """The journal would have every sale twice.
+
+    The sentence names the settings that separate them.
+    """
     machine = Machine()
     machine.log.write(TopicPartition("sales", 3), MemoryRecord(0, 0, b"p", b"v"))
     with pytest.raises(StateUnfit, match=r"sales already has .* NETSOLD_ORDERS_TOPIC=orders"):
@@ -284,12 +296,12 @@ class Producer:
             self.runs = False
 
     async def abandon(self) -> None:
-        assert not self.runs, "a start that continues connects again, and nobody closes that"
+        assert not self.runs, "a start that continues connects again, which nobody closes"
         self.abandoned = True
 
 
 class OnlyProducers:
-    """A cluster that gives such producers, and answers nothing after that."""
+    """A cluster that gives such producers, and answers no request after that."""
 
     def producer(self, transactional_id: str) -> Producer:
         return Producer(transactional_id)
@@ -309,7 +321,10 @@ def opener(monkeypatch: pytest.MonkeyPatch) -> Opener:
 
 
 async def test_none_is_left_starting_when_one_fails(opener: Opener) -> None:
-    """The first failure ends the other starts, and all producers are closed before it is raised."""
+    """The first failure ends the other starts.
+
+    All producers are closed before the failure is raised.
+    """
     Producer.refused = frozenset({"netsold-order-0"})
     with pytest.raises(KafkaConnectionError):
         await opener.open([TopicPartition("orders", number) for number in range(3)])
@@ -324,7 +339,10 @@ async def test_none_is_left_starting_when_one_fails(opener: Opener) -> None:
 async def test_ids_that_the_broker_keeps_waiting_are_logged(
     opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not those that have started, and nothing once all have."""
+    """Ids that have started are not logged.
+
+    Once all have started, nothing is.
+    """
     monkeypatch.setattr(standstill, "STILL_SECONDS", -1.0)
     Producer.ready = frozenset({"netsold-order-0"})
     asyncio.get_running_loop().call_later(0.1, Producer.let.set)
@@ -339,7 +357,10 @@ async def test_ids_that_the_broker_keeps_waiting_are_logged(
 async def test_a_partition_that_was_added_is_refused_before_anything_starts(
     opener: Opener,
 ) -> None:
-    """One sentence with topic and remedy; partitions of topics that are not ours are skipped."""
+    """One sentence has topic and remedy.
+
+    Partitions of topics that are not ours are skipped.
+    """
     with pytest.raises(
         StateUnfit,
         match=r"topic orders now has more than the 4 partitions that netsold needs, .* rebuild",

@@ -1,4 +1,4 @@
-"""Reasons: every one happens, has words, and has its place in one order of precedence."""
+"""Reasons: each one occurs, has a text, and has its place in one order of precedence."""
 
 from typing import Any
 
@@ -63,12 +63,11 @@ def faulty(*faults: Reason) -> Record:
 OF_A_RECORD = [
     reason for reason in Reason if reason not in {Reason.ORDER_FULL, Reason.CONVERSATION_FULL}
 ]
-"""The reasons that lie in the record alone; whether an order is full, its stage knows
-(`test_stages`)."""
+"""The reasons that the record alone decides. A stage decides about full orders (`test_stages`)."""
 
 
 @pytest.mark.parametrize("reason", OF_A_RECORD)
-def test_every_reason_happens_and_is_explained(reason: Reason) -> None:
+def test_every_reason_occurs_and_is_explained(reason: Reason) -> None:
     """Each has a record that it refuses, a sentence and a remedy."""
     found = read(faulty(reason))
     assert isinstance(found, Refusal)
@@ -89,7 +88,7 @@ def test_of_two_faults_the_first_reason_is_given(first: Reason, second: Reason) 
 
 
 def test_detail_names_the_field() -> None:
-    """Absent fields before wrong ones, in lines too."""
+    """Absent fields are named before wrong ones, also in lines."""
     lines = [{"line_id": "1", "quantity": -1, "amount": 1}, {"line_id": "2", "amount": 1}]
     refund = PAID | {
         "type": "refund_succeeded",
@@ -106,7 +105,7 @@ def test_detail_names_the_field() -> None:
 
 
 def test_detail_is_bounded_and_printable() -> None:
-    """A hostile record can't flood or garble a header or a log by its texts."""
+    """Texts of a hostile record can't flood or garble a header or a log."""
     for name in ("x" * 10_000, "\x1b[31m", "\u202e" * 200):
         found = read(
             Record("orders", 0, 0, 0, b"k" * 10_000, msgspec.json.encode(PAID | {"type": name}), [])

@@ -1,6 +1,6 @@
-"""The incremental form of R1 and R2 (`nearby_inquiries`) against the plain one (`replies`).
+"""The incremental form of R1 and R2 (`nearby_inquiries`) equals the plain one (`replies`).
 
-The changes of columns against the columns before and after.
+So do changes of columns and the columns before and after.
 """
 
 import random
@@ -39,9 +39,9 @@ def _some(chance: random.Random) -> list[Written]:
 
 @pytest.mark.parametrize("seed", range(100))
 def test_inquiries_before_a_new_message_stay_the_same(seed: int) -> None:
-    """Inquiries derived from the first affected place on equal those derived from all messages.
+    """Deriving from the first affected place on equals deriving from all messages.
 
-    So does the inquiry that waits.
+    The inquiry that waits is the same, too.
     """
     chance = random.Random(seed)
     rules, written = chance.choice(RULES), _some(chance)
@@ -72,7 +72,7 @@ def test_only_inquiries_of_one_local_day_share_a_unit(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_an_inquiry_alone_counts_by_names(seed: int) -> None:
-    """R2: the names of an inquiry's columns equal the plain counts of that inquiry alone."""
+    """R2: the names of an inquiry's columns are the plain counts of that inquiry alone."""
     chance = random.Random(seed)
     rules, written = chance.choice(RULES), _some(chance)
     answered, waiting = replies.inquiries(written, rules)
@@ -84,7 +84,7 @@ def test_an_inquiry_alone_counts_by_names(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(100))
 def test_changes_are_the_counts_after_minus_the_counts_before(seed: int) -> None:
-    """Inquiries that change after some that do not.
+    """Some inquiries change after others that do not.
 
     Each changed column is listed once, in the order of cycle and name, and no other.
     """
@@ -111,7 +111,7 @@ def test_changes_are_the_counts_after_minus_the_counts_before(seed: int) -> None
 
 
 def _columns(decided: list[Inquiry], rules: ServiceRules) -> dict[tuple[int, str], int]:
-    """The plain counts by cycle's start and name."""
+    """The plain counts by the cycle's start and name."""
     counted = replies.counted(decided, rules, CALENDAR)
     return {
         (start_ms, name): number

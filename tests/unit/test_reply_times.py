@@ -26,7 +26,7 @@ def test_quantiles_are_within_the_accuracy() -> None:
 def test_no_whole_millisecond_lies_on_the_border_of_two_bins() -> None:
     """So the rounding of a logarithm never decides the bin.
 
-    A replay on another machine subtracts from the same bins that it added to.
+    A replay on another machine subtracts from the bins that it added to.
     """
     gamma = (1 + ACCURACY) / (1 - ACCURACY)
     bin_of, at = reply_bin(2), 2
@@ -45,7 +45,7 @@ def test_a_reply_without_delay_has_a_bin() -> None:
 
 
 def test_bins_are_those_of_the_sketch() -> None:
-    """On both sides of every border, and far beyond the last bin that is found by search."""
+    """They agree on both sides of every border, also beyond the last searched bin."""
     key, gamma = LogarithmicMapping(ACCURACY).key, (1 + ACCURACY) / (1 - ACCURACY)
     at = 1
     while at < 2 * YEAR_MS:

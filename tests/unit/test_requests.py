@@ -1,4 +1,4 @@
-"""Requests that can't be used, and the edges of those that can.
+"""Requests that can't be used, and the edge cases of those that can.
 
 Parameters, methods, addresses, times, unusual ids.
 """
@@ -36,7 +36,7 @@ PATHS = {"product_id": "p-3", "shop_id": "s-7", "order_id": "o-1"}
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FedReader]:
-    """A reader that has read the story of the API's tests."""
+    """A reader that has applied the story of the API's tests."""
     monkeypatch.setattr("serving.reader.now_ms", lambda: NOW_MS)
     logs = Changelogs(settings_in(tmp_path))
     logs.take(EVENTS)
@@ -49,13 +49,13 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FedReade
 
 @pytest.fixture
 def app(reader: FedReader) -> FastAPI:
-    """Its API."""
+    """The reader's API."""
     return make_app(reader)
 
 
 @pytest.fixture
 def client(app: FastAPI) -> TestClient:
-    """A client of it, with a host name of its own."""
+    """A client of the API, with its own host name."""
     return TestClient(
         app, raise_server_exceptions=False, base_url="http://evil.example", follow_redirects=False
     )
@@ -76,9 +76,9 @@ def addresses(app: FastAPI) -> dict[str, list[str]]:
 
 
 def test_no_address_is_outside_of_the_app_s_own_list(app: FastAPI) -> None:
-    """The tests below that walk over all addresses miss none.
+    """So the tests below that use all addresses miss none.
 
-    Each router's routes are described, but for the description itself.
+    Each router's routes are described, except the description itself.
     """
     routes = [
         route
@@ -103,7 +103,10 @@ def test_an_unknown_parameter_is_refused_at_every_address(app: FastAPI, client: 
 
 
 def test_the_nearest_parameter_is_named(client: TestClient) -> None:
-    """The name that a person most likely meant; a name that is like none has no suggestion."""
+    """It is the name that a person most likely meant.
+
+    A name that is similar to none has no suggestion.
+    """
     found = problem(client.get("/v1/top/products?Limt=3"), 422, Kind.INVALID_REQUEST)
     known = "limit, cursor, cycle, max_lag, min_position"
     assert (
@@ -115,9 +118,9 @@ def test_the_nearest_parameter_is_named(client: TestClient) -> None:
 
 
 def test_a_parameter_is_given_once_and_with_a_value(app: FastAPI, client: TestClient) -> None:
-    """Twice, even with one value, or empty: 422 at every address that has it.
+    """Repeated or empty, it is a 422 at every address that has it.
 
-    A flag needs no value.
+    A repetition with the same value is refused, too. A flag needs no value.
     """
     seen = set()
     for path, known in addresses(app).items():
@@ -158,12 +161,12 @@ def test_a_parameter_is_given_once_and_with_a_value(app: FastAPI, client: TestCl
     ],
 )
 def test_values_are_refused_in_plain_words(client: TestClient, query: str, detail: str) -> None:
-    """The fault has the value and what is allowed, whichever layer checks it."""
+    """The fault has the value and the allowed values, in each layer."""
     assert problem(client.get(f"/v1/top/shops?{query}"), 422, Kind.INVALID_REQUEST).detail == detail
 
 
 def test_several_faults_are_listed_together(client: TestClient) -> None:
-    """One answer for all unknown, repeated and empty parameters."""
+    """One answer lists all unknown, repeated and empty parameters."""
     found = problem(
         client.get("/v1/overdue?q=1&limit=&cursor=a&cursor=b"), 422, Kind.INVALID_REQUEST
     )
@@ -208,7 +211,7 @@ def test_the_later_of_two_positions_is_waited_for(client: TestClient, reader: Fe
     ],
 )
 def test_a_cycle_beyond_all_events_is_refused(client: TestClient, instant: str) -> None:
-    """Also at the calendar's ends, at every address that takes a cycle."""
+    """This includes the calendar's ends, at every address with a cycle."""
     for path in ("products/p-3", "shops/s-7", "top/products", "top/shops"):
         found = problem(client.get(f"/v1/{path}?cycle={quote(instant)}"), 422, Kind.INVALID_REQUEST)
         assert "they are from 1900 to 2199" in found.detail
@@ -216,7 +219,10 @@ def test_a_cycle_beyond_all_events_is_refused(client: TestClient, instant: str) 
 
 @pytest.mark.parametrize("instant", ["1900-01-01T00:00:00Z", "2199-12-31T23:59:59.999Z"])
 def test_a_cycle_at_the_end_of_all_events_is_answered(client: TestClient, instant: str) -> None:
-    """So is its start, as the answer has it, even if that is before the first possible event."""
+    """Its start, as the answer has it, is a valid cycle, too.
+
+    This holds even if it is before the first possible event.
+    """
     for path in ("products/p-3", "shops/s-7", "top/products", "top/shops"):
         first = client.get(f"/v1/{path}?cycle={instant}")
         assert first.status_code == 200, first.text
@@ -225,7 +231,10 @@ def test_a_cycle_at_the_end_of_all_events_is_answered(client: TestClient, instan
 
 
 def test_a_made_up_cursor_is_refused(client: TestClient) -> None:
-    """Of a cycle beyond the calendar, or between two cycles; with characters of no cursor."""
+    """It has a cycle beyond the calendar, or an instant between two cycles.
+
+    Or it has characters that no cursor has.
+    """
 
     def cursor(key: bytes) -> str:
         return base64.urlsafe_b64encode(key).decode().rstrip("=")
@@ -251,7 +260,10 @@ def test_a_made_up_cursor_is_refused(client: TestClient) -> None:
 
 
 def test_head_is_get_without_the_body_at_every_address(app: FastAPI, client: TestClient) -> None:
-    """The same status and headers, also of a problem and of the export."""
+    """Status and headers are the same.
+
+    This includes problems and the export.
+    """
     for path in [
         *addresses(app),
         "/v1/products/p-9",
@@ -262,7 +274,7 @@ def test_head_is_get_without_the_body_at_every_address(app: FastAPI, client: Tes
         full, head = client.get(path), client.head(path)
         changing = (
             {"content-length"} if path in {"/metrics", "/v1/status", "/v1/health"} else set()
-        )  # times are in them
+        )  # these answers contain times
         assert head.status_code == full.status_code, path
         assert {name: head.headers[name] for name in head.headers if name not in changing} == {
             name: full.headers[name] for name in full.headers if name not in changing
@@ -271,7 +283,7 @@ def test_head_is_get_without_the_body_at_every_address(app: FastAPI, client: Tes
 
 
 def test_other_methods_are_refused_with_the_allowed_ones(app: FastAPI, client: TestClient) -> None:
-    """405 with Allow; OPTIONS has Allow, too."""
+    """The answer is 405 with Allow; OPTIONS has Allow, too."""
     for path in addresses(app):
         for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"):
             found = client.request(method, path)
@@ -323,7 +335,10 @@ def test_other_methods_are_refused_with_the_allowed_ones(app: FastAPI, client: T
 def test_an_unknown_address_is_refused_with_the_nearest_one(
     client: TestClient, path: str, detail: str
 ) -> None:
-    """An unknown list, a missing id, a slash too many: 404, and never a redirect."""
+    """The answer is 404, and never a redirect.
+
+    Cases are an unknown list, a missing id, and a slash too many.
+    """
     found = client.get(f"http://evil.example{path}")
     assert problem(found, 404, Kind.NO_SUCH_PAGE).detail.startswith(detail)
     assert "location" not in found.headers
@@ -351,7 +366,7 @@ def test_the_next_page_is_at_the_same_host_whatever_the_request_calls_it(
 
 
 def test_an_unknown_id_is_named_as_it_was_given(client: TestClient) -> None:
-    """Cut where it is long; a slash at its end belongs to it.
+    """A long id is cut; a slash at its end belongs to it.
 
     Bytes that aren't UTF-8 are no id.
     """
@@ -370,7 +385,7 @@ def test_an_unknown_id_is_named_as_it_was_given(client: TestClient) -> None:
 
 
 def test_bytes_that_are_no_utf_8_are_no_id(client: TestClient, reader: FedReader) -> None:
-    """Not even of an order whose id has the replacement character."""
+    """They are not found as an order whose id has the replacement character."""
     placed = next(event for event in EVENTS if event["type"] == "order_placed")
     reader.logs.take([placed | {"id": "odd", "order_id": "\ufffd"}])
     reader.feed()
@@ -378,13 +393,13 @@ def test_bytes_that_are_no_utf_8_are_no_id(client: TestClient, reader: FedReader
     problem(client.get("/v1/orders/%FF"), 404, Kind.UNKNOWN_ORDER)
 
 
-def test_the_export_is_described_as_what_it_is(app: FastAPI) -> None:
+def test_the_export_is_described_as_json_lines(app: FastAPI) -> None:
     """Its media type is JSON lines, not JSON."""
     answer = app.openapi()["paths"]["/v1/export"]["get"]["responses"]["200"]
     assert list(answer["content"]) == ["application/x-ndjson"]
 
 
-def test_no_more_exports_run_than_may(app: FastAPI, client: TestClient) -> None:
+def test_no_more_exports_run_than_allowed(app: FastAPI, client: TestClient) -> None:
     """One more is a 503 with Retry-After.
 
     Each frees its place at its end, also after a HEAD or a refusal.
@@ -459,9 +474,9 @@ IDS = st.sampled_from(["p-3", "s-7", "o-1", "", "/", *UNUSUAL_IDS]).map(
 def test_no_request_makes_the_reader_fail(
     client: TestClient, method: str, path: str, id_: str, query: list[tuple[str, str]]
 ) -> None:
-    """For any request the answer is one of those described.
+    """For any request the answer is one of the described answers.
 
-    It is never a fault of ours, and every refusal is a problem.
+    It is never an internal error, and every refusal is a problem.
     """
     response = client.request(
         method, f"http://evil.example{path.format(id_)}?{urlencode(query, errors='replace')}"

@@ -1,6 +1,6 @@
-"""What people read of a mistake.
+"""The texts of errors in events and requests.
 
-Plain words with what was given, for everything that pydantic and its parser can find.
+Plain words with the given value, for everything that pydantic and its parser can find.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ _RAISED: dict[str, dict[str, str]] = {
     "definitions": {},
     "definition-ref": {},
 }
-"""By kind of a core schema and its constraint ("" = itself): the type of the error that is
-raised."""
+"""The type of the error by kind of a core schema and its constraint ("" = the kind itself)."""
 
 _RAISES_NOTHING = {
     "type", "ref", "metadata", "function", "serialization", "schema", "cls", "config",
@@ -73,10 +72,10 @@ def _error_types(schema: Any, found: set[str]) -> set[str]:  # noqa: ANN401 - a 
     return found
 
 
-def test_every_error_of_the_models_has_its_words() -> None:
-    """By a walk through what pydantic made of them.
+def test_every_error_of_the_models_has_a_text() -> None:
+    """The test walks through pydantic's core schemas.
 
-    And there are no words for what can't happen.
+    No text is for an error that can't occur.
     """
     found = set[str]()
     for model in events.MODELS.values():
@@ -109,10 +108,10 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  #
 
 
 @pytest.mark.parametrize("event", VALID, ids=range(len(VALID)))
-def test_no_words_of_pydantic_are_seen(event: dict[str, Any]) -> None:
-    """For any value in any field, or none.
+def test_no_text_of_pydantic_is_seen(event: dict[str, Any]) -> None:
+    """Every error has its own text, one printable line within the bound.
 
-    Every error has words of its own, one printable line within the bound.
+    This holds for any value in any field, or none.
     """
     model = events.MODELS[event["type"]]
     for *path, last in _places(event):
@@ -279,7 +278,7 @@ LINE: dict[str, Any] = PLACED["lines"][0]
     ],
 )
 def test_a_mistake_is_named_with_what_was_given(fields: dict[str, Any], sentence: str) -> None:
-    """In one plain sentence that names the field."""
+    """One plain sentence names the field and the value."""
     event = PLACED | {"lines": [LINE | {"discount": None}]} | fields
     found = read_without_key(json.dumps(event).encode())
     assert isinstance(found, Refusal)
@@ -304,7 +303,7 @@ def test_a_mistake_is_named_with_what_was_given(fields: dict[str, Any], sentence
     ],
 )
 def test_a_wrong_key_is_named_with_the_right_one(key: bytes | None, sentence: str) -> None:
-    """And how Kafka Connect is set right."""
+    """The sentence has the remedy for Kafka Connect."""
     found = read(Record("orders", 0, 0, 0, key, json.dumps(PLACED).encode(), []))
     assert isinstance(found, Refusal)
     assert found.detail == sentence
@@ -337,14 +336,14 @@ NO_JSON = {
 
 @pytest.mark.parametrize(("value", "sentence"), NO_JSON.items(), ids=range(len(NO_JSON)))
 def test_what_is_no_json_is_named_with_its_place(value: bytes, sentence: str) -> None:
-    """Byte and line, and the bytes there."""
+    """The sentence has byte, line, and the bytes there."""
     with pytest.raises(ValueError) as error:  # noqa: PT011 - the parser's own
         from_json(value, allow_inf_nan=False)
     assert sentences.no_json(error.value, value) == sentence
 
 
-def test_every_fault_of_the_parser_that_has_words_happens() -> None:
-    """None of them is there for nothing."""
+def test_every_fault_in_the_table_of_the_parser_occurs() -> None:
+    """The table has no unused text."""
     assert {sentence.partition(", at ")[0] for sentence in NO_JSON.values()} == set(
         sentences._JSON_FAULTS.values()
     )
@@ -355,8 +354,8 @@ def test_every_fault_of_the_parser_that_has_words_happens() -> None:
     st.text('{}[]",:\\ untrfalse01.eE+-\n\x00é\ufeff', max_size=12).map(str.encode)
     | st.binary(max_size=8)
 )
-def test_every_fault_of_the_parser_has_words(value: bytes) -> None:
-    """For any bytes there, the sentence is one of the table's, with a place."""
+def test_every_fault_of_the_parser_has_a_text(value: bytes) -> None:
+    """For any bytes, the sentence is one of the table's, with a place."""
     try:
         from_json(value, allow_inf_nan=False)
     except ValueError as raised:
@@ -368,8 +367,8 @@ def test_every_fault_of_the_parser_has_words(value: bytes) -> None:
     assert sentence.isprintable()
 
 
-def test_what_can_not_be_placed_has_words_all_the_same() -> None:
-    """A parser may give up without a place, or with words that are new."""
+def test_a_fault_without_a_place_has_a_text() -> None:
+    """A parser may fail without a place, or with an unknown text."""
     assert sentences.no_json(MemoryError(), b"x") == "it can't be read as JSON"
     assert (
         sentences.no_json(ValueError("a novelty at line 1 column 2"), b"xyz")

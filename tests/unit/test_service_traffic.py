@@ -1,4 +1,4 @@
-"""Simulated messages and reviews: lifelike enough that every service figure has values."""
+"""Simulated messages and reviews are lifelike enough that every service figure has values."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_orders_are_the_same_without_messages_and_reviews() -> None:
 def test_every_event_goes_to_its_topic_with_its_key(half_a_year: list[Event]) -> None:
     """The key is the order for orders and reviews, shop and buyer for messages.
 
-    Each is decoded as the event it is.
+    Each record is decoded as its event.
     """
     orders = {event["order_id"]: event for event in half_a_year if event["type"] == "order_placed"}
     for event in half_a_year:
@@ -129,7 +129,10 @@ def test_orders_are_the_larger_part(half_a_year: list[Event]) -> None:
 def test_buyers_write_before_and_after_ordering_and_rarely_at_night(
     half_a_year: list[Event],
 ) -> None:
-    """Messages before an order name none; few are outside service hours (R1)."""
+    """Messages before an order name no order.
+
+    Few are outside service hours (R1).
+    """
     questions = [event for event in half_a_year if event["type"] == "buyer_messaged"]
     placed = {event["order_id"]: event for event in half_a_year if event["type"] == "order_placed"}
     about = {
@@ -142,7 +145,7 @@ def test_buyers_write_before_and_after_ordering_and_rarely_at_night(
         for order_id, event in about.items()
         if order_id in placed
     ]
-    assert sum(before) / len(before) > 0.9, "several messages in a row may reach past the order"
+    assert sum(before) / len(before) > 0.9, "several messages in a row may be later than the order"
     assert sum("order_id" in event for event in questions) > 200
     at_night = sum(not 8 <= _hour_in_shanghai(event) < 23 for event in questions)
     assert 0 < at_night < len(questions) * 0.1
@@ -292,7 +295,7 @@ def test_live_buyers_write_at_once_by_day_and_night() -> None:
 
 
 def test_events_are_made_fast_enough(capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints the rate here, and fails only if it limits every use."""
+    """The test prints the rate, and fails only if it limits every use."""
     began = time.perf_counter()
     made = len(_events_of(20_000, replace(PLAN, shops=200, products=5000, buyers=50_000))) / (
         time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""The sentences about invalid settings: variable, value and valid values, in our own words."""
+"""The sentences about invalid settings: variable, value and valid values, in netsold's words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from streams.settings import Kafka, Settings
 def _sentence(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
     for name, value in variables.items():
         monkeypatch.setenv(f"NETSOLD_{name}", value)
-    with pytest.raises(ValueError) as raised:  # noqa: PT011 - both kinds are, and what it says is tested
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - both kinds are one, and the text is tested
         Settings(_env_file=None)
     assert isinstance(raised.value, (ValidationError, SettingsError))
     return setting_faults.sentence(raised.value).removeprefix("settings can't be used: ")
@@ -128,7 +128,7 @@ def _sentence(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
 def test_an_invalid_setting_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
 ) -> None:
-    """It has the variable, the value given and what it must be."""
+    """It has the variable, the given value and the valid values."""
     assert _sentence(monkeypatch, **{variable: value}).startswith(sentence)
 
 
@@ -136,7 +136,7 @@ def test_an_invalid_setting_is_one_sentence(
 def test_any_value_of_any_variable_has_a_short_sentence(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    """Every setting with every kind of invalid value is either fine or a sentence that names it."""
+    """Any invalid value of any setting is either accepted or named in a sentence."""
     for name in setting_faults.known():
         with monkeypatch.context() as given:
             given.setenv(name, value)
@@ -145,7 +145,7 @@ def test_any_value_of_any_variable_has_a_short_sentence(
             found = explained(error)
             assert found is not None
             assert not re.search(r"Input|valid|should|pattern|parse|source", found[0])
-            if not isinstance(error, OSError):  # the name of a file that is too long
+            if not isinstance(error, OSError):  # a file name that is too long
                 assert name in found[0]
                 assert len(found[0]) < 400
 
@@ -159,7 +159,10 @@ def _error() -> Exception | None:
 
 
 def test_what_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither an invalid password, nor an object with one, nor a misspelt variable's value."""
+    """No sentence shows an invalid password or an object that contains one.
+
+    Nor does it show the value of a misspelt variable.
+    """
     for value in (
         '{"sasl_password": 12345678}',
         '{"sasl_password": "12345678"',
@@ -171,16 +174,16 @@ def test_what_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_several_faults_are_shown_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One start shows them all."""
+    """One start shows all of them."""
     assert _sentence(monkeypatch, PARTITIONS="x", CYCLE_DAYS="0").count(" must be ") == 2
 
 
 def test_a_variable_that_is_no_setting_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
-    """The sentence suggests a setting, for the environment and for .env.
+    """It would have no effect.
 
-    It would have no effect.
+    The sentence suggests a setting, for the environment and for .env.
     """
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.setenv("NETSOLD_PARTITION", "6")
@@ -207,7 +210,7 @@ def test_a_variable_that_is_no_setting_is_refused(
 
 
 def test_variables_of_kubernetes_are_ignored() -> None:
-    """A service named netsold has links that begin like settings.
+    """A service named netsold has variables that begin like settings.
 
     An address in place of a port is still a fault of that setting.
     """

@@ -57,13 +57,13 @@ def test_one_topic_has_one_use(given: dict[str, str], message: str) -> None:
 
 
 def test_topics_may_trade_names() -> None:
-    """Each is known by its use alone."""
+    """Each topic is identified by its use alone."""
     settings = Settings(_env_file=None, orders_topic="chats", chats_topic="orders")
     assert (settings.topic("orders"), settings.topic("chats")) == ("chats", "orders")
 
 
 def test_all_public_topics_are_kept_apart() -> None:
-    """The settings' list is that of the declared topics, without changelogs."""
+    """The settings' list has the declared topics, without changelogs."""
     settings = Settings(_env_file=None, topic_prefix="b.")
     assert sorted(settings.topic(topic.name) for topic in PUBLIC_TOPICS) == sorted(
         topic.name for topic in declared(settings) if topic.kind != "changelog"
@@ -73,7 +73,10 @@ def test_all_public_topics_are_kept_apart() -> None:
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
 @pytest.mark.parametrize("missing", ["SASL_USERNAME", "SASL_PASSWORD"])
 def test_sasl_needs_a_user_and_a_password(tmp_path: Path, mechanism: str, missing: str) -> None:
-    """Either missing is one sentence, whatever the mechanism, and the password isn't shown."""
+    """If either is missing, it is one sentence, whatever the mechanism.
+
+    The password isn't shown.
+    """
     whole = {
         "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         "SASL_MECHANISM": mechanism,
@@ -89,8 +92,8 @@ def test_sasl_needs_a_user_and_a_password(tmp_path: Path, mechanism: str, missin
 
 
 @pytest.mark.parametrize("name", ["SSL_CAFILE", "SSL_CERTFILE", "SSL_KEYFILE"])
-def test_a_file_that_is_not_there_is_told_by_its_variable(tmp_path: Path, name: str) -> None:
-    """One sentence, no traceback."""
+def test_a_missing_file_is_named_by_its_variable(tmp_path: Path, name: str) -> None:
+    """The error is one sentence, without a traceback."""
     message = _check(tmp_path, SECURITY_PROTOCOL="SSL", **{name: "nothing.pem"})
     must = "must be the path of a file that is there"
     assert (
@@ -99,8 +102,8 @@ def test_a_file_that_is_not_there_is_told_by_its_variable(tmp_path: Path, name: 
     )
 
 
-def test_files_that_hold_no_certificate_are_told(tmp_path: Path) -> None:
-    """Neither a CA file with other content nor a certificate without its key gives a traceback."""
+def test_files_without_a_certificate_are_refused(tmp_path: Path) -> None:
+    """A CA file with other content and a certificate without its key give no traceback."""
     (tmp_path / "other.pem").write_text("something else")
     trustme.CA().issue_cert("netsold@example.org").cert_chain_pems[0].write_to_path(
         tmp_path / "client.pem"
@@ -114,7 +117,10 @@ def test_files_that_hold_no_certificate_are_told(tmp_path: Path) -> None:
 
 
 def test_a_key_without_its_certificate_is_refused(tmp_path: Path) -> None:
-    """It would be unused, and the broker would see a client without a certificate."""
+    """It would be unused.
+
+    The broker would see a client without a certificate.
+    """
     (tmp_path / "key.pem").write_text("a key")
     message = _check(tmp_path, SECURITY_PROTOCOL="SSL", SSL_KEYFILE=str(tmp_path / "key.pem"))
     assert (

@@ -63,7 +63,10 @@ def half_a_year() -> list[Event]:
 
 
 def test_the_same_plan_gives_the_same_events() -> None:
-    """Another seed gives other events, another run the same events with other ids."""
+    """Another run gives the same events with other ids.
+
+    Another seed gives other events.
+    """
     assert _take(500) == _take(500)
     assert _take(500) != _take(500, replace(PLAN, seed=4))
     other = json.dumps(_take(500, replace(PLAN, run="u")))
@@ -85,7 +88,10 @@ def test_every_event_is_acceptable_and_unique(half_a_year: list[Event]) -> None:
 
 
 def test_every_kind_of_event_and_anomaly_occurs(half_a_year: list[Event]) -> None:
-    """There are all event types, all anomalies but conflicts, several currencies and cycles."""
+    """There are all event types, and all anomalies but conflicts.
+
+    There are several currencies and cycles.
+    """
     assert {event["type"] for event in half_a_year} == set(MODELS)
     tables = _count(half_a_year)
     anomalies = {found["anomaly"] for found in tables["anomalies"]}
@@ -107,7 +113,7 @@ def test_every_kind_of_event_and_anomaly_occurs(half_a_year: list[Event]) -> Non
 def test_an_order_has_one_shop_and_about_the_stated_number_of_events(
     half_a_year: list[Event],
 ) -> None:
-    """These numbers turn a rate of events into a rate of orders."""
+    """The number converts a rate of events into a rate of orders."""
     placed = [event for event in half_a_year if event["type"] == "order_placed"]
     chats = [event for event in half_a_year if event["type"] in CHAT_TYPES]
     alone = [
@@ -214,7 +220,10 @@ class Record:
 
 @pytest.mark.parametrize("kind", POISONS, ids=lambda kind: kind.__name__.strip("_"))
 def test_poison_is_refused_by_decoder_and_recount(kind: Any) -> None:  # noqa: ANN401 - a function of faults.py
-    """The topic's decoder refuses each kind, and so does recount if it can be a line of a file."""
+    """The topic's decoder refuses each kind.
+
+    So does the recount if it can be a line of a file.
+    """
     rng = Random(5)
     events = [event for _, event in _take(300)]
     chats = [event for event in events if event["type"] in CHAT_TYPES]
@@ -254,7 +263,7 @@ def test_poison_replaces_no_event() -> None:
     ],
 )
 def test_faults_are_named(texts: list[str], expected: Faults) -> None:
-    """A fault has the amount given, or the usual one."""
+    """A fault has the given amount, or the usual one."""
     assert faults.parse(texts) == expected
 
 
@@ -291,7 +300,7 @@ def _lines(path: Path) -> list[Event]:
 
 
 def test_a_file_of_history_can_be_written_again(tmp_path: Path) -> None:
-    """The same arguments give the same bytes, any other argument other orders."""
+    """The same arguments give the same bytes, and any other argument other orders."""
     first, again = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
     for path in (first, again):
         assert _run("--out", str(path), "--events", "500").exit_code == 0
@@ -308,7 +317,7 @@ def test_a_file_of_history_can_be_written_again(tmp_path: Path) -> None:
 
 
 def test_history_spans_the_given_days(tmp_path: Path) -> None:
-    """The after-sales of the last orders follow after them."""
+    """The after-sales of the last orders follow later."""
     path = tmp_path / "a.jsonl"
     _run(
         "--out",

@@ -1,4 +1,4 @@
-"""How many records a transaction has: within bounds, and smaller after one that was too large."""
+"""The number of records in a transaction: within bounds, and smaller after a too large one."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,10 @@ def size(chunk_records: int = 16_000) -> Size:
 def test_a_size_stays_within_its_bounds(
     chunk_records: int, steps: list[tuple[str, Work, float, float]]
 ) -> None:
-    """At least one record, at most `chunk_records`, and fewer than a chunk that was too large."""
+    """It is at least one record, and at most `chunk_records`.
+
+    It is smaller than a chunk that was too large.
+    """
     one = size(chunk_records)
     for what, work, fold_s, commit_s in steps:
         tried = one.records
@@ -42,7 +45,7 @@ def test_a_size_stays_within_its_bounds(
 
 
 def test_a_small_slow_transaction_is_not_cut() -> None:
-    """A broker that is slow with a small transaction isn't quicker with a smaller one."""
+    """A broker that is slow with a small transaction isn't faster with a smaller one."""
     one = size()
     one.committed(limits.LEAST_TRANSACTION_RECORDS - 1, Work(1, 1), 0.0, 9.0)
     assert one.records == 1000
@@ -54,7 +57,10 @@ def test_a_small_slow_transaction_is_not_cut() -> None:
 
 
 def test_a_cut_size_grows_by_small_steps() -> None:
-    """By half of itself at most and by a 32nd of `chunk_records`; only a full chunk lets it grow."""
+    """It grows by half of itself and by a 32nd of `chunk_records` at most.
+
+    Only a full chunk lets it grow.
+    """
     one = size()
     one.timed_out(800)
     grown = [one.records]
@@ -70,7 +76,10 @@ def test_a_cut_size_grows_by_small_steps() -> None:
 
 
 def test_work_is_all_that_is_written() -> None:
-    """Rows of topics, changelogs and dead letters; a deleted state is a row with its key alone."""
+    """It is the rows of topics, changelogs and dead letters.
+
+    A deleted state is a row with its key alone.
+    """
     outcome = Outcome(
         {"a": {b"key": b"state", b"gone": None}},
         {"b": [(b"k", b"value")] * 3},

@@ -10,7 +10,10 @@ FIRST, SECOND = "s-orders-changelog-0@6", "s-orders-changelog-1@4"
 
 
 def test_the_same_wait_is_logged_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sorted, under the name of its kind; nothing is logged while anything changes."""
+    """It is sorted, under the name of its kind.
+
+    Nothing is logged while anything changes.
+    """
     monkeypatch.setattr(module, "STILL_SECONDS", -1.0)
     standstill = Standstill("waiting", "changelogs")
     with capture_logs() as moving:

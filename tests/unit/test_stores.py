@@ -20,12 +20,15 @@ OURS = Identity("cluster-1", "app", "orders/id-1", 0, 4)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the store lies."""
+    """The directory of the store."""
     return tmp_path / "orders" / "0"
 
 
 def test_what_is_written_is_read_after_opening_again(path: Path) -> None:
-    """Items, mark and changelog position; unknown keys are None; None deletes."""
+    """Items, mark and changelog position are read.
+
+    Unknown keys are None; None deletes.
+    """
     store = PartitionStore(path, OURS)
     assert store.position is None
     assert store.mark is None
@@ -53,7 +56,10 @@ os.kill(os.getpid(), 9)
 
 @pytest.mark.parametrize("writes", [0, 1, 200])
 def test_a_killed_process_leaves_what_its_files_have(path: Path, writes: int) -> None:
-    """Its rows are those of its position, however much was lost, and it isn't wiped."""
+    """Its rows are those of its position, whatever was lost.
+
+    It isn't wiped.
+    """
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(path), str(writes)],
         cwd=Path(__file__).parents[2],
@@ -82,7 +88,10 @@ def test_a_killed_process_leaves_what_its_files_have(path: Path, writes: int) ->
     ],
 )
 def test_a_store_of_another_log_is_wiped(path: Path, other: Identity) -> None:
-    """Another cluster, application, changelog, partition or format: nothing of it may be used."""
+    """None of its rows may be used.
+
+    Another log has another cluster, application, changelog, partition or format.
+    """
     store = PartitionStore(path, other)
     store.write([(b"o-1", b"one")], 7)
     store.close()
@@ -93,7 +102,7 @@ def test_a_store_of_another_log_is_wiped(path: Path, other: Identity) -> None:
 
 
 def test_a_store_that_another_build_made_is_used(path: Path) -> None:
-    """The build in its identity is information; stores before it had none."""
+    """The build in its identity is information, and older stores have none."""
     for build in ("", "0.1.0+abc", "0.2.0"):
         store = PartitionStore(path, msgspec.structs.replace(OURS, build=build))
         assert store.position == (None if build == "" else 7)
@@ -105,7 +114,10 @@ def test_a_store_that_another_build_made_is_used(path: Path) -> None:
     ("damage", "lost"), [("CURRENT", False), ("MANIFEST", False), ("MANIFEST", True)]
 )
 def test_a_store_that_cannot_be_opened_is_wiped(path: Path, damage: str, *, lost: bool) -> None:
-    """Truncated or missing files lead to an empty store, not to a worker that can't start."""
+    """Truncated or missing files lead to an empty store.
+
+    The worker can start.
+    """
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one")], 7)
     store.close()
@@ -119,7 +131,7 @@ def test_a_store_that_cannot_be_opened_is_wiped(path: Path, damage: str, *, lost
 
 
 def test_a_store_that_is_in_use_is_not_wiped(path: Path) -> None:
-    """A second owner in the same directory is refused; the first one's data stay."""
+    """A second owner of the directory is refused; the first one's data stay."""
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one")], 7)
     with pytest.raises(StoreUnopened, match=r"(?i)lock"):
@@ -174,7 +186,10 @@ def test_only_damage_is_wiped(path: Path, monkeypatch: pytest.MonkeyPatch, error
 
 
 def test_a_store_is_wiped_where_opening_works_and_reading_does_not(path: Path) -> None:
-    """A damaged block shows only when it is read; the files are closed before they are wiped."""
+    """A damaged block is found only when it is read.
+
+    The files are closed before they are wiped.
+    """
     store = PartitionStore(path, OURS)
     store.write([(b"o-1", b"one"), (MARK_KEY, b"m")], 7)
     store._db.flush()

@@ -51,11 +51,11 @@ PAST_MS = CLOCK_MS - 10**10
         ),
     ],
 )
-def test_a_beginning_goes_by_two_partitions_or_by_one_near_the_clock(
+def test_a_beginning_follows_two_partitions_or_one_near_the_clock(
     progresses: dict[str, Progress], expected_ms: int | None
 ) -> None:
     """A partition known by its own lane and by marks counts once.
 
-    A single date that is not near the clock moves nothing.
+    A single date that is not near the clock changes nothing.
     """
     assert first_ms(progresses, CLOCK_MS) == expected_ms

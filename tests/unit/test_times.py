@@ -27,7 +27,7 @@ from schemas import limits, times
     ],
 )
 def test_rfc_3339_is_read_to_the_millisecond(text: str, at_ms: int) -> None:
-    """Any zone, any number of decimals; finer ones are cut off."""
+    """It may have any zone and any number of decimals; finer ones are cut off."""
     assert times.parse_ms(text) == times.parse_ms_plainly(text) == at_ms
 
 
@@ -61,14 +61,20 @@ def test_rfc_3339_is_read_to_the_millisecond(text: str, at_ms: int) -> None:
     ],
 )
 def test_what_is_no_instant_is_refused(text: str) -> None:
-    """No zone, no such day, other forms, out of bounds: a ValueError on both routes."""
+    """Both routes raise ValueError.
+
+    Cases have no zone, no such day, another form, or are out of bounds.
+    """
     for parse in (times.parse_ms, times.parse_ms_plainly):
         with pytest.raises(ValueError):  # noqa: PT011 - which message doesn't matter
             parse(text)
 
 
 def test_texts_are_written_in_utc() -> None:
-    """With milliseconds in events, without them where a cycle starts on a whole second."""
+    """Events have milliseconds.
+
+    The start of a cycle on a whole second has none.
+    """
     assert times.format_ms(-1) == "1969-12-31T23:59:59.999Z"
     assert times.format_short(-1) == "1969-12-31T23:59:59.999Z"
     assert times.format_ms(1_780_704_000_000) == "2026-06-06T00:00:00.000Z"
@@ -88,7 +94,7 @@ def test_texts_are_written_in_utc() -> None:
     ],
 )
 def test_a_duration_is_read_in_either_form(text: str, ms: int) -> None:
-    """A number with its unit, or ISO 8601."""
+    """It is a number with its unit, or ISO 8601."""
     assert times.duration_ms(text) == ms
 
 
@@ -96,6 +102,6 @@ def test_a_duration_is_read_in_either_form(text: str, ms: int) -> None:
     "text", ["", "5", "s", "1.5h", "-1s", "1 s", "P", "PT", "P1H", "2H", "PT1M1H", "1e3s", "٣s"]
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    """Rather than guessed."""
+    """No value is guessed."""
     with pytest.raises(ValueError, match="is no duration, such as 90s, 5m, 2h or PT2H"):
         times.duration_ms(text)

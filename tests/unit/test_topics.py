@@ -1,4 +1,4 @@
-"""The policy of each topic, and which differences on a cluster are refused."""
+"""The policy of each topic, and the differences on a cluster that are refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def _faults(
 
 
 def test_every_declared_topic_is_named_once() -> None:
-    """Public topics have the prefix, changelogs the application's name, and no name is twice."""
+    """Public topics have the prefix, and changelogs the application's name.
+
+    No name occurs twice.
+    """
     settings = Settings(_env_file=None, app="a", topic_prefix="shop.")
     names = [topic.name for topic in topics.declared(settings)]
     assert len(names) == len(set(names)) == 6 + len(catalogue.TABLES)
@@ -59,8 +62,8 @@ def test_every_declared_topic_is_named_once() -> None:
     } <= set(names)
 
 
-def test_min_insync_replicas_comes_from_the_settings() -> None:
-    """All topics are made with the durability that the settings name."""
+def test_min_insync_replicas_is_that_of_the_settings() -> None:
+    """All topics have the durability of the settings."""
     settings = Settings(_env_file=None, kafka=Kafka(min_insync_replicas=2, replication_factor=3))
     assert {topic.configs["min.insync.replicas"] for topic in topics.declared(settings)} == {"2"}
 
@@ -80,7 +83,7 @@ def test_the_log_is_never_deleted_nor_compacted(name: str) -> None:
 def test_a_changelog_is_only_compacted() -> None:
     """A changelog that also deletes by age would lose totals of all time (C4).
 
-    Its own retention then means nothing.
+    Its retention then has no effect.
     """
     assert _faults("netsold-product_totals-changelog", COMPACTED) == []
     assert _faults(
@@ -92,7 +95,10 @@ def test_a_changelog_is_only_compacted() -> None:
 
 
 def test_dead_letters_stay_thirty_days_and_may_be_larger_than_other_records() -> None:
-    """A longer retention and a larger bound fit; a shorter or smaller one doesn't."""
+    """A longer retention and a larger bound are accepted.
+
+    Shorter and smaller ones are not.
+    """
     assert _faults("dead-letters", PARKED) == []
     assert (
         _faults("dead-letters", PARKED | {"retention.ms": "-1", "max.message.bytes": "9000000"})
@@ -107,7 +113,7 @@ def test_dead_letters_stay_thirty_days_and_may_be_larger_than_other_records() ->
 
 
 def test_a_source_may_not_accept_more_than_can_be_parked() -> None:
-    """A record that is refused must fit into dead letters, headers and all."""
+    """A refused record must fit into dead letters with its headers."""
     declared = topics.declared(Settings(_env_file=None))
     seen = {
         "orders": Seen("id", PARTITIONS, FITS),
@@ -127,12 +133,12 @@ def test_a_source_may_not_accept_more_than_can_be_parked() -> None:
 
 @pytest.mark.parametrize("partitions", [1, PARTITIONS - 1, PARTITIONS + 1])
 def test_another_partition_count_is_refused(partitions: int) -> None:
-    """More or fewer partitions send a key elsewhere than its state is."""
+    """More or fewer partitions separate a key from its state."""
     assert _faults("orders", FITS, partitions) == [("partitions", str(partitions))]
 
 
 def test_a_mismatch_is_one_sentence_with_its_remedy() -> None:
-    """The sentence names the topic, what it is, what it should be and what to run."""
+    """It names the topic, the actual and the wanted value, and the command to run."""
     missing = compare(_declared("orders"), None, PARTITIONS)
     assert [str(mismatch) for mismatch in missing] == [
         "topic orders is missing: run `netsold topics create`"
@@ -150,7 +156,7 @@ def test_a_mismatch_is_one_sentence_with_its_remedy() -> None:
 
 
 def test_unfit_topics_are_named_together() -> None:
-    """The exception carries each mismatch, and its text all sentences."""
+    """The exception has every mismatch, and its text all sentences."""
     mismatches = compare(
         _declared("orders"), Seen("id", 1, FITS | {"cleanup.policy": "compact"}), PARTITIONS
     )
@@ -160,7 +166,7 @@ def test_unfit_topics_are_named_together() -> None:
 
 
 class _Client:
-    """A client of three brokers that the cluster lists, of which some are away."""
+    """A client of three brokers that the cluster lists; some of them are away."""
 
     def __init__(self, *there: int) -> None:
         self.cluster = self
@@ -178,7 +184,10 @@ class _Client:
 
 
 async def test_a_broker_that_is_away_is_skipped() -> None:
-    """Another broker answers while the cluster still lists a dead one; else one sentence."""
+    """Another broker answers while the cluster lists a dead one.
+
+    If none answers, the error is one sentence.
+    """
     assert await request_any(cast("Any", _Client(3)), "?") == (3, "?")
     assert await request_any(cast("Any", _Client(1, 2)), "?") == (1, "?")
     with pytest.raises(KafkaUnreachable):
@@ -186,7 +195,7 @@ async def test_a_broker_that_is_away_is_skipped() -> None:
 
 
 def test_no_advice_leads_from_state_to_another_partition_count() -> None:
-    """Before anything is counted the setting may follow the topics, after that it may not."""
+    """The setting may follow the topics only before anything is counted."""
     seen = Seen("id", 6, FITS)
     (before,) = compare(_declared("orders"), seen, PARTITIONS)
     assert (
@@ -199,7 +208,10 @@ def test_no_advice_leads_from_state_to_another_partition_count() -> None:
 
 
 def test_committed_offsets_record_the_partition_count_of_the_state() -> None:
-    """In the metadata of the offsets; offsets that were set by hand have none."""
+    """It is in the metadata of the offsets.
+
+    Offsets that were set by hand have none.
+    """
     settings = Settings(_env_file=None, partitions=PARTITIONS)
     offsets = {
         TopicPartition("orders", at): OffsetAndMetadata(7, text)

@@ -61,7 +61,7 @@ SHOWN = View(tuple(ANSWER["items"]), "live", 0.42, 1400, 3, 40, 37, 7)  # type: 
 
 @pytest.fixture
 def reports() -> list[str]:
-    """The sentences that the children's keeper reports."""
+    """The sentences that the keeper of the children reports."""
     return []
 
 
@@ -99,7 +99,7 @@ def test_a_dead_child_is_reported_and_restarts_after_a_growing_pause(
 ) -> None:
     """Each death is one sentence, which names the log.
 
-    The pause doubles while the child keeps dying, and is the first one again after a long life.
+    The pause doubles while the child keeps dying. After a long life it is the first pause again.
     """
     now_s = 100.0
     children.add("worker-1", "-c", SLEEPER, now_s=now_s)
@@ -125,7 +125,10 @@ def test_a_dead_child_is_reported_and_restarts_after_a_growing_pause(
 
 
 def test_a_child_has_its_log_and_its_environment(tmp_path: Path, children: Children) -> None:
-    """Output and errors go to the log; the environment given is added to ours."""
+    """Output and errors are written to the log.
+
+    The given environment is added to ours.
+    """
     children.add(
         "one",
         "-c",
@@ -139,7 +142,10 @@ def test_a_child_has_its_log_and_its_environment(tmp_path: Path, children: Child
 def test_children_end_in_order_or_by_force(
     tmp_path: Path, children: Children, reports: list[str]
 ) -> None:
-    """SIGTERM ends all children; SIGKILL, which is reported, ends those that ignore it."""
+    """SIGTERM ends all children.
+
+    SIGKILL ends those that ignore it, which is reported.
+    """
     children.add("willing", "-c", SLEEPER, now_s=0.0)
     children.add("stubborn", "-c", STUBBORN, now_s=0.0)
     for name in ("willing", "stubborn"):
@@ -151,7 +157,7 @@ def test_children_end_in_order_or_by_force(
     ]
     assert not any(psutil.pid_exists(pid) for pid in pids.values())
     children.tend(1000.0)
-    assert not (tmp_path / "children.json").exists(), "nobody runs, so nobody is on record"
+    assert not (tmp_path / "children.json").exists(), "no process runs, so none is recorded"
 
 
 def test_children_of_a_killed_run_are_ended_and_no_other_process(
@@ -159,7 +165,7 @@ def test_children_of_a_killed_run_are_ended_and_no_other_process(
 ) -> None:
     """Leftovers are identified by pid and time of creation.
 
-    A process that got the pid since is not touched.
+    A later process with the same pid is not touched.
     """
     left, other = (
         subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.DEVNULL)
@@ -173,7 +179,7 @@ def test_children_of_a_killed_run_are_ended_and_no_other_process(
         assert children.end_leftovers() == ["worker-1"]
         assert not psutil.pid_exists(left.pid)
         assert other.poll() is None
-        assert children.end_leftovers() == [], "told once"
+        assert children.end_leftovers() == [], "reported once"
     finally:
         for process in (left, other):
             process.kill()
@@ -184,7 +190,10 @@ def test_children_of_a_killed_run_are_ended_and_no_other_process(
 def test_a_torn_record_of_children_prevents_no_start(
     tmp_path: Path, children: Children, reports: list[str], torn: bytes
 ) -> None:
-    """A record torn by a power cut is set aside with a sentence, and children start."""
+    """It is set aside with a sentence, and children start.
+
+    A power cut may leave such a record.
+    """
     (tmp_path / "children.json").write_bytes(torn)
     assert children.end_leftovers() == []
     assert len(reports) == 1
@@ -199,9 +208,9 @@ def test_a_full_disk_is_reported_and_tried_again(
     reports: list[str],
     full_disk: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """A child that can't be recorded doesn't run; it starts once there is room.
+    """A child that can't be recorded doesn't run.
 
-    The end needs no room.
+    It starts once there is room. Its end needs no room.
     """
     with full_disk():
         children.add("one", "-c", SLEEPER, now_s=0.0)
@@ -218,7 +227,7 @@ def test_a_full_disk_is_reported_and_tried_again(
     children.tend(3.0)
     pid = _pids(tmp_path)["one"]
     _until_logged(tmp_path / "logs" / "one.log", "up")
-    assert (tmp_path / "logs" / "one.log").read_text() == "up\n", "the ones before never ran"
+    assert (tmp_path / "logs" / "one.log").read_text() == "up\n", "the earlier ones never ran"
     with full_disk():
         children.end()
     assert not psutil.pid_exists(pid)
@@ -237,7 +246,7 @@ class _Kafka(LocalKafka):
         return Status(running=self.runs, bootstrap=None, pid=None, cluster_id=None, log=self.log)
 
     def launch(self, *, same_port: bool = False) -> bool:
-        assert same_port, "its clients know no other"
+        assert same_port, "its clients know no other port"
         outcome = self.outcomes.pop(0)
         if outcome is not None:
             raise outcome
@@ -248,7 +257,10 @@ class _Kafka(LocalKafka):
 def test_kafka_that_cannot_restart_is_tried_again_like_a_worker(
     tmp_path: Path, reports: list[str]
 ) -> None:
-    """Every reason is reported and the pauses double; after a long life the first pause is back."""
+    """Every reason is reported, and the pauses double.
+
+    After a long life the pause is the first one again.
+    """
     kafka = _Kafka(tmp_path)
     child = KafkaChild(kafka, reports.append, now_s=0.0)
     child.tend(1.0)
@@ -304,7 +316,10 @@ def _silent() -> Iterator[socket.socket]:
 def test_a_signal_ends_it_while_it_waits_during_the_start(
     tmp_path: Path, phase: str, number: signal.Signals
 ) -> None:
-    """Whatever it waits for, it ends with 130 and a sentence, and nothing runs."""
+    """Whatever it waits for, it ends with 130 and a sentence.
+
+    No process is left.
+    """
     with _silent() as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         waits_for = {
@@ -328,7 +343,8 @@ def test_a_signal_ends_it_while_it_waits_during_the_start(
             connection, _ = listener.accept()
             with connection:
                 process.send_signal(number)
-                out, _ = process.communicate(timeout=15)  # it would wait longer for an answer
+                # without the signal it would wait longer for an answer
+                out, _ = process.communicate(timeout=15)
         finally:
             process.kill()
     assert process.returncode == 130, out
@@ -339,7 +355,10 @@ def test_a_signal_ends_it_while_it_waits_during_the_start(
 
 
 def test_a_full_disk_during_the_start_is_one_sentence(tmp_path: Path) -> None:
-    """Exit code 1, the file, and the system's reason; no traceback."""
+    """It has the file and the system's reason; the exit code is 1.
+
+    There is no traceback.
+    """
     command = [sys.executable, "-m", "operations.cli", "up"]
     done = subprocess.run(
         command,
@@ -351,13 +370,13 @@ def test_a_full_disk_during_the_start_is_one_sentence(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
-    # the jars on a first start
+    # a first start fetches the jars
     whichever = rf"({re.escape(str(tmp_path))}/data/kafka can't be used|Kafka's jars can't be kept)"
     assert re.match(rf"netsold: {whichever} \({os.strerror(errno.EFBIG)}\): make room", sentence)
 
 
 def test_another_reader_is_not_shown_as_ours() -> None:
-    """If something answers at the reader's address, `up` refuses before it starts anything."""
+    """If another server has the reader's address, `up` refuses to start."""
     with _silent() as listener:
         port = listener.getsockname()[1]
         with pytest.raises(
@@ -383,7 +402,10 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
 
 
 def test_the_rate_restarts_when_the_counter_was_reset() -> None:
-    """A reader that restores from the start counts from below; the rate isn't negative."""
+    """A reader that restores from the start has a smaller counter.
+
+    The rate isn't negative.
+    """
     rate = Rate()
     rate.read(0.0, 1000)
     assert rate.read(1.0, 10) == 0.0
@@ -391,7 +413,7 @@ def test_the_rate_restarts_when_the_counter_was_reset() -> None:
 
 
 def test_the_view_shows_sales_service_and_freshness() -> None:
-    """Best sellers come first; below them are service, freshness and rate."""
+    """Best sellers are first; below them are service, freshness and rate."""
     console = Console(width=120, no_color=True)
     with console.capture() as shown:
         console.print(picture(SHOWN, 1234.5))
@@ -404,7 +426,7 @@ def test_the_view_shows_sales_service_and_freshness() -> None:
 
 
 def test_without_a_counted_inquiry_there_is_no_response_rate() -> None:
-    """At night no inquiry counts (R1): the view says so and shows no rate."""
+    """At night no inquiry counts (R1); the view has no rate and the reason."""
     console = Console(width=120, no_color=True)
     with console.capture() as shown:
         console.print(picture(replace(SHOWN, counted=0, timely=0), 10.0))
@@ -412,7 +434,10 @@ def test_without_a_counted_inquiry_there_is_no_response_rate() -> None:
 
 
 def test_without_a_terminal_the_view_is_one_line() -> None:
-    """It has the same figures, and a reader that isn't ready yet is no error."""
+    """It has the same figures.
+
+    A reader that isn't ready yet is no error.
+    """
     assert line(SHOWN, 10.0) == (
         "live, 0.4 s behind, 10 records/s, 1,400 records in all; "
         "3 best-selling shops: 92.5% of 40 inquiries replied in time; all shops: 7 overdue; "

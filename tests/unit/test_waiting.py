@@ -1,4 +1,4 @@
-"""Waiting for Kafka: reports, the bound, and signals, by a clock of the test's own."""
+"""Waiting for Kafka: reports, the bound, and signals, with a clock of the test."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _run(
     most_s: float,
     end_within_s: float = 2.0,
 ) -> tuple[list[str], Any]:
-    """The lines that are reported, and the result or the error."""
+    """The reported lines, and the result or the error."""
     lines: list[str] = []
 
     async def bounded() -> Any:  # noqa: ANN401
@@ -59,7 +59,10 @@ async def _never(_: Waiting) -> None:
 
 
 def test_a_wait_is_reported_and_given_up() -> None:
-    """It is reported after two seconds, then every ten; at the bound it ends."""
+    """It is reported after two seconds, then every ten.
+
+    At the bound it ends.
+    """
     lines, error = _run(_never, lambda: (0, "7 events unconfirmed"), 40.0)
     assert lines == ["netsold: waiting for Kafka at kafka:9092, 7 events unconfirmed"] * 4
     assert isinstance(error, GaveUp)
@@ -81,7 +84,7 @@ def test_an_answer_restarts_the_bound() -> None:
 
 
 def test_nothing_is_reported_while_nothing_is_pending() -> None:
-    """A pipe that is silent for an hour isn't Kafka's fault."""
+    """A pipe that is silent for an hour isn't a fault of Kafka."""
 
     async def work(_: Waiting) -> str:
         await asyncio.sleep(3600)

@@ -1,4 +1,4 @@
-"""How far it is, by event time."""
+"""Watermarks: the least of several, and progress after a pause."""
 
 import pytest
 
@@ -12,12 +12,12 @@ from tables.watermarks import Progress, SourceProgress, least
 def test_the_least_watermark_is_known_only_if_all_are(
     watermarks: list[int | None], expected: int | None
 ) -> None:
-    """One unknown makes the least unknown; 0 and negative times are times like others."""
+    """One unknown makes the least unknown; 0 and negative times are valid."""
     assert least(watermarks) == expected
 
 
-def test_resuming_forgets_the_refusals() -> None:
-    """A paused partition goes on from where it stands."""
+def test_resuming_resets_the_count_of_refusals() -> None:
+    """Everything else of a partition's progress stays the same."""
     assert Progress(9, 50, 1000, {"orders-0": SourceProgress(1, 5)}).resumed() == Progress(
         9, 50, 0, {"orders-0": SourceProgress(1, 5)}
     )
