@@ -39,7 +39,7 @@ def sale_and_refund() -> Flow:
     return Flow().take([event(words, number) for number, words in enumerate(lines, 1)])
 
 
-def test_an_entry_says_all_about_itself() -> None:
+def test_an_entry_names_its_line_and_its_event() -> None:
     """Which line of which order changed by how much in which cycle, and because of which event."""
     found = [msgspec.to_builtins(entry) for entry in sale_and_refund().entries]
     whose = {

@@ -173,7 +173,7 @@ def test_a_tick_does_not_end_a_row_of_refusals() -> None:
     assert outcome.counts["ticks"] == 2
 
 
-def test_event_time_is_the_latest_that_was_told() -> None:
+def test_event_time_is_the_latest_of_all_events() -> None:
     """C2: accepted events and ticks move it on; late and refused ones don't move it back."""
     outcome = fold(
         order_stage(),
@@ -317,7 +317,7 @@ def sold(*items: tuple[bytes | None, bytes | None]) -> list[Record]:
     ]
 
 
-def test_marks_tell_how_far_the_sources_are() -> None:
+def test_marks_have_the_progress_of_the_sources() -> None:
     """C2: per source partition the latest offset and event time.
 
     Their least is this partition's.
