@@ -45,7 +45,8 @@ def sort_key(name: str) -> Callable[[ReportRow], tuple[str, ...]]:
     }.get(table.form, (table.keyed_by,))
 
     def key(row: ReportRow) -> tuple[str, ...]:
-        cycle = (row["cycle"]["start"],) if table.windowed else ()
+        # without the Z, as ".001Z" sorts before "Z" and is later
+        cycle = (row["cycle"]["start"].removesuffix("Z"),) if table.windowed else ()
         return *(row.get(field, "") for field in fields), *cycle
 
     return key

@@ -106,7 +106,8 @@ def entry_lost_in_both(evidence: Evidence) -> None:
                 less = [
                     entry["cycle"],
                     entry["currency"],
-                    *(-int(entry[column]) for column in SUMMED),
+                    -int(entry["restates"]),
+                    [-int(entry[column]) for column in SUMMED[1:]],
                 ]
                 bought = [
                     *row.get("bought", ()),

@@ -285,11 +285,11 @@ def test_a_planted_mistake_is_found(
     The run does not end, has an impossible sum, or differs.
     """
     mistake(monkeypatch)
-    for seed in range(1, 9):
+    for seed in range(1, 25):
         try:
             driver, flow = driven(seed, tmp_path, Faults())
         except (AssertionError, virtual_time.Deadlock):
             return
         if differences(driver, flow):
             return
-    pytest.fail("eight seeds, and nothing was found")
+    pytest.fail("24 seeds, and nothing was found")
