@@ -76,13 +76,12 @@ class Bench:
             count += len(records)
             offset = self.ends[at] + len(records)
             mark = Mark(
-                "orders",
-                "id",
-                0,
                 offset,
                 START_MS,
-                {"orders-0": SourceProgress(offset, START_MS)},
-                0,
+                sources={"orders-0": SourceProgress(offset, START_MS)},
+                topic="orders",
+                topic_id="id",
+                partition=0,
             )
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1

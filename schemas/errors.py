@@ -7,10 +7,10 @@ from typing import ClassVar
 
 
 class NetsoldError(Exception):
-    """An error that a user sees.
+    """An error that a user may mend; everything else is a fault of netsold.
 
-    Its text is one sentence: what happened, where (such as `orders-3@1841`), and what to do. A
-    command that ends with it prints that sentence without a traceback.
+    A command that ends with it prints its text without a traceback: one sentence of what happened,
+    where (such as `orders-3@1841`), and what to do.
     """
 
     exit_code: ClassVar[int] = 1

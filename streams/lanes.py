@@ -115,17 +115,12 @@ class Lane:
     def mark(self, progress: Progress) -> Mark:
         """The mark that records `progress`."""
         return Mark(
+            *[getattr(progress, name) for name in progress.__struct_fields__],
             topic=self.topic,
             topic_id=self.topic_id,
             partition=self.partition,
-            offset=progress.offset,
-            watermark_ms=progress.watermark_ms,
-            sources=progress.sources,
-            refused_in_a_row=progress.refused_in_a_row,
             terms=self.terms,
             partitions=self.partitions,
-            confirmed_ms=progress.confirmed_ms,
-            furthest=progress.furthest,
             build=str(this_build()),
         )
 

@@ -7,36 +7,29 @@ from typing import Final
 import msgspec
 
 from schemas.journal import RULES
-from tables.watermarks import Furthest, Progress, SourceProgress
+from tables.watermarks import Progress
 
 MARK_KEY: Final = b"\x00mark"
 """The reserved key of a mark in a changelog and in its store; ids have no control characters."""
 
 
-class Mark(msgspec.Struct, frozen=True):
-    """How far a table partition is.
+class Mark(Progress, frozen=True, kw_only=True):
+    """The progress of a table partition, with the log, the rules and the settings it is of.
 
-    The changelog and the store hold the same mark; the stage has it as `Progress`.
-
-    Every source offset up to and including `offset` is applied; -1 means that none is, and that the
-    log starts at 0. `terms` are the settings by which the table was made (cycles, for chats the
-    service rules, and where events are read the partitioner of their keys). `partitions` is the
-    number of partitions of every topic. `build` made the mark (`streams/build.py`); it is no
-    condition for using the state, and empty in marks that do not name it.
+    The changelog and the store hold the same mark. Every source offset up to and including `offset`
+    is applied; -1 means that none is, and that the log starts at 0. `terms` are the settings by
+    which the table was made (cycles, for chats the service rules, and where events are read the
+    partitioner of their keys). `partitions` is the number of partitions of every topic. `build`
+    made the mark (`streams/build.py`); it is no condition for using the state, and empty in marks
+    that do not name it.
     """
 
     topic: str
     topic_id: str
     partition: int
-    offset: int
-    watermark_ms: int | None
-    sources: dict[str, SourceProgress]
-    refused_in_a_row: int
     rules: int = RULES
     terms: str = ""
     partitions: int = 0
-    confirmed_ms: int | None = None
-    furthest: Furthest | None = None
     build: str = ""
 
 
@@ -56,11 +49,4 @@ def decode_mark(data: bytes) -> Mark:
 
 def progress_of(mark: Mark) -> Progress:
     """The stage's progress that a mark records."""
-    return Progress(
-        offset=mark.offset,
-        watermark_ms=mark.watermark_ms,
-        refused_in_a_row=mark.refused_in_a_row,
-        sources=mark.sources,
-        confirmed_ms=mark.confirmed_ms,
-        furthest=mark.furthest,
-    )
+    return Progress(*[getattr(mark, name) for name in Progress.__struct_fields__])

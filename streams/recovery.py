@@ -16,7 +16,6 @@ cannot pass CHECK with stale state.
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
@@ -148,7 +147,7 @@ class Opener:
         which another try may succeed: KafkaError, KafkaUnreachable, StoreDamaged (that store is
         wiped).
         """
-        began, self.phase = time.monotonic(), Phase.INIT
+        began, self.phase = asyncio.get_running_loop().time(), Phase.INIT
         ours = [source for source in sources if source.topic in self.by_topic]
         refuse_added_partitions(self.settings, ours)
         openings = [self._opening(source) for source in ours]
@@ -173,7 +172,7 @@ class Opener:
             "lanes open",
             lanes=len(lanes),
             restored_records=restored,
-            seconds=round(time.monotonic() - began, 2),
+            seconds=round(asyncio.get_running_loop().time() - began, 2),
         )
         return lanes
 
@@ -223,8 +222,9 @@ class Opener:
         just come back may still have to apply its part, and until then answers with the offset
         before, or with none. The check refuses what stays behind.
         """
-        deadline = time.monotonic() + OFFSETS_SECONDS
-        while time.monotonic() < deadline:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + OFFSETS_SECONDS
+        while loop.time() < deadline:
             late = [opening for opening in openings if opening.is_behind]
             if not late:
                 return

@@ -25,6 +25,7 @@ from rocksdict import (
 
 from schemas import limits
 from schemas.errors import NetsoldError
+from schemas.journal import RULES
 from streams.marks import MARK_KEY
 from streams.rocks import block_cache, cached_in, close, is_damage
 
@@ -75,7 +76,7 @@ class Identity(msgspec.Struct, frozen=True):
     partitions: int
     """The number of partitions of the table."""
 
-    format: int = 1
+    rules: int = RULES
     build: str = ""
     """Which build made the files (`streams/build.py`): no condition for using them."""
 
@@ -89,7 +90,7 @@ def _is_of(found: bytes | None, identity: Identity) -> bool:
     return msgspec.structs.replace(other, build=identity.build) == identity
 
 
-class StoreDamaged(NetsoldError):
+class StoreDamaged(Exception):
     """RocksDB can't read a store's files: `store` must be wiped, its changelog restores it."""
 
     def __init__(self, store: PartitionStore, why: str) -> None:

@@ -6,10 +6,9 @@ from typing import Final
 import msgspec
 
 from schemas.columns import AmountSums, SaleColumns, UnitSums
-from schemas.errors import NetsoldError
 
 
-class ImpossibleTallyError(NetsoldError):
+class ImpossibleTallyError(Exception):
     """A sum left its bounds: the journal was read twice, or with a gap.
 
     The rules exclude it, so the stage must stop before it writes.

@@ -9,8 +9,6 @@ from typing import Final
 
 import msgspec
 
-from schemas.errors import NetsoldError
-
 VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
 
@@ -46,7 +44,7 @@ Rows = dict[tuple[str | None, int], Columns]
 """The columns by (product_id, or None for the shop itself; cycle's start)."""
 
 
-class ImpossibleServiceError(NetsoldError):
+class ImpossibleServiceError(Exception):
     """A column would fall below zero.
 
     The rules exclude it, so journal rows were read twice or left out. Nothing more may be written.

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from schemas.journal import RULES
 from serving.reader import Reader
 from serving.store import Identity, now_ms
 from streams.log import At, FollowStep
@@ -42,14 +41,10 @@ class Changelogs(Flow):
         super()._commit(at, outcome, topics)
         progress = outcome.progress
         mark = Mark(
-            *at[:1],
-            "id",
-            at[1],
-            progress.offset,
-            progress.watermark_ms,
-            progress.sources,
-            progress.refused_in_a_row,
-            RULES,
+            *[getattr(progress, name) for name in progress.__struct_fields__],
+            topic=at[0],
+            topic_id="id",
+            partition=at[1],
         )
         for name, writes in outcome.writes.items():
             if name in self.topics:

@@ -574,7 +574,7 @@ async def test_lost_offsets_are_restored_from_the_changelogs(settings: Settings)
     async with Writer(settings) as writer:
         for stage in STAGES:
             for offset in (3, 41):
-                mark = Mark(settings.topic(stage.source), "id", 1, offset, None, {}, 0)
+                mark = Mark(offset, topic=settings.topic(stage.source), topic_id="id", partition=1)
                 await writer.send(
                     topics.changelog(settings, stage.tables[0].name),
                     MARK_KEY,

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from importlib.resources import files
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -20,6 +22,13 @@ from operations.oracle.order import one_of_each
 Verdict = Literal["timely", "late", "overdue"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    """A zone of the pinned package `tzdata`: the machine's own files may be of other years."""
+    with files("tzdata.zoneinfo").joinpath(*name.split("/")).open("rb") as data:
+        return ZoneInfo.from_file(data, key=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ class Terms:
 
     def local(self, at_ms: int) -> datetime:
         """An instant in the zone's local time."""
-        return (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(self.zone))
+        return (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(_zone(self.zone))
 
     def in_hours(self, at_ms: int) -> bool:
         """Whether an instant is in service hours, which may span midnight."""

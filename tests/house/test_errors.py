@@ -13,6 +13,9 @@ from tests.house.sources import listed, planted, product
 FAMILY = "NetsoldError"
 ALLOWED = {
     "streams.producers.OutcomeUnknown": "derives from Kafka's error; a lane is opened again",
+    "streams.stores.StoreDamaged": "the store is wiped and restored; no user sees it",
+    "tables.sales.ImpossibleTallyError": "a fault of ours: its traceback must be seen",
+    "tables.service.ImpossibleServiceError": "a fault of ours: its traceback must be seen",
     "streams.transactions.LaneClosed": "the next owner of the partition repeats the chunk",
     "operations.oracle.events.Invalid": "the oracle imports nothing of ours",
     "operations.oracle.events.NotJson": "the oracle imports nothing of ours",

@@ -84,13 +84,13 @@ def test_a_killed_process_leaves_what_its_files_have(path: Path, writes: int) ->
         Identity("cluster-1", "app", "orders/id-2", 0, 4),
         Identity("cluster-1", "app", "orders/id-1", 1, 4),
         Identity("cluster-1", "app", "orders/id-1", 0, 6),
-        Identity("cluster-1", "app", "orders/id-1", 0, 4, format=2),
+        Identity("cluster-1", "app", "orders/id-1", 0, 4, rules=2),
     ],
 )
 def test_a_store_of_another_log_is_wiped(path: Path, other: Identity) -> None:
     """None of its rows may be used.
 
-    Another log has another cluster, application, changelog, partition or format.
+    Another log has another cluster, application, changelog, partition or rules.
     """
     store = PartitionStore(path, other)
     store.write([(b"o-1", b"one")], 7)
