@@ -20,5 +20,5 @@ class Position(msgspec.Struct, frozen=True, order=True, gc=False):
 
 
 def offset_after(offset: int) -> int:
-    """The offset after one that stands alone: what to read next, or to commit."""
+    """The next offset to read, or to commit, after `offset`."""
     return offset + 1

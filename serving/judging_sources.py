@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from schemas.positions import offset_after
 from schemas.status import SourceStatus
 from serving.findings import fault, listed, named
 from tables import catalogue
@@ -39,7 +40,7 @@ def _source_status(
     behind: int | None = None
     waiting_s: float | None = None
     if end is not None:
-        behind = max(0, end - max(0 if applied is None else applied + 1, beginning or 0))
+        behind = max(0, end - max(0 if applied is None else offset_after(applied), beginning or 0))
         if behind and observation.waiting.get(at, ...) is None:
             behind = 0  # only control records are left
         waiting_s = (
@@ -74,7 +75,7 @@ def _waiting_s(evidence: Evidence, observation: Observation, at: At, applied: in
     """
     before_ms: int | None = None
     for at_ms, ends in evidence.history:
-        if ends.get(at, 0) > applied + 1:
+        if ends.get(at, 0) > offset_after(applied):
             break
         before_ms = at_ms
     first = observation.waiting.get(at)

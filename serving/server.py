@@ -41,8 +41,6 @@ GRACE_S: Final = 3
 class AddressInUse(NetsoldError):
     """Another process listens at the reader's address."""
 
-    exit_code = 1
-
 
 def run(settings: Settings) -> bool:
     """Serve until a signal ends it; True if it was Ctrl-C.

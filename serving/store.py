@@ -48,8 +48,6 @@ _ENVIRONMENT_FAULTS: Final = (
 class StoreUnusable(NetsoldError):
     """The store can't be opened, for a reason that a new one would have as well."""
 
-    exit_code = 1
-
 
 class Identity(msgspec.Struct, frozen=True):
     """Which tables a store contains, and the settings they were made by.

@@ -241,8 +241,6 @@ def _credentials(options: dict[str, Any]) -> Any:
 class NameInUse(NetsoldError):
     """Another worker of this name runs on this data directory."""
 
-    exit_code = 1
-
 
 def _only_one(state_dir: Path, name: str) -> TextIO:
     """Lock a worker's stores, and so its name in the group, for as long as the file is open."""

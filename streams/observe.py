@@ -20,6 +20,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.offset import OffsetRequest
 
+from schemas.times import DAY_MS
 from streams import broker_access, topics
 from streams.broker_access import BROKER_AWAY
 from streams.errors import KafkaUnreachable
@@ -40,7 +41,7 @@ REQUEST_MS: Final = 3_000
 OBSERVE_SECONDS: Final = 10.0
 """How long an observation may take in all."""
 
-NEVER_MS: Final = 365 * 86_400_000
+NEVER_MS: Final = 365 * DAY_MS
 
 _LATEST, _EARLIEST = -1, -2
 _TOPIC_RESOURCE = 2

@@ -1,7 +1,7 @@
 """A worker's lanes from assignment to revocation: opened, at work, watched for stalls, closed.
 
-Opening is `streams/recovery.py`'s, work `streams/chunk_processor.py`'s, and what closes lanes in
-between `streams/assignment.py`'s.
+`streams/recovery.py` opens lanes, `streams/chunk_processor.py` processes their chunks, and
+`streams/assignment.py` closes them after a doubt.
 """
 
 from __future__ import annotations

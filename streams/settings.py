@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import NetsoldError
+from schemas.times import DAY_MS
 from streams.partitioning import Partitioner
 from tables import catalogue
 from tables.service_hours import CountPer, ServiceRules
@@ -248,7 +249,7 @@ class RuleSettings(BaseModel):
     @property
     def cycle_ms(self) -> int:
         """Length of a cycle in milliseconds."""
-        return self.cycle_days * 86_400_000
+        return self.cycle_days * DAY_MS
 
     @property
     def anchor_ms(self) -> int:

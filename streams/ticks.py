@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.envelope import tick
+from schemas.times import HOUR_MS
 from tables.watermarks import SourceProgress, latest
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-NEAR_MS: Final = 3_600_000
+NEAR_MS: Final = HOUR_MS
 """A single event within this distance of the clock counts as live traffic."""
 
 

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
 
 from schemas import limits
+from schemas.times import DAY_MS
 from streams import broker_access, groups, log
 from streams.metadata import metadata, request_any
 from streams.topic_policy import Mismatch, Seen, Topic, TopicsUnfit, compare, not_parkable
@@ -35,10 +36,10 @@ _TOPIC_RESOURCE = 2
 _ALL = {"compression.type": "producer", "message.timestamp.type": "CreateTime"}
 _KEPT = _ALL | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _PARKED = _KEPT | {
-    "retention.ms": str(DEAD_LETTER_DAYS * 86_400_000),
+    "retention.ms": str(DEAD_LETTER_DAYS * DAY_MS),
     "max.message.bytes": str(limits.DEAD_LETTER_BYTES),
 }
-DELETIONS_MS = 86_400_000
+DELETIONS_MS = DAY_MS
 """How long, at least, a changelog keeps the tombstone of a deleted row: Kafka's default."""
 
 # Never `compact,delete`: totals of all time are never cleared (C4).

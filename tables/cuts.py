@@ -17,10 +17,10 @@ Changes = dict[Key, int]
 
 
 class Cut:
-    """The units, or the amount, of one line, as its total is shared out to refunds.
+    """Distributes the units, or the amount, of one line to its refunds, in their order.
 
-    A refund of the whole order gets what the refunds before it leave, and those after it nothing.
-    `rest` is what refunds of lines leave; the refund of the whole order gets it, if there is one.
+    A refund of the whole order takes what the refunds before it leave, and those after it take
+    nothing. `rest` is what the refunds of lines leave.
     """
 
     __slots__ = ("_claims", "_filled", "_full", "_keys", "_part", "_total", "rest")

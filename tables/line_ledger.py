@@ -37,7 +37,7 @@ class LineLedger:
         """Whether the line is a sale, and its sums are in the rows."""
 
         self.since_ms = NO_INSTANT_MS
-        """When it was received; of a line that doesn't count, when it last was."""
+        """The instant of its receipt; the last known one for a line that is no sale."""
 
         self._gross, self._reversed = [0, 0], [0, 0]
         """Units and amount, without the part of the refund of the whole order."""
@@ -139,7 +139,7 @@ class LineLedger:
                 self._book.add(self._rows.refund(self.since_ms, key, more_units, more_amount))
 
     def _shift(self, key: Key, units: int, amount: int) -> None:
-        """S6, S7: a refund takes more: before the receipt off gross, from it on as a reversal."""
+        """A refund takes more: before the receipt it reduces gross (S7), later it reverses (S6)."""
         if not (units or amount):
             return
         if key[0] < self.since_ms:

@@ -83,7 +83,7 @@ class ReceiptTimes:
         return received_ms if received_ms <= self.cancelled else NO_INSTANT_MS
 
     def named_between(self, low: int, high: int) -> list[str]:
-        """The lines first named by a receipt in (low, high], and before one of all lines."""
+        """Lines whose first own receipt is in (low, high] and before the first one of all lines."""
         of_all = self.of_all
         begin, end = (
             bisect_right(self._by_own, (low, _LAST_ID)),

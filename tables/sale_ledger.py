@@ -70,9 +70,9 @@ class SaleLedger(PlacedLines):
     # --- refunds of the whole order ---------------------------------------------------------------
 
     def _change_wholes(self, one: tuple[Key, str], *, removed: bool) -> None:
-        """S8: of the refunds of the whole order the first one gets what is left where it stands.
+        """S8: only the first refund of the whole order counts.
 
-        The others nothing.
+        It takes what the refunds that are sorted before it leave.
         """
         put(self._wholes, one, removed=removed)
         first = self._wholes[0] if self._wholes else None
@@ -93,7 +93,8 @@ class SaleLedger(PlacedLines):
     def _near(self, before: Key | None, after: Key | None) -> set[str]:
         """The lines that count, and change if the refund of the whole order moves.
 
-        Cut otherwise, or received in between.
+        A line changes if a refund between the two positions names it, or if it was received between
+        them.
         """
         low, high = min(before or _END, after or _END), max(before or _END, after or _END)
         line_ids = self._named(low, high)

@@ -187,7 +187,11 @@ def test_every_test_has_a_sentence() -> None:
                 assert ast.get_docstring(node), f"{path.name}: {node.name}"
 
 
-RULES = [f"S{n}" for n in range(1, 14)] + [f"C{n}" for n in range(1, 5)]
+RULES = [
+    *(f"S{n}" for n in range(1, 14)),
+    *(f"C{n}" for n in range(1, 5)),
+    *(f"R{n}" for n in range(1, 7)),
+]
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -204,8 +204,6 @@ def _how_it_ended(
 class HistoryAhead(NetsoldError):
     """Simulated history extends into the future, and workers would park its events."""
 
-    exit_code = 1
-
 
 def before_now(items: Items, most_ahead_ms: int, clock_ms: int) -> Items:
     """The items of a history that workers apply; all if `most_ahead_ms` is 0.

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from operations.commands.show_service import percent
 from operations.reader_client import ReaderError, get
+from schemas.positions import offset_after
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -74,7 +75,7 @@ def read_view(settings: Settings) -> View | None:
         items=tuple(best["items"]),
         state=freshness["state"],
         lag_seconds=freshness["lag_seconds"],
-        records=sum(offset + 1 for offset in last_offsets.values()),
+        records=sum(map(offset_after, last_offsets.values())),
         shops=len(inquiries),
         counted=sum(of["counted"] for of in inquiries),
         timely=sum(of["timely"] for of in inquiries),

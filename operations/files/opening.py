@@ -51,8 +51,6 @@ _OTHERS: Final = {
 class EventFileUnreadable(NetsoldError):
     """A file of events is missing, of another format, or incomplete; the message names it."""
 
-    exit_code = 1
-
 
 def name_of(path: str) -> str:
     """The file's name in messages."""

@@ -24,8 +24,6 @@ FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class DataDirUnusable(NetsoldError):
     """A file or folder below the data directory can't be created, read or written."""
 
-    exit_code = 1
-
 
 def keep_private() -> None:
     """Create all further files and folders of this process and its children for their user alone.

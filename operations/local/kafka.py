@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 class LocalKafkaFailed(NetsoldError):
     """The local Kafka can't be started or stopped; the message says why and what to do."""
 
-    exit_code = 1
-
 
 class KafkaSlow(LocalKafkaFailed):
     """Its process runs but doesn't answer yet; after a power cut it reads its whole log first."""

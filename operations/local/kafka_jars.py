@@ -19,8 +19,6 @@ LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 class JarsOutOfReach(NetsoldError):
     """Kafka's jars aren't cached and can't be fetched; the message says what to do."""
 
-    exit_code = 1
-
 
 def classpath() -> str:
     """All jars that Kafka needs, as a Java class path. Raises JarsOutOfReach."""

@@ -12,8 +12,6 @@ LOCALHOST = "127.0.0.1"
 class NoFreePort(NetsoldError):
     """No port of 127.0.0.1 can be bound."""
 
-    exit_code = 1
-
 
 def free_port(preferred: int) -> int:
     """A port of 127.0.0.1 that no process listens on; the preferred one if it is free.

@@ -30,13 +30,9 @@ KAFKA_REPORT_EVERY_S = 10.0
 class AlreadyUp(NetsoldError):
     """Another `netsold up` runs on the same data directory."""
 
-    exit_code = 1
-
 
 class PortInUse(NetsoldError):
     """Another process listens at our reader's address."""
-
-    exit_code = 1
 
 
 def start(
