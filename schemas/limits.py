@@ -149,6 +149,12 @@ STORE_BLOCK_BYTES: Final = 8 * KIB
 WORKER_CACHE_BYTES: Final = 64 * MIB
 """Most bytes of blocks, indexes and filters that all stores of a worker cache together."""
 
+WORKER_WRITE_BUFFER_BYTES: Final = 16 * MIB
+"""Most bytes of one write buffer of a store of a worker."""
+
+WORKER_OPEN_FILES: Final = 128
+"""Most files that a store of a worker has open."""
+
 WORKER_WRITE_BUFFERS_BYTES: Final = 96 * MIB
 """Most bytes of the write buffers of all stores of a worker together."""
 

@@ -49,13 +49,13 @@ def _options() -> Options:
     options.create_if_missing(True)  # noqa: FBT003 - rocksdict takes no name here
     options.set_block_based_table_factory(cached_in(_cache))
     options.set_write_buffer_manager(_write_buffers)
-    options.set_write_buffer_size(16 * 1024 * 1024)
+    options.set_write_buffer_size(limits.WORKER_WRITE_BUFFER_BYTES)
     options.set_memtable_whole_key_filtering(True)
     # most orders are new when they are looked up: a filter answers without a search
     options.set_memtable_prefix_bloom_ratio(0.01)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
-    options.set_max_open_files(128)
+    options.set_max_open_files(limits.WORKER_OPEN_FILES)
     options.set_keep_log_file_num(2)
     return options
 

@@ -42,9 +42,7 @@ _MESSAGE_BYTES: Final = 8 * (4 * limits.ID_CHARS + 2 * limits.SOURCE_CHARS)
 if not 2 * limits.SMALL_STATE_BYTES + FEW_MESSAGES * _MESSAGE_BYTES < limits.ORDER_BYTES:
     # A message has three ids and a source, an alerted inquiry an id and a source, and a character
     # has at most 8 bytes. Alerts of earlier messages have fewer bytes than these messages.
-    raise AssertionError(
-        "limits: a small conversation with a few new messages must fit in a record"
-    )
+    raise AssertionError("a small conversation with a few new messages must fit in a record")
 
 
 class ChatStage:

@@ -1,8 +1,7 @@
 """A conversation with few messages while a chunk is folded.
 
-With each message it derives the inquiries near it again (`nearby_inquiries`), by the rules of
-`replies` and `alerts`. For few messages that is the fastest way; `conversation_ledger` gives the
-same for many.
+A message at the end is one step of `replies`; for any other one the inquiries near it are derived
+again (`nearby_inquiries`). `conversation_ledger` gives the same results for many messages.
 """
 
 from collections.abc import Sequence

@@ -408,7 +408,7 @@ def _program(name: str) -> str:
     return dedent(found)
 
 
-@pytest.mark.parametrize("name", ["offsets.py", "copy_orders.py", "parked.py"])
+@pytest.mark.parametrize("name", ["offsets.py", "copy_log.py", "parked.py"])
 def test_programs_of_the_runbook_name_nothing_undefined(name: str) -> None:
     """Names are imported, imports used, and modules have what is named of them.
 
@@ -590,7 +590,7 @@ async def test_lost_offsets_are_restored_from_the_changelogs(settings: Settings)
 
 
 async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settings) -> None:
-    """copy_orders.py brings every record of both topics under the new prefix, ticks too.
+    """copy_log.py brings every record of both topics under the new prefix, ticks too.
 
     Each key in its partition and in order.
     """
@@ -617,7 +617,7 @@ async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settin
         for topic in ("orders", "chats"):
             await writer.send(settings.topic(topic), None, value, headers, 1, 60)
     old = [settings.topic(topic) for topic in ("orders", "chats")]
-    out = await _run(new, "copy_orders.py", *old)
+    out = await _run(new, "copy_log.py", *old)
     assert out.splitlines() == [
         f"{settings.topic(topic)}: 61 records copied to {new.topic(topic)}"
         for topic in ("orders", "chats")
@@ -646,11 +646,9 @@ async def test_a_copy_names_two_topics_that_exist(settings: Settings) -> None:
     """Forgotten, mistyped, or the new ones themselves: one sentence, and nothing is written."""
     await topics.create(settings)
     own = [settings.topic(topic) for topic in ("orders", "chats")]
-    assert "give two names: " in await _run(settings, "copy_orders.py", own[0], code=1)
-    assert "set another NETSOLD_TOPIC_PREFIX" in await _run(
-        settings, "copy_orders.py", *own, code=1
-    )
+    assert "give two names: " in await _run(settings, "copy_log.py", own[0], code=1)
+    assert "set another NETSOLD_TOPIC_PREFIX" in await _run(settings, "copy_log.py", *own, code=1)
     assert "there is no topic elsewhere, mistyped" in await _run(
-        settings, "copy_orders.py", "elsewhere", "mistyped", code=1
+        settings, "copy_log.py", "elsewhere", "mistyped", code=1
     )
     assert set((await log.ends(settings, own)).values()) == {0}

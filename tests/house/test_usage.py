@@ -29,7 +29,7 @@ REGISTERING = {
     "model_validator",
 }
 ALLOWED = {
-    "operations.cli.EXIT_CODES": "docs/reference/cli.md is made from it",
+    "operations.cli.EXIT_CODES": "docs/reference/commands.md is made from it",
     "schemas.answers.STATES": "docs/reference/api.md is made from it",
     "schemas.events.Event": "the union of all events, for who writes against the schema",
     "serving.server.run": "the process of `netsold serve`",
