@@ -2,8 +2,8 @@
 
 A table partition is only shown as it was at one of its marks, that is, at the end of a
 transaction: records behind the last mark are pending until the next one arrives. So every answer
-about one product, shop or order is the state after some prefix of the log. While the store is
-filled for the first time nothing is shown, and no record is pending.
+about one id is the state after some prefix of the log. While the store is filled for the first time
+nothing is shown, and no record is pending.
 """
 
 from __future__ import annotations

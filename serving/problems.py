@@ -29,7 +29,7 @@ class _Kind:
 
 
 class Kind(Enum):
-    """What else than an unknown id can be wrong.
+    """What can be wrong besides an unknown id.
 
     The name, in lower case with hyphens, ends the problem's `type`.
     """

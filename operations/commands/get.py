@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MONEY: Final = frozenset({"unit_price", "discount", "amount"})
 """The fields of events with money in them."""
 
-
 PATHS: Final = {
     table.keyed_by.removesuffix("_id"): name
     for name, table in REPORT_LISTS.items()
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     Kind = str
 else:  # type checkers can't read members that are computed
     Kind = StrEnum("Kind", {word.upper(): word for word in PATHS})
-
 
 CycleOption = Annotated[
     str | None,

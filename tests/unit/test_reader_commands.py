@@ -19,6 +19,7 @@ import pytest
 import uvicorn
 
 from operations import cli
+from operations.commands.get import _sums
 from operations.oracle.recount import recount
 from operations.reader_client import get
 from operations.waiting import GaveUp
@@ -170,6 +171,23 @@ def test_an_order_is_shown(run: Callable[..., Done]) -> None:
     lines = run("get", "order", "[b]o").out.splitlines()
     assert lines[0] == "[b]o, b-9 from s-7, CNY"
     assert "no sale" in lines
+
+
+def test_every_set_of_sums_in_an_answer_is_a_row() -> None:
+    """Whatever the name of its field; money by currency, and no other field."""
+    sums = {"gross": 3000, "reversed": 1, "net": 2999, "reversals_booked": 1}
+    answer = {
+        "product_id": "p-3",
+        "units": sums,
+        "some_units": sums,
+        "revenue": {"CNY": sums},
+        "service": {"reviews": {"count": 0}},
+    }
+    assert list(_sums(answer)) == [
+        ("units", "3,000", "1", "2,999", "1"),
+        ("some units", "3,000", "1", "2,999", "1"),
+        ("CNY", "30.00", "0.01", "29.99", "0.01"),
+    ]
 
 
 @pytest.mark.usefixtures("_reader")
