@@ -25,6 +25,7 @@ from serving import lists
 from serving.api import make_app
 from serving.reader import Reader
 from serving.store import Identity
+from serving.subjects import PRODUCT
 from streams.log import At, FollowStep
 from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.settings import Settings
@@ -178,7 +179,9 @@ def main(products: int) -> None:
         )
         print(
             "one product, in Python: "
-            + timed(lambda: answers().product(f"p-{bench.rng.randrange(products)}", None), 2000)
+            + timed(
+                lambda: answers().about(PRODUCT, f"p-{bench.rng.randrange(products)}", None), 2000
+            )
         )
         with served(bench.reader) as connection:
 

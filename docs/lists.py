@@ -25,6 +25,7 @@ from schemas.answers import STATES
 from schemas.refusals import Reason
 from serving import api, health
 from serving.problems import Kind
+from serving.subjects import SUBJECTS
 from streams import topics
 from streams.settings import Kafka, Settings
 from tables import catalogue
@@ -346,7 +347,8 @@ def _api() -> str:
         if one["in"] == "query"
     }
     parameters["limit"] = f"Items of a page, 1 to {limits.PAGE_ITEMS}."
-    problems = [(f"`{kind.type}`", kind.value.status, kind.value.title) for kind in Kind]
+    kinds = (*(subject.unknown for subject in SUBJECTS), *Kind)
+    problems = [(f"`{kind.type}`", kind.status, kind.title) for kind in kinds]
     states = [(f"`{state}`", meaning) for state, meaning in STATES.items()]
     return (
         "# HTTP API\n\nA reader answers GET, and HEAD with the same headers. Answers under `/v1`"

@@ -1,4 +1,4 @@
-"""Times, cycles and freshness in a few words, for people."""
+"""Times, cycles, units sold and freshness in a few words, for people."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ def duration(seconds: float) -> str:
 def span(cycle: dict[str, str]) -> str:
     """A cycle: its start and its end."""
     return f"{cycle['start']} until {cycle['end']}"
+
+
+def sold_units(answer: dict[str, Any]) -> tuple[str, str]:
+    """The net units sold in the cycle of an answer, and those of all time."""
+    return f"{answer['sold_monthly']:,}", f"{answer['successfully_traded']:,}"
+
+
+def sold_line(answer: dict[str, Any]) -> str:
+    """The net units of the cycle of an answer and of all time, in a sentence."""
+    monthly, traded = sold_units(answer)
+    return f"{monthly} sold monthly · {traded} successfully traded"
 
 
 def freshness_line(freshness: dict[str, Any]) -> str:

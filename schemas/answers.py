@@ -30,7 +30,7 @@ class CycleSpan(_Answer):
     end: str
 
 
-class _Sums(_Answer):
+class SumsAnswer(_Answer):
     """The sums that units and money have in common, in one cycle; net = gross - reversed (S6).
 
     `reversed` is what refunds took off this cycle's sales at any time (basis sale).
@@ -43,11 +43,11 @@ class _Sums(_Answer):
     reversals_booked: int
 
 
-class UnitsAnswer(_Sums):
+class UnitsAnswer(SumsAnswer):
     """Sums of units; `netsold get` shows every field as a column."""
 
 
-class MoneyAnswer(_Sums):
+class MoneyAnswer(SumsAnswer):
     """Sums of money, in minor units of one currency.
 
     2997 is USD 29.97, but JPY 2,997 and KWD 2.997 (ISO 4217).

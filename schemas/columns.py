@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from schemas.answers import SumsAnswer
+
 TALLY_VERSION: Final = 1
 """Version of the form of a table's sums; the first element of a row's bytes."""
 
@@ -90,6 +92,10 @@ ZERO: Final = SaleColumns(
 )
 
 
+_ANSWERED: Final = tuple(SumsAnswer.model_fields)
+"""The names of sums in answers."""
+
+
 class _Sums:
     """The sums of one measure: what `UnitSums` and `AmountSums` share."""
 
@@ -113,14 +119,14 @@ class _Sums:
         """Whether every sum is zero."""
         return not (self.gross or self.reversed or self.booked)
 
+    @property
+    def reversals_booked(self) -> int:
+        """`booked` by its name in answers."""
+        return self.booked
+
     def answer(self) -> dict[str, int]:
-        """The sums by their names in answers (schemas/answers.py)."""
-        return {
-            "gross": self.gross,
-            "reversed": self.reversed,
-            "net": self.net,
-            "reversals_booked": self.booked,
-        }
+        """The sums by the names that answers have for them."""
+        return {name: getattr(self, name) for name in _ANSWERED}
 
 
 class UnitSums(_Sums, msgspec.Struct, array_like=True, gc=False):
@@ -136,6 +142,20 @@ class UnitSums(_Sums, msgspec.Struct, array_like=True, gc=False):
         self.gross += columns.units_gross
         self.reversed += columns.units_reversed
         self.booked += columns.units_booked
+
+    def include(self, other: "UnitSums") -> None:
+        """Add the sums of another cycle."""
+        self.gross += other.gross
+        self.reversed += other.reversed
+        self.booked += other.booked
+
+    def of_cycle(self) -> dict[str, dict[str, int]]:
+        """The sums of a cycle by their fields in its answer (schemas/answers.py)."""
+        return {"units": self.answer()}
+
+    def of_all_time(self) -> dict[str, int]:
+        """What an answer has of these sums as those of all time (C4)."""
+        return {"successfully_traded": self.net}
 
 
 class AmountSums(_Sums, msgspec.Struct, array_like=True, gc=False):

@@ -1,30 +1,33 @@
-"""Answers about one product or shop from a reader's store, in the forms of schemas/answers.py.
+"""Answers about one id from a reader's store, in the forms of schemas/answers.py.
 
-An id is known when a table has a row of it or any order names it. A known product or shop that
-sold nothing in a cycle is answered with zeros; an unknown id is not answered (None).
+An id is known when a table has a row of it or any order names it. A known id without sales in a
+cycle is answered with zeros; an unknown id is not answered (None).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from schemas import times
-from schemas.answers import CycleSpan, Freshness, FreshProduct, FreshShop, ServiceRulesAnswer
+from schemas.answers import CycleAnswer, CycleSpan, Freshness, ServiceRulesAnswer
 from schemas.errors import NetsoldError
 from serving import keys
-from serving.progress import names_by_key
 from tables import figures, sales, service
-from tables.catalogue import READER_TABLES, SHOP_SERVICE_TOTALS, find_table
-from tables.report import sold, span, traded_in
+from tables.catalogue import READER_TABLES, find_table
+from tables.report import all_time, sold, span
 from tables.sales import Tally
 
 if TYPE_CHECKING:
     from schemas.answers import State
     from serving.progress import TableProgress
     from serving.store import Snapshot
+    from serving.subjects import Subject
     from tables.catalogue import Table
     from tables.cycles import Calendar
     from tables.service_hours import ServiceRules
+
+Sales = TypeVar("Sales", bound=CycleAnswer)
+"""An answer about an id in a cycle."""
 
 _NOTHING_SOLD: Final = Tally()
 
@@ -87,34 +90,18 @@ class Answers:
         """A cycle as it is answered."""
         return CycleSpan(**span(self.calendar, start_ms))
 
-    def product(self, product_id: str, start_ms: int | None) -> FreshProduct | None:
-        """A product in a cycle, the current one if None. Raises NothingYet."""
-        found = self.subject("product_id", product_id, start_ms)
-        return None if found is None else FreshProduct(**found)
+    def about(self, subject: Subject[Sales], id_: str, start_ms: int | None) -> Sales | None:
+        """The answer about an id in a cycle, the current one if None; None if it is unknown.
 
-    def shop(self, shop_id: str, start_ms: int | None) -> FreshShop | None:
-        """A shop in a cycle, the current one if None. Raises NothingYet."""
-        found = self.subject("shop_id", shop_id, start_ms)
-        if found is None:
-            return None
-        state = self.snapshot.get(keys.space(SHOP_SERVICE_TOTALS) + shop_id.encode())
-        columns = {} if state is None else service.decode(state).columns
-        return FreshShop(
-            service_all_time=figures.of_shop(columns), service_rules=self.service_rules, **found
-        )
-
-    def subject(self, keyed_by: str, id_: str, start_ms: int | None) -> dict[str, Any] | None:
-        """What the tables with this key have of an id in a cycle, with freshness.
-
-        None if the id is unknown. The current cycle if none is given; raises NothingYet.
+        Raises NothingYet.
         """
-        names = names_by_key(keyed_by)
-        if not self.is_known(keyed_by, id_.encode()):
+        keyed_by, key = subject.keyed_by, id_.encode()
+        if not self.is_known(keyed_by, key):
             return None
         if start_ms is None:
-            start_ms = self.current_cycle(*names)
-        found = self.in_cycle(keyed_by, id_.encode(), start_ms)
-        return found | {"freshness": self.freshness_of(*names)}
+            start_ms = self.current_cycle(*subject.tables)
+        found = self.in_cycle(keyed_by, key, start_ms) | self._service_all_time(keyed_by, key)
+        return subject.form(**found | {"freshness": self.freshness_of(*subject.tables)})
 
     def is_known(self, keyed_by: str, id_: bytes) -> bool:
         """Whether a table with this key has a row of an id, or an order names it."""
@@ -133,16 +120,29 @@ class Answers:
         found = self.sold_in(keyed_by, id_, start_ms)
         table = find_table(keyed_by, "service", windowed=True)
         if table is not None:
-            state = self.snapshot.get(keys.row(keys.space(table), id_, start_ms))
-            columns = {} if state is None else service.decode(state).columns
-            found["service"] = figures.FIGURES[keyed_by](columns)
+            found["service"] = self._service(keyed_by, keys.row(keys.space(table), id_, start_ms))
         return found
+
+    def _service_all_time(self, keyed_by: str, id_: bytes) -> dict[str, Any]:
+        """Service of all time, with the rules of replies, where a table has it."""
+        table = find_table(keyed_by, "service", windowed=False)
+        if table is None:
+            return {}
+        return {
+            "service_all_time": self._service(keyed_by, keys.space(table) + id_),
+            "service_rules": self.service_rules,
+        }
+
+    def _service(self, keyed_by: str, row: bytes) -> dict[str, Any]:
+        """The figures of a row of service; those of no service without a row."""
+        state = self.snapshot.get(row)
+        return figures.FIGURES[keyed_by]({} if state is None else service.decode(state).columns)
 
     def sold_in(self, keyed_by: str, id_: bytes, start_ms: int) -> dict[str, Any]:
         """Sales of an id in a cycle; zeros without a row."""
         cycles = self._sales(keyed_by, id_)
         tally = cycles.get(start_ms, _NOTHING_SOLD)
-        return {keyed_by: id_.decode()} | sold(self.calendar, start_ms, tally, traded_in(cycles))
+        return {keyed_by: id_.decode()} | sold(self.calendar, start_ms, tally, all_time(cycles))
 
     def _sales(self, keyed_by: str, id_: bytes) -> dict[int, Tally]:
         """The sales of an id by cycle.

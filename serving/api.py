@@ -18,10 +18,7 @@ from fastapi.responses import JSONResponse, Response
 
 from schemas import limits
 from schemas.answers import (
-    FreshProduct,
-    FreshShop,
     JournalPage,
-    OrderAnswer,
     OverduePage,
     Problem,
     TopProducts,
@@ -33,16 +30,16 @@ from serving.lists import TopBy
 from serving.order_answer import order_answer
 from serving.parameters import require_known
 from serving.paths import EncodedSlashes, Heads, Measured
-from serving.problems import Kind
-from serving.progress import JOURNAL, names_by_key
+from serving.progress import SALES_JOURNAL
 from serving.requests import CycleText, Wanted, found, id_of, start_of
+from serving.subjects import ORDER, PRODUCT, SHOP
 from tables.catalogue import ORDERS, OVERDUE_INQUIRIES, PRODUCT_CYCLES
 
 if TYPE_CHECKING:
+    from serving.answers import Sales
     from serving.reader import Reader
-
-OF_PRODUCT: Final = names_by_key("product_id")
-OF_SHOP: Final = names_by_key("shop_id")
+    from serving.requests import FreshnessWanted
+    from serving.subjects import Subject
 
 Id = Annotated[str, Path(description="Any id; `/` as it is or as %2F.")]
 Limit = Annotated[int, Query(ge=1, le=limits.PAGE_ITEMS, description="Most items of a page.")]
@@ -92,22 +89,19 @@ async def journal(
     wanted: Wanted, product_id: Id, limit: Limit = 100, cursor: Cursor = None
 ) -> Response:
     """A product's journal entries, unchanged and in the order of the log."""
-    id_ = id_of(product_id, Kind.UNKNOWN_PRODUCT)
-    answers = await wanted.answers(JOURNAL)
+    id_ = id_of(product_id, PRODUCT)
+    answers = await wanted.answers(SALES_JOURNAL)
     page = await run_in_threadpool(lists.journal, answers, id_, limit, cursor)
-    return wanted.response(answers, (JOURNAL,), found(page, id_, Kind.UNKNOWN_PRODUCT))
+    return wanted.response(answers, (SALES_JOURNAL,), found(page, id_, PRODUCT))
 
 
-@router.get("/products/{product_id:path}", response_model=FreshProduct)
+@router.get("/products/{product_id:path}", response_model=PRODUCT.form)
 async def product(wanted: Wanted, product_id: Id, cycle: CycleText = None) -> Response:
     """A product in a cycle, with its service.
 
     Zeros where it is known but sold nothing, 404 where no event names it.
     """
-    id_, start_ms = id_of(product_id, Kind.UNKNOWN_PRODUCT), start_of(wanted.reader, cycle)
-    answers = await wanted.answers(*OF_PRODUCT)
-    body = found(answers.product(id_, start_ms), id_, Kind.UNKNOWN_PRODUCT)
-    return wanted.response(answers, OF_PRODUCT, body)
+    return await _in_cycle(wanted, PRODUCT, product_id, cycle)
 
 
 @router.get("/shops/{shop_id:path}/overdue", response_model=OverduePage)
@@ -118,7 +112,7 @@ async def overdue_of_shop(
 
     None of an unknown shop.
     """
-    return await _overdue(wanted, id_of(shop_id, Kind.UNKNOWN_SHOP), limit, cursor)
+    return await _overdue(wanted, id_of(shop_id, SHOP), limit, cursor)
 
 
 @router.get("/overdue", response_model=OverduePage)
@@ -133,25 +127,31 @@ async def _overdue(wanted: Wanted, shop_id: str | None, limit: int, cursor: str 
     return wanted.response(answers, (OVERDUE_INQUIRIES.name,), page)
 
 
-@router.get("/shops/{shop_id:path}", response_model=FreshShop)
+@router.get("/shops/{shop_id:path}", response_model=SHOP.form)
 async def shop(wanted: Wanted, shop_id: Id, cycle: CycleText = None) -> Response:
     """A shop in a cycle, sales and service side by side.
 
     Zeros where it is known but sold nothing, 404 where no event names it.
     """
-    id_, start_ms = id_of(shop_id, Kind.UNKNOWN_SHOP), start_of(wanted.reader, cycle)
-    answers = await wanted.answers(*OF_SHOP)
-    body = found(answers.shop(id_, start_ms), id_, Kind.UNKNOWN_SHOP)
-    return wanted.response(answers, OF_SHOP, body)
+    return await _in_cycle(wanted, SHOP, shop_id, cycle)
 
 
-@router.get("/orders/{order_id:path}", response_model=OrderAnswer)
+async def _in_cycle(
+    wanted: FreshnessWanted, subject: Subject[Sales], text: str, cycle: str | None
+) -> Response:
+    id_, start_ms = id_of(text, subject), start_of(wanted.reader, cycle)
+    answers = await wanted.answers(*subject.tables)
+    body = found(answers.about(subject, id_, start_ms), id_, subject)
+    return wanted.response(answers, subject.tables, body)
+
+
+@router.get("/orders/{order_id:path}", response_model=ORDER.form)
 async def order(wanted: Wanted, order_id: Id) -> Response:
     """An order: its events, what counts of it, its anomalies; 404 where no event names it."""
-    id_ = id_of(order_id, Kind.UNKNOWN_ORDER)
-    answers = await wanted.answers(ORDERS.name)
-    body = found(order_answer(answers, id_), id_, Kind.UNKNOWN_ORDER)
-    return wanted.response(answers, (ORDERS.name,), body)
+    id_ = id_of(order_id, ORDER)
+    answers = await wanted.answers(*ORDER.tables)
+    body = found(order_answer(answers, id_), id_, ORDER)
+    return wanted.response(answers, ORDER.tables, body)
 
 
 @router.get("/top/products", response_model=TopProducts)
@@ -182,9 +182,9 @@ async def top_shops(
     A shop whose rank changes between two pages may be missing or appear twice.
     """
     start_ms = start_of(wanted.reader, cycle)
-    answers = await wanted.answers(*OF_SHOP)
+    answers = await wanted.answers(*SHOP.tables)
     page = await run_in_threadpool(lists.top_shops, answers, by, start_ms, limit, cursor)
-    return wanted.response(answers, OF_SHOP, page)
+    return wanted.response(answers, SHOP.tables, page)
 
 
 @router.get("/export", response_class=JsonLines)

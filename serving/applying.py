@@ -2,8 +2,8 @@
 
 A table partition is only shown as it was at one of its marks, that is, at the end of a
 transaction: records behind the last mark are pending until the next one arrives. So every answer
-about one product, shop or order is the state after some prefix of the log. While the store is
-filled for the first time nothing is shown, and no record is pending.
+about one id is the state after some prefix of the log. While the store is filled for the first time
+nothing is shown, and no record is pending.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from serving import keys
 from serving.progress import (
     DIRECT,
     FOLLOWED,
-    JOURNAL,
+    SALES_JOURNAL,
     PartitionProgress,
     ReaderProgress,
 )
@@ -104,7 +104,7 @@ class Applier:
 
     def _ready(self, at: At, records: list[Record], *, until_mark: bool) -> list[Record]:
         """The records to apply now, of pending and fetched ones; the others become pending."""
-        if self._names[at[0]] == JOURNAL:
+        if self._names[at[0]] == SALES_JOURNAL:
             return records
         records = self._pending.pop(at, []) + records
         end = next(
@@ -132,7 +132,7 @@ class Applier:
         before = progress[name][at[1]]
         after = (
             _apply_journal(batch, records, before)
-            if name == JOURNAL
+            if name == SALES_JOURNAL
             else self._apply_table(batch, _TABLES[name], records, before)
         )
         if after is not before:

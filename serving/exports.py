@@ -22,7 +22,7 @@ from serving.problems import Kind, ProblemRaised
 from serving.rare_log import RareWarning
 from tables import sales
 from tables.catalogue import REPORT_LISTS
-from tables.report import rows_of, sales_rows, traded_in
+from tables.report import all_time, rows_of, sales_rows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
@@ -128,7 +128,7 @@ def _sales_rows(answers: Answers, table: Table) -> Iterator[ReportRow]:
     stored = answers.snapshot.walk(keys.space(table))
     for id_, rows in groupby(stored, key=lambda row: keys.split_row(row[0])[0]):
         cycles = {keys.split_row(key)[1]: sales.decode(state) for key, state in rows}
-        yield from sales_rows(answers.calendar, table, id_.decode(), cycles, traded_in(cycles))
+        yield from sales_rows(answers.calendar, table, id_.decode(), cycles, all_time(cycles))
 
 
 def _other_rows(answers: Answers, table: Table) -> Iterator[ReportRow]:

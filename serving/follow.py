@@ -19,7 +19,7 @@ from schemas import times
 from schemas.errors import NetsoldError
 from serving import metrics
 from serving.applying import Applier
-from serving.progress import JOURNAL, NOT_FOLLOWING, ReaderProgress
+from serving.progress import NOT_FOLLOWING, SALES_JOURNAL, ReaderProgress
 from serving.store import Identity, Store, now_ms
 from streams import log, topics
 from streams.rocks import is_damage
@@ -60,7 +60,7 @@ class Follower:
         self.settings = settings
         self.names: Final = {
             topics.changelog(settings, table.name): table.name for table in catalogue.READER_TABLES
-        } | {settings.topic(catalogue.SALES_TOPIC): JOURNAL}
+        } | {settings.topic(catalogue.SALES_TOPIC): SALES_JOURNAL}
         self.changed = asyncio.Condition()
         self.waiting_for = "it has just started"
         self._store: Store | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from serving.findings import counted, fault, listed, named, notice
 from serving.judging_sources import members_by_partition
-from serving.progress import JOURNAL
+from serving.progress import SALES_JOURNAL
 from tables import catalogue
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def find_unfit_topics(evidence: Evidence, observation: Observation) -> Iterator[
 def stage_partitions(evidence: Evidence) -> Iterator[tuple[At, PartitionProgress]]:
     """Each partition that a stage reads, with the progress that a table of it has by its mark."""
     for name, partitions in evidence.progress.partitions.items():
-        if name != JOURNAL:
+        if name != SALES_JOURNAL:
             topic = evidence.settings.topic(_STAGE_OF[name].source)
             for number, partition in partitions.items():
                 yield (topic, number), partition

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tables.catalogue import READER_TABLES
+
 if TYPE_CHECKING:
     from streams.log import At
     from tables.catalogue import Table
@@ -26,8 +28,12 @@ WRITTEN: Final = b"\x00written"
 
 POSITIONS: Final = b"\x01"
 PROGRESS: Final = b"\x02"
-NAMED: Final = {"product_id": b"np", "shop_id": b"ns"}
-"""Of each product and shop that an order names, whether or not it ever sold."""
+NAMED: Final = {
+    table.keyed_by: b"n" + table.keyed_by[:1].encode()
+    for table in READER_TABLES
+    if table.form == "sales"
+}
+"""By the name of an id: the space of the ids that orders name, whether or not they ever sold."""
 
 ALL_OVERDUE: Final = b"d"
 """The list of all overdue inquiries; the value is the key of the inquiry's row."""

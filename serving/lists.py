@@ -5,7 +5,7 @@ A cursor of a list of the best names its cycle itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -20,7 +20,8 @@ from schemas.answers import (
 )
 from serving import keys
 from serving.pages import BadCursor, key_of, read_page
-from serving.progress import JOURNAL, names_by_key
+from serving.progress import SALES_JOURNAL
+from serving.subjects import PRODUCT, SHOP
 from tables.catalogue import OVERDUE_INQUIRIES, PRODUCT_CYCLES
 from tables.report import overdue as overdue_row
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from serving.keys import Ranking
 
 TopBy = Literal["sales", "response-rate", "good-reviews"]
-OF_SHOP: Final = names_by_key("shop_id")
 
 
 def top_products(
@@ -43,7 +43,7 @@ def top_products(
     ids = [ranking.split(key)[1] for key, _ in page.rows]
     return TopProducts(
         cycle=answers.span(start_ms),
-        items=[ProductAnswer(**answers.sold_in("product_id", id_, start_ms)) for id_ in ids],
+        items=[ProductAnswer(**answers.sold_in(PRODUCT.keyed_by, id_, start_ms)) for id_ in ids],
         next_cursor=page.next_cursor,
         freshness=answers.freshness_of(*names),
     )
@@ -54,16 +54,16 @@ def top_shops(
 ) -> TopShops:
     """A page of a cycle's best shops, the current cycle if None. Raises NothingYet, BadCursor."""
     ranking = keys.TOP_SHOPS[by]
-    start_ms, after = _begin(answers, ranking, OF_SHOP, start_ms, cursor)
+    start_ms, after = _begin(answers, ranking, SHOP.tables, start_ms, cursor)
     page = read_page(answers.snapshot, ranking.of_cycle(start_ms), after, limit)
     ids = [ranking.split(key)[1] for key, _ in page.rows]
     return TopShops(
         cycle=answers.span(start_ms),
         by=by,
-        items=[ServedShop(**answers.in_cycle("shop_id", id_, start_ms)) for id_ in ids],
+        items=[ServedShop(**answers.in_cycle(SHOP.keyed_by, id_, start_ms)) for id_ in ids],
         next_cursor=page.next_cursor,
         service_rules=answers.service_rules,
-        freshness=answers.freshness_of(*OF_SHOP),
+        freshness=answers.freshness_of(*SHOP.tables),
     )
 
 
@@ -123,11 +123,11 @@ def journal(
     prefix = keys.subject(keys.JOURNAL, id_)
     after = key_of(cursor, prefix, len(prefix) + keys.NUMBER_WIDTH)
     page = read_page(answers.snapshot, prefix, after, limit)
-    is_named = answers.snapshot.get(keys.NAMED["product_id"] + id_) is not None
+    is_named = answers.snapshot.get(keys.NAMED[PRODUCT.keyed_by] + id_) is not None
     if not page.rows and after is None and not is_named:
         return None
     return JournalPage(
         items=[msgspec.json.decode(value) for _, value in page.rows],
         next_cursor=page.next_cursor,
-        freshness=answers.freshness_of(JOURNAL),
+        freshness=answers.freshness_of(SALES_JOURNAL),
     )

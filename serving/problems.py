@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from fastapi.responses import Response
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RETRY_AFTER_S: Final = 2
+_TYPES: Final = "urn:netsold:problem:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,11 @@ class _Kind:
 
 
 class Kind(Enum):
-    """What can be wrong. The name, in lower case with hyphens, ends the problem's `type`."""
+    """What can be wrong besides an unknown id.
 
-    UNKNOWN_PRODUCT = _Kind(404, "no event names this product")
-    UNKNOWN_SHOP = _Kind(404, "no event names this shop")
-    UNKNOWN_ORDER = _Kind(404, "no event names this order")
+    The name, in lower case with hyphens, ends the problem's `type`.
+    """
+
     NO_SUCH_PAGE = _Kind(404, "there is nothing at this address")
     WRONG_METHOD = _Kind(405, "this address is for reading only")
     NO_REQUEST = _Kind(400, "the bytes received can't be read as an HTTP request")
@@ -47,13 +48,43 @@ class Kind(Enum):
     @property
     def type(self) -> str:
         """The problem's type: a name, not an address."""
-        return f"urn:netsold:problem:{self.name.lower().replace('_', '-')}"
+        return f"{_TYPES}{self.name.lower().replace('_', '-')}"
+
+    @property
+    def status(self) -> int:
+        """The status code of the response."""
+        return self.value.status
+
+    @property
+    def title(self) -> str:
+        """The problem in a few words."""
+        return self.value.title
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownId:
+    """No event names an id: a kind of problem for each `word`, such as `product`."""
+
+    word: str
+    status: ClassVar[int] = 404
+
+    @property
+    def type(self) -> str:
+        """The problem's type: a name, not an address."""
+        return f"{_TYPES}unknown-{self.word}"
+
+    @property
+    def title(self) -> str:
+        """The problem in a few words."""
+        return f"no event names this {self.word}"
 
 
 class ProblemRaised(NetsoldError):
     """A request that is answered by a problem."""
 
-    def __init__(self, kind: Kind, detail: str, faults: list[Fault] | None = None) -> None:
+    def __init__(
+        self, kind: Kind | UnknownId, detail: str, faults: list[Fault] | None = None
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail
@@ -79,9 +110,9 @@ def quoted(text: str) -> str:
 
 def response(problem: ProblemRaised, headers: Mapping[str, str] | None = None) -> Response:
     """The HTTP response of a problem."""
-    kind = problem.kind.value
+    kind = problem.kind
     body = Problem(
-        type=problem.kind.type,
+        type=kind.type,
         title=kind.title,
         status=kind.status,
         detail=problem.detail,

@@ -19,9 +19,11 @@ from tables.watermarks import SourceProgress
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-JOURNAL: Final = "journal"
-FOLLOWED: Final = (*(table.name for table in catalogue.READER_TABLES), JOURNAL)
-"""What a reader follows: tables by their changelogs, and the journal."""
+SALES_JOURNAL: Final = "journal"
+"""The name of the topic `sales` among what a reader follows; it follows no other journal."""
+
+FOLLOWED: Final = (*(table.name for table in catalogue.READER_TABLES), SALES_JOURNAL)
+"""What a reader follows: tables by their changelogs, and the sales journal."""
 
 DIRECT: Final = frozenset(
     table.name
@@ -33,7 +35,7 @@ table contains something of all partitions of events."""
 
 _EVENTS: Final = {
     table.name: catalogue.event_topics(table.stage) for table in catalogue.READER_TABLES
-} | {JOURNAL: (catalogue.ORDERS_TOPIC,)}
+} | {SALES_JOURNAL: (catalogue.ORDERS_TOPIC,)}
 
 
 def names_by_key(keyed_by: str) -> tuple[str, ...]:

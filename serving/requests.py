@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from serving.answers import Answers
+    from serving.subjects import Subject
 
 MIN_POSITION_WAIT_S: Final = 10.0
 """The longest that a request waits for its `min_position`."""
@@ -127,7 +128,7 @@ def path_of(request: Request) -> str:
     return raw.decode("ascii", "replace")
 
 
-def id_of(text: str, unknown: Kind) -> str:
+def id_of(text: str, subject: Subject[Any]) -> str:
     """The id that a path names.
 
     Raises ProblemRaised where no event can name it, HTTPException where it is empty.
@@ -136,19 +137,19 @@ def id_of(text: str, unknown: Kind) -> str:
     if not id_:
         raise HTTPException(404)
     if _CONTROL.search(id_):
-        raise _unnamed(unknown, id_)
+        raise _unnamed(subject, id_)
     return id_
 
 
-def found(body: Body | None, id_: str, unknown: Kind) -> Body:
+def found(body: Body | None, id_: str, subject: Subject[Any]) -> Body:
     """The answer about an id. Raises ProblemRaised where the id is unknown."""
     if body is None:
-        raise _unnamed(unknown, id_)
+        raise _unnamed(subject, id_)
     return body
 
 
-def _unnamed(unknown: Kind, id_: str) -> ProblemRaised:
-    return ProblemRaised(unknown, f"{unknown.value.title}: {quoted(id_)}")
+def _unnamed(subject: Subject[Any], id_: str) -> ProblemRaised:
+    return ProblemRaised(subject.unknown, f"{subject.unknown.title}: {quoted(id_)}")
 
 
 def start_of(reader: Reader, cycle: str | None) -> int | None:

@@ -8,6 +8,7 @@ from schemas import limits
 from serving import keys
 from serving.rankings import RANKINGS
 from tables import catalogue, orders, overdue_rows
+from tables.orders import Placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,13 +39,16 @@ class TableRows:
                 self._name_subjects(batch, states.values())
 
     def _name_subjects(self, batch: WriteBatch, states: Iterable[bytes | None]) -> None:
-        """Record that the products and shops which orders name exist."""
+        """Record that the ids which orders name exist."""
         if len(self._named) > limits.RECENT_IDS:
             self._named.clear()
         for state in states:
             for placed in () if state is None else orders.decode(state).placed:
-                named = {keys.NAMED["product_id"] + one.product_id.encode() for one in placed.lines}
-                named.add(keys.NAMED["shop_id"] + placed.shop_id.encode())
+                named = {
+                    space + id_.encode()
+                    for keyed_by, space in keys.NAMED.items()
+                    for id_ in _ids_named(placed, keyed_by)
+                }
                 for key in named - self._named:
                     batch.put(key, b"")
                 self._named |= named
@@ -83,6 +87,13 @@ class TableRows:
                     due_ms = overdue_rows.decode(state).due_ms
                     for place in keys.overdue(due_ms, *catalogue.split_conversation_key(key)):
                         _put(batch, place, None if state is before else row)
+
+
+def _ids_named(placed: Placed, keyed_by: str) -> set[str]:
+    """The ids of this name in an order: its own, or those of its lines."""
+    if keyed_by in Placed.__struct_fields__:
+        return {getattr(placed, keyed_by)}
+    return {getattr(line, keyed_by) for line in placed.lines}
 
 
 def _put(batch: WriteBatch, key: bytes, state: bytes | None) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from schemas import times
+from schemas.columns import UnitSums
 from tables import aftersales, catalogue, counting, figures, orders, overdue_rows, sales, service
 from tables.catalogue import REPORT_LISTS, Table
 from tables.cycles import Calendar
@@ -85,39 +86,45 @@ def _sales_rows(
         subject, start_ms = catalogue.split_cycle_key(key)
         cycles[subject][start_ms] = sales.decode(state)
     totals = catalogue.find_table(table.keyed_by, "sales", windowed=False)
-    traded = (
-        {subject: traded_in(tallies) for subject, tallies in cycles.items()}
+    sums: Mapping[str, UnitSums] = (
+        {subject: all_time(tallies) for subject, tallies in cycles.items()}
         if totals is None
-        else {key.decode(): sales.decode(state).net for key, state in tables[totals.name]}
+        else {key.decode(): sales.decode(state) for key, state in tables[totals.name]}
     )
     for subject, tallies in cycles.items():
-        yield from sales_rows(calendar, table, subject, tallies, traded.get(subject, 0))
+        yield from sales_rows(calendar, table, subject, tallies, sums.get(subject, UnitSums()))
 
 
 def sales_rows(
-    calendar: Calendar, table: Table, subject: str, cycles: Mapping[int, Tally], traded: int
+    calendar: Calendar, table: Table, subject: str, cycles: Mapping[int, Tally], total: UnitSums
 ) -> Iterator[ReportRow]:
-    """The report's rows of one id in a table of sales, by cycle; cycles without sums have none."""
+    """The report's rows of one id in a table of sales, by cycle; cycles without sums have none.
+
+    `total` has the sums of all time (C4).
+    """
     for start_ms, tally in cycles.items():
         if tally.holds_anything:
-            yield {table.keyed_by: subject} | sold(calendar, start_ms, tally, traded)
+            yield {table.keyed_by: subject} | sold(calendar, start_ms, tally, total)
 
 
-def traded_in(cycles: Mapping[int, Tally]) -> int:
-    """Net units of all time, from the sums of all cycles (C4)."""
-    return sum(tally.net for tally in cycles.values())
+def all_time(cycles: Mapping[int, Tally]) -> UnitSums:
+    """The sums of units of all time, from those of all cycles (C4)."""
+    total = UnitSums()
+    for tally in cycles.values():
+        total.include(tally)
+    return total
 
 
-def sold(calendar: Calendar, start_ms: int, tally: Tally, traded: int) -> ReportRow:
-    """The sales of an id in a cycle, without the id; `traded` is its net units of all time (C4)."""
+def sold(calendar: Calendar, start_ms: int, tally: Tally, total: UnitSums) -> ReportRow:
+    """The sales of an id in a cycle, without the id; `total` has its sums of all time (C4)."""
     return {
         "cycle": span(calendar, start_ms),
-        "units": tally.answer(),
+        **tally.of_cycle(),
         "revenue": {
             currency: amounts.answer() for currency, amounts in sorted(tally.amounts.items())
         },
         "sold_monthly": tally.net,
-        "successfully_traded": traded,
+        **total.of_all_time(),
     }
 
 

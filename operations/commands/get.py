@@ -1,4 +1,4 @@
-"""`netsold get`: one product, shop or order, as a reader answers it."""
+"""`netsold get`: what a reader answers about one id."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from operations.commands import show_service
-from operations.in_words import freshness_line, span
+from operations.in_words import freshness_line, sold_line, span
 from operations.output import Json, print_json
 from operations.reader_client import get, in_path
 from schemas.money import shown
 from streams.settings import Settings
+from tables.catalogue import REPORT_LISTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
     from rich.table import Table
 
 MONEY: Final = frozenset({"unit_price", "discount", "amount"})
 """The fields of events with money in them."""
 
+PATHS: Final = {
+    table.keyed_by.removesuffix("_id"): name
+    for name, table in REPORT_LISTS.items()
+    if table.form == "sales"
+} | {"order": "orders"}
+"""What a reader answers about, with its part of the address: `product` is at /v1/products."""
 
-class Kind(StrEnum):
-    """What a reader answers about."""
-
-    PRODUCT = "product"
-    SHOP = "shop"
-    ORDER = "order"
-
+if TYPE_CHECKING:
+    Kind = str
+else:  # type checkers can't read members that are computed
+    Kind = StrEnum("Kind", {word.upper(): word for word in PATHS})
 
 CycleOption = Annotated[
     str | None,
@@ -47,46 +53,54 @@ def command(
     max_lag: MaxLag = None,
     as_json: Json = False,
 ) -> None:
-    """Show one product, shop or order. With --json, money is in minor units of its currency."""
+    """Show what is known of one id. With --json, money is in minor units of its currency."""
     if not id_:
         raise typer.BadParameter("an id has at least one character", param_hint="ID")
-    if kind is Kind.ORDER and cycle is not None:
+    if kind == "order" and cycle is not None:
         raise typer.BadParameter("an order is not of one cycle", param_hint="--cycle")
     query = {"cycle": cycle, "max_lag": max_lag}
-    answer = get(Settings(), f"/v1/{kind}s/{in_path(id_)}", query)
+    answer = get(Settings(), f"/v1/{PATHS[kind]}/{in_path(id_)}", query)
     if as_json:
         print_json(answer)
         return
     from rich.console import Console
 
     console = Console(highlight=False)
-    (_show_order if kind is Kind.ORDER else _show_row)(console, id_, answer)
-    if kind is Kind.SHOP:
-        show_service.of_shop(console, answer)
-    elif kind is Kind.PRODUCT:
-        show_service.of_product(console, answer["service"])
+    (_show_order if kind == "order" else _show_cycle)(console, id_, answer)
     console.print(freshness_line(answer["freshness"]), style="dim", soft_wrap=True)
 
 
-def _show_row(console: Console, id_: str, answer: dict[str, Any]) -> None:
+def _show_cycle(console: Console, id_: str, answer: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     console.print(f"{escape(id_)}, cycle {span(answer['cycle'])}", soft_wrap=True)
-    units = answer["units"]
-    names = [name.replace("_", " ") for name in units]
+    names = map(_words, answer["units"])
     table = Table("", *names, box=None, pad_edge=False, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
-    table.add_row("units", *(f"{value:,}" for value in units.values()))
-    for currency, money in answer["revenue"].items():
-        amounts = (shown(currency, money[name]) if name in money else "" for name in units)
-        table.add_row(currency, *amounts)
+    for row in _sums(answer):
+        table.add_row(*row)
     console.print(table)
-    console.print(
-        f"{answer['sold_monthly']:,} sold monthly"
-        f" · {answer['successfully_traded']:,} successfully traded"
-    )
+    console.print(sold_line(answer))
+    if "service_all_time" in answer:
+        show_service.of_shop(console, answer)
+    elif "service" in answer:
+        show_service.of_product(console, answer["service"])
+
+
+def _sums(answer: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """A row for each field that has the sums of `units`, and for each currency of the revenue."""
+    for field, sums in answer.items():
+        if field == "revenue":
+            for currency, money in sums.items():
+                yield currency, *(shown(currency, amount) for amount in money.values())
+        elif isinstance(sums, dict) and sums.keys() == answer["units"].keys():
+            yield _words(field), *(f"{number:,}" for number in sums.values())
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _show_order(console: Console, id_: str, answer: dict[str, Any]) -> None:

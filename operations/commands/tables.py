@@ -142,8 +142,8 @@ class _JournalSums:
         self._ids.add(row.id)
         start_ms = self._calendar.start_of_iso(row.cycle)
         if isinstance(row, Service):
-            product = (row.product_id or "").encode()
-            self._service[catalogue.cycle_key(product, start_ms)].add(row.columns)
+            key = catalogue.cycle_key(row.product_id.encode(), start_ms)
+            self._service[key].add(row.columns)
             return True
         for table in catalogue.TABLES:
             if table.form == "sales":

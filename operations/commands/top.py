@@ -9,7 +9,7 @@ import typer
 
 from operations.commands.get import CycleOption, MaxLag
 from operations.commands.show_service import percent, rules_line
-from operations.in_words import freshness_line, span
+from operations.in_words import freshness_line, sold_units, span
 from operations.output import Json, print_json
 from operations.reader_client import get
 from schemas.money import shown
@@ -75,8 +75,7 @@ def _products(items: list[dict[str, Any]]) -> Table:
     for item in items:
         table.add_row(
             _escaped(item["product_id"]),
-            f"{item['sold_monthly']:,}",
-            f"{item['successfully_traded']:,}",
+            *sold_units(item),
             _revenue(item),
         )
     return table
@@ -88,7 +87,7 @@ def _shops(items: list[dict[str, Any]]) -> Table:
         inquiries, reviews = item["service"]["inquiries"], item["service"]["reviews"]
         table.add_row(
             _escaped(item["shop_id"]),
-            f"{item['sold_monthly']:,}",
+            sold_units(item)[0],
             f"{percent(inquiries['response_rate'])} of {inquiries['counted']:,}",
             f"{reviews['good']:,} of {reviews['count']:,}",
             _revenue(item),

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from operations.commands.show_service import percent
+from operations.in_words import sold_line
 from operations.reader_client import ReaderError, get
 from schemas.positions import offset_after
 
@@ -89,7 +90,7 @@ def picture(view: View | None, per_second: float) -> Group:
         return Group(Text("waiting for the reader …"))
     table = Table("product", "", box=None, pad_edge=False, header_style="dim")
     for item in view.items:
-        table.add_row(str(item["product_id"]), _sales(item))
+        table.add_row(str(item["product_id"]), sold_line(item))
     return Group(table, Text(_service(view)), Text(_freshness(view, per_second), style="dim"))
 
 
@@ -97,13 +98,8 @@ def line(view: View | None, per_second: float) -> str:
     """The view in one line, for logs and pipes."""
     if view is None:
         return "waiting for the reader …"
-    best = f"; best: {view.items[0]['product_id']} {_sales(view.items[0])}" if view.items else ""
+    best = f"; best: {view.items[0]['product_id']} {sold_line(view.items[0])}" if view.items else ""
     return f"{_freshness(view, per_second)}; {_service(view)}{best}"
-
-
-def _sales(item: dict[str, Any]) -> str:
-    monthly, traded = item["sold_monthly"], item["successfully_traded"]
-    return f"{monthly:,} sold monthly · {traded:,} successfully traded"
 
 
 def _freshness(view: View, per_second: float) -> str:

@@ -1,11 +1,11 @@
-"""The recount's rows of sales: one for each product and each shop in each cycle."""
+"""The recount's rows of sales: one for each id in each cycle, in a list for each name of ids."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from operations.oracle.cycles import Cycles
 from operations.oracle.order import Counted, Sale
@@ -15,7 +15,7 @@ _GROSS, _REVERSED, _BOOKED = range(3)
 
 @dataclass(slots=True)
 class Row:
-    """The sums of one product or shop in one cycle.
+    """The sums of one id in one cycle.
 
     [gross, reversed, booked] of units, and of amounts by currency.
     """
@@ -34,23 +34,23 @@ class Row:
 
 
 Rows = dict[tuple[str, int], Row]
-"""By (product or shop id, number of the cycle since the anchor)."""
+"""By (id, number of the cycle since the anchor)."""
+
+_LISTS: Final = {"products": "product_id", "shops": "shop_id"}
+"""The name of each list's ids: that of the sale's line, or a field of the placed order."""
 
 
 def sales_lists(orders: Iterable[Counted], cycles: Cycles) -> dict[str, list[dict[str, Any]]]:
-    """The lists `products` and `shops`, sorted by id and start."""
-    products: Rows = defaultdict(Row)
-    shops: Rows = defaultdict(Row)
+    """The lists of `_LISTS`, each sorted by id and start."""
+    lists: dict[str, Rows] = {name: defaultdict(Row) for name in _LISTS}
     for counted in orders:
         if counted.placed is None:
             continue
         for sale in counted.sales:
-            for rows, key in ((products, sale.product_id), (shops, counted.placed["shop_id"])):
-                _book(rows, key, sale, counted.placed["currency"], cycles)
-    return {
-        "products": _printed("product_id", products, cycles),
-        "shops": _printed("shop_id", shops, cycles),
-    }
+            for name, id_name in _LISTS.items():
+                id_ = sale.product_id if id_name == "product_id" else counted.placed[id_name]
+                _book(lists[name], id_, sale, counted.placed["currency"], cycles)
+    return {name: _printed(id_name, lists[name], cycles) for name, id_name in _LISTS.items()}
 
 
 def _book(rows: Rows, key: str, sale: Sale, currency: str, cycles: Cycles) -> None:

@@ -42,7 +42,7 @@ class Money:
 
 @dataclass(slots=True)
 class Service:
-    """The service of one shop or product, in one cycle or of all time.
+    """The service of one id, in one cycle or of all time.
 
     It exists only where there is something to count.
     """

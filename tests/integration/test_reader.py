@@ -30,6 +30,7 @@ from schemas import envelope
 from serving import lists
 from serving.exports import exported_rows
 from serving.reader import NotReady, Reader
+from serving.subjects import PRODUCT
 from streams import log, topics
 from streams.log_writer import Writer
 from streams.marks import MARK_KEY
@@ -197,7 +198,7 @@ async def test_an_empty_log_is_live(writing: Writing) -> None:
     """A reader of a log without records waits for nothing."""
     async with running(writing.settings) as reader:
         await until(lambda: reader.live)
-        assert reader.answers().product("p-1", None) is None
+        assert reader.answers().about(PRODUCT, "p-1", None) is None
 
 
 async def test_topics_and_broker_may_be_created_later(settings: Settings) -> None:

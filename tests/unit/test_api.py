@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,10 +20,12 @@ from operations.oracle.recount import recount
 from schemas.answers import FreshProduct, FreshShop, JournalPage, OrderAnswer, Problem, TopProducts
 from schemas.journal import Entry
 from schemas.status import Health, Status
-from serving import requests, watching
+from serving import keys, requests, watching
 from serving.api import make_app
-from serving.problems import Kind
+from serving.problems import Kind, UnknownId
 from serving.reader import Reader
+from serving.subjects import ORDER, PRODUCT, SHOP, SUBJECTS
+from tables.catalogue import READER_TABLES
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.story import parse
 
@@ -73,7 +76,7 @@ def client(reader: FedReader) -> TestClient:
     return TestClient(make_app(reader), raise_server_exceptions=False)
 
 
-def problem(response: Response, status: int, kind: Kind) -> Problem:
+def problem(response: Response, status: int, kind: Kind | UnknownId) -> Problem:
     """The problem of a response, after checks of its form."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -157,13 +160,34 @@ def test_known_and_sold_nothing_is_another_answer_than_unknown(client: TestClien
     assert client.get("/v1/products/p-4").json()["successfully_traded"] == 5
     assert client.get("/v1/products/p-5").json()["successfully_traded"] == 0
     for path, kind in (
-        ("/v1/products/p-6", Kind.UNKNOWN_PRODUCT),
-        ("/v1/products/p", Kind.UNKNOWN_PRODUCT),
-        ("/v1/products/p-6/journal", Kind.UNKNOWN_PRODUCT),
-        ("/v1/shops/p-3", Kind.UNKNOWN_SHOP),
-        ("/v1/orders/p-3", Kind.UNKNOWN_ORDER),
+        ("/v1/products/p-6", PRODUCT.unknown),
+        ("/v1/products/p", PRODUCT.unknown),
+        ("/v1/products/p-6/journal", PRODUCT.unknown),
+        ("/v1/shops/p-3", SHOP.unknown),
+        ("/v1/orders/p-3", ORDER.unknown),
     ):
         problem(client.get(path), 404, kind)
+
+
+def test_every_subject_has_an_address_and_a_problem_of_its_own(client: TestClient) -> None:
+    """An unknown id of any subject is 404; the problem's type and title name the subject."""
+    paths = client.get("/openapi.json").json()["paths"]
+    for subject in SUBJECTS:
+        (path,) = (path for path in paths if path.endswith(f"/{{{subject.keyed_by}}}"))
+        answer = client.get(path.replace(f"{{{subject.keyed_by}}}", "nothing"))
+        word = subject.keyed_by.removesuffix("_id")
+        found = problem(answer, 404, subject.unknown)
+        assert found.type == f"urn:netsold:problem:unknown-{word}"
+        assert found.detail == f"no event names this {word}: 'nothing'"
+
+
+def test_no_two_names_of_ids_share_a_space() -> None:
+    """Ids that orders name are stored by the name of the id, apart from all other keys."""
+    others = [keys.space(table) for table in READER_TABLES]
+    others += [keys.ALL_OVERDUE, keys.SHOP_OVERDUE, keys.JOURNAL, keys.TOP_PRODUCTS.space]
+    others += [ranking.space for ranking in keys.TOP_SHOPS.values()]
+    spaces = [*keys.NAMED.values(), *others]
+    assert [(one, other) for one, other in permutations(spaces, 2) if other.startswith(one)] == []
 
 
 def test_a_shop_is_answered_like_a_product(client: TestClient) -> None:
@@ -441,8 +465,8 @@ def test_ids_may_contain_anything_printable(
             for entry in client.get(f"/v1/products/{text}/journal").json()["items"]
         ] == [id_]
     assert client.get("/v1/products/a/b").json()["product_id"] == "a/b"
-    problem(client.get("/v1/products/a%00b"), 404, Kind.UNKNOWN_PRODUCT)
-    problem(client.get("/v1/products/a%01b"), 404, Kind.UNKNOWN_PRODUCT)
+    problem(client.get("/v1/products/a%00b"), 404, PRODUCT.unknown)
+    problem(client.get("/v1/products/a%01b"), 404, PRODUCT.unknown)
 
 
 @given(st.binary(max_size=30), st.sampled_from(["products", "shops", "orders"]))
@@ -527,7 +551,7 @@ def test_an_empty_log_is_live_and_has_no_cycle(tmp_path: Path) -> None:
     client = TestClient(make_app(reader))
     reader.feed()
     assert client.get("/readyz").status_code == 200
-    problem(client.get("/v1/products/p-3"), 404, Kind.UNKNOWN_PRODUCT)
+    problem(client.get("/v1/products/p-3"), 404, PRODUCT.unknown)
     assert (
         "no cycle is current" in problem(client.get("/v1/top/products"), 503, Kind.NOT_READY).detail
     )
@@ -709,7 +733,10 @@ def test_the_contract_describes_every_answer(client: TestClient) -> None:
 
 
 def test_every_kind_of_problem_is_met_in_these_tests() -> None:
-    """Every kind of problem that is listed is answered at least once."""
+    """Every kind of problem that is listed is answered at least once.
+
+    Those of unknown ids have a test for all subjects.
+    """
     here = Path(__file__).parent
     files = [
         Path(__file__),

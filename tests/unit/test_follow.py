@@ -19,9 +19,10 @@ from serving import keys, lists
 from serving.answers import NothingYet
 from serving.exports import exported_rows
 from serving.pages import BadCursor
-from serving.progress import FOLLOWED, JOURNAL, PartitionProgress, ReaderProgress
+from serving.progress import FOLLOWED, SALES_JOURNAL, PartitionProgress, ReaderProgress
 from serving.reader import NotReady
 from serving.store import MOST_UNUSED_MS, Identity, Store, StoreUnusable
+from serving.subjects import PRODUCT
 from streams.marks import MARK_KEY, decode_mark
 from streams.rocks import is_damage
 from tables import catalogue, sales
@@ -304,9 +305,12 @@ def test_the_whole_is_as_far_as_its_last_table() -> None:
         )
         for at in (2, 3)
     ]
-    known = dict.fromkeys(("product_cycles", "product_service_cycles", "journal"), both)
-    known |= dict.fromkeys(("shop_cycles", "shop_service_cycles", "shop_service_totals"), shops)
-    found = progress(orders=direct, overdue=chats, **known).of_all()
+    known = {
+        table.name: shops if "chats" in catalogue.event_topics(table.stage) else both
+        for table in catalogue.READER_TABLES
+    }
+    known |= {"journal": both, "orders": direct, "overdue": chats}
+    found = progress(**known).of_all()
     assert found.applied == {"chats-0": 2, "orders-0": 10}
     assert found.through_ms is None
     assert progress(orders=direct, product_cycles=both).of_all().applied == {}
@@ -364,7 +368,7 @@ def test_the_current_cycle_contains_the_earliest_watermark(
     logs.take(SOLD)
     reader.feed()
     assert CYCLES.iso(reader.answers().current_cycle(PRODUCT_CYCLES.name)) == "2026-06-06T00:00:00Z"
-    found = reader.answers().product("p-3", None)
+    found = reader.answers().about(PRODUCT, "p-3", None)
     assert found is not None
     assert (found.sold_monthly, found.successfully_traded) == (2, 2)
 
@@ -423,7 +427,7 @@ def test_a_product_that_is_all_refunded_is_no_best_seller(
     assert [
         item.product_id for item in lists.top_products(reader.answers(), None, 10, None).items
     ] == ["p-4"]
-    found = reader.answers().product("p-3", None)
+    found = reader.answers().about(PRODUCT, "p-3", None)
     assert found is not None
     assert found.units.model_dump() == {"gross": 2, "reversed": 2, "net": 0, "reversals_booked": 2}
     logs.take([returned])
@@ -475,7 +479,7 @@ def test_journal_entries_are_by_product_in_the_order_of_the_log(
             if record.key == product_id.encode()
         ]
         assert found == [json.loads(value or b"") for value in rows]
-        row = reader.answers().product(product_id, None)
+        row = reader.answers().about(PRODUCT, product_id, None)
         assert row is not None
         sold = [entry for entry in found if entry["type"] == "entry"]
         assert (
@@ -680,7 +684,12 @@ def test_the_journal_has_its_progress_from_its_marks(logs: Changelogs, reader: F
     logs.take(EVENTS)
     while reader.feed(most=100):
         pass
-    names = (JOURNAL, catalogue.ORDERS.name, catalogue.OVERDUE_INQUIRIES.name, SHOP_CYCLES.name)
+    names = (
+        SALES_JOURNAL,
+        catalogue.ORDERS.name,
+        catalogue.OVERDUE_INQUIRIES.name,
+        SHOP_CYCLES.name,
+    )
     found = [reader.answers().progress.of(name) for name in names]
     assert found[0].applied == found[1].applied
     assert found[1].applied | found[2].applied == found[3].applied

@@ -12,7 +12,7 @@ from serving.judging import REFUSED_IN_A_ROW, judge
 from serving.progress import (
     DIRECT,
     FOLLOWED,
-    JOURNAL,
+    SALES_JOURNAL,
     PartitionProgress,
     ReaderProgress,
 )
@@ -45,20 +45,17 @@ def progress(
 ) -> ReaderProgress:
     """Progress of all tables, the same for every source; tables in `only` have other offsets."""
     partitions_: dict[str, dict[int, PartitionProgress]] = {}
+    topics = {
+        table.name: catalogue.event_topics(table.stage) for table in catalogue.READER_TABLES
+    } | {SALES_JOURNAL: ("orders",)}
     for name in FOLLOWED:
         at = (only or {}).get(name, applied)
-        topics = {
-            catalogue.ORDERS.name: ["orders"],
-            catalogue.OVERDUE_INQUIRIES.name: ["chats"],
-        }.get(name, ["orders", "chats"])
-        if name in {JOURNAL, catalogue.PRODUCT_CYCLES.name, catalogue.PRODUCT_SERVICE_CYCLES.name}:
-            topics = ["orders"]
         partitions_[name] = {
             number: PartitionProgress(
                 at,
                 {
                     f"x.{topic}-{one}": SourceProgress(at, 0)
-                    for topic in topics
+                    for topic in topics[name]
                     for one in ([number] if name in DIRECT else (0, 1))
                 },
                 **of_a_mark,

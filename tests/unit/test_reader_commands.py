@@ -19,6 +19,7 @@ import pytest
 import uvicorn
 
 from operations import cli
+from operations.commands.get import _sums
 from operations.oracle.recount import recount
 from operations.reader_client import get
 from operations.waiting import GaveUp
@@ -27,6 +28,7 @@ from serving.api import make_app
 from serving.reader import Reader
 from streams.parked import Parked
 from streams.settings import Settings
+from tables import catalogue
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.story import parse
 
@@ -171,6 +173,23 @@ def test_an_order_is_shown(run: Callable[..., Done]) -> None:
     assert "no sale" in lines
 
 
+def test_every_set_of_sums_in_an_answer_is_a_row() -> None:
+    """Whatever the name of its field; money by currency, and no other field."""
+    sums = {"gross": 3000, "reversed": 1, "net": 2999, "reversals_booked": 1}
+    answer = {
+        "product_id": "p-3",
+        "units": sums,
+        "some_units": sums,
+        "revenue": {"CNY": sums},
+        "service": {"reviews": {"count": 0}},
+    }
+    assert list(_sums(answer)) == [
+        ("units", "3,000", "1", "2,999", "1"),
+        ("some units", "3,000", "1", "2,999", "1"),
+        ("CNY", "30.00", "0.01", "29.99", "0.01"),
+    ]
+
+
 @pytest.mark.usefixtures("_reader")
 def test_an_id_of_dots_is_no_step_in_a_path(run: Callable[..., Done]) -> None:
     """The client sends the path unchanged."""
@@ -203,10 +222,9 @@ def test_the_status_is_shown_and_exits_with_0_when_live(run: Callable[..., Done]
     ]
     for source in ("orders-0", "orders-1", "chats-0", "chats-1"):
         assert re.search(rf"^{source} +(\d+) +\d+ +0 +worker *$", done.out, re.MULTILINE)
-    assert (
-        "worker worker at 127.0.0.1 reads chats-0 chats-1 orders-0 orders-1"
-        " sales-0 sales-1 shop-activity-0 shop-activity-1" in done.out
-    )
+    sources = sorted(stage.source for stage in catalogue.STAGES)
+    read = " ".join(f"{source}-{number}" for source in sources for number in (0, 1))
+    assert f"worker worker at 127.0.0.1 reads {read}\n" in done.out
     assert "netsold: nothing behind; live; complete through 2026-07-11T00:00:00.000Z" in done.out
     assert json.loads(run("status", "--json").out)["records_behind"] == 0
 

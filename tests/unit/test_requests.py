@@ -22,6 +22,7 @@ from serving import keys
 from serving.api import make_app
 from serving.parameters import FLAGS
 from serving.problems import Kind
+from serving.subjects import ORDER, PRODUCT, SHOP
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.unit.test_api import EVENTS, NOW_MS, TICK_MS, UNUSUAL_IDS, problem
 
@@ -371,17 +372,17 @@ def test_an_unknown_id_is_named_as_it_was_given(client: TestClient) -> None:
     Bytes that aren't UTF-8 are no id.
     """
     assert (
-        problem(client.get("/v1/products/p-3/"), 404, Kind.UNKNOWN_PRODUCT).detail
+        problem(client.get("/v1/products/p-3/"), 404, PRODUCT.unknown).detail
         == "no event names this product: 'p-3/'"
     )
     assert (
-        problem(client.get("/v1/shops/%20"), 404, Kind.UNKNOWN_SHOP).detail
+        problem(client.get("/v1/shops/%20"), 404, SHOP.unknown).detail
         == "no event names this shop: ' '"
     )
-    long = problem(client.get(f"/v1/orders/{'x' * 9000}"), 404, Kind.UNKNOWN_ORDER).detail
+    long = problem(client.get(f"/v1/orders/{'x' * 9000}"), 404, ORDER.unknown).detail
     assert long == f"no event names this order: '{'x' * 60}'…"
     for path in ("/v1/orders/%00", "/v1/orders/a%0Ab", "/v1/orders/a%7F"):
-        problem(client.get(path), 404, Kind.UNKNOWN_ORDER)
+        problem(client.get(path), 404, ORDER.unknown)
 
 
 def test_bytes_that_are_no_utf_8_are_no_id(client: TestClient, reader: FedReader) -> None:
@@ -390,7 +391,7 @@ def test_bytes_that_are_no_utf_8_are_no_id(client: TestClient, reader: FedReader
     reader.logs.take([placed | {"id": "odd", "order_id": "\ufffd"}])
     reader.feed()
     assert client.get("/v1/orders/%EF%BF%BD").json()["order_id"] == "\ufffd"
-    problem(client.get("/v1/orders/%FF"), 404, Kind.UNKNOWN_ORDER)
+    problem(client.get("/v1/orders/%FF"), 404, ORDER.unknown)
 
 
 def test_the_export_is_described_as_json_lines(app: FastAPI) -> None:

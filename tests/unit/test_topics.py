@@ -50,7 +50,7 @@ def test_every_declared_topic_is_named_once() -> None:
     """
     settings = Settings(_env_file=None, app="a", topic_prefix="shop.")
     names = [topic.name for topic in topics.declared(settings)]
-    assert len(names) == len(set(names)) == 6 + len(catalogue.TABLES)
+    assert len(names) == len(set(names)) == len(catalogue.PUBLIC_TOPICS) + len(catalogue.TABLES)
     assert {
         "shop.orders",
         "shop.chats",
