@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from schemas.columns import ZERO, SaleColumns
+from schemas.columns import ZERO, SaleColumns, minus, plus
 from tables.cuts import Key
 from tables.cycles import Calendar
 from tables.entries import OrderRows, Row, RowKey
@@ -35,4 +35,4 @@ class OrderBook:
         changes = self.rows
         for key, columns in rows:
             before = changes.get(key, ZERO)
-            changes[key] = before.plus(columns) if sign > 0 else before.minus(columns)
+            changes[key] = plus(before, columns) if sign > 0 else minus(before, columns)

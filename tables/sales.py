@@ -1,11 +1,11 @@
-"""Tally: the sums of journal entries in the tables of products and shops (C4)."""
+"""Tally: the sums of journal entries by the id and cycle of a table's key (C4)."""
 
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from schemas.columns import AmountSums, SaleColumns, UnitSums
+from schemas.columns import MeasureSums, SaleColumns, UnitSums
 from schemas.errors import NetsoldError
 
 
@@ -24,7 +24,7 @@ class Tally(UnitSums, array_like=True, gc=False):
     """
 
     restatements: int = 0
-    amounts: dict[str, AmountSums] = msgspec.field(default_factory=dict)
+    amounts: dict[str, MeasureSums] = msgspec.field(default_factory=dict)
 
     @property
     def holds_anything(self) -> bool:
@@ -36,12 +36,12 @@ class Tally(UnitSums, array_like=True, gc=False):
 
         ImpossibleTallyError unless 0 <= reversed <= gross and 0 <= booked afterwards (S8).
         """
-        self.add_units(columns)
+        self.change(columns.units_gross, columns.units_reversed, columns.units_booked)
         self.restatements += restates
         amounts = self.amounts.get(currency)
         if amounts is None:
-            amounts = self.amounts[currency] = AmountSums()
-        amounts.add_amount(columns)
+            amounts = self.amounts[currency] = MeasureSums()
+        amounts.change(columns.amount_gross, columns.amount_reversed, columns.amount_booked)
         if not (self.are_possible and amounts.are_possible):
             raise ImpossibleTallyError(
                 "0 <= reversed <= gross and 0 <= booked don't hold in "
