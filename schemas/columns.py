@@ -1,13 +1,12 @@
 """The columns of sales: what a journal row adds to, and what the tables sum.
 
-A new column is a field of `SaleColumns`. Besides, it touches `tables/entries.py`, which gives it
-its value in each row, `tables/sales.py`, which sums it in the tables' rows, and
-`journal.RULES`, as rows and entries get another form. It is shown by a field of
-`schemas/answers.py` and by `tables/report.py`.
+A new column is a field of `SaleColumns` and a line of `plus`. Besides, it touches
+`tables/entries.py`, which gives it its value in a row, `tables/sales.py`, which sums it in the
+tables, and `journal.RULES`, as entries and tables get another form. To be shown it needs a field in
+`schemas/answers.py` and a value in `tables/report.py`.
 """
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -40,28 +39,20 @@ ZERO: Final = SaleColumns(**dict.fromkeys(_NAMES, 0))
 """No change. A row that changes few columns is made of it by `msgspec.structs.replace`."""
 
 
-def _column_by_column(value: str) -> Callable[..., SaleColumns]:
-    """A function of `one` and `other`; `value` is the source text of a column, `{0}` its name.
+def plus(one: SaleColumns, other: SaleColumns, sign: int = 1) -> SaleColumns:
+    """The sum, column by column; the difference if `sign` is -1.
 
-    Compiled with all columns by name, it takes a sixth of the time of a loop over the names:
-    `python -m timeit -s "$SETUP" "plus(ZERO, ZERO)"`.
+    It runs for each entry. So it names the columns, which is quicker than a loop over `_NAMES`.
     """
-    columns = ", ".join(f"{name}={value.format(name)}" for name in _NAMES)
-    names: dict[str, Any] = {"SaleColumns": SaleColumns}
-    made: Callable[..., SaleColumns] = eval(  # noqa: S307 - of the texts below alone
-        f"lambda one, other: SaleColumns({columns})", names
+    return SaleColumns(
+        units_gross=one.units_gross + sign * other.units_gross,
+        units_reversed=one.units_reversed + sign * other.units_reversed,
+        units_booked=one.units_booked + sign * other.units_booked,
+        amount_gross=one.amount_gross + sign * other.amount_gross,
+        amount_reversed=one.amount_reversed + sign * other.amount_reversed,
+        amount_booked=one.amount_booked + sign * other.amount_booked,
+        orders=one.orders + sign * other.orders,
     )
-    return made
-
-
-plus: Final[Callable[[SaleColumns, SaleColumns], SaleColumns]] = _column_by_column(
-    "one.{0} + other.{0}"
-)
-"""The sum, column by column."""
-minus: Final[Callable[[SaleColumns, SaleColumns], SaleColumns]] = _column_by_column(
-    "one.{0} - other.{0}"
-)
-"""The difference, column by column."""
 
 
 def decrease(columns: SaleColumns) -> SaleColumns:
@@ -83,20 +74,9 @@ class _Sums:
         return self.gross - self.reversed
 
     @property
-    def are_possible(self) -> bool:
-        """S8: whether refunds took at most what was sold, and never less than nothing."""
-        return 0 <= self.reversed <= self.gross and self.booked >= 0
-
-    @property
     def are_zero(self) -> bool:
         """Whether every sum is zero."""
         return not (self.gross or self.reversed or self.booked)
-
-    def change(self, gross: int, reversed: int, booked: int) -> None:  # noqa: A002 - as the field
-        """Add signed changes."""
-        self.gross += gross
-        self.reversed += reversed
-        self.booked += booked
 
     def answer(self) -> dict[str, int]:
         """The sums by their names in answers (schemas/answers.py)."""
@@ -123,3 +103,14 @@ class MeasureSums(_Sums, msgspec.Struct, array_like=True, gc=False):
     gross: int = 0
     reversed: int = 0
     booked: int = 0
+
+
+def add_to(sums: UnitSums | MeasureSums, gross: int, reversed_: int, booked: int) -> bool:
+    """Add signed changes to the sums of a measure; whether they are possible then.
+
+    S8: refunds took at most what was sold, and never less than nothing.
+    """
+    sums.gross += gross
+    sums.reversed += reversed_
+    sums.booked += booked
+    return 0 <= sums.reversed <= sums.gross and sums.booked >= 0

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from schemas import times
-from schemas.columns import ZERO, SaleColumns, decrease, minus, plus
+from schemas.columns import ZERO, SaleColumns, decrease, plus
 from schemas.envelope import Received
 from schemas.journal import RULES, Entry
 from tables.counting import Counted, Sale
@@ -115,7 +115,7 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
         for key, was in _rows(before, calendar).items():
             now = changes.pop(key, ZERO)
             if now != was:
-                changes[key] = minus(now, was)
+                changes[key] = plus(now, was, -1)
     return listed(changes, cause, calendar) if changes else []
 
 
@@ -169,7 +169,7 @@ def _in_order(changes: Mapping[RowKey, SaleColumns]) -> list[Row]:
     return [
         *[(key, less) for key, _, less in refunds if less != ZERO],
         *sales,
-        *[(key, minus(columns, less)) for key, columns, less in refunds if columns != less],
+        *[(key, plus(columns, less, -1)) for key, columns, less in refunds if columns != less],
     ]
 
 

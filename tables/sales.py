@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.columns import MeasureSums, SaleColumns, UnitSums
+from schemas.columns import MeasureSums, SaleColumns, UnitSums, add_to
 from schemas.errors import NetsoldError
 
 
@@ -36,13 +36,17 @@ class Tally(UnitSums, array_like=True, gc=False):
 
         ImpossibleTallyError unless 0 <= reversed <= gross and 0 <= booked afterwards (S8).
         """
-        self.change(columns.units_gross, columns.units_reversed, columns.units_booked)
+        are_possible = add_to(
+            self, columns.units_gross, columns.units_reversed, columns.units_booked
+        )
         self.restatements += restates
         amounts = self.amounts.get(currency)
         if amounts is None:
             amounts = self.amounts[currency] = MeasureSums()
-        amounts.change(columns.amount_gross, columns.amount_reversed, columns.amount_booked)
-        if not (self.are_possible and amounts.are_possible):
+        are_possible &= add_to(
+            amounts, columns.amount_gross, columns.amount_reversed, columns.amount_booked
+        )
+        if not are_possible:
             raise ImpossibleTallyError(
                 "0 <= reversed <= gross and 0 <= booked don't hold in "
                 f"{self} after {columns} {currency}"

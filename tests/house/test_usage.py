@@ -33,7 +33,6 @@ ALLOWED = {
     "schemas.answers.STATES": "docs/reference/api.md is made from it",
     "schemas.events.Event": "the union of all events, for who writes against the schema",
     "serving.server.run": "the process of `netsold serve`",
-    "tables.stages.AnyStage": "the type of what `stages` makes, for who drives them",
 }
 
 
