@@ -103,14 +103,3 @@ class MeasureSums(_Sums, msgspec.Struct, array_like=True, gc=False):
     gross: int = 0
     reversed: int = 0
     booked: int = 0
-
-
-def add_to(sums: UnitSums | MeasureSums, gross: int, reversed_: int, booked: int) -> bool:
-    """Add signed changes to the sums of a measure; whether they are possible then.
-
-    S8: refunds took at most what was sold, and never less than nothing.
-    """
-    sums.gross += gross
-    sums.reversed += reversed_
-    sums.booked += booked
-    return 0 <= sums.reversed <= sums.gross and sums.booked >= 0

@@ -5,8 +5,10 @@ from typing import Final
 
 import msgspec
 
-from schemas.columns import MeasureSums, SaleColumns, UnitSums, add_to
+from schemas.columns import MeasureSums, SaleColumns, UnitSums
 from schemas.errors import NetsoldError
+
+_NO_SUMS: Final = MeasureSums()
 
 
 class ImpossibleTallyError(NetsoldError):
@@ -36,22 +38,23 @@ class Tally(UnitSums, array_like=True, gc=False):
 
         ImpossibleTallyError unless 0 <= reversed <= gross and 0 <= booked afterwards (S8).
         """
-        are_possible = add_to(
-            self, columns.units_gross, columns.units_reversed, columns.units_booked
-        )
+        self.gross = gross = self.gross + columns.units_gross
+        self.reversed = reversed_ = self.reversed + columns.units_reversed
+        self.booked = booked = self.booked + columns.units_booked
+        units_are_possible = 0 <= reversed_ <= gross and booked >= 0
         self.restatements += restates
         amounts = self.amounts.get(currency)
         if amounts is None:
             amounts = self.amounts[currency] = MeasureSums()
-        are_possible &= add_to(
-            amounts, columns.amount_gross, columns.amount_reversed, columns.amount_booked
-        )
-        if not are_possible:
+        amounts.gross = gross = amounts.gross + columns.amount_gross
+        amounts.reversed = reversed_ = amounts.reversed + columns.amount_reversed
+        amounts.booked = booked = amounts.booked + columns.amount_booked
+        if not (units_are_possible and 0 <= reversed_ <= gross and booked >= 0):
             raise ImpossibleTallyError(
                 "0 <= reversed <= gross and 0 <= booked don't hold in "
                 f"{self} after {columns} {currency}"
             )
-        if amounts.are_zero:
+        if amounts == _NO_SUMS:
             del self.amounts[currency]  # equal sums give equal bytes
 
 

@@ -74,10 +74,9 @@ class _TableSums:
     def add(self, addition: RowAddition, /) -> None:
         delta = addition.delta
         if isinstance(delta, Delta):
-            currency, restates = delta.currency, delta.restates
             for windowed, sums in self._sales_sums:  # C4
                 key = addition.cycle_key if windowed else addition.key
-                sums[key].add(delta, currency, restates)
+                sums[key].add(delta, delta.currency, delta.restates)
         else:
             for windowed, columns in self._service_sums:
                 key = addition.cycle_key if windowed else addition.key
