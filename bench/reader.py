@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import psutil
 import uvicorn
 
-from schemas.columns import AmountSums
+from schemas.columns import MeasureSums
 from serving import lists
 from serving.api import make_app
 from serving.reader import Reader
@@ -98,7 +98,7 @@ class Bench:
             units = 1 + int(self.rng.paretovariate(1.0)) % 10_000
             yield (
                 catalogue.cycle_key(b"p-%d" % number, START_MS),
-                sales.encode(Tally(gross=units, amounts={"CNY": AmountSums(units * 990)})),
+                sales.encode(Tally(gross=units, amounts={"CNY": MeasureSums(units * 990)})),
             )
 
     def moves(self, sold: int) -> Iterator[tuple[bytes, bytes]]:
@@ -107,7 +107,7 @@ class Bench:
             units = 1_000_000 * (number + 1) + sold
             yield (
                 catalogue.cycle_key(b"top-%d" % number, START_MS),
-                sales.encode(Tally(gross=units, amounts={"CNY": AmountSums(units)})),
+                sales.encode(Tally(gross=units, amounts={"CNY": MeasureSums(units)})),
             )
 
     def orders(self, count: int) -> Iterator[tuple[bytes, bytes]]:

@@ -16,14 +16,15 @@ from operations.simulation.traffic import Plan
 from operations.simulation.traffic import traffic as simulated
 from schemas import envelope, times
 from schemas.events import topic_of
+from tables.catalogue import PRODUCT_STAGE
 from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
-from tables.product_stage import ProductStage
 from tables.service_hours import ServiceRules
 from tables.shop_stage import ShopStage
 from tables.stages import AnyStage
+from tables.summing_stage import SummingStage
 from tests.flow import Record, Rows, reading
 
 ORDERS = 20_000
@@ -196,7 +197,7 @@ def main() -> None:
     outcomes: list[Outcome] = []
     for name, records in forms.items():
         outcomes = line(name, OrderStage(calendar, 1000), records)
-    line("entries → products", ProductStage(calendar, 1000), sent(outcomes, "sales"))
+    line("entries → products", SummingStage(PRODUCT_STAGE, calendar, 1000), sent(outcomes, "sales"))
     line("activity of orders → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
     outcomes = line(
         "messages, CloudEvents binary", ChatStage(calendar, ServiceRules(), 1000), messages()

@@ -54,6 +54,11 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     order_id: str
     body: Any
 
+    @property
+    def about(self) -> str:
+        """The order, for errors and logs."""
+        return f"order {self.order_id}"
+
 
 BUYER: Final = 0
 SHOP: Final = 1
@@ -87,6 +92,11 @@ class ChatMessage(msgspec.Struct, frozen=True, gc=False):
     def occurred_at_ms(self) -> int:
         """When the message was written, in epoch milliseconds."""
         return self.message.at_ms
+
+    @property
+    def about(self) -> str:
+        """The conversation, for errors and logs."""
+        return f"the conversation of {self.shop_id} and {self.buyer_id}"
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):

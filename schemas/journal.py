@@ -7,6 +7,7 @@ topic `shop-activity` (key shop_id) has the changes of each shop by one chunk: s
 entries, service rows, sums of replies, contacts and messages. Marks have no key.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -16,14 +17,16 @@ from schemas.columns import SaleColumns
 RULES: Final = 6
 """Version of the rules (S1-S13, C1-C4, R1-R6) and of the forms of rows; another one is a rebuild.
 
+It rises with every change of what counts, of a row's or an entry's form, and with a new table: its
+rows of the past come from a rebuild alone.
+
 6: an entry names its sale's instant and its refund, so the journal adds up by day.
 """
 
 
-class Delta(SaleColumns, frozen=True, gc=False, array_like=False, tag_field="type", tag="entry"):
-    """The part of an `Entry` that the product tables add up."""
+class Delta(SaleColumns, frozen=True, gc=False, array_like=False):
+    """The part of an `Entry` that a table of sums adds up; `decoder_by` adds the id of its key."""
 
-    product_id: str
     currency: str
     cycle: str
     """The cycle's start, ISO 8601."""
@@ -31,7 +34,15 @@ class Delta(SaleColumns, frozen=True, gc=False, array_like=False, tag_field="typ
     """Whether the cycle had ended by the event time of the event's partition (S13)."""
 
 
-class Entry(Delta, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="entry"):
+class Entry(
+    SaleColumns,
+    frozen=True,
+    gc=False,
+    array_like=False,
+    omit_defaults=True,
+    tag_field="type",
+    tag="entry",
+):
     """The change of one journal row by one event: signed differences of its columns.
 
     A row belongs to one line of one cycle, to one sale of it (`sold_at`), and either to the sale
@@ -40,6 +51,12 @@ class Entry(Delta, frozen=True, gc=False, omit_defaults=True, tag_field="type", 
     `sold_at`, booked by the day of `refunded_at`.
     """
 
+    product_id: str
+    currency: str
+    cycle: str
+    """The cycle's start, ISO 8601."""
+    restates: bool
+    """Whether the cycle had ended by the event time of the event's partition (S13)."""
     id: str
     """topic-partition@offset of the event, then # and the entry's index within it; unique."""
     shop_id: str
@@ -83,12 +100,6 @@ class ServiceChange(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     cycle: str
     columns: dict[str, int]
     restates: bool
-
-
-class ServiceDelta(ServiceChange, frozen=True, gc=False, tag_field="type", tag="service"):
-    """The part of a `Service` row that the product tables add up."""
-
-    product_id: str
 
 
 class ServiceRow(ServiceChange, frozen=True, gc=False):
@@ -183,8 +194,32 @@ encode = _encoder.encode
 decode = msgspec.json.Decoder(Entry | Service | ShopActivity | ProgressMark).decode
 """Bytes → the record; raises msgspec's errors."""
 
-decode_product = msgspec.json.Decoder(Delta | ServiceDelta | ProgressMark).decode
-"""Bytes of `sales` → what its stage adds up; raises msgspec's errors."""
-
 decode_activity = msgspec.json.Decoder(ShopActivity | ProgressMark).decode
 """Bytes of `shop-activity` → what its stage adds up; raises msgspec's errors."""
+
+
+def decoder_by(id_name: str) -> Callable[[bytes], Delta | ServiceChange | ProgressMark]:
+    """For a journal with this key: bytes → what a table of sums adds up, with the id as `subject`.
+
+    Other fields are not decoded. The decoder raises msgspec's errors. TypeError if an entry doesn't
+    have the id.
+    """
+    if id_name not in Entry.__struct_fields__:
+        raise TypeError(f"an entry has no {id_name}: no journal can have it as its key")
+
+    class Sale(
+        Delta, frozen=True, gc=False, tag_field="type", tag="entry", rename={"subject": id_name}
+    ):
+        subject: str
+
+    class OwnService(
+        ServiceChange,
+        frozen=True,
+        gc=False,
+        tag_field="type",
+        tag="service",
+        rename={"subject": id_name},
+    ):
+        subject: str
+
+    return msgspec.json.Decoder(Sale | OwnService | ProgressMark).decode

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from aiokafka.consumer.fetcher import PartitionRecords
 
-from schemas.envelope import ChatMessage, Received
 from schemas.positions import Position, offset_after
 from streams.batches import UnparsedBatch
 from streams.errors import Fatal
-from tables.product_stage import ProductAddition
-from tables.shop_stage import ShopAddition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,15 +60,17 @@ class Chunk:
         return f"{place}: {most:,} of {count:,} records are of {subject}"
 
 
+@runtime_checkable
+class _Named(Protocol):
+    """A decoded record that names the unit of which a stage keeps one state."""
+
+    @property
+    def about(self) -> str:
+        """Such as `order o-17`."""
+
+
 def _subject(what: object) -> str | None:
-    """What a decoded record is about: the unit of which a stage keeps one state."""
-    if isinstance(what, Received):
-        return f"order {what.order_id}"
-    if isinstance(what, ChatMessage):
-        return f"the conversation of {what.shop_id} and {what.buyer_id}"
-    if isinstance(what, ProductAddition):
-        return f"product {what.key.decode()}"
-    return f"shop {what.key.decode()}" if isinstance(what, ShopAddition) else None
+    return what.about if isinstance(what, _Named) else None
 
 
 class _CommittedBatches(PartitionRecords):

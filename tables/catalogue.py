@@ -256,6 +256,28 @@ SHOP_STAGE: Final = StageSpec("shop", SHOP_ACTIVITY_TOPIC)
 STAGES: Final = (ORDER_STAGE, CHAT_STAGE, PRODUCT_STAGE, SHOP_STAGE)
 
 
+def key_of(topic: str) -> str:
+    """What the key of a public topic's records is, such as `product_id`."""
+    return next(one.key for one in PUBLIC_TOPICS if one.name == topic)
+
+
+def _check() -> None:
+    """Raises TypeError if the lists don't fit together: the import of a wrong catalogue fails."""
+    journals = {topic.name for topic in PUBLIC_TOPICS if topic.kind == "journal"}
+    sources = {stage.source for stage in STAGES}
+    sent = {topic for stage in STAGES for topic in stage.sends}
+    if sent != journals or sources != {*journals, *EVENT_TOPICS}:
+        raise TypeError(
+            "every journal needs a stage that sends to it and one that reads it: journals"
+            f" {sorted(journals)}, sent {sorted(sent)}, read {sorted(sources)}"
+        )
+    if {table.stage for table in TABLES} != {stage.name for stage in STAGES}:
+        raise TypeError("every table needs a stage, and every stage a table")
+
+
+_check()
+
+
 def event_topics(stage: str) -> tuple[str, ...]:
     """The topics of events that reach a stage, directly or through other stages."""
     source = next(one.source for one in STAGES if one.name == stage)

@@ -8,9 +8,10 @@ up by cycle and by day. An entry is never changed: a row that moves is retracted
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from schemas import times
-from schemas.columns import ZERO, SaleColumns
+from schemas.columns import ZERO, SaleColumns, decrease, plus
 from schemas.envelope import Received
 from schemas.journal import RULES, Entry
 from tables.counting import Counted, Sale
@@ -52,14 +53,8 @@ class OrderRows(msgspec.Struct, frozen=True, gc=False):
 
     def sale(self, line: Line, sold_ms: int, units: int, amount: int, orders: int = 0) -> Row:
         """The row of a line's sale: what was sold, and its order (R6)."""
-        return self._key(line, sold_ms, sold_ms, NO_REFUND), SaleColumns(
-            units_gross=units,
-            units_reversed=0,
-            units_booked=0,
-            amount_gross=amount,
-            amount_reversed=0,
-            amount_booked=0,
-            orders=orders,
+        return self._key(line, sold_ms, sold_ms, NO_REFUND), replace(
+            ZERO, units_gross=units, amount_gross=amount, orders=orders
         )
 
     def reversal(
@@ -71,32 +66,20 @@ class OrderRows(msgspec.Struct, frozen=True, gc=False):
         """
         in_sale = self._key(line, sold_ms, sold_ms, refund)
         booked = self._key(line, refund[0], sold_ms, refund)
-        is_same = in_sale == booked
-        yield (
-            in_sale,
-            SaleColumns(
-                units_gross=0,
-                units_reversed=units,
-                units_booked=units if is_same else 0,
-                amount_gross=0,
-                amount_reversed=amount,
-                amount_booked=amount if is_same else 0,
-                orders=0,
-            ),
-        )
-        if not is_same:
+        if in_sale == booked:
             yield (
-                booked,
-                SaleColumns(
-                    units_gross=0,
-                    units_reversed=0,
+                in_sale,
+                replace(
+                    ZERO,
+                    units_reversed=units,
                     units_booked=units,
-                    amount_gross=0,
-                    amount_reversed=0,
+                    amount_reversed=amount,
                     amount_booked=amount,
-                    orders=0,
                 ),
             )
+        else:
+            yield in_sale, replace(ZERO, units_reversed=units, amount_reversed=amount)
+            yield booked, replace(ZERO, units_booked=units, amount_booked=amount)
 
     def _key(self, line: Line, at_ms: int, sold_ms: int, refund: Key) -> RowKey:
         """The key of a row in the cycle of `at_ms`."""
@@ -132,7 +115,7 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
         for key, was in _rows(before, calendar).items():
             now = changes.pop(key, ZERO)
             if now != was:
-                changes[key] = now.minus(was)
+                changes[key] = plus(now, was, -1)
     return listed(changes, cause, calendar) if changes else []
 
 
@@ -166,13 +149,7 @@ def listed(changes: Mapping[RowKey, SaleColumns], cause: Cause, calendar: Calend
                 RULES,
                 refund_id or None,
                 times.format_ms(key.refunded_ms) if refund_id else None,
-                units_gross=columns.units_gross,
-                units_reversed=columns.units_reversed,
-                units_booked=columns.units_booked,
-                amount_gross=columns.amount_gross,
-                amount_reversed=columns.amount_reversed,
-                amount_booked=columns.amount_booked,
-                orders=columns.orders,
+                **asdict(columns),
             )
         )
     return made
@@ -188,11 +165,11 @@ def _in_order(changes: Mapping[RowKey, SaleColumns]) -> list[Row]:
     sales = [row for row in rows if not row[0].refund_id]
     if len(sales) == len(rows):  # the usual case
         return sales
-    refunds = [(key, columns, columns.decrease) for key, columns in rows if key.refund_id]
+    refunds = [(key, columns, decrease(columns)) for key, columns in rows if key.refund_id]
     return [
-        *[(key, less) for key, _, less in refunds if not less.is_zero],
+        *[(key, less) for key, _, less in refunds if less != ZERO],
         *sales,
-        *[(key, columns.minus(less)) for key, columns, less in refunds if columns != less],
+        *[(key, plus(columns, less, -1)) for key, columns, less in refunds if columns != less],
     ]
 
 
@@ -209,7 +186,7 @@ def _rows(counted: Counted, calendar: Calendar) -> dict[RowKey, SaleColumns]:
             refund = one.at_ms, one.refund_id
             for key, columns in make.reversal(sale.line, sale.at_ms, refund, one.units, one.amount):
                 before = rows.get(key)  # a refund may name a line twice
-                rows[key] = columns if before is None else before.plus(columns)
+                rows[key] = columns if before is None else plus(before, columns)
     return rows
 
 

@@ -13,10 +13,13 @@ from schemas.refusals import READABLE, Refusal
 from tables import watermarks
 from tables.cycles import Calendar
 from tables.outcome import Readings
-from tables.watermarks import Progress
+from tables.watermarks import Furthest, Progress
 
 NEVER: Final = -(2**63)
 """Before every instant, in epoch milliseconds."""
+
+NO_EVENT: Final = Furthest("", NEVER)
+"""Before the first event of a partition."""
 
 
 class RecordIntake:
@@ -40,12 +43,15 @@ class RecordIntake:
 
         Those of `time_type` only tell event time: they end no row of refusals.
         """
-        kinds = {type(reading) for _, reading in readings}
-        if Refusal not in kinds and not self.paused and self._are_new(readings):  # the usual case
-            self.offset, self.records = readings[-1][0], len(readings)
-            if kinds != {time_type}:
-                self.refused_in_a_row = 0
-            return readings
+        if readings and not self.paused:  # the usual case: all are new, and none is refused
+            offsets, rows = zip(*readings, strict=True)
+            kinds = set(map(type, rows))
+            in_order = all(map(lt, (self.offset, *offsets), offsets))
+            if in_order and Refusal not in kinds:
+                self.offset, self.records = offsets[-1], len(offsets)
+                if kinds != {time_type}:
+                    self.refused_in_a_row = 0
+                return readings
         offset, refused_in_a_row, most = self.offset, self.refused_in_a_row, self._most_refused
         records, accepted = 0, []
         for item in readings:
@@ -67,11 +73,6 @@ class RecordIntake:
             accepted.append(item)
         self.offset, self.refused_in_a_row, self.records = offset, refused_in_a_row, records
         return accepted
-
-    def _are_new(self, readings: Readings) -> bool:
-        """Whether each record comes after the one before it, so that none is skipped."""
-        offsets = [self.offset, *[at for at, _ in readings]]
-        return len(offsets) > 1 and all(map(lt, offsets, offsets[1:]))
 
     @property
     def paused(self) -> bool:
@@ -129,7 +130,8 @@ class Intake(RecordIntake):
     ) -> Progress:
         by_subject, now_ms, late = self.events_by_subject, self.now_ms, 0
         instants, offsets = self.moves
-        furthest, confirmed_ms = progress.furthest, _instant(progress.confirmed_ms)
+        furthest, furthest_ms = progress.furthest or NO_EVENT
+        confirmed_ms = _instant(progress.confirmed_ms)
         cycle_ms, cycle_end_ms = (NEVER, NEVER) if now_ms == NEVER else calendar.around(now_ms)
         for offset, event in self.accept(readings, Tick):
             at_ms = event.occurred_at_ms
@@ -146,7 +148,9 @@ class Intake(RecordIntake):
             late += at_ms < cycle_ms  # S13: late events are counted, and applied all the same
             about = subject(event)
             if at_ms > confirmed_ms:
-                confirmed_ms, furthest = watermarks.confirm(confirmed_ms, furthest, about, at_ms)
+                confirmed_ms, furthest_ms, furthest = watermarks.confirm(
+                    confirmed_ms, furthest_ms, furthest, about, at_ms
+                )
             of_subject = by_subject.get(about)
             if of_subject is None:
                 by_subject[about] = [(offset, event, now_ms)]
@@ -158,7 +162,7 @@ class Intake(RecordIntake):
             _known(now_ms),
             self.refused_in_a_row,
             confirmed_ms=_known(confirmed_ms),
-            furthest=furthest,
+            furthest=Furthest(furthest, furthest_ms) if furthest_ms != NEVER else None,
         )
 
     def counts(self, *, duplicates: int, refused: int) -> dict[str, int]:

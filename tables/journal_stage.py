@@ -1,7 +1,6 @@
-"""What the product and the shop stage share: records of a journal → sums by the id in their key."""
+"""What the stages behind a journal share: its records → sums by the id in their key."""
 
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -10,7 +9,7 @@ from schemas import limits
 from schemas.envelope import Record
 from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
-from tables import sales, service, watermarks
+from tables import catalogue, sales, service, watermarks
 from tables.catalogue import StageSpec
 from tables.cycles import Calendar
 from tables.intake import RecordIntake
@@ -27,7 +26,11 @@ class Addition(Protocol):
 
     @property
     def key(self) -> bytes:
-        """The id of the product or shop."""
+        """The id whose sums change."""
+
+    @property
+    def about(self) -> str:
+        """The same for errors and logs, such as `product p-1`."""
 
     @property
     def restatements(self) -> int:
@@ -50,16 +53,21 @@ class JournalStage:
     It has no state: one serves all partitions.
     """
 
-    spec: StageSpec
-    _id_name: str
-
     def __init__(
-        self, calendar: Calendar, refusals_in_a_row: int, decode: Callable[[bytes], Any]
+        self,
+        spec: StageSpec,
+        calendar: Calendar,
+        refusals_in_a_row: int,
+        decode: Callable[[bytes], Any],
+        subject: Callable[[Any], str],
     ) -> None:
+        """`decode` makes a row of a record's bytes, `subject` gives the row's id."""
+        self.spec = spec
+        self._id_name = catalogue.key_of(spec.source)
         self._calendar = calendar
         self._refusals_in_a_row = refusals_in_a_row
         self._decode = decode
-        self._subject = attrgetter(self._id_name)
+        self._subject = subject
 
     @property
     def terms(self) -> str:
@@ -85,7 +93,7 @@ class JournalStage:
             return Refusal(Reason.INVALID_FIELD, str(error)[: limits.DETAIL_CHARS])
         except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as error:
             return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])
-        if isinstance(row, ProgressMark):
+        if type(row) is ProgressMark:
             return row
         if not key:
             return Refusal(Reason.MISSING_KEY, f"expected the {self._id_name}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from schemas.columns import ZERO, SaleColumns
+from schemas.columns import ZERO, SaleColumns, plus
 from tables.cuts import Key
 from tables.cycles import Calendar
 from tables.entries import OrderRows, Row, RowKey
@@ -34,5 +34,4 @@ class OrderBook:
         """Add rows to the changes, or subtract them if `sign` is -1."""
         changes = self.rows
         for key, columns in rows:
-            before = changes.get(key, ZERO)
-            changes[key] = before.plus(columns) if sign > 0 else before.minus(columns)
+            changes[key] = plus(changes.get(key, ZERO), columns, sign)

@@ -1,15 +1,29 @@
-"""The journal records of a chunk of orders: entries and service rows by product, sums by shop."""
+"""The journal records of a chunk of orders, for each journal that the catalogue names.
+
+`shop-activity` gets sums by shop; every other one gets each entry, by the id that is its key.
+Service rows of products go where that id is `product_id`.
+"""
 
 from collections.abc import Iterable
-from operator import itemgetter
+from operator import attrgetter, itemgetter
+from typing import Final
 
 from schemas import journal, times
 from schemas.journal import Contact, Entry, Served, Service
-from tables import aftersales, counting, entries
+from tables import aftersales, catalogue, counting, entries
+from tables.catalogue import ORDER_STAGE, SHOP_ACTIVITY_TOPIC
 from tables.cycles import Calendar
 from tables.entries import Cause
 from tables.order_fold import Derivable, Derived
 from tables.shop_activity import ShopActivities
+
+_ID_NAME: Final = {
+    topic: catalogue.key_of(topic) for topic in ORDER_STAGE.sends if topic != SHOP_ACTIVITY_TOPIC
+}
+"""The journals that get each entry, with their keys."""
+
+if not {*_ID_NAME.values()} <= {*Entry.__struct_fields__}:
+    raise TypeError(f"an entry doesn't have the ids of all its journals: {_ID_NAME}")
 
 
 class OrderJournal:
@@ -18,8 +32,19 @@ class OrderJournal:
     def __init__(self, calendar: Calendar, place: str) -> None:
         self._calendar = calendar
         self._place = place
-        self._by_product: list[tuple[int, bytes, bytes]] = []
+        self._records: dict[str, list[tuple[int, bytes, bytes]]] = {topic: [] for topic in _ID_NAME}
+        """By journal: offset of the event, key, value."""
+
+        self._of_entries = [
+            (attrgetter(id_name), self._records[topic]) for topic, id_name in _ID_NAME.items()
+        ]
+        self._of_products = [
+            self._records[topic] for topic, id_name in _ID_NAME.items() if id_name == "product_id"
+        ]
         self._shops = ShopActivities()
+        self.rows = 0
+        """How many entries and service rows of products."""
+
         self.restatements = 0
         """How many entries restate (S13)."""
 
@@ -44,18 +69,22 @@ class OrderJournal:
             service = aftersales.changes((before, was), (after, now), calendar)
             self._serve(service, contacts, cause, offset)
 
-    def by_product(self) -> list[tuple[bytes, bytes]]:
-        """(key, value) of the records of `sales`, by their events' offsets."""
-        return [record[1:] for record in sorted(self._by_product, key=itemgetter(0))]
-
-    def by_shop(self) -> list[tuple[bytes, bytes]]:
-        """(key, value) of the records of `shop-activity`."""
-        return self._shops.records()
+    def sends(self) -> dict[str, list[tuple[bytes, bytes]]]:
+        """(key, value) by journal; entries and service rows by their events' offsets."""
+        return {
+            topic: self._shops.records()
+            if topic == SHOP_ACTIVITY_TOPIC
+            else [record[1:] for record in sorted(self._records[topic], key=itemgetter(0))]
+            for topic in ORDER_STAGE.sends
+        }
 
     def _sell(self, sold: Iterable[Entry], offset: int) -> None:
         """S12: the entries of one event."""
         for entry in sold:
-            self._by_product.append((offset, entry.product_id.encode(), journal.encode(entry)))
+            value = journal.encode(entry)
+            for id_of, records in self._of_entries:
+                records.append((offset, id_of(entry).encode(), value))
+            self.rows += 1
             self._shops.sell(entry)
             self.restatements += entry.restates
 
@@ -90,6 +119,8 @@ class OrderJournal:
                     columns=columns,
                     restates=restates,
                 )
-                self._by_product.append((offset, product_id.encode(), journal.encode(row)))
+                self.rows += 1
+                for records in self._of_products:
+                    records.append((offset, product_id.encode(), journal.encode(row)))
         for shop_id, buyer_id, at_ms in contacts:
             self._shops.contact(shop_id, Contact(buyer_id, event.order_id, at_ms))

@@ -5,7 +5,7 @@ from typing import Final
 
 from schemas import envelope
 from tables import catalogue, watermarks
-from tables.catalogue import ORDERS, SALES_TOPIC, SHOP_ACTIVITY_TOPIC, StageSpec
+from tables.catalogue import ORDERS, StageSpec
 from tables.cycles import Calendar
 from tables.intake import Intake
 from tables.order_fold import OrderFold
@@ -57,14 +57,13 @@ class OrderStage:
         journal = OrderJournal(self._calendar, place)
         for change in fold.changes:
             journal.add(change)
-        by_product = journal.by_product()
         counts = intake.counts(duplicates=fold.duplicates, refused=len(parked)) | {
-            "entries": len(by_product),
+            "entries": journal.rows,
             "restatements": journal.restatements,
         }
         return Outcome(
             writes={ORDERS.name: fold.writes},
-            sends={SALES_TOPIC: by_product, SHOP_ACTIVITY_TOPIC: journal.by_shop()},
+            sends=journal.sends(),
             parked=parked,
             progress=intake.progress,
             counts=counts,

@@ -7,7 +7,7 @@ that it changes: those of the lines it names, and of refunds that are cut differ
 from bisect import bisect_left
 from typing import Final
 
-from schemas.columns import SaleColumns
+from schemas.columns import ZERO, SaleColumns
 from schemas.times import NO_INSTANT_MS
 from tables.cuts import Key
 from tables.cycles import Calendar
@@ -63,7 +63,7 @@ class SaleLedger(PlacedLines):
             self._first = first
         if not book.rows:
             return {}
-        changed = {key: columns for key, columns in book.rows.items() if not columns.is_zero}
+        changed = {key: columns for key, columns in book.rows.items() if columns != ZERO}
         book.rows = {}
         return changed
 

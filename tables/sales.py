@@ -1,11 +1,13 @@
-"""Tally: the sums of journal entries in the tables of products and shops (C4)."""
+"""Tally: the sums of journal entries by the id and cycle of a table's key (C4)."""
 
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from schemas.columns import AmountSums, SaleColumns, UnitSums
+from schemas.columns import MeasureSums, SaleColumns, UnitSums
+
+_NO_SUMS: Final = MeasureSums()
 
 
 class ImpossibleTallyError(Exception):
@@ -23,7 +25,7 @@ class Tally(UnitSums, array_like=True, gc=False):
     """
 
     restatements: int = 0
-    amounts: dict[str, AmountSums] = msgspec.field(default_factory=dict)
+    amounts: dict[str, MeasureSums] = msgspec.field(default_factory=dict)
 
     @property
     def holds_anything(self) -> bool:
@@ -35,18 +37,23 @@ class Tally(UnitSums, array_like=True, gc=False):
 
         ImpossibleTallyError unless 0 <= reversed <= gross and 0 <= booked afterwards (S8).
         """
-        self.add_units(columns)
+        self.gross = gross = self.gross + columns.units_gross
+        self.reversed = reversed_ = self.reversed + columns.units_reversed
+        self.booked = booked = self.booked + columns.units_booked
+        units_are_possible = 0 <= reversed_ <= gross and booked >= 0
         self.restatements += restates
         amounts = self.amounts.get(currency)
         if amounts is None:
-            amounts = self.amounts[currency] = AmountSums()
-        amounts.add_amount(columns)
-        if not (self.are_possible and amounts.are_possible):
+            amounts = self.amounts[currency] = MeasureSums()
+        amounts.gross = gross = amounts.gross + columns.amount_gross
+        amounts.reversed = reversed_ = amounts.reversed + columns.amount_reversed
+        amounts.booked = booked = amounts.booked + columns.amount_booked
+        if not (units_are_possible and 0 <= reversed_ <= gross and booked >= 0):
             raise ImpossibleTallyError(
                 "0 <= reversed <= gross and 0 <= booked don't hold in "
                 f"{self} after {columns} {currency}"
             )
-        if amounts.are_zero:
+        if amounts == _NO_SUMS:
             del self.amounts[currency]  # equal sums give equal bytes
 
 

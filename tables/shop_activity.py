@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas import journal, limits
-from schemas.columns import ZERO, SaleColumns
+from schemas.columns import ZERO, SaleColumns, plus
 from schemas.envelope import Written
 from schemas.journal import Bought, Contact, Entry, Messages, Replied, Served, ShopActivity, Sold
 
@@ -56,7 +56,7 @@ class ShopActivities:
         sums = shop.sold.get(key)
         if sums is None:
             sums = shop.sold[key] = _Sums()
-        sums.columns = sums.columns.plus(entry)
+        sums.columns = plus(sums.columns, entry)
         sums.restates += entry.restates
         if entry.orders:
             buyer = entry.buyer_id, entry.cycle

@@ -1,6 +1,7 @@
 """The shop stage: the journal `shop-activity` → what each shop sold, its service, its buyers."""
 
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -24,6 +25,8 @@ from tables.journal_stage import (
     touched_tallies,
 )
 from tables.outcome import States
+
+_SHOP_ID: Final = attrgetter("shop_id")
 
 
 class SoldIn(NamedTuple):
@@ -66,6 +69,11 @@ class ShopAddition(msgspec.Struct, frozen=True):
     facts: list[BuyerFact]
 
     @property
+    def about(self) -> str:
+        """Whose sums change, for errors and logs."""
+        return f"shop {self.key.decode()}"
+
+    @property
     def restatements(self) -> int:
         """How many entries and rows restate (S13)."""
         return sum([one.sold.restates for one in self.sold]) + sum(
@@ -76,11 +84,10 @@ class ShopAddition(msgspec.Struct, frozen=True):
 class ShopStage(JournalStage):
     """Records of `shop-activity` → sums by shop, per cycle and of all time, and its buyers."""
 
-    spec = catalogue.SHOP_STAGE
-    _id_name = "shop_id"
-
     def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
-        super().__init__(calendar, refusals_in_a_row, journal.decode_activity)
+        super().__init__(
+            catalogue.SHOP_STAGE, calendar, refusals_in_a_row, journal.decode_activity, _SHOP_ID
+        )
 
     def _addition(self, key: bytes, row: ShopActivity) -> ShopAddition:
         start_of, shop_id = self._calendar.start_of_iso, row.shop_id

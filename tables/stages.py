@@ -1,22 +1,27 @@
-"""The stages of a pipeline, as one list."""
+"""The stages of a pipeline, made from the catalogue."""
 
+from tables.catalogue import STAGES
 from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
 from tables.order_stage import OrderStage
-from tables.product_stage import ProductStage
 from tables.service_hours import ServiceRules
 from tables.shop_stage import ShopStage
+from tables.summing_stage import SummingStage
 
-AnyStage = OrderStage | ChatStage | ProductStage | ShopStage
+AnyStage = OrderStage | ChatStage | ShopStage | SummingStage
 
 
-def stages(
-    calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int
-) -> tuple[OrderStage, ChatStage, ProductStage, ShopStage]:
-    """The stages of a pipeline, in the order of the flow."""
-    return (
+def stages(calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int) -> tuple[AnyStage, ...]:
+    """The stages of a pipeline, in the order of the flow.
+
+    A stage without a class of its own is a summing stage.
+    """
+    own: tuple[AnyStage, ...] = (
         OrderStage(calendar, refusals_in_a_row),
         ChatStage(calendar, rules, refusals_in_a_row),
-        ProductStage(calendar, refusals_in_a_row),
         ShopStage(calendar, refusals_in_a_row),
+    )
+    by_spec = {stage.spec: stage for stage in own}
+    return tuple(
+        by_spec.get(spec) or SummingStage(spec, calendar, refusals_in_a_row) for spec in STAGES
     )

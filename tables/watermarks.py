@@ -4,7 +4,6 @@ Watermarks come from the events alone, never from a machine's clock.
 """
 
 from collections.abc import Collection
-from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -22,9 +21,6 @@ class Furthest(NamedTuple):
 
     subject: str
     at_ms: int
-
-
-_AT_MS: Final = attrgetter("at_ms")
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -67,19 +63,20 @@ def least(watermarks: Collection[int | None]) -> int | None:
 
 
 def confirm(
-    confirmed_ms: int, furthest: Furthest | None, about: str | tuple[str, str], at_ms: int
-) -> tuple[int, Furthest]:
+    confirmed_ms: int, furthest_ms: int, furthest: str, about: str | tuple[str, str], at_ms: int
+) -> tuple[int, int, str]:
     """The confirmed event time and the furthest event after one at `at_ms` > `confirmed_ms`.
 
-    `about` is its order or conversation. Two of these must have reached an instant to confirm it,
-    so one wrong date, or all dates of one order, confirm nothing (C2).
+    `furthest` is the order or conversation of the furthest event until now, `about` that of this
+    one. Two of these must have reached an instant to confirm it, so one wrong date,
+    or all dates of one order, confirm nothing (C2).
     """
     subject = about if isinstance(about, str) else "/".join(about)
-    if furthest is None or furthest.at_ms <= confirmed_ms:
-        return confirmed_ms, Furthest(subject, at_ms)
-    if subject == furthest.subject:
-        return confirmed_ms, Furthest(subject, max(at_ms, furthest.at_ms))
-    return min(at_ms, furthest.at_ms), max(furthest, Furthest(subject, at_ms), key=_AT_MS)
+    if subject == furthest:
+        return confirmed_ms, max(at_ms, furthest_ms), furthest
+    if at_ms <= furthest_ms:
+        return at_ms, furthest_ms, furthest
+    return max(confirmed_ms, furthest_ms), at_ms, subject
 
 
 def latest(one: int | None, other: int | None) -> int | None:

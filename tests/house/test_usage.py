@@ -34,7 +34,6 @@ ALLOWED = {
     "serving.subjects.SUBJECTS": "docs/reference/api.md is made from it",
     "schemas.events.Event": "the union of all events, for who writes against the schema",
     "serving.server.run": "the process of `netsold serve`",
-    "tables.stages.AnyStage": "the type of what `stages` makes, for who drives them",
 }
 
 

@@ -12,7 +12,7 @@ from schemas.envelope import ChatMessage, Received, Written
 from streams.batches import TolerantRecords
 from streams.fetch_buffer import FetchBuffer
 from streams.fetched import Chunk
-from tables.product_stage import ProductAddition
+from tables.summing_stage import RowAddition
 from tests.fetching import SALES, Fetches, batch
 
 
@@ -43,7 +43,7 @@ def test_a_chunk_is_cut_where_its_parts_join() -> None:
             "2 of 2 records are of the conversation of shop-1 and buyer-2",
         ),
         (
-            [ProductAddition(b"product-1", b"cycle", None)],  # type: ignore[arg-type]
+            [RowAddition(b"product-1", b"cycle", None, "product_id")],  # type: ignore[arg-type]
             "1 of 1 records are of product product-1",
         ),
         ([None, Received("order_paid", "e", "s", 0, "o-17", None), None], "3 records"),

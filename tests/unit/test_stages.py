@@ -15,13 +15,14 @@ from schemas import envelope, journal, times
 from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
 from tables import orders
+from tables.catalogue import PRODUCT_STAGE
 from tables.cycles import Calendar
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
-from tables.product_stage import ProductStage
 from tables.sales import ImpossibleTallyError
 from tables.shop_activity import ShopActivities
 from tables.shop_stage import ShopStage
+from tables.summing_stage import SummingStage
 from tables.watermarks import Progress, SourceProgress
 from tests.flow import CYCLES, Flow, Record, Rows, binary, reading
 from tests.story import event
@@ -328,7 +329,8 @@ def test_marks_have_the_progress_of_the_sources() -> None:
         ProgressMark("orders", 0, 9, 60),
     ]
     outcome = fold(
-        ProductStage(CYCLES, 1000), sold(*((None, journal.encode(mark)) for mark in marks))
+        SummingStage(PRODUCT_STAGE, CYCLES, 1000),
+        sold(*((None, journal.encode(mark)) for mark in marks)),
     )
     assert outcome.progress == Progress(
         2, 40, 0, {"orders-0": SourceProgress(9, 60), "orders-1": SourceProgress(7, 40)}
@@ -371,7 +373,8 @@ def test_the_stages_after_the_first_refuse_too(
     An entry of other cycles isn't added to ours.
     """
     outcome = fold(
-        ProductStage(CYCLES, 2), sold((b"p-3", journal.encode(SOLD)), (key, value), (key, value))
+        SummingStage(PRODUCT_STAGE, CYCLES, 2),
+        sold((b"p-3", journal.encode(SOLD)), (key, value), (key, value)),
     )
     assert [refusal.reason for _, refusal in outcome.parked] == [reason, reason]
     assert (outcome.paused, outcome.records_covered, outcome.counts["entries"]) == (True, 3, 1)
@@ -379,7 +382,7 @@ def test_the_stages_after_the_first_refuse_too(
 
 def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
     """One entry goes into its cycle and into the total of all time (C4)."""
-    product = fold(ProductStage(CYCLES, 1000), sold((b"p-3", journal.encode(SOLD))))
+    product = fold(SummingStage(PRODUCT_STAGE, CYCLES, 1000), sold((b"p-3", journal.encode(SOLD))))
     shops = ShopActivities()
     shops.sell(SOLD)
     shop = fold(ShopStage(CYCLES, 1000), sold(*shops.records()))
@@ -406,7 +409,7 @@ def test_an_impossible_sum_stops_the_stage() -> None:
     """
     with pytest.raises(ImpossibleTallyError, match="sales-0@0"):
         fold(
-            ProductStage(CYCLES, 1000),
+            SummingStage(PRODUCT_STAGE, CYCLES, 1000),
             sold((b"p-3", journal.encode(msgspec.structs.replace(SOLD, units_gross=-2)))),
         )
 
@@ -486,5 +489,5 @@ def test_confirmed_time_goes_on_to_the_stages_behind() -> None:
     chunk = [
         Record("sales", 0, at, 0, None, journal.encode(mark), []) for at, mark in enumerate(marks)
     ]
-    assert fold(ProductStage(CYCLES, 1000), chunk).progress.confirmed_ms == 45
-    assert fold(ProductStage(CYCLES, 1000), chunk[1:2]).progress.confirmed_ms is None
+    assert fold(SummingStage(PRODUCT_STAGE, CYCLES, 1000), chunk).progress.confirmed_ms == 45
+    assert fold(SummingStage(PRODUCT_STAGE, CYCLES, 1000), chunk[1:2]).progress.confirmed_ms is None
