@@ -32,7 +32,7 @@ async def refused(run: Run) -> str:
     lines = [
         line
         for line in worker.log.read_text(encoding="utf-8")[before:].splitlines()
-        if run.settings.app in line
+        if run.settings.app in line and "worker starts" not in line
     ]
     assert lines, run.workers.tail()
     assert "Traceback" not in worker.log.read_text(encoding="utf-8")[before:], run.workers.tail()
