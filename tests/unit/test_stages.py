@@ -14,8 +14,8 @@ import pytest
 from schemas import envelope, journal, times
 from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
-from tables import orders
-from tables.catalogue import PRODUCT_STAGE
+from tables import catalogue, orders
+from tables.catalogue import PRODUCT_STAGE, PublicTopic, StageSpec, Table
 from tables.cycles import Calendar
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
@@ -400,6 +400,30 @@ def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
         "shop_service_totals": {b"s-7": bought},
         "shop_buyers": {b"s-7\x1fb-9": b'[1,{"1780704000000":1},[],{}]'},
     }
+
+
+def test_a_table_of_sums_by_another_id_needs_no_stage_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A topic, a table and a stage in the catalogue: the entries are added up by their buyer."""
+    buyers = Table(
+        "buyer_cycles", "buyer_id", windowed=True, stage="buyer", form="sales", contents=""
+    )
+    topic = PublicTopic("buyer-sales", "journal", "buyer_id", "")
+    monkeypatch.setattr(catalogue, "TABLES", (*catalogue.TABLES, buyers))
+    monkeypatch.setattr(catalogue, "PUBLIC_TOPICS", (*catalogue.PUBLIC_TOPICS, topic))
+    stage = SummingStage(StageSpec("buyer", "buyer-sales"), CYCLES, 1000)
+    outcome = fold(stage, sold((b"b-9", journal.encode(SOLD)), (b"s-7", journal.encode(SOLD))))
+    assert outcome.writes == {
+        "buyer_cycles": {b"b-9@1780704000000": b'[1,2,0,0,0,{"CNY":[2000,0,0]}]'}
+    }
+    assert [refusal.reason for _, refusal in outcome.parked] == [Reason.KEY_MISMATCH]
+
+
+def test_a_summing_stage_has_sums_by_the_key_of_its_journal_alone() -> None:
+    """Other rows need a stage that knows them."""
+    with pytest.raises(TypeError, match="shop_buyers"):
+        SummingStage(catalogue.SHOP_STAGE, CYCLES, 1000)
 
 
 def test_an_impossible_sum_stops_the_stage() -> None:
