@@ -43,6 +43,10 @@ class OutcomeUnknown(KafkaError):
     """A request within a transaction got no answer: it may or may not have been carried out."""
 
 
+def _unanswered(request: object, error: KafkaError) -> OutcomeUnknown:
+    return OutcomeUnknown(f"no answer to {type(request).__name__}: {error!r}")
+
+
 class _Strict:
     """Mixed into aiokafka's transaction handlers.
 
@@ -58,8 +62,7 @@ class _Strict:
         try:
             response = await self._sender.client.send(node_id, request, group=self.group)
         except KafkaError as error:
-            message = f"no answer to {type(request).__name__}: {error!r}"
-            raise OutcomeUnknown(message) from error
+            raise _unanswered(request, error) from error
         backoff = self.handle_response(response)  # type: ignore[attr-defined]  # of the aiokafka handler
         if backoff is None:
             return True
@@ -89,8 +92,7 @@ class _Produce(SendProduceReqHandler):
         try:
             response = await self._client.send(node_id, request)
         except KafkaError as error:
-            message = f"no answer to {type(request).__name__}: {error!r}"
-            raise OutcomeUnknown(message) from error
+            raise _unanswered(request, error) from error
         self.handle_response(response)
         if self._to_reenqueue:
             # answered and retriable: the same epoch and sequence numbers, so the outcome is known

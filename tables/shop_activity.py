@@ -6,13 +6,24 @@ Where chunks are cut shows in these records, never in a table. A sum of zero is 
 change that is retracted within a chunk must leave the same rows as one retracted in the next.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from schemas import journal, limits
 from schemas.columns import ZERO, SaleColumns, plus
 from schemas.envelope import Written
-from schemas.journal import Bought, Contact, Entry, Messages, Replied, Served, ShopActivity, Sold
+from schemas.journal import (
+    Bought,
+    Contact,
+    Entry,
+    Messages,
+    Replied,
+    Served,
+    ShopActivity,
+    Sold,
+    Wrote,
+)
 
 _BOUGHT, _WROTE, _CONTACT, _SERVED = 2, 2, 4, 8
 _COLUMNS: Final = 8
@@ -78,22 +89,14 @@ class ShopActivities:
         self, shop_id: str, buyer_id: str, wrote: list[Written], retracted: list[Written]
     ) -> None:
         """Messages of a shop and a buyer (R4), and withdrawn ones, also earlier ones (S11)."""
-        for at in range(0, len(wrote), limits.ACTIVITY_MESSAGES):
-            some = [
-                (one.at_ms, one.side, one.order_id or "")
-                for one in wrote[at : at + limits.ACTIVITY_MESSAGES]
-            ]
-            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(
-                Messages(buyer_id, some, [])
-            )
-        for at in range(0, len(retracted), limits.ACTIVITY_MESSAGES):
-            some = [
-                (one.at_ms, one.side, one.order_id or "")
-                for one in retracted[at : at + limits.ACTIVITY_MESSAGES]
-            ]
-            self._shop(shop_id, _WROTE + _WROTE * len(some)).messages.append(
-                Messages(buyer_id, [], some)
-            )
+        for some in _parts(wrote):
+            self._message(shop_id, Messages(buyer_id, some, []))
+        for some in _parts(retracted):
+            self._message(shop_id, Messages(buyer_id, [], some))
+
+    def _message(self, shop_id: str, messages: Messages) -> None:
+        count = len(messages.wrote) + len(messages.retracted)
+        self._shop(shop_id, _WROTE + _WROTE * count).messages.append(messages)
 
     def records(self) -> list[tuple[bytes, bytes]]:
         """(key, value) for the topic `shop-activity`; those of one shop in order."""
@@ -109,6 +112,13 @@ class ShopActivities:
             shop = self._shops[shop_id] = _Shop()
         shop.units += units
         return shop
+
+
+def _parts(messages: list[Written]) -> Iterator[list[Wrote]]:
+    """The messages as they are sent, in parts that fit a record."""
+    for at in range(0, len(messages), limits.ACTIVITY_MESSAGES):
+        some = messages[at : at + limits.ACTIVITY_MESSAGES]
+        yield [(one.at_ms, one.side, one.order_id or "") for one in some]
 
 
 def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:

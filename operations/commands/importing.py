@@ -19,7 +19,7 @@ import typer
 from operations import interrupts
 from operations.files.opening import EventFileUnreadable
 from operations.local.kafka import named_cluster
-from operations.output import print_error, print_json
+from operations.output import Json, print_error, print_json
 from operations.progress import Meter
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Waiting, give_up_s
 from operations.writing import event_lines
@@ -71,7 +71,7 @@ def command(
         bool, typer.Option("--wait", help="Until the reader's tables hold it.")
     ] = False,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write events from files to the log; exit code 1 if any line was refused."""
     most_s = give_up_s(give_up_after)

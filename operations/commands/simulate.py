@@ -21,7 +21,7 @@ import msgspec
 import typer
 
 from operations.local.kafka import named_cluster
-from operations.output import print_error, print_json
+from operations.output import Json, print_error, print_json
 from operations.progress import Meter
 from operations.simulation import faults
 from operations.simulation.faults import Faults, Poison
@@ -107,7 +107,7 @@ def command(
         typer.Option(help="duplicates=2%, out_of_order, late=3d, poison=0.1% or conflicts=0.1%."),
     ] = None,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write simulated orders, reviews and messages to the log, or to a file."""
     if rate and out:
