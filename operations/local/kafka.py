@@ -6,7 +6,6 @@ It is one KRaft node whose files are all below the data directory. The Java runt
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import signal
 import time
@@ -22,6 +21,7 @@ from operations.local.kafka_process import end_process, format_storage, running_
 from operations.local.ports import LOCALHOST, NoFreePort, accepts
 from operations.local.processes import Known
 from operations.output import print_error
+from operations.waiting import interruptible
 from schemas.errors import NetsoldError
 from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
@@ -239,7 +239,7 @@ def _answers(bootstrap: str) -> bool:
     from streams import topics
 
     try:
-        asyncio.run(topics.cluster_id(Settings(kafka=Kafka(bootstrap_servers=bootstrap))))
+        interruptible(topics.cluster_id(Settings(kafka=Kafka(bootstrap_servers=bootstrap))))
     except (KafkaUnreachable, TimeoutError):
         return False
     return True

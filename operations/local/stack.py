@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import time
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from operations.local.children import Children, KafkaChild
 from operations.local.data_dir import usable
 from operations.local.kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with_local
 from operations.local.ports import accepts, free_port
+from operations.waiting import interruptible
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _create_topics(settings: Settings, report: Callable[[str], None]) -> None:
         await topics.require(settings)
         return created
 
-    created = asyncio.run(create_and_check())
+    created = interruptible(create_and_check())
     if created:
         report(f"created {len(created)} topics")
 
