@@ -1,12 +1,9 @@
-"""How commands print: the option `--json`, one JSON object on stdout, a line on stderr."""
+"""How commands print: one JSON object on stdout, a line on stderr."""
 
 import json
 import sys
-from typing import Annotated
 
 import typer
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import resource
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 
 from operations.local.kafka import LocalKafka
 from streams.settings import Kafka, Settings
+from tests.applications import new_application
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,13 +80,4 @@ def settings(kafka: LocalKafka, tmp_path: Path) -> Settings:
 
     They have their own app, topic prefix and data directory, and two partitions.
     """
-    app = f"t{uuid.uuid4().hex[:10]}"
-    bootstrap = kafka.status().bootstrap
-    return Settings(
-        _env_file=None,
-        app=app,
-        topic_prefix=f"{app}.",
-        partitions=2,
-        data_dir=tmp_path,
-        kafka=Kafka(bootstrap_servers=bootstrap),
-    )
+    return new_application(tmp_path, kafka=Kafka(bootstrap_servers=kafka.status().bootstrap))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from operations.arguments import Json
 from operations.commands import show_service
 from operations.in_words import freshness_line, sold_line, span
-from operations.output import Json, print_json
+from operations.output import print_json
 from operations.reader_client import get, in_path
 from schemas.money import shown
 from streams.settings import Settings

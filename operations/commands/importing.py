@@ -17,9 +17,10 @@ from typing import Annotated, Final
 import typer
 
 from operations import interrupts
+from operations.arguments import EventFiles, Json
 from operations.files.opening import EventFileUnreadable
 from operations.local.kafka import named_cluster
-from operations.output import Json, print_error, print_json
+from operations.output import print_error, print_json
 from operations.progress import Meter
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Waiting, give_up_s
 from operations.writing import event_lines
@@ -57,13 +58,7 @@ class Summary:
 
 
 def command(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE…",
-            help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input.",
-        ),
-    ],
+    files: EventFiles,
     layout: Annotated[
         Layout, typer.Option("--format", help="foodmart: FILE is a folder with that sample.")
     ] = "events",

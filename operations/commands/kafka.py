@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 import typer
 
+from operations.arguments import Json
 from operations.local.data_dir import keep_private
 from operations.local.kafka import LocalKafka, Status
-from operations.output import Json, print_json
+from operations.output import print_json
 from streams.settings import Settings
 
 app = typer.Typer()

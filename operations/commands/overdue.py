@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from operations.arguments import Json
 from operations.commands.get import MaxLag
 from operations.commands.show_service import rules_line
 from operations.in_words import freshness_line
-from operations.output import Json, print_json
+from operations.output import print_json
 from operations.reader_client import get, in_path
 from streams.settings import Settings
 

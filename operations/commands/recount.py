@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from operations.arguments import EventFiles
 from operations.oracle.events import Invalid, time_ms
 from operations.oracle.recount import read_files, recount
 from operations.oracle.replies import Terms
@@ -19,13 +20,7 @@ from streams.settings import Settings
 
 
 def command(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE…",
-            help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input.",
-        ),
-    ],
+    files: EventFiles,
     cycle_days: Annotated[
         int | None, typer.Option(min=1, help="Length of a cycle in days; else the setting.")
     ] = None,

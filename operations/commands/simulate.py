@@ -20,8 +20,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 import typer
 
+from operations.arguments import Json
 from operations.local.kafka import named_cluster
-from operations.output import Json, print_error, print_json
+from operations.output import print_error, print_json
 from operations.progress import Meter
 from operations.simulation import faults
 from operations.simulation.faults import Faults, Poison

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from operations.arguments import Json
 from operations.in_words import duration, freshness_line, span
-from operations.output import Json, print_json
+from operations.output import print_json
 from operations.reader_client import get
 from streams.settings import Settings
 

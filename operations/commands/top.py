@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from operations.arguments import Json
 from operations.commands.get import CycleOption, MaxLag
 from operations.commands.show_service import percent, rules_line
 from operations.in_words import freshness_line, sold_units, span
-from operations.output import Json, print_json
+from operations.output import print_json
 from operations.reader_client import get
 from schemas.money import shown
 from streams.settings import Settings

@@ -6,8 +6,9 @@ from dataclasses import asdict
 
 import typer
 
+from operations.arguments import Json
 from operations.local.kafka import named_cluster
-from operations.output import Json, print_json
+from operations.output import print_json
 from operations.waiting import answer
 from streams import topics
 

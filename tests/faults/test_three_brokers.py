@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from operations.reader_client import NoReader, ReaderNotReady
 from schemas.times import DAY_MS, parse_ms
 from streams import topics
 from streams.settings import Kafka, Settings
+from tests.applications import new_application
 from tests.faults.administration import administrator
 from tests.faults.brokers import COPIES, LEAST_IN_STEP, ThreeBrokers
 from tests.faults.runner import Run, made, note
@@ -44,21 +44,12 @@ def brokers(tmp_path: Path) -> Iterator[ThreeBrokers]:
 @pytest.fixture
 def cluster(brokers: ThreeBrokers, tmp_path: Path) -> Settings:
     """An application on them with the settings of README, On a cluster."""
-    app = f"t{uuid.uuid4().hex[:10]}"
     kafka = Kafka(
         bootstrap_servers=brokers.bootstrap,
         replication_factor=COPIES,
         min_insync_replicas=LEAST_IN_STEP,
     )
-    return Settings(
-        _env_file=None,
-        app=app,
-        topic_prefix=f"{app}.",
-        partitions=2,
-        data_dir=tmp_path,
-        reader_port=free_port(0),
-        kafka=kafka,
-    )
+    return new_application(tmp_path, reader_port=free_port(0), kafka=kafka)
 
 
 async def _leaders(settings: Settings) -> dict[int, int]:

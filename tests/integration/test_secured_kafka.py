@@ -9,7 +9,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +27,7 @@ from operations.oracle.recount import recount
 from operations.reader_client import NoReader, ReaderNotReady
 from schemas.events import ORDER_TYPES
 from streams.settings import Settings
+from tests.applications import new_application
 from tests.faults.runner import Run, made
 from tests.faults.workers import environment
 
@@ -140,15 +140,7 @@ def with_certificate(broker: SecuredKafka) -> dict[str, str]:
 
 def application(directory: Path) -> Settings:
     """A new application whose access to Kafka is set by environment alone."""
-    app = f"t{uuid.uuid4().hex[:10]}"
-    return Settings(
-        _env_file=None,
-        app=app,
-        topic_prefix=f"{app}.",
-        partitions=1,
-        data_dir=directory,
-        reader_port=free_port(0),
-    )
+    return new_application(directory, partitions=1, reader_port=free_port(0))
 
 
 def netsold(

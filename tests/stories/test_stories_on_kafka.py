@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from streams.log_writer import Writer
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tables.service_hours import ServiceRules
+from tests.applications import new_application
 from tests.faults.evidence import MARK, Evidence, last_values
 from tests.faults.runner import Run
 from tests.flow import Flow
@@ -67,13 +67,8 @@ def end_ms(story: Story) -> int:
 
 def configured(rules: ServiceRules, directory: Path, bootstrap: str) -> Settings:
     """Settings of an application that no other test uses."""
-    app = f"stories-{uuid.uuid4().hex[:10]}"
-    return Settings(
-        _env_file=None,
-        app=app,
-        topic_prefix=f"{app}.",
-        partitions=2,
-        data_dir=directory,
+    return new_application(
+        directory,
         kafka=Kafka(bootstrap_servers=bootstrap),
         reply_within_seconds=rules.reply_within_ms // 1000,
         service_hours=rules.hours,
