@@ -4,6 +4,7 @@ WORKDIR /app
 COPY requirements/run.txt requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/run.txt
 COPY pyproject.toml LICENSE ./
+COPY docs/runbook.md docs/
 COPY schemas schemas
 COPY tables tables
 COPY streams streams

@@ -39,10 +39,11 @@ quick: env ## the tests that need no broker, with the coverage of the pure rooms
 test: check quick ## the gate: check, then every test but the long ones
 	$(BIN)/python -m pytest -m "(kafka or faults) and not long"
 
-check: env ## format, lint and types
+check: env ## format, lint, types, and reference pages (the HTTP contract among them)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_docs.py -k reference_pages
 
 bench: env $(BENCH)/packages ## the same job by several engines, in one table
 	$(BIN)/python -m bench
@@ -51,8 +52,8 @@ docs: env ## write docs/reference anew from the lists in the code
 	$(BIN)/python -m docs.lists
 
 lock: env ## resolve the dependencies anew and write the hashed locks
-	$(LOCK) --upgrade --output-file requirements/run.txt
-	$(LOCK) --upgrade --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) --upgrade --extra otel --output-file requirements/run.txt
+	$(LOCK) --upgrade --extra otel --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(LOCK) --upgrade --group bench --output-file requirements/bench.txt
 
 clean: ## remove what was made here, but not data/

@@ -6,6 +6,7 @@ A test compares the pages with the code.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from enum import EnumType
 from importlib import import_module
@@ -13,18 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 import typer
-from fastapi import FastAPI
 from pydantic import BaseModel
 from typer.core import TyperArgument, TyperOption
 
 from docs import texts
 from operations import cli
 from operations.cli import COMMANDS, EXIT_CODES
-from schemas import events, limits
+from operations.doctor import checks
+from schemas import events, http_limits
 from schemas.answers import STATES
 from schemas.refusals import Reason
-from serving import api, health
+from serving.api import make_app
+from serving.conditional import FRESHNESS_HEADERS
 from serving.problems import Kind
+from serving.reader import Reader
 from serving.subjects import SUBJECTS
 from streams import topics
 from streams.settings import Kafka, Settings
@@ -32,7 +35,7 @@ from tables import catalogue
 from tables.counting import Anomaly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 FOLDER: Final = Path(__file__).parent / "reference"
 FLOW_BEGIN: Final = "<!-- flow -->"
@@ -74,7 +77,8 @@ def pages() -> dict[str, str]:
         "metrics.md": _metrics(),
         "commands.md": _commands(),
     }
-    return {name: _MADE + text for name, text in made.items()}
+    contract = json.dumps(_contract(), indent=1, ensure_ascii=False) + "\n"
+    return {name: _MADE + text for name, text in made.items()} | {"openapi.json": contract}
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -156,7 +160,11 @@ def flow() -> str:
     """The flow as a Mermaid picture: topics, stages with their tables, and readers."""
     lines = ["```mermaid", "flowchart LR"]
     for topic in catalogue.PUBLIC_TOPICS:
-        key = "" if topic.kind == "dead letters" else f"<br/>key {topic.key}"
+        key = (
+            ""
+            if topic.kind in {"dead letters", "decisions", "control"}
+            else f"<br/>key {topic.key}"
+        )
         lines.append(f"  {_node(topic.name)}([{topic.name}{key}])")
     for stage in catalogue.STAGES:
         tables = "<br/>".join(table.name for table in stage.tables)
@@ -167,12 +175,18 @@ def flow() -> str:
             f"  {stage.name}_stage --> {_node(topic)}" for topic in (*stage.sends, *stage.emits)
         ]
     stages = " & ".join(f"{stage.name}_stage" for stage in catalogue.STAGES)
+    decided = _node(catalogue.DECISIONS_TOPIC)
+    indexed = " & ".join(map(_node, (catalogue.ORDERS_TOPIC, catalogue.DEAD_LETTERS_TOPIC)))
     return "\n".join(
         [
             *lines,
             f"  {stages} -. refused records .-> {_node(catalogue.DEAD_LETTERS_TOPIC)}",
             f"  {stages} -- changelogs --> reader[reader<br/>own store, HTTP]",
             f"  {_node(catalogue.SALES_TOPIC)} --> reader",
+            f"  {_node(catalogue.DEAD_LETTERS_TOPIC)} -. requeue, discard .-> {decided}",
+            f"  {indexed} -- event index --> reader",
+            f"  {_node(catalogue.NAMES_TOPIC)} --> reader",
+            f"  {_node(catalogue.CONTROL_TOPIC)} -- pointer --> reader",
             "```\n",
         ]
     )
@@ -250,9 +264,14 @@ def _refusals() -> str:
 def _metrics() -> str:
     from serving import metrics as readers
     from streams import metrics as workers
+    from streams import process_metrics
 
     rows = []
-    for where, module in (("worker", workers), ("reader", readers)):
+    for where, module in (
+        ("worker", workers),
+        ("reader", readers),
+        ("worker, reader", process_metrics),
+    ):
         for metric in vars(module).values():
             if hasattr(metric, "describe") and hasattr(metric, "_documentation"):
                 (family,) = metric.describe()
@@ -266,7 +285,11 @@ def _metrics() -> str:
                         family.documentation,
                     )
                 )
-    return "# Metrics\n\n" + _table(("metric", "kind", "labels", "of", "meaning"), rows)
+    return (
+        "# Metrics\n\nOf a worker at `NETSOLD_METRICS_HOST` and `_PORT`, of a reader at its own"
+        " address; alerts, the dashboard and traces: [monitoring](../monitoring.md)."
+        " prometheus_client adds `process_…` and `python_…`.\n\n"
+    ) + _table(("metric", "kind", "labels", "of", "meaning"), rows)
 
 
 def _anomalies() -> str:
@@ -291,26 +314,42 @@ def _commands() -> str:
             for one in import_module(group.module).app.registered_commands
         ]
         parts.append("\n" + _table((f"netsold {name} …", group.help), rows))
-    for command in COMMANDS:
-        function = import_module(command.module).command
-        single = typer.Typer(add_completion=False)
-        single.command()(function)
-        kinds = {
-            name: get_args(one.annotation)[0]
-            for name, one in inspect.signature(function, eval_str=True).parameters.items()
+    called = {command.name: import_module(command.module).command for command in COMMANDS}
+    for name, group in GROUPS.items():
+        called |= {
+            f"{name} {one.name}": one.callback
+            for one in import_module(group.module).app.registered_commands
         }
-        given = [
-            one
-            for one in typer.main.get_command(single).params
-            if isinstance(one, TyperArgument | TyperOption)
-        ]
-        options = [_option(one, kinds[one.name]) for one in given if one.name in kinds]
-        if options:
-            parts.append(
-                f"\n## netsold {command.name}\n\n" + _table(("", "default", "meaning"), options)
-            )
+    parts += [_options(name, function) for name, function in called.items()]
+    parts.append(
+        "\n## Checks of netsold doctor\n\nEach has the level `ok`, `warning` or `fault`. `--mend`"
+        f" ends the faults of {' and '.join(f'`{name}`' for name in checks.MENDED)}.\n\n"
+        + _table(
+            ("check", "what it checks"),
+            [(f"`{name}`", inspect.getdoc(check) or "") for name, check in checks.CHECKS.items()],
+        )
+    )
     parts.append("\n## Exit codes\n\n" + _table(("code", "meaning"), EXIT_CODES.items()))
     return "".join(parts)
+
+
+def _options(name: str, function: Callable[..., None]) -> str:
+    """The section of a command's arguments and options; empty if it has none."""
+    single = typer.Typer(add_completion=False)
+    single.command()(function)
+    kinds = {
+        parameter: get_args(one.annotation)[0]
+        for parameter, one in inspect.signature(function, eval_str=True).parameters.items()
+    }
+    given = [
+        one
+        for one in typer.main.get_command(single).params
+        if isinstance(one, TyperArgument | TyperOption)
+    ]
+    options = [_option(one, kinds[one.name]) for one in given if one.name in kinds]
+    if not options:
+        return ""
+    return f"\n## netsold {name}\n\n" + _table(("", "default", "meaning"), options)
 
 
 def _option(option: TyperArgument | TyperOption, kind: object) -> tuple[str, str, str]:
@@ -320,55 +359,82 @@ def _option(option: TyperArgument | TyperOption, kind: object) -> tuple[str, str
         if option.opts[0].startswith("-")
         else option.metavar or option.opts[0].upper()
     )
-    default = "" if option.default in {None, False} else f"`{option.default}`"
-    choices = (
-        get_args(kind)
-        if get_origin(kind) is Literal
-        else list(kind)
-        if isinstance(kind, EnumType)
-        else ()
+    default = (
+        "required"
+        if option.required
+        else ""
+        if option.default in {None, False}
+        else f"`{option.default}`"
     )
+    choices = [
+        choice
+        for one in (kind, *get_args(kind))  # itself, or within an optional one
+        if get_origin(one) is Literal or isinstance(one, EnumType)
+        for choice in (one if isinstance(one, EnumType) else get_args(one))
+    ]
     one_of = f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else ""
     return f"`{name}`", default, f"{option.help}{one_of}"
 
 
+def _contract() -> dict[str, Any]:
+    """The contract of the API; it doesn't depend on settings."""
+    return make_app(Reader(Settings(_env_file=None))).openapi()
+
+
 def _api() -> str:
-    app = FastAPI()
-    app.include_router(api.router)
-    app.include_router(health.router)
-    rows = [
-        (f"`{path}`", _answer(operations["get"]))
-        for path, operations in app.openapi()["paths"].items()
-    ]
-    parameters = {
-        one["name"]: one.get("description", "")
-        for operations in app.openapi()["paths"].values()
-        for one in operations["get"].get("parameters", ())
-        if one["in"] == "query"
-    }
-    parameters["limit"] = f"Items of a page, 1 to {limits.PAGE_ITEMS}."
+    operations = {path: methods["get"] for path, methods in _contract()["paths"].items()}
+    rows = [(f"`{path}`", _answer(operation)) for path, operation in operations.items()]
     kinds = (*(subject.unknown for subject in SUBJECTS), *Kind)
     problems = [(f"`{kind.type}`", kind.status, kind.title) for kind in kinds]
     states = [(f"`{state}`", meaning) for state, meaning in STATES.items()]
     return (
-        "# HTTP API\n\nA reader answers GET, and HEAD with the same headers. Answers under `/v1`"
-        " have their `freshness`. Those about products, shops and orders have an `ETag`, and"
-        " `If-None-Match` gives 304; a list's `Link` leads to its next page.\n\n"
+        "# HTTP API\n\nA reader answers GET, and HEAD with the same headers. A list's `Link` leads"
+        " to its next page. [openapi.json](openapi.json) is the contract (OpenAPI 3.1); a reader"
+        " has it at `/openapi.json`, and at `/docs` a page to try it.\n\n"
         "Money is an integer in minor units of its currency by ISO 4217: 2997 is USD 29.97, but JPY"
         " 2,997 and KWD 2.997.\n\n"
         "A parameter that an address doesn't have, that is given twice, or that is empty is refused"
-        " (422), and so is a value that can't be used. `/openapi.json` describes all of it for"
-        " programs.\n\n"
+        " (422), and so is a value that can't be used.\n\n"
         + _table(("address", "answer"), rows)
         + "\n## Parameters\n\n"
-        + _table(
-            ("parameter", "meaning"),
-            [(f"`{name}`", meaning) for name, meaning in parameters.items()],
-        )
+        + _table(("parameter", "of", "meaning"), _parameters(operations))
+        + "\n"
+        + _caching()
         + "\n## States\n\nOf an answer, in `freshness.state`.\n\n"
         + _table(("state", "meaning"), states)
         + "\n## Problems\n\nErrors are `application/problem+json` (RFC 9457) with a stable `type`."
         " A 503 has `Retry-After`.\n\n" + _table(("type", "status", "title"), problems)
+    )
+
+
+def _parameters(operations: dict[str, Any]) -> Iterable[tuple[str, str, str]]:
+    """(parameter, addresses, meaning), one row for each meaning; the addresses where it has two."""
+    meanings: dict[str, dict[str, list[str]]] = {}
+    for path, operation in operations.items():
+        for one in operation.get("parameters", ()):
+            if one["in"] == "query":
+                meaning = one["description"] + _bounds(one["schema"])
+                meanings.setdefault(one["name"], {}).setdefault(meaning, []).append(path)
+    for name, of in meanings.items():
+        for meaning, paths in of.items():
+            where = "all that take it" if len(of) == 1 else ", ".join(f"`{one}`" for one in paths)
+            yield f"`{name}`", where, meaning
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    """The least and the largest value of a whole number, if it is bounded by both."""
+    if "minimum" not in schema or "maximum" not in schema:
+        return ""
+    return f" From {schema['minimum']:,} to {schema['maximum']:,}."
+
+
+def _caching() -> str:
+    headers = _table(
+        ("header", "holds"),
+        [(f"`{name}`", meaning) for name, meaning in FRESHNESS_HEADERS.items()],
+    )
+    return texts.CACHING.replace("{headers}\n", headers).replace(
+        "{size}", f"{http_limits.COMPRESSED_BYTES:,}"
     )
 
 

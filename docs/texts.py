@@ -1,4 +1,4 @@
-"""Prose of the reference pages that no list in the code has: events, partitions, clients."""
+"""Prose of the reference pages that no list in the code has."""
 
 from __future__ import annotations
 
@@ -106,3 +106,23 @@ KEYS: Final = (
     " producers choose the partition by murmur2: librdkafka's clients need"
     " `partitioner=murmur2_random` ([client by client](topics.md#partitioners)).\n"
 )
+
+CACHING: Final = """\
+## Freshness, caching, compression, other origins
+
+Answers under `/v1` have their `freshness` in the body. It also stands in headers, so that a 304
+has it:
+
+{headers}
+
+Such an answer has a weak `ETag`. It changes when that answer changes: a sale of another product
+leaves it, and so does progress in `freshness` alone; another `freshness.state` changes it.
+`If-None-Match` with the `ETag` gives 304. Answers about an earlier moment and explanations also
+have `moment.included`, which follows the log, and the `ETag` with it. `Cache-Control: no-cache`
+lets a browser keep an answer and have it confirmed. With `Accept-Encoding: gzip`, answers of
+{size} bytes or more are compressed.
+
+Pages of other origins may read answers where `NETSOLD_READER_CORS_ORIGINS` names their origin, or
+is `*`. They may send `Authorization` and `If-None-Match`, and read `ETag`, `Link`, `Retry-After`
+and the headers above. Cookies are never used. By default no other origin may.
+"""

@@ -12,3 +12,26 @@ EventFiles = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Change without asking: for scripts.")]
+NoInput = Annotated[
+    bool, typer.Option("--no-input", help="Never ask: without --yes nothing is changed.")
+]
+VersionName = Annotated[
+    str | None,
+    typer.Option(
+        "--version",
+        metavar="NAME",
+        help="Of this version, such as netsold.r1 or r1; else of the one that readers answer from.",
+    ),
+]
+KnownAt = Annotated[
+    str | None,
+    typer.Option(
+        help="ISO 8601 with zone: only events that stood in the log by then (log time)."
+        " A page of that time showed less where workers were behind."
+    ),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(help="ISO 8601 with zone: only what had happened by then (event time)."),
+]

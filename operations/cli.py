@@ -52,20 +52,65 @@ COMMANDS = (
     Command("serve", "operations.commands.serve", "Run a reader: it answers over HTTP."),
     Command("top", "operations.commands.top", "List what sells best, or the best shops."),
     Command(
+        "series",
+        "operations.commands.series",
+        "Show sales by cycle, day or hour: of a product, a shop or the marketplace.",
+    ),
+    Command(
         "overdue",
         "operations.commands.overdue",
         "List the inquiries that shops haven't replied to in time.",
     ),
     Command("get", "operations.commands.get", "Show one product, shop or order."),
     Command(
+        "explain",
+        "operations.commands.explain",
+        "Show why a number is what it is: an order's events, a product's or a shop's orders.",
+    ),
+    Command(
+        "find",
+        "operations.commands.find",
+        "Find orders by refund, shop, product or time.",
+    ),
+    Command(
+        "search",
+        "operations.commands.search",
+        "Find products, shops and orders by how their ids or names begin.",
+    ),
+    Command(
         "status",
         "operations.commands.status",
         "Show what runs, how fresh it is and what is behind.",
     ),
     Command(
+        "journal",
+        "operations.commands.journal",
+        "Show what changed in sales since an instant, and by which build and rules.",
+    ),
+    Command(
+        "doctor",
+        "operations.commands.doctor",
+        "Check all that netsold depends on; mend transactions and offsets.",
+    ),
+    Command(
+        "audit",
+        "operations.commands.audit",
+        "Count the whole log again and compare every table with it, row by row.",
+    ),
+    Command(
+        "replay",
+        "operations.commands.replay",
+        "Show what this build, or other terms, would make of the log; changes nothing.",
+    ),
+    Command(
         "tables",
         "operations.commands.tables",
         "Print all that the tables hold, in the form of recount.",
+    ),
+    Command(
+        "compare",
+        "operations.commands.compare",
+        "Compare two versions of the tables, or a version and a recount.",
     ),
     Command(
         "simulate",
@@ -83,6 +128,17 @@ COMMANDS = (
 GROUPS = (
     Command("kafka", "operations.commands.kafka", "The local Kafka in the data directory."),
     Command("topics", "operations.commands.topics", "The topics of this application."),
+    Command(
+        "rebuild",
+        "operations.commands.rebuild",
+        "Another version beside the live one: count the log again, compare, promote, go back.",
+    ),
+    Command("token", "operations.commands.token", "Tokens with which clients read from a reader."),
+    Command(
+        "dead-letters",
+        "operations.commands.dead_letters",
+        "Refused records: list them, show them, put them back, or discard them.",
+    ),
 )
 
 app = typer.Typer(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, TypeVar
 
@@ -121,7 +120,10 @@ class Waiting:
                 )
             elif now() - reported_at >= REPORT_EVERY_S:
                 reported_at = now()
-                self._report(f"netsold: waiting for Kafka at {self._where}, {what[1]}")
+                self._report(
+                    f"netsold: {what[1]}; Kafka at {self._where} has not answered"
+                    f" for {duration(now() - since)}"
+                )
 
 
 def answer(
@@ -139,41 +141,6 @@ def answer(
         return await waiting.bounded(work, pending, end_within_s=0.0)
 
     return asyncio.run(bounded())
-
-
-def interruptible(work: Coroutine[Any, Any, T]) -> T:
-    """The result of work. A signal that has a handler cancels it, and raises KeyboardInterrupt.
-
-    A handler that raises within the event loop would leave a half-made transport behind, which
-    prints an error when it is collected.
-    """
-    is_main = threading.current_thread() is threading.main_thread()  # only that one gets signals
-    handlers = {
-        number: handler
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if is_main and callable(handler := signal.getsignal(number))
-    }
-    signalled = False
-
-    async def watched() -> T:
-        task = asyncio.ensure_future(work)
-
-        def cancel() -> None:
-            nonlocal signalled
-            signalled = True
-            task.cancel()
-
-        for number in handlers:
-            asyncio.get_running_loop().add_signal_handler(number, cancel)
-        return await task
-
-    try:
-        return asyncio.run(watched())
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        if signalled:
-            raise KeyboardInterrupt
 
 
 def give_up_s(text: str) -> float:

@@ -55,13 +55,16 @@ class MoneyAnswer(SumsAnswer):
 
 
 class CycleAnswer(_Answer):
-    """What was sold in one cycle; `revenue` is by currency, in its minor units.
+    """What was sold in one cycle: units, and by currency units and money in its minor units.
 
-    `sold_monthly` is its net units, `successfully_traded` the net units of all time (C4).
+    `units` are the sums of `units_by_currency`; a currency without any is left out there and in
+    `revenue`. `sold_monthly` is the net units of the cycle, `successfully_traded` those of all time
+    (C4).
     """
 
     cycle: CycleSpan
     units: UnitsAnswer
+    units_by_currency: dict[str, UnitsAnswer]
     revenue: dict[str, MoneyAnswer]
     sold_monthly: int
     successfully_traded: int
@@ -89,13 +92,15 @@ class Freshness(_Answer):
     `applied`: by source partition such as `orders-0`, the last offset that it certainly includes.
     `as_of`: it includes every event until then that arrived in time; null while the progress of
     a source partition is unknown. `lag_seconds`: from `as_of` to the time of the answer, at least
-    0, null without `as_of`. `state` is one of STATES.
+    0, null without `as_of`. `state` is one of STATES. `version` is the application that the answer
+    is of: all of it, numbers, cursors and offsets.
     """
 
     as_of: str | None
     applied: dict[str, int]
     lag_seconds: float | None
     state: State
+    version: str
 
 
 class InquiriesAnswer(_Answer):
@@ -222,38 +227,6 @@ class ServiceRulesAnswer(_Answer):
     count_per: Literal["buyer_day", "inquiry"]
 
 
-class FreshProduct(ProductAnswer):
-    """A product in a cycle, as the reader answers it."""
-
-    service: ProductService
-    freshness: Freshness
-
-
-class ServedShop(ShopAnswer):
-    """A shop in a cycle, with its sales and its service."""
-
-    service: ShopService
-
-
-class FreshShop(ServedShop):
-    """A shop in a cycle, as the reader answers it."""
-
-    service_all_time: ShopService
-    service_rules: ServiceRulesAnswer
-    freshness: Freshness
-
-
-class TopShops(_Answer):
-    """A page of the best shops in a cycle; shops with nothing to compare are not listed."""
-
-    cycle: CycleSpan
-    by: Literal["sales", "response-rate", "good-reviews"]
-    items: list[ServedShop]
-    next_cursor: str | None
-    service_rules: ServiceRulesAnswer
-    freshness: Freshness
-
-
 class OverdueInquiry(_Answer):
     """An inquiry whose time has passed without a reply (R2), with the message that opened it."""
 
@@ -272,18 +245,6 @@ class OverduePage(_Answer):
     items: list[OverdueInquiry]
     next_cursor: str | None
     service_rules: ServiceRulesAnswer
-    freshness: Freshness
-
-
-class TopProducts(_Answer):
-    """A page of the best products in a cycle: by net units, most first, then by id.
-
-    Products with none are not listed.
-    """
-
-    cycle: CycleSpan
-    items: list[ProductAnswer]
-    next_cursor: str | None
     freshness: Freshness
 
 

@@ -1,23 +1,42 @@
 """The columns of sales: what a journal row adds to, and what the tables sum.
 
-A new column is a field of `SaleColumns` and a line of `plus`. Besides, it touches
-`tables/entries.py`, which gives it its value in a row, `tables/sales.py`, which sums it in the
-tables, and `journal.RULES`, as entries and tables get another form. To be shown it needs a field in
-`schemas/answers.py` and a value in `tables/report.py`.
+What a new measure, such as gifts, touches:
+
+- this module: three fields of `SaleColumns`, such as `gifts_gross`, three lines of `plus`, and a
+  higher `RULES`;
+- `tables/entries.py`: their values in a row, from the line;
+- `tables/sales.py`: three fields of `CurrencySums`, such as `gifts_gross`, bounded by its
+  `are_possible`, added up by `Tally.change`, answered by `Tally.of_cycle`;
+- `tables/periods.py`: the fields in `PeriodSums.include`, and in what adds an entry to them;
+  `tables/marketplace.py`: the same in `change`;
+- `schemas/answers.py`: a field of `CycleAnswer`;
+- `operations/oracle/sales.py`: a count of its own in the recount, from the line as placed.
+
+The rest follows from these: earlier moments, explanations of entries, `netsold get`, `top` and
+`journal`, and a reader's store, which is filled anew. The rule itself goes to docs/rules.md, the
+version to CHANGELOG.md, and `python -m docs.lists` writes the API's page.
 """
 
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
-from schemas.answers import SumsAnswer
+RULES: Final = 7
+"""Version of the rules (S1-S13, C1-C4, R1-R6) and of the forms of rows; another one is a rebuild.
 
-TALLY_VERSION: Final = 1
+It rises with every change of what counts, of a row's or an entry's form, and with a new table: its
+rows of the past come from a rebuild alone.
+
+7: a row of sales has units by currency, as it has money.
+"""
+
+TALLY_VERSION: Final = 2
 """The first element of a row's bytes. Nothing reads it: a store with rows of another form has
-another `journal.RULES`, and is refused as a whole."""
+other `RULES`, and is refused as a whole."""
 
 
-class SaleColumns(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_like=True):
+class SaleColumns(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Signed changes of units, of money in minor units of one currency, and of orders.
 
     `_gross` is what was sold. `_reversed` is what refunds took off the sales of a cycle, whenever
@@ -35,16 +54,20 @@ class SaleColumns(msgspec.Struct, frozen=True, gc=False, kw_only=True, array_lik
     """Orders with a sale of one buyer; an order counts in one line of one cycle (R6)."""
 
 
-_NAMES: Final = SaleColumns.__struct_fields__
+SALE_COLUMNS: Final = SaleColumns.__struct_fields__
+"""The names of the columns."""
 
-ZERO: Final = SaleColumns(**dict.fromkeys(_NAMES, 0))
+SUMMED: Final = tuple([name for name in SALE_COLUMNS if name != "orders"])
+"""The columns that tables of sales sum, each named MEASURE_SUM, such as `units_gross`."""
+
+ZERO: Final = SaleColumns(**dict.fromkeys(SALE_COLUMNS, 0))
 """No change. A row that changes few columns is made of it by `msgspec.structs.replace`."""
 
 
 def plus(one: SaleColumns, other: SaleColumns, sign: int = 1) -> SaleColumns:
     """The sum, column by column; the difference if `sign` is -1.
 
-    It runs for each entry. So it names the columns, which is quicker than a loop over `_NAMES`.
+    It runs for each entry. So it names the columns, which is quicker than a loop.
     """
     return SaleColumns(
         units_gross=one.units_gross + sign * other.units_gross,
@@ -59,20 +82,27 @@ def plus(one: SaleColumns, other: SaleColumns, sign: int = 1) -> SaleColumns:
 
 def decrease(columns: SaleColumns) -> SaleColumns:
     """The columns that are below zero; zero for the others."""
-    return SaleColumns(**{name: min(getattr(columns, name), 0) for name in _NAMES})
+    return SaleColumns(*[min(column, 0) for column in astuple(columns)])
 
 
-_ANSWERED: Final = tuple(SumsAnswer.model_fields)
-"""The names of sums in answers."""
+def is_higher(columns: SaleColumns) -> bool:
+    """Whether a change makes what stayed sold higher: the money, or else the units.
+
+    Where neither changes in the sale's cycle, a refund that is booked makes its own cycle lower.
+    """
+    money, units = (
+        columns.amount_gross - columns.amount_reversed,
+        columns.units_gross - columns.units_reversed,
+    )
+    return (money, units, -columns.amount_booked, -columns.units_booked) > (0, 0, 0, 0)
 
 
-class _Sums:
-    """The sums of one measure, such as units: what `UnitSums` and `MeasureSums` share."""
+class MeasureSums(msgspec.Struct, array_like=True, gc=False):
+    """The sums of one measure, such as units, or money in one currency."""
 
-    __slots__ = ()
-    gross: int
-    reversed: int
-    booked: int
+    gross: int = 0
+    reversed: int = 0
+    booked: int = 0
 
     @property
     def net(self) -> int:
@@ -84,42 +114,17 @@ class _Sums:
         """Whether every sum is zero."""
         return not (self.gross or self.reversed or self.booked)
 
-    @property
-    def reversals_booked(self) -> int:
-        """`booked` by its name in answers."""
-        return self.booked
-
     def answer(self) -> dict[str, int]:
-        """The sums by the names that answers have for them."""
-        return {name: getattr(self, name) for name in _ANSWERED}
+        """The sums by their names in `SumsAnswer` (schemas/answers.py)."""
+        return {
+            "gross": self.gross,
+            "reversed": self.reversed,
+            "net": self.net,
+            "reversals_booked": self.booked,
+        }
 
-
-class UnitSums(_Sums, msgspec.Struct, array_like=True, gc=False):
-    """The sums of units; a row of a sales table begins with them."""
-
-    version: int = TALLY_VERSION
-    gross: int = 0
-    reversed: int = 0
-    booked: int = 0
-
-    def include(self, other: "UnitSums") -> None:
-        """Add the sums of another cycle."""
+    def include(self, other: "MeasureSums") -> None:
+        """Add the sums of another cycle or currency."""
         self.gross += other.gross
         self.reversed += other.reversed
         self.booked += other.booked
-
-    def of_cycle(self) -> dict[str, dict[str, int]]:
-        """The sums of a cycle by their fields in its answer (schemas/answers.py)."""
-        return {"units": self.answer()}
-
-    def of_all_time(self) -> dict[str, int]:
-        """What an answer has of these sums as those of all time (C4)."""
-        return {"successfully_traded": self.net}
-
-
-class MeasureSums(_Sums, msgspec.Struct, array_like=True, gc=False):
-    """The sums of another measure within a row, such as money in one currency."""
-
-    gross: int = 0
-    reversed: int = 0
-    booked: int = 0

@@ -22,6 +22,9 @@ from schemas.refusals import Reason, Refusal
 TICK: Final = "time_tick"
 """`ce_type` of a time tick: netsold writes it into an idle partition to advance event time."""
 
+HANDOVER: Final = "handover"
+"""`ce_type` of a handover: netsold writes it into `chats` when another version is promoted."""
+
 
 class Record(Protocol):
     """The parts of a Kafka record that netsold reads; `timestamp` is in epoch milliseconds.
@@ -89,6 +92,11 @@ class ChatMessage(msgspec.Struct, frozen=True, gc=False):
     message: Written
 
     @property
+    def type(self) -> str:
+        """The event's type."""
+        return events.TYPE_BY_SIDE[self.message.side]
+
+    @property
     def occurred_at_ms(self) -> int:
         """When the message was written, in epoch milliseconds."""
         return self.message.at_ms
@@ -105,6 +113,12 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     occurred_at_ms: int
 
 
+class Handover(msgspec.Struct, frozen=True, gc=False):
+    """A handover: from here on `speaker` sends the alerts, an application of the log's family."""
+
+    speaker: str
+
+
 def read(record: Record) -> Received | Tick | Refusal:
     """The event or tick in a record of the topic `orders`, or the first reason to refuse it.
 
@@ -117,8 +131,8 @@ def read(record: Record) -> Received | Tick | Refusal:
     return read_plainly(record) if received is None else received
 
 
-def read_chat(record: Record) -> ChatMessage | Tick | Refusal:
-    """The message or tick in a record of the topic `chats`, or the first reason to refuse it."""
+def read_chat(record: Record) -> ChatMessage | Tick | Handover | Refusal:
+    """What a record of the topic `chats` is, or the first reason to refuse it."""
     try:
         message = _read_chat_fast(record)
     except FALLBACK_ERRORS:
@@ -216,20 +230,28 @@ def chat_key(shop_id: str, buyer_id: str) -> bytes:
 
 def read_plainly(record: Record) -> Received | Tick | Refusal:
     """The same as `read` for every record, by the pydantic models alone."""
+    event = read_content(record)
+    if isinstance(event, Received):
+        return validation.key_refusal(record.key, event.order_id.encode()) or event
+    return event
+
+
+def read_content(record: Record) -> Received | Tick | Refusal:
+    """The event or tick in a record of the topic `orders`, whatever its key."""
     event = _model_of(record, "orders")
     if isinstance(event, (Tick, Refusal)):
         return event
-    refusal = validation.key_refusal(record.key, event.order_id.encode())
-    if refusal is not None:
-        return refusal
     name = event.type
     own = event.model_dump(exclude={"type", "id", "source", "occurred_at_ms", "order_id"})
     body = msgspec.convert(own, decoders.BODIES[name])
     return Received(name, event.id, event.source, event.occurred_at_ms, event.order_id, body)
 
 
-def read_chat_plainly(record: Record) -> ChatMessage | Tick | Refusal:
+def read_chat_plainly(record: Record) -> ChatMessage | Tick | Handover | Refusal:
     """The same as `read_chat` for every record, by the pydantic models alone."""
+    headers = cloudevents.headers_by_name(record.headers)
+    if headers.get("ce_type") == HANDOVER.encode():
+        return _read_handover(headers)
     event = _model_of(record, "chats")
     if isinstance(event, (Tick, Refusal)):
         return event
@@ -303,6 +325,17 @@ def _read_tick(headers: Mapping[str, bytes]) -> Tick | Refusal:
         )
 
 
+def _read_handover(headers: Mapping[str, bytes]) -> Handover | Refusal:
+    raw = headers.get("ce_subject", b"")
+    text = raw.decode("utf-8", "backslashreplace")
+    if text.encode() != raw or not text.isprintable() or not 0 < len(text) <= limits.ID_CHARS:
+        return Refusal(
+            Reason.INVALID_FIELD,
+            sentences.cut(f"ce_subject: {sentences.value_text(text)} is no application"),
+        )
+    return Handover(text)
+
+
 # --- writing
 
 
@@ -350,5 +383,17 @@ def tick(at_ms: int) -> tuple[bytes, list[tuple[str, bytes]]]:
         ("ce_source", b"/netsold"),
         ("ce_type", TICK.encode()),
         ("ce_time", times.format_ms(at_ms).encode()),
+        (CONTENT_TYPE, JSON),
+    ]
+
+
+def handover(speaker: str) -> tuple[bytes, list[tuple[str, bytes]]]:
+    """(value, headers) of a handover to an application; its record has no key."""
+    return b"{}", [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", f"handover-{speaker}".encode()),
+        ("ce_source", b"/netsold"),
+        ("ce_type", HANDOVER.encode()),
+        ("ce_subject", speaker.encode()),
         (CONTENT_TYPE, JSON),
     ]

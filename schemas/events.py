@@ -342,6 +342,9 @@ CHAT_TYPES: Final = frozenset(
 )
 """The event types of the topic `chats`."""
 
+TYPE_BY_SIDE: Final = ("buyer_messaged", "seller_replied")
+"""The event types of messages, by the side that writes them: 0 the buyer, 1 the shop."""
+
 ORDER_TYPES: Final = frozenset(MODELS) - CHAT_TYPES
 """The event types of the topic `orders`."""
 

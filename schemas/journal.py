@@ -1,10 +1,7 @@
-"""The journal: the rows that netsold writes, whose sums the tables are.
+"""The forms of journal records: the rows that netsold writes, whose sums the tables are.
 
-Each record is a JSON object; `type` names its form.
-
-The topic `sales` (key product_id) has one entry per changed row, and service rows of products. The
-topic `shop-activity` (key shop_id) has the changes of each shop by one chunk: sums of the same
-entries, service rows, sums of replies, contacts and messages. Marks have no key.
+Each record is a JSON object; `type` names its form. The journals, their keys and what they hold are
+in the catalogue (tables/catalogue.py: `PUBLIC_TOPICS`). Marks have no key.
 """
 
 from collections.abc import Callable
@@ -13,15 +10,6 @@ from typing import Final
 import msgspec
 
 from schemas.columns import SaleColumns
-
-RULES: Final = 6
-"""Version of the rules (S1-S13, C1-C4, R1-R6) and of the forms of rows; another one is a rebuild.
-
-It rises with every change of what counts, of a row's or an entry's form, and with a new table: its
-rows of the past come from a rebuild alone.
-
-6: an entry names its sale's instant and its refund, so the journal adds up by day.
-"""
 
 
 class Delta(SaleColumns, frozen=True, gc=False, array_like=False):
@@ -138,7 +126,9 @@ class ProgressMark(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
     """A source partition is applied up to and including `offset`.
 
     `watermark_ms` is the latest event time in it. `confirmed_ms` is the latest event time that two
-    orders or conversations, or a tick, have reached.
+    orders or conversations, or a tick, have reached. `build` wrote it, and in the same transaction
+    the records of this source partition before it (`streams/build.py`); empty in marks that do not
+    name it.
     """
 
     topic: str
@@ -146,6 +136,7 @@ class ProgressMark(msgspec.Struct, frozen=True, tag_field="type", tag="mark"):
     offset: int
     watermark_ms: int | None
     confirmed_ms: int | None = None
+    build: str = ""
 
 
 class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -74,6 +74,12 @@ ORDER_BYTES: Final = 800_000
 SMALL_STATE_BYTES: Final = 16 * KIB
 """Most bytes of a state that is derived as a whole for each event; larger ones have a ledger."""
 
+FEW_EVENTS: Final = 16
+"""Most events of one order in a chunk for which a small order is derived as a whole."""
+
+FEW_MESSAGES: Final = 16
+"""Most messages of one conversation in a chunk for which a small conversation has no ledger."""
+
 ACTIVITY_UNITS: Final = 2000
 """Most units of a record of `shop-activity`. A row counts one or more units by its size."""
 
@@ -112,6 +118,45 @@ PARKING_BYTES: Final = 16 * KIB
 DEAD_LETTER_BYTES: Final = 4 * MIB
 """Most bytes of a batch in the topic of dead letters (`max.message.bytes`)."""
 
+LETTER_RECORDS: Final = 1000
+"""Most dead letters that are in memory at once, parsed from a compressed fetch."""
+
+REQUEUE_RECORDS: Final = 500
+"""Most dead letters that one transaction puts back or discards."""
+
+REQUEUE_BYTES: Final = 4 * MIB
+"""Most bytes of the values that one transaction puts back, but for one larger record."""
+
+REQUEUE_HEADER_BYTES: Final = KIB
+"""Most bytes that putting back adds to a record: its headers."""
+
+REQUEUE_ATTEMPTS: Final = 3
+"""A record that was put back this often is not put back again unless it is forced."""
+
+LETTER_GROUPS: Final = 1000
+"""Most groups of dead letters that are counted apart; the rest are one group."""
+
+RECENT_LETTERS: Final = 5
+"""Of each group of dead letters, the newest so many can be read from a reader."""
+
+RECENT_LETTER_BYTES: Final = 16 * KIB
+"""A longer value of such a dead letter is not shown."""
+
+SHOWN_LETTERS: Final = 20
+"""Most single dead letters that a dry run shows, and that it queries a reader about."""
+
+DECISION_CHARS: Final = 500
+"""Most characters of the person, and of the reason, in a decision about a dead letter."""
+
+LABEL_CHARS: Final = 1024
+"""Most characters of a reason, a topic or a fault that are shown of a dead letter."""
+
+POSITION_BYTES: Final = 512
+"""Most bytes of a position in a dead letter's header: a topic's name has at most 249."""
+
+TRACE_LINKS: Final = 32
+"""Most spans of writers that the span of one chunk is linked to."""
+
 LEAST_TRANSACTION_RECORDS: Final = 100
 """A transaction of fewer records is not made smaller because it took long."""
 
@@ -132,14 +177,48 @@ RESTORE_RECORDS: Final = 20_000
 FOLLOW_RECORDS: Final = 20_000
 """Most records of one step of a reader."""
 
+LIVE_RECORDS: Final = 500
+"""The same once its tables are live. RocksDB's binding keeps Python's lock while it writes a step,
+so that answers wait for it: 20,000 keys take some 80 ms, 1,000 keys less than 1 ms."""
+
+INDEX_RECORDS: Final = 1000
+"""Most records of one step of the event index: answers, and the tables' steps, are between its
+own."""
+
 WAITING_RECORDS: Final = 200_000
 """Most records of one partition that a reader keeps in memory until their mark arrives."""
 
 RECENT_IDS: Final = 100_000
 """How many ids of journal entries a reader keeps in memory to find duplicates."""
 
+JOURNAL_UNORDERED_MS: Final = 60_000
+"""`netsold journal` finds rows that stand behind rows written up to this much later, as those of
+two writers may; what is further out of order may be missed at the end of a span."""
+
+JOURNAL_GROUPS: Final = 200_000
+"""Most groups that `netsold journal` sums in memory; each is some 1 KiB."""
+
+LOOKUP_FETCH_BYTES: Final = 64 * KIB
+"""Most bytes of a fetch of single records. A broker always returns the first whole batch."""
+
+LOOKUP_RECORDS: Final = 25
+"""Most single records of an order that are read before their bytes are counted."""
+
+LOOKUP_BYTES: Final = 16 * MIB
+"""Once the single records of an order have this many bytes, no more of them are read."""
+
+LOOKUP_FETCHES: Final = 8
+"""Most fetches of single records of one partition at once."""
+
+LOOKUP_APART_OFFSETS: Final = 5000
+"""Records of one partition that are this many offsets apart are fetched at once: hardly any batch
+has more records."""
+
 OBSERVATIONS: Final = 200
 """How many observations of a topic's ends a reader keeps in memory."""
+
+FIRST_TAIL_RECORDS: Final = 2000
+"""How many of a changelog's last records are read at first for its last mark."""
 
 # --- stores
 
@@ -171,22 +250,34 @@ flush (`python -m bench.reader`).
 READER_WRITE_BUFFERS: Final = 4
 """Most write buffers of a reader's store."""
 
-READER_OPEN_FILES: Final = 256
+READER_OPEN_FILES: Final = 144
 """Most files that a reader's store has open."""
+
+INDEX_CACHE_BYTES: Final = 16 * MIB
+"""Most bytes of blocks, indexes and filters that the event index of a reader caches."""
+
+INDEX_WRITE_BUFFER_BYTES: Final = 8 * MIB
+"""Most bytes of one write buffer of the event index."""
+
+INDEX_WRITE_BUFFERS: Final = 3
+"""Most write buffers of the event index."""
+
+INDEX_OPEN_FILES: Final = 56
+"""Most files that the event index of a reader has open."""
 
 # --- HTTP
 
-PAGE_ITEMS: Final = 1000
-"""Most items of one page of an answer."""
+EXPLAINED_EVENTS: Final = 200
+"""Most events of an order that its explanation lists: each one is read from the log."""
 
-EXPORTS: Final = 4
-"""Most exports at once: each keeps the store's files of its snapshot on disk."""
-
-EXPORT_CHUNK_BYTES: Final = 64 * KIB
-"""Most bytes of an export that wait in memory to be sent, roughly."""
+EXPLAINED_BYTES: Final = 8 * MIB
+"""Bytes of an order's state, times the listed events, that one explanation derives, roughly."""
 
 CONNECTIONS: Final = 2000
 """Most connections of a reader: each costs some 20 KiB, and its unread answer."""
+
+STREAMS: Final = 1500
+"""Most streams of events of a reader: other requests have the rest of its connections."""
 
 RESERVED_HANDLES: Final = 512
 """File handles that connections leave for the store, for Kafka and for uncounted connections."""
@@ -195,76 +286,105 @@ UNCOUNTED_CONNECTIONS: Final = 100
 """Most connections that asyncio accepts before the first of them is counted; as many may wait in
 the system's queue."""
 
-UNREAD_ANSWER_BYTES: Final = 16 * KIB
-"""A client must read this much of its answer, or all the rest, within `Bounds.unread_s`."""
+# --- explanations and earlier moments
+
+EXPLAINED_ORDERS: Final = 200
+"""Most orders that an explanation of a product or a shop lists."""
+
+EXPLAINED_ENTRIES: Final = 20
+"""Most journal entries that it lists of each order."""
+
+MOVEMENT_STEPS: Final = 120
+"""Most steps in which an explanation shows how a number moved."""
+
+HOURS_DAYS: Final = 60
+"""For how many days back from the event time of the tables hours are answered."""
+
+SERIES_CYCLES: Final = 120
+"""Most cycles of a series."""
+
+SERIES_DAYS: Final = 3660
+"""Most days of a series: ten years."""
+
+LOOSE_ENTRIES: Final = 256
+"""Most entries of an id in a cycle that an answer adds up beside its rows, roughly."""
+
+LOOSE_COUNTERS: Final = 2**18
+"""Counters of such entries that a reader has in memory."""
+
+BRIEF_ENTRIES: Final = 256
+"""Most journal entries of one value of a reader's store."""
+
+EXPLAINED_CYCLE_ENTRIES: Final = 1_000_000
+"""Most journal entries of a product or shop in a cycle that an explanation adds up.
+
+Its orders, some 300 bytes each, are in memory meanwhile."""
+
+WALKED_ENTRIES: Final = 4_000_000
+"""Most journal entries that one answer about an earlier moment walks over: some seconds."""
+
+INTRICATE_ORDERS: Final = 20_000
+"""Most orders that one answer about an earlier moment derives from their facts."""
+
+INTRICATE_READ_ORDERS: Final = 200
+"""Most orders whose events one such answer reads from the log."""
+
+HISTORY_EVENTS: Final = 2000
+"""Most events of one order that such an answer reads from the log."""
+
+HISTORIES_EVENTS: Final = 20_000
+"""Most events of all orders together that such an answer reads, one order at a time."""
+
+WALKS: Final = 4
+"""Most such answers, and explanations, at once."""
 
 # --- relations
 
+# fmt: off
 for _holds, _relation in (
-    (
-        QUANTITY <= UNIT_PRICE_MINOR <= LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX,
-        "a line's revenue fits in one payment, and a payment in a 64-bit integer",
-    ),
-    (
-        OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS,
-        "the epoch is within the years that events may name",
-    ),
-    (
-        2 * FAST_VALUE_BRACKETS < FAST_VALUE_BYTES < VALUE_BYTES,
-        "the fast path reads no value that the models refuse by its size",
-    ),
-    (
-        SHOWN_CHARS < DETAIL_CHARS,
-        "a refusal's detail has room for what it quotes",
-    ),
-    (
-        SMALL_STATE_BYTES + 2 * VALUE_BYTES < ORDER_BYTES,
-        "two events of the largest size fit in one order, also in a small one",
-    ),
-    (
-        ORDER_BYTES < BATCH_BYTES,
-        "an order of the largest size fits in one batch of a transaction",
-    ),
-    (
-        ACTIVITY_UNITS * ACTIVITY_UNIT_BYTES < BATCH_BYTES and ACTIVITY_MESSAGES < ACTIVITY_UNITS,
-        "a record of shop-activity fits in one batch of a transaction",
-    ),
-    (
-        ROW_TIMERS * 2 * ID_CHARS * 3 < BATCH_BYTES,
-        "a row of timers with ids of three bytes a character fits in one batch of a transaction",
-    ),
-    (
-        BATCH_BYTES < BROKER_BATCH_BYTES - BATCH_OVERHEAD_BYTES,
-        "a broker accepts a batch with its overhead, even if it does not compress",
-    ),
-    (
-        VALUE_BYTES < WRITE_BATCH_BYTES < BROKER_BATCH_BYTES,
-        "an event of the largest size fits in a batch outside transactions",
-    ),
-    (
-        4 * DETAIL_CHARS < PARKING_BYTES,
-        "a dead letter's headers have room for the detail, at four bytes a character",
-    ),
-    (
-        BROKER_BATCH_BYTES + PARKING_BYTES <= DEAD_LETTER_BYTES <= REQUEST_BYTES,
-        "a record that a broker accepts by default can be parked in one request",
-    ),
-    (
-        LEAST_TRANSACTION_RECORDS <= FIRST_TRANSACTION_RECORDS,
-        "a first transaction is large enough to be made smaller",
-    ),
-    (
-        BROKER_BATCH_BYTES < FETCH_BYTES,
-        "one fetch has room for more than one batch",
-    ),
-    (
-        RESTORE_RECORDS <= WAITING_RECORDS and FOLLOW_RECORDS <= WAITING_RECORDS,
-        "a reader can wait for a mark over several steps",
-    ),
-    (
-        READER_OPEN_FILES + UNCOUNTED_CONNECTIONS < RESERVED_HANDLES,
-        "the reserved file handles suffice for the store and for uncounted connections",
-    ),
+    (QUANTITY <= UNIT_PRICE_MINOR <= LINE_REVENUE_MINOR <= PAID_MINOR <= INT64_MAX,
+     "a line's revenue fits in one payment, and a payment in a 64-bit integer"),
+    (OCCURRED_FIRST_MS < 0 < OCCURRED_END_MS, "the epoch is within the years that events may name"),
+    (2 * FAST_VALUE_BRACKETS < FAST_VALUE_BYTES < VALUE_BYTES,
+     "the fast path reads no value that the models refuse by its size"),
+    (SHOWN_CHARS < DETAIL_CHARS, "a refusal's detail has room for what it quotes"),
+    (SMALL_STATE_BYTES + 2 * VALUE_BYTES < ORDER_BYTES,
+     "two events of the largest size fit in one order, also in a small one"),
+    (# A message has three ids and a source, an alerted inquiry an id and a source, and a
+        # character has at most 8 bytes. Alerts of earlier messages have fewer bytes than these.
+        2 * SMALL_STATE_BYTES + FEW_MESSAGES * 8 * (4 * ID_CHARS + 2 * SOURCE_CHARS) < ORDER_BYTES,
+     "a small conversation with a few new messages fits in a record"),
+    (ORDER_BYTES < BATCH_BYTES, "an order of the largest size fits in one batch of a transaction"),
+    (ACTIVITY_UNITS * ACTIVITY_UNIT_BYTES < BATCH_BYTES and ACTIVITY_MESSAGES < ACTIVITY_UNITS,
+     "a record of shop-activity fits in one batch of a transaction"),
+    (ROW_TIMERS * 2 * ID_CHARS * 3 < BATCH_BYTES,
+     "a row of timers with ids of three bytes a character fits in one batch of a transaction"),
+    (BATCH_BYTES < BROKER_BATCH_BYTES - BATCH_OVERHEAD_BYTES,
+     "a broker accepts a batch with its overhead, even if it does not compress"),
+    (VALUE_BYTES < WRITE_BATCH_BYTES < BROKER_BATCH_BYTES,
+     "an event of the largest size fits in a batch outside transactions"),
+    (2 * DETAIL_CHARS <= LABEL_CHARS, "a dead letter's sentence with its detail is shown whole"),
+    (4 * DETAIL_CHARS < PARKING_BYTES,
+     "a dead letter's headers have room for the detail, at four bytes a character"),
+    (BROKER_BATCH_BYTES + PARKING_BYTES <= DEAD_LETTER_BYTES <= REQUEST_BYTES,
+     "a record that a broker accepts by default can be parked in one request"),
+    (REQUEUE_BYTES + DEAD_LETTER_BYTES <= REQUEST_BYTES,
+     "what one transaction puts back fits in one request, with the largest letter"),
+    (REQUEUE_HEADER_BYTES < PARKING_BYTES, "a record that was put back can be parked again"),
+    (LEAST_TRANSACTION_RECORDS <= FIRST_TRANSACTION_RECORDS,
+     "a first transaction is large enough to be made smaller"),
+    (HISTORY_EVENTS <= HISTORIES_EVENTS
+        and INTRICATE_READ_ORDERS <= INTRICATE_ORDERS and EXPLAINED_CYCLE_ENTRIES <= WALKED_ENTRIES,
+     "a part of an answer has no wider bound than the answer"),
+    (BROKER_BATCH_BYTES < FETCH_BYTES, "one fetch has room for more than one batch"),
+    (ORDER_BYTES <= EXPLAINED_BYTES,
+     "of an order of the largest size at least one event is explained"),
+    (RESTORE_RECORDS <= WAITING_RECORDS and LIVE_RECORDS <= FOLLOW_RECORDS <= WAITING_RECORDS,
+     "a reader can wait for a mark over several steps"),
+    (STREAMS < CONNECTIONS, "streams leave connections for other requests"),
+    (2 * (READER_OPEN_FILES + INDEX_OPEN_FILES) + UNCOUNTED_CONNECTIONS < RESERVED_HANDLES,
+     "the reserved handles suffice for stores of two versions and for uncounted connections"),
 ):
     if not _holds:
         raise AssertionError(f"limits: {_relation}")
+# fmt: on

@@ -33,8 +33,9 @@ class SourceStatus(_Answer):
     `committed` is the group's offset, the next one that its worker reads; `applied` the last one
     that all tables contain, `slowest` the table with the lowest one. `behind` are the offsets from
     `applied` to the end; ticks and other writers' control records count, unless only control
-    records are left. `waiting_seconds`: how long the first of them has been in the log. Unknown
-    values are null.
+    records are left. `waiting_seconds`: how long the first of them has been in the log.
+    `records_per_second`: how fast its end has advanced in the last 10 s or more. `watermark`: the
+    event time through which all tables have what it contains. Unknown values are null.
     """
 
     source: str
@@ -46,6 +47,8 @@ class SourceStatus(_Answer):
     waiting_seconds: float | None
     slowest: str | None
     read_by: str | None
+    records_per_second: float | None
+    watermark: str | None
 
 
 class MemberStatus(_Answer):
@@ -71,11 +74,15 @@ class DeadLetterStatus(_Answer):
     """Dead letters of one source topic and reason, and when they were parked.
 
     `count` is of all in the topic of dead letters, `since_start` of those since the reader began.
+    Nobody has decided about those that are `open`; the others were `requeued` or `discarded`.
     """
 
     topic: str
     reason: str
     count: int
+    open: int
+    requeued: int
+    discarded: int
     since_start: int
     oldest: str
     newest: str
@@ -91,19 +98,80 @@ class PartitionStatus(_Answer):
 
 
 class TableStatus(_Answer):
-    """A table, or the journal: its topic, its freshness and its partitions."""
+    """A table, or the journal: its topic, its freshness and its partitions.
+
+    `records_per_second`: how fast this reader has read its topic in the last 10 s or more, with
+    marks and control records; null while that is unknown.
+    """
 
     name: str
     topic: str
     freshness: Freshness
+    records_per_second: float | None
     partitions: list[PartitionStatus]
 
 
+class ReaderVersion(_Answer):
+    """The build (version and commit) and the rules of this reader."""
+
+    build: str | None
+    rules: int
+
+
+class WorkersVersion(_Answer):
+    """A build and its rules, and the partitions whose latest records its workers applied."""
+
+    build: str
+    rules: int
+    partitions: list[str]
+
+
+class IndexStatus(_Answer):
+    """How far the event index is, which `explain` and `find` need.
+
+    `complete` once it has all that the log had when it was opened. `records_to_read` is null before
+    the first contact; `waiting_for` says what keeps it from being filled, if anything does.
+    """
+
+    complete: bool
+    records_to_read: int | None
+    waiting_for: str | None
+
+
+class PreparedVersion(_Answer):
+    """A version that is being prepared: the records that the reader has still to read of it.
+
+    `records_to_read` is null before the first contact; `waiting_for` says what keeps the reader
+    from it, if anything does.
+    """
+
+    app: str
+    records_to_read: int | None
+    waiting_for: str | None
+
+
+class VersionsStatus(_Answer):
+    """Which version this reader answers from, and since when; which one the pointer names.
+
+    They differ while the reader prepares the pointed version, which is then in `preparing`.
+    `former` is the version that the pointer named before `pointed_since`; both are null if it was
+    never moved. `answered_since` and `pointed` are null before the reader has read the pointer.
+    """
+
+    answered: str
+    answered_since: str | None
+    pointed: str | None
+    pointed_since: str | None
+    former: str | None
+    preparing: PreparedVersion | None
+
+
 class Health(_Answer):
-    """Whether the whole way is alive, and the findings."""
+    """Whether the whole way is alive, the findings, and the versions."""
 
     state: State
     findings: list[Finding]
+    versions: VersionsStatus
 
 
 class Status(Health):
@@ -111,7 +179,8 @@ class Status(Health):
 
     `cycle` is the current one, null before any event. `records_behind`: records of events, of all
     sources, that aren't in all tables; null while one source is unknown. `records_to_read`: records
-    of changelogs and journal that this reader hasn't read.
+    of changelogs and journal that this reader hasn't read. `reader` and `workers` are the versions
+    that run; there is more than one in `workers` if their builds differ.
     """
 
     app: str
@@ -121,5 +190,8 @@ class Status(Health):
     records_to_read: int
     sources: list[SourceStatus]
     cluster: ClusterStatus
+    reader: ReaderVersion
+    workers: list[WorkersVersion]
     dead_letters: list[DeadLetterStatus]
     tables: list[TableStatus]
+    index: IndexStatus

@@ -23,10 +23,13 @@ _RFC3339: Final = re.compile(
     re.ASCII,
 )
 _UNITS_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": HOUR_MS, "d": DAY_MS}
-_DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)", re.ASCII)
+_DURATION: Final = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?(ms|s|m|h|d)")
 _ISO_DURATION: Final = re.compile(
-    r"P(?=.)(?:(\d{1,9})D)?(?:T(?=.)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?", re.ASCII
+    r"P(?=.)(?:([0-9]{1,9})D)?"
+    r"(?:T(?=.)(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})S)?)?"
 )
+DURATION_FORM: Final = f"^(?:{_DURATION.pattern}|{_ISO_DURATION.pattern})$"
+"""A regular expression of `duration_ms`, in JSON Schema's dialect as well as Python's."""
 
 _LEAP_SECOND: Final = "60"
 _DAY: Final = r"\d{4}-\d\d-\d\d"
@@ -152,10 +155,14 @@ def _hour_text(hours: int) -> str:
 
 
 def duration_ms(text: str) -> int:
-    """Milliseconds of a duration such as 90s, 2h or PT2H30M; else ValueError."""
+    """Milliseconds of a duration such as 90s, 1.5h or PT2H30M; else ValueError.
+
+    Finer digits are cut off, as those of instants are.
+    """
     found = _DURATION.fullmatch(text)
     if found is not None:
-        return int(found[1]) * _UNITS_MS[found[2]]
+        whole, fraction, unit = found.groups()
+        return int(whole + (fraction or "").ljust(9, "0")) * _UNITS_MS[unit] // 10**9
     found = _ISO_DURATION.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r} is no duration, such as 90s, 5m, 2h or PT2H")

@@ -1,42 +1,50 @@
 """Answers about one id from a reader's store, in the forms of schemas/answers.py.
 
-An id is known when a table has a row of it or any order names it. A known id without sales in a
-cycle is answered with zeros; an unknown id is not answered (None).
+A known id without sales in a cycle is answered with zeros; an unknown id is not answered (None).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from schemas import times
 from schemas.answers import CycleAnswer, CycleSpan, Freshness, ServiceRulesAnswer
 from schemas.errors import NetsoldError
-from serving import keys
-from tables import figures, sales, service
-from tables.catalogue import READER_TABLES, find_table
-from tables.report import all_time, sold, span
-from tables.sales import Tally
+from serving.badges import Counts
+from serving.fresh_json import fresh_json
+from serving.id_reads import NOTHING_SOLD, IdReads
+from tables.report import all_time, span
 
 if TYPE_CHECKING:
     from schemas.answers import State
+    from serving.fresh_json import FreshJson
+    from serving.kept_answers import KeptAnswers
     from serving.progress import TableProgress
     from serving.store import Snapshot
     from serving.subjects import Subject
-    from tables.catalogue import Table
     from tables.cycles import Calendar
     from tables.service_hours import ServiceRules
 
 Sales = TypeVar("Sales", bound=CycleAnswer)
 """An answer about an id in a cycle."""
 
-_NOTHING_SOLD: Final = Tally()
-
 
 class NothingYet(NetsoldError):
     """No event has been applied, so no cycle is current."""
 
 
-class Answers:
+class Source(NamedTuple):
+    """A snapshot of the store, and answers that were made of this one and others.
+
+    `step` is the last one that had ended before the snapshot.
+    """
+
+    snapshot: Snapshot
+    kept: KeptAnswers
+    step: int
+
+
+class Answers(IdReads):
     """What one snapshot of the store answers; `now_ms` is when it answers, for the lag.
 
     For one request, in one thread. `state` is that of the whole way, as last judged.
@@ -44,17 +52,16 @@ class Answers:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        source: Source,
         calendar: Calendar,
         rules: ServiceRules,
         now_ms: int,
-        state: State = "unknown",
+        state: State,
     ) -> None:
-        self.snapshot = snapshot
-        self.calendar = calendar
-        self.progress = snapshot.progress
+        super().__init__(source.snapshot, calendar, rules)
+        self.source = source
+        self.progress = source.snapshot.progress
         self.state = state
-        self._rules = rules
         self._now_ms = now_ms
 
     @property
@@ -68,9 +75,24 @@ class Answers:
         return Freshness(
             as_of=None if through_ms is None else times.format_ms(through_ms),
             applied=progress.applied,
-            lag_seconds=None if through_ms is None else max(0, self._now_ms - through_ms) / 1000,
-            state=self.state if self.progress.live else "restoring",
+            lag_seconds=self._lag_seconds(progress),
+            state=self._state,
+            version=self.snapshot.version,
         )
+
+    @property
+    def _state(self) -> State:
+        return self.state if self.progress.live else "restoring"
+
+    def _lag_seconds(self, progress: TableProgress) -> float | None:
+        through_ms = progress.through_ms
+        return None if through_ms is None else max(0, self._now_ms - through_ms) / 1000
+
+    def fresh_json(self, *names: str) -> FreshJson:
+        """The JSON of the freshness of these tables together."""
+        progress = self.progress.of(*names)
+        lag_seconds = self._lag_seconds(progress)
+        return fresh_json(progress.text, lag_seconds, self._state, self.snapshot.version)
 
     def freshness_of(self, *names: str) -> Freshness:
         """The freshness of the tables (or the journal) of these names together."""
@@ -81,10 +103,17 @@ class Answers:
 
         Raises NothingYet.
         """
+        return self.calendar.start_of(self.event_ms(*names))
+
+    def event_ms(self, *names: str) -> int:
+        """The earliest watermark of these tables, which decides the current cycle.
+
+        Raises NothingYet.
+        """
         earliest_ms = self.progress.of(*names).earliest_ms
         if earliest_ms is None:
             raise NothingYet
-        return self.calendar.start_of(earliest_ms)
+        return earliest_ms
 
     def span(self, start_ms: int) -> CycleSpan:
         """A cycle as it is answered."""
@@ -95,64 +124,25 @@ class Answers:
 
         Raises NothingYet.
         """
+        key = id_.encode()
+        if start_ms is None:
+            if not self.is_known(subject.keyed_by, key):
+                return None
+            start_ms = self.current_cycle(*subject.tables)
+        found = self.fields(subject.keyed_by, key, start_ms, is_whole=True)
+        if found is None:
+            return None
+        return subject.form(**found | {"freshness": self.freshness_of(*subject.tables)})
+
+    def counts(self, subject: Subject[Any], id_: str, start_ms: int | None) -> Counts | None:
+        """What a badge shows of an id in a cycle, the current one if None; None if it is unknown.
+
+        Raises NothingYet.
+        """
         keyed_by, key = subject.keyed_by, id_.encode()
         if not self.is_known(keyed_by, key):
             return None
         if start_ms is None:
             start_ms = self.current_cycle(*subject.tables)
-        found = self.in_cycle(keyed_by, key, start_ms) | self._service_all_time(keyed_by, key)
-        return subject.form(**found | {"freshness": self.freshness_of(*subject.tables)})
-
-    def is_known(self, keyed_by: str, id_: bytes) -> bool:
-        """Whether a table with this key has a row of an id, or an order names it."""
-        named = keys.NAMED.get(keyed_by)
-        return (named is not None and self.snapshot.get(named + id_) is not None) or any(
-            self._has_row(table, id_) for table in READER_TABLES if table.keyed_by == keyed_by
-        )
-
-    def _has_row(self, table: Table, id_: bytes) -> bool:
-        if table.windowed:
-            return next(self.snapshot.walk(keys.subject(keys.space(table), id_)), None) is not None
-        return self.snapshot.get(keys.space(table) + id_) is not None
-
-    def in_cycle(self, keyed_by: str, id_: bytes, start_ms: int) -> dict[str, Any]:
-        """Sales of an id in a cycle, and service where a table has it; zeros without rows."""
-        found = self.sold_in(keyed_by, id_, start_ms)
-        table = find_table(keyed_by, "service", windowed=True)
-        if table is not None:
-            found["service"] = self._service(keyed_by, keys.row(keys.space(table), id_, start_ms))
-        return found
-
-    def _service_all_time(self, keyed_by: str, id_: bytes) -> dict[str, Any]:
-        """Service of all time, with the rules of replies, where a table has it."""
-        table = find_table(keyed_by, "service", windowed=False)
-        if table is None:
-            return {}
-        return {
-            "service_all_time": self._service(keyed_by, keys.space(table) + id_),
-            "service_rules": self.service_rules,
-        }
-
-    def _service(self, keyed_by: str, row: bytes) -> dict[str, Any]:
-        """The figures of a row of service; those of no service without a row."""
-        state = self.snapshot.get(row)
-        return figures.FIGURES[keyed_by]({} if state is None else service.decode(state).columns)
-
-    def sold_in(self, keyed_by: str, id_: bytes, start_ms: int) -> dict[str, Any]:
-        """Sales of an id in a cycle; zeros without a row."""
-        cycles = self._sales(keyed_by, id_)
-        tally = cycles.get(start_ms, _NOTHING_SOLD)
-        return {keyed_by: id_.decode()} | sold(self.calendar, start_ms, tally, all_time(cycles))
-
-    def _sales(self, keyed_by: str, id_: bytes) -> dict[int, Tally]:
-        """The sales of an id by cycle.
-
-        All time is their sum, so that one answer comes from one partition at one mark.
-        """
-        table = find_table(keyed_by, "sales", windowed=True)
-        if table is None:
-            return {}
-        return {
-            keys.split_row(key)[1]: sales.decode(state)
-            for key, state in self.snapshot.walk(keys.subject(keys.space(table), id_))
-        }
+        cycles = self.sales_by_cycle(keyed_by, key)
+        return Counts(cycles.get(start_ms, NOTHING_SOLD).net, all_time(cycles))

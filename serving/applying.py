@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from rocksdict import WriteBatch
 
-from schemas import journal, limits
+from schemas import limits
 from serving import keys
+from serving.journal_rows import JournalRows
+from serving.name_rows import NameRows
+from serving.period_rows import event_time
 from serving.progress import (
     DIRECT,
     FOLLOWED,
+    NAMES,
     SALES_JOURNAL,
     PartitionProgress,
     ReaderProgress,
@@ -28,9 +32,10 @@ from tables import catalogue
 from tables.watermarks import SourceProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from schemas.envelope import Record
+    from serving.changes import Changes
     from serving.store import Store
     from streams.log import At, FollowStep
     from tables.catalogue import Table
@@ -43,24 +48,33 @@ class Applier:
     """Applies fetched records to a store.
 
     `positions` are the next offsets to fetch, `ends` where the logs end, as last known. `names`
-    are the followed topics with the names of FOLLOWED, `starts` where each log begins.
+    are the followed topics with the names of FOLLOWED or NAMES, `starts` where each log begins.
+    `changes` notes what is watched.
+
+    Display names are shown as soon as they are read, and nothing waits for them.
     """
 
-    def __init__(self, store: Store, names: Mapping[str, str], starts: Mapping[At, int]) -> None:
+    def __init__(
+        self, store: Store, names: Mapping[str, str], starts: Mapping[At, int], changes: Changes
+    ) -> None:
         self.store = store
+        self._changes = changes
+        changes.note_another_store()
         self._names = names
         self._pending: dict[At, list[Record]] = {}
         self._without_mark: set[At] = set()
-        self._rows = TableRows(store)
+        self._rows = TableRows(store, changes)
+        self._journal = JournalRows(store, changes)
+        self._display_names = NameRows(store, changes)
         snapshot = store.snapshot()
         found = {at: snapshot.get(keys.of_partition(keys.POSITIONS, at)) for at in starts}
-        self.positions = {
+        self.positions: Mapping[At, int] = {
             at: start if (position := found[at]) is None else int(position)
             for at, start in starts.items()
         }
         self.ends: Mapping[At, int] = dict(self.positions)
         progress: dict[str, dict[int, PartitionProgress]] = {name: {} for name in FOLLOWED}
-        for at in sorted(starts):
+        for at in sorted(at for at in starts if names[at[0]] != NAMES):
             stored = snapshot.get(keys.of_partition(keys.PROGRESS, at))
             progress[names[at[0]]][at[1]] = (
                 PartitionProgress() if stored is None else _decode_progress(stored)
@@ -76,8 +90,10 @@ class Applier:
         The store is written once, or not at all.
         """
         before = self.store.progress
+        self._changes.begin_step(is_shown=before.complete)
         batch = WriteBatch(raw_mode=True)
-        until_mark = before.complete or not step.behind
+        behind = any(self._names[topic] != NAMES for topic, _ in step.behind)
+        until_mark = before.complete or not behind
         ready = {
             at: self._ready(at, records, until_mark=until_mark)
             for at, records in step.records.items()
@@ -97,16 +113,19 @@ class Applier:
         for at, position in positions.items():
             if position != self.positions[at]:
                 batch.put(keys.of_partition(keys.POSITIONS, at), b"%d" % position)
-        live = complete and not step.behind
-        self.store.write(batch, ReaderProgress(progress, complete, live=live))
+        after = ReaderProgress(progress, complete, live=complete and not behind)
+        self._rows.marketplace.put(batch)
+        self._journal.put_periods(batch, event_time(after))
+        self.store.write(batch, after, logged=complete)
+        self._changes.end_step()
         self.positions, self.ends = positions, step.ends
         return sum(map(len, ready.values()))
 
-    def _ready(self, at: At, records: list[Record], *, until_mark: bool) -> list[Record]:
+    def _ready(self, at: At, records: Sequence[Record], *, until_mark: bool) -> Sequence[Record]:
         """The records to apply now, of pending and fetched ones; the others become pending."""
-        if self._names[at[0]] == SALES_JOURNAL:
+        if self._names[at[0]] in {SALES_JOURNAL, NAMES}:
             return records
-        records = self._pending.pop(at, []) + records
+        records = [*self._pending.pop(at, ()), *records]
         end = next(
             (index for index in range(len(records), 0, -1) if records[index - 1].key == MARK_KEY), 0
         )
@@ -129,11 +148,14 @@ class Applier:
         progress: Mapping[str, dict[int, PartitionProgress]],
     ) -> None:
         name = self._names[at[0]]
+        if name == NAMES:
+            self._display_names.put(batch, at, records)
+            return
         before = progress[name][at[1]]
         after = (
-            _apply_journal(batch, records, before)
+            self._journal.put(batch, at[1], records, before)
             if name == SALES_JOURNAL
-            else self._apply_table(batch, _TABLES[name], records, before)
+            else self._apply_table(batch, at[1], _TABLES[name], records, before)
         )
         if after is not before:
             progress[name][at[1]] = after
@@ -142,37 +164,33 @@ class Applier:
     def _apply_table(
         self,
         batch: WriteBatch,
+        partition: int,
         table: Table,
-        records: Iterable[Record],
+        records: Sequence[Record],
         progress: PartitionProgress,
     ) -> PartitionProgress:
         states = {
             record.key: record.value for record in records if record.key is not None
         }  # the last one of each key
         encoded_mark = states.pop(MARK_KEY, None)
-        self._rows.put(batch, table, states)
-        if encoded_mark is None:
+        mark = None if encoded_mark is None else decode_mark(encoded_mark)
+        is_shown = self.store.progress.complete
+        ends_with_mark = bool(records) and records[-1].key == MARK_KEY
+        changed = keys.changed(
+            partition, mark.offset if mark and ends_with_mark and is_shown else None
+        )
+        self._rows.put(batch, table, states, changed)
+        if states:
+            self._changes.note_rows(table, states)
+        if mark is None:
             return progress
-        mark = decode_mark(encoded_mark)
+        if table is catalogue.ORDERS and not is_shown:
+            batch.put(keys.filled(partition), b"%d" % mark.offset)
         sources = (
             {f"{mark.topic}-{mark.partition}": SourceProgress(mark.offset, mark.watermark_ms)}
             if table.name in DIRECT
             else mark.sources
         )
-        return PartitionProgress(mark.offset, sources, mark.topic_id, mark.refused_in_a_row)
-
-
-def _apply_journal(
-    batch: WriteBatch, records: Iterable[Record], progress: PartitionProgress
-) -> PartitionProgress:
-    """The entries unchanged, by product; the marks give the progress."""
-    sources = dict(progress.sources)
-    offset = progress.offset
-    for record in records:
-        offset = record.offset
-        if record.key is not None:
-            batch.put(keys.row(keys.JOURNAL, record.key, record.offset), record.value)
-        elif isinstance(mark := journal.decode(record.value or b""), journal.ProgressMark):
-            source = f"{mark.topic}-{mark.partition}"
-            sources[source] = SourceProgress(mark.offset, mark.watermark_ms)
-    return PartitionProgress(offset, sources) if offset != progress.offset else progress
+        return PartitionProgress(
+            mark.offset, sources, mark.topic_id, mark.refused_in_a_row, mark.rules, mark.build
+        )

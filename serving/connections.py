@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from schemas import limits
+from schemas import http_limits, limits
 from serving import metrics
 from serving.problems import Kind, ProblemRaised, response
 from serving.rare_log import RareWarning
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from uvicorn.config import Config
     from uvicorn.server import ServerState
+
+
+STREAM_PATH: Final = "/v1/stream"
 
 
 class Bounds(NamedTuple):
@@ -35,6 +40,11 @@ class Bounds(NamedTuple):
     def of_handles(cls, handles: int) -> Bounds:
         """The bounds of a process with this limit of handles."""
         return cls(min(limits.CONNECTIONS, max(handles // 2, handles - limits.RESERVED_HANDLES)))
+
+    @property
+    def streams(self) -> int:
+        """Most streams of events: they leave connections for other requests."""
+        return min(limits.STREAMS, self.connections * limits.STREAMS // limits.CONNECTIONS)
 
 
 def _closed(why: str, sentence: str) -> RareWarning:
@@ -235,7 +245,7 @@ class Connection(H11Protocol):
 
     def _read_enough(self, before: int) -> None:
         self._unread = None
-        if before - self.transport.get_write_buffer_size() >= limits.UNREAD_ANSWER_BYTES:
+        if before - self.transport.get_write_buffer_size() >= http_limits.UNREAD_ANSWER_BYTES:
             self._await_reading()
         else:
             _UNREAD.log()
@@ -254,6 +264,15 @@ class Connection(H11Protocol):
             )
         self.transport.close()
         self._await_reading_of_the_rest()
+
+
+def cut_streams(connections: Iterable[object]) -> None:
+    """Cut the connections whose last request was for a stream of events."""
+    for one in connections:
+        if isinstance(one, Connection):
+            cycle: RequestResponseCycle | None = one.cycle  # as in _has_request
+            if cycle is not None and cycle.scope["path"] == STREAM_PATH:
+                one.transport.abort()
 
 
 async def _answer_busy(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - as ASGI has it

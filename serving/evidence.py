@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ class Evidence:
 
     `progress` is how far the tables are, `followed` the ids of the topics that they came from.
     `observation` is the last one, None before the first; `failure` is why the newest one failed.
-    `history`: the ends of the sources as observed, with the time, oldest first. `silent_s`: how
+    `history`: the ends of the sources as observed, with the time, oldest first; `applied`: the
+    last offsets in all tables, likewise. `silent_s`: how
     long the log has not answered the reader. `unstable_s`: how long the group has been
-    rebalancing. `parked`: dead letters; `uncounted` is why they aren't all counted.
+    rebalancing. `parked`: dead letters; `uncounted` is why they aren't all counted. `rates`: how
+    many records a second the sources get. `build`: this reader's, empty where it is unknown.
     """
 
     settings: Settings
@@ -44,7 +46,10 @@ class Evidence:
     observation: Observation | None = None
     failure: str | None = None
     history: Sequence[tuple[int, Mapping[At, int]]] = ()
+    applied: Sequence[tuple[int, Mapping[At, int]]] = ()
     silent_s: float = 0.0
     unstable_s: float = 0.0
     parked: Sequence[Parked] = ()
     uncounted: str | None = None
+    rates: Mapping[At, float] = field(default_factory=dict)
+    build: str = ""

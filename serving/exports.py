@@ -16,7 +16,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from fastapi.responses import StreamingResponse
 
-from schemas import limits
+from schemas import http_limits
 from serving import keys
 from serving.problems import Kind, ProblemRaised
 from serving.rare_log import RareWarning
@@ -25,11 +25,13 @@ from tables.catalogue import REPORT_LISTS
 from tables.report import all_time, rows_of, sales_rows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
     from serving.answers import Answers
     from tables.catalogue import Table
     from tables.report import ReportRow
+
+    RowShown = Callable[[ReportRow], ReportRow]
 
 EXPORT_S: Final = 3600.0
 """The longest export; a client that stops reading is disconnected much earlier
@@ -52,7 +54,7 @@ class JsonLines(StreamingResponse):
 class Exports:
     """The running exports of one app."""
 
-    def __init__(self, most: int = limits.EXPORTS) -> None:
+    def __init__(self, most: int = http_limits.EXPORTS) -> None:
         self.most = most
         self.running = 0
         self._turns = CapacityLimiter(1)
@@ -74,12 +76,12 @@ class Exports:
         finally:
             self.running -= 1
 
-    async def chunks(self, answers: Answers) -> AsyncIterator[bytes]:
-        """The export of a snapshot in chunks of whole lines.
+    async def chunks(self, answers: Answers, shown: RowShown) -> AsyncIterator[bytes]:
+        """The export of a snapshot in chunks of whole lines, each row as `shown` gives it.
 
         It is complete only if its last line is `end`.
         """
-        lines = _chunks(answers)
+        lines = _chunks(answers, shown)
         latest_s = time.monotonic() + EXPORT_S
         try:
             while chunk := await to_thread.run_sync(next, lines, b"", limiter=self._turns):
@@ -102,12 +104,12 @@ OneMore = Annotated[Exports, Depends(_one_more)]
 disconnected."""
 
 
-def _chunks(answers: Answers) -> Generator[bytes]:
+def _chunks(answers: Answers, shown: RowShown) -> Generator[bytes]:
     chunk, count = bytearray(), 0
     for name, row in exported_rows(answers):
-        chunk += msgspec.json.encode({name: row}) + b"\n"
+        chunk += msgspec.json.encode({name: shown(row)}) + b"\n"
         count += 1
-        if len(chunk) >= limits.EXPORT_CHUNK_BYTES:
+        if len(chunk) >= http_limits.EXPORT_CHUNK_BYTES:
             yield bytes(chunk)
             chunk.clear()
     freshness = answers.freshness(answers.progress.of_all()).model_dump()

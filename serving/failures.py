@@ -10,8 +10,10 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from serving.answers import NothingYet
+from serving.event_index import IndexBehind
+from serving.nearest_address import nearest_address
 from serving.pages import BadCursor
-from serving.parameters import in_plain_words, nearest
+from serving.parameters import advice_of, in_plain_words
 from serving.problems import Kind, ProblemRaised, faulty, invalid, quoted, response
 from serving.reader import NotReady
 from serving.requests import path_of
@@ -42,6 +44,10 @@ def _install_for_ours(app: FastAPI) -> None:
     async def not_ready(_: Request, error: NotReady) -> Response:
         return response(ProblemRaised(Kind.NOT_READY, str(error)))
 
+    @app.exception_handler(IndexBehind)
+    async def index_behind(_: Request, error: IndexBehind) -> Response:
+        return response(ProblemRaised(Kind.INDEX_BEHIND, str(error)))
+
     @app.exception_handler(NothingYet)
     async def nothing_yet(_request: Request, _error: NothingYet) -> Response:
         return response(
@@ -58,7 +64,7 @@ def _install_for_ours(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
         if is_damage(error):
-            request.app.state.reader.report_damage(error)
+            request.app.state.versions.report_damage(error)
             return response(
                 ProblemRaised(Kind.NOT_READY, "the reader's store is damaged and is filled anew")
             )
@@ -89,5 +95,5 @@ def nothing_there(app: FastAPI, request: Request) -> str:
     for address in addresses:
         if re.sub(r"\{.*?\}", "", address) in {path, f"{path}/"}:
             return f"{quoted(path)} names no id: write {address}"
-    like = nearest(path, addresses) or ";"
-    return f"there is nothing at {quoted(path)}{like} all addresses are in /openapi.json"
+    end = advice_of(nearest_address(path, addresses), "all addresses are in /openapi.json")
+    return f"there is nothing at {quoted(path)}{end}"

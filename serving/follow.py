@@ -1,4 +1,4 @@
-"""Follows the changelogs and the journal into the store until it is cancelled.
+"""Follows topics into a store of the reader until it is cancelled.
 
 A reader belongs to no consumer group and commits no offset, so any number of readers may run. It
 waits out lost connections and a Kafka that hasn't started. When a topic was deleted, created
@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from schemas import times
 from schemas.errors import NetsoldError
-from serving import metrics
-from serving.applying import Applier
-from serving.progress import NOT_FOLLOWING, SALES_JOURNAL, ReaderProgress
-from serving.store import Identity, Store, now_ms
-from streams import log, topics
+from serving.store import LogIdentity, now_ms
+from streams import log, topics, tracing
 from streams.rocks import is_damage
-from tables import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from serving.store import Snapshot
+    from serving.store import CacheStore
+    from streams.log import FollowStep
     from streams.settings import Settings
 
 logger = structlog.get_logger()
@@ -39,8 +36,6 @@ GATHER_S: Final = 0.05
 """The pause after a small step. Records of many partitions arrive one by one, and each step has a
 fixed cost."""
 
-SMALL_STEP: Final = 2000
-
 
 class TopicsMissing(NetsoldError):
     """Topics that a reader follows don't exist."""
@@ -50,44 +45,68 @@ class _StoreReplaced(Exception):
     """The store was set aside: follow again, from the beginning."""
 
 
-class Follower:
-    """Follows the log into the store, and knows how far that is.
+class AppliedStep(NamedTuple):
+    """A step: how many records were applied and how many fetched, and the seconds it took."""
+
+    records: int
+    fetched: int
+    seconds: float
+
+
+def trace_step(store: str, step: AppliedStep) -> None:
+    """Make the span of a step that applied records, while traces are on."""
+    spans = tracing.spans()
+    if spans is not None and step.records:
+        spans.step(store, step.records, step.seconds)
+
+
+class StepApplier(Protocol):
+    """Applies fetched records to a store.
+
+    `positions` are the next offsets to fetch, `ends` where the logs end, as last known.
+    """
+
+    positions: Mapping[log.At, int]
+    ends: Mapping[log.At, int]
+
+    @property
+    def store(self) -> CacheStore[Any]:
+        """The store."""
+        ...
+
+    def apply(self, step: FollowStep) -> int:
+        """Apply a step and write it with its positions; returns how many records were applied."""
+        ...
+
+
+Applying = TypeVar("Applying", bound=StepApplier)
+
+
+class Follower(ABC, Generic[Applying]):
+    """Follows topics into a store, and knows how far that is.
 
     `run` follows until it is cancelled. The other methods may be called meanwhile in its loop.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, names: Iterable[str]) -> None:
         self.settings = settings
-        self.names: Final = {
-            topics.changelog(settings, table.name): table.name for table in catalogue.READER_TABLES
-        } | {settings.topic(catalogue.SALES_TOPIC): SALES_JOURNAL}
+        self._topics = tuple(names)
         self.changed = asyncio.Condition()
         self.waiting_for = "it has just started"
-        self._store: Store | None = None
-        self._applier: Applier | None = None
+        self._applier: Applying | None = None
         self._thread = ThreadPoolExecutor(1, "apply")
         self._damage: str | None = None
         self._answered_ms: int | None = None
 
     @property
-    def progress(self) -> ReaderProgress:
-        """How far the tables are; of no partition before there are any."""
-        return NOT_FOLLOWING if self._store is None else self._store.progress
-
-    @property
     def followed(self) -> Mapping[str, str]:
         """The ids of the followed topics by name; empty before the first contact."""
-        return {} if self._store is None else self._store.identity.topics
+        return {} if self._applier is None else self._applier.store.identity.topics
 
     @property
     def silent_s(self) -> float:
         """Seconds since the log last answered, with records or without; 0 before it first did."""
         return 0.0 if self._answered_ms is None else max(0, now_ms() - self._answered_ms) / 1000
-
-    @property
-    def live(self) -> bool:
-        """Whether the tables contain all that the log had when this process began."""
-        return self.progress.live
 
     def behind(self) -> dict[log.At, tuple[int, int]]:
         """By followed partition: the next offset to read, and the log's end as last known.
@@ -103,101 +122,118 @@ class Follower:
         """The records still to be read, of all partitions; control records count."""
         return sum(max(0, end - position) for position, end in self.behind().values())
 
-    def snapshot(self) -> Snapshot | None:
-        """A snapshot of the store, None before there are tables."""
-        if self._store is None or not self.progress.has_tables:
-            return None
-        return self._store.snapshot()
-
     def report_damage(self, error: Exception) -> None:
         """Report a damaged block of the store, which is set aside at the next step."""
         self._damage = str(error)
+
+    async def change(self) -> None:
+        """Wait for the next step, with or without records; at least two arrive a second."""
+        async with self.changed:
+            await self.changed.wait()
 
     async def run(self) -> None:
         """Follow the log until cancelled.
 
         Raises StoreUnusable, as waiting doesn't help.
         """
-        pause_s, logged = FIRST_PAUSE_S, ""
         try:
-            while True:
-                began = time.monotonic()
-                try:
-                    await self._follow()
-                except _StoreReplaced:
-                    continue
-                except (*log.READING_FAILS, TopicsMissing) as error:
-                    self.waiting_for = str(error) or repr(error)
-                    if time.monotonic() - began > LONGEST_PAUSE_S:
-                        pause_s, logged = FIRST_PAUSE_S, ""
-                    if self.waiting_for != logged:
-                        logger.warning(
-                            "the log can't be read, trying again", error=self.waiting_for
-                        )
-                        logged = self.waiting_for
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+            await self.follow()
         finally:
             self._thread.shutdown()  # waits for the step that is being applied
             self.close()
 
-    def open_store(self, identity: Identity, beginnings: Mapping[log.At, int]) -> Applier:
+    async def follow(self) -> None:
+        """Follow the log until an error that waiting doesn't mend; the store stays open."""
+        pause_s, logged = FIRST_PAUSE_S, ""
+        while True:
+            began = time.monotonic()
+            try:
+                await self._follow()
+            except _StoreReplaced:
+                continue
+            except (*log.READING_FAILS, TopicsMissing) as error:
+                self.waiting_for = str(error) or repr(error)
+                if time.monotonic() - began > LONGEST_PAUSE_S:
+                    pause_s, logged = FIRST_PAUSE_S, ""
+                if self.waiting_for != logged:
+                    logger.warning("the log can't be read, trying again", error=self.waiting_for)
+                    logged = self.waiting_for
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    @abstractmethod
+    async def identity(self) -> LogIdentity:
+        """The identity of the log that is followed. Raises TopicsMissing."""
+
+    @abstractmethod
+    def new_applier(
+        self, former: Applying | None, identity: LogIdentity, beginnings: Mapping[log.At, int]
+    ) -> Applying:
+        """An applier to the former one's store, or to the newly opened store of this identity."""
+
+    @abstractmethod
+    def following(self, applier: Applying) -> None:
+        """The log was reached, and its steps follow."""
+
+    @abstractmethod
+    def most_records(self) -> int:
+        """Most records of the next step."""
+
+    @abstractmethod
+    def applied(self, applier: Applying, step: AppliedStep) -> float:
+        """A step was applied; returns the seconds to pause before the next one."""
+
+    def open_store(self, identity: LogIdentity, beginnings: Mapping[log.At, int]) -> Applying:
         """Open the store of this identity, and the applier of records to it.
 
         `beginnings` are where the logs begin.
         """
-        if self._store is None or self._store.identity != identity:
+        if self._applier is not None and self._applier.store.identity != identity:
             self.close()
-            self._store = Store(self.settings.data_dir / "reader", identity)
-        self._applier = Applier(self._store, self.names, beginnings)
+        self._applier = self.new_applier(self._applier, identity, beginnings)
         return self._applier
 
     def close(self) -> None:
         """Release the store's files."""
-        if self._store is not None:
-            self._store.close()
-            self._store = self._applier = None
+        if self._applier is not None:
+            self._applier.store.close()
+            self._applier = None
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
-        identity = await identity_of(self.settings, self.names)
-        beginnings, ends = await log.bounds(self.settings, self.names)
+        identity = await self.identity()
+        beginnings, ends = await log.bounds(self.settings, self._topics)
         applier = await loop.run_in_executor(self._thread, self.open_store, identity, beginnings)
-        store = applier.store
         _require_positions(applier, beginnings, ends)
         applier.ends = ends
-        logger.info("following", records_behind=self.remaining(), complete=store.progress.complete)
-        was_live = False
-        async with aclosing(log.follow(self.settings, applier.positions)) as steps:
+        self.following(applier)
+        follow = log.follow(self.settings, applier.positions, self.most_records)
+        async with aclosing(follow) as steps:
             async for step in steps:
                 began = time.perf_counter()
                 self._answered_ms = step.answered_ms or self._answered_ms
                 try:
-                    applied = await loop.run_in_executor(self._thread, applier.apply, step)
+                    records = await loop.run_in_executor(self._thread, applier.apply, step)
                 except Exception as error:
                     if not is_damage(error):
                         raise
                     self.report_damage(error)
-                    applied = 0
+                    records = 0
                 if self._damage is not None:
                     why, self._damage = self._damage, None
-                    store.set_aside(f"it is damaged: {why}")
+                    applier.store.set_aside(f"it is damaged: {why}")
                     raise _StoreReplaced
-                metrics.APPLIED.inc(applied)
-                metrics.APPLY_SECONDS.observe(time.perf_counter() - began)
-                if self.live and not was_live:
-                    was_live = True
-                    through_ms = store.progress.of_all().through_ms
-                    as_of = None if through_ms is None else times.format_ms(through_ms)
-                    logger.info("live", as_of=as_of)
+                fetched = sum(map(len, step.records.values()))
+                took_s = time.perf_counter() - began
+                pause_s = self.applied(applier, AppliedStep(records, fetched, took_s))
                 async with self.changed:
                     self.changed.notify_all()
-                if applied < SMALL_STEP:
-                    await asyncio.sleep(GATHER_S)
+                if pause_s:
+                    await asyncio.sleep(pause_s)
 
 
 def _require_positions(
-    applier: Applier, beginnings: Mapping[log.At, int], ends: Mapping[log.At, int]
+    applier: StepApplier, beginnings: Mapping[log.At, int], ends: Mapping[log.At, int]
 ) -> None:
     """Set the store aside where a position lies outside of its log, and raise _StoreReplaced."""
     for at, position in applier.positions.items():
@@ -209,18 +245,15 @@ def _require_positions(
             raise _StoreReplaced
 
 
-async def identity_of(settings: Settings, names: Iterable[str]) -> Identity:
-    """The identity of the tables that a reader follows by these topics. Raises TopicsMissing."""
+async def log_identity(settings: Settings, names: Iterable[str]) -> LogIdentity:
+    """The identity of the log that these topics have. Raises TopicsMissing."""
     ids = await topics.topic_ids(settings)
     missing = [name for name in names if name not in ids]
     if missing:
         raise TopicsMissing(f"there is no topic {', '.join(missing)}: run `netsold topics create`")
-    return Identity(
+    return LogIdentity(
         await topics.cluster_id(settings),
         settings.app,
         {name: ids[name] for name in names},
         settings.partitions,
-        settings.cycle_ms,
-        settings.anchor_ms,
-        settings.service_rules.terms,
     )

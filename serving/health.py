@@ -9,36 +9,53 @@ the way to its tables is alive is the same for all readers, so it makes none of 
 
 from __future__ import annotations
 
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas import times
-from schemas.journal import RULES
+from schemas.columns import RULES
 from schemas.status import (
     ClusterStatus,
-    DeadLetterStatus,
     Health,
+    IndexStatus,
     MemberStatus,
     PartitionStatus,
+    ReaderVersion,
     Status,
     TableStatus,
+    WorkersVersion,
 )
 from serving import metrics
 from serving.evidence import Bounds
+from serving.findings import named
+from serving.letter_routes import counted
 from serving.problems import RETRY_AFTER_S
 from serving.progress import FOLLOWED
 from serving.reader import NotReady, Reader
+from serving.store import now_ms
+from streams.build import this_build
 from tables.catalogue import STAGES
 
 if TYPE_CHECKING:
+    from schemas.status import Finding
+    from serving.access import Access
     from serving.answers import Answers
     from serving.judging import Judgement
+    from serving.version_state import VersionState
 
 router = APIRouter()
+
+_NOT_READY: Final[dict[str, Any]] = {
+    "description": "It may not answer: the text says why.",
+    "content": {"text/plain": {"schema": {"type": "string"}}},
+}
+_NOT_LIVE: Final[dict[str, Any]] = {
+    "description": "Something is not alive: the findings say what.",
+    "model": Health,
+}
 
 Verbose = Annotated[str | None, Query(description="Present: one line a check, for people.")]
 MaxBehind = Annotated[
@@ -66,14 +83,14 @@ async def livez() -> str:
     return "ok\n"
 
 
-@router.get("/readyz", response_class=PlainTextResponse)
+@router.get("/readyz", response_class=PlainTextResponse, responses={503: _NOT_READY})
 async def readyz(request: Request, verbose: Verbose = None) -> Response:
     """200 while this reader may answer: its tables are complete, and it follows the log's end.
 
     Faults elsewhere, such as missing workers, are in the text only: it is `ok` while the whole
     way is alive.
     """
-    reader: Reader = request.app.state.reader
+    reader: Reader = request.app.state.versions.answering
     ready, checks = _checks(reader)
     state = reader.watch.state
     if verbose is None:
@@ -87,12 +104,14 @@ async def readyz(request: Request, verbose: Verbose = None) -> Response:
     else:
         findings = [
             f"{one.severity} {one.code}: {one.sentence}: {one.remedy}"
-            for one in reader.watch.judgement().findings
+            for one in _findings(request, reader.watch.judgement())
         ]
         text = "".join(
             f"{line}\n"
             for line in [
                 *(f"{name} {check}" for name, check in checks.items()),
+                _index_line(_index(reader)),
+                *_tokens_lines(request.app.state.access),
                 f"state {state}",
                 *findings,
             ]
@@ -102,6 +121,11 @@ async def readyz(request: Request, verbose: Verbose = None) -> Response:
         if ready
         else PlainTextResponse(text, 503, {"Retry-After": str(RETRY_AFTER_S)})
     )
+
+
+def _tokens_lines(access: Access) -> list[str]:
+    """A fault of the file of tokens, in a line for people."""
+    return [] if access.fault is None else [f"tokens stay as they were: {access.fault}"]
 
 
 def _checks(reader: Reader) -> tuple[bool, dict[str, str]]:
@@ -122,10 +146,13 @@ def _checks(reader: Reader) -> tuple[bool, dict[str, str]]:
 @router.get("/metrics", response_class=PlainTextResponse)
 def measures(request: Request) -> Response:
     """The reader's metrics (serving/metrics.py) for Prometheus."""
-    reader: Reader = request.app.state.reader
-    metrics.BUILD_INFO.labels(version("netsold"), str(RULES)).set(1)
+    reader: Reader = request.app.state.versions.answering
     metrics.READY.set(_checks(reader)[0])
     metrics.RESTORE_REMAINING.set(0 if reader.live else reader.remaining())
+    unread = _index(reader).records_to_read
+    metrics.INDEX_BEHIND.set(float("nan") if unread is None else unread)
+    metrics.LAG_RECORDS.clear()  # other versions have other topics
+    metrics.LAG_RECORDS.clear()  # those of a version that is gone
     for (topic, partition), (position, end) in reader.behind().items():
         metrics.LAG_RECORDS.labels(topic, str(partition)).set(max(0, end - position))
     try:
@@ -135,7 +162,16 @@ def measures(request: Request) -> Response:
         lag_s = None
     metrics.EVENT_LAG_SECONDS.set(float("nan") if lag_s is None else lag_s)
     _measure_the_way(reader)
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    _measure_versions(request.app.state.versions)
+    return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+def _measure_versions(versions: VersionState) -> None:
+    metrics.VERSION_INFO.clear()
+    metrics.VERSION_INFO.labels(versions.answering.settings.app).set(1)
+    preparing = versions.status().preparing
+    records = 0 if preparing is None else preparing.records_to_read
+    metrics.VERSION_PREPARING_RECORDS.set(float("nan") if records is None else records)
 
 
 def _measure_the_way(reader: Reader) -> None:
@@ -147,8 +183,16 @@ def _measure_the_way(reader: Reader) -> None:
         )
     group = None if watch.observation is None else watch.observation.group
     metrics.GROUP_MEMBERS.set(float("nan") if group is None else len(group.members))
-    for one in watch.parked:
-        metrics.DEAD_LETTERS.labels(one.topic, one.reason).set(one.count)
+    metrics.DEAD_LETTERS.clear()
+    for one in watch.letters.parked:
+        for state, count in (
+            ("open", one.open),
+            ("requeued", one.requeued),
+            ("discarded", one.discarded),
+        ):
+            metrics.DEAD_LETTERS.labels(one.topic, one.reason, state).set(count)
+    metrics.DEAD_LETTER_AGE_SECONDS.set(watch.letters.oldest_age_s(now_ms()))
+    metrics.HANGING_AGE_SECONDS.set(watch.hanging.age_s(now_ms()))
     metrics.FAULTS.clear()
     for finding in judgement.findings:
         if finding.severity == "fault":
@@ -156,7 +200,7 @@ def _measure_the_way(reader: Reader) -> None:
     metrics.OBSERVATION_AGE_SECONDS.set(watch.age_s)
 
 
-@router.get("/v1/health", response_model=Health)
+@router.get("/v1/health", response_model=Health, responses={503: _NOT_LIVE})
 async def health(
     request: Request, max_behind: MaxBehind = None, max_behind_seconds: MaxBehindSeconds = None
 ) -> Response:
@@ -164,8 +208,12 @@ async def health(
 
     With the findings, each with its remedy, from an observation made for this request.
     """
-    judgement = await _judged(request.app.state.reader, max_behind, max_behind_seconds)
-    body = Health(state=judgement.state, findings=judgement.findings)
+    judgement = await _judged(request.app.state.versions.answering, max_behind, max_behind_seconds)
+    body = Health(
+        state=judgement.state,
+        findings=_findings(request, judgement),
+        versions=request.app.state.versions.status(),
+    )
     alive = judgement.state == "live"
     headers = {"Cache-Control": "no-cache"} | ({} if alive else {"Retry-After": str(RETRY_AFTER_S)})
     return Response(
@@ -181,15 +229,15 @@ async def status(
 
     It is answered while the reader is restoring, too.
     """
-    reader: Reader = request.app.state.reader
+    reader: Reader = request.app.state.versions.answering
     judgement = await _judged(reader, max_behind, max_behind_seconds)
     answers = reader.answers(even_incomplete=True, state=judgement.state)
     progress = answers.progress.of_all()
-    behind = reader.behind()
     body = Status(
         app=reader.settings.app,
         state=judgement.state,
-        findings=judgement.findings,
+        findings=_findings(request, judgement),
+        versions=request.app.state.versions.status(),
         cycle=None
         if progress.earliest_ms is None
         else answers.span(reader.calendar.start_of(progress.earliest_ms)),
@@ -198,13 +246,19 @@ async def status(
         records_to_read=reader.remaining(),
         sources=judgement.sources,
         cluster=_cluster(reader),
-        dead_letters=_dead_letters(reader),
+        reader=ReaderVersion(build=str(this_build()) or None, rules=RULES),
+        workers=[
+            WorkersVersion(build=build, rules=rules, partitions=[named(at) for at in partitions])
+            for (build, rules), partitions in judgement.versions.items()
+        ],
+        dead_letters=counted(reader),
         tables=[
-            _table(answers, name, topic, behind)
+            _table(reader, answers, name, topic)
             for name in FOLLOWED
             for topic, named in reader.names.items()
             if named == name
         ],
+        index=_index(reader),
     )
     return Response(
         body.model_dump_json(), headers={"Cache-Control": "no-cache"}, media_type="application/json"
@@ -221,6 +275,31 @@ async def _judged(
     return reader.watch.judgement(
         Bounds(records, default.seconds if max_behind_seconds is None else max_behind_seconds)
     )
+
+
+def _findings(request: Request, judgement: Judgement) -> list[Finding]:
+    """What is wrong with the way, and behind it what keeps a version from being answered."""
+    versions: VersionState = request.app.state.versions
+    return [*judgement.findings, *versions.findings()]
+
+
+def _index(reader: Reader) -> IndexStatus:
+    """How far the event index is. It doesn't make the reader unready, nor a state less live."""
+    index = reader.index
+    progress = index.progress
+    return IndexStatus(
+        complete=progress is not None and progress.live,
+        records_to_read=None if progress is None else index.remaining(),
+        waiting_for=index.waiting_for or None,
+    )
+
+
+def _index_line(index: IndexStatus) -> str:
+    """The index in a line, for people."""
+    if index.complete:
+        return "index ok: it is complete"
+    to_go = "" if index.records_to_read is None else f"{index.records_to_read:,} records to go"
+    return f"index filling: {index.waiting_for or to_go}"
 
 
 def _cluster(reader: Reader) -> ClusterStatus:
@@ -258,32 +337,19 @@ def _cluster(reader: Reader) -> ClusterStatus:
     )
 
 
-def _dead_letters(reader: Reader) -> list[DeadLetterStatus]:
-    return [
-        DeadLetterStatus(
-            topic=one.topic,
-            reason=one.reason,
-            count=one.count,
-            since_start=one.since_start,
-            oldest=times.format_ms(one.oldest_ms),
-            newest=times.format_ms(one.newest_ms),
-        )
-        for one in reader.watch.parked
-    ]
-
-
-def _table(
-    answers: Answers, name: str, topic: str, behind: dict[tuple[str, int], tuple[int, int]]
-) -> TableStatus:
+def _table(reader: Reader, answers: Answers, name: str, topic: str) -> TableStatus:
+    per_second = reader.watch.rates.per_second(now_ms())
+    rates = [rate for at, rate in per_second.items() if at[0] == topic]
     return TableStatus(
         name=name,
         topic=topic,
         freshness=answers.freshness_of(name),
+        records_per_second=round(sum(rates), 1) if rates else None,
         partitions=[
             PartitionStatus(
                 partition=at[1], position=position, end=end, behind=max(0, end - position)
             )
-            for at, (position, end) in sorted(behind.items())
+            for at, (position, end) in sorted(reader.behind().items())
             if at[0] == topic
         ],
     )

@@ -11,14 +11,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from serving.findings import fault, listed, named, notice
+from schemas.wording import name_list
+from serving.findings import fault, named, notice
 from serving.judging_cluster import (
     find_brokers_away,
     find_missing_workers,
+    find_mixed_builds,
     find_unfit_topics,
+    partitions_by_version,
     stage_partitions,
 )
-from serving.judging_sources import BEHIND, find_cut_logs, find_sources_behind, source_statuses
+from serving.judging_sources import (
+    BEHIND,
+    find_cut_logs,
+    find_sources_behind,
+    find_stalled,
+    source_statuses,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,24 +36,26 @@ if TYPE_CHECKING:
     from schemas.status import Finding, SourceStatus
     from serving.evidence import Bounds, Evidence
     from serving.progress import ReaderProgress
+    from streams.log import At
 
 REFUSED_IN_A_ROW: Final = 10
 """So many refused records at a partition's end, with none accepted between them, are no longer
 single bad records."""
-
-RECENT_MS: Final = 3_600_000
-"""Dead letters younger than this give a notice."""
 
 _UNOBSERVED: Final = "unobserved"
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The state of the way, its findings, and the sources."""
+    """The state of the way, its findings, the sources, and the versions that run.
+
+    `versions`: partitions by the build and the rules of their latest marks.
+    """
 
     state: State
     findings: list[Finding]
     sources: list[SourceStatus] = field(default_factory=list)
+    versions: dict[tuple[str, int], list[At]] = field(default_factory=dict)
 
     @property
     def records_behind(self) -> int | None:
@@ -69,11 +80,17 @@ def judge(evidence: Evidence, bounds: Bounds) -> Judgement:
             *_find_refusals(evidence),
             *find_cut_logs(observation),
             *find_sources_behind(sources, bounds),
+            *find_stalled(evidence, observation, sources),
         ]
-    found += [*_find_silence(evidence, bounds), *_find_dead_letters(evidence)]
+    found += [
+        *_find_silence(evidence, bounds),
+        *find_mixed_builds(evidence),
+        *_find_dead_letters(evidence),
+    ]
     found.sort(key=lambda finding: finding.severity)
     faults = {finding.code for finding in found if finding.severity == "fault"}
-    return Judgement(_state(evidence.progress, faults), found, sources)
+    versions = partitions_by_version(evidence)
+    return Judgement(_state(evidence.progress, faults), found, sources, versions)
 
 
 def _state(progress: ReaderProgress, faults: set[str]) -> State:
@@ -100,7 +117,7 @@ def _find_refusals(evidence: Evidence) -> Iterator[Finding]:
     if paused:
         yield fault(
             "paused",
-            f"paused, since {most:,} records in a row could not be read: {listed(paused)}",
+            f"paused, since {most:,} records in a row could not be read: {name_list(paused)}",
             "see docs/runbook.md, Partition paused",
         )
     bad = sorted(
@@ -111,7 +128,7 @@ def _find_refusals(evidence: Evidence) -> Iterator[Finding]:
     if bad:
         yield fault(
             "refused",
-            f"the last records could not be read, each of them: {listed(bad)}",
+            f"the last records could not be read, each of them: {name_list(bad)}",
             "see docs/runbook.md, Dead letters",
         )
 
@@ -124,14 +141,13 @@ def _find_silence(evidence: Evidence, bounds: Bounds) -> Iterator[Finding]:
 
 
 def _find_dead_letters(evidence: Evidence) -> Iterator[Finding]:
-    """Records that were parked lately, or that can't be counted."""
-    recent = [one for one in evidence.parked if evidence.now_ms - one.newest_ms < RECENT_MS]
-    if recent:
-        each = [f"{one.reason} of {one.topic}, {one.count:,} in all" for one in recent]
+    """Refused records that nobody has decided about, or that can't be counted."""
+    each = [f"{one.open:,} {one.reason} of {one.topic}" for one in evidence.parked if one.open]
+    if each:
         yield notice(
             "dead_letters",
-            f"records were parked within the last hour: {listed(each)}",
-            "see docs/runbook.md, Dead letters",
+            f"dead letters are open: {name_list(each)}",
+            "see `netsold dead-letters list`, and docs/runbook.md, Dead letters",
         )
     if evidence.uncounted is not None:
         yield notice(

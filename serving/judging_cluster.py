@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from serving.findings import counted, fault, listed, named, notice
+from schemas.wording import name_list, with_count
+from serving.findings import fault, named, notice
 from serving.judging_sources import members_by_partition
 from serving.progress import SALES_JOURNAL
+from streams.observe import STABLE_GROUP
+from streams.replication import short_partitions
 from tables import catalogue
 
 if TYPE_CHECKING:
@@ -18,42 +21,34 @@ if TYPE_CHECKING:
     from streams.log import At
     from streams.observe import Group, Observation
 
-STABLE: Final = "Stable"
-"""Kafka's word for a group that isn't being rebalanced."""
-
 _STAGE_OF: Final = {table.name: stage for stage in catalogue.STAGES for table in stage.tables}
 
 
 def find_brokers_away(evidence: Evidence, observation: Observation) -> Iterator[Finding]:
     """Brokers that don't answer, and partitions that lack a leader or copies because of them."""
-    least = evidence.settings.kafka.min_insync_replicas
+    short = short_partitions(observation, evidence.settings.kafka.min_insync_replicas)
     alive = {broker for broker, answers in observation.brokers.items() if answers}
-    offline, refusing, thin = [], [], []
-    for name, topic in sorted(observation.topics.items()):
-        for number, partition in sorted(topic.partitions.items()):
-            insync = alive & set(partition.isr)
-            if partition.leader not in alive:
-                offline.append(f"{name}-{number}")
-            elif len(insync) < (topic.min_insync_replicas or least):
-                refusing.append(f"{name}-{number}")
-            elif len(insync) < len(partition.replicas):
-                thin.append(f"{name}-{number}")
     away = [str(broker) for broker, answers in sorted(observation.brokers.items()) if not answers]
     remedy = "start the brokers that are away, and look at their own logs"
     if away:
         of = f"{len(away)} of {len(observation.brokers)} brokers"
         sentence = f"{of} {'does' if len(away) == 1 else 'do'} not answer: {', '.join(away)}"
         majority = 2 * len(alive) > len(observation.brokers)
-        yield (notice if majority and not offline and not refusing else fault)(
+        yield (notice if majority and not short.offline and not short.below_min_isr else fault)(
             "broker_away", sentence, remedy
         )
     for code, partitions, lack, make in (
-        ("offline", offline, "without a leader that answers", fault),
-        ("below_min_isr", refusing, "with fewer copies than a write needs", fault),
-        ("under_replicated", thin, "with fewer copies than there should be", notice),
+        ("offline", short.offline, "without a leader that answers", fault),
+        ("below_min_isr", short.below_min_isr, "with fewer copies than a write needs", fault),
+        (
+            "under_replicated",
+            short.under_replicated,
+            "with fewer copies than there should be",
+            notice,
+        ),
     ):
         if partitions:
-            sentence = f"{counted('partition', partitions)} {lack}: {listed(partitions)}"
+            sentence = f"{with_count('partition', partitions)} {lack}: {name_list(partitions)}"
             yield make(code, sentence, remedy)
 
 
@@ -65,7 +60,7 @@ def find_unfit_topics(evidence: Evidence, observation: Observation) -> Iterator[
     if missing:
         yield fault(
             "topic_missing",
-            f"there is no topic {listed(missing)}",
+            f"there is no topic {name_list(missing)}",
             "run `netsold topics create`, unless it was deleted by mistake",
         )
     applied = dict(evidence.followed) | {
@@ -81,7 +76,7 @@ def find_unfit_topics(evidence: Evidence, observation: Observation) -> Iterator[
     if recreated:
         yield fault(
             "topic_created_again",
-            f"deleted and created again since its records were applied: {listed(recreated)}",
+            f"deleted and created again since its records were applied: {name_list(recreated)}",
             "see docs/runbook.md, Topic deleted and created again",
         )
     other = [
@@ -93,7 +88,7 @@ def find_unfit_topics(evidence: Evidence, observation: Observation) -> Iterator[
         yield fault(
             "partitions",
             "topics have another number of partitions than the"
-            f" {settings.partitions} of the settings: {listed(other)}",
+            f" {settings.partitions} of the settings: {name_list(other)}",
             "see docs/runbook.md, Topics unfit",
         )
 
@@ -105,6 +100,35 @@ def stage_partitions(evidence: Evidence) -> Iterator[tuple[At, PartitionProgress
             topic = evidence.settings.topic(_STAGE_OF[name].source)
             for number, partition in partitions.items():
                 yield (topic, number), partition
+
+
+def partitions_by_version(evidence: Evidence) -> dict[tuple[str, int], list[At]]:
+    """By the build and the rules of their latest marks: the partitions that stages read.
+
+    Partitions without a mark, or with one that names no build, are left out.
+    """
+    found = {at: (one.build, one.rules) for at, one in stage_partitions(evidence) if one.build}
+    return {
+        version: sorted(at for at, of in found.items() if of == version)
+        for version in sorted(set(found.values()))
+    }
+
+
+def find_mixed_builds(evidence: Evidence) -> Iterator[Finding]:
+    """Tables that different builds wrote last, or another one than this reader's."""
+    versions = partitions_by_version(evidence)
+    builds = {build for build, _ in versions} | ({evidence.build} if evidence.build else set())
+    if versions and len(builds) > 1:
+        each = "; ".join(
+            f"{name_list(map(named, partitions))} by {build}"
+            for (build, _), partitions in versions.items()
+        )
+        reader = f"; this reader is {evidence.build}" if evidence.build else ""
+        yield notice(
+            "mixed_builds",
+            f"the tables were last written by different builds: {each}{reader}",
+            "restart what runs an older build, unless an update is under way or its events pause",
+        )
 
 
 def find_missing_workers(
@@ -128,7 +152,7 @@ def find_missing_workers(
         if (at := (settings.topic(stage.source), number)) not in read_by
     ]
     if unread:
-        yield _unread(evidence, group, f"{listed(unread)}{_waiting(sources)}")
+        yield _unread(evidence, group, f"{name_list(unread)}{_waiting(sources)}")
 
 
 def _unread(evidence: Evidence, group: Group, partitions: str) -> Finding:
@@ -139,7 +163,7 @@ def _unread(evidence: Evidence, group: Group, partitions: str) -> Finding:
             f"no worker is in group {app}: nobody reads {partitions}",
             f"start one with `netsold worker`, with NETSOLD_APP={app}",
         )
-    if group.state == STABLE:
+    if group.state == STABLE_GROUP:
         names = ", ".join(member.name for member in group.members)
         return fault(
             "unread", f"nobody reads {partitions}; in group {app}: {names}", "restart the workers"

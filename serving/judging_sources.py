@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from schemas import times
 from schemas.positions import offset_after
 from schemas.status import SourceStatus
-from serving.findings import fault, listed, named
+from schemas.wording import name_list
+from serving.findings import fault, named, notice
 from tables import catalogue
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 BEHIND: Final = "behind"
 """The code of the only fault that leaves the way alive."""
+
+NOTHING_APPLIED_S: Final = 5.0
+"""After so long without progress, or half of the session time-out, waiting records are a notice."""
 
 
 def source_statuses(evidence: Evidence, observation: Observation) -> Iterator[SourceStatus]:
@@ -39,6 +44,7 @@ def _source_status(
     beginning, end = observation.beginnings.get(at), observation.ends.get(at)
     behind: int | None = None
     waiting_s: float | None = None
+    watermark_ms = evidence.progress.watermark_of(source)
     if end is not None:
         behind = max(0, end - max(0 if applied is None else offset_after(applied), beginning or 0))
         if behind and observation.waiting.get(at, ...) is None:
@@ -57,15 +63,15 @@ def _source_status(
         behind=behind,
         waiting_seconds=waiting_s,
         slowest=evidence.progress.slowest(source, topic),
+        records_per_second=evidence.rates.get(at),
         read_by=read_by,
+        watermark=None if watermark_ms is None else times.format_ms(watermark_ms),
     )
 
 
 def members_by_partition(observation: Observation) -> dict[At, str]:
     """The name of the worker that reads each partition, by the group's assignment."""
-    group = observation.group
-    members = () if group is None else group.members
-    return {at: member.name for member in members for at in member.holds}
+    return {} if observation.group is None else observation.group.readers()
 
 
 def _waiting_s(evidence: Evidence, observation: Observation, at: At, applied: int) -> float | None:
@@ -100,7 +106,7 @@ def find_cut_logs(observation: Observation) -> Iterator[Finding]:
     if cut:
         yield fault(
             "log_cut",
-            f"the log is shorter than what the tables contain: {listed(cut)}",
+            f"the log is shorter than what the tables contain: {name_list(cut)}",
             "see docs/runbook.md, Log shorter than the offset",
         )
 
@@ -111,7 +117,7 @@ def find_sources_behind(sources: Sequence[SourceStatus], bounds: Bounds) -> Iter
     if unknown:
         yield fault(
             "end_unknown",
-            f"the end of {listed(unknown)} is unknown",
+            f"the end of {name_list(unknown)} is unknown",
             "see docs/runbook.md, Kafka unreachable",
         )
     late = [
@@ -126,6 +132,55 @@ def find_sources_behind(sources: Sequence[SourceStatus], bounds: Bounds) -> Iter
             key=lambda one: (one.waiting_seconds or 0.0, one.behind or 0),
         )
         yield fault(BEHIND, _behind(total, worst), "wait, or see docs/runbook.md, No progress")
+
+
+def find_stalled(
+    evidence: Evidence, observation: Observation, sources: Sequence[SourceStatus]
+) -> Iterator[Finding]:
+    """Sources that a worker should read, of whose waiting records nothing was applied for long.
+
+    A worker that was killed stays in the group until its session times out.
+    """
+    session_s = evidence.settings.session_timeout_ms / 1000
+    stalled = {
+        one.source: seconds
+        for one in sources
+        if one.read_by is not None
+        and (seconds := _stalled_s(evidence, one)) > min(NOTHING_APPLIED_S, session_s / 2)
+    }
+    blocked = [
+        name
+        for (name, one) in ((named(at), one) for at, one in observation.waiting.items())
+        if name in stalled and one is not None and one.written_ms is None
+    ]
+    if blocked:
+        names = name_list(blocked)
+        sentence = f"nothing of {names} was applied for a while; an open transaction is in the way"
+        yield notice("nothing_applied", sentence, "run `netsold doctor`")
+    stalled = {name: seconds for name, seconds in stalled.items() if name not in blocked}
+    if stalled:
+        longest_s = max(stalled.values())
+        sentence = f"nothing of {name_list(stalled)} was applied for {longest_s:,.0f} s"
+        if longest_s <= 2 * session_s:
+            sentence += (
+                f"; a worker that was killed looks alive for up to {session_s:,.0f} s"
+                " (session time-out)"
+            )
+        yield notice("nothing_applied", sentence, "wait, or see docs/runbook.md, No progress")
+
+
+def _stalled_s(evidence: Evidence, one: SourceStatus) -> float:
+    """For how long a source has had records that aren't in all tables, and none was applied."""
+    topic, _, number = one.source.rpartition("-")
+    at = topic, int(number)
+    if not one.behind or one.waiting_seconds is None:
+        return 0.0
+    since_ms = evidence.now_ms
+    for at_ms, applied in reversed(evidence.applied):
+        if applied.get(at) != one.applied:
+            break
+        since_ms = at_ms
+    return min(one.waiting_seconds, (evidence.now_ms - since_ms) / 1000)
 
 
 def _behind(total: int, worst: SourceStatus) -> str:

@@ -11,6 +11,7 @@ from tables import aftersales, catalogue, counting, orders
 
 if TYPE_CHECKING:
     from serving.answers import Answers
+    from tables.orders import Order
 
 
 def order_answer(answers: Answers, order_id: str) -> OrderAnswer | None:
@@ -18,25 +19,31 @@ def order_answer(answers: Answers, order_id: str) -> OrderAnswer | None:
     state = answers.snapshot.get(keys.space(catalogue.ORDERS) + order_id.encode())
     if state is None:
         return None
-    order = orders.decode(state)
+    return OrderAnswer(
+        **order_fields(answers, order_id, orders.decode(state)),
+        freshness=answers.freshness_of(catalogue.ORDERS.name),
+    )
+
+
+def order_fields(answers: Answers, order_id: str, order: Order) -> dict[str, Any]:
+    """The fields of an answer about these facts of an order, without its freshness."""
     counted = counting.derive(order)
     facts = sorted(
         (fact for kind in orders.KINDS for fact in getattr(order, kind)), key=orders.precedence
     )
     placed = order.placed[0] if order.placed else None
-    return OrderAnswer(
-        order_id=order_id,
-        shop_id=placed and placed.shop_id,
-        buyer_id=placed and placed.buyer_id,
-        currency=placed and placed.currency,
-        facts=[_fact(orders.content(fact), fact.occurred_at_ms) for fact in facts],
-        sales=[_sale(answers, sale) for sale in counted.sales],
-        anomalies=[
+    return {
+        "order_id": order_id,
+        "shop_id": placed and placed.shop_id,
+        "buyer_id": placed and placed.buyer_id,
+        "currency": placed and placed.currency,
+        "facts": [_fact(orders.content(fact), fact.occurred_at_ms) for fact in facts],
+        "sales": [_sale(answers, sale) for sale in counted.sales],
+        "anomalies": [
             AnomalyAnswer(anomaly=one.anomaly, line_id=one.line_id or None)
             for one in sorted(counted.anomalies | aftersales.review_anomalies(order))
         ],
-        freshness=answers.freshness_of(catalogue.ORDERS.name),
-    )
+    }
 
 
 def _sale(answers: Answers, sale: counting.Sale) -> SaleAnswer:

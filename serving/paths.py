@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
 from serving import metrics
+from streams import tracing
 
 if TYPE_CHECKING:
+    from prometheus_client import Counter, Histogram
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ENCODED: Final = re.compile(rb"%2f", re.IGNORECASE)
@@ -67,6 +70,26 @@ class Heads:
         await self.app({**scope, "method": "GET"}, until_ended, headers_alone)
 
 
+@cache  # routes and statuses are few, and `labels` costs more than to count
+def _requests(route: str, status: int) -> Counter:
+    return metrics.REQUESTS.labels(route, str(status))
+
+
+@cache
+def _seconds(route: str) -> Histogram:
+    return metrics.REQUEST_SECONDS.labels(route)
+
+
+def count(scope: Scope, status: int, seconds: float) -> None:
+    """Count an answered request by its route, and make its span while traces are on."""
+    route = getattr(scope.get("route"), "path", "none")
+    _requests(route, status).inc()
+    _seconds(route).observe(seconds)
+    spans = tracing.spans()
+    if spans is not None:
+        spans.request(scope, route, status, seconds)
+
+
 class Measured:
     """Counts requests and times them, by route and never by id."""
 
@@ -82,9 +105,7 @@ class Measured:
 
         async def measured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                route = getattr(scope.get("route"), "path", "none")
-                metrics.REQUESTS.labels(route, str(message["status"])).inc()
-                metrics.REQUEST_SECONDS.labels(route).observe(time.perf_counter() - began)
+                count(scope, message["status"], time.perf_counter() - began)
             await send(message)
 
         await self.app(scope, receive, measured)

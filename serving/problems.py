@@ -14,11 +14,14 @@ from fastapi.responses import Response
 from schemas import limits
 from schemas.answers import Fault, Problem
 from schemas.errors import NetsoldError
+from serving.security_headers import security_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RETRY_AFTER_S: Final = 2
+_PASSING: Final = {429, 503}
+"""The status of problems that time may end."""
 _TYPES: Final = "urn:netsold:problem:"
 
 
@@ -38,10 +41,19 @@ class Kind(Enum):
     WRONG_METHOD = _Kind(405, "this address is for reading only")
     NO_REQUEST = _Kind(400, "the bytes received can't be read as an HTTP request")
     TOO_SLOW = _Kind(408, "the head of the request didn't arrive in time")
+    NO_TOKEN = _Kind(401, "the request has no token that the reader knows")
+    SCOPE_TOO_SMALL = _Kind(403, "the token doesn't allow this")
+    BODY_REFUSED = _Kind(413, "no request has a body here")
+    WRONG_HOST = _Kind(421, "the reader doesn't answer to this host")
+    TOO_MANY = _Kind(429, "this client has more requests or streams than it may")
     INVALID_REQUEST = _Kind(422, "a part of the request can't be used")
+    TOO_MUCH = _Kind(422, "the answer takes more work than one request may")
+    OTHER_LOG = _Kind(422, "the position is in another log")
     NOT_READY = _Kind(503, "the tables aren't there yet")
     TOO_STALE = _Kind(503, "the tables are further behind than max_lag allows")
     NOT_APPLIED = _Kind(503, "min_position isn't applied yet")
+    INDEX_BEHIND = _Kind(503, "the event index isn't as far as the tables yet")
+    LOG_AWAY = _Kind(503, "the events can't be read from the log")
     BUSY = _Kind(503, "the reader serves as many requests as it may")
     FAILED = _Kind(500, "the reader has a fault")
 
@@ -118,10 +130,11 @@ def response(problem: ProblemRaised, headers: Mapping[str, str] | None = None) -
         detail=problem.detail,
         errors=problem.faults,
     )
-    more = {"Retry-After": str(RETRY_AFTER_S)} if kind.status == 503 else {}  # noqa: PLR2004 - HTTP's own number
+    more = {"Retry-After": str(RETRY_AFTER_S)} if kind.status in _PASSING else {}
+    secure = {name.decode(): value.decode() for name, value in security_headers("data")}
     return Response(
         body.model_dump_json(exclude_none=True),
         kind.status,
-        {"Cache-Control": "no-cache", **more, **(headers or {})},
+        {"Cache-Control": "no-cache", **secure, **more, **(headers or {})},
         media_type="application/problem+json",
     )

@@ -8,19 +8,30 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from schemas import times
+from serving.fresh_json import progress_text
 from tables import catalogue, watermarks
 from tables.watermarks import SourceProgress
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from serving.fresh_json import ProgressText
+
 SALES_JOURNAL: Final = "journal"
-"""The name of the topic `sales` among what a reader follows; it follows no other journal."""
+"""The name of the topic `sales` among what a reader follows; it follows no other journal.
+
+Clients see it: `/v1/status` has the journal's progress under it.
+"""
+
+NAMES: Final = "names"
+"""The name of the topic `names` among what a reader follows. It has no marks and no part in the
+progress of tables, so it is not in FOLLOWED."""
 
 FOLLOWED: Final = (*(table.name for table in catalogue.READER_TABLES), SALES_JOURNAL)
 """What a reader follows: tables by their changelogs, and the sales journal."""
@@ -38,6 +49,12 @@ _EVENTS: Final = {
 } | {SALES_JOURNAL: (catalogue.ORDERS_TOPIC,)}
 
 
+def topics_of(*names: str) -> frozenset[str]:
+    """The topics of events that the followed tables of these names contain."""
+    return frozenset(topic for name in names for topic in _EVENTS[name])
+
+
+@cache
 def names_by_key(keyed_by: str) -> tuple[str, ...]:
     """The followed tables with this key: an answer about such an id is read from them."""
     return tuple(table.name for table in catalogue.READER_TABLES if table.keyed_by == keyed_by)
@@ -49,28 +66,36 @@ class PartitionProgress(msgspec.Struct, frozen=True):
     `offset` is the last one of the topic that its stage reads, of the journal its own. `sources`
     is by source partition. `topic_id` and `refused_in_a_row` are from its table's mark: the log
     that its stage read (empty without a mark), and the number of refused records at its end.
+    `rules` and `build` are those that wrote the mark; 0 and empty where they are unknown.
     """
 
     offset: int = -1
     sources: dict[str, SourceProgress] = msgspec.field(default_factory=dict)
     topic_id: str = ""
     refused_in_a_row: int = 0
+    rules: int = 0
+    build: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableProgress:
     """How far a whole table is, or several.
 
     `applied`: by source partition, the last offset that all partitions of the table contain.
     `through_ms`: the table is complete through this event time; None while the progress of a
     source partition is unknown. `earliest_ms`: the least known watermark; the current cycle
-    contains it (C1, C2). `tag` changes whenever the table does.
+    contains it (C1, C2).
     """
 
     applied: dict[str, int]
     through_ms: int | None
     earliest_ms: int | None
-    tag: str
+
+    @cached_property
+    def text(self) -> ProgressText:
+        """How an answer has it."""
+        as_of = None if self.through_ms is None else times.format_ms(self.through_ms)
+        return progress_text(as_of, self.applied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +144,20 @@ class ReaderProgress:
         slowest = min(offsets, key=lambda name: offsets[name])
         return None if offsets[slowest] == max(offsets.values()) else slowest
 
+    def watermark_of(self, source: str) -> int | None:
+        """The event time through which everything that is followed has a source partition.
+
+        In epoch milliseconds; None while one has no watermark of it.
+        """
+        return watermarks.least(
+            [
+                one.sources[source].watermark_ms
+                for partitions in self.partitions.values()
+                for one in partitions.values()
+                if source in one.sources
+            ]
+        )
+
     def _of_table(self, name: str) -> TableProgress:
         partitions = self.partitions[name]
         return _of_partitions(
@@ -150,7 +189,6 @@ class ReaderProgress:
             applied,
             watermarks.least([table.through_ms for table in tables.values()]),
             min(earliest, default=None),
-            _tag([table.tag for table in tables.values()]),
         )
 
 
@@ -173,14 +211,9 @@ def _of_partitions(
         applied={source: offsets[source] for source in _sorted(offsets) if offsets[source] >= 0},
         through_ms=watermarks.least(marks) if len(everywhere) == sources else None,
         earliest_ms=min((mark for mark in marks if mark is not None), default=None),
-        tag=_tag(list(partitions)),
     )
 
 
 def _sorted(sources: Collection[str]) -> list[str]:
     """By length, then by name: `orders-9` comes before `orders-10`."""
     return sorted(sources, key=lambda name: (len(name), name))
-
-
-def _tag(parts: list[PartitionProgress] | list[str]) -> str:
-    return blake2b(msgspec.json.encode(parts), digest_size=12).hexdigest()

@@ -10,9 +10,11 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from schemas.answers import FreshProduct, FreshShop, OrderAnswer
+from schemas.answers import OrderAnswer
+from schemas.shown_answers import FreshProduct, FreshShop
 from serving.problems import UnknownId
 from serving.progress import names_by_key
+from tables.catalogue import find_table
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -28,6 +30,11 @@ class Subject(Generic[Form]):
     def unknown(self) -> UnknownId:
         """The problem of an id that no event names."""
         return UnknownId(self.keyed_by.removesuffix("_id"))
+
+    @property
+    def has_all_time(self) -> bool:
+        """Whether a table has its service of all time."""
+        return find_table(self.keyed_by, "service", windowed=False) is not None
 
     @property
     def tables(self) -> tuple[str, ...]:

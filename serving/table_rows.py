@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 from schemas import limits
 from serving import keys
+from serving.marketplace_rows import SUMMED_TABLES, MarketplaceRows
 from serving.rankings import RANKINGS
 from tables import catalogue, orders, overdue_rows
 from tables.orders import Placed
+from tables.time_travel import is_intricate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from rocksdict import WriteBatch
 
+    from serving.changes import Changes
     from serving.store import Store
     from tables.catalogue import Table
 
@@ -22,12 +25,26 @@ if TYPE_CHECKING:
 class TableRows:
     """Puts the changed rows of a table into a batch; it reads the former rows from the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, changes: Changes) -> None:
         self._store = store
-        self._named: set[bytes] = set()
+        self._changes = changes
+        self._named: dict[str, set[str]] = {keyed_by: set() for keyed_by in keys.NAMED}
+        """The ids that were put already, by their name."""
 
-    def put(self, batch: WriteBatch, table: Table, states: Mapping[bytes, bytes | None]) -> None:
-        """Put the new states of a table's keys; None deletes a row."""
+        self.marketplace = MarketplaceRows(store)
+        """Collects the sums of the marketplace of a whole step, of all partitions."""
+
+    def put(
+        self,
+        batch: WriteBatch,
+        table: Table,
+        states: Mapping[bytes, bytes | None],
+        changed: bytes = b"",
+    ) -> None:
+        """Put the new states of a table's keys; None deletes a row.
+
+        `changed`: of orders, when they changed, as `keys.INTRICATE` has it.
+        """
         if table.form == "overdue":
             self._put_overdue(batch, states)
         elif table.windowed:
@@ -36,22 +53,30 @@ class TableRows:
             for key, state in states.items():
                 _put(batch, keys.space(table) + key, state)
             if table.form == "order":
-                self._name_subjects(batch, states.values())
+                self._put_orders(batch, states, changed)
 
-    def _name_subjects(self, batch: WriteBatch, states: Iterable[bytes | None]) -> None:
-        """Record that the ids which orders name exist."""
-        if len(self._named) > limits.RECENT_IDS:
-            self._named.clear()
-        for state in states:
-            for placed in () if state is None else orders.decode(state).placed:
-                named = {
-                    space + id_.encode()
-                    for keyed_by, space in keys.NAMED.items()
-                    for id_ in _ids_named(placed, keyed_by)
-                }
-                for key in named - self._named:
-                    batch.put(key, b"")
-                self._named |= named
+    def _put_orders(
+        self, batch: WriteBatch, states: Mapping[bytes, bytes | None], changed: bytes
+    ) -> None:
+        """Record that the ids which orders name exist, and which orders are intricate."""
+        for order_id, state in states.items():
+            if state is not None:
+                order = orders.decode(state)
+                self._name_subjects(batch, order.placed)
+                if is_intricate(order):
+                    _mark_intricate(batch, order_id, order.placed, changed)
+
+    def _name_subjects(self, batch: WriteBatch, placings: Collection[Placed]) -> None:
+        for keyed_by, space in keys.NAMED.items():
+            known = self._named[keyed_by]
+            if len(known) > limits.RECENT_IDS:
+                known.clear()
+            for placed in placings:
+                new = ids_named(placed, keyed_by) - known
+                for id_ in new:
+                    batch.put(space + id_.encode(), b"")
+                    self._changes.note(keyed_by, id_.encode())
+                known |= new
 
     def _put_cycles(
         self, batch: WriteBatch, table: Table, states: Mapping[bytes, bytes | None]
@@ -59,17 +84,23 @@ class TableRows:
         """Rows by cycle, and their places in the lists of the best."""
         ids = [(id_.encode(), start_ms) for id_, start_ms in map(catalogue.split_cycle_key, states)]
         rows = [keys.row(keys.space(table), *id_) for id_ in ids]
-        places_of = RANKINGS.get(table.name)
-        if places_of is None:
+        ranked = RANKINGS.get(table.name)
+        if ranked is None:
             for row, state in zip(rows, states.values(), strict=True):
                 _put(batch, row, state)
             return
+        decode, places_of = ranked
+        is_summed = table in SUMMED_TABLES
         for (id_, start_ms), row, before, after in zip(
             ids, rows, self._store.get_many(rows), states.values(), strict=True
         ):
             _put(batch, row, after)
-            old = set() if before is None else places_of(before, start_ms, id_)
-            new = set() if after is None else places_of(after, start_ms, id_)
+            old_state = None if before is None else decode(before)
+            new_state = None if after is None else decode(after)
+            if is_summed:
+                self.marketplace.add(table, start_ms, old_state, new_state)
+            old = set() if old_state is None else places_of(old_state, start_ms, id_)
+            new = set() if new_state is None else places_of(new_state, start_ms, id_)
             for place in old - new:
                 batch.delete(place)
             for place in new - old:
@@ -89,11 +120,20 @@ class TableRows:
                         _put(batch, place, None if state is before else row)
 
 
-def _ids_named(placed: Placed, keyed_by: str) -> set[str]:
+def ids_named(placed: Placed, keyed_by: str) -> set[str]:
     """The ids of this name in an order: its own, or those of its lines."""
     if keyed_by in Placed.__struct_fields__:
         return {getattr(placed, keyed_by)}
     return {getattr(line, keyed_by) for line in placed.lines}
+
+
+def _mark_intricate(
+    batch: WriteBatch, order_id: bytes, placings: Iterable[Placed], changed: bytes
+) -> None:
+    """Put an order into the lists of the products and shops that it names."""
+    for keyed_by in keys.INTRICATE:
+        for id_ in {id_ for placed in placings for id_ in ids_named(placed, keyed_by)}:
+            batch.put(keys.intricate(keyed_by, id_.encode(), order_id), changed)
 
 
 def _put(batch: WriteBatch, key: bytes, state: bytes | None) -> None:

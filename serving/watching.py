@@ -8,44 +8,41 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
 from schemas import limits
 from serving.evidence import Bounds, Evidence
+from serving.hanging_watch import HangingWatch, tried
 from serving.judging import Judgement, judge
-from serving.judging_cluster import STABLE
+from serving.letter_watch import LetterWatch
+from serving.rates import Rates
 from serving.store import now_ms
-from streams.broker_access import BROKER_AWAY
-from streams.observe import OBSERVE_SECONDS, Observer
-from streams.parked import DeadLetters
+from streams.build import this_build
+from streams.observe import OBSERVE_SECONDS, STABLE_GROUP, Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from schemas.answers import State
     from serving.progress import ReaderProgress
     from streams.log import At
     from streams.observe import Observation
-    from streams.parked import Parked
     from streams.settings import Settings
 
-logger = structlog.get_logger()
-
 EVERY_SECONDS: Final = 3.0
-"""From one observation to the next, and between readings of dead letters."""
+"""From one observation to the next."""
 
 MOST_AGE_SECONDS: Final = 5 * EVERY_SECONDS
 """An older observation says nothing about now."""
 
-READING_SECONDS: Final = 20.0
-"""How long one reading of dead letters may take; the next reading resumes where it ended."""
+
+_Readings = deque[tuple[int, "Mapping[At, int]"]]
+"""Offsets by partition, each with the time in epoch milliseconds, oldest first."""
 
 
 class Watch:
     """What is known of the whole way.
 
-    `progress` and `followed` give the reader's own part as it is now; `silent_s` how long the log
-    has not answered it.
+    `progress` and `followed` give the reader's own part as it is now, `positions` its next offsets;
+    `silent_s` how long the log has not answered it.
     """
 
     def __init__(
@@ -53,20 +50,23 @@ class Watch:
         settings: Settings,
         progress: Callable[[], ReaderProgress],
         followed: Callable[[], Mapping[str, str]],
+        positions: Callable[[], Mapping[At, int]],
         silent_s: Callable[[], float],
     ) -> None:
         self.settings = settings
         self.observation: Observation | None = None
         self.failure: str | None = None
-        self.parked: list[Parked] = []
-        self.uncounted: str | None = "the first reading is under way"
+        self.letters = LetterWatch(settings)
+        self.hanging = HangingWatch(settings)
         self._progress, self._followed, self._silent_s = progress, followed, silent_s
+        self._positions = positions
+        self.rates = Rates()
         self._state: State = "unknown"
         self._observed_s = -float("inf")
         self._unstable_since_s: float | None = None
-        self._history: deque[tuple[int, Mapping[At, int]]] = deque(maxlen=limits.OBSERVATIONS)
-        self._started = self._ended = 0
-        self._running = False
+        self._history: _Readings = deque(maxlen=limits.OBSERVATIONS)
+        self._applied_at: _Readings = deque(maxlen=limits.OBSERVATIONS)
+        self._started, self._ended, self._running = 0, 0, False
         self._wanted = asyncio.Event()
         self._changed = asyncio.Condition()
 
@@ -103,10 +103,13 @@ class Watch:
             observation=self.observation,
             failure=failure,
             history=tuple(self._history),
+            applied=tuple(self._applied_at),
             silent_s=self._silent_s(),
             unstable_s=unstable_s,
-            parked=self.parked,
-            uncounted=self.uncounted,
+            parked=self.letters.parked,
+            uncounted=self.letters.uncounted,
+            rates=self.rates.per_second(now_ms()),
+            build=str(this_build()),
         )
         return judge(evidence, bounds or self.bounds)
 
@@ -128,8 +131,10 @@ class Watch:
         """Judge by a new observation."""
         self.observation, self.failure, self._observed_s = observation, None, time.monotonic()
         self._history.append((observation.at_ms, observation.ends))
+        self._applied_at.append((observation.at_ms, observation.applied))
+        self.rates.add(observation.at_ms, {**observation.ends, **self._positions()})
         group = observation.group
-        if group is None or not group.members or group.state == STABLE:
+        if group is None or not group.members or group.state == STABLE_GROUP:
             self._unstable_since_s = None
         elif self._unstable_since_s is None:
             self._unstable_since_s = time.monotonic()
@@ -138,12 +143,14 @@ class Watch:
     async def run(self) -> None:
         """Observe until cancelled.
 
-        A failure is in `failure` or `uncounted`, and the attempt is repeated.
+        A failure is in `failure` or `letters.uncounted`, and the attempt is repeated.
         """
-        observer, letters = Observer(self.settings), DeadLetters(self.settings)
+        observer = Observer(self.settings)
         self._running = True
         try:
-            await asyncio.gather(self._observing(observer), self._counting(letters))
+            await asyncio.gather(
+                self._observing(observer), self.letters.run(), self.hanging.run(self._alive)
+            )
         finally:
             self._running = False
             await observer.close()
@@ -155,7 +162,7 @@ class Watch:
         while True:
             self._wanted.clear()
             self._started += 1
-            failure = await _tried(observe)
+            failure = await tried(observe)
             if failure is not None:
                 self.failure = failure
                 self._state = self.judgement().state
@@ -166,15 +173,10 @@ class Watch:
                 async with asyncio.timeout(EVERY_SECONDS):
                     await self._wanted.wait()
 
-    async def _counting(self, letters: DeadLetters) -> None:
-        async def count() -> None:
-            async with asyncio.timeout(READING_SECONDS):
-                await letters.read_on()
-
-        while True:
-            self.uncounted = await _tried(count)
-            self.parked = letters.counts()
-            await asyncio.sleep(EVERY_SECONDS)
+    def _alive(self) -> list[int]:
+        """The brokers that answered the last observation."""
+        brokers = {} if self.observation is None else self.observation.brokers
+        return [broker for broker, answers in brokers.items() if answers]
 
     def _applied(self) -> dict[At, int]:
         """By source partition, the last offset that all tables contain."""
@@ -183,18 +185,3 @@ class Watch:
             topic, _, number = source.rpartition("-")
             applied[topic, int(number)] = offset
         return applied
-
-
-async def _tried(what: Callable[[], Awaitable[None]]) -> str | None:
-    """Why something failed, None if it didn't.
-
-    A fault of ours doesn't end the reader: it is logged, and the state is unknown.
-    """
-    try:
-        await what()
-    except BROKER_AWAY as error:
-        return str(error) or repr(error)
-    except Exception as error:
-        logger.exception("the watch failed: a fault of ours, report it")
-        return f"{error!r}: a fault of ours, report it"
-    return None

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gc
 import logging
 import os
 import re
 import socket
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 import faust
@@ -22,19 +22,24 @@ import structlog
 from faust.types import TP
 from prometheus_client import start_http_server
 
+from schemas.columns import RULES
 from schemas.errors import NetsoldError
-from schemas.journal import RULES
-from streams import agents, logs, topics
+from streams import agents, logs, metrics, topics, tracing
 from streams.build import this_build
 from streams.chunks import ChunkTransport
 from streams.cluster import Cluster
+from streams.collecting import collect_rarely
 from streams.faust_tables import CatalogueTable, CycleWindow, LaneTableManager
 from streams.open_files import allow_open_files
 from streams.pipeline import Pipeline
+from streams.process_metrics import measure_process
 from streams.recovery import Opener
+from streams.signals import interruptible
+from streams.throttle import Throttle
 from streams.ticks import tick_when_idle
 from tables.catalogue import TABLES
 from tables.cycles import Calendar
+from tables.handovers import Speaking
 from tables.stages import stages
 
 if TYPE_CHECKING:
@@ -98,9 +103,12 @@ class App(faust.App):
     It never touches offsets or stores by itself.
     """
 
-    def __init__(self, settings: Settings, opener: Opener, **options: Any) -> None:
+    def __init__(
+        self, settings: Settings, opener: Opener, rate: float | None, **options: Any
+    ) -> None:
         super().__init__(settings.app, **options)
-        self.pipeline = Pipeline(settings, opener, AppConsumer(self))
+        throttle = None if rate is None else Throttle(rate, time.monotonic)
+        self.pipeline = Pipeline(settings, opener, AppConsumer(self), throttle=throttle)
         self._leaving = False
 
     def _new_transport(self) -> ChunkTransport:
@@ -153,17 +161,24 @@ def _bound_the_stop() -> None:
     watchdog.start()
 
 
-def build_app(settings: Settings, name: str, cluster: str, topic_ids: dict[str, str]) -> App:
+def build_app(
+    settings: Settings,
+    name: str,
+    cluster: str,
+    topic_ids: dict[str, str],
+    rate: float | None = None,
+) -> App:
     """The application of worker `name`, whose stores lie in `data_dir/APP/worker-NAME`.
 
-    Topics must exist and fit.
+    It applies at most `rate` events a second. Topics must exist and fit.
     """
     state_dir = settings.data_dir / settings.app / f"worker-{name}"
     state_dir.mkdir(parents=True, exist_ok=True)
     calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
-    staged = stages(calendar, settings.service_rules, settings.refusals_in_a_row)
+    speaking = Speaking(settings.app, settings.family)
+    staged = stages(calendar, settings.service_rules, settings.refusals_in_a_row, speaking)
     opener = Opener(settings, staged, state_dir, cluster, topic_ids, Cluster(settings))
-    app = App(settings, opener, datadir=state_dir, **_options(settings, name))
+    app = App(settings, opener, rate, datadir=state_dir, **_options(settings, name))
     for table in TABLES:
         declared = app.Table(
             table.name,
@@ -216,10 +231,7 @@ def _start_tasks(app: App) -> None:
 
     @app.task
     async def watch() -> None:
-        gc.collect()
-        gc.freeze()
-        # two chunks are this many objects, with hardly a reference cycle among them
-        gc.set_threshold(500_000, 20, 50)
+        collect_rarely(500_000)  # two chunks are this many
         await pipeline.watch()
 
     @app.task
@@ -255,25 +267,27 @@ def _only_one(state_dir: Path, name: str) -> TextIO:
     return lock
 
 
-def run_worker(settings: Settings, name: str = "1") -> None:
-    """Run one worker until SIGTERM or SIGINT.
+def run_worker(settings: Settings, name: str = "1", rate: float | None = None) -> None:
+    """Run one worker until SIGTERM or SIGINT; it applies at most `rate` events a second.
 
-    Raises TopicsUnfit, KafkaUnreachable or NameInUse before it starts. Exits 0 after a clean stop,
-    1 on Fatal or if the stop had to be cut short.
+    Raises TopicsUnfit, KafkaUnreachable, NameInUse or TracesUnusable before it starts. Exits 0
+    after a clean stop, 1 on Fatal or if the stop had to be cut short.
     """
     logs.configure()
+    tracing.switch_on("worker", name)
     sys.setswitchinterval(SWITCH_SECONDS)
 
     async def checked() -> tuple[str, dict[str, str]]:
         await topics.require(settings)
         return await topics.cluster_id(settings), await topics.topic_ids(settings)
 
-    cluster, topic_ids = asyncio.run(checked())
+    cluster, topic_ids = interruptible(checked())
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = build_app(settings, name, cluster, topic_ids)
+    app = build_app(settings, name, cluster, topic_ids, rate)
     if settings.metrics_port is not None:
-        start_http_server(settings.metrics_port, settings.metrics_host)
+        measure_process(metrics.REGISTRY, settings.data_dir)
+        start_http_server(settings.metrics_port, settings.metrics_host, metrics.REGISTRY)
     lock = _only_one(app.conf.datadir, name)
     build = this_build()
     log.info(

@@ -79,8 +79,8 @@ class Assignment:
         places = {(lane.topic, lane.partition): lane for lane in lanes}
         self.lanes = {one: places[one] for one in assigned if one in places}
         self.waiting.end()
-        for partition, lane in self.lanes.items():
-            metrics.PAUSED.labels(lane.topic, str(lane.partition)).set(0)
+        metrics.show_lanes(self.lanes.values())
+        for partition in self.lanes:
             self.sizes.show(partition)
 
     def accepts(self, lane: Lane, partition: TopicPartition) -> bool:
@@ -172,10 +172,12 @@ class Assignment:
 
     def leave_if_stalled(self) -> None:
         """End the worker when a lane is behind without progress for `stall_seconds`."""
-        lags = {
-            one: 0 if lane.state is LaneState.PAUSED else self.lag(one)
-            for one, lane in self.lanes.items()
-        }
+        lags = {one: self.lag(one) for one in self.lanes}
+        for one, lane in self.lanes.items():
+            metrics.show_lag(lane, lags[one])
+            if lane.state is LaneState.PAUSED:
+                lags[one] = 0
+        metrics.show_keys(self.lanes.values())
         for stalled in self.stalls.turn(lags):
             # a lane without a chunk in work may only wait for its turn behind another one, which
             # is then to be named

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from schemas.positions import offset_after
-from streams import metrics
+from streams import metrics, tracing
 from streams.errors import Fatal
 from streams.producers import BROKEN
 from streams.sizes import Work, work_of
 from streams.stores import StateView, StoreDamaged
+from streams.traced import Steps
 from streams.transactions import LaneClosed, commit
+from tables.catalogue import EVENT_TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,7 @@ class FoldedPart(NamedTuple):
     outcome: Outcome
     work: Work
     fold_s: float
+    steps: Steps
 
 
 class ChunkProcessor:
@@ -101,23 +104,27 @@ class ChunkProcessor:
 
         Raises StoreDamaged or LaneClosed; on anything else the worker must stop.
         """
+        steps = Steps()
+        steps.end("wait")
         size = self._assignment.sizes.of(chunk.partition)
         while size is not None and self._assignment.accepts(lane, chunk.partition):
             first, _ = chunk.cut(size.records)
             began = self._now()
             outcome = _fold(lane, first)
             fold_s, count, work = self._now() - began, len(first.readings), work_of(outcome)
-            metrics.FOLD_SECONDS.labels(lane.spec.name).observe(fold_s)
+            metrics.APPLY_SECONDS.labels(lane.spec.name, "fold").observe(fold_s)
             if count <= 1 or size.fits(work):
-                return FoldedPart(first, outcome, work, fold_s)
+                steps.end("fold")
+                return FoldedPart(first, outcome, work, fold_s, steps)
             size.too_much(count, work)
             await asyncio.sleep(0)  # let the other lanes' transactions run
         raise LaneClosed(lane.name)
 
     async def _commit(self, lane: Lane, part: FoldedPart) -> None:
-        began, chunk = self._now(), part.chunk
+        began, chunk, settings = self._now(), part.chunk, self._assignment.settings
         try:
-            await commit(lane, part.outcome, chunk.records, self._assignment.settings)
+            with tracing.transaction(lane, chunk, part.steps, settings.app):
+                await commit(lane, part.outcome, chunk.records, settings, part.steps)
         except LaneClosed:
             return
         except asyncio.CancelledError:
@@ -141,8 +148,12 @@ class ChunkProcessor:
         self._assignment.stalls.progressed(part.chunk.partition)
         self._assignment.in_work.pop(part.chunk.partition, None)
         self._resize(part, commit_s)
-        metrics.TRANSACTION_SECONDS.labels(lane.spec.name).observe(commit_s)
-        metrics.count(lane.spec.name, part.outcome.counts)
+        metrics.APPLY_SECONDS.labels(lane.spec.name, "transaction").observe(commit_s)
+        metrics.count_work(lane.spec.name, part.outcome)
+        if lane.spec.source in EVENT_TOPICS:
+            metrics.count_events(part.outcome, part.chunk.records)
+        else:
+            metrics.count_journal_records(lane.spec.name, part.outcome)
 
     def _resize(self, part: FoldedPart, commit_s: float) -> None:
         """Set the size of the next transaction; log one that took too long."""

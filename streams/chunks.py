@@ -8,6 +8,7 @@ and commits never see these topics (`acks=False`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import faust
@@ -15,10 +16,11 @@ from aiokafka import TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP, ConsumerMessage
 
-from streams import batches
+from streams import batches, tracing
 from streams.chunk_reader import ChunkReader
 from streams.errors import Fatal
 from streams.fetch_buffer import FetchBuffer
+from streams.traced import TracedDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -172,7 +174,11 @@ class ChunkConsumer(Consumer):
         partition = TopicPartition(*tp)
         lanes = self.transport.lanes
         most, decode = lanes.most_records(partition), lanes.decoder_of(partition)
-        return self._reader.next_chunk(partition, result, most, decode)
+        if tracing.spans() is None:
+            return self._reader.next_chunk(partition, result, most, decode)
+        traced = TracedDecoder(decode)
+        chunk = self._reader.next_chunk(partition, result, most, traced)
+        return None if chunk is None else replace(chunk, reading=traced.reading())
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         last, _ = record.readings[-1]

@@ -2,13 +2,16 @@
 
 Headers say why and where from: those of Kafka Streams (`__streams.errors.…`, which tools know) and
 ours (`x-dlq-…`). Key, value and headers of the record itself don't change, so that it can be put
-back.
+back. One that was put back and is refused again keeps the count of its attempts, and the time when
+it was refused first.
 """
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+
+from schemas.letters import ATTEMPT, FIRST_FAILED_AT, REQUEUE_HEADERS, REQUEUED_FROM, attempt_of
 
 if TYPE_CHECKING:
     from schemas.envelope import Record
@@ -25,6 +28,12 @@ def parked_headers(
     Kafka's names are texts.
     """
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    was_requeued = any(name == REQUEUED_FROM for name, _ in record.headers)
+    former = (
+        {name: value for name, value in record.headers if name in REQUEUE_HEADERS}
+        if was_requeued
+        else {}
+    )
     added = {
         "__streams.errors.exception": "schemas.refusals.Refusal",
         "__streams.errors.message": f"{refusal.reason.sentence} {refusal.detail}".strip(),
@@ -35,9 +44,14 @@ def parked_headers(
         "x-dlq-id": str(position),
         "x-dlq-reason": refusal.reason.value,
         "x-dlq-app": app,
-        "x-dlq-first-failed-at": now,
+        FIRST_FAILED_AT: now,
+        ATTEMPT: str(attempt_of(former.get(ATTEMPT))),
     }
     own = [
-        (name.encode(errors="backslashreplace").decode(), value) for name, value in record.headers
+        (name.encode(errors="backslashreplace").decode(), value)
+        for name, value in record.headers
+        if name not in former
     ]
-    return [*own, *((name, text.encode()) for name, text in added.items())]
+    # the attempt is written as a number of ours, whatever the record has there
+    kept = {name: value for name, value in former.items() if name != ATTEMPT and value}
+    return [*own, *({name: text.encode() for name, text in added.items()} | kept).items()]

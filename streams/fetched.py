@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from schemas.envelope import Record
     from streams.batches import TolerantRecords
+    from streams.traced import ChunkReading
     from tables.outcome import Readings
 
 
@@ -39,6 +40,9 @@ class Chunk:
     end: int
     records: TolerantRecords
     """The records themselves, to park those that are refused."""
+
+    reading: ChunkReading | None = None
+    """Noted for traces, while they are on."""
 
     def cut(self, most: int) -> tuple[Chunk, Chunk | None]:
         """Its first `most` records, and the chunk of the rest that follows them, or None."""
@@ -155,6 +159,19 @@ class Fetch:
             else:
                 self._parsing = None
         return readings
+
+    def read_batches(self, least: int) -> list[Record]:
+        """The records of the next whole batches: as many as it takes for `least`, or all."""
+        records: list[Record] = []
+        first = self.position
+        while len(records) < least:
+            batch = next(self._batches, None)
+            self.position = self._batches.next_fetch_offset
+            if batch is None:
+                self.more = False
+                break
+            records += [record for record in batch if record.offset >= first]
+        return records
 
     def _fault(self, offset: int, error: Exception) -> Fatal:
         topic, number = self.partition

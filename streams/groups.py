@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiokafka import TopicPartition, errors
+from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
+
+from schemas.errors import NetsoldError
+from streams import broker_access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiokafka.structs import OffsetAndMetadata
-
+    from streams.log import At
     from streams.settings import Settings
 
 _PARTITIONS: Final = "partitions="
@@ -23,6 +26,12 @@ GROUP_UNREADABLE = (
     errors.NotCoordinatorForGroupError,
 )
 """Errors of reading a group's offsets: this user may not, or the cluster cannot answer yet."""
+
+
+class GroupInUse(NetsoldError):
+    """The group has members, which alone may commit its offsets."""
+
+    exit_code = 5
 
 
 def layout(partitions: int) -> str:
@@ -44,6 +53,29 @@ async def committed(settings: Settings) -> dict[TopicPartition, OffsetAndMetadat
     finally:
         await admin.close()
     return found
+
+
+async def commit_offsets(settings: Settings, offsets: Mapping[At, int]) -> None:
+    """Commit offsets of the group, all by one request, with the metadata that a worker writes.
+
+    Raises GroupInUse where the group has members, and aiokafka's KafkaError.
+    """
+    consumer = AIOKafkaConsumer(
+        **settings.client_options(), group_id=settings.app, enable_auto_commit=False
+    )
+    beside = layout(settings.partitions)
+    try:
+        await broker_access.start(consumer, settings)
+        new = {TopicPartition(*at): OffsetAndMetadata(to, beside) for at, to in offsets.items()}
+        consumer.assign(list(new))
+        await consumer.commit(new)
+    except errors.CommitFailedError as error:
+        raise GroupInUse(
+            f"group {settings.app} has members again, so its offsets stay as they are: stop all "
+            "workers, and run `netsold doctor --mend` again"
+        ) from error
+    finally:
+        await consumer.stop()
 
 
 def other_count(

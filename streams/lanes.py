@@ -43,6 +43,11 @@ class Stage(Protocol):
         """What a chunk of the partition `place` changes."""
 
 
+def terms_of(stage: Stage, partitioner: Partitioner) -> str:
+    """The settings by which a stage makes its tables, from keys that `partitioner` placed."""
+    return f"{stage.terms}; keys by {partitioner}" if stage.spec.sends else stage.terms
+
+
 class LaneState(StrEnum):
     """Whether a lane accepts chunks and may commit."""
 
@@ -94,8 +99,7 @@ class Lane:
     @property
     def terms(self) -> str:
         """The settings by which its tables are made."""
-        terms = self.stage.terms
-        return f"{terms}; keys by {self.partitioner}" if self.spec.sends else terms
+        return terms_of(self.stage, self.partitioner)
 
     @property
     def layout(self) -> str:

@@ -16,13 +16,15 @@ from aiokafka.errors import KafkaError
 
 from schemas import limits
 from streams import batches, broker_access
+from streams.bulk_reading import BulkReader
 from streams.errors import KafkaUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from aiokafka.structs import ConsumerRecord
 
+    from schemas.envelope import Record
     from streams.settings import Settings
 
 At = tuple[str, int]
@@ -54,10 +56,12 @@ async def records(
     topic: str,
     start: Mapping[int, int] | None = None,
     end: Mapping[int, int] | None = None,
+    most: int | None = None,
 ) -> AsyncGenerator[list[ConsumerRecord], None]:
     """Committed records of all partitions of a topic, `start` ≤ offset < `end`.
 
-    Yields lists of one partition each, in the partition's order. Partitions that `start` or `end`
+    Yields lists of one partition each, in the partition's order, of at most `most` records if that
+    is given, else of all that were fetched at once. Partitions that `start` or `end`
     does not name are read from the log's beginning to its high watermark at the call. A transaction
     that is open at the end is waited for. Leave the loop early only under `contextlib.aclosing`.
     Raises KafkaUnreachable, and aiokafka's OffsetOutOfRangeError where the log no longer has a
@@ -75,7 +79,7 @@ async def records(
         return
     async with _reader(settings, {at: starts[at] for at in left}) as consumer:
         while left:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=most)
             for at, remaining in list(left.items()):
                 tp = TopicPartition(*at)
                 found = fetched.get(tp, [])
@@ -102,6 +106,8 @@ async def first(
     """
     deadline = time.monotonic() + within_s
     found: dict[At, ConsumerRecord | None] = {}
+    if not starts:  # a consumer that is stopped as soon as it has started raises CancelledError
+        return found
     async with _reader(settings, {}, limits.FIRST_FETCH_BYTES) as consumer:
         # One partition at a time: a broker returns a whole batch of the first one at least, and of
         # the others none that is larger than the bound.
@@ -119,6 +125,21 @@ async def first(
     return found
 
 
+async def offsets_since(settings: Settings, times_ms: Mapping[At, int]) -> dict[At, int]:
+    """The first offset of each partition from which on there may be records of a time or later.
+
+    Earlier offsets have none. A partition without such records is left out. Raises
+    KafkaUnreachable.
+    """
+    if not times_ms:
+        return {}
+    async with _reader(settings, {}) as consumer:
+        found = await consumer.offsets_for_times(
+            {TopicPartition(*at): time_ms for at, time_ms in times_ms.items()}
+        )
+    return {(tp.topic, tp.partition): one.offset for tp, one in found.items() if one is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class FollowStep:
     """One step of `follow`; `records` may be empty.
@@ -131,26 +152,31 @@ class FollowStep:
     answer.
     """
 
-    records: dict[At, list[ConsumerRecord]]
+    records: Mapping[At, Sequence[Record]]
     positions: dict[At, int]
     ends: dict[At, int]
     behind: frozenset[At]
     answered_ms: int | None = None
 
 
-async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator[FollowStep, None]:
+async def follow(
+    settings: Settings,
+    starts: Mapping[At, int],
+    most_records: Callable[[], int] = lambda: limits.FOLLOW_RECORDS,
+) -> AsyncGenerator[FollowStep, None]:
     """Committed records from `starts` on, without end; only the partitions that `starts` names.
 
-    Yields at least every half second, with or without records. The client restores lost
-    connections. Raises KafkaUnreachable at first, and aiokafka's OffsetOutOfRangeError where the
-    log no longer has a position.
+    Yields at least every half second, with or without records. A step ends with the batch in which
+    it has `most_records()`. The client restores lost connections. Raises KafkaUnreachable at first,
+    and aiokafka's OffsetOutOfRangeError where the log no longer has a position.
     """
     known = await ends(settings, {topic for topic, _ in starts})
     left = {at: _Remaining(known[at], start) for at, start in starts.items() if start < known[at]}
     tps = {at: TopicPartition(*at) for at in starts}
     async with _reader(settings, starts) as consumer:
+        reader = BulkReader(consumer)
         while True:
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=limits.FOLLOW_RECORDS)
+            fetched = await reader.read(most_records(), POLL_MS / 1000)
             positions = {at: await consumer.position(tp) for at, tp in tps.items()}
             highs = {at: consumer.highwater(tp) for at, tp in tps.items()}
             known |= {at: high for at, high in highs.items() if high is not None}
@@ -166,6 +192,36 @@ async def follow(settings: Settings, starts: Mapping[At, int]) -> AsyncGenerator
                 frozenset(left),
                 max((at_ms for at_ms in answered.values() if at_ms is not None), default=None),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenBy:
+    """What a partition had at an instant of log time, by the times of its records.
+
+    `end` is the first offset written after it, the high watermark if there is none; `next_ms` is
+    when that one was written. `beginning` is the first offset that the log still has.
+    """
+
+    beginning: int
+    end: int
+    next_ms: int | None
+
+
+async def written_by(settings: Settings, topics: Iterable[str], at_ms: int) -> dict[At, WrittenBy]:
+    """What every partition of topics (names on the cluster) had at an instant, inclusive.
+
+    Raises KafkaUnreachable.
+    """
+    async with _offset_requests(settings, topics) as (consumer, partitions):
+        beginnings = await consumer.beginning_offsets(partitions)
+        highs = await consumer.end_offsets(partitions)
+        after = await consumer.offsets_for_times(dict.fromkeys(partitions, max(0, at_ms + 1)))
+    return {
+        (tp.topic, tp.partition): WrittenBy(beginnings[tp], highs[tp], None)
+        if after[tp] is None
+        else WrittenBy(beginnings[tp], after[tp].offset, after[tp].timestamp)
+        for tp in partitions
+    }
 
 
 class _Remaining:
@@ -203,6 +259,36 @@ async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, in
 
     Raises KafkaUnreachable.
     """
+    async with _offset_requests(settings, topics) as (consumer, partitions):
+        beginnings = await consumer.beginning_offsets(partitions)
+        highs = await consumer.end_offsets(partitions)
+    return {(tp.topic, tp.partition): beginnings[tp] for tp in partitions}, {
+        (tp.topic, tp.partition): highs[tp] for tp in partitions
+    }
+
+
+async def offsets_at(settings: Settings, topics: Iterable[str], at_ms: int) -> dict[At, int]:
+    """Of every partition of topics, the first offset whose record was written at or after `at_ms`.
+
+    By the records' own timestamps, epoch milliseconds; topics by their names on the cluster. Where
+    there is no such record it is the high watermark, so records before these offsets are those of
+    the log at that instant. Timestamps may step back where a partition changed its writer, so
+    later records may still be older. Raises KafkaUnreachable.
+    """
+    async with _offset_requests(settings, topics) as (consumer, partitions):
+        highs = await consumer.end_offsets(partitions)  # first: none that comes meanwhile is lost
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, max(0, at_ms)))
+    return {
+        (tp.topic, tp.partition): highs[tp] if found.get(tp) is None else found[tp].offset
+        for tp in partitions
+    }
+
+
+@asynccontextmanager
+async def _offset_requests(
+    settings: Settings, topics: Iterable[str]
+) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    """A consumer that requests offsets of all partitions of topics, and these partitions."""
     # read_uncommitted: the ends of a read_committed consumer are the last stable offsets, which lie
     # before an open transaction
     consumer = AIOKafkaConsumer(
@@ -210,17 +296,15 @@ async def bounds(settings: Settings, topics: Iterable[str]) -> tuple[dict[At, in
         **settings.client_options(),
         isolation_level="read_uncommitted",
         enable_auto_commit=False,
+        # It fetches, too, and a broker answers a connection's requests in order: none may wait for
+        # new records.
+        fetch_max_wait_ms=0,
     )
     try:
         await broker_access.start(consumer, settings)
-        partitions = sorted(consumer.assignment())
-        beginnings = await consumer.beginning_offsets(partitions)
-        highs = await consumer.end_offsets(partitions)
+        yield consumer, sorted(consumer.assignment())
     finally:
         await consumer.stop()
-    return {(tp.topic, tp.partition): beginnings[tp] for tp in partitions}, {
-        (tp.topic, tp.partition): highs[tp] for tp in partitions
-    }
 
 
 @asynccontextmanager

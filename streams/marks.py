@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.journal import RULES
+from schemas.columns import RULES
 from tables.watermarks import Progress
 
 MARK_KEY: Final = b"\x00mark"

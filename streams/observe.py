@@ -43,6 +43,9 @@ OBSERVE_SECONDS: Final = 10.0
 
 NEVER_MS: Final = 365 * DAY_MS
 
+STABLE_GROUP: Final = "Stable"
+"""Kafka's word for a group that isn't being rebalanced."""
+
 _LATEST, _EARLIEST = -1, -2
 _TOPIC_RESOURCE = 2
 _UUID = 37
@@ -86,6 +89,10 @@ class Group:
     state: str
     members: tuple[Member, ...]
     committed: Mapping[At, int]
+
+    def readers(self) -> dict[At, str]:
+        """The name of the worker that reads each partition, by the group's assignment."""
+        return {at: member.name for member in self.members for at in member.holds}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from streams.lanes import Lane
     from streams.recovery import Opener
     from streams.settings import Settings
+    from streams.throttle import Throttle
     from streams.waiting import WaitingReport
 
 log = structlog.get_logger()
@@ -38,7 +39,7 @@ owner settles it."""
 
 
 class Pipeline:
-    """All lanes of one worker; `now` is a clock in seconds."""
+    """All lanes of one worker; `now` is a clock in seconds, `throttle` bounds events a second."""
 
     def __init__(
         self,
@@ -46,8 +47,10 @@ class Pipeline:
         opener: Opener,
         consumer: GroupConsumer,
         now: Callable[[], float] = time.monotonic,
+        throttle: Throttle | None = None,
     ) -> None:
         self.settings = settings
+        self._throttle = throttle
         self._opener = opener
         self._now = now
         self._opening = asyncio.Lock()
@@ -140,7 +143,10 @@ class Pipeline:
 
     def most_records(self, partition: TopicPartition) -> int:
         """Most records of a partition's next chunk."""
-        return self._assignment.sizes.most_records(partition)
+        most = self._assignment.sizes.most_records(partition)
+        if self._throttle is not None and self._has_events(partition):
+            return min(most, self._throttle.most(sum(map(self._has_events, self.lanes))))
+        return most
 
     def positions(self) -> dict[TopicPartition, int]:
         """The fetch position at which each lane continues."""
@@ -152,7 +158,14 @@ class Pipeline:
 
     async def process(self, chunk: Chunk) -> None:
         """Fold one chunk and start its transaction; see `ChunkProcessor.process`."""
+        if self._throttle is not None and self._has_events(chunk.partition):
+            self._assignment.stalls.waited(await self._throttle.wait(len(chunk.readings)))
         await self._processor.process(chunk)
+
+    def _has_events(self, partition: TopicPartition) -> bool:
+        """Whether a source partition has events from outside, not records of our own stages."""
+        lane = self.lanes.get(partition)
+        return lane is not None and bool(lane.spec.sends)
 
     async def watch(self) -> None:
         """Look after the lanes for ever, see `turn`."""

@@ -141,9 +141,7 @@ class StrictProducer(AIOKafkaProducer):
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:
         compression.quicken()
-        self._public = {
-            settings.topic(topic.name) for topic in PUBLIC_TOPICS if topic.kind != "source"
-        }
+        self._public = {settings.topic(topic.name) for topic in PUBLIC_TOPICS}
         self._compression = settings.compression
         super().__init__(
             **settings.client_options(),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka import TopicPartition
 
+from streams import metrics
 from streams.build import this_build
 from streams.failpoints import Point, reach
 from streams.standstill import Standstill
@@ -75,6 +76,7 @@ async def restore(
     positions = {tp: store.position or beginnings[tp] for tp, store in stores.items()}
     behind = {tp: position for tp, position in positions.items() if position < ends[tp]}
     restored = 0
+    _show_remaining(behind, ends)
     if not behind:
         return restored
     async with kafka.changelogs(behind) as changelogs:
@@ -89,5 +91,11 @@ async def restore(
                 restored += len(records)
                 reach(Point.IN_RECOVERY)
             behind = {tp: positions[tp] for tp in behind if positions[tp] < ends[tp]}
+            _show_remaining(behind, ends)
             standstill.watch(f"{tp.topic}-{tp.partition}@{at}" for tp, at in behind.items())
     return restored
+
+
+def _show_remaining(behind: Bounds, ends: Bounds) -> None:
+    remaining = sum(ends[tp] - position for tp, position in behind.items())
+    metrics.RESTORE_REMAINING.set(remaining)

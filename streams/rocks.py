@@ -1,7 +1,7 @@
 """RocksDB for workers and readers: its caches, and what its errors mean."""
 
 import structlog
-from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, Rdict
+from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, Rdict, WriteOptions
 
 from schemas import limits
 
@@ -29,6 +29,13 @@ def cached_in(cache: Cache) -> BlockBasedOptions:
     blocks.set_index_type(BlockBasedIndexType.two_level_index_search())
     blocks.set_partition_filters(True)
     return blocks
+
+
+def unlogged() -> WriteOptions:
+    """Options of a write that only flushes bring to disk, in the order of the writes."""
+    options = WriteOptions()
+    options.disable_wal = True  # type: ignore[assignment,method-assign]  # rocksdict's stub takes it for a method
+    return options
 
 
 def is_damage(error: BaseException) -> bool:

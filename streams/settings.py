@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from schemas.errors import NetsoldError
 from schemas.times import DAY_MS
 from streams.partitioning import Partitioner
+from streams.reader_settings import ReaderSettings
 from tables import catalogue
 from tables.service_hours import CountPer, ServiceRules
 
@@ -148,6 +149,19 @@ class EventSettings(BaseModel):
     chats_topic: str | None = Field(
         None, description="full name of the topic of chat events; unset = the prefix and `chats`"
     )
+    base_app: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9.-]{1,64}$",
+        description=(
+            "of a rebuilt version: the first application of its family; `netsold worker --version`"
+            " sets it"
+        ),
+    )
+    base_prefix: str | None = Field(
+        None,
+        pattern=r"^[a-z0-9.-]{0,64}$",
+        description="of a rebuilt version: the topic prefix of its family's shared topics",
+    )
     partitions: int = Field(4, ge=1, le=1024, description="of every topic; fixed once topics exist")
     partitioner: Partitioner = Field(
         "murmur2",
@@ -168,6 +182,11 @@ class EventSettings(BaseModel):
 
     @model_validator(mode="after")
     def _topics_are_apart(self) -> Self:
+        if (self.base_app is None) != (self.base_prefix is None) or self.base_app == self.app:
+            raise ValueError(
+                "NETSOLD_BASE_APP and NETSOLD_BASE_PREFIX belong together, in a version alone: "
+                "`netsold worker --version` sets them"
+            )
         names: dict[str, str] = {}
         for name in (topic.name for topic in catalogue.PUBLIC_TOPICS):
             other = names.setdefault(self.topic(name), name)
@@ -182,7 +201,16 @@ class EventSettings(BaseModel):
     def topic(self, name: str) -> str:
         """The topic's name on the cluster for a public topic of the catalogue."""
         given = {"orders": self.orders_topic, "chats": self.chats_topic}.get(name)
-        return self.topic_prefix + name if given is None else given
+        if given is not None:
+            return given
+        if self.base_prefix is not None and name in catalogue.FAMILY_TOPICS:
+            return self.base_prefix + name
+        return self.topic_prefix + name
+
+    @property
+    def family(self) -> str:
+        """The first application of the family that this one belongs to; itself if it is alone."""
+        return self.app if self.base_app is None else self.base_app
 
     def partitioner_of(self, topic: str) -> Partitioner:
         """The partitioner of a topic, by its name on the cluster.
@@ -257,7 +285,7 @@ class RuleSettings(BaseModel):
         return int(self.cycle_anchor.timestamp() * 1000)
 
 
-class Settings(RuleSettings, EventSettings, BaseSettings):
+class Settings(ReaderSettings, RuleSettings, EventSettings, BaseSettings):
     """The settings of a netsold process.
 
     Precedence: command-line flag, environment, `.env`, default.
@@ -297,7 +325,9 @@ class Settings(RuleSettings, EventSettings, BaseSettings):
         10_000, ge=1000, description="a worker silent for this long loses its partitions"
     )
     refusals_in_a_row: int = Field(
-        1000, ge=1, description="so many refused records in a row pause their partition"
+        1000,
+        ge=1,
+        description="after this number of refused records in a row their partition is paused",
     )
     idle_tick_ms: int = Field(
         5000, ge=0, description="an idle partition's event time is advanced this often; 0 = never"
@@ -322,10 +352,6 @@ class Settings(RuleSettings, EventSettings, BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="where a worker's metrics listen")
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="port of a worker's metrics (Prometheus); unset = none"
-    )
-    reader_host: str = Field("127.0.0.1", description="where the reader listens")
-    reader_port: int = Field(
-        8640, ge=0, le=65535, description="the reader's port; 0 = any free one"
     )
     kafka: Kafka = Field(default_factory=Kafka)
 

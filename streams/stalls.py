@@ -16,8 +16,8 @@ class StallWatch:
 
     It counts across openings: otherwise a chunk that can't be committed would be tried for ever.
     Time in which no lane could make progress isn't counted: while the lane isn't open (closed with
-    the others, waiting for the group, being opened), and while something else occupied the event
-    loop, such as a long fold. `now` is a clock in seconds.
+    the others, waiting for the group, being opened), while a throttle waits, and while something
+    else occupied the event loop, such as a long fold. `now` is a clock in seconds.
     """
 
     def __init__(self, stall_s: float, now: Callable[[], float]) -> None:
@@ -34,6 +34,11 @@ class StallWatch:
         """These have made progress."""
         now = self._now()
         self._progress_at |= dict.fromkeys(partitions, now)
+
+    def waited(self, seconds: float) -> None:
+        """For so long no lane could make progress, by our own will."""
+        now = self._now()
+        self._progress_at = {one: min(now, at + seconds) for one, at in self._progress_at.items()}
 
     def closed(self, partitions: Iterable[TopicPartition]) -> None:
         """These aren't open any more."""

@@ -20,14 +20,13 @@ from rocksdict import (
     Rdict,
     WriteBatch,
     WriteBufferManager,
-    WriteOptions,
 )
 
 from schemas import limits
+from schemas.columns import RULES
 from schemas.errors import NetsoldError
-from schemas.journal import RULES
 from streams.marks import MARK_KEY
-from streams.rocks import block_cache, cached_in, close, is_damage
+from streams.rocks import block_cache, cached_in, close, is_damage, unlogged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,12 +56,6 @@ def _options() -> Options:
     options.set_max_background_jobs(2)
     options.set_max_open_files(limits.WORKER_OPEN_FILES)
     options.set_keep_log_file_num(2)
-    return options
-
-
-def _unlogged() -> WriteOptions:
-    options = WriteOptions()
-    options.disable_wal = True  # type: ignore[assignment,method-assign]  # rocksdict's stub takes it for a method
     return options
 
 
@@ -124,7 +117,7 @@ class PartitionStore:
         fresh, db = not self.path.exists(), None
         try:
             db = Rdict(str(self.path), _options(), access_type=AccessType.read_write())
-            db.set_write_options(_unlogged())
+            db.set_write_options(unlogged())
             if fresh:
                 db[IDENTITY_KEY] = msgspec.json.encode(self._identity)
                 db.flush()
@@ -185,6 +178,11 @@ class PartitionStore:
         """The next changelog offset to read, or None in an empty store."""
         value = self.get(POSITION_KEY)
         return None if value is None else int(value)
+
+    @property
+    def keys_about(self) -> int:
+        """How many keys there are, as RocksDB estimates it."""
+        return int(self._db.property_int_value("rocksdb.estimate-num-keys") or 0)
 
     def write(self, items: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
         """Write items (None deletes) and the changelog position, all or nothing.

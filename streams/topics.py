@@ -44,6 +44,8 @@ DELETIONS_MS = DAY_MS
 
 # Never `compact,delete`: totals of all time are never cleared (C4).
 _COMPACTED = _ALL | {"cleanup.policy": "compact", "delete.retention.ms": str(DELETIONS_MS)}
+_PUBLIC = {"dead letters": _PARKED, "names": _COMPACTED, "control": _COMPACTED}
+"""By kind: the policies of public topics that are not kept for ever."""
 
 
 def changelog(settings: Settings, table: str) -> str:
@@ -65,7 +67,7 @@ def declared(settings: Settings) -> tuple[Topic, ...]:
             settings.topic(topic.name),
             topic.kind,
             topic.key,
-            (_PARKED if topic.kind == "dead letters" else _KEPT) | insync,
+            _PUBLIC.get(topic.kind, _KEPT) | insync,
             topic.contents,
         )
         for topic in catalogue.PUBLIC_TOPICS

@@ -18,6 +18,7 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.journal import ProgressMark
 from schemas.journal import encode as encode_journal
 from schemas.positions import Position
+from streams.build import this_build
 from streams.dead_letters import parked_headers
 from streams.failpoints import Point, reach
 from streams.marks import MARK_KEY, encode_mark
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from streams.lanes import Lane
     from streams.producers import StrictProducer
     from streams.settings import Settings
+    from streams.traced import Steps
     from tables.outcome import Outcome
     from tables.watermarks import Progress
 
@@ -43,9 +45,11 @@ class LaneClosed(Exception):
 
 
 async def commit(
-    lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings
+    lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings, steps: Steps
 ) -> None:
     """Make one chunk's outcome durable, exactly once; `fetched` has its records.
+
+    The ends of `begin`, `produce`, `commit` and `store write` are noted in `steps`.
 
     Raises LaneClosed, or the error of a client. After an error it is unknown whether the
     transaction is committed, and the lane must be opened again. So it must after a store write that
@@ -58,6 +62,7 @@ async def commit(
         reach(Point.BEFORE_BEGIN)
         _still_ours(lane)
         await producer.begin_transaction()
+        steps.end("begin")
         # 2. journal, activity, and a progress mark to every downstream partition
         sent = [
             await _send_by_key(producer, settings, topic, items)
@@ -72,7 +77,7 @@ async def commit(
         # 4. the tables' changes, each table's partition with the mark
         tables = {name: outcome.writes.get(name, {}) for name in lane.stores}
         changes = {
-            name: await _send(
+            name: await send_records(
                 producer,
                 changelog(settings, name),
                 lane.partition,
@@ -86,13 +91,16 @@ async def commit(
         await asyncio.gather(*chain.from_iterable(sent))
         ends = {name: await _end_of(batches) for name, batches in changes.items()}
         reach(Point.AFTER_OFFSETS)
+        steps.end("produce")
         # 7. commit, if this partition is still ours
         _still_ours(lane)
         await producer.commit_transaction()
+    steps.end("commit")
     reach(Point.AFTER_COMMIT)
     # 8. only now the store: one batch a table, data, mark and changelog position together
     for name, items in tables.items():
         lane.stores[name].write(chain(items.items(), [(MARK_KEY, mark)]), ends[name])
+    steps.end("store write")
     lane.progress, lane.recent = progress, outcome.writes
 
 
@@ -105,7 +113,7 @@ async def begin(lane: Lane, settings: Settings) -> None:
     async with asyncio.timeout(settings.transaction_timeout_ms / 1000):
         await producer.begin_transaction()
         changes = {
-            name: await _send(
+            name: await send_records(
                 producer, changelog(settings, name), lane.partition, [(MARK_KEY, mark)]
             )
             for name in lane.stores
@@ -146,7 +154,8 @@ async def _send_by_key(
     sent: Sent = []
     for partition, some in by_partition.items():
         sent += [
-            future for future, _ in await _send(producer, settings.topic(topic), partition, some)
+            future
+            for future, _ in await send_records(producer, settings.topic(topic), partition, some)
         ]
     return sent
 
@@ -162,6 +171,7 @@ async def _send_marks(
             progress.offset,
             progress.watermark_ms,
             progress.confirmed_ms,
+            str(this_build()),
         )
     )
     sent: Sent = []
@@ -169,7 +179,7 @@ async def _send_marks(
         for partition in range(settings.partitions):
             sent += [
                 future
-                for future, _ in await _send(
+                for future, _ in await send_records(
                     producer, settings.topic(topic), partition, [(None, value)]
                 )
             ]
@@ -194,13 +204,13 @@ async def _send_parked(
     ]
     return [
         future
-        for future, _ in await _send(
+        for future, _ in await send_records(
             producer, settings.topic(DEAD_LETTERS_TOPIC), lane.partition, items, headers
         )
     ]
 
 
-async def _send(
+async def send_records(
     producer: StrictProducer,
     topic: str,
     partition: int,

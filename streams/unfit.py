@@ -5,28 +5,50 @@ They compare marks, committed offsets, topics, rules, numbers of partitions, and
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiokafka import TopicPartition
 
-from schemas.journal import RULES
+from schemas.columns import RULES
 from schemas.positions import offset_after
 from streams import groups
 from streams.errors import StateUnfit
 from streams.topics import changelog
+from tables.catalogue import FAMILY_TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from streams.cluster import Bounds, Cluster
-    from streams.lanes import Lane
     from streams.marks import Mark
     from streams.settings import Settings
     from tables.catalogue import StageSpec
 
-_REBUILD: Final = (
-    "rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
+_REBUILD: Final = "rebuild it by `netsold rebuild start` (docs/runbook.md, Rebuild)"
+_COPY: Final = (
+    "copy the log and rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX "
+    "(docs/runbook.md, Rebuild)"
 )
+
+
+class SourcePartition(Protocol):
+    """What state must fit: one source partition of a stage as it is now, such as an open lane."""
+
+    @property
+    def name(self) -> str:
+        """For messages: `orders-3`."""
+
+    @property
+    def topic_id(self) -> str:
+        """The cluster's id of the topic."""
+
+    @property
+    def partitions(self) -> int:
+        """The number of partitions of every topic."""
+
+    @property
+    def terms(self) -> str:
+        """The settings by which its tables are made."""
 
 
 def refuse_added_partitions(settings: Settings, sources: Iterable[TopicPartition]) -> None:
@@ -71,10 +93,10 @@ async def _refuse_others_journal(
     The journal would have every sale twice, and every alert. An application is new while it has
     neither changelogs nor committed offsets.
     """
-    written = _with_records(
-        ends,
-        {settings.topic(name) for stage in writing for name in (*stage.sends, *stage.emits)},
-    )
+    own = {name for stage in writing for name in (*stage.sends, *stage.emits)}
+    if settings.base_app is not None:
+        own -= {*FAMILY_TOPICS}  # handovers decide who writes them
+    written = _with_records(ends, set(map(settings.topic, own)))
     if not written or _with_records(
         ends, {changelog(settings, table.name) for stage in writing for table in stage.tables}
     ):
@@ -102,7 +124,7 @@ def _with_records(ends: Bounds, topics: set[str]) -> list[str]:
 
 
 def why_unfit(
-    lane: Lane,
+    lane: SourcePartition,
     marks: Mapping[str, Mark | None],
     committed: int | None,
     bounds: tuple[int, int],
@@ -130,7 +152,7 @@ def why_unfit(
         or any(offset_after(mark.offset) != committed for mark in present)
     ):
         return _disagreement(where, marks, committed)
-    otherwise = _made_otherwise(where, present[0], lane)
+    otherwise = made_otherwise(where, present[0], lane)
     beginning, end = bounds
     if otherwise is None and not beginning <= committed <= end:
         return (
@@ -140,7 +162,7 @@ def why_unfit(
     return otherwise
 
 
-def _made_otherwise(where: str, mark: Mark, lane: Lane) -> str | None:
+def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
     """The sentence for a mark of other rules, partitions or settings; None if they are the same."""
     if mark.rules != RULES:
         return (
@@ -161,7 +183,7 @@ def _other_count(where: str, before: int, now: int) -> str:
     return (
         f"{where}: the state was made with {before} partitions, now there are {now}: keys have "
         "moved away from their state, and sums would be torn apart; "
-        f"copy the log and {_REBUILD}"
+        f"{_COPY}"
     )
 
 
@@ -178,6 +200,6 @@ def _disagreement(where: str, marks: Mapping[str, Mark | None], committed: int |
     if committed is None and len(offsets) == 1 and (offset := offsets.pop()) is not None:
         message += (
             "; or, if only the group's offsets were lost, put back offset "
-            f"{offset_after(offset)} with kafka-consumer-groups.sh"
+            f"{offset_after(offset)} with `netsold doctor --mend`"
         )
     return message

@@ -4,6 +4,7 @@ Declared topics, stores, readers, reports, reference pages and the flow picture 
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 ORDERS_TOPIC: Final = "orders"
@@ -12,8 +13,11 @@ SALES_TOPIC: Final = "sales"
 SHOP_ACTIVITY_TOPIC: Final = "shop-activity"
 ALERTS_TOPIC: Final = "alerts"
 DEAD_LETTERS_TOPIC: Final = "dead-letters"
+DECISIONS_TOPIC: Final = "dead-letter-decisions"
+NAMES_TOPIC: Final = "names"
+CONTROL_TOPIC: Final = "control"
 
-TopicKind = Literal["source", "journal", "alerts", "dead letters"]
+TopicKind = Literal["source", "journal", "alerts", "dead letters", "decisions", "names", "control"]
 RowForm = Literal["order", "conversation", "timer", "overdue", "sales", "service", "buyer"]
 """What the rows of a table are: which module encodes them, and how a reader answers them."""
 
@@ -108,128 +112,139 @@ PUBLIC_TOPICS: Final = (
         "the parked record's",
         "records that were refused: unchanged, each with its reason",
     ),
+    PublicTopic(
+        DECISIONS_TOPIC,
+        "decisions",
+        "the dead letter's position",
+        "which dead letters were put back or discarded, by whom and why",
+    ),
+    PublicTopic(
+        NAMES_TOPIC,
+        "names",
+        "product/ID or shop/ID",
+        "display names and pictures of products and shops, for readers alone; may be empty",
+    ),
+    PublicTopic(
+        CONTROL_TOPIC,
+        "control",
+        "version/APP, pointer or act/…",
+        "the versions of a family, which one readers answer from, and who changed that",
+    ),
 )
 EVENT_TOPICS: Final = tuple(topic.name for topic in PUBLIC_TOPICS if topic.kind == "source")
 """The topics that producers outside write events to."""
 
-ORDERS: Final = Table(
-    "orders",
-    "order_id",
-    windowed=False,
-    stage="order",
-    form="order",
-    contents="the facts known about each order",
-    reader_space=b"o",
+FAMILY_TOPICS: Final = tuple(
+    topic.name for topic in PUBLIC_TOPICS if topic.kind in {"source", "alerts", "names", "control"}
 )
-PRODUCT_CYCLES: Final = Table(
-    "product_cycles",
-    "product_id",
-    windowed=True,
-    stage="product",
-    form="sales",
-    contents="each product's sales in each cycle",
-    reader_space=b"c",
-)
-PRODUCT_TOTALS: Final = Table(
-    "product_totals",
-    "product_id",
-    windowed=False,
-    stage="product",
-    form="sales",
-    contents="each product's sales of all time",
-)
-PRODUCT_SERVICE_CYCLES: Final = Table(
-    "product_service_cycles",
-    "product_id",
-    windowed=True,
-    stage="product",
-    form="service",
-    contents="each product's reviews and complaints in each cycle",
-    reader_space=b"C",
-)
-SHOP_CYCLES: Final = Table(
-    "shop_cycles",
-    "shop_id",
-    windowed=True,
-    stage="shop",
-    form="sales",
-    contents="each shop's sales in each cycle",
-    reader_space=b"s",
-)
-SHOP_TOTALS: Final = Table(
-    "shop_totals",
-    "shop_id",
-    windowed=False,
-    stage="shop",
-    form="sales",
-    contents="each shop's sales of all time",
-)
-SHOP_SERVICE_CYCLES: Final = Table(
-    "shop_service_cycles",
-    "shop_id",
-    windowed=True,
-    stage="shop",
-    form="service",
-    contents="each shop's service in each cycle",
-    reader_space=b"S",
-)
-SHOP_SERVICE_TOTALS: Final = Table(
-    "shop_service_totals",
-    "shop_id",
-    windowed=False,
-    stage="shop",
-    form="service",
-    contents="each shop's service of all time",
-    reader_space=b"E",
-)
-SHOP_BUYERS: Final = Table(
-    "shop_buyers",
-    "conversation",
-    windowed=False,
-    stage="shop",
-    form="buyer",
-    contents="each buyer's orders at each shop, and who wrote first",
-)
-CHATS: Final = Table(
-    "chats",
-    "conversation",
-    windowed=False,
-    stage="chat",
-    form="conversation",
-    contents="the messages between each shop and buyer",
-)
-REPLY_TIMERS: Final = Table(
-    "reply_timers",
-    "due",
-    windowed=False,
-    stage="chat",
-    form="timer",
-    contents="the timers of unanswered inquiries, by when they expire",
-)
-OVERDUE_INQUIRIES: Final = Table(
-    "overdue",
-    "conversation",
-    windowed=False,
-    stage="chat",
-    form="overdue",
-    contents="the inquiries whose time has passed without a reply",
-    reader_space=b"v",
-)
+"""The topics that all versions of a family share."""
 
 TABLES: Final = (
-    ORDERS,
-    PRODUCT_CYCLES,
-    PRODUCT_TOTALS,
-    PRODUCT_SERVICE_CYCLES,
-    SHOP_CYCLES,
-    SHOP_TOTALS,
-    SHOP_SERVICE_CYCLES,
-    SHOP_SERVICE_TOTALS,
-    SHOP_BUYERS,
-    CHATS,
-    REPLY_TIMERS,
-    OVERDUE_INQUIRIES,
+    ORDERS := Table(
+        "orders",
+        "order_id",
+        windowed=False,
+        stage="order",
+        form="order",
+        contents="the facts known about each order",
+        reader_space=b"o",
+    ),
+    PRODUCT_CYCLES := Table(
+        "product_cycles",
+        "product_id",
+        windowed=True,
+        stage="product",
+        form="sales",
+        contents="each product's sales in each cycle",
+        reader_space=b"c",
+    ),
+    PRODUCT_TOTALS := Table(
+        "product_totals",
+        "product_id",
+        windowed=False,
+        stage="product",
+        form="sales",
+        contents="each product's sales of all time",
+    ),
+    PRODUCT_SERVICE_CYCLES := Table(
+        "product_service_cycles",
+        "product_id",
+        windowed=True,
+        stage="product",
+        form="service",
+        contents="each product's reviews and complaints in each cycle",
+        reader_space=b"C",
+    ),
+    SHOP_CYCLES := Table(
+        "shop_cycles",
+        "shop_id",
+        windowed=True,
+        stage="shop",
+        form="sales",
+        contents="each shop's sales in each cycle",
+        reader_space=b"s",
+    ),
+    SHOP_TOTALS := Table(
+        "shop_totals",
+        "shop_id",
+        windowed=False,
+        stage="shop",
+        form="sales",
+        contents="each shop's sales of all time",
+    ),
+    SHOP_SERVICE_CYCLES := Table(
+        "shop_service_cycles",
+        "shop_id",
+        windowed=True,
+        stage="shop",
+        form="service",
+        contents="each shop's service in each cycle",
+        reader_space=b"S",
+    ),
+    SHOP_SERVICE_TOTALS := Table(
+        "shop_service_totals",
+        "shop_id",
+        windowed=False,
+        stage="shop",
+        form="service",
+        contents="each shop's service of all time",
+        reader_space=b"E",
+    ),
+    SHOP_BUYERS := Table(
+        "shop_buyers",
+        "conversation",
+        windowed=False,
+        stage="shop",
+        form="buyer",
+        contents="each buyer's orders at each shop, and who wrote first",
+    ),
+    CHATS := Table(
+        "chats",
+        "conversation",
+        windowed=False,
+        stage="chat",
+        form="conversation",
+        contents="the messages between each shop and buyer",
+    ),
+    REPLY_TIMERS := Table(
+        "reply_timers",
+        "due",
+        windowed=False,
+        stage="chat",
+        form="timer",
+        contents="the timers of unanswered inquiries, by when they expire",
+    ),
+    OVERDUE_INQUIRIES := Table(
+        "overdue",
+        "conversation",
+        windowed=False,
+        stage="chat",
+        form="overdue",
+        contents="the inquiries whose time has passed without a reply",
+        reader_space=b"v",
+    ),
 )
+"""Every table. A row has a name where other code refers to that one table."""
 
 READER_TABLES: Final = tuple(table for table in TABLES if table.reader_space is not None)
 """The tables that a reader follows. The totals of sales are not among them: a reader sums the
@@ -244,16 +259,20 @@ REPORT_LISTS: Final = {
     "product_service": PRODUCT_SERVICE_CYCLES,
     "overdue": OVERDUE_INQUIRIES,
 }
-"""The lists of a report (tables/report.py) in its order, each with the table it is made from."""
+"""The lists of a report (tables/report.py) in its order, each with the table it is made from.
 
-ORDER_STAGE: Final = StageSpec("order", ORDERS_TOPIC, sends=(SALES_TOPIC, SHOP_ACTIVITY_TOPIC))
-CHAT_STAGE: Final = StageSpec(
-    "chat", CHATS_TOPIC, sends=(SHOP_ACTIVITY_TOPIC,), emits=(ALERTS_TOPIC,)
+The name of a list of sales is also a part of the reader's address: `/v1/products/{product_id}`.
+"""
+
+STAGES: Final = (
+    ORDER_STAGE := StageSpec("order", ORDERS_TOPIC, sends=(SALES_TOPIC, SHOP_ACTIVITY_TOPIC)),
+    CHAT_STAGE := StageSpec(
+        "chat", CHATS_TOPIC, sends=(SHOP_ACTIVITY_TOPIC,), emits=(ALERTS_TOPIC,)
+    ),
+    PRODUCT_STAGE := StageSpec("product", SALES_TOPIC),
+    SHOP_STAGE := StageSpec("shop", SHOP_ACTIVITY_TOPIC),
 )
-PRODUCT_STAGE: Final = StageSpec("product", SALES_TOPIC)
-SHOP_STAGE: Final = StageSpec("shop", SHOP_ACTIVITY_TOPIC)
-
-STAGES: Final = (ORDER_STAGE, CHAT_STAGE, PRODUCT_STAGE, SHOP_STAGE)
+"""Every stage, in the order of the flow."""
 
 
 def key_of(topic: str) -> str:
@@ -286,6 +305,7 @@ def event_topics(stage: str) -> tuple[str, ...]:
     ) or (source,)
 
 
+@cache
 def find_table(keyed_by: str, form: RowForm, *, windowed: bool) -> Table | None:
     """The table with this key and these rows, None if there is none."""
     return next(

@@ -13,6 +13,7 @@ from schemas.journal import Replied
 from tables import overdue_rows
 from tables.alerts import Alert
 from tables.cycles import Calendar
+from tables.handovers import Speakers
 from tables.replies import Inquiry
 from tables.service import Columns
 from tables.shop_activity import ShopActivities
@@ -78,8 +79,8 @@ class ChatChanges:
         self.overdue: dict[bytes, bytes | None] = {}
         """The rows of `overdue` that changed."""
 
-        self.duplicates = 0
-        """Messages that changed nothing (S11)."""
+        self.duplicates: Counter[str] = Counter()
+        """The types of messages that changed nothing (S11)."""
 
         self.entries = 0
         """Changes of shops' replies."""
@@ -129,12 +130,13 @@ class ChatChanges:
         """The overdue inquiry of a conversation is now this one, or none."""
         self.overdue[key] = None if inquiry is None else _overdue_row(inquiry)
 
-    def alerts(self) -> list[Alert]:
-        """The alerts sorted by cause.
+    def alerts(self, speakers: Speakers) -> list[Alert]:
+        """The alerts that this application sends, sorted by cause.
 
         At one offset, expired timers come before the record's own message.
         """
-        return [one.alert for one in sorted(self._alerts, key=_IN_ORDER)]
+        ours = [one for one in self._alerts if speakers.is_ours(one.offset)]
+        return [one.alert for one in sorted(ours, key=_IN_ORDER)]
 
     def add_replies(self, shops: ShopActivities) -> None:
         """Hand the changes of replies to the shops' journal."""

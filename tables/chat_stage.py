@@ -4,9 +4,12 @@ It takes in the chunk, refuses what doesn't fit, and puts the outcome together. 
 changes is up to `conversation_fold`, and for long ones to `conversation_ledger`.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from operator import attrgetter, itemgetter
 from typing import Final
+
+import msgspec
 
 from schemas import envelope, limits
 from schemas.refusals import Refusal
@@ -23,6 +26,7 @@ from tables.chat_changes import ChatChanges, DecisionCause
 from tables.conversation_fold import ConversationFold, MessageArrival
 from tables.conversation_ledger import ConversationLedger
 from tables.cycles import Calendar
+from tables.handovers import ALONE, Speakers, Speaking
 from tables.intake import Intake
 from tables.outcome import Outcome, Readings, States
 from tables.service_hours import ServiceRules
@@ -33,16 +37,6 @@ from tables.watermarks import Progress
 _PARTIES: Final = attrgetter("shop_id", "buyer_id")
 
 LEAST_BUCKET_MS: Final = 1000
-FEW_MESSAGES: Final = 16
-"""A conversation with at most this many new messages in a chunk, and `limits.SMALL_STATE_BYTES`
-before it, is folded by `conversation_fold`; every other one by `conversation_ledger`."""
-
-_MESSAGE_BYTES: Final = 8 * (4 * limits.ID_CHARS + 2 * limits.SOURCE_CHARS)
-
-if not 2 * limits.SMALL_STATE_BYTES + FEW_MESSAGES * _MESSAGE_BYTES < limits.ORDER_BYTES:
-    # A message has three ids and a source, an alerted inquiry an id and a source, and a character
-    # has at most 8 bytes. Alerts of earlier messages have fewer bytes than these messages.
-    raise AssertionError("a small conversation with a few new messages must fit in a record")
 
 
 class ChatStage:
@@ -50,8 +44,15 @@ class ChatStage:
 
     spec: Final[StageSpec] = catalogue.CHAT_STAGE
 
-    def __init__(self, calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int) -> None:
+    def __init__(
+        self,
+        calendar: Calendar,
+        rules: ServiceRules,
+        refusals_in_a_row: int,
+        speaking: Speaking = ALONE,
+    ) -> None:
         self._calendar = calendar
+        self._speaking = speaking
         self._rules = rules
         self._refusals_in_a_row = refusals_in_a_row
 
@@ -74,13 +75,10 @@ class ChatStage:
         Where chunks are cut changes nothing. Conversations are folded one after the other, on
         copies of their states.
         """
-        intake = Intake(
-            readings,
-            progress or watermarks.START,
-            self._calendar,
-            self._refusals_in_a_row,
-            _PARTIES,
-        )
+        before = progress or watermarks.START
+        intake = Intake(readings, before, self._calendar, self._refusals_in_a_row, _PARTIES)
+        speakers = Speakers(self._speaking, before.speaker, intake.handovers)
+        intake.progress = msgspec.structs.replace(intake.progress, speaker=speakers.last)
         bucket_ms = max(LEAST_BUCKET_MS, self._rules.reply_within_ms // limits.TIMER_BUCKETS)
         timers = Timers(states[REPLY_TIMERS.name], bucket_ms)
         chunk = _Chunk(self._rules, intake, ChatChanges(self._calendar, timers, intake.moves))
@@ -91,14 +89,17 @@ class ChatStage:
         for key, state, (parties, arrivals) in zip(
             keys, stored, intake.events_by_subject.items(), strict=True
         ):
-            if len(arrivals) > FEW_MESSAGES or (
+            if len(arrivals) > limits.FEW_MESSAGES or (
                 state is not None and len(state) > limits.SMALL_STATE_BYTES
             ):
                 chunk.fold_long(key, state, parties, arrivals)
             else:
                 chunk.fold_short(key, state, parties, arrivals)
+        parked = intake.parked
+        if chunk.refused:
+            parked = sorted([*parked, *chunk.refused], key=itemgetter(0))
         # ---- nothing is refused past this line ----
-        return chunk.outcome()
+        return chunk.outcome(parked, speakers)
 
 
 class _Chunk:
@@ -110,7 +111,10 @@ class _Chunk:
         self._changes = changes
         self._shops = ShopActivities()
         self._conversations: dict[bytes, bytes | None] = {}
-        self._refused: list[tuple[int, Refusal]] = []
+        self.refused: list[tuple[int, Refusal]] = []
+        """Messages with which their conversation would outgrow a record, by offset."""
+
+        self._refused_types: Counter[str] = Counter()
 
     def fold_short(
         self,
@@ -143,21 +147,19 @@ class _Chunk:
             if refusal is None:
                 conversation.add(event.message, DecisionCause(offset, now_ms))
             else:
-                self._refused.append((offset, refusal))
+                self.refused.append((offset, refusal))
+                self._refused_types[event.type] += 1
         conversation.expire(self._intake.now_ms)
         self._keep(conversation)
 
-    def outcome(self) -> Outcome:
-        """All that the chunk changes."""
+    def outcome(self, parked: list[tuple[int, Refusal]], speakers: Speakers) -> Outcome:
+        """All that the chunk changes; `parked` is all that is refused of it."""
         intake, changes = self._intake, self._changes
         changes.add_replies(self._shops)
-        alerts = changes.alerts()
-        parked = intake.parked
-        if self._refused:
-            parked = sorted([*parked, *self._refused], key=itemgetter(0))
-        counts = intake.counts(duplicates=changes.duplicates, refused=len(parked)) | {
+        alerts = changes.alerts(speakers)
+        counts = intake.counts() | {
             "entries": changes.entries,
-            "restatements": changes.restatements,
+            "replies_restated": changes.restatements,
             "alerts": len(alerts),
         }
         return Outcome(
@@ -172,6 +174,7 @@ class _Chunk:
             counts=counts,
             records_covered=intake.records,
             paused=intake.paused,
+            events=intake.event_counts(changes.duplicates, self._refused_types),
         )
 
     def _keep(self, conversation: ConversationFold | ConversationLedger) -> None:

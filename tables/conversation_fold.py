@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from schemas.envelope import ChatMessage, Written
+from schemas.events import TYPE_BY_SIDE
 from tables import alerts, conversations, nearby_inquiries, replies
 from tables.chat_changes import ChatChanges, DecisionCause
 from tables.conversations import Conversation
@@ -98,7 +99,7 @@ class ConversationFold(msgspec.Struct, gc=False):
         before, waited = nearby_inquiries.inquiries_from(written, at, self.rules)
         replaced = conversations.add_message(written, self.ids, new)
         if replaced is None:
-            self.changes.duplicates += 1
+            self.changes.duplicates[TYPE_BY_SIDE[new.side]] += 1
             return
         self.written.append(new)
         self.retracted += replaced

@@ -12,6 +12,7 @@ import msgspec
 
 from schemas import limits
 from schemas.envelope import SHOP, Written
+from schemas.events import TYPE_BY_SIDE
 from schemas.refusals import Reason, Refusal
 from tables import conversations
 from tables.alerted_inquiries import AlertedInquiries
@@ -84,7 +85,7 @@ class ConversationLedger:
         identity = new.source, new.id
         replaced = self._known.get(identity)
         if replaced is not None and _has_precedence(replaced, new):  # S11
-            self._changes.duplicates += 1
+            self._changes.duplicates[TYPE_BY_SIDE[new.side]] += 1
             return
         self._bytes += _bytes_more(new, replaced, any_before=bool(self._turns))
         spans, last_begin = self._turns.affected(new, replaced), self._turns.last_begin

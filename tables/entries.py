@@ -8,12 +8,12 @@ up by cycle and by day. An entry is never changed: a row that moves is retracted
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
-from msgspec.structs import asdict, replace
+from msgspec.structs import astuple, replace
 
 from schemas import times
-from schemas.columns import ZERO, SaleColumns, decrease, plus
+from schemas.columns import RULES, ZERO, SaleColumns, decrease, plus
 from schemas.envelope import Received
-from schemas.journal import RULES, Entry
+from schemas.journal import Entry
 from tables.counting import Counted, Sale
 from tables.cuts import Key
 from tables.cycles import Calendar
@@ -110,9 +110,9 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
 
 def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar) -> list[Entry]:
     """The entries from one derived result to the next; none if they are equal."""
-    changes = _rows(after, calendar)
+    changes = journal_rows(after, calendar)
     if before.sales:
-        for key, was in _rows(before, calendar).items():
+        for key, was in journal_rows(before, calendar).items():
             now = changes.pop(key, ZERO)
             if now != was:
                 changes[key] = plus(now, was, -1)
@@ -122,7 +122,7 @@ def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar
 def listed(changes: Mapping[RowKey, SaleColumns], cause: Cause, calendar: Calendar) -> list[Entry]:
     """The entries of changed rows, in the order in which their sums stay within bounds (S8).
 
-    An entry's texts are handed over by position, as keywords cost six times as much:
+    An entry's fields are handed over by position, as keywords cost twice as much:
     `tests/unit/test_journal.py` compares it with the same entry made by keywords.
     """
     event, position, current_cycle_ms = cause.event, cause.position, cause.current_cycle_ms
@@ -131,7 +131,8 @@ def listed(changes: Mapping[RowKey, SaleColumns], cause: Cause, calendar: Calend
     for key, columns in changes.items() if len(changes) == 1 else _in_order(changes):
         cycle_ms, sold_ms, refund_id = key.cycle_ms, key.sold_ms, key.refund_id
         made.append(
-            Entry(
+            Entry(  # type: ignore[call-arg]  # the length of a struct's tuple is unknown to it
+                *astuple(columns),
                 key.product_id,
                 key.currency,
                 calendar.iso(cycle_ms),
@@ -149,7 +150,6 @@ def listed(changes: Mapping[RowKey, SaleColumns], cause: Cause, calendar: Calend
                 RULES,
                 refund_id or None,
                 times.format_ms(key.refunded_ms) if refund_id else None,
-                **asdict(columns),
             )
         )
     return made
@@ -173,8 +173,8 @@ def _in_order(changes: Mapping[RowKey, SaleColumns]) -> list[Row]:
     ]
 
 
-def _rows(counted: Counted, calendar: Calendar) -> dict[RowKey, SaleColumns]:
-    """The rows of an order's sales."""
+def journal_rows(counted: Counted, calendar: Calendar) -> dict[RowKey, SaleColumns]:
+    """The rows of what counts of an order: a result without one before it."""
     rows: dict[RowKey, SaleColumns] = {}
     make = OrderRows(counted.shop_id, counted.buyer_id, counted.currency, calendar)
     first = _first(counted.sales)

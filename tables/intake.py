@@ -4,15 +4,16 @@
 in a row. `Intake` adds what depends on the order of events: event time, and who they are about.
 """
 
-from collections.abc import Callable
-from operator import lt
+from collections import Counter
+from collections.abc import Callable, Iterable
+from operator import attrgetter, lt
 from typing import Any, Final, NamedTuple
 
-from schemas.envelope import Tick
+from schemas.envelope import Handover, Tick
 from schemas.refusals import READABLE, Refusal
 from tables import watermarks
 from tables.cycles import Calendar
-from tables.outcome import Readings
+from tables.outcome import EventCounts, Readings
 from tables.watermarks import Furthest, Progress
 
 NEVER: Final = -(2**63)
@@ -20,6 +21,9 @@ NEVER: Final = -(2**63)
 
 NO_EVENT: Final = Furthest("", NEVER)
 """Before the first event of a partition."""
+
+_APART: Final = {Refusal, Handover}
+"""The readings that are not applied."""
 
 
 class RecordIntake:
@@ -33,6 +37,9 @@ class RecordIntake:
 
         self.refused_in_a_row = progress.refused_in_a_row
         self.parked: list[tuple[int, Refusal]] = []
+        self.handovers: list[tuple[int, str]] = []
+        """Offset and speaker of each, in order."""
+
         self.records = 0
         """How many records of the chunk are covered, skipped ones included."""
 
@@ -41,13 +48,14 @@ class RecordIntake:
     def accept(self, readings: Readings, time_type: type) -> Readings:
         """The records to apply, with their offsets, until the partition is paused.
 
-        Those of `time_type` only tell event time: they end no row of refusals.
+        Those of `time_type` only tell event time: they end no row of refusals. Handovers are kept
+        apart.
         """
         if readings and not self.paused:  # the usual case: all are new, and none is refused
             offsets, rows = zip(*readings, strict=True)
             kinds = set(map(type, rows))
             in_order = all(map(lt, (self.offset, *offsets), offsets))
-            if in_order and Refusal not in kinds:
+            if in_order and kinds.isdisjoint(_APART):
                 self.offset, self.records = offsets[-1], len(offsets)
                 if kinds != {time_type}:
                     self.refused_in_a_row = 0
@@ -67,6 +75,9 @@ class RecordIntake:
             if kind is Refusal:
                 self.parked.append((at, reading))
                 refused_in_a_row += reading.reason not in READABLE
+                continue
+            if kind is Handover:
+                self.handovers.append((at, reading.speaker))
                 continue
             if kind is not time_type:
                 refused_in_a_row = 0
@@ -115,7 +126,7 @@ class Intake(RecordIntake):
         """In the order of arrival."""
 
         self.moves = EventTimeMoves([], [])
-        self.ticks = self.late = 0
+        self.ticks = 0
         self.now_ms = _instant(progress.watermark_ms)
         """The event time after the chunk, in epoch milliseconds."""
 
@@ -128,12 +139,14 @@ class Intake(RecordIntake):
         calendar: Calendar,
         subject: Callable[[Any], Any],
     ) -> Progress:
-        by_subject, now_ms, late = self.events_by_subject, self.now_ms, 0
+        by_subject, now_ms = self.events_by_subject, self.now_ms
+        late: list[Any] = []
         instants, offsets = self.moves
         furthest, furthest_ms = progress.furthest or NO_EVENT
         confirmed_ms = _instant(progress.confirmed_ms)
         cycle_ms, cycle_end_ms = (NEVER, NEVER) if now_ms == NEVER else calendar.around(now_ms)
-        for offset, event in self.accept(readings, Tick):
+        accepted = self.accept(readings, Tick)
+        for offset, event in accepted:
             at_ms = event.occurred_at_ms
             if at_ms > now_ms:  # C2
                 now_ms = at_ms
@@ -145,7 +158,8 @@ class Intake(RecordIntake):
                 self.ticks += 1
                 confirmed_ms = max(confirmed_ms, at_ms)
                 continue
-            late += at_ms < cycle_ms  # S13: late events are counted, and applied all the same
+            if at_ms < cycle_ms:  # S13: late events are counted, and applied all the same
+                late.append(event)
             about = subject(event)
             if at_ms > confirmed_ms:
                 confirmed_ms, furthest_ms, furthest = watermarks.confirm(
@@ -156,24 +170,32 @@ class Intake(RecordIntake):
                 by_subject[about] = [(offset, event, now_ms)]
             else:
                 of_subject.append((offset, event, now_ms))
-        self.now_ms, self.late = now_ms, late
+        self.now_ms = now_ms
+        events = [event for _, event in accepted if type(event) is not Tick]
+        self._types, self._late = _types(events), _types(late)
         return Progress(
             self.offset,
             _known(now_ms),
             self.refused_in_a_row,
             confirmed_ms=_known(confirmed_ms),
             furthest=Furthest(furthest, furthest_ms) if furthest_ms != NEVER else None,
+            speaker=progress.speaker,
         )
 
-    def counts(self, *, duplicates: int, refused: int) -> dict[str, int]:
-        """For metrics; `refused` includes what the stage refuses after the intake."""
-        accepted = self.records - self.skipped - self.ticks
-        counts = {
-            "applied": accepted - duplicates - refused,
-            "duplicates": duplicates,
-            "refused": refused,
-        }
-        return counts | {"skipped": self.skipped, "ticks": self.ticks, "late": self.late}
+    def counts(self) -> dict[str, int]:
+        """For metrics, what is no event."""
+        return {"skipped": self.skipped, "ticks": self.ticks}
+
+    def event_counts(self, duplicates: Counter[str], refused: Counter[str]) -> EventCounts:
+        """For metrics; the types of known events, and of those refused after the intake."""
+        return EventCounts(self._types - duplicates - refused, duplicates, self._late)
+
+
+_TYPE: Final = attrgetter("type")
+
+
+def _types(events: Iterable[Any]) -> Counter[str]:
+    return Counter(map(_TYPE, events))
 
 
 def _instant(known_ms: int | None) -> int:

@@ -32,10 +32,6 @@ class Addition(Protocol):
     def about(self) -> str:
         """The same for errors and logs, such as `product p-1`."""
 
-    @property
-    def restatements(self) -> int:
-        """How many of its entries and rows restate (S13)."""
-
 
 class ChunkSums(Protocol):
     """The sums that one chunk changes."""
@@ -117,7 +113,7 @@ class JournalStage:
         accepted = intake.accept(readings, ProgressMark)
         # ---- nothing is refused past this line ----
         sources, confirmed_ms = dict(progress.sources), progress.confirmed_ms
-        sums, marks, restatements = self._sums(states), 0, 0
+        sums, marks = self._sums(states), 0
         for offset, row in accepted:
             if type(row) is ProgressMark:
                 marks += 1
@@ -126,12 +122,10 @@ class JournalStage:
                 )
                 confirmed_ms = watermarks.latest(confirmed_ms, row.confirmed_ms)
                 continue
-            restatements += row.restatements
             try:
                 sums.add(row)
             except (ImpossibleTallyError, ImpossibleServiceError) as error:
                 raise type(error)(f"{place}@{offset}, {row.key.decode()}: {error}") from error
-        added = len(accepted) - marks
         return Outcome(
             writes=sums.writes(),
             sends={},
@@ -144,14 +138,9 @@ class JournalStage:
                 confirmed_ms,
             ),
             counts={
-                "applied": added,
-                "duplicates": 0,
-                "refused": len(intake.parked),
+                "added": len(accepted) - marks,
                 "skipped": intake.skipped,
                 "marks": marks,
-                "late": restatements,
-                "entries": added,
-                "restatements": restatements,
             },
             records_covered=intake.records,
             paused=intake.paused,

@@ -4,6 +4,7 @@ Two ways lead to the same result. An order with few facts is derived as a whole 
 event (`counting`, `aftersales`); one with many has a ledger, where an event costs what it changes.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,10 +22,6 @@ from tables.orders import Facts, Order
 
 _COUNTED: Final = orders.SALE_EVENTS | aftersales.SERVICE_EVENTS
 """The types of events whose facts sales or service are derived from."""
-
-FEW_EVENTS: Final = 16
-"""An order with at most this many events in a chunk, and `limits.SMALL_STATE_BYTES` before it, is
-derived as a whole; every other one has a ledger."""
 
 
 class Derivable(msgspec.Struct, frozen=True, gc=False):
@@ -66,11 +63,15 @@ class OrderFold:
         self.refused: list[tuple[int, Refusal]] = []
         """Events with which their order would outgrow a record, by offset."""
 
-        self.duplicates = 0
+        self.refused_types: Counter[str] = Counter()
+        """The types of these events."""
+
+        self.duplicates: Counter[str] = Counter()
+        """The types of events that changed nothing (S11)."""
 
     def fold(self, key: bytes, state: bytes | None, events: Sequence[Arrival]) -> None:
         """Add events to the order `key`; `state` are its bytes, None if it is new."""
-        is_small = len(events) <= FEW_EVENTS and (
+        is_small = len(events) <= limits.FEW_EVENTS and (
             state is None or len(state) <= limits.SMALL_STATE_BYTES
         )
         if not (is_small and self._derive(key, state, events)):
@@ -79,7 +80,8 @@ class OrderFold:
     def _derive(self, key: bytes, state: bytes | None, events: Sequence[Arrival]) -> bool:
         """The plain way; False, and nothing done, if the order outgrows a record on it."""
         first = orders.EMPTY if state is None else orders.decode(state)
-        facts, duplicates = Facts(first), 0
+        facts = Facts(first)
+        duplicates: list[str] = []
         changes: list[Derivable | Derived] = []
         for arrival in events:
             event = arrival[1]
@@ -89,7 +91,7 @@ class OrderFold:
             if not facts.add(event):
                 after = orders.absorb(before, event)
                 if after is before:  # S11
-                    duplicates += 1
+                    duplicates.append(event.type)
                     continue
                 if len(orders.encode(before)) > limits.ORDER_BYTES:  # `after` may be smaller
                     return False
@@ -106,7 +108,7 @@ class OrderFold:
                 return False
             self.writes[key] = encoded
         self.changes += changes
-        self.duplicates += duplicates
+        self.duplicates.update(duplicates)
         return True
 
     def _keep_ledger(self, key: bytes, state: bytes | None, events: Sequence[Arrival]) -> None:
@@ -117,6 +119,7 @@ class OrderFold:
             added = ledger.add(event, limits.ORDER_BYTES)
             if isinstance(added, Refusal):
                 self.refused.append((offset, added))
+                self.refused_types[event.type] += 1
             elif added:
                 is_new = True
                 rows, service = ledger.sales(), ledger.service()
@@ -124,6 +127,6 @@ class OrderFold:
                 if rows or service or contacts:
                     self.changes.append(Derived(arrival, rows, service, contacts))
             else:  # S11
-                self.duplicates += 1
+                self.duplicates[event.type] += 1
         if is_new:
             self.writes[key] = ledger.encode()

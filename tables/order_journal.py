@@ -9,6 +9,7 @@ from operator import attrgetter, itemgetter
 from typing import Final
 
 from schemas import journal, times
+from schemas.columns import RULES, is_higher
 from schemas.journal import Contact, Entry, Served, Service
 from tables import aftersales, catalogue, counting, entries
 from tables.catalogue import ORDER_STAGE, SHOP_ACTIVITY_TOPIC
@@ -45,8 +46,8 @@ class OrderJournal:
         self.rows = 0
         """How many entries and service rows of products."""
 
-        self.restatements = 0
-        """How many entries restate (S13)."""
+        self.restated_up = self.restated_down = 0
+        """How many entries restate (S13), with a higher and with a lower net result."""
 
     def add(self, change: Derivable | Derived) -> None:
         """Add the records of one event's change of an order."""
@@ -86,7 +87,10 @@ class OrderJournal:
                 records.append((offset, id_of(entry).encode(), value))
             self.rows += 1
             self._shops.sell(entry)
-            self.restatements += entry.restates
+            if entry.restates:
+                up = is_higher(entry)
+                self.restated_up += up
+                self.restated_down += not up
 
     def _serve(
         self,
@@ -114,7 +118,7 @@ class OrderJournal:
                     *origin,
                     shop_id,
                     product_id,
-                    journal.RULES,
+                    RULES,
                     cycle=cycle,
                     columns=columns,
                     restates=restates,

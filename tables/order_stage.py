@@ -57,9 +57,10 @@ class OrderStage:
         journal = OrderJournal(self._calendar, place)
         for change in fold.changes:
             journal.add(change)
-        counts = intake.counts(duplicates=fold.duplicates, refused=len(parked)) | {
+        counts = intake.counts() | {
             "entries": journal.rows,
-            "restatements": journal.restatements,
+            "restated_up": journal.restated_up,
+            "restated_down": journal.restated_down,
         }
         return Outcome(
             writes={ORDERS.name: fold.writes},
@@ -69,4 +70,5 @@ class OrderStage:
             counts=counts,
             records_covered=intake.records,
             paused=intake.paused,
+            events=intake.event_counts(fold.duplicates, fold.refused_types),
         )

@@ -6,6 +6,7 @@ that would outgrow a record. `fold` reads the states that it needs and returns c
 exception in `fold` is a fault of the program, not of the input: the chunk must not be committed.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -33,15 +34,29 @@ Readings = Sequence[tuple[int, Any]]
 Refusal."""
 
 
+class EventCounts(msgspec.Struct, frozen=True):
+    """Events by their types: applied, known already (S11), and those of an ended cycle (S13).
+
+    Late ones are applied, or known, like all others.
+    """
+
+    applied: Counter[str] = msgspec.field(default_factory=Counter)
+    duplicates: Counter[str] = msgspec.field(default_factory=Counter)
+    late: Counter[str] = msgspec.field(default_factory=Counter)
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """The changes by a chunk, written in one transaction or not at all.
 
     `writes`: changed states by table, None for a deleted one. `sends`: (key, value) in order, by
-    public topic. `parked`: refusals with their offsets. `progress`: after the chunk. `counts`: for
-    metrics: applied, duplicates, refused, skipped, late; entries, restatements, ticks, marks,
-    alerts. `records_covered`: the number of the chunk's records that the outcome covers. It is less
-    than all if the partition is `paused` by too many refusals in a row: the rest must not be folded
+    public topic. `parked`: refusals with their offsets. `progress`: after the chunk.
+    `records_covered`: the number of the chunk's records that the outcome covers. It is less than
+    all if the partition is `paused` by too many refusals in a row: the rest must not be folded
     before someone resumes it (`Progress.resumed`).
+
+    For metrics, `events` are by type, and `counts` are: `ticks` and `marks` read, records `added`
+    to sums, records `skipped`, `entries` and `alerts` written, entries that restate (S13) by a
+    higher (`restated_up`) or a lower net result (`restated_down`), `replies_restated` (C3).
     """
 
     writes: dict[str, dict[bytes, bytes | None]]
@@ -51,3 +66,4 @@ class Outcome(msgspec.Struct, frozen=True):
     counts: dict[str, int]
     records_covered: int
     paused: bool
+    events: EventCounts = EventCounts()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from schemas import times
-from schemas.columns import UnitSums
 from tables import aftersales, catalogue, counting, figures, orders, overdue_rows, sales, service
 from tables.catalogue import REPORT_LISTS, Table
 from tables.cycles import Calendar
@@ -47,7 +46,7 @@ def sort_key(name: str) -> Callable[[ReportRow], tuple[str, ...]]:
 
     def key(row: ReportRow) -> tuple[str, ...]:
         # without the Z, as ".001Z" sorts before "Z" and is later
-        cycle = (row["cycle"]["start"].removesuffix("Z"),) if table.windowed else ()
+        cycle = (row["cycle"]["start"].removesuffix("Z"),) if "cycle" in row else ()
         return *(row.get(field, "") for field in fields), *cycle
 
     return key
@@ -86,45 +85,39 @@ def _sales_rows(
         subject, start_ms = catalogue.split_cycle_key(key)
         cycles[subject][start_ms] = sales.decode(state)
     totals = catalogue.find_table(table.keyed_by, "sales", windowed=False)
-    sums: Mapping[str, UnitSums] = (
+    sums = (
         {subject: all_time(tallies) for subject, tallies in cycles.items()}
         if totals is None
-        else {key.decode(): sales.decode(state) for key, state in tables[totals.name]}
+        else {key.decode(): sales.decode(state).net for key, state in tables[totals.name]}
     )
     for subject, tallies in cycles.items():
-        yield from sales_rows(calendar, table, subject, tallies, sums.get(subject, UnitSums()))
+        yield from sales_rows(calendar, table, subject, tallies, sums.get(subject, 0))
 
 
 def sales_rows(
-    calendar: Calendar, table: Table, subject: str, cycles: Mapping[int, Tally], total: UnitSums
+    calendar: Calendar, table: Table, subject: str, cycles: Mapping[int, Tally], total: int
 ) -> Iterator[ReportRow]:
     """The report's rows of one id in a table of sales, by cycle; cycles without sums have none.
 
-    `total` has the sums of all time (C4).
+    `total` is the net units of all time (C4).
     """
     for start_ms, tally in cycles.items():
         if tally.holds_anything:
             yield {table.keyed_by: subject} | sold(calendar, start_ms, tally, total)
 
 
-def all_time(cycles: Mapping[int, Tally]) -> UnitSums:
-    """The sums of units of all time, from those of all cycles (C4)."""
-    total = UnitSums()
-    for tally in cycles.values():
-        total.include(tally)
-    return total
+def all_time(cycles: Mapping[int, Tally]) -> int:
+    """The net units of all time, from the sums of all cycles (C4)."""
+    return sum(tally.net for tally in cycles.values())
 
 
-def sold(calendar: Calendar, start_ms: int, tally: Tally, total: UnitSums) -> ReportRow:
-    """The sales of an id in a cycle, without the id; `total` has its sums of all time (C4)."""
+def sold(calendar: Calendar, start_ms: int, tally: Tally, total: int) -> ReportRow:
+    """The sales of an id in a cycle, without the id; `total` is its net units of all time (C4)."""
     return {
         "cycle": span(calendar, start_ms),
         **tally.of_cycle(),
-        "revenue": {
-            currency: amounts.answer() for currency, amounts in sorted(tally.amounts.items())
-        },
         "sold_monthly": tally.net,
-        **total.of_all_time(),
+        "successfully_traded": total,
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from schemas import journal, limits
-from schemas.columns import ZERO, SaleColumns, plus
+from schemas.columns import RULES, ZERO, SaleColumns, plus
 from schemas.envelope import Written
 from schemas.journal import (
     Bought,
@@ -129,7 +129,7 @@ def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
     bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
     activity = ShopActivity(
         shop_id,
-        journal.RULES,
+        RULES,
         sold,
         bought,
         shop.served,

@@ -73,13 +73,6 @@ class ShopAddition(msgspec.Struct, frozen=True):
         """Whose sums change, for errors and logs."""
         return f"shop {self.key.decode()}"
 
-    @property
-    def restatements(self) -> int:
-        """How many entries and rows restate (S13)."""
-        return sum([one.sold.restates for one in self.sold]) + sum(
-            [one.row.restates for one in self.served]
-        )
-
 
 class ShopStage(JournalStage):
     """Records of `shop-activity` → sums by shop, per cycle and of all time, and its buyers."""

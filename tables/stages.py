@@ -3,6 +3,7 @@
 from tables.catalogue import STAGES
 from tables.chat_stage import ChatStage
 from tables.cycles import Calendar
+from tables.handovers import ALONE, Speaking
 from tables.order_stage import OrderStage
 from tables.service_hours import ServiceRules
 from tables.shop_stage import ShopStage
@@ -11,14 +12,19 @@ from tables.summing_stage import SummingStage
 AnyStage = OrderStage | ChatStage | ShopStage | SummingStage
 
 
-def stages(calendar: Calendar, rules: ServiceRules, refusals_in_a_row: int) -> tuple[AnyStage, ...]:
+def stages(
+    calendar: Calendar,
+    rules: ServiceRules,
+    refusals_in_a_row: int,
+    speaking: Speaking = ALONE,
+) -> tuple[AnyStage, ...]:
     """The stages of a pipeline, in the order of the flow.
 
     A stage without a class of its own is a summing stage.
     """
     own: tuple[AnyStage, ...] = (
         OrderStage(calendar, refusals_in_a_row),
-        ChatStage(calendar, rules, refusals_in_a_row),
+        ChatStage(calendar, rules, refusals_in_a_row, speaking),
         ShopStage(calendar, refusals_in_a_row),
     )
     by_spec = {stage.spec: stage for stage in own}

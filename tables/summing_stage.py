@@ -1,6 +1,11 @@
 """The summing stage: a journal of entries and service rows → sums by the id in its key.
 
-A new table of sums needs its rows in `catalogue`, and no stage of its own.
+A new table of sums needs no stage of its own. By the key of a journal that is there, it is a row of
+`catalogue.TABLES`. By another id of an entry, it also needs a topic: its name and its row in
+`PUBLIC_TOPICS`, its name in `sends` of the order stage (which then sends each entry there, too),
+and a row of `STAGES` that reads it. To be reported it needs a name in `REPORT_LISTS`, and a count
+of its own in the recount. `schemas.columns.RULES` rises, as its rows of the past come from a
+rebuild alone.
 """
 
 from operator import attrgetter
@@ -28,11 +33,6 @@ class RowAddition(msgspec.Struct, frozen=True, gc=False):
     def about(self) -> str:
         """Whose sums change, for errors and logs."""
         return f"{self.id_name.removesuffix('_id')} {self.key.decode()}"
-
-    @property
-    def restatements(self) -> int:
-        """1 if the row restates (S13)."""
-        return int(self.delta.restates)
 
 
 class SummingStage(JournalStage):

@@ -36,6 +36,9 @@ class Progress(msgspec.Struct, frozen=True):
     events of two orders, or conversations, have reached in the partition, or that a tick names; for
     the stages after the first, the latest of their sources. `furthest` is the latest event, which
     another one must confirm.
+
+    `speaker` is the application that the last handover names, which sends the alerts; None before
+    the first one.
     """
 
     offset: int = -1
@@ -44,6 +47,7 @@ class Progress(msgspec.Struct, frozen=True):
     sources: dict[str, SourceProgress] = msgspec.field(default_factory=dict)
     confirmed_ms: int | None = None
     furthest: Furthest | None = None
+    speaker: str | None = None
 
     def resumed(self) -> "Progress":
         """The same with no refusals counted: a paused partition resumes."""

@@ -31,6 +31,13 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("netsold")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Pages that show output can be written anew by the tests that compare it."""
+    parser.addoption(
+        "--write-pages", action="store_true", help="write fresh output into docs, not compare it"
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test that needs the broker, so that `-m "not kafka"` leaves them all out."""

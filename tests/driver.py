@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
@@ -72,7 +73,8 @@ class MemoryStore:
 
     def __init__(self, disk: MemoryStores, name: str, identity: Identity) -> None:
         self._disk, self._name, self._identity = disk, name, identity
-        if disk.identities.get(name) != identity:
+        found = disk.identities.get(name)
+        if found is None or msgspec.structs.replace(found, build=identity.build) != identity:
             disk.identities[name], disk.rows[name], disk.unflushed[name] = identity, {}, []
         self.path = name
 

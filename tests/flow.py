@@ -12,6 +12,7 @@ import msgspec
 from schemas import envelope, journal
 from schemas.events import topic_of
 from schemas.refusals import Refusal
+from streams.partitioning import partition_of
 from tables import catalogue
 from tables.cycles import Calendar
 from tables.outcome import Outcome
@@ -86,6 +87,9 @@ class Flow:
         self.parked: list[Refusal] = []
         self.entries: list[journal.Entry] = []
         self.alerts: list[dict[str, Any]] = []
+        self.clock_ms = 0
+        """When records are written."""
+
         self._chunk = chunk
 
     def send(
@@ -100,7 +104,7 @@ class Flow:
         if partition is None:
             partition = crc32(key or b"") % PARTITIONS
         log = self.logs.setdefault((topic, partition), [])
-        log.append(Record(topic, partition, len(log), 0, key, value, headers))
+        log.append(Record(topic, partition, len(log), self.clock_ms, key, value, headers))
 
     def take(
         self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary
@@ -144,8 +148,8 @@ class Flow:
                     else:
                         rows[key] = state
         for topic, sent in outcome.sends.items():
-            for key, value in sent:
-                self.send(topic, key, value, [])
+            for key, value in sent:  # in the partition that workers choose
+                self.send(topic, key, value, [], partition_of(key, PARTITIONS))
         written = [
             journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])
         ]

@@ -7,23 +7,39 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from serving.reader import Reader
+from schemas.positions import Position
+from schemas.shown_answers import Shown
+from serving.conditional import with_freshness
+from serving.indexing import IndexIdentity
+from serving.reader import Reader, end
 from serving.store import Identity, now_ms
-from streams.log import At, FollowStep
+from streams.build import this_build
+from streams.dead_letters import parked_headers
+from streams.log import At, FollowStep, WrittenBy
 from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen
 from streams.settings import Settings
+from streams.single_records import SingleRecords
 from streams.unapplied import UnappliedRecord
-from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC, STAGES
+from tables.catalogue import (
+    CHATS_TOPIC,
+    DEAD_LETTERS_TOPIC,
+    ORDERS_TOPIC,
+    SALES_TOPIC,
+    STAGES,
+)
 from tables.outcome import Outcome
 from tests.flow import PARTITIONS, Flow, Record, binary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
     from pathlib import Path
+
+    from serving.conditional import Rendered
 
 
 EVENTS = (ORDERS_TOPIC, CHATS_TOPIC)
+INDEXED = (ORDERS_TOPIC, DEAD_LETTERS_TOPIC)
 
 
 class Changelogs(Flow):
@@ -32,19 +48,28 @@ class Changelogs(Flow):
     def __init__(self, settings: Settings, chunk: Callable[[], int] = lambda: 4000) -> None:
         reader = Reader(settings)
         super().__init__(reader.calendar, chunk, settings.service_rules)
+        self.app = settings.app
         self.topics = {name: topic for topic, name in reader.names.items()}
+        self.begins = 0
+        """The first offset that the logs still have."""
+
         self.changelogs: dict[At, list[Record]] = {
             (topic, partition): [] for topic in reader.names for partition in range(PARTITIONS)
         }
 
     def _commit(self, at: At, outcome: Outcome, topics: Iterable[str]) -> None:
         super()._commit(at, outcome, topics)
+        for offset, refusal in outcome.parked:
+            record, position = self.logs[at][offset], Position(*at, offset)
+            headers = parked_headers(record, position, refusal, self.app)
+            self.send(DEAD_LETTERS_TOPIC, record.key, record.value or b"", headers, at[1])
         progress = outcome.progress
         mark = Mark(
             *[getattr(progress, name) for name in progress.__struct_fields__],
             topic=at[0],
             topic_id="id",
             partition=at[1],
+            build=str(this_build()),
         )
         for name, writes in outcome.writes.items():
             if name in self.topics:
@@ -74,6 +99,31 @@ class Changelogs(Flow):
             ]
 
 
+class LogInMemory(SingleRecords):
+    """Reads single records from logs in memory; `deleted` has the first offset that is left."""
+
+    def __init__(self, logs: Flow) -> None:
+        self._logs = logs
+        self.deleted: dict[At, int] = {}
+
+    async def close(self) -> None:
+        pass
+
+    async def read(
+        self, wanted: Mapping[At, Collection[int]], within_s: float
+    ) -> dict[At, dict[int, Any]]:
+        """The records at these offsets."""
+        assert within_s > 0
+        return {
+            at: {
+                offset: self._logs.logs[at][offset]
+                for offset in offsets
+                if offset >= self.deleted.get(at, 0)
+            }
+            for at, offsets in wanted.items()
+        }
+
+
 class FedReader(Reader):
     """A reader that the test feeds.
 
@@ -99,11 +149,35 @@ class FedReader(Reader):
         self.applier = self.open_store(identity, dict.fromkeys(self.logs.changelogs, 0))
         self.store = self.applier.store
         self._fetched = dict(self.applier.positions)
+        ids = dict.fromkeys(INDEXED, "id")
+        self.indexing = self.index.open_store(
+            IndexIdentity("cluster", self.settings.app, ids, PARTITIONS),
+            {(topic, partition): 0 for topic in INDEXED for partition in range(PARTITIONS)},
+        )
+        self.index.log = LogInMemory(self.logs)
+        self.index.waiting_for = ""
+
+    def close(self) -> None:
+        """Release the files of both stores."""
+        super().close()
+        self.index.close()
 
     def reopen(self) -> None:
         """Close and open again, on the same files."""
         self.close()
         self.open()
+
+    async def written_by(self, at_ms: int) -> dict[At, WrittenBy]:
+        """By the times of the records in the logs, as Kafka finds it."""
+        found = {}
+        for topic in (ORDERS_TOPIC, SALES_TOPIC):
+            for partition in range(PARTITIONS):
+                log = self.logs.logs.get((topic, partition), [])
+                after = next((record for record in log if record.timestamp > at_ms), None)
+                end = len(log) if after is None else after.offset
+                next_ms = None if after is None else after.timestamp
+                found[topic, partition] = WrittenBy(self.logs.begins, end, next_ms)
+        return found
 
     def observe(self, members: Iterable[str] = ("worker",), **more: Any) -> None:  # noqa: ANN401 - any field of an observation
         """Observe a healthy cluster with these logs, all partitions shared among the members.
@@ -130,7 +204,7 @@ class FedReader(Reader):
         )
         topics = dict.fromkeys({topic for topic, _ in read} | set(self.names), seen)
         written = UnappliedRecord(0, now_ms())
-        self.watch.uncounted = None
+        self.watch.letters.uncounted = None
         observation = Observation(
             at_ms=now_ms(),
             brokers={1: True},
@@ -160,8 +234,21 @@ class FedReader(Reader):
         self.applier.apply(
             FollowStep(records, after, ends, frozenset(at for at in after if after[at] < ends[at]))
         )
+        self.feed_index()
         self.observe()
         return bool(records)
+
+    def feed_index(self, *, most: int = 10**9) -> bool:
+        """Apply one step of the unread events and dead letters to the index, as `feed`."""
+        before, logs = self.indexing.positions, self.logs.logs
+        records = {
+            at: logs.get(at, [])[position : position + most] for at, position in before.items()
+        }
+        after = {at: position + len(records[at]) for at, position in before.items()}
+        ends = {at: len(logs.get(at, [])) for at in before}
+        behind = frozenset(at for at in after if after[at] < ends[at])
+        self.indexing.apply(FollowStep(records, after, ends, behind))
+        return any(records.values())
 
 
 def settings_in(directory: Path) -> Settings:
@@ -178,6 +265,25 @@ async def running(settings: Settings) -> AsyncIterator[Reader]:
         yield reader
         assert not task.done(), task
     finally:
-        task.cancel()
+        await end(task)
         with suppress(asyncio.CancelledError):
-            await task
+            task.result()
+
+
+def form_of(answer: Rendered) -> Any:  # noqa: ANN401 - any form of schemas/shown_answers.py
+    """The form of an answer. Its JSON has exactly what the form's has, in the form's order."""
+    text = with_freshness(answer.content, answer.freshness.json)
+    found: Any = answer.form.model_validate_json(text)
+    assert found.model_dump_json(exclude={"freshness"}) == answer.content
+    assert found.freshness.model_dump_json() == answer.freshness.json
+    return found
+
+
+def of_reports(item: dict[str, Any]) -> dict[str, Any]:
+    """A product or a shop of an answer as the table of its sales has it.
+
+    Without its service, and without what a reader adds.
+    """
+    return {
+        name: value for name, value in item.items() if name not in {*Shown.model_fields, "service"}
+    }

@@ -24,18 +24,15 @@ from operations.cli import COMMANDS
 from operations.commands import up, up_view
 from operations.local import stack
 from schemas import envelope
+from schemas.columns import RULES
 from schemas.events import MODELS, common_of
-from schemas.journal import RULES
-from schemas.positions import Position
-from schemas.refusals import Reason, Refusal
+from schemas.refusals import Reason
 from streams import log, topics
-from streams.dead_letters import parked_headers
 from streams.log_writer import Writer
-from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.partitioning import partition_of
 from streams.settings import Kafka, Settings
 from tables.catalogue import STAGES
-from tests.flow import Record
+from tests.pages import anchors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,16 +57,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         if "://" not in target:
             there = page.parent / target if target else page
             assert there.exists(), target
-            assert not heading or heading in _anchors(there), f"{target}#{heading}"
-
-
-def _anchors(page: Path) -> set[str]:
-    """The names of a page's headings in links.
-
-    Lower case, spaces as hyphens, other signs left out.
-    """
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert not heading or heading in anchors(there), f"{target}#{heading}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -229,7 +217,7 @@ def test_commands_in_the_pages_exist() -> None:
     used = []
     for page in PAGES:
         text = _code(page)
-        for name, rest in re.findall(r"(?:^|&& )netsold (\w+)([^#\n&]*)", text, re.MULTILINE):
+        for name, rest in re.findall(r"(?:^|&& )netsold ([\w-]+)([^#\n&]*)", text, re.MULTILINE):
             used.append(name)
             assert name in known, (page.name, name)
             assert set(re.findall(r"--[\w-]+", rest)) <= options, (page.name, rest)
@@ -292,8 +280,28 @@ UNUSED = r"\b(?:told|said|asked|heard|oddity|laid|comes? of|goes on|went on|so m
 def test_pages_use_plain_words(page: Path) -> None:
     """Code and quotations aside, no page has the words that the glossary replaces."""
     text = page.read_text(encoding="utf-8").partition("## Words we do not use")[0]
-    plain = re.sub(r"^ *```.*?^ *```$|`[^`]+`|\"[^\"]+\"", "", text, flags=re.MULTILINE | re.DOTALL)
-    assert not re.findall(UNUSED, plain)
+    assert not re.findall(UNUSED, _prose(text))
+
+
+def _prose(text: str) -> str:
+    """A page without code and quotations.
+
+    They end within their paragraph, list item or row: a mark without its pair hides nothing else.
+    """
+    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    blocks = re.split(r"\n(?=\s*(?:\n|[|#-]))", prose)
+    for block in blocks:
+        assert block.count("`") % 2 == block.count('"') % 2 == 0, f"a mark has no pair: {block}"
+    return "\n".join(re.sub(r"`[^`]+`|\"[^\"]+\"", "", block) for block in blocks)
+
+
+def test_a_mark_without_its_pair_is_found() -> None:
+    """Words between code are prose; those in code, and in blocks of code, are not."""
+    page = '`said` told\n```\nsaid `\n```\n- "said" `a\nsaid` asked'
+    assert _prose(page).split() == ["told", "-", "asked"]
+    for text in ("a ` said\n\nb ` told", '- a " said\n- b " told', "| ` |\n| ` |"):
+        with pytest.raises(AssertionError, match="a mark has no pair"):
+            _prose(text)
 
 
 def test_settings_in_the_pages_exist() -> None:
@@ -302,6 +310,16 @@ def test_settings_in_the_pages_exist() -> None:
     for page in PAGES:
         used = set(re.findall(r"\bNETSOLD_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
         assert used <= known, page.name
+
+
+def test_metrics_in_the_pages_exist() -> None:
+    """Every metric of a page, and every label that a query selects by, is in the reference."""
+    page = lists.pages()["metrics.md"]
+    known = dict(re.findall(r"^\| `(netsold_\w+)` \| \w+ \| (.*?) \|", page, re.MULTILINE))
+    for text in (page.read_text(encoding="utf-8") for page in PAGES):
+        for name, query in re.findall(r"\b(netsold_[a-z_]+)\b(?:\{(\w+)=)?", text):
+            assert name in known, name
+            assert not query or query in known[name].split(", "), (name, query)
 
 
 def test_addresses_in_the_readme_are_answered() -> None:
@@ -408,7 +426,7 @@ def _program(name: str) -> str:
     return dedent(found)
 
 
-@pytest.mark.parametrize("name", ["offsets.py", "copy_log.py", "parked.py"])
+@pytest.mark.parametrize("name", ["copy_log.py"])
 def test_programs_of_the_runbook_name_nothing_undefined(name: str) -> None:
     """Names are imported, imports used, and modules have what is named of them.
 
@@ -477,42 +495,6 @@ EVENT = {
 }
 
 
-async def test_parked_records_are_listed_and_put_back_unchanged(settings: Settings) -> None:
-    """parked.py prints every dead letter.
-
-    The one that is named stands in its topic again, with key, value and own headers.
-    """
-    await topics.create(settings)
-    orders, parked = settings.topic("orders"), settings.topic("dead-letters")
-    async with Writer(settings) as writer:
-        await writer.send(orders, *envelope.encode(EVENT))
-        await writer.send(orders, b"o-2", b"?")
-    records = [record async for some in log.records(settings, orders) for record in some]
-    async with Writer(settings) as writer:
-        for record in records:
-            headers = parked_headers(
-                record,
-                Position(orders, record.partition, record.offset),
-                Refusal(Reason.UNKNOWN_TYPE, "for now"),
-                settings.app,
-            )
-            await writer.send(parked, record.key, record.value, headers, record.partition)
-    paid = next(record for record in records if record.key == b"o-1")
-    out = await _run(settings, "parked.py", f"{orders}-{paid.partition}@{paid.offset}")
-    assert len(out.splitlines()) == 3
-    assert f"{orders}-{paid.partition}@{paid.offset} unknown_type " in out
-    assert f"{orders}-{paid.partition}@{paid.offset} is put back unchanged" in out
-    after = [record async for some in log.records(settings, orders) for record in some]
-    assert len(after) == 3
-    same = [
-        record
-        for record in after
-        if (record.key, record.value, list(record.headers))
-        == (paid.key, paid.value, list(paid.headers))
-    ]
-    assert [record.partition for record in same] == [paid.partition] * 2
-
-
 MESSAGE = {
     "type": "buyer_messaged",
     "id": "m-1",
@@ -522,71 +504,6 @@ MESSAGE = {
     "shop_id": "s-1",
     "buyer_id": "b-1",
 }
-
-
-async def test_records_are_put_back_under_the_key_that_their_content_names(
-    settings: Settings,
-) -> None:
-    """Without a key, with another's, or in another partition: they land where they belong.
-
-    What has no key is refused.
-    """
-    await topics.create(settings)
-    named = {name: settings.topic(name) for name in ("orders", "chats", "dead-letters")}
-    wrong = [
-        ("orders", None, envelope.encode(EVENT | {"id": "e-1"}), Reason.MISSING_KEY),
-        ("orders", b"other", envelope.encode(EVENT | {"id": "e-2"}), Reason.KEY_MISMATCH),
-        ("orders", b"o-1", envelope.encode(EVENT | {"id": "e-3"}), Reason.KEY_MISMATCH),
-        ("chats", None, envelope.encode(MESSAGE), Reason.MISSING_KEY),
-        ("orders", None, (b"", b"?", []), Reason.NOT_JSON),
-        ("sales", b"p", (b"", b"{}", []), Reason.NOT_JSON),
-    ]
-    places = []
-    async with Writer(settings) as writer:
-        for offset, (topic, key, (_, value, headers), reason) in enumerate(wrong):
-            place = Position(settings.topic(topic), 1 - partition_of(b"o-1", 2), offset)
-            places.append(str(place))
-            record = Record(place.topic, place.partition, offset, 0, key, value, headers)
-            more = parked_headers(record, place, Refusal(reason, "for now"), settings.app)
-            await writer.send(named["dead-letters"], key, value, more, place.partition)
-    out = await _run(settings, "parked.py", *places, "nowhere-0@1", code=1)
-    assert f"{places[0]} is put back with the key b'o-1', not None" in out
-    assert f"{places[1]} is put back with the key b'o-1', not b'other'" in out
-    assert f"{places[2]} is put back unchanged" in out
-    assert f"{places[3]} is put back with the key b's-1/b-1', not None" in out
-    assert f"{places[4]} is not put back: its content names no key" in out
-    assert f"{places[5]} is not put back: {settings.topic('sales')} is no topic of events" in out
-    assert "nowhere-0@1 is not put back: there is no such dead letter" in out
-    for topic, reads, ids in (
-        ("orders", envelope.read, ["e-1", "e-2", "e-3"]),
-        ("chats", envelope.read_chat, ["m-1"]),
-    ):
-        after = [record async for some in log.records(settings, named[topic]) for record in some]
-        assert [dict(record.headers)["ce_id"].decode() for record in after] == ids
-        for record in after:
-            assert not isinstance(reads(record), Refusal)
-            assert record.partition == partition_of(record.key, 2)
-
-
-async def test_lost_offsets_are_restored_from_the_changelogs(settings: Settings) -> None:
-    """offsets.py prints, for every source partition, the offset behind its last mark."""
-    await topics.create(settings)
-    async with Writer(settings) as writer:
-        for stage in STAGES:
-            for offset in (3, 41):
-                mark = Mark(offset, topic=settings.topic(stage.source), topic_id="id", partition=1)
-                await writer.send(
-                    topics.changelog(settings, stage.tables[0].name),
-                    MARK_KEY,
-                    encode_mark(mark),
-                    partition=1,
-                )
-    out = await _run(settings, "offsets.py")
-    assert sorted(out.splitlines()) == sorted(
-        f"--group {settings.app} --topic {settings.topic(stage.source)}:1 --reset-offsets "
-        "--to-offset 42 --execute"
-        for stage in STAGES
-    )
 
 
 async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settings) -> None:
@@ -652,3 +569,10 @@ async def test_a_copy_names_two_topics_that_exist(settings: Settings) -> None:
         settings, "copy_log.py", "elsewhere", "mistyped", code=1
     )
     assert set((await log.ends(settings, own)).values()) == {0}
+
+
+def test_commands_name_values_and_what_is_required() -> None:
+    """An optional option has its values too."""
+    page = lists.pages()["commands.md"]
+    assert "| Only those; else all. One of `open`, `requeued`, `discarded`. |" in page
+    assert "| `--since` | required |" in page

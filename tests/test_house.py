@@ -36,11 +36,13 @@ PURE_STANDARD = {
     "datetime",
     "enum",
     "functools",
+    "hashlib",
     "heapq",
     "operator",
     "re",
     "types",
     "typing",
+    "zlib",
     "zoneinfo",
 }
 READ_OUT = {

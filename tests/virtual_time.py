@@ -59,4 +59,5 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
-    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    if tasks:  # without tasks, `gather` would need a running loop
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))

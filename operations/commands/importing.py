@@ -1,5 +1,7 @@
 """`netsold import`: writes events from files to the log, as CloudEvents with their orders' ids.
 
+Names of products and shops may be among them (`product_named`, `shop_named`).
+
 Lines that are no events are reported and left out. `operations/writing/event_lines.py` reads and
 checks the lines. Importing a file again changes no table (S11), so an import that ended early is
 run again from the start.
@@ -63,7 +65,7 @@ def command(
         Layout, typer.Option("--format", help="foodmart: FILE is a folder with that sample.")
     ] = "events",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Until the reader's tables hold it.")
+        bool, typer.Option("--wait", help="Until the reader's answers have it.")
     ] = False,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Json = False,
@@ -162,7 +164,7 @@ class _Import:
 
     async def _send(self, settings: Settings, writer: Writer, line: Line) -> None:
         summary, event = self.summary, line.event
-        if not isinstance(event, Refusal):
+        if not isinstance(event, Refusal) and event.occurred_at_ms is not None:
             now_ms, most_ahead_ms = time.time_ns() // 1_000_000, settings.max_ahead_seconds * 1000
             # The worker would refuse it, too, by its record's time.
             event = in_the_future(event.occurred_at_ms, now_ms, most_ahead_ms) or event

@@ -2,7 +2,8 @@
 
 It is repeatable by seed, with faults by name. Without `--rate` it writes history: `--events` events
 spread over `--days`, as fast as it can; the same command writes the same events again. With
-`--rate` it writes events that happen now, and every start has new orders.
+`--rate` it writes events that happen now, and every start has new orders; `--history-days` lets
+these follow a history of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -27,6 +28,7 @@ from operations.progress import Meter
 from operations.simulation import faults
 from operations.simulation.faults import Faults, Poison
 from operations.simulation.market import Event
+from operations.simulation.naming import Names
 from operations.simulation.traffic import (
     ALL_EVENTS_PER_ORDER,
     CHATS_PER_ORDER,
@@ -48,6 +50,9 @@ LIVE_DAY_MS: Final = 1000
 """The length of a day in the life of a live order: parcels arrive within seconds."""
 
 HISTORY_EVENTS: Final = 10_000
+HISTORY_EVENTS_A_DAY: Final = 1000
+"""Events of each day of `--history-days`."""
+
 PUSH_EVERY_S: Final = 0.05
 YIELD_EVERY: Final = 256
 """Records between two updates of the progress, and two chances for a signal to be handled."""
@@ -69,7 +74,8 @@ class Summary:
     """The result of a simulation.
 
     `events` were made; `records` were written: those events, some more than once, and `poison`.
-    `unconfirmed` records were sent, too, and may be in the log or not.
+    `unconfirmed` records were sent, too, and may be in the log or not. `names` of products and
+    shops were written as well, each before the first event with its id.
     """
 
     run: str
@@ -79,6 +85,7 @@ class Summary:
     records: int = 0
     unconfirmed: int = 0
     poison: int = 0
+    names: int = 0
     seconds: float = 0.0
 
 
@@ -99,6 +106,10 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed, the same orders.")] = 1,
     start: Annotated[str, typer.Option(help="When history starts.")] = "2026-01-01T00:00:00Z",
     days: Annotated[float, typer.Option(min=0.001, help="How many days history takes.")] = 75.0,
+    history_days: Annotated[
+        float | None,
+        typer.Option(min=1, max=1000, help="With --rate: this many days of history come first."),
+    ] = None,
     only: Annotated[
         Literal["orders", "chats"] | None,
         typer.Option(help="Of one topic alone; orders then have no reviews."),
@@ -111,8 +122,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Write simulated orders, reviews and messages to the log, or to a file."""
-    if rate and out:
-        raise typer.BadParameter("--rate is for the log: a file has no present")
+    _require_a_present(rate, out, history_days)
     wrong, start_ms = _faults(fault or ()), _start_ms(start)
     most_s = give_up_s(give_up_after)
     live = rate is not None
@@ -122,7 +132,9 @@ def command(
     else:
         plan = _live(seed, rate, only)
     summary = Summary(plan.run, seed, str(out) if out else "")
-    items = _items(plan, events, only, wrong, summary, live=live)
+    past = _history_before(plan, history_days, only) if history_days else ()
+    made = _counted(islice(_of(only, chain(past, traffic(plan))), events), summary)
+    items = faults.disturbed(made, wrong, seed=plan.seed, day_ms=plan.day_ms, live=live)
     started_s = time.monotonic()
     with Meter("events", events) as meter:
         ended = (
@@ -137,6 +149,16 @@ def command(
     if ended is not None and not is_whole:
         print_error(f"netsold: {_how_it_ended(ended, summary, events, live=live)}")
         raise typer.Exit(ended.exit_code)
+
+
+def _require_a_present(rate: float | None, out: Path | None, history_days: float | None) -> None:
+    """Raise BadParameter where options contradict each other about events that happen now."""
+    if rate and out:
+        raise typer.BadParameter("--rate is for the log: a file has no present")
+    if history_days and rate is None:
+        raise typer.BadParameter(
+            "it is for --rate; history alone has --days", param_hint="--history-days"
+        )
 
 
 def _faults(texts: Sequence[str]) -> Faults:
@@ -168,15 +190,24 @@ def _live(seed: int, rate: float, only: Only) -> Plan:
     return Plan(seed, run, now_ms, every_ms, LIVE_DAY_MS, only_orders=only == "orders")
 
 
-def _items(
-    plan: Plan, events: int | None, only: Only, wrong: Faults, summary: Summary, *, live: bool
-) -> Items:
-    """The events of a plan with faults, counted in `summary`; all if `events` is None."""
-    made = traffic(plan)
-    if only == "chats":
-        made = (item for item in made if item[1]["type"] in CHAT_TYPES)
-    counted = _counted(islice(made, events), summary)
-    return faults.disturbed(counted, wrong, seed=plan.seed, day_ms=plan.day_ms, live=live)
+def _history_before(plan: Plan, days: float, only: Only) -> Iterator[tuple[int, Event]]:
+    """The events of so many days before a live plan starts; what happens later is left out.
+
+    A restart on the same day makes the same events again, which change nothing (S11).
+    """
+    past = _history(
+        plan.seed,
+        plan.start_ms // DAY_MS * DAY_MS - int(days * DAY_MS),
+        days,
+        int(days * HISTORY_EVENTS_A_DAY),
+        only,
+    )
+    return takewhile(lambda item: item[0] < plan.start_ms, traffic(past))
+
+
+def _of(only: Only, made: Iterator[tuple[int, Event]]) -> Iterator[tuple[int, Event]]:
+    """Orders come without messages by their plan; messages alone are chosen here."""
+    return (item for item in made if only != "chats" or item[1]["type"] in CHAT_TYPES)
 
 
 def _show(summary: Summary, *, as_json: bool) -> None:
@@ -238,6 +269,7 @@ def _counted(events: Iterator[tuple[int, Event]], summary: Summary) -> Iterator[
 def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> Ended | None:
     """Write all items as lines; what ended it early, else None."""
     encoder = msgspec.json.Encoder()
+    names = Names()
     with path.open("wb") as file:
         try:
             for _, item in items:
@@ -247,6 +279,9 @@ def _to_file(path: Path, items: Items, summary: Summary, meter: Meter) -> Ended 
                     summary.poison += 1
                     file.write((item.value or b"") + b"\n")
                 else:
+                    for line in names.lines_of_event(item):
+                        file.write(encoder.encode(line) + b"\n")
+                        summary.names += 1
                     file.write(encoder.encode(item) + b"\n")
                 summary.records += 1
                 if not summary.records % YIELD_EVERY:
@@ -264,11 +299,12 @@ def _to_log(
     Returns what ended it early, else None.
     """
     settings = named_cluster()
+    names_topic = settings.topic(catalogue.NAMES_TOPIC)
     summary.target = (
         f"{settings.topic(catalogue.ORDERS_TOPIC)} and {settings.topic(catalogue.CHATS_TOPIC)}"
     )
-    if not live:
-        items = before_now(items, settings.max_ahead_seconds * 1000, time.time_ns() // 1_000_000)
+    most_ahead_ms = 0 if live else settings.max_ahead_seconds * 1000
+    items = before_now(items, most_ahead_ms, time.time_ns() // 1_000_000)
     failures: list[HistoryAhead] = []
 
     async def produce() -> Delivered:
@@ -283,6 +319,7 @@ def _to_log(
                 return True
 
         async def send(writer: Writer) -> bool:
+            names = Names()
             for number, (at_ms, item) in enumerate(items, 1):
                 if live and at_ms > time.time() * 1000:
                     await writer.push()
@@ -290,9 +327,8 @@ def _to_log(
                     await _sleep_until(at_ms, stop)
                 if stop.is_set():
                     return False
-                key, value, headers = _record(item, layout)
-                name = item.topic if isinstance(item, Poison) else topic_of(item["type"])
-                await writer.send(settings.topic(name), key, value, headers)
+                for topic, key, value, headers in _records(item, layout, names):
+                    await writer.send(settings.topic(topic), key, value, headers)
                 summary.poison += isinstance(item, Poison)
                 if not number % YIELD_EVERY:
                     meter.at(summary.events)
@@ -302,7 +338,9 @@ def _to_log(
         return await deliver(settings, write, waiting)
 
     delivered = asyncio.run(produce())
-    summary.records, summary.unconfirmed = sum(delivered.written.values()), delivered.unconfirmed
+    summary.names = delivered.written.get(names_topic, 0)
+    summary.records = sum(delivered.written.values()) - summary.names
+    summary.unconfirmed = delivered.unconfirmed
     return failures[0] if failures else delivered.ended
 
 
@@ -315,11 +353,16 @@ async def _sleep_until(at_ms: int, stop: asyncio.Event) -> None:
         await asyncio.wait_for(stop.wait(), max(at_ms / 1000 - time.time(), PUSH_EVERY_S))
 
 
-def _record(
-    item: Event | Poison, layout: Format
-) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
+def _records(
+    item: Event | Poison, layout: Format, names: Names
+) -> Iterator[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]]:
+    """(topic, key, value, headers) of an item, and of the names that it needs before it."""
     if isinstance(item, Poison):
-        return item.key, item.value, list(item.headers)
+        yield item.topic, item.key, item.value, list(item.headers)
+        return
+    for named in names.of_event(item):
+        yield catalogue.NAMES_TOPIC, named.key, named.value, []
+    key, value, headers = encode(item)
     if layout == "bare":
-        return encode(item)[0], msgspec.json.encode(item), []
-    return encode(item)
+        value, headers = msgspec.json.encode(item), []
+    yield topic_of(item["type"]), key, value, headers

@@ -6,12 +6,13 @@ the same rows. Read them while no events flow: the ends of topics are not of one
 
 from __future__ import annotations
 
-from collections import defaultdict
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from operations.arguments import VersionName
+from operations.journal_sums import JournalSums, Report
 from operations.output import print_json
 from operations.progress import Meter
 from operations.reader_client import NoReader, get_lines
@@ -20,14 +21,11 @@ from schemas.errors import NetsoldError
 from schemas.journal import Entry, Service, decode
 from streams import log, topics
 from streams.settings import Settings
-from tables import catalogue, sales, service
+from tables import catalogue
 from tables.catalogue import REPORT_LISTS
 from tables.cycles import Calendar
-from tables.report import ReportRow, report, sort_key
-from tables.sales import Tally
-from tables.service import ServiceTally
+from tables.report import report, sort_key
 
-Report = dict[str, list[ReportRow]]
 _RESERVED = b"\x00"
 """Keys that begin with it are marks."""
 
@@ -50,14 +48,17 @@ def command(
     source: Annotated[
         Source, typer.Option("--from", help="The journal has sales and products' service.")
     ] = Source.CHANGELOGS,
+    version: VersionName = None,
 ) -> None:
     """Print all that the tables contain as one JSON object, in the form of recount."""
     if source is Source.READER:
+        if version is not None:
+            raise typer.BadParameter("a reader answers from one version", param_hint="--version")
         print_json(from_reader(Settings()))
         return
-    from operations.local.kafka import named_cluster
+    from operations.versions.pointed import named_version
 
-    settings = named_cluster()
+    settings = named_version(version)
     with Meter("records", None) as meter:
         records = _Read(meter)
         reading = (
@@ -111,62 +112,21 @@ async def from_journal(settings: Settings, read: _Read | None = None) -> Report:
     Raises KafkaUnreachable, EntryRepeated.
     """
     read = read or _Read()
-    sums = _JournalSums(_calendar(settings))
+    ids: set[str] = set()
+    sums = JournalSums(_calendar(settings))
     async for records in log.records(settings, settings.topic(catalogue.SALES_TOPIC)):
         read.add(len(records))
         for record in records:
             row = decode(record.value)
-            if isinstance(row, Entry | Service) and not sums.add(row):
-                raise EntryRepeated(
-                    f"{record.topic}-{record.partition}@{record.offset}:"
-                    f" the journal has the entry {row.id} again"
-                )
+            if isinstance(row, Entry | Service):
+                if row.id in ids:
+                    raise EntryRepeated(
+                        f"{record.topic}-{record.partition}@{record.offset}:"
+                        f" the journal has the entry {row.id} again"
+                    )
+                ids.add(row.id)
+                sums.add(row)
     return sums.report()
-
-
-class _JournalSums:
-    """Tables as sums of the journal's rows."""
-
-    def __init__(self, calendar: Calendar) -> None:
-        self._calendar = calendar
-        self._sales: dict[str, dict[bytes, Tally]] = {
-            table.name: defaultdict(Tally) for table in catalogue.TABLES
-        }
-        self._service: dict[bytes, ServiceTally] = defaultdict(ServiceTally)
-        self._ids: set[str] = set()
-
-    def add(self, row: Entry | Service) -> bool:
-        """Add a row; False if its id was added before."""
-        if row.id in self._ids:
-            return False
-        self._ids.add(row.id)
-        start_ms = self._calendar.start_of_iso(row.cycle)
-        if isinstance(row, Service):
-            key = catalogue.cycle_key(row.product_id.encode(), start_ms)
-            self._service[key].add(row.columns)
-            return True
-        for table in catalogue.TABLES:
-            if table.form == "sales":
-                id_ = getattr(row, table.keyed_by).encode()
-                key = catalogue.cycle_key(id_, start_ms) if table.windowed else id_
-                self._sales[table.name][key].add(row, row.currency, row.restates)
-        return True
-
-    def report(self) -> Report:
-        """The lists of a report that the journal has: sales, and products' service."""
-        states = {
-            name: [(key, sales.encode(tally)) for key, tally in tallies.items()]
-            for name, tallies in self._sales.items()
-        }
-        states[catalogue.PRODUCT_SERVICE_CYCLES.name] = [
-            (key, service.encode(tally)) for key, tally in self._service.items()
-        ]
-        found = report(self._calendar, states)
-        return {
-            name: found[name]
-            for name, table in REPORT_LISTS.items()
-            if table.form == "sales" or table is catalogue.PRODUCT_SERVICE_CYCLES
-        }
 
 
 def from_reader(settings: Settings) -> Report:

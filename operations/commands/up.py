@@ -33,7 +33,7 @@ def command(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 2,
     rate: Annotated[
         float, typer.Option(min=0, help="Simulated events per second; 0 = no traffic.")
-    ] = 200.0,
+    ] = 50.0,
 ) -> None:
     """Run everything here until Ctrl-C, and show what sells.
 

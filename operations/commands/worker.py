@@ -6,11 +6,26 @@ from typing import Annotated
 
 import typer
 
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1, metavar="RECORDS", help="Most events applied each second; unset = any number."
+    ),
+]
+WorkerName = Annotated[
+    str, typer.Option(help="This worker's name on this machine: it keeps its stores under it.")
+]
+
 
 def command(
-    name: Annotated[
-        str, typer.Option(help="This worker's name on this machine: it keeps its stores under it.")
-    ] = "1",
+    name: WorkerName = "1",
+    version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Work for this version, as `netsold rebuild start` registered it."
+        ),
+    ] = None,
+    rate: Rate = None,
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C."""
     from operations.local.data_dir import keep_private
@@ -18,8 +33,11 @@ def command(
     from operations.waiting import answer
     from streams import topics
     from streams.app import run_worker
+    from streams.versions import read_versions
 
     keep_private()
     settings = named_cluster()
+    if version is not None:
+        settings = answer(settings, read_versions(settings)).settings_of(version, settings)
     answer(settings, topics.require(settings))  # the worker checks them too, but reports no wait
-    run_worker(settings, name)
+    run_worker(settings, name, rate)

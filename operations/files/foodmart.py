@@ -2,7 +2,8 @@
 
 A folder has `transactions*.csv` (transaction date, stock date, product id, customer id, store id,
 quantity), `returns*.csv` (return date, product id, store id, quantity) and `products.csv` (product
-id, product retail price, …), plain or `.gz`; dates are M/D/YYYY. Ids stay as they are.
+id, product name, product retail price, …), plain or `.gz`; dates are M/D/YYYY. Ids stay as they
+are.
 
 - The rows of one transaction date, customer and store are an order, each row a line at the
   product's retail price in cents (USD). The order is placed at noon UTC of its earliest stock date
@@ -53,6 +54,15 @@ def events(folder: Path) -> list[Event]:
     found += _returns(folder, prices, sold)
     found.sort(key=lambda event: event["occurred_at"])
     return found
+
+
+def names(folder: Path) -> list[Event]:
+    """A line with the name of each product that has one. Raises EventFileUnreadable."""
+    return [
+        {"type": "product_named", "product_id": row["product id"], "name": name}
+        for row in _rows(folder, "products")
+        if (name := row.get("product name"))
+    ]
 
 
 def _sales(

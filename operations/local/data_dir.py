@@ -82,6 +82,6 @@ def read_whole(path: Path, kind: type[T], report: Callable[[str], None]) -> T | 
                 path.replace(aside)
             report(
                 f"{path} can't be read ({error});"
-                f" it is set aside as {aside.name}, and work goes on without it"
+                f" it is set aside as {aside.name}, and work continues without it"
             )
             return None

@@ -21,10 +21,10 @@ from operations.local.kafka_process import end_process, format_storage, running_
 from operations.local.ports import LOCALHOST, NoFreePort, accepts
 from operations.local.processes import Known
 from operations.output import print_error
-from operations.waiting import interruptible
 from schemas.errors import NetsoldError
 from streams.errors import KafkaUnreachable
 from streams.settings import Kafka, Settings
+from streams.signals import interruptible
 
 if TYPE_CHECKING:
     import subprocess

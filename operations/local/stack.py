@@ -14,14 +14,18 @@ from operations.local.children import Children, KafkaChild
 from operations.local.data_dir import usable
 from operations.local.kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with_local
 from operations.local.ports import accepts, free_port
-from operations.waiting import interruptible
 from schemas.errors import NetsoldError
+from streams.signals import interruptible
+from tables.catalogue import ORDERS_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from streams.settings import Settings
+
+HISTORY_DAYS = 100
+"""Days of simulated history of a new log: three cycles have ended, and a fourth goes on."""
 
 KAFKA_REPORT_EVERY_S = 10.0
 """Between two lines that Kafka still starts: after a power cut it reads its whole log."""
@@ -56,9 +60,9 @@ def start(
     if leftovers:
         report(f"ended what a former run left behind: {', '.join(leftovers)}")
     require_free(settings.reader_host, settings.reader_port)
-    _create_topics(settings, report)
+    is_new = settings.topic(ORDERS_TOPIC) in _create_topics(settings, report)
     ends.callback(children.end)
-    _start_children(children, workers, rate)
+    _start_children(children, workers, rate, HISTORY_DAYS if is_new else 0)
     for text in summary(settings, workers, rate, is_local=kafka is not None):
         report(text)
     kafka_child = KafkaChild(kafka, report, time.monotonic()) if kafka else None
@@ -77,6 +81,7 @@ def summary(settings: Settings, workers: int, rate: float, *, is_local: bool) ->
     kafka_log = f", and {settings.data_dir / 'kafka' / 'kafka.log'}" if is_local else ""
     return (
         f"running: {'a worker' if workers == 1 else f'{workers} workers'}, a reader, {traffic}",
+        f"page:    http://{settings.reader_host}:{settings.reader_port}/",
         f"answers: http://{settings.reader_host}:{settings.reader_port}/v1/status",
         f"Kafka:   {settings.kafka.bootstrap_servers}",
         f"logs:    {settings.data_dir / 'logs'}{kafka_log}",
@@ -142,7 +147,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _create_topics(settings: Settings, report: Callable[[str], None]) -> None:
+def _create_topics(settings: Settings, report: Callable[[str], None]) -> list[str]:
+    """Create the topics that don't exist; their names."""
     from streams import topics
 
     async def create_and_check() -> list[str]:
@@ -153,13 +159,15 @@ def _create_topics(settings: Settings, report: Callable[[str], None]) -> None:
     created = interruptible(create_and_check())
     if created:
         report(f"created {len(created)} topics")
+    return created
 
 
-def _start_children(children: Children, workers: int, rate: float) -> None:
+def _start_children(children: Children, workers: int, rate: float, history_days: int) -> None:
     now_s = time.monotonic()
     cli = ("-m", "operations.cli")
     for number in range(1, workers + 1):
         children.add(f"worker-{number}", *cli, "worker", "--name", str(number), now_s=now_s)
     children.add("reader", *cli, "serve", now_s=now_s)
     if rate:
-        children.add("traffic", *cli, "simulate", "--rate", str(rate), now_s=now_s)
+        history = ("--history-days", str(history_days)) if history_days else ()
+        children.add("traffic", *cli, "simulate", "--rate", str(rate), *history, now_s=now_s)

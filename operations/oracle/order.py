@@ -28,15 +28,24 @@ class Reversal:
 class Sale:
     """A line that was placed and received, with its refunds.
 
-    `gross` and `left` (what isn't refunded) are [units, amount].
+    `line` is as it was placed. `gross` and `left` (what isn't refunded) are [units, amount].
     """
 
-    line_id: str
-    product_id: str
+    line: dict[str, Any]
     received_ms: int
     gross: list[int]
     left: list[int]
     reversals: list[Reversal] = field(default_factory=list)
+
+    @property
+    def line_id(self) -> str:
+        """The line's id."""
+        return str(self.line["line_id"])
+
+    @property
+    def product_id(self) -> str:
+        """The product of the line."""
+        return str(self.line["product_id"])
 
 
 @dataclass(slots=True)
@@ -93,7 +102,7 @@ def count_order(events: Iterable[Event]) -> Counted:
         if cancelled_ms is not None and received_ms < cancelled_ms:
             anomalies.add(("cancelled_after_receipt", line_id))
         whole = [line["quantity"], line["quantity"] * line["unit_price"] - line.get("discount", 0)]
-        sale = Sale(line_id, line["product_id"], received_ms, gross=list(whole), left=list(whole))
+        sale = Sale(line, received_ms, gross=list(whole), left=list(whole))
         if _refund(sale, refunds):
             anomalies.add(("refund_exceeds_sale", line_id))
         sales.append(sale)

@@ -25,7 +25,7 @@ rules leave a choice, it reads them so:
   line that isn't received, or counts nothing, refunds count nothing and exceed nothing.
 - `unknown_line`: a receipt, or a succeeded refund that wasn't reversed, names a line that the order
   doesn't have.
-- A row exists if any of its numbers is not zero, and a currency within it likewise.
+- A row exists if any of its numbers is not zero; a currency of units or of revenue likewise.
 - Replies (R1, R2). An inquiry that opened outside service hours is open all the same: later
   messages belong to it, and a reply ends it. A reply counts at any time: the event time of the
   count decides only about inquiries without one.
@@ -113,10 +113,14 @@ def recount(
     }
 
 
+_NAME_TYPES = ("product_named", "shop_named")
+"""Types of lines that `netsold import` accepts beside events: they change no sum."""
+
+
 def read_files(files: Iterable[str], refused: Counter[str]) -> Iterator[Mapping[str, object]]:
     """The JSON values of files, for `recount`; what is no JSON is counted in `refused`.
 
-    Raises EventFileUnreadable.
+    Names of products and shops are left out. Raises EventFileUnreadable.
     """
     for path in files:
         with opened(path) as (stream, _):
@@ -125,7 +129,9 @@ def read_files(files: Iterable[str], refused: Counter[str]) -> Iterator[Mapping[
                     refused["empty" if piece.value == b"" else f"more than {MAX_BYTES} bytes"] += 1
                     continue
                 try:
-                    yield parse(piece.value)  # type: ignore[misc]  # `accept` refuses what isn't an object
+                    value = parse(piece.value)
+                    if not (isinstance(value, dict) and value.get("type") in _NAME_TYPES):
+                        yield value  # type: ignore[misc]  # `accept` refuses what isn't an object
                 except NotJson:
                     refused["not JSON"] += 1
 

@@ -17,20 +17,24 @@ _GROSS, _REVERSED, _BOOKED = range(3)
 class Row:
     """The sums of one id in one cycle.
 
-    [gross, reversed, booked] of units, and of amounts by currency.
+    [gross, reversed, booked] by currency, of units and of amounts.
     """
 
-    units: list[int] = field(default_factory=lambda: [0, 0, 0])
+    units: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0, 0]))
     revenue: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0, 0]))
 
     def add(self, column: int, units: int, currency: str, amount: int) -> None:
         """Add units and an amount to one column."""
-        self.units[column] += units
+        self.units[currency][column] += units
         self.revenue[currency][column] += amount
+
+    def all_units(self) -> list[int]:
+        """[gross, reversed, booked] of units, of all currencies."""
+        return [sum(units[column] for units in self.units.values()) for column in range(3)]
 
     def is_empty(self) -> bool:
         """Whether every number is zero."""
-        return not any(self.units) and not any(map(any, self.revenue.values()))
+        return not any(any(sums) for sums in (*self.units.values(), *self.revenue.values()))
 
 
 Rows = dict[tuple[str, int], Row]
@@ -59,34 +63,40 @@ def _book(rows: Rows, key: str, sale: Sale, currency: str, cycles: Cycles) -> No
     Each reversal is added there (basis sale) and to its own cycle (basis refund).
     """
     cycle = cycles.number(sale.received_ms)
-    rows[key, cycle].add(_GROSS, sale.gross[0], currency, sale.gross[1])
-    for reversal in sale.reversals:
-        rows[key, cycle].add(_REVERSED, reversal.units, currency, reversal.amount)
-        rows[key, cycles.number(reversal.at_ms)].add(
-            _BOOKED, reversal.units, currency, reversal.amount
-        )
+    parts = [(cycle, _GROSS, sale.gross[0], sale.gross[1])]
+    for one in sale.reversals:
+        parts.append((cycle, _REVERSED, one.units, one.amount))
+        parts.append((cycles.number(one.at_ms), _BOOKED, one.units, one.amount))
+    for number, column, units, amount in parts:
+        rows[key, number].add(column, units, currency, amount)
 
 
 def _printed(id_name: str, rows: Rows, cycles: Cycles) -> list[dict[str, Any]]:
     traded: Counter[str] = Counter()
     for (key, _), row in rows.items():
-        traded[key] += row.units[_GROSS] - row.units[_REVERSED]
+        traded[key] += _net(row)
     return [
         {
             id_name: key,
             "cycle": cycles.span(cycle),
-            "units": _columns(row.units),
-            "revenue": {
-                currency: _columns(amounts)
-                for currency, amounts in sorted(row.revenue.items())
-                if any(amounts)
-            },
-            "sold_monthly": row.units[_GROSS] - row.units[_REVERSED],
+            "units": _columns(row.all_units()),
+            "units_by_currency": _by_currency(row.units),
+            "revenue": _by_currency(row.revenue),
+            "sold_monthly": _net(row),
             "successfully_traded": traded[key],
         }
         for (key, cycle), row in sorted(rows.items(), key=lambda item: item[0])
         if not row.is_empty()
     ]
+
+
+def _net(row: Row) -> int:
+    units = row.all_units()
+    return units[_GROSS] - units[_REVERSED]
+
+
+def _by_currency(sums: dict[str, list[int]]) -> dict[str, dict[str, int]]:
+    return {currency: _columns(sums[currency]) for currency in sorted(sums) if any(sums[currency])}
 
 
 def _columns(numbers: list[int]) -> dict[str, int]:

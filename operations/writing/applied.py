@@ -20,12 +20,12 @@ RETRY_AFTER_S: Final = 0.5
 
 _PATHS: Final = {
     "/v1/orders/-": (catalogue.ORDERS_TOPIC,),
-    "/v1/products/-": (catalogue.ORDERS_TOPIC,),
+    "/v1/products/-": (catalogue.ORDERS_TOPIC, catalogue.NAMES_TOPIC),
     "/v1/products/-/journal": (catalogue.ORDERS_TOPIC,),
     "/v1/shops/-": (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC),
     "/v1/overdue": (catalogue.CHATS_TOPIC,),
 }
-"""Addresses that together cover all tables, each with the source topics of its tables.
+"""Addresses that together cover all tables, each with the source topics of what it shows.
 
 Any id will do."""
 
@@ -36,7 +36,7 @@ def until_applied(
     give_up_s: float,
     report: Callable[[str], None] = print_error,
 ) -> None:
-    """Wait until all tables include these source positions, such as {"orders-0": 1234}.
+    """Wait until all tables include these source positions, such as {"orders-0": 1234}, and names.
 
     Raises GaveUp, NoReader, BadRequest.
     """

@@ -1,4 +1,4 @@
-"""The lines of files as records for the log, or the refusal of a line that is no event.
+"""The lines of files as records for the log, or the refusal of a line that is none.
 
 Lines are checked by the decoder that also reads the log, so a worker accepts every imported event.
 Unknown fields are kept.
@@ -18,7 +18,9 @@ from operations.files import pieces as event_pieces
 from operations.files.opening import opened, size_bytes
 from operations.files.pieces import Piece
 from schemas import cloudevents, envelope, events, limits, sentences
+from schemas.names import UnreadableName, name_of_line
 from schemas.refusals import Reason, Refusal
+from tables.catalogue import NAMES_TOPIC
 
 Layout = Literal["events", "foodmart"]
 Headers = list[tuple[str, bytes]]
@@ -26,13 +28,17 @@ Headers = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An event as a record for the log; `topic` is without the setting's prefix."""
+    """An event, or a name of a product or shop, as a record for the log.
+
+    `topic` is without the setting's prefix. `occurred_at_ms` is None of a name, and `value` where
+    it is removed.
+    """
 
     topic: str
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: Headers
-    occurred_at_ms: int
+    occurred_at_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,9 @@ def lines(files: Sequence[str], layout: Layout) -> Iterator[Line]:
     """
     if layout == "foodmart":
         for path in files:
-            for number, event in enumerate(foodmart.events(Path(path)), 1):
+            folder = Path(path)
+            found = [*foodmart.names(folder), *foodmart.events(folder)]
+            for number, event in enumerate(found, 1):
                 yield Line(f"{path}:{number}", 0, event_of(msgspec.json.encode(event)))
         return
     event_pieces.check(files)
@@ -77,8 +85,15 @@ def total_bytes(files: Sequence[str], layout: Layout) -> int | None:
 def event_of(line: bytes) -> Outgoing | Refusal:
     """The record for a line of JSON (bare or a structured CloudEvent), or the decoder's refusal.
 
-    Every field is kept as it is written. A bare event becomes a CloudEvent in binary mode.
+    Every field is kept as it is written. A bare event becomes a CloudEvent in binary mode. A line
+    that names a product or a shop is no event, and becomes a record of `names`.
     """
+    try:
+        named = name_of_line(line)
+    except UnreadableName as error:
+        return Refusal(Reason.INVALID_FIELD, str(error))
+    if named is not None:
+        return Outgoing(NAMES_TOPIC, named.key, named.value, [], None)
     read = envelope.read_without_key(line)
     if isinstance(read, Refusal):
         return read

@@ -24,7 +24,7 @@ from tables.cycles import Calendar
 from tables.report import report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from aiokafka.structs import ConsumerRecord
 
@@ -215,9 +215,41 @@ def _tables(
         for key, times in Counter(key for key, _ in items).items():
             if times > 1 and table != catalogue.REPLY_TIMERS.name:  # each partition has its own
                 yield f"I1: {table}: the key {key!r} is in {times} partitions"
+    yield from _totals(states)
     found = report(Calendar(settings.cycle_ms, settings.anchor_ms), states)
     for part, rows in counted.items():
         yield from _differences(f"I1: tables' {part}", found[part], rows)
+
+
+def _totals(states: Mapping[str, Iterable[tuple[bytes, bytes]]]) -> Iterator[str]:
+    """The sums of all time are those of the cycles, of a product without net sales as well."""
+    for table in catalogue.TABLES:
+        cycles = catalogue.find_table(table.keyed_by, table.form, windowed=True)
+        if table.form != "sales" or table.windowed or cycles is None:
+            continue
+        sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for key, value in states[cycles.name]:
+            sums[catalogue.split_cycle_key(key)[0]].update(_flat(value))
+        for key, value in states[table.name]:
+            sums[key.decode()].subtract(_flat(value))
+        wrong = {
+            id_: off for id_, of in sums.items() if (off := {n: x for n, x in of.items() if x})
+        }
+        if wrong:
+            yield (
+                f"I1: tables' {table.name} aren't the sums of their cycles in {len(wrong)} rows,"
+                f" such as {min(wrong.items(), key=str)}"
+            )
+
+
+def _flat(value: bytes) -> dict[str, int]:
+    """The sums of a row of sales, by currency and place: units, then money."""
+    _, _, currencies = json.loads(value)
+    return {
+        f"{currency} {place}": number
+        for currency, numbers in currencies.items()
+        for place, number in enumerate(numbers)
+    }
 
 
 def _differences(
@@ -336,26 +368,26 @@ def _shop_sums(entries: list[dict[str, Any]], activity: list[dict[str, Any]]) ->
         )
 
 
+_Sums = defaultdict[tuple[str, str], defaultdict[str, list[int]]]
+"""By id and cycle, and by currency: [gross, reversed, booked]."""
+
+
 def _sums(entries: list[dict[str, Any]], id_name: str, settings: Settings) -> list[dict[str, Any]]:
     """The column sums of journal entries in the form of `netsold recount`."""
-    units: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
-    money: defaultdict[tuple[str, str], defaultdict[str, list[int]]] = defaultdict(
-        lambda: defaultdict(lambda: [0, 0, 0])
-    )
+    units: _Sums = defaultdict(lambda: defaultdict(lambda: [0, 0, 0]))
+    money: _Sums = defaultdict(lambda: defaultdict(lambda: [0, 0, 0]))
     traded: Counter[str] = Counter()
     for entry in entries:
         key = entry[id_name], entry["cycle"]
         traded[entry[id_name]] += entry["units_gross"] - entry["units_reversed"]
         for column, name in enumerate(("gross", "reversed", "booked")):
-            units[key][column] += entry[f"units_{name}"]
+            units[key][entry["currency"]][column] += entry[f"units_{name}"]
             money[key][entry["currency"]][column] += entry[f"amount_{name}"]
     rows = []
     for key in sorted(units):
-        amounts = {
-            currency: columns for currency, columns in sorted(money[key].items()) if any(columns)
-        }
-        if not any(units[key]) and not amounts:
+        if not any(map(any, (*units[key].values(), *money[key].values()))):
             continue
+        in_all = [sum(numbers) for numbers in zip(*units[key].values(), strict=True)]
         begin = datetime.fromisoformat(key[1])
         end = (
             (begin + timedelta(milliseconds=settings.cycle_ms))
@@ -366,12 +398,19 @@ def _sums(entries: list[dict[str, Any]], id_name: str, settings: Settings) -> li
         rows.append({
             id_name: key[0],
             "cycle": {"start": key[1], "end": end},
-            "units": _columns(units[key]),
-            "revenue": {currency: _columns(columns) for currency, columns in amounts.items()},
-            "sold_monthly": units[key][0] - units[key][1],
+            "units": _columns(in_all),
+            "units_by_currency": _by_currency(units[key]),
+            "revenue": _by_currency(money[key]),
+            "sold_monthly": in_all[0] - in_all[1],
             "successfully_traded": traded[key[0]],
         })  # fmt: skip
     return rows
+
+
+def _by_currency(sums: dict[str, list[int]]) -> dict[str, dict[str, int]]:
+    return {
+        currency: _columns(numbers) for currency, numbers in sorted(sums.items()) if any(numbers)
+    }
 
 
 def _columns(numbers: list[int]) -> dict[str, int]:

@@ -62,7 +62,7 @@ async def test_lost_offsets_are_refused_and_can_be_put_back(
         line = await refused(run)
         assert "no offset is committed" in line
         assert "going on would count twice or lose" in line
-        assert "kafka-consumer-groups.sh" in line
+        assert "netsold doctor --mend" in line
         assert any(f"put back offset {offset} with" in line for offset in before.values())
         await put_back(
             settings,

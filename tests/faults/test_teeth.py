@@ -138,7 +138,7 @@ def chunk_applied_twice(evidence: Evidence) -> None:
     log: list[Any] = evidence.changelogs[TOTALS, 0]
     number = max(number for number, record in enumerate(log) if record.key != MARK)
     state = json.loads(log[number].value)
-    state[1] += 1
+    next(iter(state[-1].values()))[0] += 1
     log[number] = log[number]._replace(value=json.dumps(state, separators=(",", ":")).encode())
     evidence.stores["a", TOTALS, 0][log[number].key] = log[number].value
 

@@ -129,11 +129,17 @@ class Workers:
         )
         return worker
 
-    def serve(self) -> None:
-        """Start or restart the reader."""
+    def command(self, name: str, *arguments: str, **more: str) -> Worker:
+        """Start a worker by another command."""
+        worker = self.all.setdefault(name, Worker(name, self.directory / f"worker-{name}.log"))
+        self._spawn(worker, ["-m", "operations.cli", *arguments], more)
+        return worker
+
+    def serve(self, patch: str = "") -> None:
+        """Start or restart the reader; `patch` is code that runs first."""
         self._spawn(
             self.reader,
-            ["-m", "operations.cli", "serve"],
+            [*(("-c", patch + MAIN) if patch else ("-m", "operations.cli")), "serve"],
             {"READER_PORT": str(self.settings.reader_port)},
         )
 

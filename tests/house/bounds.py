@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from tests.house.sources import Source
 
-BOUND = re.compile(r"^_?(MOST|MAX)_|(_|^)(BYTES|RECORDS|CHARS|ROWS|ENTRIES|LINES|LIMIT|MOST|MAX)$")
+BOUND = re.compile(
+    r"^_?(MOST|MAX|FEW)_|(_|^)(BYTES|RECORDS|CHARS|ROWS|ENTRIES|LINES|LIMIT|MOST|MAX)$"
+)
 
 
 def bounds(sources: Iterable[Source]) -> list[str]:

@@ -13,22 +13,24 @@ import lzma
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from aiokafka.errors import KafkaError
 
 from operations.files import foodmart
 from operations.oracle.recount import recount
 from schemas import envelope
 from schemas.times import DAY_MS, format_ms
 from streams import log, topics
+from streams.errors import KafkaUnreachable
 from tables import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
 
     from operations.local.kafka import LocalKafka
     from streams.settings import Settings
@@ -70,6 +72,20 @@ async def _end(
 
 async def _run(settings: Settings, *arguments: str) -> tuple[int | None, dict[str, Any], str]:
     return await _end(await _start(settings, *arguments))
+
+
+async def _repeat(settings: Settings, given: bytes) -> dict[str, Any]:
+    """The summary of an import that is repeated, as its message says, while Kafka isn't ready.
+
+    A broker that was frozen for longer than its session leads nothing until it has a new one.
+    """
+    async with asyncio.timeout(LONG_S):
+        while True:
+            code, summary, err = await _end(await _start(settings, "-", stdin=True), given)
+            if not code:
+                return summary
+            assert not summary, err
+            assert code in {1, 5}, err
 
 
 async def _in_log(settings: Settings) -> list[dict[str, Any]]:
@@ -184,9 +200,9 @@ async def test_a_file_that_is_not_there_is_named(settings: Settings) -> None:
     assert err.splitlines() == ["netsold: nowhere.jsonl: No such file or directory"]
 
 
-@contextmanager
-def _frozen(kafka: LocalKafka) -> Iterator[None]:
-    """A broker that keeps connections open and answers nothing."""
+@asynccontextmanager
+async def _frozen(kafka: LocalKafka, settings: Settings) -> AsyncIterator[None]:
+    """A broker that keeps connections open and answers nothing; at the end it answers again."""
     pid = kafka.status().pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -194,6 +210,12 @@ def _frozen(kafka: LocalKafka) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+        async with asyncio.timeout(LONG_S):
+            while True:
+                with suppress(KafkaUnreachable, KafkaError):
+                    await log.ends(settings, [settings.topic("orders")])
+                    break
+                await asyncio.sleep(0.2)
 
 
 async def _until_in_log(settings: Settings, number: int) -> None:
@@ -260,11 +282,11 @@ async def test_a_broker_that_does_not_answer_is_reported_and_a_signal_ends_it(
     assert process.stdin is not None
     process.stdin.write(b"".join(_event(number) for number in range(1, 11)))
     await _until_in_log(settings, 10)
-    with _frozen(kafka):
+    async with _frozen(kafka, settings):
         process.stdin.write(b"".join(_event(number) for number in range(11, 31)))
-        assert (await _line(process)) == (
-            f"netsold: waiting for Kafka at {settings.kafka.bootstrap_servers}, 20 events"
-            " unconfirmed\n"
+        assert (await _line(process)).startswith(
+            f"netsold: 20 events unconfirmed; Kafka at {settings.kafka.bootstrap_servers}"
+            " has not answered for "
         )
         process.send_signal(signal.SIGTERM)
         code, summary, err = await _end(process)
@@ -279,9 +301,8 @@ async def test_a_broker_that_does_not_answer_is_reported_and_a_signal_ends_it(
         "netsold: interrupted; stopped after standard input:10; 20 events aren't confirmed;"
         " run it again"
     )
-    again = await _start(settings, "-", stdin=True)
-    code, summary, _ = await _end(again, b"".join(_event(number) for number in range(1, 31)))
-    assert (code, summary["written"]) == (0, 30)
+    summary = await _repeat(settings, b"".join(_event(number) for number in range(1, 31)))
+    assert summary["written"] == 30
     assert {event["id"] for event in await _in_log(settings)} == {
         f"e-{number}" for number in range(1, 31)
     }
@@ -305,13 +326,14 @@ async def test_a_broker_that_stays_away_is_given_up(
     if command == "import":
         process.stdin.write(_event(1))
     await _until_in_log(settings, 1)
-    with _frozen(kafka):
+    async with _frozen(kafka, settings):
         if command == "import":
             process.stdin.write(_event(2))
         code, summary, err = await _end(process)
-    waiting, gave_up = err.splitlines()
+    *waiting, gave_up = err.splitlines()  # none where a busy machine meets both bounds at once
     assert code == 5
-    assert waiting.startswith("netsold: waiting for Kafka at ")
+    for line in waiting:
+        assert f"; Kafka at {settings.kafka.bootstrap_servers} has not answered for " in line
     assert gave_up.startswith(
         f"netsold: gave up: Kafka at {settings.kafka.bootstrap_servers} gave no answer for"
         " 3.0 s; stopped after "

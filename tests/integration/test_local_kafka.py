@@ -57,7 +57,7 @@ def test_it_keeps_port_and_data_over_stop_and_kill(broker: LocalKafka, tmp_path:
     assert broker.status().pid == first.pid
     asyncio.run(topics.create(Settings(_env_file=None, kafka=Kafka(bootstrap_servers=bootstrap))))
     before = _ids(bootstrap)
-    assert len(before) == 6 + len(catalogue.TABLES)
+    assert len(before) == len(catalogue.PUBLIC_TOPICS) + len(catalogue.TABLES)
 
     for end in (broker.stop, broker.kill):
         assert end()

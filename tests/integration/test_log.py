@@ -92,6 +92,35 @@ async def test_a_part_is_read_from_start_to_end(settings: Settings, orders: str)
     assert await _all(log.records(settings, orders, start={0: 10, 1: 7}, end={1: 7})) == []
 
 
+async def test_bounds_do_not_wait_for_new_records(settings: Settings, orders: str) -> None:
+    """A consumer's own fetch of an idle topic would delay each answer by half a second."""
+    seconds = []
+    for _ in range(4):
+        started_s = time.monotonic()
+        beginnings, ends = await log.bounds(settings, [orders])
+        seconds.append(time.monotonic() - started_s)
+        assert beginnings == ends == {(orders, 0): 0, (orders, 1): 0}
+    assert min(seconds) < 0.4
+
+
+async def test_an_instant_is_an_offset_of_each_partition(settings: Settings, orders: str) -> None:
+    """The first record written at or after it; the end where all records are older."""
+    async with Writer(settings) as writer:
+        for number in range(10):
+            await writer.send(orders, None, b"v", partition=0, timestamp_ms=1000 * number)
+        await writer.send(orders, None, b"v", partition=1, timestamp_ms=3500)
+    for at_ms, offsets in {
+        -1: (0, 0),
+        3000: (3, 0),
+        3001: (4, 0),
+        3501: (4, 1),
+        9000: (9, 1),
+        9001: (10, 1),
+    }.items():
+        found = await log.offsets_at(settings, [orders], at_ms)
+        assert found == {(orders, 0): offsets[0], (orders, 1): offsets[1]}, at_ms
+
+
 async def test_a_start_that_the_log_never_had_is_an_error(settings: Settings, orders: str) -> None:
     """A reader never resets its position silently."""
     with pytest.raises(OffsetOutOfRangeError):

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -31,13 +32,14 @@ from serving import lists
 from serving.exports import exported_rows
 from serving.reader import NotReady, Reader
 from serving.subjects import PRODUCT
+from serving.top_lists import TopWanted, top_products
 from streams import log, topics
 from streams.log_writer import Writer
 from streams.marks import MARK_KEY
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tests.faults.brokers import READY_S
-from tests.reading import Changelogs, running
+from tests.reading import Changelogs, form_of, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +125,7 @@ def expected(events: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 def journalled(reader: Reader, product_id: str) -> int:
     """A product's net units of all time, summed from its journal."""
-    page = lists.journal(reader.answers(), product_id, 1000, None)
+    page = lists.journal(reader.answers(), product_id, 1000, None, newest=False)
     assert page is not None
     assert page.next_cursor is None
     return sum(
@@ -146,7 +148,7 @@ async def test_committed_records_are_read_to_the_end_and_others_never(writing: W
         await writing.take(EVENTS[800:])
         await until(lambda: exported(reader) == expected(EVENTS))
         assert reader.live
-        best = lists.top_products(reader.answers(), None, 1, None).items[0]
+        best = form_of(top_products(reader.answers(), TopWanted(limit=1))).items[0]
         await until(lambda: journalled(reader, best.product_id) == best.successfully_traded)
 
 
@@ -187,10 +189,11 @@ async def test_a_restart_continues_from_the_stored_positions(writing: Writing) -
                 position >= positions[at] > 0 for at, (position, _) in reader.behind().items()
             )
             reader.answers()
-            await until(lambda: len(lines) == 2)
+            await until(lambda: len(lines) >= 2)
             assert reader.live
             assert exported(reader) == expected(EVENTS) != known
-    assert [line["event"] for line in lines] == ["following", "live"]
+    # the event index may follow
+    assert [line["event"] for line in lines[:2]] == ["following", "live"]
     assert lines[0]["complete"]
 
 
@@ -214,7 +217,7 @@ async def test_topics_and_broker_may_be_created_later(settings: Settings) -> Non
     )
     with structlog.testing.capture_logs() as lines:
         async with running(nowhere) as early, running(settings) as reader:
-            await until(lambda: len(lines) == 2)
+            await until(lambda: [one["log_level"] for one in lines].count("warning") == 2)
             with pytest.raises(NotReady, match="no Kafka answers"):
                 early.answers()
             with pytest.raises(
@@ -248,7 +251,7 @@ async def test_a_topic_created_again_fills_a_new_store(writing: Writing) -> None
         async with running(settings) as reader:
             await until(lambda: reader.live)
             assert exported(reader) == {part: [] for part in catalogue.REPORT_LISTS}
-    assert [line["event"] for line in lines] == [
+    assert [line["event"] for line in lines[:3]] == [
         "store set aside, filling a new one from the log",
         "following",
         "live",
@@ -274,7 +277,7 @@ async def test_a_cut_log_fills_a_new_store(writing: Writing) -> None:
         async with running(settings) as reader:
             await until(lambda: reader.live)
             assert exported(reader) == expected(EVENTS)
-    assert [line["event"] for line in lines] == [
+    assert [line["event"] for line in lines[:3]] == [
         "store set aside, filling a new one from the log",
         "following",
         "live",
@@ -351,6 +354,23 @@ async def netsold(environment: dict[str, str], *arguments: str) -> tuple[int, st
     return done.returncode, done.stdout, done.stderr
 
 
+async def series_agree(environment: dict[str, str], rows: list[dict[str, Any]]) -> None:
+    """The marketplace's days and cycles add up to the rows of all products."""
+    sums: Counter[str] = Counter()
+    by_cycle: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        sums.update(row["units"])
+        by_cycle[row["cycle"]["start"]].update(row["units"])
+    span = ("--from", "2026-06-01T00:00:00Z", "--to", "2026-12-01T00:00:00Z")
+    command = ("series", "marketplace", "--json")
+    days = json.loads((await netsold(environment, *command, "--days", *span))[1])["items"]
+    cycles = json.loads((await netsold(environment, *command))[1])["items"]
+    assert sum((Counter(day["units"]) for day in days), Counter()) == +sums
+    assert any(item["units"]["gross"] for item in cycles)
+    for item in cycles:
+        assert +Counter(item["units"]) == +by_cycle[item["cycle"]["start"]]
+
+
 async def test_readers_answer_what_workers_keep(settings: Settings, tmp_path: Path) -> None:
     """All commands agree with the recount.
 
@@ -408,9 +428,8 @@ async def test_readers_answer_what_workers_keep(settings: Settings, tmp_path: Pa
         shown = json.loads(
             (await netsold(environment, "get", "product", best["product_id"], "--json"))[1]
         )
-        assert {
-            name: value for name, value in shown.items() if name not in {"service", "freshness"}
-        } == best
+        assert {name: value for name, value in shown.items() if name != "freshness"} == best
+        await series_agree(environment, json.loads(counted)["products"])
         serve.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(serve.wait, 20) == 130, (tmp_path / "serve.log").read_text()
     assert (await netsold(environment, "top"))[0] == 5

@@ -137,7 +137,7 @@ def test_it_starts_sells_ends_and_continues(tmp_path: Path, port: int) -> None:
     assert again > records
     for path in torn:
         assert (
-            f"it is set aside as {path.name}.unreadable, and work goes on without it"
+            f"it is set aside as {path.name}.unreadable, and work continues without it"
             in second.output.read_text()
         )
     second.process.terminate()

@@ -106,9 +106,9 @@ _LIKELY = [
 
 
 @st.composite
-def events(draw: st.DrawFn, ids: int = 30) -> dict[str, Any]:
+def events(draw: st.DrawFn, ids: int = 30, kind: str | None = None) -> dict[str, Any]:
     """One event, under one of `ids` ids at two sources; absent fields are absent."""
-    kind = draw(st.sampled_from(_LIKELY))
+    kind = kind or draw(st.sampled_from(_LIKELY))
     own = {name: value for name, value in draw(_OWN[kind]).items() if value is not None}
     common = {
         "type": kind,

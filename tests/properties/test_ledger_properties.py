@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas import envelope, limits
 from schemas.envelope import Received, Tick, Written
-from tables import catalogue, chat_stage, conversations, order_fold, orders, watermarks
+from tables import catalogue, conversations, orders, watermarks
 from tables.chat_stage import ChatStage
 from tables.conversations import Conversation
 from tables.cycles import Calendar
@@ -29,7 +29,7 @@ SHORT_CYCLES = Calendar(2)
 def _bounds(few: int, most_bytes: int = limits.ORDER_BYTES) -> Iterator[None]:
     """Orders with more than this many events or bytes have a ledger; with -1, all of them."""
     with (
-        patch.object(order_fold, "FEW_EVENTS", few),
+        patch.object(limits, "FEW_EVENTS", few),
         patch.object(limits, "SMALL_STATE_BYTES", few),
         patch.object(limits, "ORDER_BYTES", most_bytes),
     ):
@@ -122,7 +122,7 @@ def _fold_chats(
 ) -> Outcome:
     """One chunk; conversations with more than `few` messages or bytes have a ledger."""
     with (
-        patch.object(chat_stage, "FEW_MESSAGES", few),
+        patch.object(limits, "FEW_MESSAGES", few),
         patch.object(limits, "SMALL_STATE_BYTES", few),
     ):
         outcome = stage.fold("chats-0", reading(stage, records), tables, progress)

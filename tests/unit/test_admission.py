@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from schemas import envelope
@@ -19,6 +18,7 @@ from schemas.times import DAY_MS, parse_ms
 from streams import admission
 from streams.admission import of_events
 from streams.batches import TolerantRecords
+from streams.metrics import REGISTRY
 from streams.partitioning import partition_of
 from streams.settings import Settings
 from tests.flow import Record

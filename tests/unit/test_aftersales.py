@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from schemas import envelope, journal, times
+from schemas.columns import RULES
 from schemas.envelope import Received
 from tables import aftersales, counting, orders, service
 from tables.aftersales import ContactReason
@@ -600,7 +601,7 @@ def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
         (
             "sales",
             b"p-3",
-            behind | {"id": "orders-0@2#s1", "product_id": "p-3", "rules": journal.RULES},
+            behind | {"id": "orders-0@2#s1", "product_id": "p-3", "rules": RULES},
         ),
         ("shop-activity", b"s-7", behind | {"id": "orders-0@2#s0"}),
         (

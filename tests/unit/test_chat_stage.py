@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas import limits, times
 from schemas.envelope import BUYER, Written
-from tables import chat_stage, conversations
+from tables import conversations
 from tables.chat_stage import ChatStage
 from tables.conversations import Alerted, Conversation
 from tests.flow import CYCLES, RULES, Flow, Record, Rows, binary, reading
@@ -56,7 +56,7 @@ def test_a_small_conversation_with_the_largest_messages_fits_in_a_record() -> No
     source = "\x01" * limits.SOURCE_CHARS
     largest = Written(limits.OCCURRED_FIRST_MS, BUYER, text, source, text, text, "person")
     alerted = Alerted(source, text, late=False)
-    count = chat_stage.FEW_MESSAGES
+    count = limits.FEW_MESSAGES
     new = Conversation(written=[largest] * count, alerted=(alerted,) * count)
     size = len(conversations.encode(new)) + 2 * limits.SMALL_STATE_BYTES
     assert size < limits.ORDER_BYTES
@@ -64,9 +64,7 @@ def test_a_small_conversation_with_the_largest_messages_fits_in_a_record() -> No
 
 def test_where_the_stage_folds_a_long_conversation_changes_nothing() -> None:
     """A message over the bound, in one chunk or in two, gives the same conversation."""
-    events = [
-        question(QUESTION_MS + number, number) for number in range(chat_stage.FEW_MESSAGES + 1)
-    ]
+    events = [question(QUESTION_MS + number, number) for number in range(limits.FEW_MESSAGES + 1)]
     stage = ChatStage(CYCLES, RULES, 1000)
     records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(events)]
     found = []

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from operations.cli import COMMANDS
+from operations import cli
+from operations.cli import COMMANDS, GROUPS
 from operations.local.kafka_jars import KAFKA
+from schemas.tokens import Scope
+from serving.access import Access, Admitted, RequestHead, require_tokens
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -79,10 +84,46 @@ def test_the_listeners_agree(services: dict[str, Any]) -> None:
 def test_services_wait_for_what_they_need(services: dict[str, Any]) -> None:
     """Topics wait for a healthy Kafka, workers and readers for the topics."""
     assert services["topics"]["depends_on"] == {"kafka": {"condition": "service_healthy"}}
-    for name in ("worker", "reader"):
-        assert services[name]["depends_on"] == {
-            "topics": {"condition": "service_completed_successfully"}
-        }
+    done = {"condition": "service_completed_successfully"}
+    assert services["worker"]["depends_on"] == {"topics": done}
+    assert services["reader"]["depends_on"] == {"topics": done, "token": done}
+
+
+def test_the_reader_has_a_token_of_its_own(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is made in the volume that both mount, so that a reader beyond loopback starts.
+
+    Commands in its container have the token, and no other service has it.
+    """
+    token, reader = services["token"], services["reader"]
+    assert token["volumes"] == reader["volumes"] == ["reader:/data"]
+    command, saved = token["command"][:-1], token["command"][-1]
+    assert saved.startswith("/data/")
+    monkeypatch.setattr(sys, "argv", ["netsold", *command, str(tmp_path / "access")])
+    umask = os.umask(0o022)
+    try:
+        with pytest.raises(SystemExit, match="0"):
+            cli.main()
+    finally:
+        os.umask(umask)
+    files = {
+        name.lower().removeprefix("netsold_"): str(value).replace(saved, str(tmp_path / "access"))
+        for name, value in reader["environment"].items()
+        if name.startswith("NETSOLD_READER_")
+    }
+    settings = Settings(_env_file=None, data_dir=tmp_path, **files)  # type: ignore[arg-type]  # texts, as the environment gives them
+    require_tokens(settings)
+    head = {b"authorization": f"Bearer {settings.reader_secret()}".encode()}
+    admitted = Access(settings).admit(RequestHead("/v1/status", b"", head, "172.17.0.1"))
+    assert isinstance(admitted, Admitted)
+    assert admitted.scope is Scope.OPERATE
+    others = (
+        services[name].get("environment", {})
+        for name in services
+        if name not in {"kafka", "reader"}
+    )
+    assert not any("TOKEN" in name for environment in others for name in environment)
 
 
 def test_health_checks_use_the_published_addresses(services: dict[str, Any]) -> None:
@@ -102,9 +143,10 @@ def test_health_checks_use_the_published_addresses(services: dict[str, Any]) -> 
 
 def test_every_command_exists(services: dict[str, Any]) -> None:
     """Each service of our image runs an existing command with existing settings."""
-    known = {command.name for command in COMMANDS} | {"kafka", "topics"}
+    known = {command.name for command in COMMANDS} | {group.name for group in GROUPS}
     names = {f"NETSOLD_{name.upper()}" for name in Settings.model_fields} | {
-        "NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
+        "NETSOLD_KAFKA__BOOTSTRAP_SERVERS",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
     }
     for service in services.values():
         if service["image"] == "netsold":

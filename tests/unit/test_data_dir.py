@@ -92,7 +92,7 @@ def test_a_torn_file_is_set_aside_with_a_sentence(
     assert len(sentences) == 1
     assert sentences[0].startswith(f"{path} can't be read (")
     assert sentences[0].endswith(
-        "); it is set aside as children.json.unreadable, and work goes on without it"
+        "); it is set aside as children.json.unreadable, and work continues without it"
     )
     assert read_whole(path, dict[str, Known], sentences.append) is None
     assert len(sentences) == 1

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from streams.batches import TolerantRecords
     from streams.lanes import Lane
+    from streams.traced import Steps
     from tables.outcome import Outcome
 
 SEEDS = [int(seed) for seed in os.environ.get("SEEDS", "1 2 3 4 5 6 7 8").split()]
@@ -176,11 +177,11 @@ def writes_the_store_first(monkeypatch: pytest.MonkeyPatch) -> None:
     commit = transactions.commit
 
     async def early(
-        lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings
+        lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings, steps: Steps
     ) -> None:
         for name, store in lane.stores.items():
             store.write(outcome.writes.get(name, {}).items(), store.position or 0)
-        await commit(lane, outcome, fetched, settings)
+        await commit(lane, outcome, fetched, settings, steps)
 
     monkeypatch.setattr(chunk_processor, "commit", early)
 
@@ -214,10 +215,10 @@ def _changed(monkeypatch: pytest.MonkeyPatch, change: Callable[[Outcome], dict[s
     commit = transactions.commit
 
     async def changed(
-        lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings
+        lane: Lane, outcome: Outcome, fetched: TolerantRecords, settings: Settings, steps: Steps
     ) -> None:
         outcome = msgspec.structs.replace(outcome, **change(outcome))
-        await commit(lane, outcome, fetched, settings)
+        await commit(lane, outcome, fetched, settings, steps)
 
     monkeypatch.setattr(chunk_processor, "commit", changed)
 

@@ -337,3 +337,17 @@ def test_no_list_lacks_an_event_type() -> None:
     assert set(orders._KIND_OF) == events.ORDER_TYPES
     assert (len(events.ORDER_TYPES), len(events.CHAT_TYPES)) == (12, 2)
     assert envelope.TICK not in events.MODELS
+
+
+def test_handovers() -> None:
+    """A handover names an application and needs no key; only `chats` has any."""
+    value, headers = envelope.handover("netsold.r1")
+    record = Record("chats", 0, 0, 0, None, value, headers)
+    assert envelope.read_chat(record) == envelope.Handover("netsold.r1")
+    assert envelope.read_chat_plainly(record) == envelope.Handover("netsold.r1")
+    assert reason(value, headers, None) == Reason.UNKNOWN_TYPE
+    for subject in (b"", b"a\x00", b"\xff", b"a" * 257):
+        wrong = record._replace(headers=[("ce_type", b"handover"), ("ce_subject", subject)])
+        found = envelope.read_chat(wrong)
+        assert isinstance(found, Refusal)
+        assert found.reason is Reason.INVALID_FIELD

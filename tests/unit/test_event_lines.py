@@ -44,6 +44,7 @@ def test_an_event_becomes_a_cloudevent() -> None:
     record = event_of(json.dumps(EVENT).encode())
     assert not isinstance(record, Refusal)
     topic, key, value, headers = record.topic, record.key, record.value, record.headers
+    assert value is not None
     assert topic == "orders"
     assert key == "o-ü".encode()
     assert json.loads(value) == {"by": "logistics", "remark": EVENT["remark"]}
@@ -91,6 +92,7 @@ def test_a_message_goes_to_the_topic_of_chats(fields: dict[str, object]) -> None
     record = event_of(json.dumps(fields).encode())
     assert not isinstance(record, Refusal)
     topic, key, value, headers = record.topic, record.key, record.value, record.headers
+    assert value is not None
     assert (topic, key) == ("chats", b"s/7/b-9")
     sent = envelope.read_chat(Record(key, value, headers))
     assert isinstance(sent, envelope.ChatMessage)

@@ -5,10 +5,9 @@ import pytest
 
 from schemas import journal, limits, times
 from schemas.answers import ProductAnswer, ShopAnswer
-from schemas.columns import ZERO, SaleColumns
+from schemas.columns import RULES, ZERO, SaleColumns
 from schemas.envelope import BUYER, Received, Written
 from schemas.journal import (
-    RULES,
     Bought,
     Contact,
     Delta,
@@ -50,7 +49,7 @@ def test_an_entry_names_its_line_and_its_event() -> None:
         "line_id": "1",
         "currency": "CNY",
         "sold_at": "2026-07-02T08:00:00.000Z",
-        "rules": 6,
+        "rules": 7,
     }
     partition = sale_and_refund().entries[0].id.partition("@")[0]
     refund = {

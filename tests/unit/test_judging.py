@@ -124,6 +124,47 @@ def test_where_all_is_well_nothing_is_found() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "sentence"),
+    [
+        (
+            7,
+            (
+                "nothing of x.orders-0 was applied for 7 s; a worker that was killed looks alive"
+                " for up to 10 s (session time-out)"
+            ),
+        ),
+        (45, "nothing of x.orders-0 was applied for 45 s"),
+        (4, None),  # chunks take time
+    ],
+)
+def test_records_of_which_nothing_is_applied_are_a_notice(
+    seconds: int, sentence: str | None
+) -> None:
+    """The state stays live: the worker is in the group, and bounds may be long."""
+    at, other = ("x.orders", 0), ("x.orders", 1)
+    first = {at: UnappliedRecord(90, NOW_MS - 3_600_000), other: None}
+    applied = [(NOW_MS - 1000 * (seconds + 3), {at: 80})]
+    applied += [(NOW_MS - 1000 * one, {at: 89}) for one in range(seconds, -1, -1)]
+    behind = evidence(
+        progress=progress(only={"orders": 89}),
+        observation=observation(waiting=first),
+        applied=applied,
+    )
+    judged = judge(behind, Bounds(None, 7200.0))
+    assert judged.state == "live"
+    assert [one.sentence for one in judged.findings] == ([] if sentence is None else [sentence])
+    assert judge(evidence(applied=applied), BOUNDS).findings == []
+    blocked = replace(
+        behind, observation=observation(waiting=first | {at: UnappliedRecord(90, None)}),
+        history=[(NOW_MS - 60_000, dict.fromkeys(SOURCES, 90))],
+    )  # fmt: skip
+    found = [one.sentence for one in judge(blocked, Bounds(None, 7200.0)).findings]
+    assert found == ([] if sentence is None else [
+        "nothing of x.orders-0 was applied for a while; an open transaction is in the way"
+    ])  # fmt: skip
+
+
 def without(*topics: str) -> dict[str, TopicSeen]:
     """The healthy topics without some of them."""
     return {name: seen for name, seen in observation().topics.items() if name not in topics}
@@ -142,7 +183,7 @@ ENDS_OF_CHATS = {at: 100 for at in SOURCES if at[0] == "x.chats"}
 CREATED_AGAIN = {"shop-orders-changelog": "former"}
 OF_3 = SETTINGS.model_copy(update={"partitions": 3})
 PARKED = Parked("x.orders", "not_json", 3, 0, 0, NOW_MS)
-PARKED_AN_HOUR_AGO = replace(PARKED, newest_ms=NOW_MS - 3_600_000)
+DECIDED = replace(PARKED, requeued=2, discarded=1)
 
 
 def observed(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - any field
@@ -187,8 +228,8 @@ def observed(**more: Any) -> dict[str, Any]:  # noqa: ANN401 - any field
          "stalled", ["broker_away", "offline"], "leader that answers"),
         (observed(topics=OFFLINE), "stalled", ["offline"], "x.sales-0, x.sales-1"),
         ({"silent_s": 61.0}, "stalled", ["reader_cut_off"], "no answer from the log for 61 s"),
-        ({"parked": [PARKED]}, "live", [], "not_json of x.orders, 3 in all"),
-        ({"parked": [PARKED_AN_HOUR_AGO]}, "live", [], ""),
+        ({"parked": [PARKED]}, "live", [], "dead letters are open: 3 not_json of x.orders"),
+        ({"parked": [DECIDED]}, "live", [], ""),
         ({"uncounted": "why"}, "live", [], "dead letters aren't all counted: why"),
     ],
 )  # fmt: skip
@@ -328,3 +369,26 @@ def test_an_empty_log_that_a_worker_reads_is_live() -> None:
         ).state
         == "live"
     )
+
+
+def test_different_builds_are_a_notice() -> None:
+    """Workers of another build than the reader's: the partitions and both builds are named."""
+    found = judge(evidence(progress=progress(build="0.1.0+a", rules=7), build="0.1.0+b"), BOUNDS)
+    (finding,) = found.findings
+    assert (found.state, finding.code, finding.severity) == ("live", "mixed_builds", "notice")
+    assert "x.orders-0" in finding.sentence
+    assert finding.sentence.endswith("by 0.1.0+a; this reader is 0.1.0+b")
+    assert {version: len(of) for version, of in found.versions.items()} == {("0.1.0+a", 7): 8}
+
+
+@pytest.mark.parametrize(("marks", "reader"), [("0.1.0+a", "0.1.0+a"), ("", "0.1.0+a"), ("a", "")])
+def test_one_build_or_an_unknown_one_is_none(marks: str, reader: str) -> None:
+    """Marks of old do not name their build, and a source tree may have none."""
+    assert not judge(evidence(progress=progress(build=marks), build=reader), BOUNDS).findings
+
+
+def test_a_source_has_its_rate() -> None:
+    """Null where it is unknown."""
+    first, *others = judge(evidence(rates={("x.orders", 0): 12.5}), BOUNDS).sources
+    assert (first.source, first.records_per_second) == ("x.orders-0", 12.5)
+    assert {one.records_per_second for one in others} == {None}

@@ -32,6 +32,7 @@ def test_a_mark_keeps_its_progress() -> None:
         {"orders-0": SourceProgress(7, 12), "orders-1": SourceProgress(9, None)},
         11,
         Furthest("o-1", 12),
+        "netsold.r1",
     )
     lane = Lane(
         stages(CYCLES, RULES, 1000)[0],
@@ -51,6 +52,12 @@ def test_a_mark_keeps_its_progress() -> None:
     assert lane.layout == "partitions=4"
     assert decode_mark(encode_mark(mark)) == mark
     assert progress_of(mark) == progress
+
+
+def test_a_mark_from_before_the_first_handover_names_no_speaker() -> None:
+    """So does one of a build that knew none."""
+    mark = decode_mark(b'{"topic":"chats","topic_id":"i","partition":0,"offset":3}')
+    assert progress_of(mark) == Progress(3)
 
 
 def test_bytes_that_are_no_mark_are_refused() -> None:

@@ -6,22 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from schemas import limits
+from schemas import http_limits, limits
 
 ROOT = Path(limits.__file__).parent.parent
 UNITS = {
-    *("BYTES", "CHARS", "MINOR", "MS", "QUANTITY", "BRACKETS", "UNITS", "MESSAGES", "TIMERS"),
+    *("BYTES", "CHARS", "MINOR", "MS", "QUANTITY", "BRACKETS", "UNITS", "EVENTS", "TIMERS"),
     *("BUCKETS", "RECORDS", "IDS", "OBSERVATIONS", "BUFFERS", "FILES", "ITEMS", "EXPORTS"),
-    *("CONNECTIONS", "HANDLES"),
+    *("CONNECTIONS", "HANDLES", "MESSAGES", "ATTEMPTS", "GROUPS", "LETTERS", "CLIENTS"),
+    *("LINES", "ORDERS", "FETCHES", "OFFSETS", "ENTRIES", "STEPS", "WALKS", "EXPLANATIONS"),
+    *("STREAMS", "SUBJECTS", "ANSWERS", "MARKS", "READS", "LINKS"),
+    *("DAYS", "CYCLES", "COUNTERS", "BADGES", "FIELDS", "ROWS", "NAMES", "PRODUCTS"),
 }
 SIZES = {"KIB", "MIB", "INT64_MAX"}
 
 
 def test_every_bound_names_its_unit() -> None:
     """The last word of a bound's name is what it counts."""
-    bounds = {name for name in vars(limits) if name.isupper() and name not in SIZES}
+    bounds = vars(limits) | vars(http_limits)
+    bounds = {name: one for name, one in bounds.items() if name.isupper() and name not in SIZES}
     assert {name for name in bounds if name.rpartition("_")[2] not in UNITS} == set()
-    assert {name for name in bounds if type(getattr(limits, name)) is not int} == set()
+    assert {name for name, one in bounds.items() if type(one) is not int} == set()
 
 
 @pytest.mark.parametrize(

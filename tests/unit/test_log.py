@@ -1,8 +1,30 @@
-"""When a partition is read to its end, by positions and answers alone."""
+"""When a partition is read to its end, by positions and answers alone; offsets by time."""
 
 from __future__ import annotations
 
-from streams.log import _Remaining
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from aiokafka.structs import OffsetAndTimestamp, TopicPartition
+
+from schemas import times
+from streams import log
+from streams.log import WrittenBy, _Remaining
+from streams.settings import Kafka, Settings
+from tests.reading import settings_in
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+NOWHERE = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="127.0.0.1:1"))
+
+
+async def test_no_partitions_need_no_request() -> None:
+    """A consumer that is stopped as soon as it has started raises CancelledError."""
+    assert await log.first(NOWHERE, {}, {}, 1.0) == {}
+    assert await log.offsets_since(NOWHERE, {}) == {}
 
 
 def test_a_position_at_or_past_the_end_is_the_end() -> None:
@@ -46,3 +68,49 @@ def test_records_restart_the_count() -> None:
     assert not remaining.over(8, 10, 200)
     assert not remaining.over(8, 10, 300)
     assert remaining.over(8, 10, 400)
+
+
+class ConsumerOfOne:
+    """One record, of 2026. As aiokafka's consumer, it refuses an instant before 1970."""
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[object, int]:
+        """Nothing was deleted."""
+        return dict.fromkeys(partitions, 0)
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[object, int]:
+        """Behind the record."""
+        return dict.fromkeys(partitions, 1)
+
+    async def offsets_for_times(
+        self, instants: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        """The record, unless it is older."""
+        if min(instants.values()) < 0:
+            raise ValueError("The target time cannot be negative.")
+        found = OffsetAndTimestamp(0, times.parse_ms("2026-07-01T08:00:00Z"))
+        return {at: found if ms <= found.timestamp else None for at, ms in instants.items()}
+
+
+@pytest.mark.parametrize(
+    ("instant", "end"),
+    [
+        ("1960-01-01T00:00:00Z", 0),
+        ("1969-12-31T23:59:59.998Z", 0),
+        ("2026-07-01T07:59:59.999Z", 0),
+        ("2026-07-01T08:00:00Z", 1),
+    ],
+)
+async def test_what_was_written_by_an_instant(
+    monkeypatch: pytest.MonkeyPatch, instant: str, end: int
+) -> None:
+    """Inclusive; nothing was by an instant before 1970, at which Kafka has no times."""
+    at = TopicPartition("orders", 0)
+
+    @asynccontextmanager
+    async def requests(*_: object) -> AsyncIterator[tuple[ConsumerOfOne, list[TopicPartition]]]:
+        yield ConsumerOfOne(), [at]
+
+    monkeypatch.setattr(log, "_offset_requests", requests)
+    found = await log.written_by(settings_in(Path()), ["orders"], times.parse_ms(instant))
+    after_ms = None if end else times.parse_ms("2026-07-01T08:00:00Z")
+    assert found == {("orders", 0): WrittenBy(0, end, after_ms)}

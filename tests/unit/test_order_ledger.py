@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tables import order_fold
+from schemas import limits
 from tests.flow import Flow
 from tests.story import event
 
@@ -31,7 +31,7 @@ def test_a_removed_receipt_of_all_lines_leaves_those_by_line(
 ) -> None:
     """S11, R6: the line with its own receipt is then the order's first sale."""
     plain = Flow().take(_events())
-    monkeypatch.setattr(order_fold, "FEW_EVENTS", -1)
+    monkeypatch.setattr(limits, "FEW_EVENTS", -1)
     ledger = Flow().take(_events())
     assert ledger.entries == plain.entries
     assert [

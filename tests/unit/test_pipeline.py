@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError
-from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from schemas.envelope import Received
@@ -20,6 +19,7 @@ from streams.batches import TolerantRecords
 from streams.errors import Fatal
 from streams.fetched import Chunk
 from streams.lanes import Lane, LaneState
+from streams.metrics import REGISTRY
 from streams.pipeline import Pipeline
 from streams.settings import Settings
 from streams.stores import StoreUnopened

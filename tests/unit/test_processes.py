@@ -18,7 +18,7 @@ from operations.local.processes import Known, running, running_with, spawn
 if TYPE_CHECKING:
     from pathlib import Path
 
-SLEEPER = "import time; time.sleep(60)"
+SLEEPER = "import time; print('ready', flush=True); time.sleep(60)"
 KILLED_WHILE_IT_RECORDS = """
 import os, pathlib, signal, sys
 from operations.local.processes import spawn
@@ -93,8 +93,13 @@ def test_another_process_with_the_pid_is_not_the_one() -> None:
 
     A process that has ended doesn't run, also while it is a zombie.
     """
-    process = subprocess.Popen([sys.executable, "-c", SLEEPER, "a mark"])
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER, "a mark"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
     try:
+        # Popen returns a moment before the kernel knows the new program's arguments
+        assert process.stdout.readline() == "ready\n"
         created = psutil.Process(process.pid).create_time()
         found = running(Known(process.pid, created))
         assert found is not None
@@ -109,6 +114,6 @@ def test_another_process_with_the_pid_is_not_the_one() -> None:
         assert running(Known(process.pid, created)) is None
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     assert running(Known(process.pid, created)) is None
     assert running(Known(-1, created)) is None

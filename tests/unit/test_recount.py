@@ -113,10 +113,7 @@ def test_example_1_paid_and_shipped_but_never_received() -> None:
 
 
 def test_example_2_a_difference_made_up() -> None:
-    """Two units at ¥10 with ¥3 refunded are two units and ¥17 (S9).
-
-    They are printed in the form of `docs/reference/events.md`.
-    """
+    """Two units at ¥10 with ¥3 refunded are two units and ¥17 (S9)."""
     story = (
         Story()
         .placed(TWO_AT_TEN)
@@ -126,6 +123,7 @@ def test_example_2_a_difference_made_up() -> None:
     row = {
         "cycle": {"start": "2026-06-06T00:00:00Z", "end": "2026-07-06T00:00:00Z"},
         "units": {"gross": 2, "reversed": 0, "net": 2, "reversals_booked": 0},
+        "units_by_currency": {"CNY": {"gross": 2, "reversed": 0, "net": 2, "reversals_booked": 0}},
         "revenue": {"CNY": {"gross": 2000, "reversed": 300, "net": 1700, "reversals_booked": 300}},
         "sold_monthly": 2,
         "successfully_traded": 2,
@@ -270,24 +268,25 @@ def test_s3_revenue_is_less_the_discount() -> None:
 
 
 def test_s3_currencies_are_separate() -> None:
-    """Units are added, money isn't."""
+    """Money is by currency; units are in all and by currency."""
     story = Story().placed(TWO_AT_TEN).received("2026-07-02T00:00:00Z")
     story.placed(("1", "p-3", 1, 200), order_id="o-2", currency="USD").received(
         "2026-07-02T00:00:00Z", order_id="o-2"
     )
     (row,) = story.tables()["products"]
     assert row["units"]["gross"] == 3
-    assert {currency: amounts["gross"] for currency, amounts in row["revenue"].items()} == {
-        "CNY": 2000,
-        "USD": 200,
-    }
+    gross = [
+        {currency: sums["gross"] for currency, sums in row[measure].items()}
+        for measure in ("units_by_currency", "revenue")
+    ]
+    assert gross == [{"CNY": 2, "USD": 1}, {"CNY": 2000, "USD": 200}]
 
 
 def test_s3_a_line_without_price_is_sold() -> None:
-    """Units without revenue are a row without currency."""
+    """Units without revenue are a row whose revenue has no currency."""
     story = Story().placed(("1", "p-3", 3, 0)).received("2026-07-02T00:00:00Z")
     (row,) = story.tables()["products"]
-    assert (row["units"]["gross"], row["revenue"]) == (3, {})
+    assert (row["units_by_currency"]["CNY"]["gross"], row["revenue"]) == (3, {})
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ ANSWER = {
     "product_id": "p-3",
     "cycle": {"start": "2026-06-06T00:00:00Z", "end": "2026-07-06T00:00:00Z"},
     "units": {"gross": 2, "reversed": 0, "net": 2, "reversals_booked": 0},
+    "units_by_currency": {"CNY": {"gross": 2, "reversed": 0, "net": 2, "reversals_booked": 0}},
     "revenue": {"CNY": {"gross": 2000, "reversed": 300, "net": 1700, "reversals_booked": 300}},
     "sold_monthly": 2,
     "successfully_traded": 2,
@@ -58,10 +59,10 @@ def _products(result: Result, exit_code: int = 0) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_answer_of_the_events_page(tmp_path: Path) -> None:
-    """The three events of `docs/reference/events.md` give the page's answer.
+def test_events_of_several_files_are_counted_together(tmp_path: Path) -> None:
+    """An order's events may be in two files and in reverse order.
 
-    They are in two files and in reverse order.
+    The report has every list, in its order.
     """
     (tmp_path / "a.jsonl").write_bytes(REFUNDED + b"\n" + RECEIVED)
     (tmp_path / "b.jsonl").write_bytes(PLACED.rstrip())

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 from structlog.testing import capture_logs
 
-from schemas.journal import RULES
+from schemas.columns import RULES
 from streams import recovery, standstill
 from streams.build import this_build
 from streams.errors import StateUnfit
@@ -163,7 +163,7 @@ async def test_a_first_start_commits_the_beginning_of_the_log() -> None:
         (
             {"orders": mark(41)},
             None,
-            ["no offset is committed", "put back offset 42", "kafka-consumer-groups.sh"],
+            ["no offset is committed", "put back offset 42", "netsold doctor --mend"],
         ),
         (
             {
@@ -207,7 +207,7 @@ async def test_it_stops_where_state_and_offsets_disagree(
         await opened(machine, source)
     message = str(stopped.value)
     assert f"{source.topic}-0" in message
-    assert "NETSOLD_APP" in message
+    assert "docs/runbook.md, Rebuild" in message
     for word in words:
         assert word in message
 

@@ -26,16 +26,20 @@ def test_columns_add_up() -> None:
         restates=True,
     )
     add(tally, "USD", units_gross=1, amount_gross=50)
-    assert (tally.gross, tally.reversed, tally.net, tally.booked, tally.restatements) == (
-        4,
-        1,
-        3,
-        1,
-        1,
-    )
-    assert tally.amounts == {
-        "CNY": MeasureSums(3000, 900, 900),
-        "USD": MeasureSums(50, 0, 0),
+    assert (tally.units, tally.net, tally.restatements) == (MeasureSums(4, 1, 1), 3, 1)
+    assert tally.units_by_currency == {"CNY": MeasureSums(3, 1, 1), "USD": MeasureSums(1)}
+    assert tally.amounts == {"CNY": MeasureSums(3000, 900, 900), "USD": MeasureSums(50)}
+
+
+def test_a_measure_leaves_out_currencies_that_have_none_of_it() -> None:
+    """A line without price has units only, a difference that is booked money only (S9)."""
+    tally = Tally()
+    add(tally, "USD", amount_booked=5)
+    add(tally, "CNY", units_gross=2)
+    assert tally.of_cycle() == {
+        "units": {"gross": 2, "reversed": 0, "net": 2, "reversals_booked": 0},
+        "units_by_currency": {"CNY": {"gross": 2, "reversed": 0, "net": 2, "reversals_booked": 0}},
+        "revenue": {"USD": {"gross": 0, "reversed": 0, "net": 0, "reversals_booked": 5}},
     }
 
 
@@ -53,9 +57,14 @@ def test_columns_add_up() -> None:
     ],
 )
 def test_a_sum_out_of_bounds_is_a_loud_stop(columns: dict[str, int]) -> None:
-    """S8: 0 <= reversed <= gross; if it doesn't hold the journal was read twice or with a hole."""
+    """S8: 0 <= reversed <= gross, else the journal was read twice or with a gap.
+
+    Sums of another currency don't make up for it.
+    """
+    tally = Tally()
+    add(tally, "USD", units_gross=9, units_booked=9, amount_gross=9, amount_booked=9)
     with pytest.raises(ImpossibleTallyError, match="CNY"):
-        Tally().add(msgspec.structs.replace(ZERO, **columns), "CNY", 0)
+        tally.add(msgspec.structs.replace(ZERO, **columns), "CNY", 0)
 
 
 def test_equal_sums_are_equal_bytes() -> None:
@@ -63,11 +72,12 @@ def test_equal_sums_are_equal_bytes() -> None:
     one, two = Tally(), Tally()
     add(one, amount_gross=5)
     add(one, "USD", amount_gross=7)
-    add(two, "EUR", amount_gross=1)
+    add(two, "EUR", units_gross=1, amount_gross=1)
     add(two, "USD", amount_gross=7)
     add(two, amount_gross=5)
-    add(two, "EUR", amount_gross=-1)
-    assert sales.encode(one) == sales.encode(two) == b'[1,0,0,0,0,{"CNY":[5,0,0],"USD":[7,0,0]}]'
+    add(two, "EUR", units_gross=-1, amount_gross=-1)
+    row = b'[2,0,{"CNY":[0,0,0,5,0,0],"USD":[0,0,0,7,0,0]}]'
+    assert sales.encode(one) == sales.encode(two) == row
     assert sales.decode(sales.encode(one)) == one
 
 
@@ -78,8 +88,9 @@ def test_sums_beyond_64_bits_survive() -> None:
     """
     tally = Tally()
     for _ in range(20):
-        add(tally, amount_gross=10**18)
-    assert sales.decode(sales.encode(tally)).amounts == {"CNY": MeasureSums(20 * 10**18)}
+        add(tally, units_gross=10**18, amount_gross=10**18)
+    found = sales.decode(sales.encode(tally))
+    assert found.amounts == found.units_by_currency == {"CNY": MeasureSums(20 * 10**18)}
 
 
 COLUMNS = SaleColumns.__struct_fields__

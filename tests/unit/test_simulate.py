@@ -26,6 +26,7 @@ from operations.simulation.traffic import (
     Plan,
     traffic,
 )
+from operations.writing.event_lines import Outgoing, event_of
 from schemas import envelope
 from schemas.events import CHAT_TYPES, MODELS, ORDER_TYPES
 from schemas.refusals import Refusal
@@ -296,7 +297,30 @@ def _run(*arguments: str) -> Result:
 
 
 def _lines(path: Path) -> list[Event]:
+    """The events of a file, without the names among them."""
+    return [line for line in _all_lines(path) if not line["type"].endswith("_named")]
+
+
+def _all_lines(path: Path) -> list[Event]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_a_file_has_the_names_of_what_its_orders_name(tmp_path: Path) -> None:
+    """Each once, before its first order, as lines that `netsold import` reads."""
+    path = tmp_path / "a.jsonl"
+    summary = json.loads(_run("--out", str(path), "--events", "500", "--json").stdout)
+    named, in_orders = [], set()
+    for line in _all_lines(path):
+        if line["type"].endswith("_named"):
+            read = event_of(json.dumps(line).encode())
+            assert isinstance(read, Outgoing)
+            named.append(read.key.decode())
+        elif line["type"] == "order_placed":
+            in_orders |= {f"shop/{line['shop_id']}"}
+            in_orders |= {f"product/{one['product_id']}" for one in line["lines"]}
+            assert in_orders <= set(named)
+    assert sorted(named) == sorted(in_orders)
+    assert summary["names"] == len(named) > 100
 
 
 def test_a_file_of_history_can_be_written_again(tmp_path: Path) -> None:
@@ -357,7 +381,7 @@ def test_the_summary_counts_what_was_written(tmp_path: Path) -> None:
         "duplicates=5%",
     )
     summary = json.loads(result.stdout)
-    lines = poisoned.read_bytes().split(b"\n")[:-1]
+    lines = [line for line in poisoned.read_bytes().split(b"\n")[:-1] if b"_named" not in line]
     assert (
         summary.items()
         >= {"seed": 1, "target": str(poisoned), "events": 3000, "records": len(lines)}.items()

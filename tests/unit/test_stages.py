@@ -5,6 +5,7 @@ Skipping, parking, pausing, event time, marks, and what they hand out.
 
 # ruff: noqa: ANN401 - a test hands in anything, also what is wrong
 
+from collections import Counter
 from operator import itemgetter
 from typing import Any
 
@@ -12,13 +13,14 @@ import msgspec
 import pytest
 
 from schemas import envelope, journal, times
+from schemas.columns import RULES
 from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
 from tables import catalogue, orders
 from tables.catalogue import PRODUCT_STAGE, PublicTopic, StageSpec, Table
 from tables.cycles import Calendar
 from tables.order_stage import OrderStage
-from tables.outcome import Outcome
+from tables.outcome import EventCounts, Outcome
 from tables.sales import ImpossibleTallyError
 from tables.shop_activity import ShopActivities
 from tables.shop_stage import ShopStage
@@ -71,7 +73,7 @@ def test_only_what_changed_is_written() -> None:
     assert set(first.writes["orders"]) == {b"o-1"}
     assert second.writes == {"orders": {}}
     assert second.sends == {"sales": [], "shop-activity": []}
-    assert (second.counts["duplicates"], second.counts["applied"]) == (1, 0)
+    assert second.events == EventCounts(duplicates=Counter(order_paid=1))
     assert second.progress.offset == 1
 
 
@@ -81,11 +83,8 @@ def test_records_handed_over_twice_are_skipped() -> None:
     outcome = fold(order_stage(), chunk, Progress(1))
     assert set(outcome.writes["orders"]) == {b"o-2"}
     assert outcome.parked == []
-    assert (outcome.counts["skipped"], outcome.counts["applied"], outcome.records_covered) == (
-        2,
-        1,
-        3,
-    )
+    assert (outcome.counts["skipped"], outcome.records_covered) == (2, 3)
+    assert outcome.events == EventCounts(Counter(order_paid=1))
 
 
 def test_refused_records_are_parked_with_their_reason() -> None:
@@ -97,7 +96,7 @@ def test_refused_records_are_parked_with_their_reason() -> None:
         (2, Reason.NOT_JSON),
     ]
     assert (outcome.progress.offset, outcome.progress.refused_in_a_row) == (2, 1)
-    assert outcome.counts["refused"] == 2
+    assert outcome.events == EventCounts(Counter(order_paid=1))
     assert not outcome.paused
 
 
@@ -203,8 +202,12 @@ def test_an_entry_restates_when_event_time_has_passed_the_end_of_its_cycle() -> 
     ticked = fold(order_stage(), records(placed, "tick 2026-07-06T00:00:00.000Z", received))
     assert [_entries(one)[0].restates for one in (in_time, too_late, ticked)] == [False, True, True]
     assert [
-        (one.counts["late"], one.counts["restatements"]) for one in (in_time, too_late, ticked)
-    ] == [(0, 0), (1, 1), (1, 1)]
+        (one.events.late, one.counts["restated_up"]) for one in (in_time, too_late, ticked)
+    ] == [
+        (Counter(), 0),
+        (Counter(receipt_confirmed=1), 1),
+        (Counter(receipt_confirmed=1), 1),
+    ]
 
 
 def _entries(outcome: Outcome) -> list[journal.Entry]:
@@ -307,7 +310,7 @@ SOLD = journal.Entry(
     event_id="e-2",
     event_source="/s",
     occurred_at="2026-07-02T08:00:00.000Z",
-    rules=journal.RULES,
+    rules=RULES,
 )
 
 
@@ -377,7 +380,7 @@ def test_the_stages_after_the_first_refuse_too(
         sold((b"p-3", journal.encode(SOLD)), (key, value), (key, value)),
     )
     assert [refusal.reason for _, refusal in outcome.parked] == [reason, reason]
-    assert (outcome.paused, outcome.records_covered, outcome.counts["entries"]) == (True, 3, 1)
+    assert (outcome.paused, outcome.records_covered, outcome.counts["added"]) == (True, 3, 1)
 
 
 def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
@@ -386,7 +389,7 @@ def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
     shops = ShopActivities()
     shops.sell(SOLD)
     shop = fold(ShopStage(CYCLES, 1000), sold(*shops.records()))
-    state = b'[1,2,0,0,0,{"CNY":[2000,0,0]}]'
+    state = b'[2,0,{"CNY":[2,0,0,2000,0,0]}]'
     assert product.writes == {
         "product_cycles": {b"p-3@1780704000000": state},
         "product_totals": {b"p-3": state},
@@ -415,7 +418,7 @@ def test_a_table_of_sums_by_another_id_needs_no_stage_of_its_own(
     stage = SummingStage(StageSpec("buyer", "buyer-sales"), CYCLES, 1000)
     outcome = fold(stage, sold((b"b-9", journal.encode(SOLD)), (b"s-7", journal.encode(SOLD))))
     assert outcome.writes == {
-        "buyer_cycles": {b"b-9@1780704000000": b'[1,2,0,0,0,{"CNY":[2000,0,0]}]'}
+        "buyer_cycles": {b"b-9@1780704000000": b'[2,0,{"CNY":[2,0,0,2000,0,0]}]'}
     }
     assert [refusal.reason for _, refusal in outcome.parked] == [Reason.KEY_MISMATCH]
 
@@ -496,8 +499,7 @@ def test_an_order_that_outgrows_a_record_parks_what_comes_last() -> None:
     assert [offset for offset, _ in first.parked + second.parked] == [6, 7, 8]
     assert {**first.writes["orders"], **second.writes["orders"]} == whole.writes["orders"]
     assert len(orders.decode(whole.writes["orders"][b"o-1"] or b"").others) == 7
-    assert whole.counts["applied"] == 8
-    assert whole.counts["refused"] == 3
+    assert whole.events.applied.total() == 8
 
 
 def test_confirmed_time_goes_on_to_the_stages_behind() -> None:

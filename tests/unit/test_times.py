@@ -34,30 +34,21 @@ def test_rfc_3339_is_read_to_the_millisecond(text: str, at_ms: int) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "now",
-        "2026-07-01",
-        "2026-07-01T08:00Z",
-        "2026-07-01T08:00:00",
-        "2026-07-01T08:00:00+0800",
-        "2026-07-01T08:00:00+08",
-        "2026-07-01T08:00:00+24:00",
-        "2026-07-01T08:00:00.Z",
-        "2026-07-01T08:00:60Z",
-        "2026-06-29T23:59:60Z",
-        "2026-06-30T23:59:60+08:00",
-        "2026-06-30T23:59:61Z",
-        "2026-07-01T24:00:00Z",
-        "2026-02-29T08:00:00Z",
-        "2026-13-01T08:00:00Z",
-        "20260701T080000Z",
-        "2026-W27-3T08:00:00Z",
-        "1899-12-31T23:59:59.999Z",
-        "2200-01-01T00:00:00Z",
-        "2026-07-01T08:00:00Z ",
-        "2026-07-01T08:00:00Z\n",
-        "0000-01-01T00:00:00Z",
-        "\uff12026-07-01T08:00:00Z",
+        *(
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1 s",
+            "1e3s",
+            "٣s",
+            "1.s",
+            ".5s",
+            "1,5h",
+            "1.5.5h",
+            "1.0000000000s",
+        ),
+        *("P", "PT", "P1H", "2H", "PT1M1H", "PT1.5H"),
     ],
 )
 def test_what_is_no_instant_is_refused(text: str) -> None:
@@ -86,6 +77,10 @@ def test_texts_are_written_in_utc() -> None:
     [
         ("1500ms", 1500),
         ("90s", 90_000),
+        ("0.5s", 500),
+        ("1.5h", 5_400_000),
+        ("0.0019s", 1),
+        ("999999999.999999999d", 86_399_999_999_999_999),
         ("5m", 300_000),
         ("2h", 7_200_000),
         ("1d", 86_400_000),
@@ -94,12 +89,29 @@ def test_texts_are_written_in_utc() -> None:
     ],
 )
 def test_a_duration_is_read_in_either_form(text: str, ms: int) -> None:
-    """It is a number with its unit, or ISO 8601."""
+    """It is a number with its unit, or ISO 8601; finer digits than milliseconds are cut off."""
     assert times.duration_ms(text) == ms
 
 
 @pytest.mark.parametrize(
-    "text", ["", "5", "s", "1.5h", "-1s", "1 s", "P", "PT", "P1H", "2H", "PT1M1H", "1e3s", "٣s"]
+    "text",
+    [
+        *(
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1 s",
+            "1e3s",
+            "٣s",
+            "1.s",
+            ".5s",
+            "1,5h",
+            "1.5.5h",
+            "1.0000000000s",
+        ),
+        *("P", "PT", "P1H", "2H", "PT1M1H", "PT1.5H"),
+    ],
 )
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """No value is guessed."""

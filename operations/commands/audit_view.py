@@ -1,0 +1,140 @@
+"""How `netsold audit` shows what it found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import typer
+
+from operations.output import print_json
+from schemas.columns import RULES
+from schemas.wording import with_count
+from streams.build import this_build
+
+if TYPE_CHECKING:
+    from operations.replaying.differences import TableResult
+    from operations.replaying.findings import Findings
+    from operations.replaying.journal_check import JournalResult
+    from operations.replaying.store_check import StoreResult
+    from streams.settings import Settings
+
+FORMAT: Final = 1
+"""Version of the names in the JSON."""
+
+CELL_CHARS: Final = 160
+"""Most characters of a row that are shown to people; the JSON has more."""
+
+
+def json_of(settings: Settings, found: Findings) -> dict[str, Any]:
+    """What was found, with stable names."""
+    return {
+        "format": FORMAT,
+        "app": settings.app,
+        "build": str(this_build()),
+        "rules": RULES,
+        "equal": not found.differing,
+        "differing": found.differing,
+        "vector": {
+            source: {"least": least, "greatest": greatest}
+            for source, (least, greatest) in found.vector.items()
+        },
+        "tables": [
+            {
+                "table": name,
+                "rows": sum(one.rows for one in tables),
+                "differing": sum(one.differing for one in tables),
+                "partitions": [
+                    {
+                        "partition": mark.partition,
+                        "offset": mark.offset,
+                        "sources": mark.sources,
+                        "build": mark.build,
+                    }
+                    for mark in sorted(found.marks, key=lambda mark: mark.partition)
+                    if mark.table == name
+                ],
+            }
+            for name, tables in found.tables.items()
+        ],
+        "journal": {
+            "rows": sum(one.rows for one in found.journal),
+            "differing": sum(one.differing for one in found.journal),
+        },
+        "stores": [msgspec.to_builtins(one) for one in found.stores],
+        "rows": [msgspec.to_builtins(row) for row in found.rows],
+        "journal_rows": [msgspec.to_builtins(row) for row in found.journal_rows],
+    }
+
+
+def print_findings_json(settings: Settings, found: Findings) -> None:
+    """Print one JSON object."""
+    print_json(json_of(settings, found))
+
+
+def print_findings(settings: Settings, found: Findings) -> None:
+    """Print a line for each table and the journal, then each differing row that is kept."""
+    print_tables(found)
+    _print_line(
+        "journal sales",
+        sum(one.rows for one in found.journal),
+        sum(one.differing for one in found.journal),
+    )
+    for one in found.stores:
+        _print_store(one)
+    print_rows(found)
+    verdict = with_count("difference", range(found.differing)) if found.differing else "equal"
+    typer.echo(f"{settings.app}: {verdict}")
+
+
+def print_tables(found: Findings) -> None:
+    """Print a line for each table."""
+    for name, tables in found.tables.items():
+        rows, differing = (
+            sum(getattr(one, what) for one in tables) for what in ("rows", "differing")
+        )
+        _print_line(name, rows, differing)
+
+
+def _print_store(one: StoreResult) -> None:
+    """Print a store only where it differs."""
+    if one.is_equal:
+        return
+    what = f"{one.differing:,} rows differ" if one.unreadable is None else one.unreadable
+    typer.echo(f"store {one.path}, table {one.table}: {what}")
+    for row in one.shown:
+        typer.echo(f"  {row.table}-{row.partition} {row.key!r}")
+        typer.echo(f"    changelog: {_cell(row.live)}")
+        typer.echo(f"    store:     {_cell(row.replayed)}")
+
+
+def print_rows(found: Findings) -> None:
+    """Print each differing row that is kept, and how many more there are."""
+    for row in found.rows:
+        typer.echo(f"{row.table}-{row.partition} {row.key!r} differs{_since(row.first)}")
+        typer.echo(f"  live:     {_cell(row.live)}")
+        typer.echo(f"  replayed: {_cell(row.replayed)}")
+    for one in found.journal_rows:
+        typer.echo(f"sales row {one.id or 'without id'} differs, {one.position or 'missing'}")
+        typer.echo(f"  live:     {_cell(one.live)}")
+        typer.echo(f"  replayed: {_cell(one.replayed)}")
+    results: list[TableResult | JournalResult] = [*found.journal]
+    results += [one for some in found.tables.values() for one in some]
+    more = sum(one.differing - len(one.shown) for one in results)
+    if more:
+        typer.echo(f"and {more:,} more")
+
+
+def _print_line(name: str, rows: int, differing: int) -> None:
+    result = f"{differing:,} differ" if differing else "equal"
+    typer.echo(f"{name:<24}{rows:>14,} rows  {result}")
+
+
+def _since(first: str | None) -> str:
+    return "" if first is None else f" from {first} on"
+
+
+def _cell(text: str | None) -> str:
+    if text is None:
+        return "none"
+    return text if len(text) <= CELL_CHARS else f"{text[:CELL_CHARS]}…"

@@ -1,0 +1,287 @@
+"""`netsold rebuild start|status|diff|promote|rollback|drop`: versions beside the live one."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from operations.arguments import Json, NoInput, Yes
+from operations.commands.worker import Rate, WorkerName
+from operations.consent import confirm
+from operations.letters.options import By, recorded
+from operations.local.kafka import named_cluster
+from operations.output import print_error, print_json
+from operations.progress import Meter
+from operations.versions import changing, registering, showing
+from operations.versions.comparing import compare_versions
+from operations.versions.registering import Signature
+from operations.waiting import answer
+from streams import backlog
+from streams.versions import read_versions, settings_of
+
+if TYPE_CHECKING:
+    from operations.versions.comparison import Comparison
+    from streams.settings import Settings
+    from streams.versions import Versions
+
+app = typer.Typer()
+
+DIFFERENCE: Final = 3
+"""The exit code where versions differ."""
+
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; it is recorded.")]
+Within = Annotated[
+    float,
+    typer.Option(min=0, max=50, metavar="SECONDS", help="How long rows that move are waited for."),
+]
+Limit = Annotated[int, typer.Option(min=0, max=1000, help="Most rows shown of each list.")]
+VersionArgument = Annotated[str, typer.Argument(metavar="NAME", help="Such as r1 or netsold.r1.")]
+Rebuilt = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="The rebuild; unset = the only one.")
+]
+
+
+@app.command("start")
+def start(  # noqa: PLR0917 - a parameter for each option
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Unset = the next of r1, r2 and so on.")
+    ] = None,
+    cycle_days: Annotated[int | None, typer.Option(help="As NETSOLD_CYCLE_DAYS.")] = None,
+    cycle_anchor: Annotated[str | None, typer.Option(help="As NETSOLD_CYCLE_ANCHOR.")] = None,
+    reply_within_seconds: Annotated[
+        int | None, typer.Option(help="As NETSOLD_REPLY_WITHIN_SECONDS.")
+    ] = None,
+    service_hours: Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_HOURS.")] = None,
+    service_zone: Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_ZONE.")] = None,
+    count_inquiries_per: Annotated[
+        str | None, typer.Option(help="As NETSOLD_COUNT_INQUIRIES_PER.")
+    ] = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option(help="Refused unless it is the log's own number of partitions."),
+    ] = None,
+    rate: Rate = None,
+    worker_name: WorkerName = "1",
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Only register it and create its topics.")
+    ] = False,
+    by: By = None,
+    why: Why = "",
+    yes: Yes = False,
+    no_input: NoInput = False,
+) -> None:
+    """Register a rebuild, create its topics, and run a worker of it until Ctrl-C.
+
+    It counts the log from its beginning, by this program's rules, and then follows the traffic.
+    Terms that are not given are those of the version that is answered.
+    """
+    terms = {
+        "cycle_days": cycle_days,
+        "cycle_anchor": cycle_anchor,
+        "reply_within_seconds": reply_within_seconds,
+        "service_hours": service_hours,
+        "service_zone": service_zone,
+        "count_inquiries_per": count_inquiries_per,
+    }
+    given = {name: value for name, value in terms.items() if value is not None}
+    settings, sign = named_cluster(), _signature(by, why)
+    _refuse_other_count(settings, partitions)
+    found = answer(settings, registering.plan(settings, name, given, sign))
+    version = found.version
+    if found.known:
+        print_error(f"netsold: {version.app} is registered already, and goes on")
+    else:
+        for line in found.lines():
+            print_error(line)
+        otherwise = f"version {version.app} would be registered: give --yes to do it"
+        confirm("Register it and create its topics?", otherwise, yes=yes, no_input=no_input)
+    answer(settings, registering.register(settings, found, sign))
+    go_on = f"`netsold worker --version {version.app}`"
+    if no_worker:
+        typer.echo(f"{version.app} is registered; {go_on} counts the log")
+        return
+    _work(settings_of(version, settings), worker_name, rate, go_on)
+
+
+def _refuse_other_count(settings: Settings, partitions: int | None) -> None:
+    """Raise BadParameter for another number of partitions than the log's."""
+    if partitions not in {None, settings.partitions}:
+        raise typer.BadParameter(
+            "keys would move to other partitions: copy the log (docs/runbook.md, Rebuild)",
+            param_hint="--partitions",
+        )
+
+
+def _work(settings: Settings, name: str, rate: float | None, go_on: str) -> None:
+    """Run a worker here, with its progress, until a signal."""
+    from operations.local.data_dir import keep_private
+    from operations.versions.progress import CatchUp
+    from streams.app import run_worker
+
+    keep_private()
+    CatchUp(settings).start()
+    try:
+        run_worker(settings, name, rate)
+    finally:
+        print_error(f"netsold: {settings.app} is stopped where it was: {go_on} goes on")
+
+
+@app.command("status")
+def status(as_json: Json = False) -> None:
+    """Show the versions, which one readers answer from, how far each is, and its workers."""
+    settings = named_cluster()
+    versions = answer(settings, read_versions(settings))
+    states = answer(settings, showing.states(versions, settings))
+    if as_json:
+        print_json(showing.as_json(versions, states))
+        return
+    for line in showing.lines(versions, states):
+        typer.echo(line)
+
+
+@app.command("diff")
+def diff(
+    name: Rebuilt = None, within: Within = 30.0, limit: Limit = 20, as_json: Json = False
+) -> None:
+    """Compare a rebuild with the version that is answered, while traffic flows.
+
+    Exit code 3 if they differ. The first is the answered one.
+    """
+    settings = named_cluster()
+    versions = answer(settings, read_versions(settings))
+    rebuilt = changing.promotable(versions, name or changing.only_rebuild(versions))
+    found = _compared(settings, versions, rebuilt, within)
+    show(found, limit, as_json=as_json)
+    if found.differences():
+        raise typer.Exit(DIFFERENCE)
+
+
+def _compared(settings: Settings, versions: Versions, rebuilt: str, within_s: float) -> Comparison:
+    live = versions.settings_of(versions.pointed, settings)
+    return compared(live, versions.settings_of(rebuilt, settings), within_s)
+
+
+def compared(first: Settings, second: Settings, within_s: float) -> Comparison:
+    """The comparison of two versions, with a meter of the records read."""
+    with Meter("records", None) as meter:
+        count = 0
+
+        def read(records: int) -> None:
+            nonlocal count
+            count += records
+            meter.at(count)
+
+        def pending() -> tuple[object, str]:
+            return count, f"{count:,} records read"
+
+        return answer(first, compare_versions(first, second, within_s, read), pending)
+
+
+def show(found: Comparison, limit: int, *, as_json: bool) -> None:
+    """Print a comparison, with at most `limit` rows of each list."""
+    if as_json:
+        print_json(found.as_json(limit))
+        return
+    typer.echo(f"first: {found.first}, second: {found.second}")
+    for line in found.lines(limit):
+        typer.echo(line)
+
+
+@app.command("promote")
+def promote(  # noqa: PLR0917 - a parameter for each option
+    name: VersionArgument,
+    accept_diff: Annotated[
+        bool, typer.Option("--accept-diff", help="Although it differs; needs --why.")
+    ] = False,
+    within: Within = 30.0,
+    by: By = None,
+    why: Why = "",
+    yes: Yes = False,
+    no_input: NoInput = False,
+) -> None:
+    """Let readers answer from a rebuild, and let it send the alerts from here on.
+
+    Refused while it is behind, has no worker, or differs (exit codes 5 and 3).
+    """
+    settings, sign = named_cluster(), _signature(by, why)
+    if accept_diff and not why.strip():
+        raise typer.BadParameter("say why the difference is right", param_hint="--why")
+    versions = answer(settings, read_versions(settings))
+    rebuilt, live = changing.promotable(versions, name), versions.pointed
+    _must_keep_up(versions.settings_of(rebuilt, settings))
+    found = _compared(settings, versions, rebuilt, within)
+    for line in found.lines(20):
+        print_error(line)
+    if found.differences() and not accept_diff:
+        raise changing.Different(
+            f"{rebuilt} differs from {live}: see `netsold rebuild diff {name}`; if it is right, "
+            "give --accept-diff and --why"
+        )
+    what = f"readers move from {live} to {rebuilt}, and {rebuilt} sends the alerts from now on"
+    print_error(what)
+    confirm("Promote it?", f"{what}: give --yes to do it", yes=yes, no_input=no_input)
+    change = changing.point_at(
+        settings, rebuilt, shown=live, act="promote", sign=sign, comparison=found
+    )
+    answer(settings, change)
+    typer.echo(f"{rebuilt} is promoted; `netsold rebuild rollback` goes back to {live}")
+
+
+def _must_keep_up(of_version: Settings) -> None:
+    """Raise VersionBehind unless a version's workers run and keep up with the log."""
+    if not answer(of_version, changing.members(of_version)):
+        raise changing.VersionBehind(
+            f"no worker of {of_version.app} runs: start one by "
+            f"`netsold worker --version {of_version.app}`"
+        )
+    left = answer(of_version, backlog.left_after(of_version, changing.CATCH_UP_SECONDS))
+    if left:
+        raise changing.VersionBehind(
+            f"{of_version.app} is {left:,} records behind what the log had "
+            f"{changing.CATCH_UP_SECONDS:.0f} s ago: wait, see `netsold rebuild status`"
+        )
+
+
+@app.command("rollback")
+def rollback(by: By = None, why: Why = "", yes: Yes = False, no_input: NoInput = False) -> None:
+    """Let readers answer from the former version again, and let it send the alerts."""
+    settings, sign = named_cluster(), _signature(by, why)
+    versions = answer(settings, read_versions(settings))
+    live, former = versions.pointed, changing.former_of(versions)
+    what = f"readers move from {live} back to {former}, which sends the alerts from now on"
+    print_error(what)
+    if not answer(settings, changing.members(versions.settings_of(former, settings))):
+        print_error(
+            f"netsold: no worker of {former} runs, so its tables and alerts stand still: start "
+            f"one by `netsold worker --version {former}`"
+        )
+    confirm("Roll back?", f"{what}: give --yes to do it", yes=yes, no_input=no_input)
+    answer(settings, changing.point_at(settings, former, shown=live, act="rollback", sign=sign))
+    typer.echo(f"rolled back to {former}")
+
+
+@app.command("drop")
+def drop(
+    name: VersionArgument,
+    by: By = None,
+    why: Why = "",
+    yes: Yes = False,
+    no_input: NoInput = False,
+) -> None:
+    """Delete a version that nobody points to: its topics, its group, its stores on this machine."""
+    settings, sign = named_cluster(), _signature(by, why)
+    versions = answer(settings, read_versions(settings))
+    found = answer(settings, changing.removal(settings, versions, name))
+    for line in found.lines():
+        print_error(line)
+    otherwise = f"version {found.app} would be deleted: give --yes to do it"
+    confirm("Delete all that?", otherwise, yes=yes, no_input=no_input)
+    answer(settings, changing.drop(settings, found, sign))
+    typer.echo(f"{found.app} is dropped")
+
+
+def _signature(by: str | None, why: str) -> Signature:
+    who, reason = recorded(by, why)
+    return Signature(who, time.time_ns() // 1_000_000, reason)

@@ -1,0 +1,149 @@
+"""How `netsold replay --dry-run` shows what would change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+
+from operations.commands import audit_view
+from operations.in_words import signed
+from operations.output import print_table
+from schemas import times
+from tables.catalogue import PRODUCT_TOTALS, SHOP_TOTALS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from operations.replaying.contributions import Contribution, Subject, Sums
+    from operations.replaying.findings import Findings
+    from operations.replaying.running import Terms
+    from operations.replaying.sums import Mover
+    from streams.settings import Settings
+
+MOVERS: int = 20
+"""Most products and shops that are shown, each."""
+
+
+def json_of(
+    settings: Settings,
+    terms: Terms,
+    found: Findings,
+    subject: Subject | None,
+    explained: Sequence[Contribution],
+) -> dict[str, Any]:
+    """What would change, with stable names; money is in minor units."""
+    answer = audit_view.json_of(settings, found)
+    del answer["journal"], answer["journal_rows"]
+    answer["terms"] = {
+        "live": sorted({mark.terms for mark in found.marks}),
+        "replayed": sorted(set(terms.terms)),
+    }
+    answer["cycles"] = [
+        {"start": times.format_ms(int(start)), "currency": currency} | msgspec.to_builtins(pair)
+        for start, currencies in sorted(found.cycles.by_cycle.items(), key=_start)
+        for currency, pair in sorted(currencies.items())
+    ]
+    answer["movers"] = {
+        "products": _movers(found.movers(PRODUCT_TOTALS.name).most),
+        "shops": _movers(found.movers(SHOP_TOTALS.name).most),
+    }
+    if subject is not None:
+        answer["explained"] = {
+            subject.kind: subject.id,
+            "orders": [
+                {
+                    "order_id": one.order_id,
+                    "live": _sums(one.live),
+                    "replayed": _sums(one.replayed),
+                    "causes": one.causes,
+                }
+                for one in explained
+            ],
+        }
+    return answer
+
+
+def _start(item: tuple[str, object]) -> int:
+    return int(item[0])
+
+
+def _movers(movers: Sequence[Mover]) -> list[dict[str, Any]]:
+    return [msgspec.to_builtins(mover) for mover in movers[:MOVERS]]
+
+
+def _sums(sums: Sums) -> list[dict[str, Any]]:
+    return [
+        {"cycle": cycle, "currency": currency}
+        | dict(zip(columns.__struct_fields__, msgspec.structs.astuple(columns), strict=True))
+        for (cycle, currency), columns in sorted(sums.items())
+    ]
+
+
+def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) -> None:
+    """Print it for people: the tables, sums by cycle, what moves most, and what was explained."""
+    audit_view.print_tables(found)
+    if not found.differing:
+        typer.echo(f"{settings.app}: nothing would change")
+        return
+    if answer["terms"]["live"] != answer["terms"]["replayed"]:
+        for side, terms in answer["terms"].items():
+            typer.echo(f"{side}: {'; '.join(terms)}")
+    _print_cycles(answer["cycles"])
+    for kind, movers in answer["movers"].items():
+        _print_movers(kind, movers)
+    if "explained" in answer:
+        _print_explained(answer["explained"])
+    audit_view.print_rows(found)
+    typer.echo(f"{settings.app}: {found.differing:,} rows would change")
+
+
+def _print_cycles(cycles: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("cycle", no_wrap=True)
+    for name in ("units", "would be", "money", "would be"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for one in cycles:
+        live, replayed, currency = one["live"], one["replayed"], one["currency"]
+        if live == replayed:
+            continue
+        table.add_row(
+            one["start"],
+            *(f"{_net(side, 'units'):,}" for side in (live, replayed)),
+            *(signed(currency, _net(side, "amount")) for side in (live, replayed)),
+        )
+    if table.row_count:
+        print_table(table)
+
+
+def _net(sums: dict[str, int], measure: str) -> int:
+    return sums[f"{measure}_gross"] - sums[f"{measure}_reversed"]
+
+
+def _print_movers(kind: str, movers: list[dict[str, Any]]) -> None:
+    if movers:
+        typer.echo(f"{kind} that move most:")
+    for one in movers:
+        money = ", ".join(signed(currency, amount) for currency, amount in one["money"].items())
+        typer.echo(f"  {one['id']}  {one['units']:+,} units  {money}")
+
+
+def _print_explained(explained: dict[str, Any]) -> None:
+    orders = explained["orders"]
+    ((kind, id_),) = ((name, value) for name, value in explained.items() if name != "orders")
+    typer.echo(f"orders that count differently for {kind} {id_}: {len(orders):,}")
+    for one in orders:
+        sides = [
+            ", ".join(
+                f"{_net(sums, 'units'):+,} units {signed(sums['currency'], _net(sums, 'amount'))}"
+                f" in {sums['cycle']}"
+                for sums in one[side]
+            )
+            or "nothing"
+            for side in ("live", "replayed")
+        ]
+        typer.echo(f"  {one['order_id']}: {sides[0]}; would be {sides[1]}")
+        typer.echo(f"    by {', '.join(one['causes'])}")

@@ -1,0 +1,1 @@
+"""What `netsold doctor` checks, how it judges, and what it mends."""

@@ -1,0 +1,1 @@
+"""Dead letters: reading, grouping, judging and deciding, for the commands about them."""

@@ -1,0 +1,150 @@
+"""Two sides of a table's partition, compared row by row: the live one and the replayed one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from operations.replaying.sums import Movers, SaleSums
+from tables import conversations, orders
+from tables.catalogue import CHATS, ORDERS, PRODUCT_CYCLES, PRODUCT_TOTALS, SHOP_TOTALS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from operations.replaying.row_store import RowStore
+    from operations.replaying.work import Report
+
+SHOWN: Final = 20
+"""Most differing rows of a table's partition that are kept; all are counted."""
+
+SHOWN_CHARS: Final = 2000
+"""Most characters of a row that are kept."""
+
+REPORT_ROWS: Final = 100_000
+"""After so many rows it shows that it is at work."""
+
+MOST_FACTS: Final = 100
+"""Most facts of a row that are kept."""
+
+
+class RowDifference(msgspec.Struct):
+    """A key with different rows; None where a side has none.
+
+    `first` is the first source position from which on they differ, None where it is not known.
+    `facts` are the (source, id) of the events of which only one side has the fact, or another one.
+    """
+
+    table: str
+    partition: int
+    key: str
+    live: str | None
+    replayed: str | None
+    first: str | None = None
+    facts: list[tuple[str, str]] = msgspec.field(default_factory=list)
+
+
+class TableResult(msgspec.Struct):
+    """The comparison of a table's partition; `rows` counts the keys of both sides together.
+
+    `cycles` and `movers` are there if sums are shown, for the tables that have them.
+    """
+
+    table: str
+    partition: int
+    rows: int = 0
+    differing: int = 0
+    shown: list[RowDifference] = msgspec.field(default_factory=list)
+    cycles: SaleSums | None = None
+    movers: Movers | None = None
+
+
+def differing(
+    live: Iterable[tuple[bytes, bytes]], replayed: Iterable[tuple[bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes | None, bytes | None]]:
+    """Every key of two sorted sides with its values, None where a side lacks it."""
+    ones, others = iter(live), iter(replayed)
+    one, other = next(ones, None), next(others, None)
+    while one is not None and other is not None:
+        if one[0] == other[0]:
+            yield one[0], one[1], other[1]
+            one, other = next(ones, None), next(others, None)
+        elif one[0] < other[0]:
+            yield one[0], one[1], None
+            one = next(ones, None)
+        else:
+            yield other[0], None, other[1]
+            other = next(others, None)
+    while one is not None:
+        yield one[0], one[1], None
+        one = next(ones, None)
+    while other is not None:
+        yield other[0], None, other[1]
+        other = next(others, None)
+
+
+def compare(
+    table: str,
+    partition: int,
+    live: RowStore,
+    replayed: RowStore,
+    report: Report,
+    *,
+    adds_up: bool,
+) -> TableResult:
+    """Compare a table's partition in two stores; `report` only shows that it is at work."""
+    result = TableResult(table, partition)
+    if adds_up and table == PRODUCT_CYCLES.name:
+        result.cycles = SaleSums()
+    if adds_up and table in {PRODUCT_TOTALS.name, SHOP_TOTALS.name}:
+        result.movers = Movers()
+    for key, before, after in differing(live.rows(table), replayed.rows(table)):
+        result.rows += 1
+        if not result.rows % REPORT_ROWS:
+            report(0)
+        if result.cycles is not None:
+            result.cycles.add(key, before, after)
+        if before == after:
+            continue
+        result.differing += 1
+        if len(result.shown) < SHOWN:
+            row = RowDifference(table, partition, text(key) or "", text(before), text(after))
+            if table in _FACTS:
+                row.facts = _differing_facts(table, before, after)
+            result.shown.append(row)
+        if result.movers is not None:
+            result.movers.add(key, before, after)
+    return result
+
+
+def _differing_facts(
+    table: str, live: bytes | None, replayed: bytes | None
+) -> list[tuple[str, str]]:
+    """What `RowDifference.facts` is; empty where a row is no order or conversation."""
+    try:
+        one, other = (_FACTS[table](state) if state else {} for state in (live, replayed))
+    except msgspec.DecodeError:
+        return []
+    names = sorted(one.keys() | other.keys())
+    return [name for name in names if one.get(name) != other.get(name)][:MOST_FACTS]
+
+
+def _facts_of_order(state: bytes) -> dict[tuple[str, str], object]:
+    order = orders.decode(state)
+    return {(fact.source, fact.id): fact for kind in orders.KINDS for fact in getattr(order, kind)}
+
+
+def _facts_of_conversation(state: bytes) -> dict[tuple[str, str], object]:
+    return {(one.source, one.id): one for one in conversations.decode(state).written}
+
+
+_FACTS: Final[dict[str, Callable[[bytes], dict[tuple[str, str], object]]]] = {
+    ORDERS.name: _facts_of_order,
+    CHATS.name: _facts_of_conversation,
+}
+
+
+def text(data: bytes | None) -> str | None:
+    """A key or a row for people: rows are JSON."""
+    return None if data is None else data.decode(errors="backslashreplace")[:SHOWN_CHARS]

@@ -1,0 +1,131 @@
+"""Runs the tasks of a step, in this process or in several.
+
+Folding is computing, and Python computes in one thread at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import signal
+import sys
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from operations.replaying.tasks import carry_out
+from schemas.errors import NetsoldError
+from streams.collecting import collect_rarely
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from multiprocessing.context import SpawnProcess
+
+    from operations.replaying.work import Report, Task, Work
+
+POLL_S: Final = 0.2
+OBJECTS: Final = 500_000
+"""A chunk makes fewer."""
+
+
+class TaskFailed(NetsoldError):
+    """A process of a replay ended without a result; the sentence has its error."""
+
+
+async def run_tasks(work: Work, tasks: Iterable[Task], processes: int, report: Report) -> None:
+    """Carry out tasks in some processes; with one, in this process.
+
+    Raises what a task raised, or TaskFailed.
+    """
+    left = list(tasks)
+    if processes == 1 or len(left) <= 1:
+        for task in left:
+            await carry_out(work, task, report)
+        return
+    pool = _Pool(work, min(processes, len(left)))
+    try:
+        await asyncio.to_thread(pool.run, left, report)
+    finally:
+        pool.stop()
+
+
+class _Pool:
+    """Processes that each carry out one task after the other."""
+
+    def __init__(self, work: Work, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._processes: dict[Connection, SpawnProcess] = {}
+        self._stopping = False
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes[ours] = process
+
+    def run(self, tasks: list[Task], report: Report) -> None:
+        """Carry out all tasks. Raises the first error."""
+        busy = set()
+        for connection in self._processes:
+            if tasks:
+                connection.send(tasks.pop(0))
+                busy.add(connection)
+        while busy and not self._stopping:
+            ready = wait(list(busy), POLL_S)
+            for connection in [one for one in busy if one in ready]:
+                message = _received(connection)
+                if isinstance(message, Exception):
+                    raise message
+                if message is not None:
+                    report(message)
+                elif tasks:
+                    connection.send(tasks.pop(0))
+                else:
+                    busy.discard(connection)
+
+    def stop(self) -> None:
+        """End all processes."""
+        self._stopping = True
+        for connection, process in self._processes.items():
+            process.terminate()
+            process.join()
+            connection.close()
+
+
+def _received(connection: Connection) -> int | Exception | None:
+    try:
+        message: int | Exception | None = connection.recv()
+    except EOFError:
+        return TaskFailed("a process of the replay has ended: run it again with --resume")
+    return message
+
+
+def _serve(work: Work, connection: Connection) -> None:
+    """The body of a process: carries out what it receives, until the other side closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
+    quiet()
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        try:
+            asyncio.run(carry_out(work, task, connection.send))
+        except BrokenPipeError:
+            sys.exit(1)
+        except Exception as error:  # noqa: BLE001 - the process that started it raises it
+            connection.send(_portable(error))
+            return
+        connection.send(None)
+
+
+def quiet() -> None:
+    """Log errors alone: a replay meets again what workers have logged; collect rarely."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    collect_rarely(OBJECTS)
+
+
+def _portable(error: Exception) -> Exception:
+    """An error that another process can raise."""
+    return error if isinstance(error, NetsoldError) else TaskFailed(f"a replay failed: {error!r}")

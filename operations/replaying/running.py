@@ -1,0 +1,195 @@
+"""A replay from its beginning to its result: directory, plan, steps, and what was found."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from operations.local.data_dir import usable, write_whole
+from operations.replaying.plan import STAGE_OF, Plan, feeding, stops_of, with_cuts
+from operations.replaying.processes import run_tasks
+from operations.replaying.tasks import (
+    TABLE_RECORDS,
+    LaneResult,
+    result_of,
+    steps,
+    total_of,
+)
+from schemas.columns import RULES
+from schemas.errors import NetsoldError
+from streams.build import this_build
+from streams.lanes import terms_of
+from tables.catalogue import EVENT_TOPICS, STAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from operations.replaying.plan import TableMark
+    from operations.replaying.work import Report, Work
+
+_PLAN: Final = "plan.json"
+_TERMS: Final = "terms.json"
+_LOCK: Final = "replay.lock"
+
+
+class ReplayRuns(NetsoldError):
+    """Another replay works in the same directory."""
+
+
+class NothingToResume(NetsoldError):
+    """There is no interrupted replay of this kind."""
+
+    exit_code = 4
+
+
+class OtherTerms(NetsoldError):
+    """The tables were made by other settings or rules, so they cannot be equal."""
+
+    exit_code = 2
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What an interrupted replay must have in common with the one that continues it."""
+
+    command: str
+    build: str
+    rules: int
+    app: str
+    sources: list[str]
+    partitions: int
+    terms: list[str]
+    options: list[str]
+
+
+def replay_terms(work: Work, command: str, options: list[str]) -> Terms:
+    """The terms of a replay; `options` are further ones of the command."""
+    settings = work.settings
+    return Terms(
+        command,
+        str(this_build()),
+        RULES,
+        settings.app,
+        [settings.topic(topic) for topic in EVENT_TOPICS],
+        settings.partitions,
+        [work.stage(spec.name).terms for spec in STAGES],
+        options,
+    )
+
+
+@contextmanager
+def directory_of(path: Path, terms: Terms, *, resume: bool) -> Iterator[Path]:
+    """The directory of a replay, for this process alone; emptied unless it is resumed.
+
+    After the block it is removed, unless that was left by an error: then it can be resumed. Raises
+    ReplayRuns, NothingToResume, DataDirUnusable.
+    """
+    with usable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = (path.parent / _LOCK).open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ReplayRuns(f"a replay is at work in {path}: wait until it has ended") from error
+        if resume:
+            _check_terms(path / _TERMS, terms)
+        else:
+            with usable(path):
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir(parents=True)
+                write_whole(path / _TERMS, msgspec.json.encode(terms))
+        yield path
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _check_terms(path: Path, terms: Terms) -> None:
+    try:
+        known = msgspec.json.decode(path.read_bytes(), type=Terms)
+    except FileNotFoundError:
+        raise NothingToResume("no interrupted replay is there: run it without --resume") from None
+    if known != terms:
+        raise NothingToResume(
+            f"the interrupted replay in {path.parent} has other terms, or is of another build or "
+            "command: run it without --resume"
+        )
+
+
+async def replay(
+    work: Work, processes: int, begin: Callable[[str, int], Report]
+) -> tuple[Work, dict[str, LaneResult]]:
+    """Carry out all steps; the work with its plan, and the results by task.
+
+    `begin` shows a step, from its unit and its total, and gets how much more is done. Raises what
+    reading raises, NoTables, LogCut and TaskFailed.
+    """
+    results: dict[str, LaneResult] = {}
+    for step, tasks in steps(work.settings.partitions).items():
+        report = begin(step, await total_of(work, step))
+        left = [task for task in tasks if result_of(work, task) is None]
+        await run_tasks(work, left, processes, report)
+        for task in tasks:
+            found = result_of(work, task)
+            if found is not None:
+                results[str(task)] = found
+        if step == TABLE_RECORDS:
+            work = replace(work, plan=await _planned(work, results))
+    return work, results
+
+
+async def _planned(work: Work, results: Mapping[str, LaneResult]) -> Plan:
+    """The plan, made once: the log behind the tables grows meanwhile."""
+    path = work.directory / _PLAN
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
+    marks = [mark for result in results.values() for mark in result.marks]
+    if work.same_terms:
+        _refuse_other_terms(work, marks)
+    stops = stops_of(marks)
+    journals = {spec.name: spec.source for spec in STAGES if spec.source not in EVENT_TOPICS}
+    beginnings = await _beginnings(work)
+    for lane, found in stops.items():
+        name, _, number = lane.rpartition("-")
+        if name in journals:
+            at = (work.settings.topic(journals[name]), int(number))
+            known = {
+                work.source(feeder, partition)
+                for feeder in feeding(journals[name])
+                for partition in range(work.settings.partitions)
+            }
+            stops[lane] = [
+                with_cuts(
+                    stop,
+                    [one for one in await work.log.cuts(at, stop.offset) if one.source in known],
+                    journals[name],
+                    beginnings,
+                )
+                for stop in found
+            ]
+    plan = Plan(marks, stops)
+    write_whole(path, msgspec.json.encode(plan))
+    return plan
+
+
+def _refuse_other_terms(work: Work, marks: Iterable[TableMark]) -> None:
+    """Raises OtherTerms where the tables were made by other settings or rules than these."""
+    for mark in marks:
+        stage = work.stage(STAGE_OF[mark.table])
+        partitioner = work.settings.partitioner_of(work.settings.topic(stage.spec.source))
+        terms = terms_of(stage, partitioner)
+        if (mark.terms, mark.rules) != (terms, RULES):
+            raise OtherTerms(
+                f"table {mark.table}-{mark.partition} was made by rules {mark.rules} and "
+                f"{mark.terms!r}, here are rules {RULES} and {terms!r}: use the settings and the "
+                "build of its workers, or `netsold replay --dry-run` to see what these would change"
+            )
+
+
+async def _beginnings(work: Work) -> dict[str, int]:
+    beginnings, _ = await work.log.bounds([work.settings.topic(topic) for topic in EVENT_TOPICS])
+    return {f"{topic}-{number}": offset for (topic, number), offset in beginnings.items()}

@@ -1,0 +1,174 @@
+"""Compares the local stores of workers and of the reader with the changelogs, row by row.
+
+A running process has newer rows in memory than in its files. So rows that were written between the
+position of the files and that of the changelogs are left out, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, aclosing
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from operations.replaying.differences import SHOWN, RowDifference, differing, text
+from operations.replaying.live_tables import positions_of
+from operations.replaying.plan import STAGE_OF
+from operations.replaying.row_store import RowStore
+from streams.local_stores import (
+    opened,
+    reader_app,
+    reader_position,
+    reader_store,
+    stored_rows,
+    worker_stores,
+)
+from streams.topics import changelog
+from tables.catalogue import READER_TABLES
+from tables.reader_rows import space, stored_key, table_key
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from rocksdict import Rdict
+
+    from operations.replaying.work import Report, Work
+    from tables.catalogue import Table
+    from tables.outcome import Stored
+
+
+class StoreResult(msgspec.Struct):
+    """The comparison of a table in a store with the changelogs.
+
+    `left_out` counts the keys that were written meanwhile. `unreadable` is why the files can't be
+    read. In `shown`, `live` is the changelog's row and `replayed` the store's.
+    """
+
+    path: str
+    table: str
+    rows: int = 0
+    left_out: int = 0
+    differing: int = 0
+    shown: list[RowDifference] = msgspec.field(default_factory=list)
+    unreadable: str | None = None
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether it could be read, and has no other row."""
+        return not self.differing and self.unreadable is None
+
+    def compare(
+        self, partition: int, key: bytes, changelog_row: bytes | None, stored: bytes | None
+    ) -> None:
+        """Compare a row; a differing one is counted, and some are kept."""
+        self.rows += 1
+        if changelog_row == stored:
+            return
+        self.differing += 1
+        if len(self.shown) < SHOWN:
+            cells = text(changelog_row), text(stored)
+            self.shown.append(RowDifference(self.table, partition, text(key) or "", *cells))
+
+
+async def check_stores(work: Work, report: Report) -> list[StoreResult]:
+    """Compare all stores of this application in the data directory."""
+    results = []
+    for store in worker_stores(work.settings):
+        result = StoreResult(str(store.path), store.table, unreadable=store.failed)
+        results.append(result)
+        if store.position is not None:
+            at = (store.table, store.partition)
+            written = await _written_between(work, *at, store.position, report)
+            await asyncio.to_thread(_check_worker, work, store.path, at[1], result, written)
+    path = reader_store(work.settings)
+    if path is not None:
+        results += await _check_reader(work, path, report)
+    return results
+
+
+def _check_worker(
+    work: Work, path: Path, partition: int, result: StoreResult, written: Collection[bytes]
+) -> None:
+    result.left_out = len(written)
+    live = RowStore(work.live_path(STAGE_OF[result.table], partition))
+    try:
+        with opened(path) as db:
+            for key, ours, stored in differing(live.rows(result.table), stored_rows(db)):
+                if key not in written:
+                    result.compare(partition, key, ours, stored)
+    except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own
+        result.unreadable = str(error)
+    finally:
+        live.close()
+
+
+async def _check_reader(work: Work, path: Path, report: Report) -> list[StoreResult]:
+    results = {table: StoreResult(str(path), table.name) for table in READER_TABLES}
+    numbers = range(work.settings.partitions)
+    with ExitStack() as stack:
+        try:
+            db = stack.enter_context(opened(path))
+            if reader_app(db) != work.settings.app:
+                return []
+            for table, result in results.items():
+                written: set[bytes] = set()
+                for number in numbers:
+                    topic = changelog(work.settings, table.name)
+                    position = reader_position(db, topic, number)
+                    written |= await _written_between(
+                        work, table.name, number, position or 0, report
+                    )
+                await asyncio.to_thread(_check_reader_table, work, db, table, result, written)
+        except Exception as error:
+            if not isinstance(error, msgspec.DecodeError) and "Corruption" not in str(error):
+                raise
+            for result in results.values():
+                result.unreadable = str(error)
+    return list(results.values())
+
+
+def _check_reader_table(
+    work: Work, db: Rdict, table: Table, result: StoreResult, written: Collection[bytes]
+) -> None:
+    """First each row of the changelogs, then whether the store has more."""
+    result.left_out = len(written)
+    stores = {
+        number: RowStore(work.live_path(table.stage, number))
+        for number in range(work.settings.partitions)
+    }
+    views: dict[int, Stored] = {number: one.view(table.name) for number, one in stores.items()}
+    try:
+        for number, store in stores.items():
+            for key, row in store.rows(table.name):
+                if key not in written:
+                    result.compare(number, key, row, db.get(stored_key(table, key)))
+        for stored, row in stored_rows(db, space(table)):
+            key = table_key(table, stored)
+            if key not in written and all(view[key] is None for view in views.values()):
+                result.compare(0, key, None, row)
+    finally:
+        for store in stores.values():
+            store.close()
+
+
+async def _written_between(
+    work: Work, table: str, partition: int, position: int, report: Report
+) -> set[bytes]:
+    """The keys written between a position and that of the changelogs that were compared."""
+    at = (changelog(work.settings, table), partition)
+    live = RowStore(work.live_path(STAGE_OF[table], partition))
+    try:
+        ours = positions_of(live)[at[0]]
+    finally:
+        live.close()
+    beginnings, _ = await work.log.bounds([at[0]])
+    first, end = max(min(ours, position), beginnings[at]), max(ours, position)
+    keys: set[bytes] = set()
+    async with aclosing(work.log.spans({at: first}, {at: end})) as steps:
+        async for step in steps:
+            records = step.records.get(at, [])
+            keys.update(record.key or b"" for record in records)
+            report(len(records))
+    return keys

@@ -1,0 +1,107 @@
+"""The tasks of a replay, in three steps. Those of one step are independent of each other.
+
+First the tables are read, then the events are folded, then the journal's rows. A task's result is a
+file, so a run that was interrupted continues with the tasks that are left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from operations.local.data_dir import write_whole
+from operations.replaying.differences import TableResult
+from operations.replaying.journal_check import JournalResult, check_journal
+from operations.replaying.journal_fold import fold_journal
+from operations.replaying.live_tables import load
+from operations.replaying.plan import TableMark
+from operations.replaying.row_files import rows_paths
+from operations.replaying.source_fold import fold_source
+from operations.replaying.work import Task
+from schemas.positions import offset_after
+from streams import topics
+from tables.catalogue import EVENT_TOPICS, PRODUCT_STAGE, SALES_TOPIC, STAGES, TABLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from operations.replaying.work import Report, Work
+
+TABLE_RECORDS: Final = "records of tables"
+EVENTS: Final = "events"
+ROW_BYTES: Final = "bytes of journal rows"
+"""The steps, by the unit of their progress."""
+
+LIVE: Final = "live-"
+"""How the names of tasks that read a stage's tables begin; others have that of a stage."""
+
+
+class LaneResult(msgspec.Struct):
+    """The result of a task; `marks` of one that read tables."""
+
+    marks: list[TableMark] = msgspec.field(default_factory=list)
+    tables: list[TableResult] = msgspec.field(default_factory=list)
+    journal: JournalResult | None = None
+
+
+def steps(partitions: int) -> dict[str, list[Task]]:
+    """The steps in order: the unit of their progress, and their tasks."""
+    sources = [spec.name for spec in STAGES if spec.source in EVENT_TOPICS]
+    journals = [spec.name for spec in STAGES if spec.source not in EVENT_TOPICS]
+    numbers = range(partitions)
+    return {
+        TABLE_RECORDS: [
+            Task(f"{LIVE}{spec.name}", number) for spec in STAGES for number in numbers
+        ],
+        EVENTS: [Task(name, number) for name in sources for number in numbers],
+        ROW_BYTES: [Task(name, number) for name in journals for number in numbers],
+    }
+
+
+async def carry_out(work: Work, task: Task, report: Report) -> None:
+    """Carry out a task and keep its result."""
+    result = LaneResult()
+    if task.name.startswith(LIVE):
+        result.marks = await load(work, task.name.removeprefix(LIVE), task.partition, report)
+    elif any(spec.name == task.name and spec.source in EVENT_TOPICS for spec in STAGES):
+        result.tables = await fold_source(work, task.name, task.partition, report)
+    else:
+        if task.name == PRODUCT_STAGE.name and work.compares_journal:
+            result.journal = await check_journal(work, task.partition, report)
+        result.tables = await asyncio.to_thread(
+            fold_journal, work, task.name, task.partition, report
+        )
+    write_whole(_path(work, task), msgspec.json.encode(result))
+
+
+def result_of(work: Work, task: Task) -> LaneResult | None:
+    """The result of a task that was carried out."""
+    path = _path(work, task)
+    if not path.exists():
+        return None
+    return msgspec.json.decode(path.read_bytes(), type=LaneResult)
+
+
+async def total_of(work: Work, step: str) -> int:
+    """How much the tasks of a step report in all, about."""
+    if step == TABLE_RECORDS:
+        names = [topics.changelog(work.settings, table.name) for table in TABLES]
+        beginnings, ends = await work.log.bounds(names)
+        return sum(ends.values()) - sum(beginnings.values())
+    if step == EVENTS:
+        names = [work.settings.topic(topic) for topic in EVENT_TOPICS]
+        beginnings, _ = await work.log.bounds(names)
+        plan, lasts = work.known_plan(), 0
+        for task in steps(work.settings.partitions)[EVENTS]:
+            source = work.source(task.name, task.partition)
+            lasts += offset_after(plan.limits_of(str(task), source)[-1])
+        return lasts - sum(beginnings.values())
+    size = sum(path.stat().st_size for path in (work.directory / "rows").iterdir())
+    sales = sum(path.stat().st_size for path in rows_paths(work.directory, SALES_TOPIC))
+    return size + sales * work.compares_journal
+
+
+def _path(work: Work, task: Task) -> Path:
+    return work.directory / f"{task}.json"

@@ -1,0 +1,74 @@
+"""What the tasks of a replay share: the settings to fold by, the plan, the log and the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from tables.catalogue import STAGES
+from tables.cycles import Calendar
+from tables.stages import stages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from operations.replaying.plan import Plan
+    from operations.replaying.source_log import ReplayLog
+    from streams.settings import Settings
+    from tables.stages import AnyStage
+
+Report = Callable[[int], None]
+"""Gets how much more is done."""
+
+
+class Task(NamedTuple):
+    """One task: reading the tables of a partition, or folding one for a stage."""
+
+    name: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One replay. `settings` are those to fold by; `plan` is known once the tables are read.
+
+    `compares_journal`: whether the rows of `sales` are compared one by one. `adds_up`: whether sums
+    are shown of both sides. `same_terms`: whether the tables must be of these settings and rules.
+    `starts` are the first offsets to fold, by source partition; the log's beginning where it has
+    none.
+    """
+
+    settings: Settings
+    directory: Path
+    log: ReplayLog
+    plan: Plan | None = None
+    compares_journal: bool = False
+    adds_up: bool = False
+    same_terms: bool = False
+    starts: Mapping[str, int] = field(default_factory=dict)
+
+    def stage(self, name: str) -> AnyStage:
+        """A stage with these settings."""
+        settings = self.settings
+        calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
+        staged = stages(calendar, settings.service_rules, settings.refusals_in_a_row)
+        return next(stage for stage in staged if stage.spec.name == name)
+
+    def source(self, name: str, partition: int) -> str:
+        """What a stage reads, such as `orders-3`, as marks and journal rows name it."""
+        topic = next(spec.source for spec in STAGES if spec.name == name)
+        return f"{self.settings.topic(topic)}-{partition}"
+
+    def live_path(self, name: str, partition: int) -> Path:
+        """Where the rows of a stage's tables are, as the changelogs have them."""
+        return self.directory / f"live-{name}-{partition}"
+
+    def known_plan(self) -> Plan:
+        """The plan, in a task that begins after the tables were read."""
+        if self.plan is None:
+            raise AssertionError("this task needs a plan")
+        return self.plan

@@ -1,0 +1,1 @@
+"""Versions of an application: comparing, promoting and removing them."""

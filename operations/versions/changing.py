@@ -1,0 +1,201 @@
+"""Moves the pointer of a family, and drops versions: each act is one transaction and recorded."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from schemas.control import Act, Pointer
+from schemas.errors import NetsoldError
+from streams import removing
+from streams.observe import Observer
+from streams.versions import VersionWriter, read_versions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from operations.versions.comparison import Comparison
+    from operations.versions.registering import Signature
+    from schemas.control import ActName
+    from streams.log import At
+    from streams.settings import Settings
+    from streams.versions import Versions
+
+CATCH_UP_SECONDS: Final = 30.0
+"""How soon a version must hold what the log has now, to be promoted."""
+
+
+class ChangeRefused(NetsoldError):
+    """The change must not be made now."""
+
+
+class VersionBehind(NetsoldError):
+    """The version is behind, or no worker of it runs."""
+
+    exit_code = 5
+
+
+class Different(NetsoldError):
+    """The version differs from the one that is answered."""
+
+    exit_code = 3
+
+
+class PointerMoved(NetsoldError):
+    """The pointer is no longer where it was when the change was shown."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What would be deleted of a version."""
+
+    app: str
+    topics: Collection[str]
+    directory: Path | None
+
+    def lines(self) -> list[str]:
+        """A line for each kind."""
+        names = sorted(self.topics)
+        found = [f"delete {len(names)} topics: {', '.join(names)}", f"delete group {self.app}"]
+        return [*found, *([f"delete {self.directory}"] if self.directory else [])]
+
+
+async def members(settings: Settings) -> list[str]:
+    """The names of an application's running workers. Raises KafkaError where that is unknown."""
+    observer = Observer(settings)
+    try:
+        group = (await observer.observe({})).group
+    finally:
+        await observer.close()
+    if group is None:
+        raise ChangeRefused(f"the coordinator of group {settings.app} gave no answer: try again")
+    return [member.name for member in group.members]
+
+
+def promotable(versions: Versions, name: str) -> str:
+    """The application of a name that may be promoted. Raises NoSuchVersion or ChangeRefused."""
+    app = versions.app_of(name)
+    if app == versions.pointed:
+        raise ChangeRefused(f"version {app} is promoted already")
+    return app
+
+
+def only_rebuild(versions: Versions) -> str:
+    """The one version that readers do not answer from.
+
+    Raises ChangeRefused where there is none, or more than one.
+    """
+    others = [app for app in versions.registered if app != versions.pointed]
+    if len(others) != 1:
+        found = f"there are {', '.join(others)}: name one" if others else "there is no rebuild"
+        raise ChangeRefused(found)
+    return others[0]
+
+
+def former_of(versions: Versions) -> str:
+    """The version to roll back to. Raises ChangeRefused."""
+    pointer = versions.pointer
+    if pointer is None or pointer.former is None:
+        raise ChangeRefused("there is no former version: nothing was promoted yet")
+    if pointer.former not in versions.registered:
+        raise ChangeRefused(f"the former version {pointer.former} was dropped")
+    return pointer.former
+
+
+async def point_at(
+    settings: Settings,
+    app: str,
+    *,
+    shown: str,
+    act: ActName,
+    sign: Signature,
+    comparison: Comparison | None = None,
+) -> Versions:
+    """Move the pointer from the version `shown` to another one, with handovers; what is recorded.
+
+    Raises PointerMoved, NoSuchVersion, ChangeInDoubt and KafkaUnreachable.
+    """
+    async with VersionWriter(settings) as writer:
+        versions = await read_versions(settings)
+        if versions.pointed != shown or app not in versions.registered:
+            raise PointerMoved(
+                "versions have changed meanwhile, so nothing was changed: see "
+                "`netsold rebuild status`"
+            )
+        differences: Mapping[str, int] = comparison.differences() if comparison else {}
+        record = Act(
+            act=act,
+            app=app,
+            at=sign.at,
+            by=sign.by,
+            why=sign.why,
+            former=shown,
+            vector=comparison.vector if comparison else {},
+            differences=dict(differences),
+            accepted=bool(differences),
+        )
+        await writer.commit(
+            [Pointer(app, sign.at, former=shown), record], speaker=app, chats=_chats(versions)
+        )
+    return await read_versions(settings)
+
+
+def _chats(versions: Versions) -> list[At]:
+    """The partitions of all logs of chats that the family's versions read."""
+    return sorted(
+        {
+            (one.chats_topic, number)
+            for one in versions.registered.values()
+            for number in range(one.partitions)
+        }
+    )
+
+
+async def removal(settings: Settings, versions: Versions, name: str) -> Removal:
+    """What would be deleted of a version that nobody points to and no worker runs of.
+
+    Raises NoSuchVersion or ChangeRefused.
+    """
+    app = versions.app_of(name)
+    if app == versions.pointed:
+        raise ChangeRefused(
+            f"readers answer from {app}: promote another version, or roll back, first"
+        )
+    of_version = versions.settings_of(app, settings)
+    running = await members(of_version)
+    if running:
+        raise ChangeRefused(
+            f"group {app} has members ({', '.join(running)}): stop its workers first; one that was"
+            f" stopped stays a member for {settings.session_timeout_ms / 1000:.0f} s"
+        )
+    others = [one for one in versions.registered.values() if one.app != app]
+    shared = {one.orders_topic for one in others} | {one.chats_topic for one in others}
+    directory = settings.data_dir / app
+    return Removal(
+        app,
+        await removing.own_topics(of_version, shared),
+        directory if directory.is_dir() else None,
+    )
+
+
+async def drop(settings: Settings, found: Removal, sign: Signature) -> None:
+    """Delete what a removal names, and at last the version's record.
+
+    So after a failure the same command again deletes what is left. Raises PointerMoved,
+    ChangeInDoubt, KafkaUnreachable and KafkaError.
+    """
+    async with VersionWriter(settings) as writer:
+        versions = await read_versions(settings)
+        if found.app == versions.pointed:
+            raise PointerMoved(f"readers answer from {found.app} now, so nothing was changed")
+        of_version = versions.settings_of(found.app, settings)
+        await removing.delete_topics(of_version, found.topics)
+        await removing.delete_group(of_version)
+        if found.directory is not None:
+            shutil.rmtree(found.directory)
+        act = Act(act="drop", app=found.app, at=sign.at, by=sign.by, why=sign.why)
+        await writer.commit([act], removed=[found.app])

@@ -1,0 +1,113 @@
+"""Compares two versions while traffic flows, or a version with a recount.
+
+Sales and products' service come from both journals: entries name their cause, so their sums are
+compared at one vector exactly. The other lists are compared row by row (`settling`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from operations.commands.tables import from_changelogs
+from operations.journal_sums import JOURNAL_LISTS, JournalSums, Report
+from operations.versions.comparison import Comparison, compare_rows
+from operations.versions.settling import TableReader, settle
+from schemas.errors import NetsoldError
+from schemas.journal import Entry, Service, decode
+from streams import log, topics
+from streams.last_marks import last_marks
+from tables import catalogue
+from tables.catalogue import ORDERS_TOPIC, REPORT_LISTS, SALES_TOPIC
+from tables.cycles import Calendar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from streams.settings import Settings
+
+OTHER_LISTS: Final = tuple(name for name in REPORT_LISTS if name not in JOURNAL_LISTS)
+
+_OTHER_CYCLES: Final = "the cycles have other lengths or anchors"
+
+
+class NotOneLog(NetsoldError):
+    """Two applications read different logs, so no vector of one is a vector of the other."""
+
+    exit_code = 2
+
+
+async def compare_versions(
+    first: Settings, second: Settings, within_s: float, read: Callable[[int], None]
+) -> Comparison:
+    """How two versions of one log differ; rows that are still written are waited for `within_s`.
+
+    Of versions with other cycles the sums of all time are compared. `read` gets numbers of records
+    read. Raises NotOneLog, KafkaUnreachable and KafkaError.
+    """
+    for topic in catalogue.EVENT_TOPICS:
+        if first.topic(topic) != second.topic(topic):
+            raise NotOneLog(
+                f"{first.app} reads {first.topic(topic)} and {second.app} {second.topic(topic)}: "
+                "versions are compared on one log"
+            )
+    found = Comparison(first.app, second.app)
+    same_cycles = (first.cycle_ms, first.anchor_ms) == (second.cycle_ms, second.anchor_ms)
+    lists = [name for name in OTHER_LISTS if same_cycles or not REPORT_LISTS[name].windowed]
+    found.left_out = {name: _OTHER_CYCLES for name in OTHER_LISTS if name not in lists}
+    readers = TableReader(first, lists), TableReader(second, lists)
+    others = await settle(*readers, within_s, read)  # first: meanwhile both go on
+    vectors = await _order_vector(first), await _order_vector(second)
+    vector = {number: min(vectors[0][number], vectors[1][number]) for number in vectors[0]}
+    found.vector = {f"{ORDERS_TOPIC}-{number}": offset for number, offset in vector.items()}
+    reports = [
+        await _journal_report(one, vector, read, by_cycle=same_cycles) for one in (first, second)
+    ]
+    for name in JOURNAL_LISTS:
+        found.lists[name] = compare_rows(name, reports[0][name], reports[1][name])
+    found.lists |= others
+    return found
+
+
+async def compare_with_report(settings: Settings, name: str, other: Report) -> Comparison:
+    """How a version that stands still differs from a report, such as a recount named `name`.
+
+    Raises KafkaUnreachable and KafkaError.
+    """
+    own = await from_changelogs(settings)
+    found = Comparison(settings.app, name)
+    for listed in REPORT_LISTS:
+        if listed in other:
+            found.lists[listed] = compare_rows(listed, own[listed], other[listed])
+        else:
+            found.left_out[listed] = f"{name} has no such list"
+    return found
+
+
+async def _order_vector(settings: Settings) -> dict[int, int]:
+    """By partition of orders, the first offset that is not in the journal for sure."""
+    changelog = topics.changelog(settings, catalogue.ORDERS.name)
+    found = await last_marks(settings, [changelog])
+    return {
+        number: 0 if mark is None else mark.offset + 1 for (_, number), mark in found.marks.items()
+    }
+
+
+async def _journal_report(
+    settings: Settings,
+    vector: Mapping[int, int],
+    read: Callable[[int], None],
+    *,
+    by_cycle: bool,
+) -> Report:
+    """The lists that the journal has, of the entries that were caused before the vector."""
+    sums = JournalSums(Calendar(settings.cycle_ms, settings.anchor_ms), by_cycle=by_cycle)
+    async for records in log.records(settings, settings.topic(SALES_TOPIC)):
+        read(len(records))
+        for record in records:
+            row = decode(record.value)
+            if isinstance(row, Entry | Service):
+                place, _, index = row.id.rpartition("@")
+                number, offset = place.rpartition("-")[2], index.partition("#")[0]
+                if int(offset) < vector[int(number)]:
+                    sums.add(row)
+    return sums.report()

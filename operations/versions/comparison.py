@@ -1,0 +1,144 @@
+"""How the lists of two reports differ, row by row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tables.catalogue import REPORT_LISTS
+from tables.report import ReportRow, sort_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class DifferentRow:
+    """A row that two versions have differently; None where one has no such row."""
+
+    key: dict[str, str]
+    first: ReportRow | None
+    second: ReportRow | None
+
+    def changes(self) -> list[str]:
+        """The fields that differ, such as `units.gross 5 → 6`."""
+        if self.first is None or self.second is None:
+            return ["only in the second" if self.first is None else "only in the first"]
+        first, second = dict(_flat(self.first)), dict(_flat(self.second))
+        return [
+            f"{name} {first.get(name, 'none')} → {second.get(name, 'none')}"
+            for name in first | second
+            if first.get(name) != second.get(name)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ListComparison:
+    """One list of two reports: how many rows are the same, and those that differ.
+
+    `moving` are the keys of rows that could not be compared, since they were still written.
+    """
+
+    same: int = 0
+    different: Sequence[DifferentRow] = ()
+    moving: Sequence[dict[str, str]] = ()
+
+
+@dataclass(slots=True)
+class Comparison:
+    """The lists of two versions, by name.
+
+    `vector` has the first offset that is not compared, by source partition such as `orders-3`: of
+    the lists that the journal has. `left_out` says why a list is not compared.
+    """
+
+    first: str
+    second: str
+    vector: dict[str, int] = field(default_factory=dict)
+    lists: dict[str, ListComparison] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def differences(self) -> dict[str, int]:
+        """How many rows differ, of the lists where any does."""
+        counts = {name: len(one.different) for name, one in self.lists.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    def lines(self, most: int) -> Iterator[str]:
+        """The comparison for people, with at most `most` rows of each list."""
+        if self.vector:
+            ends = ", ".join(f"{name}@{offset}" for name, offset in sorted(self.vector.items()))
+            yield f"sales are compared before {ends}"
+        for name, one in self.lists.items():
+            moving = f", {len(one.moving):,} still moving" if one.moving else ""
+            yield f"{name}: {one.same:,} rows are the same, {len(one.different):,} differ{moving}"
+            for row in one.different[:most]:
+                yield f"  {_named(row.key)}: {', '.join(row.changes())}"
+            for key in one.moving[:most]:
+                yield f"  {_named(key)}: still moving, not compared"
+            more = max(0, len(one.different) - most) + max(0, len(one.moving) - most)
+            if more:
+                yield f"  and {more:,} more rows"
+        for name, why in self.left_out.items():
+            yield f"{name}: not compared: {why}"
+
+    def as_json(self, most: int) -> dict[str, Any]:
+        """The comparison with stable names."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "vector": self.vector,
+            "lists": {
+                name: {
+                    "same": one.same,
+                    "different": len(one.different),
+                    "moving": len(one.moving),
+                    "rows": [
+                        {"key": row.key, "first": row.first, "second": row.second}
+                        for row in one.different[:most]
+                    ],
+                    "moving_keys": list(one.moving[:most]),
+                }
+                for name, one in self.lists.items()
+            },
+            "left_out": self.left_out,
+        }
+
+
+def compare_rows(
+    name: str, first: Iterable[ReportRow], second: Iterable[ReportRow]
+) -> ListComparison:
+    """How two lists of this name in a report differ."""
+    key_of = sort_key(name)
+    firsts = {key_of(row): row for row in first}
+    seconds = {key_of(row): row for row in second}
+    same, different = 0, []
+    for key in sorted(firsts.keys() | seconds.keys()):
+        one, other = firsts.get(key), seconds.get(key)
+        if one == other:
+            same += 1
+        else:
+            different.append(DifferentRow(row_key(name, one or other or {}), one, other))
+    return ListComparison(same, different)
+
+
+def row_key(name: str, row: Mapping[str, Any]) -> dict[str, str]:
+    """What names a row of a report's list: its ids, and the start of its cycle."""
+    table = REPORT_LISTS[name]
+    fields = {
+        "order": ("order_id", "anomaly", "line_id"),
+        "overdue": ("shop_id", "buyer_id"),
+    }.get(table.form, (table.keyed_by,))
+    cycle = {"cycle": row["cycle"]["start"]} if "cycle" in row else {}
+    return {field: row[field] for field in fields if field in row} | cycle
+
+
+def _named(key: Mapping[str, str]) -> str:
+    return " ".join(key.values())
+
+
+def _flat(row: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{within}{name}.")
+        else:
+            yield within + name, value

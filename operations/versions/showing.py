@@ -1,0 +1,99 @@
+"""What `netsold rebuild status` shows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from operations.aligned import aligned
+from operations.versions.changing import members
+from operations.versions.progress import Pace, applied_of, progress_line
+from streams.backlog import backlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from streams.backlog import Backlog
+    from streams.settings import Settings
+    from streams.versions import Versions
+
+FORMAT: Final = 1
+"""Version of the names in the JSON."""
+
+PACE_SECONDS: Final = 2.0
+LAST_ACTS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """How far a version is, its pace, and the names of its workers."""
+
+    app: str
+    now: Backlog
+    pace: Pace
+    workers: Sequence[str]
+
+
+async def states(versions: Versions, settings: Settings) -> list[VersionState]:
+    """The state of each version, from two observations. Raises KafkaUnreachable, KafkaError."""
+    apps = list(versions.registered) or [versions.base]
+    of = {app: versions.settings_of(app, settings) for app in apps}
+    paces = {app: Pace() for app in apps}
+    now: dict[str, Backlog] = {}
+    for is_last in (False, True):
+        for app in apps:
+            now[app] = await backlog(of[app])
+            paces[app].add(time.monotonic(), applied_of(of[app], now[app]))
+        if not is_last and any(one.records for one in now.values()):
+            await asyncio.sleep(PACE_SECONDS)
+    return [VersionState(app, now[app], paces[app], await members(of[app])) for app in apps]
+
+
+def lines(versions: Versions, found: Sequence[VersionState]) -> Iterator[str]:
+    """A line for each version, and the last acts."""
+    rows = []
+    for one in found:
+        behind = progress_line(one.pace, one.now) if one.now.records else "nothing behind"
+        workers = f"workers: {', '.join(one.workers)}" if one.workers else "no worker runs"
+        rows.append([one.app, _place(versions, one.app), behind, workers])
+    yield from aligned(rows)
+    for act in versions.acts[-LAST_ACTS:]:
+        why = f": {act.why}" if act.why else ""
+        counts = ", ".join(f"{count:,} {name}" for name, count in act.differences.items())
+        accepted = f" (accepted: {counts})" if act.accepted else ""
+        yield f"{act.at}  {act.act} {act.app} by {act.by}{accepted}{why}"
+
+
+def _place(versions: Versions, app: str) -> str:
+    if app == versions.pointed:
+        return "answered"
+    pointer = versions.pointer
+    return "former" if pointer is not None and pointer.former == app else "beside"
+
+
+def as_json(versions: Versions, found: Sequence[VersionState]) -> dict[str, Any]:
+    """The same with stable names."""
+    return {
+        "format": FORMAT,
+        "base": versions.base,
+        "answered": versions.pointed,
+        "since": versions.pointer and versions.pointer.since,
+        "former": versions.pointer and versions.pointer.former,
+        "versions": [
+            {
+                "app": one.app,
+                "place": _place(versions, one.app),
+                "records_behind": one.now.records,
+                "events_per_second": one.pace.records_s,
+                "seconds_left": one.pace.left_s(one.now.records),
+                "workers": list(one.workers),
+                "registered": msgspec.to_builtins(versions.registered.get(one.app)),
+            }
+            for one in found
+        ],
+        "acts": msgspec.to_builtins(list(versions.acts)),
+    }

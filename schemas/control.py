@@ -1,0 +1,131 @@
+"""What the topic `control` records of a family of versions: versions, the pointer, and acts.
+
+A version is an application that counts the family's log. Readers answer from the version that the
+pointer names; without a pointer that is the base, the family's first application. The base is
+registered with the first rebuild. Acts are what people did: their keys are unique, so none is
+compacted away.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+from schemas.times import format_ms
+
+ActName = Literal["start", "promote", "rollback", "drop"]
+
+POINTER_KEY: Final = b"pointer"
+_VERSION: Final = b"version/"
+_ACT: Final = b"act/"
+
+
+class VersionTerms(msgspec.Struct, frozen=True):
+    """The settings that the tables of a version depend on, by the settings' names.
+
+    `cycle_anchor` is an RFC 3339 time.
+    """
+
+    cycle_days: int
+    cycle_anchor: str
+    reply_within_seconds: int
+    service_hours: str
+    service_zone: str
+    count_inquiries_per: str
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """An application of a family, as it was registered.
+
+    The fields up to `partitions` are the settings of these names; `base_app` and `base_prefix` are
+    None in the base, `orders_topic` and `chats_topic` are full names. `rules` and `build` are of
+    the program that registered it, `created_at` is an RFC 3339 time, `by` a person.
+    """
+
+    app: str
+    base_app: str | None
+    base_prefix: str | None
+    topic_prefix: str
+    orders_topic: str
+    chats_topic: str
+    partitions: int
+    terms: VersionTerms
+    rules: int
+    build: str
+    created_at: str
+    by: str
+    why: str
+
+
+class Pointer(msgspec.Struct, frozen=True):
+    """The version that readers answer from: since when (RFC 3339), and which was it before."""
+
+    app: str
+    since: str
+    former: str | None = None
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person did to a version, when (RFC 3339) and why.
+
+    `app` is the version, `former` the one that the pointer named until then. `vector` is, of a
+    comparison, the first offset that is not compared, by partition such as `orders-3`;
+    `differences` are the rows that differed there, by list. `accepted`: they were accepted.
+    """
+
+    act: ActName
+    app: str
+    at: str
+    by: str
+    why: str = ""
+    former: str | None = None
+    vector: dict[str, int] = {}
+    differences: dict[str, int] = {}
+    accepted: bool = False
+
+
+ControlRecord = Version | Pointer | Act
+
+_DECODERS: Final[dict[bytes, msgspec.json.Decoder[ControlRecord]]] = {
+    POINTER_KEY: msgspec.json.Decoder(Pointer),
+    _VERSION: msgspec.json.Decoder(Version),
+    _ACT: msgspec.json.Decoder(Act),
+}
+"""By how a key begins."""
+
+
+def encode(record: ControlRecord) -> tuple[bytes, bytes]:
+    """Key and value of a record."""
+    key = POINTER_KEY
+    if isinstance(record, Version):
+        key = version_key(record.app)
+    elif isinstance(record, Act):
+        key = _ACT + f"{record.at}/{record.act}/{record.app}".encode()
+    return key, msgspec.json.encode(record)
+
+
+def version_key(app: str) -> bytes:
+    """The key of a version's record; a record without value there removes the version."""
+    return _VERSION + app.encode()
+
+
+def removed_version(key: bytes | None, value: bytes | None) -> str | None:
+    """The version that a record removes, None if it removes none."""
+    if key is None or value is not None or not key.startswith(_VERSION):
+        return None
+    return key.removeprefix(_VERSION).decode(errors="replace")
+
+
+def decode(key: bytes | None, value: bytes | None) -> ControlRecord | None:
+    """The record of a key and value; None if it removes a version, or another program wrote it."""
+    for start, decoder in _DECODERS.items():
+        if value is not None and (key or b"").startswith(start):
+            try:
+                return decoder.decode(value)
+            except msgspec.MsgspecError:
+                return None
+    return None
+
+
+def instant(at_ms: int) -> str:
+    """The RFC 3339 text of an instant in epoch milliseconds, as records have it."""
+    return format_ms(at_ms)

@@ -1,0 +1,109 @@
+"""Follows the changelogs and the journal into the store of the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from msgspec import structs
+
+from schemas import limits, times
+from serving import metrics
+from serving.applying import Applier
+from serving.changes import Changes
+from serving.follow import GATHER_S, AppliedStep, Follower, log_identity, trace_step
+from serving.progress import NAMES, NOT_FOLLOWING, SALES_JOURNAL, ReaderProgress
+from serving.store import Identity, Store, with_readable
+from streams import topics
+from tables import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from serving.store import LogIdentity, Snapshot
+    from streams.log import At
+    from streams.settings import Settings
+
+logger = structlog.get_logger()
+
+
+class TableFollower(Follower[Applier]):
+    """Follows the log into the tables, and knows how far they are."""
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self.names: Final = {
+            topics.changelog(settings, table.name): table.name for table in catalogue.READER_TABLES
+        } | {
+            settings.topic(catalogue.SALES_TOPIC): SALES_JOURNAL,
+            settings.topic(catalogue.NAMES_TOPIC): NAMES,
+        }
+        super().__init__(settings, self.names)
+        self.changes: Final = Changes()
+        self.directory: Final = directory
+        self.is_beside = False
+        """Whether another reader of this process answers: then that comes first."""
+
+        self._logged_live = False
+
+    @property
+    def progress(self) -> ReaderProgress:
+        """How far the tables are; of no partition before there are any."""
+        return NOT_FOLLOWING if self._applier is None else self._applier.store.progress
+
+    @property
+    def live(self) -> bool:
+        """Whether the tables contain all that the log had when this process began."""
+        return self.progress.live
+
+    def snapshot(self) -> Snapshot | None:
+        """A snapshot of the store, None before there are tables."""
+        if self._applier is None or not self.progress.has_tables:
+            return None
+        return self._applier.store.snapshot()
+
+    async def identity(self) -> LogIdentity:
+        """The identity of the tables. Raises TopicsMissing."""
+        settings = self.settings
+        return Identity(
+            **structs.asdict(await log_identity(settings, self.names)),
+            cycle_ms=settings.cycle_ms,
+            anchor_ms=settings.anchor_ms,
+            service=settings.service_rules.terms,
+        )
+
+    def new_applier(
+        self, former: Applier | None, identity: LogIdentity, beginnings: Mapping[At, int]
+    ) -> Applier:
+        """An applier to the former one's store, or to the newly opened store of this identity."""
+        store = Store(self.directory, identity) if former is None else former.store
+        return with_readable(store, lambda: Applier(store, self.names, beginnings, self.changes))
+
+    def following(self, applier: Applier) -> None:
+        """Log how far the tables are."""
+        self._logged_live = False
+        complete = applier.store.progress.complete
+        logger.info("following", records_behind=self.remaining(), complete=complete)
+
+    def most_records(self) -> int:
+        """Few once tables are answered from: writing a step stops every other thread meanwhile."""
+        if self.live:
+            return limits.LIVE_RECORDS
+        return limits.INDEX_RECORDS if self.is_beside else limits.FOLLOW_RECORDS
+
+    def applied(self, applier: Applier, step: AppliedStep) -> float:
+        """Count the records, and log once that the reader is live; pause unless more wait.
+
+        Beside a reader that answers, a step is followed by a pause as long, until this one is live.
+        """
+        metrics.APPLIED.inc(step.records)
+        metrics.APPLY_SECONDS.observe(step.seconds)
+        trace_step("tables", step)
+        if self.live and not self._logged_live:
+            self._logged_live = True
+            through_ms = applier.store.progress.of_all().through_ms
+            as_of = None if through_ms is None else times.format_ms(through_ms)
+            logger.info("live", as_of=as_of)
+        if step.fetched < limits.LIVE_RECORDS:
+            return GATHER_S
+        return step.seconds if self.is_beside and not self.live else 0.0

@@ -1,0 +1,183 @@
+"""The versions of a family: read from the topic `control`, and changed there.
+
+`read_versions` has what is recorded. `pointed` are the settings of the version that readers answer
+from. A cluster without the topic has the base alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from schemas import control
+from schemas.control import Act, Pointer, Version, VersionTerms
+from schemas.envelope import handover
+from schemas.errors import NetsoldError
+from streams import log, topics
+from streams.fenced_writer import FencedWriter
+from streams.producers import StrictProducer
+from streams.transactions import send_records
+from tables.catalogue import CONTROL_TOPIC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from schemas.control import ControlRecord
+    from streams.log import At
+    from streams.settings import Settings
+
+CONTROL_PARTITION = 0
+"""All records of `control` are in one partition, so they have one order."""
+
+
+class NoSuchVersion(NetsoldError):
+    """No version of this name is registered."""
+
+    exit_code = 4
+
+
+class ChangeInDoubt(NetsoldError):
+    """It is not known whether the last change of versions was committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """A family as recorded: its base, the registered versions, the pointer, the acts in order."""
+
+    base: str
+    registered: Mapping[str, Version] = field(default_factory=dict)
+    pointer: Pointer | None = None
+    acts: Sequence[Act] = ()
+
+    @property
+    def pointed(self) -> str:
+        """The version that readers answer from."""
+        return self.base if self.pointer is None else self.pointer.app
+
+    def app_of(self, name: str) -> str:
+        """The application that a person names: `netsold.r1` or `r1`. Raises NoSuchVersion."""
+        for app in (name, f"{self.base}.{name}"):
+            if app in self.registered or (app == self.base and not self.registered):
+                return app
+        known = ", ".join(self.registered) or self.base
+        raise NoSuchVersion(f"no version {name} is registered; there are: {known}")
+
+    def settings_of(self, name: str, settings: Settings) -> Settings:
+        """The settings of a version, by any name of it. Raises NoSuchVersion.
+
+        Before the first rebuild, that is `settings` itself.
+        """
+        app = self.app_of(name)
+        return settings_of(self.registered[app], settings) if self.registered else settings
+
+
+def settings_of(version: Version, settings: Settings) -> Settings:
+    """The settings of a version; `settings` are of any application of its family."""
+    names = ("app", "base_app", "base_prefix", "topic_prefix", "orders_topic", "chats_topic")
+    changes = {name: getattr(version, name) for name in (*names, "partitions")}
+    terms = msgspec.structs.asdict(version.terms)
+    terms["cycle_anchor"] = datetime.fromisoformat(version.terms.cycle_anchor)
+    return settings.model_copy(update=changes | terms)
+
+
+def recorded_terms(settings: Settings) -> VersionTerms:
+    """The terms of settings as a version's record has them."""
+    return VersionTerms(
+        settings.cycle_days,
+        control.instant(settings.anchor_ms),
+        settings.reply_within_seconds,
+        settings.service_hours,
+        settings.service_zone,
+        settings.count_inquiries_per,
+    )
+
+
+async def read_versions(settings: Settings) -> Versions:
+    """What is recorded now; the base alone where there is no topic `control`.
+
+    Raises KafkaUnreachable and aiokafka's KafkaError.
+    """
+    base, topic = settings.family, settings.topic(CONTROL_TOPIC)
+    registered: dict[str, Version] = {}
+    pointer: Pointer | None = None
+    acts: list[Act] = []
+    if topic not in await topics.topic_ids(settings):
+        return Versions(base)
+    async for records in log.records(settings, topic):
+        for one in records:
+            removed = control.removed_version(one.key, one.value)
+            if removed is not None:
+                registered.pop(removed, None)
+            match control.decode(one.key, one.value):
+                case Version() as version:
+                    registered[version.app] = version
+                case Pointer() as pointer:
+                    pass
+                case Act() as act:
+                    acts.append(act)
+    return Versions(base, registered, pointer, acts)
+
+
+async def pointed(settings: Settings) -> Settings:
+    """The settings of the version that readers answer from.
+
+    Raises as `read_versions`, and NoSuchVersion.
+    """
+    found = await read_versions(settings)
+    return found.settings_of(found.pointed, settings)
+
+
+class VersionWriter(FencedWriter):
+    """The one process that changes a family's versions."""
+
+    in_doubt = ChangeInDoubt
+    rival = "another command changes versions now"
+    remedy = "see `netsold rebuild status`, and run the same command again"
+
+    def __init__(
+        self,
+        settings: Settings,
+        connect: Callable[[Settings, str], StrictProducer] = StrictProducer,
+    ) -> None:
+        super().__init__(settings, f"{settings.family}-versions", connect)
+
+    async def commit(
+        self,
+        records: Sequence[ControlRecord],
+        *,
+        removed: Sequence[str] = (),
+        speaker: str = "",
+        chats: Sequence[At] = (),
+    ) -> None:
+        """Write records, and remove versions, in one transaction.
+
+        It includes a handover to `speaker` in each of the partitions `chats`. Raises ChangeInDoubt,
+        or one of `broker_access.WITHOUT_RIGHTS`; then this writer is of no more use.
+        """
+        async with self._transaction() as producer:
+            await self._commit(producer, records, removed, speaker, chats)
+
+    async def _commit(
+        self,
+        producer: StrictProducer,
+        records: Sequence[ControlRecord],
+        removed: Sequence[str],
+        speaker: str,
+        chats: Sequence[At],
+    ) -> None:
+        items: list[tuple[bytes | None, bytes | None]] = [
+            *map(control.encode, records),
+            *((control.version_key(app), None) for app in removed),
+        ]
+        await producer.begin_transaction()
+        topic = self._settings.topic(CONTROL_TOPIC)
+        sent = await send_records(producer, topic, CONTROL_PARTITION, items)
+        value, headers = handover(speaker)
+        for at in chats:
+            sent += await send_records(producer, *at, [(None, value)], [headers])
+        await asyncio.gather(*(future for future, _ in sent))
+        await producer.commit_transaction()

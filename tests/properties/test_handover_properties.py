@@ -1,0 +1,130 @@
+"""Two versions of one family send each alert once, wherever handovers and chunks are cut."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import envelope, times
+from schemas.events import topic_of
+from tables.catalogue import ALERTS_TOPIC
+from tables.chat_stage import ChatStage
+from tables.handovers import ALONE, Speaking
+from tests.flow import CYCLES, RULES, Record, Rows, binary, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tables.watermarks import Progress
+
+APPS = ("netsold", "netsold.r1")
+OTHERS = "other.r1"
+"""A version of another family that reads the same log."""
+
+NOON_MS = times.parse_ms("2026-07-01T04:00:00Z")
+"""In service hours."""
+
+Step = dict[str, Any] | int | str
+"""A message, the instant of a tick, or the speaker of a handover."""
+
+
+def message(number: int, kind: str, shop: int, buyer: int, at_s: int) -> dict[str, Any]:
+    """A message between a shop and a buyer."""
+    event = {"type": kind, "id": f"e-{number}", "source": "/s", "message_id": f"m-{number}"}
+    event |= {"shop_id": f"s-{shop}", "buyer_id": f"b-{buyer}"}
+    if kind == "seller_replied":
+        event["by"] = "person"
+    return event | {"occurred_at": times.format_ms(NOON_MS + at_s * 1000)}
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Step]:
+    """Messages out of order by some minutes, with ticks and handovers anywhere between them."""
+    steps: list[Step] = []
+    for number in range(draw(st.integers(1, 40))):
+        at_s = number * 60 + draw(st.integers(-600, 600))
+        kind = draw(
+            st.sampled_from(["buyer_messaged", "buyer_messaged", "seller_replied", "tick", "hand"])
+        )
+        if kind == "tick":
+            steps.append(NOON_MS + at_s * 1000)
+        elif kind == "hand":
+            steps.append(draw(st.sampled_from([*APPS, OTHERS])))
+        else:
+            shop, buyer = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+            steps.append(message(number, kind, shop, buyer, at_s))
+    return [*steps, NOON_MS + 86_400_000]
+
+
+def record(offset: int, step: Step) -> Record:
+    """The record of a step."""
+    if isinstance(step, str):
+        return Record("chats", 0, offset, 0, None, *envelope.handover(step))
+    if isinstance(step, int):
+        return Record("chats", 0, offset, 0, None, *envelope.tick(step))
+    assert topic_of(step["type"]) == "chats"
+    return Record("chats", 0, offset, 0, *binary(step))
+
+
+def alerts(
+    speaking: Speaking, records: Sequence[Record], cuts: Sequence[int]
+) -> tuple[list[tuple[bytes, bytes]], dict[str, Rows]]:
+    """The alerts of one application that reads the log in these chunks, and its tables."""
+    stage = ChatStage(CYCLES, RULES, 1000, speaking)
+    tables = {table.name: Rows() for table in stage.spec.tables}
+    progress: Progress | None = None
+    sent: list[tuple[bytes, bytes]] = []
+    for begin, end in zip([0, *cuts], [*cuts, len(records)], strict=True):
+        outcome = stage.fold("chats-0", reading(stage, records[begin:end]), tables, progress)
+        assert outcome.counts["alerts"] == len(outcome.sends[ALERTS_TOPIC])
+        progress = outcome.progress
+        sent += outcome.sends[ALERTS_TOPIC]
+        for name, writes in outcome.writes.items():
+            tables[name].update(writes)
+    return sent, {name: Rows({k: v for k, v in rows.items() if v}) for name, rows in tables.items()}
+
+
+def cut(data: st.DataObject, most: int) -> list[int]:
+    """Some cuts of a log."""
+    return sorted(data.draw(st.lists(st.integers(0, most), max_size=5)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(logs(), st.data())
+def test_each_alert_is_sent_once_by_the_version_that_speaks(
+    log: list[Step], data: st.DataObject
+) -> None:
+    """Both together send what one application alone would send, in any chunks; none twice."""
+    records = [record(offset, step) for offset, step in enumerate(log)]
+    without = [one for one, step in zip(records, log, strict=True) if not isinstance(step, str)]
+    expected, tables = alerts(ALONE, without, [])
+    if OTHERS not in log:
+        assert alerts(Speaking("other", "other"), records, [])[0] == expected
+    sent = []
+    for app in APPS:
+        part, its_tables = alerts(Speaking(app, APPS[0]), records, cut(data, len(records)))
+        assert its_tables == tables
+        sent.append(part)
+    assert sorted(sent[0] + sent[1]) == sorted(expected)
+    assert len(set(expected)) == len(expected)
+    if len(without) == len(records):
+        assert sent == [expected, []]
+
+
+def test_the_speaker_changes_at_the_offset_of_the_handover() -> None:
+    """What its own chunk caused before belongs to the former one, what comes after to the next."""
+    question = message(1, "buyer_messaged", 1, 1, 0)
+    late = message(2, "seller_replied", 1, 1, 400)
+    steps: list[Step] = [question, APPS[1], NOON_MS + 301_000]
+    records = [record(offset, step) for offset, step in enumerate(steps)]
+    first = alerts(Speaking(APPS[0], APPS[0]), records, [])[0]
+    second = alerts(Speaking(APPS[1], APPS[0]), records, [])[0]
+    assert (len(first), len(second)) == (0, 1)
+    steps = [question, NOON_MS + 301_000, APPS[1], late]
+    records = [record(offset, step) for offset, step in enumerate(steps)]
+    first = alerts(Speaking(APPS[0], APPS[0]), records, [])[0]
+    second = alerts(Speaking(APPS[1], APPS[0]), records, [])[0]
+    assert [b"reply_overdue" in value for _, value in first] == [True]
+    assert [b"reply_late" in value for _, value in second] == [True]

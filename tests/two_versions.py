@@ -1,0 +1,77 @@
+"""Two versions of one family on one log, which differ by the length of their cycles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.control import Pointer, Version
+from streams.versions import VersionWriter, recorded_terms, settings_of
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+AT = "2026-07-12T00:00:00Z"
+WEEK_DAYS = 7
+
+
+def registered(settings: Settings) -> tuple[Version, Version]:
+    """The records of a base and of a version of it with weeks as cycles."""
+    base = Version(
+        app=settings.app,
+        base_app=None,
+        base_prefix=None,
+        topic_prefix=settings.topic_prefix,
+        orders_topic=settings.topic("orders"),
+        chats_topic=settings.topic("chats"),
+        partitions=settings.partitions,
+        terms=recorded_terms(settings),
+        rules=1,
+        build="b",
+        created_at=AT,
+        by="ann",
+        why="weeks",
+    )
+    weekly = Version(
+        app=f"{settings.app}.r1",
+        base_app=settings.app,
+        base_prefix=settings.topic_prefix,
+        topic_prefix=f"{settings.topic_prefix}{settings.app}.r1.",
+        orders_topic=base.orders_topic,
+        chats_topic=base.chats_topic,
+        partitions=settings.partitions,
+        terms=recorded_terms(settings.model_copy(update={"cycle_days": WEEK_DAYS})),
+        rules=1,
+        build="b",
+        created_at=AT,
+        by="ann",
+        why="weeks",
+    )
+    return base, weekly
+
+
+def weekly_settings(settings: Settings) -> Settings:
+    """The settings of that version."""
+    return settings_of(registered(settings)[1], settings)
+
+
+def in_environment(version: Settings) -> dict[str, str]:
+    """What the environment of a version's processes has beyond that of its base."""
+    return {
+        "BASE_APP": str(version.base_app),
+        "BASE_PREFIX": str(version.base_prefix),
+        "ORDERS_TOPIC": version.topic("orders"),
+        "CHATS_TOPIC": version.topic("chats"),
+        "CYCLE_DAYS": str(version.cycle_days),
+    }
+
+
+async def register(settings: Settings) -> None:
+    """Record both versions; the pointer stays where it is."""
+    async with VersionWriter(settings) as writer:
+        await writer.commit(registered(settings))
+
+
+async def point(settings: Settings, version: Settings, former: Settings) -> None:
+    """Move the pointer of the family of `settings`."""
+    async with VersionWriter(settings) as writer:
+        await writer.commit([Pointer(version.app, AT, former.app)])

@@ -1,0 +1,310 @@
+"""Versions compared while they are written, the pace of one, and which change is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operations.journal_sums import JournalSums
+from operations.versions import changing, registering
+from operations.versions.changing import ChangeRefused
+from operations.versions.comparison import Comparison, compare_rows
+from operations.versions.progress import Pace, progress_line
+from operations.versions.registering import Signature, Unregistrable
+from operations.versions.settling import Settling, TablePartition, vector_of
+from schemas.columns import SaleColumns
+from schemas.control import Act, Pointer
+from schemas.journal import Entry
+from schemas.times import DAY_MS, parse_ms
+from streams.backlog import Backlog
+from streams.marks import Mark
+from streams.settings import Settings
+from streams.versions import NoSuchVersion, Versions, recorded_terms
+from tables.cycles import Calendar
+from tables.watermarks import SourceProgress
+from tests.unit.test_control import FIRST, R1
+
+ENTRY = msgspec.convert(
+    {
+        **dict.fromkeys(SaleColumns.__struct_fields__, 0),
+        "type": "entry",
+        "units_gross": 2,
+        "amount_gross": 500,
+        "currency": "CNY",
+        "cycle": "",
+        "sold_at": "",
+        "occurred_at": "2026-07-02T10:00:00.000Z",
+        "product_id": "p-1",
+        "shop_id": "s-1",
+        "buyer_id": "b-1",
+        "order_id": "o-1",
+        "line_id": "1",
+        "id": "orders-0@1#0",
+        "restates": False,
+        "rules": 1,
+        "event_type": "receipt_confirmed",
+        "event_id": "e-1",
+        "event_source": "/s",
+    },
+    Entry,
+)
+CYCLE = {"start": "2026-07-01T00:00:00Z", "end": "2026-07-31T00:00:00Z"}
+
+
+def part(offset: int, **rows: bytes) -> TablePartition:
+    """A table's partition at a mark of one source partition."""
+    found = TablePartition()
+    write(found, offset, **rows)
+    return found
+
+
+def write(table: TablePartition, offset: int, **rows: bytes) -> None:
+    """Rows that a chunk wrote, and its mark."""
+    for key, row in rows.items():
+        table.put(key.encode(), row)
+    table.mark({"orders-0": offset})
+
+
+def test_rows_at_one_vector_differ_at_once() -> None:
+    """And those that are the same, or that neither has, do not."""
+    first, second = part(9, a=b"1", b=b"2", c=b"3"), part(9, a=b"1", b=b"0", c=b"3", d=b"")
+    settling = Settling(first, second)
+    assert settling.again()
+    assert (settling.same, settling.different, settling.moving) == (2, {b"b"}, set())
+
+
+def test_a_row_of_a_version_that_is_behind_is_compared_when_it_has_caught_up() -> None:
+    """It isn't different because one version has not counted an event yet."""
+    first, second = part(9, a=b"5", b=b"7"), part(4, a=b"4", b=b"6")
+    settling = Settling(first, second)
+    assert not settling.again()
+    write(second, 7, a=b"5")
+    assert not settling.again()
+    write(second, 9, c=b"1")
+    assert settling.again()
+    assert (settling.same, settling.different) == (1, {b"b"})
+
+
+def test_a_row_that_is_written_again_and_again_is_moving() -> None:
+    """Until both hold it at one vector."""
+    first, second = part(9, a=b"5"), part(4, a=b"4")
+    settling = Settling(first, second)
+    for offset in range(10, 20):
+        write(first, offset + 5, a=b"%d" % (offset + 5))
+        write(second, offset, a=b"%d" % offset)
+        assert not settling.again()
+        assert settling.moving == {b"a"}
+    write(second, 24, a=b"24")
+    assert settling.again()
+    assert (settling.same, settling.different) == (1, set())
+
+
+def test_rows_before_their_mark_do_not_count() -> None:
+    """A chunk's rows are one with its mark: without it the vector would be wrong."""
+    first, second = part(9, a=b"5"), part(9, a=b"5")
+    first.put(b"a", b"6")
+    assert first.rows == {b"a": b"5"}
+    settling = Settling(first, second)
+    assert settling.again()
+    first.mark({"orders-0": 10})
+    assert first.rows == {b"a": b"6"}
+
+
+@given(st.data())
+def test_only_what_differs_at_one_vector_is_reported(data: st.DataObject) -> None:
+    """Two versions write one log in chunks of their own; the second has a wrong rule for one key.
+
+    Whatever is decided is right: no other key differs, and that one is never the same.
+    """
+    log = data.draw(st.lists(st.sampled_from("abcw"), min_size=1, max_size=40))
+
+    def chunks() -> list[int]:
+        cuts = data.draw(st.lists(st.integers(1, len(log)), max_size=8))
+        return sorted({*cuts, len(log)})
+
+    def state(key: str, end: int, *, wrong: bool) -> bytes:
+        count = log[:end].count(key)
+        return b"" if not count else b"%d" % (count + 100 * (wrong and key == "w"))
+
+    tables, ends = (TablePartition(), TablePartition()), (chunks(), chunks())
+    at = [0, 0]
+
+    def advance(which: int) -> None:
+        end = ends[which].pop(0)
+        keys = set(log[at[which] : end])
+        rows = {key: state(key, end, wrong=bool(which)) for key in keys}
+        at[which] = end
+        write(tables[which], end, **rows)
+
+    for which in (0, 1):
+        for _ in range(data.draw(st.integers(0, len(ends[which])))):
+            advance(which)
+    settling = Settling(*tables)
+    settling.again()
+    while any(ends):
+        advance(data.draw(st.sampled_from([which for which in (0, 1) if ends[which]])))
+        settling.again()
+        assert settling.different <= {b"w"}
+    settling.again()
+    assert settling.again()
+    assert settling.moving == set()
+
+
+def test_a_mark_names_its_sources() -> None:
+    """Of a stage behind others, the offsets of the events; of a first one, its own."""
+    own = Mark(7, topic="orders", topic_id="t", partition=3)
+    assert vector_of(own) == {"orders-3": 7}
+    behind = msgspec.structs.replace(own, sources={"chats-1": SourceProgress(5, None)})
+    assert vector_of(behind) == {"chats-1": 5}
+
+
+def test_a_comparison_names_keys_and_fields() -> None:
+    """For people and as JSON, with a bound on the rows."""
+    first = [
+        {"product_id": name, "cycle": CYCLE, "units": {"net": 5}, "sold_monthly": 5}
+        for name in ("p-1", "p-2", "p-4")
+    ]
+    second = [first[0], first[1] | {"units": {"net": 6}}, first[2] | {"product_id": "p-3"}]
+    found = Comparison("netsold", "netsold.r1", {"orders-0": 7})
+    found.lists["products"] = compare_rows("products", first, second)
+    found.left_out["shops"] = "no reason"
+    assert found.differences() == {"products": 3}
+    assert list(found.lines(2)) == [
+        "sales are compared before orders-0@7",
+        "products: 1 rows are the same, 3 differ",
+        f"  p-2 {CYCLE['start']}: units.net 5 → 6",
+        f"  p-3 {CYCLE['start']}: only in the second",
+        "  and 1 more rows",
+        "shops: not compared: no reason",
+    ]
+    answer = found.as_json(1)
+    assert answer["lists"]["products"]["rows"] == [
+        {
+            "key": {"product_id": "p-2", "cycle": CYCLE["start"]},
+            "first": first[1],
+            "second": second[1],
+        }
+    ]
+    assert (answer["vector"], answer["lists"]["products"]["different"]) == ({"orders-0": 7}, 3)
+
+
+def test_the_pace_is_that_of_the_last_half_minute() -> None:
+    """A version that stands still has no time left to name."""
+    pace = Pace()
+    pace.add(0.0, 0)
+    assert pace.left_s(10) is None
+    pace.add(10.0, 1000)
+    assert (pace.records_s, pace.left_s(500), pace.left_s(0)) == (100.0, 5.0, 0.0)
+    now = Backlog({("orders", 0): 1000}, {("orders", 0): 500})
+    assert progress_line(pace, now) == "500 records behind, 100 events/s, about 5.0 s left"
+    for second in range(11, 60):
+        pace.add(float(second), 1000)
+    assert pace.left_s(500) is None
+
+
+def test_a_backlog_has_reached_ends_without_their_control_records() -> None:
+    """Where nothing is left, no offset behind it is a record."""
+    found = Backlog({("orders", 0): 7, ("orders", 1): 3}, {("orders", 0): 0, ("orders", 1): 2})
+    assert found.records == 2
+    assert found.has_reached({("orders", 0): 8, ("orders", 1): 3})
+    assert not found.has_reached({("orders", 1): 4})
+    assert found.ends == {("orders", 0): 7, ("orders", 1): 5}
+
+
+def test_versions_of_other_cycles_are_compared_by_sums_of_all_time() -> None:
+    """A product's sales are the same whatever the cycles are; rows name no cycle."""
+    found = []
+    for days in (30, 7):
+        calendar = Calendar(days * DAY_MS)
+        sums = JournalSums(calendar, by_cycle=False)
+        for sold_at in ("2026-07-02T10:00:00.000Z", "2026-09-02T10:00:00.000Z"):
+            cycle = calendar.iso(calendar.start_of(parse_ms(sold_at)))
+            sums.add(
+                msgspec.structs.replace(
+                    ENTRY, id=f"orders-0@{days}#0", cycle=cycle, sold_at=sold_at
+                )
+            )
+        found.append(sums.report())
+    (row,) = found[0]["products"]
+    assert (row["product_id"], row["successfully_traded"]) == ("p-1", 4)
+    assert "cycle" not in row
+    assert compare_rows("products", found[0]["products"], found[1]["products"]).same == 1
+
+
+VERSIONS = Versions("netsold", {"netsold": FIRST, "netsold.r1": R1})
+
+
+def test_which_version_may_be_promoted() -> None:
+    """Another than the answered one; without a name, the only other one."""
+    assert changing.promotable(VERSIONS, "r1") == "netsold.r1"
+    assert changing.only_rebuild(VERSIONS) == "netsold.r1"
+    with pytest.raises(ChangeRefused, match="netsold is promoted already"):
+        changing.promotable(VERSIONS, "netsold")
+    with pytest.raises(NoSuchVersion, match="no version r9"):
+        changing.promotable(VERSIONS, "r9")
+    with pytest.raises(ChangeRefused, match="there is no rebuild"):
+        changing.only_rebuild(Versions("netsold"))
+    r2 = msgspec.structs.replace(R1, app="netsold.r2")
+    with pytest.raises(ChangeRefused, match=r"there are netsold.r1, netsold.r2: name one"):
+        changing.only_rebuild(Versions("netsold", {**VERSIONS.registered, "netsold.r2": r2}))
+
+
+def test_the_way_back_needs_a_former_version() -> None:
+    """Which is not dropped."""
+    with pytest.raises(ChangeRefused, match="nothing was promoted yet"):
+        changing.former_of(VERSIONS)
+    pointer = Pointer("netsold.r1", "2026-01-02T00:00:00Z", "netsold")
+    moved = Versions("netsold", VERSIONS.registered, pointer)
+    assert changing.former_of(moved) == "netsold"
+    with pytest.raises(ChangeRefused, match="former version netsold was dropped"):
+        changing.former_of(Versions("netsold", {"netsold.r1": R1}, pointer))
+
+
+SETTINGS = Settings(_env_file=None, cycle_days=7, topic_prefix="shop.")
+SIGN = Signature("ann", 1_767_225_600_000, "a fault")
+
+
+async def test_a_rebuild_differs_in_the_terms_that_are_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others are those of the version that is answered."""
+    recorded = Versions("netsold")
+
+    async def read(_settings: Settings) -> Versions:
+        return recorded
+
+    monkeypatch.setattr(registering, "read_versions", read)
+    found = await registering.plan(SETTINGS, None, {"service_hours": "00:00-24:00"}, SIGN)
+    terms = msgspec.structs.replace(recorded_terms(SETTINGS), service_hours="00:00-24:00")
+    version = found.version
+    assert (version.app, version.terms, version.by) == ("netsold.r1", terms, "ann")
+    assert (version.base_app, version.base_prefix) == ("netsold", "shop.")
+    assert version.topic_prefix == "shop.netsold.r1."
+    assert (version.orders_topic, version.chats_topic) == ("shop.orders", "shop.chats")
+    assert found.base is not None
+    assert (found.base.app, found.base.topic_prefix) == ("netsold", "shop.")
+    pointer = Pointer("netsold.r1", SIGN.at, "netsold")
+    dropped = Act(act="drop", app="netsold.r2", at=SIGN.at, by="ann")
+    recorded = Versions(
+        "netsold", {"netsold": found.base, "netsold.r1": version}, pointer, [dropped]
+    )
+    found = await registering.plan(SETTINGS, None, {"cycle_days": 30}, SIGN)
+    assert (found.version.app, found.base) == ("netsold.r3", None)
+    assert found.version.topic_prefix == "shop.netsold.r3."
+    assert found.version.terms == msgspec.structs.replace(terms, cycle_days=30)
+    found = await registering.plan(SETTINGS, "r1", {}, SIGN)
+    assert (found.known, found.version) == (True, version)
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        ("r1", {"cycle_days": 30}, "registered with other terms"),
+        ("R 1", {}, "'R 1' is no name"),
+        ("r3", {"cycle_days": 0}, "--cycle-days: Input should be greater than or equal to 1"),
+        ("r3", {"cycle_anchor": "2026"}, "--cycle-anchor: .*no instant with its zone"),
+        ("r3", {"service_zone": "Atlantis"}, "NETSOLD_SERVICE_ZONE"),
+    ]
+    for name, terms_given, why in wrong:
+        with pytest.raises(Unregistrable, match=why):
+            await registering.plan(SETTINGS, name, terms_given, SIGN)
