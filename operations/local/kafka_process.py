@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import tempfile
 from typing import TYPE_CHECKING
 
 import psutil
@@ -11,6 +11,7 @@ from operations.local.processes import Known, running, running_with, spawn
 
 if TYPE_CHECKING:
     import signal
+    import subprocess
     from collections.abc import Callable, Sequence
 
     from operations.local.kafka_files import KafkaFiles, State
@@ -30,19 +31,28 @@ MAIN_CLASS = "kafka.Kafka"
 def format_storage(
     files: KafkaFiles, jars: str, cluster_id: str, options: Sequence[str]
 ) -> str | None:
-    """Format the storage unless it is formatted; the error if that fails, else None."""
-    done = subprocess.run(
-        [
-            *_java(files, jars),
-            *("kafka.tools.StorageTool", "format", "--ignore-formatted"),
-            *("-t", cluster_id, "-c", str(files.config)),
-            *options,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return None if done.returncode == 0 else (done.stderr or done.stdout).strip()
+    """Format the storage unless it is formatted; the error if that fails, else None.
+
+    An interrupted call ends the process, also if the interruption comes while it is started.
+    """
+    command = [
+        *_java(files, jars),
+        *("kafka.tools.StorageTool", "format", "--ignore-formatted"),
+        *("-t", cluster_id, "-c", str(files.config)),
+        *options,
+    ]
+    started: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryFile() as output:
+        try:
+            spawn(command, lambda process, _: started.append(process), output=output)
+            code = started[0].wait()
+        except BaseException:
+            for process in started:
+                process.kill()
+                process.wait()
+            raise
+        output.seek(0)
+        return None if code == 0 else output.read().decode(errors="replace").strip()
 
 
 def start_broker(
