@@ -18,6 +18,7 @@ from operations.replaying.journal_fold import fold_journal
 from operations.replaying.live_tables import load
 from operations.replaying.plan import TableMark
 from operations.replaying.row_files import rows_paths
+from operations.replaying.row_fold import ImpossibleResult
 from operations.replaying.source_fold import fold_source
 from operations.replaying.work import Task
 from schemas.positions import offset_after
@@ -44,6 +45,7 @@ class LaneResult(msgspec.Struct):
     marks: list[TableMark] = msgspec.field(default_factory=list)
     tables: list[TableResult] = msgspec.field(default_factory=list)
     journal: JournalResult | None = None
+    impossible: ImpossibleResult = msgspec.field(default_factory=ImpossibleResult)
 
 
 def steps(partitions: int) -> dict[str, list[Task]]:
@@ -70,7 +72,7 @@ async def carry_out(work: Work, task: Task, report: Report) -> None:
     else:
         if task.name == PRODUCT_STAGE.name and work.compares_journal:
             result.journal = await check_journal(work, task.partition, report)
-        result.tables = await asyncio.to_thread(
+        result.tables, result.impossible = await asyncio.to_thread(
             fold_journal, work, task.name, task.partition, report
         )
     write_whole(_path(work, task), msgspec.json.encode(result))
