@@ -111,10 +111,10 @@ def _print_store(one: StoreResult) -> None:
 
 def print_rows(found: Findings) -> None:
     """Print each impossible sum and differing row that is kept, and how many more there are."""
-    for one in found.impossible:
+    for sums in found.impossible:
         typer.echo(
-            f"{one.id_name} {one.id!r}: replayed sums become impossible, so a worker of this build "
-            f"would end: {one.why}"
+            f"{sums.id_name} {sums.id!r}: sums become impossible, and a worker of this build would"
+            f" end at them: {sums.why}"
         )
     for row in found.rows:
         typer.echo(f"{row.table}-{row.partition} {row.key!r} differs{_since(row.first)}")

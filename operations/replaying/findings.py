@@ -78,7 +78,7 @@ class Findings:
     def movers(self, table: str = PRODUCT_TOTALS.name) -> Movers:
         """The ids of a table of sales of all time that move most."""
         movers = Movers()
-        for one in self.tables[table]:
+        for one in self.tables.get(table, ()):
             if one.movers is not None:
                 movers.include(one.movers)
         return movers

@@ -9,7 +9,7 @@ from operations.replaying.differences import compare
 from operations.replaying.plan import feeding
 from operations.replaying.row_files import blocks, rows_path
 from operations.replaying.row_fold import RowFold
-from operations.replaying.row_store import RowStore
+from operations.replaying.row_store import RowStore, anew
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from operations.replaying.row_files import Block, JournalRow
     from operations.replaying.row_fold import ImpossibleResult
     from operations.replaying.work import Report, Work
+
 
 class SourceRows:
     """The replayed rows of one source partition in a journal's partition, part after part."""
@@ -55,7 +56,7 @@ def fold_journal(
     stage = work.stage(name)
     sources = sources_of(work, stage.spec.source, partition, report)
     store, live = (
-        RowStore(work.directory / f"{name}-{partition}"),
+        RowStore(anew(work.directory / f"{name}-{partition}")),
         RowStore(work.live_path(name, partition)),
     )
     fold = RowFold(work, name, store)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from operations.replaying.differences import SHOWN, text
+from schemas.errors import NetsoldError
 from tables.sales import ImpossibleTallyError
 from tables.service import ImpossibleServiceError
 from tables.watermarks import Progress
@@ -29,8 +30,14 @@ CHUNK_ROWS: Final = 20_000
 _IMPOSSIBLE: Final = (ImpossibleTallyError, ImpossibleServiceError)
 
 
+class RowRefused(NetsoldError):
+    """A row is none of these settings or this build, so its sums cannot be compared."""
+
+    exit_code = 2
+
+
 class ImpossibleSums(msgspec.Struct):
-    """The replayed sums of an id, such as `product_id` p-7, that left their bounds; why."""
+    """The sums of an id, such as `product_id` p-7, that left their bounds; why."""
 
     id_name: str
     id: str
@@ -94,6 +101,11 @@ class RowFold:
             for offset, row in enumerate(rows, first)
         ]
         outcome = self._stage.fold(self._place, readings, self._views, self._progress)
+        if outcome.parked:
+            raise RowRefused(
+                f"a row of {self._stage.spec.source} is refused ({outcome.parked[0][1].detail}): "
+                "use the settings and the build that wrote it"
+            )
         self._store.write(outcome.writes)
         self._progress = Progress(offset=outcome.progress.offset)
 
