@@ -5,7 +5,7 @@ It writes nothing outside of the data directory.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -14,6 +14,7 @@ from operations.commands import replay_view
 from operations.commands.replay_run import Processes, ReplayRun, Resume
 from operations.output import print_json
 from operations.replaying.contributions import Contribution, Subject, contributions
+from operations.term_options import takes_terms
 from operations.versions.registering import with_terms
 from schemas import times
 from schemas.errors import NetsoldError
@@ -46,12 +47,6 @@ From = Annotated[
         " from a position such as orders-3@1841.",
     ),
 ]
-CycleDays = Annotated[int | None, typer.Option(help="As NETSOLD_CYCLE_DAYS.")]
-CycleAnchor = Annotated[str | None, typer.Option(help="As NETSOLD_CYCLE_ANCHOR.")]
-ReplyWithin = Annotated[int | None, typer.Option(help="As NETSOLD_REPLY_WITHIN_SECONDS.")]
-ServiceHours = Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_HOURS.")]
-ServiceZone = Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_ZONE.")]
-CountPer = Annotated[str | None, typer.Option(help="As NETSOLD_COUNT_INQUIRIES_PER.")]
 Explain = Annotated[
     str | None,
     typer.Option(
@@ -60,15 +55,11 @@ Explain = Annotated[
 ]
 
 
+@takes_terms
 def command(  # noqa: PLR0917 - typer's form
     dry_run: DryRun = False,
     start: From = None,
-    cycle_days: CycleDays = None,
-    cycle_anchor: CycleAnchor = None,
-    reply_within_seconds: ReplyWithin = None,
-    service_hours: ServiceHours = None,
-    service_zone: ServiceZone = None,
-    count_inquiries_per: CountPer = None,
+    terms: dict[str, Any] | None = None,
     explain: Explain = None,
     resume: Resume = False,
     processes: Processes = 1,
@@ -84,19 +75,10 @@ def command(  # noqa: PLR0917 - typer's form
             "a replay never changes live tables: add --dry-run to see what would change, and "
             "`netsold rebuild` makes them anew beside the live ones"
         )
-    given = {
-        "cycle_days": cycle_days,
-        "cycle_anchor": cycle_anchor,
-        "reply_within_seconds": reply_within_seconds,
-        "service_hours": service_hours,
-        "service_zone": service_zone,
-        "count_inquiries_per": count_inquiries_per,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
     subject = None if explain is None else _subject(explain)
     run = ReplayRun(
         "replay --dry-run",
-        lambda settings: with_terms(settings, changes),
+        lambda settings: with_terms(settings, terms or {}),
         [start or "", explain or ""],
         adds_up=True,
     )
