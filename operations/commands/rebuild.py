@@ -36,7 +36,12 @@ DIFFERENCE: Final = 3
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; it is recorded.")]
 Within = Annotated[
     float,
-    typer.Option(min=0, max=50, metavar="SECONDS", help="How long rows that move are waited for."),
+    typer.Option(
+        min=0,
+        max=50,
+        metavar="SECONDS",
+        help="How long rows that are written all the time are waited for.",
+    ),
 ]
 Limit = Annotated[int, typer.Option(min=0, max=1000, help="Most rows shown of each list.")]
 VersionArgument = Annotated[str, typer.Argument(metavar="NAME", help="Such as r1 or netsold.r1.")]
@@ -169,7 +174,6 @@ def show(found: Comparison, limit: int, *, as_json: bool) -> None:
     if as_json:
         print_json(found.as_json(limit))
         return
-    typer.echo(f"first: {found.first}, second: {found.second}")
     for line in found.lines(limit):
         typer.echo(line)
 
