@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -14,8 +14,10 @@ from operations.letters.options import By, recorded
 from operations.local.kafka import named_cluster
 from operations.output import print_error, print_json
 from operations.progress import Meter
+from operations.term_options import takes_terms
 from operations.versions import changing, registering, showing
 from operations.versions.comparing import compare_versions
+from operations.versions.progress import CATCH_UP_SECONDS
 from operations.versions.registering import Signature
 from operations.waiting import answer
 from streams import backlog
@@ -34,7 +36,12 @@ DIFFERENCE: Final = 3
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; it is recorded.")]
 Within = Annotated[
     float,
-    typer.Option(min=0, max=50, metavar="SECONDS", help="How long rows that move are waited for."),
+    typer.Option(
+        min=0,
+        max=50,
+        metavar="SECONDS",
+        help="How long rows that are written all the time are waited for.",
+    ),
 ]
 Limit = Annotated[int, typer.Option(min=0, max=1000, help="Most rows shown of each list.")]
 VersionArgument = Annotated[str, typer.Argument(metavar="NAME", help="Such as r1 or netsold.r1.")]
@@ -44,20 +51,12 @@ Rebuilt = Annotated[
 
 
 @app.command("start")
+@takes_terms
 def start(  # noqa: PLR0917 - a parameter for each option
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Unset = the next of r1, r2 and so on.")
     ] = None,
-    cycle_days: Annotated[int | None, typer.Option(help="As NETSOLD_CYCLE_DAYS.")] = None,
-    cycle_anchor: Annotated[str | None, typer.Option(help="As NETSOLD_CYCLE_ANCHOR.")] = None,
-    reply_within_seconds: Annotated[
-        int | None, typer.Option(help="As NETSOLD_REPLY_WITHIN_SECONDS.")
-    ] = None,
-    service_hours: Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_HOURS.")] = None,
-    service_zone: Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_ZONE.")] = None,
-    count_inquiries_per: Annotated[
-        str | None, typer.Option(help="As NETSOLD_COUNT_INQUIRIES_PER.")
-    ] = None,
+    terms: dict[str, Any] | None = None,
     partitions: Annotated[
         int | None,
         typer.Option(help="Refused unless it is the log's own number of partitions."),
@@ -77,18 +76,9 @@ def start(  # noqa: PLR0917 - a parameter for each option
     It counts the log from its beginning, by this program's rules, and then follows the traffic.
     Terms that are not given are those of the version that is answered.
     """
-    terms = {
-        "cycle_days": cycle_days,
-        "cycle_anchor": cycle_anchor,
-        "reply_within_seconds": reply_within_seconds,
-        "service_hours": service_hours,
-        "service_zone": service_zone,
-        "count_inquiries_per": count_inquiries_per,
-    }
-    given = {name: value for name, value in terms.items() if value is not None}
     settings, sign = named_cluster(), _signature(by, why)
     _refuse_other_count(settings, partitions)
-    found = answer(settings, registering.plan(settings, name, given, sign))
+    found = answer(settings, registering.plan(settings, name, terms or {}, sign))
     version = found.version
     if found.known:
         print_error(f"netsold: {version.app} is registered already, and goes on")
@@ -184,7 +174,6 @@ def show(found: Comparison, limit: int, *, as_json: bool) -> None:
     if as_json:
         print_json(found.as_json(limit))
         return
-    typer.echo(f"first: {found.first}, second: {found.second}")
     for line in found.lines(limit):
         typer.echo(line)
 
@@ -236,11 +225,11 @@ def _must_keep_up(of_version: Settings) -> None:
             f"no worker of {of_version.app} runs: start one by "
             f"`netsold worker --version {of_version.app}`"
         )
-    left = answer(of_version, backlog.left_after(of_version, changing.CATCH_UP_SECONDS))
+    left = answer(of_version, backlog.left_after(of_version, CATCH_UP_SECONDS))
     if left:
         raise changing.VersionBehind(
             f"{of_version.app} is {left:,} records behind what the log had "
-            f"{changing.CATCH_UP_SECONDS:.0f} s ago: wait, see `netsold rebuild status`"
+            f"{CATCH_UP_SECONDS:.0f} s ago: wait, see `netsold rebuild status`"
         )
 
 

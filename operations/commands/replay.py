@@ -6,7 +6,7 @@ It writes nothing outside of the data directory.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,6 +16,7 @@ from operations.commands.replay_run import Narrow, Processes, ReplayRun, Resume
 from operations.commands.replay_span import From, To, narrowed
 from operations.output import print_json
 from operations.replaying.contributions import Contribution, Subject, contributions
+from operations.term_options import takes_terms
 from operations.versions.registering import with_terms
 from schemas.errors import NetsoldError
 
@@ -34,12 +35,6 @@ class OnlyDry(NetsoldError):
 
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Needed: a replay changes no table.")]
-CycleDays = Annotated[int | None, typer.Option(help="As NETSOLD_CYCLE_DAYS.")]
-CycleAnchor = Annotated[str | None, typer.Option(help="As NETSOLD_CYCLE_ANCHOR.")]
-ReplyWithin = Annotated[int | None, typer.Option(help="As NETSOLD_REPLY_WITHIN_SECONDS.")]
-ServiceHours = Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_HOURS.")]
-ServiceZone = Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_ZONE.")]
-CountPer = Annotated[str | None, typer.Option(help="As NETSOLD_COUNT_INQUIRIES_PER.")]
 Explain = Annotated[
     str | None,
     typer.Option(
@@ -48,16 +43,12 @@ Explain = Annotated[
 ]
 
 
+@takes_terms
 def command(  # noqa: PLR0917 - typer's form
     dry_run: DryRun = False,
     start: From = None,
     end: To = None,
-    cycle_days: CycleDays = None,
-    cycle_anchor: CycleAnchor = None,
-    reply_within_seconds: ReplyWithin = None,
-    service_hours: ServiceHours = None,
-    service_zone: ServiceZone = None,
-    count_inquiries_per: CountPer = None,
+    terms: dict[str, Any] | None = None,
     explain: Explain = None,
     resume: Resume = False,
     processes: Processes = 1,
@@ -73,16 +64,7 @@ def command(  # noqa: PLR0917 - typer's form
             "a replay never changes live tables: add --dry-run to see what would change, and "
             "`netsold rebuild` makes them anew beside the live ones"
         )
-    given = {
-        "cycle_days": cycle_days,
-        "cycle_anchor": cycle_anchor,
-        "reply_within_seconds": reply_within_seconds,
-        "service_hours": service_hours,
-        "service_zone": service_zone,
-        "count_inquiries_per": count_inquiries_per,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
-    if end is not None and changes:
+    if end is not None and terms:
         raise typer.BadParameter(
             "it compares with the journal, which has the terms of its workers: leave out other"
             " terms",
@@ -91,7 +73,7 @@ def command(  # noqa: PLR0917 - typer's form
     subject = None if explain is None else _subject(explain)
     run = ReplayRun(
         "replay --dry-run",
-        lambda settings: with_terms(settings, changes),
+        lambda settings: with_terms(settings, terms or {}),
         [start or "", end or "", explain or ""],
         adds_up=True,
     )

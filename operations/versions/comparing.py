@@ -50,7 +50,7 @@ async def compare_versions(
                 f"{first.app} reads {first.topic(topic)} and {second.app} {second.topic(topic)}: "
                 "versions are compared on one log"
             )
-    found = Comparison(first.app, second.app)
+    found = Comparison(first.app, second.app, waited_s=within_s)
     same_cycles = (first.cycle_ms, first.anchor_ms) == (second.cycle_ms, second.anchor_ms)
     lists = [name for name in OTHER_LISTS if same_cycles or not REPORT_LISTS[name].windowed]
     found.left_out = {name: _OTHER_CYCLES for name in OTHER_LISTS if name not in lists}

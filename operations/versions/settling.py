@@ -1,20 +1,28 @@
 """Compares tables of two versions row by row while both are written.
 
 The tables of a partition are read from both changelogs up to their marks. A row that differs is
-compared again once both have passed the further of the two marks: if nobody has written it since
-then, both hold it at one vector, and it differs. Otherwise it is still moving.
+compared where both versions hold it at one vector: each state of it is one from the mark behind
+the one that wrote it, up to the last mark before it is written again. Two such stays that overlap
+are compared. A row whose stays never overlap is written too often: it is still moving.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, deque
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from operations.versions.comparison import DifferentRow, ListComparison, compare_rows, row_key
+from operations.versions.comparison import (
+    DifferentRow,
+    ListComparison,
+    MovingRow,
+    compare_rows,
+    row_key,
+)
 from streams import log, topics
 from streams.marks import MARK_KEY, decode_mark
 from tables import catalogue
@@ -30,6 +38,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 POLL_SECONDS: Final = 0.1
+MOST_STAYS: Final = 100
+"""Most states of a row that are kept while the other version is behind them."""
 
 Vector = dict[str, int]
 """The last offset applied of each source partition, such as `orders-3`."""
@@ -43,16 +53,34 @@ def vector_of(mark: Mark) -> Vector:
 
 
 @dataclass(slots=True)
+class Stay:
+    """A row of some state (empty where the report has none), and the vectors at which it is that.
+
+    `since` is None until the mark behind the one that wrote the row: a worker reads a journal
+    record by record, so up to there the state may include a part of what comes behind its mark.
+    `until` is None while the row is not written again.
+    """
+
+    row: bytes
+    since: Vector | None = None
+    until: Vector | None = None
+
+
+@dataclass(slots=True)
 class TablePartition:
     """The rows of a table's partition that a report has, at its last mark.
 
-    `rows` has their JSON by key. `written` are the keys written since `begin_round`.
+    `rows` has their JSON by key. `stays` are the states of the rows that are watched, oldest
+    first, and `writes` how often each was written.
     """
 
     rows: dict[bytes, bytes] = field(default_factory=dict)
     vector: Vector = field(default_factory=dict)
-    written: set[bytes] = field(default_factory=set)
+    stays: dict[bytes, deque[Stay]] = field(default_factory=dict)
+    writes: Counter[bytes] = field(default_factory=Counter)
     _unmarked: dict[bytes, bytes] = field(default_factory=dict)
+    _fresh: set[bytes] = field(default_factory=set)
+    """The watched rows that were written at the last mark."""
 
     def put(self, key: bytes, row: bytes) -> None:
         """A row that counts from the next mark on; empty where the report has none."""
@@ -60,18 +88,40 @@ class TablePartition:
 
     def mark(self, vector: Vector) -> None:
         """The rows since the last mark are complete."""
+        fresh = self._unmarked.keys() & self.stays.keys()
         for key, row in self._unmarked.items():
             if row:
                 self.rows[key] = row
             else:
                 self.rows.pop(key, None)
-        self.written.update(self._unmarked)
+            if key in fresh:
+                self._written(key, row)
+        for key in (self._fresh - fresh) & self.stays.keys():
+            self.stays[key][-1].since = vector
         self._unmarked.clear()
+        self._fresh = fresh
         self.vector = vector
 
-    def has_reached(self, vector: Vector) -> bool:
-        """Whether these offsets are applied."""
-        return all(self.vector.get(name, -1) >= offset for name, offset in vector.items())
+    def _written(self, key: bytes, row: bytes) -> None:
+        """A watched row is written: what it was ended at the mark before this one."""
+        stays = self.stays[key]
+        self.writes[key] += 1
+        if stays[-1].since is None:
+            stays[-1].row = row
+            return
+        stays[-1].until = self.vector
+        stays.append(Stay(row))
+        if len(stays) > MOST_STAYS:
+            stays.popleft()
+
+    def watch(self, keys: Collection[bytes]) -> None:
+        """Keep the states of these rows from now on."""
+        self.stays = {key: deque([Stay(self.rows.get(key, b""))]) for key in keys}
+        self._fresh = set(keys)
+
+    def forget(self, key: bytes) -> None:
+        """Watch a row no longer."""
+        del self.stays[key]
 
 
 class Settling:
@@ -82,29 +132,65 @@ class Settling:
         keys = first.rows.keys() | second.rows.keys()
         self.moving = {key for key in keys if first.rows.get(key) != second.rows.get(key)}
         self.same = len(keys) - len(self.moving)
-        self.different: set[bytes] = set()
-        self._target: Vector = {}
-        self._begin_round()
+        self.different: dict[bytes, tuple[bytes, bytes]] = {}
+        """The rows of both that differ at one vector, by key."""
 
-    def _begin_round(self) -> None:
-        first, second = self._first.vector, self._second.vector
-        self._target = {
-            name: max(first.get(name, -1), second.get(name, -1)) for name in first | second
-        }
-        self._first.written.clear()
-        self._second.written.clear()
+        first.watch(self.moving)
+        second.watch(self.moving)
+        self._seen: tuple[Vector, Vector] | None = None
+
+    def writes(self, key: bytes) -> int:
+        """How often the version that wrote a row most has written it since the comparison began."""
+        return max(self._first.writes[key], self._second.writes[key])
 
     def again(self) -> bool:
         """Decide about rows that can be compared by now; whether none is left to decide."""
         first, second = self._first, self._second
-        if self.moving and first.has_reached(self._target) and second.has_reached(self._target):
-            equal = {key for key in self.moving if first.rows.get(key) == second.rows.get(key)}
-            quiet = self.moving - equal - first.written - second.written
-            self.same += len(equal)
-            self.different |= quiet
-            self.moving -= equal | quiet
-            self._begin_round()
+        if self._seen != (first.vector, second.vector):
+            self._seen = first.vector, second.vector
+            at_one = first.vector == second.vector  # as at the end of a log that stands still
+            for key in list(self.moving):
+                pair = (
+                    (first.stays[key][-1].row, second.stays[key][-1].row)
+                    if at_one
+                    else self._at_one_vector(key)
+                )
+                if pair is not None:
+                    self._decide(key, *pair)
         return not self.moving
+
+    def _decide(self, key: bytes, first: bytes, second: bytes) -> None:
+        if first == second:
+            self.same += 1
+        else:
+            self.different[key] = first, second
+        self.moving.remove(key)
+        self._first.forget(key)
+        self._second.forget(key)
+
+    def _at_one_vector(self, key: bytes) -> tuple[bytes, bytes] | None:
+        """The rows of both at a vector at which both hold one; stays that can't be it are dropped.
+
+        Vectors only grow, so a stay that ended before the other one began meets no later one.
+        """
+        firsts, seconds = self._first.stays[key], self._second.stays[key]
+        while firsts[0].since is not None and seconds[0].since is not None:
+            first, second = firsts[0], seconds[0]
+            if _ended_before(first.until or self._first.vector, seconds[0].since):
+                dropped, stay = firsts, first
+            elif _ended_before(second.until or self._second.vector, firsts[0].since):
+                dropped, stay = seconds, second
+            else:
+                return first.row, second.row
+            if stay.until is None:
+                break
+            dropped.popleft()
+        return None
+
+
+def _ended_before(until: Vector, since: Vector | None) -> bool:
+    """Whether a stay ended before another one began, at any source partition."""
+    return any(until.get(name, -1) < offset for name, offset in (since or {}).items())
 
 
 class TableReader:
@@ -189,34 +275,31 @@ def _by_list(
 ) -> dict[str, ListComparison]:
     found: dict[str, ListComparison] = {}
     for at, settling in sorted(settlings.items()):
-        before = found.get(at[0], ListComparison())
+        name = at[0]
+        before = found.get(name, ListComparison())
         firsts, seconds = first.parts[at].rows, second.parts[at].rows
         different = [
             row
             for key in sorted(settling.different)
-            for row in _different(at[0], firsts.get(key), seconds.get(key))
+            for row in compare_rows(name, *map(_rows, settling.different[key])).different
         ]
         moving = [
-            row_key(at[0], row)
+            MovingRow(row_key(name, row), settling.writes(key))
             for key in sorted(settling.moving)
             for row in _rows(firsts.get(key) or seconds.get(key))[:1]
         ]
-        key_of = sort_key(at[0])
-        found[at[0]] = ListComparison(
+        found[name] = ListComparison(
             before.same + settling.same,
-            sorted(
-                [*before.different, *different],
-                key=lambda row: key_of(row.first or row.second or {}),
-            ),
+            sorted([*before.different, *different], key=_sorted_by(name)),
             [*before.moving, *moving],
         )
     return found
 
 
+def _sorted_by(name: str) -> Callable[[DifferentRow], tuple[str, ...]]:
+    key_of = sort_key(name)
+    return lambda row: key_of(row.first or row.second or {})
+
+
 def _rows(encoded: bytes | None) -> list[ReportRow]:
     return msgspec.json.decode(encoded, type=list[ReportRow]) if encoded else []
-
-
-def _different(name: str, first: bytes | None, second: bytes | None) -> list[DifferentRow]:
-    """The rows of one key that differ: an order may have several anomalies."""
-    return list(compare_rows(name, _rows(first), _rows(second)).different)

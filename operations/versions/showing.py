@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from operations.versions.progress import Pace, applied_of, progress_line
 from streams.backlog import backlog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from streams.backlog import Backlog
     from streams.settings import Settings
@@ -26,6 +26,8 @@ FORMAT: Final = 1
 
 PACE_SECONDS: Final = 2.0
 LAST_ACTS: Final = 10
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +45,23 @@ async def states(versions: Versions, settings: Settings) -> list[VersionState]:
     apps = list(versions.registered) or [versions.base]
     of = {app: versions.settings_of(app, settings) for app in apps}
     paces = {app: Pace() for app in apps}
-    now: dict[str, Backlog] = {}
+    now: Mapping[str, Backlog] = {}
     for is_last in (False, True):
-        for app in apps:
-            now[app] = await backlog(of[app])
-            paces[app].add(time.monotonic(), applied_of(of[app], now[app]))
+        now = await _of_each(backlog, of)
+        for app, one in now.items():
+            paces[app].add(time.monotonic(), applied_of(of[app], one), one.records)
         if not is_last and any(one.records for one in now.values()):
             await asyncio.sleep(PACE_SECONDS)
-    return [VersionState(app, now[app], paces[app], await members(of[app])) for app in apps]
+    workers = await _of_each(members, of)
+    return [VersionState(app, now[app], paces[app], workers[app]) for app in apps]
+
+
+async def _of_each(
+    found: Callable[[Settings], Awaitable[T]], of: Mapping[str, Settings]
+) -> dict[str, T]:
+    """Something of each version at the same time."""
+    results = await asyncio.gather(*(found(settings) for settings in of.values()))
+    return dict(zip(of, results, strict=True))
 
 
 def lines(versions: Versions, found: Sequence[VersionState]) -> Iterator[str]:
@@ -89,7 +100,7 @@ def as_json(versions: Versions, found: Sequence[VersionState]) -> dict[str, Any]
                 "place": _place(versions, one.app),
                 "records_behind": one.now.records,
                 "events_per_second": one.pace.records_s,
-                "seconds_left": one.pace.left_s(one.now.records),
+                "seconds_left": one.pace.left_s,
                 "workers": list(one.workers),
                 "registered": msgspec.to_builtins(versions.registered.get(one.app)),
             }
