@@ -30,6 +30,9 @@ OBJECTS: Final = 500_000
 """A chunk makes fewer."""
 
 
+ENDED: Final = "a process of the replay has ended: run it again with --resume"
+
+
 class TaskFailed(NetsoldError):
     """A process of a replay ended without a result; the sentence has its error."""
 
@@ -61,7 +64,7 @@ class Processes:
         busy = set()
         for connection in self._processes:
             if tasks:
-                connection.send((work, tasks.pop(0)))
+                _send(connection, work, tasks.pop(0))
                 busy.add(connection)
         while busy and not self._stopping:
             ready = wait(list(busy), POLL_S)
@@ -72,7 +75,7 @@ class Processes:
                 if message is not None:
                     report(message)
                 elif tasks:
-                    connection.send((work, tasks.pop(0)))
+                    _send(connection, work, tasks.pop(0))
                 else:
                     busy.discard(connection)
 
@@ -85,11 +88,18 @@ class Processes:
             connection.close()
 
 
+def _send(connection: Connection, work: Work, task: Task) -> None:
+    try:
+        connection.send((work, task))
+    except OSError as error:
+        raise TaskFailed(ENDED) from error
+
+
 def _received(connection: Connection) -> int | Exception | None:
     try:
         message: int | Exception | None = connection.recv()
     except EOFError:
-        return TaskFailed("a process of the replay has ended: run it again with --resume")
+        return TaskFailed(ENDED)
     return message
 
 

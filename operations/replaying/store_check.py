@@ -22,6 +22,7 @@ from streams.local_stores import (
     reader_position,
     reader_store,
     stored_rows,
+    worker_position,
     worker_stores,
 )
 from streams.topics import changelog
@@ -29,12 +30,13 @@ from tables.catalogue import READER_TABLES, TABLES
 from tables.reader_rows import space, stored_key, table_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from rocksdict import Rdict
 
     from operations.replaying.work import Report, Work
+    from streams.local_stores import WorkerStore
     from streams.log import At
     from tables.catalogue import Table
     from tables.outcome import Stored
@@ -74,41 +76,45 @@ class StoreResult(msgspec.Struct):
 
 
 class _LiveTables:
-    """The tables as their changelogs have them, and where these begin; opened once each."""
+    """The tables as their changelogs have them, and where these begin.
+
+    The stores of one stage stay open: not all, as each has files and their indexes in memory.
+    """
 
     def __init__(self, work: Work, beginnings: Mapping[At, int]) -> None:
         self.work, self.beginnings = work, beginnings
-        self._stores: dict[tuple[str, int], RowStore] = {}
+        self._stage = ""
+        self._stores: dict[int, RowStore] = {}
 
     def of(self, table: str, partition: int) -> RowStore:
         """The store with the rows of a table's partition."""
-        lane = STAGE_OF[table], partition
-        if lane not in self._stores:
-            self._stores[lane] = RowStore(self.work.live_path(*lane))
-        return self._stores[lane]
+        stage = STAGE_OF[table]
+        if stage != self._stage:
+            self.close()
+            self._stage = stage
+        if partition not in self._stores:
+            self._stores[partition] = RowStore(self.work.live_path(stage, partition))
+        return self._stores[partition]
 
     def close(self) -> None:
         """Release all files."""
         for store in self._stores.values():
             store.close()
+        self._stores.clear()
 
 
 async def check_stores(work: Work, report: Report) -> list[StoreResult]:
     """Compare all stores of this application in the data directory."""
-    path, found = reader_store(work.settings), list(worker_stores(work.settings))
-    if path is None and not found:
-        return []
     names = [changelog(work.settings, table.name) for table in TABLES]
     beginnings, _ = await work.log.bounds(names)
     results, live = [], _LiveTables(work, beginnings)
     try:
-        for store in found:
+        for store in worker_stores(work.settings):
             result = StoreResult(str(store.path), store.table, unreadable=store.failed)
             results.append(result)
             if store.position is not None:
-                at = (store.table, store.partition)
-                written = await _written_between(live, *at, store.position, report)
-                await asyncio.to_thread(_check_worker, live, store.path, at[1], result, written)
+                await _check_worker(live, store, result, report)
+        path = reader_store(work.settings)
         if path is not None:
             results += await _check_reader(live, path, report)
     finally:
@@ -116,16 +122,33 @@ async def check_stores(work: Work, report: Report) -> list[StoreResult]:
     return results
 
 
-def _check_worker(
-    live: _LiveTables, path: Path, partition: int, result: StoreResult, written: Collection[bytes]
+async def _check_worker(
+    live: _LiveTables, store: WorkerStore, result: StoreResult, report: Report
 ) -> None:
-    result.left_out = len(written)
-    rows = live.of(result.table, partition).rows(result.table)
+    with ExitStack() as stack:
+        try:
+            db = stack.enter_context(opened(store.path))
+            position = worker_position(db)  # of these files: those of a running worker change
+        except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own
+            result.unreadable = str(error)
+            return
+        written = await _written_between(live, store.table, store.partition, position, report)
+        result.left_out = len(written)
+        rows = live.of(store.table, store.partition).rows(store.table)
+        await asyncio.to_thread(_compare, rows, db, store.partition, result, written)
+
+
+def _compare(
+    rows: Iterable[tuple[bytes, bytes]],
+    db: Rdict,
+    partition: int,
+    result: StoreResult,
+    written: Collection[bytes],
+) -> None:
     try:
-        with opened(path) as db:
-            for key, ours, stored in differing(rows, stored_rows(db)):
-                if key not in written:
-                    result.compare(partition, key, ours, stored)
+        for key, ours, stored in differing(rows, stored_rows(db)):
+            if key not in written:
+                result.compare(partition, key, ours, stored)
     except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own
         result.unreadable = str(error)
 
