@@ -24,9 +24,21 @@ class DifferentRow:
         """The fields that differ, such as `units.gross 5 → 6`."""
         if self.first is None or self.second is None:
             return ["only in the second" if self.first is None else "only in the first"]
+        return [
+            f"{name} {'none' if first is None else first} → {'none' if second is None else second}"
+            for name, first, second in self.fields()
+        ]
+
+    def fields(self) -> list[tuple[str, Any, Any]]:
+        """(name, value in the first, value in the second) of each field that differs.
+
+        None where one has no such field; empty where one has no such row.
+        """
+        if self.first is None or self.second is None:
+            return []
         first, second = dict(_flat(self.first)), dict(_flat(self.second))
         return [
-            f"{name} {first.get(name, 'none')} → {second.get(name, 'none')}"
+            (name, first.get(name), second.get(name))
             for name in first | second
             if first.get(name) != second.get(name)
         ]
