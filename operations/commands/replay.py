@@ -5,7 +5,7 @@ It writes nothing outside of the data directory.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -14,7 +14,7 @@ from operations.commands import replay_view
 from operations.commands.replay_run import Processes, ReplayRun, Resume
 from operations.output import print_json
 from operations.replaying.contributions import Contribution, Subject, contributions
-from operations.term_options import takes_terms
+from operations.term_options import Terms, takes_terms
 from operations.versions.registering import with_terms
 from schemas import times
 from schemas.errors import NetsoldError
@@ -59,7 +59,7 @@ Explain = Annotated[
 def command(  # noqa: PLR0917 - typer's form
     dry_run: DryRun = False,
     start: From = None,
-    terms: dict[str, Any] | None = None,
+    terms: Terms = None,
     explain: Explain = None,
     resume: Resume = False,
     processes: Processes = 1,
