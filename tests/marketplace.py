@@ -268,7 +268,10 @@ class Marketplace:
 
     def until_live(self) -> None:
         """Wait until all workers read, and the reader is live."""
-        self.until(lambda: self._is_live() and len(self._members() or ()) == len(WORKERS), "live reader")
+        all_read = len(WORKERS)
+        self.until(
+            lambda: self._is_live() and len(self._members() or ()) == all_read, "live reader"
+        )
 
     def _is_live(self) -> bool:
         return self.answer("/v1/status").get("state") == "live"

@@ -60,6 +60,7 @@ def json_of(settings: Settings, found: Findings) -> dict[str, Any]:
             "differing": sum(one.differing for one in found.journal),
         },
         "stores": [msgspec.to_builtins(one) for one in found.stores],
+        "impossible": [msgspec.to_builtins(one) for one in found.impossible],
         "rows": [msgspec.to_builtins(row) for row in found.rows],
         "journal_rows": [msgspec.to_builtins(row) for row in found.journal_rows],
     }
@@ -107,7 +108,12 @@ def _print_store(one: StoreResult) -> None:
 
 
 def print_rows(found: Findings) -> None:
-    """Print each differing row that is kept, and how many more there are."""
+    """Print each impossible sum and differing row that is kept, and how many more there are."""
+    for sums in found.impossible:
+        typer.echo(
+            f"{sums.id_name} {sums.id!r}: sums become impossible, and a worker of this build would"
+            f" end at them: {sums.why}"
+        )
     for row in found.rows:
         name = named_row(row.table, row.key)
         typer.echo(f"{row.table}-{row.partition} {name} differs{_since(row.first)}")
@@ -120,6 +126,7 @@ def print_rows(found: Findings) -> None:
     results: list[TableResult | JournalResult] = [*found.journal]
     results += [one for some in found.tables.values() for one in some]
     more = sum(one.differing - len(one.shown) for one in results)
+    more += found.impossible_ids - len(found.impossible)
     if more:
         typer.echo(f"and {more:,} more")
 

@@ -18,10 +18,11 @@ from operations.term_options import Terms, takes_terms
 from operations.versions import changing, registering, showing
 from operations.versions.comparing import compare_versions
 from operations.versions.progress import CATCH_UP_SECONDS
+from operations.versions.recording import diff_of
 from operations.versions.registering import Signature
 from operations.waiting import answer
 from streams import backlog
-from streams.versions import read_versions, settings_of
+from streams.versions import read_versions, record_diff, settings_of
 
 if TYPE_CHECKING:
     from operations.versions.comparison import Comparison
@@ -133,17 +134,23 @@ def status(as_json: Json = False) -> None:
 
 @app.command("diff")
 def diff(
-    name: Rebuilt = None, within: Within = 30.0, limit: Limit = 20, as_json: Json = False
+    name: Rebuilt = None,
+    within: Within = 30.0,
+    limit: Limit = 20,
+    by: By = None,
+    as_json: Json = False,
 ) -> None:
     """Compare a rebuild with the version that is answered, while traffic flows.
 
-    Exit code 3 if they differ. The first is the answered one.
+    Exit code 3 if they differ. The first is the answered one. The result is recorded, and shown on
+    the page.
     """
-    settings = named_cluster()
+    settings, sign = named_cluster(), _signature(by, "")
     versions = answer(settings, read_versions(settings))
     rebuilt = changing.promotable(versions, name or changing.only_rebuild(versions))
     found = _compared(settings, versions, rebuilt, within)
     show(found, limit, as_json=as_json)
+    answer(settings, record_diff(settings, diff_of(found, sign)))
     if found.differences():
         raise typer.Exit(DIFFERENCE)
 
@@ -203,6 +210,7 @@ def promote(  # noqa: PLR0917 - a parameter for each option
     found = _compared(settings, versions, rebuilt, within)
     for line in found.lines(20):
         print_error(line)
+    answer(settings, record_diff(settings, diff_of(found, sign)))
     if found.differences() and not accept_diff:
         raise changing.Different(
             f"{rebuilt} differs from {live}: see `netsold rebuild diff {name}`; if it is right, "

@@ -85,6 +85,12 @@ def _sums(sums: Sums) -> list[dict[str, Any]]:
 def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) -> None:
     """Print it for people: the tables, sums by cycle, what moves most, and what was explained."""
     audit_view.print_tables(found)
+    if SHOP_TOTALS.name not in found.tables:
+        ends = ", ".join(f"{source}@{last}" for source, (_, last) in found.vector.items())
+        typer.echo(
+            f"up to {ends}: the sums of products by the journal alone are compared, as orders, "
+            "conversations and shops are of now"
+        )
     if not found.differing:
         typer.echo(f"{settings.app}: nothing would change")
         return

@@ -29,9 +29,24 @@ class DifferentRow:
         """The fields that differ, such as `units.gross 5 → 6`, between versions of these names."""
         if self.first is None or self.second is None:
             return [f"only in {seconds if self.first is None else firsts}"]
-        first, second = dict(_flat(self.first)), dict(_flat(self.second))
         return [
-            f"{'.'.join(path)} {_shown(path, first.get(path))} → {_shown(path, second.get(path))}"
+            f"{'.'.join(path)} {_shown(path, first)} → {_shown(path, second)}"
+            for path, first, second in self._differing()
+        ]
+
+    def fields(self) -> list[tuple[str, Any, Any]]:
+        """(name, value in the first, value in the second) of each field that differs.
+
+        None where one has no such field; empty where one has no such row.
+        """
+        if self.first is None or self.second is None:
+            return []
+        return [(".".join(path), first, second) for path, first, second in self._differing()]
+
+    def _differing(self) -> list[tuple[Path, Any, Any]]:
+        first, second = dict(_flat(self.first or {})), dict(_flat(self.second or {}))
+        return [
+            (path, first.get(path), second.get(path))
             for path in first | second
             if first.get(path) != second.get(path)
         ]
