@@ -15,15 +15,17 @@ from operations.versions.changing import ChangeRefused
 from operations.versions.comparison import Comparison, compare_rows
 from operations.versions.progress import Pace, progress_line
 from operations.versions.registering import Signature, Unregistrable
-from operations.versions.settling import Settling, TablePartition, vector_of
+from operations.versions.settling import Settling, TablePartition, TableView, vector_of
 from schemas.columns import SaleColumns
-from schemas.control import Act, Pointer
+from schemas.control import Act, CopiedLog, Pointer, Version
 from schemas.journal import Entry
+from schemas.positions import Position
 from schemas.times import DAY_MS, parse_ms
 from streams.backlog import Backlog
+from streams.copied import copy_layout
 from streams.marks import Mark
 from streams.settings import Settings
-from streams.versions import NoSuchVersion, Versions, recorded_terms
+from streams.versions import NoSuchVersion, Versions, recorded_terms, settings_of
 from tables.cycles import Calendar
 from tables.watermarks import SourceProgress
 from tests.unit.test_control import FIRST, R1
@@ -72,7 +74,7 @@ def write(table: TablePartition, offset: int, **rows: bytes) -> None:
 def test_rows_at_one_vector_differ_at_once() -> None:
     """And those that are the same, or that neither has, do not."""
     first, second = part(9, a=b"1", b=b"2", c=b"3"), part(9, a=b"1", b=b"0", c=b"3", d=b"")
-    settling = Settling(first, second)
+    settling = Settling(TableView([first]), TableView([second]))
     assert settling.again()
     assert (settling.same, settling.different, settling.moving) == (2, {b"b"}, set())
 
@@ -80,7 +82,7 @@ def test_rows_at_one_vector_differ_at_once() -> None:
 def test_a_row_of_a_version_that_is_behind_is_compared_when_it_has_caught_up() -> None:
     """It isn't different because one version has not counted an event yet."""
     first, second = part(9, a=b"5", b=b"7"), part(4, a=b"4", b=b"6")
-    settling = Settling(first, second)
+    settling = Settling(TableView([first]), TableView([second]))
     assert not settling.again()
     write(second, 7, a=b"5")
     assert not settling.again()
@@ -92,7 +94,7 @@ def test_a_row_of_a_version_that_is_behind_is_compared_when_it_has_caught_up() -
 def test_a_row_that_is_written_again_and_again_is_moving() -> None:
     """Until both hold it at one vector."""
     first, second = part(9, a=b"5"), part(4, a=b"4")
-    settling = Settling(first, second)
+    settling = Settling(TableView([first]), TableView([second]))
     for offset in range(10, 20):
         write(first, offset + 5, a=b"%d" % (offset + 5))
         write(second, offset, a=b"%d" % offset)
@@ -108,7 +110,7 @@ def test_rows_before_their_mark_do_not_count() -> None:
     first, second = part(9, a=b"5"), part(9, a=b"5")
     first.put(b"a", b"6")
     assert first.rows == {b"a": b"5"}
-    settling = Settling(first, second)
+    settling = Settling(TableView([first]), TableView([second]))
     assert settling.again()
     first.mark({"orders-0": 10})
     assert first.rows == {b"a": b"6"}
@@ -143,7 +145,7 @@ def test_only_what_differs_at_one_vector_is_reported(data: st.DataObject) -> Non
     for which in (0, 1):
         for _ in range(data.draw(st.integers(0, len(ends[which])))):
             advance(which)
-    settling = Settling(*tables)
+    settling = Settling(TableView([tables[0]]), TableView([tables[1]]))
     settling.again()
     while any(ends):
         advance(data.draw(st.sampled_from([which for which in (0, 1) if ends[which]])))
@@ -308,3 +310,88 @@ async def test_a_rebuild_differs_in_the_terms_that_are_given(
     for name, terms_given, why in wrong:
         with pytest.raises(Unregistrable, match=why):
             await registering.plan(SETTINGS, name, terms_given, SIGN)
+
+
+async def test_another_number_of_partitions_is_a_copy_of_the_written_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own number is that log itself; without a number, that of the answered version."""
+    recorded = Versions("netsold")
+
+    async def read(_settings: Settings) -> Versions:
+        return recorded
+
+    async def planned(partitions: int | None) -> Version:
+        return (await registering.plan(SETTINGS, None, {}, SIGN, partitions=partitions)).version
+
+    monkeypatch.setattr(registering, "read_versions", read)
+    assert (await planned(4)).copied is None
+    r1 = await planned(6)
+    assert (r1.orders_topic, r1.partitions) == ("shop.netsold.r1.orders", 6)
+    assert r1.copied == CopiedLog("netsold.r1-copy", "shop.orders", "shop.chats", 4)
+    of_r1 = settings_of(r1, SETTINGS)
+    assert of_r1.partitions_of("shop.netsold.r1.sales") == 6
+    assert of_r1.partitions_of("shop.netsold.r1.orders") == 6
+    assert of_r1.partitions_of("shop.alerts") == 4
+    base = registering._record(SETTINGS, SIGN)
+    pointer = Pointer("netsold.r1", SIGN.at, "netsold")
+    recorded = Versions("netsold", {"netsold": base, "netsold.r1": r1}, pointer)
+    assert settings_of(base, of_r1).partitions_of("shop.alerts") == 4
+    same = await planned(None)
+    assert (same.app, same.orders_topic, same.copied) == ("netsold.r2", r1.orders_topic, r1.copied)
+    back = await planned(4)
+    assert (back.orders_topic, back.partitions, back.copied) == ("shop.orders", 4, None)
+    again = await planned(8)
+    assert again.orders_topic == "shop.netsold.r2.orders"
+    assert again.copied == CopiedLog("netsold.r2-copy", "shop.orders", "shop.chats", 4)
+    less = (await registering.plan(SETTINGS, None, {}, SIGN, without=["shop.orders-3@7"])).version
+    assert less.copied is not None
+    assert (less.partitions, less.copied.without) == (6, ("shop.orders-3@7",))
+    assert copy_layout(settings_of(less, SETTINGS)).without == {Position("shop.orders", 3, 7)}
+    for wrong in ("shop.orders-4@7", "orders-0@1", "here"):
+        with pytest.raises(Unregistrable, match=r"--without: .*position"):
+            await registering.plan(SETTINGS, None, {}, SIGN, without=[wrong])
+    with pytest.raises(Unregistrable, match="registered with 6 partitions: give"):
+        await registering.plan(SETTINGS, "r1", {}, SIGN, without=["shop.orders-3@7"])
+    with pytest.raises(Unregistrable, match="at most 200 partitions for each of the log's 4"):
+        await planned(801)
+    with pytest.raises(Unregistrable, match="registered with 6 partitions"):
+        await registering.plan(SETTINGS, "r1", {}, SIGN, partitions=8)
+    assert changing.written_chats(recorded) == [("shop.chats", number) for number in range(4)]
+    alone = Versions("netsold", {"netsold.r1": r1}, pointer)
+    assert changing.written_chats(alone) == changing.written_chats(recorded)
+
+
+def copied_parts(offset: int, other: int, **rows: bytes) -> TableView:
+    """A table of two partitions, whose first has these rows by its mark at `offset`."""
+    parts = [TablePartition(floor={}), TablePartition(floor={})]
+    for number, (part_of, at) in enumerate(zip(parts, (offset, other), strict=True)):
+        for key, row in rows.items() if not number else ():
+            part_of.put(key.encode(), row)
+        part_of.mark({f"orders-{number}": at})
+    return TableView(parts, ["orders"])
+
+
+def test_tables_of_two_logs_are_compared_at_a_moment_of_both() -> None:
+    """A row differs if neither version wrote it beyond the moment; else the next one decides."""
+    first, second = copied_parts(9, 9, a=b"1", b=b"2"), copied_parts(19, 3, a=b"1", b=b"3")
+    early = ({"orders-0": 8, "orders-1": 9, "chats-0": 50}, {"orders-0": 18, "orders-1": 3})
+    settling = Settling(first, second, early)
+    assert not settling.again(early)
+    assert (settling.same, settling.moving) == (1, {b"b"})
+    late = ({"orders-0": 9, "orders-1": 9, "chats-0": 50}, {"orders-0": 19, "orders-1": 3})
+    assert not settling.again(late)
+    assert settling.again(late)
+    assert (settling.same, settling.different) == (1, {b"b"})
+
+
+def test_a_table_behind_others_has_reached_what_all_of_its_partitions_have() -> None:
+    """Each of them follows all sources; of the first tables, each has one of its own."""
+    parts = [TablePartition(), TablePartition()]
+    parts[0].mark({"orders-0": 5, "orders-1": 7})
+    parts[1].mark({"orders-0": 4})
+    behind = TableView(parts, ["orders"], is_first=False)
+    assert behind.has_reached({"orders-0": 4})
+    assert not behind.has_reached({"orders-0": 5})
+    assert not behind.has_reached({"orders-1": 7})
+    assert TableView(parts, ["orders"]).has_reached({"orders-0": 5, "orders-1": 7})
