@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BENCH := .venv-bench
 BIN := $(VENV)/bin
+SLOWEST := --durations=40 --durations-min=1
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 
 .PHONY: help env up quick test check bench docs lock clean
@@ -34,10 +35,10 @@ up: env ## run it all here: Kafka, workers, reader, traffic, and a live view
 	$(BIN)/netsold up
 
 quick: env ## the tests that need no broker, with the coverage of the pure rooms
-	$(BIN)/python -m pytest -q -n auto --cov -m "not kafka and not faults and not long"
+	$(BIN)/python -m pytest -q -n auto --cov -m "not kafka and not faults and not long" $(SLOWEST)
 
 test: check quick ## the gate: check, then every test but the long ones
-	$(BIN)/python -m pytest -m "(kafka or faults) and not long"
+	$(BIN)/python -m pytest -m "(kafka or faults) and not long" $(SLOWEST)
 
 check: env ## format, lint, types, and reference pages (the HTTP contract among them)
 	$(BIN)/ruff format --check .

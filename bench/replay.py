@@ -4,8 +4,8 @@
 
 One worker turns EVENTS simulated events of orders into tables, and stops. Then the topic is read
 alone, and `netsold audit`, `netsold replay --dry-run` and `netsold recount` count it again, each as
-a process of its own, start-up included. All run on the same machine as the broker, one after the
-other. Memory is the peak of each command's processes together.
+a process of its own, start-up included; that is also measured alone. All run on the same machine
+as the broker, one after the other. Memory is the peak of each command's processes together.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bench.__main__ import make_events
 from bench.measure import EngineFailed, Job, Measured, processes, watch
 from bench.recovery import NETSOLD
 from operations.local.kafka import LocalKafka
+from operations.replaying.processes import quiet
 from operations.replaying.source_log import KafkaLog
 from tables import catalogue
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from bench.engines import Events
     from streams.settings import Settings
 
-EVENTS = 200_000
+EVENTS = 500_000
 SAMPLE_S = 0.05
 CLI = (sys.executable, "-m", "operations.cli")
 COMMANDS = {
@@ -51,6 +52,7 @@ async def live(settings: Settings, directory: Path) -> Measured:
 
 async def read_alone(settings: Settings) -> Measured:
     """Read the topic of events as a replay reads it, and do nothing with it."""
+    quiet()
     log, topic = KafkaLog(settings), settings.topic(catalogue.ORDERS_TOPIC)
     beginnings, ends = await log.bounds([topic])
     started_s, cpu_s, count = time.monotonic(), time.process_time(), 0
@@ -92,6 +94,8 @@ def show(settings: Settings, directory: Path, events: Events) -> None:
     """Measure everything and print the table."""
     pipeline = asyncio.run(live(settings, directory / "worker"))
     alone = asyncio.run(read_alone(settings))
+    start_up = command(settings, directory / "start-up", ("audit", "--help"), events.count)
+    print(f"start-up of a command: {start_up.wall_s:.1f} s, {start_up.cpu_s:.1f} s of CPU")
     print(
         f"{events.count:,} events{'':18}{'events/s':>11}{'CPU s/M':>10}{'/reading':>9}"
         f"{'/live':>8}{'MiB':>8}"

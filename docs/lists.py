@@ -19,7 +19,7 @@ from typer.core import TyperArgument, TyperOption
 
 from docs import texts
 from operations import cli
-from operations.cli import COMMANDS, EXIT_CODES
+from operations.cli import COMMANDS, EXIT_CODES, OF_POINTED
 from operations.doctor import checks
 from schemas import events, http_limits
 from schemas.answers import STATES
@@ -320,7 +320,12 @@ def _commands() -> str:
             f"{name} {one.name}": one.callback
             for one in import_module(group.module).app.registered_commands
         }
-    parts += [_options(name, function) for name, function in called.items()]
+    about = {
+        one.name: (inspect.getdoc(called[one.name]) or "")
+        + (f"\n\n{OF_POINTED}" if one.asks_reader else "")
+        for one in COMMANDS
+    }
+    parts += [_options(name, one, about.get(name)) for name, one in called.items()]
     parts.append(
         "\n## Checks of netsold doctor\n\nEach has the level `ok`, `warning` or `fault`. `--mend`"
         f" ends the faults of {' and '.join(f'`{name}`' for name in checks.MENDED)}.\n\n"
@@ -333,8 +338,8 @@ def _commands() -> str:
     return "".join(parts)
 
 
-def _options(name: str, function: Callable[..., None]) -> str:
-    """The section of a command's arguments and options; empty if it has none."""
+def _options(name: str, function: Callable[..., None], text: str | None) -> str:
+    """The section of a command's arguments and options, below a text; empty if it has none."""
     single = typer.Typer(add_completion=False)
     single.command()(function)
     kinds = {
@@ -349,7 +354,8 @@ def _options(name: str, function: Callable[..., None]) -> str:
     options = [_option(one, kinds[one.name]) for one in given if one.name in kinds]
     if not options:
         return ""
-    return f"\n## netsold {name}\n\n" + _table(("", "default", "meaning"), options)
+    above = f"{text}\n\n" if text else ""
+    return f"\n## netsold {name}\n\n{above}" + _table(("", "default", "meaning"), options)
 
 
 def _option(option: TyperArgument | TyperOption, kind: object) -> tuple[str, str, str]:

@@ -34,12 +34,21 @@ EXIT_CODES = {
 class Command:
     """A command, or a group of commands, in a module of its own.
 
-    A command is that module's `command` function, a group its `app`.
+    A command is that module's `command` function, whose docstring is its own help; a group is its
+    `app`. `asks_reader`: its answer is of the version that the pointer names.
     """
 
     name: str
     module: str
     help: str
+    asks_reader: bool = False
+
+
+OF_POINTED = (
+    "It asks the reader, which answers from the version that the last `netsold rebuild promote` or "
+    "`rollback` named."
+)
+"""About the commands that ask the reader."""
 
 
 COMMANDS = (
@@ -50,37 +59,53 @@ COMMANDS = (
     ),
     Command("worker", "operations.commands.worker", "Run a worker: it keeps the tables."),
     Command("serve", "operations.commands.serve", "Run a reader: it answers over HTTP."),
-    Command("top", "operations.commands.top", "List what sells best, or the best shops."),
+    Command(
+        "top",
+        "operations.commands.top",
+        "List what sells best, or the best shops.",
+        asks_reader=True,
+    ),
     Command(
         "series",
         "operations.commands.series",
         "Show sales by cycle, day or hour: of a product, a shop or the marketplace.",
+        asks_reader=True,
     ),
     Command(
         "overdue",
         "operations.commands.overdue",
         "List the inquiries that shops haven't replied to in time.",
+        asks_reader=True,
     ),
-    Command("get", "operations.commands.get", "Show one product, shop or order."),
+    Command(
+        "get",
+        "operations.commands.get",
+        "Show one product, shop or order.",
+        asks_reader=True,
+    ),
     Command(
         "explain",
         "operations.commands.explain",
         "Show why a number is what it is: an order's events, a product's or a shop's orders.",
+        asks_reader=True,
     ),
     Command(
         "find",
         "operations.commands.find",
         "Find orders by refund, shop, product or time.",
+        asks_reader=True,
     ),
     Command(
         "search",
         "operations.commands.search",
         "Find products, shops and orders by how their ids or names begin.",
+        asks_reader=True,
     ),
     Command(
         "status",
         "operations.commands.status",
         "Show what runs, how fresh it is and what is behind.",
+        asks_reader=True,
     ),
     Command(
         "journal",
@@ -233,12 +258,11 @@ def _register(arguments: list[str]) -> None:
         )
         app.add_typer(commands, name=group.name, help=group.help, no_args_is_help=True)
     for command in COMMANDS:
-        function = (
-            importlib.import_module(command.module).command
-            if command.name == called
-            else _not_loaded
-        )
-        app.command(command.name, help=command.help)(function)
+        if command.name == called:
+            function = importlib.import_module(command.module).command
+            app.command(command.name, epilog=OF_POINTED if command.asks_reader else None)(function)
+        else:
+            app.command(command.name, help=command.help)(_not_loaded)
 
 
 def _not_loaded() -> None:

@@ -1,7 +1,8 @@
 """Waiting for Kafka within bounds.
 
-A wait is reported after two seconds and every ten from then on. It ends at the first signal, or
-after a bound without any answer. aiokafka's clients wait silently, some of them for ever.
+A wait is reported after two seconds, or ten, and every ten from then on. It ends at the first
+signal, or after a bound without any answer. aiokafka's clients wait silently, some of them for
+ever.
 """
 
 from __future__ import annotations
@@ -61,14 +62,22 @@ class GaveUp(NetsoldError):
 class Waiting:
     """Bounds one piece of work that waits for Kafka. `stop` is set at the first SIGINT or SIGTERM.
 
-    `give_up_s` is how long it waits without any answer; `report` shows a line.
+    `give_up_s` is how long it waits without any answer; `report` shows a line, first after
+    `report_after_s`.
     """
 
-    def __init__(self, settings: Settings, give_up_s: float, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        give_up_s: float,
+        report: Callable[[str], None],
+        report_after_s: float = REPORT_AFTER_S,
+    ) -> None:
         self.stop = asyncio.Event()
         self._where = settings.kafka.bootstrap_servers
         self._give_up_s = give_up_s
         self._report = report
+        self._report_after_s = report_after_s
         self._signals = 0
 
     async def bounded(
@@ -112,7 +121,7 @@ class Waiting:
             what = pending()
             if what is None or what[0] != before:
                 before, since = what and what[0], now()
-                reported_at = since - REPORT_EVERY_S + REPORT_AFTER_S
+                reported_at = since - REPORT_EVERY_S + self._report_after_s
             elif now() - since >= self._give_up_s:
                 raise GaveUp(
                     f"gave up: Kafka at {self._where} gave no answer"
@@ -131,13 +140,13 @@ def answer(
     work: Coroutine[Any, Any, T],
     pending: Pending = lambda: (None, "no answer yet"),
 ) -> T:
-    """The result of work that sends Kafka a request; a long wait is reported on stderr.
+    """The result of work that sends Kafka a request; a wait of ten seconds is reported on stderr.
 
     Raises as `Waiting.bounded`.
     """
 
     async def bounded() -> T:
-        waiting = Waiting(settings, ANSWER_WITHIN_S, print_error)
+        waiting = Waiting(settings, ANSWER_WITHIN_S, print_error, REPORT_EVERY_S)
         return await waiting.bounded(work, pending, end_within_s=0.0)
 
     return asyncio.run(bounded())

@@ -1,9 +1,9 @@
-"""What the topic `control` records of a family of versions: versions, the pointer, and acts.
+"""What `control` records of a family of versions: versions, the pointer, acts, and differences.
 
 A version is an application that counts the family's log. Readers answer from the version that the
 pointer names; without a pointer that is the base, the family's first application. The base is
 registered with the first rebuild. Acts are what people did: their keys are unique, so none is
-compacted away.
+compacted away. Of each rebuild the last difference from the version that was answered is kept.
 """
 
 from typing import Final, Literal
@@ -17,6 +17,7 @@ ActName = Literal["start", "promote", "rollback", "drop"]
 POINTER_KEY: Final = b"pointer"
 _VERSION: Final = b"version/"
 _ACT: Final = b"act/"
+_DIFF: Final = b"diff/"
 
 
 class VersionTerms(msgspec.Struct, frozen=True):
@@ -100,12 +101,61 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
     accepted: bool = False
 
 
-ControlRecord = Version | Pointer | Act
+class ListDiff(msgspec.Struct, frozen=True):
+    """One list of two versions: rows that are the same, that differ, and that still moved."""
+
+    same: int
+    different: int
+    moving: int
+
+
+class FieldDiff(msgspec.Struct, frozen=True):
+    """A field of a row, such as `units.gross`, and its value in each version, as a text.
+
+    None where one has no such field.
+    """
+
+    field: str
+    first: str | None
+    second: str | None
+
+
+class RowDiff(msgspec.Struct, frozen=True):
+    """An example of a row that differs: the list's name, its ids without a buyer's, its fields.
+
+    `only_in` is the version that alone has the row; then no field is named.
+    """
+
+    name: str
+    key: dict[str, str]
+    fields: list[FieldDiff] = []
+    only_in: str | None = None
+
+
+class Diff(msgspec.Struct, frozen=True, kw_only=True):
+    """How a rebuild (`second`) differed from the version that was answered (`first`), and when.
+
+    `vector` is the first offset that was not compared, of sales, by partition such as `orders-3`.
+    `left_out` says why a list was not compared.
+    """
+
+    first: str
+    second: str
+    at: str
+    by: str
+    vector: dict[str, int]
+    lists: dict[str, ListDiff]
+    left_out: dict[str, str] = {}
+    examples: list[RowDiff] = []
+
+
+ControlRecord = Version | Pointer | Act | Diff
 
 _DECODERS: Final[dict[bytes, msgspec.json.Decoder[ControlRecord]]] = {
     POINTER_KEY: msgspec.json.Decoder(Pointer),
     _VERSION: msgspec.json.Decoder(Version),
     _ACT: msgspec.json.Decoder(Act),
+    _DIFF: msgspec.json.Decoder(Diff),
 }
 """By how a key begins."""
 
@@ -117,12 +167,19 @@ def encode(record: ControlRecord) -> tuple[bytes, bytes]:
         key = version_key(record.app)
     elif isinstance(record, Act):
         key = _ACT + f"{record.at}/{record.act}/{record.app}".encode()
+    elif isinstance(record, Diff):
+        key = diff_key(record.second)
     return key, msgspec.json.encode(record)
 
 
 def version_key(app: str) -> bytes:
     """The key of a version's record; a record without value there removes the version."""
     return _VERSION + app.encode()
+
+
+def diff_key(app: str) -> bytes:
+    """The key of the last difference of a rebuild."""
+    return _DIFF + app.encode()
 
 
 def removed_version(key: bytes | None, value: bytes | None) -> str | None:

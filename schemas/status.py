@@ -150,12 +150,83 @@ class PreparedVersion(_Answer):
     waiting_for: str | None
 
 
+class ListDifference(_Answer):
+    """Rows of one list of two versions: the same, different, and not compared as they moved."""
+
+    same: int
+    different: int
+    moving: int
+
+
+class FieldDifference(_Answer):
+    """A field such as `units.gross`, and its value in each version; null where one has none."""
+
+    field: str
+    first: str | None
+    second: str | None
+
+
+class RowDifference(_Answer):
+    """An example of a row that differs: the list's name, its ids without a buyer's, its fields.
+
+    `only_in` is the version that alone has the row, null where both have it.
+    """
+
+    name: str
+    key: dict[str, str]
+    fields: list[FieldDifference]
+    only_in: str | None
+
+
+class Difference(_Answer):
+    """How two versions differed when `netsold rebuild diff` or `promote` last compared them.
+
+    `by` is who compared them at `at`. `vector` is the first offset of sales that was not compared,
+    by source partition. `lists` has the compared lists, `left_out` why others were not. `examples`
+    are at most five rows of a list.
+    """
+
+    first: str
+    second: str
+    at: str
+    by: str
+    vector: dict[str, int]
+    lists: dict[str, ListDifference]
+    left_out: dict[str, str]
+    examples: list[RowDifference]
+
+
+class BesideVersion(_Answer):
+    """A version of the family that this reader does not answer from.
+
+    `records_behind` are the records that its workers have not applied, null while the reader cannot
+    know. `difference` is the last one from the answered version, null before any comparison.
+    """
+
+    app: str
+    records_behind: int | None
+    difference: Difference | None
+
+
+class LastAudit(_Answer):
+    """The last audit of the answered version: when, by which build, and how many rows differed.
+
+    `succeeded_at` is when one last found none, null if none ever did.
+    """
+
+    at: str
+    build: str
+    mismatches: int
+    succeeded_at: str | None
+
+
 class VersionsStatus(_Answer):
     """Which version this reader answers from, and since when; which one the pointer names.
 
     They differ while the reader prepares the pointed version, which is then in `preparing`.
     `former` is the version that the pointer named before `pointed_since`; both are null if it was
     never moved. `answered_since` and `pointed` are null before the reader has read the pointer.
+    `beside` are the other versions; `audit` is null before the first audit.
     """
 
     answered: str
@@ -164,6 +235,8 @@ class VersionsStatus(_Answer):
     pointed_since: str | None
     former: str | None
     preparing: PreparedVersion | None
+    beside: list[BesideVersion]
+    audit: LastAudit | None
 
 
 class Health(_Answer):

@@ -1,4 +1,4 @@
-"""Reads again and again when the tables were last audited, for the metrics."""
+"""Reads again and again when the tables were last audited, for the metrics and the page."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ WITHIN_SECONDS: Final = 20.0
 
 
 class AuditWatch:
-    """Keeps the metrics of the last audit of an application."""
+    """Keeps the last audit of an application (`found`), and its metrics."""
 
     def __init__(
         self,
         settings: Settings,
         read: Callable[[Settings], Awaitable[AuditRecord | None]] = last_audit,
     ) -> None:
+        self.found: AuditRecord | None = None
         self._settings = settings
         self._read = read
 
@@ -43,7 +44,8 @@ class AuditWatch:
         while True:
             try:
                 async with asyncio.timeout(WITHIN_SECONDS):
-                    show(await self._read(self._settings))
+                    self.found = await self._read(self._settings)
+                    show(self.found)
             except BROKER_AWAY as error:
                 logger.debug("the last audit can't be read", error=repr(error))
             await asyncio.sleep(READ_SECONDS)

@@ -21,7 +21,7 @@ CSP: Final = (
 """What the page may load. Its styles are inline: the component writes them into its own tree."""
 
 _FILES: Final = files("serving") / "static"
-_TYPES: Final = {"openapi-explorer.min.js": "text/javascript"}
+_TYPES: Final = {"openapi-explorer.min.js": "text/javascript", "docs.js": "text/javascript"}
 """The files that the page loads, with their media types."""
 
 router = APIRouter(include_in_schema=False)

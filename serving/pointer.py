@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
@@ -15,6 +16,7 @@ from tables.catalogue import PUBLIC_TOPICS
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from schemas.control import Diff
     from streams.settings import Settings
 
 logger = structlog.get_logger()
@@ -34,13 +36,14 @@ class Pointing(NamedTuple):
     """Where the pointer is, and the settings of each version of the family, by name.
 
     `since` is when it was moved there (RFC 3339), `former` which version it named before; None
-    where it was never moved.
+    where it was never moved. `diffs` has the last difference of each rebuild that was compared.
     """
 
     pointed: str
     versions: Mapping[str, Settings]
     since: str | None = None
     former: str | None = None
+    diffs: Mapping[str, Diff] = MappingProxyType({})
 
 
 def have_same_tables(one: Settings, other: Settings) -> bool:
@@ -104,5 +107,5 @@ async def pointing(settings: Settings) -> Pointing:
     pointed = found.settings_of(found.pointed, settings).app
     versions = {name: found.settings_of(name, settings) for name in found.registered or (pointed,)}
     if found.pointer is None:
-        return Pointing(pointed, versions)
-    return Pointing(pointed, versions, found.pointer.since, found.pointer.former)
+        return Pointing(pointed, versions, diffs=found.diffs)
+    return Pointing(pointed, versions, found.pointer.since, found.pointer.former, found.diffs)

@@ -56,6 +56,7 @@ class Reader(TableFollower):
         self._service_rules = settings.service_rules
         self._kept = KeptAnswers(self.changes)
         self.index = EventIndex(settings, self)
+        self.audits = AuditWatch(settings)
         self.watch = Watch(
             settings,
             lambda: self.progress,
@@ -176,7 +177,7 @@ class Reader(TableFollower):
 
         Raises StoreUnusable, as waiting doesn't help.
         """
-        runs = (self.watch.run, self.index.run, AuditWatch(self.settings).run)
+        runs = (self.watch.run, self.index.run, self.audits.run)
         beside = [asyncio.create_task(run()) for run in runs]
         try:
             await super().run()

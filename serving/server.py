@@ -22,6 +22,7 @@ from schemas.errors import NetsoldError
 from serving import metrics
 from serving.access import require_tokens
 from serving.api import make_app, renew_hub
+from serving.beside import BesideWatch
 from serving.connections import Bounds, Crowd, cut_streams
 from serving.pointer import PointerReader, pointing
 from serving.rare_log import RareWarning
@@ -87,10 +88,11 @@ async def _serve(settings: Settings, listener: socket.socket, bounds: Bounds) ->
     logger.info("reader answers", address=f"{scheme}://{host}:{port}/")
     collect_rarely(STEP_OBJECTS)
     following = asyncio.create_task(switch_of(app, settings).run())
+    beside = asyncio.create_task(BesideWatch(app.state.versions).run())
     answering = asyncio.create_task(server.serve([listener]))
     await asyncio.wait([following, answering], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
-    await asyncio.gather(answering, end(following))
+    await asyncio.gather(answering, end(following, beside))
     with contextlib.suppress(asyncio.CancelledError):
         following.result()
 

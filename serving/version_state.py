@@ -6,19 +6,29 @@ A version is an application of a family that counts the same log. The process fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from schemas import times
-from schemas.status import PreparedVersion, VersionsStatus
+from schemas.status import (
+    BesideVersion,
+    Difference,
+    LastAudit,
+    PreparedVersion,
+    VersionsStatus,
+)
 from serving.findings import notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from schemas.control import Diff
     from schemas.status import Finding
     from serving.pointer import Pointing
     from serving.reader import Reader
+    from streams.settings import Settings
 
 _STORE: Final = "/store-"
 """In each error that names a file of a store."""
@@ -30,7 +40,8 @@ class VersionState:
 
     `preparing` follows beside it until it answers, `finishing` until the requests are answered that
     began on it. `pointing` is where the pointer is, as last read; `unread` is why it can't be read
-    now, `unprepared` why the reader of the pointed version failed.
+    now, `unprepared` why the reader of the pointed version failed. `behind` are the records that
+    workers of other versions have not applied, of those where that is known.
     """
 
     answering: Reader
@@ -40,6 +51,7 @@ class VersionState:
     pointing: Pointing | None = None
     unread: str | None = None
     unprepared: str | None = None
+    behind: dict[str, int] = field(default_factory=dict)
 
     def report_damage(self, error: Exception) -> None:
         """Report a damaged block to the reader whose store has it, as the error names it."""
@@ -52,7 +64,7 @@ class VersionState:
 
     def status(self) -> VersionsStatus:
         """The versions as they are answered."""
-        pointing = self.pointing
+        pointing, audit = self.pointing, self.answering.audits.found
         return VersionsStatus(
             answered=self.answering.settings.app,
             answered_since=None if self.since_ms is None else times.format_ms(self.since_ms),
@@ -60,6 +72,14 @@ class VersionState:
             pointed_since=pointing and pointing.since,
             former=pointing and pointing.former,
             preparing=self._prepared(),
+            beside=list(self._beside()),
+            audit=audit
+            and LastAudit(
+                at=audit.at,
+                build=audit.build,
+                mismatches=audit.mismatches,
+                succeeded_at=audit.succeeded_at,
+            ),
         )
 
     def findings(self) -> Iterator[Finding]:
@@ -79,6 +99,26 @@ class VersionState:
                 f" {prepared.waiting_for}",
                 "see `netsold rebuild status`, and docs/runbook.md, Rebuild",
             )
+
+    def others(self) -> dict[str, Settings]:
+        """The settings of the versions that are not answered, by name."""
+        known = {} if self.pointing is None else self.pointing.versions
+        return {app: one for app, one in known.items() if app != self.answering.settings.app}
+
+    def _beside(self) -> Iterator[BesideVersion]:
+        for app in self.others():
+            pair = {app, self.answering.settings.app}
+            found = next((one for one in self._diffs() if {one.first, one.second} == pair), None)
+            yield BesideVersion(
+                app=app,
+                records_behind=self.behind.get(app),
+                difference=found and Difference.model_validate(msgspec.to_builtins(found)),
+            )
+
+    def _diffs(self) -> list[Diff]:
+        """The last differences, the newest first."""
+        known = () if self.pointing is None else self.pointing.diffs.values()
+        return sorted(known, key=lambda one: one.at, reverse=True)
 
     def _prepared(self) -> PreparedVersion | None:
         if self.preparing is not None:

@@ -16,7 +16,7 @@ from serving.letter_watch import LetterWatch
 from serving.rates import Rates
 from serving.store import now_ms
 from streams.build import this_build
-from streams.copied import read_copy_within
+from streams.copied import read_copy_if_any
 from streams.observe import OBSERVE_SECONDS, STABLE_GROUP, Observer
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ class Watch:
         self.observation: Observation | None = None
         self.failure: str | None = None
         self.copy: CopyState | None = None
-        self.letters = LetterWatch(settings)
-        self.hanging = HangingWatch(settings)
+        self.letters, self.hanging = LetterWatch(settings), HangingWatch(settings)
         self._progress, self._followed, self._silent_s = progress, followed, silent_s
         self._positions = positions
         self.rates = Rates()
@@ -161,7 +160,8 @@ class Watch:
 
     async def _observing(self, observer: Observer) -> None:
         async def observe() -> None:
-            self.copy = await read_copy_within(self.settings, OBSERVE_SECONDS)
+            async with asyncio.timeout(OBSERVE_SECONDS):
+                self.copy = await read_copy_if_any(self.settings)
             self.observed(await observer.observe(self._applied()))
 
         while True:

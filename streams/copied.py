@@ -134,9 +134,6 @@ async def read_copy(settings: Settings) -> CopyState:
     return CopyState(vectors, left, min(times, default=None))
 
 
-async def read_copy_within(settings: Settings, within_s: float) -> CopyState | None:
-    """The same within a time, None where the log is no copy. Raises TimeoutError, too."""
-    if not is_copied(settings):
-        return None
-    async with asyncio.timeout(within_s):
-        return await read_copy(settings)
+async def read_copy_if_any(settings: Settings) -> CopyState | None:
+    """The same, None where the log is no copy."""
+    return await read_copy(settings) if is_copied(settings) else None

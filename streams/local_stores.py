@@ -81,6 +81,11 @@ def reader_store(settings: Settings) -> Path | None:
     return _newest(reader if is_base else reader / "versions" / settings.app)
 
 
+def worker_position(db: Rdict) -> int:
+    """The next changelog offset that a worker's store lacks; 0 if it has none."""
+    return int(db.get(POSITION_KEY) or 0)
+
+
 def reader_app(db: Rdict) -> str:
     """The application whose tables a reader's store has; empty if it has no identity."""
     found = db.get(IDENTITY_KEY)

@@ -163,14 +163,16 @@ async def follow(
     settings: Settings,
     starts: Mapping[At, int],
     most_records: Callable[[], int] = lambda: limits.FOLLOW_RECORDS,
+    known_ends: Mapping[At, int] | None = None,
 ) -> AsyncGenerator[FollowStep, None]:
     """Committed records from `starts` on, without end; only the partitions that `starts` names.
 
+    `known_ends` are high watermarks of some moment, requested at the start unless they are given.
     Yields at least every half second, with or without records. A step ends with the batch in which
     it has `most_records()`. The client restores lost connections. Raises KafkaUnreachable at first,
     and aiokafka's OffsetOutOfRangeError where the log no longer has a position.
     """
-    known = await ends(settings, {topic for topic, _ in starts})
+    known = dict(known_ends or await ends(settings, {topic for topic, _ in starts}))
     left = {at: _Remaining(known[at], start) for at, start in starts.items() if start < known[at]}
     tps = {at: TopicPartition(*at) for at in starts}
     async with _reader(settings, starts) as consumer:

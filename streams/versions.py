@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from schemas import control
-from schemas.control import Act, Pointer, Version, VersionTerms
+from schemas.control import Act, Diff, Pointer, Version, VersionTerms
 from schemas.envelope import handover
 from schemas.errors import NetsoldError
 from streams import log, topics
 from streams.fenced_writer import FencedWriter
+from streams.log_writer import Writer
 from streams.producers import StrictProducer
 from streams.transactions import send_records
 from tables.catalogue import CONTROL_TOPIC
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 CONTROL_PARTITION = 0
 """All records of `control` are in one partition, so they have one order."""
 
+_KEYS_OF_A_VERSION = (control.diff_key, control.version_key)
+"""Of the records that are removed with a version."""
+
 
 class NoSuchVersion(NetsoldError):
     """No version of this name is registered."""
@@ -46,12 +50,16 @@ class ChangeInDoubt(NetsoldError):
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """A family as recorded: its base, the registered versions, the pointer, the acts in order."""
+    """A family as recorded: its base, the registered versions, the pointer, the acts in order.
+
+    `diffs` has, by rebuild, its last difference from the version that was answered then.
+    """
 
     base: str
     registered: Mapping[str, Version] = field(default_factory=dict)
     pointer: Pointer | None = None
     acts: Sequence[Act] = ()
+    diffs: Mapping[str, Diff] = field(default_factory=dict)
 
     @property
     def pointed(self) -> str:
@@ -113,6 +121,7 @@ async def read_versions(settings: Settings) -> Versions:
     registered: dict[str, Version] = {}
     pointer: Pointer | None = None
     acts: list[Act] = []
+    diffs: dict[str, Diff] = {}
     if topic not in await topics.topic_ids(settings):
         return Versions(base)
     async for records in log.records(settings, topic):
@@ -120,6 +129,7 @@ async def read_versions(settings: Settings) -> Versions:
             removed = control.removed_version(one.key, one.value)
             if removed is not None:
                 registered.pop(removed, None)
+                diffs.pop(removed, None)
             match control.decode(one.key, one.value):
                 case Version() as version:
                     registered[version.app] = version
@@ -127,7 +137,19 @@ async def read_versions(settings: Settings) -> Versions:
                     pass
                 case Act() as act:
                     acts.append(act)
-    return Versions(base, registered, pointer, acts)
+                case Diff() as found:
+                    diffs[found.second] = found
+    return Versions(base, registered, pointer, acts, diffs)
+
+
+async def record_diff(settings: Settings, found: Diff) -> None:
+    """Record the last difference of a rebuild; it moves nothing, so no command is fenced by it.
+
+    Raises KafkaUnreachable and WriteFailed.
+    """
+    key, value = control.encode(found)
+    async with Writer(settings) as writer:
+        await writer.send(settings.topic(CONTROL_TOPIC), key, value, [], CONTROL_PARTITION)
 
 
 async def pointed(settings: Settings) -> Settings:
@@ -179,7 +201,7 @@ class VersionWriter(FencedWriter):
     ) -> None:
         items: list[tuple[bytes | None, bytes | None]] = [
             *map(control.encode, records),
-            *((control.version_key(app), None) for app in removed),
+            *((key_of(app), None) for app in removed for key_of in _KEYS_OF_A_VERSION),
         ]
         await producer.begin_transaction()
         topic = self._settings.topic(CONTROL_TOPIC)

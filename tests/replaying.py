@@ -112,18 +112,23 @@ class ReplayedLogs:
 
 
 async def replayed(
-    flow: AllChangelogs, directory: Path, settings: Settings | None = None, most: int = 1000
+    flow: AllChangelogs,
+    directory: Path,
+    settings: Settings | None = None,
+    most: int = 1000,
+    ends: Mapping[str, int] | None = None,
 ) -> dict[str, LaneResult]:
     """The results of a replay of a pipeline, by task; with other settings, if they are given.
 
-    It reads `most` records of a partition at a time.
+    It reads `most` records of a partition at a time, of orders up to `ends`.
     """
     work = Work(
         settings or flow.settings,
         directory,
         ReplayedLogs(flow, most),
-        compares_journal=settings is None,
+        compares_journal=settings is None and ends is None,
         adds_up=True,
+        ends=ends,
     )
     _, results = await replay(work, 1, lambda _what, _total: lambda _done: None)
     return results

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import typer
 
+from operations.commands.row_changes import changes, named_row
 from operations.output import print_json
 from schemas.columns import RULES
 from schemas.wording import with_count
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 """Version of the names in the JSON."""
-
-CELL_CHARS: Final = 160
-"""Most characters of a row that are shown to people; the JSON has more."""
 
 
 def json_of(settings: Settings, found: Findings) -> dict[str, Any]:
@@ -62,6 +60,7 @@ def json_of(settings: Settings, found: Findings) -> dict[str, Any]:
             "differing": sum(one.differing for one in found.journal),
         },
         "stores": [msgspec.to_builtins(one) for one in found.stores],
+        "impossible": [msgspec.to_builtins(one) for one in found.impossible],
         "rows": [msgspec.to_builtins(row) for row in found.rows],
         "journal_rows": [msgspec.to_builtins(row) for row in found.journal_rows],
     }
@@ -103,24 +102,31 @@ def _print_store(one: StoreResult) -> None:
     what = f"{one.differing:,} rows differ" if one.unreadable is None else one.unreadable
     typer.echo(f"store {one.path}, table {one.table}: {what}")
     for row in one.shown:
-        typer.echo(f"  {row.table}-{row.partition} {row.key!r}")
-        typer.echo(f"    changelog: {_cell(row.live)}")
-        typer.echo(f"    store:     {_cell(row.replayed)}")
+        typer.echo(f"  {row.table}-{row.partition} {named_row(row.table, row.key)}")
+        for line in changes(row.live, row.replayed, ("changelog", "store")):
+            typer.echo(f"    {line}")
 
 
 def print_rows(found: Findings) -> None:
-    """Print each differing row that is kept, and how many more there are."""
+    """Print each impossible sum and differing row that is kept, and how many more there are."""
+    for sums in found.impossible:
+        typer.echo(
+            f"{sums.id_name} {sums.id!r}: sums become impossible, and a worker of this build would"
+            f" end at them: {sums.why}"
+        )
     for row in found.rows:
-        typer.echo(f"{row.table}-{row.partition} {row.key!r} differs{_since(row.first)}")
-        typer.echo(f"  live:     {_cell(row.live)}")
-        typer.echo(f"  replayed: {_cell(row.replayed)}")
+        name = named_row(row.table, row.key)
+        typer.echo(f"{row.table}-{row.partition} {name} differs{_since(row.first)}")
+        for line in changes(row.live, row.replayed):
+            typer.echo(f"  {line}")
     for one in found.journal_rows:
         typer.echo(f"sales row {one.id or 'without id'} differs, {one.position or 'missing'}")
-        typer.echo(f"  live:     {_cell(one.live)}")
-        typer.echo(f"  replayed: {_cell(one.replayed)}")
+        for line in changes(one.live, one.replayed):
+            typer.echo(f"  {line}")
     results: list[TableResult | JournalResult] = [*found.journal]
     results += [one for some in found.tables.values() for one in some]
     more = sum(one.differing - len(one.shown) for one in results)
+    more += found.impossible_ids - len(found.impossible)
     if more:
         typer.echo(f"and {more:,} more")
 
@@ -132,9 +138,3 @@ def _print_line(name: str, rows: int, differing: int) -> None:
 
 def _since(first: str | None) -> str:
     return "" if first is None else f" from {first} on"
-
-
-def _cell(text: str | None) -> str:
-    if text is None:
-        return "none"
-    return text if len(text) <= CELL_CHARS else f"{text[:CELL_CHARS]}…"

@@ -14,15 +14,18 @@ from operations.letters.options import By, recorded
 from operations.local.kafka import named_cluster
 from operations.output import print_error, print_json
 from operations.progress import Meter
+from operations.term_options import takes_terms
 from operations.versions import changing, copying, registering, showing
 from operations.versions.comparing import compare_versions
 from operations.versions.comparison import Comparison
 from operations.versions.moments import NoMoment
+from operations.versions.progress import CATCH_UP_SECONDS
+from operations.versions.recording import diff_of
 from operations.versions.registering import Signature
 from operations.waiting import answer
 from streams import backlog
 from streams.copied import is_copied, left_to_copy
-from streams.versions import read_versions, settings_of
+from streams.versions import read_versions, record_diff, settings_of
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -36,7 +39,12 @@ DIFFERENCE: Final = 3
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; it is recorded.")]
 Within = Annotated[
     float,
-    typer.Option(min=0, max=50, metavar="SECONDS", help="How long rows that move are waited for."),
+    typer.Option(
+        min=0,
+        max=50,
+        metavar="SECONDS",
+        help="How long rows that are written all the time are waited for.",
+    ),
 ]
 Limit = Annotated[int, typer.Option(min=0, max=1000, help="Most rows shown of each list.")]
 VersionArgument = Annotated[str, typer.Argument(metavar="NAME", help="Such as r1 or netsold.r1.")]
@@ -66,20 +74,12 @@ Rebuilt = Annotated[
 
 
 @app.command("start")
+@takes_terms
 def start(  # noqa: PLR0917 - a parameter for each option
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Unset = the next of r1, r2 and so on.")
     ] = None,
-    cycle_days: Annotated[int | None, typer.Option(help="As NETSOLD_CYCLE_DAYS.")] = None,
-    cycle_anchor: Annotated[str | None, typer.Option(help="As NETSOLD_CYCLE_ANCHOR.")] = None,
-    reply_within_seconds: Annotated[
-        int | None, typer.Option(help="As NETSOLD_REPLY_WITHIN_SECONDS.")
-    ] = None,
-    service_hours: Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_HOURS.")] = None,
-    service_zone: Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_ZONE.")] = None,
-    count_inquiries_per: Annotated[
-        str | None, typer.Option(help="As NETSOLD_COUNT_INQUIRIES_PER.")
-    ] = None,
+    terms: dict[str, Any] | None = None,
     partitions: Partitions = None,
     without: Without = None,
     rate: Rate = None,
@@ -101,20 +101,11 @@ def start(  # noqa: PLR0917 - a parameter for each option
     Terms that are not given are those of the version that is answered. With another number of
     partitions it counts a copy of the log: the copier runs here, and workers elsewhere.
     """
-    terms = {
-        "cycle_days": cycle_days,
-        "cycle_anchor": cycle_anchor,
-        "reply_within_seconds": reply_within_seconds,
-        "service_hours": service_hours,
-        "service_zone": service_zone,
-        "count_inquiries_per": count_inquiries_per,
-    }
-    given = {name: value for name, value in terms.items() if value is not None}
     settings, sign = named_cluster(), _signature(by, why)
-    found = answer(
-        settings,
-        registering.plan(settings, name, given, sign, partitions=partitions, without=without or ()),
+    planned = registering.plan(
+        settings, name, terms or {}, sign, partitions=partitions, without=without or ()
     )
+    found = answer(settings, planned)
     version = found.version
     if found.known:
         print_error(f"netsold: {version.app} is registered already, and goes on")
@@ -206,17 +197,23 @@ def status(as_json: Json = False) -> None:
 
 @app.command("diff")
 def diff(
-    name: Rebuilt = None, within: Within = 30.0, limit: Limit = 20, as_json: Json = False
+    name: Rebuilt = None,
+    within: Within = 30.0,
+    limit: Limit = 20,
+    by: By = None,
+    as_json: Json = False,
 ) -> None:
     """Compare a rebuild with the version that is answered, while traffic flows.
 
-    Exit code 3 if they differ. The first is the answered one.
+    Exit code 3 if they differ. The first is the answered one. The result is recorded, and shown on
+    the page.
     """
-    settings = named_cluster()
+    settings, sign = named_cluster(), _signature(by, "")
     versions = answer(settings, read_versions(settings))
     rebuilt = changing.promotable(versions, name or changing.only_rebuild(versions))
     found = _compared(settings, versions, rebuilt, within)
     show(found, limit, as_json=as_json)
+    answer(settings, record_diff(settings, diff_of(found, sign)))
     if found.differences():
         raise typer.Exit(DIFFERENCE)
 
@@ -247,7 +244,6 @@ def show(found: Comparison, limit: int, *, as_json: bool) -> None:
     if as_json:
         print_json(found.as_json(limit))
         return
-    typer.echo(f"first: {found.first}, second: {found.second}")
     for line in found.lines(limit):
         typer.echo(line)
 
@@ -286,6 +282,7 @@ def promote(  # noqa: PLR0917 - a parameter for each option
         found = Comparison(live, rebuilt)
     for line in found.lines(20):
         print_error(line)
+    answer(settings, record_diff(settings, diff_of(found, sign)))
     if found.differences() and not accept_diff:
         raise changing.Different(
             f"{rebuilt} differs from {live}: see `netsold rebuild diff {name}`; if it is right, "
@@ -309,17 +306,17 @@ def _must_keep_up(of_version: Settings) -> None:
             f"`netsold worker --version {of_version.app}`"
         )
     if is_copied(of_version):
-        uncopied = answer(of_version, left_to_copy(of_version, changing.CATCH_UP_SECONDS))
+        uncopied = answer(of_version, left_to_copy(of_version, CATCH_UP_SECONDS))
         if uncopied:
             raise changing.VersionBehind(
                 f"{uncopied:,} records of the log are not copied for {of_version.app}: run "
                 f"{_copies(of_version.app)}, and see `netsold rebuild status`"
             )
-    left = answer(of_version, backlog.left_after(of_version, changing.CATCH_UP_SECONDS))
+    left = answer(of_version, backlog.left_after(of_version, CATCH_UP_SECONDS))
     if left:
         raise changing.VersionBehind(
             f"{of_version.app} is {left:,} records behind what the log had "
-            f"{changing.CATCH_UP_SECONDS:.0f} s ago: wait, see `netsold rebuild status`"
+            f"{CATCH_UP_SECONDS:.0f} s ago: wait, see `netsold rebuild status`"
         )
 
 

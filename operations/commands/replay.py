@@ -5,26 +5,24 @@ It writes nothing outside of the data directory.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from operations.arguments import Json
 from operations.commands import replay_view
-from operations.commands.replay_run import Processes, ReplayRun, Resume
+from operations.commands.replay_run import Narrow, Processes, ReplayRun, Resume
+from operations.commands.replay_span import From, To, narrowed
 from operations.output import print_json
 from operations.replaying.contributions import Contribution, Subject, contributions
+from operations.term_options import takes_terms
 from operations.versions.registering import with_terms
-from schemas import times
 from schemas.errors import NetsoldError
-from schemas.positions import position_of
-from streams import log
-from tables.catalogue import EVENT_TOPICS
 
 if TYPE_CHECKING:
     from operations.replaying.findings import Findings
     from operations.replaying.work import Report, Work
-    from streams.settings import Settings
 
 DIFFERENCE: Final = 3
 """The exit code where anything would change."""
@@ -37,21 +35,6 @@ class OnlyDry(NetsoldError):
 
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Needed: a replay changes no table.")]
-From = Annotated[
-    str | None,
-    typer.Option(
-        "--from",
-        metavar="T|POSITION",
-        help="Fold only events written from then on (ISO 8601 with zone), or those of a partition"
-        " from a position such as orders-3@1841.",
-    ),
-]
-CycleDays = Annotated[int | None, typer.Option(help="As NETSOLD_CYCLE_DAYS.")]
-CycleAnchor = Annotated[str | None, typer.Option(help="As NETSOLD_CYCLE_ANCHOR.")]
-ReplyWithin = Annotated[int | None, typer.Option(help="As NETSOLD_REPLY_WITHIN_SECONDS.")]
-ServiceHours = Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_HOURS.")]
-ServiceZone = Annotated[str | None, typer.Option(help="As NETSOLD_SERVICE_ZONE.")]
-CountPer = Annotated[str | None, typer.Option(help="As NETSOLD_COUNT_INQUIRIES_PER.")]
 Explain = Annotated[
     str | None,
     typer.Option(
@@ -60,15 +43,12 @@ Explain = Annotated[
 ]
 
 
+@takes_terms
 def command(  # noqa: PLR0917 - typer's form
     dry_run: DryRun = False,
     start: From = None,
-    cycle_days: CycleDays = None,
-    cycle_anchor: CycleAnchor = None,
-    reply_within_seconds: ReplyWithin = None,
-    service_hours: ServiceHours = None,
-    service_zone: ServiceZone = None,
-    count_inquiries_per: CountPer = None,
+    end: To = None,
+    terms: dict[str, Any] | None = None,
     explain: Explain = None,
     resume: Resume = False,
     processes: Processes = 1,
@@ -84,29 +64,27 @@ def command(  # noqa: PLR0917 - typer's form
             "a replay never changes live tables: add --dry-run to see what would change, and "
             "`netsold rebuild` makes them anew beside the live ones"
         )
-    given = {
-        "cycle_days": cycle_days,
-        "cycle_anchor": cycle_anchor,
-        "reply_within_seconds": reply_within_seconds,
-        "service_hours": service_hours,
-        "service_zone": service_zone,
-        "count_inquiries_per": count_inquiries_per,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
+    if end is not None and terms:
+        raise typer.BadParameter(
+            "it compares with the journal, which has the terms of its workers: leave out other"
+            " terms",
+            param_hint="--to",
+        )
     subject = None if explain is None else _subject(explain)
     run = ReplayRun(
         "replay --dry-run",
-        lambda settings: with_terms(settings, changes),
-        [start or "", explain or ""],
+        lambda settings: with_terms(settings, terms or {}),
+        [start or "", end or "", explain or ""],
         adds_up=True,
     )
-    _show(run, subject, start, resume=resume, processes=processes, as_json=as_json)
+    narrow = partial(narrowed, start=start, end=end)
+    _show(run, subject, narrow, resume=resume, processes=processes, as_json=as_json)
 
 
 def _show(
     run: ReplayRun,
     subject: Subject | None,
-    start: str | None,
+    narrow: Narrow,
     *,
     resume: bool,
     processes: int,
@@ -118,8 +96,7 @@ def _show(
         if subject is not None:
             explained.extend(await contributions(work, subject, report))
 
-    starts = None if start is None else lambda settings: _starts(settings, start)
-    found = run.findings(then, starts, resume=resume, processes=processes)
+    found = run.findings(then, narrow, resume=resume, processes=processes)
     answer = replay_view.json_of(run.settings, run.terms, found, subject, explained)
     if as_json:
         print_json(answer)
@@ -136,24 +113,3 @@ def _subject(text: str) -> Subject:
     if kind == "shop" and id_:
         return Subject("shop", id_)
     raise typer.BadParameter(f"{text!r} is neither product:ID nor shop:ID", param_hint="--explain")
-
-
-async def _starts(settings: Settings, text: str) -> dict[str, int]:
-    """The first offset to fold, by source partition. Raises typer.BadParameter."""
-    names = [settings.topic(topic) for topic in EVENT_TOPICS]
-    try:
-        position = position_of(text)
-    except ValueError:
-        position = None
-    if position is not None:
-        if position.topic not in names or position.partition >= settings.partitions:
-            raise typer.BadParameter(
-                f"{text!r} is in none of the topics {', '.join(names)}", param_hint="--from"
-            )
-        return {f"{position.topic}-{position.partition}": position.offset}
-    try:
-        at_ms = times.parse_ms(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} {error}", param_hint="--from") from error
-    found = await log.offsets_at(settings, names, at_ms)
-    return {f"{topic}-{number}": offset for (topic, number), offset in found.items()}

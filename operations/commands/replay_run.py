@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,7 +33,7 @@ Processes = Annotated[
     int, typer.Option(min=1, max=64, help="How many processes fold; at most one a core helps.")
 ]
 Then = Callable[[Work, Findings, Report], Awaitable[None]]
-Starts = Callable[[Settings], Coroutine[Any, Any, Mapping[str, int]]]
+Narrow = Callable[[Settings, Work], Coroutine[Any, Any, Work]]
 
 
 class ReplayRun:
@@ -60,12 +59,12 @@ class ReplayRun:
         self._steps = _Steps()
 
     def findings(
-        self, then: Then, starts: Starts | None = None, *, resume: bool, processes: int
+        self, then: Then, narrow: Narrow | None = None, *, resume: bool, processes: int
     ) -> Findings:
         """Carry it out; `then` completes the findings while the files are there.
 
-        `starts` gives the first offsets to fold. Raises what `replay` raises, NoTables and
-        Interrupted.
+        `narrow` gives the work with the offsets to fold between. Raises what `replay` raises,
+        NoTables and Interrupted.
         """
         keep_private()
         quiet()
@@ -73,8 +72,8 @@ class ReplayRun:
         try:
             answer(self.settings, self._require_tables())
             work = self._work
-            if starts is not None:
-                work = replace(work, starts=answer(self.settings, starts(self.settings)))
+            if narrow is not None:
+                work = answer(self.settings, narrow(self.settings, work))
             with directory_of(work.directory, self.terms, resume=resume), self._steps:
                 carrying_out = self._carried_out(work, processes, then)
                 return answer(self.settings, carrying_out, self._steps.pending)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
 
 from operations.commands import audit_view
-from operations.in_words import signed
+from operations.in_words import duration, signed
 from operations.output import print_table
 from schemas import times
 from tables.catalogue import PRODUCT_TOTALS, SHOP_TOTALS
@@ -84,12 +85,19 @@ def _sums(sums: Sums) -> list[dict[str, Any]]:
 def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) -> None:
     """Print it for people: the tables, sums by cycle, what moves most, and what was explained."""
     audit_view.print_tables(found)
+    if SHOP_TOTALS.name not in found.tables:
+        ends = ", ".join(f"{source}@{last}" for source, (_, last) in found.vector.items())
+        typer.echo(
+            f"up to {ends}: the sums of products by the journal alone are compared, as orders, "
+            "conversations and shops are of now"
+        )
     if not found.differing:
         typer.echo(f"{settings.app}: nothing would change")
         return
-    if answer["terms"]["live"] != answer["terms"]["replayed"]:
-        for side, terms in answer["terms"].items():
-            typer.echo(f"{side}: {'; '.join(terms)}")
+    live, replayed = (_clauses(terms) for terms in answer["terms"].values())
+    for side, only in (("live", live - replayed), ("replayed", replayed - live)):
+        for clause in sorted(only):
+            typer.echo(f"{side}: {clause}")
     _print_cycles(answer["cycles"])
     for kind, movers in answer["movers"].items():
         _print_movers(kind, movers)
@@ -97,6 +105,17 @@ def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) ->
         _print_explained(answer["explained"])
     audit_view.print_rows(found)
     typer.echo(f"{settings.app}: {found.differing:,} rows would change")
+
+
+def _clauses(terms: Sequence[str]) -> set[str]:
+    """The terms of marks as people read them, without those of keys."""
+    found = {clause for one in terms for clause in one.split("; ")}
+    return {_in_words(clause) for clause in found if not clause.startswith("keys by")}
+
+
+def _in_words(clause: str) -> str:
+    with_days = re.sub(r"(\d+) ms", lambda one: duration(int(one[1]) / 1000), clause)
+    return re.sub(r"(?<= from )\d+", lambda one: times.format_ms(int(one[0])), with_days)
 
 
 def _print_cycles(cycles: list[dict[str, Any]]) -> None:

@@ -130,9 +130,9 @@ def command(
         events = events or HISTORY_EVENTS
         plan = _history(seed, start_ms, days, events, only)
     else:
-        plan = _live(seed, rate, only)
+        plan = live_plan(seed, rate, only, time.time_ns() // 1_000_000)
     summary = Summary(plan.run, seed, str(out) if out else "")
-    past = _history_before(plan, history_days, only) if history_days else ()
+    past = history_before(plan, history_days, only) if history_days else ()
     made = _counted(islice(_of(only, chain(past, traffic(plan))), events), summary)
     items = faults.disturbed(made, wrong, seed=plan.seed, day_ms=plan.day_ms, live=live)
     started_s = time.monotonic()
@@ -182,15 +182,14 @@ def _history(seed: int, start_ms: int, days: float, events: int, only: Only) -> 
     return Plan(seed, run, start_ms, every_ms, only_orders=only == "orders")
 
 
-def _live(seed: int, rate: float, only: Only) -> Plan:
-    """The plan of `rate` events per second from now on."""
-    now_ms = int(time.time() * 1000)
+def live_plan(seed: int, rate: float, only: Only, now_ms: int) -> Plan:
+    """The plan of `rate` events per second from now on (epoch ms)."""
     every_ms = 1000 * PER_ORDER[only] / rate
     run = _run_name(seed, now_ms)
     return Plan(seed, run, now_ms, every_ms, LIVE_DAY_MS, only_orders=only == "orders")
 
 
-def _history_before(plan: Plan, days: float, only: Only) -> Iterator[tuple[int, Event]]:
+def history_before(plan: Plan, days: float, only: Only) -> Iterator[tuple[int, Event]]:
     """The events of so many days before a live plan starts; what happens later is left out.
 
     A restart on the same day makes the same events again, which change nothing (S11).

@@ -158,12 +158,15 @@ def _ranges(numbers: Iterable[int]) -> str:
 def _versions(versions: dict[str, Any]) -> Iterator[str]:
     """The version that is answered where that was ever moved, and how far the next one is."""
     preparing, former = versions["preparing"], versions["former"]
+    answered, pointed = versions["answered"], versions["pointed"] or versions["answered"]
     if former is not None:
         since = versions["answered_since"] or "not yet"
-        yield f"version {versions['answered']} answered since {since}; former: {former}"
+        named = f"the pointer names {pointed} since {versions['pointed_since']}"
+        beside = f"former: {former}" if answered == pointed else named
+        yield f"version {answered} answered since {since}; {beside}"
     if preparing is not None:
         count = preparing["records_to_read"]
-        to_read = "" if count is None else f"{count:,} records to read"
+        to_read = "it starts" if count is None else f"{count:,} records to read"
         yield f"preparing version {preparing['app']}: {preparing['waiting_for'] or to_read}"
 
 

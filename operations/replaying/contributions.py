@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 
 from operations.replaying.journal_fold import included, sources_of
+from operations.replaying.plan import cause_of, id_of
 from schemas.columns import ZERO, SaleColumns, plus
 from schemas.journal import Entry, decode
 from schemas.positions import offset_after
@@ -19,6 +20,7 @@ from tables.catalogue import PRODUCT_STAGE, SALES_TOPIC
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from operations.replaying.plan import Stop
     from operations.replaying.work import Report, Work
 
 MOST_ORDERS = 100
@@ -61,12 +63,14 @@ async def contributions(work: Work, subject: Subject, report: Report) -> list[Co
     for number in numbers:
         stop = work.known_plan().stops[f"{PRODUCT_STAGE.name}-{number}"][-1]
         at = (work.settings.topic(SALES_TOPIC), number)
-        beginnings, _ = await work.log.bounds([at[0]])
-        reading = work.log.spans({at: beginnings[at]}, {at: offset_after(stop.offset)})
+        first = work.known_plan().beginnings[f"{at[0]}-{number}"]
+        reading = work.log.spans({at: first}, {at: offset_after(stop.offset)})
         async with aclosing(reading) as steps:
             async for step in steps:
                 records = step.records.get(at, [])
                 values = [record.value or b"" for record in records if record.key is not None]
+                if work.ends is not None:
+                    values = [value for value in values if _is_included(stop, value)]
                 await asyncio.to_thread(live.add, values)
                 report(len(records))
         for source, found in sources_of(work, SALES_TOPIC, number, lambda _bytes: None).items():
@@ -83,6 +87,11 @@ async def contributions(work: Work, subject: Subject, report: Report) -> list[Co
         for order in orders
     )
     return [one for one in found_all if one.live != one.replayed][:MOST_ORDERS]
+
+
+def _is_included(stop: Stop, value: bytes) -> bool:
+    """Whether a stop of whole transactions includes the event that a row names."""
+    return cause_of(value) <= stop.vector.get(id_of(value).rpartition("@")[0], -1)
 
 
 class _Orders:

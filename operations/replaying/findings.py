@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from operations.replaying.differences import RowDifference, TableResult
     from operations.replaying.journal_check import JournalResult, RowMismatch
     from operations.replaying.plan import TableMark
+    from operations.replaying.row_fold import ImpossibleSums
     from operations.replaying.store_check import StoreResult
     from operations.replaying.tasks import LaneResult
 
@@ -29,14 +30,19 @@ class Findings:
     tables: dict[str, list[TableResult]] = field(default_factory=lambda: defaultdict(list))
     journal: list[JournalResult] = field(default_factory=list)
     stores: list[StoreResult] = field(default_factory=list)
+    impossible: list[ImpossibleSums] = field(default_factory=list)
+    """Those that are kept of `impossible_ids`."""
+
+    impossible_ids: int = 0
 
     @property
     def differing(self) -> int:
         """How many rows of tables, of the journal and of stores differ.
 
-        A store that can't be read counts as one.
+        A store that can't be read counts as one, and so does an id whose sums become impossible.
         """
-        rows = sum(one.differing for found in self.tables.values() for one in found)
+        rows = self.impossible_ids
+        rows += sum(one.differing for found in self.tables.values() for one in found)
         rows += sum(one.differing or one.unreadable is not None for one in self.stores)
         return rows + sum(one.differing for one in self.journal)
 
@@ -72,7 +78,7 @@ class Findings:
     def movers(self, table: str = PRODUCT_TOTALS.name) -> Movers:
         """The ids of a table of sales of all time that move most."""
         movers = Movers()
-        for one in self.tables[table]:
+        for one in self.tables.get(table, ()):
             if one.movers is not None:
                 movers.include(one.movers)
         return movers
@@ -87,6 +93,8 @@ def findings_of(results: Iterable[LaneResult]) -> Findings:
             found.tables[table.table].append(table)
         if result.journal is not None:
             found.journal.append(result.journal)
+        found.impossible += result.impossible.shown
+        found.impossible_ids += result.impossible.ids
     found.tables = {
         table.name: sorted(found.tables[table.name], key=lambda one: one.partition)
         for table in TABLES

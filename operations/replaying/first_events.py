@@ -44,8 +44,8 @@ async def add_first_events(work: Work, rows: Iterable[RowDifference], report: Re
         stage, topic = work.stage(spec.name), work.settings.topic(spec.source)
         at = (topic, partition)
         last = max(stop.offset for stop in plan.stops[f"{spec.name}-{partition}"])
-        beginnings, _ = await work.log.bounds([topic])
-        reading = work.log.spans({at: beginnings[at]}, {at: last + 1})
+        first = plan.beginnings[f"{topic}-{partition}"]
+        reading = work.log.spans({at: first}, {at: last + 1})
         async with aclosing(reading) as steps:
             async for step in steps:
                 records = step.records.get(at, [])

@@ -78,8 +78,8 @@ async def check_journal(work: Work, partition: int, report: Report) -> JournalRe
         for number in range(work.settings.partitions)
     }
     check = _Check(at, {source: _Expected(path, report) for source, path in sources.items()})
-    beginnings, _ = await work.log.bounds([at[0]])
-    reading = work.log.spans({at: beginnings[at]}, {at: offset_after(stops[-1].offset)})
+    first = work.known_plan().beginnings[f"{at[0]}-{partition}"]
+    reading = work.log.spans({at: first}, {at: offset_after(stops[-1].offset)})
     async with aclosing(reading) as steps:
         async for step in steps:
             await asyncio.to_thread(check.add, step.records.get(at, []))

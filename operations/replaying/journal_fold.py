@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
-from operations.replaying.differences import TableResult, compare
+from operations.replaying.differences import compare
 from operations.replaying.plan import feeding
 from operations.replaying.row_files import blocks, rows_path
-from operations.replaying.row_store import RowStore
-from tables.watermarks import Progress
+from operations.replaying.row_fold import RowFold
+from operations.replaying.row_store import RowStore, anew
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from operations.replaying.differences import TableResult
     from operations.replaying.plan import Cut, Stop
     from operations.replaying.row_files import Block, JournalRow
+    from operations.replaying.row_fold import ImpossibleResult
     from operations.replaying.work import Report, Work
-
-CHUNK_ROWS: Final = 20_000
-"""How many rows are folded at once, at least."""
-
-
-class _Row(NamedTuple):
-    """What a stage of a journal reads of a record."""
-
-    key: bytes
-    value: bytes
 
 
 class SourceRows:
@@ -57,15 +49,17 @@ class SourceRows:
         return [block.rows[at] for at in new]
 
 
-def fold_journal(work: Work, name: str, partition: int, report: Report) -> list[TableResult]:
+def fold_journal(
+    work: Work, name: str, partition: int, report: Report
+) -> tuple[list[TableResult], ImpossibleResult]:
     """Fold the rows for a lane of the stage `name`, and compare its tables."""
     stage = work.stage(name)
     sources = sources_of(work, stage.spec.source, partition, report)
     store, live = (
-        RowStore(work.directory / f"{name}-{partition}"),
+        RowStore(anew(work.directory / f"{name}-{partition}")),
         RowStore(work.live_path(name, partition)),
     )
-    fold = _RowFold(work, name, store)
+    fold = RowFold(work, name, store)
     results = []
     try:
         for stop in work.known_plan().stops[f"{name}-{partition}"]:
@@ -81,7 +75,7 @@ def fold_journal(work: Work, name: str, partition: int, report: Report) -> list[
     finally:
         store.close()
         live.close()
-    return results
+    return results, fold.impossible
 
 
 def sources_of(work: Work, journal: str, partition: int, report: Report) -> dict[str, SourceRows]:
@@ -100,33 +94,3 @@ def included(stop: Stop, source: str, found: SourceRows) -> Iterator[list[Journa
     yield from found.until(stop.vector.get(source, -1))
     if source in stop.cuts:
         yield found.of_cut(stop.cuts[source])
-
-
-class _RowFold:
-    """Folds rows, some thousand at a time; their order does not matter."""
-
-    def __init__(self, work: Work, name: str, store: RowStore) -> None:
-        self._stage = stage = work.stage(name)
-        self._store = store
-        self._place = f"replayed {stage.spec.source}"
-        self._views = {table.name: store.view(table.name) for table in stage.spec.tables}
-        self._rows: list[JournalRow] = []
-        self._progress = Progress()
-
-    def add(self, rows: list[JournalRow]) -> None:
-        """Add rows."""
-        self._rows += rows
-        if len(self._rows) >= CHUNK_ROWS:
-            self.end()
-
-    def end(self) -> None:
-        """Fold what was added."""
-        read, first = self._stage.read, self._progress.offset + 1
-        readings = [
-            (offset, read(_Row(*row)))  # type: ignore[arg-type]  # journals read these two
-            for offset, row in enumerate(self._rows, first)
-        ]
-        outcome = self._stage.fold(self._place, readings, self._views, self._progress)
-        self._store.write(outcome.writes)
-        self._progress = Progress(offset=outcome.progress.offset)
-        self._rows.clear()

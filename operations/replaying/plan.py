@@ -74,14 +74,18 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All stops, ascending, by lane such as `product-0`, and the marks that they are made of."""
+    """All stops, ascending, by lane such as `product-0`, and the marks that they are made of.
+
+    `beginnings` are the first offsets of the logs, by partition such as `orders-3`.
+    """
 
     marks: list[TableMark]
     stops: dict[str, list[Stop]]
+    beginnings: dict[str, int]
 
     def limits_of(self, lane: str, source: str) -> list[int]:
         """The source offsets at which a chunk of a source partition must end, ascending."""
-        found = {stop.offset for stop in self.stops[lane]}
+        found = {stop.offset for stop in self.stops.get(lane, ())}
         for stop in self._downstream(source):
             found.add(stop.vector.get(source, -1))
             if source in stop.cuts:

@@ -1,6 +1,7 @@
-"""Runs the tasks of a step, in this process or in several.
+"""Runs the tasks of a replay, in this process or in several.
 
-Folding is computing, and Python computes in one thread at a time.
+Folding is computing, and Python computes in one thread at a time. The processes are started once,
+as each needs a second to import what it folds with.
 """
 
 from __future__ import annotations
@@ -29,47 +30,41 @@ OBJECTS: Final = 500_000
 """A chunk makes fewer."""
 
 
+ENDED: Final = "a process of the replay has ended: run it again with --resume"
+
+
 class TaskFailed(NetsoldError):
     """A process of a replay ended without a result; the sentence has its error."""
 
 
-async def run_tasks(work: Work, tasks: Iterable[Task], processes: int, report: Report) -> None:
-    """Carry out tasks in some processes; with one, in this process.
+class Processes:
+    """Some processes that each carry out one task after the other; one is this process."""
 
-    Raises what a task raised, or TaskFailed.
-    """
-    left = list(tasks)
-    if processes == 1 or len(left) <= 1:
-        for task in left:
-            await carry_out(work, task, report)
-        return
-    pool = _Pool(work, min(processes, len(left)))
-    try:
-        await asyncio.to_thread(pool.run, left, report)
-    finally:
-        pool.stop()
-
-
-class _Pool:
-    """Processes that each carry out one task after the other."""
-
-    def __init__(self, work: Work, count: int) -> None:
+    def __init__(self, count: int) -> None:
         context = multiprocessing.get_context("spawn")
         self._processes: dict[Connection, SpawnProcess] = {}
         self._stopping = False
-        for _ in range(count):
+        for _ in range(count if count > 1 else 0):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(work, theirs), daemon=True)
+            process = context.Process(target=_serve, args=(theirs,), daemon=True)
             process.start()
             theirs.close()
             self._processes[ours] = process
 
-    def run(self, tasks: list[Task], report: Report) -> None:
-        """Carry out all tasks. Raises the first error."""
+    async def run(self, work: Work, tasks: Iterable[Task], report: Report) -> None:
+        """Carry out tasks that are independent. Raises what a task raised, or TaskFailed."""
+        left = list(tasks)
+        if self._processes:
+            await asyncio.to_thread(self._run, work, left, report)
+        else:
+            for task in left:
+                await carry_out(work, task, report)
+
+    def _run(self, work: Work, tasks: list[Task], report: Report) -> None:
         busy = set()
         for connection in self._processes:
             if tasks:
-                connection.send(tasks.pop(0))
+                _send(connection, work, tasks.pop(0))
                 busy.add(connection)
         while busy and not self._stopping:
             ready = wait(list(busy), POLL_S)
@@ -80,7 +75,7 @@ class _Pool:
                 if message is not None:
                     report(message)
                 elif tasks:
-                    connection.send(tasks.pop(0))
+                    _send(connection, work, tasks.pop(0))
                 else:
                     busy.discard(connection)
 
@@ -93,21 +88,28 @@ class _Pool:
             connection.close()
 
 
+def _send(connection: Connection, work: Work, task: Task) -> None:
+    try:
+        connection.send((work, task))
+    except OSError as error:
+        raise TaskFailed(ENDED) from error
+
+
 def _received(connection: Connection) -> int | Exception | None:
     try:
         message: int | Exception | None = connection.recv()
     except EOFError:
-        return TaskFailed("a process of the replay has ended: run it again with --resume")
+        return TaskFailed(ENDED)
     return message
 
 
-def _serve(work: Work, connection: Connection) -> None:
+def _serve(connection: Connection) -> None:
     """The body of a process: carries out what it receives, until the other side closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
     quiet()
     while True:
         try:
-            task = connection.recv()
+            work, task = connection.recv()
         except EOFError:
             return
         try:

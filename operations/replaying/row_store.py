@@ -6,6 +6,7 @@ progress that belongs to it.
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Final
 
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
@@ -40,6 +41,12 @@ def _options() -> Options:
     options.set_max_open_files(limits.WORKER_OPEN_FILES)
     options.set_keep_log_file_num(2)
     return options
+
+
+def anew(path: Path) -> Path:
+    """The same path, without what an interrupted task left there: it adds to sums from none."""
+    shutil.rmtree(path, ignore_errors=True)
+    return path
 
 
 class RowStore:

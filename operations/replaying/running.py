@@ -12,7 +12,7 @@ import msgspec
 
 from operations.local.data_dir import usable, write_whole
 from operations.replaying.plan import STAGE_OF, Plan, feeding, stops_of, with_cuts
-from operations.replaying.processes import run_tasks
+from operations.replaying.processes import Processes
 from operations.replaying.tasks import (
     TABLE_RECORDS,
     LaneResult,
@@ -24,7 +24,7 @@ from schemas.columns import RULES
 from schemas.errors import NetsoldError
 from streams.build import this_build
 from streams.lanes import terms_of
-from tables.catalogue import EVENT_TOPICS, STAGES
+from tables.catalogue import EVENT_TOPICS, SALES_TOPIC, STAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -129,16 +129,20 @@ async def replay(
     reading raises, NoTables, LogCut and TaskFailed.
     """
     results: dict[str, LaneResult] = {}
-    for step, tasks in steps(work.settings.partitions).items():
-        report = begin(step, await total_of(work, step))
-        left = [task for task in tasks if result_of(work, task) is None]
-        await run_tasks(work, left, processes, report)
-        for task in tasks:
-            found = result_of(work, task)
-            if found is not None:
-                results[str(task)] = found
-        if step == TABLE_RECORDS:
-            work = replace(work, plan=await _planned(work, results))
+    running = Processes(processes)
+    try:
+        for step, tasks in steps(work).items():
+            report = begin(step, await total_of(work, step))
+            left = [task for task in tasks if result_of(work, task) is None]
+            await running.run(work, left, report)
+            for task in tasks:
+                found = result_of(work, task)
+                if found is not None:
+                    results[str(task)] = found
+            if step == TABLE_RECORDS:
+                work = replace(work, plan=await _planned(work, results))
+    finally:
+        running.stop()
     return work, results
 
 
@@ -155,7 +159,7 @@ async def _planned(work: Work, results: Mapping[str, LaneResult]) -> Plan:
     beginnings = await _beginnings(work)
     for lane, found in stops.items():
         name, _, number = lane.rpartition("-")
-        if name in journals:
+        if name in journals and work.ends is None:  # sums up to ends have whole transactions
             at = (work.settings.topic(journals[name]), int(number))
             known = {
                 work.source(feeder, partition)
@@ -171,7 +175,7 @@ async def _planned(work: Work, results: Mapping[str, LaneResult]) -> Plan:
                 )
                 for stop in found
             ]
-    plan = Plan(marks, stops)
+    plan = Plan(marks, stops, beginnings)
     write_whole(path, msgspec.json.encode(plan))
     return plan
 
@@ -191,5 +195,6 @@ def _refuse_other_terms(work: Work, marks: Iterable[TableMark]) -> None:
 
 
 async def _beginnings(work: Work) -> dict[str, int]:
-    beginnings, _ = await work.log.bounds([work.settings.topic(topic) for topic in EVENT_TOPICS])
+    names = [work.settings.topic(topic) for topic in (*EVENT_TOPICS, SALES_TOPIC)]
+    beginnings, _ = await work.log.bounds(names)
     return {f"{topic}-{number}": offset for (topic, number), offset in beginnings.items()}

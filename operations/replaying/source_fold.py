@@ -62,8 +62,8 @@ async def fold_source(work: Work, name: str, partition: int, report: Report) -> 
     """
     topic = work.settings.topic(work.stage(name).spec.source)
     at = (topic, partition)
-    beginnings, _ = await work.log.bounds([topic])
-    first = max(beginnings[at], work.starts.get(work.source(name, partition), 0))
+    source = work.source(name, partition)
+    first = max(work.known_plan().beginnings[source], work.starts.get(source, 0))
     fold = _Fold(work, Task(name, partition), first, report)
     try:
         await asyncio.to_thread(fold.reach)
@@ -101,7 +101,7 @@ class _Fold:
         self._limits = [one for one in limits if one not in self.folded.limits]
         self.last = max([*self._limits, self.folded.progress.offset])
         self._wholes = plan.wholes_of(source)
-        self._stops = {stop.offset: stop.tables for stop in plan.stops[lane]}
+        self._stops = {stop.offset: stop.tables for stop in plan.stops.get(lane, ())}
         self._live = RowStore(work.live_path(name, partition))
         count = work.settings.partitions
         self._files = RowFiles(

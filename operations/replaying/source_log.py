@@ -58,7 +58,8 @@ class KafkaLog:
         left = {at: start for at, start in starts.items() if start < ends[at]}
         if not left:
             return
-        reading = log.follow(self.settings, left, lambda: limits.FOLLOW_RECORDS)
+        known = {at: ends[at] for at in left}
+        reading = log.follow(self.settings, left, lambda: limits.FOLLOW_RECORDS, known)
         async with aclosing(reading) as steps:
             async for step in steps:
                 records = {at: _before(found, ends[at]) for at, found in step.records.items()}

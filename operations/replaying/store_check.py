@@ -22,19 +22,22 @@ from streams.local_stores import (
     reader_position,
     reader_store,
     stored_rows,
+    worker_position,
     worker_stores,
 )
 from streams.topics import changelog
-from tables.catalogue import READER_TABLES
+from tables.catalogue import READER_TABLES, TABLES
 from tables.reader_rows import space, stored_key, table_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from rocksdict import Rdict
 
     from operations.replaying.work import Report, Work
+    from streams.local_stores import WorkerStore
+    from streams.log import At
     from tables.catalogue import Table
     from tables.outcome import Stored
 
@@ -72,39 +75,86 @@ class StoreResult(msgspec.Struct):
             self.shown.append(RowDifference(self.table, partition, text(key) or "", *cells))
 
 
+class _LiveTables:
+    """The tables as their changelogs have them, and where these begin.
+
+    The stores of one stage stay open: not all, as each has files and their indexes in memory.
+    """
+
+    def __init__(self, work: Work, beginnings: Mapping[At, int]) -> None:
+        self.work, self.beginnings = work, beginnings
+        self._stage = ""
+        self._stores: dict[int, RowStore] = {}
+
+    def of(self, table: str, partition: int) -> RowStore:
+        """The store with the rows of a table's partition."""
+        stage = STAGE_OF[table]
+        if stage != self._stage:
+            self.close()
+            self._stage = stage
+        if partition not in self._stores:
+            self._stores[partition] = RowStore(self.work.live_path(stage, partition))
+        return self._stores[partition]
+
+    def close(self) -> None:
+        """Release all files."""
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
+
+
 async def check_stores(work: Work, report: Report) -> list[StoreResult]:
     """Compare all stores of this application in the data directory."""
-    results = []
-    for store in worker_stores(work.settings):
-        result = StoreResult(str(store.path), store.table, unreadable=store.failed)
-        results.append(result)
-        if store.position is not None:
-            at = (store.table, store.partition)
-            written = await _written_between(work, *at, store.position, report)
-            await asyncio.to_thread(_check_worker, work, store.path, at[1], result, written)
-    path = reader_store(work.settings)
-    if path is not None:
-        results += await _check_reader(work, path, report)
+    names = [changelog(work.settings, table.name) for table in TABLES]
+    beginnings, _ = await work.log.bounds(names)
+    results, live = [], _LiveTables(work, beginnings)
+    try:
+        for store in worker_stores(work.settings):
+            result = StoreResult(str(store.path), store.table, unreadable=store.failed)
+            results.append(result)
+            if store.position is not None:
+                await _check_worker(live, store, result, report)
+        path = reader_store(work.settings)
+        if path is not None:
+            results += await _check_reader(live, path, report)
+    finally:
+        live.close()
     return results
 
 
-def _check_worker(
-    work: Work, path: Path, partition: int, result: StoreResult, written: Collection[bytes]
+async def _check_worker(
+    live: _LiveTables, store: WorkerStore, result: StoreResult, report: Report
 ) -> None:
-    result.left_out = len(written)
-    live = RowStore(work.live_path(STAGE_OF[result.table], partition))
+    with ExitStack() as stack:
+        try:
+            db = stack.enter_context(opened(store.path))
+            position = worker_position(db)  # of these files: those of a running worker change
+        except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own
+            result.unreadable = str(error)
+            return
+        written = await _written_between(live, store.table, store.partition, position, report)
+        result.left_out = len(written)
+        rows = live.of(store.table, store.partition).rows(store.table)
+        await asyncio.to_thread(_compare, rows, db, store.partition, result, written)
+
+
+def _compare(
+    rows: Iterable[tuple[bytes, bytes]],
+    db: Rdict,
+    partition: int,
+    result: StoreResult,
+    written: Collection[bytes],
+) -> None:
     try:
-        with opened(path) as db:
-            for key, ours, stored in differing(live.rows(result.table), stored_rows(db)):
-                if key not in written:
-                    result.compare(partition, key, ours, stored)
+        for key, ours, stored in differing(rows, stored_rows(db)):
+            if key not in written:
+                result.compare(partition, key, ours, stored)
     except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own
         result.unreadable = str(error)
-    finally:
-        live.close()
 
 
-async def _check_reader(work: Work, path: Path, report: Report) -> list[StoreResult]:
+async def _check_reader(live: _LiveTables, path: Path, report: Report) -> list[StoreResult]:
+    work = live.work
     results = {table: StoreResult(str(path), table.name) for table in READER_TABLES}
     numbers = range(work.settings.partitions)
     with ExitStack() as stack:
@@ -118,9 +168,9 @@ async def _check_reader(work: Work, path: Path, report: Report) -> list[StoreRes
                     topic = changelog(work.settings, table.name)
                     position = reader_position(db, topic, number)
                     written |= await _written_between(
-                        work, table.name, number, position or 0, report
+                        live, table.name, number, position or 0, report
                     )
-                await asyncio.to_thread(_check_reader_table, work, db, table, result, written)
+                await asyncio.to_thread(_check_reader_table, live, db, table, result, written)
         except Exception as error:
             if not isinstance(error, msgspec.DecodeError) and "Corruption" not in str(error):
                 raise
@@ -130,43 +180,33 @@ async def _check_reader(work: Work, path: Path, report: Report) -> list[StoreRes
 
 
 def _check_reader_table(
-    work: Work, db: Rdict, table: Table, result: StoreResult, written: Collection[bytes]
+    live: _LiveTables, db: Rdict, table: Table, result: StoreResult, written: Collection[bytes]
 ) -> None:
     """First each row of the changelogs, then whether the store has more."""
     result.left_out = len(written)
     stores = {
-        number: RowStore(work.live_path(table.stage, number))
-        for number in range(work.settings.partitions)
+        number: live.of(table.name, number) for number in range(live.work.settings.partitions)
     }
     views: dict[int, Stored] = {number: one.view(table.name) for number, one in stores.items()}
-    try:
-        for number, store in stores.items():
-            for key, row in store.rows(table.name):
-                if key not in written:
-                    result.compare(number, key, row, db.get(stored_key(table, key)))
-        for stored, row in stored_rows(db, space(table)):
-            key = table_key(table, stored)
-            if key not in written and all(view[key] is None for view in views.values()):
-                result.compare(0, key, None, row)
-    finally:
-        for store in stores.values():
-            store.close()
+    for number, store in stores.items():
+        for key, row in store.rows(table.name):
+            if key not in written:
+                result.compare(number, key, row, db.get(stored_key(table, key)))
+    for stored, row in stored_rows(db, space(table)):
+        key = table_key(table, stored)
+        if key not in written and all(view[key] is None for view in views.values()):
+            result.compare(0, key, None, row)
 
 
 async def _written_between(
-    work: Work, table: str, partition: int, position: int, report: Report
+    live: _LiveTables, table: str, partition: int, position: int, report: Report
 ) -> set[bytes]:
     """The keys written between a position and that of the changelogs that were compared."""
-    at = (changelog(work.settings, table), partition)
-    live = RowStore(work.live_path(STAGE_OF[table], partition))
-    try:
-        ours = positions_of(live)[at[0]]
-    finally:
-        live.close()
-    beginnings, _ = await work.log.bounds([at[0]])
-    first, end = max(min(ours, position), beginnings[at]), max(ours, position)
+    at = (changelog(live.work.settings, table), partition)
+    ours = positions_of(live.of(table, partition))[at[0]]
+    first, end = max(min(ours, position), live.beginnings[at]), max(ours, position)
     keys: set[bytes] = set()
-    async with aclosing(work.log.spans({at: first}, {at: end})) as steps:
+    async with aclosing(live.work.log.spans({at: first}, {at: end})) as steps:
         async for step in steps:
             records = step.records.get(at, [])
             keys.update(record.key or b"" for record in records)

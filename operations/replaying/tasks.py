@@ -15,14 +15,23 @@ from operations.local.data_dir import write_whole
 from operations.replaying.differences import TableResult
 from operations.replaying.journal_check import JournalResult, check_journal
 from operations.replaying.journal_fold import fold_journal
+from operations.replaying.live_sums import load_sums
 from operations.replaying.live_tables import load
 from operations.replaying.plan import TableMark
 from operations.replaying.row_files import rows_paths
+from operations.replaying.row_fold import ImpossibleResult
 from operations.replaying.source_fold import fold_source
 from operations.replaying.work import Task
 from schemas.positions import offset_after
 from streams import topics
-from tables.catalogue import EVENT_TOPICS, PRODUCT_STAGE, SALES_TOPIC, STAGES, TABLES
+from tables.catalogue import (
+    EVENT_TOPICS,
+    ORDER_STAGE,
+    PRODUCT_STAGE,
+    SALES_TOPIC,
+    STAGES,
+    TABLES,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,17 +53,18 @@ class LaneResult(msgspec.Struct):
     marks: list[TableMark] = msgspec.field(default_factory=list)
     tables: list[TableResult] = msgspec.field(default_factory=list)
     journal: JournalResult | None = None
+    impossible: ImpossibleResult = msgspec.field(default_factory=ImpossibleResult)
 
 
-def steps(partitions: int) -> dict[str, list[Task]]:
+def steps(work: Work) -> dict[str, list[Task]]:
     """The steps in order: the unit of their progress, and their tasks."""
-    sources = [spec.name for spec in STAGES if spec.source in EVENT_TOPICS]
-    journals = [spec.name for spec in STAGES if spec.source not in EVENT_TOPICS]
-    numbers = range(partitions)
+    specs = STAGES if work.ends is None else (ORDER_STAGE, PRODUCT_STAGE)
+    sources = [spec.name for spec in specs if spec.source in EVENT_TOPICS]
+    journals = [spec.name for spec in specs if spec.source not in EVENT_TOPICS]
+    live = [spec.name for spec in specs] if work.ends is None else journals
+    numbers = range(work.settings.partitions)
     return {
-        TABLE_RECORDS: [
-            Task(f"{LIVE}{spec.name}", number) for spec in STAGES for number in numbers
-        ],
+        TABLE_RECORDS: [Task(f"{LIVE}{name}", number) for name in live for number in numbers],
         EVENTS: [Task(name, number) for name in sources for number in numbers],
         ROW_BYTES: [Task(name, number) for name in journals for number in numbers],
     }
@@ -63,14 +73,16 @@ def steps(partitions: int) -> dict[str, list[Task]]:
 async def carry_out(work: Work, task: Task, report: Report) -> None:
     """Carry out a task and keep its result."""
     result = LaneResult()
-    if task.name.startswith(LIVE):
+    if task.name.startswith(LIVE) and work.ends is not None:
+        result.marks, result.impossible = await load_sums(work, task.partition, report)
+    elif task.name.startswith(LIVE):
         result.marks = await load(work, task.name.removeprefix(LIVE), task.partition, report)
     elif any(spec.name == task.name and spec.source in EVENT_TOPICS for spec in STAGES):
         result.tables = await fold_source(work, task.name, task.partition, report)
     else:
         if task.name == PRODUCT_STAGE.name and work.compares_journal:
             result.journal = await check_journal(work, task.partition, report)
-        result.tables = await asyncio.to_thread(
+        result.tables, result.impossible = await asyncio.to_thread(
             fold_journal, work, task.name, task.partition, report
         )
     write_whole(_path(work, task), msgspec.json.encode(result))
@@ -88,16 +100,17 @@ async def total_of(work: Work, step: str) -> int:
     """How much the tasks of a step report in all, about."""
     if step == TABLE_RECORDS:
         names = [topics.changelog(work.settings, table.name) for table in TABLES]
+        if work.ends is not None:
+            names = [work.settings.topic(SALES_TOPIC)]
         beginnings, ends = await work.log.bounds(names)
         return sum(ends.values()) - sum(beginnings.values())
     if step == EVENTS:
-        names = [work.settings.topic(topic) for topic in EVENT_TOPICS]
-        beginnings, _ = await work.log.bounds(names)
         plan, lasts = work.known_plan(), 0
-        for task in steps(work.settings.partitions)[EVENTS]:
+        for task in steps(work)[EVENTS]:
             source = work.source(task.name, task.partition)
-            lasts += offset_after(plan.limits_of(str(task), source)[-1])
-        return lasts - sum(beginnings.values())
+            last = max(plan.limits_of(str(task), source), default=-1)
+            lasts += max(0, offset_after(last) - plan.beginnings[source])
+        return lasts
     size = sum(path.stat().st_size for path in (work.directory / "rows").iterdir())
     sales = sum(path.stat().st_size for path in rows_paths(work.directory, SALES_TOPIC))
     return size + sales * work.compares_journal

@@ -39,7 +39,8 @@ class Work:
     `compares_journal`: whether the rows of `sales` are compared one by one. `adds_up`: whether sums
     are shown of both sides. `same_terms`: whether the tables must be of these settings and rules.
     `starts` are the first offsets to fold, by source partition; the log's beginning where it has
-    none.
+    none. `ends` are the offsets of events behind the last one to fold; None: up to the tables'
+    marks. With it, the sums of products are compared with those of the live journal.
     """
 
     settings: Settings
@@ -50,6 +51,7 @@ class Work:
     adds_up: bool = False
     same_terms: bool = False
     starts: Mapping[str, int] = field(default_factory=dict)
+    ends: Mapping[str, int] | None = None
 
     def stage(self, name: str) -> AnyStage:
         """A stage with these settings."""
@@ -66,6 +68,12 @@ class Work:
     def live_path(self, name: str, partition: int) -> Path:
         """Where the rows of a stage's tables are, as the changelogs have them."""
         return self.directory / f"live-{name}-{partition}"
+
+    def known_ends(self) -> Mapping[str, int]:
+        """The ends, in a task that a replay without them does not have."""
+        if self.ends is None:
+            raise AssertionError("this task needs ends")
+        return self.ends
 
     def known_plan(self) -> Plan:
         """The plan, in a task that begins after the tables were read."""

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.versions import Versions
 
-CATCH_UP_SECONDS: Final = 30.0
-"""How soon a version must hold what the log has now, to be promoted."""
+
+_MOVES: Final = frozenset({"promote", "rollback"})
+"""The acts that move the pointer."""
 
 
 class ChangeRefused(NetsoldError):
@@ -100,10 +101,19 @@ def only_rebuild(versions: Versions) -> str:
 
 
 def former_of(versions: Versions) -> str:
-    """The version to roll back to. Raises ChangeRefused."""
+    """The version to roll back to. Raises ChangeRefused.
+
+    A second rollback is refused: it would move forward again, to what was found wrong.
+    """
     pointer = versions.pointer
     if pointer is None or pointer.former is None:
         raise ChangeRefused("there is no former version: nothing was promoted yet")
+    last = next((act for act in reversed(versions.acts) if act.act in _MOVES), None)
+    if last is not None and last.act == "rollback":
+        raise ChangeRefused(
+            f"rolled back to {last.app} already, by {last.by} at {last.at}; "
+            f"`netsold rebuild promote {pointer.former}` moves forward again"
+        )
     if pointer.former not in versions.registered:
         raise ChangeRefused(f"the former version {pointer.former} was dropped")
     return pointer.former

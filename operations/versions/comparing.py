@@ -14,6 +14,7 @@ from operations.journal_sums import JOURNAL_LISTS, JournalSums, Report
 from operations.versions.comparison import Comparison, compare_rows
 from operations.versions.moments import NoMoment, moments_of, next_moment
 from operations.versions.settling import POLL_SECONDS, TableReader, settle
+from operations.versions.settling_copies import copy_reader, settle_copies
 from schemas.journal import Entry, Service, decode
 from streams import log, topics
 from streams.last_marks import last_marks
@@ -24,7 +25,7 @@ from tables.cycles import Calendar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from operations.versions.settling import Moment
+    from operations.versions.settling_copies import Moment
     from streams.settings import Settings
 
 OTHER_LISTS: Final = tuple(name for name in REPORT_LISTS if name not in JOURNAL_LISTS)
@@ -44,16 +45,18 @@ async def compare_versions(
     read. Raises NotOneLog, NoMoment, KafkaUnreachable and KafkaError.
     """
     moments = moments_of(first, second)
-    found = Comparison(first.app, second.app)
+    found = Comparison(first.app, second.app, waited_s=within_s)
     same_cycles = (first.cycle_ms, first.anchor_ms) == (second.cycle_ms, second.anchor_ms)
     lists = [name for name in OTHER_LISTS if same_cycles or not REPORT_LISTS[name].windowed]
     found.left_out = {name: _OTHER_CYCLES for name in OTHER_LISTS if name not in lists}
-    floor = (None, None) if moments is None else await next_moment(moments, within_s)
-    readers = TableReader(first, lists, floor[0]), TableReader(second, lists, floor[1])
-    others = await settle(*readers, within_s, read, moments)  # first: meanwhile both go on
     if moments is None:
+        readers = TableReader(first, lists), TableReader(second, lists)
+        others = await settle(*readers, within_s, read)  # first: meanwhile both go on
         vectors = await _common_vector(first, second)
     else:
+        begun = await next_moment(moments, within_s)
+        copies = copy_reader(first, lists, begun[0]), copy_reader(second, lists, begun[1])
+        others = await settle_copies(copies, within_s, read, moments, begun)
         vectors = await _vectors_at(await next_moment(moments, within_s), first, second, within_s)
     found.vector = {f"{ORDERS_TOPIC}-{number}": offset for number, offset in vectors[0].items()}
     reports = [

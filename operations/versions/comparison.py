@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
 
+from schemas.money import shown
 from tables.catalogue import REPORT_LISTS
 from tables.report import ReportRow, sort_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_OF_MONEY: Final = {"revenue", "amounts"}
+"""Fields of a row that have money by currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +25,51 @@ class DifferentRow:
     first: ReportRow | None
     second: ReportRow | None
 
-    def changes(self) -> list[str]:
-        """The fields that differ, such as `units.gross 5 → 6`."""
+    def changes(self, firsts: str, seconds: str) -> list[str]:
+        """The fields that differ, such as `units.gross 5 → 6`, between versions of these names."""
         if self.first is None or self.second is None:
-            return ["only in the second" if self.first is None else "only in the first"]
-        first, second = dict(_flat(self.first)), dict(_flat(self.second))
+            return [f"only in {seconds if self.first is None else firsts}"]
         return [
-            f"{name} {first.get(name, 'none')} → {second.get(name, 'none')}"
-            for name in first | second
-            if first.get(name) != second.get(name)
+            f"{'.'.join(path)} {_shown(path, first)} → {_shown(path, second)}"
+            for path, first, second in self._differing()
         ]
+
+    def fields(self) -> list[tuple[str, Any, Any]]:
+        """(name, value in the first, value in the second) of each field that differs.
+
+        None where one has no such field; empty where one has no such row.
+        """
+        if self.first is None or self.second is None:
+            return []
+        return [(".".join(path), first, second) for path, first, second in self._differing()]
+
+    def _differing(self) -> list[tuple[Path, Any, Any]]:
+        first, second = dict(_flat(self.first or {})), dict(_flat(self.second or {}))
+        return [
+            (path, first.get(path), second.get(path))
+            for path in first | second
+            if first.get(path) != second.get(path)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class MovingRow:
+    """A row that could not be compared: it was written so often while that was tried."""
+
+    key: dict[str, str]
+    writes: int
 
 
 @dataclass(frozen=True, slots=True)
 class ListComparison:
     """One list of two reports: how many rows are the same, and those that differ.
 
-    `moving` are the keys of rows that could not be compared, since they were still written.
+    `moving` are the rows that could not be compared, since they were still written.
     """
 
     same: int = 0
     different: Sequence[DifferentRow] = ()
-    moving: Sequence[dict[str, str]] = ()
+    moving: Sequence[MovingRow] = ()
 
 
 @dataclass(slots=True)
@@ -49,7 +77,8 @@ class Comparison:
     """The lists of two versions, by name.
 
     `vector` has the first offset that is not compared, by source partition such as `orders-3`: of
-    the lists that the journal has. `left_out` says why a list is not compared.
+    the lists that the journal has. `left_out` says why a list is not compared. Rows that move were
+    waited for `waited_s` seconds.
     """
 
     first: str
@@ -57,6 +86,7 @@ class Comparison:
     vector: dict[str, int] = field(default_factory=dict)
     lists: dict[str, ListComparison] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    waited_s: float = 0.0
 
     def differences(self) -> dict[str, int]:
         """How many rows differ, of the lists where any does."""
@@ -65,21 +95,35 @@ class Comparison:
 
     def lines(self, most: int) -> Iterator[str]:
         """The comparison for people, with at most `most` rows of each list."""
+        yield f"from {self.first} to {self.second}:"
         if self.vector:
             ends = ", ".join(f"{name}@{offset}" for name, offset in sorted(self.vector.items()))
-            yield f"sales are compared before {ends}"
+            yield f"sales of products and shops are compared before {ends}"
         for name, one in self.lists.items():
-            moving = f", {len(one.moving):,} still moving" if one.moving else ""
+            moving = f", {len(one.moving):,} not compared" if one.moving else ""
             yield f"{name}: {one.same:,} rows are the same, {len(one.different):,} differ{moving}"
             for row in one.different[:most]:
-                yield f"  {_named(row.key)}: {', '.join(row.changes())}"
-            for key in one.moving[:most]:
-                yield f"  {_named(key)}: still moving, not compared"
+                yield f"  {_named(row.key)}: {', '.join(row.changes(self.first, self.second))}"
+            for row in one.moving[:most]:
+                yield f"  {_named(row.key)}: not compared, written {row.writes:,} times meanwhile"
             more = max(0, len(one.different) - most) + max(0, len(one.moving) - most)
             if more:
                 yield f"  and {more:,} more rows"
         for name, why in self.left_out.items():
             yield f"{name}: not compared: {why}"
+        yield self._verdict()
+
+    def _verdict(self) -> str:
+        """How much differs, and of how much that is not known, in one line."""
+        rows = sum(one.same + len(one.different) for one in self.lists.values())
+        moving = sum(len(one.moving) for one in self.lists.values())
+        found = f"{sum(self.differences().values()):,} of {rows:,} compared rows differ"
+        if not moving:
+            return found
+        return (
+            f"{found}; not known of {moving:,}: in {self.waited_s:.0f} s the versions never held "
+            "them at one offset: see `netsold rebuild status`, or wait longer by --within"
+        )
 
     def as_json(self, most: int) -> dict[str, Any]:
         """The comparison with stable names."""
@@ -96,7 +140,9 @@ class Comparison:
                         {"key": row.key, "first": row.first, "second": row.second}
                         for row in one.different[:most]
                     ],
-                    "moving_keys": list(one.moving[:most]),
+                    "moving_rows": [
+                        {"key": row.key, "writes": row.writes} for row in one.moving[:most]
+                    ],
                 }
                 for name, one in self.lists.items()
             },
@@ -136,9 +182,25 @@ def _named(key: Mapping[str, str]) -> str:
     return " ".join(key.values())
 
 
-def _flat(row: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+Path = tuple[str, ...]
+"""Where a field stands in a row: the names that lead to it."""
+
+
+def _flat(row: Mapping[str, Any], within: Path = ()) -> Iterator[tuple[Path, Any]]:
     for name, value in row.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{within}{name}.")
+            yield from _flat(value, (*within, name))
         else:
-            yield within + name, value
+            yield (*within, name), value
+
+
+def _shown(path: Path, value: object) -> str:
+    """A field's value as people read it: money with the decimals of its currency."""
+    if value is None:
+        return "none"
+    if not isinstance(value, int):
+        return str(value)
+    for name, currency in pairwise(path):
+        if name in _OF_MONEY:
+            return shown(currency, value)
+    return f"{value:,}"

@@ -89,7 +89,6 @@ class CopyRun:
         while True:
             await asyncio.sleep(POLL_S)
             copied = self._copied + (0 if self._copier is None else self._copier.copied)
-            pace.add(time.monotonic(), copied)
             if time.monotonic() - shown_s < LINE_EVERY_S:
                 continue
             shown_s = time.monotonic()
@@ -97,6 +96,7 @@ class CopyRun:
                 state = await read_copy(self._settings)
             except BROKER_AWAY:  # the copier itself reports that
                 continue
+            pace.add(time.monotonic(), copied, state.left)
             self._show(progress(copied, state.left, pace))
 
 
@@ -114,7 +114,7 @@ def progress(copied: int, left: int, pace: Pace) -> dict[str, Any]:
         "copied": copied,
         "records_left": left,
         "records_per_second": pace.records_s,
-        "seconds_left": pace.left_s(left),
+        "seconds_left": pace.left_s,
     }
 
 

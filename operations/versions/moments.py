@@ -16,7 +16,8 @@ from tables.catalogue import EVENT_TOPICS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from operations.versions.settling import Moment, Moments, Vector
+    from operations.versions.settling import Vector
+    from operations.versions.settling_copies import Moment, Moments
     from streams.log import At
     from streams.settings import Settings
 

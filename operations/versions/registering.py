@@ -167,9 +167,16 @@ def with_terms(settings: Settings, terms: Mapping[str, Any]) -> Settings:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        option = "".join(f"--{place}".replace("_", "-") for place in first["loc"][:1])
-        raise Unregistrable(f"{option or 'the terms'}: {first['msg']}") from error
+        text = first["msg"].removeprefix("Value error, ")
+        for name in names:
+            text = text.replace(f"NETSOLD_{name.upper()}", _option(name))
+        place = "".join(f"{_option(str(name))}: " for name in first["loc"][:1])
+        raise Unregistrable(f"{place}{text}") from error
     return settings.model_copy(update={name: getattr(checked, name) for name in names})
+
+
+def _option(name: str) -> str:
+    return f"--{name}".replace("_", "-")
 
 
 def _with_log(

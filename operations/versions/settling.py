@@ -1,48 +1,48 @@
 """Compares tables of two versions row by row while both are written.
 
 The tables of a partition are read from both changelogs up to their marks. A row that differs is
-compared again once both have passed the further of the two marks: if nobody has written it beyond
-that, both hold it at one vector, and it differs. Otherwise it is still moving. Of two logs, of
-which one is a copy of the other, tables are compared as a whole, at moments that the copier has
-recorded.
+compared where both versions hold it at one vector: each state of it is one from the mark behind
+the one that wrote it, up to the last mark before it is written again. Two such stays that overlap
+are compared. A row whose stays never overlap is written too often: it is still moving.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import ChainMap
-from collections.abc import Awaitable, Callable
+from collections import Counter, deque
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from operations.versions.comparison import DifferentRow, ListComparison, compare_rows, row_key
+from operations.versions.comparison import (
+    DifferentRow,
+    ListComparison,
+    MovingRow,
+    compare_rows,
+    row_key,
+)
 from streams import log, topics
 from streams.marks import MARK_KEY, decode_mark
 from tables import catalogue
-from tables.catalogue import EVENT_TOPICS, REPORT_LISTS, STAGES
+from tables.catalogue import REPORT_LISTS
 from tables.cycles import Calendar
 from tables.report import ReportRow, rows_of, sort_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from schemas.envelope import Record
     from streams.marks import Mark
     from streams.settings import Settings
 
 POLL_SECONDS: Final = 0.1
+MOST_STAYS: Final = 100
+"""Most states of a row that are kept while the other version is behind them."""
 
 Vector = dict[str, int]
 """The last offset applied of each source partition, such as `orders-3`."""
-
-Moment = tuple[Vector, Vector]
-"""One moment of a log, as the vectors of two versions that read it or a copy of it."""
-
-Moments = Callable[[], Awaitable[Moment | None]]
-"""Reads the last moment that both logs have; None where there is none yet."""
 
 
 def vector_of(mark: Mark) -> Vector:
@@ -53,18 +53,34 @@ def vector_of(mark: Mark) -> Vector:
 
 
 @dataclass(slots=True)
+class Stay:
+    """A row of some state (empty where the report has none), and the vectors at which it is that.
+
+    `since` is None until the mark behind the one that wrote the row: a worker reads a journal
+    record by record, so up to there the state may include a part of what comes behind its mark.
+    `until` is None while the row is not written again.
+    """
+
+    row: bytes
+    since: Vector | None = None
+    until: Vector | None = None
+
+
+@dataclass(slots=True)
 class TablePartition:
     """The rows of a table's partition that a report has, at its last mark.
 
-    `rows` has their JSON by key. `written` are the keys that were written by marks beyond the
-    `floor`, with the vector of the last one; none before a floor is set.
+    `rows` has their JSON by key. `stays` are the states of the rows that are watched, oldest
+    first, and `writes` how often each was written.
     """
 
     rows: dict[bytes, bytes] = field(default_factory=dict)
     vector: Vector = field(default_factory=dict)
-    floor: Vector | None = None
-    written: dict[bytes, Vector] = field(default_factory=dict)
+    stays: dict[bytes, deque[Stay]] = field(default_factory=dict)
+    writes: Counter[bytes] = field(default_factory=Counter)
     _unmarked: dict[bytes, bytes] = field(default_factory=dict)
+    _fresh: set[bytes] = field(default_factory=set)
+    """The watched rows that were written at the last mark."""
 
     def put(self, key: bytes, row: bytes) -> None:
         """A row that counts from the next mark on; empty where the report has none."""
@@ -72,135 +88,122 @@ class TablePartition:
 
     def mark(self, vector: Vector) -> None:
         """The rows since the last mark are complete."""
+        fresh = self._unmarked.keys() & self.stays.keys()
         for key, row in self._unmarked.items():
             if row:
                 self.rows[key] = row
             else:
                 self.rows.pop(key, None)
-        if self.floor is not None and not is_within(vector, self.floor):
-            self.written.update(dict.fromkeys(self._unmarked, vector))
+            if key in fresh:
+                self._written(key, row)
+        for key in (self._fresh - fresh) & self.stays.keys():
+            self.stays[key][-1].since = vector
         self._unmarked.clear()
+        self._fresh = fresh
         self.vector = vector
 
-    def raise_floor(self, floor: Vector) -> None:
-        """Forget the writes up to a floor."""
-        self.floor = floor
-        self.written = {
-            key: vector for key, vector in self.written.items() if not is_within(vector, floor)
-        }
+    def _written(self, key: bytes, row: bytes) -> None:
+        """A watched row is written: what it was ended at the mark before this one."""
+        stays = self.stays[key]
+        self.writes[key] += 1
+        if stays[-1].since is None:
+            stays[-1].row = row
+            return
+        stays[-1].until = self.vector
+        stays.append(Stay(row))
+        if len(stays) > MOST_STAYS:
+            stays.popleft()
 
+    def watch(self, keys: Collection[bytes]) -> None:
+        """Keep the states of these rows from now on."""
+        self.stays = {key: deque([Stay(self.rows.get(key, b""))]) for key in keys}
+        self._fresh = set(keys)
 
-def is_within(vector: Vector, bound: Vector) -> bool:
-    """Whether a vector is nowhere beyond another one."""
-    return all(offset <= bound.get(name, -1) for name, offset in vector.items())
-
-
-class TableView:
-    """Partitions of one table as one, of which `topics` are the sources by name on the cluster.
-
-    `is_first`: whether its stage reads events, so each partition has a source of its own.
-    """
-
-    def __init__(
-        self,
-        parts: Sequence[TablePartition],
-        topics: Collection[str] = (),
-        *,
-        is_first: bool = True,
-    ) -> None:
-        self._parts, self._topics, self._is_first = parts, topics, is_first
-        self.rows: Mapping[bytes, bytes] = (
-            parts[0].rows if len(parts) == 1 else ChainMap(*(part.rows for part in parts))
-        )
-
-    @property
-    def vector(self) -> Vector:
-        """The furthest offsets that any of its partitions holds."""
-        found: Vector = {}
-        for part in self._parts:
-            found |= {name: max(at, found.get(name, -1)) for name, at in part.vector.items()}
-        return found
-
-    def of_sources(self, vector: Vector) -> Vector:
-        """The part of a vector of all topics that the table depends on."""
-        return {name: at for name, at in vector.items() if name.rpartition("-")[0] in self._topics}
-
-    def has_reached(self, vector: Vector) -> bool:
-        """Whether these offsets are applied."""
-        found = self.vector if self._is_first else self._least()
-        return is_within(vector, found)
-
-    def _least(self) -> Vector:
-        names = set[str]().union(*(part.vector for part in self._parts))
-        return {name: min(part.vector.get(name, -1) for part in self._parts) for name in names}
-
-    def is_written_beyond(self, key: bytes, vector: Vector) -> bool:
-        """Whether a row was written by a mark beyond a vector, which is no less than a floor."""
-        marks = (part.written.get(key) for part in self._parts)
-        return any(mark is not None and not is_within(mark, vector) for mark in marks)
-
-    def raise_floor(self, floor: Vector) -> None:
-        """Forget the writes up to a floor."""
-        for part in self._parts:
-            part.raise_floor(floor)
+    def forget(self, key: bytes) -> None:
+        """Watch a row no longer."""
+        del self.stays[key]
 
 
 class Settling:
-    """The comparison of one table, or of a partition of it; call `again` as both are written on.
+    """The comparison of one table's partition; call `again` as both are written on."""
 
-    `moment` has one moment of the log as a vector of each version, where their logs differ; else
-    both are at one vector where both have its offsets.
-    """
-
-    def __init__(self, first: TableView, second: TableView, moment: Moment | None = None) -> None:
+    def __init__(self, first: TablePartition, second: TablePartition) -> None:
         self._first, self._second = first, second
         keys = first.rows.keys() | second.rows.keys()
         self.moving = {key for key in keys if first.rows.get(key) != second.rows.get(key)}
         self.same = len(keys) - len(self.moving)
-        self.different: set[bytes] = set()
-        self._targets: Moment = ({}, {})
-        self._begin_round(moment)
+        self.different: dict[bytes, tuple[bytes, bytes]] = {}
+        """The rows of both that differ at one vector, by key."""
 
-    def _begin_round(self, moment: Moment | None) -> None:
-        if moment is None:
-            first, second = self._first.vector, self._second.vector
-            furthest = {
-                name: max(first.get(name, -1), second.get(name, -1)) for name in first | second
-            }
-            self._targets = furthest, furthest
-        else:
-            self._targets = self._first.of_sources(moment[0]), self._second.of_sources(moment[1])
-        self._first.raise_floor(self._targets[0])
-        self._second.raise_floor(self._targets[1])
+        first.watch(self.moving)
+        second.watch(self.moving)
+        self._seen: tuple[Vector, Vector] | None = None
 
-    def again(self, moment: Moment | None = None) -> bool:
+    def writes(self, key: bytes) -> int:
+        """How often the version that wrote a row most has written it since the comparison began."""
+        return max(self._first.writes[key], self._second.writes[key])
+
+    def again(self) -> bool:
         """Decide about rows that can be compared by now; whether none is left to decide."""
-        (first, of_first), (second, of_second) = zip(
-            (self._first, self._second), self._targets, strict=True
-        )
-        if self.moving and first.has_reached(of_first) and second.has_reached(of_second):
-            equal = {key for key in self.moving if first.rows.get(key) == second.rows.get(key)}
-            quiet = {
-                key
-                for key in self.moving - equal
-                if not first.is_written_beyond(key, of_first)
-                and not second.is_written_beyond(key, of_second)
-            }
-            self.same += len(equal)
-            self.different |= quiet
-            self.moving -= equal | quiet
-            self._begin_round(moment)
+        first, second = self._first, self._second
+        if self._seen != (first.vector, second.vector):
+            self._seen = first.vector, second.vector
+            at_one = first.vector == second.vector  # as at the end of a log that stands still
+            for key in list(self.moving):
+                pair = (
+                    (first.stays[key][-1].row, second.stays[key][-1].row)
+                    if at_one
+                    else self._at_one_vector(key)
+                )
+                if pair is not None:
+                    self._decide(key, *pair)
         return not self.moving
+
+    def _decide(self, key: bytes, first: bytes, second: bytes) -> None:
+        if first == second:
+            self.same += 1
+        else:
+            self.different[key] = first, second
+        self.moving.remove(key)
+        self._first.forget(key)
+        self._second.forget(key)
+
+    def _at_one_vector(self, key: bytes) -> tuple[bytes, bytes] | None:
+        """The rows of both at a vector at which both hold one; stays that can't be it are dropped.
+
+        Vectors only grow, so a stay that ended before the other one began meets no later one.
+        """
+        firsts, seconds = self._first.stays[key], self._second.stays[key]
+        while firsts[0].since is not None and seconds[0].since is not None:
+            first, second = firsts[0], seconds[0]
+            if _ended_before(first.until or self._first.vector, seconds[0].since):
+                dropped, stay = firsts, first
+            elif _ended_before(second.until or self._second.vector, firsts[0].since):
+                dropped, stay = seconds, second
+            else:
+                return first.row, second.row
+            if stay.until is None:
+                break
+            dropped.popleft()
+        return None
+
+
+def _ended_before(until: Vector, since: Vector | None) -> bool:
+    """Whether a stay ended before another one began, at any source partition."""
+    return any(until.get(name, -1) < offset for name, offset in (since or {}).items())
 
 
 class TableReader:
     """Follows the changelogs of some lists' tables of one version."""
 
     def __init__(
-        self, settings: Settings, lists: Collection[str], floor: Vector | None = None
+        self,
+        settings: Settings,
+        lists: Collection[str],
+        make: Callable[[], TablePartition] = TablePartition,
     ) -> None:
-        """Writes beyond the `floor` are remembered, where there is one."""
-        self._settings, self._floor = settings, floor
+        """`make` makes the state of each partition."""
+        self.settings, self._make = settings, make
         self._calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
         self._lists = {topics.changelog(settings, REPORT_LISTS[name].name): name for name in lists}
         self.parts: dict[tuple[str, int], TablePartition] = {}
@@ -211,29 +214,15 @@ class TableReader:
 
     async def follow(self, read: Callable[[int], None]) -> None:
         """Read for ever; `read` gets numbers of records. Raises as `log.follow`."""
-        starts, _ = await log.bounds(self._settings, self._lists)
+        starts, _ = await log.bounds(self.settings, self._lists)
         for topic, number in starts:
-            self.parts[self._lists[topic], number] = TablePartition(floor=self._floor)
-        async with aclosing(log.follow(self._settings, starts)) as steps:
+            self.parts[self._lists[topic], number] = self._make()
+        async with aclosing(log.follow(self.settings, starts)) as steps:
             async for step in steps:
                 for (topic, number), records in step.records.items():
                     read(len(records))
                     self._apply(self._lists[topic], number, records)
                 self.is_live = not step.behind
-
-    def views(self, *, whole: bool) -> dict[tuple[str, int], TableView]:
-        """By list and partition; or, with `whole`, each list's partitions as one, of number 0."""
-        if not whole:
-            return {at: TableView([part]) for at, part in self.parts.items()}
-        found = {}
-        for name in self._lists.values():
-            stage = next(one for one in STAGES if one.name == REPORT_LISTS[name].stage)
-            is_first = stage.source in EVENT_TOPICS
-            topics_of = [stage.source] if is_first else [*EVENT_TOPICS]
-            parts = [part for (of, _), part in self.parts.items() if of == name]
-            sources = {self._settings.topic(topic) for topic in topics_of}
-            found[name, 0] = TableView(parts, sources, is_first=is_first)
-        return found
 
     def _apply(self, name: str, number: int, records: Iterable[Record]) -> None:
         part = self.parts[name, number]
@@ -255,81 +244,89 @@ class TableReader:
 
 
 async def settle(
-    first: TableReader,
-    second: TableReader,
-    within_s: float,
-    read: Callable[[int], None],
-    moments: Moments | None = None,
+    first: TableReader, second: TableReader, within_s: float, read: Callable[[int], None]
 ) -> dict[str, ListComparison]:
     """The comparison of two versions' lists; it ends `within_s` after both are read.
 
-    `moments` are those of two logs where they have two. Raises as `log.follow`.
+    Raises as `log.follow`.
     """
     following = [asyncio.create_task(one.follow(read)) for one in (first, second)]
     try:
         while not (first.is_live and second.is_live):
-            await _pause(following)
-        whole = moments is not None
-        views = first.views(whole=whole), second.views(whole=whole)
-        moment = None if moments is None else await moments()
-        settlings = {at: Settling(view, views[1][at], moment) for at, view in views[0].items()}
+            await pause(following)
+        settlings = {at: Settling(part, second.parts[at]) for at, part in first.parts.items()}
         deadline = asyncio.get_running_loop().time() + within_s
         while True:
-            left = [one for one in settlings.values() if not one.again(moment)]
+            left = [one for one in settlings.values() if not one.again()]
             if not left or asyncio.get_running_loop().time() > deadline:
                 break
-            await _pause(following)
-            if moments is not None:
-                moment = await moments() or moment
+            await pause(following)
     finally:
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
-    return _by_list(views, settlings)
+    return by_list(first.parts, second.parts, settlings)
 
 
-async def _pause(following: list[asyncio.Task[None]]) -> None:
+async def pause(following: list[asyncio.Task[None]]) -> None:
+    """Wait a moment; raises what one of the readers failed with."""
     done, _ = await asyncio.wait(following, timeout=POLL_SECONDS)
     for task in done:
         task.result()
 
 
-_Views = dict[tuple[str, int], TableView]
+class HasRows(Protocol):
+    """A table, or a partition of it."""
+
+    @property
+    def rows(self) -> Mapping[bytes, bytes]:
+        """The JSON of its rows by key."""
 
 
-def _by_list(
-    views: tuple[_Views, _Views], settlings: Mapping[tuple[str, int], Settling]
+class Settled(Protocol):
+    """What a comparison has decided; the fields are those of `Settling`."""
+
+    same: int
+    moving: set[bytes]
+    different: dict[bytes, tuple[bytes, bytes]]
+
+    def writes(self, key: bytes) -> int:
+        """How often a row that is moving was written."""
+
+
+def by_list(
+    first: Mapping[tuple[str, int], HasRows],
+    second: Mapping[tuple[str, int], HasRows],
+    settlings: Mapping[tuple[str, int], Settled],
 ) -> dict[str, ListComparison]:
+    """What was decided, by the names of lists."""
     found: dict[str, ListComparison] = {}
     for at, settling in sorted(settlings.items()):
-        before = found.get(at[0], ListComparison())
-        firsts, seconds = views[0][at].rows, views[1][at].rows
+        name = at[0]
+        before = found.get(name, ListComparison())
+        firsts, seconds = first[at].rows, second[at].rows
         different = [
             row
             for key in sorted(settling.different)
-            for row in _different(at[0], firsts.get(key), seconds.get(key))
+            for row in compare_rows(name, *map(_rows, settling.different[key])).different
         ]
         moving = [
-            row_key(at[0], row)
+            MovingRow(row_key(name, row), settling.writes(key))
             for key in sorted(settling.moving)
             for row in _rows(firsts.get(key) or seconds.get(key))[:1]
         ]
-        key_of = sort_key(at[0])
-        found[at[0]] = ListComparison(
+        found[name] = ListComparison(
             before.same + settling.same,
-            sorted(
-                [*before.different, *different],
-                key=lambda row: key_of(row.first or row.second or {}),
-            ),
+            sorted([*before.different, *different], key=_sorted_by(name)),
             [*before.moving, *moving],
         )
     return found
 
 
+def _sorted_by(name: str) -> Callable[[DifferentRow], tuple[str, ...]]:
+    key_of = sort_key(name)
+    return lambda row: key_of(row.first or row.second or {})
+
+
 def _rows(encoded: bytes | None) -> list[ReportRow]:
     return msgspec.json.decode(encoded, type=list[ReportRow]) if encoded else []
-
-
-def _different(name: str, first: bytes | None, second: bytes | None) -> list[DifferentRow]:
-    """The rows of one key that differ: an order may have several anomalies."""
-    return list(compare_rows(name, _rows(first), _rows(second)).different)

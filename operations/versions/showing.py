@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -14,10 +14,10 @@ from operations.in_words import duration
 from operations.versions.changing import members
 from operations.versions.progress import Pace, applied_of, progress_line
 from streams.backlog import backlog
-from streams.copied import is_copied, read_copy
+from streams.copied import read_copy_if_any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from streams.backlog import Backlog
     from streams.copied import CopyState
@@ -29,6 +29,8 @@ FORMAT: Final = 1
 
 PACE_SECONDS: Final = 2.0
 LAST_ACTS: Final = 10
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +52,39 @@ async def states(versions: Versions, settings: Settings) -> list[VersionState]:
     apps = list(versions.registered) or [versions.base]
     of = {app: versions.settings_of(app, settings) for app in apps}
     paces = {app: Pace() for app in apps}
-    now: dict[str, Backlog] = {}
-    copies: dict[str, tuple[CopyState, Pace]] = {}
+    now: Mapping[str, Backlog] = {}
+    copies: Mapping[str, CopyState | None] = {}
+    copying = {app: Pace() for app in apps}
     for is_last in (False, True):
-        for app in apps:
-            now[app] = await backlog(of[app])
-            paces[app].add(time.monotonic(), applied_of(of[app], now[app]))
-            if is_copied(of[app]):
-                state, pace = await read_copy(of[app]), copies[app][1] if is_last else Pace()
-                pace.add(time.monotonic(), sum(state.vectors.positions.values()))
-                copies[app] = state, pace
+        now = await _of_each(backlog, of)
+        for app, one in now.items():
+            paces[app].add(time.monotonic(), applied_of(of[app], one), one.records)
+        copies = await _of_each(read_copy_if_any, of)
+        for app, state in copies.items():
+            if state is not None:
+                passed = sum(state.vectors.positions.values())
+                copying[app].add(time.monotonic(), passed, state.left)
         if not is_last and any(one.records for one in now.values()):
             await asyncio.sleep(PACE_SECONDS)
+    workers = await _of_each(members, of)
     return [
-        VersionState(app, now[app], paces[app], await members(of[app]), copies.get(app))
+        VersionState(
+            app,
+            now[app],
+            paces[app],
+            workers[app],
+            None if (state := copies[app]) is None else (state, copying[app]),
+        )
         for app in apps
     ]
+
+
+async def _of_each(
+    found: Callable[[Settings], Awaitable[T]], of: Mapping[str, Settings]
+) -> dict[str, T]:
+    """Something of each version at the same time."""
+    results = await asyncio.gather(*(found(settings) for settings in of.values()))
+    return dict(zip(of, results, strict=True))
 
 
 def lines(versions: Versions, found: Sequence[VersionState]) -> Iterator[str]:
@@ -96,13 +115,13 @@ def copy_line(state: CopyState, pace: Pace) -> str:
     """How far the copy of a version's log is, for people."""
     if not state.left:
         return "its log is copied"
-    left_s = pace.left_s(state.left)
+    left_s = pace.left_s
     line = f"{state.left:,} records are not copied into its log"
     return line if left_s is None else f"{line}, about {duration(left_s)} left"
 
 
 def _copy_json(state: CopyState, pace: Pace) -> dict[str, Any]:
-    return {"records_left": state.left, "seconds_left": pace.left_s(state.left)}
+    return {"records_left": state.left, "seconds_left": pace.left_s}
 
 
 def as_json(versions: Versions, found: Sequence[VersionState]) -> dict[str, Any]:
@@ -119,7 +138,7 @@ def as_json(versions: Versions, found: Sequence[VersionState]) -> dict[str, Any]
                 "place": _place(versions, one.app),
                 "records_behind": one.now.records,
                 "events_per_second": one.pace.records_s,
-                "seconds_left": one.pace.left_s(one.now.records),
+                "seconds_left": one.pace.left_s,
                 "workers": list(one.workers),
                 "copy": None if one.copy is None else _copy_json(*one.copy),
                 "registered": msgspec.to_builtins(versions.registered.get(one.app)),

@@ -165,6 +165,7 @@ async def test_a_replay_shows_what_would_change(settings: Settings, tmp_path: Pa
         assert changed
         more = sum(one["replayed"]["amount_gross"] - one["live"]["amount_gross"] for one in changed)
         assert more == sum(found["movers"]["products"][0]["money"].values()) > 0
+        await up_to_a_time(settings, tmp_path)
         found = await found_by(settings, tmp_path, "audit")
         assert {row["id"].partition("@")[0] for row in found["journal_rows"]} <= {
             f"{settings.topic('orders')}-{number}" for number in (0, 1)
@@ -172,6 +173,28 @@ async def test_a_replay_shows_what_would_change(settings: Settings, tmp_path: Pa
         assert all('"product_id":"p-7"' in row["live"] for row in found["journal_rows"])
         causes = {row["id"].partition("#")[0] for row in found["journal_rows"]}
         assert {row["first"] for row in found["rows"] if row["table"] == "product_totals"} <= causes
+
+
+async def up_to_a_time(settings: Settings, directory: Path) -> None:
+    """`--to` compares the sums of products, and refuses what cannot be compared."""
+    to = ("replay", "--dry-run", "--to")
+    found = await found_by(settings, directory, *to, "2100-01-01T00:00:00Z")
+    assert {row["table"] for row in found["rows"]} == {"product_cycles", "product_totals"}
+    assert {row["key"].partition("@")[0] for row in found["rows"]} == {"p-7"}
+    assert {table["table"] for table in found["tables"] if table["rows"]} == {
+        "product_cycles",
+        "product_totals",
+        "product_service_cycles",
+    }
+    chats = f"{settings.topic('chats')}-0@5"
+    for arguments, refusal in (
+        (("2000-01-01T00:00:00Z",), "no event lies before"),
+        ((chats,), "is in none of the topics"),
+        (("2100-01-01T00:00:00Z", "--cycle-days", "7"), "leave out other terms"),
+    ):
+        code, _, errors = await netsold(settings, directory, *to, *arguments)
+        assert code == 2, errors
+        assert refusal in " ".join(errors.split()), errors
 
 
 async def test_a_wrong_changelog_record_is_named(settings: Settings, tmp_path: Path) -> None:
@@ -196,7 +219,7 @@ async def test_a_wrong_changelog_record_is_named(settings: Settings, tmp_path: P
         assert row["replayed"] == rows[key].decode()
         code, output, _ = await netsold(settings, tmp_path, "audit")
         assert code == 3
-        assert f"shop_totals-0 {key.decode()!r} differs" in output
+        assert f"shop_totals-0 {key.decode()} differs" in output
 
 
 def flip(path: Path, prefix: bytes) -> bytes:

@@ -222,7 +222,9 @@ async def _shown_in_status(settings: Settings) -> None:
 
 async def _named_in_diff(settings: Settings, history: list[dict[str, Any]]) -> None:
     """The rows that the wrong rule hit, and no others."""
-    code, out, err = await netsold(settings, "rebuild", "diff", "--json", "--limit", "1000")
+    code, out, err = await netsold(
+        settings, "rebuild", "diff", "--json", "--limit", "1000", "--by", "ann"
+    )
     assert code == 3, (out, err)
     found = json.loads(out)
     differing = {
@@ -234,6 +236,18 @@ async def _named_in_diff(settings: Settings, history: list[dict[str, Any]]) -> N
     assert (found["first"], found["second"]) == (settings.app, f"{settings.app}.r1")
     assert found["lists"]["products"]["same"] > 20
     assert found["left_out"] == {}
+    await _recorded(settings, {name: len(keys) for name, keys in differing.items()})
+
+
+async def _recorded(settings: Settings, differing: dict[str, int]) -> None:
+    """The comparison as readers show it: how many rows differ, and some of them."""
+    recorded = (await read_versions(settings)).diffs[f"{settings.app}.r1"]
+    counts = {name: one.different for name, one in recorded.lists.items() if one.different}
+    assert counts == differing
+    assert (recorded.first, recorded.by) == (settings.app, "ann")
+    assert recorded.vector.keys() == {f"orders-{number}" for number in range(settings.partitions)}
+    assert {one.name for one in recorded.examples} == set(differing)
+    assert all(one.fields or one.only_in for one in recorded.examples)
 
 
 async def _there_and_back(settings: Settings, written: list[dict[str, Any]]) -> None:

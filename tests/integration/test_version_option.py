@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from operations.versions.pointed import version_of
-from serving.pointer import pointing
+from serving.pointer import Pointing, pointing
 from streams import topics
 from streams.versions import NoSuchVersion
 from tests.two_versions import AT, WEEK_DAYS, point, register, weekly_settings
@@ -20,7 +20,7 @@ async def test_commands_and_readers_follow_the_same_pointer(settings: Settings) 
     """Before the first rebuild there is the base alone, also without the topic of versions."""
     weekly = weekly_settings(settings)
     assert await version_of(settings, None) is settings
-    assert await pointing(settings) == (settings.app, {settings.app: settings}, None, None)
+    assert await pointing(settings) == Pointing(settings.app, {settings.app: settings})
     await topics.create(settings)
     await register(settings)
     assert (await version_of(settings, None)).app == settings.app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from schemas import envelope
@@ -15,8 +16,10 @@ from streams.versions import (
     VersionWriter,
     pointed,
     read_versions,
+    record_diff,
 )
 from tests.two_versions import registered
+from tests.unit.test_control import DIFF
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -34,11 +37,15 @@ async def test_what_is_written_is_read(settings: Settings) -> None:
     async with VersionWriter(settings) as writer:
         act = Act(act="start", app=rebuilt.app, at=AT, by="ann")
         await writer.commit([base, rebuilt, act])
+        difference = msgspec.structs.replace(DIFF, first=base.app, second=rebuilt.app)
+        await record_diff(settings, difference)
         assert (await pointed(settings)).app == settings.app
         pointer = Pointer(rebuilt.app, AT, former=base.app)
         await writer.commit([pointer], speaker=rebuilt.app, chats=chats)
     found = await read_versions(settings)
-    assert found == Versions(settings.app, {base.app: base, rebuilt.app: rebuilt}, pointer, [act])
+    versions = {base.app: base, rebuilt.app: rebuilt}
+    diffs = {rebuilt.app: difference}
+    assert found == Versions(settings.app, versions, pointer, [act], diffs)
     now = await pointed(settings)
     assert (now.app, now.cycle_days, now.topic("chats")) == (rebuilt.app, 7, chats[0][0])
     assert await read_versions(now) == found
@@ -52,6 +59,7 @@ async def test_what_is_written_is_read(settings: Settings) -> None:
         await writer.commit([Pointer(base.app, AT, rebuilt.app)], removed=[rebuilt.app])
     found = await read_versions(settings)
     assert (list(found.registered), found.pointed, found.acts) == ([base.app], base.app, [act])
+    assert found.diffs == {}
 
 
 async def test_a_newer_command_fences_an_older_one(settings: Settings) -> None:

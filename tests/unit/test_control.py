@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas import control
-from schemas.control import Act, Pointer, Version
+from schemas.control import Act, Diff, FieldDiff, ListDiff, Pointer, RowDiff, Version
 from streams.settings import Settings
 from streams.topics import declared
 from streams.versions import NoSuchVersion, Versions, recorded_terms, settings_of
@@ -50,8 +50,21 @@ ACT = Act(
     accepted=True,
 )
 
+DIFF = Diff(
+    first="netsold",
+    second="netsold.r1",
+    at="2026-01-02T00:00:00Z",
+    by="ann@here",
+    vector={"orders-0": 7},
+    lists={"products": ListDiff(9, 1, 0)},
+    left_out={"shops": "why"},
+    examples=[RowDiff("products", {"product_id": "p-1"}, [FieldDiff("units.net", "5", None)])],
+)
 
-@pytest.mark.parametrize("record", [R1, FIRST, Pointer("netsold.r1", "2026-01-02T00:00:00Z"), ACT])
+
+@pytest.mark.parametrize(
+    "record", [R1, FIRST, Pointer("netsold.r1", "2026-01-02T00:00:00Z"), ACT, DIFF]
+)
 def test_a_record_is_read_as_it_was_written(record: control.ControlRecord) -> None:
     """Each form has keys of its own."""
     assert control.decode(*control.encode(record)) == record
@@ -62,6 +75,7 @@ def test_acts_of_another_time_have_other_keys() -> None:
     later = msgspec.structs.replace(ACT, at="2026-01-03T00:00:00Z")
     assert control.encode(ACT)[0] != control.encode(later)[0]
     assert control.encode(R1)[0] == control.version_key(R1.app) != control.encode(FIRST)[0]
+    assert control.encode(DIFF)[0] == control.diff_key(R1.app)
 
 
 def test_a_record_without_value_removes_a_version() -> None:

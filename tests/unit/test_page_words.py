@@ -18,10 +18,14 @@ def _words(language: str) -> dict[str, str]:
 
 
 def test_both_languages_have_the_same_words() -> None:
-    """In the same order, each with the same places for values."""
+    """In the same order, each with the same places for values; Chinese has no form of one."""
     english, chinese = _words("en"), _words("zh")
-    assert list(english) == list(chinese)
+    of_one = {name for name in english if name.endswith(".one")}
+    assert {name.removesuffix(".one") for name in of_one} <= set(english)
+    assert [name for name in english if name not in of_one] == list(chinese)
     for name, text in english.items():
+        if name in of_one:
+            continue
         places = set(re.findall(r"{\w+}", text))
         assert set(re.findall(r"{\w+}", chinese[name])) == places, name
 

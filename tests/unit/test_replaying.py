@@ -18,7 +18,7 @@ from operations.replaying.work import Work
 from schemas import journal
 from schemas.times import DAY_MS, parse_ms
 from streams.marks import MARK_KEY
-from tables import catalogue, orders
+from tables import catalogue, entries, orders
 from tests.faults.runner import made
 from tests.replaying import (
     AllChangelogs,
@@ -30,7 +30,7 @@ from tests.replaying import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping
     from pathlib import Path
 
     from operations.replaying.source_log import SpanStep
@@ -216,3 +216,34 @@ async def test_a_replay_continues_where_it_was_interrupted(
     assert interruptions > 2
     assert not findings_of(results.values()).differing
     assert sum(one.rows for one in tables_of(results)) > 200
+
+
+async def test_sums_that_another_rule_makes_impossible_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More is refunded than was sold: the ids are named, and the others are compared as ever."""
+    flow = pipeline(tmp_path)
+    refunded = next(entry for entry in flow.entries if entry.amount_reversed)
+    true_difference = entries.difference
+
+    def too_much(*arguments: object) -> Iterator[journal.Entry]:
+        for entry in true_difference(*arguments):  # type: ignore[arg-type]
+            more = 1000 * (entry.product_id == refunded.product_id)
+            yield msgspec.structs.replace(
+                entry, amount_reversed=entry.amount_reversed + more * entry.amount_reversed
+            )
+
+    monkeypatch.setattr(entries, "difference", too_much)
+    found = findings_of((await replayed(flow, tmp_path / "r")).values())
+    ids = {(one.id_name, one.id) for one in found.impossible}
+    assert ("product_id", refunded.product_id) in ids
+    assert ids <= {("product_id", refunded.product_id)} | {
+        ("shop_id", entry.shop_id)
+        for entry in flow.entries
+        if entry.product_id == refunded.product_id
+    }
+    assert found.impossible_ids == len(ids)
+    assert all("0 <= reversed <= gross" in one.why for one in found.impossible)
+    assert found.differing > len(ids)
+    others = [row for row in found.rows if row.table.startswith("product_")]
+    assert {row.key.partition("@")[0] for row in others} <= {refunded.product_id}

@@ -80,11 +80,21 @@ def shown(what: Any) -> list[str]:  # noqa: ANN401 - what rich can show
 
 def test_versions_are_shown_once_there_are_some() -> None:
     """Which one is answered, and how far the pointed one is, or what it waits for."""
-    versions = answer()["versions"] | {"pointed": "netsold.r1", "former": "netsold"}
+    versions = answer()["versions"] | {
+        "pointed": "netsold.r1", "pointed_since": AS_OF, "former": "netsold",
+    }  # fmt: skip
     preparing = {"app": "netsold.r1", "records_to_read": 12_345, "waiting_for": None}
     lines = shown(status_view.picture(answer(versions=versions | {"preparing": preparing})))
-    assert f"version netsold answered since {AS_OF}; former: netsold" in lines
     assert "preparing version netsold.r1: 12,345 records to read" in lines
+    text = " ".join(line.strip() for line in lines)
+    named = f"the pointer names netsold.r1 since {AS_OF}"
+    assert f"version netsold answered since {AS_OF}; {named}" in text
+    starting = versions | {"preparing": preparing | {"records_to_read": None}}
+    lines = shown(status_view.picture(answer(versions=starting)))
+    assert "preparing version netsold.r1: it starts" in lines
+    moved = versions | {"answered": "netsold.r1"}
+    lines = shown(status_view.picture(answer(versions=moved)))
+    assert f"version netsold.r1 answered since {AS_OF}; former: netsold" in lines
     preparing = preparing | {"records_to_read": None, "waiting_for": "there is no topic x"}
     lines = shown(status_view.picture(answer(versions=versions | {"preparing": preparing})))
     assert "preparing version netsold.r1: there is no topic x" in lines

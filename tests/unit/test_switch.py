@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from serving import pointer, switch
+from serving.audits import AuditWatch
 from serving.catch_up import CatchUp
 from serving.pointer import PointerReader, Pointing
 from serving.reader import Reader as RealReader
@@ -65,6 +66,7 @@ class FakeReader:
         self.began_s: float | None = None
         self.lag = 0
         self.index = FakeIndex(self)
+        self.audits = AuditWatch(settings)
 
     @property
     def age_s(self) -> float:

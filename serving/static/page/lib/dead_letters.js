@@ -45,6 +45,6 @@ function Samples({ topic, reason }) {
 const Sample = ({ one }) => html`<li>
   <p><code>${one.of ?? one.id}</code> <span class="hint">${t("ops.samples.from", { source: one.source })} · <${Ago} iso=${one.parked_at} />
     ${one.attempt > 0 && html` · ${t("ops.samples.attempt", { count: number(one.attempt) })}`}</span></p>
-  <p>${one.detail}</p>
+  <p lang="en">${one.detail}</p>
   <details><summary>${t("ops.samples.content", { bytes: number(one.value_bytes ?? 0) })}</summary>
     <pre>${JSON.stringify({ key: one.key, headers: Object.fromEntries(one.headers), value: one.value }, null, 2)}</pre></details></li>`;

@@ -42,5 +42,5 @@ export const Findings = ({ findings }) => html`<${Panel} title=${t("ops.findings
 
 const Finding = ({ one: { code, severity, sentence, remedy } }) => html`<li>
   <span class="pill ${severity === "fault" ? "bad" : "warn"}">${t(`severity.${severity}`)}</span>
-  <div><strong>${sentence}</strong><p class="hint">${remedy}</p></div>
+  <div lang="en"><strong>${sentence}</strong><p class="hint">${remedy}</p></div>
   <${Runbook} section=${SECTIONS[code] ?? "messages-a-to-z"}>${t("ops.runbook")}: <code>${code}</code><//></li>`;

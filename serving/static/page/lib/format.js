@@ -23,9 +23,14 @@ export const percent = (share, digits = 1) =>
     : format(Intl.NumberFormat, { style: "percent", maximumFractionDigits: digits }).format(share);
 
 /** Digits of a currency's minor unit: 2 of USD, 0 of JPY, 3 of KWD (ISO 4217, as Intl has it). */
-const digits = (currency) =>
-  new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions()
-    .maximumFractionDigits;
+const minorDigits = new Map();
+function digits(currency) {
+  if (!minorDigits.has(currency)) {
+    const options = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions();
+    minorDigits.set(currency, options.maximumFractionDigits);
+  }
+  return minorDigits.get(currency);
+}
 
 /** Money in minor units, such as 2997 USD → "$29.97". */
 export function money(minor, currency, { compact = false, sign = false } = {}) {

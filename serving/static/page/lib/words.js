@@ -16,9 +16,13 @@ export function setLanguage(chosen) {
   language.value = chosen;
 }
 
-/** A text by its name; {name} in it is replaced. */
+const ONE = /^[+-]?1$/;
+
+/** A text by its name, or its form of one, NAME.one, by {count} or {units}; {name} in it is replaced. */
 export function t(name, values = {}) {
-  const text = LISTS[language.value][name] ?? en[name] ?? name;
+  const words = LISTS[language.value];
+  const single = ONE.test(values.count ?? values.units) ? words[`${name}.one`] : undefined;
+  const text = single ?? words[name] ?? en[name] ?? name;
   return text.replace(/\{(\w+)\}/g, (_, key) => values[key] ?? "");
 }
 

@@ -6,6 +6,7 @@ import { Findings } from "../lib/findings.js";
 import { follow } from "../lib/live.js";
 import { useAnswer } from "../lib/loading.js";
 import { Ago, Failed, FailedLine, Loading, Panel, Rows, State, Tile } from "../lib/parts.js";
+import { Rebuilds } from "../lib/rebuilds.js";
 import { t } from "../lib/words.js";
 
 const AGAIN_MS = 2000;
@@ -28,7 +29,7 @@ export function Operations() {
       <${Partitions} sources=${answer.sources} />
       <${DeadLetters} letters=${answer.dead_letters} samples />
       <${Versions} reader=${answer.reader} workers=${answer.workers} members=${answer.cluster.members} />
-      <${Rebuild} versions=${answer.versions} />
+      <${Rebuilds} versions=${answer.versions} />
       <${Tables} tables=${answer.tables} />
     </div>`;
 }
@@ -45,6 +46,7 @@ function ForReaders() {
     <div class="grid pair after">
       ${health.answer ? html`<${Findings} findings=${health.answer.findings} />` : html`<${Waiting} of=${health} />`}
       ${letters.answer ? html`<${DeadLetters} letters=${letters.answer.items} />` : html`<${Waiting} of=${letters} />`}
+      ${health.answer && html`<${Rebuilds} versions=${health.answer.versions} />`}
     </div>`;
 }
 
@@ -94,22 +96,6 @@ function Versions({ reader, workers, members }) {
         <td title=${one.holds.join(", ")}>${partitionNames(one.holds)}</td></tr>`)}
     <//>
     ${members.length === 0 && html`<${State} kind="empty" title=${t("ops.members.none")} />`}
-  <//>`;
-}
-
-/** Which version of the tables is answered, and which one takes its place. */
-function Rebuild({ versions: { answered, answered_since: since, pointed, preparing, former } }) {
-  const rows = [
-    [answered, "answered", since && html`<${Ago} iso=${since} />`],
-    preparing && [preparing.app, "preparing", preparing.waiting_for ?? t("ops.rebuild.left", { count: whole(preparing.records_to_read) })],
-    pointed && pointed !== answered && pointed !== preparing?.app && [pointed, "pointed", ""],
-    former && [former, "former", ""],
-  ].filter(Boolean);
-  return html`<${Panel} title=${t("ops.rebuild")} hint=${t("ops.rebuild.hint")} wide>
-    <${Rows} caption=${t("ops.rebuild")} columns=${[[t("ops.rebuild.version"), ""], [t("ops.rebuild.part"), ""], ["", ""]]}>
-      ${rows.map(([app, part, note]) => html`<tr key=${`${app} ${part}`}><td><code>${app}</code></td>
-        <td><span class="pill ${part === "answered" ? "good" : part === "preparing" ? "warn" : ""}">${t(`ops.rebuild.${part}`)}</span></td><td>${note}</td></tr>`)}
-    <//>
   <//>`;
 }
 

@@ -16,14 +16,14 @@ export function Order({ id }) {
       ${answer.shop_id && html`<${Subject} kind="shop" id=${answer.shop_id} href=${addressOf("shop", answer.shop_id)} />`}
       ${answer.buyer_id && html`<small>${t("order.buyer", { id: answer.buyer_id })}</small>`}</div>
     <${Panel} wide title=${t("order.result")}>
-      <p class="sentence">${answer.sentence}</p>
-      <ul class="reasons">${answer.because.map(
+      <p class="sentence" lang="en">${answer.sentence}</p>
+      <ul class="reasons" lang="en">${answer.because.map(
         (one) => html`<li>${one.line_ids.length ? html`<strong>${one.line_ids.join(", ")}: </strong>` : ""}${one.text}
           <${Rules} ids=${one.rules} /></li>`,
       )}</ul>
       ${answer.anomalies.map((one) => html`<span class="pill warn">${one.anomaly}${one.line_id ? ` · ${one.line_id}` : ""}</span>`)}
     <//>
-    <${Panel} wide title=${t("order.events")} hint=${answer.earlier && t("order.earlier", { facts: number(answer.earlier.facts) })}>
+    <${Panel} wide title=${t("order.events")} hint=${answer.earlier && t("order.earlier", { count: number(answer.earlier.facts) })}>
       <ol class="timeline">${answer.events.map((event) => html`<${Event} key=${event.position} event=${event} currency=${answer.currency} />`)}</ol>
     <//>`;
 }
@@ -42,7 +42,7 @@ function Event({ event, currency }) {
     ${(event.units !== 0 || changes.length > 0) &&
     html`<div class="trend ${event.units < 0 || changes.some(([, amount]) => amount < 0) ? "down" : "up"}">
       ${t("units", { units: signed(event.units) })}${changes.map(([code, amount]) => html` · ${money(amount, code, { sign: true })}`)}</div>`}
-    ${event.parked && html`<p>${event.parked.detail ?? event.parked.reason}</p>`}
+    ${event.parked && html`<p lang="en">${event.parked.detail ?? event.parked.reason}</p>`}
     <${Fields} fields=${event.fields} currency=${currency} />
   </li>`;
 }

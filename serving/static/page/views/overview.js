@@ -34,7 +34,7 @@ export function Overview() {
   return html`<div class="title"><h1>${t("view.overview")}</h1>
       <small>${t("cycle.of", { days: cycleDays(answer.cycle) })} · UTC</small>
       <span class="right"><${MeasureChoice} currencies=${currencies} /></span></div>
-    <${Progress} />
+    <${Progress} key=${answer.cycle.start} />
     <${Tiles} answer=${answer} />
     <div class="grid">
       <${Periods} path="/marketplace" measure=${measure} />

@@ -1,0 +1,58 @@
+"""Local stores against the changelogs: equal rows, a changed one, and those of a later position."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from operations.replaying.store_check import check_stores
+from operations.replaying.work import Work
+from streams.marks import MARK_KEY
+from streams.stores import Identity, PartitionStore
+from tables import catalogue
+from tests.faults.runner import made
+from tests.flow import PARTITIONS
+from tests.replaying import AllChangelogs, ReplayedLogs, replayed, settings_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tables.catalogue import Table
+
+
+def store(
+    flow: AllChangelogs, table: Table, position: int, changes: dict[bytes, bytes | None]
+) -> None:
+    """Write a worker's store of partition 0: the rows of the table, and these changes."""
+    path = flow.settings.data_dir / flow.settings.app / "worker-a" / table.name / "0"
+    identity = Identity("cluster", flow.settings.app, table.name, 0, PARTITIONS)
+    log = flow.changelogs[flow.topics[table.name], 0]
+    written = PartitionStore(path, identity)
+    mark = {MARK_KEY: next(one.value for one in reversed(log) if one.key == MARK_KEY)}
+    written.write((flow.rows[table.name, 0] | mark | changes).items(), position)
+    written.close()
+
+
+async def test_stores_are_compared_up_to_their_own_position(tmp_path: Path) -> None:
+    """A changed row is named; what was written after the position of the files is left out."""
+    flow = AllChangelogs(settings_of(tmp_path)).begin()
+    flow.take(islice((item for item in made(5, 200) if isinstance(item, dict)), 200))
+    await replayed(flow, tmp_path / "r")
+    work = Work(flow.settings, tmp_path / "r", ReplayedLogs(flow))
+    assert await check_stores(work, lambda _more: None) == []
+    ends = {table: len(flow.changelogs[flow.topics[table.name], 0]) for table in catalogue.TABLES}
+    totals = flow.rows[catalogue.PRODUCT_TOTALS.name, 0]
+    wrong = next(iter(totals))
+    store(flow, catalogue.ORDERS, ends[catalogue.ORDERS], {})
+    store(flow, catalogue.PRODUCT_TOTALS, ends[catalogue.PRODUCT_TOTALS], {wrong: b"[1,0,{}]"})
+    store(flow, catalogue.SHOP_TOTALS, 0, {b"s-of-nowhere": b"[1,0,{}]"})
+    found = {one.table: one for one in await check_stores(work, lambda _more: None)}
+    assert found.keys() == {"orders", "product_totals", "shop_totals"}
+    assert found["orders"].is_equal
+    assert found["orders"].rows == len(flow.rows["orders", 0]) > 10
+    (row,) = found["product_totals"].shown
+    assert (row.key, row.live, row.replayed) == (wrong.decode(), totals[wrong].decode(), "[1,0,{}]")
+    shops = found["shop_totals"]
+    assert [one.key for one in shops.shown] == ["s-of-nowhere"]
+    assert shops.left_out == len(flow.rows["shop_totals", 0]) + 1  # and the mark
+    assert shops.rows == 1
