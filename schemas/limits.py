@@ -202,6 +202,16 @@ two writers may; what is further out of order may be missed at the end of a span
 JOURNAL_GROUPS: Final = 200_000
 """Most groups that `netsold journal` sums in memory; each is some 1 KiB."""
 
+COPY_RECORDS: Final = 2000
+"""Most records that one transaction of a copier writes."""
+
+COPY_BYTES: Final = 4 * MIB
+"""Most bytes of their keys and values, but for the last one."""
+
+COPIES_EACH: Final = 200
+"""Most partitions of a copy for each of its log's: their offsets are committed beside its own,
+and a broker accepts 4,096 bytes there by default."""
+
 LOOKUP_FETCH_BYTES: Final = 64 * KIB
 """Most bytes of a fetch of single records. A broker always returns the first whole batch."""
 
