@@ -86,6 +86,7 @@ class Marketplace:
             "COLUMNS": "100",
             "NO_COLOR": "1",
             "TZ": "UTC",
+            "LOGNAME": "ann",
         }
         self._variables.touch()
         asyncio.run(topics.create(self.settings))

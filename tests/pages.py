@@ -44,6 +44,7 @@ _SHAPES: Final = (
     (re.compile(r"\b\d[\d,.]*(?: ?(?:ms|s|min|h|d|KB|MB|GB|KiB|MiB|GiB|B))\b"), "N UNIT"),
     (re.compile(r"\bnothing behind|\b\d[\d,]* records? behind"), "N behind"),
     (re.compile(r"[-+]?\d[\d,.]*(?<=\d)"), "N"),
+    (re.compile(r"N behind(?:, N events/s)?(?:, about N UNIT left)?"), "N behind"),
     (re.compile(r"(?:(?:CNY|USD|EUR|JPY) N ?)+"), "MONEY "),
     (re.compile(r"([▁▂▃▄▅▆▇█#=*─━-])\1*(?:[▁▂▃▄▅▆▇█]*)"), "-"),
     (re.compile(r"\s+"), " "),

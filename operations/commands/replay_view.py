@@ -12,6 +12,7 @@ from operations.commands import audit_view
 from operations.in_words import duration, signed
 from operations.output import print_table
 from schemas import times
+from schemas.money import shown
 from tables.catalogue import PRODUCT_TOTALS, SHOP_TOTALS
 
 if TYPE_CHECKING:
@@ -130,9 +131,9 @@ def _print_cycles(cycles: list[dict[str, Any]]) -> None:
         if live == replayed:
             continue
         table.add_row(
-            one["start"],
+            one["start"].replace(".000Z", "Z"),
             *(f"{_net(side, 'units'):,}" for side in (live, replayed)),
-            *(signed(currency, _net(side, "amount")) for side in (live, replayed)),
+            *(_money(currency, side) for side in (live, replayed)),
         )
     if table.row_count:
         print_table(table)
@@ -142,12 +143,20 @@ def _net(sums: dict[str, int], measure: str) -> int:
     return sums[f"{measure}_gross"] - sums[f"{measure}_reversed"]
 
 
+def _units(count: int, sign: str = "") -> str:
+    return f"{count:{sign if count else ''},} unit{'' if abs(count) == 1 else 's'}"
+
+
+def _money(currency: str, sums: dict[str, int]) -> str:
+    return f"{currency} {shown(currency, _net(sums, 'amount'))}"
+
+
 def _print_movers(kind: str, movers: list[dict[str, Any]]) -> None:
     if movers:
         typer.echo(f"{kind} that move most:")
     for one in movers:
         money = ", ".join(signed(currency, amount) for currency, amount in one["money"].items())
-        typer.echo(f"  {one['id']}  {one['units']:+,} units  {money}")
+        typer.echo(f"  {one['id']}  {_units(one['units'], '+')}  {money}")
 
 
 def _print_explained(explained: dict[str, Any]) -> None:
@@ -157,7 +166,7 @@ def _print_explained(explained: dict[str, Any]) -> None:
     for one in orders:
         sides = [
             ", ".join(
-                f"{_net(sums, 'units'):+,} units {signed(sums['currency'], _net(sums, 'amount'))}"
+                f"{_units(_net(sums, 'units'))}, {_money(sums['currency'], sums)}"
                 f" in {sums['cycle']}"
                 for sums in one[side]
             )
