@@ -213,7 +213,7 @@ def test_a_mark_names_its_sources() -> None:
 
 def test_a_comparison_names_keys_and_fields() -> None:
     """For people and as JSON, with a bound on the rows."""
-    first = [
+    first: list[dict[str, Any]] = [
         {
             "product_id": name,
             "cycle": CYCLE,
