@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from operations.option_groups import with_group
 from streams.settings import RuleSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+Terms = dict[str, Any] | None
+"""The terms that are given, by the names of the settings."""
+
 
 def takes_terms(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with an option for each term in place of its parameter `terms`.
+    """A command with an option for each term in place of its parameter `terms`."""
+    return with_group(command, "terms", _given, _options())
 
-    That gets those that are given, by the names of the settings.
-    """
-    signature = inspect.signature(command, eval_str=True)
-    parameters = []
-    for one in signature.parameters.values():
-        parameters += _options() if one.name == "terms" else [one]
 
-    @wraps(command)
-    def with_options(**arguments: Any) -> None:  # noqa: ANN401 - as the command's
-        values = {name: arguments.pop(name) for name in RuleSettings.model_fields}
-        terms = {name: value for name, value in values.items() if value is not None}
-        command(terms=terms, **arguments)
-
-    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {one.name: one.annotation for one in parameters}
-    return with_options
+def _given(**values: Any) -> Terms:  # noqa: ANN401 - as the settings'
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _options() -> list[inspect.Parameter]:

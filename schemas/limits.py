@@ -181,6 +181,10 @@ LIVE_RECORDS: Final = 500
 """The same once its tables are live. RocksDB's binding keeps Python's lock while it writes a step,
 so that answers wait for it: 20,000 keys take some 80 ms, 1,000 keys less than 1 ms."""
 
+APART_RECORDS: Final = 100_000
+"""With so many records to be read, a reader starts a process that fetches and folds them: the start
+costs about a second of CPU."""
+
 INDEX_RECORDS: Final = 1000
 """Most records of one step of the event index: answers, and the tables' steps, are between its
 own."""

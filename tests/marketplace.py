@@ -156,6 +156,20 @@ class Marketplace:
         shown = tuple(line for line in lines if not line.startswith("netsold: waiting for "))
         return Output(shown, process.returncode)
 
+    def command(self, *arguments: str) -> None:
+        """Run a command of netsold, which must succeed."""
+        done = subprocess.run(
+            ["netsold", *arguments],
+            env=self._environment,
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=WAIT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout.decode()
+
     # --- the log
 
     def write(self, events: Iterable[dict[str, Any]], *, key: bytes | None = None) -> None:
@@ -254,7 +268,10 @@ class Marketplace:
 
     def until_live(self) -> None:
         """Wait until all workers read, and the reader is live."""
-        self.until(lambda: self._is_live() and len(self._members()) == len(WORKERS), "live reader")
+        all_read = len(WORKERS)
+        self.until(
+            lambda: self._is_live() and len(self._members() or ()) == all_read, "live reader"
+        )
 
     def _is_live(self) -> bool:
         return self.answer("/v1/status").get("state") == "live"
@@ -262,9 +279,9 @@ class Marketplace:
     def end_group(self) -> None:
         """Stop the workers and wait until their group is empty: their sessions have ended."""
         self.workers.stop()
-        self.until(lambda: not self._members(), "group without members")
+        self.until(lambda: self._members() == [], "group without members")
 
-    def _members(self) -> list[dict[str, Any]]:
-        """The workers that the reader sees in their group."""
-        found: list[dict[str, Any]] = self.answer("/v1/status")["cluster"]["members"]
-        return found
+    def _members(self) -> list[dict[str, Any]] | None:
+        """The workers that the reader sees in their group; None while it gives no answer."""
+        cluster: dict[str, Any] = self.answer("/v1/status").get("cluster", {})
+        return cluster.get("members")

@@ -8,24 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from operations.arguments import Json, VersionName
+from operations.arguments import Json, NoInput, VersionName, Yes
 from operations.letters import listing
 from operations.letters.options import (
     At,
     By,
     DryRun,
-    Everything,
     From,
     Limit,
-    NoInput,
     Rate,
     Reasons,
     Sources,
     To,
-    Yes,
-    deliberate,
     recorded,
     selection_of,
+    takes_selection,
 )
 from operations.letters.reading import Reading
 from operations.output import print_json
@@ -33,6 +30,7 @@ from operations.versions.pointed import named_version
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, answer, give_up_s
 from schemas import limits
 from schemas.decisions import LETTER_STATES
+from tables.requeueing import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -96,13 +94,9 @@ def show(
 
 
 @app.command("requeue")
+@takes_selection
 def requeue(  # noqa: PLR0917 - a parameter for each option
-    at: At = None,
-    reason: Reasons = None,
-    source: Sources = None,
-    since: From = None,
-    until: To = None,
-    everything: Everything = False,
+    selection: Selection,
     dry_run: DryRun = False,
     yes: Yes = False,
     no_input: NoInput = False,
@@ -126,7 +120,6 @@ def requeue(  # noqa: PLR0917 - a parameter for each option
 
     Exit code 1 if some are left. Run it again to go on: no letter is put back twice.
     """
-    selection = deliberate(selection_of(at, reason, source, since, until), everything=everything)
     raw_key = None if key is None else key.encode(errors="surrogateescape")
     who, text = recorded(by, why)
     from operations.letters.changing import Consent, change  # only here: it loads the rules
@@ -138,14 +131,10 @@ def requeue(  # noqa: PLR0917 - a parameter for each option
 
 
 @app.command("discard")
+@takes_selection
 def discard(  # noqa: PLR0917 - a parameter for each option
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Recorded.")],
-    at: At = None,
-    reason: Reasons = None,
-    source: Sources = None,
-    since: From = None,
-    until: To = None,
-    everything: Everything = False,
+    selection: Selection,
     dry_run: DryRun = False,
     yes: Yes = False,
     no_input: NoInput = False,
@@ -156,7 +145,6 @@ def discard(  # noqa: PLR0917 - a parameter for each option
     as_json: Json = False,
 ) -> None:
     """Record that dead letters need nothing more, by whom and why; nothing is deleted."""
-    selection = deliberate(selection_of(at, reason, source, since, until), everything=everything)
     if not why.strip():
         raise typer.BadParameter("has no text", param_hint="--why")
     who, text = recorded(by, why)

@@ -14,7 +14,7 @@ from operations.letters.options import By, recorded
 from operations.local.kafka import named_cluster
 from operations.output import print_error, print_json
 from operations.progress import Meter
-from operations.term_options import takes_terms
+from operations.term_options import Terms, takes_terms
 from operations.versions import changing, copying, registering, showing
 from operations.versions.comparing import compare_versions
 from operations.versions.comparison import Comparison
@@ -79,7 +79,7 @@ def start(  # noqa: PLR0917 - a parameter for each option
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Unset = the next of r1, r2 and so on.")
     ] = None,
-    terms: dict[str, Any] | None = None,
+    terms: Terms = None,
     partitions: Partitions = None,
     without: Without = None,
     rate: Rate = None,

@@ -6,7 +6,7 @@ It writes nothing outside of the data directory.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,7 +16,7 @@ from operations.commands.replay_run import Narrow, Processes, ReplayRun, Resume
 from operations.commands.replay_span import From, To, narrowed
 from operations.output import print_json
 from operations.replaying.contributions import Contribution, Subject, contributions
-from operations.term_options import takes_terms
+from operations.term_options import Terms, takes_terms
 from operations.versions.registering import with_terms
 from schemas.errors import NetsoldError
 
@@ -48,7 +48,7 @@ def command(  # noqa: PLR0917 - typer's form
     dry_run: DryRun = False,
     start: From = None,
     end: To = None,
-    terms: dict[str, Any] | None = None,
+    terms: Terms = None,
     explain: Explain = None,
     resume: Resume = False,
     processes: Processes = 1,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from schemas.money import shown
 from schemas.times import format_ms
 from tables import catalogue
 
@@ -54,14 +55,17 @@ def changes(
 def _fields(first_row: str, second_row: str) -> list[str] | None:
     """The named fields that differ; None where one has no name, or a row is cut."""
     try:
-        first, second = (dict(_flat(msgspec.json.decode(one))) for one in (first_row, second_row))
+        both = [dict(_flat(msgspec.json.decode(one))) for one in (first_row, second_row)]
     except msgspec.DecodeError:
         return None
+    first, second = both
     paths = [path for path in first | second if first.get(path) != second.get(path)]
     if not paths or any(not path or isinstance(path[-1], int) for path in paths):
         return None
+    currency = first.get(("currency",)) or second.get(("currency",))
     return [
-        f"{_name(path)} {_value(first.get(path))} → {_value(second.get(path))}" for path in paths
+        f"{_name(path)} {' → '.join(_value(path, one.get(path), currency) for one in both)}"
+        for path in paths
     ]
 
 
@@ -80,8 +84,13 @@ def _name(path: Path) -> str:
     return ".".join(one for one in path if isinstance(one, str))
 
 
-def _value(value: object) -> str:
-    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+def _value(path: Path, value: object, currency: str | None) -> str:
+    """A value as people read it; of a row that names a currency, amounts are of that."""
+    if not isinstance(value, int):
+        return "none" if value is None else str(value)
+    if currency is not None and str(path[-1]).startswith("amount_"):
+        return f"{currency} {shown(currency, value)}"
+    return f"{value:,}"
 
 
 def _cell(text: str | None, start: int) -> str:

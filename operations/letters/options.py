@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from operations.option_groups import with_group
 from schemas import limits
 from schemas.letters import UNNAMED
 from schemas.refusals import Reason
@@ -15,7 +16,7 @@ from schemas.times import parse_any_ms
 from tables.requeueing import Selection, position_range
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tables.requeueing import PositionRange
 
@@ -43,8 +44,6 @@ Everything = Annotated[bool, typer.Option("--all", help="All open letters.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would become of each; write nothing.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it without a question.")]
-NoInput = Annotated[bool, typer.Option("--no-input", help="Fail rather than put a question.")]
 By = Annotated[
     str | None, typer.Option("--by", metavar="WHO", help="Recorded; else this user at this host.")
 ]
@@ -78,8 +77,21 @@ def selection_of(
     )
 
 
-def deliberate(selection: Selection, *, everything: bool) -> Selection:
+def takes_selection(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with options that select letters in place of its parameter `selection`."""
+    return with_group(command, "selection", _deliberate)
+
+
+def _deliberate(  # noqa: PLR0917 - a parameter for each option
+    at: At = None,
+    reason: Reasons = None,
+    source: Sources = None,
+    since: From = None,
+    until: To = None,
+    everything: Everything = False,
+) -> Selection:
     """The selection, if it selects anything or `--all` is given. Raises typer.BadParameter."""
+    selection = selection_of(at, reason, source, since, until)
     if selection.is_everything and not everything:
         raise typer.BadParameter(
             "select letters by --at, --reason, --source, --from or --to; or --all"

@@ -104,8 +104,9 @@ class Comparison:
             yield f"{name}: {one.same:,} rows are the same, {len(one.different):,} differ{moving}"
             for row in one.different[:most]:
                 yield f"  {_named(row.key)}: {', '.join(row.changes(self.first, self.second))}"
-            for row in one.moving[:most]:
-                yield f"  {_named(row.key)}: not compared, written {row.writes:,} times meanwhile"
+            for open_row in one.moving[:most]:
+                times = f"written {open_row.writes:,} times meanwhile"
+                yield f"  {_named(open_row.key)}: not compared, {times}"
             more = max(0, len(one.different) - most) + max(0, len(one.moving) - most)
             if more:
                 yield f"  and {more:,} more rows"

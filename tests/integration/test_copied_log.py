@@ -21,12 +21,12 @@ from streams.copied import read_copy
 from streams.partitioning import partition_of
 from streams.versions import read_versions
 from tables import catalogue
+from tests.commands import netsold
 from tests.faults.runner import Run, made
 from tests.faults.workers import Workers
 from tests.integration.test_rebuild import (
     alert_values,
     as_soon_as_ready,
-    netsold,
     traffic,
     until,
 )

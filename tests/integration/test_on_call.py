@@ -16,15 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from operations.versions.changing import members
 from schemas.times import format_ms
+from streams.backlog import left_after
+from streams.versions import read_versions
 from tests import pages
 from tests.faults.administration import forget_group
 from tests.hanging import leave_hanging
-from tests.marketplace import Marketplace
+from tests.marketplace import WAIT_S, WORKERS, Marketplace
+from tests.wrong_rule import doubled_price
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streams.settings import Settings
     from tests.pages import Action, Span
 
 pytestmark = pytest.mark.kafka
@@ -209,6 +214,51 @@ class Morning(Marketplace):
     def empty_disk(self) -> None:
         """It has room again."""
         (self.directory / "small" / "filler").unlink()
+
+    def deploy_wrong_rule(self) -> None:
+        """Both workers run a build that doubles the price of honey; two more jars are sold."""
+        for name in WORKERS:
+            self.workers.stop_one(self.workers.all[name])
+            self.workers.start(name, patch=doubled_price("p-honey"))
+        self.start_traffic()
+        self.caught_up()
+        story = Story("later")
+        self.write([story.placed(order, 1, minutes_ago=60) for order in (1, 2)])
+        self.write([story.received(order) for order in (1, 2)])
+        self.until_applied()
+
+    def run_rebuild(self) -> None:
+        """A worker of the rebuild; it has counted the log."""
+        self.workers.command("r1", "worker", "--version", "r1", "--name", "r1")
+        left = asyncio.run(left_after(self._settings_of("r1"), WAIT_S))
+        assert left == 0, self.workers.tail()
+
+    def _settings_of(self, version: str) -> Settings:
+        versions = asyncio.run(read_versions(self.settings))
+        return versions.settings_of(version, self.settings)
+
+    def answered(self, version: str) -> None:
+        """Wait until the reader answers from a version."""
+        self.until(lambda: self.answer("/v1/versions").get("answered") == version, version)
+
+    def stop_former(self) -> None:
+        """The workers of the former version are stopped, and their sessions have ended."""
+        for name in WORKERS:
+            self.workers.stop_one(self.workers.all[name])
+        self._until_empty("netsold")
+
+    def _until_empty(self, version: str) -> None:
+        settings = self._settings_of(version)
+        self.until(lambda: not asyncio.run(members(settings)), "group without members")
+
+    def as_before(self) -> None:
+        """The first version is answered again, by the right build, and the rebuild is dropped."""
+        self.command("rebuild", "rollback", "--yes")
+        self.answered("netsold")
+        self.workers.stop_one(self.workers.all["r1"])
+        self._until_empty("r1")
+        self.command("rebuild", "drop", "r1", "--yes")
+        self.caught_up()
 
     def act(self, action: Action) -> None:
         """Let happen what a page names."""

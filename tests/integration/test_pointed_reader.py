@@ -20,6 +20,7 @@ from schemas.times import DAY_MS, parse_ms
 from serving.reader import end
 from streams import topics
 from streams.log_writer import Writer
+from tests.commands import netsold
 from tests.events import Remote
 from tests.faults.workers import Workers
 from tests.story import parse
@@ -266,6 +267,16 @@ class World:
     async def move(self, version: Settings, former: Settings) -> None:
         """Move the pointer, and wait until that is answered and streamed."""
         await point(self.base, version, former)
+        await self.is_followed(version)
+
+    async def command(self, version: Settings, *arguments: str) -> None:
+        """Move the pointer by a command, and wait until that is answered and streamed."""
+        code, out, err = await netsold(self.base, "rebuild", *arguments, "--yes")
+        assert code == 0, (out, err)
+        await self.is_followed(version)
+
+    async def is_followed(self, version: Settings) -> None:
+        """Wait until a version is answered, to many reads, and streamed."""
         await self.answers(version)
 
         async def is_streamed() -> bool:
@@ -352,13 +363,17 @@ async def world(settings: Settings, tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_no_read_fails_and_none_is_mixed_while_the_pointer_moves(world: World) -> None:
-    """There and back under load, with kills between; each answer's numbers are of its version."""
+    """There and back under load, at first by the commands, then with kills between.
+
+    Each answer's numbers are of its version: single rows, lists from page to page, and streams.
+    """
     base, weekly = world.base, world.weekly
     versions = await world.json("/v1/versions")
     assert (versions["answered"], versions["pointed"]) == (base.app, base.app)
     assert (versions["preparing"], versions["former"]) == (None, None)
     await register(base)
-    await world.move(weekly, base)
+    why = "--why", "weeks are what shops plan by"
+    await world.command(weekly, "promote", "r1", "--within", "0", "--accept-diff", *why)
     versions = await world.json("/v1/versions")
     assert (versions["answered"], versions["former"]) == (weekly.app, base.app)
     assert [one["app"] for one in versions["beside"]] == [base.app]
@@ -368,7 +383,7 @@ async def test_no_read_fails_and_none_is_mixed_while_the_pointer_moves(world: Wo
     assert f'netsold_version_info{{app="{weekly.app}"}} 1.0' in metrics
     assert "netsold_version_preparing_records 0.0" in metrics
     assert f'app="{base.app}"' not in metrics
-    await world.move(base, weekly)
+    await world.command(base, "rollback", *why)
     assert await world.restart() == base.app
     await point(base, weekly, base)
     await world.answers(weekly)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 import time
 from contextlib import asynccontextmanager
 from itertools import count
@@ -26,8 +24,10 @@ from streams import log, topics
 from streams.log_writer import Writer
 from streams.versions import read_versions
 from tables.catalogue import REPORT_LISTS
+from tests.commands import netsold
 from tests.faults.runner import Run, made
-from tests.faults.workers import Workers, environment
+from tests.faults.workers import Workers
+from tests.wrong_rule import doubled_price
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -37,25 +37,6 @@ if TYPE_CHECKING:
 
 HISTORY_SEED = 95
 WRONG_PRODUCT = "p-3"
-
-WRONG_RULE = f"""
-from msgspec.structs import replace
-from schemas import envelope
-from tables.order_stage import OrderStage
-
-def wrong(record):
-    event = envelope.read(record)
-    if getattr(event, "type", None) != "order_placed":
-        return event
-    lines = [
-        replace(line, unit_price=line.unit_price * (1 + (line.product_id == "{WRONG_PRODUCT}")))
-        for line in event.body.lines
-    ]
-    return replace(event, body=replace(event.body, lines=type(event.body.lines)(lines)))
-
-OrderStage.read = staticmethod(wrong)
-"""
-"""Prices of one product count twice."""
 
 
 def as_wrong(event: dict[str, Any]) -> dict[str, Any]:
@@ -69,22 +50,6 @@ def as_wrong(event: dict[str, Any]) -> dict[str, Any]:
         for line in event["lines"]
     ]
     return event | {"lines": lines}
-
-
-async def netsold(settings: Settings, *arguments: str) -> tuple[int, str, str]:
-    """Exit code and output of a command."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "operations.cli",
-        *arguments,
-        env=environment(settings),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 300)
-    return process.returncode or 0, out.decode(), err.decode()
 
 
 async def until(condition: Callable[[], Awaitable[bool]], within_s: float = 300.0) -> None:
@@ -167,7 +132,7 @@ async def test_a_rebuild_from_start_to_drop(settings: Settings, tmp_path: Path) 
     history = [item for item in made(HISTORY_SEED, 2500) if isinstance(item, dict)]
     with Run(settings, tmp_path) as run, Workers(settings, tmp_path) as rebuilt:
         await run.write(list(history))
-        run.workers.start("live", patch=WRONG_RULE)
+        run.workers.start("live", patch=doubled_price(WRONG_PRODUCT))
         async with traffic(settings) as written:
             await _story(settings, run, rebuilt, history, written)
         await _alerts_are_those_of_one_application(settings, tmp_path)

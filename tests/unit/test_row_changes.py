@@ -11,6 +11,10 @@ def test_fields_with_names_are_shown_with_both_values() -> None:
     assert changes(live, '[1,{"buyers":1,"inquiries":3,"late":1},0]') == [
         "live → replayed: inquiries 1,005 → 3, reply.robot 5 → none, late none → 1"
     ]
+    entry = '{"currency":"CNY","amount_gross":9000,"units_gross":1}'
+    assert changes(entry, entry.replace("9000", "4500")) == [
+        "live → replayed: amount_gross CNY 90.00 → CNY 45.00"
+    ]
     many = "{" + ",".join(f'"n{number:02}":1' for number in range(12)) + "}"
     (line,) = changes(many, "{}")
     assert line.endswith("n07 1 → none and 4 more")
