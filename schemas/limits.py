@@ -208,10 +208,6 @@ COPY_RECORDS: Final = 2000
 COPY_BYTES: Final = 4 * MIB
 """Most bytes of their keys and values, but for the last one."""
 
-COPIES_EACH: Final = 200
-"""Most partitions of a copy for each of its log's: their offsets are committed beside its own,
-and a broker accepts 4,096 bytes there by default."""
-
 LOOKUP_FETCH_BYTES: Final = 64 * KIB
 """Most bytes of a fetch of single records. A broker always returns the first whole batch."""
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from streams.log import At
     from streams.partitioning import Partitioner
 
+COPIES_EACH: Final = 200
+"""Most partitions of a copy for each of its log's: their offsets are committed beside its own,
+and a broker accepts 4,096 bytes there by default."""
+
 _NONE: Final = -1
 """Committed for the offset of the last record of a partition that has none."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from schemas import control, limits
+from schemas import control
 from schemas.columns import RULES
 from schemas.control import Act, CopiedLog, Version
 from schemas.errors import NetsoldError
@@ -17,6 +17,7 @@ from schemas.wording import name_list
 from streams import topics
 from streams.build import this_build
 from streams.copied import copied_settings, is_copied
+from streams.copy_plan import COPIES_EACH
 from streams.settings import RuleSettings
 from streams.versions import VersionWriter, read_versions, recorded_terms, settings_of
 from tables.catalogue import CHATS_TOPIC, EVENT_TOPICS, ORDERS_TOPIC
@@ -189,9 +190,9 @@ def _with_log(
     """
     written = copied_settings(settings) if is_copied(settings) else settings
     _check_positions(written, without)
-    if partitions > limits.COPIES_EACH * written.partitions:
+    if partitions > COPIES_EACH * written.partitions:
         raise Unregistrable(
-            f"--partitions: a copy has at most {limits.COPIES_EACH} partitions for each of the "
+            f"--partitions: a copy has at most {COPIES_EACH} partitions for each of the "
             f"log's {written.partitions}"
         )
     log = {name: written.topic(name) for name in EVENT_TOPICS}

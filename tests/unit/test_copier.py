@@ -18,7 +18,7 @@ from schemas import envelope, limits
 from schemas.control import CopiedLog
 from streams.copied import copied_settings, copy_layout
 from streams.copier import Copier, CopyInDoubt
-from streams.copy_plan import CopyPlan, Vectors, committed_beside, read_committed
+from streams.copy_plan import COPIES_EACH, CopyPlan, Vectors, committed_beside, read_committed
 from streams.log import FollowStep
 from streams.partitioning import partition_of
 from streams.producers import OutcomeUnknown
@@ -332,5 +332,5 @@ def test_what_is_committed_beside_offsets_is_read_again() -> None:
     assert read_committed(layout, dict.fromkeys(layout.sources, 0), committed) == vectors
     begun = dict.fromkeys(layout.sources, 3)
     assert read_committed(layout, begun, {}) == Vectors(begun)
-    largest = [limits.INT64_MAX // 10**6] * limits.COPIES_EACH
+    largest = [limits.INT64_MAX // 10**6] * COPIES_EACH
     assert len(str(largest)) < 4000
