@@ -129,7 +129,7 @@ async def opened(
 
 
 async def _show(page: Page, address: str) -> None:
-    await page.goto(address)
+    await page.goto(address, timeout=WAIT_MS)
     await page.wait_for_selector("main h1", timeout=WAIT_MS)
     await page.wait_for_function(
         "() => !document.querySelector('main :is(.state.loading, .skeleton)')", timeout=WAIT_MS
@@ -143,7 +143,7 @@ async def first_number_ms(browser: Browser, address: str) -> float:
         context = await browser.new_context()
         page = await context.new_page()
         await page.add_init_script(_FIRST_NUMBER)
-        await page.goto(address)
+        await page.goto(address, timeout=WAIT_MS)
         await page.wait_for_function("() => window.firstNumberMs", timeout=WAIT_MS)
         found.append(float(await page.evaluate("window.firstNumberMs")))
         await context.close()
