@@ -27,7 +27,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.reader import report
-from bench.recorded_stream import MINUTE_S, MINUTES, PARTS, Replay
+from bench.recorded_stream import MINUTE_S, MINUTES, PARTS, TICKS_S, Replay
 from operations.local.ports import LOCALHOST, free_port
 from operations.reader_client import ReaderError, get
 from serving.site import PAGE
@@ -129,7 +129,7 @@ async def opened(
 
 
 async def _show(page: Page, address: str) -> None:
-    await page.goto(address)
+    await page.goto(address, timeout=WAIT_MS)
     await page.wait_for_selector("main h1", timeout=WAIT_MS)
     await page.wait_for_function(
         "() => !document.querySelector('main :is(.state.loading, .skeleton)')", timeout=WAIT_MS
@@ -143,7 +143,7 @@ async def first_number_ms(browser: Browser, address: str) -> float:
         context = await browser.new_context()
         page = await context.new_page()
         await page.add_init_script(_FIRST_NUMBER)
-        await page.goto(address)
+        await page.goto(address, timeout=WAIT_MS)
         await page.wait_for_function("() => window.firstNumberMs", timeout=WAIT_MS)
         found.append(float(await page.evaluate("window.firstNumberMs")))
         await context.close()
@@ -189,6 +189,7 @@ async def live_and_fast(
             f" {applied:,.0f} applied"
         )
         script, task = await script_time(session, replay.pace(int(MINUTE_S), FAST / applied))
+        report(f"{name}: {replay.missed} of {int(MINUTE_S) * TICKS_S} ticks had no connection")
         yield (
             f"{name}, {FAST:,} events/s: {script:.1f} s of scripts a minute,"
             f" {task:.1f} s of the thread"
@@ -208,6 +209,7 @@ async def memory(browser: Browser, address: str, replay: Replay) -> list[tuple[i
         await _show(page, address)
         session = await _session(page)
         found = [await _heap(session, 0)]
+        replay.missed = 0
         for minute in range(1, MINUTES):
             for part in range(PARTS):
                 await replay.send(minute, part)

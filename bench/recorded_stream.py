@@ -108,18 +108,19 @@ class Replay:
             if int(at_s * PARTS / MINUTE_S) == part:
                 self._tab.write(_event(name, _later(data, minute, minute * grown, str(minute))))
         self._tab.write(b": the tab closes a silent stream\n\n")
+        await self._drained(self._tab)
+
+    async def _drained(self, tab: asyncio.StreamWriter) -> None:
         try:
-            await self._tab.drain()
+            await tab.drain()
         except ConnectionError:
             self.missed += 1
 
     async def pace(self, seconds: int, times: float) -> None:
         """Send states as often as a reader does at most, and `times` as many entries, by the clock.
 
-        Raises ConnectionError if the tab has left.
+        A tick for which the tab has no connection is in `missed`.
         """
-        if self._tab is None:
-            raise ConnectionError("no tab is connected")
         states = self._states()
         entries = [(name, data) for _, name, data in self._events if name == "entry"]
         a_tick = len(entries) * times / MINUTE_S / TICKS_S
@@ -127,15 +128,20 @@ class Replay:
         for tick in range(seconds * TICKS_S):
             minutes = 1 + tick / TICKS_S / MINUTE_S
             grown = int(minutes * self._sold() * times)
-            for (name, _), each in states.items():
-                if name != "freshness" or tick % TICKS_S == 0:
-                    data = _later(each[tick % len(each)], minutes, grown, "")
-                    self._tab.write(_event(name, data))
+            messages = [
+                _event(name, _later(each[tick % len(each)], minutes, grown, ""))
+                for (name, _), each in states.items()
+                if name != "freshness" or tick % TICKS_S == 0
+            ]
             for number in range(sent, int((tick + 1) * a_tick)):
                 name, data = entries[number % len(entries)]
-                self._tab.write(_event(name, _later(data, minutes, 0, str(number))))
+                messages.append(_event(name, _later(data, minutes, 0, str(number))))
             sent = int((tick + 1) * a_tick)
-            await self._tab.drain()
+            if self._tab is None or self._tab.is_closing():
+                self.missed += 1
+            else:
+                self._tab.writelines(messages)
+                await self._drained(self._tab)
             await asyncio.sleep(max(0.0, began + (tick + 1) / TICKS_S - time.monotonic()))
 
     def _states(self) -> dict[tuple[str, str], list[dict[str, Any]]]:

@@ -277,8 +277,7 @@ async def test_operations_lead_to_the_runbook_and_show_masked_letters(
     """A finding and a reason are links to sections; a sample shows no text of a person."""
     async with tab(browser, system.address) as opened:
         await opened.open("/operations")
-        finding = opened.page.locator(".findings a").first
-        assert await finding.get_attribute("href") == "/runbook#dead-letters"
+        await opened.shows(".findings a[href='/runbook#dead-letters']")
         await opened.shows("a[href='/runbook#not_json']")
         await opened.page.click("button[aria-label*='missing_field'], button[aria-label*='field']")
         await opened.page.click(".letters summary")

@@ -59,6 +59,7 @@ export function SearchBox({ inView = false }) {
   useEffect(() => setActive(-1), [found]);
   const leave = (address) => {
     setOpen(inView);
+    if (!inView) setText("");
     go(address);
   };
   const type = ({ target }) => {
@@ -68,7 +69,9 @@ export function SearchBox({ inView = false }) {
   };
   const submit = (event) => {
     event.preventDefault();
-    const chosen = found.items[active] ?? (inView || found.items[0]?.id === text.trim() ? found.items[0] : null);
+    const { items, complete } = found;
+    const isOnly = complete && items.length === 1;
+    const chosen = items[active] ?? (inView || isOnly || items[0]?.id === text.trim() ? items[0] : null);
     if (chosen && found.text === text.trim()) leave(addressOf(chosen.kind, chosen.id));
     else if (text.trim() && !inView) leave(`/search?q=${encodeURIComponent(text.trim())}`);
   };
