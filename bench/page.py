@@ -2,10 +2,12 @@
 
 `python -m bench.page`, with the options of `--help`. It needs Chromium.
 
-`netsold up` runs with its own directory and as much traffic as is asked for. Script time is that of
-a tab over this live stream. Memory is that of a tab over an hour's stream in about a minute: a
-minute of the live stream is recorded (`bench/recorded_stream.py`) and sent again 59 times, about
-60 times as fast, with other ids, sums and times; the tab's clock and its timers run as fast.
+`netsold up` runs with its own directory and `--rate`. The times of scripts are of the tab's thread
+on a processor, so other processes do not count. They are of a tab over the live stream, and of one
+over a recorded minute of it, sent again at the pace of 10,000 events/s (bench/recorded_stream.py):
+states as often as a reader sends them at most, and as many journal entries as there were then.
+Memory is that of a tab over an hour of that minute in some minutes: it is sent 59 times with other
+ids, sums and times, while the tab's clock and its timers run as fast.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from streams.settings import Settings
 from tests.browser import WAIT_MS, chromium
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Iterator
 
     from playwright.async_api import Browser, CDPSession, Page
 
@@ -46,7 +48,13 @@ OPENED: Final = 5
 READ_S: Final = 0.3
 """How long the tab reads a part of the replay, before its clock goes on."""
 
-LIVE_S: Final = 300.0
+LIVE_S: Final = 900.0
+
+HISTORY_S: Final = 3600.0
+"""Numbers that are older are of the simulated history, which is written first."""
+
+FAST: Final = 10_000
+"""Events a second of the fast stream."""
 
 _FIRST_NUMBER: Final = """new MutationObserver((_, seen) => {
   if (!document.querySelector(".tile .value:not(:has(.skeleton))")) return;
@@ -83,7 +91,8 @@ def running(rate: int, workers: int) -> Iterator[Settings]:
 def _is_live(settings: Settings) -> bool:
     try:
         status = get(settings, "/v1/status")
-        return status["state"] == "live" and status["cycle"] is not None
+        age_s = status["freshness"]["lag_seconds"]
+        return status["state"] == "live" and age_s is not None and age_s < HISTORY_S
     except ReaderError:
         return False
 
@@ -104,15 +113,17 @@ def sizes() -> tuple[int, int, int]:
 
 
 @asynccontextmanager
-async def opened(browser: Browser, address: str) -> AsyncIterator[tuple[Page, CDPSession]]:
-    """A view in a tab of its own, once it has numbers."""
+async def opened(
+    browser: Browser, address: str, replay: Replay | None = None
+) -> AsyncIterator[tuple[Page, CDPSession]]:
+    """A view in a tab of its own, once it has numbers; its stream may come by a replay."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1000})
     try:
         page = await context.new_page()
+        if replay is not None:
+            await page.route("**/v1/stream?*", replay.serve)
         await _show(page, address)
-        session = await context.new_cdp_session(page)
-        await session.send("Performance.enable")
-        yield page, session
+        yield page, await _session(page)
     finally:
         await context.close()
 
@@ -144,47 +155,71 @@ async def _metrics(session: CDPSession) -> dict[str, float]:
     return {one["name"]: one["value"] for one in answer["metrics"]}
 
 
-async def script_time(browser: Browser, address: str, seconds: int) -> tuple[float, float]:
-    """Seconds a minute in which a tab runs scripts, and in which its thread does anything."""
-    async with opened(browser, address) as (_, session):
-        began = time.monotonic()
-        before = await _metrics(session)
-        await asyncio.sleep(seconds)
-        after = await _metrics(session)
-        minutes = (time.monotonic() - began) / 60
-    script, task = (
-        (after[name] - before[name]) / minutes for name in ("ScriptDuration", "TaskDuration")
-    )
+async def _session(page: Page) -> CDPSession:
+    """A session whose times are of the thread on a processor."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    return session
+
+
+async def script_time(session: CDPSession, meanwhile: Awaitable[object]) -> tuple[float, float]:
+    """Seconds in which a tab runs scripts, and in which its thread does anything, of some time."""
+    before = await _metrics(session)
+    await meanwhile
+    after = await _metrics(session)
+    script, task = (after[name] - before[name] for name in ("ScriptDuration", "TaskDuration"))
     return script, task
 
 
-async def memory(browser: Browser, address: str, path: str) -> list[tuple[int, float, int]]:
+async def live_and_fast(
+    browser: Browser, settings: Settings, view: tuple[str, str], replay: Replay
+) -> AsyncIterator[str]:
+    """The times of scripts in the minute that is recorded, and in one at the fast pace."""
+    name, address = view
+    async with opened(browser, address, replay) as (_, session):
+        before = _applied(settings)
+        script, task = await script_time(session, replay.recorded.wait())
+        after = _applied(settings)
+        passed_s = after[0] - before[0]
+        written, applied = ((after[at] - before[at]) / passed_s for at in (1, 2))
+        minutes = passed_s / MINUTE_S
+        yield (
+            f"{name}, live: {script / minutes:.1f} s of scripts a minute,"
+            f" {task / minutes:.1f} s of the thread; {written:,.0f} events/s written,"
+            f" {applied:,.0f} applied"
+        )
+        script, task = await script_time(session, replay.pace(int(MINUTE_S), FAST / applied))
+        yield (
+            f"{name}, {FAST:,} events/s: {script:.1f} s of scripts a minute,"
+            f" {task:.1f} s of the thread"
+        )
+
+
+async def memory(browser: Browser, address: str, replay: Replay) -> list[tuple[int, float, int]]:
     """(minute, MiB of the heap after a forced collection, nodes) of an hour's stream.
 
     Reports the share of the stream for which the tab had no connection, if any.
     """
-    async with Replay(address) as replay:
-        context = await browser.new_context(viewport={"width": 1440, "height": 1000})
-        try:
-            page = await context.new_page()
-            await page.clock.install()
-            await page.route("**/v1/stream?*", replay.serve)
-            await _show(page, address + path)
-            session = await context.new_cdp_session(page)
-            await session.send("Performance.enable")
-            await replay.recorded.wait()
-            found = [await _heap(session, 0)]
-            for minute in range(1, MINUTES):
-                for part in range(PARTS):
-                    await replay.send(minute, part)
-                    await asyncio.sleep(READ_S)
-                    await page.clock.run_for(int(1000 * (MINUTE_S / PARTS - READ_S)))
-                if minute in {1, 5} or minute % 10 == 9:
-                    found.append(await _heap(session, minute))
-        finally:
-            await context.close()
-        if replay.missed:
-            report(f"{path}: {replay.missed} of {(MINUTES - 1) * PARTS} parts had no connection")
+    context = await browser.new_context(viewport={"width": 1440, "height": 1000})
+    try:
+        page = await context.new_page()
+        await page.clock.install()
+        await page.route("**/v1/stream?*", replay.serve)
+        await _show(page, address)
+        session = await _session(page)
+        found = [await _heap(session, 0)]
+        for minute in range(1, MINUTES):
+            for part in range(PARTS):
+                await replay.send(minute, part)
+                await asyncio.sleep(READ_S)
+                await page.clock.run_for(int(1000 * (MINUTE_S / PARTS - READ_S)))
+            if minute in {1, 5} or minute % 10 == 9:
+                found.append(await _heap(session, minute))
+                report(f"minute {minute}: {found[-1][1]:.1f} MiB")
+    finally:
+        await context.close()
+    if replay.missed:
+        report(f"{replay.missed} of {(MINUTES - 1) * PARTS} parts had no connection")
     return found
 
 
@@ -195,48 +230,42 @@ async def _heap(session: CDPSession, minute: int) -> tuple[int, float, int]:
     return minute, metrics["JSHeapUsedSize"] / 2**20, int(metrics["Nodes"])
 
 
-async def measure(settings: Settings, seconds: int) -> AsyncIterator[str]:
+async def measure(settings: Settings) -> AsyncIterator[str]:
     """The figures, a line each."""
     address = f"http://{LOCALHOST}:{settings.reader_port}"
     top = get(settings, "/v1/top/products?limit=1")["items"][0]["product_id"]
-    views = {"overview": "/", "product": f"/products/{top}", "operations": "/operations"}
     count, plain, packed = sizes()
     yield f"page: {count} files, {plain / 1000:,.0f} kB, {packed / 1000:,.0f} kB gzipped"
     async with chromium() as browser:
-        before = _applied(settings)
         yield f"first number: {await first_number_ms(browser, address):,.0f} ms"
-        for name, path in views.items():
-            report(f"script time of {name}")
-            script, task = await script_time(browser, address + path, seconds)
-            yield f"{name}: {script:.1f} s of scripts a minute, {task:.1f} s of the thread"
-        after = _applied(settings)
-        passed_s = after[0] - before[0]
-        written, applied = ((after[at] - before[at]) / passed_s for at in (1, 2))
-        yield f"meanwhile {written:,.0f} events/s written, {applied:,.0f} events/s applied"
-        report("an hour of overview and product")
-        names = "overview", "product"
-        hours = await asyncio.gather(*(memory(browser, address, views[name]) for name in names))
-        for name, heaps in zip(names, hours, strict=True):
+        async with opened(browser, f"{address}/operations") as (_, session):
+            script, task = await script_time(session, asyncio.sleep(MINUTE_S))
+        yield f"operations, live: {script:.1f} s of scripts a minute, {task:.1f} s of the thread"
+        for name, path in ("overview", "/"), ("product", f"/products/{top}"):
+            async with Replay(address) as replay:
+                async for line in live_and_fast(browser, settings, (name, address + path), replay):
+                    yield line
+                heaps = await memory(browser, address + path, replay)
             each = ", ".join(f"{heap:.1f} at {minute}" for minute, heap, _ in heaps)
-            yield f"{name}, MiB of heap by minute: {each}; {heaps[-1][2]:,} nodes"
+            nodes = ", ".join(f"{one:,}" for _, _, one in heaps)
+            yield f"{name}, MiB of heap by minute: {each}; nodes: {nodes}"
 
 
-async def _print(settings: Settings, seconds: int) -> None:
-    async for line in measure(settings, seconds):
+async def _print(settings: Settings) -> None:
+    async for line in measure(settings):
         print(line, flush=True)
 
 
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rate", type=int, default=10_000, help="events a second to write")
+    parser.add_argument("--rate", type=int, default=50, help="events a second to write")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seconds", type=int, default=60, help="of each view's script time")
     given = parser.parse_args()
     with running(given.rate, given.workers) as settings:
         report("live")
         time.sleep(SETTLE_S)
-        asyncio.run(_print(settings, given.seconds))
+        asyncio.run(_print(settings))
 
 
 if __name__ == "__main__":

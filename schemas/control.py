@@ -34,12 +34,28 @@ class VersionTerms(msgspec.Struct, frozen=True):
     count_inquiries_per: str
 
 
+class CopiedLog(msgspec.Struct, frozen=True):
+    """The log that a version's own log is a copy of, for another number of partitions.
+
+    `by` is the copier's group and transactional id, the topics are full names, `partitions` is
+    their number, which the topics have that a family shares. `without` are the positions of records
+    that are not copied, such as `orders-3@1841`.
+    """
+
+    by: str
+    orders_topic: str
+    chats_topic: str
+    partitions: int
+    without: tuple[str, ...] = ()
+
+
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """An application of a family, as it was registered.
 
     The fields up to `partitions` are the settings of these names; `base_app` and `base_prefix` are
     None in the base, `orders_topic` and `chats_topic` are full names. `rules` and `build` are of
-    the program that registered it, `created_at` is an RFC 3339 time, `by` a person.
+    the program that registered it, `created_at` is an RFC 3339 time, `by` a person. `copied` is
+    the log that producers write, None where the version reads that itself.
     """
 
     app: str
@@ -55,6 +71,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     by: str
     why: str
+    copied: CopiedLog | None = None
 
 
 class Pointer(msgspec.Struct, frozen=True):

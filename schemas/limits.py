@@ -181,6 +181,10 @@ LIVE_RECORDS: Final = 500
 """The same once its tables are live. RocksDB's binding keeps Python's lock while it writes a step,
 so that answers wait for it: 20,000 keys take some 80 ms, 1,000 keys less than 1 ms."""
 
+APART_RECORDS: Final = 100_000
+"""With so many records to be read, a reader starts a process that fetches and folds them: the start
+costs about a second of CPU."""
+
 INDEX_RECORDS: Final = 1000
 """Most records of one step of the event index: answers, and the tables' steps, are between its
 own."""
@@ -197,6 +201,16 @@ two writers may; what is further out of order may be missed at the end of a span
 
 JOURNAL_GROUPS: Final = 200_000
 """Most groups that `netsold journal` sums in memory; each is some 1 KiB."""
+
+COPY_RECORDS: Final = 2000
+"""Most records that one transaction of a copier writes."""
+
+COPY_BYTES: Final = 4 * MIB
+"""Most bytes of their keys and values, but for the last one."""
+
+COPIES_EACH: Final = 200
+"""Most partitions of a copy for each of its log's: their offsets are committed beside its own,
+and a broker accepts 4,096 bytes there by default."""
 
 LOOKUP_FETCH_BYTES: Final = 64 * KIB
 """Most bytes of a fetch of single records. A broker always returns the first whole batch."""

@@ -15,6 +15,7 @@ from rocksdict import WriteBatch
 
 from schemas import limits
 from serving import keys
+from serving.folded_journal import FoldedStep, fold
 from serving.journal_rows import JournalRows
 from serving.name_rows import NameRows
 from serving.period_rows import event_time
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from schemas.envelope import Record
     from serving.changes import Changes
+    from serving.folded_journal import FoldedJournal
     from serving.store import Store
     from streams.log import At, FollowStep
     from tables.catalogue import Table
@@ -97,10 +99,17 @@ class Applier:
         ready = {
             at: self._ready(at, records, until_mark=until_mark)
             for at, records in step.records.items()
+            if self._names[at[0]] != SALES_JOURNAL
         }
+        journal = self._folded(step)
         progress = {name: dict(partitions) for name, partitions in before.partitions.items()}
         for at, records in ready.items():
             self._apply(batch, at, records, progress)
+        for at, folded in journal.items():
+            partitions = progress[SALES_JOURNAL]
+            former = partitions[at[1]]
+            partitions[at[1]] = self._journal.put(batch, at[1], folded, former)
+            _put_progress(batch, at, partitions[at[1]])
         complete = until_mark and not self._without_mark
         if complete and not before.complete:
             batch.put(keys.COMPLETE, b"")
@@ -119,11 +128,21 @@ class Applier:
         self.store.write(batch, after, logged=complete)
         self._changes.end_step()
         self.positions, self.ends = positions, step.ends
-        return sum(map(len, ready.values()))
+        return sum(map(len, ready.values())) + sum(one.count for one in journal.values())
+
+    def _folded(self, step: FollowStep) -> Mapping[At, FoldedJournal]:
+        """The records of the journal, folded."""
+        if isinstance(step, FoldedStep):
+            return step.journal
+        return {
+            at: fold(records)
+            for at, records in step.records.items()
+            if records and self._names[at[0]] == SALES_JOURNAL
+        }
 
     def _ready(self, at: At, records: Sequence[Record], *, until_mark: bool) -> Sequence[Record]:
         """The records to apply now, of pending and fetched ones; the others become pending."""
-        if self._names[at[0]] in {SALES_JOURNAL, NAMES}:
+        if self._names[at[0]] == NAMES:
             return records
         records = [*self._pending.pop(at, ()), *records]
         end = next(
@@ -152,14 +171,10 @@ class Applier:
             self._display_names.put(batch, at, records)
             return
         before = progress[name][at[1]]
-        after = (
-            self._journal.put(batch, at[1], records, before)
-            if name == SALES_JOURNAL
-            else self._apply_table(batch, at[1], _TABLES[name], records, before)
-        )
+        after = self._apply_table(batch, at[1], _TABLES[name], records, before)
         if after is not before:
             progress[name][at[1]] = after
-            batch.put(keys.of_partition(keys.PROGRESS, at), msgspec.json.encode(after))
+            _put_progress(batch, at, after)
 
     def _apply_table(
         self,
@@ -194,3 +209,7 @@ class Applier:
         return PartitionProgress(
             mark.offset, sources, mark.topic_id, mark.refused_in_a_row, mark.rules, mark.build
         )
+
+
+def _put_progress(batch: WriteBatch, at: At, progress: PartitionProgress) -> None:
+    batch.put(keys.of_partition(keys.PROGRESS, at), msgspec.json.encode(progress))

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from serving.progress import ReaderProgress
+    from streams.copied import CopyState
     from streams.log import At
     from streams.observe import Observation
     from streams.parked import Parked
@@ -37,6 +38,7 @@ class Evidence:
     long the log has not answered the reader. `unstable_s`: how long the group has been
     rebalancing. `parked`: dead letters; `uncounted` is why they aren't all counted. `rates`: how
     many records a second the sources get. `build`: this reader's, empty where it is unknown.
+    `copy`: how far the copy of the log was at the observation, None where the log is no copy.
     """
 
     settings: Settings
@@ -53,3 +55,4 @@ class Evidence:
     uncounted: str | None = None
     rates: Mapping[At, float] = field(default_factory=dict)
     build: str = ""
+    copy: CopyState | None = None

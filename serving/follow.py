@@ -22,7 +22,7 @@ from streams import log, topics, tracing
 from streams.rocks import is_damage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
 
     from serving.store import CacheStore
     from streams.log import FollowStep
@@ -179,6 +179,10 @@ class Follower(ABC, Generic[Applying]):
     def most_records(self) -> int:
         """Most records of the next step."""
 
+    def steps(self, applier: Applying) -> AsyncGenerator[FollowStep, None]:
+        """The steps from the applier's positions on; as `log.follow`."""
+        return log.follow(self.settings, applier.positions, self.most_records)
+
     @abstractmethod
     def applied(self, applier: Applying, step: AppliedStep) -> float:
         """A step was applied; returns the seconds to pause before the next one."""
@@ -207,8 +211,7 @@ class Follower(ABC, Generic[Applying]):
         _require_positions(applier, beginnings, ends)
         applier.ends = ends
         self.following(applier)
-        follow = log.follow(self.settings, applier.positions, self.most_records)
-        async with aclosing(follow) as steps:
+        async with aclosing(self.steps(applier)) as steps:
             async for step in steps:
                 began = time.perf_counter()
                 self._answered_ms = step.answered_ms or self._answered_ms
@@ -223,9 +226,8 @@ class Follower(ABC, Generic[Applying]):
                     why, self._damage = self._damage, None
                     applier.store.set_aside(f"it is damaged: {why}")
                     raise _StoreReplaced
-                fetched = sum(map(len, step.records.values()))
                 took_s = time.perf_counter() - began
-                pause_s = self.applied(applier, AppliedStep(records, fetched, took_s))
+                pause_s = self.applied(applier, AppliedStep(records, step.count, took_s))
                 async with self.changed:
                     self.changed.notify_all()
                 if pause_s:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from msgspec import structs
 
 from schemas import limits, times
-from serving import metrics
+from serving import metrics, reading_apart
 from serving.applying import Applier
 from serving.changes import Changes
 from serving.follow import GATHER_S, AppliedStep, Follower, log_identity, trace_step
 from serving.progress import NAMES, NOT_FOLLOWING, SALES_JOURNAL, ReaderProgress
 from serving.store import Identity, Store, with_readable
-from streams import topics
+from streams import log, topics
 from tables import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
     from serving.store import LogIdentity, Snapshot
-    from streams.log import At
+    from streams.log import At, FollowStep
     from streams.settings import Settings
 
 logger = structlog.get_logger()
@@ -84,6 +85,25 @@ class TableFollower(Follower[Applier]):
         self._logged_live = False
         complete = applier.store.progress.complete
         logger.info("following", records_behind=self.remaining(), complete=complete)
+
+    async def steps(self, applier: Applier) -> AsyncGenerator[FollowStep, None]:
+        """As `log.follow`; in another process while much is to be read and no other store answers.
+
+        Beside a reader that answers, another process would compete with it for the cores.
+        """
+        positions = applier.positions
+        is_long = self.remaining() >= limits.APART_RECORDS
+        if is_long and not self.is_beside and reading_apart.has_second_core():
+            journals = [topic for topic, name in self.names.items() if name == SALES_JOURNAL]
+            logger.info("reading the log in another process", records_behind=self.remaining())
+            apart = reading_apart.follow_apart(self.settings, positions, journals)
+            async with aclosing(apart) as steps:
+                async for step in steps:
+                    positions = step.positions
+                    yield step
+        async with aclosing(log.follow(self.settings, positions, self.most_records)) as steps:
+            async for step in steps:
+                yield step
 
     def most_records(self) -> int:
         """Few once tables are answered from: writing a step stops every other thread meanwhile."""

@@ -23,6 +23,8 @@ from serving.judging_cluster import (
 )
 from serving.judging_sources import (
     BEHIND,
+    COPY_BEHIND,
+    find_copy_behind,
     find_cut_logs,
     find_sources_behind,
     find_stalled,
@@ -79,6 +81,7 @@ def judge(evidence: Evidence, bounds: Bounds) -> Judgement:
             *find_missing_workers(evidence, observation, sources),
             *_find_refusals(evidence),
             *find_cut_logs(observation),
+            *find_copy_behind(evidence, bounds),
             *find_sources_behind(sources, bounds),
             *find_stalled(evidence, observation, sources),
         ]
@@ -98,7 +101,7 @@ def _state(progress: ReaderProgress, faults: set[str]) -> State:
         return "restoring"
     if _UNOBSERVED in faults:
         return "unknown"
-    if faults - {BEHIND}:
+    if faults - {BEHIND, COPY_BEHIND}:
         return "stalled"
     return "behind" if faults else "live"
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from streams.observe import Observation
 
 BEHIND: Final = "behind"
-"""The code of the only fault that leaves the way alive."""
+COPY_BEHIND: Final = "copy_behind"
+"""The codes of the only faults that leave the way alive."""
 
 NOTHING_APPLIED_S: Final = 5.0
 """After so long without progress, or half of the session time-out, waiting records are a notice."""
@@ -108,6 +109,22 @@ def find_cut_logs(observation: Observation) -> Iterator[Finding]:
             "log_cut",
             f"the log is shorter than what the tables contain: {name_list(cut)}",
             "see docs/runbook.md, Log shorter than the offset",
+        )
+
+
+def find_copy_behind(evidence: Evidence, bounds: Bounds) -> Iterator[Finding]:
+    """Records that producers wrote and that wait beyond a bound to be copied into the log."""
+    copy = evidence.copy
+    if copy is None or not copy.left:
+        return
+    waits_s = copy.waits_s(evidence.now_ms)
+    if waits_s > bounds.seconds or (bounds.records is not None and copy.left > bounds.records):
+        app = evidence.settings.app
+        yield fault(
+            COPY_BEHIND,
+            f"{copy.left:,} records are not copied into the log of {app}, the first of them for "
+            f"{waits_s:,.0f} s",
+            f"run `netsold rebuild copy {app}`; see docs/runbook.md, Rebuild",
         )
 
 

@@ -62,7 +62,7 @@ def loose(snapshot: Snapshot, keyed_by: str, id_: bytes, start_ms: int) -> Loose
         after = None if offset is None else keys.brief_at(prefix, offset)
         for key, entries in snapshot.walk(prefix, after):
             for entry in decode_entries(entries):
-                periods.add(hours, entry)
+                periods.add_entry(hours, entry)
             partition, last = keys.split_brief_at(key)
             included[partition] = last
     return Loose(hours, included)

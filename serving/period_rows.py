@@ -18,23 +18,23 @@ from serving import series_keys
 from serving.loose_entries import loose
 from serving.progress import SALES_JOURNAL
 from tables import periods
+from tables.brief_entries import decode_entries
 from tables.catalogue import PRODUCT_CYCLES
 from tables.periods import MARKETPLACE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rocksdict import WriteBatch
 
+    from serving.folded_journal import NewBrief, Whose
     from serving.progress import ReaderProgress
     from serving.store import Snapshot, Store
-    from tables.brief_entries import BriefEntry
     from tables.cycles import Calendar
     from tables.periods import Periods
 
-Whose = tuple[str, str, str]
-"""The name of an id, the id, and the start of a cycle as the journal has it."""
-
-NewEntries = tuple[tuple[int, int], "list[BriefEntry]"]
-"""Entries in brief of one value of the store: (partition, offset of the first one), entries."""
+NewEntries = tuple[tuple[int, int], bytes]
+"""One value of entries in brief: (partition, offset of the first one), the value."""
 
 
 class PeriodRows:
@@ -54,23 +54,21 @@ class PeriodRows:
         self._new: defaultdict[Whose, list[NewEntries]] = defaultdict(list)
         self._due: list[Whose] = []
 
-    def add(self, cycle: str, entry: BriefEntry) -> None:
-        """Add an entry to the marketplace's hours."""
-        hours = self._marketplace.get(cycle)
-        if hours is None:
-            hours = self._marketplace[cycle] = {}
-        periods.add(hours, entry)
+    def add(self, hours: Mapping[str, Periods]) -> None:
+        """Add to the marketplace's hours, by cycle."""
+        for cycle, some in hours.items():
+            periods.merge(self._marketplace.setdefault(cycle, {}), some)
 
-    def count(self, whose: Whose, at: tuple[int, int], entries: list[BriefEntry]) -> None:
-        """Count new entries in brief of an id in a cycle, of one value of the store.
+    def count(self, partition: int, new: NewBrief) -> None:
+        """Count new entries in brief of an id in a cycle, of one partition of the journal.
 
-        `at` is the partition of the journal, and the offset of the first one. Several ids share a
-        counter, so memory is bounded: the one with most entries is nearly always the one that fills
-        it.
+        Several ids share a counter, so memory is bounded: the one with most entries is nearly
+        always the one that fills it.
         """
-        self._new[whose].append((at, entries))
+        whose = new.whose
+        self._new[whose].append(((partition, new.offset), new.value))
         place = hash(whose) % limits.LOOSE_COUNTERS
-        count = self._counts[place] + len(entries)
+        count = self._counts[place] + new.entries
         if count >= limits.LOOSE_ENTRIES:
             self._due.append(whose)
             count = 0
@@ -138,9 +136,9 @@ def _add_loose(
     In the batch they are loose no longer.
     """
     hours, included = loose(snapshot, *of)
-    for (partition, offset), entries in new:
-        for entry in entries:
-            periods.add(hours, entry)
+    for (partition, offset), value in new:
+        for entry in decode_entries(value):
+            periods.add_entry(hours, entry)
         included[partition] = offset
     batch.put(series_keys.added(*of), msgspec.json.encode(included))
     return hours

@@ -19,12 +19,13 @@ from serving.pages import Page, cursor_of
 from serving.problems import Kind, ProblemRaised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rocksdict import WriteBatch
 
+    from serving.folded_journal import SoldOf
     from serving.store import Snapshot, Store
-    from tables.brief_entries import BriefEntry
+    from tables.cycles import Calendar
 
 InCurrency = tuple[int, int]
 """Net units, and net money in minor units, in one currency."""
@@ -33,44 +34,27 @@ _encode: Final[Callable[[dict[str, InCurrency]], bytes]] = msgspec.json.Encoder(
 _decode: Final = msgspec.json.Decoder(dict[str, InCurrency]).decode
 
 
-class ShopProducts:
-    """Adds up the shops' entries of one step, and puts the changed sums into a batch."""
+def put_sold(
+    store: Store, batch: WriteBatch, calendar: Calendar, changes: Iterable[SoldOf]
+) -> None:
+    """Put sums that entries of the journal changed.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._changes: defaultdict[bytes, dict[tuple[str, str], list[int]]] = defaultdict(dict)
-
-    def add(self, shop_id: str, start_ms: int, entries: list[BriefEntry]) -> None:
-        """Add some entries of a shop in a cycle."""
-        changes = self._changes[keys.shop_products(shop_id.encode(), start_ms)]
-        for entry in entries:
-            key = entry.other_id, entry.currency
-            change = changes.get(key)
-            if change is None:
-                change = changes[key] = [0, 0]
-            change[0] += entry.units_gross - entry.units_reversed
-            change[1] += entry.amount_gross - entry.amount_reversed
-
-    def put(self, batch: WriteBatch) -> None:
-        """Put the sums that the added entries changed, and forget the entries.
-
-        All entries of a product are in one partition of the journal, so call it once for each.
-        """
-        rows: defaultdict[bytes, list[tuple[str, list[int]]]] = defaultdict(list)
-        for prefix, changes in self._changes.items():
-            for (product_id, currency), change in changes.items():
-                rows[prefix + product_id.encode()].append((currency, change))
-        self._changes.clear()
-        for (row, changed), before in zip(rows.items(), self._store.get_many([*rows]), strict=True):
-            sums = {} if before is None else _decode(before)
-            for currency, (units, amount) in changed:
-                old = sums.get(currency, (0, 0))
-                sums[currency] = (old[0] + units, old[1] + amount)
-            kept = {currency: some for currency, some in sums.items() if any(some)}
-            if kept:
-                batch.put(row, _encode(kept))
-            elif before is not None:
-                batch.delete(row)
+    All entries of a product are in one partition of the journal, so call it once for each.
+    """
+    rows: defaultdict[bytes, list[SoldOf]] = defaultdict(list)
+    for change in changes:
+        prefix = keys.shop_products(change.shop_id.encode(), calendar.start_of_iso(change.cycle))
+        rows[prefix + change.product_id.encode()].append(change)
+    for (row, changed), before in zip(rows.items(), store.get_many([*rows]), strict=True):
+        sums = {} if before is None else _decode(before)
+        for change in changed:
+            units, amount = sums.get(change.currency, (0, 0))
+            sums[change.currency] = (units + change.units, amount + change.amount)
+        kept = {currency: some for currency, some in sums.items() if any(some)}
+        if kept:
+            batch.put(row, _encode(kept))
+        elif before is not None:
+            batch.delete(row)
 
 
 class Ranked(NamedTuple):

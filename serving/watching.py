@@ -16,6 +16,7 @@ from serving.letter_watch import LetterWatch
 from serving.rates import Rates
 from serving.store import now_ms
 from streams.build import this_build
+from streams.copied import read_copy_if_any
 from streams.observe import OBSERVE_SECONDS, STABLE_GROUP, Observer
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from schemas.answers import State
     from serving.progress import ReaderProgress
+    from streams.copied import CopyState
     from streams.log import At
     from streams.observe import Observation
     from streams.settings import Settings
@@ -56,8 +58,8 @@ class Watch:
         self.settings = settings
         self.observation: Observation | None = None
         self.failure: str | None = None
-        self.letters = LetterWatch(settings)
-        self.hanging = HangingWatch(settings)
+        self.copy: CopyState | None = None
+        self.letters, self.hanging = LetterWatch(settings), HangingWatch(settings)
         self._progress, self._followed, self._silent_s = progress, followed, silent_s
         self._positions = positions
         self.rates = Rates()
@@ -110,6 +112,7 @@ class Watch:
             uncounted=self.letters.uncounted,
             rates=self.rates.per_second(now_ms()),
             build=str(this_build()),
+            copy=self.copy,
         )
         return judge(evidence, bounds or self.bounds)
 
@@ -157,6 +160,8 @@ class Watch:
 
     async def _observing(self, observer: Observer) -> None:
         async def observe() -> None:
+            async with asyncio.timeout(OBSERVE_SECONDS):
+                self.copy = await read_copy_if_any(self.settings)
             self.observed(await observer.observe(self._applied()))
 
         while True:

@@ -29,6 +29,7 @@ from streams.build import this_build
 from streams.chunks import ChunkTransport
 from streams.cluster import Cluster
 from streams.collecting import collect_rarely
+from streams.copied import is_complete
 from streams.faust_tables import CatalogueTable, CycleWindow, LaneTableManager
 from streams.open_files import allow_open_files
 from streams.pipeline import Pipeline
@@ -236,7 +237,7 @@ def _start_tasks(app: App) -> None:
 
     @app.task
     async def tick() -> None:
-        await tick_when_idle(pipeline, pipeline.lag)
+        await tick_when_idle(pipeline, pipeline.lag, lambda: is_complete(pipeline.settings))
 
 
 def _credentials(options: dict[str, Any]) -> Any:

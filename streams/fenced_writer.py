@@ -26,6 +26,9 @@ class FencedWriter:
     in_doubt: ClassVar[type[NetsoldError]]
     """The error of a transaction of which it is not known whether it was committed."""
 
+    fenced: ClassVar[type[NetsoldError] | None] = None
+    """The error where another process with the same id has started, if it differs."""
+
     rival: ClassVar[str]
     """What another process with the same id does, for the error's sentence."""
 
@@ -67,9 +70,7 @@ class FencedWriter:
         except broker_access.WITHOUT_RIGHTS:
             raise
         except BROKEN as error:
-            why = (
-                self.rival
-                if is_fenced(error)
-                else f"Kafka did not confirm the last transaction ({error!r})"
-            )
+            if is_fenced(error):
+                raise (self.fenced or self.in_doubt)(f"{self.rival}: {self.remedy}") from error
+            why = f"Kafka did not confirm the last transaction ({error!r})"
             raise self.in_doubt(f"{why}: {self.remedy}") from error

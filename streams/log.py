@@ -158,6 +158,11 @@ class FollowStep:
     behind: frozenset[At]
     answered_ms: int | None = None
 
+    @property
+    def count(self) -> int:
+        """How many records it has."""
+        return sum(map(len, self.records.values()))
+
 
 async def follow(
     settings: Settings,

@@ -162,6 +162,25 @@ class EventSettings(BaseModel):
         pattern=r"^[a-z0-9.-]{0,64}$",
         description="of a rebuilt version: the topic prefix of its family's shared topics",
     )
+    copied_by: str | None = Field(
+        None,
+        description=(
+            "of a version with a copied log: the copier's group and transactional id; "
+            "`netsold worker --version` sets it and the next four"
+        ),
+    )
+    copied_orders_topic: str | None = Field(
+        None, description="full name of the topic from which its order events are copied"
+    )
+    copied_chats_topic: str | None = Field(
+        None, description="full name of the topic from which its chat events are copied"
+    )
+    copied_partitions: int | None = Field(
+        None, ge=1, le=1024, description="of the copied topics, and of what the family shares"
+    )
+    copied_without: tuple[str, ...] = Field(
+        (), description="positions of records that are not copied, such as `orders-3@1841`"
+    )
     partitions: int = Field(4, ge=1, le=1024, description="of every topic; fixed once topics exist")
     partitioner: Partitioner = Field(
         "murmur2",
@@ -206,6 +225,17 @@ class EventSettings(BaseModel):
         if self.base_prefix is not None and name in catalogue.FAMILY_TOPICS:
             return self.base_prefix + name
         return self.topic_prefix + name
+
+    def partitions_of(self, topic: str) -> int:
+        """The number of partitions of a topic, by its name on the cluster.
+
+        What a family shares keeps its number where a version's log is copied for another one.
+        """
+        own = {self.topic(name) for name in catalogue.EVENT_TOPICS}
+        shared = {self.topic(name) for name in catalogue.FAMILY_TOPICS} - own
+        if self.copied_partitions is not None and topic in shared:
+            return self.copied_partitions
+        return self.partitions
 
     @property
     def family(self) -> str:

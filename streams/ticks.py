@@ -24,7 +24,7 @@ from schemas.times import HOUR_MS
 from tables.watermarks import SourceProgress, latest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from aiokafka import TopicPartition
 
@@ -92,10 +92,15 @@ class Pace:
         return newest_ms + int((now_s - self._rose_s) * 1000)
 
 
-async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TopicPartition], int | None]) -> None:
+async def tick_when_idle(
+    pipeline: Pipeline,
+    lag: Callable[[TopicPartition], int | None],
+    is_complete: Callable[[], Awaitable[bool]],
+) -> None:
     """Write a tick into every idle partition of events that this worker has, every `idle_tick_ms`.
 
-    Runs for ever (never if 0).
+    None while the log is not complete: where it is a copy, records may be missing that came before
+    the tick. Runs for ever (never if 0).
     """
     settings = pipeline.settings
     every_s = settings.idle_tick_ms / 1000
@@ -113,17 +118,21 @@ async def tick_when_idle(pipeline: Pipeline, lag: Callable[[TopicPartition], int
             present_ms = pace.present_ms(known_ms, time.monotonic(), clock_ms)
             if present_ms is None:
                 continue
-            for tp, lane in list(pipeline.lanes.items()):
-                at = lane.progress.watermark_ms
-                if (
-                    lane.spec.sends
-                    and lag(tp) == 0
-                    and (at is None or present_ms - at >= settings.idle_tick_ms)
-                ):
-                    value, headers = tick(present_ms)
-                    try:
-                        await producer.send_and_wait(
-                            tp.topic, value, partition=tp.partition, headers=headers
-                        )
-                    except KafkaError as error:
-                        log.warning("no tick written", lane=lane.name, error=repr(error))
+            idle = [
+                tp
+                for tp, lane in pipeline.lanes.items()
+                if lane.spec.sends
+                and lag(tp) == 0
+                and (
+                    (at := lane.progress.watermark_ms) is None
+                    or present_ms - at >= settings.idle_tick_ms
+                )
+            ]
+            if not idle or not await is_complete():
+                continue
+            value, headers = tick(present_ms)
+            for topic, partition in idle:
+                try:
+                    await producer.send_and_wait(topic, value, partition=partition, headers=headers)
+                except KafkaError as error:
+                    log.warning("no tick written", lane=f"{topic}-{partition}", error=repr(error))

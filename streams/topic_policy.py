@@ -27,8 +27,8 @@ _COMPARED: Final = (
 )
 _OTHER_COUNT: Final = (
     "keys would move away from their state, so NETSOLD_PARTITIONS and the topics stay as they were "
-    "when it was made: undo what was changed, or copy the log and rebuild under another "
-    "NETSOLD_APP and NETSOLD_TOPIC_PREFIX (docs/runbook.md, Rebuild)"
+    "when it was made: undo what was changed, or count a copy of the log by "
+    "`netsold rebuild start --partitions N` (docs/runbook.md, Rebuild)"
 )
 
 

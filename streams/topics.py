@@ -99,7 +99,13 @@ async def create(settings: Settings) -> list[str]:
             return []
         copies = settings.kafka.replication_factor
         requests = [
-            (topic.name, settings.partitions, copies, (), tuple(topic.configs.items()))
+            (
+                topic.name,
+                settings.partitions_of(topic.name),
+                copies,
+                (),
+                tuple(topic.configs.items()),
+            )
             for topic in missing
         ]
         response = await request_any(
@@ -127,10 +133,17 @@ async def check(settings: Settings) -> list[Mismatch]:
         settings,
         {topic.name: seen[topic.name].partitions for topic in wanted if topic.name in seen},
     )
+    shared = {
+        topic.name: settings.partitions_of(topic.name)
+        for topic in wanted
+        if settings.partitions_of(topic.name) != settings.partitions
+    }
     found = [
         mismatch
         for topic in wanted
-        for mismatch in compare(topic, seen.get(topic.name), needed, stateful=stateful)
+        for mismatch in compare(
+            topic, seen.get(topic.name), shared.get(topic.name, needed), stateful=stateful
+        )
     ]
     return found + not_parkable(wanted, seen)
 
@@ -143,7 +156,9 @@ async def _state(settings: Settings, counts: Mapping[str, int]) -> tuple[bool, i
     """
     changelogs = counts.keys() & {changelog(settings, table.name) for table in catalogue.TABLES}
     stateful = bool(changelogs) and any((await log.ends(settings, changelogs)).values())
-    if not stateful and all(count == settings.partitions for count in counts.values()):
+    if not stateful and all(
+        count == settings.partitions_of(name) for name, count in counts.items()
+    ):
         # a new application: the cluster need not know its group yet
         return False, settings.partitions
     try:

@@ -89,7 +89,7 @@ async def commit(
         await _send_offset(producer, settings, lane, progress)
         # 6. all sent? aiokafka counts a failed batch as flushed, so each future is awaited
         await asyncio.gather(*chain.from_iterable(sent))
-        ends = {name: await _end_of(batches) for name, batches in changes.items()}
+        ends = {name: await end_of(batches) for name, batches in changes.items()}
         reach(Point.AFTER_OFFSETS)
         steps.end("produce")
         # 7. commit, if this partition is still ours
@@ -119,7 +119,7 @@ async def begin(lane: Lane, settings: Settings) -> None:
             for name in lane.stores
         }
         await _send_offset(producer, settings, lane, lane.progress)
-        ends = {name: await _end_of(batches) for name, batches in changes.items()}
+        ends = {name: await end_of(batches) for name, batches in changes.items()}
         await producer.commit_transaction()
     for name, store in lane.stores.items():
         store.write([(MARK_KEY, mark)], ends[name])
@@ -148,7 +148,7 @@ async def _send_by_key(
 ) -> Sent:
     """Send records, each to the partition of its key."""
     by_partition: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
-    count = settings.partitions
+    count = settings.partitions_of(settings.topic(topic))
     for item in items:
         by_partition[partition_of(item[0], count)].append(item)
     sent: Sent = []
@@ -225,7 +225,7 @@ async def send_records(
 
     async def hand_over() -> None:
         future = await producer.send_batch(batch, topic, partition=partition)
-        future.add_done_callback(_retrieve)
+        future.add_done_callback(retrieve)
         sent.append((future, batch.record_count()))
 
     batch, now_ms, left = (
@@ -242,12 +242,12 @@ async def send_records(
     return sent
 
 
-def _retrieve(future: asyncio.Future[Any]) -> None:
+def retrieve(future: asyncio.Future[Any]) -> None:
     """Retrieve a batch's error, or asyncio warns of every batch that failed after the first."""
     if not future.cancelled():
         future.exception()
 
 
-async def _end_of(batches: list[tuple[asyncio.Future[Any], int]]) -> int:
+async def end_of(batches: list[tuple[asyncio.Future[Any], int]]) -> int:
     """The next offset after these batches of one partition."""
     return max([int((await future).offset) + count for future, count in batches])

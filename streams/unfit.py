@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 _REBUILD: Final = "rebuild it by `netsold rebuild start` (docs/runbook.md, Rebuild)"
 _COPY: Final = (
-    "copy the log and rebuild under another NETSOLD_APP and NETSOLD_TOPIC_PREFIX "
-    "(docs/runbook.md, Rebuild)"
+    "count a copy of the log by `netsold rebuild start --partitions N` (docs/runbook.md, Rebuild)"
 )
 
 
@@ -60,8 +59,8 @@ def refuse_added_partitions(settings: Settings, sources: Iterable[TopicPartition
         if partition >= settings.partitions:
             raise StateUnfit(
                 f"topic {topic} now has more than the {settings.partitions} partitions that "
-                "netsold needs, so keys have moved: rebuild under another NETSOLD_APP and "
-                "NETSOLD_TOPIC_PREFIX (docs/runbook.md, Topics unfit)"
+                "netsold needs, so keys have moved: count a copy of the log by "
+                "`netsold rebuild start --partitions N` (docs/runbook.md, Topics unfit)"
             )
 
 

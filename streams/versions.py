@@ -89,7 +89,15 @@ def settings_of(version: Version, settings: Settings) -> Settings:
     changes = {name: getattr(version, name) for name in (*names, "partitions")}
     terms = msgspec.structs.asdict(version.terms)
     terms["cycle_anchor"] = datetime.fromisoformat(version.terms.cycle_anchor)
-    return settings.model_copy(update=changes | terms)
+    copied = version.copied
+    log_of = {
+        "copied_by": copied and copied.by,
+        "copied_orders_topic": copied and copied.orders_topic,
+        "copied_chats_topic": copied and copied.chats_topic,
+        "copied_partitions": copied and copied.partitions,
+        "copied_without": () if copied is None else copied.without,
+    }
+    return settings.model_copy(update=changes | terms | log_of)
 
 
 def recorded_terms(settings: Settings) -> VersionTerms:

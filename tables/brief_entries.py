@@ -5,8 +5,9 @@ which order, and how much. Entries that change no sum of a table are left out.
 """
 
 from collections.abc import Callable
-from operator import attrgetter
-from typing import Final, NamedTuple
+from functools import cache
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
 import msgspec
 
@@ -38,16 +39,9 @@ class BriefEntry(SaleColumns, frozen=True, gc=False, array_like=True):
     """The instant of the sale in a refund's row; None in the sale's own."""
 
 
-class Owned(NamedTuple):
-    """A brief entry with the cycle and the id whose entry it is: `keyed_by` names the id."""
+class SaleEntry(Delta, frozen=True, gc=False, tag_field="type", tag="entry"):
+    """The part of a journal entry that readers add up."""
 
-    keyed_by: str
-    id: str
-    cycle: str
-    entry: BriefEntry
-
-
-class _Entry(Delta, frozen=True, gc=False, tag_field="type", tag="entry"):
     id: str
     product_id: str
     shop_id: str
@@ -56,45 +50,49 @@ class _Entry(Delta, frozen=True, gc=False, tag_field="type", tag="entry"):
     refunded_at: str | None = None
 
 
+Fields = tuple[Any, ...]
+"""The fields of a BriefEntry, in order. They are encoded as it is, and made in half the time."""
+
+
 class _Service(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="service"):
     pass
 
 
 _columns: Final = attrgetter(*SALE_COLUMNS)
-_summed: Final = attrgetter(*SUMMED)
-_decode_record: Final = msgspec.json.Decoder(_Entry | _Service).decode
+_summed: Final = itemgetter(*[SALE_COLUMNS.index(name) for name in SUMMED])
+_decode_record: Final = msgspec.json.Decoder(SaleEntry | _Service).decode
 
-encode_entries: Final[Callable[[list[BriefEntry]], bytes]] = msgspec.msgpack.Encoder().encode
-"""Brief entries of one id and cycle → bytes."""
+encode_entries: Final[Callable[[list[Fields]], bytes]] = msgspec.msgpack.Encoder().encode
+"""The fields of brief entries of one id and cycle → bytes."""
 decode_entries: Final[Callable[[bytes], list[BriefEntry]]] = msgspec.msgpack.Decoder(
     list[BriefEntry]
 ).decode
 """Bytes → brief entries; raises msgspec's errors."""
 
 
-def owned(value: bytes) -> tuple[Owned, ...]:
-    """A record of the sales journal as brief entries: the product's and the shop's.
+@cache
+def _partition_of(place: str) -> int:
+    """The partition of an event's place in the log, such as `orders-3`: there are few."""
+    return int(place.rpartition("-")[2])
 
-    None of a row of service, or of an entry that changes no sum. Raises msgspec's errors.
+
+def in_brief(value: bytes) -> tuple[SaleEntry, int, int | None, Fields] | None:
+    """A record of the sales journal in brief; it runs for each.
+
+    (entry, `at_ms`, `sold_ms`, the fields of its brief entries before `other_id`), as in
+    BriefEntry. None of a row of service, or of an entry that changes no sum. Raises msgspec's
+    errors.
     """
-    row = _decode_record(value)
-    if isinstance(row, _Service) or not any(_summed(row)):
-        return ()
-    place, _, rest = row.id.rpartition("@")
-    common = (
-        *_columns(row),
-        int(place.rpartition("-")[2]),
-        int(rest.partition("#")[0]),
-        times.parse_ms(row.refunded_at or row.sold_at),
-        row.restates,
-        row.currency,
-        row.order_id,
-    )
-    sold_ms = None if row.refunded_at is None else times.parse_ms(row.sold_at)
-    product_id, shop_id = row.product_id, row.shop_id
-    of_product = BriefEntry(*common, shop_id, sold_ms)  # type: ignore[call-arg]  # see tables/entries
-    of_shop = BriefEntry(*common, product_id, sold_ms)  # type: ignore[call-arg]  # as above
-    return (
-        Owned("product_id", product_id, row.cycle, of_product),
-        Owned("shop_id", shop_id, row.cycle, of_shop),
-    )
+    entry = _decode_record(value)
+    if isinstance(entry, _Service):
+        return None
+    columns = _columns(entry)
+    if not any(_summed(columns)):
+        return None
+    place, _, rest = entry.id.rpartition("@")
+    sold_ms, at_ms = None, times.parse_ms(entry.sold_at)
+    if entry.refunded_at is not None:
+        sold_ms, at_ms = at_ms, times.parse_ms(entry.refunded_at)
+    offset = int(rest.partition("#")[0])
+    more = _partition_of(place), offset, at_ms, entry.restates, entry.currency, entry.order_id
+    return entry, at_ms, sold_ms, columns + more

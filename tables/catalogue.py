@@ -127,7 +127,7 @@ PUBLIC_TOPICS: Final = (
     PublicTopic(
         CONTROL_TOPIC,
         "control",
-        "version/APP, pointer or act/…",
+        "version/APP, pointer, act/…, diff/APP or audit/APP",
         "the versions of a family, which one readers answer from, and who changed that",
     ),
 )

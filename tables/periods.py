@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from schemas import limits, times
+from schemas.columns import SaleColumns
 from tables.brief_entries import BriefEntry
 from tables.sales import CurrencySums, Tally
 
@@ -55,29 +56,36 @@ MARKETPLACE: Final = ""
 """In place of the name of an id: everything that was sold."""
 
 
-def add(hours: Periods, entry: BriefEntry) -> None:
-    """Add a journal entry to sums by hour since the epoch. It runs for each entry."""
-    numbers = hours.get(entry.currency)
+def add_entry(hours: Periods, entry: BriefEntry) -> None:
+    """Add a journal entry to sums by hour since the epoch."""
+    add(hours, entry.currency, entry, entry.at_ms, entry.sold_ms)
+
+
+def add(
+    hours: Periods, currency: str, columns: SaleColumns, at_ms: int, of_sale_ms: int | None
+) -> None:
+    """As `add_entry`, by the instants of a BriefEntry. It runs for each entry."""
+    numbers = hours.get(currency)
     if numbers is None:
-        numbers = hours[entry.currency] = {}
-    sold_ms = entry.at_ms if entry.sold_ms is None else entry.sold_ms
-    is_booked = entry.units_booked or entry.amount_booked
-    if entry.units_gross or entry.amount_gross:
+        numbers = hours[currency] = {}
+    sold_ms = at_ms if of_sale_ms is None else of_sale_ms
+    is_booked = columns.units_booked or columns.amount_booked
+    if columns.units_gross or columns.amount_gross:
         sums = _sums_at(numbers, sold_ms)
-        sums.units_gross += entry.units_gross
-        sums.amount_gross += entry.amount_gross
-    if entry.units_reversed or entry.amount_reversed:
+        sums.units_gross += columns.units_gross
+        sums.amount_gross += columns.amount_gross
+    if columns.units_reversed or columns.amount_reversed:
         sums = _sums_at(numbers, sold_ms)
-        sums.units_reversed += entry.units_reversed
-        sums.amount_reversed += entry.amount_reversed
-        if is_booked or entry.at_ms < sold_ms:  # a row has both if the cycles are the same
-            sums = _sums_at(numbers, max(sold_ms, entry.at_ms))
-            sums.units_early += entry.units_reversed
-            sums.amount_early += entry.amount_reversed
+        sums.units_reversed += columns.units_reversed
+        sums.amount_reversed += columns.amount_reversed
+        if is_booked or at_ms < sold_ms:  # a row has both if the cycles are the same
+            sums = _sums_at(numbers, max(sold_ms, at_ms))
+            sums.units_early += columns.units_reversed
+            sums.amount_early += columns.amount_reversed
     if is_booked:
-        sums = _sums_at(numbers, entry.at_ms)
-        sums.units_booked += entry.units_booked
-        sums.amount_booked += entry.amount_booked
+        sums = _sums_at(numbers, at_ms)
+        sums.units_booked += columns.units_booked
+        sums.amount_booked += columns.amount_booked
 
 
 def _sums_at(numbers: dict[int, PeriodSums], at_ms: int) -> PeriodSums:

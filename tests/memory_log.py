@@ -55,7 +55,7 @@ class _Transaction:
     partitions: dict[TopicPartition, int] = field(default_factory=dict)
     """The first offset of the transaction in each partition that it has written to."""
 
-    offsets: dict[tuple[str, TopicPartition], int] = field(default_factory=dict)
+    offsets: dict[tuple[str, TopicPartition], OffsetAndMetadata] = field(default_factory=dict)
 
 
 class MemoryLog:
@@ -65,7 +65,7 @@ class MemoryLog:
         self._partitions: defaultdict[TopicPartition, list[_Entry]] = defaultdict(list)
         self._epochs: dict[str, int] = {}
         self._open: dict[str, _Transaction] = {}
-        self._committed: dict[tuple[str, TopicPartition], int] = {}
+        self._committed: dict[tuple[str, TopicPartition], OffsetAndMetadata] = {}
 
     # --- requests of a transactional producer
 
@@ -84,7 +84,11 @@ class MemoryLog:
         return self._append(tp, records, transaction)
 
     def add_offsets(
-        self, transactional_id: str, epoch: int, group: str, offsets: Mapping[TopicPartition, int]
+        self,
+        transactional_id: str,
+        epoch: int,
+        group: str,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
     ) -> None:
         """Add offsets that are committed with the transaction. Raises ProducerFenced."""
         self._refuse_older(transactional_id, epoch)
@@ -134,7 +138,12 @@ class MemoryLog:
 
     def committed(self, group: str, tp: TopicPartition) -> int | None:
         """The group's committed offset."""
-        return self._committed.get((group, tp))
+        found = self._committed.get((group, tp))
+        return None if found is None else found.offset
+
+    def group_offsets(self, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+        """All that a group has committed, with the metadata beside it."""
+        return {tp: found for (name, tp), found in self._committed.items() if name == group}
 
     def high_watermark(self, tp: TopicPartition) -> int:
         """The offset of the next record."""
@@ -247,8 +256,10 @@ class MemoryProducer:
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group: str
     ) -> None:
         """Add offsets that are committed with the transaction."""
-        plain, epoch = {tp: at.offset for tp, at in offsets.items()}, self._known_epoch()
-        await self._request("offsets", lambda: self._log.add_offsets(self._id, epoch, group, plain))
+        epoch = self._known_epoch()
+        await self._request(
+            "offsets", lambda: self._log.add_offsets(self._id, epoch, group, offsets)
+        )
 
     async def commit_transaction(self) -> None:
         """Commit the open transaction."""

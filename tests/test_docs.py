@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ast
-import asyncio
-import contextlib
-import importlib
 import json
 import os
 import re
@@ -13,7 +10,6 @@ import subprocess
 import sys
 from inspect import signature
 from pathlib import Path
-from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,13 +19,10 @@ from docs import lists
 from operations.cli import COMMANDS
 from operations.commands import up, up_view
 from operations.local import stack
-from schemas import envelope
 from schemas.columns import RULES
 from schemas.events import MODELS, common_of
 from schemas.refusals import Reason
-from streams import log, topics
-from streams.log_writer import Writer
-from streams.partitioning import partition_of
+from streams import topics
 from streams.settings import Kafka, Settings
 from tables.catalogue import STAGES
 from tests.pages import anchors
@@ -413,162 +406,6 @@ def test_every_decision_is_listed() -> None:
     assert notes
     for note in notes:
         assert f"({note.name})" in index
-
-
-# --- the programs of the runbook
-# ----------------------------------------------------------------------------------------------
-
-
-def _program(name: str) -> str:
-    """The program that begins with its name in a comment."""
-    text = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
-    (found,) = re.findall(rf"```python\n( *# {re.escape(name)}\n.*?)```", text, re.DOTALL)
-    return dedent(found)
-
-
-@pytest.mark.parametrize("name", ["copy_log.py"])
-def test_programs_of_the_runbook_name_nothing_undefined(name: str) -> None:
-    """Names are imported, imports used, and modules have what is named of them.
-
-    The tests on Kafka run the programs.
-    """
-    checked = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F", "-"],
-        input=_program(name),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stdout
-    tree = ast.parse(_program(name))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                with contextlib.suppress(ModuleNotFoundError):
-                    importlib.import_module(whole)
-                found = getattr(importlib.import_module(str(node.module)), alias.name)
-                used = {
-                    one.attr
-                    for one in ast.walk(tree)
-                    if isinstance(one, ast.Attribute) and ast.unparse(one.value) == alias.name
-                }
-                assert all(hasattr(found, attribute) for attribute in used), (whole, used)
-
-
-async def _run(settings: Settings, name: str, *arguments: str, code: int = 0) -> str:
-    """What a program of the runbook prints, run as a person would run it.
-
-    With stderr, if it fails.
-    """
-    environment = {
-        "PATH": os.environ.get("PATH", ""),
-        "PYTHONPATH": str(ROOT),
-        "NETSOLD_APP": settings.app,
-        "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
-        "NETSOLD_PARTITIONS": str(settings.partitions),
-        "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": str(settings.kafka.bootstrap_servers),
-    }
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        _program(name),
-        *arguments,
-        env=environment,
-        cwd=settings.data_dir,
-        stdout=pipe,
-        stderr=pipe,
-    )
-    out, errors = await process.communicate()
-    assert process.returncode == code, errors.decode()
-    return out.decode() + (errors.decode() if code else "")
-
-
-EVENT = {
-    "type": "order_paid",
-    "id": "e-1",
-    "source": "/t",
-    "occurred_at": "2026-07-01T08:00:00Z",
-    "order_id": "o-1",
-    "amount": 1,
-}
-
-
-MESSAGE = {
-    "type": "buyer_messaged",
-    "id": "m-1",
-    "source": "/c",
-    "occurred_at": "2026-07-01T08:00:00Z",
-    "message_id": "m-1",
-    "shop_id": "s-1",
-    "buyer_id": "b-1",
-}
-
-
-async def test_a_log_is_copied_for_another_number_of_partitions(settings: Settings) -> None:
-    """copy_log.py brings every record of both topics under the new prefix, ticks too.
-
-    Each key in its partition and in order.
-    """
-    new = settings.model_copy(
-        update={"app": f"{settings.app}.n", "topic_prefix": f"{settings.app}.n.", "partitions": 3}
-    )
-    await topics.create(settings)
-    await topics.create(new)
-    async with Writer(settings) as writer:
-        for number in range(60):
-            event = EVENT | {"id": f"e-{number}", "order_id": f"o-{number % 20}"}
-            message = MESSAGE | {
-                "id": f"m-{number}",
-                "message_id": f"m-{number}",
-                "buyer_id": f"b-{number % 20}",
-            }
-            await writer.send(
-                settings.topic("orders"), *envelope.encode(event), timestamp_ms=number
-            )
-            await writer.send(
-                settings.topic("chats"), *envelope.encode(message), timestamp_ms=number
-            )
-        value, headers = envelope.tick(1_782_900_000_000)
-        for topic in ("orders", "chats"):
-            await writer.send(settings.topic(topic), None, value, headers, 1, 60)
-    old = [settings.topic(topic) for topic in ("orders", "chats")]
-    out = await _run(new, "copy_log.py", *old)
-    assert out.splitlines() == [
-        f"{settings.topic(topic)}: 61 records copied to {new.topic(topic)}"
-        for topic in ("orders", "chats")
-    ]
-
-    async def records_by_key(
-        one: Settings, topic: str
-    ) -> dict[bytes | None, list[tuple[object, ...]]]:
-        by_key: dict[bytes | None, list[tuple[object, ...]]] = {}
-        async for some in log.records(one, one.topic(topic)):
-            for record in some:
-                by_key.setdefault(record.key, []).append(
-                    (record.value, tuple(record.headers), record.timestamp)
-                )
-        return by_key
-
-    for topic in ("orders", "chats"):
-        assert await records_by_key(new, topic) == await records_by_key(settings, topic)
-        assert sum(map(len, (await records_by_key(new, topic)).values())) == 61
-        async for some in log.records(new, new.topic(topic)):
-            for record in some:
-                assert record.key is None or record.partition == partition_of(record.key, 3)
-
-
-async def test_a_copy_names_two_topics_that_exist(settings: Settings) -> None:
-    """Forgotten, mistyped, or the new ones themselves: one sentence, and nothing is written."""
-    await topics.create(settings)
-    own = [settings.topic(topic) for topic in ("orders", "chats")]
-    assert "give two names: " in await _run(settings, "copy_log.py", own[0], code=1)
-    assert "set another NETSOLD_TOPIC_PREFIX" in await _run(settings, "copy_log.py", *own, code=1)
-    assert "there is no topic elsewhere, mistyped" in await _run(
-        settings, "copy_log.py", "elsewhere", "mistyped", code=1
-    )
-    assert set((await log.ends(settings, own)).values()) == {0}
 
 
 def test_commands_name_values_and_what_is_required() -> None:

@@ -24,9 +24,9 @@ from operations.files.opening import EventFileUnreadable
 from operations.local.kafka import named_cluster
 from operations.output import print_error, print_json
 from operations.progress import Meter
-from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Waiting, give_up_s
+from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Waiting, answer, give_up_s
 from operations.writing import event_lines
-from operations.writing.applied import until_applied
+from operations.writing.applied import in_answered_log, until_applied
 from operations.writing.delivery import Delivered, Ended, deliver
 from operations.writing.event_lines import Layout, Line
 from operations.writing.feed import Feed
@@ -81,7 +81,9 @@ def command(
     try:
         if wait and failure is None:
             signal.signal(signal.SIGTERM, interrupts.leave)
-            until_applied(settings, summary.positions, most_s)
+            work = in_answered_log(settings, summary.positions, most_s)
+            answered, positions = answer(settings, work, lambda: None)
+            until_applied(answered, positions, most_s)
     finally:
         summary.seconds = round(time.monotonic() - started_s, 3)
         _show(summary, as_json=as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,17 +15,19 @@ from operations.local.kafka import named_cluster
 from operations.output import print_error, print_json
 from operations.progress import Meter
 from operations.term_options import Terms, takes_terms
-from operations.versions import changing, registering, showing
+from operations.versions import changing, copying, registering, showing
 from operations.versions.comparing import compare_versions
+from operations.versions.comparison import Comparison
+from operations.versions.moments import NoMoment
 from operations.versions.progress import CATCH_UP_SECONDS
 from operations.versions.recording import diff_of
 from operations.versions.registering import Signature
 from operations.waiting import answer
 from streams import backlog
+from streams.copied import is_copied, left_to_copy
 from streams.versions import read_versions, record_diff, settings_of
 
 if TYPE_CHECKING:
-    from operations.versions.comparison import Comparison
     from streams.settings import Settings
     from streams.versions import Versions
 
@@ -46,6 +48,26 @@ Within = Annotated[
 ]
 Limit = Annotated[int, typer.Option(min=0, max=1000, help="Most rows shown of each list.")]
 VersionArgument = Annotated[str, typer.Argument(metavar="NAME", help="Such as r1 or netsold.r1.")]
+Partitions = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1024, help="Other than the log's: the rebuild counts a copy of it, made here."
+    ),
+]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="POSITION",
+        help="Count a copy of the log without this record: orders-0@12; may be repeated.",
+    ),
+]
+CopyRate = Annotated[
+    float | None,
+    typer.Option(
+        "--rate", min=0.1, metavar="RECORDS", help="Most records copied each second; unset = any."
+    ),
+]
 Rebuilt = Annotated[
     str | None, typer.Argument(metavar="NAME", help="The rebuild; unset = the only one.")
 ]
@@ -58,14 +80,15 @@ def start(  # noqa: PLR0917 - a parameter for each option
         str | None, typer.Argument(metavar="NAME", help="Unset = the next of r1, r2 and so on.")
     ] = None,
     terms: Terms = None,
-    partitions: Annotated[
-        int | None,
-        typer.Option(help="Refused unless it is the log's own number of partitions."),
-    ] = None,
+    partitions: Partitions = None,
+    without: Without = None,
     rate: Rate = None,
     worker_name: WorkerName = "1",
     no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Only register it and create its topics.")
+        bool,
+        typer.Option(
+            "--no-worker", help="Only register it and create its topics; nor copy its log."
+        ),
     ] = False,
     by: By = None,
     why: Why = "",
@@ -75,11 +98,14 @@ def start(  # noqa: PLR0917 - a parameter for each option
     """Register a rebuild, create its topics, and run a worker of it until Ctrl-C.
 
     It counts the log from its beginning, by this program's rules, and then follows the traffic.
-    Terms that are not given are those of the version that is answered.
+    Terms that are not given are those of the version that is answered. With another number of
+    partitions it counts a copy of the log: the copier runs here, and workers elsewhere.
     """
     settings, sign = named_cluster(), _signature(by, why)
-    _refuse_other_count(settings, partitions)
-    found = answer(settings, registering.plan(settings, name, terms or {}, sign))
+    planned = registering.plan(
+        settings, name, terms or {}, sign, partitions=partitions, without=without or ()
+    )
+    found = answer(settings, planned)
     version = found.version
     if found.known:
         print_error(f"netsold: {version.app} is registered already, and goes on")
@@ -89,20 +115,57 @@ def start(  # noqa: PLR0917 - a parameter for each option
         otherwise = f"version {version.app} would be registered: give --yes to do it"
         confirm("Register it and create its topics?", otherwise, yes=yes, no_input=no_input)
     answer(settings, registering.register(settings, found, sign))
-    go_on = f"`netsold worker --version {version.app}`"
-    if no_worker:
-        typer.echo(f"{version.app} is registered; {go_on} counts the log")
-        return
-    _work(settings_of(version, settings), worker_name, rate, go_on)
+    _run(settings_of(version, settings), worker_name, rate, only_named=no_worker)
 
 
-def _refuse_other_count(settings: Settings, partitions: int | None) -> None:
-    """Raise BadParameter for another number of partitions than the log's."""
-    if partitions not in {None, settings.partitions}:
-        raise typer.BadParameter(
-            "keys would move to other partitions: copy the log (docs/runbook.md, Rebuild)",
-            param_hint="--partitions",
+@app.command("copy")
+def copy_log(name: VersionArgument, rate: CopyRate = None, as_json: Json = False) -> None:
+    """Copy the log of a rebuild with another number of partitions, until Ctrl-C.
+
+    Each record once, however often this is stopped or killed. It is needed as long as producers
+    write the log that is copied. With --json, a line every ten seconds.
+    """
+    settings = named_cluster()
+    versions = answer(settings, read_versions(settings))
+    of_version = versions.settings_of(name, settings)
+    if not is_copied(of_version):
+        raise changing.ChangeRefused(
+            f"version {of_version.app} counts the log that producers write: nothing is copied"
         )
+    _copy(of_version, rate, as_json=as_json)
+
+
+def _run(settings: Settings, name: str, rate: float | None, *, only_named: bool) -> None:
+    """Run what a new version needs first: its copier, or else a worker; or only name them."""
+    go_on = f"`netsold worker --version {settings.app}`"
+    if is_copied(settings):
+        print_error(f"netsold: {_copies(settings.app)} fills its log; {go_on} counts it")
+    if only_named:
+        typer.echo(f"{settings.app} is registered; {go_on} counts the log")
+    elif is_copied(settings):
+        _copy(settings, rate, as_json=False)
+    else:
+        _work(settings, name, rate, go_on)
+
+
+def _copies(name: str) -> str:
+    return f"`netsold rebuild copy {name}`"
+
+
+def _copy(settings: Settings, rate: float | None, *, as_json: bool) -> None:
+    """Run a copier here, with its progress, until a signal."""
+
+    def show(found: dict[str, Any]) -> None:
+        if as_json:
+            print_json({"version": settings.app} | found)
+        else:
+            print_error(copying.progress_line(settings.app, found))
+
+    copying.copy(settings, rate, show)
+    print_error(
+        f"netsold: the copier of {settings.app} is stopped where it was: {_copies(settings.app)} "
+        "continues"
+    )
 
 
 def _work(settings: Settings, name: str, rate: float | None, go_on: str) -> None:
@@ -189,7 +252,10 @@ def show(found: Comparison, limit: int, *, as_json: bool) -> None:
 def promote(  # noqa: PLR0917 - a parameter for each option
     name: VersionArgument,
     accept_diff: Annotated[
-        bool, typer.Option("--accept-diff", help="Although it differs; needs --why.")
+        bool,
+        typer.Option(
+            "--accept-diff", help="Although it differs, or can't be compared; needs --why."
+        ),
     ] = False,
     within: Within = 30.0,
     by: By = None,
@@ -207,7 +273,13 @@ def promote(  # noqa: PLR0917 - a parameter for each option
     versions = answer(settings, read_versions(settings))
     rebuilt, live = changing.promotable(versions, name), versions.pointed
     _must_keep_up(versions.settings_of(rebuilt, settings))
-    found = _compared(settings, versions, rebuilt, within)
+    try:
+        found = _compared(settings, versions, rebuilt, within)
+    except NoMoment as error:  # workers of the answered version may be refused, for ever
+        if not accept_diff:
+            raise
+        print_error(f"netsold: not compared: {error}")
+        found = Comparison(live, rebuilt)
     for line in found.lines(20):
         print_error(line)
     answer(settings, record_diff(settings, diff_of(found, sign)))
@@ -233,6 +305,13 @@ def _must_keep_up(of_version: Settings) -> None:
             f"no worker of {of_version.app} runs: start one by "
             f"`netsold worker --version {of_version.app}`"
         )
+    if is_copied(of_version):
+        uncopied = answer(of_version, left_to_copy(of_version, CATCH_UP_SECONDS))
+        if uncopied:
+            raise changing.VersionBehind(
+                f"{uncopied:,} records of the log are not copied for {of_version.app}: run "
+                f"{_copies(of_version.app)}, and see `netsold rebuild status`"
+            )
     left = answer(of_version, backlog.left_after(of_version, CATCH_UP_SECONDS))
     if left:
         raise changing.VersionBehind(

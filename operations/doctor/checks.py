@@ -12,6 +12,7 @@ from schemas.errors import NetsoldError
 from schemas.wording import with_count
 from streams import brokers, topics
 from streams.broker_access import BROKER_AWAY
+from streams.copied import is_copied, read_copy
 from streams.errors import KafkaUnreachable
 from streams.log import ends
 from streams.settings import NoKafkaKnown
@@ -97,7 +98,11 @@ async def _lag(evidence: Evidence) -> Iterable[CheckResult]:
     late = any(one and one.written_ms is not None and at_ms - one.written_ms > lanes.LATE_MS
                for one in waiting.values())  # fmt: skip
     again = await evidence.committed_later() if late else {}
-    return lanes.judge_lag(seen, waiting, again, evidence.settings, at_ms)
+    found = lanes.judge_lag(seen, waiting, again, evidence.settings, at_ms)
+    if not is_copied(evidence.settings):
+        return found
+    copy = await read_copy(evidence.settings)
+    return [*found, lanes.judge_copy(copy, evidence.settings.app, at_ms)]
 
 
 async def _dead_letters(evidence: Evidence) -> Iterable[CheckResult]:

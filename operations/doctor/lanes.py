@@ -19,6 +19,7 @@ from tables.catalogue import EVENT_TOPICS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from streams.copied import CopyState
     from streams.lane_offsets import LaneOffsets
     from streams.log import At
     from streams.observe import Observation
@@ -175,6 +176,19 @@ def judge_beginnings(lanes: Sequence[LaneOffsets], settings: Settings) -> CheckR
         "write the older events again: `netsold import FILE`, then a rebuild "
         "(docs/runbook.md, Log shorter than the offset)",
         [{"partition": lane.name, "beginning": lane.beginning} for lane in cut],
+    )
+
+
+def judge_copy(state: CopyState, app: str, at_ms: int) -> CheckResult:
+    """The copy of a version's log: a fault where a record has been waiting for it for too long."""
+    waits_s = state.waits_s(at_ms)
+    if waits_s * 1000 <= LATE_MS:
+        return ok("lag", f"the log is copied, but for {state.left:,} records that just came")
+    return fault(
+        "lag",
+        f"{state.left:,} records are not copied into the log of {app}, the first of them for "
+        f"{waits_s:,.0f} s",
+        f"netsold rebuild copy {app}",
     )
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 from schemas.control import Act, Pointer
 from schemas.errors import NetsoldError
 from streams import removing
+from streams.copier import Copier
 from streams.observe import Observer
 from streams.versions import VersionWriter, read_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from operations.versions.comparison import Comparison
@@ -56,12 +57,14 @@ class Removal:
 
     app: str
     topics: Collection[str]
+    groups: Sequence[str]
     directory: Path | None
 
     def lines(self) -> list[str]:
         """A line for each kind."""
         names = sorted(self.topics)
-        found = [f"delete {len(names)} topics: {', '.join(names)}", f"delete group {self.app}"]
+        found = [f"delete {len(names)} topics: {', '.join(names)}"]
+        found += [f"delete group {group}" for group in self.groups]
         return [*found, *([f"delete {self.directory}"] if self.directory else [])]
 
 
@@ -149,20 +152,20 @@ async def point_at(
             accepted=bool(differences),
         )
         await writer.commit(
-            [Pointer(app, sign.at, former=shown), record], speaker=app, chats=_chats(versions)
+            [Pointer(app, sign.at, former=shown), record],
+            speaker=app,
+            chats=written_chats(versions),
         )
     return await read_versions(settings)
 
 
-def _chats(versions: Versions) -> list[At]:
-    """The partitions of all logs of chats that the family's versions read."""
-    return sorted(
-        {
-            (one.chats_topic, number)
-            for one in versions.registered.values()
-            for number in range(one.partitions)
-        }
-    )
+def written_chats(versions: Versions) -> list[At]:
+    """The partitions of all logs of chats that the family's versions count.
+
+    Of a copied log they are those that producers write: copiers bring handovers into copies.
+    """
+    logs = [one.copied or one for one in versions.registered.values()]
+    return sorted({(one.chats_topic, number) for one in logs for number in range(one.partitions)})
 
 
 async def removal(settings: Settings, versions: Versions, name: str) -> Removal:
@@ -184,10 +187,13 @@ async def removal(settings: Settings, versions: Versions, name: str) -> Removal:
         )
     others = [one for one in versions.registered.values() if one.app != app]
     shared = {one.orders_topic for one in others} | {one.chats_topic for one in others}
+    copiers = {one.copied.by for one in others if one.copied is not None}
+    copier = {of_version.copied_by} - {None, *copiers}
     directory = settings.data_dir / app
     return Removal(
         app,
         await removing.own_topics(of_version, shared),
+        [app, *filter(None, copier)],
         directory if directory.is_dir() else None,
     )
 
@@ -203,8 +209,12 @@ async def drop(settings: Settings, found: Removal, sign: Signature) -> None:
         if found.app == versions.pointed:
             raise PointerMoved(f"readers answer from {found.app} now, so nothing was changed")
         of_version = versions.settings_of(found.app, settings)
+        if of_version.copied_by in found.groups:
+            async with Copier(of_version):  # one that still runs is fenced, and ends
+                pass
         await removing.delete_topics(of_version, found.topics)
-        await removing.delete_group(of_version)
+        for group in found.groups:
+            await removing.delete_group(of_version, group)
         if found.directory is not None:
             shutil.rmtree(found.directory)
         act = Act(act="drop", app=found.app, at=sign.at, by=sign.by, why=sign.why)

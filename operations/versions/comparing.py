@@ -6,13 +6,15 @@ compared at one vector exactly. The other lists are compared row by row (`settli
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from operations.commands.tables import from_changelogs
 from operations.journal_sums import JOURNAL_LISTS, JournalSums, Report
 from operations.versions.comparison import Comparison, compare_rows
-from operations.versions.settling import TableReader, settle
-from schemas.errors import NetsoldError
+from operations.versions.moments import NoMoment, moments_of, next_moment
+from operations.versions.settling import POLL_SECONDS, TableReader, settle
+from operations.versions.settling_copies import copy_reader, settle_copies
 from schemas.journal import Entry, Service, decode
 from streams import log, topics
 from streams.last_marks import last_marks
@@ -23,6 +25,7 @@ from tables.cycles import Calendar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from operations.versions.settling_copies import Moment
     from streams.settings import Settings
 
 OTHER_LISTS: Final = tuple(name for name in REPORT_LISTS if name not in JOURNAL_LISTS)
@@ -30,10 +33,7 @@ OTHER_LISTS: Final = tuple(name for name in REPORT_LISTS if name not in JOURNAL_
 _OTHER_CYCLES: Final = "the cycles have other lengths or anchors"
 
 
-class NotOneLog(NetsoldError):
-    """Two applications read different logs, so no vector of one is a vector of the other."""
-
-    exit_code = 2
+_WAIT: Final = "see `netsold rebuild status`, and try again"
 
 
 async def compare_versions(
@@ -42,30 +42,59 @@ async def compare_versions(
     """How two versions of one log differ; rows that are still written are waited for `within_s`.
 
     Of versions with other cycles the sums of all time are compared. `read` gets numbers of records
-    read. Raises NotOneLog, KafkaUnreachable and KafkaError.
+    read. Raises NotOneLog, NoMoment, KafkaUnreachable and KafkaError.
     """
-    for topic in catalogue.EVENT_TOPICS:
-        if first.topic(topic) != second.topic(topic):
-            raise NotOneLog(
-                f"{first.app} reads {first.topic(topic)} and {second.app} {second.topic(topic)}: "
-                "versions are compared on one log"
-            )
+    moments = moments_of(first, second)
     found = Comparison(first.app, second.app, waited_s=within_s)
     same_cycles = (first.cycle_ms, first.anchor_ms) == (second.cycle_ms, second.anchor_ms)
     lists = [name for name in OTHER_LISTS if same_cycles or not REPORT_LISTS[name].windowed]
     found.left_out = {name: _OTHER_CYCLES for name in OTHER_LISTS if name not in lists}
-    readers = TableReader(first, lists), TableReader(second, lists)
-    others = await settle(*readers, within_s, read)  # first: meanwhile both go on
-    vectors = await _order_vector(first), await _order_vector(second)
-    vector = {number: min(vectors[0][number], vectors[1][number]) for number in vectors[0]}
-    found.vector = {f"{ORDERS_TOPIC}-{number}": offset for number, offset in vector.items()}
+    if moments is None:
+        readers = TableReader(first, lists), TableReader(second, lists)
+        others = await settle(*readers, within_s, read)  # first: meanwhile both go on
+        vectors = await _common_vector(first, second)
+    else:
+        begun = await next_moment(moments, within_s)
+        copies = copy_reader(first, lists, begun[0]), copy_reader(second, lists, begun[1])
+        others = await settle_copies(copies, within_s, read, moments, begun)
+        vectors = await _vectors_at(await next_moment(moments, within_s), first, second, within_s)
+    found.vector = {f"{ORDERS_TOPIC}-{number}": offset for number, offset in vectors[0].items()}
     reports = [
-        await _journal_report(one, vector, read, by_cycle=same_cycles) for one in (first, second)
+        await _journal_report(one, vector, read, by_cycle=same_cycles)
+        for one, vector in zip((first, second), vectors, strict=True)
     ]
     for name in JOURNAL_LISTS:
         found.lists[name] = compare_rows(name, reports[0][name], reports[1][name])
     found.lists |= others
     return found
+
+
+_OrderVector = dict[int, int]
+"""By partition of orders, the first offset that is not compared."""
+
+
+async def _common_vector(first: Settings, second: Settings) -> tuple[_OrderVector, _OrderVector]:
+    """The orders that both versions of one log have in their journals for sure, for each."""
+    vectors = await _order_vector(first), await _order_vector(second)
+    vector = {number: min(vectors[0][number], vectors[1][number]) for number in vectors[0]}
+    return vector, vector
+
+
+async def _vectors_at(
+    moment: Moment, first: Settings, second: Settings, within_s: float
+) -> tuple[_OrderVector, _OrderVector]:
+    """A moment of two logs as vectors of orders, once both journals have it. Raises NoMoment."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    found = []
+    for one, vector in zip((first, second), moment, strict=True):
+        topic = one.topic(ORDERS_TOPIC)
+        wanted = {n: vector.get(f"{topic}-{n}", -1) + 1 for n in range(one.partitions)}
+        while any(at < wanted[number] for number, at in (await _order_vector(one)).items()):
+            if asyncio.get_running_loop().time() > deadline:
+                raise NoMoment(f"{one.app} has not counted what the copier had: {_WAIT}")
+            await asyncio.sleep(POLL_SECONDS)
+        found.append(wanted)
+    return found[0], found[1]
 
 
 async def compare_with_report(settings: Settings, name: str, other: Report) -> Comparison:
@@ -83,7 +112,7 @@ async def compare_with_report(settings: Settings, name: str, other: Report) -> C
     return found
 
 
-async def _order_vector(settings: Settings) -> dict[int, int]:
+async def _order_vector(settings: Settings) -> _OrderVector:
     """By partition of orders, the first offset that is not in the journal for sure."""
     changelog = topics.changelog(settings, catalogue.ORDERS.name)
     found = await last_marks(settings, [changelog])

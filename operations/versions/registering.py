@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from schemas import control
+from schemas import control, limits
 from schemas.columns import RULES
-from schemas.control import Act, Version
+from schemas.control import Act, CopiedLog, Version
 from schemas.errors import NetsoldError
+from schemas.positions import position_of
+from schemas.wording import name_list
 from streams import topics
 from streams.build import this_build
+from streams.copied import copied_settings, is_copied
 from streams.settings import RuleSettings
 from streams.versions import VersionWriter, read_versions, recorded_terms, settings_of
-from tables.catalogue import CHATS_TOPIC, ORDERS_TOPIC
+from tables.catalogue import CHATS_TOPIC, EVENT_TOPICS, ORDERS_TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from streams.settings import Settings
     from streams.versions import Versions
@@ -63,6 +66,13 @@ class Registration:
         one = self.version
         named = f"version {one.app}: topics {one.topic_prefix}…, changelogs {one.app}-…"
         log = f"counts {one.orders_topic} and {one.chats_topic} from their beginning"
+        if one.copied is not None:
+            log += (
+                f", {one.partitions} partitions each, into which {one.copied.orders_topic} and "
+                f"{one.copied.chats_topic} are copied"
+            )
+            if one.copied.without:
+                log += f" without {name_list(one.copied.without)}"
         return [f"{named}; {log}", f"  {terms_line(one)}"]
 
 
@@ -77,18 +87,29 @@ def terms_line(version: Version) -> str:
 
 
 async def plan(
-    settings: Settings, name: str | None, terms: Mapping[str, Any], sign: Signature
+    settings: Settings,
+    name: str | None,
+    terms: Mapping[str, Any],
+    sign: Signature,
+    *,
+    partitions: int | None = None,
+    without: Sequence[str] = (),
 ) -> Registration:
     """The registration of a rebuild; without a name it is the next of r1, r2 and so on.
 
-    `terms` are settings that differ from those of the version that is answered. Raises
-    Unregistrable.
+    `terms` are settings that differ from those of the version that is answered. With another
+    number of `partitions` than that one's, or `without` records of some positions, it counts a copy
+    of the log. Raises Unregistrable.
     """
     versions = await read_versions(settings)
     pointed = versions.settings_of(versions.pointed, settings)
     app = f"{versions.base}.{_checked(name) if name else _next(versions)}"
     wanted = with_terms(pointed, terms)
     prefix = pointed.topic_prefix if pointed.base_prefix is None else pointed.base_prefix
+    if without or partitions not in {None, pointed.partitions}:
+        count = pointed.partitions if partitions is None else partitions
+        left_out = without or pointed.copied_without
+        wanted = _with_log(wanted, app, f"{prefix}{app}.", count, left_out)
     version = _record(wanted, sign, app, versions.base, prefix)
     known = versions.registered.get(app)
     if known is not None:
@@ -96,6 +117,13 @@ async def plan(
             raise Unregistrable(
                 f"version {app} is registered with other terms ({terms_line(known)}): "
                 "give the rebuild another name"
+            )
+        before = () if known.copied is None else known.copied.without
+        if partitions not in {None, known.partitions} or (without and tuple(without) != before):
+            records = f" and without {name_list(before)}" if before else ""
+            raise Unregistrable(
+                f"version {app} is registered with {known.partitions} partitions{records}: give "
+                "the rebuild another name"
             )
         return Registration(known, None, known=True)
     base = None if versions.registered else _record(settings, replace(sign, why=""))
@@ -151,6 +179,63 @@ def _option(name: str) -> str:
     return f"--{name}".replace("_", "-")
 
 
+def _with_log(
+    settings: Settings, app: str, prefix: str, partitions: int, without: Sequence[str]
+) -> Settings:
+    """The settings with a copy of the written log for a number of partitions.
+
+    They have that log itself where the number is its own and no record is left out. Raises
+    Unregistrable.
+    """
+    written = copied_settings(settings) if is_copied(settings) else settings
+    _check_positions(written, without)
+    if partitions > limits.COPIES_EACH * written.partitions:
+        raise Unregistrable(
+            f"--partitions: a copy has at most {limits.COPIES_EACH} partitions for each of the "
+            f"log's {written.partitions}"
+        )
+    log = {name: written.topic(name) for name in EVENT_TOPICS}
+    is_own = partitions == written.partitions and not without
+    copied: tuple[str | int | None, ...] = (None, None, None, None)
+    if not is_own:
+        copied = (f"{app}-copy", log[ORDERS_TOPIC], log[CHATS_TOPIC], written.partitions)
+        log = {name: prefix + name for name in EVENT_TOPICS}
+    names = ("copied_by", "copied_orders_topic", "copied_chats_topic", "copied_partitions")
+    return settings.model_copy(
+        update={
+            "partitions": partitions,
+            "orders_topic": log[ORDERS_TOPIC],
+            "chats_topic": log[CHATS_TOPIC],
+            **dict(zip(names, copied, strict=True)),
+            "copied_without": tuple(without),
+        }
+    )
+
+
+def _check_positions(written: Settings, without: Sequence[str]) -> None:
+    """Raise Unregistrable unless all of these are positions of the written log."""
+    topics_of = {written.topic(name) for name in EVENT_TOPICS}
+    for text in without:
+        try:
+            position = position_of(text)
+        except ValueError as error:
+            raise Unregistrable(f"--without: {error}") from error
+        if position.topic not in topics_of or position.partition >= written.partitions:
+            raise Unregistrable(
+                f"--without: {text} is no position of {name_list(sorted(topics_of))} with their "
+                f"{written.partitions} partitions"
+            )
+
+
+def _copied(settings: Settings) -> CopiedLog | None:
+    """The record of the log that an application's own is a copy of."""
+    if settings.copied_by is None:
+        return None
+    source = copied_settings(settings)
+    topics_of = source.topic(ORDERS_TOPIC), source.topic(CHATS_TOPIC)
+    return CopiedLog(source.app, *topics_of, source.partitions, settings.copied_without)
+
+
 def _record(
     settings: Settings,
     sign: Signature,
@@ -174,4 +259,5 @@ def _record(
         created_at=sign.at,
         by=sign.by,
         why=sign.why,
+        copied=_copied(settings),
     )

@@ -12,7 +12,7 @@ import asyncio
 from collections import Counter, deque
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -196,8 +196,14 @@ def _ended_before(until: Vector, since: Vector | None) -> bool:
 class TableReader:
     """Follows the changelogs of some lists' tables of one version."""
 
-    def __init__(self, settings: Settings, lists: Collection[str]) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: Settings,
+        lists: Collection[str],
+        make: Callable[[], TablePartition] = TablePartition,
+    ) -> None:
+        """`make` makes the state of each partition."""
+        self.settings, self._make = settings, make
         self._calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
         self._lists = {topics.changelog(settings, REPORT_LISTS[name].name): name for name in lists}
         self.parts: dict[tuple[str, int], TablePartition] = {}
@@ -208,10 +214,10 @@ class TableReader:
 
     async def follow(self, read: Callable[[int], None]) -> None:
         """Read for ever; `read` gets numbers of records. Raises as `log.follow`."""
-        starts, _ = await log.bounds(self._settings, self._lists)
+        starts, _ = await log.bounds(self.settings, self._lists)
         for topic, number in starts:
-            self.parts[self._lists[topic], number] = TablePartition()
-        async with aclosing(log.follow(self._settings, starts)) as steps:
+            self.parts[self._lists[topic], number] = self._make()
+        async with aclosing(log.follow(self.settings, starts)) as steps:
             async for step in steps:
                 for (topic, number), records in step.records.items():
                     read(len(records))
@@ -247,37 +253,58 @@ async def settle(
     following = [asyncio.create_task(one.follow(read)) for one in (first, second)]
     try:
         while not (first.is_live and second.is_live):
-            await _pause(following)
+            await pause(following)
         settlings = {at: Settling(part, second.parts[at]) for at, part in first.parts.items()}
         deadline = asyncio.get_running_loop().time() + within_s
         while True:
             left = [one for one in settlings.values() if not one.again()]
             if not left or asyncio.get_running_loop().time() > deadline:
                 break
-            await _pause(following)
+            await pause(following)
     finally:
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
-    return _by_list(first, second, settlings)
+    return by_list(first.parts, second.parts, settlings)
 
 
-async def _pause(following: list[asyncio.Task[None]]) -> None:
+async def pause(following: list[asyncio.Task[None]]) -> None:
+    """Wait a moment; raises what one of the readers failed with."""
     done, _ = await asyncio.wait(following, timeout=POLL_SECONDS)
     for task in done:
         task.result()
 
 
-def _by_list(
-    first: TableReader,
-    second: TableReader,
-    settlings: Mapping[tuple[str, int], Settling],
+class HasRows(Protocol):
+    """A table, or a partition of it."""
+
+    @property
+    def rows(self) -> Mapping[bytes, bytes]:
+        """The JSON of its rows by key."""
+
+
+class Settled(Protocol):
+    """What a comparison has decided; the fields are those of `Settling`."""
+
+    same: int
+    moving: set[bytes]
+    different: dict[bytes, tuple[bytes, bytes]]
+
+    def writes(self, key: bytes) -> int:
+        """How often a row that is moving was written."""
+
+
+def by_list(
+    first: Mapping[tuple[str, int], HasRows],
+    second: Mapping[tuple[str, int], HasRows],
+    settlings: Mapping[tuple[str, int], Settled],
 ) -> dict[str, ListComparison]:
+    """What was decided, by the names of lists."""
     found: dict[str, ListComparison] = {}
     for at, settling in sorted(settlings.items()):
         name = at[0]
         before = found.get(name, ListComparison())
-        firsts, seconds = first.parts[at].rows, second.parts[at].rows
+        firsts, seconds = first[at].rows, second[at].rows
         different = [
             row
             for key in sorted(settling.different)

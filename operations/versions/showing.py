@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from operations.aligned import aligned
+from operations.in_words import duration
 from operations.versions.changing import members
 from operations.versions.progress import Pace, applied_of, progress_line
 from streams.backlog import backlog
+from streams.copied import read_copy_if_any
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from streams.backlog import Backlog
+    from streams.copied import CopyState
     from streams.settings import Settings
     from streams.versions import Versions
 
@@ -32,12 +35,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class VersionState:
-    """How far a version is, its pace, and the names of its workers."""
+    """How far a version is, its pace, and the names of its workers.
+
+    `copy` is how far the copy of its log is, and the pace of that; None where there is none.
+    """
 
     app: str
     now: Backlog
     pace: Pace
     workers: Sequence[str]
+    copy: tuple[CopyState, Pace] | None = None
 
 
 async def states(versions: Versions, settings: Settings) -> list[VersionState]:
@@ -46,14 +53,30 @@ async def states(versions: Versions, settings: Settings) -> list[VersionState]:
     of = {app: versions.settings_of(app, settings) for app in apps}
     paces = {app: Pace() for app in apps}
     now: Mapping[str, Backlog] = {}
+    copies: Mapping[str, CopyState | None] = {}
+    copying = {app: Pace() for app in apps}
     for is_last in (False, True):
         now = await _of_each(backlog, of)
         for app, one in now.items():
             paces[app].add(time.monotonic(), applied_of(of[app], one), one.records)
+        copies = await _of_each(read_copy_if_any, of)
+        for app, state in copies.items():
+            if state is not None:
+                passed = sum(state.vectors.positions.values())
+                copying[app].add(time.monotonic(), passed, state.left)
         if not is_last and any(one.records for one in now.values()):
             await asyncio.sleep(PACE_SECONDS)
     workers = await _of_each(members, of)
-    return [VersionState(app, now[app], paces[app], workers[app]) for app in apps]
+    return [
+        VersionState(
+            app,
+            now[app],
+            paces[app],
+            workers[app],
+            None if (state := copies[app]) is None else (state, copying[app]),
+        )
+        for app in apps
+    ]
 
 
 async def _of_each(
@@ -70,6 +93,8 @@ def lines(versions: Versions, found: Sequence[VersionState]) -> Iterator[str]:
     for one in found:
         behind = progress_line(one.pace, one.now) if one.now.records else "nothing behind"
         workers = f"workers: {', '.join(one.workers)}" if one.workers else "no worker runs"
+        if one.copy is not None:
+            behind += f", {copy_line(*one.copy)}"
         rows.append([one.app, _place(versions, one.app), behind, workers])
     yield from aligned(rows)
     for act in versions.acts[-LAST_ACTS:]:
@@ -84,6 +109,19 @@ def _place(versions: Versions, app: str) -> str:
         return "answered"
     pointer = versions.pointer
     return "former" if pointer is not None and pointer.former == app else "beside"
+
+
+def copy_line(state: CopyState, pace: Pace) -> str:
+    """How far the copy of a version's log is, for people."""
+    if not state.left:
+        return "its log is copied"
+    left_s = pace.left_s
+    line = f"{state.left:,} records are not copied into its log"
+    return line if left_s is None else f"{line}, about {duration(left_s)} left"
+
+
+def _copy_json(state: CopyState, pace: Pace) -> dict[str, Any]:
+    return {"records_left": state.left, "seconds_left": pace.left_s}
 
 
 def as_json(versions: Versions, found: Sequence[VersionState]) -> dict[str, Any]:
@@ -102,6 +140,7 @@ def as_json(versions: Versions, found: Sequence[VersionState]) -> dict[str, Any]
                 "events_per_second": one.pace.records_s,
                 "seconds_left": one.pace.left_s,
                 "workers": list(one.workers),
+                "copy": None if one.copy is None else _copy_json(*one.copy),
                 "registered": msgspec.to_builtins(versions.registered.get(one.app)),
             }
             for one in found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -9,6 +10,8 @@ from operations.in_words import duration
 from operations.output import print_error
 from operations.reader_client import ReaderNotReady, UnknownId, get
 from operations.waiting import REPORT_EVERY_S, GaveUp
+from streams.copied import committed_vectors, copy_layout, is_copied
+from streams.versions import pointed
 from tables import catalogue
 
 if TYPE_CHECKING:
@@ -67,6 +70,36 @@ def until_applied(
                 time.sleep(min(RETRY_AFTER_S, deadline - now))
             else:
                 break
+
+
+async def in_answered_log(
+    settings: Settings, positions: Mapping[str, int], within_s: float
+) -> tuple[Settings, Mapping[str, int]]:
+    """Positions of the written log in the log that the answered version counts, and its settings.
+
+    Where that is a copy, these are the copy's positions once it has them. Raises GaveUp,
+    KafkaUnreachable and KafkaError.
+    """
+    answered = await pointed(settings)
+    if not is_copied(answered):
+        return settings, positions
+    deadline = time.monotonic() + within_s
+    copied = {f"{topic}-" for topic in copy_layout(answered).topics}
+    wanted = {at: offset for at, offset in positions.items() if _topic(at) in copied}
+    while True:
+        vectors = await committed_vectors(answered, {})
+        read = {f"{topic}-{number}": offset for (topic, number), offset in vectors.read.items()}
+        if all(read.get(at, -1) >= offset for at, offset in wanted.items()):
+            break
+        if time.monotonic() > deadline:
+            raise GaveUp(
+                f"gave up: after {duration(within_s)} what was written isn't copied into the log "
+                f"of {answered.app}: run `netsold rebuild copy {answered.app}`"
+            )
+        await asyncio.sleep(RETRY_AFTER_S)
+    others = {at: offset for at, offset in positions.items() if at not in wanted}
+    written = {f"{topic}-{number}": offset for (topic, number), offset in vectors.written.items()}
+    return answered, others | written
 
 
 def _topic(partition: str) -> str:

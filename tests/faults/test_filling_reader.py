@@ -51,10 +51,20 @@ applying.Applier.apply, store.CacheStore.write = slowly, flushed_at_times
 entries of nearly each product."""
 
 
+APART = """
+from schemas import limits
+limits.APART_RECORDS = 1
+"""
+"""A reader whose other process reads and folds the log."""
+
+
 async def test_a_reader_killed_while_it_fills_is_as_one_never_killed(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """Whatever was lost is read again, and nothing counts twice: the same answers everywhere."""
+    """Whatever was lost is read again, and nothing counts twice: the same answers everywhere.
+
+    The one never killed reads in another process.
+    """
     plan = Plan(17, "f", JULY_MS, 40_000_000, products=40, shops=5)
     events = [event for _, event in islice(traffic(plan), 2000)]
     await topics.create(settings)
@@ -69,7 +79,7 @@ async def test_a_reader_killed_while_it_fills_is_as_one_never_killed(
     never = killed.model_copy(update={"reader_port": free_port(0), "data_dir": other})
     chance = random.Random(3)
     with Workers(killed, tmp_path) as one, Workers(never, other) as two:
-        two.serve()
+        two.serve(APART)
         begun: list[dict[str, Any]] = []
         for _ in range(KILLS):
             one.serve(SLOW)
@@ -82,6 +92,8 @@ async def test_a_reader_killed_while_it_fills_is_as_one_never_killed(
         one.serve(SLOW)
         found = [await all_answers(workers, events) for workers in (one, two)]
         begun = followed(one)
+        assert two.reader.logged("reading the log in another process")
+    assert not one.reader.logged("reading the log in another process")
     assert not any(line["complete"] for line in begun)
     behind = [line["records_behind"] for line in begun]
     assert behind[-1] < behind[0], "no flushed step survived a kill"

@@ -14,6 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from operations.simulation.naming import Names
@@ -27,11 +28,14 @@ from serving.site import PAGE
 from streams import topics
 from streams.log_writer import Writer
 from streams.settings import Kafka
+from streams.versions import record_diff
 from tables.catalogue import NAMES_TOPIC, ORDERS_TOPIC
 from tests.access import LINES, TOKENS
 from tests.applications import new_application
 from tests.browser import CHROMIUM, WAIT_MS, Tab, chromium, free_port, tab, until_served
 from tests.faults.workers import Workers
+from tests.two_versions import register, weekly_settings
+from tests.unit.test_control import DIFF
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -210,6 +214,11 @@ async def system(
     in_order = sorted(before + unanswered(), key=lambda event: str(event["occurred_at"]))
     await write(settings, in_order)
     await refuse(settings)
+    await register(settings)
+    rebuilt = weekly_settings(settings).app
+    await record_diff(
+        settings, msgspec.structs.replace(DIFF, first=settings.app, second=rebuilt, by="ann")
+    )
     with Workers(settings, directory) as workers:
         workers.start("a", IDLE_TICK_MS="1000")
         workers.serve()
@@ -279,6 +288,27 @@ async def test_operations_lead_to_the_runbook_and_show_masked_letters(
         assert await opened.violations() == []
         partitions = opened.page.locator("section[aria-label='Partitions'] tbody tr")
         assert await partitions.count() == 2 * system.workers.settings.partitions
+
+
+async def test_operations_show_how_a_rebuild_differs(system: System, browser: Browser) -> None:
+    """How many rows, when and by whom they were compared; on opening it some rows, both values."""
+    async with tab(browser, system.address) as opened:
+        await opened.open("/operations")
+        versions = opened.page.locator("section[aria-label='Versions of the tables']")
+        await versions.locator(".pill.bad:text-is('1 row differs')").wait_for()
+        text = await versions.inner_text()
+        assert "never audited" in text
+        assert f"by ann, with {system.workers.settings.app}" in text
+        await versions.locator("summary").click()
+        example = versions.locator("tr", has=opened.page.locator("code:text-is('units.net')"))
+        assert await example.locator("td").all_inner_texts() == [
+            "products",
+            "p-1",
+            "units.net",
+            "5",
+            "\N{EN DASH}",
+        ]
+        assert await opened.violations() == []
 
 
 async def test_the_list_of_overdue_inquiries_has_all(system: System, browser: Browser) -> None:

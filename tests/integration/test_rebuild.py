@@ -162,7 +162,7 @@ async def _story(
     await until(has_caught_up)
     await _shown_in_status(settings)
     await _named_in_diff(settings, history)
-    code, out, err = await _as_soon_as_ready(settings, "rebuild", "promote", "r1", "--yes")
+    code, out, err = await as_soon_as_ready(settings, "rebuild", "promote", "r1", "--yes")
     assert code == 3, (out, err)
     assert f"{r1} differs from {app}" in err
     assert (await read_versions(settings)).pointer is None
@@ -226,7 +226,7 @@ async def _there_and_back(settings: Settings, written: list[dict[str, Any]]) -> 
     ]
     for number, (command, pointed) in enumerate(steps):
         before = len(written)
-        code, out, err = await _as_soon_as_ready(settings, "rebuild", *command)
+        code, out, err = await as_soon_as_ready(settings, "rebuild", *command)
         assert code == 0, (out, err)
         versions = await read_versions(settings)
         assert (versions.pointed, len(versions.acts)) == (pointed, number + 2)
@@ -239,7 +239,7 @@ async def _there_and_back(settings: Settings, written: list[dict[str, Any]]) -> 
         await until(has_flowed)
 
 
-async def _as_soon_as_ready(settings: Settings, *command: str) -> tuple[int, str, str]:
+async def as_soon_as_ready(settings: Settings, *command: str) -> tuple[int, str, str]:
     """The command's result; while the rebuild is behind (exit code 5), it is run again."""
     found = await netsold(settings, *command)
     for _ in range(10):

@@ -17,9 +17,10 @@ from operations.oracle.events import time_ms
 from operations.oracle.recount import recount
 from schemas import envelope, journal, times
 from schemas.envelope import Received
+from serving.folded_journal import fold
 from tables import orders, time_travel
 from tables.breakdown import Breakdown, OrderEntries
-from tables.brief_entries import BriefEntry, decode_entries, encode_entries, owned
+from tables.brief_entries import BriefEntry, decode_entries
 from tables.catalogue import find_table
 from tables.cycles import Calendar
 from tables.orders import Order
@@ -89,10 +90,13 @@ def placed_at(arrived: list[Event]) -> list[tuple[int, int]]:
 
 def brief(flow: Flow) -> Iterator[tuple[str, str, str, BriefEntry]]:
     """The journal in brief, as a reader stores it: (name of the id, id, cycle, entry)."""
-    for entry in flow.entries:
-        for keyed_by, id_, cycle, one in owned(journal.encode(entry)):
-            (stored,) = decode_entries(encode_entries([one]))
-            yield keyed_by, id_, cycle, stored
+    records = [
+        Record("sales", 0, offset, 0, entry.product_id.encode(), journal.encode(entry), [])
+        for offset, entry in enumerate(flow.entries)
+    ]
+    for new in fold(records).briefs if records else ():
+        for stored in decode_entries(new.value):
+            yield *new.whose, stored
 
 
 def known(arrived: list[Event], moment: Moment) -> dict[str, Order]:

@@ -18,14 +18,14 @@ from rocksdict import WriteBatch
 from schemas import http_limits
 from serving import growth, keys
 from serving.changes import Changes
+from serving.folded_journal import SoldOf
 from serving.growth import most_grown
 from serving.rankings import BILLION
 from serving.same_point import Compared
-from serving.shop_products import Ranked, ShopProducts, net_sums, ranked_products
+from serving.shop_products import Ranked, net_sums, put_sold, ranked_products
 from serving.store import Identity, Store
 from serving.table_rows import TableRows
 from tables import catalogue, sales, service
-from tables.brief_entries import BriefEntry
 from tables.cycles import Calendar
 from tables.periods import Net
 from tables.sales import CurrencySums, Tally
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 CALENDAR = Calendar(1000)
 STARTS = (-1000, 0, 1000)
+CYCLES = Calendar(1000)
 UNTIL_MS = 900
 IDS = ("a", "a/b", "b c", "50%", "龙井", "😀", "aa")
 ids = st.sampled_from(IDS)
@@ -307,33 +308,30 @@ def test_a_list_by_growth_ends_early_and_is_bounded() -> None:
 
 
 @st.composite
-def entries(draw: st.DrawFn) -> tuple[str, int, BriefEntry]:
-    """(shop, cycle's start, entry)."""
-    gross, reversed_, amount = (draw(st.integers(-3, 3)) for _ in range(3))
-    entry = BriefEntry(
-        gross, reversed_, 0, amount, 0, 0, 0, 0, 0, 0, False,  # noqa: FBT003 - in order
-        draw(st.sampled_from(("CNY", "USD"))), "o", draw(ids),
-    )  # fmt: skip
-    return draw(st.sampled_from(("s", "s/t"))), draw(starts), entry
+def changes(draw: st.DrawFn) -> SoldOf:
+    """What an entry changes."""
+    units, amount = draw(st.integers(-3, 3)), draw(st.integers(-3, 3))
+    cycle = CYCLES.iso(draw(starts))
+    shop_id, currency = draw(st.sampled_from(("s", "s/t"))), draw(st.sampled_from(("CNY", "USD")))
+    return SoldOf(shop_id, cycle, draw(ids), currency, units, amount)
 
 
 @examples(max_examples=50)
-@given(st.lists(st.lists(entries(), max_size=12), max_size=4), st.integers(1, 4))
+@given(st.lists(st.lists(changes(), max_size=12), max_size=4), st.integers(1, 4))
 def test_the_products_of_a_shop_are_the_sum_of_its_entries(
-    steps: list[list[tuple[str, int, BriefEntry]]], limit: int
+    steps: list[list[SoldOf]], limit: int
 ) -> None:
     """Ranked by units and by revenue, page by page, each product once; zeros leave no row."""
     totals: defaultdict[tuple[str, int, str], Counter[tuple[str, str]]] = defaultdict(Counter)
     with a_store() as store:
-        adding = ShopProducts(store)
         for step in steps:
             batch = WriteBatch(raw_mode=True)
-            for shop_id, start_ms, entry in step:
-                adding.add(shop_id, start_ms, [entry])
-                total = totals[shop_id, start_ms, entry.other_id]
-                total["units", entry.currency] += entry.units_gross - entry.units_reversed
-                total["revenue", entry.currency] += entry.amount_gross
-            adding.put(batch)
+            for change in step:
+                start_ms = CYCLES.start_of_iso(change.cycle)
+                total = totals[change.shop_id, start_ms, change.product_id]
+                total["units", change.currency] += change.units
+                total["revenue", change.currency] += change.amount
+            put_sold(store, batch, CYCLES, step)
             store.write(batch, store.progress)
         snapshot = store.snapshot()
         kept = sum(1 for _ in snapshot.walk(keys.SHOP_PRODUCTS))

@@ -18,6 +18,8 @@ from operations.doctor.results import MEND, CheckResult, ok, worst
 from operations.doctor.transactions import find_hanging, judge_transactions
 from schemas.times import DAY_MS, parse_ms
 from streams.brokers import ClockReading, LogDir, release_of
+from streams.copied import CopyState
+from streams.copy_plan import Vectors
 from streams.hanging import OFFSETS_TOPIC, Coordinated, OpenTransaction, TransactionsSeen
 from streams.lane_offsets import LaneOffsets
 from streams.lanes import terms_of
@@ -552,3 +554,12 @@ async def test_without_a_kafka_the_machine_is_checked(tmp_path: Path) -> None:
     assert "transactions" in without
     assert by_check["unobserved"].sentence.startswith("no Kafka answers, so ")
     assert (by_check.keys() - {"unobserved"}) | without == checks.CHECKS.keys()
+
+
+def test_a_copy_that_waits_is_a_fault() -> None:
+    """By the same time as records that wait for a worker; the remedy is its command."""
+    state = CopyState(Vectors({}), 3, NOW_MS - lanes.LATE_MS)
+    assert lanes.judge_copy(state, "sold.r1", NOW_MS).level == "ok"
+    late = lanes.judge_copy(state, "sold.r1", NOW_MS + 5000)
+    assert (late.level, late.remedy) == ("fault", "netsold rebuild copy sold.r1")
+    assert "3 records are not copied into the log of sold.r1" in late.sentence

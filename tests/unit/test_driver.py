@@ -160,7 +160,7 @@ def commits_offsets_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source offset is committed outside of the transaction."""
 
     def add_offsets(
-        log: MemoryLog, _id: str, _epoch: int, group: str, offsets: dict[TopicPartition, int]
+        log: MemoryLog, _id: str, _epoch: int, group: str, offsets: dict[TopicPartition, Any]
     ) -> None:
         log._committed |= {(group, tp): offset for tp, offset in offsets.items()}
 

@@ -16,6 +16,8 @@ from serving.progress import (
     PartitionProgress,
     ReaderProgress,
 )
+from streams.copied import CopyState
+from streams.copy_plan import Vectors
 from streams.observe import Group, Member, Observation, PartitionSeen, TopicSeen
 from streams.parked import Parked
 from streams.settings import Settings
@@ -392,3 +394,19 @@ def test_a_source_has_its_rate() -> None:
     first, *others = judge(evidence(rates={("x.orders", 0): 12.5}), BOUNDS).sources
     assert (first.source, first.records_per_second) == ("x.orders-0", 12.5)
     assert {one.records_per_second for one in others} == {None}
+
+
+def test_records_that_wait_for_the_copier_are_behind() -> None:
+    """The way begins where producers write: a copier that is dead leaves no answer live."""
+    app = SETTINGS.app
+    copy = CopyState(Vectors({}), 7, NOW_MS - 61_000)
+    judgement = judge(evidence(copy=copy), BOUNDS)
+    assert (judgement.state, faults(judgement)) == ("behind", ["copy_behind"])
+    (finding,) = [one for one in judgement.findings if one.code == "copy_behind"]
+    assert finding.sentence == (
+        f"7 records are not copied into the log of {app}, the first of them for 61 s"
+    )
+    assert f"netsold rebuild copy {app}" in finding.remedy
+    for fine in (replace(copy, oldest_ms=NOW_MS - 59_000), replace(copy, left=0), None):
+        assert judge(evidence(copy=fine), BOUNDS).state == "live"
+    assert judge(evidence(copy=replace(copy, oldest_ms=None)), Bounds(6, 60.0)).state == "behind"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict, astuple, replace
 
 from schemas.columns import ZERO
 from serving import keys
@@ -45,7 +45,7 @@ class OneEntryValues:
         self._rows = [
             (
                 keys.brief_value("product_id", PRODUCT_ID, 0, (0, number)),
-                encode_entries([_entry(number)]),
+                encode_entries([astuple(_entry(number))]),
             )
             for number in range(ORDERS)
         ]

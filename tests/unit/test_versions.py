@@ -16,14 +16,17 @@ from operations.versions.comparison import Comparison, ListComparison, MovingRow
 from operations.versions.progress import Pace, progress_line
 from operations.versions.registering import Signature, Unregistrable
 from operations.versions.settling import Settling, TablePartition, vector_of
+from operations.versions.settling_copies import CopySettling, TableView, WrittenPartition
 from schemas.columns import SaleColumns
-from schemas.control import Act, Pointer
+from schemas.control import Act, CopiedLog, Pointer, Version
 from schemas.journal import Entry
+from schemas.positions import Position
 from schemas.times import DAY_MS, parse_ms
 from streams.backlog import Backlog
+from streams.copied import copy_layout
 from streams.marks import Mark
 from streams.settings import Settings
-from streams.versions import NoSuchVersion, Versions, recorded_terms
+from streams.versions import NoSuchVersion, Versions, recorded_terms, settings_of
 from tables.cycles import Calendar
 from tables.watermarks import SourceProgress
 from tests.unit.test_control import FIRST, R1
@@ -210,7 +213,7 @@ def test_a_mark_names_its_sources() -> None:
 
 def test_a_comparison_names_keys_and_fields() -> None:
     """For people and as JSON, with a bound on the rows."""
-    first = [
+    first: list[dict[str, Any]] = [
         {
             "product_id": name,
             "cycle": CYCLE,
@@ -392,3 +395,100 @@ async def test_a_rebuild_differs_in_the_terms_that_are_given(
     for name, terms_given, why in wrong:
         with pytest.raises(Unregistrable, match=why):
             await registering.plan(SETTINGS, name, terms_given, SIGN)
+
+
+async def test_another_number_of_partitions_is_a_copy_of_the_written_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own number is that log itself; without a number, that of the answered version."""
+    recorded = Versions("netsold")
+
+    async def read(_settings: Settings) -> Versions:
+        return recorded
+
+    async def planned(partitions: int | None) -> Version:
+        return (await registering.plan(SETTINGS, None, {}, SIGN, partitions=partitions)).version
+
+    monkeypatch.setattr(registering, "read_versions", read)
+    assert (await planned(4)).copied is None
+    r1 = await planned(6)
+    assert (r1.orders_topic, r1.partitions) == ("shop.netsold.r1.orders", 6)
+    assert r1.copied == CopiedLog("netsold.r1-copy", "shop.orders", "shop.chats", 4)
+    of_r1 = settings_of(r1, SETTINGS)
+    assert of_r1.partitions_of("shop.netsold.r1.sales") == 6
+    assert of_r1.partitions_of("shop.netsold.r1.orders") == 6
+    assert of_r1.partitions_of("shop.alerts") == 4
+    base = registering._record(SETTINGS, SIGN)
+    pointer = Pointer("netsold.r1", SIGN.at, "netsold")
+    recorded = Versions("netsold", {"netsold": base, "netsold.r1": r1}, pointer)
+    assert settings_of(base, of_r1).partitions_of("shop.alerts") == 4
+    same = await planned(None)
+    assert (same.app, same.orders_topic, same.copied) == ("netsold.r2", r1.orders_topic, r1.copied)
+    back = await planned(4)
+    assert (back.orders_topic, back.partitions, back.copied) == ("shop.orders", 4, None)
+    again = await planned(8)
+    assert again.orders_topic == "shop.netsold.r2.orders"
+    assert again.copied == CopiedLog("netsold.r2-copy", "shop.orders", "shop.chats", 4)
+    less = (await registering.plan(SETTINGS, None, {}, SIGN, without=["shop.orders-3@7"])).version
+    assert less.copied is not None
+    assert (less.partitions, less.copied.without) == (6, ("shop.orders-3@7",))
+    assert copy_layout(settings_of(less, SETTINGS)).without == {Position("shop.orders", 3, 7)}
+    for wrong in ("shop.orders-4@7", "orders-0@1", "here"):
+        with pytest.raises(Unregistrable, match=r"--without: .*position"):
+            await registering.plan(SETTINGS, None, {}, SIGN, without=[wrong])
+    with pytest.raises(Unregistrable, match="registered with 6 partitions: give"):
+        await registering.plan(SETTINGS, "r1", {}, SIGN, without=["shop.orders-3@7"])
+    with pytest.raises(Unregistrable, match="at most 200 partitions for each of the log's 4"):
+        await planned(801)
+    with pytest.raises(Unregistrable, match="registered with 6 partitions"):
+        await registering.plan(SETTINGS, "r1", {}, SIGN, partitions=8)
+    assert changing.written_chats(recorded) == [("shop.chats", number) for number in range(4)]
+    alone = Versions("netsold", {"netsold.r1": r1}, pointer)
+    assert changing.written_chats(alone) == changing.written_chats(recorded)
+
+
+def copied_parts(offset: int, other: int, **rows: bytes) -> TableView:
+    """A table of two partitions, whose first has these rows by its mark at `offset`."""
+    parts = [WrittenPartition(), WrittenPartition()]
+    for key, row in rows.items():
+        parts[0].put(key.encode(), row)
+    for number, at in enumerate((offset, other)):
+        parts[number].mark({f"orders-{number}": at})
+    return TableView(parts, {"orders"}, is_first=True)
+
+
+def test_tables_of_two_logs_are_compared_at_a_moment_of_both() -> None:
+    """A row differs if neither version wrote it beyond the moment; else the next one decides."""
+    first, second = copied_parts(9, 9, a=b"1", b=b"2"), copied_parts(19, 3, a=b"1", b=b"3")
+    early = ({"orders-0": 8, "orders-1": 9, "chats-0": 50}, {"orders-0": 18, "orders-1": 3})
+    settling = CopySettling(first, second, early)
+    assert not settling.again(early)
+    assert not settling.again(early)
+    assert (settling.same, settling.moving, settling.writes(b"b")) == (1, {b"b"}, 1)
+    late = ({"orders-0": 9, "orders-1": 9, "chats-0": 50}, {"orders-0": 19, "orders-1": 3})
+    assert not settling.again(late)
+    assert not settling.again(late)  # the first round at this moment: it may be a part of more
+    assert settling.again(late)
+    assert (settling.same, settling.different) == (1, {b"b": (b"2", b"3")})
+
+
+def test_a_moment_that_a_table_has_not_passed_decides_nothing() -> None:
+    """The copy is counted a little later than the log."""
+    first, second = copied_parts(9, 9, a=b"2"), copied_parts(3, 3, a=b"1")
+    moment = ({"orders-0": 9}, {"orders-0": 19})
+    settling = CopySettling(first, second, moment)
+    assert not settling.again(moment)
+    assert not settling.again(moment)
+    assert settling.moving == {b"a"}
+
+
+def test_a_table_behind_others_has_reached_what_all_of_its_partitions_have() -> None:
+    """Each of them follows all sources; of the first tables, each has one of its own."""
+    parts = [WrittenPartition(), WrittenPartition()]
+    parts[0].mark({"orders-0": 5, "orders-1": 7})
+    parts[1].mark({"orders-0": 4})
+    behind = TableView(parts, {"orders"}, is_first=False)
+    assert behind.has_reached({"orders-0": 4})
+    assert not behind.has_reached({"orders-0": 5})
+    assert not behind.has_reached({"orders-1": 7})
+    assert TableView(parts, {"orders"}, is_first=True).has_reached({"orders-0": 5, "orders-1": 7})

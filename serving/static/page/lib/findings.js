@@ -6,6 +6,7 @@ import { t } from "./words.js";
 /** The section of the runbook about each finding, by its code. */
 const SECTIONS = {
   behind: "lag-grows",
+  copy_behind: "another-number-of-partitions",
   below_min_isr: "kafka-unreachable",
   broker_away: "kafka-unreachable",
   dead_letters: "dead-letters",
