@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 WAIT_S: Final = 60.0
 WORKERS: Final = ("a", "b")
 EVENTS_PER_S: Final = 20
+_OF_BUSY_MACHINE: Final = re.compile(
+    r"netsold: waiting for |netsold: .* has not answered for "
+    r"|[a-z ]+: [\d,]+(?: of [\d,]+)?, [\d,]+/s$"
+)
+"""Lines in which a command reports that it waits, or its progress after ten seconds."""
+
 ROOT: Final = Path(__file__).parent.parent
 
 
@@ -153,8 +159,7 @@ class Marketplace:
         ):
             printed = re.sub(here, in_pages, printed)
         lines = (line.rstrip() for line in printed.splitlines())
-        # Only a busy machine makes a command report that it waits.
-        shown = tuple(line for line in lines if not line.startswith("netsold: waiting for "))
+        shown = tuple(line for line in lines if not _OF_BUSY_MACHINE.match(line))
         return Output(shown, process.returncode)
 
     def command(self, *arguments: str) -> None:

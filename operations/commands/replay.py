@@ -56,7 +56,7 @@ def command(  # noqa: PLR0917 - typer's form
 ) -> None:
     """Show what a replay of the log would change, with this build and these terms.
 
-    The live tables are compared at the offsets that they include, while traffic goes on. Exit code
+    The live tables are compared at the offsets that they include, while traffic flows. Exit code
     3 if anything would change.
     """
     if not dry_run:

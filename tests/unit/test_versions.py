@@ -127,7 +127,7 @@ def test_a_row_of_much_traffic_is_compared_at_an_offset_that_both_have_passed() 
     assert (settling.same, settling.different) == (1, {b"w": (b"1", b"7")})
 
 
-def test_what_a_mark_does_not_tell_is_no_difference() -> None:
+def test_a_part_of_what_is_behind_a_mark_is_no_difference() -> None:
     """A worker reads a journal record by record: a row may have a part of what is behind its mark.
 
     Here the first version's row has the events up to 12 at its mark of 9.
