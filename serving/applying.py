@@ -87,10 +87,7 @@ class Applier:
         )
 
     def apply(self, step: FollowStep) -> int:
-        """Apply a step of `streams.log.follow`; returns how many records were applied.
-
-        The store is written once, or not at all.
-        """
+        """Apply a step in one write, or not at all; returns how many records were applied."""
         before = self.store.progress
         self._changes.begin_step(is_shown=before.complete)
         batch = WriteBatch(raw_mode=True)
@@ -101,15 +98,15 @@ class Applier:
             for at, records in step.records.items()
             if self._names[at[0]] != SALES_JOURNAL
         }
-        journal = self._folded(step)
+        journal = _folded(step, self._names)
         progress = {name: dict(partitions) for name, partitions in before.partitions.items()}
         for at, records in ready.items():
             self._apply(batch, at, records, progress)
         for at, folded in journal.items():
-            partitions = progress[SALES_JOURNAL]
-            former = partitions[at[1]]
-            partitions[at[1]] = self._journal.put(batch, at[1], folded, former)
-            _put_progress(batch, at, partitions[at[1]])
+            former = progress[SALES_JOURNAL][at[1]]
+            _put_progress(
+                batch, at, progress[SALES_JOURNAL], self._journal.put(batch, at[1], folded, former)
+            )
         complete = until_mark and not self._without_mark
         if complete and not before.complete:
             batch.put(keys.COMPLETE, b"")
@@ -129,16 +126,6 @@ class Applier:
         self._changes.end_step()
         self.positions, self.ends = positions, step.ends
         return sum(map(len, ready.values())) + sum(one.count for one in journal.values())
-
-    def _folded(self, step: FollowStep) -> Mapping[At, FoldedJournal]:
-        """The records of the journal, folded."""
-        if isinstance(step, FoldedStep):
-            return step.journal
-        return {
-            at: fold(records)
-            for at, records in step.records.items()
-            if records and self._names[at[0]] == SALES_JOURNAL
-        }
 
     def _ready(self, at: At, records: Sequence[Record], *, until_mark: bool) -> Sequence[Record]:
         """The records to apply now, of pending and fetched ones; the others become pending."""
@@ -173,8 +160,7 @@ class Applier:
         before = progress[name][at[1]]
         after = self._apply_table(batch, at[1], _TABLES[name], records, before)
         if after is not before:
-            progress[name][at[1]] = after
-            _put_progress(batch, at, after)
+            _put_progress(batch, at, progress[name], after)
 
     def _apply_table(
         self,
@@ -211,5 +197,22 @@ class Applier:
         )
 
 
-def _put_progress(batch: WriteBatch, at: At, progress: PartitionProgress) -> None:
+def _folded(step: FollowStep, names: Mapping[str, str]) -> Mapping[At, FoldedJournal]:
+    """The records of the journal, folded."""
+    if isinstance(step, FoldedStep):
+        return step.journal
+    return {
+        at: fold(records)
+        for at, records in step.records.items()
+        if records and names[at[0]] == SALES_JOURNAL
+    }
+
+
+def _put_progress(
+    batch: WriteBatch,
+    at: At,
+    partitions: dict[int, PartitionProgress],
+    progress: PartitionProgress,
+) -> None:
+    partitions[at[1]] = progress
     batch.put(keys.of_partition(keys.PROGRESS, at), msgspec.json.encode(progress))

@@ -89,7 +89,8 @@ class TableFollower(Follower[Applier]):
     async def steps(self, applier: Applier) -> AsyncGenerator[FollowStep, None]:
         """As `log.follow`; in another process while much is to be read and no other store answers.
 
-        Beside a reader that answers, another process would compete with it for the cores.
+        Beside a reader that answers, another process would compete with it for the cores. Steps of
+        whole batches are cut, so that answers never wait for a large one.
         """
         positions = applier.positions
         is_long = self.remaining() >= limits.APART_RECORDS
@@ -103,7 +104,9 @@ class TableFollower(Follower[Applier]):
                     yield step
         async with aclosing(log.follow(self.settings, positions, self.most_records)) as steps:
             async for step in steps:
-                yield step
+                for part in log.parts_of(step, positions, self.most_records()):
+                    yield part
+                positions = step.positions
 
     def most_records(self) -> int:
         """Few once tables are answered from: writing a step stops every other thread meanwhile."""

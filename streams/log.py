@@ -15,12 +15,21 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas import limits
+from schemas.positions import offset_after
 from streams import batches, broker_access
 from streams.bulk_reading import BulkReader
 from streams.errors import KafkaUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from aiokafka.structs import ConsumerRecord
 
@@ -162,6 +171,30 @@ class FollowStep:
     def count(self) -> int:
         """How many records it has."""
         return sum(map(len, self.records.values()))
+
+
+def parts_of(step: FollowStep, before: Mapping[At, int], most: int) -> Iterator[FollowStep]:
+    """A step as several, each of `most` records or more and fewer than twice as many.
+
+    A step has whole batches, so it may have many more records than wanted. `before` are the
+    positions before it. A smaller step is one.
+    """
+    left, room = step.count, most
+    positions = {at: before.get(at, position) for at, position in step.positions.items()}
+    records: dict[At, Sequence[Record]] = {}
+    for at, some in step.records.items():
+        begin = 0
+        while left >= 2 * most and len(some) - begin >= room:
+            end = begin + room
+            records[at] = some[begin:end]
+            positions[at] = offset_after(some[end - 1].offset)
+            yield FollowStep(records, dict(positions), step.ends, step.behind, step.answered_ms)
+            records, begin, left, room = {}, end, left - most, most
+        if begin < len(some):
+            records[at] = some[begin:]
+            room -= len(some) - begin
+        positions[at] = step.positions[at]
+    yield FollowStep(records, step.positions, step.ends, step.behind, step.answered_ms)
 
 
 async def follow(

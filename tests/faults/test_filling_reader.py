@@ -169,8 +169,9 @@ async def is_live(client: AsyncClient, workers: Workers) -> None:
     while True:
         assert time.monotonic() < deadline, workers.tail()
         try:
-            status = (await client.get("/v1/status")).json()
-            if status["index"]["complete"] and not status["index"]["records_to_read"]:
+            response = await client.get("/v1/status")
+            index = response.json()["index"] if response.status_code == 200 else None
+            if index is not None and index["complete"] and not index["records_to_read"]:
                 return
         except HTTPError:
             pass

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka.structs import OffsetAndTimestamp, TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas import times
 from streams import log
-from streams.log import WrittenBy, _Remaining
+from streams.log import FollowStep, WrittenBy, _Remaining
 from streams.settings import Kafka, Settings
+from tests.flow import Record
 from tests.reading import settings_in
 
 if TYPE_CHECKING:
@@ -114,3 +117,29 @@ async def test_what_was_written_by_an_instant(
     found = await log.written_by(settings_in(Path()), ["orders"], times.parse_ms(instant))
     after_ms = None if end else times.parse_ms("2026-07-01T08:00:00Z")
     assert found == {("orders", 0): WrittenBy(0, end, after_ms)}
+
+
+@given(st.lists(st.integers(0, 40), max_size=5), st.integers(1, 12))
+def test_a_large_step_is_cut(sizes: list[int], most: int) -> None:
+    """Its parts have its records in order, and end where the next one begins."""
+    records = {("t", at): logged("t", at, range(5, 5 + size)) for at, size in enumerate(sizes)}
+    before = dict.fromkeys(records, 0) | {("quiet", 0): 7}
+    positions = dict.fromkeys(records, 100) | {("quiet", 0): 8}
+    step = FollowStep(records, positions, dict(positions), frozenset({("quiet", 0)}), 9)
+    parts = list(log.parts_of(step, before, most))
+    joined: dict[log.At, list[object]] = {at: [] for at in records}
+    for part in parts:
+        for at, some in part.records.items():
+            assert all(before[at] <= record.offset < part.positions[at] for record in some)
+            joined[at] += some
+        before = part.positions
+        assert (part.ends, part.behind, part.answered_ms) == (step.ends, step.behind, 9)
+    assert joined == records
+    assert before == positions
+    assert len(parts) == 1 or all(most <= part.count < 2 * most for part in parts)
+    assert len(parts) == max(1, step.count // most)
+
+
+def logged(topic: str, partition: int, offsets: range) -> list[Record]:
+    """Records of a partition."""
+    return [Record(topic, partition, offset, 0, b"k", b"v", []) for offset in offsets]
