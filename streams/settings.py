@@ -164,6 +164,7 @@ class EventSettings(BaseModel):
     )
     copied_by: str | None = Field(
         None,
+        pattern=r"^[a-z0-9.-]{1,80}$",
         description=(
             "of a version with a copied log: the copier's group and transactional id; "
             "`netsold worker --version` sets it and the next four"

@@ -656,6 +656,8 @@ def lived(health: dict[str, Any]) -> bool:
             "pointed_since": None,
             "former": None,
             "preparing": None,
+            "beside": [],
+            "audit": None,
         },
     )
 

@@ -239,6 +239,9 @@ def test_each_setting_has_a_description_of_its_values() -> None:
     assert texts <= {
         "orders_topic",
         "chats_topic",
+        "copied_orders_topic",
+        "copied_chats_topic",
+        "copied_without",
         "service_hours",
         "service_zone",
         "metrics_host",
