@@ -35,10 +35,14 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
-@pytest.mark.parametrize("name", sorted(lists.pages()))
+PAGES_OF_CODE = lists.pages()
+"""The reference pages as the code makes them, made once."""
+
+
+@pytest.mark.parametrize("name", sorted(PAGES_OF_CODE))
 def test_reference_pages_are_those_of_the_code(name: str) -> None:
     """After a change of a list, `make docs` has been run."""
-    assert (lists.FOLDER / name).read_text(encoding="utf-8") == lists.pages()[name]
+    assert (lists.FOLDER / name).read_text(encoding="utf-8") == PAGES_OF_CODE[name]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -109,7 +113,7 @@ def test_the_picture_of_the_flow_is_that_of_the_catalogue(page: Path) -> None:
 
 def test_the_page_of_tables_names_every_topic_that_a_stage_writes() -> None:
     """The journals that carry marks, and the topics for the outside, such as alerts."""
-    page = lists.pages()["tables.md"]
+    page = PAGES_OF_CODE["tables.md"]
     for stage in STAGES:
         (row,) = re.findall(rf"^\| {stage.name} \| (.*) \|$", page, re.MULTILINE)
         assert set(re.findall(r"`([\w-]+)`", row)) == {stage.source, *stage.sends, *stage.emits}
@@ -120,7 +124,7 @@ def test_the_page_of_events_lists_the_fields_of_each_event() -> None:
 
     `order_id` is common to events of orders alone.
     """
-    intro = " ".join(lists.pages()["events.md"].split("\n## ")[0].split())
+    intro = " ".join(PAGES_OF_CODE["events.md"].split("\n## ")[0].split())
     of_all, of_orders = re.findall(r"(Every event has|Events of orders have) ([^.;]*)", intro)
     common: list[set[str]] = [set(common_of(name)) for name in MODELS]
     assert set(re.findall(r"`(\w+)`", of_all[1])) == common[0].intersection(*common)
@@ -203,7 +207,7 @@ def test_the_runbook_quotes_messages_of_the_code() -> None:
 def test_commands_in_the_pages_exist() -> None:
     """Each `netsold X` of a page is a command with known options, each `make X` a target."""
     known = {command.name for command in COMMANDS} | set(lists.GROUPS)
-    options = set(re.findall(r"`(--[\w-]+)`", lists.pages()["commands.md"]))
+    options = set(re.findall(r"`(--[\w-]+)`", PAGES_OF_CODE["commands.md"]))
     targets = set(
         re.findall(r"^(\w+):.* ## ", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     )
@@ -299,7 +303,7 @@ def test_a_mark_without_its_pair_is_found() -> None:
 
 def test_settings_in_the_pages_exist() -> None:
     """Every NETSOLD_… of a page is a variable that the reference has."""
-    known = set(re.findall(r"`(NETSOLD_\w+)`", lists.pages()["settings.md"]))
+    known = set(re.findall(r"`(NETSOLD_\w+)`", PAGES_OF_CODE["settings.md"]))
     for page in PAGES:
         used = set(re.findall(r"\bNETSOLD_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
         assert used <= known, page.name
@@ -307,7 +311,7 @@ def test_settings_in_the_pages_exist() -> None:
 
 def test_metrics_in_the_pages_exist() -> None:
     """Every metric of a page, and every label that a query selects by, is in the reference."""
-    page = lists.pages()["metrics.md"]
+    page = PAGES_OF_CODE["metrics.md"]
     known = dict(re.findall(r"^\| `(netsold_\w+)` \| \w+ \| (.*?) \|", page, re.MULTILINE))
     for text in (page.read_text(encoding="utf-8") for page in PAGES):
         for name, query in re.findall(r"\b(netsold_[a-z_]+)\b(?:\{(\w+)=)?", text):
@@ -317,7 +321,7 @@ def test_metrics_in_the_pages_exist() -> None:
 
 def test_addresses_in_the_readme_are_answered() -> None:
     """Every address in a curl command is one of the reader's, with parameters that it takes."""
-    page = lists.pages()["api.md"]
+    page = PAGES_OF_CODE["api.md"]
     addresses = re.findall(
         r"http://127\.0\.0\.1:8640(/[^'\s]+)", (ROOT / "README.md").read_text(encoding="utf-8")
     )
@@ -410,6 +414,6 @@ def test_every_decision_is_listed() -> None:
 
 def test_commands_name_values_and_what_is_required() -> None:
     """An optional option has its values too."""
-    page = lists.pages()["commands.md"]
+    page = PAGES_OF_CODE["commands.md"]
     assert "| Only those; else all. One of `open`, `requeued`, `discarded`. |" in page
     assert "| `--since` | required |" in page

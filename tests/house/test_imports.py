@@ -1,16 +1,24 @@
 """Who imports whom: no circle anywhere, and no import that the documentation does not name."""
 
+from functools import cache
+
 import pytest
 
-from tests.house.imports import circles, documented, graph, measured
+from tests.house.imports import Graph, circles, documented, graph, measured
 from tests.house.sources import ROOMS, ROOT, listed, planted, product
 
 CLAIMS = documented((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
 
 
+@cache
+def edges() -> Graph:
+    """The imports of the product."""
+    return graph(product())
+
+
 def test_no_modules_import_each_other() -> None:
     """The graph of all imports has no circle; imports for type checkers count, too."""
-    found = [" ↔ ".join(modules) for modules in circles(graph(product()))]
+    found = [" ↔ ".join(modules) for modules in circles(edges())]
     assert not found, listed("move what both need to a third module", found)
 
 
@@ -36,7 +44,7 @@ def test_the_oracle_is_independent() -> None:
     allowed = ("operations.oracle", "operations.files")
     wrong = {
         (module, other)
-        for module, imported in graph(product()).items()
+        for module, imported in edges().items()
         for other in imported
         if module.startswith("operations.oracle") and not other.startswith(allowed)
     }
@@ -48,7 +56,7 @@ def test_the_imports_of_a_room_are_those_of_the_page(room: str) -> None:
     """docs/architecture.md has a row for each room, and it is complete."""
     assert room in CLAIMS, f"no row of {room} between <!-- imports --> and <!-- /imports -->"
     ours = {claim for claim in CLAIMS[room] if claim.partition(".")[0] in ROOMS}
-    assert ours == measured(graph(product()), room, ours)
+    assert ours == measured(edges(), room, ours)
 
 
 def test_a_wrong_claim_is_found() -> None:
@@ -67,7 +75,7 @@ def test_a_wrong_claim_is_found() -> None:
         "tables": {"schemas", "msgspec"},
         "serving": {"schemas", "tables", "streams.log", "streams.marks"},
     }
-    edges = graph(
+    found = graph(
         planted(
             schemas__a="",
             tables__b="from schemas import a",
@@ -76,8 +84,8 @@ def test_a_wrong_claim_is_found() -> None:
             streams__rocks="",
         )
     )
-    assert measured(edges, "tables", claims["tables"]) == {"schemas"}
-    assert measured(edges, "serving", claims["serving"]) == {
+    assert measured(found, "tables", claims["tables"]) == {"schemas"}
+    assert measured(found, "serving", claims["serving"]) == {
         "tables",
         "streams.log",
         "streams.rocks",
