@@ -224,6 +224,19 @@ async def _until_in_log(settings: Settings, number: int) -> None:
             await asyncio.sleep(0.05)
 
 
+async def _writes(process: asyncio.subprocess.Process, settings: Settings) -> bool:
+    """Wait until a process has written an event; False if it ends before."""
+    written = asyncio.create_task(_until_in_log(settings, 1))
+    ended = asyncio.create_task(process.wait())
+    await asyncio.wait([written, ended], return_when=asyncio.FIRST_COMPLETED)
+    if written.done():
+        ended.cancel()
+        await written
+        return True
+    written.cancel()
+    return False
+
+
 async def _line(process: asyncio.subprocess.Process) -> str:
     """The next line on stderr."""
     assert process.stderr is not None
@@ -319,13 +332,16 @@ async def test_a_broker_that_stays_away_is_given_up(
     """The import ends after the bound, with exit code 5."""
     await topics.create(settings)
     arguments = {"import": ("-",), "simulate": ("--rate", "200")}[command]
-    process = await _start(
-        settings, *arguments, "--give-up-after", "3s", stdin=True, command=command
-    )
-    assert process.stdin is not None
-    if command == "import":
-        process.stdin.write(_event(1))
-    await _until_in_log(settings, 1)
+    arguments += ("--give-up-after", "3s")
+    for _ in range(5):  # the broker of the test before elects leaders, maybe for longer than that
+        process = await _start(settings, *arguments, stdin=True, command=command)
+        assert process.stdin is not None
+        if command == "import":
+            process.stdin.write(_event(1))
+        if await _writes(process, settings):
+            break
+    else:
+        pytest.fail("nothing was written")
     async with _frozen(kafka, settings):
         if command == "import":
             process.stdin.write(_event(2))
