@@ -5,12 +5,12 @@ record itself.
 """
 
 import re
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from schemas import cloudevents, limits
+from schemas.envelope import Record
 from schemas.positions import Position, position_of
 from schemas.refusals import Refusal
 
@@ -33,7 +33,7 @@ _ADDED: Final = ("x-dlq-", "__streams.errors.")
 _NUMBER: Final = re.compile(rb"\d{1,9}")
 
 
-class LetterRecord(Protocol):
+class LetterRecord(Record, Protocol):
     """The parts of a record of `dead-letters` that are read; aiokafka's ConsumerRecord fits.
 
     `timestamp` is when it was parked, in epoch milliseconds.
@@ -43,16 +43,6 @@ class LetterRecord(Protocol):
     def topic(self) -> str: ...  # noqa: D102
     @property
     def partition(self) -> int: ...  # noqa: D102
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-    @property
-    def timestamp(self) -> int: ...  # noqa: D102
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
 
 
 class Letter(msgspec.Struct, frozen=True):
