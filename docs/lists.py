@@ -316,15 +316,16 @@ def _commands() -> str:
         parts.append("\n" + _table((f"netsold {name} …", group.help), rows))
     called = {command.name: import_module(command.module).command for command in COMMANDS}
     for name, group in GROUPS.items():
-        called |= {
-            f"{name} {one.name}": one.callback
-            for one in import_module(group.module).app.registered_commands
-        }
+        group_app = import_module(group.module).app
+        if group_app.registered_callback is not None:  # the group does something by itself
+            called[name] = group_app.registered_callback.callback
+        called |= {f"{name} {one.name}": one.callback for one in group_app.registered_commands}
     about = {
         one.name: (inspect.getdoc(called[one.name]) or "")
         + (f"\n\n{OF_POINTED}" if one.asks_reader else "")
         for one in COMMANDS
     }
+    about |= {name: inspect.getdoc(called[name]) or "" for name in GROUPS.keys() & called.keys()}
     parts += [_options(name, one, about.get(name)) for name, one in called.items()]
     parts.append(
         "\n## Checks of netsold doctor\n\nEach has the level `ok`, `warning` or `fault`. `--mend`"
@@ -345,6 +346,7 @@ def _options(name: str, function: Callable[..., None], text: str | None) -> str:
     kinds = {
         parameter: get_args(one.annotation)[0]
         for parameter, one in inspect.signature(function, eval_str=True).parameters.items()
+        if get_args(one.annotation)  # not typer's context
     }
     given = [
         one

@@ -1,1 +1,1 @@
-"""Exports: Parquet files of the journal and the tables at one vector, their proof, and SQL over them."""
+"""Exports: the journal and the tables at one vector as Parquet, their proof, and SQL over them."""

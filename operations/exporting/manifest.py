@@ -1,4 +1,4 @@
-"""What an export records about itself: plan, receipts, and `_COMPLETE.json`, which is written last."""
+"""What an export records about itself: plan, receipts, and `_COMPLETE.json`, written last."""
 
 from __future__ import annotations
 

@@ -124,7 +124,9 @@ class Place:
     def directories(self) -> set[str]:
         """The names of the directories in it."""
         selector = arrow("pyarrow.fs").FileSelector(self.root, allow_not_found=True)
-        return {one.base_name for one in self.file_system.get_file_info(selector) if not one.is_file}
+        return {
+            one.base_name for one in self.file_system.get_file_info(selector) if not one.is_file
+        }
 
     @contextmanager
     def locked(self) -> Iterator[None]:

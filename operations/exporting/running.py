@@ -6,7 +6,8 @@
 3. Staged files are moved to their names, `_COMPLETE.json` is written, and what it replaced is
    removed.
 
-Until `_COMPLETE.json` is written, the last one names the files of the last export, all of them there.
+Until `_COMPLETE.json` is written, the last one names the files of the last export, and all are
+there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncio
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -25,9 +26,10 @@ from operations.exporting.journal_files import receipts_of, write_partition
 from operations.exporting.manifest import (
     COMPLETE,
     PLAN,
-    RECEIPTS,
     STAGED,
     Complete,
+    ExportFile,
+    OtherExport,
     Plan,
     refuse_other,
     sums_of,
@@ -46,7 +48,7 @@ from tables.watermarks import least
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from operations.exporting.manifest import ExportFile, LaneMark, Receipt, Terms
+    from operations.exporting.manifest import LaneMark, Receipt, Terms
     from operations.exporting.places import Place
     from operations.replaying.source_log import ReplayLog
     from streams.settings import Settings
@@ -54,13 +56,22 @@ if TYPE_CHECKING:
     Report = Callable[[int], None]
     Begin = Callable[[str, int | None], Report]
 
+
+class Exported(NamedTuple):
+    """A complete export, its new files, and whether it was begun by a run that was interrupted."""
+
+    complete: Complete
+    new: list[ExportFile]
+    continued: bool
+
+
 TABLE_RECORDS: Final = "records of tables"
 TABLE_ROWS: Final = "rows of tables"
 JOURNAL_RECORDS: Final = "records of the journal"
 """The steps, by the unit of their progress."""
 
 
-async def export(settings: Settings, log: ReplayLog, place: Place, begin: Begin) -> Complete:
+async def export(settings: Settings, log: ReplayLog, place: Place, begin: Begin) -> Exported:
     """Export what is new since the last export in a place, or complete an interrupted one.
 
     `begin` shows a step, from its unit and its total, and gets how much more is done. Raises
@@ -78,6 +89,7 @@ async def export(settings: Settings, log: ReplayLog, place: Place, begin: Begin)
         if plan is not None and known is not None and plan.number <= known.number:
             _clean(place, plan)
             plan = None
+        continued = plan is not None
         writer = FileWriter(place)
         try:
             if plan is None:
@@ -85,10 +97,13 @@ async def export(settings: Settings, log: ReplayLog, place: Place, begin: Begin)
             await _write_journal(log, place, writer, plan, begin)
         finally:
             writer.close()
-        return await asyncio.to_thread(_complete, place, plan, known)
+        complete = await asyncio.to_thread(_complete, place, plan, known)
+    before = set() if known is None else {one.path for one in known.files}
+    new = [one for one in complete.files if one.path not in before]
+    return Exported(complete, new, continued)
 
 
-async def _planned(  # noqa: PLR0913, PLR0917 - what an export is made of
+async def _planned(  # noqa: PLR0917 - what an export is made of
     settings: Settings,
     log: ReplayLog,
     place: Place,
@@ -132,15 +147,11 @@ async def _planned(  # noqa: PLR0913, PLR0917 - what an export is made of
     return plan
 
 
-def _refuse_another_journal(
-    known: Complete | None, products: list[LaneMark], place: Place
-) -> None:
+def _refuse_another_journal(known: Complete | None, products: list[LaneMark], place: Place) -> None:
     """Raises OtherExport where the journal is not the one that was exported, or has shrunk."""
     if known is None:
         return
     before = {mark.partition: mark for mark in known.marks if mark.stage == PRODUCT_STAGE.name}
-    from operations.exporting.manifest import OtherExport
-
     for mark in products:
         last = before[mark.partition]
         if mark.topic_id != last.topic_id or mark.offset < last.offset:
@@ -180,7 +191,9 @@ async def _write_journal(
 def _complete(place: Place, plan: Plan, known: Complete | None) -> Complete:
     """Move the staged files to their names, and write `_COMPLETE.json`."""
     receipts = [one for some in receipts_of(place).values() for one in some]
-    before = [] if known is None else [one for one in known.files if not DATASETS[one.dataset].table]
+    before = (
+        [] if known is None else [one for one in known.files if not DATASETS[one.dataset].table]
+    )
     new = [one for receipt in receipts for one in receipt.files]
     files = sorted([*before, *new, *plan.tables], key=lambda one: one.path)
     staged = place.files(STAGED)

@@ -151,9 +151,7 @@ class _Lane:
     def _behind(self) -> tuple[list[str], int] | None:
         latest = max(one.known_mark().offset for one in self._changelogs.values())
         topics_behind = [
-            topic
-            for topic, one in self._changelogs.items()
-            if one.known_mark().offset < latest
+            topic for topic, one in self._changelogs.items() if one.known_mark().offset < latest
         ]
         return (topics_behind, latest) if topics_behind else None
 

@@ -6,7 +6,7 @@ Only files that `_COMPLETE.json` names are read, so an export that runs meanwhil
 from __future__ import annotations
 
 import tempfile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from operations.exporting.files import readable
 from operations.exporting.forms import DATASETS, SQL_TYPES
@@ -31,6 +31,13 @@ _NETS: Final = (
 _ANY: Final = " OR ".join(f"sum({name}) <> 0" for name in _ALL_SUMS)
 
 
+class View(NamedTuple):
+    """A view that answers a question: what it shows, and its query."""
+
+    contents: str
+    query: str
+
+
 def _bridge(measure: str) -> str:
     """The columns of the bridge for units or amounts.
 
@@ -49,10 +56,12 @@ def _bridge(measure: str) -> str:
 
 
 VIEWS: Final = {
-    "sales_by_day": (
-        "sales by UTC day, product, shop and currency: gross and reversed on the day of the sale,"
-        " booked on the day of the refund",
-        f"""
+    "sales_by_day": View(
+        contents=(
+            "sales by UTC day, product, shop and currency: gross and reversed on the sale's day,"
+            " booked on the refund's"
+        ),
+        query=f"""
         SELECT day, product_id, shop_id, currency, {_SUMMED}, {_NETS}
         FROM (
             SELECT day_of(sold_at) AS day, product_id, shop_id, currency,
@@ -65,36 +74,38 @@ VIEWS: Final = {
             FROM entries WHERE refunded_at IS NOT NULL
         )
         GROUP BY day, product_id, shop_id, currency HAVING {_ANY}
-        """,  # noqa: S608 - our own names
+        """,
     ),
-    "cycles": (
-        "sales of all products by cycle and currency, from the table of products",
-        f"""
+    "cycles": View(
+        contents="sales of all products by cycle and currency, from the table of products",
+        query=f"""
         SELECT cycle_start, cycle_end(cycle_start) AS cycle_end,
             cycle_end(cycle_start) <= any_value(about.complete_through) AS ended,
             currency, {_SUMMED}, {_NETS}
         FROM product_cycles, about WHERE currency IS NOT NULL
         GROUP BY cycle_start, currency
-        """,  # noqa: S608 - our own names
+        """,
     ),
-    "refund_bridge": (
-        "by cycle and currency, from refunds of the cycle's sales (reversed, basis sale) to refunds"
-        " in the cycle (booked, basis refund): reversed − in_other_cycles + of_other_cycles = booked",
-        f"""
+    "refund_bridge": View(
+        contents=(
+            "refunds by cycle and currency, from basis sale to basis refund: reversed minus"
+            " in_other_cycles plus of_other_cycles is booked"
+        ),
+        query=f"""
         SELECT cycle_start, currency, {_bridge("units")}, {_bridge("amount")}
         FROM entries GROUP BY cycle_start, currency
-        """,  # noqa: S608 - our own names
+        """,
     ),
-    "restatements": (
-        "entries that changed a cycle after its end, by cycle and currency",
-        f"""
+    "restatements": View(
+        contents="entries that changed a cycle after its end, by cycle and currency",
+        query=f"""
         SELECT cycle_start, currency, count(*) AS entries, {_SUMMED}, {_NETS},
             min(written_at) AS first_written, max(written_at) AS last_written
         FROM entries WHERE restates GROUP BY cycle_start, currency
-        """,  # noqa: S608 - our own names
+        """,
     ),
 }
-"""By name: what it shows, and its query."""
+"""By name."""
 
 
 def complete_of(place: Place) -> Complete:
@@ -112,8 +123,8 @@ def database(place: Place, complete: Complete) -> DuckDBPyConnection:
     for name, files in readable(complete.files).items():
         _add(connection, place, DATASETS[name], files)
     _add_about(connection, complete)
-    for name, (_, query) in VIEWS.items():
-        connection.execute(f"CREATE VIEW {name} AS {query}")
+    for name, view in VIEWS.items():
+        connection.execute(f"CREATE VIEW {name} AS {view.query}")
     return connection
 
 
@@ -129,7 +140,7 @@ def _add(
         listed = ", ".join(f"'{_quoted(path)}'" for path in paths)
         connection.execute(
             f"CREATE VIEW {dataset.name} AS"
-            f" SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"  # noqa: S608 - paths of our own, quoted
+            f" SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
         )
     else:
         found = arrow("pyarrow.dataset").dataset(
@@ -139,7 +150,7 @@ def _add(
 
 
 def _add_about(connection: DuckDBPyConnection, complete: Complete) -> None:
-    """What is known about the export, the currencies' decimals, and functions of cycles and days."""
+    """What is known about the export, the currencies, and functions of cycles and days."""
     terms = complete.terms
     connection.execute(
         "CREATE TABLE about AS SELECT ?::BIGINT AS number, ?::TIMESTAMPTZ AS written_at,"
