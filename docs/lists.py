@@ -21,6 +21,8 @@ from docs import texts
 from operations import cli
 from operations.cli import COMMANDS, EXIT_CODES, OF_POINTED
 from operations.doctor import checks
+from operations.exporting.forms import DATASETS, SQL_TYPES
+from operations.exporting.views import VIEWS
 from schemas import events, http_limits
 from schemas.answers import STATES
 from schemas.refusals import Reason
@@ -76,6 +78,7 @@ def pages() -> dict[str, str]:
         "api.md": _api(),
         "metrics.md": _metrics(),
         "commands.md": _commands(),
+        "exports.md": _exports(),
     }
     contract = json.dumps(_contract(), indent=1, ensure_ascii=False) + "\n"
     return {name: _MADE + text for name, text in made.items()} | {"openapi.json": contract}
@@ -154,6 +157,25 @@ def _tables() -> str:
         + "\n"
         + _table(("table", "key", "written by stage", "holds"), tables)
     )
+
+
+def _exports() -> str:
+    parts = [
+        "# Files of an export, and views\n\nTypes are those of DuckDB; in files an integer is"
+        " `int64`, a time `timestamp[ms, UTC]`. What an export is: [exports](../export.md).\n\n"
+        + _table(
+            ("view of netsold sql", "shows"), [(f"`{n}`", v.contents) for n, v in VIEWS.items()]
+        )
+    ]
+    for one in DATASETS.values():
+        folder = f"{one.name}/cycle=…/" if one.by_cycle else f"{one.name}/"
+        rows = [(f"`{name}`", f"`{SQL_TYPES[kind]}`", about) for name, kind, about in one.columns]
+        parts.append(
+            f"\n## {one.name}\n\n{one.contents[0].upper()}{one.contents[1:]}. In `{folder}`, sorted by"
+            f" {', '.join(f'`{name}`' for name in one.sorted_by)}.\n\n"
+            + _table(("column", "type", "holds"), rows)
+        )
+    return "".join(parts)
 
 
 def flow() -> str:

@@ -73,7 +73,36 @@ def queried(place: Place, query: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
-def sums_of(rows: list[dict[str, Any]], id_name: str) -> dict[tuple[str, str, str], list[int]]:
+_SUMS = (
+    "units_gross", "units_reversed", "units_booked",
+    "amount_gross", "amount_reversed", "amount_booked",
+)  # fmt: skip
+
+Sums = dict[tuple[str, str, str], list[int]]
+"""By id, start of the cycle or of the day, and currency."""
+
+
+def cycle_sums(place: Place, table: str, id_name: str) -> Sums:
+    """The rows of a table of sales in an export."""
+    return _sums(place, table, f"{id_name}, cycle_start, currency")
+
+
+def day_sums(place: Place, id_name: str) -> Sums:
+    """The view of sales by day, by one id."""
+    return _sums(place, "sales_by_day", f"{id_name}, day, currency")
+
+
+def _sums(place: Place, view: str, keys: str) -> Sums:
+    summed = ", ".join(f"sum({name})::BIGINT" for name in _SUMS)
+    query = f"SELECT {keys}, {summed} FROM {view} GROUP BY ALL"
+    return {
+        (id_, f"{start:%Y-%m-%d}T00:00:00Z", currency): sums
+        for id_, start, currency, *sums in queried(place, query)
+        if any(sums)
+    }
+
+
+def sums_of(rows: list[dict[str, Any]], id_name: str) -> Sums:
     """Rows of a recount as the sums of an export: by id, start of the cycle and currency."""
     found = {}
     for row in rows:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from operations.exporting.libraries import arrow
 from schemas.columns import SALE_COLUMNS, SUMMED
+from schemas.errors import NetsoldError
 from schemas.times import format_short
 from tables import catalogue
 
@@ -26,6 +27,10 @@ SQL_TYPES: Final[dict[Kind, str]] = {
     "time": "TIMESTAMP WITH TIME ZONE",
     "flag": "BOOLEAN",
 }
+
+
+class NumberTooLarge(NetsoldError):
+    """A sum that no integer of 64 bits is large enough for."""
 
 
 class Column(NamedTuple):
@@ -62,14 +67,22 @@ class Dataset(NamedTuple):
         return pa.schema([(one.name, types[one.kind]) for one in self.columns])
 
     def filled(self, rows: Sequence[tuple[Any, ...]]) -> Any:  # noqa: ANN401 - a pyarrow.Table
-        """Rows as a table of Arrow; times are epoch milliseconds, or ISO 8601 with `Z`."""
+        """Rows as a table of Arrow; times are epoch milliseconds, or ISO 8601 with `Z`.
+
+        Raises NumberTooLarge.
+        """
         pa, schema = arrow(), self.schema()
         found = zip(*rows, strict=True) if rows else [()] * len(schema)
         arrays = []
         for field, values in zip(schema, found, strict=True):
             first = next((value for value in values if value is not None), None)
             written = isinstance(first, str)
-            array = pa.array(values, pa.string() if written else field.type)
+            try:
+                array = pa.array(values, pa.string() if written else field.type)
+            except OverflowError as error:
+                raise NumberTooLarge(
+                    f"{self.name}: a number in {field.name} has more than 64 bits: {max(values)}"
+                ) from error
             arrays.append(array.cast(field.type) if written else array)
         return pa.Table.from_arrays(arrays, schema=schema)
 

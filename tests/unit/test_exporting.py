@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from operations.exporting import files, libraries, table_rows
-from operations.exporting.forms import DATASETS
+from operations.exporting.forms import DATASETS, NumberTooLarge
 from operations.exporting.libraries import ExtraMissing
 from operations.exporting.manifest import COMPLETE, Complete, NoExport, OtherExport
-from operations.exporting.places import ExportRuns, NoSuchPlace, Place, place_of
+from operations.exporting.places import ExportDamaged, ExportRuns, NoSuchPlace, Place, place_of
 from operations.exporting.table_rows import LanesApart
 from operations.exporting.verifying import verify
 from operations.exporting.views import complete_of
@@ -23,18 +25,14 @@ from operations.oracle.recount import recount
 from operations.replaying.source_fold import LogCut
 from schemas.times import DAY_MS
 from tables import catalogue
-from tests.exporting import ExportedFlow, content, queried, sums_of
+from tests.exporting import ExportedFlow, content, cycle_sums, day_sums, queried, sums_of
 from tests.replaying import ReplayedLogs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from operations.exporting.verdicts import Verdict
     from streams.log import At
-
-SUMS = "units_gross, units_reversed, units_booked, amount_gross, amount_reversed, amount_booked"
-START = "strftime(cycle_start, '%Y-%m-%dT%H:%M:%SZ')"
 
 
 def verdict_of(place: Place) -> Verdict:
@@ -60,15 +58,8 @@ async def test_an_export_is_the_tables_and_the_recount(tmp_path: Path) -> None:
         ("product_cycles", "product_id", "products"),
         ("shop_cycles", "shop_id", "shops"),
     ):
-        rows = queried(
-            one.place,
-            f"SELECT {id_name}, {START}, currency, {SUMS} FROM {table} WHERE currency IS NOT NULL",
-        )  # noqa: E501
-        assert {row[:3]: list(row[3:]) for row in rows} == sums_of(counted[name], id_name)
-        summed = ", ".join(f"sum({column})::BIGINT" for column in SUMS.split(", "))
-        query = f"SELECT {id_name}, strftime(day, '%Y-%m-%dT00:00:00Z'), currency, {summed} FROM sales_by_day GROUP BY ALL"  # noqa: E501
-        by_day = {row[:3]: list(row[3:]) for row in queried(one.place, query) if any(row[3:])}
-        assert by_day == sums_of(daily[name], id_name)
+        assert cycle_sums(one.place, table, id_name) == sums_of(counted[name], id_name)
+        assert day_sums(one.place, id_name) == sums_of(daily[name], id_name)
     (total,) = queried(one.place, "SELECT sum(units_net), count(*) FROM cycles")
     assert total[0] == sum(row["sold_monthly"] for row in counted["products"])
     verdict = verdict_of(one.place)
@@ -224,7 +215,7 @@ async def test_verify_names_what_differs(tmp_path: Path) -> None:
     one.place.write(path, extra_row(data))
     found = verdict_of(one.place)
     assert {"files", "rows of files", "datasets", "entries", "sums"} <= found.counts.keys()
-    assert any("2 times" == difference.found for difference in found.differences)
+    assert any(difference.found == "2 times" for difference in found.differences)
     one.place.remove(path)
     (lost,) = verdict_of(one.place).differences
     assert (lost.where, lost.found) == (path, "missing")
@@ -372,13 +363,10 @@ async def test_one_export_at_a_time(tmp_path: Path) -> None:
 
 async def test_a_damaged_complete_is_named(tmp_path: Path) -> None:
     """What is no `_COMPLETE.json` of ours is an error with a remedy, and is never overwritten."""
-    from operations.exporting.places import ExportDamaged
-
     one = ExportedFlow(tmp_path).take(100)
     one.place.write(COMPLETE, b"{}")
-    for act in (one.export(),):
-        with pytest.raises(ExportDamaged, match="choose another directory"):
-            await act
+    with pytest.raises(ExportDamaged, match="choose another directory"):
+        await one.export()
     with pytest.raises(ExportDamaged):
         verdict_of(one.place)
     assert one.place.read(COMPLETE) == b"{}"
@@ -415,3 +403,31 @@ async def test_files_have_types_order_and_statistics(tmp_path: Path) -> None:
             assert {str(start)[:10] for start in rows["cycle_start"].to_pylist()} == {file.cycle}
     assert DATASETS["entries"].schema().field("amount_gross").type == pa.int64()
     assert DATASETS["entries"].schema().field("sold_at").type == pa.timestamp("ms", tz="UTC")
+
+
+QUERIES = re.findall(
+    r"^```sql\n(.*?)^```$",
+    (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8"),
+    re.MULTILINE | re.DOTALL,
+)
+
+
+async def test_queries_of_the_page_run(tmp_path: Path) -> None:
+    """Each has rows; the last one is the digest that is recorded."""
+    one = ExportedFlow(tmp_path).take()
+    complete = (await one.export()).complete
+    order_id = queried(one.place, "SELECT any_value(order_id) FROM entries")[0][0]
+    found = [queried(one.place, query.replace("o-17", order_id)) for query in QUERIES]
+    assert len(found) == 10
+    assert all(found)
+    assert {left for _, left in found[-2]} == {0}
+    ((count, digest),) = found[-1]
+    recorded = complete.datasets["product_totals"]
+    assert (count, str(digest)) == (recorded.rows, recorded.digest)
+
+
+def test_a_number_that_is_too_large_is_named() -> None:
+    """It ends the export with a sentence."""
+    row = ("p-1", "CNY", *[2**63] * 6, 0)
+    with pytest.raises(NumberTooLarge, match="product_totals: a number in units_gross has more"):
+        DATASETS["product_totals"].filled([row])
