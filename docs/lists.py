@@ -160,19 +160,18 @@ def _tables() -> str:
 
 
 def _exports() -> str:
+    views = [(f"`{name}`", view.contents) for name, view in VIEWS.items()]
     parts = [
         "# Files of an export, and views\n\nTypes are those of DuckDB; in files an integer is"
         " `int64`, a time `timestamp[ms, UTC]`. What an export is: [exports](../export.md).\n\n"
-        + _table(
-            ("view of netsold sql", "shows"), [(f"`{n}`", v.contents) for n, v in VIEWS.items()]
-        )
+        + _table(("view of netsold sql", "shows"), views)
     ]
     for one in DATASETS.values():
         folder = f"{one.name}/cycle=…/" if one.by_cycle else f"{one.name}/"
         rows = [(f"`{name}`", f"`{SQL_TYPES[kind]}`", about) for name, kind, about in one.columns]
         parts.append(
-            f"\n## {one.name}\n\n{one.contents[0].upper()}{one.contents[1:]}. In `{folder}`, sorted by"
-            f" {', '.join(f'`{name}`' for name in one.sorted_by)}.\n\n"
+            f"\n## {one.name}\n\n{one.contents[0].upper()}{one.contents[1:]}. In `{folder}`,"
+            f" sorted by {', '.join(f'`{name}`' for name in one.sorted_by)}.\n\n"
             + _table(("column", "type", "holds"), rows)
         )
     return "".join(parts)
