@@ -59,10 +59,16 @@ def made(settings: Settings, entries: int) -> Iterator[Entry]:
         amount, text = 100 + product, format_ms(at_ms)
         is_reversed = number % 20 == 0
         yield Entry(
-            *[1, int(is_reversed), int(is_reversed), amount, *[amount * is_reversed] * 2, 1],
-            f"p-{product}",
-            "CNY",
-            calendar.iso(calendar.start_of(at_ms)),
+            units_gross=1,
+            units_reversed=int(is_reversed),
+            units_booked=int(is_reversed),
+            amount_gross=amount,
+            amount_reversed=amount * is_reversed,
+            amount_booked=amount * is_reversed,
+            orders=1,
+            product_id=f"p-{product}",
+            currency="CNY",
+            cycle=calendar.iso(calendar.start_of(at_ms)),
             restates=False,
             id=f"{source}@{number}#0",
             shop_id=f"s-{product % SHOPS}",

@@ -17,7 +17,7 @@ from operations.waiting import Interrupted, answer
 if TYPE_CHECKING:
     from operations.exporting.places import Place
     from operations.exporting.running import Exported
-    from operations.exporting.verifying import Verdict
+    from operations.exporting.verdicts import Verdict
     from streams.settings import Settings
 
 app = typer.Typer()

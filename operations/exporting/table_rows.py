@@ -22,7 +22,7 @@ from tables.catalogue import ORDERS_TOPIC, PRODUCT_STAGE, SHOP_STAGE
 from tables.cycles import Calendar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from operations.replaying.row_store import RowStore
     from operations.replaying.source_log import ReplayLog
@@ -86,19 +86,20 @@ async def _caught_up(
         for source in (f"{orders}-{number}" for number in range(settings.partitions))
     }
     for _ in range(ATTEMPTS):
-        behind = [
-            source
-            for source, offset in needed.items()
-            if lane.mark().sources.get(source, -1) < offset
-        ]
-        if not behind:
+        if not _behind(lane.mark(), needed):
             return
         await asyncio.sleep(WAIT_S)
         await lane.read(report)
-    raise LanesApart(
-        f"the tables of products are behind those of shops ({behind[0]}): is every worker running?"
-        " See `netsold status`, and export again"
-    )
+    if behind := _behind(lane.mark(), needed):
+        raise LanesApart(
+            f"the tables of products are behind those of shops ({behind[0]}): is every worker"
+            " running? See `netsold status`, and export again"
+        )
+
+
+def _behind(mark: LaneMark, needed: Mapping[str, int]) -> list[str]:
+    """The source partitions of which a mark includes less than is needed."""
+    return [source for source, offset in needed.items() if mark.sources.get(source, -1) < offset]
 
 
 class _Lane:

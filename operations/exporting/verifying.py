@@ -72,7 +72,7 @@ def _is_readable(data: bytes, one: ExportFile, verdict: Verdict) -> bool:
         rows = arrow("pyarrow.parquet").read_table(io.BytesIO(data))
         connection.register("rows", rows)
         count, digest = counted(connection, DATASETS[one.dataset], "rows")
-    except (OSError, *_errors()) as error:
+    except _errors() as error:
         verdict.differs("files", one.path, "a Parquet file", str(error).partition("\n")[0])
         return False
     finally:
@@ -91,7 +91,7 @@ def _errors() -> tuple[type[Exception], ...]:
     """What reading a damaged file raises."""
     import duckdb
 
-    return (arrow().ArrowException, duckdb.Error)
+    return (OSError, arrow().ArrowException, duckdb.Error)
 
 
 def _check_datasets(connection: DuckDBPyConnection, complete: Complete, verdict: Verdict) -> None:

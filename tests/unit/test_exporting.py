@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import re
 from pathlib import Path
@@ -378,7 +379,7 @@ def test_a_missing_library_has_its_remedy(monkeypatch: pytest.MonkeyPatch) -> No
     def missing(name: str) -> None:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(libraries.importlib, "import_module", missing)
+    monkeypatch.setattr(importlib, "import_module", missing)
     for load in (libraries.arrow, libraries.connected):
         with pytest.raises(ExtraMissing, match=r"run `pip install 'netsold\[export\]'`"):
             load()
