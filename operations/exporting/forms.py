@@ -115,6 +115,20 @@ _SUMS: Final = {
 }
 
 
+_CAUSE: Final = (
+    Column("event_type", "text", "the type of the event"),
+    Column("event_id", "text", "the id of the event"),
+    Column("event_source", "text", "the source of the event"),
+    Column("occurred_at", "time", "when the event happened"),
+    Column("rules", "int", "the version of the rules"),
+)
+_PLACE: Final = (
+    Column("journal_partition", "int", "the partition of the journal's row"),
+    Column("journal_offset", "int", "its offset; unique in the partition"),
+    Column("written_at", "time", "when it was written (log time)"),
+)
+
+
 def _summed(columns: Iterable[str]) -> tuple[Column, ...]:
     return tuple(
         Column(
@@ -141,18 +155,12 @@ ENTRIES: Final = Dataset(
         Column("order_id", "text", "the order"),
         Column("line_id", "text", "the line of the order"),
         Column("sold_at", "time", "the receipt by which the line is a sale (S2)"),
-        Column("event_type", "text", "the type of the event"),
-        Column("event_id", "text", "the id of the event"),
-        Column("event_source", "text", "the source of the event"),
-        Column("occurred_at", "time", "when the event happened"),
-        Column("rules", "int", "the version of the rules"),
+        *_CAUSE,
         Column("refund_id", "text", "the refund that the entry is about; null for a sale"),
         Column("refunded_at", "time", "when that refund succeeded"),
         Column("source", "text", "the partition of the event, such as orders-3"),
         Column("source_offset", "int", "the offset of the event"),
-        Column("journal_partition", "int", "the partition of the entry"),
-        Column("journal_offset", "int", "the offset of the entry; unique in its partition"),
-        Column("written_at", "time", "when the entry was written (log time)"),
+        *_PLACE,
     ),
     ("cycle_start", "product_id", "sold_at", "journal_partition", "journal_offset"),
     by_cycle=True,
@@ -169,14 +177,8 @@ SERVICE_CHANGES: Final = Dataset(
         Column("restates", "flag", "whether the cycle had ended (S13)"),
         Column("row_id", "text", "the event's position, and the row's index"),
         _SUBJECTS["shop_id"],
-        Column("event_type", "text", "the type of the event"),
-        Column("event_id", "text", "the id of the event"),
-        Column("event_source", "text", "the source of the event"),
-        Column("occurred_at", "time", "when the event happened"),
-        Column("rules", "int", "the version of the rules"),
-        Column("journal_partition", "int", "the partition of the row"),
-        Column("journal_offset", "int", "the offset of the row"),
-        Column("written_at", "time", "when the row was written (log time)"),
+        *_CAUSE,
+        *_PLACE,
     ),
     ("cycle_start", "product_id", "journal_partition", "journal_offset", "figure"),
     by_cycle=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from operations.exporting.forms import ENTRIES, RESTATEMENTS
 from operations.exporting.verdicts import rows_of
+from operations.exporting.views import fill
 from schemas.columns import SUMMED
 from streams.partitioning import partition_of
 from tables.catalogue import (
@@ -127,19 +128,14 @@ class SumsCheck:
             for lane, mark in marks.items()
             for source, last in mark.sources.items()
         ]
-        self._fill("shop_lanes (shop_id VARCHAR, lane BIGINT)", shops)
-        self._fill("lanes (lane BIGINT, source VARCHAR, last BIGINT)", vectors)
+        # one row that fits nothing, as a table without rows has no types
+        fill(self._connection, "shop_lanes", ("shop_id", "lane"), [("", -1), *shops])
+        fill(self._connection, "lanes", ("lane", "source", "last"), [(-1, "", -1), *vectors])
         self._connection.execute(
             f"CREATE VIEW {_OF_SHOPS} AS SELECT entries.* FROM entries"
             " JOIN shop_lanes USING (shop_id) JOIN lanes USING (lane, source)"
             " WHERE source_offset <= last"
         )
-
-    def _fill(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
-        self._connection.execute(f"CREATE TABLE {table}")
-        if rows:
-            name, values = table.partition(" ")[0], ", ".join("?" for _ in rows[0])
-            self._connection.executemany(f"INSERT INTO {name} VALUES ({values})", rows)
 
 
 def _summed(relation: str, keys: Sequence[str], columns: Sequence[str]) -> str:

@@ -15,6 +15,8 @@ from operations.exporting.manifest import COMPLETE, Complete, NoExport
 from schemas.money import DECIMALS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from duckdb import DuckDBPyConnection
 
     from operations.exporting.forms import Dataset
@@ -166,8 +168,7 @@ def _add_about(connection: DuckDBPyConnection, complete: Complete) -> None:
             terms.anchor_ms,
         ],
     )
-    connection.execute("CREATE TABLE currencies (currency VARCHAR, decimals BIGINT)")
-    connection.executemany("INSERT INTO currencies VALUES (?, ?)", list(DECIMALS.items()))
+    fill(connection, "currencies", ("currency", "decimals"), list(DECIMALS.items()))
     length, anchor = terms.cycle_ms, terms.anchor_ms
     into = f"(((epoch_ms(t) - {anchor}) % {length} + {length}) % {length})"
     connection.execute(
@@ -177,6 +178,22 @@ def _add_about(connection: DuckDBPyConnection, complete: Complete) -> None:
         f"CREATE MACRO cycle_end(t) AS make_timestamptz(1000 * (epoch_ms(t) + {length}))"
     )
     connection.execute("CREATE MACRO day_of(t) AS (t AT TIME ZONE 'UTC')::DATE")
+
+
+def fill(
+    connection: DuckDBPyConnection,
+    name: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str | int, ...]],
+) -> None:
+    """A table of texts and integers; the kinds are those of the first row, which there must be."""
+    pa = arrow()
+    values = {
+        column: list(found) for column, found in zip(columns, zip(*rows, strict=True), strict=True)
+    }
+    connection.register("filled", pa.table(values))
+    connection.execute(f"CREATE TABLE {name} AS FROM filled")
+    connection.unregister("filled")
 
 
 def close_in(connection: DuckDBPyConnection, place: Place, complete: Complete) -> None:

@@ -147,8 +147,9 @@ async def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(files, "FILE_ROWS", 40)
     monkeypatch.setattr("operations.exporting.journal_files.FILE_ROWS", 40)
     monkeypatch.setattr("operations.exporting.table_files.FILE_ROWS", 40)
-    one = ExportedFlow(tmp_path, events=240)
-    await one.take(150).export()
+    monkeypatch.setattr(Place, "_sync", lambda *_: None)  # no power is cut here
+    one = ExportedFlow(tmp_path, events=120)
+    await one.take(80).export()
     before = {path: one.place.read(path) for path in one.place.files()}
     one.take()
     await one.export()
@@ -173,7 +174,7 @@ async def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         if again[COMPLETE].number == 3:  # it had been complete, and this was the next one
             again[COMPLETE] = msgspec.structs.replace(again[COMPLETE], number=2)
         assert again == whole, kills
-    assert kills > 60
+    assert kills > 40, kills
 
 
 async def test_continues_to_the_vector_of_its_plan(tmp_path: Path) -> None:
