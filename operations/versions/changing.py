@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.control import Act, Pointer
 from schemas.errors import NetsoldError
@@ -67,6 +67,14 @@ class Removal:
         found += [f"delete group {group}" for group in self.groups]
         return [*found, *([f"delete {self.directory}"] if self.directory else [])]
 
+    def as_json(self) -> dict[str, Any]:
+        """The same with stable names."""
+        return {
+            "topics": sorted(self.topics),
+            "groups": list(self.groups),
+            "directory": self.directory and str(self.directory),
+        }
+
 
 async def members(settings: Settings) -> list[str]:
     """The names of an application's running workers. Raises KafkaError where that is unknown."""
@@ -127,7 +135,7 @@ async def point_at(
     act: ActName,
     sign: Signature,
     comparison: Comparison | None = None,
-) -> Versions:
+) -> Act:
     """Move the pointer from the version `shown` to another one, with handovers; what is recorded.
 
     Raises PointerMoved, NoSuchVersion, ChangeInDoubt and KafkaUnreachable.
@@ -149,14 +157,14 @@ async def point_at(
             former=shown,
             vector=comparison.vector if comparison else {},
             differences=dict(differences),
-            accepted=bool(differences),
+            accepted=bool(differences) or (comparison is not None and not comparison.lists),
         )
         await writer.commit(
             [Pointer(app, sign.at, former=shown), record],
             speaker=app,
             chats=written_chats(versions),
         )
-    return await read_versions(settings)
+    return record
 
 
 def written_chats(versions: Versions) -> list[At]:
@@ -198,8 +206,8 @@ async def removal(settings: Settings, versions: Versions, name: str) -> Removal:
     )
 
 
-async def drop(settings: Settings, found: Removal, sign: Signature) -> None:
-    """Delete what a removal names, and at last the version's record.
+async def drop(settings: Settings, found: Removal, sign: Signature) -> Act:
+    """Delete what a removal names, and at last the version's record; what is recorded.
 
     So after a failure the same command again deletes what is left. Raises PointerMoved,
     ChangeInDoubt, KafkaUnreachable and KafkaError.
@@ -219,3 +227,4 @@ async def drop(settings: Settings, found: Removal, sign: Signature) -> None:
             shutil.rmtree(found.directory)
         act = Act(act="drop", app=found.app, at=sign.at, by=sign.by, why=sign.why)
         await writer.commit([act], removed=[found.app])
+    return act
