@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.control import Act, Pointer
+from schemas.envelope import Handover
 from schemas.errors import NetsoldError
 from streams import removing
 from streams.copier import Copier
+from streams.last_marks import last_marks
 from streams.observe import Observer
+from streams.topics import changelog
 from streams.versions import VersionWriter, read_versions
+from tables.catalogue import CHATS
+from tables.watermarks import latest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -161,10 +166,23 @@ async def point_at(
         )
         await writer.commit(
             [Pointer(app, sign.at, former=shown), record],
-            speaker=app,
+            handover_to=Handover(app, await _newest_ms(versions, settings, [shown, app])),
             chats=written_chats(versions),
         )
     return record
+
+
+async def _newest_ms(versions: Versions, settings: Settings, apps: Sequence[str]) -> int | None:
+    """The newest confirmed event time of these versions' conversations; None if there is none.
+
+    With it in each handover, no partition of a log or of its copy is behind another one there.
+    """
+    newest = None
+    for of_version in (versions.settings_of(app, settings) for app in apps):
+        found = await last_marks(of_version, [changelog(of_version, CHATS.name)])
+        for mark in found.marks.values():
+            newest = latest(newest, None if mark is None else mark.confirmed_ms)
+    return newest
 
 
 def written_chats(versions: Versions) -> list[At]:

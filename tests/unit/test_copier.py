@@ -109,7 +109,7 @@ class World:
     def hand_over(self, speaker: str) -> None:
         """A handover in each partition of chats, in one transaction."""
         epoch = self.log.init("versions")
-        value, headers = envelope.handover(speaker)
+        value, headers = envelope.handover(speaker, None)
         for number in range(2):
             tp = TopicPartition(self.layout.chats, number)
             record = MemoryRecord(0, 5, None, value, tuple(headers))
@@ -251,7 +251,7 @@ def test_ticks_and_handovers_of_other_families_are_not_copied() -> None:
         for topic in world.layout.topics:
             value, headers = envelope.tick(1_782_900_000_000)
             world.write(topic, 1, None, value, headers)
-        value, headers = envelope.handover("other")
+        value, headers = envelope.handover("other", None)
         world.write(world.layout.chats, 0, None, value, headers)
         world.write_event(0)
         await world.copy()
