@@ -397,17 +397,3 @@ def tick(at_ms: int) -> tuple[bytes, list[tuple[str, bytes]]]:
         ("ce_time", times.format_ms(at_ms).encode()),
         (CONTENT_TYPE, JSON),
     ]
-
-
-def handover(speaker: str, at_ms: int | None) -> tuple[bytes, list[tuple[str, bytes]]]:
-    """(value, headers) of a handover to an application at a time; its record has no key."""
-    named = [] if at_ms is None else [("ce_time", times.format_ms(at_ms).encode())]
-    return b"{}", [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", f"handover-{speaker}".encode()),
-        ("ce_source", b"/netsold"),
-        ("ce_type", HANDOVER.encode()),
-        ("ce_subject", speaker.encode()),
-        *named,
-        (CONTENT_TYPE, JSON),
-    ]

@@ -15,8 +15,8 @@ import msgspec
 
 from schemas import control
 from schemas.control import Act, Diff, Pointer, Version, VersionTerms
-from schemas.envelope import Handover, handover
 from schemas.errors import NetsoldError
+from schemas.handover_records import handover
 from streams import log, topics
 from streams.fenced_writer import FencedWriter
 from streams.log_writer import Writer
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from schemas.control import ControlRecord
+    from schemas.envelope import Handover
     from streams.log import At
     from streams.settings import Settings
 

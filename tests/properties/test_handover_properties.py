@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from schemas import envelope, times
 from schemas.events import topic_of
+from schemas.handover_records import handover
 from streams.copy_plan import CopyLayout, CopyPlan, Vectors
 from streams.partitioning import partition_of
 from tables.catalogue import ALERTS_TOPIC
@@ -65,7 +66,7 @@ def logs(draw: st.DrawFn) -> list[Step]:
 def record(offset: int, step: Step) -> Record:
     """The record of a step."""
     if isinstance(step, str):
-        return Record("chats", 0, offset, 0, None, *envelope.handover(step, None))
+        return Record("chats", 0, offset, 0, None, *handover(step, None))
     if isinstance(step, int):
         return Record("chats", 0, offset, 0, None, *envelope.tick(step))
     assert topic_of(step["type"]) == "chats"
@@ -156,7 +157,7 @@ def test_versions_of_a_log_and_of_its_copy_send_each_alert_once(
         if number == len(steps) // 2:
             handover_s = at_s
             for records in log.values():
-                written = envelope.handover(APPS[1], NOON_MS + 1000 * at_s)
+                written = handover(APPS[1], NOON_MS + 1000 * at_s)
                 records.append(Record("chats", 0, len(records), 0, None, *written))
     copied = copies(log)
     former = overdue(Speaking(APPS[0], APPS[0]), log)

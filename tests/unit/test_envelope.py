@@ -9,6 +9,7 @@ import pytest
 
 from schemas import envelope, limits, times
 from schemas.envelope import Received, Tick, encode, read, read_plainly, tick
+from schemas.handover_records import handover
 from schemas.refusals import Reason, Refusal
 from tests.flow import Record, bare, binary
 
@@ -341,12 +342,12 @@ def test_no_list_lacks_an_event_type() -> None:
 
 def test_handovers() -> None:
     """A handover names an application and needs no key; only `chats` has any."""
-    value, headers = envelope.handover("netsold.r1", None)
+    value, headers = handover("netsold.r1", None)
     record = Record("chats", 0, 0, 0, None, value, headers)
     assert envelope.read_chat(record) == envelope.Handover("netsold.r1")
     assert envelope.read_chat_plainly(record) == envelope.Handover("netsold.r1")
     assert reason(value, headers, None) == Reason.UNKNOWN_TYPE
-    timed = record._replace(headers=envelope.handover("netsold.r1", 1_782_900_000_000)[1])
+    timed = record._replace(headers=handover("netsold.r1", 1_782_900_000_000)[1])
     assert envelope.read_chat(timed) == envelope.Handover("netsold.r1", 1_782_900_000_000)
     found = envelope.read_chat(record._replace(headers=[*headers, ("ce_time", b"noon")]))
     assert isinstance(found, Refusal)

@@ -182,7 +182,7 @@ def test_each_change_prints_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
         (("drop", "netsold", "--yes"), changing, "drop", "it deletes what is left"),
     ],
 )
-def test_ctrl_c_says_how_to_continue(
+def test_after_ctrl_c_the_next_command_is_named(
     monkeypatch: pytest.MonkeyPatch,
     arguments: tuple[str, ...],
     module: ModuleType,

@@ -41,8 +41,10 @@ def test_money_is_shown_in_its_currency() -> None:
     order = orders.encode(Order(placed=(placed,), others=(paid,))).decode()
     other = order.replace("4500", "9000").replace("9000}", "18000}")
     assert changes(order, other, table="orders") == [
-        "live → replayed: order_placed e-1.lines.1.unit_price CNY 45.00 → CNY 90.00, "
-        "order_paid e-2.amount CNY 90.00 → CNY 180.00"
+        (
+            "live → replayed: order_placed e-1.lines.1.unit_price CNY 45.00 → CNY 90.00, "
+            "order_paid e-2.amount CNY 90.00 → CNY 180.00"
+        )
     ]
     assert changes(order, order + " ", table="orders")[0].startswith("live:")
     assert changes(order[:-9], order, table="orders")[0].startswith("live:")
