@@ -130,9 +130,11 @@ def copies(log: dict[At, list[Record]]) -> dict[At, list[Record]]:
         records = {at: log[at][position:] for at, position in plan.starts.items()}
         for piece in plan.pieces(records, {at: len(log[at]) for at in records}):
             for at, some in piece.records.items():
-                found[at] += [
-                    one._replace(offset=offset) for offset, one in enumerate(some, len(found[at]))
-                ]
+                for one in some:
+                    record = Record(
+                        at[0], at[1], len(found[at]), 0, one.key, one.value, one.headers
+                    )
+                    found[at].append(record)
             plan.done(piece, {})
     return found
 
