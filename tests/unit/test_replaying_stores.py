@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from operations.replaying.findings import findings_of
 from operations.replaying.store_check import check_workers
 from operations.replaying.work import Work
 from streams.marks import MARK_KEY
@@ -67,3 +68,10 @@ async def test_stores_are_compared_up_to_their_own_position(tmp_path: Path) -> N
     assert [one.key for one in shops.shown] == ["s-of-nowhere"]
     assert shops.left_out == len(flow.rows["shop_totals", 0]) + 1  # and the mark
     assert shops.rows == 1
+    audited = findings_of((await replayed(flow, tmp_path / "audit", stores=True)).values())
+    assert {one.table: one.differing for one in audited.stores} == {
+        "orders": 0,
+        "product_totals": 1,
+        "shop_totals": 1,
+    }
+    assert audited.differing == 2
