@@ -148,6 +148,10 @@ class EventIndex(Follower[IndexApplier]):
         """Few: writing a step stops every other thread meanwhile."""
         return limits.INDEX_RECORDS
 
+    def applies_in_turns(self) -> bool:
+        """Always, as the tables are answered from."""
+        return True
+
     def applied(self, _: IndexApplier, step: AppliedStep) -> float:
         """Pause for as long as the step took while many are left: tables and answers come first."""
         trace_step("event index", step)
