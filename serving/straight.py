@@ -36,12 +36,13 @@ BADGE_S: Final = 1.0
 """How long a badge is answered from memory; caches may keep it for a minute."""
 
 _REQUEST: Final = re.compile(
-    rb"GET (/v1/(?:top/\w+|(products|shops)/([\w.~:@!$&'()*+,;=-]+)(/badge(?:\.svg)?)?))"
+    rb"GET (/v1/(?:top/\w+|(products|shops)/([\w.~:@!$&'()*+,;=-]+)"
+    rb"(/(?:badge(?:\.svg)?|cycles|days|hours))?))"
     rb"(?:\?([\w.:=&-]+))? HTTP/1\.1\r\n((?:[!#$%&'*+.^`|~\w-]+:[\t\x20-\x7e]*\r\n)+)\r\n",
     re.ASCII,
 )
-"""A whole request: path, kind, id, badge, query, fields. Nothing of it is encoded. A path of the
-best has neither kind nor id."""
+"""A whole request: path, kind, id, what of it, query, fields. Nothing of it is encoded. A path of
+the best has neither kind nor id."""
 
 _FIELD: Final = re.compile(rb"([^:]+):([^\r]*)\r\n")
 _UNUSUAL: Final = frozenset(
@@ -97,7 +98,7 @@ class Straight:
         found = _REQUEST.fullmatch(request) if is_short else None
         if found is None:
             return None
-        path, _, id_, badge, query_string, lines = found.groups()
+        path, _, id_, _, query_string, lines = found.groups()
         address, fields = address_of(found), fields_of(lines)
         if address is None or fields is None:
             return None
@@ -118,7 +119,7 @@ class Straight:
             "id": (id_ or b"").decode(),
             "query": query,
         }
-        if badge is None:
+        if address.badge is None:
             return (self._plain if self._is_simple and fields.are_plain else self._made)(scope)
         if self._is_rated:
             return self._made(scope)
@@ -167,8 +168,8 @@ class Straight:
 
 def address_of(request: re.Match[bytes]) -> HotAddress | None:
     """The address of a whole request, if it is a hot one."""
-    path, kind, _, badge, *_ = request.groups()
-    return ADDRESSES.get(path[4:] if kind is None else kind + (badge or b""))
+    path, kind, _, part, *_ = request.groups()
+    return ADDRESSES.get(path[4:] if kind is None else kind + (part or b""))
 
 
 @lru_cache(http_limits.REQUEST_FIELDS)
