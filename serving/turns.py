@@ -40,9 +40,9 @@ def whole(parts: Parts[Result]) -> Result:
 async def in_turns(parts: Parts[Result]) -> Result:
     """Do some work in turns with everything else of the loop.
 
-    A turn is as long as all else was since the turn before, within bounds. So beside answers
-    without end the work has about half of the time, and an answer waits for a few milliseconds at
-    most, and for the longest part.
+    A turn is half as long as all else was since the turn before, within bounds: two such works then
+    have as much time as answers without end, and don't make each other's turns longer. An answer
+    waits for a turn of each at most, and for its longest part.
     """
     turn_s, began_s = LEAST_TURN_S, perf_counter()
     while True:
@@ -55,7 +55,7 @@ async def in_turns(parts: Parts[Result]) -> Result:
         if ended_s - began_s >= turn_s:
             await asyncio.sleep(0)
             began_s = perf_counter()
-            turn_s = min(max(LEAST_TURN_S, began_s - ended_s), MOST_TURN_S)
+            turn_s = min(max(LEAST_TURN_S, (began_s - ended_s) / 2), MOST_TURN_S)
 
 
 def parts_of(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -3,70 +3,87 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from serving import turns
-from serving.turns import PART_ITEMS, in_turns, parts_of, whole
+from serving.turns import LEAST_TURN_S, MOST_TURN_S, PART_ITEMS, in_turns, parts_of, whole
 
 if TYPE_CHECKING:
     from serving.turns import Parts
 
-PART_S = 0.0005
+PARTS = 1000
+PART_S = LEAST_TURN_S / 4
 
 
-def work(parts: int) -> Parts[int]:
-    """So many parts, each of PART_S."""
-    for _ in range(parts):
-        spend(PART_S)
-        yield
-    return parts
+class Clock:
+    """A clock that moves when somebody computes."""
 
+    def __init__(self) -> None:
+        self.now_s = 0.0
 
-def spend(seconds: float) -> None:
-    """Compute for so long."""
-    end_s = time.perf_counter() + seconds
-    while time.perf_counter() < end_s:
-        pass
+    def __call__(self) -> float:
+        return self.now_s
 
+    def work(self) -> Parts[int]:
+        """PARTS parts, each of PART_S."""
+        for _ in range(PARTS):
+            self.now_s += PART_S
+            yield
+        return PARTS
 
-def test_all_of_it_is_done_at_once() -> None:
-    """Its result is what the work returns."""
-    assert whole(work(3)) == 3
-
-
-async def test_others_have_turns_meanwhile() -> None:
-    """After at most MOST_TURN_S and a part, however long the others' turns are."""
-    others = 0
-
-    async def other() -> None:
-        nonlocal others
+    async def compute(self, seconds: float, waits: list[float]) -> None:
+        """Compute for so long in each round of the loop, and note how long the others did."""
         while True:
-            others += 1
-            spend(0.006)  # longer than the longest turn
+            self.now_s += seconds
+            ended_s = self.now_s
             await asyncio.sleep(0)
-
-    running = asyncio.create_task(other())
-    assert await in_turns(work(100)) == 100
-    running.cancel()
-    assert others >= 100 * PART_S / (turns.MOST_TURN_S + 10 * PART_S)
+            waits.append(self.now_s - ended_s)
 
 
-async def test_a_turn_is_as_long_as_the_others_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At least LEAST_TURN_S, so work beside nothing is not stopped after each part."""
-    stops = 0
-    sleep = asyncio.sleep
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of turns."""
+    found = Clock()
+    monkeypatch.setattr(turns, "perf_counter", found)
+    return found
 
-    async def counted(seconds: float) -> None:
-        nonlocal stops
-        stops += 1
-        await sleep(seconds)
 
-    monkeypatch.setattr(turns.asyncio, "sleep", counted)
-    await in_turns(work(100))
-    assert 1 <= stops <= 100 * PART_S / turns.LEAST_TURN_S
+def test_all_of_it_is_done_at_once(clock: Clock) -> None:
+    """Its result is what the work returns."""
+    assert whole(clock.work()) == PARTS
+
+
+@pytest.mark.parametrize(
+    ("other_s", "turn_s"),
+    [
+        (0.0, LEAST_TURN_S),
+        (LEAST_TURN_S, LEAST_TURN_S),
+        (4 * LEAST_TURN_S, 2 * LEAST_TURN_S),
+        (100 * MOST_TURN_S, MOST_TURN_S),
+    ],
+)
+async def test_others_wait_for_a_turn_and_a_part_at_most(
+    clock: Clock, other_s: float, turn_s: float
+) -> None:
+    """A turn is half as long as theirs, within bounds."""
+    waits: list[float] = []
+    other = asyncio.create_task(clock.compute(other_s, waits))
+    assert await in_turns(clock.work()) == PARTS
+    other.cancel()
+    assert waits
+    assert turn_s - PART_S < max(waits) <= turn_s + PART_S
+    assert len(waits) >= PARTS * PART_S / (turn_s + PART_S) - 1
+
+
+async def test_two_works_do_not_make_each_others_turns_longer(clock: Clock) -> None:
+    """What waits for both waits for two of the least turns."""
+    waits: list[float] = []
+    other = asyncio.create_task(clock.compute(LEAST_TURN_S / 10, waits))
+    await asyncio.gather(in_turns(clock.work()), in_turns(clock.work()))
+    other.cancel()
+    assert max(waits) <= 2 * (LEAST_TURN_S + PART_S)
 
 
 async def test_a_failure_is_raised() -> None:
