@@ -23,7 +23,7 @@ from serving.paths import count
 from serving.plain_layers import is_plain, plain_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -119,13 +119,14 @@ class Straight:
             "id": (id_ or b"").decode(),
             "query": query,
         }
+        make = self._plain if self._is_simple and fields.are_plain else self._made
         if address.badge is None:
-            return (self._plain if self._is_simple and fields.are_plain else self._made)(scope)
+            return make(scope)
         if self._is_rated:
             return self._made(scope)
         version = self._app.state.versions.answering.settings.app
         key = version, connection["scheme"], path, query_string, fields.distinct
-        return self._kept(key, scope)
+        return self._kept(key, scope, make)
 
     def _plain(self, scope: Scope) -> list[Message] | None:
         """The messages that answer a request which few layers act on."""
@@ -141,14 +142,16 @@ class Straight:
         except Exception:  # noqa: BLE001 - the route meets it, too, and answers and reports it
             return None
 
-    def _kept(self, key: tuple[Any, ...], scope: Scope) -> list[Message] | None:
+    def _kept(
+        self, key: tuple[Any, ...], scope: Scope, make: Callable[[Scope], list[Message] | None]
+    ) -> list[Message] | None:
         """The messages of a badge, from memory where a moment ago they were made for the same."""
         began = perf_counter()
         kept = self._badges.get(key)
         if kept is not None and began - kept.made_s < BADGE_S:
             count(scope, kept.status, perf_counter() - began)
             return kept.messages
-        messages = self._made(scope)
+        messages = make(scope)
         if messages is not None and (status := messages[0]["status"]) in _KEPT:
             self._badges[key] = _Kept(began, status, messages)
             self._badges.move_to_end(key)
