@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from rocksdict import WriteBatch
 
-from schemas import limits
 from serving import keys
 from serving.folded_journal import FoldedStep, fold
 from serving.journal_rows import JournalRows
 from serving.name_rows import NameRows
+from serving.pending import Pending
 from serving.period_rows import event_time
 from serving.progress import (
     DIRECT,
@@ -65,8 +65,7 @@ class Applier:
         self._changes = changes
         changes.note_another_store()
         self._names = names
-        self._pending: dict[At, list[Record]] = {}
-        self._without_mark: set[At] = set()
+        self._pending = Pending()
         self._rows = TableRows(store, changes)
         self._journal = JournalRows(store, changes)
         self._display_names = NameRows(store, changes)
@@ -88,6 +87,11 @@ class Applier:
             WriteBatch(raw_mode=True), ReaderProgress(progress, complete=complete, live=False)
         )
 
+    @property
+    def in_turns(self) -> bool:
+        """Once tables are answered from: a second thread would make each answer wait."""
+        return self.store.progress.live
+
     def apply(self, step: FollowStep) -> Parts[int]:
         """Apply a step in one write, or not at all; returns how many records were applied.
 
@@ -99,7 +103,9 @@ class Applier:
         behind = any(self._names[topic] != NAMES for topic, _ in step.behind)
         until_mark = before.complete or not behind
         ready = {
-            at: self._ready(at, records, until_mark=until_mark)
+            at: records
+            if self._names[at[0]] == NAMES
+            else self._pending.ready(at, records, until_mark=until_mark)
             for at, records in step.records.items()
             if self._names[at[0]] != SALES_JOURNAL
         }
@@ -114,14 +120,13 @@ class Applier:
                 batch, at, progress[SALES_JOURNAL], self._journal.put(batch, at[1], folded, former)
             )
             count += folded.count
-        complete = until_mark and not self._without_mark
+        complete = until_mark and self._pending.end_with_marks
         if complete and not before.complete:
             batch.put(keys.COMPLETE, b"")
         elif before.complete and not complete:
             batch.delete(keys.COMPLETE)
         positions = {
-            at: self._pending[at][0].offset if self._pending.get(at) else position
-            for at, position in step.positions.items()
+            at: self._pending.position(at, fetched) for at, fetched in step.positions.items()
         }
         for at, position in positions.items():
             if position != self.positions[at]:
@@ -134,25 +139,6 @@ class Applier:
         self._changes.end_step()
         self.positions, self.ends = positions, step.ends
         return count
-
-    def _ready(self, at: At, records: Sequence[Record], *, until_mark: bool) -> Sequence[Record]:
-        """The records to apply now, of pending and fetched ones; the others become pending."""
-        if self._names[at[0]] == NAMES:
-            return records
-        records = [*self._pending.pop(at, ()), *records]
-        end = next(
-            (index for index in range(len(records), 0, -1) if records[index - 1].key == MARK_KEY), 0
-        )
-        if until_mark and len(records) - end <= limits.WAITING_RECORDS:
-            self._pending[at] = records[end:]
-            if end:
-                self._without_mark.discard(at)
-            return records[:end]
-        if end < len(records):
-            self._without_mark.add(at)
-        elif records:
-            self._without_mark.discard(at)
-        return records
 
     def _apply(
         self,

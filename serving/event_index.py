@@ -148,10 +148,6 @@ class EventIndex(Follower[IndexApplier]):
         """Few: nothing is answered while a step is written."""
         return limits.INDEX_RECORDS
 
-    def applies_in_turns(self) -> bool:
-        """Always, as the tables are answered from."""
-        return True
-
     def applied(self, _: IndexApplier, step: AppliedStep) -> float:
         """Pause for as long as the step took while many are left: tables and answers come first."""
         trace_step("event index", step)

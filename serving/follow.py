@@ -76,6 +76,11 @@ class StepApplier(Protocol):
         """The store."""
         ...
 
+    @property
+    def in_turns(self) -> bool:
+        """Whether the next step is applied in turns with answers, else in another thread."""
+        ...
+
     def apply(self, step: FollowStep) -> Parts[int]:
         """Apply a step and write it with its positions; returns how many records were applied."""
         ...
@@ -186,10 +191,6 @@ class Follower(ABC, Generic[Applying]):
         return log.follow(self.settings, applier.positions, self.most_records)
 
     @abstractmethod
-    def applies_in_turns(self) -> bool:
-        """Whether the next step is applied in turns with answers, else in another thread."""
-
-    @abstractmethod
     def applied(self, applier: Applying, step: AppliedStep) -> float:
         """A step was applied; returns the seconds to pause before the next one."""
 
@@ -222,7 +223,7 @@ class Follower(ABC, Generic[Applying]):
                 began = time.perf_counter()
                 self._answered_ms = step.answered_ms or self._answered_ms
                 try:
-                    records = await self._apply(applier, step)
+                    records = await _apply(applier, step, self._thread)
                 except Exception as error:
                     if not is_damage(error):
                         raise
@@ -239,11 +240,12 @@ class Follower(ABC, Generic[Applying]):
                 if pause_s:
                     await asyncio.sleep(pause_s)
 
-    async def _apply(self, applier: Applying, step: FollowStep) -> int:
-        parts = applier.apply(step)
-        if self.applies_in_turns():
-            return await in_turns(parts)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, whole, parts)
+
+async def _apply(applier: StepApplier, step: FollowStep, thread: ThreadPoolExecutor) -> int:
+    parts = applier.apply(step)
+    if applier.in_turns:
+        return await in_turns(parts)
+    return await asyncio.get_running_loop().run_in_executor(thread, whole, parts)
 
 
 def _require_positions(

@@ -114,10 +114,6 @@ class TableFollower(Follower[Applier]):
             return limits.LIVE_RECORDS
         return limits.INDEX_RECORDS if self.is_beside else limits.FOLLOW_RECORDS
 
-    def applies_in_turns(self) -> bool:
-        """Once tables are answered from: a second thread would make each answer wait."""
-        return self.live
-
     def applied(self, applier: Applier, step: AppliedStep) -> float:
         """Count the records, and log once that the reader is live; pause unless more wait.
 

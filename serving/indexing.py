@@ -98,6 +98,11 @@ class IndexApplier:
         progress = IndexProgress(dict(self.positions), live=False)
         store.write(WriteBatch(raw_mode=True), progress)
 
+    @property
+    def in_turns(self) -> bool:
+        """Always, as tables are answered from meanwhile."""
+        return True
+
     def apply(self, step: FollowStep) -> Parts[int]:
         """Apply a step; the store is written once. Returns how many records were applied."""
         batch = WriteBatch(raw_mode=True)
