@@ -87,6 +87,8 @@ class Pipeline:
                 self._assignment.stalls.opened(wanted, began)
                 self._assignment.sizes.assign(wanted)
             self._assignment.replace(wanted, lanes)
+            for partition, lane in self.lanes.items():
+                self._processor.announce(partition, lane)
 
     async def _opened(self, wanted: list[TopicPartition]) -> list[Lane]:
         pause_s = 0.2
