@@ -150,6 +150,11 @@ class Pipeline:
             return min(most, self._throttle.most(sum(map(self._has_events, self.lanes))))
         return most
 
+    def is_busy(self, partition: TopicPartition) -> bool:
+        """Whether a partition's last chunk is being committed; from any thread."""
+        lane = self.lanes.get(partition)
+        return lane is not None and lane.committing
+
     def positions(self) -> dict[TopicPartition, int]:
         """The fetch position at which each lane continues."""
         return {partition: lane.position for partition, lane in self.lanes.items()}
