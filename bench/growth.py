@@ -4,8 +4,8 @@
 
 Each line is a store that has held so many orders before, in a random order of their ids. The events
 of 20,000 new orders are then read, folded and written, chunk by chunk, as a worker does it, without
-Kafka. Look-ups are those of orders that the last chunk did not write. `others` is the CPU of the
-process's other threads meanwhile, which are RocksDB's.
+Kafka. Look-ups are those of orders that the last chunk did not write. `others` is the CPU of
+RocksDB's threads meanwhile, and `filling` what they took for each order of before.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ CHUNKS: Final = (200, 4_000)
 EVENTS: Final = 40_000
 BATCH: Final = 10_000
 DAY_MS: Final = 86_400_000
+UNDER_WAY: Final = ("num-running-compactions", "compaction-pending", "mem-table-flush-pending")
+"""RocksDB's properties that tell whether its threads work."""
 
 
 class _TimedView(StateView):
@@ -68,23 +70,35 @@ def state_of(records: Sequence[Record]) -> bytes:
     return orders.encode(order)
 
 
-def fill(store: PartitionStore, count: int, state: bytes) -> None:
-    """Write so many orders, with ids that are spread."""
-    rng = Random(count)
+def others_s() -> float:
+    """CPU seconds of the process's other threads, which are RocksDB's."""
+    return sum(psutil.Process().cpu_times()[:2]) - time.thread_time()
+
+
+def fill(store: PartitionStore, count: int, state: bytes) -> float:
+    """Write so many orders, with ids that are spread; microseconds an order of RocksDB's threads.
+
+    Returns once those have nothing more to do.
+    """
+    rng, began_s = Random(count), others_s()
     for begin in range(0, count, BATCH):
         items = [
             (b"old-%016x" % rng.getrandbits(64), state) for _ in range(min(BATCH, count - begin))
         ]
         store.write(items, begin)
+    number = store._db.property_int_value  # noqa: SLF001 - a store has no such public way
+    while any(number(f"rocksdb.{name}") for name in UNDER_WAY):
+        time.sleep(0.1)
+    return (others_s() - began_s) / count * 1e6
 
 
 def measure(store: PartitionStore, records: Sequence[Record], chunk: int) -> dict[str, float]:
     """CPU microseconds an event of reading, looking up, folding and writing."""
-    stage, process = OrderStage(Calendar(30 * DAY_MS), 1000), psutil.Process()
+    stage = OrderStage(Calendar(30 * DAY_MS), 1000)
     took = dict.fromkeys(("read", "look-ups", "fold", "write", "others"), 0.0)
     recent: dict[bytes, bytes | None] = {}
     progress, _TimedView.took_s = None, 0.0
-    whole_s, own_s = sum(process.cpu_times()[:2]), time.thread_time()
+    threads_s = others_s()
     for begin in range(0, len(records), chunk):
         began_s = time.thread_time()
         readings = reading(stage, records[begin : begin + chunk])
@@ -99,8 +113,7 @@ def measure(store: PartitionStore, records: Sequence[Record], chunk: int) -> dic
         took["write"] += time.thread_time() - folded_s
     took["look-ups"] = _TimedView.took_s
     took["fold"] -= _TimedView.took_s
-    whole_s, own_s = sum(process.cpu_times()[:2]) - whole_s, time.thread_time() - own_s
-    took["others"] = max(0.0, whole_s - own_s)
+    took["others"] = others_s() - threads_s
     return {step: seconds / len(records) * 1e6 for step, seconds in took.items()}
 
 
@@ -109,24 +122,21 @@ def main() -> None:
     counts = [int(given) for given in sys.argv[1:]] or COUNTS
     records = traffic(bare=False)[:EVENTS]
     state = state_of(records)
-    print(f"{'orders before':>14} {'chunk':>6} {'read':>6} {'look-ups':>8} {'fold':>6} {'write':>6}"
-          f" {'sum':>6} {'others':>6} {'MiB':>6}")  # fmt: skip
+    columns = "read", "look-ups", "fold", "write", "sum", "others", "filling", "MiB"
+    print(f"{'orders':>12} {'chunk':>6}", *(f"{name:>8}" for name in columns))
     for count in counts:
         for chunk in CHUNKS:
             with tempfile.TemporaryDirectory() as name:
                 store = PartitionStore(
                     Path(name) / "orders", Identity("bench", "bench", "orders", 0, 1)
                 )
-                fill(store, count, state)
+                filling = fill(store, count, state)
                 took = measure(store, records, chunk)
-                own = sum(seconds for step, seconds in took.items() if step != "others")
-                memory = psutil.Process().memory_info().rss / 2**20
-                print(
-                    f"{count:14,} {chunk:6,} {took['read']:6.1f} {took['look-ups']:8.1f}"
-                    f" {took['fold']:6.1f} {took['write']:6.1f} {own:6.1f} {took['others']:6.1f}"
-                    f" {memory:6,.0f}",
-                    flush=True,
-                )
+                took["sum"] = sum(took[step] for step in ("read", "look-ups", "fold", "write"))
+                took["filling"] = filling
+                took["MiB"] = psutil.Process().memory_info().rss / 2**20
+                values = (f"{took[name]:8.1f}" for name in columns)
+                print(f"{count:12,} {chunk:6,}", *values, flush=True)
                 store.close()
 
 

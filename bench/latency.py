@@ -1,7 +1,7 @@
 """From an append to the committed table and to a reader's answer, beside traffic.
 
-`python -m bench.latency [RATE …] [--seconds N] [--steps]`, rates in events a second. At 0 nothing is
-written, and the CPU of an idle application is printed.
+`python -m bench.latency [RATE …] [--seconds N] [--steps]`, rates in events a second. At 0 nothing
+is written, and the CPU of an idle application is printed.
 
 A Kafka, a worker, a reader and a writer of simulated traffic are started, each a process as in
 production. Ten times a second a probe appends an order of a product of its own and its receipt. Its
