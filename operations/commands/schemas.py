@@ -1,0 +1,59 @@
+"""`netsold schemas export|check`: the contract of the topics."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from operations.arguments import Json
+from operations.contract import compatibility, forms, releases
+from operations.output import print_json
+
+app = typer.Typer()
+
+
+@app.command("export")
+def export(
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write a file for each; made if it doesn't exist."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the JSON Schemas of all records, one a line, or write them and asyncapi.json."""
+    if to is None:
+        for schema in forms.schemas().values():
+            print_json(schema)
+        return
+    to.mkdir(parents=True, exist_ok=True)
+    found = releases.files()
+    for name, text in found.items():
+        (to / name).write_text(text, encoding="utf-8")
+    if as_json:
+        print_json({"written": [str(to / name) for name in found]})
+    else:
+        typer.echo(f"{len(found)} files in {to}")
+
+
+@app.command("check")
+def check(as_json: Json = False) -> None:
+    """Compare the schemas with those of every release; exit code 3 if a change breaks one."""
+    now = forms.schemas()
+    kept = releases.kept_schemas(releases.KEPT)
+    found = [
+        one
+        for release, schemas in kept.items()
+        for one in compatibility.breaks(schemas, now, release)
+    ]
+    if as_json:
+        about = [asdict(one) | {"remedy": one.remedy} for one in found]
+        print_json({"schemas": len(now), "releases": list(kept), "breaks": about})
+    elif found:
+        typer.echo("\n".join(map(str, found)))
+    else:
+        typer.echo(f"{len(now)} schemas are compatible with {', '.join(kept)}")
+    if found:
+        raise typer.Exit(3)
