@@ -53,10 +53,10 @@ def facts(name: str) -> str:
         *([("read by", ", ".join(readers))] if readers else []),
     ]
     own = [form for form in forms.FORMS if name in form.topics]
-    return table(("", f"`{name}`"), rows) + "".join(_form(form, name) for form in own)
+    return table(("", f"`{name}`"), rows) + "".join(_form(form) for form in own)
 
 
-def _form(form: Form, topic: str) -> str:
+def _form(form: Form) -> str:
     schema = forms.schema_of(form)
     about = " ".join(str(schema["description"]).split("\n\n", 1)[0].split())
     link = f"[{form.file}](../reference/schemas/{form.file})"

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document of all public topics, from the catalogue, the policies and the forms."""
+"""The AsyncAPI 3.0 document of all public topics, from the catalogue, policies and forms."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from operations.contract.headers import HEADERS
 from operations.contract.meanings import INSTANTS, meaning_of
@@ -94,10 +94,13 @@ def _of_struct(struct: type[msgspec.Struct]) -> Schema:
     (_,), found = msgspec.json.schema_components([struct], ref_template="#/$defs/{name}")
     by_name = {one.__name__: one for one in _structs(struct)}
     for name, about in found.items():
-        for field, item in zip(by_name[name].__struct_fields__, about.get("prefixItems", ())):
-            item["title"] = field
+        if "prefixItems" in about:
+            fields = by_name[name].__struct_fields__
+            for field, item in zip(fields, about["prefixItems"], strict=True):
+                item["title"] = field
     whole: Schema = found.pop(struct.__name__)
-    return whole | ({"$defs": found} if found else {})
+    # defaults of Python, such as tuples, as JSON has them
+    return msgspec.json.decode(msgspec.json.encode(whole | ({"$defs": found} if found else {})))
 
 
 def _structs(struct: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:

@@ -42,7 +42,7 @@ MEANINGS: Final = {
     "cycle_days": "length of a cycle in days",
     "decision": "what was decided",
     "different": "rows that differ",
-    "differences": "rows that differed, by list",
+    "differences": "rows that differed when it was promoted, by list",
     "discount": "taken off the whole line, minor units",
     "due_at": "until when a reply would have been in time",
     "event_id": "the event's `id`",
@@ -59,7 +59,6 @@ MEANINGS: Final = {
     "left_out": "lists that were not compared, with why",
     "letter": "the dead letter's position",
     "line_id": "the line of the order",
-    "line_ids": "the lines it is about; absent: all of the order",
     "lines": "the lines of the order",
     "lists": "the rows that are the same and that differ, by list",
     "message_id": "the message",
@@ -115,7 +114,6 @@ MEANINGS: Final = {
     "without": "positions of records that are not copied",
     "Act.app": "the version",
     "Act.former": "the version that was answered until then; null if it is not changed",
-    "Act.differences": "rows that differed when it was promoted, by list",
     "AlertForm.by": "who gave the late answer, `person` or `robot`; absent while there is none",
     "AlertForm.id": "unique: the alert's type, and the source and id of the inquiry's message",
     "AlertForm.occurred_at": "event time: when the reply was due, or when the late answer came",
@@ -162,8 +160,10 @@ MEANINGS: Final = {
 """By field, or by `FORM.FIELD` where FORM is the class of the form: its meaning."""
 
 INSTANTS: Final = frozenset(
-    ("answered_at", "at", "created_at", "cycle", "cycle_anchor", "due_at", "occurred_at")
-    + ("opened_at", "refunded_at", "since", "sold_at", "succeeded_at")
+    (
+        *("answered_at", "at", "created_at", "cycle", "cycle_anchor", "due_at", "occurred_at"),
+        *("opened_at", "refunded_at", "since", "sold_at", "succeeded_at"),
+    )
 )
 """The fields whose texts are instants, RFC 3339 with zone."""
 

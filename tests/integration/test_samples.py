@@ -69,9 +69,7 @@ class Sold:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def sold(
-    kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Sold]:
+async def sold(kafka: LocalKafka, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sold]:
     """One worker has applied events with faults, and ended."""
     folder = tmp_path_factory.mktemp("samples")
     servers = Kafka(bootstrap_servers=kafka.status().bootstrap)
@@ -218,7 +216,10 @@ async def test_every_record_fits_its_schema(sold: Sold) -> None:
     for topic in (catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC, catalogue.ALERTS_TOPIC):
         for _, found in await values(sold.settings, topic):
             fits("alert" if topic == catalogue.ALERTS_TOPIC else found["type"], found)
-    for topic, read in ((catalogue.ORDERS_TOPIC, envelope.read), (catalogue.CHATS_TOPIC, read_chat)):
+    for topic, read in (
+        (catalogue.ORDERS_TOPIC, envelope.read),
+        (catalogue.CHATS_TOPIC, read_chat),
+    ):
         for record in await records_of(sold.settings, topic):
             event = read(record)
             if isinstance(event, Refusal):
