@@ -21,12 +21,15 @@ _SENT: Final = frozenset(
 ) | {catalogue.DEAD_LETTERS_TOPIC, catalogue.DECISIONS_TOPIC, catalogue.CONTROL_TOPIC}
 """The topics that netsold alone writes. It reads the others, and writes time ticks there."""
 _WITHOUT_KEY: Final = frozenset(("mark", envelope.TICK, envelope.HANDOVER))
+_MESSAGES: Final = tuple(form for form in forms.FORMS if form.name != "event_headers")
+"""The forms that are records, not a part of others."""
 
 
 def document() -> dict[str, Any]:
     """The document, with the default settings: no prefix, and their number of partitions."""
     settings = Settings(_env_file=None)
     declared = {topic.name: topic for topic in topics.declared(settings)}
+    schemas = {form.name: forms.schema_of(form) for form in forms.FORMS}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -51,10 +54,8 @@ def document() -> dict[str, Any]:
             for topic in catalogue.PUBLIC_TOPICS
         },
         "components": {
-            "messages": {name: message for name, (_, message) in messages().items()},
-            "schemas": {
-                form.name: _draft_7(forms.schema_of(form), form.name) for form in forms.FORMS
-            },
+            "messages": {form.name: _message(form, schemas[form.name]) for form in _MESSAGES},
+            "schemas": {name: _draft_7(schema, name) for name, schema in schemas.items()},
         },
     }
 
@@ -70,9 +71,9 @@ def _channel(name: str, declared: Topic, settings: Settings) -> dict[str, Any]:
         "title": name,
         "description": declared.meaning,
         "messages": {
-            message: {"$ref": f"#/components/messages/{message}"}
-            for message, (of, _) in messages().items()
-            if name in of
+            form.name: {"$ref": f"#/components/messages/{form.name}"}
+            for form in _MESSAGES
+            if name in form.topics
         },
         "bindings": {
             "kafka": {
@@ -92,17 +93,7 @@ def _config(key: str, text: str) -> str | int | list[str]:
     return int(text) if text.lstrip("-").isdigit() else text
 
 
-def messages() -> dict[str, tuple[tuple[str, ...], dict[str, Any]]]:
-    """By name of a message: its topics, and the message."""
-    return {
-        form.name: (form.topics, _message(form))
-        for form in forms.FORMS
-        if form.name != "event_headers"
-    }
-
-
-def _message(form: Form) -> dict[str, Any]:
-    schema = forms.schema_of(form)
+def _message(form: Form, schema: Schema) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": form.name,
         "title": form.name,

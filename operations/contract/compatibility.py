@@ -187,9 +187,8 @@ def _path(field: str, name: str) -> str:
 def _resolved(schema: Schema, definitions: Schema) -> Schema:
     if "$ref" not in schema:
         return schema
-    return definitions[schema["$ref"].rsplit("/", 1)[-1]] | {
-        key: about for key, about in schema.items() if key != "$ref"
-    }
+    found: Schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+    return found | {key: about for key, about in schema.items() if key != "$ref"}
 
 
 def _of(schema: Schema) -> list[Schema]:
