@@ -1,18 +1,29 @@
-"""`netsold schemas export|check`: the contract of the topics."""
+"""`netsold schemas export|check|register`: the contract of the topics."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from operations.arguments import Json
-from operations.contract import compatibility, forms, releases
+from operations.contract import compatibility, forms, registry, releases
 from operations.output import print_json
+from streams.settings import Settings
 
 app = typer.Typer()
+
+Level = Literal[
+    "NONE",
+    "BACKWARD",
+    "BACKWARD_TRANSITIVE",
+    "FORWARD",
+    "FORWARD_TRANSITIVE",
+    "FULL",
+    "FULL_TRANSITIVE",
+]
 
 
 @app.command("export")
@@ -57,3 +68,32 @@ def check(as_json: Json = False) -> None:
         typer.echo(f"{len(now)} schemas are compatible with {', '.join(kept)}")
     if found:
         raise typer.Exit(3)
+
+
+@app.command("register")
+def register(
+    url: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="The registry's address; user:password@ if it needs them."
+        ),
+    ],
+    compatibility_level: Annotated[
+        Level | None,
+        typer.Option(
+            "--compatibility",
+            help="Set this for each subject; else the registry's own setting stays.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Register the schemas with a schema registry (Confluent's API): of each form, and of topics.
+
+    Exit code 5 if none answers.
+    """
+    found = registry.register_all(registry.Registry(url), Settings(), compatibility_level)
+    if as_json:
+        print_json({"registered": [asdict(one) for one in found]})
+    else:
+        for one in found:
+            typer.echo(f"{one.subject}, version {one.version}, id {one.id}")
