@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 from typer.testing import CliRunner
 
-from docs import lists, topic_pages
+from docs import lists
 from operations.commands.schemas import app
 from operations.contract import asyncapi, compatibility, forms, meanings, releases
 from operations.contract.compatibility import Break, breaks
@@ -334,15 +334,6 @@ def test_asyncapi_has_every_public_topic_with_its_policy() -> None:
     actions = {name: one["action"] for name, one in document["operations"].items()}
     assert actions["send-sales"] == "send"
     assert actions["receive-orders"] == "receive"
-
-
-@pytest.mark.parametrize("page", topic_pages.PAGES, ids=lambda page: page.stem)
-def test_every_topic_has_a_page_with_its_facts(page: Path) -> None:
-    """Facts are those of the code: `make docs` was run."""
-    text = page.read_text(encoding="utf-8")
-    assert text == topic_pages.with_facts(text, page.stem)
-    assert topic_pages.facts(page.stem) in text
-    assert f"({page.name})" in (page.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_reference_has_no_schema_that_the_code_has_not() -> None:
