@@ -22,6 +22,7 @@ import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 from jsonschema import Draft202012Validator
 
+from docs import topic_pages
 from operations.contract import forms
 from operations.oracle.recount import recount
 from operations.simulation.faults import Faults
@@ -29,11 +30,13 @@ from schemas import envelope
 from schemas.envelope import Tick, read_chat
 from schemas.refusals import Refusal
 from schemas.times import DAY_MS, format_ms
-from streams import log
+from streams import log, topics
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tests.applications import new_application
 from tests.faults.runner import Run, made
+from tests.pages import program
+from tests.two_versions import in_environment, point, register, weekly_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -156,6 +159,32 @@ async def test_python(sold: Sold) -> None:
     folder = SAMPLES / "python"
     found = await printed(sys.executable, "revenue.py", *sold.arguments, folder=folder)
     assert found == sold.expected
+
+
+async def test_a_rebuild_has_a_journal_of_its_own(sold: Sold, tmp_path: Path) -> None:
+    """The topic `control` names it, as its page shows; it gives the same revenue.
+
+    The rebuild has other cycles, so its entries differ.
+    """
+    weekly = weekly_settings(sold.settings)
+    await register(sold.settings)
+    with Run(weekly, tmp_path, **in_environment(weekly)) as rebuild:
+        await topics.create(weekly)
+        rebuild.workers.start("r1")
+        await rebuild.caught_up()
+        await asyncio.to_thread(rebuild.workers.stop)
+    await point(sold.settings, weekly, sold.settings)
+    control = {
+        record.key.decode(): found
+        for record, found in await values(sold.settings, catalogue.CONTROL_TOPIC)
+    }
+    journal = program(topic_pages.FOLDER / "control.md")["journal"](
+        control, sold.settings.topic_prefix
+    )
+    assert journal == weekly.topic(catalogue.SALES_TOPIC) != sold.arguments[1]
+    folder = SAMPLES / "python"
+    command = (sys.executable, "revenue.py", sold.arguments[0], journal)
+    assert await printed(*command, folder=folder) == sold.expected
 
 
 async def test_go(sold: Sold, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -14,19 +14,10 @@ from docs import topic_pages
 from operations.contract import forms
 from schemas.envelope import Unkeyed, read_without_key
 from schemas.times import parse_ms
+from tests.pages import program
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def program(page: str) -> dict[str, Any]:
-    """What the only Python program of a page defines."""
-    text = (topic_pages.FOLDER / f"{page}.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len([one for one in code.splitlines() if one.strip()]) <= 20
-    found: dict[str, Any] = {}
-    exec(code, found)  # noqa: S102 - our own page
-    return found
 
 
 @pytest.mark.parametrize("page", topic_pages.PAGES, ids=lambda page: page.stem)
@@ -40,7 +31,10 @@ def test_every_topic_has_a_page_with_its_facts(page: Path) -> None:
 
 def test_complete_through_in_twenty_lines() -> None:
     """It is unknown until each partition has a mark of each, and then the least of the last."""
-    journal = program("sales")["Completeness"](2)
+    page = topic_pages.FOLDER / "sales.md"
+    journal = program(page)["Completeness"](2)
+    code = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 20
     at_ms = parse_ms("2026-07-01T00:00:00Z")
 
     def mark(partition: int, source: int, after_ms: int) -> None:
@@ -61,7 +55,7 @@ def test_complete_through_in_twenty_lines() -> None:
 
 def test_the_journal_that_is_answered() -> None:
     """The base's without a pointer, else that of the version which the pointer names."""
-    journal = program("control")["journal"]
+    journal = program(topic_pages.FOLDER / "control.md")["journal"]
     assert journal({}, "shop.") == "shop.sales"
     control = {
         "pointer": {"app": "netsold.r1"},
