@@ -40,7 +40,7 @@ quick: env ## the tests that need no broker, with the coverage of the pure rooms
 	$(BIN)/python -m pytest -q -n auto --cov -m "not kafka and not faults and not long" $(SLOWEST)
 
 test: check quick ## the gate: check, then every test but the long ones
-	$(BIN)/python -m pytest -m "(kafka or faults) and not long" $(SLOWEST)
+	$(BIN)/python -m pytest -v -n 2 --dist loadfile -m "(kafka or faults) and not long" $(SLOWEST)
 
 check: env ## format, lint, types, reference pages, and contracts: HTTP, topics, schemas of every release
 	$(BIN)/ruff format --check .

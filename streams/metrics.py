@@ -10,6 +10,7 @@ import time
 from collections import Counter as Multiset
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from schemas.events import MODELS
@@ -18,6 +19,7 @@ from tables.catalogue import TABLES
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from schemas.envelope import Record
     from streams.batches import TolerantRecords
     from streams.lanes import Lane
     from tables.outcome import Outcome
@@ -31,7 +33,7 @@ UNNAMED_TYPE: Final = "unknown"
 EVENTS = Counter(
     "netsold_events_total",
     "Events by type and outcome: applied (not those known already), or refused; the type of a"
-    " refused one is its header's, or unknown",
+    " refused one is what its header or its JSON names, or unknown",
     ["type", "outcome"],
     registry=REGISTRY,
 )
@@ -150,13 +152,26 @@ def count_events(outcome: Outcome, fetched: TolerantRecords) -> None:
         LATE_EVENTS.labels(name).inc(number)
     if outcome.parked:
         refused = fetched.at({offset for offset, _ in outcome.parked}).values()
-        named = Multiset(_type_of(dict(record.headers)) for record in refused)
+        named = Multiset(_type_of(record) for record in refused)
         for name, number in named.items():
             EVENTS.labels(name, "refused").inc(number)
 
 
-def _type_of(headers: dict[str, bytes]) -> str:
-    name = headers.get("ce_type", b"").decode(errors="replace")
+class _Typed(msgspec.Struct, gc=False):
+    """A structured or bare JSON object, of which the type alone is read."""
+
+    type: str = ""
+
+
+_decode_type: Final = msgspec.json.Decoder(_Typed).decode
+
+
+def _type_of(record: Record) -> str:
+    header = dict(record.headers).get("ce_type")
+    try:
+        name = _decode_type(record.value or b"").type if header is None else header.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return UNNAMED_TYPE
     return name if name in MODELS else UNNAMED_TYPE
 
 

@@ -1,6 +1,7 @@
 """Fixtures of all tests.
 
-A run has one real Kafka, which starts when the first test needs it. No two tests share settings.
+A process of pytest has one real Kafka, which starts when its first test needs it. No two tests
+share settings.
 """
 
 from __future__ import annotations

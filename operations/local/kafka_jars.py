@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import ssl
+import time
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
 from operations.local.data_dir import FULL_DISK
+from operations.output import print_error
 from schemas.errors import NetsoldError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.2.2"
 # Without a binding Kafka's jars log nothing.
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
+
+LOCK: Final = ".netsold.lock"
+_POLL_S: Final = 0.1
+_SILENT_S: Final = 2.0
+"""A wait that is longer is reported. With cached jars it ends sooner."""
 
 
 class JarsOutOfReach(NetsoldError):
@@ -25,10 +38,11 @@ def classpath() -> str:
     import requests
 
     try:
-        try:
-            jars = _jars()
-        except requests.exceptions.SSLError:
-            jars = _jars_by_system_trust()
+        with _alone():
+            try:
+                jars = _jars()
+            except requests.exceptions.SSLError:
+                jars = _jars_by_system_trust()
     except (RuntimeError, requests.RequestException, OSError, ET.ParseError) as error:
         if isinstance(error, OSError) and error.errno in FULL_DISK:
             raise JarsOutOfReach(
@@ -39,6 +53,27 @@ def classpath() -> str:
             " (later ones need no network), or name a cluster by NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
         ) from error
     return os.pathsep.join(map(str, jars))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Of two first starts at once, the second waits: jgo writes a file where it will be read."""
+    from jgo.constants import default_maven_repo
+
+    cache = default_maven_repo()
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / LOCK).open("w") as lock:
+        reported_s = time.monotonic() + _SILENT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > reported_s:
+                    reported_s = float("inf")
+                    print_error("waiting for another process that fetches Kafka's jars")
+                time.sleep(_POLL_S)
+        yield
 
 
 def _jars() -> list[Path]:

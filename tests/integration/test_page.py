@@ -397,10 +397,11 @@ async def test_a_view_is_printed_light(system: System, browser: Browser) -> None
 async def test_a_sale_changes_the_number_on_the_page(
     system: System, browser: Browser, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
-    """Without a reload; and the order's own view tells what happened."""
+    """Without a reload, in tile and chart; and the order's own view tells what happened."""
     async with tab(browser, system.address) as opened:
         await opened.open(f"/products/{system.product_id}")
         await opened.shows(".freshness.live")
+        await opened.shows(".cycle.current .sum")
         value = ".tile .value"
         before = await opened.page.inner_text(value)
         await write(system.workers.settings, system.sale)
@@ -408,6 +409,7 @@ async def test_a_sale_changes_the_number_on_the_page(
         await opened.changes(value, before)
         record_testsuite_property("event_to_page_seconds", round(time.monotonic() - written, 3))
         after = await opened.page.inner_text(value)
+        assert await opened.page.inner_text(".cycle.current .sum") == after
         units = sum(line["quantity"] for line in system.sale[0]["lines"])
         assert 0 < int(after.replace(",", "")) - int(before.replace(",", "")) <= units
         await opened.open(f"/orders/{system.order_id}")

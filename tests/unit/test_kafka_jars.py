@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import threading
 import zipfile
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -57,3 +59,29 @@ def test_torn_files_are_fetched_again_and_whole_ones_are_not(
     cache.fetched.clear()
     assert kafka_jars._jars() == [cache.jar]
     assert cache.fetched == []
+
+
+def test_a_second_first_start_waits_for_the_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that it waits, and reads nothing before the first one has ended."""
+    cache, waits, lines = Cache(tmp_path), threading.Event(), list[str]()
+
+    def report(line: str) -> None:
+        lines.append(line)
+        waits.set()
+
+    monkeypatch.setattr(kafka_jars, "_resolved", cache.resolved)
+    monkeypatch.setattr(kafka_jars, "_SILENT_S", 0.0)
+    monkeypatch.setattr(kafka_jars, "print_error", report)
+    monkeypatch.setenv("M2_REPO", str(tmp_path))
+    found: list[str] = []
+    second = threading.Thread(target=lambda: found.append(kafka_jars.classpath()))
+    with (tmp_path / kafka_jars.LOCK).open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        second.start()
+        assert waits.wait(10)
+        assert cache.fetched == []
+    second.join(10)
+    assert found == [str(cache.jar)]
+    assert lines == ["waiting for another process that fetches Kafka's jars"]

@@ -24,14 +24,18 @@ if TYPE_CHECKING:
 
 
 class Fetched:
-    """The records of a chunk, as `TolerantRecords` has them, by their headers."""
+    """The records of a chunk, as `TolerantRecords` has them, by their headers and values."""
 
-    def __init__(self, *headers: dict[str, bytes]) -> None:
-        self._headers = headers
+    def __init__(self, *records: tuple[dict[str, bytes], bytes | None]) -> None:
+        self._records = records
 
     def at(self, offsets: Collection[int]) -> dict[int, Any]:
         """The records of these offsets."""
-        return {at: SimpleNamespace(headers=[*self._headers[at].items()]) for at in offsets}
+        return {
+            at: SimpleNamespace(headers=[*headers.items()], value=value)
+            for at, (headers, value) in enumerate(self._records)
+            if at in offsets
+        }
 
 
 def outcome(**fields: Any) -> Outcome:  # noqa: ANN401 - fields of an outcome
@@ -46,18 +50,27 @@ def value(name: str, **labels: str) -> float:
 
 
 def test_events_are_counted_by_type() -> None:
-    """Applied, known and late ones by their own type, refused ones by that of the header."""
+    """Applied, known and late ones by their own type, refused ones by what they name."""
     seen = [
         ("netsold_events_total", {"type": "order_paid", "outcome": "applied"}, 3),
-        ("netsold_events_total", {"type": "order_paid", "outcome": "refused"}, 1),
-        ("netsold_events_total", {"type": "unknown", "outcome": "refused"}, 2),
+        ("netsold_events_total", {"type": "order_paid", "outcome": "refused"}, 2),
+        ("netsold_events_total", {"type": "unknown", "outcome": "refused"}, 5),
         ("netsold_duplicates_total", {"type": "order_paid"}, 2),
         ("netsold_late_events_total", {"type": "receipt_confirmed"}, 1),
     ]
     before = [value(name, **labels) for name, labels, _ in seen]
     events = EventCounts(Counter(order_paid=3), Counter(order_paid=2), Counter(receipt_confirmed=1))
-    parked = [(at, Refusal(Reason.NOT_JSON, "")) for at in range(3)]
-    fetched: Any = Fetched({"ce_type": b"order_paid"}, {}, {"ce_type": b"\xff"})
+    bare: dict[str, bytes] = {}
+    fetched: Any = Fetched(
+        ({"ce_type": b"order_paid"}, b"{"),
+        (bare, b'{"type": "order_paid", "amount": -1}'),
+        (bare, b'{"type": "nothing of ours"}'),
+        (bare, b'{"type": 1}'),
+        (bare, b'{"type": "\xff"}'),
+        (bare, None),
+        ({"ce_type": b"\xff"}, b'{"type": "order_paid"}'),
+    )
+    parked = [(at, Refusal(Reason.NOT_JSON, "")) for at in range(7)]
     metrics.count_events(outcome(events=events, parked=parked), fetched)
     after = [value(name, **labels) for name, labels, _ in seen]
     assert [new - old for new, old in zip(after, before, strict=True)] == [n for *_, n in seen]

@@ -10,6 +10,9 @@ const axisTime = (at, unit) => (unit === "day" ? day(iso(at), { utc: true }) : h
 const named = (at, unit) => (unit === "day" ? day(iso(at), { utc: true }) : hourOfDay(iso(at)));
 const sameDay = (one, other) => new Date(one * 1000).toDateString() === new Date(other * 1000).toDateString();
 
+/** Steps of a scale: units and minor units are whole numbers. */
+const WHOLE = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();
+
 /**
  * Series over time. `times` in epoch seconds, `step` between them; `series` is
  * [{label, values, colour, bars}…]; `axis` formats a value of the scale and `text` one of the
@@ -39,6 +42,7 @@ export function Chart({ title, times, step, series, axis = number, text = axis, 
           grid: { stroke: colour("--line"), width: 1 },
           ticks: { show: false },
           size: 56,
+          incrs: WHOLE,
           values: (_, at) => at.map((value) => axis(value)),
         },
       ],

@@ -9,13 +9,17 @@ import { t } from "./words.js";
 const SHOWN = 12;
 const AGAIN_MS = 10_000;
 
-/** The last cycles of a subject, such as /marketplace. */
-export function Cycles({ path, measure }) {
+/** The last cycles of a subject, such as /marketplace; `present` is its streamed state. */
+export function Cycles({ path, measure, present }) {
   const loaded = useAnswer(`${path}/cycles`, { last: SHOWN }, AGAIN_MS);
   return html`<${Panel} title=${t("cycles")} hint=${t("zone", { zone: "UTC" })}>
-    <${Loaded} ...${loaded}>${({ items }) => html`<${Bars} items=${items} measure=${measure} />`}<//>
+    <${Loaded} ...${loaded}>${({ items }) => html`<${Bars} items=${items.map(withPresent(present))} measure=${measure} />`}<//>
   <//>`;
 }
+
+/** The cycle that is streamed has its streamed sums, as the tiles have. */
+const withPresent = ({ cycle, units, revenue }) => (item) =>
+  item.cycle.start === cycle.start ? { ...item, units, revenue } : item;
 
 const KINDS = [["net", "net"], ["reversed", "reversed.by_sale"], ["booked", "reversed.by_refund"]];
 

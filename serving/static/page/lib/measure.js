@@ -30,6 +30,9 @@ export const sumsIn = (row, measure) =>
 export const written = (measure, compact = false) => (value) =>
   measure === "units" ? (compact ? short : number)(value) : money(value, measure, { compact });
 
+/** Small amounts are written whole: in short, three digits of them would cut the minor unit. */
+const isLong = (minor) => Math.abs(minor) >= 100_000;
+
 /** This cycle against the last one at the same point, or nothing where that is not known. */
 export function trendOf(samePoint, measure = "units") {
   if (!samePoint) return null;
@@ -37,7 +40,7 @@ export function trendOf(samePoint, measure = "units") {
   return {
     now: at(samePoint.this_cycle),
     before: at(samePoint.last_cycle),
-    ...(measure === "units" ? {} : { text: (value) => money(value, measure, { compact: true, sign: true }) }),
+    ...(measure === "units" ? {} : { text: (value) => money(value, measure, { compact: isLong(value), sign: true }) }),
   };
 }
 

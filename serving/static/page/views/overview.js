@@ -39,7 +39,7 @@ export function Overview() {
     <div class="grid">
       <${Periods} path="/marketplace" measure=${measure} />
       <${Minutes} />
-      <${Cycles} path="/marketplace" measure=${measure} />
+      <${Cycles} path="/marketplace" measure=${measure} present=${answer} />
       <${Top} kind="product" currency=${currency} />
       <${Top} kind="shop" currency=${currency} />
     </div>`;

@@ -31,7 +31,7 @@ export function Product({ id }) {
     <${Tiles} answer=${answer} />
     <div class="grid">
       <${Periods} path=${path} measure=${measure} />
-      <${Cycles} path=${path} measure=${measure} />
+      <${Cycles} path=${path} measure=${measure} present=${answer} />
       <${Reasons} service=${answer.service} />
       <${Journal} ...${journal} />
       <${Largest} path=${path} />

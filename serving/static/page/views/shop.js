@@ -32,7 +32,7 @@ export function Shop({ id }) {
     <${Sales} answer=${answer} />
     <${Service} service=${answer.service} waiting=${overdue?.count} />
     <div class="grid two">
-      <${Cycles} path=${path} measure=${measure} />
+      <${Cycles} path=${path} measure=${measure} present=${answer} />
       <${ServiceByCycle} path=${path} present=${answer} />
       <${Panel} double title=${t("overdue.longest")} hint=${t("overdue.order")}>
         ${overdue ? html`<div class="log"><${OverdueList} path=${`${path}/overdue`} first=${overdue} ofShop /></div>` : html`<${Waiting} />`}
