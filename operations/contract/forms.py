@@ -99,8 +99,9 @@ def _of_struct(struct: type[msgspec.Struct]) -> Schema:
             for field, item in zip(fields, about["prefixItems"], strict=True):
                 item["title"] = field
     whole: Schema = found.pop(struct.__name__)
+    whole |= {"$defs": found} if found else {}
     # defaults of Python, such as tuples, as JSON has them
-    return msgspec.json.decode(msgspec.json.encode(whole | ({"$defs": found} if found else {})))
+    return msgspec.json.decode(msgspec.json.encode(whole), type=Schema)
 
 
 def _structs(struct: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
@@ -166,10 +167,10 @@ def schema_of(form: Form) -> Schema:
     made = form.made()
     about = made.pop("$defs", {})
     class_name = made.pop("title", form.name)
-    head = {"$schema": DIALECT, "$id": form.id, "title": form.name}
+    head: Schema = {"$schema": DIALECT, "$id": form.id, "title": form.name}
     if "description" in made:
         head["description"] = inspect.cleandoc(made.pop("description"))
-    whole = head | _described(made, class_name)
+    whole: Schema = head | _described(made, class_name)
     if about:
         whole["$defs"] = {name: _described(one, name) for name, one in sorted(about.items())}
     return whole

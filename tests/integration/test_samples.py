@@ -20,7 +20,7 @@ import duckdb
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
-from jsonschema import Draft202012Validator
+from jsonschema_rs import Draft202012Validator
 
 from docs import topic_pages
 from operations.contract import forms
@@ -194,9 +194,8 @@ async def test_go(sold: Sold, tmp_path: Path) -> None:
         pytest.skip("Go is not installed")
     folder = SAMPLES / "go"
     built = tmp_path / "revenue"
-    await asyncio.to_thread(
-        subprocess.run, [go, "build", "-o", built, "."], cwd=folder, check=True, timeout=600
-    )
+    command = [go, "build", "-o", str(built), "."]
+    await asyncio.to_thread(subprocess.run, command, cwd=folder, check=True, timeout=600)
     assert await printed(built, *sold.arguments, folder=folder) == sold.expected
 
 
@@ -214,7 +213,7 @@ async def test_sql(sold: Sold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with (tmp_path / "sales.jsonl").open("wb") as lines:
         await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, SAMPLES / "sql" / "export.py", *sold.arguments],
+            [sys.executable, str(SAMPLES / "sql" / "export.py"), *sold.arguments],
             stdout=lines,
             check=True,
             timeout=300,
