@@ -20,6 +20,8 @@ async def main(bootstrap: str, topic: str = "sales") -> None:
     )
     async with consumer:
         partitions = list(consumer.assignment())
+        if not partitions:
+            sys.exit(f"there is no topic {topic}")
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(one) < ends[one] for one in partitions]):
             for at, records in (await consumer.getmany(timeout_ms=500)).items():
