@@ -7,7 +7,8 @@ VENV := .venv
 BENCH := .venv-bench
 BIN := $(VENV)/bin
 SLOWEST := --durations=40 --durations-min=1
-LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+LOCKED := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+LOCK = $(BIN)/uv pip compile pyproject.toml $(LOCKED)
 
 CLIENTS := docs/samples/javascript tests/contracts/asyncapi
 
@@ -63,6 +64,7 @@ lock: env ## resolve the dependencies anew and write the hashed locks
 	$(LOCK) --upgrade --extra otel --output-file requirements/run.txt
 	$(LOCK) --upgrade --extra otel --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(LOCK) --upgrade --group bench --output-file requirements/bench.txt
+	cd docs/samples/python && ../../../$(BIN)/uv pip compile requirements.in $(LOCKED) --upgrade --output-file requirements.txt
 
 clean: ## remove what was made here, but not data/
 	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
