@@ -158,6 +158,11 @@ GROUPS = (
         "operations.commands.rebuild",
         "Another version beside the live one: count the log again, compare, promote, go back.",
     ),
+    Command(
+        "schemas",
+        "operations.commands.schemas",
+        "The contract of the topics: JSON Schemas and AsyncAPI; which changes break them.",
+    ),
     Command("token", "operations.commands.token", "Tokens with which clients read from a reader."),
     Command(
         "dead-letters",

@@ -379,7 +379,7 @@ def headers_of(event: Mapping[str, Any], key: bytes) -> list[tuple[str, bytes]]:
         ("ce_type", event_type.encode()),
         ("ce_subject", key),
         ("ce_time", str(event["occurred_at"]).encode()),
-        ("ce_dataschema", f"urn:netsold:{event_type}:1".encode()),
+        ("ce_dataschema", events.schema_id(event_type).encode()),
         (CONTENT_TYPE, JSON),
     ]
 
