@@ -160,6 +160,11 @@ GROUPS = (
         "Another version beside the live one: count the log again, compare, promote, go back.",
     ),
     Command(
+        "schemas",
+        "operations.commands.schemas",
+        "The contract of the topics: JSON Schemas and AsyncAPI; which changes break them.",
+    ),
+    Command(
         "export",
         "operations.commands.export",
         "The journal and the tables as Parquet files, at one vector: write, verify.",
