@@ -61,8 +61,8 @@ docs: env ## write docs/reference anew from the lists in the code
 	$(BIN)/python -m docs.lists
 
 lock: env ## resolve the dependencies anew and write the hashed locks
-	$(LOCK) --upgrade --extra otel --output-file requirements/run.txt
-	$(LOCK) --upgrade --extra otel --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) --upgrade --extra otel --extra export --output-file requirements/run.txt
+	$(LOCK) --upgrade --extra otel --extra export --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(LOCK) --upgrade --group bench --output-file requirements/bench.txt
 	cd docs/samples/python && ../../../$(BIN)/uv pip compile requirements.in $(LOCKED) --upgrade --output-file requirements.txt
 

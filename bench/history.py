@@ -35,7 +35,7 @@ CYCLES = 4
 LINES = 20
 BUYERS = 50_000
 LIFE_DAY_MS = 1000
-SLICE = 200
+SLICE = 20
 """Records of the traffic that are written, and decoded, at once."""
 
 Item = tuple[str, bytes, bytes, list[tuple[str, bytes]], int]

@@ -22,6 +22,8 @@ from operations import cli
 from operations.cli import COMMANDS, EXIT_CODES, OF_POINTED
 from operations.contract import forms, releases
 from operations.doctor import checks
+from operations.exporting.forms import DATASETS, SQL_TYPES
+from operations.exporting.views import VIEWS
 from schemas import events, http_limits
 from schemas.answers import STATES
 from schemas.refusals import Reason
@@ -77,6 +79,7 @@ def pages() -> dict[str, str]:
         "api.md": _api(),
         "metrics.md": _metrics(),
         "commands.md": _commands(),
+        "exports.md": _exports(),
     }
     contract = releases.files()
     files = {releases.ASYNCAPI_FILE: contract.pop(releases.ASYNCAPI_FILE)} | {
@@ -150,6 +153,24 @@ def _tables() -> str:
         + "\n"
         + table(("table", "key", "written by stage", "holds"), tables)
     )
+
+
+def _exports() -> str:
+    views = [(f"`{name}`", view.contents) for name, view in VIEWS.items()]
+    parts = [
+        "# Files of an export, and views\n\nTypes are those of DuckDB; in files an integer is"
+        " `int64`, a time `timestamp[ms, UTC]`. What an export is: [exports](../export.md).\n\n"
+        + table(("view of netsold sql", "shows"), views)
+    ]
+    for one in DATASETS.values():
+        folder = f"{one.name}/cycle=…/" if one.by_cycle else f"{one.name}/"
+        rows = [(f"`{name}`", f"`{SQL_TYPES[kind]}`", about) for name, kind, about in one.columns]
+        parts.append(
+            f"\n## {one.name}\n\n{one.contents[0].upper()}{one.contents[1:]}. In `{folder}`,"
+            f" sorted by {', '.join(f'`{name}`' for name in one.sorted_by)}.\n\n"
+            + table(("column", "type", "holds"), rows)
+        )
+    return "".join(parts)
 
 
 def flow() -> str:
@@ -275,15 +296,16 @@ def _commands() -> str:
         parts.append("\n" + table((f"netsold {name} …", group.help), rows))
     called = {command.name: import_module(command.module).command for command in COMMANDS}
     for name, group in GROUPS.items():
-        called |= {
-            f"{name} {one.name}": one.callback
-            for one in import_module(group.module).app.registered_commands
-        }
+        group_app = import_module(group.module).app
+        if group_app.registered_callback is not None:  # the group does something by itself
+            called[name] = group_app.registered_callback.callback
+        called |= {f"{name} {one.name}": one.callback for one in group_app.registered_commands}
     about = {
         one.name: (inspect.getdoc(called[one.name]) or "")
         + (f"\n\n{OF_POINTED}" if one.asks_reader else "")
         for one in COMMANDS
     }
+    about |= {name: inspect.getdoc(called[name]) or "" for name in GROUPS.keys() & called.keys()}
     parts += [_options(name, one, about.get(name)) for name, one in called.items()]
     parts.append(
         "\n## Checks of netsold doctor\n\nEach has the level `ok`, `warning` or `fault`. `--mend`"
@@ -304,6 +326,7 @@ def _options(name: str, function: Callable[..., None], text: str | None) -> str:
     kinds = {
         parameter: get_args(one.annotation)[0]
         for parameter, one in inspect.signature(function, eval_str=True).parameters.items()
+        if get_args(one.annotation)  # not typer's context
     }
     given = [
         one

@@ -146,6 +146,8 @@ class Assignment:
     def _cut_if_late(self, chunk: Chunk, error: BaseException, took_s: float) -> None:
         """Halve the size of a partition whose transaction took too long."""
         size = self.sizes.of(chunk.partition)
+        if not chunk.readings:  # marks alone
+            return
         if size is None or not (isinstance(error, TimeoutError) or size.is_late(0.0, took_s)):
             return
         if size.timed_out(len(chunk.readings)):

@@ -7,29 +7,37 @@ overlap.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
 from schemas.positions import offset_after
 from streams import metrics, tracing
+from streams.batches import TolerantRecords
 from streams.errors import Fatal
+from streams.fetched import Chunk
 from streams.producers import BROKEN
 from streams.sizes import Work, work_of
 from streams.stores import StateView, StoreDamaged
 from streams.traced import Steps
 from streams.transactions import LaneClosed, commit
 from tables.catalogue import EVENT_TOPICS
+from tables.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiokafka import TopicPartition
+
     from streams.assignment import Assignment
-    from streams.fetched import Chunk
     from streams.lanes import Lane
-    from tables.outcome import Outcome
 
 log = structlog.get_logger()
+
+
+REST_PART: Final = 1 / 2
+"""A lane that commits nothing for this part of `marks_every_ms` is at rest."""
 
 
 class FoldedPart(NamedTuple):
@@ -69,7 +77,25 @@ class ChunkProcessor:
                 )
                 self._assignment.consumer.seek(chunk.partition, lane.position)
                 return
-            rest = await self._begin(lane, rest)
+            lane.folding = True
+            try:
+                rest = await self._begin(lane, rest)
+            finally:
+                lane.folding = False
+
+    def announce(self, partition: TopicPartition, lane: Lane) -> None:
+        """Write the marks that downstream partitions lack, once it is time and the lane rests."""
+        if not lane.spec.sends or not lane.unmarked or lane.closed:
+            return
+        every_ms = self._assignment.settings.marks_every_ms
+        due_s = max(REST_PART * every_ms / 1000, lane.marks_due_s(every_ms))
+        lane.announce_in(due_s, partial(self._announce, partition, lane))
+
+    def _announce(self, partition: TopicPartition, lane: Lane) -> None:
+        """Commit the lane's progress once more, with marks to all downstream partitions."""
+        # a chunk under way announces what it leaves unmarked
+        if lane.unmarked and not (lane.closed or lane.folding or lane.committing):
+            lane.commit = asyncio.create_task(self._commit(lane, _marks_alone(partition, lane)))
 
     async def _begin(self, lane: Lane, chunk: Chunk) -> Chunk | None:
         """Fold as much of a chunk as fits one transaction, start that, and return the rest."""
@@ -149,6 +175,7 @@ class ChunkProcessor:
         self._assignment.in_work.pop(part.chunk.partition, None)
         self._resize(part, commit_s)
         metrics.APPLY_SECONDS.labels(lane.spec.name, "transaction").observe(commit_s)
+        self.announce(part.chunk.partition, lane)
         metrics.count_work(lane.spec.name, part.outcome)
         if lane.spec.source in EVENT_TOPICS:
             metrics.count_events(part.outcome, part.chunk.records)
@@ -171,6 +198,13 @@ class ChunkProcessor:
                 f"{commit_s:.1f} s: the next one has at most {size.records:,} records"
             )
             log.warning(sentence)
+
+
+def _marks_alone(partition: TopicPartition, lane: Lane) -> FoldedPart:
+    """The lane's progress once more, of a chunk without records."""
+    nothing = Chunk(partition, [], lane.position, lane.position, TolerantRecords(b""))
+    outcome = Outcome({}, {}, [], lane.progress, {}, 0, paused=False)
+    return FoldedPart(nothing, outcome, work_of(outcome), 0.0, Steps())
 
 
 def _fold(lane: Lane, chunk: Chunk) -> Outcome:

@@ -33,8 +33,8 @@ class FetchedRecords(Protocol):
     def advance(self, result: FetchResult, partition: TopicPartition, read: FetchRange) -> None:
         """Positions that were read of a fetch."""
 
-    def forget(self, result: FetchResult, partition: TopicPartition) -> None:
-        """Nothing more is read of a fetch, so the next one can begin."""
+    def end(self, result: FetchResult, partition: TopicPartition) -> None:
+        """Nothing more is read of a fetch: the next one begins when its partition is due."""
 
 
 class ChunkReader:
@@ -90,7 +90,7 @@ class ChunkReader:
 
     def _forget(self, fetch: Fetch) -> None:
         del self._fetches[fetch.partition]
-        self._fetched.forget(fetch.result, fetch.partition)
+        self._fetched.end(fetch.result, fetch.partition)
 
     def lag(self, partition: TopicPartition, position: int, stable: int) -> int:
         """Records from a lane's position to the last stable offset, control records left out.

@@ -19,7 +19,7 @@ from faust.types import TP, ConsumerMessage
 from streams import batches, tracing
 from streams.chunk_reader import ChunkReader
 from streams.errors import Fatal
-from streams.fetch_buffer import FetchBuffer
+from streams.paced_buffer import PacedBuffer
 from streams.traced import TracedDecoder
 
 if TYPE_CHECKING:
@@ -31,25 +31,22 @@ if TYPE_CHECKING:
     from schemas.envelope import Record
     from streams.chunk_reader import FetchRange
     from streams.fetched import Chunk
-
-
-CHUNK_FETCH_WAIT_MS = 100
-"""How long a broker may keep a fetch for which it has no records; Faust has 1,500.
-
-aiokafka has one fetch under way with each broker, and leaves out partitions that have unread
-records. Those that run dry meanwhile wait until the others' fetch is answered: a second and a half
-without any work.
-"""
+    from streams.settings import Settings
 
 
 class Lanes(Protocol):
     """What the consumer must know of this worker's lanes: a `streams.pipeline.Pipeline`."""
+
+    settings: Settings
 
     def positions(self) -> Mapping[TopicPartition, int]:
         """The fetch position at which each lane continues."""
 
     def most_records(self, partition: TopicPartition, /) -> int:
         """Most records of a partition's next chunk."""
+
+    def is_busy(self, partition: TopicPartition, /) -> bool:
+        """Whether a chunk of the partition is being committed; from any thread."""
 
     def decoder_of(self, partition: TopicPartition, /) -> Callable[[Record], Any]:
         """The decoder of a partition's records."""
@@ -79,38 +76,40 @@ class ChunkThread(AIOKafkaConsumerThread):
         # Faust couples this to its own exactly_once, which isn't used here; the consumer reads it
         # when it starts
         consumer._isolation_level = "read_committed"  # noqa: SLF001 - no public setter
-        consumer._fetch_max_wait_ms = CHUNK_FETCH_WAIT_MS  # noqa: SLF001 - as above
         return consumer
+
+    async def on_start(self) -> None:
+        """Start the consumer, and with it its fetcher."""
+        await super().on_start()
+        fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001 - no public way
+        lanes = self.transport.lanes
+        self._buffer = PacedBuffer(fetcher, lanes.settings.fetch_every_ms, lanes.is_busy)
 
     async def _fetch_records(
         self,
-        consumer: AIOKafkaConsumer,
+        consumer: AIOKafkaConsumer,  # noqa: ARG002 - as above
         active_partitions: set[TP],
         timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
         max_records: int | None = None,  # noqa: ARG002 - as above
     ) -> dict[TP, FetchResult]:
         """The fetches that wait to be read, by partition."""
         # Faust fetches here by the fetcher as well: `getmany` adds an auto-commit
-        buffer = FetchBuffer(consumer._fetcher)  # noqa: SLF001 - no public way
-        waiting = self._waiting(buffer, active_partitions)
+        waiting = self._waiting(self._buffer, active_partitions)
         if not waiting and self.consumer.flow_active:
-            await buffer.wait(timeout)
-            waiting = self._waiting(buffer, active_partitions)
+            await self._buffer.wait(timeout)
+            waiting = self._waiting(self._buffer, active_partitions)
         return waiting
 
-    def _waiting(self, buffer: FetchBuffer, active: set[TP]) -> dict[TP, FetchResult]:
+    def _waiting(self, buffer: PacedBuffer, active: set[TP]) -> dict[TP, FetchResult]:
         return buffer.waiting(active) if self.consumer.flow_active and active else {}
 
     def advance(self, result: FetchResult, partition: TopicPartition, read: FetchRange) -> None:
         """From the worker's thread: these positions were read of a fetch."""
-        self.thread_loop.call_soon_threadsafe(self._buffer().advance, result, partition, read)
+        self.thread_loop.call_soon_threadsafe(self._buffer.advance, result, partition, read)
 
-    def forget(self, result: FetchResult, partition: TopicPartition) -> None:
+    def end(self, result: FetchResult, partition: TopicPartition) -> None:
         """From the worker's thread: nothing more is read of a fetch."""
-        self.thread_loop.call_soon_threadsafe(self._buffer().forget, result, partition)
-
-    def _buffer(self) -> FetchBuffer:
-        return FetchBuffer(self._ensure_consumer()._fetcher)  # noqa: SLF001 - as above
+        self.thread_loop.call_soon_threadsafe(self._buffer.end, result, partition)
 
     def last_stable_offset(self, partition: TP) -> int | None:
         """The end of what can be read now, as of the last fetch."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
+from schemas.positions import offset_after
 from streams import groups
 from streams.build import this_build
 from streams.marks import Mark
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from schemas.envelope import Record
     from streams.partitioning import Partitioner
@@ -85,6 +87,17 @@ class Lane:
     partitioner: Partitioner = field(kw_only=True)
     state: LaneState = LaneState.OPEN
     commit: asyncio.Task[None] | None = None
+    folding: bool = False
+    """Whether a chunk is folded, and its transaction has yet to begin."""
+
+    unmarked: bool = False
+    """Whether a downstream partition may lack the mark of this progress."""
+
+    marked_at_s: float = -inf
+    """When marks were last written to all downstream partitions, on the loop's clock."""
+
+    announcement: asyncio.TimerHandle | None = None
+    """Writes the marks that are lacking, when it is time."""
 
     @property
     def spec(self) -> StageSpec:
@@ -128,14 +141,34 @@ class Lane:
             build=str(this_build()),
         )
 
+    def resume(self, progress: Progress) -> None:
+        """Continue after the progress of the partition's last owner."""
+        self.progress, self.position = progress, offset_after(progress.offset)
+        # that one may have ended before it wrote them; before the first event there are none
+        self.unmarked = progress.watermark_ms is not None
+
     async def idle(self) -> None:
         """Wait until no chunk is between fold and store write; errors are handled in its task."""
-        if self.commit is not None:
-            await asyncio.wait([self.commit])
+        waited: asyncio.Task[None] | None = None
+        while self.commit is not None and self.commit is not waited:
+            waited = self.commit
+            await asyncio.wait([waited])
+
+    def marks_due_s(self, every_ms: int) -> float:
+        """Seconds until marks may be written to all downstream partitions again."""
+        return self.marked_at_s + every_ms / 1000 - asyncio.get_running_loop().time()
+
+    def announce_in(self, seconds: float, announce: Callable[[], object]) -> None:
+        """Call `announce` then; what was to be called before isn't."""
+        if self.announcement is not None:
+            self.announcement.cancel()
+        self.announcement = asyncio.get_running_loop().call_later(seconds, announce)
 
     def give_up(self) -> None:
         """Begin and commit nothing any more."""
         self.state = LaneState.CLOSED
+        if self.announcement is not None:
+            self.announcement.cancel()
 
     async def close(self) -> None:
         """Close the producer and the files; the next owner settles what is not committed."""

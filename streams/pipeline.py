@@ -87,6 +87,8 @@ class Pipeline:
                 self._assignment.stalls.opened(wanted, began)
                 self._assignment.sizes.assign(wanted)
             self._assignment.replace(wanted, lanes)
+            for partition, lane in self.lanes.items():
+                self._processor.announce(partition, lane)
 
     async def _opened(self, wanted: list[TopicPartition]) -> list[Lane]:
         pause_s = 0.2
@@ -147,6 +149,11 @@ class Pipeline:
         if self._throttle is not None and self._has_events(partition):
             return min(most, self._throttle.most(sum(map(self._has_events, self.lanes))))
         return most
+
+    def is_busy(self, partition: TopicPartition) -> bool:
+        """Whether a partition's last chunk is being committed; from any thread."""
+        lane = self.lanes.get(partition)
+        return lane is not None and lane.committing
 
     def positions(self) -> dict[TopicPartition, int]:
         """The fetch position at which each lane continues."""

@@ -17,6 +17,7 @@ from aiokafka.client import CoordinationType
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.sender import (
+    BACKOFF_OVERRIDE,
     AddOffsetsToTxnHandler,
     AddPartitionsToTxnHandler,
     EndTxnHandler,
@@ -75,7 +76,10 @@ class _AddPartitions(_Strict, AddPartitionsToTxnHandler):
 
 
 class _AddOffsets(_Strict, AddOffsetsToTxnHandler):
-    pass
+    def __init__(self, sender: Sender, group_id: str) -> None:
+        super().__init__(sender, group_id)
+        # markers of the transaction before are being written: as long as for partitions
+        self._default_backoff = BACKOFF_OVERRIDE
 
 
 class _OffsetCommit(_Strict, TxnOffsetCommitHandler):
@@ -103,6 +107,25 @@ class _Produce(SendProduceReqHandler):
 
 
 class _StrictSender(Sender):
+    def _maybe_do_transactional_request(self) -> asyncio.Task[Any] | None:
+        manager = self._txn_manager
+        added, group_id = manager.partitions_to_add(), manager.consumer_group_to_add()
+        if added and group_id is not None:
+            return asyncio.create_task(self._begin_with_offsets(added, group_id))
+        task: asyncio.Task[Any] | None = super()._maybe_do_transactional_request()
+        return task
+
+    async def _begin_with_offsets(self, added: Any, group_id: str) -> None:
+        """Send both requests at once: a broker carries out those of a connection in their order."""
+        results = await asyncio.gather(
+            self._do_add_partitions_to_txn(added),
+            self._do_add_offsets_to_txn(group_id),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
     async def _do_add_partitions_to_txn(self, tps: Any) -> Any:
         return await _AddPartitions(self, tps).do(await self._transaction_coordinator())
 

@@ -264,8 +264,7 @@ class Opener:
             raise StateUnfit(why)
         (mark, *_) = filter(None, marks.values())
         # a paused partition continues when it is opened again
-        lane.progress = progress_of(mark).resumed()
-        lane.position = offset_after(lane.progress.offset)
+        lane.resume(progress_of(mark).resumed())
 
 
 def _all_topics(settings: Settings) -> set[str]:

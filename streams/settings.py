@@ -347,6 +347,12 @@ class Settings(ReaderSettings, RuleSettings, EventSettings, BaseSettings):
     chunk_bytes: int = Field(
         4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once"
     )
+    fetch_every_ms: int = Field(
+        100, ge=0, le=5000, description="a partition that is read to its end is fetched this often"
+    )
+    marks_every_ms: int = Field(
+        250, ge=0, le=5000, description="progress goes to all journal partitions this often at most"
+    )
     transaction_timeout_ms: int = Field(
         15_000,
         ge=1000,

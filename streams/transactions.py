@@ -63,13 +63,10 @@ async def commit(
         _still_ours(lane)
         await producer.begin_transaction()
         steps.end("begin")
-        # 2. journal, activity, and a progress mark to every downstream partition
-        sent = [
-            await _send_by_key(producer, settings, topic, items)
-            for topic, items in outcome.sends.items()
-        ]
-        if lane.spec.sends:
-            sent.append(await _send_marks(producer, settings, lane, progress))
+        # 2. journal and activity, with a progress mark to each downstream partition that gets any,
+        # and to all of them if it is time
+        everywhere = lane.marks_due_s(settings.marks_every_ms) <= 0
+        sent = [await _send_downstream(lane, outcome, settings, everywhere=everywhere)]
         reach(Point.AFTER_FIRST_SEND)
         # 3. dead letters
         if outcome.parked:
@@ -101,7 +98,10 @@ async def commit(
     for name, items in tables.items():
         lane.stores[name].write(chain(items.items(), [(MARK_KEY, mark)]), ends[name])
     steps.end("store write")
-    lane.progress, lane.recent = progress, outcome.writes
+    lane.progress, lane.recent = progress, outcome.writes or lane.recent
+    lane.unmarked = not everywhere
+    if everywhere:
+        lane.marked_at_s = asyncio.get_running_loop().time()
 
 
 async def begin(lane: Lane, settings: Settings) -> None:
@@ -141,49 +141,39 @@ async def _send_offset(
 
 
 Sent = list[asyncio.Future[Any]]
+_Item = tuple[bytes | None, bytes]
 
 
-async def _send_by_key(
-    producer: StrictProducer, settings: Settings, topic: str, items: Iterable[tuple[bytes, bytes]]
+async def _send_downstream(
+    lane: Lane, outcome: Outcome, settings: Settings, *, everywhere: bool
 ) -> Sent:
-    """Send records, each to the partition of its key."""
-    by_partition: defaultdict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
-    count = settings.partitions_of(settings.topic(topic))
-    for item in items:
-        by_partition[partition_of(item[0], count)].append(item)
+    """Send records, each to the partition of its key, and marks behind them."""
     sent: Sent = []
-    for partition, some in by_partition.items():
-        sent += [
-            future
-            for future, _ in await send_records(producer, settings.topic(topic), partition, some)
-        ]
+    mark = None, encode_journal(_progress_mark(lane, outcome.progress))
+    for topic in dict.fromkeys((*outcome.sends, *lane.spec.sends)):
+        name = settings.topic(topic)
+        places: defaultdict[int, list[_Item]] = defaultdict(list)
+        count = settings.partitions_of(name)
+        for item in outcome.sends.get(topic, ()):
+            places[partition_of(item[0], count)].append(item)
+        if topic in lane.spec.sends:
+            for partition in range(settings.partitions) if everywhere else list(places):
+                places[partition].append(mark)
+        for partition, some in places.items():
+            batches = await send_records(lane.producer, name, partition, some)
+            sent += [future for future, _ in batches]
     return sent
 
 
-async def _send_marks(
-    producer: StrictProducer, settings: Settings, lane: Lane, progress: Progress
-) -> Sent:
-    """Send the progress of this source partition to every downstream partition."""
-    value = encode_journal(
-        ProgressMark(
-            lane.topic,
-            lane.partition,
-            progress.offset,
-            progress.watermark_ms,
-            progress.confirmed_ms,
-            str(this_build()),
-        )
+def _progress_mark(lane: Lane, progress: Progress) -> ProgressMark:
+    return ProgressMark(
+        lane.topic,
+        lane.partition,
+        progress.offset,
+        progress.watermark_ms,
+        progress.confirmed_ms,
+        str(this_build()),
     )
-    sent: Sent = []
-    for topic in lane.spec.sends:
-        for partition in range(settings.partitions):
-            sent += [
-                future
-                for future, _ in await send_records(
-                    producer, settings.topic(topic), partition, [(None, value)]
-                )
-            ]
-    return sent
 
 
 async def _send_parked(

@@ -352,6 +352,7 @@ class MemoryWorker:
         return sorted(lanes) == self.assigned and all(
             not lane.closed
             and not lane.committing
+            and not (lane.spec.sends and lane.unmarked)
             and lane.position >= self.driver.log.high_watermark(tp)
             for tp, lane in lanes.items()
         )

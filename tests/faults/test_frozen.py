@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from streams.failpoints import Point
+from tables.catalogue import STAGES
 from tests.faults.runner import Run, made, note
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ async def test_frozen_at_any_time(settings: Settings, tmp_path: Path) -> None:
         other = run.workers.all["b"]
 
         async def has_all_lanes() -> bool:
+            lanes = len(STAGES) * settings.partitions
             return any(
-                line["event"] == "lanes open" and line["lanes"] == 6 for line in other.lines()
+                line["event"] == "lanes open" and line["lanes"] == lanes for line in other.lines()
             )
 
         await run.until(has_all_lanes, 40.0, restart=False)

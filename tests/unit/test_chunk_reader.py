@@ -11,7 +11,7 @@ import pytest
 
 from streams.chunk_reader import ChunkReader
 from streams.errors import Fatal
-from streams.fetch_buffer import FetchBuffer
+from streams.paced_buffer import PacedBuffer
 from tests.fetching import SALES, Fetches, batch, marker
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Partition(Fetches):
 
     def __init__(self) -> None:
         super().__init__()
-        self.buffer = FetchBuffer(self.fetcher)
+        self.buffer = PacedBuffer(self.fetcher, 0, lambda _: False)
         self.reader = ChunkReader(self.buffer)
         self.decode: Callable[[Record], Any] = lambda record: record.value
 

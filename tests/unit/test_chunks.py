@@ -14,8 +14,8 @@ from mode.utils.queues import FlowControlEvent, ThrowableQueue
 
 from streams.app import build_app
 from streams.chunk_reader import ChunkReader
-from streams.chunks import CHUNK_FETCH_WAIT_MS, ChunkConsumer
-from streams.fetch_buffer import FetchBuffer
+from streams.chunks import ChunkConsumer
+from streams.paced_buffer import PacedBuffer
 from streams.settings import Kafka, Settings
 from tests.fetching import SALES, Fetches, batch
 
@@ -39,14 +39,16 @@ async def test_a_fault_while_decoding_ends_the_worker(
 ) -> None:
     """No chunk is made of later records, which would skip the record."""
     fetches, ends = Fetches(), list[str]()
-    monkeypatch.setattr(consumer, "_reader", ChunkReader(FetchBuffer(fetches.fetcher)))
+    monkeypatch.setattr(
+        consumer, "_reader", ChunkReader(PacedBuffer(fetches.fetcher, 0, lambda _: False))
+    )
     monkeypatch.setattr(consumer, "_active_partitions", {TP(*SALES)})
     monkeypatch.setattr(consumer.app, "leave", lambda error: ends.append(str(error)))
     monkeypatch.setattr(
         consumer.transport.lanes, "decoder_of", lambda _: lambda record: 1 // int(record.value)
     )
     fetches.fetch(batch(0, b"1", b"0", b"2"))
-    waiting = FetchBuffer(fetches.fetcher).waiting({SALES})
+    waiting = PacedBuffer(fetches.fetcher, 0, lambda _: False).waiting({SALES})
     monkeypatch.setattr(consumer, "_getmany", AsyncMock(return_value=waiting))
     assert [message async for message in consumer.getmany(1.0)] == []
     (end,) = ends
@@ -58,7 +60,7 @@ async def test_nothing_is_read_while_the_flow_is_stopped(consumer: ChunkConsumer
     """During a rebalance no position moves."""
     fetches = Fetches()
     fetches.fetch(batch(0, b"a"))
-    thread, buffer = consumer._thread, FetchBuffer(fetches.fetcher)
+    thread, buffer = consumer._thread, PacedBuffer(fetches.fetcher, 0, lambda _: False)
     assert list(thread._waiting(buffer, {TP(*SALES)})) == [SALES]
     consumer.stop_flow()
     assert thread._waiting(buffer, {TP(*SALES)}) == {}
@@ -71,7 +73,6 @@ async def test_committed_records_are_fetched_and_no_others(consumer: ChunkConsum
     """
     made = consumer._thread._create_worker_consumer(consumer.transport)
     assert made._isolation_level == "read_committed"
-    assert made._fetch_max_wait_ms == CHUNK_FETCH_WAIT_MS
 
 
 async def test_every_partition_has_its_turn(
