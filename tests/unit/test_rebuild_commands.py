@@ -17,7 +17,10 @@ from operations.versions.changing import Removal
 from operations.versions.moments import NoMoment
 from operations.waiting import Interrupted
 from schemas.control import Act, Pointer
+from schemas.envelope import Handover
 from streams import backlog, removing, topics
+from streams.last_marks import LastMarks
+from streams.marks import Mark
 from streams.settings import Settings
 from streams.versions import Versions
 from tables.catalogue import REPORT_LISTS
@@ -39,10 +42,26 @@ AFTER = Versions(
 )
 
 
+MARKS = LastMarks(
+    {
+        ("chats-changelog", number): mark
+        for number, mark in enumerate(
+            [
+                Mark(topic="chats", topic_id="t", partition=0, confirmed_ms=7),
+                Mark(topic="chats", topic_id="t", partition=1, confirmed_ms=9),
+                None,
+            ]
+        )
+    },
+    frozenset(),
+)
+
+
 class Writer:
     """Keeps what would be committed."""
 
     committed: ClassVar[list[ControlRecord]] = []
+    handovers: ClassVar[list[Handover | None]] = []
 
     def __init__(self, settings: Settings) -> None: ...
 
@@ -56,8 +75,15 @@ class Writer:
         trace: TracebackType | None,
     ) -> None: ...
 
-    async def commit(self, records: Sequence[ControlRecord], **_how: object) -> None:
+    async def commit(
+        self,
+        records: Sequence[ControlRecord],
+        *,
+        handover_to: Handover | None = None,
+        **_how: object,
+    ) -> None:
         self.committed.extend(records)
+        self.handovers.append(handover_to)
 
 
 class World:
@@ -65,13 +91,14 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, versions: Versions) -> None:
         self.diffs: list[Diff] = []
-        Writer.committed = []
+        Writer.committed, Writer.handovers = [], []
         for module in (rebuild, changing, registering):
             monkeypatch.setattr(module, "read_versions", giving(versions))
         for module in (changing, registering):
             monkeypatch.setattr(module, "VersionWriter", Writer)
         monkeypatch.setattr(rebuild, "named_cluster", lambda: SETTINGS)
         monkeypatch.setattr(changing, "members", giving(["a worker"]))
+        monkeypatch.setattr(changing, "last_marks", giving(MARKS))
         monkeypatch.setattr(backlog, "left_after", giving(0))
         monkeypatch.setattr(topics, "create", giving(None))
         monkeypatch.setattr(removing, "delete_topics", giving(None))
@@ -119,6 +146,7 @@ def test_what_cannot_be_compared_is_accepted_by_name_alone(monkeypatch: pytest.M
     pointer, act = Writer.committed
     assert isinstance(pointer, Pointer)
     assert isinstance(act, Act)
+    assert Writer.handovers == [Handover(R1.app, 9)]
     assert (pointer.app, act.accepted, act.why) == (R1.app, True, "its log is damaged")
     assert world.diffs[-1].left_out.keys() == REPORT_LISTS.keys()
 
