@@ -7,9 +7,12 @@ VENV := .venv
 BENCH := .venv-bench
 BIN := $(VENV)/bin
 SLOWEST := --durations=40 --durations-min=1
-LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+LOCKED := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+LOCK = $(BIN)/uv pip compile pyproject.toml $(LOCKED)
 
-.PHONY: help env up quick test check bench docs lock clean
+CLIENTS := docs/samples/javascript tests/contracts/asyncapi
+
+.PHONY: help env up quick test check clients bench docs lock clean
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 8
@@ -40,11 +43,16 @@ quick: env ## the tests that need no broker, with the coverage of the pure rooms
 test: check quick ## the gate: check, then every test but the long ones
 	$(BIN)/python -m pytest -v -n 2 --dist loadfile -m "(kafka or faults) and not long" $(SLOWEST)
 
-check: env ## format, lint, types, and reference pages (the HTTP contract among them)
+check: env ## format, lint, types, reference pages, and contracts: HTTP, topics, schemas of every release
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_docs.py -k reference_pages
+	$(BIN)/netsold schemas check
+
+clients: ## packages of the sample consumers and of AsyncAPI's parser, by their locks, where node and go are
+	for folder in $(CLIENTS); do ! command -v npm >/dev/null || npm ci --prefix $$folder --ignore-scripts --no-audit --no-fund --silent; done
+	! command -v go >/dev/null || go -C docs/samples/go mod download
 
 bench: env $(BENCH)/packages ## the same job by several engines, in one table
 	$(BIN)/python -m bench
@@ -53,9 +61,10 @@ docs: env ## write docs/reference anew from the lists in the code
 	$(BIN)/python -m docs.lists
 
 lock: env ## resolve the dependencies anew and write the hashed locks
-	$(LOCK) --upgrade --extra otel --output-file requirements/run.txt
-	$(LOCK) --upgrade --extra otel --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) --upgrade --extra otel --extra export --output-file requirements/run.txt
+	$(LOCK) --upgrade --extra otel --extra export --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(LOCK) --upgrade --group bench --output-file requirements/bench.txt
+	cd docs/samples/python && ../../../$(BIN)/uv pip compile requirements.in $(LOCKED) --upgrade --output-file requirements.txt
 
 clean: ## remove what was made here, but not data/
 	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

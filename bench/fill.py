@@ -41,6 +41,7 @@ from serving.applying import Applier
 from serving.changes import Changes
 from serving.reader import Reader
 from serving.store import Store
+from serving.turns import whole
 from streams import log, topics
 from streams.log_writer import Writer
 from tables import catalogue
@@ -156,7 +157,7 @@ async def one_topic(settings: Settings, topic: str, directory: Path) -> tuple[in
     async with aclosing(log.follow(settings, beginnings)) as steps:
         async for step in steps:
             step_s = time.process_time()
-            count += applier.apply(step)
+            count += whole(applier.apply(step))
             applying_s += time.process_time() - step_s
             if not step.behind:
                 break

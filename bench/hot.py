@@ -69,6 +69,9 @@ def measure(reader: Reader, products: int, shops: int) -> None:
     for name, path, count in (
         ("product", "/v1/products/p-%d", products),
         ("shop", "/v1/shops/s-%d", shops),
+        ("product's cycles", "/v1/products/p-%d/cycles", products),
+        ("product's days", "/v1/products/p-%d/days", products),
+        ("product's hours", "/v1/products/p-%d/hours", products),
     ):
         requests = of(path, count)
         print(f"a {name}, made anew: {cpu(straight, requests)}")

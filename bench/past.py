@@ -22,6 +22,7 @@ from serving.past import PastWanted
 from serving.past_answers import PastAnswers
 from serving.progress import SALES_JOURNAL
 from serving.subjects import PRODUCT, SHOP
+from serving.turns import whole
 from streams.log import FollowStep
 from streams.marks import MARK_KEY, Mark, encode_mark
 from tables import catalogue, sales
@@ -93,7 +94,7 @@ class PastBench(Bench):
         self.ends[at] = records[-1].offset + 1
         started_s = time.perf_counter()
         ends = dict(self.ends)
-        self.applier.apply(FollowStep({at: records}, ends, ends, frozenset()))
+        whole(self.applier.apply(FollowStep({at: records}, ends, ends, frozenset())))
         return time.perf_counter() - started_s
 
     def rows(self, name: str, id_: str, count: int) -> None:

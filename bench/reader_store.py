@@ -25,6 +25,7 @@ from serving.reader import Reader
 from serving.store import Identity
 from serving.subjects import PRODUCT
 from serving.top_lists import TopWanted, top_products
+from serving.turns import whole
 from streams.log import At, FollowStep
 from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.settings import Settings
@@ -86,9 +87,8 @@ class Bench:
             records.append(Record(at[0], 0, 0, 0, MARK_KEY, encode_mark(mark), []))
             self.ends[at] = offset + 1
             started_s = time.perf_counter()
-            self.applier.apply(
-                FollowStep({at: records}, dict(self.ends), dict(self.ends), frozenset())
-            )
+            step = FollowStep({at: records}, dict(self.ends), dict(self.ends), frozenset())
+            whole(self.applier.apply(step))
             seconds += time.perf_counter() - started_s
 
     def products(self, count: int) -> Iterator[tuple[bytes, bytes]]:

@@ -50,10 +50,10 @@ async def live(settings: Settings, directory: Path) -> Measured:
         return await watch(settings, running, job)
 
 
-async def read_alone(settings: Settings) -> Measured:
-    """Read the topic of events as a replay reads it, and do nothing with it."""
+async def read_alone(settings: Settings, name: str) -> Measured:
+    """Read a topic as a replay reads it, and do nothing with it."""
     quiet()
-    log, topic = KafkaLog(settings), settings.topic(catalogue.ORDERS_TOPIC)
+    log, topic = KafkaLog(settings), settings.topic(name)
     beginnings, ends = await log.bounds([topic])
     started_s, cpu_s, count = time.monotonic(), time.process_time(), 0
     async with aclosing(log.spans(beginnings, ends)) as steps:
@@ -93,7 +93,7 @@ def line(name: str, measured: Measured, alone: Measured, pipeline: Measured) -> 
 def show(settings: Settings, directory: Path, events: Events) -> None:
     """Measure everything and print the table."""
     pipeline = asyncio.run(live(settings, directory / "worker"))
-    alone = asyncio.run(read_alone(settings))
+    alone = asyncio.run(read_alone(settings, catalogue.ORDERS_TOPIC))
     start_up = command(settings, directory / "start-up", ("audit", "--help"), events.count)
     print(f"start-up of a command: {start_up.wall_s:.1f} s, {start_up.cpu_s:.1f} s of CPU")
     print(

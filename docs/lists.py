@@ -6,7 +6,6 @@ A test compares the pages with the code.
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from enum import EnumType
 from importlib import import_module
@@ -17,10 +16,14 @@ import typer
 from pydantic import BaseModel
 from typer.core import TyperArgument, TyperOption
 
-from docs import texts
+from docs import fields, texts, topic_pages
+from docs.topic_pages import table
 from operations import cli
 from operations.cli import COMMANDS, EXIT_CODES, OF_POINTED
+from operations.contract import forms, releases
 from operations.doctor import checks
+from operations.exporting.forms import DATASETS, SQL_TYPES
+from operations.exporting.views import VIEWS
 from schemas import events, http_limits
 from schemas.answers import STATES
 from schemas.refusals import Reason
@@ -76,18 +79,14 @@ def pages() -> dict[str, str]:
         "api.md": _api(),
         "metrics.md": _metrics(),
         "commands.md": _commands(),
+        "exports.md": _exports(),
     }
-    contract = json.dumps(_contract(), indent=1, ensure_ascii=False) + "\n"
-    return {name: _MADE + text for name, text in made.items()} | {"openapi.json": contract}
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    lines = [
-        list(head),
-        *([str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows),
-    ]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    contract = releases.files()
+    files = {releases.ASYNCAPI_FILE: contract.pop(releases.ASYNCAPI_FILE)} | {
+        f"schemas/{name}": text for name, text in contract.items()
+    }
+    files["openapi.json"] = releases.written(_contract())
+    return {name: _MADE + text for name, text in made.items()} | files
 
 
 def _settings() -> str:
@@ -101,7 +100,7 @@ def _settings() -> str:
         "# Settings\n\nRead from the environment (or `.env`); a command-line flag takes precedence"
         " over the environment.\n\n"
     )
-    return head + _table(
+    return head + table(
         ("variable", "default", "meaning"),
         [*rows(Settings, "NETSOLD_"), *rows(Kafka, "NETSOLD_KAFKA__")],
     )
@@ -120,12 +119,12 @@ def _topics() -> str:
         for topic in topics.declared(settings)
     ]
     head = "# Topics\n\nAs `netsold topics create` declares them with the default settings.\n\n"
-    return head + _table(("topic", "kind", "key", "policy", "holds"), rows) + "\n" + _partitioners()
+    return head + table(("topic", "kind", "key", "policy", "holds"), rows) + "\n" + _partitioners()
 
 
 def _partitioners() -> str:
     return texts.PARTITIONERS.replace(
-        "{clients}", _table(("client", "murmur2 by", "differs without"), texts.CLIENTS)
+        "{clients}", table(("client", "murmur2 by", "differs without"), texts.CLIENTS)
     )
 
 
@@ -150,10 +149,28 @@ def _tables() -> str:
     ]
     return (
         "# Stages and tables\n\n"
-        + _table(("stage", "reads", "sends to, with progress marks", "emits"), stages)
+        + table(("stage", "reads", "sends to, with progress marks", "emits"), stages)
         + "\n"
-        + _table(("table", "key", "written by stage", "holds"), tables)
+        + table(("table", "key", "written by stage", "holds"), tables)
     )
+
+
+def _exports() -> str:
+    views = [(f"`{name}`", view.contents) for name, view in VIEWS.items()]
+    parts = [
+        "# Files of an export, and views\n\nTypes are those of DuckDB; in files an integer is"
+        " `int64`, a time `timestamp[ms, UTC]`. What an export is: [exports](../export.md).\n\n"
+        + table(("view of netsold sql", "shows"), views)
+    ]
+    for one in DATASETS.values():
+        folder = f"{one.name}/cycle=…/" if one.by_cycle else f"{one.name}/"
+        rows = [(f"`{name}`", f"`{SQL_TYPES[kind]}`", about) for name, kind, about in one.columns]
+        parts.append(
+            f"\n## {one.name}\n\n{one.contents[0].upper()}{one.contents[1:]}. In `{folder}`,"
+            f" sorted by {', '.join(f'`{name}`' for name in one.sorted_by)}.\n\n"
+            + table(("column", "type", "holds"), rows)
+        )
+    return "".join(parts)
 
 
 def flow() -> str:
@@ -203,61 +220,24 @@ def with_flow(page: str) -> str:
 
 
 def _events() -> str:
+    by_name = {form.name: form for form in forms.FORMS}
     parts = ["# Events\n\n" + texts.EVENTS_HEAD + "\n" + texts.KEYS]
     for name, model in events.MODELS.items():
-        schema = model.model_json_schema()
-        required = set(schema.get("required", ()))
-        rows = [
-            (
-                f"`{field}`",
-                "" if field in required else "may be absent",
-                _kind(about, schema.get("$defs", {})),
-            )
-            for field, about in schema["properties"].items()
-            if field not in {*events.common_of(name), "occurred_at_ms"}
-        ]
+        about = (inspect.getdoc(model) or "").split("\n\n")[0]
+        link = f"[schema](schemas/{by_name[name].file})"
+        rows = fields.rows(forms.schema_of(by_name[name]))
         parts.append(
-            f"\n## {name}\n\n"
-            + (_table(("field", "", "kind"), rows) if rows else "No more fields.\n")
+            f"\n## {name}\n\n{about} Its value's {link}.\n\n"
+            + table(("field", "", "kind", "meaning"), rows)
         )
     return "".join(parts)
-
-
-def _kind(about: dict[str, Any], definitions: dict[str, Any]) -> str:
-    if "anyOf" in about:
-        return " or ".join(
-            _kind(one, definitions) for one in about["anyOf"] if one.get("type") != "null"
-        )
-    if "$ref" in about:
-        inside = definitions[about["$ref"].rsplit("/", 1)[-1]]
-        if "properties" in inside:
-            return (
-                "{"
-                + ", ".join(
-                    f"{name}: {_kind(one, definitions)}"
-                    for name, one in inside["properties"].items()
-                )
-                + "}"
-            )
-        return _kind(inside, definitions)
-    if "enum" in about:
-        values = about["enum"]
-        few = 12
-        return ", ".join(map(str, values)) if len(values) <= few else "an ISO 4217 code in use"
-    if about.get("type") == "array":
-        return f"list of at least 1 × {_kind(about.get('items', {}), definitions)}"
-    if about.get("type") == "integer":
-        return f"integer {about.get('minimum', '')} to {about.get('maximum', '')}"
-    if about.get("type") == "string" and "maxLength" in about:
-        return f"text of 1 to {about['maxLength']} characters"
-    return str(about.get("const", about.get("type", "any")))
 
 
 def _refusals() -> str:
     rows = [(f"`{reason.value}`", reason.sentence, reason.remedy) for reason in Reason]
     return (
         "# Refusals\n\nWhy a record is parked, in order of precedence: a record with several faults"
-        " has the first reason.\n\n" + _table(("reason", "what is wrong", "what to do"), rows)
+        " has the first reason.\n\n" + table(("reason", "what is wrong", "what to do"), rows)
     )
 
 
@@ -289,21 +269,21 @@ def _metrics() -> str:
         "# Metrics\n\nOf a worker at `NETSOLD_METRICS_HOST` and `_PORT`, of a reader at its own"
         " address; alerts, the dashboard and traces: [monitoring](../monitoring.md)."
         " prometheus_client adds `process_…` and `python_…`.\n\n"
-    ) + _table(("metric", "kind", "labels", "of", "meaning"), rows)
+    ) + table(("metric", "kind", "labels", "of", "meaning"), rows)
 
 
 def _anomalies() -> str:
     rows = [(f"`{anomaly.value}`", _ANOMALIES[anomaly]) for anomaly in Anomaly]
     return (
         "# Anomalies\n\nContradictions in an order that is read and counted all the same. `netsold"
-        " get order` shows them; none stops anything.\n\n" + _table(("anomaly", "meaning"), rows)
+        " get order` shows them; none stops anything.\n\n" + table(("anomaly", "meaning"), rows)
     )
 
 
 def _commands() -> str:
     parts = [
         "# Commands\n\n"
-        + _table(
+        + table(
             ("command", "what it does"),
             [(f"`netsold {command.name}`", command.help) for command in COMMANDS],
         )
@@ -313,28 +293,29 @@ def _commands() -> str:
             (f"`netsold {name} {one.name}`", inspect.getdoc(one.callback) or "")
             for one in import_module(group.module).app.registered_commands
         ]
-        parts.append("\n" + _table((f"netsold {name} …", group.help), rows))
+        parts.append("\n" + table((f"netsold {name} …", group.help), rows))
     called = {command.name: import_module(command.module).command for command in COMMANDS}
     for name, group in GROUPS.items():
-        called |= {
-            f"{name} {one.name}": one.callback
-            for one in import_module(group.module).app.registered_commands
-        }
+        group_app = import_module(group.module).app
+        if group_app.registered_callback is not None:  # the group does something by itself
+            called[name] = group_app.registered_callback.callback
+        called |= {f"{name} {one.name}": one.callback for one in group_app.registered_commands}
     about = {
         one.name: (inspect.getdoc(called[one.name]) or "")
         + (f"\n\n{OF_POINTED}" if one.asks_reader else "")
         for one in COMMANDS
     }
+    about |= {name: inspect.getdoc(called[name]) or "" for name in GROUPS.keys() & called.keys()}
     parts += [_options(name, one, about.get(name)) for name, one in called.items()]
     parts.append(
         "\n## Checks of netsold doctor\n\nEach has the level `ok`, `warning` or `fault`. `--mend`"
         f" ends the faults of {' and '.join(f'`{name}`' for name in checks.MENDED)}.\n\n"
-        + _table(
+        + table(
             ("check", "what it checks"),
             [(f"`{name}`", inspect.getdoc(check) or "") for name, check in checks.CHECKS.items()],
         )
     )
-    parts.append("\n## Exit codes\n\n" + _table(("code", "meaning"), EXIT_CODES.items()))
+    parts.append("\n## Exit codes\n\n" + table(("code", "meaning"), EXIT_CODES.items()))
     return "".join(parts)
 
 
@@ -345,6 +326,7 @@ def _options(name: str, function: Callable[..., None], text: str | None) -> str:
     kinds = {
         parameter: get_args(one.annotation)[0]
         for parameter, one in inspect.signature(function, eval_str=True).parameters.items()
+        if get_args(one.annotation)  # not typer's context
     }
     given = [
         one
@@ -355,7 +337,7 @@ def _options(name: str, function: Callable[..., None], text: str | None) -> str:
     if not options:
         return ""
     above = f"{text}\n\n" if text else ""
-    return f"\n## netsold {name}\n\n{above}" + _table(("", "default", "meaning"), options)
+    return f"\n## netsold {name}\n\n{above}" + table(("", "default", "meaning"), options)
 
 
 def _option(option: TyperArgument | TyperOption, kind: object) -> tuple[str, str, str]:
@@ -401,15 +383,15 @@ def _api() -> str:
         " 2,997 and KWD 2.997.\n\n"
         "A parameter that an address doesn't have, that is given twice, or that is empty is refused"
         " (422), and so is a value that can't be used.\n\n"
-        + _table(("address", "answer"), rows)
+        + table(("address", "answer"), rows)
         + "\n## Parameters\n\n"
-        + _table(("parameter", "of", "meaning"), _parameters(operations))
+        + table(("parameter", "of", "meaning"), _parameters(operations))
         + "\n"
         + _caching()
         + "\n## States\n\nOf an answer, in `freshness.state`.\n\n"
-        + _table(("state", "meaning"), states)
+        + table(("state", "meaning"), states)
         + "\n## Problems\n\nErrors are `application/problem+json` (RFC 9457) with a stable `type`."
-        " A 503 has `Retry-After`.\n\n" + _table(("type", "status", "title"), problems)
+        " A 503 has `Retry-After`.\n\n" + table(("type", "status", "title"), problems)
     )
 
 
@@ -435,7 +417,7 @@ def _bounds(schema: dict[str, Any]) -> str:
 
 
 def _caching() -> str:
-    headers = _table(
+    headers = table(
         ("header", "holds"),
         [(f"`{name}`", meaning) for name, meaning in FRESHNESS_HEADERS.items()],
     )
@@ -450,12 +432,15 @@ def _answer(operation: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the pages, and the picture of the flow into the pages that show it."""
-    FOLDER.mkdir(exist_ok=True)
+    """Write the pages, the picture of the flow into the pages that show it, and topics' facts."""
+    (FOLDER / "schemas").mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
     for page in FLOW_PAGES:
         page.write_text(with_flow(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in topic_pages.PAGES:
+        text = topic_pages.with_facts(page.read_text(encoding="utf-8"), page.stem)
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

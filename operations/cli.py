@@ -132,6 +132,7 @@ COMMANDS = (
         "operations.commands.tables",
         "Print all that the tables hold, in the form of recount.",
     ),
+    Command("sql", "operations.commands.sql", "Query an export by SQL; changes nothing."),
     Command(
         "compare",
         "operations.commands.compare",
@@ -157,6 +158,16 @@ GROUPS = (
         "rebuild",
         "operations.commands.rebuild",
         "Another version beside the live one: count the log again, compare, promote, go back.",
+    ),
+    Command(
+        "schemas",
+        "operations.commands.schemas",
+        "The contract of the topics: JSON Schemas and AsyncAPI; which changes break them.",
+    ),
+    Command(
+        "export",
+        "operations.commands.export",
+        "The journal and the tables as Parquet files, at one vector: write, verify.",
     ),
     Command("token", "operations.commands.token", "Tokens with which clients read from a reader."),
     Command(

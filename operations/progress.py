@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -72,3 +73,43 @@ class Meter:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             print_error(line)
+
+
+class Steps:
+    """Shows each step's progress, one after the other."""
+
+    def __init__(self) -> None:
+        self._meter: Meter | None = None
+        self._reports = 0
+
+    def __enter__(self) -> None:
+        """Nothing is shown before the first step."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """End what shows the last step."""
+        if self._meter is not None:
+            self._meter.__exit__(kind, error, trace)
+
+    def begin(self, what: str, total: int | None) -> Callable[[int], None]:
+        """Begin a step; returns what gets how much more is done."""
+        self.__exit__()
+        meter = self._meter = Meter(what, total)
+        meter.__enter__()
+        done = 0
+
+        def report(more: int) -> None:
+            nonlocal done
+            done += more
+            self._reports += 1
+            meter.at(done)
+
+        return report
+
+    def pending(self) -> tuple[object, str]:
+        """For `operations/waiting.py`: what changes while it works."""
+        return self._reports, "nothing was read or folded"

@@ -87,7 +87,8 @@ class Act(msgspec.Struct, frozen=True, kw_only=True):
 
     `app` is the version, `former` the one that the pointer named until then. `vector` is, of a
     comparison, the first offset that is not compared, by partition such as `orders-3`;
-    `differences` are the rows that differed there, by list. `accepted`: they were accepted.
+    `differences` are the rows that differed there, by list. `accepted`: they were accepted, or
+    that nothing could be compared.
     """
 
     act: ActName

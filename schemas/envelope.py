@@ -114,9 +114,14 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
 
 class Handover(msgspec.Struct, frozen=True, gc=False):
-    """A handover: from here on `speaker` sends the alerts, an application of the log's family."""
+    """A handover: from here on `speaker` sends the alerts, an application of the log's family.
+
+    Up to `at_ms` the former one does: event time advances to it, as by a tick. None in handovers of
+    builds that named no time.
+    """
 
     speaker: str
+    at_ms: int | None = None
 
 
 def read(record: Record) -> Received | Tick | Refusal:
@@ -315,9 +320,15 @@ def _read_tick(headers: Mapping[str, bytes]) -> Tick | Refusal:
     raw = headers.get("ce_time")
     if raw is None:
         return Refusal(Reason.MISSING_FIELD, sentences.absent("occurred_at", {}))
+    at_ms = _instant(raw)
+    return at_ms if isinstance(at_ms, Refusal) else Tick(at_ms)
+
+
+def _instant(raw: bytes) -> int | Refusal:
+    """The instant of `ce_time` in epoch milliseconds."""
     text = raw.decode("utf-8", "backslashreplace")
     try:
-        return Tick(times.parse_ms(text))
+        return times.parse_ms(text)
     except ValueError as error:
         return Refusal(
             Reason.INVALID_FIELD,
@@ -333,7 +344,8 @@ def _read_handover(headers: Mapping[str, bytes]) -> Handover | Refusal:
             Reason.INVALID_FIELD,
             sentences.cut(f"ce_subject: {sentences.value_text(text)} is no application"),
         )
-    return Handover(text)
+    at_ms = _instant(headers["ce_time"]) if "ce_time" in headers else None
+    return at_ms if isinstance(at_ms, Refusal) else Handover(text, at_ms)
 
 
 # --- writing
@@ -367,7 +379,7 @@ def headers_of(event: Mapping[str, Any], key: bytes) -> list[tuple[str, bytes]]:
         ("ce_type", event_type.encode()),
         ("ce_subject", key),
         ("ce_time", str(event["occurred_at"]).encode()),
-        ("ce_dataschema", f"urn:netsold:{event_type}:1".encode()),
+        ("ce_dataschema", events.schema_id(event_type).encode()),
         (CONTENT_TYPE, JSON),
     ]
 
@@ -383,17 +395,5 @@ def tick(at_ms: int) -> tuple[bytes, list[tuple[str, bytes]]]:
         ("ce_source", b"/netsold"),
         ("ce_type", TICK.encode()),
         ("ce_time", times.format_ms(at_ms).encode()),
-        (CONTENT_TYPE, JSON),
-    ]
-
-
-def handover(speaker: str) -> tuple[bytes, list[tuple[str, bytes]]]:
-    """(value, headers) of a handover to an application; its record has no key."""
-    return b"{}", [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", f"handover-{speaker}".encode()),
-        ("ce_source", b"/netsold"),
-        ("ce_type", HANDOVER.encode()),
-        ("ce_subject", speaker.encode()),
         (CONTENT_TYPE, JSON),
     ]

@@ -41,10 +41,22 @@ def _instant(value: object) -> int:
     return times.parse_ms(value)
 
 
+def _text_schema(longest: int) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": longest,
+            "pattern": "^[^\\u0000-\\u001f\\u007f]+$",
+        }
+    )
+
+
 Id = Annotated[
     str,
     StringConstraints(min_length=1, max_length=limits.ID_CHARS),
     AfterValidator(_without_controls),
+    _text_schema(limits.ID_CHARS),
 ]
 """An id. Ids are compared character by character, without any normalization."""
 
@@ -52,6 +64,7 @@ Source = Annotated[
     str,
     StringConstraints(min_length=1, max_length=limits.SOURCE_CHARS),
     AfterValidator(_without_controls),
+    _text_schema(limits.SOURCE_CHARS),
 ]
 """The system that sent an event, as CloudEvents' `source`."""
 
@@ -347,6 +360,15 @@ TYPE_BY_SIDE: Final = ("buyer_messaged", "seller_replied")
 
 ORDER_TYPES: Final = frozenset(MODELS) - CHAT_TYPES
 """The event types of the topic `orders`."""
+
+
+SCHEMA_VERSION: Final = 1
+"""The version of the events' schemas, and of those of all other records."""
+
+
+def schema_id(name: str, version: int = SCHEMA_VERSION) -> str:
+    """The id of the JSON Schema of a form, such as `order_paid`; `ce_dataschema` names it."""
+    return f"urn:netsold:{name}:{version}"
 
 
 def topic_of(event_type: str) -> Literal["orders", "chats"]:

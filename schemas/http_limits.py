@@ -56,6 +56,9 @@ KEPT_ANSWERS_BYTES: Final = 32 * MIB
 HOT_ITEMS: Final = 10
 """Most items of a list that is answered without its route, between other answers."""
 
+HOT_CYCLES: Final = 24
+"""Most cycles of a series that is answered without its route, between other answers."""
+
 KEPT_MARKS: Final = 2**16
 """How many marks there are of when products last changed, and as many of shops. Ids share them."""
 

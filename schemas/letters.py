@@ -26,6 +26,22 @@ FIRST_FAILED_AT: Final = "x-dlq-first-failed-at"
 REQUEUE_HEADERS: Final = (REQUEUED_FROM, ATTEMPT, FIRST_FAILED_AT)
 """The headers that putting back adds to a record. Parking it again writes them anew."""
 
+ADDED_HEADERS: Final = {
+    "__streams.errors.exception": "a name for the kind of error",
+    "__streams.errors.message": "why the record was refused, as a sentence",
+    "__streams.errors.stacktrace": "empty",
+    "__streams.errors.topic": "the topic of the refused record",
+    "__streams.errors.partition": "its partition",
+    "__streams.errors.offset": "its offset",
+    "x-dlq-id": "its position, such as `orders-3@1841`",
+    "x-dlq-reason": "why it was refused, one of the stable reasons",
+    "x-dlq-app": "the application that refused it",
+    FIRST_FAILED_AT: "when it was refused for the first time, RFC 3339",
+    ATTEMPT: "how often it was put back before",
+    REQUEUED_FROM: "the position of the dead letter that it was put back from; absent if it wasn't",
+}
+"""By header that parking adds: its meaning."""
+
 UNNAMED: Final = "unknown"
 """The reason, the topic or the producer of a record that doesn't name it."""
 

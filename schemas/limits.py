@@ -178,8 +178,8 @@ FOLLOW_RECORDS: Final = 20_000
 """Most records of one step of a reader."""
 
 LIVE_RECORDS: Final = 500
-"""The same once its tables are live. RocksDB's binding keeps Python's lock while it writes a step,
-so that answers wait for it: 20,000 keys take some 80 ms, 1,000 keys less than 1 ms."""
+"""The same once its tables are live. Nothing is answered while RocksDB writes a step: 20,000 keys
+take some 80 ms, 1,000 keys less than 1 ms."""
 
 APART_RECORDS: Final = 100_000
 """With so many records to be read, a reader starts a process that fetches and folds them: the start

@@ -140,9 +140,9 @@ class Answers(IdReads):
         Raises NothingYet.
         """
         keyed_by, key = subject.keyed_by, id_.encode()
-        if not self.is_known(keyed_by, key):
+        cycles = self.sales_by_cycle(keyed_by, key)
+        if not cycles and not self.is_known(keyed_by, key):
             return None
         if start_ms is None:
             start_ms = self.current_cycle(*subject.tables)
-        cycles = self.sales_by_cycle(keyed_by, key)
         return Counts(cycles.get(start_ms, NOTHING_SOLD).net, all_time(cycles))

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from rocksdict import WriteBatch
 
-from schemas import limits
 from serving import keys
 from serving.folded_journal import FoldedStep, fold
 from serving.journal_rows import JournalRows
 from serving.name_rows import NameRows
+from serving.pending import Pending
 from serving.period_rows import event_time
 from serving.progress import (
     DIRECT,
@@ -28,17 +28,19 @@ from serving.progress import (
     ReaderProgress,
 )
 from serving.table_rows import TableRows
+from serving.turns import parts_of
 from streams.marks import MARK_KEY, decode_mark
 from tables import catalogue
 from tables.watermarks import SourceProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from schemas.envelope import Record
     from serving.changes import Changes
     from serving.folded_journal import FoldedJournal
     from serving.store import Store
+    from serving.turns import Parts
     from streams.log import At, FollowStep
     from tables.catalogue import Table
 
@@ -63,8 +65,7 @@ class Applier:
         self._changes = changes
         changes.note_another_store()
         self._names = names
-        self._pending: dict[At, list[Record]] = {}
-        self._without_mark: set[At] = set()
+        self._pending = Pending()
         self._rows = TableRows(store, changes)
         self._journal = JournalRows(store, changes)
         self._display_names = NameRows(store, changes)
@@ -86,65 +87,58 @@ class Applier:
             WriteBatch(raw_mode=True), ReaderProgress(progress, complete=complete, live=False)
         )
 
-    def apply(self, step: FollowStep) -> int:
-        """Apply a step in one write, or not at all; returns how many records were applied."""
+    @property
+    def in_turns(self) -> bool:
+        """Once tables are answered from: a second thread would make each answer wait."""
+        return self.store.progress.live
+
+    def apply(self, step: FollowStep) -> Parts[int]:
+        """Apply a step in one write, or not at all; returns how many records were applied.
+
+        Another step may only follow one that is applied to its end.
+        """
         before = self.store.progress
         self._changes.begin_step(is_shown=before.complete)
         batch = WriteBatch(raw_mode=True)
         behind = any(self._names[topic] != NAMES for topic, _ in step.behind)
         until_mark = before.complete or not behind
         ready = {
-            at: self._ready(at, records, until_mark=until_mark)
+            at: records
+            if self._names[at[0]] == NAMES
+            else self._pending.ready(at, records, until_mark=until_mark)
             for at, records in step.records.items()
             if self._names[at[0]] != SALES_JOURNAL
         }
-        journal = _folded(step, self._names)
         progress = {name: dict(partitions) for name, partitions in before.partitions.items()}
         for at, records in ready.items():
-            self._apply(batch, at, records, progress)
-        for at, folded in journal.items():
+            yield from self._apply(batch, at, records, progress)
+        count = sum(map(len, ready.values()))
+        for at, folded in _folded(step, self._names):
+            yield
             former = progress[SALES_JOURNAL][at[1]]
             _put_progress(
                 batch, at, progress[SALES_JOURNAL], self._journal.put(batch, at[1], folded, former)
             )
-        complete = until_mark and not self._without_mark
+            count += folded.count
+        complete = until_mark and self._pending.end_with_marks
         if complete and not before.complete:
             batch.put(keys.COMPLETE, b"")
         elif before.complete and not complete:
             batch.delete(keys.COMPLETE)
         positions = {
-            at: self._pending[at][0].offset if self._pending.get(at) else position
-            for at, position in step.positions.items()
+            at: self._pending.position(at, fetched) for at, fetched in step.positions.items()
         }
         for at, position in positions.items():
             if position != self.positions[at]:
                 batch.put(keys.of_partition(keys.POSITIONS, at), b"%d" % position)
         after = ReaderProgress(progress, complete, live=complete and not behind)
         self._rows.marketplace.put(batch)
-        self._journal.put_periods(batch, event_time(after))
+        yield from self._journal.put_sums(batch, event_time(after))
+        yield
         self.store.write(batch, after, logged=complete)
         self._changes.end_step()
         self.positions, self.ends = positions, step.ends
-        return sum(map(len, ready.values())) + sum(one.count for one in journal.values())
-
-    def _ready(self, at: At, records: Sequence[Record], *, until_mark: bool) -> Sequence[Record]:
-        """The records to apply now, of pending and fetched ones; the others become pending."""
-        if self._names[at[0]] == NAMES:
-            return records
-        records = [*self._pending.pop(at, ()), *records]
-        end = next(
-            (index for index in range(len(records), 0, -1) if records[index - 1].key == MARK_KEY), 0
-        )
-        if until_mark and len(records) - end <= limits.WAITING_RECORDS:
-            self._pending[at] = records[end:]
-            if end:
-                self._without_mark.discard(at)
-            return records[:end]
-        if end < len(records):
-            self._without_mark.add(at)
-        elif records:
-            self._without_mark.discard(at)
-        return records
+        return count
 
     def _apply(
         self,
@@ -152,13 +146,13 @@ class Applier:
         at: At,
         records: Sequence[Record],
         progress: Mapping[str, dict[int, PartitionProgress]],
-    ) -> None:
+    ) -> Parts[None]:
         name = self._names[at[0]]
         if name == NAMES:
             self._display_names.put(batch, at, records)
             return
         before = progress[name][at[1]]
-        after = self._apply_table(batch, at[1], _TABLES[name], records, before)
+        after = yield from self._apply_table(batch, at[1], _TABLES[name], records, before)
         if after is not before:
             _put_progress(batch, at, progress[name], after)
 
@@ -169,7 +163,7 @@ class Applier:
         table: Table,
         records: Sequence[Record],
         progress: PartitionProgress,
-    ) -> PartitionProgress:
+    ) -> Parts[PartitionProgress]:
         states = {
             record.key: record.value for record in records if record.key is not None
         }  # the last one of each key
@@ -180,9 +174,11 @@ class Applier:
         changed = keys.changed(
             partition, mark.offset if mark and ends_with_mark and is_shown else None
         )
-        self._rows.put(batch, table, states, changed)
-        if states:
-            self._changes.note_rows(table, states)
+        for some in parts_of(states.items()):
+            part = dict(some)
+            self._rows.put(batch, table, part, changed)
+            self._changes.note_rows(table, part)
+            yield
         if mark is None:
             return progress
         if table is catalogue.ORDERS and not is_shown:
@@ -197,15 +193,15 @@ class Applier:
         )
 
 
-def _folded(step: FollowStep, names: Mapping[str, str]) -> Mapping[At, FoldedJournal]:
-    """The records of the journal, folded."""
+def _folded(step: FollowStep, names: Mapping[str, str]) -> Iterator[tuple[At, FoldedJournal]]:
+    """The records of the journal, folded; those of a partition perhaps in several parts."""
     if isinstance(step, FoldedStep):
-        return step.journal
-    return {
-        at: fold(records)
-        for at, records in step.records.items()
-        if records and names[at[0]] == SALES_JOURNAL
-    }
+        yield from step.journal.items()
+        return
+    for at, records in step.records.items():
+        if names[at[0]] == SALES_JOURNAL:
+            for some in parts_of(records):
+                yield at, fold(some)
 
 
 def _put_progress(

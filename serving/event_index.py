@@ -145,7 +145,7 @@ class EventIndex(Follower[IndexApplier]):
         logger.info("filling the event index", records_behind=self.remaining())
 
     def most_records(self) -> int:
-        """Few: writing a step stops every other thread meanwhile."""
+        """Few: nothing is answered while a step is written."""
         return limits.INDEX_RECORDS
 
     def applied(self, _: IndexApplier, step: AppliedStep) -> float:

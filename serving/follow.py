@@ -18,6 +18,7 @@ import structlog
 
 from schemas.errors import NetsoldError
 from serving.store import LogIdentity, now_ms
+from serving.turns import in_turns, whole
 from streams import log, topics, tracing
 from streams.rocks import is_damage
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping
 
     from serving.store import CacheStore
+    from serving.turns import Parts
     from streams.log import FollowStep
     from streams.settings import Settings
 
@@ -74,7 +76,12 @@ class StepApplier(Protocol):
         """The store."""
         ...
 
-    def apply(self, step: FollowStep) -> int:
+    @property
+    def in_turns(self) -> bool:
+        """Whether the next step is applied in turns with answers, else in another thread."""
+        ...
+
+    def apply(self, step: FollowStep) -> Parts[int]:
         """Apply a step and write it with its positions; returns how many records were applied."""
         ...
 
@@ -216,7 +223,7 @@ class Follower(ABC, Generic[Applying]):
                 began = time.perf_counter()
                 self._answered_ms = step.answered_ms or self._answered_ms
                 try:
-                    records = await loop.run_in_executor(self._thread, applier.apply, step)
+                    records = await _apply(applier, step, self._thread)
                 except Exception as error:
                     if not is_damage(error):
                         raise
@@ -232,6 +239,13 @@ class Follower(ABC, Generic[Applying]):
                     self.changed.notify_all()
                 if pause_s:
                     await asyncio.sleep(pause_s)
+
+
+async def _apply(applier: StepApplier, step: FollowStep, thread: ThreadPoolExecutor) -> int:
+    parts = applier.apply(step)
+    if applier.in_turns:
+        return await in_turns(parts)
+    return await asyncio.get_running_loop().run_in_executor(thread, whole, parts)
 
 
 def _require_positions(

@@ -109,7 +109,7 @@ class TableFollower(Follower[Applier]):
                 positions = step.positions
 
     def most_records(self) -> int:
-        """Few once tables are answered from: writing a step stops every other thread meanwhile."""
+        """Few once tables are answered from: nothing is answered while a step is written."""
         if self.live:
             return limits.LIVE_RECORDS
         return limits.INDEX_RECORDS if self.is_beside else limits.FOLLOW_RECORDS

@@ -1,4 +1,4 @@
-"""The hot addresses: products, shops, badges, and the first pages of the best.
+"""The hot addresses: products, shops, their series, badges, and the first pages of the best.
 
 Each is answered by the function that its route calls.
 """
@@ -16,7 +16,9 @@ from schemas.money import CURRENCIES
 from serving import keys, top_lists
 from serving.api import Named, current_answer
 from serving.badge_routes import BadgeText, badge_response
+from serving.progress import SALES_JOURNAL
 from serving.requests import FreshnessWanted, start_of
+from serving.series_routes import CYCLES, cycle_tables, cycles_answer, newest_periods
 from serving.subjects import PRODUCT, SHOP
 from serving.top_lists import TopWanted, tables_of
 from serving.top_routes import require_currency
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from fastapi.responses import Response
     from starlette.types import Scope
 
+    from serving.series import SeriesKind
     from serving.subjects import Subject
 
+_NOTHING: Final[Mapping[str, Collection[str] | None]] = MappingProxyType({})
 _CYCLE: Final[Mapping[str, Collection[str] | None]] = MappingProxyType({"cycle": None})
 _BADGE: Final[Mapping[str, Collection[str] | None]] = MappingProxyType(
     {"cycle": None, "lang": frozenset({"en", "zh"}), "round": frozenset({"true", "false"})}
@@ -46,6 +50,7 @@ class HotAddress:
     subject: Subject[Any]
     parameters: Mapping[str, Collection[str] | None]
     badge: BadgeText | None = None
+    series: SeriesKind | None = None
     is_top: bool = False
 
     def answer(self, scope: Scope) -> Response:
@@ -54,12 +59,23 @@ class HotAddress:
         id_, query = scope["id"], scope["query"]
         if self.is_top:
             return self._top(wanted, query)
+        if self.series is not None:
+            return self._series(wanted, self.series, id_, query)
         answers, cycle = wanted.answers_now(*self.subject.tables), query.get("cycle")
         if self.badge is None:
             return current_answer(wanted, answers, Named(self.subject, id_, cycle))
         lang: Any = query.get("lang")
         text = self.badge._replace(lang=lang, is_rounded=query.get("round") == "true")
         return badge_response(wanted, answers, id_, cycle, text)
+
+    def _series(
+        self, wanted: FreshnessWanted, kind: SeriesKind, id_: str, query: Mapping[str, str]
+    ) -> Response:
+        named = self.subject, id_
+        if kind == "cycles":
+            answers = wanted.answers_now(*cycle_tables(self.subject))
+            return cycles_answer(wanted, answers, named, int(query.get("last", CYCLES)))
+        return newest_periods(wanted, wanted.answers_now(SALES_JOURNAL), named, kind)
 
     def _top(self, wanted: FreshnessWanted, query: Mapping[str, str]) -> Response:
         by, currency = query.get("by", "units"), query.get("currency")
@@ -69,6 +85,18 @@ class HotAddress:
         page = top_lists.top_products if self.subject is PRODUCT else top_lists.top_shops
         limit = int(query.get("limit", TopWanted().limit))
         return wanted.response(page(answers, TopWanted(by, currency, start_ms, limit)))
+
+
+def _series(subject: Subject[Any], path: str) -> dict[bytes, HotAddress]:
+    """The series of an id: few cycles, and hours or days without a span."""
+    few = frozenset(map(str, range(1, http_limits.HOT_CYCLES + 1)))
+    cycles: Mapping[str, Collection[str] | None] = MappingProxyType({"last": few})
+    begin = path.split("/")[2]
+    return {
+        f"{begin}/cycles".encode(): HotAddress(f"{path}/cycles", subject, cycles, series="cycles"),
+        f"{begin}/days".encode(): HotAddress(f"{path}/days", subject, _NOTHING, series="day"),
+        f"{begin}/hours".encode(): HotAddress(f"{path}/hours", subject, _NOTHING, series="hour"),
+    }
 
 
 def _top(path: str, subject: Subject[Any]) -> HotAddress:
@@ -89,6 +117,8 @@ ADDRESSES: Final[Mapping[bytes, HotAddress]] = MappingProxyType(
         b"products/badge.svg": HotAddress(
             "/v1/products/{product_id:path}/badge.svg", PRODUCT, _BADGE, BadgeText("svg")
         ),
+        **_series(PRODUCT, "/v1/products/{product_id:path}"),
+        **_series(SHOP, "/v1/shops/{shop_id:path}"),
         b"top/products": _top("/v1/top/products", PRODUCT),
         b"top/shops": _top("/v1/top/shops", SHOP),
     }

@@ -12,6 +12,7 @@ from schemas.envelope import Received
 from schemas.named_orders import order_ids
 from serving import index_keys, keys
 from serving.store import CacheStore, LogIdentity, Sizes
+from serving.turns import parts_of
 from tables.catalogue import DEAD_LETTERS_TOPIC, ORDERS_TOPIC
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from schemas.envelope import Record
+    from serving.turns import Parts
     from streams.log import At, FollowStep
 
 FORMAT: Final = 1
@@ -96,15 +98,22 @@ class IndexApplier:
         progress = IndexProgress(dict(self.positions), live=False)
         store.write(WriteBatch(raw_mode=True), progress)
 
-    def apply(self, step: FollowStep) -> int:
+    @property
+    def in_turns(self) -> bool:
+        """Always, as tables are answered from meanwhile."""
+        return True
+
+    def apply(self, step: FollowStep) -> Parts[int]:
         """Apply a step; the store is written once. Returns how many records were applied."""
         batch = WriteBatch(raw_mode=True)
         for at, records in step.records.items():
             name = self._names[at[0]]
-            if name == ORDERS_TOPIC:
-                _put_events(batch, at[1], records)
-            elif name == DEAD_LETTERS_TOPIC:
-                _put_dead_letters(batch, at[1], records, self._app)
+            for some in parts_of(records):
+                if name == ORDERS_TOPIC:
+                    _put_events(batch, at[1], some)
+                elif name == DEAD_LETTERS_TOPIC:
+                    _put_dead_letters(batch, at[1], some, self._app)
+                yield
         for at, position in step.positions.items():
             if position != self.positions[at]:
                 batch.put(keys.of_partition(keys.POSITIONS, at), b"%d" % position)

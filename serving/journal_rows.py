@@ -12,7 +12,7 @@ from serving import keys
 from serving.changes import of_table
 from serving.period_rows import PeriodRows
 from serving.progress import SALES_JOURNAL, PartitionProgress
-from serving.shop_products import put_sold
+from serving.shop_products import SoldRows
 from serving.store import Identity
 from tables import catalogue
 from tables.cycles import Calendar
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from serving.changes import Changes
     from serving.folded_journal import FoldedJournal
     from serving.store import Store
+    from serving.turns import Parts
 
 _KEYED_BY: Final = catalogue.key_of(catalogue.SALES_TOPIC)
 
@@ -41,6 +42,7 @@ class JournalRows:
         self.periods = PeriodRows(store, self._calendar)
         """Collects what a whole step adds to sums by hour and day, of all partitions."""
 
+        self._sold = SoldRows(store, self._calendar)
         self._cycle_begins = {
             key: keys.split_cycle_begin(value)[1]
             for key, value in store.snapshot().walk(keys.CYCLE_BEGINS)
@@ -76,11 +78,12 @@ class JournalRows:
             at = partition, new.offset
             batch.put(keys.brief_value(keyed_by, encoded, start_ms, at), new.value)
         self.periods.add(folded.sums.hours)
-        put_sold(self._store, batch, self._calendar, folded.sums.sold)
+        self._sold.add(folded.sums.sold)
         return PartitionProgress(folded.offset, sources)
 
-    def put_periods(self, batch: WriteBatch, event_ms: int | None) -> None:
-        """Put the sums of a whole step by hour and day; `event_ms` is event time."""
+    def put_sums(self, batch: WriteBatch, event_ms: int | None) -> Parts[None]:
+        """Put the sums of a whole step; `event_ms` is event time."""
+        yield from self._sold.put(batch)
         if self.periods.put(batch, event_ms):
             self._changes.note_all()
 

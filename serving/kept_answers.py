@@ -5,29 +5,32 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from schemas import http_limits
 
 if TYPE_CHECKING:
     from serving.changes import Changes
 
+AnswerKind = Literal["whole", "in cycle", "cycles", "hour", "day"]
+"""An id in a cycle, with what is of all time or without it; or a series of it, by its step."""
+
 _BESIDE_ITS_TEXT: Final = 700
 """What an answer needs in memory beside its text, about."""
 
 
 class KeptKey(NamedTuple):
-    """What an answer is about, and in which form.
+    """What an answer is about, and of which kind.
 
-    The id and a cycle's start; the instant until which it is compared with the cycle before
-    (`same_point.point_of`); and whether it has what is of all time.
+    Of an id in a cycle the start, and the instant until which it is compared with the cycle before
+    (`same_point.point_of`); of a series both ends.
     """
 
     keyed_by: str
     id: bytes
     start_ms: int
     until_ms: int | None
-    is_whole: bool
+    kind: AnswerKind
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ here, and an answer never adds up many entries (decision 48).
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,10 @@ class PeriodRows:
         self._kept_days = max(limits.HOURS_DAYS + 1, calendar.length_ms // times.DAY_MS + 2)
         self._hours_from = first_hours_day(store.snapshot())
         self._marketplace: dict[str, Periods] = {}
-        self._counts = [0] * limits.LOOSE_COUNTERS
+        # Not from zero: a reader that starts often would never add an id that sells between.
+        self._counts = [
+            begin * limits.LOOSE_ENTRIES // 256 for begin in os.urandom(limits.LOOSE_COUNTERS)
+        ]
         self._new: defaultdict[Whose, list[NewEntries]] = defaultdict(list)
         self._due: list[Whose] = []
 

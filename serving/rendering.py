@@ -15,7 +15,7 @@ from serving.kept_answers import KeptAnswer, KeptKey
 from serving.same_point import point_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from serving.answers import Answers
     from serving.subjects import Subject
@@ -31,17 +31,17 @@ def about(
         if not has_begun and not answers.is_known(subject.keyed_by, key):
             return None
         start_ms = answers.current_cycle(*subject.tables)
-    kept = _kept(answers, subject, key, start_ms, is_whole=subject.has_all_time)
-    if kept is None:
+    answer = _in_cycle(answers, subject, key, start_ms, is_whole=subject.has_all_time)
+    if answer is None:
         return None
     freshness = answers.fresh_json(*subject.tables)
-    return Rendered(subject.form, kept.content, freshness, etags=kept.etags)
+    return Rendered(subject.form, answer.content, freshness, etags=answer.etags)
 
 
 def items(answers: Answers, subject: Subject[Any], ids: Iterable[bytes], start_ms: int) -> str:
     """The JSON of a list of known ids in a cycle, each without what is of all time."""
-    found = [_kept(answers, subject, id_, start_ms, is_whole=False) for id_ in ids]
-    return f"[{','.join(kept.content for kept in found if kept is not None)}]"
+    found = [_in_cycle(answers, subject, id_, start_ms, is_whole=False) for id_ in ids]
+    return f"[{','.join(one.content for one in found if one is not None)}]"
 
 
 def json_text(fields: object) -> str:
@@ -49,18 +49,32 @@ def json_text(fields: object) -> str:
     return msgspec.json.encode(fields).decode()
 
 
-def _kept(
-    answers: Answers, subject: Subject[Any], id_: bytes, start_ms: int, *, is_whole: bool
+def kept(
+    answers: Answers, key: KeptKey, make: Callable[[], dict[str, Any] | None]
 ) -> KeptAnswer | None:
-    """The answer that is kept, or made now; None of an id that is unknown."""
-    until_ms = point_of(answers.progress, answers.calendar, start_ms)
-    key = KeptKey(subject.keyed_by, id_, start_ms, until_ms, is_whole)
+    """The answer that is kept, or made now of the fields from `make`; None where that gives None.
+
+    Of a product or shop alone: nothing else is known to have changed.
+    """
     _, keeping, step = answers.source
-    kept = keeping.get(key, step)
-    if kept is None:
-        fields = answers.fields(subject.keyed_by, id_, start_ms, is_whole=is_whole)
+    found = keeping.get(key, step)
+    if found is None:
+        fields = make()
         if fields is None:
             return None
-        kept = KeptAnswer(json_text(fields), step)
-        keeping.put(key, kept)
-    return kept
+        found = KeptAnswer(json_text(fields), step)
+        keeping.put(key, found)
+    return found
+
+
+def _in_cycle(
+    answers: Answers, subject: Subject[Any], id_: bytes, start_ms: int, *, is_whole: bool
+) -> KeptAnswer | None:
+    """The answer about an id in a cycle; None if it is unknown."""
+    until_ms = point_of(answers.progress, answers.calendar, start_ms)
+    key = KeptKey(subject.keyed_by, id_, start_ms, until_ms, "whole" if is_whole else "in cycle")
+    return kept(
+        answers,
+        key,
+        lambda: answers.fields(subject.keyed_by, id_, start_ms, is_whole=is_whole),
+    )

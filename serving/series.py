@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from schemas import limits, times
 from schemas.series_answers import (
     CurrentCycle,
-    CyclePoint,
     CycleSeries,
     CyclesPage,
     KnownCycle,
     MarketplaceAnswer,
-    Period,
     PeriodAnswer,
     PeriodSeries,
     ProductCycles,
@@ -20,25 +18,34 @@ from schemas.series_answers import (
     ShopCycles,
     ShopPeriods,
 )
-from serving import keys, series_keys
+from serving import keys, rendering, series_keys
+from serving.conditional import Rendered
+from serving.kept_answers import KeptKey
 from serving.pages import BadCursor, key_of, read_page
 from serving.period_reads import PeriodReads
 from serving.period_rows import first_hours_day
 from serving.problems import invalid
 from serving.progress import SALES_JOURNAL
+from serving.requests import unnamed
 from serving.same_point import same_point
-from serving.subjects import PRODUCT, SHOP
+from serving.subjects import PRODUCT, SHOP, Subject
 from tables import marketplace
 from tables.catalogue import PRODUCT_CYCLES, SHOP_CYCLES
 from tables.marketplace import MarketplaceCycle
 from tables.periods import DAY_HOURS, MARKETPLACE
+from tables.report import span
 from tables.sales import Tally
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
     from serving.answers import Answers
     from serving.store import Snapshot
 
 Step = Literal["hour", "day"]
+SeriesKind = Literal["cycles", "hour", "day"]
 
 TABLES: Final = {
     PRODUCT.keyed_by: (PRODUCT_CYCLES.name,),
@@ -47,6 +54,7 @@ TABLES: Final = {
 }
 """By the name of an id, and of the marketplace: the tables that series by cycle are read from."""
 
+_SUBJECTS: Final[dict[str, Subject[Any]]] = {one.keyed_by: one for one in (PRODUCT, SHOP)}
 _CYCLES: Final[dict[str, type[CycleSeries]]] = {
     PRODUCT.keyed_by: ProductCycles,
     SHOP.keyed_by: ShopCycles,
@@ -62,7 +70,7 @@ _MOST: Final[dict[Step, int]] = {
     "hour": limits.HOURS_DAYS * DAY_HOURS,
     "day": limits.SERIES_DAYS,
 }
-_NOTHING_SOLD: Final = Tally()
+_NO_SUMS: Final = Tally().of_cycle()
 
 
 class Whose(NamedTuple):
@@ -87,26 +95,51 @@ class Span(NamedTuple):
     to_ms: int | None
 
 
-def cycle_series(answers: Answers, whose: Whose, last: int) -> CycleSeries:
-    """The last cycles of a known id, or of the marketplace. Raises NothingYet."""
+def cycle_series(answers: Answers, whose: Whose, last: int) -> Rendered:
+    """The last cycles of an id, or of the marketplace.
+
+    Raises NothingYet; ProblemRaised for an unknown id.
+    """
     calendar, names = answers.calendar, TABLES[whose.keyed_by]
     current_ms = answers.current_cycle(*names)
     starts = [current_ms - number * calendar.length_ms for number in reversed(range(last))]
-    found = _sums_by_cycle(answers, whose, starts)
-    items = [
-        CyclePoint(
-            cycle=answers.span(start_ms),
-            current=start_ms == current_ms,
-            restatements=tally.restatements,
-            **tally.of_cycle(),
-        )
-        for start_ms in starts
-        if calendar.holds_events(start_ms)
-        for tally in (found.get(start_ms, _NOTHING_SOLD),)
-    ]
-    return _CYCLES[whose.keyed_by](
-        **whose.field, items=items, freshness=answers.freshness_of(*names)
+
+    def fields() -> dict[str, Any]:
+        found = _sums_by_cycle(answers, whose, starts)
+        return whose.field | {
+            "items": [
+                {
+                    **(_NO_SUMS if tally is None else tally.of_cycle()),
+                    "cycle": span(calendar, start_ms),
+                    "current": start_ms == current_ms,
+                    "restatements": 0 if tally is None else tally.restatements,
+                }
+                for start_ms in starts
+                if calendar.holds_events(start_ms)
+                for tally in (found.get(start_ms),)
+            ]
+        }
+
+    key = KeptKey(whose.keyed_by, whose.id.encode(), starts[0], current_ms, "cycles")
+    return _rendered(answers, _CYCLES[whose.keyed_by], key, fields, names)
+
+
+def _rendered(
+    answers: Answers,
+    form: type[BaseModel],
+    key: KeptKey,
+    fields: Callable[[], dict[str, Any]],
+    names: tuple[str, ...],
+) -> Rendered:
+    """An answer that is kept, or made of its fields. Raises ProblemRaised for an unknown id."""
+    if not key.keyed_by:  # the marketplace changes with every step
+        return Rendered(form, rendering.json_text(fields()), answers.fresh_json(*names))
+    kept = rendering.kept(
+        answers, key, lambda: fields() if answers.is_known(key.keyed_by, key.id) else None
     )
+    if kept is None:
+        raise unnamed(_SUBJECTS[key.keyed_by], key.id.decode())
+    return Rendered(form, kept.content, answers.fresh_json(*names), etags=kept.etags)
 
 
 def _sums_by_cycle(answers: Answers, whose: Whose, starts: list[int]) -> dict[int, Tally]:
@@ -115,30 +148,34 @@ def _sums_by_cycle(answers: Answers, whose: Whose, starts: list[int]) -> dict[in
     return {start_ms: _marketplace(answers.snapshot, start_ms).sums for start_ms in starts}
 
 
-def period_series(answers: Answers, whose: Whose, step: Step, span: Span) -> PeriodSeries:
-    """Hours or days of a known id, or of the marketplace.
+def period_series(answers: Answers, whose: Whose, step: Step, within: Span) -> Rendered:
+    """Hours or days of an id, or of the marketplace.
 
-    Raises NothingYet; ProblemRaised where the span has too many, or hours that are not kept.
+    Raises NothingYet; ProblemRaised for an unknown id, and where the span has too many, or hours
+    that are not kept.
     """
     step_ms = _STEP_MS[step]
-    first, end = _steps(answers, step, span)
-    reads = PeriodReads(answers.snapshot, answers.calendar, whose.keyed_by, whose.id.encode())
-    found = reads.hours(first, end) if step == "hour" else reads.days(first, end)
-    return _PERIODS[whose.keyed_by](
-        **whose.field,
-        step=step,
-        zone="UTC",
-        start=times.format_short(first * step_ms),
-        end=times.format_short(end * step_ms),
-        items=[
-            Period(
-                start=times.format_short(number * step_ms),
-                **found.get(number, _NOTHING_SOLD).of_cycle(),
-            )
-            for number in range(first, end)
-        ],
-        freshness=answers.freshness_of(SALES_JOURNAL),
-    )
+    first, end = _steps(answers, step, within)
+
+    def fields() -> dict[str, Any]:
+        reads = PeriodReads(answers.snapshot, answers.calendar, whose.keyed_by, whose.id.encode())
+        found = reads.hours(first, end) if step == "hour" else reads.days(first, end)
+        return whose.field | {
+            "step": step,
+            "zone": "UTC",
+            "start": times.format_short(first * step_ms),
+            "end": times.format_short(end * step_ms),
+            "items": [
+                {
+                    **(found[number].of_cycle() if number in found else _NO_SUMS),
+                    "start": times.format_short(number * step_ms),
+                }
+                for number in range(first, end)
+            ],
+        }
+
+    key = KeptKey(whose.keyed_by, whose.id.encode(), first * step_ms, end * step_ms, step)
+    return _rendered(answers, _PERIODS[whose.keyed_by], key, fields, (SALES_JOURNAL,))
 
 
 def _steps(answers: Answers, step: Step, span: Span) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
@@ -31,7 +31,6 @@ from serving.requests import (
     event_instant_of,
     id_of,
     start_of,
-    unnamed,
 )
 from serving.series import EVERYTHING, TABLES, Span, Whose
 from serving.subjects import PRODUCT, SHOP
@@ -44,6 +43,9 @@ if TYPE_CHECKING:
     from serving.subjects import Subject
 
 router = APIRouter(prefix="/v1")
+
+CYCLES: Final = 12
+"""How many cycles a series has by default."""
 
 Last = Annotated[
     int, Query(ge=1, le=limits.SERIES_CYCLES, description="How many cycles; the last is current.")
@@ -85,19 +87,19 @@ async def marketplace(wanted: Wanted, cycle: CycleText = None) -> Response:
 
 
 @router.get("/marketplace/cycles", response_model=CycleSeries)
-async def marketplace_cycles(wanted: Wanted, last: Last = 12) -> Response:
+async def marketplace_cycles(wanted: Wanted, last: Last = CYCLES) -> Response:
     """The last cycles of the marketplace, oldest first, with zeros where nothing was sold."""
     return await _cycles(wanted, None, "", last)
 
 
 @router.get("/products/{product_id:path}/cycles", response_model=ProductCycles)
-async def product_cycles(wanted: Wanted, product_id: Id, last: Last = 12) -> Response:
+async def product_cycles(wanted: Wanted, product_id: Id, last: Last = CYCLES) -> Response:
     """The last cycles of a product, oldest first, with zeros where nothing was sold."""
     return await _cycles(wanted, PRODUCT, product_id, last)
 
 
 @router.get("/shops/{shop_id:path}/cycles", response_model=ShopCycles)
-async def shop_cycles(wanted: Wanted, shop_id: Id, last: Last = 12) -> Response:
+async def shop_cycles(wanted: Wanted, shop_id: Id, last: Last = CYCLES) -> Response:
     """The last cycles of a shop, oldest first, with zeros where nothing was sold."""
     return await _cycles(wanted, SHOP, shop_id, last)
 
@@ -145,10 +147,23 @@ async def shop_hours(wanted: Wanted, shop_id: Id, from_: From = None, to: To = N
 async def _cycles(
     wanted: FreshnessWanted, subject: Subject[Any] | None, text: str, last: int
 ) -> Response:
-    whose = _whose(subject, text)
-    answers = await wanted.answers(*TABLES[whose.keyed_by])
-    _require_known(answers, subject, whose)
-    return wanted.response(await run_in_threadpool(series.cycle_series, answers, whose, last))
+    answers = await wanted.answers(*cycle_tables(subject))
+    return cycles_answer(wanted, answers, (subject, text), last)
+
+
+def cycle_tables(subject: Subject[Any] | None) -> tuple[str, ...]:
+    """The tables of a series by cycle, of the marketplace if None."""
+    return TABLES[MARKETPLACE if subject is None else subject.keyed_by]
+
+
+def cycles_answer(
+    wanted: FreshnessWanted, answers: Answers, named: tuple[Subject[Any] | None, str], last: int
+) -> Response:
+    """The response with the last cycles of what an address names, by subject and text.
+
+    Raises ProblemRaised, NothingYet.
+    """
+    return wanted.response(series.cycle_series(answers, _whose(*named), last))
 
 
 async def _periods(
@@ -157,22 +172,25 @@ async def _periods(
     step: Step,
     given: tuple[str | None, str | None],
 ) -> Response:
-    subject, text = named
-    whose = _whose(subject, text)
+    whose = _whose(*named)
     span = Span(*(_instant(*one) for one in zip(("from", "to"), given, strict=True)))
     answers = await wanted.answers(SALES_JOURNAL)
-    _require_known(answers, subject, whose)
     body = await run_in_threadpool(series.period_series, answers, whose, step, span)
     return wanted.response(body)
 
 
+def newest_periods(
+    wanted: FreshnessWanted, answers: Answers, named: tuple[Subject[Any], str], step: Step
+) -> Response:
+    """The response with the hours or days that an address without a span names.
+
+    Raises ProblemRaised, NothingYet.
+    """
+    return wanted.response(series.period_series(answers, _whose(*named), step, Span(None, None)))
+
+
 def _whose(subject: Subject[Any] | None, text: str) -> Whose:
     return EVERYTHING if subject is None else Whose(subject.keyed_by, id_of(text, subject))
-
-
-def _require_known(answers: Answers, subject: Subject[Any] | None, whose: Whose) -> None:
-    if subject is not None and not answers.is_known(whose.keyed_by, whose.id.encode()):
-        raise unnamed(subject, whose.id)
 
 
 def _instant(where: str, text: str | None) -> int | None:

@@ -52,7 +52,7 @@ STREAMS_GRACE_S: Final = 0.5
 
 SWITCH_S: Final = 0.0005
 """How long a thread of Python may run while another one waits: by default 5 ms, which a request
-would wait several times beside the thread that applies records."""
+would wait several times beside threads that read the log or long answers."""
 
 STEP_OBJECTS: Final = 100_000
 """A step of the follower has this many objects."""

@@ -17,6 +17,7 @@ from schemas.shown_answers import NetSums
 from serving import keys
 from serving.pages import Page, cursor_of
 from serving.problems import Kind, ProblemRaised
+from serving.turns import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from serving.folded_journal import SoldOf
     from serving.store import Snapshot, Store
+    from serving.turns import Parts
     from tables.cycles import Calendar
 
 InCurrency = tuple[int, int]
@@ -34,27 +36,41 @@ _encode: Final[Callable[[dict[str, InCurrency]], bytes]] = msgspec.json.Encoder(
 _decode: Final = msgspec.json.Decoder(dict[str, InCurrency]).decode
 
 
-def put_sold(
-    store: Store, batch: WriteBatch, calendar: Calendar, changes: Iterable[SoldOf]
-) -> None:
-    """Put sums that entries of the journal changed.
+class SoldRows:
+    """Collects what a step of the journal sold, of all partitions, and puts it into a batch."""
 
-    All entries of a product are in one partition of the journal, so call it once for each.
-    """
-    rows: defaultdict[bytes, list[SoldOf]] = defaultdict(list)
-    for change in changes:
-        prefix = keys.shop_products(change.shop_id.encode(), calendar.start_of_iso(change.cycle))
-        rows[prefix + change.product_id.encode()].append(change)
-    for (row, changed), before in zip(rows.items(), store.get_many([*rows]), strict=True):
-        sums = {} if before is None else _decode(before)
-        for change in changed:
-            units, amount = sums.get(change.currency, (0, 0))
-            sums[change.currency] = (units + change.units, amount + change.amount)
-        kept = {currency: some for currency, some in sums.items() if any(some)}
-        if kept:
-            batch.put(row, _encode(kept))
-        elif before is not None:
-            batch.delete(row)
+    def __init__(self, store: Store, calendar: Calendar) -> None:
+        self._store = store
+        self._calendar = calendar
+        self._new: defaultdict[bytes, list[SoldOf]] = defaultdict(list)
+
+    def add(self, some: Iterable[SoldOf]) -> None:
+        """Add what entries of the journal changed."""
+        for sold in some:
+            start_ms = self._calendar.start_of_iso(sold.cycle)
+            prefix = keys.shop_products(sold.shop_id.encode(), start_ms)
+            self._new[prefix + sold.product_id.encode()].append(sold)
+
+    def put(self, batch: WriteBatch) -> Parts[None]:
+        """Put the sums that have changed since the last call."""
+        for some in parts_of(self._new.items()):
+            before = self._store.get_many([row for row, _ in some])
+            for (row, sold), value in zip(some, before, strict=True):
+                _put_sums(batch, row, value, sold)
+            yield
+        self._new.clear()
+
+
+def _put_sums(batch: WriteBatch, row: bytes, before: bytes | None, new: list[SoldOf]) -> None:
+    sums = {} if before is None else _decode(before)
+    for sold in new:
+        units, amount = sums.get(sold.currency, (0, 0))
+        sums[sold.currency] = (units + sold.units, amount + sold.amount)
+    kept = {currency: some for currency, some in sums.items() if any(some)}
+    if kept:
+        batch.put(row, _encode(kept))
+    elif before is not None:
+        batch.delete(row)
 
 
 class Ranked(NamedTuple):

@@ -23,7 +23,7 @@ from serving.paths import count
 from serving.plain_layers import is_plain, plain_answer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.types import Message, Receive, Scope, Send
 
@@ -36,12 +36,13 @@ BADGE_S: Final = 1.0
 """How long a badge is answered from memory; caches may keep it for a minute."""
 
 _REQUEST: Final = re.compile(
-    rb"GET (/v1/(?:top/\w+|(products|shops)/([\w.~:@!$&'()*+,;=-]+)(/badge(?:\.svg)?)?))"
+    rb"GET (/v1/(?:top/\w+|(products|shops)/([\w.~:@!$&'()*+,;=-]+)"
+    rb"(/(?:badge(?:\.svg)?|cycles|days|hours))?))"
     rb"(?:\?([\w.:=&-]+))? HTTP/1\.1\r\n((?:[!#$%&'*+.^`|~\w-]+:[\t\x20-\x7e]*\r\n)+)\r\n",
     re.ASCII,
 )
-"""A whole request: path, kind, id, badge, query, fields. Nothing of it is encoded. A path of the
-best has neither kind nor id."""
+"""A whole request: path, kind, id, what of it, query, fields. Nothing of it is encoded. A path of
+the best has neither kind nor id."""
 
 _FIELD: Final = re.compile(rb"([^:]+):([^\r]*)\r\n")
 _UNUSUAL: Final = frozenset(
@@ -97,7 +98,7 @@ class Straight:
         found = _REQUEST.fullmatch(request) if is_short else None
         if found is None:
             return None
-        path, _, id_, badge, query_string, lines = found.groups()
+        path, _, id_, _, query_string, lines = found.groups()
         address, fields = address_of(found), fields_of(lines)
         if address is None or fields is None:
             return None
@@ -118,13 +119,14 @@ class Straight:
             "id": (id_ or b"").decode(),
             "query": query,
         }
-        if badge is None:
-            return (self._plain if self._is_simple and fields.are_plain else self._made)(scope)
+        make = self._plain if self._is_simple and fields.are_plain else self._made
+        if address.badge is None:
+            return make(scope)
         if self._is_rated:
             return self._made(scope)
         version = self._app.state.versions.answering.settings.app
         key = version, connection["scheme"], path, query_string, fields.distinct
-        return self._kept(key, scope)
+        return self._kept(key, scope, make)
 
     def _plain(self, scope: Scope) -> list[Message] | None:
         """The messages that answer a request which few layers act on."""
@@ -140,14 +142,16 @@ class Straight:
         except Exception:  # noqa: BLE001 - the route meets it, too, and answers and reports it
             return None
 
-    def _kept(self, key: tuple[Any, ...], scope: Scope) -> list[Message] | None:
+    def _kept(
+        self, key: tuple[Any, ...], scope: Scope, make: Callable[[Scope], list[Message] | None]
+    ) -> list[Message] | None:
         """The messages of a badge, from memory where a moment ago they were made for the same."""
         began = perf_counter()
         kept = self._badges.get(key)
         if kept is not None and began - kept.made_s < BADGE_S:
             count(scope, kept.status, perf_counter() - began)
             return kept.messages
-        messages = self._made(scope)
+        messages = make(scope)
         if messages is not None and (status := messages[0]["status"]) in _KEPT:
             self._badges[key] = _Kept(began, status, messages)
             self._badges.move_to_end(key)
@@ -167,8 +171,8 @@ class Straight:
 
 def address_of(request: re.Match[bytes]) -> HotAddress | None:
     """The address of a whole request, if it is a hot one."""
-    path, kind, _, badge, *_ = request.groups()
-    return ADDRESSES.get(path[4:] if kind is None else kind + (badge or b""))
+    path, kind, _, part, *_ = request.groups()
+    return ADDRESSES.get(path[4:] if kind is None else kind + (part or b""))
 
 
 @lru_cache(http_limits.REQUEST_FIELDS)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemas import limits
 from serving import keys
 from serving.marketplace_rows import SUMMED_TABLES, MarketplaceRows
 from serving.rankings import RANKINGS
 from tables import catalogue, orders, overdue_rows
-from tables.orders import Placed
 from tables.time_travel import is_intricate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from rocksdict import WriteBatch
 
     from serving.changes import Changes
     from serving.store import Store
     from tables.catalogue import Table
+    from tables.orders import Placed
 
 
 class TableRows:
@@ -67,16 +67,16 @@ class TableRows:
                     _mark_intricate(batch, order_id, order.placed, changed)
 
     def _name_subjects(self, batch: WriteBatch, placings: Collection[Placed]) -> None:
-        for keyed_by, space in keys.NAMED.items():
-            known = self._named[keyed_by]
-            if len(known) > limits.RECENT_IDS:
-                known.clear()
-            for placed in placings:
-                new = ids_named(placed, keyed_by) - known
-                for id_ in new:
-                    batch.put(space + id_.encode(), b"")
-                    self._changes.note(keyed_by, id_.encode())
-                known |= new
+        """It runs for each order, and nearly all of its ids are known."""
+        for placed in placings:
+            for keyed_by, known in self._named.items():
+                for id_ in _IDS_OF[keyed_by](placed):
+                    if id_ not in known:
+                        if len(known) > limits.RECENT_IDS:
+                            known.clear()
+                        known.add(id_)
+                        batch.put(keys.NAMED[keyed_by] + id_.encode(), b"")
+                        self._changes.note(keyed_by, id_.encode())
 
     def _put_cycles(
         self, batch: WriteBatch, table: Table, states: Mapping[bytes, bytes | None]
@@ -120,11 +120,15 @@ class TableRows:
                         _put(batch, place, None if state is before else row)
 
 
+_IDS_OF: Final[Mapping[str, Callable[[Placed], Collection[str]]]] = {
+    catalogue.SHOP_CYCLES.keyed_by: lambda placed: (placed.shop_id,),
+    catalogue.PRODUCT_CYCLES.keyed_by: lambda placed: [line.product_id for line in placed.lines],
+}
+
+
 def ids_named(placed: Placed, keyed_by: str) -> set[str]:
     """The ids of this name in an order: its own, or those of its lines."""
-    if keyed_by in Placed.__struct_fields__:
-        return {getattr(placed, keyed_by)}
-    return {getattr(line, keyed_by) for line in placed.lines}
+    return set(_IDS_OF[keyed_by](placed))
 
 
 def _mark_intricate(

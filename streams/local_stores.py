@@ -18,7 +18,7 @@ from streams.rocks import is_damage
 from streams.stores import IDENTITY_KEY, POSITION_KEY, Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from streams.settings import Settings
 
@@ -49,11 +49,18 @@ class WorkerStore:
     damaged: bool = False
 
 
-def worker_stores(settings: Settings) -> Iterator[WorkerStore]:
-    """The stores of all workers of this application in the data directory, one by one."""
+def worker_stores(
+    settings: Settings, of: Collection[tuple[str, int]] | None = None
+) -> Iterator[WorkerStore]:
+    """The stores of all workers of this application in the data directory, one by one.
+
+    `of` are the tables' partitions of which stores are read; None: of all.
+    """
     for current in sorted((settings.data_dir / settings.app).glob("worker-*/*/*/CURRENT")):
         path = current.parent
-        yield _read(path, path.parent.name, int(path.name))
+        table, partition = path.parent.name, int(path.name)
+        if of is None or (table, partition) in of:
+            yield _read(path, table, partition)
 
 
 def reader_stores(settings: Settings) -> Iterator[tuple[Path, int, str | None]]:

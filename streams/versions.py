@@ -15,8 +15,8 @@ import msgspec
 
 from schemas import control
 from schemas.control import Act, Diff, Pointer, Version, VersionTerms
-from schemas.envelope import handover
 from schemas.errors import NetsoldError
+from schemas.handover_records import handover
 from streams import log, topics
 from streams.fenced_writer import FencedWriter
 from streams.log_writer import Writer
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from schemas.control import ControlRecord
+    from schemas.envelope import Handover
     from streams.log import At
     from streams.settings import Settings
 
@@ -180,23 +181,23 @@ class VersionWriter(FencedWriter):
         records: Sequence[ControlRecord],
         *,
         removed: Sequence[str] = (),
-        speaker: str = "",
+        handover_to: Handover | None = None,
         chats: Sequence[At] = (),
     ) -> None:
         """Write records, and remove versions, in one transaction.
 
-        It includes a handover to `speaker` in each of the partitions `chats`. Raises ChangeInDoubt,
-        or one of `broker_access.WITHOUT_RIGHTS`; then this writer is of no more use.
+        It includes the handover in each of the partitions `chats`. Raises ChangeInDoubt, or one of
+        `broker_access.WITHOUT_RIGHTS`; then this writer is of no more use.
         """
         async with self._transaction() as producer:
-            await self._commit(producer, records, removed, speaker, chats)
+            await self._commit(producer, records, removed, handover_to, chats)
 
     async def _commit(
         self,
         producer: StrictProducer,
         records: Sequence[ControlRecord],
         removed: Sequence[str],
-        speaker: str,
+        handover_to: Handover | None,
         chats: Sequence[At],
     ) -> None:
         items: list[tuple[bytes | None, bytes | None]] = [
@@ -206,8 +207,9 @@ class VersionWriter(FencedWriter):
         await producer.begin_transaction()
         topic = self._settings.topic(CONTROL_TOPIC)
         sent = await send_records(producer, topic, CONTROL_PARTITION, items)
-        value, headers = handover(speaker)
-        for at in chats:
-            sent += await send_records(producer, *at, [(None, value)], [headers])
+        if handover_to is not None:
+            value, headers = handover(handover_to.speaker, handover_to.at_ms)
+            for at in chats:
+                sent += await send_records(producer, *at, [(None, value)], [headers])
         await asyncio.gather(*(future for future, _ in sent))
         await producer.commit_transaction()

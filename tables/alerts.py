@@ -1,7 +1,7 @@
 """Alerts of overdue inquiries (R2): one when an inquiry is overdue, one for its late answer."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -10,19 +10,20 @@ from schemas.envelope import Written
 from tables.conversations import Alerted
 from tables.replies import Inquiry
 
+AlertType = Literal["reply_overdue", "reply_late"]
 REPLY_OVERDUE: Final = "reply_overdue"
 REPLY_LATE: Final = "reply_late"
 
 _encode: Final = msgspec.json.encode
 
 
-class _AlertForm(msgspec.Struct, gc=False):
+class AlertForm(msgspec.Struct, gc=False):
     """An alert in the form of the topic `alerts`.
 
     Instants are ISO 8601. A late answer adds `answered_at` and `by`.
     """
 
-    type: str
+    type: AlertType
     id: str
     source: str
     occurred_at: str
@@ -96,11 +97,11 @@ def late_alert(
 
 
 def _form(
-    name: str, inquiry: Inquiry, named_by: Written | Alerted, shop_id: str, buyer_id: str
-) -> _AlertForm:
+    name: AlertType, inquiry: Inquiry, named_by: Written | Alerted, shop_id: str, buyer_id: str
+) -> AlertForm:
     """The common fields; the instant of the alert is the one when the inquiry was due."""
     first, due_at = inquiry.questions[0], times.format_ms(inquiry.due_ms)
-    return _AlertForm(
+    return AlertForm(
         type=name,
         id=f"{name}:{named_by.source}:{named_by.id}",
         source="netsold",

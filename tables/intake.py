@@ -49,7 +49,7 @@ class RecordIntake:
         """The records to apply, with their offsets, until the partition is paused.
 
         Those of `time_type` only tell event time: they end no row of refusals. Handovers are kept
-        apart.
+        apart, and are ticks where they name a time.
         """
         if readings and not self.paused:  # the usual case: all are new, and none is refused
             offsets, rows = zip(*readings, strict=True)
@@ -77,13 +77,17 @@ class RecordIntake:
                 refused_in_a_row += reading.reason not in READABLE
                 continue
             if kind is Handover:
-                self.handovers.append((at, reading.speaker))
+                accepted += self._handed_over(at, reading)
                 continue
             if kind is not time_type:
                 refused_in_a_row = 0
             accepted.append(item)
         self.offset, self.refused_in_a_row, self.records = offset, refused_in_a_row, records
         return accepted
+
+    def _handed_over(self, at: int, handover: Handover) -> list[tuple[int, Any]]:
+        self.handovers.append((at, handover.speaker))
+        return [] if handover.at_ms is None else [(at, Tick(handover.at_ms))]
 
     @property
     def paused(self) -> bool:

@@ -1,6 +1,6 @@
 """Tally: the sums of journal entries by the id and cycle of a table's key (C4)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -82,27 +82,29 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
         return total
 
     @property
-    def units_by_currency(self) -> dict[str, MeasureSums]:
-        """The sums of units of each currency that has any, sorted."""
-        return self._by_currency(lambda sums: sums.units)
-
-    @property
     def amounts(self) -> dict[str, MeasureSums]:
         """The sums of money of each currency that has any, sorted."""
-        return self._by_currency(lambda sums: sums.amount)
-
-    def _by_currency(
-        self, measure: Callable[[CurrencySums], MeasureSums]
-    ) -> dict[str, MeasureSums]:
-        found = {currency: measure(sums) for currency, sums in sorted(self.currencies.items())}
+        found = {currency: sums.amount for currency, sums in sorted(self.currencies.items())}
         return {currency: sums for currency, sums in found.items() if not sums.are_zero}
 
     def of_cycle(self) -> dict[str, Any]:
-        """The sums of a cycle by their fields in its answer (schemas/answers.py)."""
+        """The sums of a cycle by their fields in its answer (schemas/answers.py).
+
+        It runs for each answer and each period of one.
+        """
+        total = MeasureSums()
+        units_by_currency, revenue = {}, {}
+        for currency, sums in sorted(self.currencies.items()):
+            units, amount = sums.units, sums.amount
+            total.include(units)
+            if not units.are_zero:
+                units_by_currency[currency] = units.answer()
+            if not amount.are_zero:
+                revenue[currency] = amount.answer()
         return {
-            "units": self.units.answer(),
-            "units_by_currency": _answered(self.units_by_currency),
-            "revenue": _answered(self.amounts),
+            "units": total.answer(),
+            "units_by_currency": units_by_currency,
+            "revenue": revenue,
         }
 
     def add(self, columns: SaleColumns, currency: str, restates: int) -> None:
@@ -135,10 +137,6 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
         sums.amount_reversed += columns.amount_reversed
         sums.amount_booked += columns.amount_booked
         return sums
-
-
-def _answered(sums: Mapping[str, MeasureSums]) -> dict[str, dict[str, int]]:
-    return {currency: one.answer() for currency, one in sums.items()}
 
 
 encode: Final[Callable[[Tally], bytes]] = msgspec.json.Encoder(order="deterministic").encode

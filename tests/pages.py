@@ -14,7 +14,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -186,6 +186,15 @@ def run(
         else:
             outputs.append((part, execute(part)))
     return outputs
+
+
+def program(page: Path) -> dict[str, Any]:
+    """What the only Python program of a page defines."""
+    text = page.read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(code, found)  # noqa: S102 - our own page
+    return found
 
 
 def anchors(page: Path) -> set[str]:

@@ -13,6 +13,7 @@ from serving.conditional import with_freshness
 from serving.indexing import IndexIdentity
 from serving.reader import Reader, end
 from serving.store import Identity, now_ms
+from serving.turns import whole
 from streams.build import this_build
 from streams.dead_letters import parked_headers
 from streams.log import At, FollowStep, WrittenBy
@@ -231,9 +232,8 @@ class FedReader(Reader):
         after = {at: position[at] + len(records.get(at, [])) for at in position}
         ends = {at: len(log) for at, log in self.logs.changelogs.items()}
         self._fetched = after
-        self.applier.apply(
-            FollowStep(records, after, ends, frozenset(at for at in after if after[at] < ends[at]))
-        )
+        behind = frozenset(at for at in after if after[at] < ends[at])
+        whole(self.applier.apply(FollowStep(records, after, ends, behind)))
         self.feed_index()
         self.observe()
         return bool(records)
@@ -247,7 +247,7 @@ class FedReader(Reader):
         after = {at: position + len(records[at]) for at, position in before.items()}
         ends = {at: len(logs.get(at, [])) for at in before}
         behind = frozenset(at for at in after if after[at] < ends[at])
-        self.indexing.apply(FollowStep(records, after, ends, behind))
+        whole(self.indexing.apply(FollowStep(records, after, ends, behind)))
         return any(records.values())
 
 

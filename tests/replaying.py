@@ -117,16 +117,20 @@ async def replayed(
     settings: Settings | None = None,
     most: int = 1000,
     ends: Mapping[str, int] | None = None,
+    *,
+    stores: bool = False,
 ) -> dict[str, LaneResult]:
     """The results of a replay of a pipeline, by task; with other settings, if they are given.
 
-    It reads `most` records of a partition at a time, of orders up to `ends`.
+    It reads `most` records of a partition at a time, of orders up to `ends`. `stores`: those in the
+    data directory are compared, too.
     """
     work = Work(
         settings or flow.settings,
         directory,
         ReplayedLogs(flow, most),
         compares_journal=settings is None and ends is None,
+        compares_stores=stores,
         adds_up=True,
         ends=ends,
     )

@@ -12,7 +12,6 @@ from operations.commands import audit_view
 from operations.commands.replay_run import Processes, ReplayRun, Resume
 from operations.output import print_error
 from operations.replaying.first_events import add_first_events
-from operations.replaying.store_check import check_stores
 from operations.waiting import answer
 from schemas.audits import AuditRecord
 from schemas.times import format_ms
@@ -50,10 +49,8 @@ def command(
 
     async def complete(work: Work, found: Findings, report: Report) -> None:
         await add_first_events(work, found.rows, report)
-        if stores:
-            found.stores = await check_stores(work, report)
 
-    run = ReplayRun("audit", compares_journal=True, same_terms=True)
+    run = ReplayRun("audit", compares_journal=True, compares_stores=stores, same_terms=True)
     found = run.findings(complete, resume=resume, processes=processes)
     _record(run.settings, found)
     show = audit_view.print_findings_json if as_json else audit_view.print_findings

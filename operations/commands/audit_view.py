@@ -103,7 +103,7 @@ def _print_store(one: StoreResult) -> None:
     typer.echo(f"store {one.path}, table {one.table}: {what}")
     for row in one.shown:
         typer.echo(f"  {row.table}-{row.partition} {named_row(row.table, row.key)}")
-        for line in changes(row.live, row.replayed, ("changelog", "store")):
+        for line in changes(row.live, row.replayed, ("changelog", "store"), row.table):
             typer.echo(f"    {line}")
 
 
@@ -117,7 +117,7 @@ def print_rows(found: Findings) -> None:
     for row in found.rows:
         name = named_row(row.table, row.key)
         typer.echo(f"{row.table}-{row.partition} {name} differs{_since(row.first)}")
-        for line in changes(row.live, row.replayed):
+        for line in changes(row.live, row.replayed, table=row.table):
             typer.echo(f"  {line}")
     for one in found.journal_rows:
         typer.echo(f"sales row {one.id or 'without id'} differs, {one.position or 'missing'}")

@@ -9,7 +9,8 @@ import msgspec
 import typer
 
 from operations.arguments import Json
-from operations.commands.rebuild import DIFFERENCE, Limit, Within, compared, show
+from operations.commands.rebuild import DIFFERENCE, compared, show
+from operations.commands.rebuild_options import Limit, Within
 from operations.journal_sums import Report
 from operations.local.kafka import named_cluster
 from operations.versions.comparing import compare_with_report

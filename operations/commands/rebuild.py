@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from operations.arguments import Json, NoInput, Yes
+from operations.commands.rebuild_options import (
+    AcceptDiff,
+    CopyRate,
+    Limit,
+    NewName,
+    NoWorker,
+    Partitions,
+    Rebuilt,
+    VersionArgument,
+    Why,
+    Within,
+    Without,
+)
 from operations.commands.worker import Rate, WorkerName
 from operations.consent import confirm
 from operations.letters.options import By, recorded
@@ -22,12 +36,16 @@ from operations.versions.moments import NoMoment
 from operations.versions.progress import CATCH_UP_SECONDS
 from operations.versions.recording import diff_of
 from operations.versions.registering import Signature
-from operations.waiting import answer
+from operations.waiting import Interrupted, answer
 from streams import backlog
 from streams.copied import is_copied, left_to_copy
 from streams.versions import read_versions, record_diff, settings_of
+from tables.catalogue import REPORT_LISTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from schemas.control import Act
     from streams.settings import Settings
     from streams.versions import Versions
 
@@ -36,76 +54,36 @@ app = typer.Typer()
 DIFFERENCE: Final = 3
 """The exit code where versions differ."""
 
-Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; it is recorded.")]
-Within = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        max=50,
-        metavar="SECONDS",
-        help="How long rows that are written all the time are waited for.",
-    ),
-]
-Limit = Annotated[int, typer.Option(min=0, max=1000, help="Most rows shown of each list.")]
-VersionArgument = Annotated[str, typer.Argument(metavar="NAME", help="Such as r1 or netsold.r1.")]
-Partitions = Annotated[
-    int | None,
-    typer.Option(
-        min=1, max=1024, help="Other than the log's: the rebuild counts a copy of it, made here."
-    ),
-]
-Without = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--without",
-        metavar="POSITION",
-        help="Count a copy of the log without this record: orders-0@12; may be repeated.",
-    ),
-]
-CopyRate = Annotated[
-    float | None,
-    typer.Option(
-        "--rate", min=0.1, metavar="RECORDS", help="Most records copied each second; unset = any."
-    ),
-]
-Rebuilt = Annotated[
-    str | None, typer.Argument(metavar="NAME", help="The rebuild; unset = the only one.")
-]
-
 
 @app.command("start")
 @takes_terms
 def start(  # noqa: PLR0917 - a parameter for each option
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Unset = the next of r1, r2 and so on.")
-    ] = None,
+    name: NewName = None,
     terms: Terms = None,
     partitions: Partitions = None,
     without: Without = None,
     rate: Rate = None,
     worker_name: WorkerName = "1",
-    no_worker: Annotated[
-        bool,
-        typer.Option(
-            "--no-worker", help="Only register it and create its topics; nor copy its log."
-        ),
-    ] = False,
+    no_worker: NoWorker = False,
     by: By = None,
     why: Why = "",
     yes: Yes = False,
     no_input: NoInput = False,
+    as_json: Json = False,
 ) -> None:
     """Register a rebuild, create its topics, and run a worker of it until Ctrl-C.
 
     It counts the log from its beginning, by this program's rules, and then follows the traffic.
     Terms that are not given are those of the version that is answered. With another number of
-    partitions it counts a copy of the log: the copier runs here, and workers elsewhere.
+    partitions it counts a copy of the log: the copier runs here, and workers elsewhere. With --json
+    one object once it is registered, and a line every ten seconds of a copier.
     """
     settings, sign = named_cluster(), _signature(by, why)
     planned = registering.plan(
         settings, name, terms or {}, sign, partitions=partitions, without=without or ()
     )
-    found = answer(settings, planned)
+    with _continued(_UNCHANGED):
+        found = answer(settings, planned)
     version = found.version
     if found.known:
         print_error(f"netsold: {version.app} is registered already, and goes on")
@@ -114,8 +92,15 @@ def start(  # noqa: PLR0917 - a parameter for each option
             print_error(line)
         otherwise = f"version {version.app} would be registered: give --yes to do it"
         confirm("Register it and create its topics?", otherwise, yes=yes, no_input=no_input)
-    answer(settings, registering.register(settings, found, sign))
-    _run(settings_of(version, settings), worker_name, rate, only_named=no_worker)
+    with _continued(
+        "the same command again registers it, or continues where it is registered; "
+        "`netsold rebuild status` shows which"
+    ):
+        answer(settings, registering.register(settings, found, sign))
+    if as_json:
+        print_json(showing.registered_json(version, known=found.known))
+    of_version = settings_of(version, settings)
+    _run(of_version, worker_name, rate, only_named=no_worker, as_json=as_json)
 
 
 @app.command("copy")
@@ -135,15 +120,34 @@ def copy_log(name: VersionArgument, rate: CopyRate = None, as_json: Json = False
     _copy(of_version, rate, as_json=as_json)
 
 
-def _run(settings: Settings, name: str, rate: float | None, *, only_named: bool) -> None:
+@contextmanager
+def _continued(how: str) -> Iterator[None]:
+    """Say, where Ctrl-C ends the block, how to continue."""
+    try:
+        yield
+    except Interrupted:
+        print_error(f"netsold: {how}")
+        raise
+
+
+_UNCHANGED: Final = "nothing was changed yet: run the same command again"
+_IN_DOUBT: Final = (
+    "`netsold rebuild status` shows whether it was done; if it was not, run the same command again"
+)
+
+
+def _run(
+    settings: Settings, name: str, rate: float | None, *, only_named: bool, as_json: bool
+) -> None:
     """Run what a new version needs first: its copier, or else a worker; or only name them."""
     go_on = f"`netsold worker --version {settings.app}`"
     if is_copied(settings):
         print_error(f"netsold: {_copies(settings.app)} fills its log; {go_on} counts it")
     if only_named:
-        typer.echo(f"{settings.app} is registered; {go_on} counts the log")
+        if not as_json:
+            typer.echo(f"{settings.app} is registered; {go_on} counts the log")
     elif is_copied(settings):
-        _copy(settings, rate, as_json=False)
+        _copy(settings, rate, as_json=as_json)
     else:
         _work(settings, name, rate, go_on)
 
@@ -251,38 +255,35 @@ def show(found: Comparison, limit: int, *, as_json: bool) -> None:
 @app.command("promote")
 def promote(  # noqa: PLR0917 - a parameter for each option
     name: VersionArgument,
-    accept_diff: Annotated[
-        bool,
-        typer.Option(
-            "--accept-diff", help="Although it differs, or can't be compared; needs --why."
-        ),
-    ] = False,
+    accept_diff: AcceptDiff = False,
     within: Within = 30.0,
     by: By = None,
     why: Why = "",
     yes: Yes = False,
     no_input: NoInput = False,
+    as_json: Json = False,
 ) -> None:
     """Let readers answer from a rebuild, and let it send the alerts from here on.
 
-    Refused while it is behind, has no worker, or differs (exit codes 5 and 3).
+    Refused while it is behind, has no worker, or differs (exit codes 5 and 3). With --json one
+    object, the act as it is recorded, once it is done.
     """
     settings, sign = named_cluster(), _signature(by, why)
     if accept_diff and not why.strip():
         raise typer.BadParameter("say why the difference is right", param_hint="--why")
-    versions = answer(settings, read_versions(settings))
-    rebuilt, live = changing.promotable(versions, name), versions.pointed
-    _must_keep_up(versions.settings_of(rebuilt, settings))
-    try:
-        found = _compared(settings, versions, rebuilt, within)
-    except NoMoment as error:  # workers of the answered version may be refused, for ever
-        if not accept_diff:
-            raise
-        print_error(f"netsold: not compared: {error}")
-        found = Comparison(live, rebuilt)
-    for line in found.lines(20):
-        print_error(line)
-    answer(settings, record_diff(settings, diff_of(found, sign)))
+    with _continued(_UNCHANGED):
+        versions = answer(settings, read_versions(settings))
+        rebuilt, live = changing.promotable(versions, name), versions.pointed
+        _must_keep_up(versions.settings_of(rebuilt, settings))
+        try:
+            found = _compared(settings, versions, rebuilt, within)
+        except NoMoment as error:  # workers of the answered version may be refused, for ever
+            if not accept_diff:
+                raise
+            found = Comparison(live, rebuilt, left_out=dict.fromkeys(REPORT_LISTS, str(error)))
+        for line in found.lines(20):
+            print_error(line)
+        answer(settings, record_diff(settings, diff_of(found, sign)))
     if found.differences() and not accept_diff:
         raise changing.Different(
             f"{rebuilt} differs from {live}: see `netsold rebuild diff {name}`; if it is right, "
@@ -294,8 +295,13 @@ def promote(  # noqa: PLR0917 - a parameter for each option
     change = changing.point_at(
         settings, rebuilt, shown=live, act="promote", sign=sign, comparison=found
     )
-    answer(settings, change)
-    typer.echo(f"{rebuilt} is promoted; `netsold rebuild rollback` goes back to {live}")
+    with _continued(_IN_DOUBT):
+        act = answer(settings, change)
+    _done(
+        act,
+        f"{rebuilt} is promoted; `netsold rebuild rollback` goes back to {live}",
+        as_json=as_json,
+    )
 
 
 def _must_keep_up(of_version: Settings) -> None:
@@ -320,42 +326,72 @@ def _must_keep_up(of_version: Settings) -> None:
         )
 
 
+def _done(act: Act, sentence: str, *, as_json: bool) -> None:
+    """Print what was done."""
+    if as_json:
+        print_json(showing.act_json(act))
+    else:
+        typer.echo(sentence)
+
+
 @app.command("rollback")
-def rollback(by: By = None, why: Why = "", yes: Yes = False, no_input: NoInput = False) -> None:
-    """Let readers answer from the former version again, and let it send the alerts."""
+def rollback(
+    by: By = None,
+    why: Why = "",
+    yes: Yes = False,
+    no_input: NoInput = False,
+    as_json: Json = False,
+) -> None:
+    """Let readers answer from the former version again, and let it send the alerts.
+
+    With --json one object, the act as it is recorded, once it is done.
+    """
     settings, sign = named_cluster(), _signature(by, why)
-    versions = answer(settings, read_versions(settings))
-    live, former = versions.pointed, changing.former_of(versions)
+    with _continued(_UNCHANGED):
+        versions = answer(settings, read_versions(settings))
+        live, former = versions.pointed, changing.former_of(versions)
+        running = answer(settings, changing.members(versions.settings_of(former, settings)))
     what = f"readers move from {live} back to {former}, which sends the alerts from now on"
     print_error(what)
-    if not answer(settings, changing.members(versions.settings_of(former, settings))):
+    if not running:
         print_error(
             f"netsold: no worker of {former} runs, so its tables and alerts stand still: start "
             f"one by `netsold worker --version {former}`"
         )
     confirm("Roll back?", f"{what}: give --yes to do it", yes=yes, no_input=no_input)
-    answer(settings, changing.point_at(settings, former, shown=live, act="rollback", sign=sign))
-    typer.echo(f"rolled back to {former}")
+    change = changing.point_at(settings, former, shown=live, act="rollback", sign=sign)
+    with _continued(_IN_DOUBT):
+        act = answer(settings, change)
+    _done(act, f"rolled back to {former}", as_json=as_json)
 
 
 @app.command("drop")
-def drop(
+def drop(  # noqa: PLR0917 - a parameter for each option
     name: VersionArgument,
     by: By = None,
     why: Why = "",
     yes: Yes = False,
     no_input: NoInput = False,
+    as_json: Json = False,
 ) -> None:
-    """Delete a version that nobody points to: its topics, its group, its stores on this machine."""
+    """Delete a version that nobody points to: its topics, its group, its stores on this machine.
+
+    With --json one object, the act as it is recorded and what was deleted, once it is done.
+    """
     settings, sign = named_cluster(), _signature(by, why)
-    versions = answer(settings, read_versions(settings))
-    found = answer(settings, changing.removal(settings, versions, name))
+    with _continued(_UNCHANGED):
+        versions = answer(settings, read_versions(settings))
+        found = answer(settings, changing.removal(settings, versions, name))
     for line in found.lines():
         print_error(line)
     otherwise = f"version {found.app} would be deleted: give --yes to do it"
     confirm("Delete all that?", otherwise, yes=yes, no_input=no_input)
-    answer(settings, changing.drop(settings, found, sign))
-    typer.echo(f"{found.app} is dropped")
+    with _continued("a part may be deleted: run the same command again, it deletes what is left"):
+        act = answer(settings, changing.drop(settings, found, sign))
+    if as_json:
+        print_json(showing.act_json(act) | found.as_json())
+    else:
+        typer.echo(f"{found.app} is dropped")
 
 
 def _signature(by: str | None, why: str) -> Signature:

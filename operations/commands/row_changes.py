@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from schemas.money import shown
 from schemas.times import format_ms
-from tables import catalogue
+from tables import catalogue, orders, sales
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MOST_FIELDS: Final = 8
 """Most fields of a row that are shown; the JSON has more."""
@@ -22,6 +22,9 @@ CELL_CHARS: Final = 160
 
 BEFORE_CHARS: Final = 40
 """How much is shown of what two rows have in common, before they differ."""
+
+_MONEY: Final = {"amount", "discount", "unit_price"}
+"""Fields of an order's facts that are money."""
 
 Path = tuple[str | int, ...]
 
@@ -35,10 +38,16 @@ def named_row(table: str, key: str) -> str:
 
 
 def changes(
-    first: str | None, second: str | None, sides: tuple[str, str] = ("live", "replayed")
+    first: str | None,
+    second: str | None,
+    sides: tuple[str, str] = ("live", "replayed"),
+    table: str = "",
 ) -> list[str]:
-    """A line with the fields that differ, where they have names; else a line for each side."""
-    fields = None if first is None or second is None else _fields(first, second)
+    """A line with the fields that differ, where they have names; else a line for each side.
+
+    `table` is the one that the rows are of; empty for rows of the journal.
+    """
+    fields = None if first is None or second is None else _fields(table, first, second)
     if fields is not None:
         more = f" and {len(fields) - MOST_FIELDS:,} more" if len(fields) > MOST_FIELDS else ""
         return [f"{sides[0]} → {sides[1]}: {', '.join(fields[:MOST_FIELDS])}{more}"]
@@ -52,21 +61,63 @@ def changes(
     return [f"{f'{side}:':<{width}}{_cell(text, start)}" for side, text in both]
 
 
-def _fields(first_row: str, second_row: str) -> list[str] | None:
+def _fields(table: str, first_row: str, second_row: str) -> list[str] | None:
     """The named fields that differ; None where one has no name, or a row is cut."""
+    form = next((one.form for one in catalogue.TABLES if one.name == table), "")
+    fields_of = _FIELDS_OF.get(form, _of_json)
     try:
-        both = [dict(_flat(msgspec.json.decode(one))) for one in (first_row, second_row)]
+        first, second = both = [dict(fields_of(one)) for one in (first_row, second_row)]
     except msgspec.DecodeError:
         return None
-    first, second = both
     paths = [path for path in first | second if first.get(path) != second.get(path)]
     if not paths or any(not path or isinstance(path[-1], int) for path in paths):
         return None
-    currency = first.get(("currency",)) or second.get(("currency",))
-    return [
-        f"{_name(path)} {' → '.join(_value(path, one.get(path), currency) for one in both)}"
-        for path in paths
-    ]
+    return [f"{_name(path)} {' → '.join(_value(one.get(path)) for one in both)}" for path in paths]
+
+
+def _of_json(row: str) -> Iterator[tuple[Path, Any]]:
+    """The fields of any row; where it names a currency, amounts are of that."""
+    fields = dict(_flat(msgspec.json.decode(row)))
+    currency = fields.get(("currency",))
+    for path, value in fields.items():
+        is_money = currency is not None and path and str(path[-1]).startswith("amount_")
+        yield path, f"{currency} {shown(currency, value)}" if is_money else value
+
+
+def _of_sums(row: str) -> Iterator[tuple[Path, Any]]:
+    """The columns of a row of sales, by currency."""
+    tally = sales.decode(row.encode())
+    yield ("version",), tally.version
+    yield ("restatements",), tally.restatements
+    for currency, sums in tally.currencies.items():
+        for column, value in msgspec.structs.asdict(sums).items():
+            is_money = column.startswith("amount_")
+            yield (column, currency), shown(currency, value) if is_money else value
+
+
+def _of_order(row: str) -> Iterator[tuple[Path, Any]]:
+    """The fields of an order's facts, by type and id; amounts are of the order's currency."""
+    order = orders.decode(row.encode())
+    currency = order.placed[0].currency if order.placed else None
+    yield ("version",), order.version
+    for number, conflict in enumerate(order.conflicts):
+        yield ("conflicts", str(number)), " ".join(conflict)
+    for fact in chain.from_iterable(getattr(order, kind) for kind in orders.KINDS):
+        content = orders.content(fact) | {"occurred_at": format_ms(fact.occurred_at_ms)}
+        name = f"{content.pop('type')} {content.pop('id')}"
+        for line in content.pop("lines", ()):
+            content[f"lines.{line.pop('line_id')}"] = line
+        for path, value in _flat(content):
+            is_money = path[-1] in _MONEY and isinstance(value, int)
+            text = f"{currency} {shown(currency, value)}" if is_money and currency else value
+            yield (name, *path), text
+
+
+_FIELDS_OF: Final[dict[str, Callable[[str], Iterator[tuple[Path, Any]]]]] = {
+    "sales": _of_sums,
+    "order": _of_order,
+}
+"""What names the fields of a row, by the form of its table."""
 
 
 def _flat(value: Any, within: Path = ()) -> Iterator[tuple[Path, Any]]:  # noqa: ANN401 - any JSON
@@ -84,13 +135,11 @@ def _name(path: Path) -> str:
     return ".".join(one for one in path if isinstance(one, str))
 
 
-def _value(path: Path, value: object, currency: str | None) -> str:
-    """A value as people read it; of a row that names a currency, amounts are of that."""
-    if not isinstance(value, int):
-        return "none" if value is None else str(value)
-    if currency is not None and str(path[-1]).startswith("amount_"):
-        return f"{currency} {shown(currency, value)}"
-    return f"{value:,}"
+def _value(value: object) -> str:
+    """A value as people read it."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "none" if value is None else str(value)
 
 
 def _cell(text: str | None, start: int) -> str:

@@ -93,6 +93,7 @@ def findings_of(results: Iterable[LaneResult]) -> Findings:
             found.tables[table.table].append(table)
         if result.journal is not None:
             found.journal.append(result.journal)
+        found.stores += result.stores
         found.impossible += result.impossible.shown
         found.impossible_ids += result.impossible.ids
     found.tables = {

@@ -24,12 +24,21 @@ if TYPE_CHECKING:
     from operations.replaying.work import Report, Work
     from schemas.envelope import Record
     from streams.log import At
+    from streams.settings import Settings
 
 
 class NoTables(NetsoldError):
     """There are no tables to compare with."""
 
     exit_code = 5
+
+
+async def require_tables(settings: Settings) -> None:
+    """Raises NoTables where the changelog of a table is missing, and KafkaUnreachable."""
+    ids = await topics.topic_ids(settings)
+    for table in TABLES:
+        if (topic := topics.changelog(settings, table.name)) not in ids:
+            raise NoTables(f"topic {topic} is missing: no worker has made the tables yet")
 
 
 class _Loaded(msgspec.Struct):

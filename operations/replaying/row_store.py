@@ -84,17 +84,21 @@ class RowStore:
             put(_PROGRESS, progress)
         self._db.write(batch)
 
-    def rows(self, table: str) -> Iterator[tuple[bytes, bytes]]:
-        """A table's keys and values, in order of key. Don't write meanwhile."""
-        prefix = _PREFIXES[table]
+    def rows(self, table: str, within: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """A table's keys and values, in order of key. Don't write meanwhile.
+
+        Only those of keys that begin with `within`, and without it.
+        """
+        prefix = _PREFIXES[table] + within
+        length = len(prefix)
         # an iterator, as `items()` ends without an error at a damaged block
         iterator = self._db.iter()
         iterator.seek(prefix)
         while iterator.valid():
             key = iterator.key()
-            if key[:1] != prefix:
+            if key[:length] != prefix:
                 return
-            yield key[1:], iterator.value()
+            yield key[length:], iterator.value()
             iterator.next()
         iterator.status()
 

@@ -121,11 +121,12 @@ def _check_terms(path: Path, terms: Terms) -> None:
 
 
 async def replay(
-    work: Work, processes: int, begin: Callable[[str, int], Report]
+    work: Work, processes: int, begin: Callable[[str, int | None], Report]
 ) -> tuple[Work, dict[str, LaneResult]]:
     """Carry out all steps; the work with its plan, and the results by task.
 
-    `begin` shows a step, from its unit and its total, and gets how much more is done. Raises what
+    `begin` shows a step, from its unit and its total (None: not known), and gets how much more is
+    done. Raises what
     reading raises, NoTables, LogCut and TaskFailed.
     """
     results: dict[str, LaneResult] = {}

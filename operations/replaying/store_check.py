@@ -7,14 +7,13 @@ position of the files and that of the changelogs are left out, and counted.
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from operations.replaying.differences import SHOWN, RowDifference, differing, text
 from operations.replaying.live_tables import positions_of
-from operations.replaying.plan import STAGE_OF
 from operations.replaying.row_store import RowStore
 from streams.local_stores import (
     opened,
@@ -30,7 +29,7 @@ from tables.catalogue import READER_TABLES, TABLES
 from tables.reader_rows import space, stored_key, table_key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import AsyncIterator, Collection, Iterable, Mapping
     from pathlib import Path
 
     from rocksdict import Rdict
@@ -76,24 +75,17 @@ class StoreResult(msgspec.Struct):
 
 
 class _LiveTables:
-    """The tables as their changelogs have them, and where these begin.
+    """The tables of one stage as their changelogs have them, and where these begin."""
 
-    The stores of one stage stay open: not all, as each has files and their indexes in memory.
-    """
-
-    def __init__(self, work: Work, beginnings: Mapping[At, int]) -> None:
+    def __init__(self, work: Work, stage: str, beginnings: Mapping[At, int]) -> None:
         self.work, self.beginnings = work, beginnings
-        self._stage = ""
+        self._stage = stage
         self._stores: dict[int, RowStore] = {}
 
-    def of(self, table: str, partition: int) -> RowStore:
-        """The store with the rows of a table's partition."""
-        stage = STAGE_OF[table]
-        if stage != self._stage:
-            self.close()
-            self._stage = stage
+    def of(self, partition: int) -> RowStore:
+        """The store with the rows of a partition of the stage's tables."""
         if partition not in self._stores:
-            self._stores[partition] = RowStore(self.work.live_path(stage, partition))
+            self._stores[partition] = RowStore(self.work.live_path(self._stage, partition))
         return self._stores[partition]
 
     def close(self) -> None:
@@ -103,22 +95,29 @@ class _LiveTables:
         self._stores.clear()
 
 
-async def check_stores(work: Work, report: Report) -> list[StoreResult]:
-    """Compare all stores of this application in the data directory."""
-    names = [changelog(work.settings, table.name) for table in TABLES]
+@asynccontextmanager
+async def _live_tables(work: Work, stage: str) -> AsyncIterator[_LiveTables]:
+    names = [changelog(work.settings, table.name) for table in TABLES if table.stage == stage]
     beginnings, _ = await work.log.bounds(names)
-    results, live = [], _LiveTables(work, beginnings)
+    live = _LiveTables(work, stage, beginnings)
     try:
-        for store in worker_stores(work.settings):
+        yield live
+    finally:
+        live.close()
+
+
+async def check_workers(
+    work: Work, stage: str, partition: int, report: Report
+) -> list[StoreResult]:
+    """Compare the stores of workers in the data directory: a partition of a stage's tables."""
+    of = {(table.name, partition) for table in TABLES if table.stage == stage}
+    results = []
+    async with _live_tables(work, stage) as live:
+        for store in worker_stores(work.settings, of):
             result = StoreResult(str(store.path), store.table, unreadable=store.failed)
             results.append(result)
             if store.position is not None:
                 await _check_worker(live, store, result, report)
-        path = reader_store(work.settings)
-        if path is not None:
-            results += await _check_reader(live, path, report)
-    finally:
-        live.close()
     return results
 
 
@@ -134,7 +133,7 @@ async def _check_worker(
             return
         written = await _written_between(live, store.table, store.partition, position, report)
         result.left_out = len(written)
-        rows = live.of(store.table, store.partition).rows(store.table)
+        rows = live.of(store.partition).rows(store.table)
         await asyncio.to_thread(_compare, rows, db, store.partition, result, written)
 
 
@@ -153,9 +152,21 @@ def _compare(
         result.unreadable = str(error)
 
 
-async def _check_reader(live: _LiveTables, path: Path, report: Report) -> list[StoreResult]:
+async def check_reader(work: Work, stage: str, report: Report) -> list[StoreResult]:
+    """Compare the store of the reader in the data directory: all partitions of a stage's tables."""
+    tables = [table for table in READER_TABLES if table.stage == stage]
+    path = reader_store(work.settings)
+    if path is None or not tables:
+        return []
+    async with _live_tables(work, stage) as live:
+        return await _check_reader(live, path, tables, report)
+
+
+async def _check_reader(
+    live: _LiveTables, path: Path, tables: Iterable[Table], report: Report
+) -> list[StoreResult]:
     work = live.work
-    results = {table: StoreResult(str(path), table.name) for table in READER_TABLES}
+    results = {table: StoreResult(str(path), table.name) for table in tables}
     numbers = range(work.settings.partitions)
     with ExitStack() as stack:
         try:
@@ -184,9 +195,7 @@ def _check_reader_table(
 ) -> None:
     """First each row of the changelogs, then whether the store has more."""
     result.left_out = len(written)
-    stores = {
-        number: live.of(table.name, number) for number in range(live.work.settings.partitions)
-    }
+    stores = {number: live.of(number) for number in range(live.work.settings.partitions)}
     views: dict[int, Stored] = {number: one.view(table.name) for number, one in stores.items()}
     for number, store in stores.items():
         for key, row in store.rows(table.name):
@@ -203,7 +212,7 @@ async def _written_between(
 ) -> set[bytes]:
     """The keys written between a position and that of the changelogs that were compared."""
     at = (changelog(live.work.settings, table), partition)
-    ours = positions_of(live.of(table, partition))[at[0]]
+    ours = positions_of(live.of(partition))[at[0]]
     first, end = max(min(ours, position), live.beginnings[at]), max(ours, position)
     keys: set[bytes] = set()
     async with aclosing(live.work.log.spans({at: first}, {at: end})) as steps:

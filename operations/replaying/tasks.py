@@ -1,7 +1,8 @@
-"""The tasks of a replay, in three steps. Those of one step are independent of each other.
+"""The tasks of a replay, step by step. Those of one step are independent of each other.
 
-First the tables are read, then the events are folded, then the journal's rows. A task's result is a
-file, so a run that was interrupted continues with the tasks that are left.
+First the tables are read, then the events are folded, then the journal's rows; an audit compares
+the local stores as well. A task's result is a file, so a run that was interrupted continues with
+the tasks that are left.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from operations.replaying.plan import TableMark
 from operations.replaying.row_files import rows_paths
 from operations.replaying.row_fold import ImpossibleResult
 from operations.replaying.source_fold import fold_source
+from operations.replaying.store_check import StoreResult, check_reader, check_workers
 from operations.replaying.work import Task
 from schemas.positions import offset_after
 from streams import topics
@@ -41,7 +43,13 @@ if TYPE_CHECKING:
 TABLE_RECORDS: Final = "records of tables"
 EVENTS: Final = "events"
 ROW_BYTES: Final = "bytes of journal rows"
+WORKER_STORES: Final = "records behind workers' stores"
+READER_STORE: Final = "records behind the reader's store"
 """The steps, by the unit of their progress."""
+
+_WORKERS: Final = "workers-"
+_READER: Final = "reader-"
+"""How the names of tasks that compare stores begin."""
 
 LIVE: Final = "live-"
 """How the names of tasks that read a stage's tables begin; others have that of a stage."""
@@ -54,6 +62,7 @@ class LaneResult(msgspec.Struct):
     tables: list[TableResult] = msgspec.field(default_factory=list)
     journal: JournalResult | None = None
     impossible: ImpossibleResult = msgspec.field(default_factory=ImpossibleResult)
+    stores: list[StoreResult] = msgspec.field(default_factory=list)
 
 
 def steps(work: Work) -> dict[str, list[Task]]:
@@ -63,11 +72,17 @@ def steps(work: Work) -> dict[str, list[Task]]:
     journals = [spec.name for spec in specs if spec.source not in EVENT_TOPICS]
     live = [spec.name for spec in specs] if work.ends is None else journals
     numbers = range(work.settings.partitions)
-    return {
+    found = {
         TABLE_RECORDS: [Task(f"{LIVE}{name}", number) for name in live for number in numbers],
         EVENTS: [Task(name, number) for name in sources for number in numbers],
         ROW_BYTES: [Task(name, number) for name in journals for number in numbers],
     }
+    if work.compares_stores:
+        found[WORKER_STORES] = [
+            Task(f"{_WORKERS}{name}", number) for name in live for number in numbers
+        ]
+        found[READER_STORE] = [Task(f"{_READER}{name}", 0) for name in live]
+    return found
 
 
 async def carry_out(work: Work, task: Task, report: Report) -> None:
@@ -77,6 +92,11 @@ async def carry_out(work: Work, task: Task, report: Report) -> None:
         result.marks, result.impossible = await load_sums(work, task.partition, report)
     elif task.name.startswith(LIVE):
         result.marks = await load(work, task.name.removeprefix(LIVE), task.partition, report)
+    elif task.name.startswith(_WORKERS):
+        name = task.name.removeprefix(_WORKERS)
+        result.stores = await check_workers(work, name, task.partition, report)
+    elif task.name.startswith(_READER):
+        result.stores = await check_reader(work, task.name.removeprefix(_READER), report)
     elif any(spec.name == task.name and spec.source in EVENT_TOPICS for spec in STAGES):
         result.tables = await fold_source(work, task.name, task.partition, report)
     else:
@@ -96,8 +116,10 @@ def result_of(work: Work, task: Task) -> LaneResult | None:
     return msgspec.json.decode(path.read_bytes(), type=LaneResult)
 
 
-async def total_of(work: Work, step: str) -> int:
-    """How much the tasks of a step report in all, about."""
+async def total_of(work: Work, step: str) -> int | None:
+    """How much the tasks of a step report in all, about; None where that is not known."""
+    if step in {WORKER_STORES, READER_STORE}:
+        return None
     if step == TABLE_RECORDS:
         names = [topics.changelog(work.settings, table.name) for table in TABLES]
         if work.ends is not None:

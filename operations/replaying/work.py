@@ -36,7 +36,8 @@ class Task(NamedTuple):
 class Work:
     """One replay. `settings` are those to fold by; `plan` is known once the tables are read.
 
-    `compares_journal`: whether the rows of `sales` are compared one by one. `adds_up`: whether sums
+    `compares_journal`: whether the rows of `sales` are compared one by one; `compares_stores`: the
+    local stores, too. `adds_up`: whether sums
     are shown of both sides. `same_terms`: whether the tables must be of these settings and rules.
     `starts` are the first offsets to fold, by source partition; the log's beginning where it has
     none. `ends` are the offsets of events behind the last one to fold; None: up to the tables'
@@ -48,6 +49,7 @@ class Work:
     log: ReplayLog
     plan: Plan | None = None
     compares_journal: bool = False
+    compares_stores: bool = False
     adds_up: bool = False
     same_terms: bool = False
     starts: Mapping[str, int] = field(default_factory=dict)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.control import Act, Pointer
+from schemas.envelope import Handover
 from schemas.errors import NetsoldError
 from streams import removing
 from streams.copier import Copier
+from streams.last_marks import last_marks
 from streams.observe import Observer
+from streams.topics import changelog
 from streams.versions import VersionWriter, read_versions
+from tables.catalogue import CHATS
+from tables.watermarks import latest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -66,6 +71,14 @@ class Removal:
         found = [f"delete {len(names)} topics: {', '.join(names)}"]
         found += [f"delete group {group}" for group in self.groups]
         return [*found, *([f"delete {self.directory}"] if self.directory else [])]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same with stable names."""
+        return {
+            "topics": sorted(self.topics),
+            "groups": list(self.groups),
+            "directory": self.directory and str(self.directory),
+        }
 
 
 async def members(settings: Settings) -> list[str]:
@@ -127,7 +140,7 @@ async def point_at(
     act: ActName,
     sign: Signature,
     comparison: Comparison | None = None,
-) -> Versions:
+) -> Act:
     """Move the pointer from the version `shown` to another one, with handovers; what is recorded.
 
     Raises PointerMoved, NoSuchVersion, ChangeInDoubt and KafkaUnreachable.
@@ -149,14 +162,27 @@ async def point_at(
             former=shown,
             vector=comparison.vector if comparison else {},
             differences=dict(differences),
-            accepted=bool(differences),
+            accepted=bool(differences) or (comparison is not None and not comparison.lists),
         )
         await writer.commit(
             [Pointer(app, sign.at, former=shown), record],
-            speaker=app,
+            handover_to=Handover(app, await _newest_ms(versions, settings, [shown, app])),
             chats=written_chats(versions),
         )
-    return await read_versions(settings)
+    return record
+
+
+async def _newest_ms(versions: Versions, settings: Settings, apps: Sequence[str]) -> int | None:
+    """The newest confirmed event time of these versions' conversations; None if there is none.
+
+    With it in each handover, no partition of a log or of its copy is behind another one there.
+    """
+    newest = None
+    for of_version in (versions.settings_of(app, settings) for app in apps):
+        found = await last_marks(of_version, [changelog(of_version, CHATS.name)])
+        for mark in found.marks.values():
+            newest = latest(newest, None if mark is None else mark.confirmed_ms)
+    return newest
 
 
 def written_chats(versions: Versions) -> list[At]:
@@ -198,8 +224,8 @@ async def removal(settings: Settings, versions: Versions, name: str) -> Removal:
     )
 
 
-async def drop(settings: Settings, found: Removal, sign: Signature) -> None:
-    """Delete what a removal names, and at last the version's record.
+async def drop(settings: Settings, found: Removal, sign: Signature) -> Act:
+    """Delete what a removal names, and at last the version's record; what is recorded.
 
     So after a failure the same command again deletes what is left. Raises PointerMoved,
     ChangeInDoubt, KafkaUnreachable and KafkaError.
@@ -219,3 +245,4 @@ async def drop(settings: Settings, found: Removal, sign: Signature) -> None:
             shutil.rmtree(found.directory)
         act = Act(act="drop", app=found.app, at=sign.at, by=sign.by, why=sign.why)
         await writer.commit([act], removed=[found.app])
+    return act

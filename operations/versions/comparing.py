@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from operations.commands.tables import from_changelogs
 from operations.journal_sums import JOURNAL_LISTS, JournalSums, Report
+from operations.versions.comparing_sums import compare_sums
 from operations.versions.comparison import Comparison, compare_rows
+from operations.versions.disk_rows import row_stores
 from operations.versions.moments import NoMoment, moments_of, next_moment
 from operations.versions.settling import POLL_SECONDS, TableReader, settle
 from operations.versions.settling_copies import copy_reader, settle_copies
@@ -23,8 +25,9 @@ from tables.catalogue import ORDERS_TOPIC, REPORT_LISTS, SALES_TOPIC
 from tables.cycles import Calendar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from operations.replaying.row_store import RowStore
     from operations.versions.settling_copies import Moment
     from streams.settings import Settings
 
@@ -42,29 +45,45 @@ async def compare_versions(
     """How two versions of one log differ; rows that are still written are waited for `within_s`.
 
     Of versions with other cycles the sums of all time are compared. `read` gets numbers of records
-    read. Raises NotOneLog, NoMoment, KafkaUnreachable and KafkaError.
+    read. Rows are kept in the data directory, and in memory those that differ. Raises NotOneLog,
+    NoMoment, DataDirUnusable, KafkaUnreachable and KafkaError.
     """
+    with row_stores(first, 4) as stores:
+        return await _compared(first, second, within_s, read, stores)
+
+
+async def _compared(
+    first: Settings,
+    second: Settings,
+    within_s: float,
+    read: Callable[[int], None],
+    stores: Sequence[RowStore],
+) -> Comparison:
     moments = moments_of(first, second)
     found = Comparison(first.app, second.app, waited_s=within_s)
     same_cycles = (first.cycle_ms, first.anchor_ms) == (second.cycle_ms, second.anchor_ms)
     lists = [name for name in OTHER_LISTS if same_cycles or not REPORT_LISTS[name].windowed]
     found.left_out = {name: _OTHER_CYCLES for name in OTHER_LISTS if name not in lists}
     if moments is None:
-        readers = TableReader(first, lists), TableReader(second, lists)
+        readers = TableReader(first, lists, stores[0]), TableReader(second, lists, stores[1])
         others = await settle(*readers, within_s, read)  # first: meanwhile both go on
         vectors = await _common_vector(first, second)
     else:
         begun = await next_moment(moments, within_s)
-        copies = copy_reader(first, lists, begun[0]), copy_reader(second, lists, begun[1])
+        copies = (
+            copy_reader(first, lists, stores[0], begun[0]),
+            copy_reader(second, lists, stores[1], begun[1]),
+        )
         others = await settle_copies(copies, within_s, read, moments, begun)
         vectors = await _vectors_at(await next_moment(moments, within_s), first, second, within_s)
     found.vector = {f"{ORDERS_TOPIC}-{number}": offset for number, offset in vectors[0].items()}
-    reports = [
-        await _journal_report(one, vector, read, by_cycle=same_cycles)
-        for one, vector in zip((first, second), vectors, strict=True)
-    ]
+    for one, vector, store in zip((first, second), vectors, stores[2:], strict=True):
+        await _add_up(one, vector, store, read, by_cycle=same_cycles)
+    calendars = _calendar(first), _calendar(second)
     for name in JOURNAL_LISTS:
-        found.lists[name] = compare_rows(name, reports[0][name], reports[1][name])
+        found.lists[name] = await asyncio.to_thread(
+            compare_sums, name, calendars, (stores[2], stores[3]), by_cycle=same_cycles
+        )
     found.lists |= others
     return found
 
@@ -121,15 +140,20 @@ async def _order_vector(settings: Settings) -> _OrderVector:
     }
 
 
-async def _journal_report(
+def _calendar(settings: Settings) -> Calendar:
+    return Calendar(settings.cycle_ms, settings.anchor_ms)
+
+
+async def _add_up(
     settings: Settings,
     vector: Mapping[int, int],
+    store: RowStore,
     read: Callable[[int], None],
     *,
     by_cycle: bool,
-) -> Report:
-    """The lists that the journal has, of the entries that were caused before the vector."""
-    sums = JournalSums(Calendar(settings.cycle_ms, settings.anchor_ms), by_cycle=by_cycle)
+) -> None:
+    """The sums of the journal's rows that were caused before the vector, into a store."""
+    sums = JournalSums(_calendar(settings), store, by_cycle=by_cycle)
     async for records in log.records(settings, settings.topic(SALES_TOPIC)):
         read(len(records))
         for record in records:
@@ -139,4 +163,4 @@ async def _journal_report(
                 number, offset = place.rpartition("-")[2], index.partition("#")[0]
                 if int(offset) < vector[int(number)]:
                     sums.add(row)
-    return sums.report()
+    sums.write()

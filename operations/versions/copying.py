@@ -29,6 +29,9 @@ END_WITHIN_S: Final = 5.0
 """How long a copier may end its transaction after a signal."""
 
 LINE_EVERY_S: Final = 10.0
+DROPPED_EVERY_S: Final = 3.0
+"""How often it is read whether the version is still registered."""
+
 POLL_S: Final = 1.0
 
 
@@ -57,18 +60,41 @@ class CopyRun:
         Raises CopyFenced where another copier runs, NoSuchVersion once the version is dropped,
         TopicsUnfit, and one of WITHOUT_RIGHTS.
         """
-        showing = asyncio.create_task(self._show_progress())
+        copying = asyncio.create_task(self._copy_again(stop))
+        dropped = asyncio.create_task(self._until_dropped())
+        tasks = [copying, dropped, asyncio.create_task(self._show_progress())]
         try:
-            while not stop.is_set():
-                try:
-                    await self._copy(stop)
-                except (CopyFenced, *WITHOUT_RIGHTS):
-                    raise
-                except (CopyInDoubt, *BROKER_AWAY) as error:
-                    self._report(f"netsold: {error or repr(error)}; it begins again")
-                    await _pause(stop, AGAIN_S)
+            done, _ = await asyncio.wait([copying, dropped], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            showing.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _copy_again(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self._copy(stop)
+            except (CopyFenced, *WITHOUT_RIGHTS):
+                raise
+            except (CopyInDoubt, *BROKER_AWAY) as error:
+                self._report(f"netsold: {error or repr(error)}; it begins again")
+                await _pause(stop, AGAIN_S)
+
+    async def _until_dropped(self) -> None:
+        """Raise NoSuchVersion once the version is dropped.
+
+        An idle copier writes nothing, so it never meets the one that fences it.
+        """
+        while True:
+            await asyncio.sleep(DROPPED_EVERY_S)
+            try:
+                versions = await read_versions(self._settings)
+            except BROKER_AWAY:  # the copier itself reports that
+                continue
+            if versions.registered:  # a cluster that has just started may not show the topic
+                versions.app_of(self._settings.app)
 
     async def _copy(self, stop: asyncio.Event) -> None:
         (await read_versions(self._settings)).app_of(self._settings.app)  # it may be dropped by now

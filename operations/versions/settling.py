@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from operations.replaying.differences import differing
 from operations.versions.comparison import (
     DifferentRow,
     ListComparison,
@@ -23,6 +24,7 @@ from operations.versions.comparison import (
     compare_rows,
     row_key,
 )
+from operations.versions.disk_rows import DiskRows, in_order
 from streams import log, topics
 from streams.marks import MARK_KEY, decode_mark
 from tables import catalogue
@@ -31,8 +33,9 @@ from tables.cycles import Calendar
 from tables.report import ReportRow, rows_of, sort_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 
+    from operations.replaying.row_store import RowStore
     from schemas.envelope import Record
     from streams.marks import Mark
     from streams.settings import Settings
@@ -74,7 +77,7 @@ class TablePartition:
     first, and `writes` how often each was written.
     """
 
-    rows: dict[bytes, bytes] = field(default_factory=dict)
+    rows: MutableMapping[bytes, bytes] = field(default_factory=dict)
     vector: Vector = field(default_factory=dict)
     stays: dict[bytes, deque[Stay]] = field(default_factory=dict)
     writes: Counter[bytes] = field(default_factory=Counter)
@@ -124,14 +127,25 @@ class TablePartition:
         del self.stays[key]
 
 
+def compared(
+    first: Iterable[Mapping[bytes, bytes]], second: Iterable[Mapping[bytes, bytes]]
+) -> tuple[int, set[bytes]]:
+    """How many rows of two tables are the same, and the keys of the others."""
+    same, others = 0, set[bytes]()
+    for key, one, other in differing(in_order(first), in_order(second)):
+        if one == other:
+            same += 1
+        else:
+            others.add(key)
+    return same, others
+
+
 class Settling:
     """The comparison of one table's partition; call `again` as both are written on."""
 
     def __init__(self, first: TablePartition, second: TablePartition) -> None:
         self._first, self._second = first, second
-        keys = first.rows.keys() | second.rows.keys()
-        self.moving = {key for key in keys if first.rows.get(key) != second.rows.get(key)}
-        self.same = len(keys) - len(self.moving)
+        self.same, self.moving = compared([first.rows], [second.rows])
         self.different: dict[bytes, tuple[bytes, bytes]] = {}
         """The rows of both that differ at one vector, by key."""
 
@@ -200,10 +214,11 @@ class TableReader:
         self,
         settings: Settings,
         lists: Collection[str],
-        make: Callable[[], TablePartition] = TablePartition,
+        store: RowStore,
+        make: Callable[[MutableMapping[bytes, bytes]], TablePartition] = TablePartition,
     ) -> None:
-        """`make` makes the state of each partition."""
-        self.settings, self._make = settings, make
+        """`make` makes the state of each partition, whose rows are in the store."""
+        self.settings, self._store, self._make = settings, store, make
         self._calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
         self._lists = {topics.changelog(settings, REPORT_LISTS[name].name): name for name in lists}
         self.parts: dict[tuple[str, int], TablePartition] = {}
@@ -216,7 +231,9 @@ class TableReader:
         """Read for ever; `read` gets numbers of records. Raises as `log.follow`."""
         starts, _ = await log.bounds(self.settings, self._lists)
         for topic, number in starts:
-            self.parts[self._lists[topic], number] = self._make()
+            name = self._lists[topic]
+            rows = DiskRows(self._store, REPORT_LISTS[name].name, number)
+            self.parts[name, number] = self._make(rows)
         async with aclosing(log.follow(self.settings, starts)) as steps:
             async for step in steps:
                 for (topic, number), records in step.records.items():

@@ -19,6 +19,7 @@ from operations.versions.settling import (
     TableReader,
     Vector,
     by_list,
+    compared,
     pause,
 )
 from tables.catalogue import EVENT_TOPICS, REPORT_LISTS, STAGES
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from operations.replaying.row_store import RowStore
     from operations.versions.comparison import ListComparison
     from streams.settings import Settings
 
@@ -82,7 +84,8 @@ class TableView:
         self, parts: Sequence[WrittenPartition], topics: AbstractSet[str], *, is_first: bool
     ) -> None:
         self._parts, self._topics, self._is_first = parts, topics, is_first
-        self.rows: Mapping[bytes, bytes] = ChainMap(*(part.rows for part in parts))
+        self.of_parts = [part.rows for part in parts]
+        self.rows: Mapping[bytes, bytes] = ChainMap(*self.of_parts)
 
     def of_sources(self, vector: Vector) -> Vector:
         """The part of a vector of all topics that the table depends on."""
@@ -119,9 +122,7 @@ class CopySettling:
 
     def __init__(self, first: TableView, second: TableView, moment: Moment) -> None:
         self._first, self._second = first, second
-        keys = first.rows.keys() | second.rows.keys()
-        self.moving = {key for key in keys if first.rows.get(key) != second.rows.get(key)}
-        self.same = len(keys) - len(self.moving)
+        self.same, self.moving = compared(first.of_parts, second.of_parts)
         self.different: dict[bytes, tuple[bytes, bytes]] = {}
         self._suspects: set[bytes] = set()
         self._begin_round(moment)
@@ -156,9 +157,11 @@ class CopySettling:
         return not self.moving
 
 
-def copy_reader(settings: Settings, lists: Sequence[str], begun: Vector) -> TableReader:
+def copy_reader(
+    settings: Settings, lists: Sequence[str], store: RowStore, begun: Vector
+) -> TableReader:
     """The reader of one of two logs' versions, from a moment's vector on."""
-    return TableReader(settings, lists, lambda: WrittenPartition(floor=begun))
+    return TableReader(settings, lists, store, lambda rows: WrittenPartition(rows, floor=begun))
 
 
 async def settle_copies(

@@ -19,6 +19,7 @@ from streams.copied import read_copy_if_any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
+    from schemas.control import Act, Version
     from streams.backlog import Backlog
     from streams.copied import CopyState
     from streams.settings import Settings
@@ -100,8 +101,23 @@ def lines(versions: Versions, found: Sequence[VersionState]) -> Iterator[str]:
     for act in versions.acts[-LAST_ACTS:]:
         why = f": {act.why}" if act.why else ""
         counts = ", ".join(f"{count:,} {name}" for name, count in act.differences.items())
-        accepted = f" (accepted: {counts})" if act.accepted else ""
+        accepted = f" (accepted: {counts or 'not compared'})" if act.accepted else ""
         yield f"{act.at}  {act.act} {act.app} by {act.by}{accepted}{why}"
+
+
+def act_json(act: Act) -> dict[str, Any]:
+    """What was done to a version, with stable names."""
+    return {"format": FORMAT, **msgspec.to_builtins(act)}
+
+
+def registered_json(version: Version, *, known: bool) -> dict[str, Any]:
+    """A rebuild that is registered, with stable names; `known`: it was before."""
+    return {
+        "format": FORMAT,
+        "app": version.app,
+        "known": known,
+        "registered": msgspec.to_builtins(version),
+    }
 
 
 def _place(versions: Versions, app: str) -> str:

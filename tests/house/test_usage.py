@@ -31,7 +31,6 @@ REGISTERING = {
 ALLOWED = {
     "operations.cli.EXIT_CODES": "docs/reference/commands.md is made from it",
     "schemas.answers.STATES": "docs/reference/api.md is made from it",
-    "schemas.events.Event": "the union of all events, for who writes against the schema",
     "serving.server.run": "the process of `netsold serve`",
 }
 

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from streams.errors import KafkaUnreachable
 from tables import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from operations.local.kafka import LocalKafka
     from streams.settings import Settings
@@ -210,12 +211,17 @@ async def _frozen(kafka: LocalKafka, settings: Settings) -> AsyncIterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
-        async with asyncio.timeout(LONG_S):
-            while True:
-                with suppress(KafkaUnreachable, KafkaError):
-                    await log.ends(settings, [settings.topic("orders")])
-                    break
-                await asyncio.sleep(0.2)
+        await _until_answered(partial(log.ends, settings, [settings.topic("orders")]))
+
+
+async def _until_answered(request: Callable[[], Awaitable[object]]) -> None:
+    """A broker that was frozen may leave the cluster for a moment when it works again."""
+    async with asyncio.timeout(LONG_S):
+        while True:
+            with suppress(KafkaUnreachable, KafkaError):
+                await request()
+                return
+            await asyncio.sleep(0.2)
 
 
 async def _until_in_log(settings: Settings, number: int) -> None:
@@ -330,7 +336,7 @@ async def test_a_broker_that_stays_away_is_given_up(
     settings: Settings, kafka: LocalKafka, command: str
 ) -> None:
     """The import ends after the bound, with exit code 5."""
-    await topics.create(settings)
+    await _until_answered(partial(topics.create, settings))
     arguments = {"import": ("-",), "simulate": ("--rate", "200")}[command]
     arguments += ("--give-up-after", "3s")
     for _ in range(5):  # the broker of the test before elects leaders, maybe for longer than that

@@ -371,6 +371,27 @@ async def series_agree(environment: dict[str, str], rows: list[dict[str, Any]]) 
         assert +Counter(item["units"]) == +by_cycle[item["cycle"]["start"]]
 
 
+def named(directory: Path, product_id: str, name: str) -> str:
+    """A file that names a product."""
+    path = directory / "names.jsonl"
+    event = {"type": "product_named", "product_id": product_id, "name": name, "picture": None}
+    path.write_text(json.dumps(event), encoding="utf-8")
+    return str(path)
+
+
+async def names_are_waited_for(
+    environment: dict[str, str], directory: Path, product_id: str
+) -> None:
+    """Once an import of names has waited, the next answer has them."""
+    for name in ("Green tea 250 g", "龙井茶 250克"):
+        path = named(directory, product_id, name)
+        code, out, err = await netsold(environment, "import", "--wait", "--json", path)
+        assert (code, err) == (0, "")
+        assert [position for position in json.loads(out)["positions"] if "names-" in position]
+        shown = await netsold(environment, "get", "product", product_id, "--json")
+        assert json.loads(shown[1])["name"] == name
+
+
 async def test_readers_answer_what_workers_keep(settings: Settings, tmp_path: Path) -> None:
     """All commands agree with the recount.
 
@@ -430,6 +451,7 @@ async def test_readers_answer_what_workers_keep(settings: Settings, tmp_path: Pa
         )
         assert {name: value for name, value in shown.items() if name != "freshness"} == best
         await series_agree(environment, json.loads(counted)["products"])
+        await names_are_waited_for(environment, tmp_path, best["product_id"])
         serve.send_signal(signal.SIGINT)
         assert await asyncio.to_thread(serve.wait, 20) == 130, (tmp_path / "serve.log").read_text()
     assert (await netsold(environment, "top"))[0] == 5

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 WAIT_S = 120.0
 JULY_MS = 1_783_123_200_000
 CLIENTS = 1000
+ROUND_S = 2.0
+"""100 rounds are three minutes and more."""
+
+LASTS = ("", "/badge", "/cycles", "/days", "/hours")
 MIB = 2**20
 
 
@@ -210,6 +214,33 @@ def resident_bytes(workers: Workers) -> int:
     status = Path(f"/proc/{workers.reader.process.pid}/status").read_text(encoding="utf-8")
     (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
     return int(line.split()[1]) * 1024
+
+
+@pytest.mark.long
+async def test_memory_does_not_grow_with_time(served: Workers) -> None:
+    """For minutes a thousand streams are open, events arrive, and products are read."""
+    settings = served.settings
+    events = made(13, 12_000)
+    await write(settings, events[:2000])
+    remotes = [
+        Remote(settings.reader_port, [("product", f"p-{1 + n % 40}")]) for n in range(CLIENTS)
+    ]
+    for remote in remotes:
+        remote.keep = False
+    paths = [f"/v1/products/p-{number}{last}" for number in range(1, 41) for last in LASTS]
+    resident: list[int] = []
+    async with AsyncClient(base_url=f"http://127.0.0.1:{settings.reader_port}") as client:
+        await until(lambda: is_applied(client, settings), served)
+        async with reading(*remotes):
+            began_s = time.monotonic()
+            for number, start in enumerate(range(2000, len(events), 100)):
+                await write(settings, events[start : start + 100])
+                for path in paths:
+                    assert (await client.get(path)).status_code in {200, 404}
+                await asyncio.sleep(max(0.0, began_s + (number + 1) * ROUND_S - time.monotonic()))
+                resident.append(resident_bytes(served))
+    settled, last = resident[len(resident) // 3], max(resident[-10:])
+    assert last - settled < 48 * MIB, [one // MIB for one in resident]
 
 
 @pytest.mark.long

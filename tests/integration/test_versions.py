@@ -41,7 +41,7 @@ async def test_what_is_written_is_read(settings: Settings) -> None:
         await record_diff(settings, difference)
         assert (await pointed(settings)).app == settings.app
         pointer = Pointer(rebuilt.app, AT, former=base.app)
-        await writer.commit([pointer], speaker=rebuilt.app, chats=chats)
+        await writer.commit([pointer], handover_to=envelope.Handover(rebuilt.app, 7), chats=chats)
     found = await read_versions(settings)
     versions = {base.app: base, rebuilt.app: rebuilt}
     diffs = {rebuilt.app: difference}
@@ -54,7 +54,7 @@ async def test_what_is_written_is_read(settings: Settings) -> None:
         async for records in log.records(settings, settings.topic("chats"))
         for one in records
     ]
-    assert spoken == [envelope.Handover(rebuilt.app)] * settings.partitions
+    assert spoken == [envelope.Handover(rebuilt.app, 7)] * settings.partitions
     async with VersionWriter(now) as writer:
         await writer.commit([Pointer(base.app, AT, rebuilt.app)], removed=[rebuilt.app])
     found = await read_versions(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 
 from schemas import envelope, times
 from schemas.events import topic_of
+from schemas.handover_records import handover
+from streams.copy_plan import CopyLayout, CopyPlan, Vectors
+from streams.partitioning import partition_of
 from tables.catalogue import ALERTS_TOPIC
 from tables.chat_stage import ChatStage
 from tables.handovers import ALONE, Speaking
@@ -17,6 +21,7 @@ from tests.flow import CYCLES, RULES, Record, Rows, binary, reading
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streams.log import At
     from tables.watermarks import Progress
 
 APPS = ("netsold", "netsold.r1")
@@ -61,7 +66,7 @@ def logs(draw: st.DrawFn) -> list[Step]:
 def record(offset: int, step: Step) -> Record:
     """The record of a step."""
     if isinstance(step, str):
-        return Record("chats", 0, offset, 0, None, *envelope.handover(step))
+        return Record("chats", 0, offset, 0, None, *handover(step, None))
     if isinstance(step, int):
         return Record("chats", 0, offset, 0, None, *envelope.tick(step))
     assert topic_of(step["type"]) == "chats"
@@ -111,6 +116,72 @@ def test_each_alert_is_sent_once_by_the_version_that_speaks(
     assert len(set(expected)) == len(expected)
     if len(without) == len(records):
         assert sent == [expected, []]
+
+
+COPY = CopyLayout({"chats": "copied"}, "chats", 2, 3, "crc32", APPS[0])
+"""A log of two partitions, and its copy of three."""
+
+
+def copies(log: dict[At, list[Record]]) -> dict[At, list[Record]]:
+    """The records of the copy by partition, at offsets of their own."""
+    found: dict[At, list[Record]] = {("copied", number): [] for number in range(3)}
+    plan = CopyPlan(COPY, Vectors(dict.fromkeys(log, 0)))
+    while any(plan.vectors.positions[at] < len(records) for at, records in log.items()):
+        records = {at: log[at][position:] for at, position in plan.starts.items()}
+        for piece in plan.pieces(records, {at: len(log[at]) for at in records}):
+            for at, some in piece.records.items():
+                for one in some:
+                    record = Record(
+                        at[0], at[1], len(found[at]), 0, one.key, one.value, one.headers
+                    )
+                    found[at].append(record)
+            plan.done(piece, {})
+    return found
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 200), st.booleans()), max_size=60))
+def test_versions_of_a_log_and_of_its_copy_send_each_alert_once(
+    steps: list[tuple[int, int, bool]],
+) -> None:
+    """Of messages in order of time: the handover names the newest one's, so all partitions have it.
+
+    Each alert is of the version that speaks while event time passes it.
+    """
+    log: dict[At, list[Record]] = {("chats", number): [] for number in range(2)}
+    at_s = handover_s = 0
+    for number, (buyer, later_s, replied) in enumerate(steps):
+        at_s += later_s
+        kind = "seller_replied" if replied else "buyer_messaged"
+        key, value, headers = binary(message(number, kind, 1, buyer, at_s))
+        records = log["chats", partition_of(key, 2, "crc32")]
+        records.append(Record("chats", 0, len(records), 0, key, value, headers))
+        if number == len(steps) // 2:
+            handover_s = at_s
+            for records in log.values():
+                written = handover(APPS[1], NOON_MS + 1000 * at_s)
+                records.append(Record("chats", 0, len(records), 0, None, *written))
+    copied = copies(log)
+    former = overdue(Speaking(APPS[0], APPS[0]), log)
+    following = overdue(Speaking(APPS[1], APPS[0]), copied)
+    assert sorted(former + following) == sorted(overdue(ALONE, log))
+    due_s = [
+        [(times.parse_ms(at) - NOON_MS) / 1000 for _, at in one] for one in (former, following)
+    ]
+    assert all(one < handover_s for one in due_s[0])
+    assert all(one >= handover_s for one in due_s[1])
+
+
+def overdue(speaking: Speaking, log: dict[At, list[Record]]) -> list[tuple[str, str]]:
+    """By the alerts of one application: the ids of what is overdue, and when it was due."""
+    found = []
+    for records in log.values():
+        end = Record("chats", 0, len(records), 0, None, *envelope.tick(NOON_MS + 86_400_000))
+        for _, value in alerts(speaking, [*records, end], [])[0]:
+            alert = json.loads(value)
+            if alert["type"] == "reply_overdue":
+                found.append((alert["id"], alert["due_at"]))
+    return found
 
 
 def test_the_speaker_changes_at_the_offset_of_the_handover() -> None:

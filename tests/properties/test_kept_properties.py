@@ -129,7 +129,7 @@ def test_a_kept_answer_is_the_one_that_its_snapshot_gives(
         kept.reader.close()
 
 
-KEY = KeptKey("product_id", b"p-1", 0, None, is_whole=True)
+KEY = KeptKey("product_id", b"p-1", 0, None, "whole")
 
 
 def test_an_answer_is_kept_until_its_id_is_marked() -> None:

@@ -22,9 +22,10 @@ from serving.folded_journal import SoldOf
 from serving.growth import most_grown
 from serving.rankings import BILLION
 from serving.same_point import Compared
-from serving.shop_products import Ranked, net_sums, put_sold, ranked_products
+from serving.shop_products import Ranked, SoldRows, net_sums, ranked_products
 from serving.store import Identity, Store
 from serving.table_rows import TableRows
+from serving.turns import whole
 from tables import catalogue, sales, service
 from tables.cycles import Calendar
 from tables.periods import Net
@@ -331,7 +332,9 @@ def test_the_products_of_a_shop_are_the_sum_of_its_entries(
                 total = totals[change.shop_id, start_ms, change.product_id]
                 total["units", change.currency] += change.units
                 total["revenue", change.currency] += change.amount
-            put_sold(store, batch, CYCLES, step)
+            rows = SoldRows(store, CYCLES)
+            rows.add(step)
+            whole(rows.put(batch))
             store.write(batch, store.progress)
         snapshot = store.snapshot()
         kept = sum(1 for _ in snapshot.walk(keys.SHOP_PRODUCTS))

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from schemas import envelope, limits
 from schemas.control import CopiedLog
+from schemas.handover_records import handover
 from streams.copied import copied_settings, copy_layout
 from streams.copier import Copier, CopyInDoubt
 from streams.copy_plan import COPIES_EACH, CopyPlan, Vectors, committed_beside, read_committed
@@ -109,7 +110,7 @@ class World:
     def hand_over(self, speaker: str) -> None:
         """A handover in each partition of chats, in one transaction."""
         epoch = self.log.init("versions")
-        value, headers = envelope.handover(speaker)
+        value, headers = handover(speaker, None)
         for number in range(2):
             tp = TopicPartition(self.layout.chats, number)
             record = MemoryRecord(0, 5, None, value, tuple(headers))
@@ -251,7 +252,7 @@ def test_ticks_and_handovers_of_other_families_are_not_copied() -> None:
         for topic in world.layout.topics:
             value, headers = envelope.tick(1_782_900_000_000)
             world.write(topic, 1, None, value, headers)
-        value, headers = envelope.handover("other")
+        value, headers = handover("other", None)
         world.write(world.layout.chats, 0, None, value, headers)
         world.write_event(0)
         await world.copy()

@@ -22,6 +22,7 @@ from schemas.refusals import Reason, Refusal
 from serving import keys, metrics
 from serving.api import make_app
 from serving.name_words import is_found, name_words, searched_words
+from serving.turns import whole
 from streams.log import FollowStep
 from tests.flow import Record
 from tests.served_story import fed
@@ -253,7 +254,7 @@ def test_names_change_no_progress(client: TestClient, reader: FedReader) -> None
     topic = reader.logs.topics["names"]
     at, ends = dict(reader.applier.positions), dict(reader.applier.ends)
     ends[topic, 0] += 5
-    reader.applier.apply(FollowStep({}, at, ends, frozenset({(topic, 0)})))
+    whole(reader.applier.apply(FollowStep({}, at, ends, frozenset({(topic, 0)}))))
     assert reader.live
     assert reader.remaining() == 5
     send(reader, (b"product/later", b'{"name":"Later"}'))

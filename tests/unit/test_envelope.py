@@ -9,6 +9,7 @@ import pytest
 
 from schemas import envelope, limits, times
 from schemas.envelope import Received, Tick, encode, read, read_plainly, tick
+from schemas.handover_records import handover
 from schemas.refusals import Reason, Refusal
 from tests.flow import Record, bare, binary
 
@@ -341,11 +342,16 @@ def test_no_list_lacks_an_event_type() -> None:
 
 def test_handovers() -> None:
     """A handover names an application and needs no key; only `chats` has any."""
-    value, headers = envelope.handover("netsold.r1")
+    value, headers = handover("netsold.r1", None)
     record = Record("chats", 0, 0, 0, None, value, headers)
     assert envelope.read_chat(record) == envelope.Handover("netsold.r1")
     assert envelope.read_chat_plainly(record) == envelope.Handover("netsold.r1")
     assert reason(value, headers, None) == Reason.UNKNOWN_TYPE
+    timed = record._replace(headers=handover("netsold.r1", 1_782_900_000_000)[1])
+    assert envelope.read_chat(timed) == envelope.Handover("netsold.r1", 1_782_900_000_000)
+    found = envelope.read_chat(record._replace(headers=[*headers, ("ce_time", b"noon")]))
+    assert isinstance(found, Refusal)
+    assert (found.reason, found.detail[:11]) == (Reason.INVALID_FIELD, "occurred_at")
     for subject in (b"", b"a\x00", b"\xff", b"a" * 257):
         wrong = record._replace(headers=[("ce_type", b"handover"), ("ce_subject", subject)])
         found = envelope.read_chat(wrong)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from rocksdict import WriteBatch
 
 from operations.simulation.traffic import Plan, traffic
 from schemas import limits
-from serving import keys, lists
+from serving import follow, keys, lists
 from serving.answers import NothingYet
 from serving.exports import exported_rows
 from serving.pages import BadCursor, cursor_of
@@ -27,6 +29,7 @@ from serving.reader import NotReady
 from serving.store import MOST_UNUSED_MS, Identity, Store, StoreUnusable, with_readable
 from serving.subjects import PRODUCT
 from serving.top_lists import TopWanted, top_products
+from streams.log import FollowStep
 from streams.marks import MARK_KEY, decode_mark
 from streams.rocks import is_damage
 from tables import catalogue, sales
@@ -762,3 +765,38 @@ def test_the_journal_has_its_progress_from_its_marks(logs: Changelogs, reader: F
     assert found[1].applied | found[2].applied == found[3].applied
     assert found[0].through_ms == found[1].through_ms is not None
     assert sales.decode(next(reader.store.snapshot().walk(keys.space(SHOP_CYCLES)))[1]).net > 0
+
+
+async def test_a_live_reader_applies_steps_in_its_loop(
+    logs: Changelogs, reader: FedReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, in another thread; both ways give the rows of the tables."""
+    logs.take(EVENTS[:700])
+    writers: list[int] = []
+    write = reader.store.write
+
+    def noted(*args: Any, **named: Any) -> None:  # noqa: ANN401 - as the store's
+        writers.append(threading.get_ident())
+        write(*args, **named)
+
+    monkeypatch.setattr(reader.store, "write", noted)
+    positions = dict(reader.applier.positions)
+    ends = {at: len(log) for at, log in logs.changelogs.items()}
+    all_of_it = {at: log for at, log in logs.changelogs.items() if log}
+    half = {at: log[: len(log) // 2] for at, log in all_of_it.items()}
+    rest = {at: log[len(log) // 2 :] for at, log in all_of_it.items()}
+    middle = {at: position + len(half.get(at, [])) for at, position in positions.items()}
+    logs.take(EVENTS[700:])
+    more = {at: log[ends[at] :] for at, log in logs.changelogs.items() if len(log) > ends[at]}
+    last = {at: len(log) for at, log in logs.changelogs.items()}
+    steps = [
+        FollowStep(half, middle, ends, frozenset(all_of_it)),
+        FollowStep(rest, ends, ends, frozenset()),
+        FollowStep(more, last, last, frozenset()),
+    ]
+    with ThreadPoolExecutor(1) as thread:
+        applied = [await follow._apply(reader.applier, step, thread) for step in steps]
+    assert sum(applied) == sum(last.values())
+    assert reader.live
+    assert [one == threading.get_ident() for one in writers] == [False, False, True]
+    assert exported(reader) == logs.report()

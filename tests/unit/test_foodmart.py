@@ -78,7 +78,7 @@ def _by_sql(folder: Path) -> dict[str, dict[tuple[Any, ...], tuple[int, ...]]]:
         ):
             (path,) = folder.glob(f"{name}.csv*")
             database.execute(
-                f"CREATE TABLE {table} AS SELECT * FROM read_csv(?, all_varchar = true)",  # noqa: S608 - our own names
+                f"CREATE TABLE {table} AS SELECT * FROM read_csv(?, all_varchar = true)",
                 [str(path)],
             )
         database.execute(SQL)

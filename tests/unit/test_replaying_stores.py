@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from operations.replaying.store_check import check_stores
+from operations.replaying.findings import findings_of
+from operations.replaying.store_check import check_workers
 from operations.replaying.work import Work
 from streams.marks import MARK_KEY
 from streams.stores import Identity, PartitionStore
@@ -17,6 +18,7 @@ from tests.replaying import AllChangelogs, ReplayedLogs, replayed, settings_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from operations.replaying.store_check import StoreResult
     from tables.catalogue import Table
 
 
@@ -33,20 +35,30 @@ def store(
     written.close()
 
 
+async def compared(work: Work) -> list[StoreResult]:
+    """The comparisons of all workers' stores."""
+    return [
+        one
+        for stage in catalogue.STAGES
+        for number in range(PARTITIONS)
+        for one in await check_workers(work, stage.name, number, lambda _more: None)
+    ]
+
+
 async def test_stores_are_compared_up_to_their_own_position(tmp_path: Path) -> None:
     """A changed row is named; what was written after the position of the files is left out."""
     flow = AllChangelogs(settings_of(tmp_path)).begin()
     flow.take(islice((item for item in made(5, 200) if isinstance(item, dict)), 200))
     await replayed(flow, tmp_path / "r")
     work = Work(flow.settings, tmp_path / "r", ReplayedLogs(flow))
-    assert await check_stores(work, lambda _more: None) == []
+    assert await compared(work) == []
     ends = {table: len(flow.changelogs[flow.topics[table.name], 0]) for table in catalogue.TABLES}
     totals = flow.rows[catalogue.PRODUCT_TOTALS.name, 0]
     wrong = next(iter(totals))
     store(flow, catalogue.ORDERS, ends[catalogue.ORDERS], {})
     store(flow, catalogue.PRODUCT_TOTALS, ends[catalogue.PRODUCT_TOTALS], {wrong: b"[1,0,{}]"})
     store(flow, catalogue.SHOP_TOTALS, 0, {b"s-of-nowhere": b"[1,0,{}]"})
-    found = {one.table: one for one in await check_stores(work, lambda _more: None)}
+    found = {one.table: one for one in await compared(work)}
     assert found.keys() == {"orders", "product_totals", "shop_totals"}
     assert found["orders"].is_equal
     assert found["orders"].rows == len(flow.rows["orders", 0]) > 10
@@ -56,3 +68,10 @@ async def test_stores_are_compared_up_to_their_own_position(tmp_path: Path) -> N
     assert [one.key for one in shops.shown] == ["s-of-nowhere"]
     assert shops.left_out == len(flow.rows["shop_totals", 0]) + 1  # and the mark
     assert shops.rows == 1
+    audited = findings_of((await replayed(flow, tmp_path / "audit", stores=True)).values())
+    assert {one.table: one.differing for one in audited.stores} == {
+        "orders": 0,
+        "product_totals": 1,
+        "shop_totals": 1,
+    }
+    assert audited.differing == 2

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from operations.commands.row_changes import CELL_CHARS, changes, named_row
+from tables import orders, sales
+from tables.orders import Line, Order, Other, Placed
+from tables.sales import CurrencySums, Tally
 
 
 def test_fields_with_names_are_shown_with_both_values() -> None:
@@ -18,6 +23,31 @@ def test_fields_with_names_are_shown_with_both_values() -> None:
     many = "{" + ",".join(f'"n{number:02}":1' for number in range(12)) + "}"
     (line,) = changes(many, "{}")
     assert line.endswith("n07 1 → none and 4 more")
+
+
+def test_money_is_shown_in_its_currency() -> None:
+    """Of sums by currency, and of an order's facts: no minor units."""
+    tally = Tally(currencies={"CNY": CurrencySums(units_gross=10, amount_gross=54000)})
+    live = sales.encode(tally).decode()
+    tally.currencies["JPY"] = CurrencySums(units_gross=1, amount_gross=300)
+    replayed = sales.encode(tally).decode().replace("54000", "45000")
+    (line,) = changes(live, replayed, table="product_cycles")
+    assert line.startswith(
+        "live → replayed: amount_gross.CNY 540.00 → 450.00, units_gross.JPY none → 1, "
+    )
+    assert "amount_gross.JPY none → 300, " in line
+    placed = Placed(0, "e-1", "/app", "s-1", "b-1", "CNY", None, (Line("1", "p-1", 2, 4500, None),))
+    paid = Other(1, "e-2", "/app", "order_paid", msgspec.Raw(b'{"amount":9000}'))
+    order = orders.encode(Order(placed=(placed,), others=(paid,))).decode()
+    other = order.replace("4500", "9000").replace("9000}", "18000}")
+    assert changes(order, other, table="orders") == [
+        (
+            "live → replayed: order_placed e-1.lines.1.unit_price CNY 45.00 → CNY 90.00, "
+            "order_paid e-2.amount CNY 90.00 → CNY 180.00"
+        )
+    ]
+    assert changes(order, order + " ", table="orders")[0].startswith("live:")
+    assert changes(order[:-9], order, table="orders")[0].startswith("live:")
 
 
 def test_other_rows_are_shown_from_where_they_part() -> None:

@@ -296,3 +296,41 @@ def test_any_id_has_series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, id_:
             assert answer[f"{kind}_id"] == id_
             assert sum(item["units"]["gross"] for item in answer["items"]) == 2
     reader.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/v1/products/p-3/cycles?last=120", ProductCycles),
+        ("/v1/shops/s-7/cycles", ShopCycles),
+        ("/v1/marketplace/cycles?last=3", CycleSeries),
+        ("/v1/products/p-3/days", ProductPeriods),
+        ("/v1/products/p-5/hours", ProductPeriods),
+        ("/v1/shops/s-7/days", ShopPeriods),
+        ("/v1/marketplace/hours", PeriodSeries),
+    ],
+)
+def test_a_series_is_the_json_of_its_form(client: TestClient, path: str, form: Any) -> None:  # noqa: ANN401 - a model's class
+    """Byte by byte: it is made without the form."""
+    content = client.get(path).content
+    assert form.model_validate_json(content).model_dump_json().encode() == content
+
+
+def test_a_kept_series_changes_with_its_id(reader: FedReader, client: TestClient) -> None:
+    """And not with another one's; days and hours, too."""
+    paths = [
+        f"/v1/{whose}/{last}"
+        for whose in ("products/p-3", "shops/s-7")
+        for last in ("cycles", "days", "hours")
+    ]
+    before = [client.get(path).json()["items"] for path in paths]
+    assert [client.get(path).json()["items"] for path in paths] == before
+    story = "== more\n2026-07-10T12:00Z placed o-9 1:p-3:2x1000\n2026-07-10T13:00Z received o-9\n"
+    reader.logs.take([one | {"id": f"more-{one['id']}"} for one in next(parse(story)).events])
+    reader.feed()
+    after = [client.get(path).json()["items"] for path in paths]
+    grown = [
+        sum(item["units"]["gross"] for item in new) - sum(item["units"]["gross"] for item in old)
+        for new, old in zip(after, before, strict=True)
+    ]
+    assert grown == [2] * len(paths)

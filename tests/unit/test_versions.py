@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operations import journal_sums
 from operations.journal_sums import JournalSums
 from operations.versions import changing, registering
 from operations.versions.changing import ChangeRefused
+from operations.versions.comparing_sums import compare_sums
 from operations.versions.comparison import Comparison, ListComparison, MovingRow, compare_rows
+from operations.versions.disk_rows import DiskRows, in_order, row_stores
 from operations.versions.progress import Pace, progress_line
 from operations.versions.registering import Signature, Unregistrable
 from operations.versions.settling import Settling, TablePartition, vector_of
 from operations.versions.settling_copies import CopySettling, TableView, WrittenPartition
 from schemas.columns import SaleColumns
 from schemas.control import Act, CopiedLog, Pointer, Version
-from schemas.journal import Entry
+from schemas.journal import Entry, Service
 from schemas.positions import Position
 from schemas.times import DAY_MS, parse_ms
 from streams.backlog import Backlog
@@ -27,9 +31,13 @@ from streams.copied import copy_layout
 from streams.marks import Mark
 from streams.settings import Settings
 from streams.versions import NoSuchVersion, Versions, recorded_terms, settings_of
+from tables import service
 from tables.cycles import Calendar
 from tables.watermarks import SourceProgress
 from tests.unit.test_control import FIRST, R1
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENTRY = msgspec.convert(
     {
@@ -312,6 +320,81 @@ def test_versions_of_other_cycles_are_compared_by_sums_of_all_time() -> None:
     assert (row["product_id"], row["successfully_traded"]) == ("p-1", 4)
     assert "cycle" not in row
     assert compare_rows("products", found[0]["products"], found[1]["products"]).same == 1
+
+
+@pytest.mark.parametrize("by_cycle", [True, False])
+def test_sums_on_disk_differ_as_reports_in_memory_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, by_cycle: bool
+) -> None:
+    """In the same rows, whatever part of the sums is in memory."""
+    monkeypatch.setattr(journal_sums, "MOST_ROWS", 7)
+    chance, calendar = Random(3), Calendar(30 * DAY_MS)
+    settings = SETTINGS.model_copy(update={"data_dir": tmp_path})
+    with row_stores(settings, 2) as stores:
+        both = [
+            (
+                JournalSums(calendar, by_cycle=by_cycle),
+                JournalSums(calendar, one, by_cycle=by_cycle),
+            )
+            for one in stores
+        ]
+        for number in range(120):
+            cycle = calendar.iso(
+                calendar.start_of(parse_ms("2026-07-02T10:00:00.000Z"))
+                + 86_400_000 * 30 * chance.randrange(3)
+            )
+            product, shop = f"p-{chance.randrange(9)}", f"s-{chance.randrange(4)}"
+            entry = msgspec.structs.replace(
+                ENTRY, id=f"orders-0@{number}#0", cycle=cycle, product_id=product, shop_id=shop
+            )
+            review = Service(
+                entry.id,
+                "order_rated",
+                "e",
+                "/s",
+                entry.occurred_at,
+                shop,
+                product,
+                1,
+                cycle=cycle,
+                columns={service.REVIEWS: 1},
+                restates=False,
+            )
+            for side, sums in enumerate(both):
+                if side and number in {40, 41}:
+                    continue
+                for one in sums:
+                    one.add(entry)
+                    if number % 3:
+                        one.add(review)
+        for _, on_disk in both:
+            on_disk.write()
+        first, second = (in_memory.report() for in_memory, _ in both)
+        for name in journal_sums.JOURNAL_LISTS:
+            expected = compare_rows(name, first[name], second[name])
+            found = compare_sums(
+                name, (calendar, calendar), (stores[0], stores[1]), by_cycle=by_cycle
+            )
+            assert found == expected
+            assert 0 < len(expected.different) < expected.same + len(expected.different)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_on_disk_are_those_in_memory(tmp_path: Path) -> None:
+    """Also of partitions whose numbers begin alike."""
+    settings = SETTINGS.model_copy(update={"data_dir": tmp_path})
+    with row_stores(settings, 1) as (store,):
+        parts = [DiskRows(store, "orders", number) for number in (1, 11)]
+        parts[0].update({b"b": b"2", b"a": b"1", b"c": b"3"})
+        parts[1][b"aa"] = b"4"
+        del parts[0][b"c"]
+        assert parts[0].pop(b"d", None) is None
+        assert (dict(parts[0]), parts[0].get(b"c"), len(parts[1])) == (
+            {b"a": b"1", b"b": b"2"},
+            None,
+            1,
+        )
+        assert list(in_order(parts)) == [(b"a", b"1"), (b"aa", b"4"), (b"b", b"2")]
 
 
 VERSIONS = Versions("netsold", {"netsold": FIRST, "netsold.r1": R1})

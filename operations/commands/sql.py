@@ -1,0 +1,110 @@
+"""`netsold sql`: a query by DuckDB over the files of an export."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from operations.exporting.places import place_of
+from operations.exporting.views import close_in, complete_of, database
+from operations.output import print_json, print_table
+from schemas.errors import NetsoldError
+from schemas.times import format_short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duckdb import DuckDBPyConnection
+
+FETCHED: Final = 1000
+"""How many rows are fetched at once."""
+
+
+class QueryRefused(NetsoldError):
+    """A query that is not one SELECT, or that DuckDB cannot run."""
+
+    exit_code = 2
+
+
+def command(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT; - reads stdin.")],
+    directory: Annotated[
+        str,
+        typer.Option("--export", metavar="DIR", help="The directory or URI of the export."),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
+) -> None:
+    """Query an export by DuckDB: its datasets, and views such as sales_by_day. It changes nothing.
+
+    Times are UTC, amounts in minor units of their currency. Only files of the export can be read.
+    """
+    text = typer.get_text_stream("stdin").read() if query == "-" else query
+    place = place_of(directory)
+    complete = complete_of(place)
+    connection = database(place, complete)
+    try:
+        close_in(connection, place, complete)
+        names, rows = _found(connection, text)
+        if as_json:
+            for row in rows:
+                print_json(dict(zip(names, row, strict=True)))
+        else:
+            _print(names, rows)
+    finally:
+        connection.close()
+
+
+def _found(connection: DuckDBPyConnection, text: str) -> tuple[list[str], Iterator[list[Any]]]:
+    """The columns and the rows of a query. Raises QueryRefused."""
+    import duckdb
+
+    try:
+        parsed = connection.extract_statements(text)
+        if [one.type for one in parsed] != [duckdb.StatementType.SELECT]:
+            raise QueryRefused("write one SELECT: `netsold sql` changes nothing")
+        found = connection.execute(parsed[0])
+    except duckdb.Error as error:
+        raise QueryRefused(f"DuckDB refuses the query: {_first_line(error)}") from error
+    names = [one[0] for one in found.description or ()]
+    return names, _rows(found)
+
+
+def _rows(found: DuckDBPyConnection) -> Iterator[list[Any]]:
+    """The rows, each value as JSON has it. Raises QueryRefused."""
+    import duckdb
+
+    try:
+        while some := found.fetchmany(FETCHED):
+            for row in some:
+                yield [_value(one) for one in row]
+    except duckdb.Error as error:
+        raise QueryRefused(f"DuckDB ended the query: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _value(value: object) -> object:
+    """Times in ISO 8601, with `Z` where they have a zone; other values as they are."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return format_short(round(value.timestamp() * 1000))
+    if isinstance(value, date):  # a time without zone is one, too
+        return value.isoformat()
+    return value
+
+
+def _print(names: list[str], rows: Iterator[list[Any]]) -> None:
+    """Print rows for people, numbers on the right."""
+    from rich.table import Table
+
+    found = list(rows)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for at, name in enumerate(names):
+        numbers = any(isinstance(row[at], int) for row in found)
+        table.add_column(name, no_wrap=True, justify="right" if numbers else "left")
+    for row in found:
+        table.add_row(*["" if one is None else str(one) for one in row])
+    print_table(table)

@@ -1,0 +1,231 @@
+"""An export from its beginning to `_COMPLETE.json`, which is written last.
+
+1. The tables are read and their files staged; then the plan is written. It fixes the vector, so a
+   run that was interrupted later continues to the same vector.
+2. The journal's rows up to that vector are staged in parts, each with a receipt.
+3. Staged files are moved to their names, `_COMPLETE.json` is written, and what it replaced is
+   removed.
+
+Until `_COMPLETE.json` is written, the last one names the files of the last export, and all are
+there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from operations.exporting.files import FileWriter
+from operations.exporting.forms import DATASETS
+from operations.exporting.journal_files import receipts_of, write_partition
+from operations.exporting.manifest import (
+    COMPLETE,
+    PLAN,
+    STAGED,
+    Complete,
+    ExportFile,
+    OtherExport,
+    Plan,
+    refuse_other,
+    sums_of,
+    terms_of,
+)
+from operations.exporting.table_files import write_tables
+from operations.exporting.table_rows import load
+from operations.replaying.row_store import RowStore
+from operations.replaying.source_fold import LogCut
+from schemas.positions import offset_after
+from schemas.times import format_ms
+from streams.build import this_build
+from tables.catalogue import PRODUCT_STAGE, SALES_TOPIC
+from tables.watermarks import least
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from operations.exporting.manifest import LaneMark, Receipt, Terms
+    from operations.exporting.places import Place
+    from operations.replaying.source_log import ReplayLog
+    from streams.settings import Settings
+
+    Report = Callable[[int], None]
+    Begin = Callable[[str, int | None], Report]
+
+
+class Exported(NamedTuple):
+    """A complete export, its new files, and whether it was begun by a run that was interrupted."""
+
+    complete: Complete
+    new: list[ExportFile]
+    continued: bool
+
+
+TABLE_RECORDS: Final = "records of tables"
+TABLE_ROWS: Final = "rows of tables"
+JOURNAL_RECORDS: Final = "records of the journal"
+"""The steps, by the unit of their progress."""
+
+
+async def export(settings: Settings, log: ReplayLog, place: Place, begin: Begin) -> Exported:
+    """Export what is new since the last export in a place, or complete an interrupted one.
+
+    `begin` shows a step, from its unit and its total, and gets how much more is done. Raises
+    NoTables, LanesApart, LogCut, OtherExport, ExportRuns, ExportDamaged, OSError, and what reading
+    raises.
+    """
+    terms = terms_of(settings, settings.topic(SALES_TOPIC))
+    with place.locked():
+        known = place.read_json(COMPLETE, Complete)
+        plan = place.read_json(PLAN, Plan)
+        if known is not None:
+            refuse_other(known.terms, terms, place.root)
+        if plan is not None:
+            refuse_other(plan.terms, terms, place.root)
+        if plan is not None and known is not None and plan.number <= known.number:
+            _clean(place, plan)
+            plan = None
+        continued = plan is not None
+        writer = FileWriter(place)
+        try:
+            if plan is None:
+                plan = await _planned(settings, log, place, writer, known, terms, begin)
+            await _write_journal(log, place, writer, plan, begin)
+        finally:
+            writer.close()
+        complete = await asyncio.to_thread(_complete, place, plan, known)
+    before = set() if known is None else {one.path for one in known.files}
+    new = [one for one in complete.files if one.path not in before]
+    return Exported(complete, new, continued)
+
+
+async def _planned(  # noqa: PLR0917 - what an export is made of
+    settings: Settings,
+    log: ReplayLog,
+    place: Place,
+    writer: FileWriter,
+    known: Complete | None,
+    terms: Terms,
+    begin: Begin,
+) -> Plan:
+    """Read the tables and stage their files; the plan that this fixes."""
+    place.remove_below(STAGED)
+    number = 1 if known is None else known.number + 1
+    before = [] if known is None else [one for one in known.files if DATASETS[one.dataset].table]
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="export-", dir=settings.data_dir) as directory:
+        store = RowStore(Path(directory) / "rows")
+        try:
+            marks = await load(settings, log, store, begin(TABLE_RECORDS, None))
+            tables = await asyncio.to_thread(
+                write_tables, writer, store, number, before, begin(TABLE_ROWS, None)
+            )
+        finally:
+            store.close()
+    products = [mark for mark in marks if mark.stage == PRODUCT_STAGE.name]
+    _refuse_another_journal(known, products, place)
+    starts = {str(mark.partition): 0 for mark in products} if known is None else known.vector
+    ends = {str(mark.partition): offset_after(mark.offset) for mark in products}
+    await _refuse_cut(log, terms.journal, starts)
+    through_ms = least([mark.watermark_ms for mark in products])
+    kept = {one.path for one in tables}
+    plan = Plan(
+        number,
+        terms,
+        starts,
+        ends,
+        marks,
+        None if through_ms is None else format_ms(through_ms),
+        tables,
+        [one.path for one in before if one.path not in kept],
+    )
+    place.write(PLAN, msgspec.json.encode(plan))
+    return plan
+
+
+def _refuse_another_journal(known: Complete | None, products: list[LaneMark], place: Place) -> None:
+    """Raises OtherExport where the journal is not the one that was exported, or has shrunk."""
+    if known is None:
+        return
+    before = {mark.partition: mark for mark in known.marks if mark.stage == PRODUCT_STAGE.name}
+    for mark in products:
+        last = before[mark.partition]
+        if mark.topic_id != last.topic_id or mark.offset < last.offset:
+            raise OtherExport(
+                f"{place.root} has an export of another topic {mark.topic}: its topic was created"
+                " anew; export to another directory, or empty this one"
+            )
+
+
+async def _refuse_cut(log: ReplayLog, journal: str, starts: dict[str, int]) -> None:
+    """Raises LogCut where the journal no longer has a row that the export needs."""
+    beginnings, _ = await log.bounds([journal])
+    for (topic, number), beginning in beginnings.items():
+        if beginning > starts[str(number)]:
+            raise LogCut(
+                f"{topic}-{number} begins at offset {beginning}, and rows from"
+                f" {starts[str(number)]} on are needed: its retention must be unlimited"
+            )
+
+
+async def _write_journal(
+    log: ReplayLog, place: Place, writer: FileWriter, plan: Plan, begin: Begin
+) -> None:
+    """Stage what is left of the journal's rows."""
+    receipts = receipts_of(place)
+    starts = {
+        int(number): receipts[int(number)][-1].end if int(number) in receipts else start
+        for number, start in plan.starts.items()
+    }
+    left = sum(plan.ends[str(number)] - start for number, start in starts.items())
+    report = begin(JOURNAL_RECORDS, left)
+    for number, start in sorted(starts.items()):
+        if start < plan.ends[str(number)]:
+            await write_partition(place, writer, log, plan, number, start, report)
+
+
+def _complete(place: Place, plan: Plan, known: Complete | None) -> Complete:
+    """Move the staged files to their names, and write `_COMPLETE.json`."""
+    receipts = [one for some in receipts_of(place).values() for one in some]
+    before = (
+        [] if known is None else [one for one in known.files if not DATASETS[one.dataset].table]
+    )
+    new = [one for receipt in receipts for one in receipt.files]
+    files = sorted([*before, *new, *plan.tables], key=lambda one: one.path)
+    staged = place.files(STAGED)
+    for one in files:
+        if f"{STAGED}/{one.path}" in staged:
+            place.move(f"{STAGED}/{one.path}", one.path)
+    complete = Complete(
+        number=plan.number,
+        terms=plan.terms,
+        written_at=format_ms(time.time_ns() // 1_000_000),
+        build=str(this_build()),
+        vector=plan.ends,
+        complete_through=plan.complete_through,
+        unreadable=_unreadable(receipts) + (0 if known is None else known.unreadable),
+        datasets=sums_of(files, DATASETS),
+        marks=plan.marks,
+        files=files,
+    )
+    place.write(COMPLETE, msgspec.json.format(msgspec.json.encode(complete)))
+    _clean(place, plan)
+    return complete
+
+
+def _unreadable(receipts: list[Receipt]) -> int:
+    return sum(receipt.unreadable for receipt in receipts)
+
+
+def _clean(place: Place, plan: Plan) -> None:
+    """Remove what a complete export replaced, and all that is staged; the plan last."""
+    for path in plan.replaced:
+        place.remove(path)
+    for path in place.files(STAGED):
+        if path != PLAN:
+            place.remove(path)
+    place.remove_below(STAGED)

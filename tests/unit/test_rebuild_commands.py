@@ -1,0 +1,203 @@
+"""`netsold rebuild` without Kafka: its JSON, Ctrl-C, and what can't be compared."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import pytest
+from typer.testing import CliRunner
+
+from operations.commands import rebuild
+from operations.versions import changing, registering
+from operations.versions.changing import Removal
+from operations.versions.moments import NoMoment
+from operations.waiting import Interrupted
+from schemas.control import Act, Pointer
+from streams import backlog, removing, topics
+from streams.settings import Settings
+from streams.versions import Versions
+from tables.catalogue import REPORT_LISTS
+from tests.unit.test_control import FIRST, R1
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType, TracebackType
+
+    from typer.testing import Result
+
+    from schemas.control import ControlRecord, Diff
+
+SETTINGS = Settings(_env_file=None)
+PROMOTED = Act(act="promote", app=R1.app, at="2026-01-02T00:00:00.000Z", by="ann")
+BEFORE = Versions("netsold", {FIRST.app: FIRST, R1.app: R1})
+AFTER = Versions(
+    "netsold", BEFORE.registered, Pointer(R1.app, PROMOTED.at, former=FIRST.app), [PROMOTED]
+)
+
+
+class Writer:
+    """Keeps what would be committed."""
+
+    committed: ClassVar[list[ControlRecord]] = []
+
+    def __init__(self, settings: Settings) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def commit(self, records: Sequence[ControlRecord], **_how: object) -> None:
+        self.committed.extend(records)
+
+
+class World:
+    """The commands, with the versions that are recorded and what they record."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, versions: Versions) -> None:
+        self.diffs: list[Diff] = []
+        Writer.committed = []
+        for module in (rebuild, changing, registering):
+            monkeypatch.setattr(module, "read_versions", giving(versions))
+        for module in (changing, registering):
+            monkeypatch.setattr(module, "VersionWriter", Writer)
+        monkeypatch.setattr(rebuild, "named_cluster", lambda: SETTINGS)
+        monkeypatch.setattr(changing, "members", giving(["a worker"]))
+        monkeypatch.setattr(backlog, "left_after", giving(0))
+        monkeypatch.setattr(topics, "create", giving(None))
+        monkeypatch.setattr(removing, "delete_topics", giving(None))
+        monkeypatch.setattr(removing, "delete_group", giving(None))
+        monkeypatch.setattr(rebuild, "record_diff", self._record)
+
+    async def _record(self, _settings: Settings, found: Diff) -> None:
+        self.diffs.append(found)
+
+    def run(self, *arguments: str) -> Result:
+        """Run `netsold rebuild` with these arguments."""
+        return CliRunner().invoke(rebuild.app, [*arguments, "--by", "ann"])
+
+
+def giving(value: object) -> Callable[..., Any]:
+    """A coroutine function that returns a value, whatever it gets."""
+
+    async def found(*_arguments: object, **_options: object) -> object:
+        return value
+
+    return found
+
+
+async def interrupted(*_arguments: object, **_options: object) -> None:
+    """Ctrl-C while this is at work."""
+    os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.sleep(60)
+
+
+async def no_moment(*_arguments: object) -> None:
+    """Two versions that have no common moment."""
+    raise NoMoment("no moment of both logs")
+
+
+def test_what_cannot_be_compared_is_accepted_by_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused without --accept-diff; with it the act and the last difference say that."""
+    world = World(monkeypatch, BEFORE)
+    monkeypatch.setattr(rebuild, "compare_versions", no_moment)
+    refused = world.run("promote", "r1", "--yes")
+    assert isinstance(refused.exception, NoMoment)
+    assert (Writer.committed, world.diffs) == ([], [])
+    found = world.run("promote", "r1", "--accept-diff", "--why", "its log is damaged", "--yes")
+    assert found.exit_code == 0, found.output
+    assert "products: not compared: no moment of both logs" in found.stderr
+    pointer, act = Writer.committed
+    assert isinstance(pointer, Pointer)
+    assert isinstance(act, Act)
+    assert (pointer.app, act.accepted, act.why) == (R1.app, True, "its log is damaged")
+    assert world.diffs[-1].left_out.keys() == REPORT_LISTS.keys()
+
+
+def test_each_change_prints_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The act as it is recorded, on standard output alone."""
+    world = World(monkeypatch, BEFORE)
+    monkeypatch.setattr(rebuild, "compare_versions", no_moment)
+    started = world.run("start", "r9", "--no-worker", "--yes", "--json")
+    object_ = json.loads(started.stdout)
+    assert (object_["format"], object_["app"], object_["known"]) == (1, "netsold.r9", False)
+    assert object_["registered"]["orders_topic"] == "shop.orders"
+    again = world.run("start", "r1", "--no-worker", "--yes", "--json")
+    assert json.loads(again.stdout)["known"] is True
+    promoted = json.loads(
+        world.run(
+            "promote", "r1", "--accept-diff", "--why", "it is right", "--yes", "--json"
+        ).stdout
+    )
+    assert (promoted["act"], promoted["app"], promoted["former"]) == ("promote", R1.app, FIRST.app)
+    assert (promoted["accepted"], promoted["by"], promoted["why"]) == (True, "ann", "it is right")
+    back = World(monkeypatch, AFTER)
+    rolled_back = json.loads(back.run("rollback", "--yes", "--json").stdout)
+    assert (rolled_back["act"], rolled_back["app"]) == ("rollback", FIRST.app)
+    monkeypatch.setattr(
+        changing, "removal", giving(Removal(FIRST.app, {"b", "a"}, [FIRST.app], None))
+    )
+    dropped = json.loads(back.run("drop", "netsold", "--yes", "--json").stdout)
+    assert dropped == {
+        "format": 1,
+        "act": "drop",
+        "app": FIRST.app,
+        "at": dropped["at"],
+        "by": "ann",
+        "why": "",
+        "former": None,
+        "vector": {},
+        "differences": {},
+        "accepted": False,
+        "topics": ["a", "b"],
+        "groups": [FIRST.app],
+        "directory": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "name", "how"),
+    [
+        (("start", "r9", "--yes"), registering, "plan", "nothing was changed yet"),
+        (("start", "r9", "--yes"), registering, "register", "the same command again registers it"),
+        (("promote", "r1", "--yes"), rebuild, "compare_versions", "nothing was changed yet"),
+        (
+            ("promote", "r1", "--yes", "--accept-diff", "--why", "y"),
+            changing,
+            "point_at",
+            "`netsold rebuild status` shows whether it was done",
+        ),
+        (("rollback", "--yes"), changing, "members", "nothing was changed yet"),
+        (("rollback", "--yes"), changing, "point_at", "shows whether it was done"),
+        (("drop", "netsold", "--yes"), changing, "removal", "nothing was changed yet"),
+        (("drop", "netsold", "--yes"), changing, "drop", "it deletes what is left"),
+    ],
+)
+def test_after_ctrl_c_the_next_command_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    module: ModuleType,
+    name: str,
+    how: str,
+) -> None:
+    """Exit code 130, wherever it is at work."""
+    versions = AFTER if arguments[0] in {"rollback", "drop"} else BEFORE
+    world = World(monkeypatch, versions)
+    monkeypatch.setattr(rebuild, "compare_versions", no_moment)
+    monkeypatch.setattr(changing, "removal", giving(Removal(FIRST.app, set(), [], None)))
+    monkeypatch.setattr(module, name, interrupted)
+    found = world.run(*arguments)
+    assert isinstance(found.exception, Interrupted), found.output
+    assert found.exception.exit_code == 130
+    assert found.stdout == ""
+    assert how in found.stderr
+    assert Writer.committed == []
