@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from bench.measure import Measured
     from streams.settings import Settings
 
-SIZES = (250_000, 1_000_000)
+SIZES = (500_000, 1_000_000)
 PRODUCTS = 5000
 SHOPS = 300
 DAYS = 120

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from operations.exporting.forms import Dataset
     from operations.exporting.places import Place
 
-FILE_ROWS: Final = 200_000
+FILE_ROWS: Final = 100_000
 """Most rows of a file: they are sorted in memory."""
 
 GROUP_ROWS: Final = 25_000
