@@ -23,7 +23,8 @@ IDLE_WAIT_MS: Final = 500
 """How long a broker may keep a fetch of all partitions. It answers at once if one has records."""
 
 BUSY_S: Final = 0.01
-"""How much later a partition is due whose records are still being committed."""
+"""How much later a partition is due whose records are still being committed, and how long a fetch
+may wait at least: unread records of one partition must not make the others' fetches spin."""
 
 
 class PacedBuffer(FetchBuffer):
@@ -64,7 +65,7 @@ class PacedBuffer(FetchBuffer):
         """How long a fetch may wait that leaves partitions out."""
         now_s = asyncio.get_running_loop().time()
         due_s = min((now_s + self._until_tick_s(), *self._due_s.values()))
-        return max(0, int((due_s - now_s) * 1000))
+        return int(max(BUSY_S, due_s - now_s) * 1000)
 
     def _until_tick_s(self) -> float:
         if not self._every_s:

@@ -84,6 +84,13 @@ async def test_a_partition_that_is_behind_is_fetched_at_once(every_ms: int, stab
     assert reading.is_fetched()
 
 
+async def test_unread_records_do_not_make_other_fetches_spin() -> None:
+    """Each waits at the broker for a while, even without an interval."""
+    reading = Reading(0)
+    reading.fetch(batch(0, b"a"))
+    assert reading.wait_ms() == BUSY_S * 1000
+
+
 async def test_what_is_fetched_after_a_seek_is_read() -> None:
     """The time of the fetch before it changes nothing."""
     reading = Reading(EVERY_MS)
