@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import io
 import logging
 import os
@@ -264,10 +265,13 @@ def _register(arguments: list[str]) -> None:
     """Add every command to the app: the called one from its module, the others as name and help."""
     called = _called(arguments)
     for group in GROUPS:
-        commands = (
-            importlib.import_module(group.module).app if group.name == called else typer.Typer()
-        )
-        app.add_typer(commands, name=group.name, help=group.help, no_args_is_help=True)
+        if group.name != called:
+            app.add_typer(typer.Typer(), name=group.name, help=group.help)
+            continue
+        commands = importlib.import_module(group.module).app
+        own = commands.registered_callback  # of a group that is a command, too
+        text = group.help if own is None else inspect.getdoc(own.callback)
+        app.add_typer(commands, name=group.name, help=text, no_args_is_help=own is None)
     for command in COMMANDS:
         if command.name == called:
             function = importlib.import_module(command.module).command

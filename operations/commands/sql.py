@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from operations.exporting.places import place_of
-from operations.exporting.views import close_in, complete_of, database
+from operations.exporting.views import close_in, complete_of, database, unreadable
 from operations.output import print_json, print_table
 from schemas.errors import NetsoldError
 from schemas.times import format_short
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 FETCHED: Final = 1000
 """How many rows are fetched at once."""
+
+_OF_FILES: Final = re.compile(r"parquet|magic bytes|cannot open file", re.IGNORECASE)
+"""What DuckDB's errors about files have in common; their classes are those of wrong queries."""
 
 
 class QueryRefused(NetsoldError):
@@ -43,11 +48,13 @@ def command(
     text = typer.get_text_stream("stdin").read() if query == "-" else query
     place = place_of(directory)
     complete = complete_of(place)
+    place.require(complete.files)
     connection = database(place, complete)
     try:
         close_in(connection, place, complete)
         names, rows = _found(connection, text)
         if as_json:
+            _refuse_equal(names)
             for row in rows:
                 print_json(dict(zip(names, row, strict=True)))
         else:
@@ -56,8 +63,15 @@ def command(
         connection.close()
 
 
+def _refuse_equal(names: list[str]) -> None:
+    """Raises QueryRefused where an object would lose a column."""
+    equal = sorted({name for name in names if names.count(name) > 1})
+    if equal:
+        raise QueryRefused(f"two columns are named {equal[0]}: name them apart by AS")
+
+
 def _found(connection: DuckDBPyConnection, text: str) -> tuple[list[str], Iterator[list[Any]]]:
-    """The columns and the rows of a query. Raises QueryRefused."""
+    """The columns and the rows of a query. Raises QueryRefused and ExportDamaged."""
     import duckdb
 
     try:
@@ -66,13 +80,13 @@ def _found(connection: DuckDBPyConnection, text: str) -> tuple[list[str], Iterat
             raise QueryRefused("write one SELECT: `netsold sql` changes nothing")
         found = connection.execute(parsed[0])
     except duckdb.Error as error:
-        raise QueryRefused(f"DuckDB refuses the query: {_first_line(error)}") from error
+        raise _refused(error) from error
     names = [one[0] for one in found.description or ()]
     return names, _rows(found)
 
 
 def _rows(found: DuckDBPyConnection) -> Iterator[list[Any]]:
-    """The rows, each value as JSON has it. Raises QueryRefused."""
+    """The rows, each value as JSON has it. Raises QueryRefused and ExportDamaged."""
     import duckdb
 
     try:
@@ -80,15 +94,25 @@ def _rows(found: DuckDBPyConnection) -> Iterator[list[Any]]:
             for row in some:
                 yield [_value(one) for one in row]
     except duckdb.Error as error:
-        raise QueryRefused(f"DuckDB ended the query: {_first_line(error)}") from error
+        raise _refused(error) from error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _refused(error: Exception) -> NetsoldError:
+    line = str(error).partition("\n")[0]
+    if _OF_FILES.search(line):
+        return unreadable(error)
+    return QueryRefused(f"DuckDB refuses the query: {line}")
 
 
 def _value(value: object) -> object:
-    """Times in ISO 8601, with `Z` where they have a zone; other values as they are."""
+    """Times in ISO 8601, with `Z` where they have a zone; bytes in hexadecimal.
+
+    A number that JSON does not have, such as 1/0, is null.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, datetime) and value.tzinfo is not None:
         return format_short(round(value.timestamp() * 1000))
     if isinstance(value, date):  # a time without zone is one, too

@@ -108,9 +108,9 @@ _CYCLE: Final = Column("cycle_start", "time", "the start of the cycle")
 _CURRENCY: Final = Column("currency", "text", "ISO 4217; amounts are in its minor units")
 _MEASURES: Final = {"units": "units", "amount": "minor units of money", "orders": "orders"}
 _SUMS: Final = {
-    "gross": "sold in the cycle",
-    "reversed": "refunds of the cycle's sales (basis sale)",
-    "booked": "refunds that happened in the cycle (basis refund)",
+    "gross": "sold, by the instant of the sale",
+    "reversed": "taken off by refunds, by the instant of the sale (basis sale)",
+    "booked": "taken off by refunds, by the instant of the refund (basis refund)",
     "orders": "that count for the buyer (R6)",
 }
 

@@ -17,7 +17,9 @@ from operations.exporting.libraries import arrow
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from operations.exporting.manifest import ExportFile
 
 T = TypeVar("T")
 
@@ -94,8 +96,8 @@ class Place:
             return None if found is None else msgspec.json.decode(found, type=kind)
         except (msgspec.DecodeError, ValueError) as error:
             raise ExportDamaged(
-                f"{self.full(path)} is no file of `netsold export` ({error}):"
-                " choose another directory with --to"
+                f"{self.full(path)} is damaged, or no file of `netsold export` ({error}):"
+                " export to another directory"
             ) from error
 
     def files(self, below: str = "") -> dict[str, int]:
@@ -108,6 +110,17 @@ class Place:
             for one in self.file_system.get_file_info(selector)
             if one.is_file and not one.path.endswith(_ASIDE)
         }
+
+    def require(self, files: Iterable[ExportFile]) -> None:
+        """Raises ExportDamaged where a file of an export is not there with its size."""
+        found = self.files()
+        lost = [one.path for one in files if found.get(one.path) != one.bytes]
+        if lost:
+            raise ExportDamaged(
+                f"{len(lost)} files of the export in {self.root} are missing or have another size,"
+                f" such as {lost[0]}: `netsold export verify` names them; export to another"
+                " directory"
+            )
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""

@@ -84,6 +84,7 @@ async def export(settings: Settings, log: ReplayLog, place: Place, begin: Begin)
         plan = place.read_json(PLAN, Plan)
         if known is not None:
             refuse_other(known.terms, terms, place.root)
+            place.require(known.files)
         if plan is not None:
             refuse_other(plan.terms, terms, place.root)
         if plan is not None and known is not None and plan.number <= known.number:

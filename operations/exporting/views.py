@@ -12,6 +12,7 @@ from operations.exporting.files import readable
 from operations.exporting.forms import DATASETS, SQL_TYPES
 from operations.exporting.libraries import arrow, connected
 from operations.exporting.manifest import COMPLETE, Complete, NoExport
+from operations.exporting.places import ExportDamaged
 from schemas.money import DECIMALS
 
 if TYPE_CHECKING:
@@ -119,15 +120,29 @@ def complete_of(place: Place) -> Complete:
 
 
 def database(place: Place, complete: Complete) -> DuckDBPyConnection:
-    """A database with the views of an export. Raises ExtraMissing, and DuckDB's errors."""
+    """A database with the views of an export. Raises ExtraMissing and ExportDamaged."""
     connection = connected()
+    import duckdb
+
     connection.execute(f"SET temp_directory = '{_quoted(tempfile.gettempdir())}'")
-    for name, files in readable(complete.files).items():
-        _add(connection, place, DATASETS[name], files)
+    try:
+        for name, files in readable(complete.files).items():
+            _add(connection, place, DATASETS[name], files)
+    except duckdb.Error as error:
+        connection.close()
+        raise unreadable(error) from error
     _add_about(connection, complete)
     for name, view in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {view.query}")
     return connection
+
+
+def unreadable(error: Exception) -> ExportDamaged:
+    """DuckDB's error about a file, with the way to all that is damaged."""
+    line = str(error).partition("\n")[0]
+    return ExportDamaged(
+        f"DuckDB cannot read the export ({line}): `netsold export verify` names what is damaged"
+    )
 
 
 def _add(

@@ -367,7 +367,7 @@ async def test_a_damaged_complete_is_named(tmp_path: Path) -> None:
     """What is no `_COMPLETE.json` of ours is an error with a remedy, and is never overwritten."""
     one = ExportedFlow(tmp_path).take(100)
     one.place.write(COMPLETE, b"{}")
-    with pytest.raises(ExportDamaged, match="choose another directory"):
+    with pytest.raises(ExportDamaged, match="export to another directory"):
         await one.export()
     with pytest.raises(ExportDamaged):
         verdict_of(one.place)
