@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from serving import site
 from serving.answers import NothingYet
 from serving.event_index import IndexBehind
 from serving.nearest_address import nearest_address
@@ -78,6 +79,8 @@ def _install_for_the_frameworks(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == _NOT_FOUND and site.is_for_people(request):
+            return site.document(_NOT_FOUND)
         if error.status_code == _NOT_FOUND:
             return response(ProblemRaised(Kind.NO_SUCH_PAGE, nothing_there(app, request)))
         if error.status_code != _WRONG_METHOD:

@@ -45,9 +45,20 @@ ADDRESSES: Final = (
 def install(app: FastAPI) -> None:
     """Serve the page and its files; their parameters are the page's own."""
     for address in ADDRESSES:
-        app.add_route(address, _document)
+        app.add_route(address, _page)
     app.mount("/static", StaticFiles(directory=STATIC))
 
 
-async def _document(_: Request) -> Response:
-    return HTMLResponse(_DOCUMENT, headers={"Cache-Control": "no-cache"})
+async def _page(_: Request) -> Response:
+    return document()
+
+
+def document(status: int = 200) -> Response:
+    """The page; of an address that it does not know it says so, with a way back."""
+    return HTMLResponse(_DOCUMENT, status, headers={"Cache-Control": "no-cache"})
+
+
+def is_for_people(request: Request) -> bool:
+    """Whether a browser asks for a page, and not a program for an answer of the API."""
+    accepted = request.headers.get("accept", "")
+    return "text/html" in accepted and not request.url.path.startswith("/v1")

@@ -376,6 +376,20 @@ async def test_a_small_request_that_fails_is_shown(system: System, browser: Brow
     await context.close()
 
 
+async def test_an_address_of_nothing_leads_back(system: System, browser: Browser) -> None:
+    """A wrong one and an unknown long id: nothing is wider than the page."""
+    async with tab(browser, system.address) as opened:
+        for path in ("/products/", "/Overdue", f"/products/{'a' * 128}"):
+            await opened.page.goto(system.address + path)
+            await opened.shows("main .state:not(.loading)")
+            assert await opened.overflow_px(320) == 0, path
+        await opened.page.goto(f"{system.address}/Overdue")
+        await opened.page.locator("main .state a").click()
+        await opened.shows(".tiles")
+        assert all("404" in fault for fault in opened.faults)
+        opened.faults.clear()
+
+
 async def test_a_view_is_printed_light(system: System, browser: Browser) -> None:
     """Also in the dark theme, without what is for clicking; afterwards the theme is as before."""
     async with tab(browser, system.address, color_scheme="dark") as opened:
@@ -414,6 +428,7 @@ async def test_a_sale_changes_the_number_on_the_page(
         assert 0 < int(after.replace(",", "")) - int(before.replace(",", "")) <= units
         await opened.open(f"/orders/{system.order_id}")
         assert await opened.page.locator(".timeline li").count() == len(PLAIN_SALE)
+        await opened.shows(f"main a[href='/products/{system.product_id}']")
         assert await opened.violations() == []
 
 

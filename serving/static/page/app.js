@@ -26,7 +26,7 @@ const VIEWS = {
 function App() {
   const { view, id } = place.value;
   const View = VIEWS[view];
-  const title = id ?? t(`view.${view}`);
+  const title = id ?? t(View ? `view.${view}` : "error.no_page");
   useEffect(() => {
     document.title = `${title} · netsold`;
   }, [title, language.value]);

@@ -73,12 +73,13 @@ async function run(subjects, onEntry, ending) {
     } catch (error) {
       if (ending.aborted) return;
       if (error instanceof Problem) problem = error;
-      if (problem?.status === 422) position = ""; // another log
     }
     if (ending.aborted) return;
     const { state, since } = connection.value;
     connection.value = { state: "broken", since: state === "broken" ? since : Date.now(), problem };
-    if (signIn.value) return;
+    const isRefused = problem?.status === 422;
+    if (signIn.value || (isRefused && !position)) return; // the same request is refused again
+    if (isRefused) position = ""; // another log
     await new Promise((done) => setTimeout(done, PAUSES_MS[Math.min(tries, PAUSES_MS.length - 1)]));
   }
 }

@@ -90,10 +90,15 @@ export const Loaded = ({ answer, error, again, children }) =>
       ? html`<${Failed} error=${error} again=${again} />`
       : html`<${Loading} />`;
 
+/** A picture of another host; nothing where it cannot be loaded. */
+export const Picture = ({ of, large = false }) =>
+  html`<img key=${of} class=${large ? "picture" : ""} src=${of} alt="" loading="lazy" referrerpolicy="no-referrer"
+    onError=${(event) => { event.target.hidden = true; }} />`;
+
 /** A name with its id, as a link. */
 export function Subject({ kind, id, name, href, picture }) {
   return html`<a class="subject" href=${href}>
-    ${picture && html`<img src=${picture} alt="" loading="lazy" referrerpolicy="no-referrer" />`}
+    ${picture && html`<${Picture} of=${picture} />`}
     <span>${name ?? id}</span>${name && html`<small>${id}</small>`}
   </a>`;
 }

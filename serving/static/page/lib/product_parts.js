@@ -10,7 +10,7 @@ const AGAIN_MS = 30_000;
 const ORDERS = 10;
 
 /** After-sales cases by reason, most first: of the cycle that the service is of. */
-export function Reasons({ service: { reviews, ...kinds } }) {
+export function Reasons({ service: { reviews, ...kinds }, note }) {
   const rows = Object.entries(kinds)
     .flatMap(([kind, { by_reason: reasons }]) =>
       Object.entries(reasons).map(([reason, found]) => ({ kind, reason, ...found })),
@@ -18,7 +18,7 @@ export function Reasons({ service: { reviews, ...kinds } }) {
     .sort((one, other) => other.count - one.count);
   const most = Math.max(1, ...rows.map(({ count }) => count));
   return html`<${Panel} title=${t("reasons")}
-    hint=${reviews.count ? t("reviews.hint", { good: number(reviews.good), count: number(reviews.count), share: percent(reviews.good_share) }) : t("reviews.none")}>
+    hint=${[reviews.count ? t("reviews.hint", { good: number(reviews.good), count: number(reviews.count), share: percent(reviews.good_share) }) : t("reviews.none"), note].filter(Boolean).join(" · ")}>
     ${rows.length === 0
       ? html`<${State} kind="empty" title=${t("reasons.none")} />`
       : html`<${Rows} caption=${t("reasons")} columns=${[[t("reason"), ""], [t("case"), ""], [t("count"), "n"], ["", "share"], [t("amount"), "n"]]}>

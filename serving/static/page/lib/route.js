@@ -9,7 +9,7 @@ export const place = signal(read());
 function read() {
   const [, first = "", ...rest] = location.pathname.split("/");
   const query = Object.fromEntries(new URLSearchParams(location.search));
-  if (KINDS[first] && rest.length) {
+  if (KINDS[first] && rest.join("/")) {
     return { view: KINDS[first], id: decode(rest.join("/")), query };
   }
   return { view: first === "" ? "overview" : first, id: null, query };

@@ -17,6 +17,7 @@ export function Order({ id }) {
       ${answer.buyer_id && html`<small>${t("order.buyer", { id: answer.buyer_id })}</small>`}</div>
     <${Panel} wide title=${t("order.result")}>
       <p class="sentence" lang="en">${answer.sentence}</p>
+      <${Products} events=${answer.events} />
       <ul class="reasons" lang="en">${answer.because.map(
         (one) => html`<li>${one.line_ids.length ? html`<strong>${one.line_ids.join(", ")}: </strong>` : ""}${one.text}
           <${Rules} ids=${one.rules} /></li>`,
@@ -26,6 +27,13 @@ export function Order({ id }) {
     <${Panel} wide title=${t("order.events")} hint=${answer.earlier && t("order.earlier", { count: number(answer.earlier.facts) })}>
       <ol class="timeline">${answer.events.map((event) => html`<${Event} key=${event.position} event=${event} currency=${answer.currency} />`)}</ol>
     <//>`;
+}
+
+/** What was ordered, where its placing is among the listed events. */
+function Products({ events }) {
+  const lines = events.find(({ type, verdict }) => type === "order_placed" && verdict === "applied")?.fields.lines ?? [];
+  return lines.length > 0 && html`<p>${t("order.products")}: ${lines.map(({ line_id, product_id, quantity }) =>
+    html`<span key=${line_id}><${Subject} kind="product" id=${product_id} href=${addressOf("product", product_id)} /> × ${number(quantity)} </span>`)}</p>`;
 }
 
 const Rules = ({ ids }) => ids.map((id) => html` <span class="pill" title=${t("rules.title")}>${id}</span>`);

@@ -5,7 +5,7 @@ import { Cycles } from "../lib/cycles.js";
 import { html, useEffect } from "../lib/html.js";
 import { follow, latest } from "../lib/live.js";
 import { currenciesOf, MeasureChoice, measureOf, reversalNote, Revenues, trendOf } from "../lib/measure.js";
-import { State, Tile } from "../lib/parts.js";
+import { Picture, State, Tile } from "../lib/parts.js";
 import { Periods } from "../lib/periods.js";
 import { Badge } from "../lib/badge.js";
 import { Journal, useJournal } from "../lib/journal.js";
@@ -25,14 +25,14 @@ export function Product({ id }) {
   const measure = measureOf(currencies);
   const path = pathOf("product", id);
   return html`<div class="title">
-      ${answer.picture && html`<img class="picture" src=${answer.picture} alt="" referrerpolicy="no-referrer" />`}
+      ${answer.picture && html`<${Picture} of=${answer.picture} large />`}
       <h1>${answer.name ?? id}</h1><small>${answer.name ? `${id} · ` : ""}${t("cycle.of", { days: cycleDays(answer.cycle) })} · UTC</small>
       <span class="right"><${MeasureChoice} currencies=${currencies} /></span></div>
     <${Tiles} answer=${answer} />
     <div class="grid">
       <${Periods} path=${path} measure=${measure} />
       <${Cycles} path=${path} measure=${measure} present=${answer} />
-      <${Reasons} service=${answer.service} />
+      <${Reasons} service=${answer.service} note=${t("reasons.of_product")} />
       <${Journal} ...${journal} />
       <${Largest} path=${path} />
       <${Badge} id=${id} path=${path} sold=${answer.sold_monthly} traded=${answer.successfully_traded} />

@@ -6,7 +6,7 @@ import { html, useEffect } from "../lib/html.js";
 import { follow, latest } from "../lib/live.js";
 import { currenciesOf, MeasureChoice, measureOf, reversalNote, Revenues, trendOf } from "../lib/measure.js";
 import { OverdueList } from "../lib/overdue_list.js";
-import { Panel, State, Tile } from "../lib/parts.js";
+import { Panel, Picture, State, Tile } from "../lib/parts.js";
 import { Periods } from "../lib/periods.js";
 import { Reasons } from "../lib/product_parts.js";
 import { ServiceByCycle, ShopProducts } from "../lib/shop_parts.js";
@@ -26,7 +26,7 @@ export function Shop({ id }) {
   const path = pathOf("shop", id);
   const { reviews, after_sales: cases } = answer.service;
   return html`<div class="title">
-      ${answer.picture && html`<img class="picture" src=${answer.picture} alt="" referrerpolicy="no-referrer" />`}
+      ${answer.picture && html`<${Picture} of=${answer.picture} large />`}
       <h1>${answer.name ?? id}</h1><small>${answer.name ? `${id} · ` : ""}${t("cycle.of", { days: cycleDays(answer.cycle) })} · UTC</small>
       <span class="right"><${MeasureChoice} currencies=${currencies} /></span></div>
     <${Sales} answer=${answer} />
