@@ -122,8 +122,8 @@ def test_a_kept_answer_is_the_one_that_its_snapshot_gives(
             kept.reader.feed()
             kept.agree(kept.reader.answers())
             kept.agree(before)
+            del before  # its snapshot keeps the database open
             if then == "r":
-                del before
                 kept.reader.reopen()
                 kept.agree(kept.reader.answers())
         kept.reader.close()
