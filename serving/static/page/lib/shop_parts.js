@@ -45,12 +45,11 @@ export function ServiceByCycle({ path, present }) {
 }
 
 const Service = ({ cycles }) => html`<${Rows} caption=${t("service.cycles")} columns=${[
-  [t("cycle"), ""], [t("by.response-rate"), "n"], ["", "share"], ["p50", "n"], ["p90", "n"],
+  [t("cycle"), ""], [t("by.response-rate"), "n"], ["p50", "n"], ["p90", "n"],
   [t("inquiries"), "n"], [t("late"), "n"], [t("view.overdue"), "n"],
 ]}>${cycles.map(({ cycle, service: { inquiries: one } }, at) => html`<tr key=${cycle.start}>
   <td class="whole">${cycleDays(cycle)} ${at === 0 && html`<span class="pill good">${t("current")}</span>`}</td>
   <td class="n">${percent(one.response_rate)}</td>
-  <td class="share"><div class="progress" aria-hidden="true"><i style=${{ width: `${100 * (one.response_rate ?? 0)}%` }}></i></div></td>
   <td class="n">${one.reply_ms ? duration(one.reply_ms.p50) : "–"}</td><td class="n">${one.reply_ms ? duration(one.reply_ms.p90) : "–"}</td>
   <td class="n">${number(one.counted)}</td><td class="n">${number(one.late)}</td><td class="n">${number(one.overdue)}</td></tr>`)}<//>`;
 
