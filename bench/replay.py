@@ -14,7 +14,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,8 @@ from operations.replaying.source_log import KafkaLog
 from tables import catalogue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bench.engines import Events
     from streams.settings import Settings
 
@@ -115,8 +117,9 @@ def show(settings: Settings, directory: Path, events: Events) -> None:
     )
 
 
-def main() -> None:
-    """Measure and print."""
+@contextmanager
+def loaded() -> Iterator[tuple[Settings, Path, Events]]:
+    """A log of as many simulated events of orders as the command names, and a directory."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -128,9 +131,15 @@ def main() -> None:
             asyncio.run(
                 engines.load(settings, catalogue.ORDERS_TOPIC, events.bare(), events.last_ms)
             )
-            show(settings, directory, events)
+            yield settings, directory, events
         finally:
             kafka.stop()
+
+
+def main() -> None:
+    """Measure and print."""
+    with loaded() as (settings, directory, events):
+        show(settings, directory, events)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ they call of other parts. What is left is fetching, the event loop and RocksDB's
 from __future__ import annotations
 
 import asyncio
-import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -20,10 +18,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from bench import engines
-from bench.__main__ import make_events
-from bench.replay import EVENTS, live
-from operations.local.kafka import LocalKafka
+from bench.replay import live, loaded
 from operations.replaying import differences, journal_check, journal_fold, live_tables
 from operations.replaying.findings import findings_of
 from operations.replaying.processes import quiet
@@ -34,7 +29,6 @@ from operations.replaying.running import replay
 from operations.replaying.source_fold import _Fold
 from operations.replaying.source_log import KafkaLog
 from operations.replaying.work import Work
-from tables import catalogue
 from tables.intake import Intake
 from tables.journal_stage import JournalStage
 from tables.order_fold import OrderFold
@@ -128,20 +122,9 @@ def audit(settings: Settings, directory: Path) -> None:
 
 def main() -> None:
     """Make tables, and audit them."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        events = make_events(directory / "events.jsonl", count)
-        kafka = LocalKafka(directory)
-        bootstrap = kafka.start()
-        try:
-            settings = engines.settings_of(bootstrap, directory)
-            topic = catalogue.ORDERS_TOPIC
-            asyncio.run(engines.load(settings, topic, events.bare(), events.last_ms))
-            asyncio.run(live(settings, directory / "worker"))
-            audit(settings, directory / "audit")
-        finally:
-            kafka.stop()
+    with loaded() as (settings, directory, _):
+        asyncio.run(live(settings, directory / "worker"))
+        audit(settings, directory / "audit")
 
 
 if __name__ == "__main__":

@@ -79,9 +79,9 @@ def _install_for_the_frameworks(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        if error.status_code == _NOT_FOUND and site.is_for_people(request):
-            return site.document(_NOT_FOUND)
         if error.status_code == _NOT_FOUND:
+            if site.is_for_people(request):
+                return site.document(_NOT_FOUND)
             return response(ProblemRaised(Kind.NO_SUCH_PAGE, nothing_there(app, request)))
         if error.status_code != _WRONG_METHOD:
             return response(ProblemRaised(Kind.FAILED, str(error.detail)))

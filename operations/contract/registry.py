@@ -49,7 +49,7 @@ class Registered:
 
 
 class Registry:
-    """A registry at an address such as `https://user:password@registry:8081`."""
+    """A registry at an address; user and password stand before its host."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
