@@ -1,8 +1,9 @@
 """When partitions are fetched again that a worker has read to the end of what is stable.
 
-Together, at the next multiple of an interval: a busy partition then has few transactions with many
-records, and those of one worker begin together. An idle one is fetched all the time, so its next
-record waits for nothing. A partition that is behind is fetched again at once.
+Together, at the next multiple of an interval, and journals half an interval later: a busy partition
+then has few transactions with many records, and those of one stage begin together. An idle one is
+fetched all the time, so its next record waits for nothing. A partition that is behind is fetched
+again at once.
 """
 
 from __future__ import annotations
