@@ -1,6 +1,6 @@
 """Which state must not be used with its source: checks of an opening, each with its sentence.
 
-They compare marks, committed offsets, topics, rules, numbers of partitions, and settings.
+They compare marks, committed offsets, topics, rules, numbers of partitions, and terms.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def why_unfit(
     """Why a lane must not continue: a sentence with both numbers and the remedy; None if it may.
 
     It may where committed = mark + 1 in every table, and the mark was made under the same rules,
-    number of partitions, and settings. The build that made a mark is no condition. `marks` are
+    number of partitions, and terms. The build that made a mark is no condition. `marks` are
     those of the lane's tables, `committed` is the group's offset, `bounds` are where the source
     begins and ends.
     """
@@ -162,7 +162,7 @@ def why_unfit(
 
 
 def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
-    """The sentence for a mark of other rules, partitions or settings; None if they are the same."""
+    """The sentence for a mark of other rules, partitions or terms; None if they are the same."""
     if mark.rules != RULES:
         return (
             f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; "
@@ -171,11 +171,19 @@ def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
     if mark.partitions != lane.partitions:
         return _other_count(where, mark.partitions, lane.partitions)
     if mark.terms != lane.terms:
-        return (
-            f"{where}: the state was made by {mark.terms}, the settings now say {lane.terms}: "
-            f"set them back, or {_REBUILD}"
-        )
+        return _other_terms(where, mark.terms, lane.terms)
     return None
+
+
+def _other_terms(where: str, before: str, now: str) -> str:
+    """The sentence for state of other terms; it names those that differ."""
+    was, now_is = before.split("; "), now.split("; ")
+    return (
+        f"{where}: the state was made by {', '.join(one for one in was if one not in now_is)}; "
+        f"this program's terms have {', '.join(one for one in now_is if one not in was)}: set "
+        "NETSOLD_RULES back to the former file, or make tables by the new one with "
+        "`netsold rebuild start --rules FILE` (docs/runbook.md, Settings changed)"
+    )
 
 
 def _other_count(where: str, before: int, now: int) -> str:

@@ -34,6 +34,7 @@ import sys
 from operations.exporting import journal_files
 journal_files.FILE_ROWS = 25
 from operations import cli
+from operations.recounting import recount_by
 sys.argv = ["netsold", "export", "--to", sys.argv[1]]
 cli.main()
 """
@@ -111,7 +112,7 @@ async def test_an_export_under_traffic_and_killed(settings: Settings, tmp_path: 
     ]  # fmt: skip
 
     tables = await from_changelogs(settings)
-    counted = recount(run.events, settings.cycle_ms, settings.anchor_ms)
+    counted = recount_by(settings.rules.values, run.events)
     daily = recount(run.events, DAY_MS, 0)
     for id_name, table, name in (
         ("product_id", "product_cycles", "products"),
