@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tables.catalogue import StageSpec
 
 _REBUILD: Final = "rebuild it by `netsold rebuild start` (docs/runbook.md, Rebuild)"
+_SETTINGS_CHANGED: Final = "docs/runbook.md, Settings changed"
 _COPY: Final = (
     "count a copy of the log by `netsold rebuild start --partitions N` (docs/runbook.md, Rebuild)"
 )
@@ -79,9 +80,17 @@ async def refuse_others_state(
     if all(offset is None for offset in committed.values()):
         await _refuse_others_journal(settings, kafka, writing, ends)
     if None in committed.values():
-        before = groups.other_count(settings, await kafka.group_offsets())
+        offsets = await kafka.group_offsets()
+        before = groups.other_count(settings, offsets)
         if before is not None:
             raise StateUnfit(_other_count(f"group {settings.app}", before, settings.partitions))
+        terms = groups.other_terms(settings, offsets)
+        if terms is not None:
+            raise StateUnfit(
+                f"group {settings.app}: its workers count by terms {terms}, this one has "
+                f"{settings.terms.name} ({settings.rules.source}): give all of them the same "
+                f"rules file by NETSOLD_RULES ({_SETTINGS_CHANGED})"
+            )
 
 
 async def _refuse_others_journal(
@@ -182,7 +191,7 @@ def _other_terms(where: str, before: str, now: str) -> str:
         f"{where}: the state was made by {', '.join(one for one in was if one not in now_is)}; "
         f"this program's terms have {', '.join(one for one in now_is if one not in was)}: set "
         "NETSOLD_RULES back to the former file, or make tables by the new one with "
-        "`netsold rebuild start --rules FILE` (docs/runbook.md, Settings changed)"
+        f"`netsold rebuild start --rules FILE` ({_SETTINGS_CHANGED})"
     )
 
 

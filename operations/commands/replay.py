@@ -101,7 +101,7 @@ def _show(
         print_json(answer)
     else:
         replay_view.print_answer(run.settings, found, answer)
-    if found.differing:
+    if found.differing or answer["sold_monthly_rows"]:
         raise typer.Exit(DIFFERENCE)
 
 

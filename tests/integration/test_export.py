@@ -16,6 +16,7 @@ from operations.commands.tables import from_changelogs
 from operations.exporting.manifest import COMPLETE
 from operations.exporting.places import place_of
 from operations.oracle.recount import recount
+from operations.recounting import recount_by
 from schemas.times import DAY_MS
 from tests.commands import netsold
 from tests.exporting import content, cycle_sums, day_sums, queried, sums_of
@@ -34,7 +35,6 @@ import sys
 from operations.exporting import journal_files
 journal_files.FILE_ROWS = 25
 from operations import cli
-from operations.recounting import recount_by
 sys.argv = ["netsold", "export", "--to", sys.argv[1]]
 cli.main()
 """

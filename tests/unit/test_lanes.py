@@ -49,7 +49,7 @@ def test_a_mark_keeps_its_progress() -> None:
     mark = lane.mark(progress)
     assert (mark.topic, mark.topic_id, mark.partition, mark.partitions) == ("orders", "id-1", 2, 4)
     assert mark.terms.endswith("; keys by crc32")
-    assert lane.layout == "partitions=4"
+    assert lane.layout == f"partitions=4 terms={TERMS.name}"
     assert decode_mark(encode_mark(mark)) == mark
     assert progress_of(mark) == progress
 
