@@ -187,7 +187,7 @@ async def _topics(settings: Settings) -> set[str]:
 
 def _report(tables: dict[str, dict[bytes, bytes]]) -> Report:
     none = {table.name: () for table in catalogue.TABLES}
-    return report(job.CALENDAR, none | {name: table.items() for name, table in tables.items()})
+    return report(job.TERMS, none | {name: table.items() for name, table in tables.items()})
 
 
 # --- the engines

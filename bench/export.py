@@ -30,7 +30,6 @@ from streams.log_writer import Writer
 from streams.marks import MARK_KEY, Mark, encode_mark
 from streams.partitioning import partition_of
 from tables import catalogue, sales
-from tables.cycles import Calendar
 from tables.sales import Tally
 from tables.watermarks import SourceProgress
 
@@ -51,7 +50,7 @@ QUERY = "SELECT cycle_start, sum(amount_net) FROM cycles GROUP BY ALL ORDER BY A
 def made(settings: Settings, entries: int) -> Iterator[Entry]:
     """Sales in the order of time, of products that sell unequally; one in 20 is reversed."""
     rng = Random(7)
-    calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
+    calendar = settings.terms.calendar
     source = f"{settings.topic(catalogue.ORDERS_TOPIC)}-0"
     for number in range(entries):
         product = int(PRODUCTS * rng.random() ** 3)
@@ -81,6 +80,7 @@ def made(settings: Settings, entries: int) -> Iterator[Entry]:
             event_source="/bench",
             occurred_at=text,
             rules=RULES,
+            terms=settings.terms.name,
             refund_id=f"r-{number}" if is_reversed else None,
             refunded_at=text if is_reversed else None,
         )
@@ -89,7 +89,10 @@ def made(settings: Settings, entries: int) -> Iterator[Entry]:
 async def load(settings: Settings, entries: int) -> None:
     """Write the journal, and the changelogs of what it adds up to."""
     await topics.create(settings)
-    journal, calendar = settings.topic(catalogue.SALES_TOPIC), Calendar(settings.cycle_ms)
+    journal, calendar = (
+        settings.topic(catalogue.SALES_TOPIC),
+        settings.terms.calendar,
+    )
     rows: defaultdict[str, defaultdict[bytes, Tally]] = defaultdict(lambda: defaultdict(Tally))
     ends = [0] * settings.partitions
     tables = [one.table for one in TABLE_DATASETS if one.table is not None]

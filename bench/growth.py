@@ -24,8 +24,8 @@ from schemas.envelope import read
 from streams.stores import Identity, PartitionStore, StateView
 from tables import orders
 from tables.catalogue import ORDERS
-from tables.cycles import Calendar
 from tables.order_stage import OrderStage
+from tables.terms import Terms
 from tests.flow import reading
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def fill(store: PartitionStore, count: int, state: bytes) -> float:
 
 def measure(store: PartitionStore, records: Sequence[Record], chunk: int) -> dict[str, float]:
     """CPU microseconds an event of reading, looking up, folding and writing."""
-    stage = OrderStage(Calendar(30 * DAY_MS), 1000)
+    stage = OrderStage(Terms(), 1000)
     took = dict.fromkeys(("read", "look-ups", "fold", "write", "others"), 0.0)
     recent: dict[bytes, bytes | None] = {}
     progress, _TimedView.took_s = None, 0.0

@@ -87,7 +87,9 @@ def main(products: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         settings = settings_in(Path(name))
         logs = Changelogs(settings)
-        logs.take(history(plan_of(products, shops, 2000, START_MS), settings.cycle_ms))
+        logs.take(
+            history(plan_of(products, shops, 2000, START_MS), settings.terms.calendar.length_ms)
+        )
         logs.tick(START_MS)
         reader = FedReader(settings, logs)
         while reader.feed(most=10_000):

@@ -15,14 +15,14 @@ import msgspec
 
 from schemas.envelope import Received, read
 from schemas.journal import Contact, Delta, Entry
-from schemas.times import DAY_MS
 from tables import aftersales, buyers, catalogue, counting, entries, orders, sales, service
 from tables.buyers import Buyer
-from tables.cycles import Calendar
 from tables.sales import Tally
 from tables.service import Columns, ServiceTally
+from tables.terms import Terms
 
-CALENDAR = Calendar(30 * DAY_MS)
+TERMS = Terms()
+CALENDAR = TERMS.calendar
 NO_CYCLE_MS = -(2**62)
 TABLES: Final = {
     stage.name: tuple(table.name for table in stage.tables)
@@ -93,7 +93,7 @@ def fold(record: Fetched, place: str, state: bytes | None) -> tuple[bytes | None
         now = counting.derive(after)
         was = counting.derive(before) if sells else now
         if sells:
-            cause = entries.Cause(received, f"{place}@{record.offset}", NO_CYCLE_MS)
+            cause = entries.Cause(received, f"{place}@{record.offset}", NO_CYCLE_MS, TERMS.name)
             changed += entries.difference(was, now, cause, CALENDAR)
         if serves:
             for shop_id, product_id, start_ms, columns in aftersales.changes(

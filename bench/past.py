@@ -27,6 +27,7 @@ from streams.log import FollowStep
 from streams.marks import MARK_KEY, Mark, encode_mark
 from tables import catalogue, sales
 from tables.sales import CurrencySums, Tally
+from tables.terms import Terms
 from tables.watermarks import SourceProgress
 from tests.flow import Record
 
@@ -63,6 +64,7 @@ def entries(count: int) -> Iterator[bytes]:
                 event_source="/logistics",
                 occurred_at=at,
                 rules=RULES,
+                terms=Terms().name,
                 refund_id=f"r-{number}" if is_refund else None,
                 refunded_at=at if is_refund else None,
                 **{name: columns.get(name, 0) for name in ZERO.__struct_fields__},

@@ -125,7 +125,7 @@ class Bench:
     async def _write_history(self) -> dict[str, int]:
         await topics.create(self.settings)
         async with Writer(self.settings) as writer:
-            for event in history(self.plan, self.settings.cycle_ms):
+            for event in history(self.plan, self.settings.terms.calendar.length_ms):
                 await writer.send(*item(self.settings, event))
         return {f"{topic}-{number}": offset for (topic, number), offset in writer.positions.items()}
 

@@ -57,9 +57,9 @@ class Bench:
             "bench",
             {},
             settings.partitions,
-            settings.cycle_ms,
-            settings.anchor_ms,
-            settings.service_rules.terms,
+            settings.terms.calendar.length_ms,
+            settings.terms.calendar.anchor_ms,
+            settings.terms.text,
         )
         self.applier = self.reader.open_store(identity, self.ends)
         self.rng = Random(1)

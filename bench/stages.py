@@ -18,13 +18,12 @@ from schemas import envelope, times
 from schemas.events import topic_of
 from tables.catalogue import PRODUCT_STAGE
 from tables.chat_stage import ChatStage
-from tables.cycles import Calendar
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
-from tables.service_hours import ServiceRules
 from tables.shop_stage import ShopStage
 from tables.stages import AnyStage
 from tables.summing_stage import SummingStage
+from tables.terms import Terms
 from tests.flow import Record, Rows, reading
 
 ORDERS = 20_000
@@ -185,7 +184,7 @@ def line(name: str, stage: AnyStage, records: list[Record]) -> list[Outcome]:
 
 def main() -> None:
     """Print CPU microseconds per record of each stage."""
-    calendar = Calendar(30 * DAY_MS)
+    terms = Terms()
     forms = {
         "orders, CloudEvents binary": traffic(bare=False),
         "orders, bare JSON": traffic(bare=True),
@@ -196,13 +195,11 @@ def main() -> None:
     print(f"{'CPU microseconds per record':34} {'records':>9} {'read':>8} {'fold':>8} {'both':>8}")
     outcomes: list[Outcome] = []
     for name, records in forms.items():
-        outcomes = line(name, OrderStage(calendar, 1000), records)
-    line("entries → products", SummingStage(PRODUCT_STAGE, calendar, 1000), sent(outcomes, "sales"))
-    line("activity of orders → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
-    outcomes = line(
-        "messages, CloudEvents binary", ChatStage(calendar, ServiceRules(), 1000), messages()
-    )
-    line("activity of chats → shops", ShopStage(calendar, 1000), sent(outcomes, "shop-activity"))
+        outcomes = line(name, OrderStage(terms, 1000), records)
+    line("entries → products", SummingStage(PRODUCT_STAGE, terms, 1000), sent(outcomes, "sales"))
+    line("activity of orders → shops", ShopStage(terms, 1000), sent(outcomes, "shop-activity"))
+    outcomes = line("messages, CloudEvents binary", ChatStage(terms, 1000), messages())
+    line("activity of chats → shops", ShopStage(terms, 1000), sent(outcomes, "shop-activity"))
 
 
 if __name__ == "__main__":

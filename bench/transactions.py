@@ -30,8 +30,8 @@ from streams.stores import Identity, PartitionStore, StateView
 from streams.traced import Steps
 from streams.transactions import commit
 from tables.catalogue import ORDER_STAGE
-from tables.cycles import Calendar
 from tables.order_stage import OrderStage
+from tables.terms import Terms
 from tables.watermarks import Progress
 from tests.flow import reading
 
@@ -114,7 +114,7 @@ async def measure(count: int, chunk: int, records: Sequence[Record], directory: 
     settings = Settings(
         _env_file=None, app="bench", partitions=count, data_dir=directory, kafka=kafka
     )
-    broker, stage = Broker(count), OrderStage(Calendar(30 * DAY_MS), 1000)
+    broker, stage = Broker(count), OrderStage(Terms(), 1000)
     stores = {
         table.name: PartitionStore(
             directory / table.name, Identity("bench", "bench", table.name, 0, count)

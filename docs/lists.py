@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 from typer.core import TyperArgument, TyperOption
 
 from docs import fields, texts, topic_pages
@@ -93,7 +94,8 @@ def _settings() -> str:
     def rows(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str, str]]:
         for name, field in model.model_fields.items():
             if field.annotation is not Kafka:
-                default = "" if field.default is None else f"`{field.default}`"
+                has_default = field.default not in {None, PydanticUndefined}
+                default = f"`{field.default}`" if has_default else ""
                 yield f"`{prefix}{name.upper()}`", default, field.description or ""
 
     head = (

@@ -1,5 +1,6 @@
 """Arguments and options that several commands have."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,4 +35,12 @@ KnownAt = Annotated[
 AsOf = Annotated[
     str | None,
     typer.Option(help="ISO 8601 with zone: only what had happened by then (event time)."),
+]
+RulesFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--rules",
+        metavar="FILE",
+        help="Count by the terms of this rules file; `netsold rules show` prints one.",
+    ),
 ]

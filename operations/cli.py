@@ -161,6 +161,11 @@ GROUPS = (
         "Another version beside the live one: count the log again, compare, promote, go back.",
     ),
     Command(
+        "rules",
+        "operations.commands.rules",
+        "What decides what counts: show the terms, compare them, run their examples.",
+    ),
+    Command(
         "schemas",
         "operations.commands.schemas",
         "The contract of the topics: JSON Schemas and AsyncAPI; which changes break them.",

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from operations.replaying.row_store import RowStore
     from schemas.journal import Entry
-    from tables.cycles import Calendar
     from tables.journal_stage import TouchedStates
     from tables.outcome import Stored
     from tables.report import StoredRows
     from tables.sales import Tally
     from tables.service import ServiceTally
+    from tables.terms import Terms
 
 Report = dict[str, list[ReportRow]]
 
@@ -42,9 +42,9 @@ class JournalSums:
     """
 
     def __init__(
-        self, calendar: Calendar, store: RowStore | None = None, *, by_cycle: bool = True
+        self, terms: Terms, store: RowStore | None = None, *, by_cycle: bool = True
     ) -> None:
-        self._calendar = calendar
+        self._terms = terms
         self._store = store
         self._by_cycle = by_cycle
         self._sales: dict[str, TouchedStates[Tally]] = {
@@ -61,7 +61,7 @@ class JournalSums:
 
     def add(self, row: Entry | Service) -> None:
         """Add a row. Raises ImpossibleTallyError or ImpossibleServiceError."""
-        start_ms = self._calendar.start_of_iso(row.cycle) if self._by_cycle else 0
+        start_ms = self._terms.calendar.start_of_iso(row.cycle) if self._by_cycle else 0
         if isinstance(row, Service):
             key = catalogue.cycle_key(row.product_id.encode(), start_ms)
             self._service[key].add(row.columns)
@@ -96,7 +96,7 @@ class JournalSums:
         states: dict[str, StoredRows] = {table.name: () for table in catalogue.TABLES}
         for name, rows in self._states().items():
             states[name] = [(key, state) for key, state in rows.items() if state is not None]
-        found = report(self._calendar, states)
+        found = report(self._terms, states)
         lists = {name: found[name] for name in JOURNAL_LISTS}
         if not self._by_cycle:
             return {name: [*map(without_cycle, rows)] for name, rows in lists.items()}

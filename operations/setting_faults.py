@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import re
 from difflib import get_close_matches
-from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Final
 
-from pydantic import AwareDatetime, BaseModel, FilePath, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource
 
 from schemas.errors import NetsoldError
+from streams.rules import TermValues
 from streams.settings import Kafka, Settings
+from streams.value_words import cut, kinds_of, must_be, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,15 +31,10 @@ PREFIX: Final = "NETSOLD_"
 NOT_SETTINGS: Final = {"NETSOLD_FAILPOINT"}
 """Variables that `streams/failpoints.py` reads."""
 
-MOST_SHOWN: Final = 80
-MOST_IN_ALL: Final = 300
-"""The most characters that are shown of a value, and of a sentence that contains one."""
-
 _OF_KUBERNETES: Final = re.compile(
     r"_SERVICE_(HOST|PORT(_\w+)?)|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
 )
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
-_LENGTH: Final = re.compile(r"\[a-z0-9\.-\]\{(\d+),(\d+)\}")
 _FIELD: Final = re.compile(r'field "(\w+)"')
 
 
@@ -98,7 +93,7 @@ def _fault(fault: ErrorDetails) -> str:
     if kind == "value_error":  # a message of streams/settings.py; it has the value if it may
         variable = (_variable(place),) if place else ()
         message = fault["msg"].removeprefix("Value error, ")
-        return _cut(": ".join((*variable, message)), MOST_IN_ALL)
+        return cut(": ".join((*variable, message)))
     if kind == "extra_forbidden":
         return _is_none(_variable(place))
     if kind in {"model_type", "dict_type"}:
@@ -106,54 +101,8 @@ def _fault(fault: ErrorDetails) -> str:
     field = _field(place)
     if field is None:
         return f"{_variable(place)}: {fault['msg']}"
-    given = "" if SecretStr in _kinds(field) else f" is {_shown(fault['input'])}, but"
+    given = "" if SecretStr in kinds_of(field) else f" is {shown(fault['input'])}, but"
     return f"{_variable(place)}{given} must be {must_be(field)}"
-
-
-def must_be(field: FieldInfo) -> str:
-    """A description of the values that a setting may have."""
-    kinds = _kinds(field)
-    bounds = {
-        name: getattr(one, name)
-        for one in field.metadata
-        for name in ("ge", "le", "gt", "pattern")
-        if hasattr(one, name)
-    }
-    choices = [
-        str(choice) for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)
-    ]
-    choices += ["true", "false"] if bool in kinds else []
-    length = _LENGTH.search(bounds.get("pattern") or "")
-    if choices:
-        return f"one of {', '.join(choices)}"
-    if length:
-        return f"{length[1]} to {length[2]} of the characters a to z, 0 to 9, dot and hyphen"
-    if int in kinds:
-        most = (
-            f"from {bounds['ge']} to {bounds['le']}"
-            if "le" in bounds
-            else f"of at least {bounds['ge']}"
-            if "ge" in bounds
-            else ""
-        )
-        return f"a whole number {most}".strip()
-    if float in kinds:
-        return f"a number above {bounds['gt']:g}" if "gt" in bounds else "a number"
-    if AwareDatetime in kinds:
-        return "an instant with its zone, such as 2026-01-01T00:00:00Z"
-    return (
-        "the path of a file that is there"
-        if FilePath in kinds
-        else "a path"
-        if Path in kinds
-        else "text"
-    )
-
-
-def _kinds(field: FieldInfo) -> tuple[Any, ...]:
-    """The types of a setting's values, besides None."""
-    annotation = field.annotation
-    return get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
 
 
 def _inner(field: FieldInfo) -> Iterable[tuple[str, ...]]:
@@ -178,6 +127,11 @@ def _variable(place: tuple[int | str, ...]) -> str:
 
 
 def _is_none(name: str) -> str:
+    if name.removeprefix(PREFIX).lower() in TermValues.model_fields:
+        return (
+            f"{name} is no setting but a term: write it into a file (`netsold rules show` prints "
+            "one), and name that file by NETSOLD_RULES"
+        )
     near = get_close_matches(name, known(), n=1, cutoff=0.8)
     advice = f"did you mean {near[0]}?" if near else "docs/reference/settings.md has the list"
     return f"{name} is no setting: {advice}"
@@ -188,11 +142,3 @@ def _not_an_object(name: str) -> str:
         f"{name} must be one JSON object of its settings;"
         f" simpler is a variable for each, such as {name}__BOOTSTRAP_SERVERS=host:9092"
     )
-
-
-def _shown(value: object) -> str:
-    return _cut(repr(value), MOST_SHOWN)
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}…"

@@ -21,7 +21,7 @@ _DIFF: Final = b"diff/"
 
 
 class VersionTerms(msgspec.Struct, frozen=True):
-    """The settings that the tables of a version depend on, by the settings' names.
+    """The terms by which the tables of a version are made, by the names of the rules file.
 
     `cycle_anchor` is an RFC 3339 time.
     """
@@ -32,6 +32,7 @@ class VersionTerms(msgspec.Struct, frozen=True):
     service_hours: str
     service_zone: str
     count_inquiries_per: str
+    sold_monthly_basis: str = "sale"
 
 
 class CopiedLog(msgspec.Struct, frozen=True):

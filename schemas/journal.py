@@ -59,6 +59,8 @@ class Entry(
     occurred_at: str
     """When the event happened, ISO 8601 with milliseconds."""
     rules: int
+    terms: str = ""
+    """The name of the terms by which it counts (tables/terms.py); empty in rows before rules 8."""
     refund_id: str | None = None
     refunded_at: str | None = None
     """When that refund succeeded, ISO 8601 with milliseconds."""
@@ -107,6 +109,8 @@ class Service(ServiceRow, frozen=True, gc=False, tag_field="type", tag="service"
     shop_id: str
     product_id: str
     rules: int
+    terms: str = ""
+    """As in an `Entry`."""
 
 
 class Served(ServiceRow, frozen=True, gc=False, array_like=True):
@@ -170,6 +174,8 @@ class ShopActivity(
 
     shop_id: str
     rules: int
+    terms: str = ""
+    """As in an `Entry`."""
     sold: list[Sold] = []
     bought: list[Bought] = []
     served: list[Served] = []

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from serving.progress import TableProgress
     from serving.store import Snapshot
     from serving.subjects import Subject
-    from tables.cycles import Calendar
-    from tables.service_hours import ServiceRules
+    from tables.terms import Terms
 
 Sales = TypeVar("Sales", bound=CycleAnswer)
 """An answer about an id in a cycle."""
@@ -53,12 +52,11 @@ class Answers(IdReads):
     def __init__(
         self,
         source: Source,
-        calendar: Calendar,
-        rules: ServiceRules,
+        terms: Terms,
         now_ms: int,
         state: State,
     ) -> None:
-        super().__init__(source.snapshot, calendar, rules)
+        super().__init__(source.snapshot, terms)
         self.source = source
         self.progress = source.snapshot.progress
         self.state = state
@@ -67,7 +65,7 @@ class Answers(IdReads):
     @property
     def service_rules(self) -> ServiceRulesAnswer:
         """The settings by which replies were counted."""
-        return ServiceRulesAnswer(**self._rules.answer())
+        return ServiceRulesAnswer(**self.terms.service.answer())
 
     def freshness(self, progress: TableProgress) -> Freshness:
         """The progress of tables as it is answered."""
@@ -145,4 +143,5 @@ class Answers(IdReads):
             return None
         if start_ms is None:
             start_ms = self.current_cycle(*subject.tables)
-        return Counts(cycles.get(start_ms, NOTHING_SOLD).net, all_time(cycles))
+        tally = cycles.get(start_ms, NOTHING_SOLD)
+        return Counts(tally.sold_monthly(self.terms.sold_monthly_basis), all_time(cycles))

@@ -91,7 +91,7 @@ def explanation_of(
     """The explanation of an order with these facts, now or at an earlier moment, by its records."""
     order_id, order = what
     logged = list(_readings(index, found.records, dead_letters))
-    explained = explain(order, logged, answers.calendar)
+    explained = explain(order, logged, answers.terms)
     concluded = conclude(order, explained.counted, answers.calendar)
     placed = order.placed[0] if order.placed else None
     anomalies = explained.counted.anomalies | aftersales.review_anomalies(order)

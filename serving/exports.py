@@ -130,7 +130,7 @@ def _sales_rows(answers: Answers, table: Table) -> Iterator[ReportRow]:
     stored = answers.snapshot.walk(keys.space(table))
     for id_, rows in groupby(stored, key=lambda row: keys.split_row(row[0])[0]):
         cycles = {keys.split_row(key)[1]: sales.decode(state) for key, state in rows}
-        yield from sales_rows(answers.calendar, table, id_.decode(), cycles, all_time(cycles))
+        yield from sales_rows(answers.terms, table, id_.decode(), cycles, all_time(cycles))
 
 
 def _other_rows(answers: Answers, table: Table) -> Iterator[ReportRow]:

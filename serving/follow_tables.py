@@ -68,9 +68,9 @@ class TableFollower(Follower[Applier]):
         settings = self.settings
         return Identity(
             **structs.asdict(await log_identity(settings, self.names)),
-            cycle_ms=settings.cycle_ms,
-            anchor_ms=settings.anchor_ms,
-            service=settings.service_rules.terms,
+            cycle_ms=settings.terms.calendar.length_ms,
+            anchor_ms=settings.terms.calendar.anchor_ms,
+            terms=settings.terms.text,
         )
 
     def new_applier(

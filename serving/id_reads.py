@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from serving.store import Snapshot
     from tables.catalogue import Table
-    from tables.cycles import Calendar
-    from tables.service_hours import ServiceRules
+    from tables.terms import Terms
 
 NOTHING_SOLD: Final = Tally()
 
@@ -31,10 +30,9 @@ NOTHING_SOLD: Final = Tally()
 class IdReads:
     """Reads of one snapshot, in one thread."""
 
-    def __init__(self, snapshot: Snapshot, calendar: Calendar, rules: ServiceRules) -> None:
+    def __init__(self, snapshot: Snapshot, terms: Terms) -> None:
         self.snapshot = snapshot
-        self.calendar = calendar
-        self._rules = rules
+        self.terms, self.calendar = terms, terms.calendar
 
     def fields(
         self, keyed_by: str, id_: bytes, start_ms: int, *, is_whole: bool
@@ -71,7 +69,7 @@ class IdReads:
             return {}
         return {
             "service_all_time": self._service(keyed_by, keys.space(table) + id_),
-            "service_rules": self._rules.answer(),
+            "service_rules": self.terms.service.answer(),
         }
 
     def _service(self, keyed_by: str, row: bytes) -> dict[str, Any]:
@@ -92,7 +90,7 @@ class IdReads:
             "restatements": tally.restatements,
             "same_point": None if point is None else point.answer(),
             keyed_by: id_.decode(),
-            **sold(self.calendar, start_ms, tally, all_time(cycles)),
+            **sold(self.terms, start_ms, tally, all_time(cycles)),
         }
 
     def sales_by_cycle(self, keyed_by: str, id_: bytes) -> dict[int, Tally]:

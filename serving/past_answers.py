@@ -173,8 +173,8 @@ class PastAnswers:
 
     def _row(self, reading: Reading, id_: str, start_ms: int, cycles: Cycles) -> dict[str, Any]:
         tally = cycles.get(start_ms, Tally())
-        calendar = reading.answers.calendar
-        return {self._keyed_by: id_} | sold(calendar, start_ms, tally, all_time(cycles))
+        terms = reading.answers.terms
+        return {self._keyed_by: id_} | sold(terms, start_ms, tally, all_time(cycles))
 
     def _about_moment(self, reading: Reading) -> dict[str, Any]:
         """The moment as it is answered, and the freshness of the tables."""

@@ -51,8 +51,7 @@ def have_same_tables(one: Settings, other: Settings) -> bool:
 
     def tables(settings: Settings) -> tuple[object, ...]:
         topics = tuple(settings.topic(topic.name) for topic in PUBLIC_TOPICS)
-        calendar = settings.cycle_ms, settings.anchor_ms
-        return settings.app, topics, settings.partitions, calendar, settings.service_rules
+        return settings.app, topics, settings.partitions, settings.terms
 
     return tables(one) == tables(other)
 

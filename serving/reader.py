@@ -18,7 +18,6 @@ from serving.watching import Watch
 from streams import log
 from tables import catalogue
 from tables.catalogue import ORDERS_TOPIC, SALES_TOPIC
-from tables.cycles import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,8 +51,7 @@ class Reader(TableFollower):
 
     def __init__(self, settings: Settings, directory: Path | None = None) -> None:
         super().__init__(settings, directory or settings.data_dir / DIRECTORY)
-        self.calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
-        self._service_rules = settings.service_rules
+        self.calendar = settings.terms.calendar
         self._kept = KeptAnswers(self.changes)
         self.index = EventIndex(settings, self)
         self.audits = AuditWatch(settings)
@@ -78,8 +76,7 @@ class Reader(TableFollower):
             raise NotReady(f"the reader is reading the tables: {self.remaining():,} records to go")
         return Answers(
             Source(snapshot, self._kept, step),
-            self.calendar,
-            self._service_rules,
+            self.settings.terms,
             now_ms(),
             self.watch.state if state is None else state,
         )

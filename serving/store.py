@@ -66,14 +66,14 @@ class LogIdentity(msgspec.Struct, frozen=True):
 
 
 class Identity(LogIdentity, frozen=True):
-    """Which tables a store contains, the settings and the rules that they were made by.
+    """Which tables a store contains, the terms and the rules that they were made by.
 
     Another identity means other tables.
     """
 
     cycle_ms: int
     anchor_ms: int
-    service: str
+    terms: str
     rules: int = RULES
     format: int = FORMAT
 

@@ -39,7 +39,6 @@ from streams.signals import interruptible
 from streams.throttle import Throttle
 from streams.ticks import tick_when_idle
 from tables.catalogue import TABLES
-from tables.cycles import Calendar
 from tables.handovers import Speaking
 from tables.stages import stages
 
@@ -175,9 +174,8 @@ def build_app(
     """
     state_dir = settings.data_dir / settings.app / f"worker-{name}"
     state_dir.mkdir(parents=True, exist_ok=True)
-    calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
     speaking = Speaking(settings.app, settings.family)
-    staged = stages(calendar, settings.service_rules, settings.refusals_in_a_row, speaking)
+    staged = stages(settings.terms, settings.refusals_in_a_row, speaking)
     opener = Opener(settings, staged, state_dir, cluster, topic_ids, Cluster(settings))
     app = App(settings, opener, rate, datadir=state_dir, **_options(settings, name))
     for table in TABLES:
@@ -187,7 +185,7 @@ def build_app(
             extra_topic_configs={"cleanup.policy": "compact"},
         )
         if table.windowed:
-            declared.using_window(CycleWindow(calendar))
+            declared.using_window(CycleWindow(settings.terms.calendar))
     sources = [settings.topic(stage.spec.source) for stage in staged]
     agents.declare(app, sources, app.pipeline.process)
     _start_tasks(app)
@@ -296,6 +294,8 @@ def run_worker(settings: Settings, name: str = "1", rate: float | None = None) -
         version=build.version,
         commit=build.commit,
         rules=RULES,
+        terms=settings.terms.name,
+        terms_from=settings.rules.source,
         partitions=settings.partitions,
         state_dir=str(app.conf.datadir.absolute()),
     )

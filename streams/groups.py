@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from streams.log import At
     from streams.settings import Settings
 
-_PARTITIONS: Final = "partitions="
+_PARTITIONS: Final = "partitions"
+_TERMS: Final = "terms"
 
 GROUP_UNREADABLE = (
     errors.GroupAuthorizationFailedError,
@@ -34,12 +35,12 @@ class GroupInUse(NetsoldError):
     exit_code = 5
 
 
-def layout(partitions: int) -> str:
-    """The metadata committed beside an offset: the partition count that the state was made with.
+def layout(partitions: int, terms: str) -> str:
+    """The metadata committed beside an offset: partition count and terms that made the state.
 
-    Offsets that are set by hand have no metadata.
+    `terms` is their name. Offsets that are set by hand have no metadata.
     """
-    return f"{_PARTITIONS}{partitions}"
+    return f"{_PARTITIONS}={partitions} {_TERMS}={terms}"
 
 
 async def committed(settings: Settings) -> dict[TopicPartition, OffsetAndMetadata]:
@@ -63,7 +64,7 @@ async def commit_offsets(settings: Settings, offsets: Mapping[At, int]) -> None:
     consumer = AIOKafkaConsumer(
         **settings.client_options(), group_id=settings.app, enable_auto_commit=False
     )
-    beside = layout(settings.partitions)
+    beside = layout(settings.partitions, settings.terms.name)
     try:
         await broker_access.start(consumer, settings)
         new = {TopicPartition(*at): OffsetAndMetadata(to, beside) for at, to in offsets.items()}
@@ -85,10 +86,23 @@ def other_count(
 
     None if it is the same, or unknown.
     """
-    texts = {
-        one.metadata.removeprefix(_PARTITIONS)
-        for one in offsets.values()
-        if one.metadata.startswith(_PARTITIONS)
-    }
+    texts = _beside(offsets, _PARTITIONS)
     others = {int(text) for text in texts if text.isdecimal()} - {settings.partitions}
     return min(others, default=None)
+
+
+def other_terms(
+    settings: Settings, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+) -> str | None:
+    """The name of the terms of the group's state, if they are not the settings'.
+
+    None if they are the same, or unknown.
+    """
+    return min(_beside(offsets, _TERMS) - {settings.terms.name}, default=None)
+
+
+def _beside(offsets: Mapping[TopicPartition, OffsetAndMetadata], name: str) -> set[str]:
+    """What is committed beside the offsets under a name."""
+    words = (word for one in offsets.values() for word in one.metadata.split())
+    found = (word.partition("=") for word in words)
+    return {value for given, _, value in found if given == name}

@@ -17,7 +17,6 @@ from streams.errors import StateUnfit
 from streams.lanes import terms_of
 from streams.last_marks import last_marks
 from streams.unfit import made_otherwise, why_unfit
-from tables.cycles import Calendar
 from tables.stages import stages
 
 if TYPE_CHECKING:
@@ -98,8 +97,7 @@ async def lane_offsets(settings: Settings) -> list[LaneOffsets]:
 
     Raises KafkaUnreachable or KafkaError.
     """
-    calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
-    staged = stages(calendar, settings.service_rules, settings.refusals_in_a_row)
+    staged = stages(settings.terms, settings.refusals_in_a_row)
     ids = await topics.topic_ids(settings)
     changelogs = {
         topics.changelog(settings, table.name) for stage in staged for table in stage.spec.tables

@@ -12,6 +12,7 @@ from schemas.positions import offset_after
 from streams import groups
 from streams.build import this_build
 from streams.marks import Mark
+from tables.terms import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -117,7 +118,7 @@ class Lane:
     @property
     def layout(self) -> str:
         """The metadata that is committed with its offsets."""
-        return groups.layout(self.partitions)
+        return groups.layout(self.partitions, name_of(self.stage.terms))
 
     @property
     def closed(self) -> bool:

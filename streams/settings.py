@@ -5,30 +5,29 @@ from __future__ import annotations
 import re
 import ssl
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     FilePath,
+    PlainValidator,
     SecretStr,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from schemas.errors import NetsoldError
-from schemas.times import DAY_MS
 from streams.partitioning import Partitioner
 from streams.reader_settings import ReaderSettings
+from streams.rules import Rules, RulesUnusable, built_in, read_rules
 from tables import catalogue
-from tables.service_hours import CountPer, ServiceRules
+from tables.terms import Terms
 
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+)(:(?P<port>\d{1,5}))?")
-_YEAR_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
 class NoKafkaKnown(NetsoldError):
@@ -251,72 +250,19 @@ class EventSettings(BaseModel):
         return self.partitioner if topic in map(self.topic, catalogue.EVENT_TOPICS) else "murmur2"
 
 
-class RuleSettings(BaseModel):
-    """What the tables depend on: cycles, and the service rules of R1."""
-
-    cycle_days: int = Field(30, ge=1, le=3660, description="length of a cycle in days")
-    cycle_anchor: AwareDatetime = Field(
-        "1970-01-01T00:00:00Z",
-        validate_default=True,
-        description="an instant at which a cycle starts",
-    )
-    reply_within_seconds: int = Field(
-        300, ge=1, le=30 * 86_400, description="a reply within this is timely (R1)"
-    )
-    service_hours: str = Field(
-        "08:00-23:00",
-        description="inquiries that open in these hours count; local wall time, end left out (R1)",
-    )
-    service_zone: str = Field(
-        "Asia/Shanghai", description="the time zone of service hours and of a buyer's day (R1)"
-    )
-    count_inquiries_per: CountPer = Field(
-        "buyer_day", description="one count per buyer, shop and local day, or per inquiry (R1)"
-    )
-
-    @field_validator("cycle_anchor", mode="before")
-    @classmethod
-    def _anchor_is_written_out(cls, anchor: object) -> object:
-        """Refuse a bare number and a date alone.
-
-        Pydantic would read them as seconds since 1970, and as midnight.
-        """
-        if isinstance(anchor, str) and _YEAR_AND_TIME.match(anchor) is None:
-            raise ValueError(
-                f"{anchor!r} is no instant with its zone, such as 2026-01-01T00:00:00Z"
-            )
-        return anchor
-
-    @model_validator(mode="after")
-    def _service_rules_can_be(self) -> Self:
-        try:
-            _ = self.service_rules
-        except ValueError as error:
-            raise ValueError(f"NETSOLD_SERVICE_HOURS or NETSOLD_SERVICE_ZONE: {error}") from error
-        return self
-
-    @property
-    def service_rules(self) -> ServiceRules:
-        """The settings of R1, as the tables need them."""
-        return ServiceRules(
-            self.reply_within_seconds * 1000,
-            self.service_hours,
-            self.service_zone,
-            self.count_inquiries_per,
-        )
-
-    @property
-    def cycle_ms(self) -> int:
-        """Length of a cycle in milliseconds."""
-        return self.cycle_days * DAY_MS
-
-    @property
-    def anchor_ms(self) -> int:
-        """The anchor in epoch milliseconds."""
-        return int(self.cycle_anchor.timestamp() * 1000)
+def _rules_at(given: object) -> Rules:
+    """The rules that a path names. ValueError where it names none."""
+    if isinstance(given, Rules):
+        return given
+    if not isinstance(given, str | Path):
+        raise ValueError("it must be the path of a file")  # noqa: TRY004 - pydantic's form
+    try:
+        return read_rules(Path(given))
+    except RulesUnusable as error:
+        raise ValueError(str(error)) from error
 
 
-class Settings(ReaderSettings, RuleSettings, EventSettings, BaseSettings):
+class Settings(ReaderSettings, EventSettings, BaseSettings):
     """The settings of a netsold process.
 
     Precedence: command-line flag, environment, `.env`, default.
@@ -330,6 +276,10 @@ class Settings(ReaderSettings, RuleSettings, EventSettings, BaseSettings):
         frozen=True,
     )
 
+    rules: Annotated[Rules, NoDecode, PlainValidator(_rules_at)] = Field(
+        default_factory=built_in,
+        description="path of the terms by which tables are made; unset = the built-in ones",
+    )
     data_dir: Path = Field(Path("data"), description="local stores, and the local Kafka's log")
     chunk_records: int = Field(
         16_000, ge=1, le=100_000, description="most records of one partition in one transaction"
@@ -391,6 +341,11 @@ class Settings(ReaderSettings, RuleSettings, EventSettings, BaseSettings):
         None, ge=1, le=65535, description="port of a worker's metrics (Prometheus); unset = none"
     )
     kafka: Kafka = Field(default_factory=Kafka)
+
+    @property
+    def terms(self) -> Terms:
+        """The terms by which tables are made."""
+        return self.rules.terms
 
     def client_options(self) -> dict[str, Any]:
         """See `Kafka.client_options`."""

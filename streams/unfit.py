@@ -1,6 +1,6 @@
 """Which state must not be used with its source: checks of an opening, each with its sentence.
 
-They compare marks, committed offsets, topics, rules, numbers of partitions, and settings.
+They compare marks, committed offsets, topics, rules, numbers of partitions, and terms.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tables.catalogue import StageSpec
 
 _REBUILD: Final = "rebuild it by `netsold rebuild start` (docs/runbook.md, Rebuild)"
+_SETTINGS_CHANGED: Final = "docs/runbook.md, Settings changed"
 _COPY: Final = (
     "count a copy of the log by `netsold rebuild start --partitions N` (docs/runbook.md, Rebuild)"
 )
@@ -79,9 +80,17 @@ async def refuse_others_state(
     if all(offset is None for offset in committed.values()):
         await _refuse_others_journal(settings, kafka, writing, ends)
     if None in committed.values():
-        before = groups.other_count(settings, await kafka.group_offsets())
+        offsets = await kafka.group_offsets()
+        before = groups.other_count(settings, offsets)
         if before is not None:
             raise StateUnfit(_other_count(f"group {settings.app}", before, settings.partitions))
+        terms = groups.other_terms(settings, offsets)
+        if terms is not None:
+            raise StateUnfit(
+                f"group {settings.app}: its workers count by terms {terms}, this one has "
+                f"{settings.terms.name} ({settings.rules.source}): give all of them the same "
+                f"rules file by NETSOLD_RULES ({_SETTINGS_CHANGED})"
+            )
 
 
 async def _refuse_others_journal(
@@ -132,7 +141,7 @@ def why_unfit(
     """Why a lane must not continue: a sentence with both numbers and the remedy; None if it may.
 
     It may where committed = mark + 1 in every table, and the mark was made under the same rules,
-    number of partitions, and settings. The build that made a mark is no condition. `marks` are
+    number of partitions, and terms. The build that made a mark is no condition. `marks` are
     those of the lane's tables, `committed` is the group's offset, `bounds` are where the source
     begins and ends.
     """
@@ -162,7 +171,7 @@ def why_unfit(
 
 
 def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
-    """The sentence for a mark of other rules, partitions or settings; None if they are the same."""
+    """The sentence for a mark of other rules, partitions or terms; None if they are the same."""
     if mark.rules != RULES:
         return (
             f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; "
@@ -171,11 +180,19 @@ def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
     if mark.partitions != lane.partitions:
         return _other_count(where, mark.partitions, lane.partitions)
     if mark.terms != lane.terms:
-        return (
-            f"{where}: the state was made by {mark.terms}, the settings now say {lane.terms}: "
-            f"set them back, or {_REBUILD}"
-        )
+        return _other_terms(where, mark.terms, lane.terms)
     return None
+
+
+def _other_terms(where: str, before: str, now: str) -> str:
+    """The sentence for state of other terms; it names those that differ."""
+    was, now_is = before.split("; "), now.split("; ")
+    return (
+        f"{where}: the state was made by {', '.join(one for one in was if one not in now_is)}; "
+        f"this program's terms have {', '.join(one for one in now_is if one not in was)}: set "
+        "NETSOLD_RULES back to the former file, or make tables by the new one with "
+        f"`netsold rebuild start --rules FILE` ({_SETTINGS_CHANGED})"
+    )
 
 
 def _other_count(where: str, before: int, now: int) -> str:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from schemas import control
-from schemas.control import Act, Diff, Pointer, Version, VersionTerms
+from schemas.control import Act, Diff, Pointer, Version
 from schemas.errors import NetsoldError
 from schemas.handover_records import handover
 from streams import log, topics
 from streams.fenced_writer import FencedWriter
 from streams.log_writer import Writer
 from streams.producers import StrictProducer
+from streams.rules import rules_of
 from streams.transactions import send_records
 from tables.catalogue import CONTROL_TOPIC
 
@@ -88,8 +86,7 @@ def settings_of(version: Version, settings: Settings) -> Settings:
     """The settings of a version; `settings` are of any application of its family."""
     names = ("app", "base_app", "base_prefix", "topic_prefix", "orders_topic", "chats_topic")
     changes = {name: getattr(version, name) for name in (*names, "partitions")}
-    terms = msgspec.structs.asdict(version.terms)
-    terms["cycle_anchor"] = datetime.fromisoformat(version.terms.cycle_anchor)
+    changes["rules"] = rules_of(version.terms, f"the record of {version.app}")
     copied = version.copied
     log_of = {
         "copied_by": copied and copied.by,
@@ -98,19 +95,7 @@ def settings_of(version: Version, settings: Settings) -> Settings:
         "copied_partitions": copied and copied.partitions,
         "copied_without": () if copied is None else copied.without,
     }
-    return settings.model_copy(update=changes | terms | log_of)
-
-
-def recorded_terms(settings: Settings) -> VersionTerms:
-    """The terms of settings as a version's record has them."""
-    return VersionTerms(
-        settings.cycle_days,
-        control.instant(settings.anchor_ms),
-        settings.reply_within_seconds,
-        settings.service_hours,
-        settings.service_zone,
-        settings.count_inquiries_per,
-    )
+    return settings.model_copy(update=changes | log_of)
 
 
 async def read_versions(settings: Settings) -> Versions:

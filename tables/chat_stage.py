@@ -25,12 +25,11 @@ from tables.catalogue import (
 from tables.chat_changes import ChatChanges, DecisionCause
 from tables.conversation_fold import ConversationFold, MessageArrival
 from tables.conversation_ledger import ConversationLedger
-from tables.cycles import Calendar
 from tables.handovers import ALONE, Speakers, Speaking
 from tables.intake import Intake
 from tables.outcome import Outcome, Readings, States
-from tables.service_hours import ServiceRules
 from tables.shop_activity import ShopActivities
+from tables.terms import Terms
 from tables.timers import Timers
 from tables.watermarks import Progress
 
@@ -46,20 +45,19 @@ class ChatStage:
 
     def __init__(
         self,
-        calendar: Calendar,
-        rules: ServiceRules,
+        terms: Terms,
         refusals_in_a_row: int,
         speaking: Speaking = ALONE,
     ) -> None:
-        self._calendar = calendar
+        self._terms = terms
+        self._calendar, self._rules = terms.calendar, terms.service
         self._speaking = speaking
-        self._rules = rules
         self._refusals_in_a_row = refusals_in_a_row
 
     @property
     def terms(self) -> str:
-        """The settings by which the tables are made."""
-        return f"{self._calendar.terms}; {self._rules.terms}"
+        """The terms by which the tables are made."""
+        return self._terms.text
 
     read = staticmethod(envelope.read_chat)
 
@@ -81,7 +79,7 @@ class ChatStage:
         intake.progress = msgspec.structs.replace(intake.progress, speaker=speakers.last)
         bucket_ms = max(LEAST_BUCKET_MS, self._rules.reply_within_ms // limits.TIMER_BUCKETS)
         timers = Timers(states[REPLY_TIMERS.name], bucket_ms)
-        chunk = _Chunk(self._rules, intake, ChatChanges(self._calendar, timers, intake.moves))
+        chunk = _Chunk(self._terms, intake, ChatChanges(self._calendar, timers, intake.moves))
         for _, key in timers.expire(intake.now_ms):  # the conversations to see for R2, C2
             intake.events_by_subject.setdefault(catalogue.split_conversation_key(key), [])
         keys = [catalogue.conversation_key(*parties) for parties in intake.events_by_subject]
@@ -105,11 +103,11 @@ class ChatStage:
 class _Chunk:
     """A chunk while its conversations are folded, and then its outcome."""
 
-    def __init__(self, rules: ServiceRules, intake: Intake, changes: ChatChanges) -> None:
-        self._rules = rules
+    def __init__(self, terms: Terms, intake: Intake, changes: ChatChanges) -> None:
+        self._rules = terms.service
         self._intake = intake
         self._changes = changes
-        self._shops = ShopActivities()
+        self._shops = ShopActivities(terms.name)
         self._conversations: dict[bytes, bytes | None] = {}
         self.refused: list[tuple[int, Refusal]] = []
         """Messages with which their conversation would outgrow a record, by offset."""

@@ -100,12 +100,13 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
     """The event that entries come from, and its position as `topic-partition@offset`.
 
     `current_cycle_ms` is the start of the cycle that the partition's event time is in: entries of
-    earlier cycles restate (S13).
+    earlier cycles restate (S13). `terms` is the name of the terms.
     """
 
     event: Received
     position: str
     current_cycle_ms: int
+    terms: str
 
 
 def difference(before: Counted, after: Counted, cause: Cause, calendar: Calendar) -> list[Entry]:
@@ -126,6 +127,7 @@ def listed(changes: Mapping[RowKey, SaleColumns], cause: Cause, calendar: Calend
     `tests/unit/test_journal.py` compares it with the same entry made by keywords.
     """
     event, position, current_cycle_ms = cause.event, cause.position, cause.current_cycle_ms
+    terms = cause.terms
     event_ms, occurred_at = event.occurred_at_ms, times.format_ms(event.occurred_at_ms)
     made: list[Entry] = []
     for key, columns in changes.items() if len(changes) == 1 else _in_order(changes):
@@ -148,6 +150,7 @@ def listed(changes: Mapping[RowKey, SaleColumns], cause: Cause, calendar: Calend
                 event.source,
                 occurred_at,
                 RULES,
+                terms,
                 refund_id or None,
                 times.format_ms(key.refunded_ms) if refund_id else None,
             )

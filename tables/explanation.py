@@ -20,10 +20,10 @@ from schemas.positions import Position
 from schemas.refusals import Refusal
 from tables import counting, entries, orders
 from tables.counting import NOTHING, Counted
-from tables.cycles import Calendar
 from tables.entries import Cause
 from tables.orders import EMPTY, Order
 from tables.rules_met import Change, rules_met
+from tables.terms import Terms
 
 NO_CYCLE_MS: Final = -(2**63)
 """Before every cycle: whether an entry restates is not part of an order."""
@@ -110,7 +110,7 @@ class Explanation(NamedTuple):
     counted: Counted
 
 
-def explain(order: Order, logged: Iterable[LoggedReading], calendar: Calendar) -> Explanation:
+def explain(order: Order, logged: Iterable[LoggedReading], terms: Terms) -> Explanation:
     """The steps from some records of an order, in the order of the log, to its row in the table.
 
     Raises AssertionError if they don't lead there.
@@ -127,9 +127,8 @@ def explain(order: Order, logged: Iterable[LoggedReading], calendar: Calendar) -
             steps.append(Step(one, Verdict.PARKED, one.parking, (), (), so_far))
             continue
         change = _change(state, counted, event)
-        made = entries.difference(
-            change.was, change.now, Cause(event, str(one.position), NO_CYCLE_MS), calendar
-        )
+        cause = Cause(event, str(one.position), NO_CYCLE_MS, terms.name)
+        made = entries.difference(change.was, change.now, cause, terms.calendar)
         state, counted, so_far = change.after, change.now, result_of(change.now)
         rules = rules_met(change)
         verdict = _verdict(change, rules, made)

@@ -112,6 +112,7 @@ COLUMNS: Final[dict[str, Callable[[WrittenRow], ColumnValue]]] = {
     "cycle": lambda written: written.row.cycle,
     "event_type": lambda written: written.row.event_type,
     "rules": lambda written: written.row.rules,
+    "terms": lambda written: written.row.terms,
     "build": lambda written: written.build,
     "day": lambda written: times.format_ms(written.written_ms)[:10],
     "restates": lambda written: written.row.restates,

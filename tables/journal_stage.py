@@ -11,11 +11,11 @@ from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
 from tables import catalogue, sales, service, watermarks
 from tables.catalogue import StageSpec
-from tables.cycles import Calendar
 from tables.intake import RecordIntake
 from tables.outcome import Outcome, Readings, States, Stored
 from tables.sales import ImpossibleTallyError, Tally
 from tables.service import ImpossibleServiceError, ServiceTally
+from tables.terms import Terms
 from tables.watermarks import Progress, SourceProgress
 
 _State = TypeVar("_State")
@@ -52,7 +52,7 @@ class JournalStage:
     def __init__(
         self,
         spec: StageSpec,
-        calendar: Calendar,
+        terms: Terms,
         refusals_in_a_row: int,
         decode: Callable[[bytes], Any],
         subject: Callable[[Any], str],
@@ -60,15 +60,15 @@ class JournalStage:
         """`decode` makes a row of a record's bytes, `subject` gives the row's id."""
         self.spec = spec
         self._id_name = catalogue.key_of(spec.source)
-        self._calendar = calendar
+        self._terms, self._calendar = terms, terms.calendar
         self._refusals_in_a_row = refusals_in_a_row
         self._decode = decode
         self._subject = subject
 
     @property
     def terms(self) -> str:
-        """The settings by which the tables are made."""
-        return self._calendar.terms
+        """The terms by which the tables are made."""
+        return self._terms.text
 
     def _sums(self, states: States) -> ChunkSums:
         """The sums that a chunk changes, in these states."""

@@ -13,10 +13,10 @@ from schemas.columns import RULES, is_higher
 from schemas.journal import Contact, Entry, Served, Service
 from tables import aftersales, catalogue, counting, entries
 from tables.catalogue import ORDER_STAGE, SHOP_ACTIVITY_TOPIC
-from tables.cycles import Calendar
 from tables.entries import Cause
 from tables.order_fold import Derivable, Derived
 from tables.shop_activity import ShopActivities
+from tables.terms import Terms
 
 _ID_NAME: Final = {
     topic: catalogue.key_of(topic) for topic in ORDER_STAGE.sends if topic != SHOP_ACTIVITY_TOPIC
@@ -30,8 +30,8 @@ if not {*_ID_NAME.values()} <= {*Entry.__struct_fields__}:
 class OrderJournal:
     """Collects the records of a chunk of the partition `place`, such as `orders-3`."""
 
-    def __init__(self, calendar: Calendar, place: str) -> None:
-        self._calendar = calendar
+    def __init__(self, terms: Terms, place: str) -> None:
+        self._calendar, self._terms = terms.calendar, terms.name
         self._place = place
         self._records: dict[str, list[tuple[int, bytes, bytes]]] = {topic: [] for topic in _ID_NAME}
         """By journal: offset of the event, key, value."""
@@ -42,7 +42,7 @@ class OrderJournal:
         self._of_products = [
             self._records[topic] for topic, id_name in _ID_NAME.items() if id_name == "product_id"
         ]
-        self._shops = ShopActivities()
+        self._shops = ShopActivities(terms.name)
         self.rows = 0
         """How many entries and service rows of products."""
 
@@ -52,7 +52,8 @@ class OrderJournal:
     def add(self, change: Derivable | Derived) -> None:
         """Add the records of one event's change of an order."""
         offset, event, now_ms = change.arrival
-        cause = Cause(event, f"{self._place}@{offset}", self._calendar.start_of(now_ms))
+        start_ms = self._calendar.start_of(now_ms)
+        cause = Cause(event, f"{self._place}@{offset}", start_ms, self._terms)
         if isinstance(change, Derived):
             if change.rows:
                 self._sell(entries.listed(change.rows, cause, self._calendar), offset)
@@ -119,6 +120,7 @@ class OrderJournal:
                     shop_id,
                     product_id,
                     RULES,
+                    self._terms,
                     cycle=cycle,
                     columns=columns,
                     restates=restates,

@@ -6,11 +6,11 @@ from typing import Final
 from schemas import envelope
 from tables import catalogue, watermarks
 from tables.catalogue import ORDERS, StageSpec
-from tables.cycles import Calendar
 from tables.intake import Intake
 from tables.order_fold import OrderFold
 from tables.order_journal import OrderJournal
 from tables.outcome import Outcome, Readings, States
+from tables.terms import Terms
 from tables.watermarks import Progress
 
 _ORDER_ID: Final = attrgetter("order_id")
@@ -21,14 +21,14 @@ class OrderStage:
 
     spec: Final[StageSpec] = catalogue.ORDER_STAGE
 
-    def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
-        self._calendar = calendar
+    def __init__(self, terms: Terms, refusals_in_a_row: int) -> None:
+        self._terms, self._calendar = terms, terms.calendar
         self._refusals_in_a_row = refusals_in_a_row
 
     @property
     def terms(self) -> str:
-        """The settings by which the tables are made."""
-        return self._calendar.terms
+        """The terms by which the tables are made."""
+        return self._terms.text
 
     read = staticmethod(envelope.read)
 
@@ -54,7 +54,7 @@ class OrderStage:
             fold.fold(key, state, events)
         parked = sorted([*intake.parked, *fold.refused], key=itemgetter(0))
         # ---- nothing is refused past this line ----
-        journal = OrderJournal(self._calendar, place)
+        journal = OrderJournal(self._terms, place)
         for change in fold.changes:
             journal.add(change)
         counts = intake.counts() | {

@@ -12,6 +12,7 @@ from tables import aftersales, catalogue, counting, figures, orders, overdue_row
 from tables.catalogue import REPORT_LISTS, Table
 from tables.cycles import Calendar
 from tables.sales import Tally
+from tables.terms import Terms
 
 StoredRows = Iterable[tuple[bytes, bytes]]
 """(key, state's bytes) of a table's rows, in any order."""
@@ -20,17 +21,17 @@ ReportRow = dict[str, Any]
 """A row of a report, as JSON has it."""
 
 
-def report(calendar: Calendar, tables: Mapping[str, StoredRows]) -> dict[str, list[ReportRow]]:
+def report(terms: Terms, tables: Mapping[str, StoredRows]) -> dict[str, list[ReportRow]]:
     """All lists of a report, each sorted; `tables` has the states by the tables' names."""
     found = {}
     for name, table in REPORT_LISTS.items():
         if table.form == "sales":
-            rows = _sales_rows(calendar, table, tables)
+            rows = _sales_rows(terms, table, tables)
         else:
             rows = (
                 row
                 for key, state in tables[table.name]
-                for row in rows_of(calendar, table, *_split(table, key), state)
+                for row in rows_of(terms.calendar, table, *_split(table, key), state)
             )
         found[name] = sorted(rows, key=sort_key(name))
     return found
@@ -78,7 +79,7 @@ def rows_of(
 
 
 def _sales_rows(
-    calendar: Calendar, table: Table, tables: Mapping[str, StoredRows]
+    terms: Terms, table: Table, tables: Mapping[str, StoredRows]
 ) -> Iterator[ReportRow]:
     cycles: defaultdict[str, dict[int, Tally]] = defaultdict(dict)
     for key, state in tables[table.name]:
@@ -91,11 +92,11 @@ def _sales_rows(
         else {key.decode(): sales.decode(state).net for key, state in tables[totals.name]}
     )
     for subject, tallies in cycles.items():
-        yield from sales_rows(calendar, table, subject, tallies, sums.get(subject, 0))
+        yield from sales_rows(terms, table, subject, tallies, sums.get(subject, 0))
 
 
 def sales_rows(
-    calendar: Calendar, table: Table, subject: str, cycles: Mapping[int, Tally], total: int
+    terms: Terms, table: Table, subject: str, cycles: Mapping[int, Tally], total: int
 ) -> Iterator[ReportRow]:
     """The report's rows of one id in a table of sales, by cycle; cycles without sums have none.
 
@@ -103,7 +104,7 @@ def sales_rows(
     """
     for start_ms, tally in cycles.items():
         if tally.holds_anything:
-            yield {table.keyed_by: subject} | sold(calendar, start_ms, tally, total)
+            yield {table.keyed_by: subject} | sold(terms, start_ms, tally, total)
 
 
 def all_time(cycles: Mapping[int, Tally]) -> int:
@@ -111,12 +112,12 @@ def all_time(cycles: Mapping[int, Tally]) -> int:
     return sum(tally.net for tally in cycles.values())
 
 
-def sold(calendar: Calendar, start_ms: int, tally: Tally, total: int) -> ReportRow:
+def sold(terms: Terms, start_ms: int, tally: Tally, total: int) -> ReportRow:
     """The sales of an id in a cycle, without the id; `total` is its net units of all time (C4)."""
     return {
-        "cycle": span(calendar, start_ms),
+        "cycle": span(terms.calendar, start_ms),
         **tally.of_cycle(),
-        "sold_monthly": tally.net,
+        "sold_monthly": tally.sold_monthly(terms.sold_monthly_basis),
         "successfully_traded": total,
     }
 

@@ -1,11 +1,15 @@
 """Tally: the sums of journal entries by the id and cycle of a table's key (C4)."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from schemas.columns import TALLY_VERSION, MeasureSums, SaleColumns
+
+Basis = Literal["sale", "refund"]
+"""In which cycle a refund takes units off: in that of its sale, or in the one in which it happened
+(S6)."""
 
 
 class ImpossibleTallyError(Exception):
@@ -72,6 +76,15 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
         for sums in self.currencies.values():
             net += sums.units_gross - sums.units_reversed
         return net
+
+    def sold_monthly(self, basis: Basis) -> int:
+        """The units that a cycle shows as sold (S6).
+
+        By refund it is below zero where more of earlier sales came back than was sold.
+        """
+        if basis == "sale":
+            return self.net
+        return sum(sums.units_gross - sums.units_booked for sums in self.currencies.values())
 
     @property
     def units(self) -> MeasureSums:

@@ -56,7 +56,9 @@ class _Shop:
 class ShopActivities:
     """The changes of one chunk, collected by shop."""
 
-    def __init__(self) -> None:
+    def __init__(self, terms: str) -> None:
+        """`terms` is the name of the terms."""
+        self._terms = terms
         self._shops: dict[str, _Shop] = {}
         self._full: list[tuple[bytes, bytes]] = []
 
@@ -100,18 +102,42 @@ class ShopActivities:
 
     def records(self) -> list[tuple[bytes, bytes]]:
         """(key, value) for the topic `shop-activity`; those of one shop in order."""
-        return [*self._full, *[_record(shop_id, shop) for shop_id, shop in self._shops.items()]]
+        return [
+            *self._full,
+            *[self._record(shop_id, shop) for shop_id, shop in self._shops.items()],
+        ]
 
     def _shop(self, shop_id: str, units: int) -> _Shop:
         """A shop's record with room for this many more units."""
         shop = self._shops.get(shop_id)
         if shop is not None and shop.units + units > limits.ACTIVITY_UNITS:
-            self._full.append(_record(shop_id, self._shops.pop(shop_id)))
+            self._full.append(self._record(shop_id, self._shops.pop(shop_id)))
             shop = None
         if shop is None:
             shop = self._shops[shop_id] = _Shop()
         shop.units += units
         return shop
+
+    def _record(self, shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
+        sold = [
+            Sold(cycle, currency, sums.restates, sums.columns)
+            for (cycle, currency), sums in shop.sold.items()
+        ]
+        bought = [
+            Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()
+        ]
+        activity = ShopActivity(
+            shop_id,
+            RULES,
+            self._terms,
+            sold,
+            bought,
+            shop.served,
+            shop.replied,
+            shop.contacts,
+            shop.messages,
+        )
+        return shop_id.encode(), journal.encode(activity)
 
 
 def _parts(messages: list[Written]) -> Iterator[list[Wrote]]:
@@ -119,22 +145,3 @@ def _parts(messages: list[Written]) -> Iterator[list[Wrote]]:
     for at in range(0, len(messages), limits.ACTIVITY_MESSAGES):
         some = messages[at : at + limits.ACTIVITY_MESSAGES]
         yield [(one.at_ms, one.side, one.order_id or "") for one in some]
-
-
-def _record(shop_id: str, shop: _Shop) -> tuple[bytes, bytes]:
-    sold = [
-        Sold(cycle, currency, sums.restates, sums.columns)
-        for (cycle, currency), sums in shop.sold.items()
-    ]
-    bought = [Bought(buyer_id, cycle, orders) for (buyer_id, cycle), orders in shop.bought.items()]
-    activity = ShopActivity(
-        shop_id,
-        RULES,
-        sold,
-        bought,
-        shop.served,
-        shop.replied,
-        shop.contacts,
-        shop.messages,
-    )
-    return shop_id.encode(), journal.encode(activity)

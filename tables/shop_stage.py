@@ -25,6 +25,7 @@ from tables.journal_stage import (
     touched_tallies,
 )
 from tables.outcome import States
+from tables.terms import Terms
 
 _SHOP_ID: Final = attrgetter("shop_id")
 
@@ -77,9 +78,9 @@ class ShopAddition(msgspec.Struct, frozen=True):
 class ShopStage(JournalStage):
     """Records of `shop-activity` → sums by shop, per cycle and of all time, and its buyers."""
 
-    def __init__(self, calendar: Calendar, refusals_in_a_row: int) -> None:
+    def __init__(self, terms: Terms, refusals_in_a_row: int) -> None:
         super().__init__(
-            catalogue.SHOP_STAGE, calendar, refusals_in_a_row, journal.decode_activity, _SHOP_ID
+            catalogue.SHOP_STAGE, terms, refusals_in_a_row, journal.decode_activity, _SHOP_ID
         )
 
     def _addition(self, key: bytes, row: ShopActivity) -> ShopAddition:

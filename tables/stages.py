@@ -2,19 +2,17 @@
 
 from tables.catalogue import STAGES
 from tables.chat_stage import ChatStage
-from tables.cycles import Calendar
 from tables.handovers import ALONE, Speaking
 from tables.order_stage import OrderStage
-from tables.service_hours import ServiceRules
 from tables.shop_stage import ShopStage
 from tables.summing_stage import SummingStage
+from tables.terms import Terms
 
 AnyStage = OrderStage | ChatStage | ShopStage | SummingStage
 
 
 def stages(
-    calendar: Calendar,
-    rules: ServiceRules,
+    terms: Terms,
     refusals_in_a_row: int,
     speaking: Speaking = ALONE,
 ) -> tuple[AnyStage, ...]:
@@ -23,11 +21,11 @@ def stages(
     A stage without a class of its own is a summing stage.
     """
     own: tuple[AnyStage, ...] = (
-        OrderStage(calendar, refusals_in_a_row),
-        ChatStage(calendar, rules, refusals_in_a_row, speaking),
-        ShopStage(calendar, refusals_in_a_row),
+        OrderStage(terms, refusals_in_a_row),
+        ChatStage(terms, refusals_in_a_row, speaking),
+        ShopStage(terms, refusals_in_a_row),
     )
     by_spec = {stage.spec: stage for stage in own}
     return tuple(
-        by_spec.get(spec) or SummingStage(spec, calendar, refusals_in_a_row) for spec in STAGES
+        by_spec.get(spec) or SummingStage(spec, terms, refusals_in_a_row) for spec in STAGES
     )

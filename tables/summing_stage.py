@@ -16,9 +16,9 @@ from schemas import journal
 from schemas.journal import Delta, ServiceChange
 from tables import catalogue, sales, service
 from tables.catalogue import StageSpec, Table
-from tables.cycles import Calendar
 from tables.journal_stage import ChunkSums, JournalStage, touched_services, touched_tallies
 from tables.outcome import States
+from tables.terms import Terms
 
 
 class RowAddition(msgspec.Struct, frozen=True, gc=False):
@@ -38,7 +38,7 @@ class RowAddition(msgspec.Struct, frozen=True, gc=False):
 class SummingStage(JournalStage):
     """Rows of a journal → the tables of sales and service of a stage in the catalogue."""
 
-    def __init__(self, spec: StageSpec, calendar: Calendar, refusals_in_a_row: int) -> None:
+    def __init__(self, spec: StageSpec, terms: Terms, refusals_in_a_row: int) -> None:
         """TypeError if a table of the stage has other rows, or another key than its journal."""
         id_name = catalogue.key_of(spec.source)
         for table in spec.tables:
@@ -48,7 +48,7 @@ class SummingStage(JournalStage):
                     f", not {table.form} by {table.keyed_by}; give it a class in tables/stages.py"
                 )
         decode = journal.decoder_by(id_name)
-        super().__init__(spec, calendar, refusals_in_a_row, decode, attrgetter("subject"))
+        super().__init__(spec, terms, refusals_in_a_row, decode, attrgetter("subject"))
 
     def _addition(self, key: bytes, row: Delta | ServiceChange) -> RowAddition:
         start_ms = self._calendar.start_of_iso(row.cycle)

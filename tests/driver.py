@@ -28,9 +28,8 @@ from streams.producers import OutcomeUnknown
 from streams.recovery import Opener
 from streams.stores import POSITION_KEY
 from tables import catalogue
-from tables.cycles import Calendar
-from tables.service_hours import ServiceRules
 from tables.stages import stages
+from tables.terms import Terms
 from tests.memory_log import MemoryLog, MemoryProducer, MemoryRecord
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ SETTLED_S = 20.0
 WRITTEN_MS = 2_000_000_000_000
 """The time of all records, in epoch milliseconds, later than the times of their events."""
 
-CALENDAR = Calendar(30 * 86_400_000)
+TERMS = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +234,7 @@ class MemoryWorker:
         ids = {name: f"id of {name}" for name in names}
         opener = Opener(
             driver.settings,
-            stages(CALENDAR, ServiceRules(), 1000),
+            stages(TERMS, 1000),
             driver.settings.data_dir,
             "memory",
             ids,

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -26,13 +27,15 @@ import msgspec
 from operations.local.ports import free_port
 from schemas import envelope
 from schemas.events import topic_of
-from schemas.times import DAY_MS, format_ms
+from schemas.times import format_ms
 from streams import log, topics
 from streams.log_writer import Writer
+from streams.rules import built_in
 from streams.settings import Kafka, Settings
 from tests.faults.workers import Workers, environment
 from tests.hanging import UnverifyingKafka
 from tests.pages import Output, Script
+from tests.terms import changed, rules_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,12 +82,13 @@ class Marketplace:
             data_dir=self.directory / "data",
             reader_port=free_port(0),
             kafka=Kafka(bootstrap_servers=bootstrap),
+            # No run is near the end of a cycle.
+            rules=changed(built_in(), cycle_anchor=datetime.now(UTC) - timedelta(days=10)),
         )
         more = {
             "READER_PORT": str(self.settings.reader_port),
             "IDLE_TICK_MS": "1000",
-            # No run is near the end of a cycle.
-            "CYCLE_ANCHOR": format_ms(time.time_ns() // 1_000_000 // DAY_MS * DAY_MS - 10 * DAY_MS),
+            "RULES": str(rules_file(self.directory / "rules.toml", self.settings.rules)),
         }
         self.workers = undo.enter_context(Workers(self.settings, self.directory, **more))
         self._environment = environment(self.settings, **more) | {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from schemas.positions import Position
 from schemas.shown_answers import Shown
@@ -48,7 +48,7 @@ class Changelogs(Flow):
 
     def __init__(self, settings: Settings, chunk: Callable[[], int] = lambda: 4000) -> None:
         reader = Reader(settings)
-        super().__init__(reader.calendar, chunk, settings.service_rules)
+        super().__init__(settings.terms.calendar, chunk, settings.terms.service)
         self.app = settings.app
         self.topics = {name: topic for topic, name in reader.names.items()}
         self.begins = 0
@@ -80,13 +80,13 @@ class Changelogs(Flow):
 
     def take(
         self, events: Iterable[Mapping[str, Any]], form: Callable[[Mapping[str, Any]], Any] = binary
-    ) -> Flow:
+    ) -> Self:
         """Write events, run all stages, and update the journal."""
         super().take(events, form)
         self._update_journal()
         return self
 
-    def tick(self, at_ms: int) -> Flow:
+    def tick(self, at_ms: int) -> Self:
         """Advance the event time of every source partition, and update the journal."""
         super().tick(at_ms)
         self._update_journal()
@@ -143,8 +143,8 @@ class FedReader(Reader):
             self.settings.app,
             dict.fromkeys(self.names, "id"),
             2,
-            self.settings.cycle_ms,
-            self.settings.anchor_ms,
+            self.settings.terms.calendar.length_ms,
+            self.settings.terms.calendar.anchor_ms,
             "r",
         )
         self.applier = self.open_store(identity, dict.fromkeys(self.logs.changelogs, 0))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemas.control import Pointer, Version
-from streams.versions import VersionWriter, recorded_terms, settings_of
+from streams.versions import VersionWriter, settings_of
+from tests.terms import changed, rules_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from streams.settings import Settings
 
 AT = "2026-07-12T00:00:00Z"
@@ -24,7 +27,7 @@ def registered(settings: Settings) -> tuple[Version, Version]:
         orders_topic=settings.topic("orders"),
         chats_topic=settings.topic("chats"),
         partitions=settings.partitions,
-        terms=recorded_terms(settings),
+        terms=settings.rules.values.written(),
         rules=1,
         build="b",
         created_at=AT,
@@ -39,7 +42,7 @@ def registered(settings: Settings) -> tuple[Version, Version]:
         orders_topic=base.orders_topic,
         chats_topic=base.chats_topic,
         partitions=settings.partitions,
-        terms=recorded_terms(settings.model_copy(update={"cycle_days": WEEK_DAYS})),
+        terms=changed(settings.rules, cycle_days=WEEK_DAYS).values.written(),
         rules=1,
         build="b",
         created_at=AT,
@@ -54,14 +57,17 @@ def weekly_settings(settings: Settings) -> Settings:
     return settings_of(registered(settings)[1], settings)
 
 
-def in_environment(version: Settings) -> dict[str, str]:
-    """What the environment of a version's processes has beyond that of its base."""
+def in_environment(version: Settings, directory: Path) -> dict[str, str]:
+    """What the environment of a version's processes has beyond that of its base.
+
+    Its rules are in a file of the directory.
+    """
     return {
         "BASE_APP": str(version.base_app),
         "BASE_PREFIX": str(version.base_prefix),
         "ORDERS_TOPIC": version.topic("orders"),
         "CHATS_TOPIC": version.topic("chats"),
-        "CYCLE_DAYS": str(version.cycle_days),
+        "RULES": str(rules_file(directory / f"{version.app}.toml", version.rules)),
     }
 
 

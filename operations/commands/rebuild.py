@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from operations.arguments import Json, NoInput, Yes
+from operations.arguments import Json, NoInput, RulesFile, Yes
 from operations.commands.rebuild_options import (
     AcceptDiff,
     CopyRate,
@@ -28,7 +28,6 @@ from operations.letters.options import By, recorded
 from operations.local.kafka import named_cluster
 from operations.output import print_error, print_json
 from operations.progress import Meter
-from operations.term_options import Terms, takes_terms
 from operations.versions import changing, copying, registering, showing
 from operations.versions.comparing import compare_versions
 from operations.versions.comparison import Comparison
@@ -39,6 +38,7 @@ from operations.versions.registering import Signature
 from operations.waiting import Interrupted, answer
 from streams import backlog
 from streams.copied import is_copied, left_to_copy
+from streams.rules import read_rules
 from streams.versions import read_versions, record_diff, settings_of
 from tables.catalogue import REPORT_LISTS
 
@@ -56,10 +56,9 @@ DIFFERENCE: Final = 3
 
 
 @app.command("start")
-@takes_terms
 def start(  # noqa: PLR0917 - a parameter for each option
     name: NewName = None,
-    terms: Terms = None,
+    rules: RulesFile = None,
     partitions: Partitions = None,
     without: Without = None,
     rate: Rate = None,
@@ -74,13 +73,14 @@ def start(  # noqa: PLR0917 - a parameter for each option
     """Register a rebuild, create its topics, and run a worker of it until Ctrl-C.
 
     It counts the log from its beginning, by this program's rules, and then follows the traffic.
-    Terms that are not given are those of the version that is answered. With another number of
+    Without --rules its terms are those of the version that is answered. With another number of
     partitions it counts a copy of the log: the copier runs here, and workers elsewhere. With --json
     one object once it is registered, and a line every ten seconds of a copier.
     """
     settings, sign = named_cluster(), _signature(by, why)
+    other = None if rules is None else read_rules(rules)
     planned = registering.plan(
-        settings, name, terms or {}, sign, partitions=partitions, without=without or ()
+        settings, name, other, sign, partitions=partitions, without=without or ()
     )
     with _continued(_UNCHANGED):
         found = answer(settings, planned)

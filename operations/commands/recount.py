@@ -10,24 +10,18 @@ from typing import Annotated
 
 import typer
 
-from operations.arguments import EventFiles
+from operations.arguments import EventFiles, RulesFile
 from operations.oracle.events import Invalid, time_ms
-from operations.oracle.recount import read_files, recount
-from operations.oracle.replies import Terms
+from operations.oracle.recount import read_files
 from operations.output import print_error, print_json
-from schemas.times import DAY_MS
+from operations.recounting import recount_by
+from streams.rules import read_rules
 from streams.settings import Settings
 
 
 def command(
     files: EventFiles,
-    cycle_days: Annotated[
-        int | None, typer.Option(min=1, help="Length of a cycle in days; else the setting.")
-    ] = None,
-    anchor: Annotated[
-        str | None,
-        typer.Option(help="An instant with zone at which a cycle starts; else the setting."),
-    ] = None,
+    rules: RulesFile = None,
     as_of: Annotated[
         str | None,
         typer.Option(help="An instant with zone: what is overdue then; else the latest event's."),
@@ -37,19 +31,11 @@ def command(
 
     It prints one JSON object. Lines that are no events are skipped; then the exit code is 1.
     """
-    settings = Settings()
-    cycle_ms = settings.cycle_ms if cycle_days is None else cycle_days * DAY_MS
-    anchor_ms = settings.anchor_ms if anchor is None else _instant_ms("--anchor", anchor)
+    values = (Settings().rules if rules is None else read_rules(rules)).values
     as_of_ms = None if as_of is None else _instant_ms("--as-of", as_of)
-    terms = Terms.of(
-        settings.reply_within_seconds,
-        settings.service_hours,
-        settings.service_zone,
-        settings.count_inquiries_per,
-    )
     refused: Counter[str] = Counter()
     events = read_files(files, refused)
-    print_json(recount(events, cycle_ms, anchor_ms, refused, terms=terms, as_of_ms=as_of_ms))
+    print_json(recount_by(values, events, refused, as_of_ms=as_of_ms))
     if refused:
         faults = "; ".join(f"{fault} ({count})" for fault, count in refused.most_common(10))
         print_error(f"netsold: skipped lines: {refused.total()}, because of: {faults}")

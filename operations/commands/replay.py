@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from operations.arguments import Json
+from operations.arguments import Json, RulesFile
 from operations.commands import replay_view
 from operations.commands.replay_run import Narrow, Processes, ReplayRun, Resume
 from operations.commands.replay_span import From, To, narrowed
 from operations.output import print_json
 from operations.replaying.contributions import Contribution, Subject, contributions
-from operations.term_options import Terms, takes_terms
-from operations.versions.registering import with_terms
+from operations.versions.registering import with_rules
 from schemas.errors import NetsoldError
+from streams.rules import read_rules
 
 if TYPE_CHECKING:
     from operations.replaying.findings import Findings
@@ -43,12 +43,11 @@ Explain = Annotated[
 ]
 
 
-@takes_terms
 def command(  # noqa: PLR0917 - typer's form
     dry_run: DryRun = False,
     start: From = None,
     end: To = None,
-    terms: Terms = None,
+    rules: RulesFile = None,
     explain: Explain = None,
     resume: Resume = False,
     processes: Processes = 1,
@@ -64,16 +63,16 @@ def command(  # noqa: PLR0917 - typer's form
             "a replay never changes live tables: add --dry-run to see what would change, and "
             "`netsold rebuild` makes them anew beside the live ones"
         )
-    if end is not None and terms:
+    if end is not None and rules is not None:
         raise typer.BadParameter(
-            "it compares with the journal, which has the terms of its workers: leave out other"
-            " terms",
+            "it compares with the journal, which has the terms of its workers: leave out --rules",
             param_hint="--to",
         )
+    other = None if rules is None else read_rules(rules)
     subject = None if explain is None else _subject(explain)
     run = ReplayRun(
         "replay --dry-run",
-        lambda settings: with_terms(settings, terms or {}),
+        lambda settings: with_rules(settings, other),
         [start or "", end or "", explain or ""],
         adds_up=True,
     )
@@ -102,7 +101,7 @@ def _show(
         print_json(answer)
     else:
         replay_view.print_answer(run.settings, found, answer)
-    if found.differing:
+    if found.differing or answer["sold_monthly_rows"]:
         raise typer.Exit(DIFFERENCE)
 
 

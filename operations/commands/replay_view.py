@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import typer
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from operations.replaying.sums import Mover
     from streams.settings import Settings
 
+_BASIS: Final = re.compile(r"sold_monthly by (\w+)")
+
 MOVERS: int = 20
 """Most products and shops that are shown, each."""
 
@@ -42,6 +44,7 @@ def json_of(
         "live": sorted({mark.terms for mark in found.marks}),
         "replayed": sorted(set(terms.terms)),
     }
+    answer["sold_monthly_rows"] = shown_otherwise(found, terms.terms)
     answer["cycles"] = [
         {"start": times.format_ms(int(start)), "currency": currency} | msgspec.to_builtins(pair)
         for start, currencies in sorted(found.cycles.by_cycle.items(), key=_start)
@@ -65,6 +68,13 @@ def json_of(
             ],
         }
     return answer
+
+
+def shown_otherwise(found: Findings, replayed: Sequence[str]) -> int:
+    """How many rows of cycles would show another `sold_monthly`, as its basis would be another."""
+    live = {basis for mark in found.marks for basis in _BASIS.findall(mark.terms)}
+    other = {basis for terms in replayed for basis in _BASIS.findall(terms)}
+    return found.by_basis if live and live != other else 0
 
 
 def _start(item: tuple[str, object]) -> int:
@@ -92,7 +102,7 @@ def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) ->
             f"up to {ends}: the sums of products by the journal alone are compared, as orders, "
             "conversations and shops are of now"
         )
-    if not found.differing:
+    if not (found.differing or answer["sold_monthly_rows"]):
         typer.echo(f"{settings.app}: nothing would change")
         return
     live, replayed = (_clauses(terms) for terms in answer["terms"].values())
@@ -105,6 +115,11 @@ def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) ->
     if "explained" in answer:
         _print_explained(answer["explained"])
     audit_view.print_rows(found)
+    if answer["sold_monthly_rows"]:
+        typer.echo(
+            f"{answer['sold_monthly_rows']:,} rows of products and shops by cycle would show "
+            "another sold_monthly"
+        )
     typer.echo(f"{settings.app}: {found.differing:,} rows would change")
 
 

@@ -23,7 +23,6 @@ from streams import log, topics
 from streams.settings import Settings
 from tables import catalogue
 from tables.catalogue import REPORT_LISTS
-from tables.cycles import Calendar
 from tables.report import report, sort_key
 
 _RESERVED = b"\x00"
@@ -103,7 +102,7 @@ async def from_changelogs(settings: Settings, read: _Read | None = None) -> Repo
                     states.pop(record.key, None)
                 else:
                     states[record.key] = record.value
-    return report(_calendar(settings), {name: states.items() for name, states in tables.items()})
+    return report(settings.terms, {name: states.items() for name, states in tables.items()})
 
 
 async def from_journal(settings: Settings, read: _Read | None = None) -> Report:
@@ -113,7 +112,7 @@ async def from_journal(settings: Settings, read: _Read | None = None) -> Report:
     """
     read = read or _Read()
     ids: set[str] = set()
-    sums = JournalSums(_calendar(settings))
+    sums = JournalSums(settings.terms)
     async for records in log.records(settings, settings.topic(catalogue.SALES_TOPIC)):
         read.add(len(records))
         for record in records:
@@ -144,7 +143,3 @@ def from_reader(settings: Settings) -> Report:
     for name, rows in found.items():
         rows.sort(key=sort_key(name))
     return found
-
-
-def _calendar(settings: Settings) -> Calendar:
-    return Calendar(settings.cycle_ms, settings.anchor_ms)

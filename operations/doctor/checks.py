@@ -16,7 +16,6 @@ from streams.copied import is_copied, read_copy
 from streams.errors import KafkaUnreachable
 from streams.log import ends
 from streams.settings import NoKafkaKnown
-from tables.cycles import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -124,7 +123,7 @@ async def _offsets(evidence: Evidence) -> Iterable[CheckResult]:
 async def _event_time(evidence: Evidence) -> Iterable[CheckResult]:
     """Event time in the future: a warning, or a fault where its cycle has not begun."""
     settings = evidence.settings
-    calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
+    calendar = settings.terms.calendar
     return [lanes.judge_event_time(await evidence.lanes(), settings, calendar, now_ms())]
 
 

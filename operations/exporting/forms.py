@@ -121,6 +121,7 @@ _CAUSE: Final = (
     Column("event_source", "text", "the source of the event"),
     Column("occurred_at", "time", "when the event happened"),
     Column("rules", "int", "the version of the rules"),
+    Column("terms", "text", "the name of the terms; `netsold rules show` prints it"),
 )
 _PLACE: Final = (
     Column("journal_partition", "int", "the partition of the journal's row"),

@@ -141,6 +141,7 @@ def _changed(row: Service, place: tuple[int, int, int]) -> list[tuple[Any, ...]]
             row.event_source,
             row.occurred_at,
             row.rules,
+            row.terms,
             *place,
         )
         for figure, change in row.columns.items()

@@ -12,7 +12,7 @@ from schemas.errors import NetsoldError
 if TYPE_CHECKING:
     from streams.settings import Settings
 
-FORM: Final = 1
+FORM: Final = 2
 """Version of the files' columns and of `_COMPLETE.json`."""
 
 COMPLETE: Final = "_COMPLETE.json"
@@ -55,6 +55,7 @@ class Terms(msgspec.Struct, frozen=True):
     journal: str
     partitions: int
     rules: int
+    terms: str
     cycle_ms: int
     anchor_ms: int
 
@@ -138,8 +139,9 @@ def terms_of(settings: Settings, journal: str) -> Terms:
         journal,
         settings.partitions,
         RULES,
-        settings.cycle_ms,
-        settings.anchor_ms,
+        settings.terms.text,
+        settings.terms.calendar.length_ms,
+        settings.terms.calendar.anchor_ms,
     )
 
 

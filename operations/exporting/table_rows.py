@@ -19,7 +19,6 @@ from schemas.positions import offset_after
 from streams import topics
 from streams.marks import MARK_KEY, Mark, decode_mark
 from tables.catalogue import ORDERS_TOPIC, PRODUCT_STAGE, SHOP_STAGE
-from tables.cycles import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -109,7 +108,7 @@ class _Lane:
         self, settings: Settings, log: ReplayLog, store: RowStore, spec: StageSpec, partition: int
     ) -> None:
         self._log, self._store, self._stage, self._partition = log, store, spec.name, partition
-        self._terms = Calendar(settings.cycle_ms, settings.anchor_ms).terms
+        self._terms = settings.terms.text
         self._changelogs = {
             topics.changelog(settings, one.table.name): _Changelog(one.table.name)
             for one in TABLE_DATASETS
@@ -180,7 +179,7 @@ class _Lane:
         if mark.rules != RULES or (mark.terms and self._terms not in mark.terms):
             raise OtherExport(
                 f"the tables were made by rules {mark.rules} and {mark.terms!r}, here are rules"
-                f" {RULES} and {self._terms!r}: use the settings and the build of its workers"
+                f" {RULES} and {self._terms!r}: use the rules file and the build of its workers"
             )
 
 

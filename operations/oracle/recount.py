@@ -69,6 +69,7 @@ def recount(
     refused: Counter[str] | None = None,
     *,
     terms: Terms = DEFAULT,
+    sold_monthly_basis: str = "sale",
     as_of_ms: int | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """All lists as `netsold recount` prints them, from events in bare JSON form, in any order.
@@ -98,7 +99,7 @@ def recount(
         for name, line_id in order.anomalies
     )
     return {
-        **sales_lists(counted.values(), cycles),
+        **sales_lists(counted.values(), cycles, sold_monthly_basis),
         "anomalies": [
             {"order_id": order_id, "anomaly": name} | ({"line_id": line_id} if line_id else {})
             for order_id, name, line_id in anomalies

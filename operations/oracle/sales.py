@@ -44,8 +44,10 @@ _LISTS: Final = {"products": "product_id", "shops": "shop_id"}
 """The name of each list's ids: that of the sale's line, or a field of the placed order."""
 
 
-def sales_lists(orders: Iterable[Counted], cycles: Cycles) -> dict[str, list[dict[str, Any]]]:
-    """The lists of `_LISTS`, each sorted by id and start."""
+def sales_lists(
+    orders: Iterable[Counted], cycles: Cycles, sold_monthly_basis: str
+) -> dict[str, list[dict[str, Any]]]:
+    """The lists of `_LISTS`, each sorted by id and start; for the basis see S6."""
     lists: dict[str, Rows] = {name: defaultdict(Row) for name in _LISTS}
     for counted in orders:
         if counted.placed is None:
@@ -54,7 +56,10 @@ def sales_lists(orders: Iterable[Counted], cycles: Cycles) -> dict[str, list[dic
             for name, id_name in _LISTS.items():
                 id_ = sale.product_id if id_name == "product_id" else counted.placed[id_name]
                 _book(lists[name], id_, sale, counted.placed["currency"], cycles)
-    return {name: _printed(id_name, lists[name], cycles) for name, id_name in _LISTS.items()}
+    taken_off = _BOOKED if sold_monthly_basis == "refund" else _REVERSED
+    return {
+        name: _printed(id_name, lists[name], cycles, taken_off) for name, id_name in _LISTS.items()
+    }
 
 
 def _book(rows: Rows, key: str, sale: Sale, currency: str, cycles: Cycles) -> None:
@@ -71,10 +76,10 @@ def _book(rows: Rows, key: str, sale: Sale, currency: str, cycles: Cycles) -> No
         rows[key, number].add(column, units, currency, amount)
 
 
-def _printed(id_name: str, rows: Rows, cycles: Cycles) -> list[dict[str, Any]]:
+def _printed(id_name: str, rows: Rows, cycles: Cycles, taken_off: int) -> list[dict[str, Any]]:
     traded: Counter[str] = Counter()
     for (key, _), row in rows.items():
-        traded[key] += _net(row)
+        traded[key] += _left(row, _REVERSED)
     return [
         {
             id_name: key,
@@ -82,7 +87,7 @@ def _printed(id_name: str, rows: Rows, cycles: Cycles) -> list[dict[str, Any]]:
             "units": _columns(row.all_units()),
             "units_by_currency": _by_currency(row.units),
             "revenue": _by_currency(row.revenue),
-            "sold_monthly": _net(row),
+            "sold_monthly": _left(row, taken_off),
             "successfully_traded": traded[key],
         }
         for (key, cycle), row in sorted(rows.items(), key=lambda item: item[0])
@@ -90,9 +95,9 @@ def _printed(id_name: str, rows: Rows, cycles: Cycles) -> list[dict[str, Any]]:
     ]
 
 
-def _net(row: Row) -> int:
+def _left(row: Row, taken_off: int) -> int:
     units = row.all_units()
-    return units[_GROSS] - units[_REVERSED]
+    return units[_GROSS] - units[taken_off]
 
 
 def _by_currency(sums: dict[str, list[int]]) -> dict[str, dict[str, int]]:

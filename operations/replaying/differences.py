@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from operations.replaying.sums import Movers, SaleSums
+from operations.replaying.sums import Movers, SaleSums, depends_on_basis
 from tables import conversations, orders
-from tables.catalogue import CHATS, ORDERS, PRODUCT_CYCLES, PRODUCT_TOTALS, SHOP_TOTALS
+from tables.catalogue import CHATS, ORDERS, PRODUCT_CYCLES, PRODUCT_TOTALS, SHOP_CYCLES, SHOP_TOTALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +24,8 @@ SHOWN_CHARS: Final = 2000
 
 REPORT_ROWS: Final = 100_000
 """After so many rows it shows that it is at work."""
+
+_OF_CYCLES: Final = frozenset({PRODUCT_CYCLES.name, SHOP_CYCLES.name})
 
 MOST_FACTS: Final = 100
 """Most facts of a row that are kept."""
@@ -48,7 +50,8 @@ class RowDifference(msgspec.Struct):
 class TableResult(msgspec.Struct):
     """The comparison of a table's partition; `rows` counts the keys of both sides together.
 
-    `cycles` and `movers` are there if sums are shown, for the tables that have them.
+    `cycles` and `movers` are there if sums are shown, for the tables that have them. Then
+    `by_basis` counts the replayed rows whose `sold_monthly` depends on its basis (S6).
     """
 
     table: str
@@ -58,6 +61,7 @@ class TableResult(msgspec.Struct):
     shown: list[RowDifference] = msgspec.field(default_factory=list)
     cycles: SaleSums | None = None
     movers: Movers | None = None
+    by_basis: int = 0
 
 
 def differing(
@@ -103,8 +107,8 @@ def compare(
         result.rows += 1
         if not result.rows % REPORT_ROWS:
             report(0)
-        if result.cycles is not None:
-            result.cycles.add(key, before, after)
+        if adds_up and table in _OF_CYCLES:
+            _sum_up(result, key, before, after)
         if before == after:
             continue
         result.differing += 1
@@ -116,6 +120,13 @@ def compare(
         if result.movers is not None:
             result.movers.add(key, before, after)
     return result
+
+
+def _sum_up(result: TableResult, key: bytes, live: bytes | None, replayed: bytes | None) -> None:
+    if result.cycles is not None:
+        result.cycles.add(key, live, replayed)
+    if replayed is not None:
+        result.by_basis += depends_on_basis(replayed)
 
 
 def _differing_facts(

@@ -47,6 +47,11 @@ class Findings:
         return rows + sum(one.differing for one in self.journal)
 
     @property
+    def by_basis(self) -> int:
+        """How many rows of products and shops by cycle have a `sold_monthly` for each basis."""
+        return sum(one.by_basis for found in self.tables.values() for one in found)
+
+    @property
     def rows(self) -> list[RowDifference]:
         """The differing rows of tables that are kept."""
         return [row for found in self.tables.values() for one in found for row in one.shown]

@@ -49,7 +49,7 @@ class NothingToResume(NetsoldError):
 
 
 class OtherTerms(NetsoldError):
-    """The tables were made by other settings or rules, so they cannot be equal."""
+    """The tables were made by other terms or rules, so they cannot be equal."""
 
     exit_code = 2
 
@@ -182,7 +182,7 @@ async def _planned(work: Work, results: Mapping[str, LaneResult]) -> Plan:
 
 
 def _refuse_other_terms(work: Work, marks: Iterable[TableMark]) -> None:
-    """Raises OtherTerms where the tables were made by other settings or rules than these."""
+    """Raises OtherTerms where the tables were made by other terms or rules than these."""
     for mark in marks:
         stage = work.stage(STAGE_OF[mark.table])
         partitioner = work.settings.partitioner_of(work.settings.topic(stage.spec.source))
@@ -190,8 +190,9 @@ def _refuse_other_terms(work: Work, marks: Iterable[TableMark]) -> None:
         if (mark.terms, mark.rules) != (terms, RULES):
             raise OtherTerms(
                 f"table {mark.table}-{mark.partition} was made by rules {mark.rules} and "
-                f"{mark.terms!r}, here are rules {RULES} and {terms!r}: use the settings and the "
-                "build of its workers, or `netsold replay --dry-run` to see what these would change"
+                f"{mark.terms!r}, here are rules {RULES} and {terms!r}: use the rules "
+                "file and the build of its workers, or `netsold replay --dry-run` to see what "
+                "these would change"
             )
 
 

@@ -87,6 +87,12 @@ class Movers(msgspec.Struct):
         self.most = heapq.nlargest(MOST_MOVERS, movers, key=lambda mover: mover.size)
 
 
+def depends_on_basis(state: bytes) -> bool:
+    """Whether a row of a table of sales by cycle shows another `sold_monthly` by each basis."""
+    tally = sales.decode(state)
+    return tally.sold_monthly("sale") != tally.sold_monthly("refund")
+
+
 def _tally(state: bytes | None) -> Tally:
     return Tally() if state is None else sales.decode(state)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from tables.catalogue import STAGES
-from tables.cycles import Calendar
 from tables.stages import stages
 
 if TYPE_CHECKING:
@@ -57,9 +56,7 @@ class Work:
 
     def stage(self, name: str) -> AnyStage:
         """A stage with these settings."""
-        settings = self.settings
-        calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
-        staged = stages(calendar, settings.service_rules, settings.refusals_in_a_row)
+        staged = stages(self.settings.terms, self.settings.refusals_in_a_row)
         return next(stage for stage in staged if stage.spec.name == name)
 
     def source(self, name: str, partition: int) -> str:

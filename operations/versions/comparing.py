@@ -22,7 +22,6 @@ from streams import log, topics
 from streams.last_marks import last_marks
 from tables import catalogue
 from tables.catalogue import ORDERS_TOPIC, REPORT_LISTS, SALES_TOPIC
-from tables.cycles import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -61,7 +60,7 @@ async def _compared(
 ) -> Comparison:
     moments = moments_of(first, second)
     found = Comparison(first.app, second.app, waited_s=within_s)
-    same_cycles = (first.cycle_ms, first.anchor_ms) == (second.cycle_ms, second.anchor_ms)
+    same_cycles = first.terms.calendar == second.terms.calendar
     lists = [name for name in OTHER_LISTS if same_cycles or not REPORT_LISTS[name].windowed]
     found.left_out = {name: _OTHER_CYCLES for name in OTHER_LISTS if name not in lists}
     if moments is None:
@@ -79,10 +78,10 @@ async def _compared(
     found.vector = {f"{ORDERS_TOPIC}-{number}": offset for number, offset in vectors[0].items()}
     for one, vector, store in zip((first, second), vectors, stores[2:], strict=True):
         await _add_up(one, vector, store, read, by_cycle=same_cycles)
-    calendars = _calendar(first), _calendar(second)
+    terms = first.terms, second.terms
     for name in JOURNAL_LISTS:
         found.lists[name] = await asyncio.to_thread(
-            compare_sums, name, calendars, (stores[2], stores[3]), by_cycle=same_cycles
+            compare_sums, name, terms, (stores[2], stores[3]), by_cycle=same_cycles
         )
     found.lists |= others
     return found
@@ -140,10 +139,6 @@ async def _order_vector(settings: Settings) -> _OrderVector:
     }
 
 
-def _calendar(settings: Settings) -> Calendar:
-    return Calendar(settings.cycle_ms, settings.anchor_ms)
-
-
 async def _add_up(
     settings: Settings,
     vector: Mapping[int, int],
@@ -153,7 +148,7 @@ async def _add_up(
     by_cycle: bool,
 ) -> None:
     """The sums of the journal's rows that were caused before the vector, into a store."""
-    sums = JournalSums(_calendar(settings), store, by_cycle=by_cycle)
+    sums = JournalSums(settings.terms, store, by_cycle=by_cycle)
     async for records in log.records(settings, settings.topic(SALES_TOPIC)):
         read(len(records))
         for record in records:

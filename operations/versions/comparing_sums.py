@@ -13,12 +13,12 @@ from tables.report import ReportRow, rows_of, sales_rows, sort_key
 
 if TYPE_CHECKING:
     from operations.replaying.row_store import RowStore
-    from tables.cycles import Calendar
+    from tables.terms import Terms
 
 
 def compare_sums(
     name: str,
-    calendars: tuple[Calendar, Calendar],
+    terms: tuple[Terms, Terms],
     stores: tuple[RowStore, RowStore],
     *,
     by_cycle: bool = True,
@@ -28,7 +28,7 @@ def compare_sums(
     Sums of all time, `by_cycle` False, name no cycle.
     """
     table = REPORT_LISTS[name].name
-    sides = [_Side(name, *one, by_cycle=by_cycle) for one in zip(calendars, stores, strict=True)]
+    sides = [_Side(name, *one, by_cycle=by_cycle) for one in zip(terms, stores, strict=True)]
     same, different = 0, []
     for key, *states in differing(*(store.rows(table) for store in stores)):
         first, second = (side.row(key, state) for side, state in zip(sides, states, strict=True))
@@ -44,8 +44,8 @@ def compare_sums(
 class _Side:
     """The rows of a report of one version."""
 
-    def __init__(self, name: str, calendar: Calendar, store: RowStore, *, by_cycle: bool) -> None:
-        self._calendar, self._by_cycle = calendar, by_cycle
+    def __init__(self, name: str, terms: Terms, store: RowStore, *, by_cycle: bool) -> None:
+        self._terms, self._by_cycle = terms, by_cycle
         self._table = REPORT_LISTS[name]
         totals = catalogue.find_table(self._table.keyed_by, "sales", windowed=False)
         self._totals = None if totals is None else store.view(totals.name)
@@ -56,11 +56,11 @@ class _Side:
             return None
         subject, start_ms = catalogue.split_cycle_key(key)
         if self._table.form != "sales":
-            rows = rows_of(self._calendar, self._table, subject, start_ms, state)
+            rows = rows_of(self._terms.calendar, self._table, subject, start_ms, state)
         else:
             total = None if self._totals is None else self._totals[subject.encode()]
             units = 0 if total is None else sales.decode(total).net
             cycles = {start_ms: sales.decode(state)}
-            rows = [*sales_rows(self._calendar, self._table, subject, cycles, units)]
+            rows = [*sales_rows(self._terms, self._table, subject, cycles, units)]
         row = next(iter(rows), None)
         return row if row is None or self._by_cycle else without_cycle(row)

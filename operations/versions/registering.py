@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Final
 
 from schemas import control
 from schemas.columns import RULES
@@ -18,13 +16,13 @@ from streams import topics
 from streams.build import this_build
 from streams.copied import copied_settings, is_copied
 from streams.copy_plan import COPIES_EACH
-from streams.settings import RuleSettings
-from streams.versions import VersionWriter, read_versions, recorded_terms, settings_of
+from streams.versions import VersionWriter, read_versions, settings_of
 from tables.catalogue import CHATS_TOPIC, EVENT_TOPICS, ORDERS_TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from streams.rules import Rules
     from streams.settings import Settings
     from streams.versions import Versions
 
@@ -81,7 +79,8 @@ def terms_line(version: Version) -> str:
     """The terms of a version in one line."""
     terms = version.terms
     return (
-        f"cycles of {terms.cycle_days} days from {terms.cycle_anchor}, reply within "
+        f"cycles of {terms.cycle_days} days from {terms.cycle_anchor}, sold_monthly by "
+        f"{terms.sold_monthly_basis}, reply within "
         f"{terms.reply_within_seconds} s, service {terms.service_hours} {terms.service_zone}, "
         f"counted per {terms.count_inquiries_per}"
     )
@@ -90,7 +89,7 @@ def terms_line(version: Version) -> str:
 async def plan(
     settings: Settings,
     name: str | None,
-    terms: Mapping[str, Any],
+    rules: Rules | None,
     sign: Signature,
     *,
     partitions: int | None = None,
@@ -98,14 +97,14 @@ async def plan(
 ) -> Registration:
     """The registration of a rebuild; without a name it is the next of r1, r2 and so on.
 
-    `terms` are settings that differ from those of the version that is answered. With another
+    Without `rules` it has the terms of the version that is answered. With another
     number of `partitions` than that one's, or `without` records of some positions, it counts a copy
     of the log. Raises Unregistrable.
     """
     versions = await read_versions(settings)
     pointed = versions.settings_of(versions.pointed, settings)
     app = f"{versions.base}.{_checked(name) if name else _next(versions)}"
-    wanted = with_terms(pointed, terms)
+    wanted = with_rules(pointed, rules)
     prefix = pointed.topic_prefix if pointed.base_prefix is None else pointed.base_prefix
     if without or partitions not in {None, pointed.partitions}:
         count = pointed.partitions if partitions is None else partitions
@@ -114,7 +113,7 @@ async def plan(
     version = _record(wanted, sign, app, versions.base, prefix)
     known = versions.registered.get(app)
     if known is not None:
-        if terms and known.terms != version.terms:
+        if rules is not None and known.terms != version.terms:
             raise Unregistrable(
                 f"version {app} is registered with other terms ({terms_line(known)}): "
                 "give the rebuild another name"
@@ -159,25 +158,9 @@ def _next(versions: Versions) -> str:
     return f"r{number}"
 
 
-def with_terms(settings: Settings, terms: Mapping[str, Any]) -> Settings:
-    """Settings with other terms. Raises Unregistrable where they are no terms."""
-    names = RuleSettings.model_fields
-    try:
-        checked = RuleSettings.model_validate(
-            {name: getattr(settings, name) for name in names} | dict(terms)
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        text = first["msg"].removeprefix("Value error, ")
-        for name in names:
-            text = text.replace(f"NETSOLD_{name.upper()}", _option(name))
-        place = "".join(f"{_option(str(name))}: " for name in first["loc"][:1])
-        raise Unregistrable(f"{place}{text}") from error
-    return settings.model_copy(update={name: getattr(checked, name) for name in names})
-
-
-def _option(name: str) -> str:
-    return f"--{name}".replace("_", "-")
+def with_rules(settings: Settings, rules: Rules | None) -> Settings:
+    """Settings with other rules; the same without them."""
+    return settings if rules is None else settings.model_copy(update={"rules": rules})
 
 
 def _with_log(
@@ -254,7 +237,7 @@ def _record(
         orders_topic=settings.topic(ORDERS_TOPIC),
         chats_topic=settings.topic(CHATS_TOPIC),
         partitions=settings.partitions,
-        terms=recorded_terms(settings),
+        terms=settings.rules.values.written(),
         rules=RULES,
         build=str(this_build()),
         created_at=sign.at,

@@ -29,7 +29,6 @@ from streams import log, topics
 from streams.marks import MARK_KEY, decode_mark
 from tables import catalogue
 from tables.catalogue import REPORT_LISTS
-from tables.cycles import Calendar
 from tables.report import ReportRow, rows_of, sort_key
 
 if TYPE_CHECKING:
@@ -219,7 +218,7 @@ class TableReader:
     ) -> None:
         """`make` makes the state of each partition, whose rows are in the store."""
         self.settings, self._store, self._make = settings, store, make
-        self._calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
+        self._calendar = settings.terms.calendar
         self._lists = {topics.changelog(settings, REPORT_LISTS[name].name): name for name in lists}
         self.parts: dict[tuple[str, int], TablePartition] = {}
         """By list and partition."""

@@ -17,10 +17,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from rocksdict import AccessType, Options, Rdict
 
-from operations.oracle.recount import recount
+from operations.recounting import recount_by
 from streams import log, topics
 from tables import catalogue
-from tables.cycles import Calendar
 from tables.report import report
 
 if TYPE_CHECKING:
@@ -160,8 +159,10 @@ def _store(path: str) -> Store:
 
 def problems(evidence: Evidence, settings: Settings) -> list[str]:
     """All violations, a sentence each; empty when all invariants are met."""
-    counted = recount(
-        evidence.events, settings.cycle_ms, settings.anchor_ms, as_of_ms=_as_of_ms(evidence)
+    counted = recount_by(
+        settings.rules.values,
+        evidence.events,
+        as_of_ms=_as_of_ms(evidence),
     )
     return [
         *_tables(evidence, settings, counted),
@@ -216,7 +217,7 @@ def _tables(
             if times > 1 and table != catalogue.REPLY_TIMERS.name:  # each partition has its own
                 yield f"I1: {table}: the key {key!r} is in {times} partitions"
     yield from _totals(states)
-    found = report(Calendar(settings.cycle_ms, settings.anchor_ms), states)
+    found = report(settings.terms, states)
     for part, rows in counted.items():
         yield from _differences(f"I1: tables' {part}", found[part], rows)
 
@@ -390,7 +391,7 @@ def _sums(entries: list[dict[str, Any]], id_name: str, settings: Settings) -> li
         in_all = [sum(numbers) for numbers in zip(*units[key].values(), strict=True)]
         begin = datetime.fromisoformat(key[1])
         end = (
-            (begin + timedelta(milliseconds=settings.cycle_ms))
+            (begin + timedelta(milliseconds=settings.terms.calendar.length_ms))
             .astimezone(UTC)
             .isoformat()
             .replace("+00:00", "Z")

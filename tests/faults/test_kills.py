@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from operations.commands.tables import from_reader
-from operations.oracle.recount import recount
 from operations.reader_client import NoReader, ReaderNotReady
+from operations.recounting import recount_by
 from schemas.times import DAY_MS, parse_ms
 from streams.failpoints import Point
 from tests.faults.runner import BACK_S, Run, made, note
@@ -52,7 +52,11 @@ async def test_killed_at_random(
         run.workers.serve()
         await run.verdict()
         end_ms = max(parse_ms(event["occurred_at"]) for event in run.events) + DAY_MS
-        counted = recount(run.events, settings.cycle_ms, settings.anchor_ms, as_of_ms=end_ms)
+        counted = recount_by(
+            settings.rules.values,
+            run.events,
+            as_of_ms=end_ms,
+        )
 
         async def answered() -> bool:
             try:

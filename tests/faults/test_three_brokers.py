@@ -7,8 +7,8 @@ import pytest
 
 from operations.commands.tables import from_reader
 from operations.local.ports import free_port
-from operations.oracle.recount import recount
 from operations.reader_client import NoReader, ReaderNotReady
+from operations.recounting import recount_by
 from schemas.times import DAY_MS, parse_ms
 from streams import topics
 from streams.settings import Kafka, Settings
@@ -113,7 +113,11 @@ async def test_brokers_end_one_by_one_and_all_at_once(
         await run.progressed(min(before + 1, len(run.events)), BACK_S)
         await run.verdict()
         end_ms = max(parse_ms(event["occurred_at"]) for event in run.events) + DAY_MS
-        counted = recount(run.events, cluster.cycle_ms, cluster.anchor_ms, as_of_ms=end_ms)
+        counted = recount_by(
+            cluster.rules.values,
+            run.events,
+            as_of_ms=end_ms,
+        )
 
         async def answered() -> bool:
             try:

@@ -108,7 +108,7 @@ async def test_lost_offsets_are_put_back(settings: Settings, tmp_path: Path) -> 
         assert (code, faults(answer), answer["mend"]["done"]) == (0, [], True), errors
         assert await committed(settings) == before
         beside = await groups.committed(settings)
-        assert {one.metadata for one in beside.values()} == {groups.layout(2)}
+        assert {one.metadata for one in beside.values()} == {groups.layout(2, settings.terms.name)}
         await run.write(made(42, 100))
         run.workers.start("a")
         await run.verdict()

@@ -16,6 +16,7 @@ from operations.commands.tables import from_changelogs
 from operations.exporting.manifest import COMPLETE
 from operations.exporting.places import place_of
 from operations.oracle.recount import recount
+from operations.recounting import recount_by
 from schemas.times import DAY_MS
 from tests.commands import netsold
 from tests.exporting import content, cycle_sums, day_sums, queried, sums_of
@@ -111,7 +112,7 @@ async def test_an_export_under_traffic_and_killed(settings: Settings, tmp_path: 
     ]  # fmt: skip
 
     tables = await from_changelogs(settings)
-    counted = recount(run.events, settings.cycle_ms, settings.anchor_ms)
+    counted = recount_by(settings.rules.values, run.events)
     daily = recount(run.events, DAY_MS, 0)
     for id_name, table, name in (
         ("product_id", "product_cycles", "products"),

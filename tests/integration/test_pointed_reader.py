@@ -200,8 +200,8 @@ class World:
     def __init__(self, settings: Settings, directory: Path) -> None:
         self.base, self.weekly = settings, weekly_settings(settings)
         self.workers = Workers(settings, directory)
-        self.others = Workers(self.weekly, directory, **in_environment(self.weekly))
-        days = {one.app: one.cycle_days for one in (self.base, self.weekly)}
+        self.others = Workers(self.weekly, directory, **in_environment(self.weekly, directory))
+        days = {one.app: one.rules.values.cycle_days for one in (self.base, self.weekly)}
         self.clients = Clients(settings.reader_port, days)
         self.probe = Connection(settings.reader_port)
         self.beside: list[asyncio.Task[None]] = []

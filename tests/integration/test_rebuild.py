@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from operations.oracle.recount import recount
+from operations.recounting import recount_by
 from operations.versions.comparison import compare_rows
 from schemas import envelope
 from schemas.events import CHAT_TYPES, topic_of
@@ -104,8 +104,7 @@ def later() -> Iterator[dict[str, Any]]:
 def rows_hit(settings: Settings, events: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
     """By list, the keys of the rows that the wrong rule changes, by two recounts."""
     right, wrong = (
-        recount(some, settings.cycle_ms, settings.anchor_ms)
-        for some in (events, map(as_wrong, events))
+        recount_by(settings.rules.values, some) for some in (events, map(as_wrong, events))
     )
     found = {}
     for name in REPORT_LISTS:
@@ -308,7 +307,7 @@ async def _compared_with_a_recount(
     settings: Settings, tmp_path: Path, events: list[dict[str, Any]]
 ) -> None:
     """The rebuild is what the events give; a row that is changed in the file is named."""
-    counted = recount(events, settings.cycle_ms, settings.anchor_ms)
+    counted = recount_by(settings.rules.values, events)
     report = {name: counted[name] for name in ("products", "shops", "product_service", "anomalies")}
     file = tmp_path / "counted.json"
     file.write_text(json.dumps(report), encoding="utf-8")

@@ -169,7 +169,7 @@ async def test_a_rebuild_has_a_journal_of_its_own(sold: Sold, tmp_path: Path) ->
     """
     weekly = weekly_settings(sold.settings)
     await register(sold.settings)
-    with Run(weekly, tmp_path, **in_environment(weekly)) as rebuild:
+    with Run(weekly, tmp_path, **in_environment(weekly, tmp_path)) as rebuild:
         await topics.create(weekly)
         rebuild.workers.start("r1")
         await rebuild.caught_up()

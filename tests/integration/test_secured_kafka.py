@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 from operations.commands.tables import from_reader
 from operations.local.kafka import LocalKafka
 from operations.local.ports import free_port
-from operations.oracle.recount import recount
 from operations.reader_client import NoReader, ReaderNotReady
+from operations.recounting import recount_by
 from schemas.events import ORDER_TYPES
 from streams.settings import Settings
 from tests.applications import new_application
@@ -181,7 +181,7 @@ async def test_everything_runs_with_tls_and_a_password(
     for arguments in (["topics", "create"], ["topics", "check"], ["import", "events.jsonl"]):
         done = await asyncio.to_thread(netsold, settings, with_password, *arguments)
         assert done.returncode == 0, done.stderr
-    counted = recount(events, settings.cycle_ms, settings.anchor_ms)
+    counted = recount_by(settings.rules.values, events)
     assert counted["products"]
     with Run(settings, tmp_path, **with_password) as run:
         run.workers.start("a")

@@ -24,10 +24,10 @@ async def test_commands_and_readers_follow_the_same_pointer(settings: Settings) 
     await topics.create(settings)
     await register(settings)
     assert (await version_of(settings, None)).app == settings.app
-    assert (await version_of(settings, "r1")).cycle_days == WEEK_DAYS
+    assert (await version_of(settings, "r1")).rules.values.cycle_days == WEEK_DAYS
     await point(settings, weekly, settings)
     found = await version_of(settings, None)
-    assert (found.app, found.cycle_days) == (weekly.app, WEEK_DAYS)
+    assert (found.app, found.rules.values.cycle_days) == (weekly.app, WEEK_DAYS)
     assert found.topic("sales") == f"{settings.topic_prefix}{settings.app}.r1.sales"
     assert (await version_of(settings, settings.app)).app == settings.app
     with pytest.raises(NoSuchVersion, match="no version r9 is registered"):

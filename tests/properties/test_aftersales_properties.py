@@ -21,7 +21,7 @@ from tables.counting import Anomaly
 from tables.order_stage import OrderStage
 from tables.orders import Order
 from tables.service import Rows as Served
-from tests.flow import CYCLES, Record, Rows, binary, reading
+from tests.flow import CYCLES, TERMS, Record, Rows, binary, reading
 from tests.properties.strategies import events, lines
 
 Event = dict[str, Any]
@@ -336,7 +336,7 @@ def test_what_the_order_stage_sends_adds_up(happened: list[Event], size: int) ->
 
     The last contact counts.
     """
-    stage, states, progress = OrderStage(CYCLES, 1000), Rows(), None
+    stage, states, progress = OrderStage(TERMS, 1000), Rows(), None
     sums, contacts = (
         Counter[tuple[str, str | None, int, str]](),
         dict[tuple[str, str], int | None](),

@@ -80,7 +80,7 @@ def reported(flow: AllChangelogs) -> Report:
             for key, (partition, at) in live_rows(flow, table).items()
         ]
         states[table.name] = [(key, value) for key, value in rows if value is not None]
-    return report(flow.calendar, states)
+    return report(flow.terms, states)
 
 
 def changed(table: Table, key: bytes, value: bytes, chance: Random) -> bytes | None:

@@ -16,7 +16,7 @@ from tables import counting, orders
 from tables.conclusion import conclude
 from tables.explanation import LoggedReading, Parking, Verdict, explain, result_of
 from tables.unsold_lines import unsold
-from tests.flow import CYCLES, Flow
+from tests.flow import CYCLES, TERMS, Flow
 from tests.properties.strategies import happenings
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_steps_lead_to_the_row_and_add_up_to_it(
     assert len(read) == len(events) + len([place for place, _ in wrong if place < len(events)])
     part = [one for number, one in enumerate(read) if number >= left_out or number % 3 < every]
     order = row(flow)
-    explanation = explain(order, part, CYCLES)
+    explanation = explain(order, part, TERMS)
     last = explanation.steps[-1].result if explanation.steps else explanation.before
     assert last == result_of(explanation.counted) == result_of(counting.derive(order))
     total = flat(explanation.before)
@@ -99,7 +99,7 @@ def test_entries_are_those_of_the_journal(
 ) -> None:
     """With all events read, each step has the entries that the worker wrote for its event."""
     flow = applied(events, wrong)
-    steps = explain(row(flow), logged(flow), CYCLES).steps
+    steps = explain(row(flow), logged(flow), TERMS).steps
     made = sorted((entry for step in steps for entry in step.entries), key=lambda entry: entry.id)
     written = sorted(flow.entries, key=lambda entry: entry.id)
     assert made == [replace(entry, restates=False) for entry in written]
@@ -111,7 +111,7 @@ def test_verdicts_are_those_of_the_worker(
 ) -> None:
     """What it refused is parked; every other event met a rule; a duplicate has no entries."""
     flow = applied(events, wrong)
-    explanation = explain(row(flow), logged(flow), CYCLES)
+    explanation = explain(row(flow), logged(flow), TERMS)
     parked = [step for step in explanation.steps if step.verdict is Verdict.PARKED]
     assert len(parked) == len(flow.parked)
     for step in explanation.steps:
@@ -139,7 +139,7 @@ def test_an_event_that_the_table_lacks_was_parked(
     flow = applied(events, [])
     read = logged(flow)
     read[which] = read[which]._replace(parking=letter)
-    steps = explain(row(applied(rest, [])), read, CYCLES).steps
+    steps = explain(row(applied(rest, [])), read, TERMS).steps
     assert [step.verdict is Verdict.PARKED for step in steps] == [
         number == which for number in range(len(events))
     ]

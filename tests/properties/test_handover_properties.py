@@ -16,7 +16,7 @@ from streams.partitioning import partition_of
 from tables.catalogue import ALERTS_TOPIC
 from tables.chat_stage import ChatStage
 from tables.handovers import ALONE, Speaking
-from tests.flow import CYCLES, RULES, Record, Rows, binary, reading
+from tests.flow import TERMS, Record, Rows, binary, reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def alerts(
     speaking: Speaking, records: Sequence[Record], cuts: Sequence[int]
 ) -> tuple[list[tuple[bytes, bytes]], dict[str, Rows]]:
     """The alerts of one application that reads the log in these chunks, and its tables."""
-    stage = ChatStage(CYCLES, RULES, 1000, speaking)
+    stage = ChatStage(TERMS, 1000, speaking)
     tables = {table.name: Rows() for table in stage.spec.tables}
     progress: Progress | None = None
     sent: list[tuple[bytes, bytes]] = []

@@ -18,8 +18,9 @@ from tables.order_ledger import OrderLedger
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
 from tables.service_hours import ServiceRules
+from tables.terms import Terms
 from tables.watermarks import Progress
-from tests.flow import CYCLES, RULES, Record, Rows, binary, reading
+from tests.flow import CYCLES, RULES, TERMS, Record, Rows, binary, reading
 from tests.properties.strategies import events, happenings, messages
 
 SHORT_CYCLES = Calendar(2)
@@ -40,7 +41,7 @@ def _outcomes(
     calendar: Calendar, log: list[dict[str, Any]], cuts: list[int]
 ) -> tuple[list[Outcome], dict[bytes, bytes | None]]:
     """The outcomes of the log in chunks that end at the cuts, and the orders at the end."""
-    stage, rows, progress, outcomes = OrderStage(calendar, 1000), Rows(), None, []
+    stage, rows, progress, outcomes = OrderStage(Terms(calendar), 1000), Rows(), None, []
     records = [Record("orders", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
     for begin, end in zip([0, *cuts], [*cuts, len(log)], strict=True):
         outcome = stage.fold(
@@ -135,7 +136,7 @@ def _chat_outcomes(
     calendar: Calendar, rules: ServiceRules, log: list[dict[str, Any]], cuts: list[int], few: int
 ) -> list[Outcome]:
     """The outcomes of messages in chunks that end at the cuts."""
-    stage, progress, outcomes = ChatStage(calendar, rules, 1000), None, []
+    stage, progress, outcomes = ChatStage(Terms(calendar, rules), 1000), None, []
     tables = {table.name: Rows() for table in stage.spec.tables}
     records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(log)]
     for begin, end in zip([0, *cuts], [*cuts, len(log)], strict=True):
@@ -195,7 +196,7 @@ def test_a_message_is_refused_if_its_conversation_would_outgrow_a_record(
     They are those of the plain fold, message by message, wherever the log is cut.
     """
     most, refused = data.draw(st.integers(150, 900)), []
-    stage, progress = ChatStage(CYCLES, RULES, 1000), watermarks.START
+    stage, progress = ChatStage(TERMS, 1000), watermarks.START
     tables = {table.name: Rows() for table in stage.spec.tables}
     for offset, event in enumerate(log):
         record = Record("chats", 0, offset, 0, *binary(event))

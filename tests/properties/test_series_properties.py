@@ -23,11 +23,13 @@ from schemas import limits, times
 from serving.period_reads import PeriodReads
 from serving.same_point import same_point
 from serving.series import EVERYTHING, Whose, cycle_series, marketplace_in
+from streams.rules import built_in
 from streams.settings import Settings
 from tables.periods import MARKETPLACE
 from tests.flow import PARTITIONS
 from tests.properties.strategies import EDGE_MS, events
 from tests.reading import Changelogs, FedReader
+from tests.terms import changed
 
 if TYPE_CHECKING:
     from operations.oracle.order import Sale
@@ -73,8 +75,7 @@ class Compared:
             _env_file=None,
             partitions=PARTITIONS,
             data_dir=Path(directory),
-            cycle_days=calendar[0],
-            cycle_anchor=anchor,
+            rules=changed(built_in(), cycle_days=calendar[0], cycle_anchor=anchor),
         )
         self.logs = Changelogs(self.settings)
         self.reader = FedReader(self.settings, self.logs)

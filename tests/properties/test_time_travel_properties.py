@@ -179,7 +179,7 @@ def test_an_earlier_moment_is_a_recount_of_its_events(
         rows = [
             row
             for id_, cycles in sums_at(flow, arrival, keyed_by, moment).items()
-            for row in sales_rows(flow.calendar, table, id_, cycles, all_time(cycles))
+            for row in sales_rows(flow.terms, table, id_, cycles, all_time(cycles))
         ]
         assert sorted(map(repr, rows)) == sorted(map(repr, counted[name]))
 

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
+from operations.stories.outcomes import differences
 from schemas import envelope
 from schemas.events import topic_of
 from schemas.times import parse_ms
 from streams.settings import Settings
 from tables import catalogue
+from tables.terms import Terms
 from tests import driver as driver_module
 from tests import virtual_time
 from tests.driver import Driver, Faults, tick
-from tests.stories.outcomes import differences
 from tests.story import Story, stories
 
 if TYPE_CHECKING:
@@ -66,12 +67,13 @@ def driven_by(story: Story, seed: int, directory: Path) -> Driver:
 @pytest.mark.parametrize("story", stories(), ids=lambda story: story.title)
 def test_story(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The changelogs end with the story's tables, whatever happens to the workers (I1)."""
-    monkeypatch.setattr(driver_module, "ServiceRules", lambda: story.rules)
+    terms = Terms(service=story.rules)
+    monkeypatch.setattr(driver_module, "TERMS", terms)
     states = None
     for seed in SEEDS:
         driver = driven_by(story, seed, tmp_path)
         tables = {table.name: driver.table(table.name) for table in catalogue.TABLES}
-        found = differences(story, tables)
+        found = differences(story, terms, tables)
         assert not found, "\n".join([f"seed {seed}", *found])
         if seed == SEEDS[0]:
             assert alerts(driver) == sorted(story.alerts)

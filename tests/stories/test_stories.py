@@ -12,11 +12,11 @@ import pytest
 
 from operations.oracle.recount import recount
 from operations.oracle.replies import Terms
+from operations.stories.outcomes import differences, sold
 from schemas.times import parse_ms
 from tables import catalogue, conversations
 from tests.flow import CYCLES, Flow, bare, binary
-from tests.stories.outcomes import differences, sold
-from tests.story import Story, arrivals, parse, stories
+from tests.story import Story, arrivals, parse, prefixed, stories
 
 if TYPE_CHECKING:
     from tables.service_hours import ServiceRules
@@ -37,7 +37,7 @@ def test_story(story: Story) -> None:
     states = None
     for count, arrival in enumerate(arrivals(story.events)):
         flow = applied(story, count, arrival)
-        assert not (found := differences(story, flow.tables)), "\n".join(found)
+        assert not (found := differences(story, flow.terms, flow.tables)), "\n".join(found)
         assert not flow.parked
         _assert_messages_are_in_order(flow)
         if count == 0:
@@ -108,9 +108,9 @@ then
     right = "p-3 2026-06-06 3 0 0 CNY 3000 0 0\n" if not line.startswith("p-3") else ""
     (story,) = parse(f"{text}{right}{line}\n")
     flow = applied(story, 0, story.events)
-    assert len(differences(story, flow.tables)) >= 1
+    assert len(differences(story, flow.terms, flow.tables)) >= 1
     (story,) = parse(f"{text}p-3 2026-06-06 3 0 0 CNY 3000 0 0\ntraded p-3 3\n")
-    assert differences(story, flow.tables) == []
+    assert differences(story, flow.terms, flow.tables) == []
 
 
 def test_ids_with_a_prefix_are_compared_apart() -> None:
@@ -120,10 +120,10 @@ def test_ids_with_a_prefix_are_compared_apart() -> None:
     """
     text = "== a\n2026-07-01T08:00Z placed o-1 1:p-3:1x5\n2026-07-02T08:00Z received o-1\nthen\n"
     (story,) = parse(f"{text}p-3 2026-06-06 1 0 0 CNY 5 0 0\n")
-    events = [event for n in (1, 2) for event in story.prefixed(f"{n}.")]
+    events = [event for n in (1, 2) for event in prefixed(story, f"{n}.")]
     flow = Flow().take(events)
-    assert differences(story, flow.tables, "1.") == differences(story, flow.tables, "2.") == []
-    assert differences(story, flow.tables, "3.") != []
+    for prefix, differ in (("1.", False), ("2.", False), ("3.", True)):
+        assert bool(differences(story, flow.terms, flow.tables, prefix)) is differ
     assert lists_of_shops(flow) == ["1.s-7", "2.s-7"]
 
 

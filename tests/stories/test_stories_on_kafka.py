@@ -13,20 +13,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from operations.stories.outcomes import differences
 from schemas import envelope
 from schemas.events import topic_of
 from schemas.times import parse_ms
 from streams import topics
 from streams.log_writer import Writer
+from streams.rules import built_in
 from streams.settings import Kafka, Settings
 from tables import catalogue
 from tables.service_hours import ServiceRules
+from tables.terms import Terms
 from tests.applications import new_application
 from tests.faults.evidence import MARK, Evidence, last_values
 from tests.faults.runner import Run
 from tests.flow import Flow
-from tests.stories.outcomes import differences
-from tests.story import Story, stories
+from tests.story import Story, prefixed, stories
+from tests.terms import changed, rules_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +65,7 @@ class Application:
 def end_ms(story: Story) -> int:
     """The end of event time: the story's own end if its tables change after it."""
     flow = Flow(rules=story.rules).take(story.events).tick(END_MS)
-    return parse_ms(story.as_of) if differences(story, flow.tables) else END_MS
+    return parse_ms(story.as_of) if differences(story, flow.terms, flow.tables) else END_MS
 
 
 def configured(rules: ServiceRules, directory: Path, bootstrap: str) -> Settings:
@@ -70,16 +73,21 @@ def configured(rules: ServiceRules, directory: Path, bootstrap: str) -> Settings
     return new_application(
         directory,
         kafka=Kafka(bootstrap_servers=bootstrap),
-        reply_within_seconds=rules.reply_within_ms // 1000,
-        service_hours=rules.hours,
-        service_zone=rules.zone,
-        count_inquiries_per=rules.count_per,
+        rules=changed(
+            built_in(),
+            reply_within_seconds=rules.reply_within_ms // 1000,
+            service_hours=rules.hours,
+            service_zone=rules.zone,
+            count_inquiries_per=rules.count_per,
+        ),
     )
 
 
 async def write(settings: Settings, one: Application) -> None:
     """Write all events in the order of their times, and then time ticks to every partition."""
-    events = [event for story in one.stories for event in story.prefixed(one.prefixes[story.title])]
+    events = [
+        event for story in one.stories for event in prefixed(story, one.prefixes[story.title])
+    ]
     value, headers = envelope.tick(one.end_ms)
     async with Writer(settings) as writer:
         for event in sorted(events, key=lambda event: parse_ms(event["occurred_at"])):
@@ -110,13 +118,8 @@ def keep(application: Application, evidence: Evidence) -> None:
 async def apply(one: Application, directory: Path, bootstrap: str) -> None:
     """Write the stories of an application, and let a worker apply them."""
     settings = configured(one.rules, directory, bootstrap)
-    environment = {
-        "REPLY_WITHIN_SECONDS": str(settings.reply_within_seconds),
-        "SERVICE_HOURS": settings.service_hours,
-        "SERVICE_ZONE": settings.service_zone,
-        "COUNT_INQUIRIES_PER": settings.count_inquiries_per,
-    }
-    with Run(settings, directory, **environment) as run:
+    rules = rules_file(directory / "rules.toml", settings.rules)
+    with Run(settings, directory, RULES=str(rules)) as run:
         await topics.create(settings)
         await write(settings, one)
         run.workers.start("a")
@@ -145,7 +148,7 @@ async def test_story(applications: dict[str, Application], story: Story) -> None
     """The changelogs end with the story's tables, and the alerts are the story's."""
     one = applications[story.title]
     prefix = one.prefixes[story.title]
-    found = differences(story, one.tables, prefix)
+    found = differences(story, Terms(service=one.rules), one.tables, prefix)
     assert not found, "\n".join(found)
     alerts = [
         (name, shop_id.removeprefix(prefix), buyer_id.removeprefix(prefix))

@@ -17,7 +17,7 @@ from tables.aftersales import ContactReason
 from tables.counting import Anomaly, LineAnomaly
 from tables.order_stage import OrderStage
 from tables.orders import Order
-from tests.flow import CYCLES, Flow, Record, Rows, binary, reading
+from tests.flow import CYCLES, TERMS, Flow, Record, Rows, binary, reading
 from tests.story import event
 
 PLACED = "2026-07-01T08:00Z placed o-1 1:p-3:2x1000 2:p-4:1x500 3:p-3:1x100"
@@ -537,7 +537,7 @@ def test_a_review_of_another_product_is_an_anomaly_and_counts_nothing() -> None:
 
 def records_of(*lines: str) -> list[tuple[str, bytes, dict[str, Any]]]:
     """(topic, key, record) of service and contacts that the order stage sends, in order."""
-    stage = OrderStage(CYCLES, 1000)
+    stage = OrderStage(TERMS, 1000)
     records = [
         Record("orders", 0, number, 0, *binary(event(line.split(), number)))
         for number, line in enumerate(lines, 1)

@@ -4,9 +4,8 @@ import pytest
 
 from docs import lists
 from tables import catalogue
-from tables.cycles import Calendar
-from tables.service_hours import ServiceRules
 from tables.stages import stages
+from tables.terms import Terms
 
 PRODUCT_TABLES = {"product_cycles", "product_totals", "product_service_cycles"}
 SHOP_TABLES = {
@@ -34,9 +33,7 @@ def test_the_public_names_of_the_flow() -> None:
         assert (stage.source, stage.emits) == (source, emits)
         assert sends <= set(stage.sends)
         assert tables <= {table.name for table in stage.tables}
-    assert [stage.spec for stage in stages(Calendar(1), ServiceRules(), 1)] == list(
-        catalogue.STAGES
-    )
+    assert [stage.spec for stage in stages(Terms(), 1)] == list(catalogue.STAGES)
 
 
 def test_the_topics_of_events_that_reach_a_stage() -> None:

@@ -11,7 +11,7 @@ from schemas.envelope import BUYER, Written
 from tables import conversations
 from tables.chat_stage import ChatStage
 from tables.conversations import Alerted, Conversation
-from tests.flow import CYCLES, RULES, Flow, Record, Rows, binary, reading
+from tests.flow import TERMS, Flow, Record, Rows, binary, reading
 
 QUESTION_MS = times.parse_ms("2026-07-01T04:00:00Z")
 """Noon in Shanghai."""
@@ -65,7 +65,7 @@ def test_a_small_conversation_with_the_largest_messages_fits_in_a_record() -> No
 def test_where_the_stage_folds_a_long_conversation_changes_nothing() -> None:
     """A message over the bound, in one chunk or in two, gives the same conversation."""
     events = [question(QUESTION_MS + number, number) for number in range(limits.FEW_MESSAGES + 1)]
-    stage = ChatStage(CYCLES, RULES, 1000)
+    stage = ChatStage(TERMS, 1000)
     records = [Record("chats", 0, offset, 0, *binary(event)) for offset, event in enumerate(events)]
     found = []
     for cuts in ([0, len(events)], [0, 1, len(events)]):

@@ -12,10 +12,11 @@ from schemas import control
 from schemas.control import Act, Diff, FieldDiff, ListDiff, Pointer, RowDiff, Version
 from streams.settings import Settings
 from streams.topics import declared
-from streams.versions import NoSuchVersion, Versions, recorded_terms, settings_of
+from streams.versions import NoSuchVersion, Versions, settings_of
 from tables import catalogue
+from tests.terms import by_terms, changed
 
-BASE = Settings(_env_file=None, topic_prefix="shop.", cycle_days=7)
+BASE = by_terms(Settings(_env_file=None, topic_prefix="shop."), cycle_days=7)
 R1 = Version(
     app="netsold.r1",
     base_app="netsold",
@@ -24,7 +25,7 @@ R1 = Version(
     orders_topic="shop.orders",
     chats_topic="shop.chats",
     partitions=4,
-    terms=recorded_terms(BASE.model_copy(update={"cycle_days": 30})),
+    terms=changed(BASE.rules, cycle_days=30).values.written(),
     rules=1,
     build="0.1",
     created_at="2026-01-01T00:00:00Z",
@@ -37,7 +38,7 @@ FIRST = msgspec.structs.replace(
     base_app=None,
     base_prefix=None,
     topic_prefix="shop.",
-    terms=recorded_terms(BASE),
+    terms=BASE.rules.values.written(),
 )
 ACT = Act(
     act="promote",
@@ -91,9 +92,8 @@ def test_a_record_without_value_removes_a_version() -> None:
 def test_a_version_has_its_own_journal_and_the_familys_log() -> None:
     """It shares orders, chats, alerts, names and control, and has its own terms."""
     settings = settings_of(R1, BASE)
-    assert (settings.app, settings.family, settings.cycle_days) == ("netsold.r1", "netsold", 30)
-    assert settings.service_rules == BASE.service_rules
-    assert settings.anchor_ms == BASE.anchor_ms
+    assert (settings.app, settings.family) == ("netsold.r1", "netsold")
+    assert settings.terms == by_terms(BASE, cycle_days=30).terms
     own: dict[str, int] = {}
     shared: dict[str, int] = {}
     for topic in catalogue.PUBLIC_TOPICS:
@@ -112,7 +112,7 @@ def test_the_base_is_found_from_the_settings_of_any_version() -> None:
     of_r1 = versions.settings_of("r1", BASE)
     assert of_r1 == settings_of(R1, BASE) == versions.settings_of("netsold.r1", of_r1)
     base = versions.settings_of("netsold", of_r1)
-    assert (base.app, base.family, base.base_app, base.cycle_days) == (
+    assert (base.app, base.family, base.base_app, base.rules.values.cycle_days) == (
         "netsold",
         "netsold",
         None,

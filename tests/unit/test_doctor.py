@@ -32,7 +32,6 @@ from streams.stores import Identity, PartitionStore
 from streams.topic_policy import Mismatch
 from streams.unapplied import UnappliedRecord
 from tables.catalogue import STAGES
-from tables.cycles import Calendar
 from tables.stages import stages
 
 if TYPE_CHECKING:
@@ -42,10 +41,10 @@ if TYPE_CHECKING:
 
 NOW_MS = parse_ms("2026-11-29T12:00:00Z")
 SETTINGS = Settings(_env_file=None, partitions=2)
-CALENDAR = Calendar(SETTINGS.cycle_ms, SETTINGS.anchor_ms)
+CALENDAR = SETTINGS.terms.calendar
 TERMS = {
     stage.spec.name: terms_of(stage, SETTINGS.partitioner)
-    for stage in stages(CALENDAR, SETTINGS.service_rules, SETTINGS.refusals_in_a_row)
+    for stage in stages(SETTINGS.terms, SETTINGS.refusals_in_a_row)
 }
 ORDER = next(stage for stage in STAGES if stage.name == "order")
 CHANGELOG = "netsold-orders-changelog"

@@ -9,7 +9,7 @@ from schemas.positions import Position
 from tables import orders
 from tables.conclusion import Conclusion, conclude
 from tables.explanation import Explanation, LoggedReading, explain
-from tests.flow import CYCLES, Flow
+from tests.flow import CYCLES, TERMS, Flow
 from tests.story import parse
 
 
@@ -23,7 +23,7 @@ def explained(text: str) -> tuple[Explanation, Conclusion]:
         assert isinstance(reading, envelope.Received)
         logged.append(LoggedReading(Position("orders", 0, record.offset), 0, reading))
     order = orders.decode(flow.tables["orders"][b"o-1"])
-    explanation = explain(order, logged, CYCLES)
+    explanation = explain(order, logged, TERMS)
     return explanation, conclude(order, explanation.counted, CYCLES)
 
 

@@ -23,11 +23,13 @@ from operations.exporting.table_rows import LanesApart
 from operations.exporting.verifying import verify
 from operations.exporting.views import complete_of
 from operations.oracle.recount import recount
+from operations.recounting import recount_by
 from operations.replaying.source_fold import LogCut
 from schemas.times import DAY_MS
 from tables import catalogue
 from tests.exporting import ExportedFlow, content, cycle_sums, day_sums, queried, sums_of
 from tests.replaying import ReplayedLogs
+from tests.terms import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,7 +55,7 @@ async def test_an_export_is_the_tables_and_the_recount(tmp_path: Path) -> None:
     await one.export()
     assert queried(one.place, "SELECT sum(entries) > 5 FROM restatements") == [(True,)]
     settings = one.settings
-    counted = recount(one.events, settings.cycle_ms, settings.anchor_ms)
+    counted = recount_by(settings.rules.values, one.events)
     daily = recount(one.events, DAY_MS, 0)
     for table, id_name, name in (
         ("product_cycles", "product_id", "products"),
@@ -313,7 +315,8 @@ async def test_other_terms_are_refused(tmp_path: Path) -> None:
     """Another application or calendar, another topic of the name, and a journal that was cut."""
     one = ExportedFlow(tmp_path).take(300)
     await one.export()
-    for change in ({"app": "other"}, {"partitions": 3}, {"cycle_days": 7}):
+    weekly = changed(one.settings.rules, cycle_days=7)
+    for change in ({"app": "other"}, {"partitions": 3}, {"rules": weekly}):
         settings = one.settings.model_copy(update=change)
         kept, one.settings = one.settings, settings
         with pytest.raises(OtherExport, match="export to another directory"):

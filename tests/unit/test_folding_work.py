@@ -15,7 +15,7 @@ from schemas import limits, times
 from tables.chat_stage import ChatStage
 from tables.order_stage import OrderStage
 from tables.outcome import Outcome
-from tests.flow import CYCLES, RULES, Record, Rows, binary, reading
+from tests.flow import TERMS, Record, Rows, binary, reading
 
 EVENTS = 120
 BEGIN_MS = times.parse_ms("2026-07-10T04:00:00Z")
@@ -242,21 +242,21 @@ def growth(
 @pytest.mark.parametrize("case", ORDERS)
 def test_twice_the_events_of_an_order_are_twice_the_work(case: str, arrival: str) -> None:
     """S12: this holds for any kinds of events, in any order of arrival."""
-    assert growth(OrderStage(CYCLES, 1000), ORDERS[case], ARRIVALS[arrival]) < 2.5
+    assert growth(OrderStage(TERMS, 1000), ORDERS[case], ARRIVALS[arrival]) < 2.5
 
 
 @pytest.mark.parametrize("arrival", ARRIVALS)
 @pytest.mark.parametrize("case", CHATS)
 def test_twice_the_messages_of_a_conversation_are_twice_the_work(case: str, arrival: str) -> None:
     """R1, R2: this holds for any messages, in any order of arrival."""
-    assert growth(ChatStage(CYCLES, RULES, 1000), CHATS[case], ARRIVALS[arrival]) < 2.5
+    assert growth(ChatStage(TERMS, 1000), CHATS[case], ARRIVALS[arrival]) < 2.5
 
 
 @pytest.mark.parametrize(
     ("stage", "case"),
     [
-        (OrderStage(CYCLES, 1000), ORDERS["order_paid"]),
-        (ChatStage(CYCLES, RULES, 1000), CHATS["late"]),
+        (OrderStage(TERMS, 1000), ORDERS["order_paid"]),
+        (ChatStage(TERMS, 1000), CHATS["late"]),
     ],
 )
 def test_what_is_full_costs_no_more(

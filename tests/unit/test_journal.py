@@ -22,7 +22,7 @@ from tables import entries
 from tables.cycles import Calendar
 from tables.entries import Cause, RowKey
 from tables.shop_activity import ShopActivities
-from tests.flow import Flow
+from tests.flow import TERMS, Flow
 from tests.story import event
 
 LINES = """
@@ -115,7 +115,7 @@ def test_an_entry_has_each_part_under_its_own_name() -> None:
         **{name: number for number, name in enumerate(SaleColumns.__struct_fields__, 1)}
     )
     event = Received("refund_succeeded", "e-3", "/story", 2000, "o-1", None)
-    (entry,) = entries.listed({key: columns}, Cause(event, "orders-0@5", 1), Calendar(1000))
+    (entry,) = entries.listed({key: columns}, Cause(event, "orders-0@5", 1, "t"), Calendar(1000))
     assert entry == Entry(
         id="orders-0@5#0",
         product_id="p-3",
@@ -173,13 +173,14 @@ def test_shops_get_what_came_together_in_one_record() -> None:
         columns=columns,
         restates=restates,
     )
-    assert activity == ShopActivity("s-7", RULES, sold, [Bought("b-9", july, 1)], [refund])
+    bought = [Bought("b-9", july, 1)]
+    assert activity == ShopActivity("s-7", RULES, TERMS.name, sold, bought, [refund])
 
 
 def test_much_of_one_shop_is_sent_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """No record outgrows its bound, and nothing of it is lost, nor comes in another order."""
     monkeypatch.setattr(limits, "ACTIVITY_UNITS", 6)
-    shops, entry = ShopActivities(), sale_and_refund().entries[0]
+    shops, entry = ShopActivities(TERMS.name), sale_and_refund().entries[0]
     for number in range(5):
         shops.sell(msgspec.structs.replace(entry, buyer_id=f"b-{number}"))
     for number in range(2):
@@ -229,7 +230,7 @@ def test_the_largest_record_of_a_shop_fits_into_a_batch() -> None:
         message = Written(
             times.parse_ms("2026-07-02T10:00:00Z"), BUYER, "e-1", "/s", "m-1", long, None
         )
-        kinds = [ShopActivities() for _ in range(5)]
+        kinds = [ShopActivities(TERMS.name) for _ in range(5)]
         for number in range(1000):
             kinds[0].serve("s-7", row)
             kinds[1].contact("s-7", Contact(long, long, number))

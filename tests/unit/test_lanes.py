@@ -20,7 +20,7 @@ from streams.marks import decode_mark, encode_mark, progress_of
 from streams.producers import OutcomeUnknown, is_fenced
 from tables.stages import stages
 from tables.watermarks import Furthest, Progress, SourceProgress
-from tests.flow import CYCLES, RULES, Record
+from tests.flow import TERMS, Record
 
 
 def test_a_mark_keeps_its_progress() -> None:
@@ -35,7 +35,7 @@ def test_a_mark_keeps_its_progress() -> None:
         "netsold.r1",
     )
     lane = Lane(
-        stages(CYCLES, RULES, 1000)[0],
+        stages(TERMS, 1000)[0],
         "orders",
         "id-1",
         2,
@@ -49,7 +49,7 @@ def test_a_mark_keeps_its_progress() -> None:
     mark = lane.mark(progress)
     assert (mark.topic, mark.topic_id, mark.partition, mark.partitions) == ("orders", "id-1", 2, 4)
     assert mark.terms.endswith("; keys by crc32")
-    assert lane.layout == "partitions=4"
+    assert lane.layout == f"partitions=4 terms={TERMS.name}"
     assert decode_mark(encode_mark(mark)) == mark
     assert progress_of(mark) == progress
 

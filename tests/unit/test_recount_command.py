@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from operations.commands.recount import command
 from operations.files import opening as event_files
 from operations.files.opening import EventFileUnreadable
+from tests.terms import rules_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,30 +119,26 @@ def test_lines_that_are_no_events_are_skipped_and_counted(tmp_path: Path) -> Non
 
 
 def test_cycles_can_be_given(tmp_path: Path) -> None:
-    """A length in days and an anchor with zone replace the settings."""
+    """A rules file replaces the one of the settings."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(PLACED + RECEIVED)
-    (row,) = _products(
-        _run(str(path), "--cycle-days", "7", "--anchor", "2026-06-29T00:00:00+08:00")
+    rules = rules_file(
+        tmp_path / "weeks.toml", cycle_days=7, cycle_anchor="2026-06-29T00:00:00+08:00"
     )
+    (row,) = _products(_run(str(path), "--rules", str(rules)))
     assert row["cycle"] == {"start": "2026-06-28T16:00:00Z", "end": "2026-07-05T16:00:00Z"}
 
 
-def test_cycles_are_those_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cycles_are_those_of_the_rules_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So recount and tables agree without any option."""
-    monkeypatch.setenv("NETSOLD_CYCLE_DAYS", "1")
-    monkeypatch.setenv("NETSOLD_CYCLE_ANCHOR", "2026-01-01T12:00:00Z")
+    rules = rules_file(tmp_path / "days.toml", cycle_days=1, cycle_anchor="2026-01-01T12:00:00Z")
+    monkeypatch.setenv("NETSOLD_RULES", str(rules))
     path = tmp_path / "a.jsonl"
     path.write_bytes(PLACED + RECEIVED)
     (row,) = _products(_run(str(path)))
     assert row["cycle"] == {"start": "2026-07-01T12:00:00Z", "end": "2026-07-02T12:00:00Z"}
-
-
-def test_an_anchor_without_zone_is_refused() -> None:
-    """The sentence shows a valid form."""
-    result = _run("-", "--anchor", "2026-06-29", given=b"")
-    assert result.exit_code == 2
-    assert "time with zone" in result.output
 
 
 @pytest.mark.parametrize(
@@ -205,27 +202,28 @@ def test_an_instant_without_zone_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "inquiries"),
     [
-        ("NETSOLD_REPLY_WITHIN_SECONDS", "179", {"timely": 0, "late": 1, "overdue": 0}),
-        ("NETSOLD_REPLY_WITHIN_SECONDS", "180", {"timely": 1, "late": 0, "overdue": 0}),
-        ("NETSOLD_SERVICE_HOURS", "10:01-23:00", {}),
-        ("NETSOLD_SERVICE_ZONE", "America/New_York", {"timely": 1, "late": 0, "overdue": 0}),
-        ("NETSOLD_SERVICE_ZONE", "Europe/Berlin", {}),
+        ("reply_within_seconds", 179, {"timely": 0, "late": 1, "overdue": 0}),
+        ("reply_within_seconds", 180, {"timely": 1, "late": 0, "overdue": 0}),
+        ("service_hours", "10:01-23:00", {}),
+        ("service_zone", "America/New_York", {"timely": 1, "late": 0, "overdue": 0}),
+        ("service_zone", "Europe/Berlin", {}),
     ],
 )
-def test_service_is_counted_by_the_settings(
+def test_service_is_counted_by_the_terms(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    value: str,
+    value: object,
     inquiries: dict[str, int],
 ) -> None:
-    """The settings are the time to reply, the service hours and their zone.
+    """The terms are the time to reply, the service hours and their zone.
 
     10:00 in Shanghai is 22:00 in New York, and 04:00 in Berlin.
     """
     path = tmp_path / "a.jsonl"
     path.write_bytes(INQUIRY + ANSWERED)
-    monkeypatch.setenv(name, value)
+    rules = rules_file(tmp_path / "rules.toml", **{name: value})
+    monkeypatch.setenv("NETSOLD_RULES", str(rules))
     assert _inquiries(_run(str(path))) == inquiries
 
 
@@ -238,7 +236,8 @@ def test_inquiries_can_be_counted_one_by_one(
         INQUIRY + ANSWERED + (INQUIRY + ANSWERED).replace(b"T10:", b"T11:").replace(b"m-", b"n-")
     )
     assert _inquiries(_run(str(path)))["timely"] == 1
-    monkeypatch.setenv("NETSOLD_COUNT_INQUIRIES_PER", "inquiry")
+    rules = rules_file(tmp_path / "rules.toml", count_inquiries_per="inquiry")
+    monkeypatch.setenv("NETSOLD_RULES", str(rules))
     assert _inquiries(_run(str(path)))["timely"] == 2
 
 

@@ -23,9 +23,8 @@ from streams.marks import MARK_KEY, Mark, decode_mark, encode_mark
 from streams.recovery import Opener
 from streams.settings import Kafka, Settings
 from streams.topics import changelog, declared
-from tables.cycles import Calendar
-from tables.service_hours import ServiceRules
 from tables.stages import stages
+from tables.terms import Terms
 from tables.watermarks import Progress
 from tests.driver import MemoryCluster, MemoryStores
 from tests.memory_log import MemoryLog, MemoryRecord
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 SETTINGS = Settings(_env_file=None, kafka=Kafka(bootstrap_servers="unused"))
 IDS = {topic.name: f"id of {topic.name}" for topic in declared(SETTINGS)}
-STAGES = stages(Calendar(30 * 86_400_000, 0), ServiceRules(), 1000)
+STAGES = stages(Terms(), 1000)
 ORDERS, CHATS = TopicPartition("orders", 0), TopicPartition("chats", 0)
 TERMS = {stage.spec.source: f"{stage.terms}; keys by murmur2" for stage in STAGES}
 CHAT_TABLES = ("chats", "reply_timers", "overdue")

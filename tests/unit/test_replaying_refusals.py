@@ -26,6 +26,7 @@ from operations.replaying.source_log import KafkaLog
 from operations.replaying.work import Task, Work
 from tests.faults.runner import made
 from tests.replaying import AllChangelogs, ReplayedLogs, replayed, settings_of
+from tests.terms import by_terms
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ async def test_tables_that_no_worker_has_made(tmp_path: Path) -> None:
 async def test_tables_of_other_terms(tmp_path: Path) -> None:
     """An audit names the table, both terms and the remedy; `--to` names the refused row."""
     flow = pipeline(tmp_path)
-    other = flow.settings.model_copy(update={"cycle_days": 7})
+    other = by_terms(flow.settings, cycle_days=7)
     work = Work(other, tmp_path / "audit", ReplayedLogs(flow), same_terms=True)
     with pytest.raises(OtherTerms, match=r"was made by rules .* use the settings and the build"):
         await replay(work, 1, lambda _what, _total: lambda _done: None)

@@ -11,6 +11,7 @@ from pydantic_settings import SettingsError
 from operations import setting_faults
 from operations.failures import explained
 from streams.settings import Kafka, Settings
+from streams.value_words import must_be
 
 
 def _sentence(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
@@ -51,29 +52,11 @@ def _sentence(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
             ),
         ),
         (
-            "CYCLE_ANCHOR",
-            "2026",
+            "RULES",
+            "/nowhere/rules.toml",
             (
-                "NETSOLD_CYCLE_ANCHOR: '2026' is no instant with its zone, such as"
-                " 2026-01-01T00:00:00Z"
-            ),
-        ),
-        (
-            "CYCLE_ANCHOR",
-            "2026-01-01T00:00:00",
-            "NETSOLD_CYCLE_ANCHOR is '2026-01-01T00:00:00', but must be an instant with its zone,",
-        ),
-        (
-            "COUNT_INQUIRIES_PER",
-            "day",
-            "NETSOLD_COUNT_INQUIRIES_PER is 'day', but must be one of buyer_day, inquiry",
-        ),
-        (
-            "SERVICE_HOURS",
-            "8",
-            (
-                "NETSOLD_SERVICE_HOURS or NETSOLD_SERVICE_ZONE: service hours are written like"
-                " 08:00-23:00, not '8'"
+                "NETSOLD_RULES: /nowhere/rules.toml can't be read (No such file or directory):"
+                " `netsold rules show` prints rules to begin with"
             ),
         ),
         (
@@ -175,7 +158,7 @@ def test_what_may_be_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_several_faults_are_shown_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """One start shows all of them."""
-    assert _sentence(monkeypatch, PARTITIONS="x", CYCLE_DAYS="0").count(" must be ") == 2
+    assert _sentence(monkeypatch, PARTITIONS="x", CHUNK_BYTES="0").count(" must be ") == 2
 
 
 def test_a_variable_that_is_no_setting_is_refused(
@@ -234,7 +217,7 @@ def test_each_setting_has_a_description_of_its_values() -> None:
         name
         for model in (Settings, Kafka)
         for name, field in model.model_fields.items()
-        if setting_faults.must_be(field) == "text"
+        if must_be(field) == "text"
     }
     assert texts <= {
         "orders_topic",
@@ -242,8 +225,7 @@ def test_each_setting_has_a_description_of_its_values() -> None:
         "copied_orders_topic",
         "copied_chats_topic",
         "copied_without",
-        "service_hours",
-        "service_zone",
+        "rules",
         "metrics_host",
         "reader_host",
         "reader_url",

@@ -26,7 +26,7 @@ from tables.shop_activity import ShopActivities
 from tables.shop_stage import ShopStage
 from tables.summing_stage import SummingStage
 from tables.watermarks import Progress, SourceProgress
-from tests.flow import CYCLES, Flow, Record, Rows, binary, reading
+from tests.flow import TERMS, Flow, Record, Rows, binary, reading
 from tests.story import event
 
 
@@ -62,7 +62,7 @@ def fold(
 
 def order_stage(limit: int = 1000) -> OrderStage:
     """The order stage with cycles of 30 days."""
-    return OrderStage(CYCLES, limit)
+    return OrderStage(TERMS, limit)
 
 
 def test_only_what_changed_is_written() -> None:
@@ -332,7 +332,7 @@ def test_marks_have_the_progress_of_the_sources() -> None:
         ProgressMark("orders", 0, 9, 60),
     ]
     outcome = fold(
-        SummingStage(PRODUCT_STAGE, CYCLES, 1000),
+        SummingStage(PRODUCT_STAGE, TERMS, 1000),
         sold(*((None, journal.encode(mark)) for mark in marks)),
     )
     assert outcome.progress == Progress(
@@ -376,7 +376,7 @@ def test_the_stages_after_the_first_refuse_too(
     An entry of other cycles isn't added to ours.
     """
     outcome = fold(
-        SummingStage(PRODUCT_STAGE, CYCLES, 2),
+        SummingStage(PRODUCT_STAGE, TERMS, 2),
         sold((b"p-3", journal.encode(SOLD)), (key, value), (key, value)),
     )
     assert [refusal.reason for _, refusal in outcome.parked] == [reason, reason]
@@ -385,10 +385,10 @@ def test_the_stages_after_the_first_refuse_too(
 
 def test_product_and_shop_stage_add_up_under_their_own_ids() -> None:
     """One entry goes into its cycle and into the total of all time (C4)."""
-    product = fold(SummingStage(PRODUCT_STAGE, CYCLES, 1000), sold((b"p-3", journal.encode(SOLD))))
-    shops = ShopActivities()
+    product = fold(SummingStage(PRODUCT_STAGE, TERMS, 1000), sold((b"p-3", journal.encode(SOLD))))
+    shops = ShopActivities(TERMS.name)
     shops.sell(SOLD)
-    shop = fold(ShopStage(CYCLES, 1000), sold(*shops.records()))
+    shop = fold(ShopStage(TERMS, 1000), sold(*shops.records()))
     state = b'[2,0,{"CNY":[2,0,0,2000,0,0]}]'
     assert product.writes == {
         "product_cycles": {b"p-3@1780704000000": state},
@@ -415,7 +415,7 @@ def test_a_table_of_sums_by_another_id_needs_no_stage_of_its_own(
     topic = PublicTopic("buyer-sales", "journal", "buyer_id", "")
     monkeypatch.setattr(catalogue, "TABLES", (*catalogue.TABLES, buyers))
     monkeypatch.setattr(catalogue, "PUBLIC_TOPICS", (*catalogue.PUBLIC_TOPICS, topic))
-    stage = SummingStage(StageSpec("buyer", "buyer-sales"), CYCLES, 1000)
+    stage = SummingStage(StageSpec("buyer", "buyer-sales"), TERMS, 1000)
     outcome = fold(stage, sold((b"b-9", journal.encode(SOLD)), (b"s-7", journal.encode(SOLD))))
     assert outcome.writes == {
         "buyer_cycles": {b"b-9@1780704000000": b'[2,0,{"CNY":[2,0,0,2000,0,0]}]'}
@@ -426,7 +426,7 @@ def test_a_table_of_sums_by_another_id_needs_no_stage_of_its_own(
 def test_a_summing_stage_has_sums_by_the_key_of_its_journal_alone() -> None:
     """Other rows need a stage that knows them."""
     with pytest.raises(TypeError, match="shop_buyers"):
-        SummingStage(catalogue.SHOP_STAGE, CYCLES, 1000)
+        SummingStage(catalogue.SHOP_STAGE, TERMS, 1000)
 
 
 def test_an_impossible_sum_stops_the_stage() -> None:
@@ -436,7 +436,7 @@ def test_an_impossible_sum_stops_the_stage() -> None:
     """
     with pytest.raises(ImpossibleTallyError, match="sales-0@0"):
         fold(
-            SummingStage(PRODUCT_STAGE, CYCLES, 1000),
+            SummingStage(PRODUCT_STAGE, TERMS, 1000),
             sold((b"p-3", journal.encode(msgspec.structs.replace(SOLD, units_gross=-2)))),
         )
 
@@ -515,5 +515,5 @@ def test_confirmed_time_goes_on_to_the_stages_behind() -> None:
     chunk = [
         Record("sales", 0, at, 0, None, journal.encode(mark), []) for at, mark in enumerate(marks)
     ]
-    assert fold(SummingStage(PRODUCT_STAGE, CYCLES, 1000), chunk).progress.confirmed_ms == 45
-    assert fold(SummingStage(PRODUCT_STAGE, CYCLES, 1000), chunk[1:2]).progress.confirmed_ms is None
+    assert fold(SummingStage(PRODUCT_STAGE, TERMS, 1000), chunk).progress.confirmed_ms == 45
+    assert fold(SummingStage(PRODUCT_STAGE, TERMS, 1000), chunk[1:2]).progress.confirmed_ms is None

@@ -207,16 +207,20 @@ def test_no_advice_leads_from_state_to_another_partition_count() -> None:
     assert "count a copy of the log" in after.remedy
 
 
-def test_committed_offsets_record_the_partition_count_of_the_state() -> None:
-    """It is in the metadata of the offsets.
+def test_committed_offsets_record_what_the_state_was_made_with() -> None:
+    """Partition count and terms are in the metadata of the offsets.
 
     Offsets that were set by hand have none.
     """
     settings = Settings(_env_file=None, partitions=PARTITIONS)
     offsets = {
         TopicPartition("orders", at): OffsetAndMetadata(7, text)
-        for at, text in enumerate(["", groups.layout(PARTITIONS), "partitions=?"])
+        for at, text in enumerate(
+            ["", groups.layout(PARTITIONS, settings.terms.name), "partitions=?"]
+        )
     }
     assert groups.other_count(settings, offsets) is None
-    offsets[TopicPartition("orders", 3)] = OffsetAndMetadata(7, groups.layout(6))
+    assert groups.other_terms(settings, offsets) is None
+    offsets[TopicPartition("orders", 3)] = OffsetAndMetadata(7, groups.layout(6, "0badf00d"))
     assert groups.other_count(settings, offsets) == 6
+    assert groups.other_terms(settings, offsets) == "0badf00d"

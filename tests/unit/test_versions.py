@@ -30,10 +30,12 @@ from streams.backlog import Backlog
 from streams.copied import copy_layout
 from streams.marks import Mark
 from streams.settings import Settings
-from streams.versions import NoSuchVersion, Versions, recorded_terms, settings_of
+from streams.versions import NoSuchVersion, Versions, settings_of
 from tables import service
 from tables.cycles import Calendar
+from tables.terms import Terms
 from tables.watermarks import SourceProgress
+from tests.terms import by_terms, changed
 from tests.unit.test_control import FIRST, R1
 
 if TYPE_CHECKING:
@@ -307,7 +309,7 @@ def test_versions_of_other_cycles_are_compared_by_sums_of_all_time() -> None:
     found = []
     for days in (30, 7):
         calendar = Calendar(days * DAY_MS)
-        sums = JournalSums(calendar, by_cycle=False)
+        sums = JournalSums(Terms(calendar), by_cycle=False)
         for sold_at in ("2026-07-02T10:00:00.000Z", "2026-09-02T10:00:00.000Z"):
             cycle = calendar.iso(calendar.start_of(parse_ms(sold_at)))
             sums.add(
@@ -328,13 +330,14 @@ def test_sums_on_disk_differ_as_reports_in_memory_do(
 ) -> None:
     """In the same rows, whatever part of the sums is in memory."""
     monkeypatch.setattr(journal_sums, "MOST_ROWS", 7)
-    chance, calendar = Random(3), Calendar(30 * DAY_MS)
+    chance, terms = Random(3), Terms()
+    calendar = terms.calendar
     settings = SETTINGS.model_copy(update={"data_dir": tmp_path})
     with row_stores(settings, 2) as stores:
         both = [
             (
-                JournalSums(calendar, by_cycle=by_cycle),
-                JournalSums(calendar, one, by_cycle=by_cycle),
+                JournalSums(terms, by_cycle=by_cycle),
+                JournalSums(terms, one, by_cycle=by_cycle),
             )
             for one in stores
         ]
@@ -372,9 +375,7 @@ def test_sums_on_disk_differ_as_reports_in_memory_do(
         first, second = (in_memory.report() for in_memory, _ in both)
         for name in journal_sums.JOURNAL_LISTS:
             expected = compare_rows(name, first[name], second[name])
-            found = compare_sums(
-                name, (calendar, calendar), (stores[0], stores[1]), by_cycle=by_cycle
-            )
+            found = compare_sums(name, (terms, terms), (stores[0], stores[1]), by_cycle=by_cycle)
             assert found == expected
             assert 0 < len(expected.different) < expected.same + len(expected.different)
     assert list(tmp_path.iterdir()) == []
@@ -434,7 +435,7 @@ def test_the_way_back_needs_a_former_version() -> None:
         changing.former_of(Versions("netsold", {"netsold.r1": R1}, pointer))
 
 
-SETTINGS = Settings(_env_file=None, cycle_days=7, topic_prefix="shop.")
+SETTINGS = by_terms(Settings(_env_file=None, topic_prefix="shop."), cycle_days=7)
 SIGN = Signature("ann", 1_767_225_600_000, "a fault")
 
 
@@ -448,8 +449,10 @@ async def test_a_rebuild_differs_in_the_terms_that_are_given(
         return recorded
 
     monkeypatch.setattr(registering, "read_versions", read)
-    found = await registering.plan(SETTINGS, None, {"service_hours": "00:00-24:00"}, SIGN)
-    terms = msgspec.structs.replace(recorded_terms(SETTINGS), service_hours="00:00-24:00")
+    found = await registering.plan(
+        SETTINGS, None, changed(SETTINGS.rules, service_hours="00:00-24:00"), SIGN
+    )
+    terms = msgspec.structs.replace(SETTINGS.rules.values.written(), service_hours="00:00-24:00")
     version = found.version
     assert (version.app, version.terms, version.by) == ("netsold.r1", terms, "ann")
     assert (version.base_app, version.base_prefix) == ("netsold", "shop.")
@@ -462,22 +465,17 @@ async def test_a_rebuild_differs_in_the_terms_that_are_given(
     recorded = Versions(
         "netsold", {"netsold": found.base, "netsold.r1": version}, pointer, [dropped]
     )
-    found = await registering.plan(SETTINGS, None, {"cycle_days": 30}, SIGN)
+    monthly = changed(settings_of(version, SETTINGS).rules, cycle_days=30)
+    found = await registering.plan(SETTINGS, None, monthly, SIGN)
     assert (found.version.app, found.base) == ("netsold.r3", None)
     assert found.version.topic_prefix == "shop.netsold.r3."
     assert found.version.terms == msgspec.structs.replace(terms, cycle_days=30)
-    found = await registering.plan(SETTINGS, "r1", {}, SIGN)
+    found = await registering.plan(SETTINGS, "r1", None, SIGN)
     assert (found.known, found.version) == (True, version)
-    wrong: list[tuple[str, dict[str, Any], str]] = [
-        ("r1", {"cycle_days": 30}, "registered with other terms"),
-        ("R 1", {}, "'R 1' is no name"),
-        ("r3", {"cycle_days": 0}, "--cycle-days: Input should be greater than or equal to 1"),
-        ("r3", {"cycle_anchor": "2026"}, "^--cycle-anchor: '2026' is no instant with its zone"),
-        ("r3", {"service_zone": "Atlantis"}, "^--service-hours or --service-zone: "),
-    ]
-    for name, terms_given, why in wrong:
-        with pytest.raises(Unregistrable, match=why):
-            await registering.plan(SETTINGS, name, terms_given, SIGN)
+    with pytest.raises(Unregistrable, match="registered with other terms"):
+        await registering.plan(SETTINGS, "r1", monthly, SIGN)
+    with pytest.raises(Unregistrable, match="'R 1' is no name"):
+        await registering.plan(SETTINGS, "R 1", None, SIGN)
 
 
 async def test_another_number_of_partitions_is_a_copy_of_the_written_log(
@@ -490,7 +488,7 @@ async def test_another_number_of_partitions_is_a_copy_of_the_written_log(
         return recorded
 
     async def planned(partitions: int | None) -> Version:
-        return (await registering.plan(SETTINGS, None, {}, SIGN, partitions=partitions)).version
+        return (await registering.plan(SETTINGS, None, None, SIGN, partitions=partitions)).version
 
     monkeypatch.setattr(registering, "read_versions", read)
     assert (await planned(4)).copied is None
@@ -512,19 +510,19 @@ async def test_another_number_of_partitions_is_a_copy_of_the_written_log(
     again = await planned(8)
     assert again.orders_topic == "shop.netsold.r2.orders"
     assert again.copied == CopiedLog("netsold.r2-copy", "shop.orders", "shop.chats", 4)
-    less = (await registering.plan(SETTINGS, None, {}, SIGN, without=["shop.orders-3@7"])).version
+    less = (await registering.plan(SETTINGS, None, None, SIGN, without=["shop.orders-3@7"])).version
     assert less.copied is not None
     assert (less.partitions, less.copied.without) == (6, ("shop.orders-3@7",))
     assert copy_layout(settings_of(less, SETTINGS)).without == {Position("shop.orders", 3, 7)}
     for wrong in ("shop.orders-4@7", "orders-0@1", "here"):
         with pytest.raises(Unregistrable, match=r"--without: .*position"):
-            await registering.plan(SETTINGS, None, {}, SIGN, without=[wrong])
+            await registering.plan(SETTINGS, None, None, SIGN, without=[wrong])
     with pytest.raises(Unregistrable, match="registered with 6 partitions: give"):
-        await registering.plan(SETTINGS, "r1", {}, SIGN, without=["shop.orders-3@7"])
+        await registering.plan(SETTINGS, "r1", None, SIGN, without=["shop.orders-3@7"])
     with pytest.raises(Unregistrable, match="at most 200 partitions for each of the log's 4"):
         await planned(801)
     with pytest.raises(Unregistrable, match="registered with 6 partitions"):
-        await registering.plan(SETTINGS, "r1", {}, SIGN, partitions=8)
+        await registering.plan(SETTINGS, "r1", None, SIGN, partitions=8)
     assert changing.written_chats(recorded) == [("shop.chats", number) for number in range(4)]
     alone = Versions("netsold", {"netsold.r1": r1}, pointer)
     assert changing.written_chats(alone) == changing.written_chats(recorded)

@@ -1,0 +1,45 @@
+"""The terms: all that decides what counts besides the rules themselves, as one value.
+
+They are the cycles (C1), the basis of `sold_monthly` (S6) and the service rules (R1). Tables that
+were made by other terms don't fit. The file they are written in is up to `streams/rules.py`.
+"""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from schemas.times import DAY_MS
+from tables.cycles import Calendar
+from tables.sales import Basis
+from tables.service_hours import ServiceRules
+
+NAME_CHARS: Final = 8
+"""Hexadecimal characters of a name: among 1,000 terms two share one with a chance of 1 in 8,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What tables are made by.
+
+    `name` is made from `text`: equal terms have equal names, on every machine. Every journal row
+    has it.
+    """
+
+    calendar: Calendar = field(default_factory=lambda: Calendar(30 * DAY_MS))
+    service: ServiceRules = field(default_factory=ServiceRules)
+    sold_monthly_basis: Basis = "sale"
+    name: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", name_of(self.text))
+
+    @property
+    def text(self) -> str:
+        """All of them in one line, in clauses, as the marks of tables have them."""
+        basis = f"sold_monthly by {self.sold_monthly_basis}"
+        return f"{self.calendar.terms}; {basis}; {self.service.terms}"
+
+
+def name_of(text: str) -> str:
+    """The name of the terms with this text, such as 5f0c2a9e."""
+    return sha256(text.encode()).hexdigest()[:NAME_CHARS]
