@@ -16,7 +16,7 @@ import msgspec
 
 from schemas import cloudevents, decoders, events, limits, sentences, times, validation
 from schemas.cloudevents import CHAT_ATTRIBUTES, CONTENT_TYPE, JSON, ORDER_ATTRIBUTES
-from schemas.event_versions import is_ours
+from schemas.event_versions import in_headers, is_ours
 from schemas.fast_path import FALLBACK_ERRORS, attributes_of, form_of, forms_of, source_of
 from schemas.refusals import Reason, Refusal
 
@@ -205,7 +205,13 @@ def _read_chat_fast(record: Record) -> ChatMessage | None:
         or record.key != chat_key(body.shop_id, body.buyer_id)
     ):
         return None
-    return _message(event_id, source, times.parse_ms(occurred_at), body, replied=name == events.TYPE_BY_SIDE[SHOP])
+    return _message(
+        event_id,
+        source,
+        times.parse_ms(occurred_at),
+        body,
+        replied=name == events.TYPE_BY_SIDE[SHOP],
+    )
 
 
 def _message(event_id: str, source: str, at_ms: int, body: Any, *, replied: bool) -> ChatMessage:  # noqa: ANN401 - a model or its struct
@@ -256,7 +262,11 @@ def read_chat_plainly(record: Record) -> ChatMessage | Tick | Handover | Refusal
     if refusal is not None:
         return refusal
     return _message(
-        event.id, event.source, event.occurred_at_ms, event, replied=event.type == events.TYPE_BY_SIDE[SHOP]
+        event.id,
+        event.source,
+        event.occurred_at_ms,
+        event,
+        replied=event.type == events.TYPE_BY_SIDE[SHOP],
     )
 
 
@@ -354,22 +364,15 @@ def encode(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, byte
         if event_type in events.CHAT_TYPES
         else str(event["order_id"]).encode()
     )
-    others = headers_hold(event)
-    value = msgspec.json.encode(
-        {field: value for field, value in event.items() if field not in others}
-    )
-    return key, value, headers_of(event, key)
-
-
-def headers_hold(event: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields of an event that its headers have in binary mode, not its value."""
-    common = events.common_of(str(event["type"]))
-    return (*common, "dataschema") if is_ours(event.get("dataschema")) else common
+    others = in_headers(event)
+    fields = {field: value for field, value in event.items() if field not in others}
+    return key, msgspec.json.encode(fields), headers_of(event, key)
 
 
 def headers_of(event: Mapping[str, Any], key: bytes) -> list[tuple[str, bytes]]:
     """The headers of an event, given by its fields, as a CloudEvent in binary mode."""
-    event_type, schema = str(event["type"]), event.get("dataschema")
+    event_type, given = str(event["type"]), event.get("dataschema")
+    schema = str(given) if is_ours(given) else events.schema_id(event_type)
     return [
         ("ce_specversion", b"1.0"),
         ("ce_id", str(event["id"]).encode()),
@@ -377,7 +380,7 @@ def headers_of(event: Mapping[str, Any], key: bytes) -> list[tuple[str, bytes]]:
         ("ce_type", event_type.encode()),
         ("ce_subject", key),
         ("ce_time", str(event["occurred_at"]).encode()),
-        ("ce_dataschema", (schema if is_ours(schema) else events.schema_id(event_type)).encode()),
+        ("ce_dataschema", schema.encode()),
         (CONTENT_TYPE, JSON),
     ]
 

@@ -26,8 +26,8 @@ class AllOrListed:
     """Marks a required field: a list, or `all`, which is None in Python. Absent is no default."""
 
     def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:  # noqa: ANN401 - pydantic's signature
+        self, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         """The check of the list, after `all` has become None."""
         return core_schema.no_info_before_validator_function(_all_as_none, handler(source))
 
@@ -168,6 +168,12 @@ def is_ours(dataschema: object) -> bool:
     if isinstance(dataschema, bytes):
         return dataschema.startswith(events.SCHEMAS.encode())
     return isinstance(dataschema, str) and dataschema.startswith(events.SCHEMAS)
+
+
+def in_headers(event: Fields) -> tuple[str, ...]:
+    """The fields of an event that its headers have in binary mode, not its value."""
+    common = events.common_of(str(event["type"]))
+    return (*common, "dataschema") if is_ours(event.get("dataschema")) else common
 
 
 def upcast(event_type: str, version: int, fields: Fields) -> Fields:

@@ -27,6 +27,11 @@ def model_of(fields: Mapping[str, Any], topic: str) -> Any | Refusal:  # noqa: A
     own_topic = events.topic_of(event_type)
     if own_topic != topic:
         return Refusal(Reason.UNKNOWN_TYPE, f"type: {event_type} belongs in the topic {own_topic}")
+    return _checked(event_type, fields)
+
+
+def _checked(event_type: str, fields: Mapping[str, Any]) -> Any | Refusal:  # noqa: ANN401 - as above
+    """The model of an event of a known type, by the version that its fields name."""
     dataschema = fields.get("dataschema")
     version = event_versions.version_of(event_type, dataschema)
     if version is None:

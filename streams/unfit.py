@@ -14,6 +14,7 @@ from schemas.positions import offset_after
 from streams import groups
 from streams.errors import StateUnfit
 from streams.topics import changelog
+from tables import formats
 from tables.catalogue import FAMILY_TOPICS
 
 if TYPE_CHECKING:
@@ -162,11 +163,17 @@ def why_unfit(
 
 
 def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
-    """The sentence for a mark of other rules, partitions or settings; None if they are the same."""
+    """The sentence for a mark of other rules, formats, partitions or settings; None without."""
     if mark.rules != RULES:
         return (
             f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; "
             f"{_REBUILD}"
+        )
+    if mark.format > formats.READ:
+        return (
+            f"{where}: the state has rows of format {mark.format}, this build reads formats up to "
+            f"{formats.READ}: run the build that wrote them, or the release before it "
+            "(docs/runbook.md, State unfit)"
         )
     if mark.partitions != lane.partitions:
         return _other_count(where, mark.partitions, lane.partitions)

@@ -54,9 +54,7 @@ def document() -> dict[str, Any]:
             for topic in catalogue.PUBLIC_TOPICS
         },
         "components": {
-            "messages": {
-                form.title: _message(form, schemas[form.title]) for form in _MESSAGES
-            },
+            "messages": {form.title: _message(form, schemas[form.title]) for form in _MESSAGES},
             "schemas": {name: _draft_7(schema, name) for name, schema in schemas.items()},
         },
     }

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from schemas import envelope, events, times
-from schemas.event_versions import newest_model, version_of
 from schemas.envelope import ChatMessage, Received, read, read_chat, read_chat_plainly, read_plainly
+from schemas.event_versions import newest_model, version_of
 from schemas.refusals import Refusal
 from tests.flow import Record, bare, binary
 from tests.properties.strategies import any_version, messages
@@ -207,8 +207,11 @@ def _damaged(draw: st.DrawFn, headers: list[Any]) -> list[Any]:
     )
     values: st.SearchStrategy[Any] = st.one_of(
         st.sampled_from(
-            [b"", b"\xff", None, 5, "text", b"x", b"a\x00", b"a\x7f", b"order_paid", b"o-1"]
-            + [b"urn:netsold:receipt_confirmed:2", b"urn:netsold:order_paid:9", b"urn:netsold:\xff"]
+            [
+                *(b"", b"\xff", None, 5, "text", b"x", b"a\x00", b"a\x7f", b"order_paid", b"o-1"),
+                *(b"urn:netsold:receipt_confirmed:2", b"urn:netsold:order_paid:9"),
+                b"urn:netsold:\xff",
+            ]
         ),
         st.sampled_from([b"application/cloudevents+json", b"application/json"]),
     )

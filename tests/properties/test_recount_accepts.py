@@ -40,9 +40,10 @@ VALID: list[dict[str, Any]] = [
         {"type": "refund_reversed", "refund_id": "r"},
         {"type": "reissue_shipped", "line_ids": ["1"], "reason": "quality", "parcel_id": "x"},
         {"type": "review_posted", "product_id": "p-3", "rating": 4},
-        {"dataschema": "urn:netsold:receipt_confirmed:1", "type": "receipt_confirmed", "by": "buyer"},
-        {"dataschema": "urn:netsold:receipt_confirmed:2", "type": "receipt_confirmed", "by": "buyer",
-         "line_ids": "all"},
+        {"dataschema": "urn:netsold:receipt_confirmed:1", "type": "receipt_confirmed",
+         "by": "buyer"},
+        {"dataschema": "urn:netsold:receipt_confirmed:2", "type": "receipt_confirmed",
+         "by": "buyer", "line_ids": "all"},
         {"dataschema": "urn:netsold:delivery_refused:2", "type": "delivery_refused",
          "line_ids": ["1"], "reason": "quality"},
         {"dataschema": "urn:netsold:refund_requested:2", "type": "refund_requested",
@@ -102,7 +103,9 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     event: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(VALID)))
     for _ in range(draw(st.integers(0, 3))):
         *path, last = draw(
-            st.sampled_from([*_places(event), ("lines",), ("line_ids",), ("dataschema",), ("extra",)])
+            st.sampled_from(
+                [*_places(event), ("lines",), ("line_ids",), ("dataschema",), ("extra",)]
+            )
         )
         target: Any = event
         for name in path:

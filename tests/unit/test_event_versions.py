@@ -115,7 +115,9 @@ def test_the_word_is_no_list_in_the_first_version() -> None:
 
 
 @pytest.mark.parametrize("form", [binary, bare])
-@pytest.mark.parametrize("name", ["receipt_confirmed:3", "receipt_confirmed:02", "order_paid:1", ""])
+@pytest.mark.parametrize(
+    "name", ["receipt_confirmed:3", "receipt_confirmed:02", "order_paid:1", ""]
+)
 def test_an_unknown_version_is_refused_with_those_that_are_known(name: str, form: Any) -> None:  # noqa: ANN401 - a function
     """So is the schema of another type: it is never guessed."""
     found = read(RECEIPT | {"dataschema": f"urn:netsold:{name}"}, form)
@@ -126,7 +128,9 @@ def test_an_unknown_version_is_refused_with_those_that_are_known(name: str, form
     )
 
 
-@pytest.mark.parametrize("schema", ["https://a.example/receipt/7", "receipt_confirmed", 7, None, ""])
+@pytest.mark.parametrize(
+    "schema", ["https://a.example/receipt/7", "receipt_confirmed", 7, None, ""]
+)
 def test_somebody_elses_schema_names_no_version(schema: object) -> None:
     """Such an event is of the first version, as one that names none."""
     assert read(RECEIPT | {"dataschema": schema}) == read(RECEIPT)
