@@ -172,8 +172,8 @@ def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
     if mark.format > formats.READ:
         return (
             f"{where}: the state has rows of format {mark.format}, this build reads formats up to "
-            f"{formats.READ}: run the build that wrote them, or the release before it "
-            "(docs/runbook.md, State unfit)"
+            f"{formats.READ}: run the release that wrote them, or the one before that "
+            "(docs/evolution.md)"
         )
     if mark.partitions != lane.partitions:
         return _other_count(where, mark.partitions, lane.partitions)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from schemas import journal, row_versions
-from schemas.columns import RULES
+from schemas.columns import RULES, TALLY_VERSION
 from schemas.refusals import Refusal
 from schemas.row_versions import UnknownRow
 from streams.errors import StateUnfit
@@ -54,7 +54,7 @@ MODULES: Final[dict[str, tuple[Any, int]]] = {
     "orders": (orders, orders.VERSION),
     "shop_buyers": (buyers, buyers.VERSION),
     "chats": (conversations, conversations.VERSION),
-    "sales": (sales, sales.TALLY_VERSION),
+    "sales": (sales, TALLY_VERSION),
     "service": (service, service.VERSION),
     "overdue": (overdue_rows, overdue_rows.VERSION),
 }
