@@ -25,7 +25,7 @@ from operations.contract import forms, releases
 from operations.doctor import checks
 from operations.exporting.forms import DATASETS, SQL_TYPES
 from operations.exporting.views import VIEWS
-from schemas import events, http_limits
+from schemas import event_versions, events, http_limits
 from schemas.answers import STATES
 from schemas.refusals import Reason
 from serving.api import make_app
@@ -222,16 +222,24 @@ def with_flow(page: str) -> str:
 
 
 def _events() -> str:
-    by_name = {form.name: form for form in forms.FORMS}
+    by_id = {form.id: form for form in forms.FORMS}
     parts = ["# Events\n\n" + texts.EVENTS_HEAD + "\n" + texts.KEYS]
     for name, model in events.MODELS.items():
         about = (inspect.getdoc(model) or "").split("\n\n")[0]
-        link = f"[schema](schemas/{by_name[name].file})"
-        rows = fields.rows(forms.schema_of(by_name[name]))
-        parts.append(
-            f"\n## {name}\n\n{about} Its value's {link}.\n\n"
-            + table(("field", "", "kind", "meaning"), rows)
-        )
+        parts.append(f"\n## {name}\n\n{about} ")
+        before: list[tuple[str, str, str, str]] = []
+        for form in (by_id[one] for one in event_versions.schema_ids(name)):
+            rows = [*fields.rows(forms.schema_of(form))]
+            link = f"[schema](schemas/{form.file})"
+            parts.append(
+                f"Its value's {link}.\n\n"
+                if form.version == 1
+                else f"\n**Version {form.version}** (`ce_dataschema` or `dataschema` is"
+                f" `{form.id}`), its value's {link}. What differs:\n\n"
+            )
+            differing = [row for row in rows if row not in before]
+            parts.append(table(("field", "", "kind", "meaning"), differing))
+            before = rows
     return "".join(parts)
 
 

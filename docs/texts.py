@@ -66,6 +66,20 @@ An event has at most 262,144 bytes. There is no other bound on the lines of an o
 on `line_ids`: some 3,000 usual lines fit. All lines of an order together are at most 10^18 minor
 units.
 
+## Versions
+
+An event of a later version than the first names it: by the header `ce_dataschema` in binary mode,
+by the attribute `dataschema` in structured mode, by the field `dataschema` in a bare object, such
+as `urn:netsold:receipt_confirmed:2`. Without it, or with the id of a schema that isn't netsold's,
+an event is of version 1. Every version stays accepted, and producers change when they like: a log
+may mix versions, and an event that is sent again in another version is the same event. A version
+that isn't known is parked as `unknown_version`, and the detail names those that are. What a version
+brings stands with its type; how one is added: [evolution](../evolution.md).
+
+In the first versions an absent list means all lines in four types, and "not known" in two others.
+The second versions of the four name all lines as `"all"`, and refuse a list that is absent: a
+refund whose lines got lost on the way is no refund of the whole order any more.
+
 ## Forms
 
 Records of `orders` and `chats` may have each of these forms. Files for `netsold import` and

@@ -60,7 +60,7 @@ def _form(form: Form) -> str:
     schema = forms.schema_of(form)
     about = " ".join(str(schema["description"]).split("\n\n", 1)[0].split())
     link = f"[{form.file}](../reference/schemas/{form.file})"
-    head = f"\n### `{form.name}`\n\n{about} Schema: {link}.\n"
+    head = f"\n### `{form.title}`\n\n{about} Schema: {link}.\n"
     if form.part == "bare":
         return head
     if form.part == "data":

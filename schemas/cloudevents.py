@@ -22,8 +22,12 @@ CHAT_ATTRIBUTES: Final = {
     "ce_id": "id",
     "ce_source": "source",
     "ce_time": "occurred_at",
+    "ce_dataschema": "dataschema",
 }
-"""By header (in structured mode, by attribute without `ce_`): the field of a message."""
+"""By header (in structured mode, by attribute without `ce_`): the field of a message.
+
+`dataschema` is no field of any event: it names the version (`schemas.event_versions`).
+"""
 
 ORDER_ATTRIBUTES: Final = CHAT_ATTRIBUTES | {"ce_subject": "order_id"}
 """The same for an event of an order."""

@@ -32,8 +32,7 @@ rows of the past come from a rebuild alone.
 """
 
 TALLY_VERSION: Final = 2
-"""The first element of a row's bytes. Nothing reads it: a store with rows of another form has
-other `RULES`, and is refused as a whole."""
+"""Version of the form of a row of sales; the first element of its bytes."""
 
 
 class SaleColumns(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -3,10 +3,13 @@
 A decoder may refuse more than its model, never less. It does not check control characters and the
 value's encoding and depth, which `fast_path` checks in the raw bytes, nor the rules between fields,
 which are in `CHECKS`. A constraint of a model that has no known msgspec form stops the import.
+
+Every version of an event is decoded to the same body, which is what the core knows.
 """
 
 import types
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -22,9 +25,13 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic.types import Strict
 
-from schemas import events
+from schemas import event_versions, events
+from schemas.event_versions import ALL, AllOrListed
 
-_ELSEWHERE: Final = (AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema, Strict)
+_ELSEWHERE: Final = (
+    *(AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema, Strict),
+    AllOrListed,
+)
 _STRUCTS: Final[dict[type[BaseModel], type[msgspec.Struct]]] = {}
 
 
@@ -76,23 +83,20 @@ def _derived(annotation: Any, metadata: tuple[Any, ...] = ()) -> Any:  # noqa: A
     raise TypeError(f"no msgspec form is known of {annotation!r}")
 
 
-def struct_of(model: type[BaseModel], only: frozenset[str] | None = None) -> type[msgspec.Struct]:
+def struct_of(
+    model: type[BaseModel], only: frozenset[str] | None = None, *, written: bool = False
+) -> type[msgspec.Struct]:
     """A frozen struct with a model's fields, in their order.
 
-    `only` restricts it to the fields with these JSON names.
+    `only` restricts it to the fields with these JSON names. A list that may be `all` is None then,
+    and may be absent; if `written`, it is required, and `all` is in it as a text.
     """
     if only is None and model in _STRUCTS:
         return _STRUCTS[model]
     fields = [
-        (
-            written,
-            _derived(field.annotation, tuple(field.metadata)),
-            *(() if field.is_required() else (field.default,)),
-        )
-        for written, field in (
-            (field.alias or name, field) for name, field in model.model_fields.items()
-        )
-        if only is None or written in only
+        _field(field.alias or name, field, written=written)
+        for name, field in model.model_fields.items()
+        if only is None or (field.alias or name) in only
     ]
     fields.sort(key=len)  # structs need required fields first; sorting is stable
     struct = msgspec.defstruct(
@@ -103,6 +107,19 @@ def struct_of(model: type[BaseModel], only: frozenset[str] | None = None) -> typ
     return struct
 
 
+def _field(name: str, field: FieldInfo, *, written: bool) -> tuple[Any, ...]:
+    """(name, type) of a struct's field, and its default if it has one."""
+    kind = _derived(field.annotation, tuple(field.metadata))
+    if _may_be_all(field):
+        listed = _derived(get_args(field.annotation)[0])
+        return (name, listed | Literal["all"]) if written else (name, kind, None)
+    return (name, kind) if field.is_required() else (name, kind, field.default)
+
+
+def _may_be_all(field: FieldInfo) -> bool:
+    return any(isinstance(item, AllOrListed) for item in field.metadata)
+
+
 def _own_fields(name: str, model: type[BaseModel]) -> frozenset[str]:
     return frozenset(
         field.alias or written for written, field in model.model_fields.items()
@@ -110,26 +127,56 @@ def _own_fields(name: str, model: type[BaseModel]) -> frozenset[str]:
 
 
 BODIES: Final = {
-    name: struct_of(model, _own_fields(name, model)) for name, model in events.MODELS.items()
+    name: struct_of(model, _own_fields(name, model))
+    for name, model in ((name, event_versions.newest_model(name)) for name in events.MODELS)
 }
-"""By event type: the struct of the fields that only this type has, named as in its model."""
+"""By event type: the struct of the fields that only this type has, named as in its newest model."""
 
-DECODE_BODY: Final[dict[str, Callable[[bytes], Any]]] = {
-    name: msgspec.json.Decoder(body).decode for name, body in BODIES.items()
+
+def _body_decoder(name: str, model: type[BaseModel]) -> Callable[[bytes], Any]:
+    """JSON bytes of one version of an event type → its body.
+
+    TypeError for a version whose fields are not those of the body: it needs a decoder here.
+    """
+    body, own = BODIES[name], _own_fields(name, model)
+    if msgspec.structs.fields(struct_of(model, own)) != msgspec.structs.fields(body):
+        raise TypeError(f"{name}: no fast decoder is known of {model.__name__}")
+    listed = [field for field, about in model.model_fields.items() if _may_be_all(about)]
+    if not listed:
+        return msgspec.json.Decoder(body).decode
+    (field,) = listed
+    names = body.__struct_fields__
+    place, values_of = names.index(field), attrgetter(*names)
+    decode_written = msgspec.json.Decoder(struct_of(model, own, written=True)).decode
+
+    def decode(value: bytes) -> Any:  # noqa: ANN401 - a struct of `BODIES`
+        values = values_of(decode_written(value))
+        if values[place] == ALL:
+            return body(*values[:place], None, *values[place + 1 :])
+        return body(*values)
+
+    return decode
+
+
+DECODE_BODY: Final[dict[tuple[str, int], Callable[[bytes], Any]]] = {
+    (name, version): _body_decoder(name, event_versions.model_of(name, version))
+    for name, versions in event_versions.VERSIONS.items()
+    for version in versions
 }
-"""By event type: JSON bytes → body; raises msgspec's errors."""
+"""By event type and version: JSON bytes → body; raises msgspec's errors."""
 
 
 def _common(name: str) -> Callable[[bytes], Any]:
-    fields = [(field, str) for field in events.common_of(name)]
+    fields: list[Any] = [(field, str) for field in events.common_of(name)]
+    fields.append(("dataschema", str | None, None))
     return msgspec.json.Decoder(
         msgspec.defstruct("Common", fields, gc=False, module=__name__)
     ).decode
 
 
 DECODE_ORDER_COMMON: Final = _common("order_placed")
-"""JSON bytes → the fields of every event of an order, as texts with unchecked bounds; raises
-msgspec's errors."""
+"""JSON bytes → the fields of every event of an order, as texts with unchecked bounds, and its
+`dataschema`; raises msgspec's errors."""
 
 DECODE_CHAT_COMMON: Final = _common("buyer_messaged")
 """The same for a message."""

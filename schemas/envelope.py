@@ -16,7 +16,8 @@ import msgspec
 
 from schemas import cloudevents, decoders, events, limits, sentences, times, validation
 from schemas.cloudevents import CHAT_ATTRIBUTES, CONTENT_TYPE, JSON, ORDER_ATTRIBUTES
-from schemas.fast_path import FALLBACK_ERRORS, attributes_of, source_of
+from schemas.event_versions import in_headers, is_ours
+from schemas.fast_path import FALLBACK_ERRORS, attributes_of, form_of, forms_of, source_of
 from schemas.refusals import Reason, Refusal
 
 TICK: Final = "time_tick"
@@ -147,14 +148,8 @@ def read_chat(record: Record) -> ChatMessage | Tick | Handover | Refusal:
 
 # --- the fast path
 
-_BY_HEADER: Final = {
-    name.encode(): (name, decoders.DECODE_BODY[name], decoders.CHECKS.get(name))
-    for name in events.ORDER_TYPES
-}
-_CHAT_BY_HEADER: Final = {
-    name.encode(): (name == "seller_replied", decoders.DECODE_BODY[name])
-    for name in events.CHAT_TYPES
-}
+_ORDERS: Final = forms_of(events.ORDER_TYPES)
+_CHATS: Final = forms_of(events.CHAT_TYPES)
 
 
 def _read_fast(record: Record) -> Received | None:
@@ -164,22 +159,20 @@ def _read_fast(record: Record) -> Received | None:
         return None
     attributes = attributes_of(record.headers, value)
     if attributes is not None:
-        header, raw_id, raw_source, subject, raw_time = attributes
-        name, decode, check = _BY_HEADER[header]
+        event_type, raw_id, raw_source, subject, raw_time, schema = attributes
         event_id, source, occurred_at = raw_id.decode(), source_of(raw_source), raw_time.decode()
     else:
         common = decoders.DECODE_ORDER_COMMON(value)
-        name, decode, check = _BY_HEADER[common.type.encode()]
-        subject = common.order_id.encode()
-        event_id, source, occurred_at = (
-            common.id,
-            source_of(common.source.encode()),
-            common.occurred_at,
-        )
+        event_type, subject = common.type.encode(), common.order_id.encode()
+        schema = None if common.dataschema is None else common.dataschema.encode()
+        event_id, occurred_at = common.id, common.occurred_at
+        source = source_of(common.source.encode())
+    own_type, name, decode, check = _ORDERS.get(schema) or form_of(_ORDERS, event_type, schema)
     order_id = key.decode()
     body = decode(value)
     if (
         subject != key
+        or event_type != own_type
         or not (event_id.isprintable() and order_id.isprintable())
         or not (0 < len(event_id) <= limits.ID_CHARS and 0 < len(order_id) <= limits.ID_CHARS)
         or (check is not None and check(body) is not None)
@@ -195,25 +188,30 @@ def _read_chat_fast(record: Record) -> ChatMessage | None:
         return None
     attributes = attributes_of(record.headers, value)
     if attributes is not None:
-        header, raw_id, raw_source, _, raw_time = attributes
-        replied, decode = _CHAT_BY_HEADER[header]
+        event_type, raw_id, raw_source, _, raw_time, schema = attributes
         event_id, source, occurred_at = raw_id.decode(), source_of(raw_source), raw_time.decode()
     else:
         common = decoders.DECODE_CHAT_COMMON(value)
-        replied, decode = _CHAT_BY_HEADER[common.type.encode()]
-        event_id, source, occurred_at = (
-            common.id,
-            source_of(common.source.encode()),
-            common.occurred_at,
-        )
+        event_type = common.type.encode()
+        schema = None if common.dataschema is None else common.dataschema.encode()
+        event_id, occurred_at = common.id, common.occurred_at
+        source = source_of(common.source.encode())
+    own_type, name, decode, _ = _CHATS.get(schema) or form_of(_CHATS, event_type, schema)
     body = decode(value)
     if (
-        not event_id.isprintable()
+        event_type != own_type
+        or not event_id.isprintable()
         or not 0 < len(event_id) <= limits.ID_CHARS
         or record.key != chat_key(body.shop_id, body.buyer_id)
     ):
         return None
-    return _message(event_id, source, times.parse_ms(occurred_at), body, replied=replied)
+    return _message(
+        event_id,
+        source,
+        times.parse_ms(occurred_at),
+        body,
+        replied=name == events.TYPE_BY_SIDE[SHOP],
+    )
 
 
 def _message(event_id: str, source: str, at_ms: int, body: Any, *, replied: bool) -> ChatMessage:  # noqa: ANN401 - a model or its struct
@@ -264,7 +262,11 @@ def read_chat_plainly(record: Record) -> ChatMessage | Tick | Handover | Refusal
     if refusal is not None:
         return refusal
     return _message(
-        event.id, event.source, event.occurred_at_ms, event, replied=event.type == "seller_replied"
+        event.id,
+        event.source,
+        event.occurred_at_ms,
+        event,
+        replied=event.type == events.TYPE_BY_SIDE[SHOP],
     )
 
 
@@ -362,16 +364,15 @@ def encode(event: Mapping[str, Any]) -> tuple[bytes, bytes, list[tuple[str, byte
         if event_type in events.CHAT_TYPES
         else str(event["order_id"]).encode()
     )
-    common = events.common_of(event_type)
-    value = msgspec.json.encode(
-        {field: value for field, value in event.items() if field not in common}
-    )
-    return key, value, headers_of(event, key)
+    others = in_headers(event)
+    fields = {field: value for field, value in event.items() if field not in others}
+    return key, msgspec.json.encode(fields), headers_of(event, key)
 
 
 def headers_of(event: Mapping[str, Any], key: bytes) -> list[tuple[str, bytes]]:
     """The headers of an event, given by its fields, as a CloudEvent in binary mode."""
-    event_type = str(event["type"])
+    event_type, given = str(event["type"]), event.get("dataschema")
+    schema = str(given) if is_ours(given) else events.schema_id(event_type)
     return [
         ("ce_specversion", b"1.0"),
         ("ce_id", str(event["id"]).encode()),
@@ -379,7 +380,7 @@ def headers_of(event: Mapping[str, Any], key: bytes) -> list[tuple[str, bytes]]:
         ("ce_type", event_type.encode()),
         ("ce_subject", key),
         ("ce_time", str(event["occurred_at"]).encode()),
-        ("ce_dataschema", events.schema_id(event_type).encode()),
+        ("ce_dataschema", schema.encode()),
         (CONTENT_TYPE, JSON),
     ]
 

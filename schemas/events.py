@@ -362,13 +362,13 @@ ORDER_TYPES: Final = frozenset(MODELS) - CHAT_TYPES
 """The event types of the topic `orders`."""
 
 
-SCHEMA_VERSION: Final = 1
-"""The version of the events' schemas, and of those of all other records."""
+SCHEMAS: Final = "urn:netsold:"
+"""How the ids of all schemas of netsold begin."""
 
 
-def schema_id(name: str, version: int = SCHEMA_VERSION) -> str:
+def schema_id(name: str, version: int = 1) -> str:
     """The id of the JSON Schema of a form, such as `order_paid`; `ce_dataschema` names it."""
-    return f"urn:netsold:{name}:{version}"
+    return f"{SCHEMAS}{name}:{version}"
 
 
 def topic_of(event_type: str) -> Literal["orders", "chats"]:

@@ -19,6 +19,7 @@ class Reason(StrEnum):
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
     UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_VERSION = "unknown_version"
     MISSING_FIELD = "missing_field"
     INVALID_FIELD = "invalid_field"
     MISSING_KEY = "missing_key"
@@ -61,6 +62,10 @@ _EXPLAINED: dict[Reason, tuple[str, str]] = {
     Reason.UNKNOWN_TYPE: (
         "The event's type isn't known.",
         "if a newer netsold knows it, upgrade and put it back; else it is in the wrong topic",
+    ),
+    Reason.UNKNOWN_VERSION: (
+        "The event names a version of its schema that isn't known.",
+        "if a newer netsold knows it, upgrade and put it back; else its source names a wrong one",
     ),
     Reason.MISSING_FIELD: ("A field that the type requires is absent.", _PUT_BACK),
     Reason.INVALID_FIELD: ("A field's value is of the wrong kind or out of bounds.", _PUT_BACK),

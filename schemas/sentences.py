@@ -5,7 +5,7 @@ characters are escaped.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -167,6 +167,14 @@ def unknown_type(name: object) -> str:
     if not isinstance(name, str):
         return f"type: {_is_of_kind(name)}; a text is wanted"
     return f"type: {value_text(name)} is not a type that this netsold knows"
+
+
+def unknown_version(event_type: str, dataschema: object, known: Sequence[str]) -> str:
+    """The fault of a schema of ours that is none of an event type; `known` are the ids of those."""
+    return cut(
+        f"dataschema: {value_text(dataschema)} is no schema of {event_type} that this netsold"
+        f" knows; it knows {' and '.join(known)}"
+    )
 
 
 def no_key(wanted: str) -> str:

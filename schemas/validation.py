@@ -8,12 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas import events, sentences
+from schemas import event_versions, events, sentences
 from schemas.refusals import Reason, Refusal
 
 
 def model_of(fields: Mapping[str, Any], topic: str) -> Any | Refusal:  # noqa: ANN401 - a model of `events`
-    """The model of an event's fields, if its type belongs in a topic (named without prefix)."""
+    """The model of an event's fields, if its type belongs in a topic (named without prefix).
+
+    It is that of the newest version of its type: an older event is upcast after it was checked.
+    """
     event_type = fields.get("type")
     if event_type is None:
         return Refusal(Reason.MISSING_FIELD, sentences.absent("type", fields))
@@ -24,8 +27,23 @@ def model_of(fields: Mapping[str, Any], topic: str) -> Any | Refusal:  # noqa: A
     own_topic = events.topic_of(event_type)
     if own_topic != topic:
         return Refusal(Reason.UNKNOWN_TYPE, f"type: {event_type} belongs in the topic {own_topic}")
+    return _checked(event_type, fields)
+
+
+def _checked(event_type: str, fields: Mapping[str, Any]) -> Any | Refusal:  # noqa: ANN401 - as above
+    """The model of an event of a known type, by the version that its fields name."""
+    dataschema = fields.get("dataschema")
+    version = event_versions.version_of(event_type, dataschema)
+    if version is None:
+        known = event_versions.schema_ids(event_type)
+        detail = sentences.unknown_version(event_type, dataschema, known)
+        return Refusal(Reason.UNKNOWN_VERSION, detail)
     try:
-        return events.MODELS[event_type].model_validate(fields)
+        found = event_versions.model_of(event_type, version).model_validate(fields)
+        newest = event_versions.newest_model(event_type)
+        if type(found) is newest:
+            return found
+        return newest.model_validate(event_versions.upcast(event_type, version, fields))
     except ValidationError as error:
         return _refusal_of(event_type, error)
 

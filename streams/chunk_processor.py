@@ -23,6 +23,7 @@ from streams.stores import StateView, StoreDamaged
 from streams.traced import Steps
 from streams.transactions import LaneClosed, commit
 from tables.catalogue import EVENT_TOPICS
+from tables.formats import UnreadableFormatError
 from tables.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -105,6 +106,11 @@ class ChunkProcessor:
             self._assignment.doubt(lane, chunk, error)
             return None
         except LaneClosed:
+            return None
+        except UnreadableFormatError as error:
+            lane.give_up()
+            sentence = f"{lane.name}@{chunk.start}: {error}; nothing of this chunk is written"
+            self._assignment.consumer.leave(Fatal(sentence))
             return None
         except Exception as error:
             lane.give_up()

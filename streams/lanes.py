@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from schemas.positions import offset_after
 from streams import groups
 from streams.build import this_build
-from streams.marks import Mark
+from streams.marks import Mark, progress_of
+from tables import formats
 from tables.terms import name_of
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ class Lane:
     recent: Mapping[str, Mapping[bytes, bytes | None]] = field(default_factory=dict)
     partitions: int = field(kw_only=True)
     partitioner: Partitioner = field(kw_only=True)
+    format: int = formats.WRITTEN
+    """The highest format that a row of its tables may have."""
+
     state: LaneState = LaneState.OPEN
     commit: asyncio.Task[None] | None = None
     folding: bool = False
@@ -140,11 +144,14 @@ class Lane:
             terms=self.terms,
             partitions=self.partitions,
             build=str(this_build()),
+            format=self.format,
         )
 
-    def resume(self, progress: Progress) -> None:
-        """Continue after the progress of the partition's last owner."""
+    def resume(self, mark: Mark) -> None:
+        """Continue after the mark of the partition's last owner, if it paused or not."""
+        progress = progress_of(mark).resumed()
         self.progress, self.position = progress, offset_after(progress.offset)
+        self.format = max(self.format, mark.format)
         # that one may have ended before it wrote them; before the first event there are none
         self.unmarked = progress.watermark_ms is not None
 

@@ -21,7 +21,7 @@ class Mark(Progress, frozen=True, kw_only=True):
     which the table was made (cycles, for chats the service rules, and where events are read the
     partitioner of their keys). `partitions` is the number of partitions of every topic. `build`
     made the mark (`streams/build.py`); it is no condition for using the state, and empty in marks
-    that do not name it.
+    that do not name it. `format` is the highest one that a row may have (`tables/formats.py`).
     """
 
     topic: str
@@ -31,6 +31,7 @@ class Mark(Progress, frozen=True, kw_only=True):
     terms: str = ""
     partitions: int = 0
     build: str = ""
+    format: int = 1
 
 
 _encoder = msgspec.json.Encoder()

@@ -28,7 +28,7 @@ from streams.admission import of_events
 from streams.errors import StateUnfit
 from streams.failpoints import Point, reach
 from streams.lanes import Lane
-from streams.marks import decode_mark, progress_of
+from streams.marks import decode_mark
 from streams.restore import StoreFolder, restore
 from streams.standstill import Standstill
 from streams.stores import Identity, PartitionStore, StoreDamaged
@@ -263,8 +263,7 @@ class Opener:
         if why is not None:
             raise StateUnfit(why)
         (mark, *_) = filter(None, marks.values())
-        # a paused partition continues when it is opened again
-        lane.resume(progress_of(mark).resumed())
+        lane.resume(mark)
 
 
 def _all_topics(settings: Settings) -> set[str]:

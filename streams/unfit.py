@@ -14,6 +14,7 @@ from schemas.positions import offset_after
 from streams import groups
 from streams.errors import StateUnfit
 from streams.topics import changelog
+from tables import formats
 from tables.catalogue import FAMILY_TOPICS
 
 if TYPE_CHECKING:
@@ -171,11 +172,17 @@ def why_unfit(
 
 
 def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
-    """The sentence for a mark of other rules, partitions or terms; None if they are the same."""
+    """The sentence for a mark of other rules, formats, partitions or terms; None without."""
     if mark.rules != RULES:
         return (
             f"{where}: the state was made by rules {mark.rules}, this worker has rules {RULES}; "
             f"{_REBUILD}"
+        )
+    if mark.format > formats.READ:
+        return (
+            f"{where}: the state has rows of format {mark.format}, this build reads formats up to "
+            f"{formats.READ}: run the release that wrote them, or the one before that "
+            "(docs/evolution.md)"
         )
     if mark.partitions != lane.partitions:
         return _other_count(where, mark.partitions, lane.partitions)

@@ -6,7 +6,7 @@ difference between after and before.
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,7 @@ from schemas.envelope import BUYER, SHOP
 from schemas.journal import Contact, Messages, Wrote
 from tables import service
 from tables.cycles import Calendar
+from tables.formats import reader
 from tables.service import Columns, ImpossibleServiceError, Rows
 
 VERSION: Final = 1
@@ -34,7 +35,7 @@ class Buyer(msgspec.Struct, array_like=True):
     `contacts` has, by order, when the shop first had reason to write, in epoch milliseconds.
     """
 
-    version: int = VERSION
+    version: Literal[1] = VERSION
     orders: dict[str, int] = msgspec.field(default_factory=dict)
     written: list[Wrote] = msgspec.field(default_factory=list)
     contacts: dict[str, int] = msgspec.field(default_factory=dict)
@@ -103,5 +104,7 @@ def _buyer_columns(before: int, now: int) -> Columns:
 
 encode: Final[Callable[[Buyer], bytes]] = msgspec.json.Encoder(order="deterministic").encode
 """Buyer → bytes; equal facts give equal bytes."""
-decode: Final[Callable[[bytes], Buyer]] = msgspec.json.Decoder(Buyer).decode
-"""Bytes → Buyer; raises msgspec's errors."""
+decode: Final[Callable[[bytes], Buyer]] = reader(
+    "shop_buyers", VERSION, msgspec.json.Decoder(Buyer).decode
+)
+"""Bytes → Buyer; raises as `formats.reader`."""

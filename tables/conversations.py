@@ -6,11 +6,12 @@ is derived from them (`replies`), so the order of arrival doesn't matter.
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from schemas.envelope import Written
+from tables.formats import reader
 
 VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
@@ -34,7 +35,7 @@ class Conversation(msgspec.Struct, array_like=True, gc=False):
     are the inquiries for which an alert was sent.
     """
 
-    version: int = VERSION
+    version: Literal[1] = VERSION
     written: list[Written] = msgspec.field(default_factory=list)
     overdue: bool = False
     alerted: tuple[Alerted, ...] = ()
@@ -43,8 +44,10 @@ class Conversation(msgspec.Struct, array_like=True, gc=False):
 _encoder: Final = msgspec.json.Encoder()
 encode: Final[Callable[[Conversation], bytes]] = _encoder.encode
 """Conversation → bytes."""
-decode: Final[Callable[[bytes], Conversation]] = msgspec.json.Decoder(Conversation).decode
-"""Bytes → conversation; raises msgspec's errors."""
+decode: Final[Callable[[bytes], Conversation]] = reader(
+    "chats", VERSION, msgspec.json.Decoder(Conversation).decode
+)
+"""Bytes → conversation; raises as `formats.reader`."""
 
 
 def add_message(written: list[Written], ids: set[str], new: Written) -> Sequence[Written] | None:

@@ -1,16 +1,17 @@
 """What the stages behind a journal share: its records → sums by the id in their key."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from schemas import limits
-from schemas.envelope import Record
+from schemas import limits, row_versions
 from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
+from schemas.row_versions import UnknownRow
 from tables import catalogue, sales, service, watermarks
 from tables.catalogue import StageSpec
+from tables.formats import UnreadableFormatError
 from tables.intake import RecordIntake
 from tables.outcome import Outcome, Readings, States, Stored
 from tables.sales import ImpossibleTallyError, Tally
@@ -31,6 +32,22 @@ class Addition(Protocol):
     @property
     def about(self) -> str:
         """The same for errors and logs, such as `product p-1`."""
+
+
+class KeyedValue(Protocol):
+    """The parts of a record that are read here."""
+
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+
+
+class Row(NamedTuple):
+    """A record's key, and its value in the version that this build writes."""
+
+    key: bytes | None
+    value: bytes
 
 
 class ChunkSums(Protocol):
@@ -78,7 +95,7 @@ class JournalStage:
         """A row with the keys of its sums; ValueError if it names a cycle of another calendar."""
         raise NotImplementedError
 
-    def read(self, record: Record) -> Addition | ProgressMark | Refusal:  # noqa: PLR0911 - one return a reason
+    def read(self, record: KeyedValue) -> Addition | ProgressMark | UnknownRow | Refusal:  # noqa: PLR0911 - one return a reason
         """A record, decoded. Never raises."""
         value, key = record.value, record.key
         if not value:
@@ -86,7 +103,10 @@ class JournalStage:
         try:
             row = self._decode(value)
         except msgspec.ValidationError as error:
-            return Refusal(Reason.INVALID_FIELD, str(error)[: limits.DETAIL_CHARS])
+            other = row_versions.as_written(value)
+            if isinstance(other, bytes):
+                return self.read(Row(key, other))
+            return other or Refusal(Reason.INVALID_FIELD, str(error)[: limits.DETAIL_CHARS])
         except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as error:
             return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])
         if type(row) is ProgressMark:
@@ -106,7 +126,7 @@ class JournalStage:
         """The changes by a chunk of the partition `place`, such as `sales-3`.
 
         Raises ImpossibleTallyError or ImpossibleServiceError if a sum leaves its bounds: then the
-        journal was read twice or with a gap.
+        journal was read twice or with a gap. UnreadableFormatError for a row of a later version.
         """
         progress = progress or watermarks.START
         intake = RecordIntake(progress, self._refusals_in_a_row)
@@ -115,6 +135,8 @@ class JournalStage:
         sources, confirmed_ms = dict(progress.sources), progress.confirmed_ms
         sums, marks = self._sums(states), 0
         for offset, row in accepted:
+            if type(row) is UnknownRow:
+                raise UnreadableFormatError(f"{place}@{offset}, a row of {row.type},", row.type)
             if type(row) is ProgressMark:
                 marks += 1
                 sources[f"{row.topic}-{row.partition}"] = SourceProgress(

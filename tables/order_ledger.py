@@ -34,7 +34,7 @@ class OrderLedger:
 
     def __init__(self, state: bytes | None, calendar: Calendar) -> None:
         order = orders.EMPTY if state is None else orders.decode(state)
-        self.size = _EMPTY_BYTES if state is None else len(state)
+        self.size = _EMPTY_BYTES if state is None else len(orders.encode(order))
         """How many bytes `encode` returns."""
 
         self._facts: dict[str, list[Any]] = {

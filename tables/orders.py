@@ -10,13 +10,14 @@ shop's service is derived from them.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import astuple
 
 from schemas import events
 from schemas.envelope import Received
+from tables.formats import reader
 
 VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
@@ -103,7 +104,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True, gc=False):
     with more than one content; of each, only the valid fact is kept.
     """
 
-    version: int = VERSION
+    version: Literal[1] = VERSION
     placed: tuple[Placed, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     cancellations: tuple[Cancellation, ...] = ()
@@ -120,8 +121,10 @@ encode_part: Final[Callable[[Any], bytes]] = _encoder.encode
 """A fact, or an identity in `conflicts` → its bytes within the bytes of its order."""
 encode: Final[Callable[[Order], bytes]] = _encoder.encode
 """Order → bytes; equal facts give equal bytes."""
-decode: Final[Callable[[bytes], Order]] = msgspec.json.Decoder(Order).decode
-"""Bytes → order; raises msgspec's errors."""
+decode: Final[Callable[[bytes], Order]] = reader(
+    "orders", VERSION, msgspec.json.Decoder(Order).decode
+)
+"""Bytes → order; raises as `formats.reader`."""
 
 
 # --- one function per kind: event → fact

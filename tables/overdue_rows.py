@@ -3,9 +3,11 @@
 The chat stage writes them; readers and reports decode them.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
+
+from tables.formats import reader
 
 VERSION: Final = 1
 """Version of the form; the first element of the bytes."""
@@ -14,7 +16,7 @@ VERSION: Final = 1
 class OverdueRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An overdue inquiry (R2): when it opened and was due, and the message that opened it."""
 
-    version: int
+    version: Literal[1]
     opened_ms: int
     due_ms: int
     message_id: str
@@ -26,5 +28,5 @@ def encode(opened_ms: int, due_ms: int, message_id: str, order_id: str | None) -
     return msgspec.json.encode(OverdueRow(VERSION, opened_ms, due_ms, message_id, order_id))
 
 
-decode: Final = msgspec.json.Decoder(OverdueRow).decode
-"""Bytes → OverdueRow; raises msgspec's errors."""
+decode: Final = reader("overdue", VERSION, msgspec.json.Decoder(OverdueRow).decode)
+"""Bytes → OverdueRow; raises as `formats.reader`."""

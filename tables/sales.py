@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from schemas.columns import TALLY_VERSION, MeasureSums, SaleColumns
+from tables.formats import reader
 
 Basis = Literal["sale", "refund"]
 """In which cycle a refund takes units off: in that of its sale, or in the one in which it happened
@@ -60,7 +61,7 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
     log; the sums don't (S12).
     """
 
-    version: int = TALLY_VERSION
+    version: Literal[2] = TALLY_VERSION
     restatements: int = 0
     currencies: dict[str, CurrencySums] = msgspec.field(default_factory=dict)
 
@@ -154,5 +155,7 @@ class Tally(msgspec.Struct, array_like=True, gc=False):
 
 encode: Final[Callable[[Tally], bytes]] = msgspec.json.Encoder(order="deterministic").encode
 """Tally → bytes; equal sums give equal bytes."""
-decode: Final[Callable[[bytes], Tally]] = msgspec.json.Decoder(Tally).decode
-"""Bytes → Tally; raises msgspec's errors."""
+decode: Final[Callable[[bytes], Tally]] = reader(
+    "sales", TALLY_VERSION, msgspec.json.Decoder(Tally).decode
+)
+"""Bytes → Tally; raises as `formats.reader`."""

@@ -5,9 +5,11 @@ A row is a set of columns by name. Each column is a sum of signed changes and ne
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
+
+from tables.formats import reader
 
 VERSION: Final = 1
 """Version of the state's form; the first element of its bytes."""
@@ -57,7 +59,7 @@ class ServiceTally(msgspec.Struct, array_like=True, gc=False):
     `restatements` counts the changes made after their cycle was over (C3).
     """
 
-    version: int = VERSION
+    version: Literal[1] = VERSION
     columns: Columns = msgspec.field(default_factory=dict)
     restatements: int = 0
 
@@ -80,8 +82,10 @@ class ServiceTally(msgspec.Struct, array_like=True, gc=False):
 
 encode: Final[Callable[[ServiceTally], bytes]] = msgspec.json.Encoder(order="deterministic").encode
 """ServiceTally → bytes; equal sums give equal bytes."""
-decode: Final[Callable[[bytes], ServiceTally]] = msgspec.json.Decoder(ServiceTally).decode
-"""Bytes → ServiceTally; raises msgspec's errors."""
+decode: Final[Callable[[bytes], ServiceTally]] = reader(
+    "service", VERSION, msgspec.json.Decoder(ServiceTally).decode
+)
+"""Bytes → ServiceTally; raises as `formats.reader`."""
 
 
 def row_changes(before: Rows, after: Rows) -> Rows:

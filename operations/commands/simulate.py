@@ -34,6 +34,7 @@ from operations.simulation.traffic import (
     CHATS_PER_ORDER,
     EVENTS_PER_ORDER,
     Plan,
+    in_versions,
     traffic,
 )
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Interrupted, Waiting, give_up_s
@@ -118,6 +119,10 @@ def command(
         list[str] | None,
         typer.Option(help="duplicates=2%, out_of_order, late=3d, poison=0.1% or conflicts=0.1%."),
     ] = None,
+    newest: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of orders in the newest versions of events."),
+    ] = 0.0,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Json = False,
 ) -> None:
@@ -133,7 +138,8 @@ def command(
         plan = live_plan(seed, rate, only, time.time_ns() // 1_000_000)
     summary = Summary(plan.run, seed, str(out) if out else "")
     past = history_before(plan, history_days, only) if history_days else ()
-    made = _counted(islice(_of(only, chain(past, traffic(plan))), events), summary)
+    each = in_versions(chain(past, traffic(plan)), newest)
+    made = _counted(islice(_of(only, each), events), summary)
     items = faults.disturbed(made, wrong, seed=plan.seed, day_ms=plan.day_ms, live=live)
     started_s = time.monotonic()
     with Meter("events", events) as meter:

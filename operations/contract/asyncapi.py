@@ -29,7 +29,7 @@ def document() -> dict[str, Any]:
     """The document, with the default settings: no prefix, and their number of partitions."""
     settings = Settings(_env_file=None)
     declared = {topic.name: topic for topic in topics.declared(settings)}
-    schemas = {form.name: forms.schema_of(form) for form in forms.FORMS}
+    schemas = {form.title: forms.schema_of(form) for form in forms.FORMS}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -54,7 +54,7 @@ def document() -> dict[str, Any]:
             for topic in catalogue.PUBLIC_TOPICS
         },
         "components": {
-            "messages": {form.name: _message(form, schemas[form.name]) for form in _MESSAGES},
+            "messages": {form.title: _message(form, schemas[form.title]) for form in _MESSAGES},
             "schemas": {name: _draft_7(schema, name) for name, schema in schemas.items()},
         },
     }
@@ -71,7 +71,7 @@ def _channel(name: str, declared: Topic, settings: Settings) -> dict[str, Any]:
         "title": name,
         "description": declared.meaning,
         "messages": {
-            form.name: {"$ref": f"#/components/messages/{form.name}"}
+            form.title: {"$ref": f"#/components/messages/{form.title}"}
             for form in _MESSAGES
             if name in form.topics
         },
@@ -96,25 +96,31 @@ def _config(key: str, text: str) -> str | int | list[str]:
 def _message(form: Form, schema: Schema) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": form.name,
-        "title": form.name,
+        "title": form.title,
         "summary": str(schema["description"]).split("\n", 1)[0],
         "contentType": "application/json",
     }
     if form.part == "headers":
-        found["headers"] = _reference(form.name)
+        found["headers"] = _reference(form.title)
         found["payload"] = {"description": "the refused record's value, unchanged"}
         if form.name in _WITHOUT_KEY:
             found["payload"] = {"type": "object"}
     else:
-        found["payload"] = _reference(form.name)
+        found["payload"] = _reference(form.title)
     if form.part == "data":
         found["headers"] = {
             "allOf": [
                 _reference("event_headers"),
-                {"type": "object", "properties": {"ce_type": {"const": form.name}}},
+                {"type": "object", "properties": _named(form)},
             ]
         }
     return found | {"bindings": {"kafka": {"key": _key(form), **_BINDING}}}
+
+
+def _named(form: Form) -> Schema:
+    """The headers that name an event's type, and its version where it isn't the first."""
+    found: Schema = {"ce_type": {"const": form.name}}
+    return found if form.version == 1 else found | {"ce_dataschema": {"const": form.id}}
 
 
 def _key(form: Form) -> Schema:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from operations.contract.headers import HEADERS
 from operations.contract.meanings import INSTANTS, meaning_of
-from schemas import audits, control, decisions, events, journal, names
+from schemas import audits, control, decisions, event_versions, events, journal, names
 from tables import alerts, catalogue
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ class Form:
     topics: tuple[str, ...]
     part: Part
     made: Callable[[], Schema]
-    version: int = events.SCHEMA_VERSION
+    version: int = 1
+
+    @property
+    def title(self) -> str:
+        """Its name in documents: with its version, except for the first."""
+        return self.name if self.version == 1 else f"{self.name}.{self.version}"
 
     @property
     def file(self) -> str:
@@ -50,9 +55,9 @@ class Form:
         return events.schema_id(self.name, self.version)
 
 
-def _event_data(name: str) -> Schema:
+def _event_data(name: str, version: int) -> Schema:
     """The fields of an event's value in binary mode: those that no header has."""
-    schema: Schema = events.MODELS[name].model_json_schema()
+    schema: Schema = event_versions.model_of(name, version).model_json_schema()
     common = events.common_of(name)
     schema["properties"] = {
         field: about for field, about in schema["properties"].items() if field not in common
@@ -72,6 +77,23 @@ def _bare(types: frozenset[str]) -> Schema:
     whole: Schema = {"description": about, "oneOf": list(refs.values())}
     needed = set(_references(whole, schema["$defs"]))
     return whole | {"$defs": {name: one for name, one in schema["$defs"].items() if name in needed}}
+
+
+def _later_bare(version: int, types: frozenset[str]) -> Schema:
+    """The bare events of a version after the first, which `dataschema` names."""
+    found: Schema = {}
+    inside: Schema = {}
+    for name in sorted(types):
+        if version not in event_versions.VERSIONS[name]:
+            continue
+        schema = event_versions.model_of(name, version).model_json_schema()
+        inside |= schema.pop("$defs", {})
+        schema["properties"]["dataschema"] = {"const": events.schema_id(name, version)}
+        schema["required"] = [*schema["required"], "dataschema"]
+        found[schema["title"]] = schema
+    about = f"An event of version {version} as one bare JSON object, by its `dataschema`."
+    refs = [{"$ref": f"#/$defs/{name}"} for name in found]
+    return {"description": about, "oneOf": refs, "$defs": found | inside}
 
 
 def _references(schema: object, definitions: Schema) -> Iterator[str]:
@@ -140,15 +162,30 @@ def _struct_forms() -> Iterator[Form]:
 
 
 def _event_forms() -> Iterator[Form]:
-    for name in events.MODELS:
-        yield Form(
-            name,
-            (events.topic_of(name),),
-            "data",
-            lambda name=name: _event_data(name),  # type: ignore[misc]
-        )
+    for name, versions in event_versions.VERSIONS.items():
+        for version in versions:
+            yield Form(
+                name,
+                (events.topic_of(name),),
+                "data",
+                lambda name=name, version=version: _event_data(name, version),  # type: ignore[misc]
+                version,
+            )
     yield Form("order_event", (catalogue.ORDERS_TOPIC,), "bare", lambda: _bare(events.ORDER_TYPES))
     yield Form("chat_event", (catalogue.CHATS_TOPIC,), "bare", lambda: _bare(events.CHAT_TYPES))
+    for name, topic, types in (
+        ("order_event", catalogue.ORDERS_TOPIC, events.ORDER_TYPES),
+        ("chat_event", catalogue.CHATS_TOPIC, events.CHAT_TYPES),
+    ):
+        newest = max(event_versions.VERSIONS[one][-1] for one in types)
+        for version in range(2, newest + 1):
+            yield Form(
+                name,
+                (topic,),
+                "bare",
+                lambda version=version, types=types: _later_bare(version, types),  # type: ignore[misc]
+                version,
+            )
 
 
 FORMS: Final = (
@@ -167,7 +204,7 @@ def schema_of(form: Form) -> Schema:
     made = form.made()
     about = made.pop("$defs", {})
     class_name = made.pop("title", form.name)
-    head: Schema = {"$schema": DIALECT, "$id": form.id, "title": form.name}
+    head: Schema = {"$schema": DIALECT, "$id": form.id, "title": form.title}
     if "description" in made:
         head["description"] = inspect.cleandoc(made.pop("description"))
     whole: Schema = head | _described(made, class_name)

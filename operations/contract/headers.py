@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from schemas import envelope, letters
-from schemas.cloudevents import CONTENT_TYPE, ORDER_ATTRIBUTES
+from schemas.cloudevents import CONTENT_TYPE
 from tables import catalogue
 
 _SOURCES: Final = (catalogue.ORDERS_TOPIC, catalogue.CHATS_TOPIC)
@@ -58,7 +58,7 @@ HEADERS: Final = (
         _SOURCES,
         "The headers of an event in CloudEvents' binary mode, each a UTF-8 text.",
         _ATTRIBUTES,
-        tuple(name for name in ORDER_ATTRIBUTES if name != "ce_subject"),
+        ("ce_type", "ce_id", "ce_source", "ce_time"),
         {},
     ),
     HeadersForm(

@@ -38,6 +38,7 @@ MEANINGS: Final = {
     "created_at": "when it was registered",
     "currency": "ISO 4217 code of the money",
     "cycle": "start of the cycle",
+    "dataschema": "id of the schema of its value, which names its version",
     "cycle_anchor": "an instant at which a cycle begins",
     "cycle_days": "length of a cycle in days",
     "decision": "what was decided",
@@ -131,6 +132,7 @@ MEANINGS: Final = {
     "Decision.source": "the position at which it was refused; null if another program wrote it",
     "Decision.topic": "the topic of the refused record",
     "DeliveryRefused.line_ids": "the refused lines; absent: all of the order",
+    "DeliveryRefused2.line_ids": "the refused lines, or `all` of the order",
     "Entry.id": "topic-partition@offset of the event, then `#` and the entry's number; unique",
     "Entry.refund_id": "the refund that the entry is about; absent in entries of the sale itself",
     "FieldDiff.first": "the value in the version that was answered; null if it has no such field",
@@ -142,8 +144,11 @@ MEANINGS: Final = {
     "ProgressMark.partition": "the partition of the source topic",
     "ReceiptConfirmed.by": "who confirmed the receipt",
     "ReceiptConfirmed.line_ids": "the lines that arrived; absent: all of the order",
+    "ReceiptConfirmed2.line_ids": "the lines that arrived, or `all` of the order",
     "RefundRequested.lines": "what is claimed; absent: the whole order",
+    "RefundRequested2.lines": "what is claimed, or `all`: the whole order",
     "RefundSucceeded.lines": "what is refunded; absent: the whole order",
+    "RefundSucceeded2.lines": "what is refunded, or `all`: the whole order",
     "ReissueShipped.line_ids": "the lines sent again; absent: not known",
     "RowDiff.name": "the list",
     "SellerReplied.by": "who replied",
@@ -171,5 +176,9 @@ INSTANTS: Final = frozenset(
 
 
 def meaning_of(form: str, field: str) -> str:
-    """What a field of a form means. KeyError if nobody wrote it down."""
-    return MEANINGS.get(f"{form}.{field}") or MEANINGS[field]
+    """What a field of a form means, in a later version if need be what it means in the first.
+
+    KeyError if nobody wrote it down.
+    """
+    of_first = f"{form.rstrip('0123456789')}.{field}"
+    return MEANINGS.get(f"{form}.{field}") or MEANINGS.get(of_first) or MEANINGS[field]

@@ -71,6 +71,10 @@ class UnknownType(Invalid):
     """An event of a type that isn't known."""
 
 
+class UnknownVersion(Invalid):
+    """An event of a version that isn't known."""
+
+
 class NotJson(Invalid):
     """A line that isn't JSON, or too large or too deep to be read."""
 
@@ -236,6 +240,24 @@ TYPES: Final[dict[str, dict[str, Callable[[object], Any]]]] = {
 }
 """The fields of each type besides the common ones and those of its order or conversation."""
 
+_ALL: Final = "all"
+
+
+def _all_or(listed: Callable[[object], Any]) -> Callable[[object], Any]:
+    """A list, or the word that stands for all lines."""
+    return lambda value: _ALL if value == _ALL else listed(value)
+
+
+_LATER: Final[dict[tuple[str, str], dict[str, Callable[[object], Any]]]] = {
+    ("receipt_confirmed", "2"): {"line_ids": _all_or(_list_of(_id))},
+    ("delivery_refused", "2"): {"line_ids": _all_or(_list_of(_id))},
+    ("refund_requested", "2"): {"lines": _all_or(_list_of(_refund_line))},
+    ("refund_succeeded", "2"): {"lines": _all_or(_list_of(_refund_line))},
+}
+"""By type and version after the first: the fields that differ from those of the first."""
+
+_OURS: Final = "urn:netsold:"
+
 MESSAGES: Final = frozenset({"buyer_messaged", "seller_replied"})
 """The types that belong to a conversation; all others belong to an order."""
 
@@ -243,7 +265,7 @@ MESSAGES: Final = frozenset({"buyer_messaged", "seller_replied"})
 def accept(raw: object) -> Event:
     """The event of a JSON object, bare or a structured CloudEvent.
 
-    Raises Invalid, or its subclass UnknownType.
+    Raises Invalid, or its subclasses UnknownType and UnknownVersion.
     """
     if not isinstance(raw, dict):
         raise Invalid("not an object")
@@ -255,10 +277,39 @@ def accept(raw: object) -> Event:
     if name not in TYPES:
         raise UnknownType(f"type: {ascii(name)[:128]} isn't known")
     subject = _MESSAGE if name in MESSAGES else _OF_ORDER
-    return {"type": name, **_fields(raw, _COMMON | subject), **_fields(raw, TYPES[name])}
+    own = _fields(raw, _kinds(name, raw.get("dataschema")))
+    return {
+        "type": name,
+        **_fields(raw, _COMMON | subject),
+        # all lines of an order are named by no list, in every version
+        **{field: value for field, value in own.items() if value != _ALL or field not in _LISTS},
+    }
 
 
-_ATTRIBUTES: Final = {"type": "type", "id": "id", "source": "source", "time": "occurred_at"}
+_LISTS: Final = ("line_ids", "lines")
+
+
+def _kinds(name: str, schema: object) -> dict[str, Callable[[object], Any]]:
+    """The fields of a type in the version that its schema names; a foreign schema names none."""
+    first = TYPES[name]
+    if not isinstance(schema, str) or not schema.startswith(_OURS):
+        return first
+    version = schema.removeprefix(f"{_OURS}{name}:")
+    if version == "1":
+        return first
+    if (name, version) not in _LATER:
+        raise UnknownVersion(f"dataschema: {ascii(schema)[:128]} isn't known")
+    later = _LATER[name, version]
+    return {field: kind for field, kind in first.items() if field.strip("?") not in later} | later
+
+
+_ATTRIBUTES: Final = {
+    "type": "type",
+    "id": "id",
+    "source": "source",
+    "time": "occurred_at",
+    "dataschema": "dataschema",
+}
 
 
 def _bare(cloud_event: Mapping[str, Any]) -> dict[str, Any]:

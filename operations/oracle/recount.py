@@ -53,6 +53,7 @@ from operations.oracle.events import (
     Invalid,
     NotJson,
     UnknownType,
+    UnknownVersion,
     accept,
     parse,
 )
@@ -143,5 +144,7 @@ def _accepted(events: Iterable[Mapping[str, object]], refused: Counter[str]) -> 
             yield accept(raw)
         except UnknownType:
             refused["unknown type"] += 1
+        except UnknownVersion:
+            refused["unknown version"] += 1
         except Invalid as fault:
             refused[str(fault)] += 1

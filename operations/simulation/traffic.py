@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from random import Random
 from typing import Final
+from zlib import crc32
 
 from operations.simulation.market import Event, Market
 from operations.simulation.order_life import Life
 from operations.simulation.service_traffic import regular, service_events
+from schemas.event_versions import as_newest
 from schemas.times import DAY_MS
 
 EVENTS_PER_ORDER: Final = 4.3
@@ -69,6 +71,22 @@ def traffic(plan: Plan) -> Iterator[tuple[int, Event]]:
         for happened_ms, event in events:
             count += 1
             heappush(waiting, (happened_ms, count, event))
+
+
+def in_versions(
+    made: Iterator[tuple[int, Event]], newest_share: float
+) -> Iterator[tuple[int, Event]]:
+    """The same events, a share of the orders (0 to 1) in the newest versions of their events.
+
+    It is as while producers are upgraded one after the other.
+    """
+    for at_ms, event in made:
+        order_id = event.get("order_id", "")
+        is_newest = crc32(order_id.encode()) % _SHARES < newest_share * _SHARES
+        yield at_ms, as_newest(event) if is_newest else event
+
+
+_SHARES: Final = 1000
 
 
 def _service(

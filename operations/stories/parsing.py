@@ -9,7 +9,7 @@
 
 A line of an order is `line:product:quantity x price`, followed by `-discount` if it has one. A line
 of a refund is `line:units:amount`. Words such as `shop=s-8`, `currency=USD`, `by=buyer`, `id=e-7`,
-`source=/x`, `group_id=g-1` may follow.
+`source=/x`, `group_id=g-1` may follow, and `version=2` makes the event one of that version.
 
 After `then` there is one row for each product (or shop, if its id starts with `s-`) and cycle:
 units gross, reversed, booked, and for each currency the amounts gross, reversed, booked. `traded`
@@ -123,13 +123,19 @@ def event(words: list[str], number: int = 1) -> dict[str, Any]:
     return (
         common
         | {"order_id": order_id}
-        | own
+        | (_versioned(kind, own, given["version"]) if "version" in given else own)
         | {
             name: value
             for name, value in given.items()
             if name in {"id", "source", "by", "parcel_id", "group_id"}
         }
     )
+
+
+def _versioned(kind: str, own: dict[str, Any], version: str) -> dict[str, Any]:
+    """The same fields as a producer of a later version writes them: all lines by their word."""
+    listed = "lines" if kind.startswith("refund") else "line_ids"
+    return {listed: "all"} | own | {"dataschema": f"urn:netsold:{kind}:{version}"}
 
 
 def _own_fields(verb: str, words: list[str], given: dict[str, str]) -> tuple[str, dict[str, Any]]:  # noqa: C901, PLR0911, PLR0912 - a verb each

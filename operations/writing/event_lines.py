@@ -17,7 +17,7 @@ from operations.files import foodmart
 from operations.files import pieces as event_pieces
 from operations.files.opening import opened, size_bytes
 from operations.files.pieces import Piece
-from schemas import cloudevents, envelope, events, limits, sentences
+from schemas import cloudevents, envelope, event_versions, limits, sentences
 from schemas.names import UnreadableName, name_of_line
 from schemas.refusals import Reason, Refusal
 from tables.catalogue import NAMES_TOPIC
@@ -110,9 +110,9 @@ def event_of(line: bytes) -> Outgoing | Refusal:
         members = _decode_members(value)
     except (msgspec.MsgspecError, RecursionError):  # the parsers differ, as on deep nesting
         return Outgoing(read.topic, read.key, value, [], read.occurred_at_ms)
-    common = events.common_of(read.fields["type"])
+    others = event_versions.in_headers(read.fields)
     rest = msgspec.json.encode(
-        {name: member for name, member in members.items() if name not in common}
+        {name: member for name, member in members.items() if name not in others}
     )
     return Outgoing(
         read.topic, read.key, rest, envelope.headers_of(read.fields, read.key), read.occurred_at_ms

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from schemas import times
+from schemas.event_versions import as_newest
 from tests.flow import CYCLES
 
 EDGE_MS = 1_783_296_000_000  # 2026-07-06T00:00Z, where a cycle begins
@@ -118,6 +119,11 @@ def events(draw: st.DrawFn, ids: int = 30, kind: str | None = None) -> dict[str,
         "order_id": draw(order_ids),
     }
     return common | own
+
+
+def any_version() -> st.SearchStrategy[dict[str, Any]]:
+    """One event as `events`, of the first or of the newest version of its type."""
+    return st.one_of(events(), events().map(as_newest))
 
 
 def happenings(most: int = 14) -> st.SearchStrategy[list[dict[str, Any]]]:

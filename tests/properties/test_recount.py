@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operations.oracle.cycles import iso_ms
-from operations.oracle.events import time_ms
+from operations.oracle.events import accept, time_ms
 from operations.oracle.order import count_order
 from operations.oracle.recount import recount
 from operations.oracle.replies import Terms
@@ -152,8 +152,7 @@ def _by_day_of_the_recount(happened: list[dict[str, Any]]) -> Counter[tuple[str,
     """The same sums, counted by the recount."""
     by_order: dict[str, list[dict[str, Any]]] = {}
     for event in happened:
-        own = event | {"occurred_at": time_ms(event["occurred_at"])}
-        by_order.setdefault(event["order_id"], []).append(own)
+        by_order.setdefault(event["order_id"], []).append(accept(event))
     sums: Counter[tuple[str, str, str, str]] = Counter()
     for counted in map(count_order, by_order.values()):
         if counted.placed is None:

@@ -40,6 +40,16 @@ VALID: list[dict[str, Any]] = [
         {"type": "refund_reversed", "refund_id": "r"},
         {"type": "reissue_shipped", "line_ids": ["1"], "reason": "quality", "parcel_id": "x"},
         {"type": "review_posted", "product_id": "p-3", "rating": 4},
+        {"dataschema": "urn:netsold:receipt_confirmed:1", "type": "receipt_confirmed",
+         "by": "buyer"},
+        {"dataschema": "urn:netsold:receipt_confirmed:2", "type": "receipt_confirmed",
+         "by": "buyer", "line_ids": "all"},
+        {"dataschema": "urn:netsold:delivery_refused:2", "type": "delivery_refused",
+         "line_ids": ["1"], "reason": "quality"},
+        {"dataschema": "urn:netsold:refund_requested:2", "type": "refund_requested",
+         "refund_id": "r", "reason": "other", "lines": "all"},
+        {"dataschema": "urn:netsold:refund_succeeded:2", "type": "refund_succeeded",
+         "refund_id": "r", "reason": "other", "lines": [_PART]},
     )
 ] + [
     _COMMON | _MESSAGE | fields
@@ -64,6 +74,8 @@ _UNUSUAL: st.SearchStrategy[Any] = st.one_of(
         "2026-06-30T23:59:60Z", "2026-06-29T23:59:60Z", "2026-07-01T00:59:60+01:00",
         "2026-07-01 08:00:00z", "2026-07-01T08:00Z", "2026-07-01T08:00:00-00:00",
         "order_placed", "order_hidden", "buyer_messaged", "seller_replied", "robot",
+        "all", "urn:netsold:refund_succeeded:2", "urn:netsold:refund_succeeded:02",
+        "urn:netsold:order_paid:2", "urn:netsold:", "https://a.example/schema",
     ]),
     st.integers(),
     st.text(max_size=3),
@@ -91,7 +103,9 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     event: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(VALID)))
     for _ in range(draw(st.integers(0, 3))):
         *path, last = draw(
-            st.sampled_from([*_places(event), ("lines",), ("line_ids",), ("extra",)])
+            st.sampled_from(
+                [*_places(event), ("lines",), ("line_ids",), ("dataschema",), ("extra",)]
+            )
         )
         target: Any = event
         for name in path:

@@ -30,6 +30,7 @@ _VALUES = {
 }
 _FIELDS: dict[Reason, dict[str, Any]] = {
     Reason.UNKNOWN_TYPE: {"type": "order_sung"},
+    Reason.UNKNOWN_VERSION: {"dataschema": "urn:netsold:order_paid:9"},
     Reason.MISSING_FIELD: {"id": ...},
     Reason.INVALID_FIELD: {"amount": -1},
     Reason.IN_THE_FUTURE: {"occurred_at": "2126-07-01T08:00:00Z"},

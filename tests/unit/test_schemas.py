@@ -339,3 +339,35 @@ def test_asyncapi_has_every_public_topic_with_its_policy() -> None:
 def test_reference_has_no_schema_that_the_code_has_not() -> None:
     """A schema that is gone leaves no file."""
     assert {file.name for file in (lists.FOLDER / "schemas").iterdir()} == set(SCHEMAS)
+
+
+def test_a_second_version_is_a_schema_of_its_own() -> None:
+    """It may differ from the first, which stays; within each, the same changes are refused."""
+    first, second = SCHEMAS["receipt_confirmed.1.json"], SCHEMAS["receipt_confirmed.2.json"]
+    assert first["$id"] != second["$id"]
+    assert "line_ids" in set(second["required"]) - set(first["required"])
+    as_one = breaks({"receipt_confirmed.1.json": first}, {"receipt_confirmed.1.json": second}, "r")
+    assert {one.kind for one in as_one} >= {"required added", "type changed"}
+    without = {name: one for name, one in SCHEMAS.items() if name != "receipt_confirmed.2.json"}
+    (gone,) = breaks(SCHEMAS, without, "0.1.0")
+    assert (gone.schema, gone.kind) == ("receipt_confirmed.2", "schema removed")
+    looser = copy.deepcopy(second)
+    looser["required"].remove("line_ids")
+    (found,) = breaks(SCHEMAS, SCHEMAS | {"receipt_confirmed.2.json": looser}, "0.1.0")
+    assert (found.schema, found.field) == ("receipt_confirmed.2", "line_ids")
+
+
+def test_a_bare_event_of_a_later_version_fits_the_schema_of_that_version() -> None:
+    """It names its version, so the schema of bare events of that version requires it."""
+    event = {
+        "type": "refund_succeeded", "id": "e", "source": "s", "occurred_at": AT, "order_id": "o",
+        "refund_id": "r", "reason": "other", "lines": "all",
+        "dataschema": "urn:netsold:refund_succeeded:2",
+    }  # fmt: skip
+    second = Draft202012Validator(SCHEMAS["order_event.2.json"])
+    second.validate(event)
+    with pytest.raises(ValidationError):
+        Draft202012Validator(SCHEMAS["order_event.1.json"]).validate(event)
+    del event["dataschema"]
+    with pytest.raises(ValidationError):
+        second.validate(event)
