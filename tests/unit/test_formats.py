@@ -27,7 +27,8 @@ from tables import (
 from tables.catalogue import PRODUCT_STAGE
 from tables.formats import UnreadableFormatError
 from tables.summing_stage import SummingStage
-from tests.flow import CYCLES, Record, Rows
+from tables.terms import Terms
+from tests.flow import Record, Rows
 from tests.unit.test_recovery import left_by, mark, opened
 
 KEPT: Final[dict[tuple[str, int], bytes]] = {
@@ -155,7 +156,7 @@ NEXT: Final = json.dumps({"type": "entry.2", "fields": ENTRY}).encode()
 
 def stage() -> SummingStage:
     """The stage that sums entries by product."""
-    return SummingStage(PRODUCT_STAGE, CYCLES, 1000)
+    return SummingStage(PRODUCT_STAGE, Terms(), 1000)
 
 
 def row(value: bytes) -> Record:
