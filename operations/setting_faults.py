@@ -18,7 +18,7 @@ from pydantic_settings import DotEnvSettingsSource
 from schemas.errors import NetsoldError
 from streams.rules import TermValues
 from streams.settings import Kafka, Settings
-from streams.value_words import cut, kinds_of, must_be, shown
+from streams.value_words import kinds_of, must_be, shortened, shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,7 +93,7 @@ def _fault(fault: ErrorDetails) -> str:
     if kind == "value_error":  # a message of streams/settings.py; it has the value if it may
         variable = (_variable(place),) if place else ()
         message = fault["msg"].removeprefix("Value error, ")
-        return cut(": ".join((*variable, message)))
+        return shortened(": ".join((*variable, message)))
     if kind == "extra_forbidden":
         return _is_none(_variable(place))
     if kind in {"model_type", "dict_type"}:
@@ -101,7 +101,7 @@ def _fault(fault: ErrorDetails) -> str:
     field = _field(place)
     if field is None:
         return f"{_variable(place)}: {fault['msg']}"
-    given = "" if SecretStr in kinds_of(field) else f" is {shown(fault['input'])}, but"
+    given = "" if SecretStr in kinds_of(field) else f" is {shown_value(fault['input'])}, but"
     return f"{_variable(place)}{given} must be {must_be(field)}"
 
 

@@ -31,7 +31,7 @@ from schemas.columns import RULES
 from schemas.control import VersionTerms
 from schemas.errors import NetsoldError
 from schemas.times import DAY_MS
-from streams.value_words import cut, must_be, shown
+from streams.value_words import must_be, shortened, shown_value
 from tables.cycles import Calendar
 from tables.sales import Basis
 from tables.service_hours import CountPer, ServiceRules
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 BUILT_IN: Final = Path(__file__).with_name("rules.toml")
-
-MOST_BYTES: Final = 1024 * 1024
-"""A larger file is none of rules."""
 
 _YEAR_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
@@ -194,8 +191,6 @@ def read_rules(path: Path) -> Rules:
 
 def _text(path: Path) -> str:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RulesUnusable(f"{path} has more than {MOST_BYTES:,} bytes: it is no rules file")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise RulesUnusable(f"{path} is no text in UTF-8: {error}") from error
@@ -221,7 +216,7 @@ def _fault(fault: ErrorDetails) -> str:
         advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(fields)}"
         return f"{at} is unknown: {advice}"
     if kind == "value_error":
-        return cut(f"{at}: {fault['msg'].removeprefix('Value error, ')}")
+        return shortened(f"{at}: {fault['msg'].removeprefix('Value error, ')}")
     if name in fields and model is not Example:
-        return f"{at} is {shown(fault['input'])}, but must be {must_be(fields[name])}"
-    return cut(f"{at}: {fault['msg']}")
+        return f"{at} is {shown_value(fault['input'])}, but must be {must_be(fields[name])}"
+    return shortened(f"{at}: {fault['msg']}")

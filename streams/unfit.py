@@ -193,12 +193,15 @@ def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
 
 def _other_terms(where: str, before: str, now: str) -> str:
     """The sentence for state of other terms; it names those that differ."""
-    was, now_is = before.split("; "), now.split("; ")
+    was, has = before.split("; "), now.split("; ")
+    lost, new = [one for one in was if one not in has], [one for one in has if one not in was]
+    of_keys = all(one.startswith("keys by ") for one in (*lost, *new))
+    back = "NETSOLD_PARTITIONER" if of_keys else "NETSOLD_RULES"
+    rebuild = "netsold rebuild start" if of_keys else "netsold rebuild start --rules FILE"
     return (
-        f"{where}: the state was made by {', '.join(one for one in was if one not in now_is)}; "
-        f"this program's terms have {', '.join(one for one in now_is if one not in was)}: set "
-        "NETSOLD_RULES back to the former file, or make tables by the new one with "
-        f"`netsold rebuild start --rules FILE` ({_SETTINGS_CHANGED})"
+        f"{where}: the state was made by {', '.join(lost)}; this program's terms have "
+        f"{', '.join(new)}: set {back} back, or rebuild it by `{rebuild}` "
+        "(docs/runbook.md, Rebuild)"
     )
 
 

@@ -12,10 +12,6 @@ from pydantic import AwareDatetime, FilePath
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-MOST_SHOWN: Final = 80
-MOST_IN_ALL: Final = 300
-"""The most characters that are shown of a value, and of a sentence that contains one."""
-
 _LENGTH: Final = re.compile(r"\[a-z0-9\.-\]\{(\d+),(\d+)\}")
 
 
@@ -65,11 +61,11 @@ def kinds_of(field: FieldInfo) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
 
 
-def shown(value: object) -> str:
-    """A wrong value, as a sentence shows it."""
-    return cut(repr(value), MOST_SHOWN)
+def shown_value(value: object) -> str:
+    """A wrong value, as a sentence shows it: at most 80 characters."""
+    return shortened(repr(value), 80)
 
 
-def cut(text: str, most: int = MOST_IN_ALL) -> str:
+def shortened(text: str, most: int = 300) -> str:
     """A text of at most so many characters."""
     return text if len(text) <= most else f"{text[:most]}…"

@@ -6,15 +6,11 @@ were made by other terms don't fit. The file they are written in is up to `strea
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
 
 from schemas.times import DAY_MS
 from tables.cycles import Calendar
 from tables.sales import Basis
 from tables.service_hours import ServiceRules
-
-NAME_CHARS: Final = 8
-"""Hexadecimal characters of a name: among 1,000 terms two share one with a chance of 1 in 8,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +37,8 @@ class Terms:
 
 
 def name_of(text: str) -> str:
-    """The name of the terms with this text, such as 5f0c2a9e."""
-    return sha256(text.encode()).hexdigest()[:NAME_CHARS]
+    """The name of the terms with this text, such as c0f22d82.
+
+    It has 32 bits: of 1,000 terms two share one with a chance of 1 in 8,000.
+    """
+    return sha256(text.encode()).hexdigest()[:8]

@@ -56,9 +56,9 @@ def sales_lists(
             for name, id_name in _LISTS.items():
                 id_ = sale.product_id if id_name == "product_id" else counted.placed[id_name]
                 _book(lists[name], id_, sale, counted.placed["currency"], cycles)
-    taken_off = _BOOKED if sold_monthly_basis == "refund" else _REVERSED
+    deducted = _BOOKED if sold_monthly_basis == "refund" else _REVERSED
     return {
-        name: _printed(id_name, lists[name], cycles, taken_off) for name, id_name in _LISTS.items()
+        name: _printed(id_name, lists[name], cycles, deducted) for name, id_name in _LISTS.items()
     }
 
 
@@ -76,7 +76,7 @@ def _book(rows: Rows, key: str, sale: Sale, currency: str, cycles: Cycles) -> No
         rows[key, number].add(column, units, currency, amount)
 
 
-def _printed(id_name: str, rows: Rows, cycles: Cycles, taken_off: int) -> list[dict[str, Any]]:
+def _printed(id_name: str, rows: Rows, cycles: Cycles, deducted: int) -> list[dict[str, Any]]:
     traded: Counter[str] = Counter()
     for (key, _), row in rows.items():
         traded[key] += _left(row, _REVERSED)
@@ -87,7 +87,7 @@ def _printed(id_name: str, rows: Rows, cycles: Cycles, taken_off: int) -> list[d
             "units": _columns(row.all_units()),
             "units_by_currency": _by_currency(row.units),
             "revenue": _by_currency(row.revenue),
-            "sold_monthly": _left(row, taken_off),
+            "sold_monthly": _left(row, deducted),
             "successfully_traded": traded[key],
         }
         for (key, cycle), row in sorted(rows.items(), key=lambda item: item[0])
@@ -95,9 +95,9 @@ def _printed(id_name: str, rows: Rows, cycles: Cycles, taken_off: int) -> list[d
     ]
 
 
-def _left(row: Row, taken_off: int) -> int:
+def _left(row: Row, deducted: int) -> int:
     units = row.all_units()
-    return units[_GROSS] - units[taken_off]
+    return units[_GROSS] - units[deducted]
 
 
 def _by_currency(sums: dict[str, list[int]]) -> dict[str, dict[str, int]]:

@@ -190,9 +190,9 @@ def _refuse_other_terms(work: Work, marks: Iterable[TableMark]) -> None:
         if (mark.terms, mark.rules) != (terms, RULES):
             raise OtherTerms(
                 f"table {mark.table}-{mark.partition} was made by rules {mark.rules} and "
-                f"{mark.terms!r}, here are rules {RULES} and {terms!r}: use the rules "
-                "file and the build of its workers, or `netsold replay --dry-run` to see what "
-                "these would change"
+                f"{mark.terms!r}, here are rules {RULES} and {terms!r}: use the rules file and "
+                "the build of its workers, or `netsold replay --dry-run` to see what these would "
+                "change"
             )
 
 

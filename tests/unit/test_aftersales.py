@@ -601,7 +601,8 @@ def test_a_row_of_the_shop_and_rows_of_products_go_each_to_their_own() -> None:
         (
             "sales",
             b"p-3",
-            behind | {"id": "orders-0@2#s1", "product_id": "p-3", "rules": RULES},
+            behind
+            | {"id": "orders-0@2#s1", "product_id": "p-3", "rules": RULES, "terms": TERMS.name},
         ),
         ("shop-activity", b"s-7", behind | {"id": "orders-0@2#s0"}),
         (

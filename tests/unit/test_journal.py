@@ -49,7 +49,8 @@ def test_an_entry_names_its_line_and_its_event() -> None:
         "line_id": "1",
         "currency": "CNY",
         "sold_at": "2026-07-02T08:00:00.000Z",
-        "rules": 7,
+        "rules": RULES,
+        "terms": TERMS.name,
     }
     partition = sale_and_refund().entries[0].id.partition("@")[0]
     refund = {
@@ -134,6 +135,7 @@ def test_an_entry_has_each_part_under_its_own_name() -> None:
         event_source="/story",
         occurred_at="1970-01-01T00:00:02.000Z",
         rules=RULES,
+        terms="t",
         **msgspec.structs.asdict(columns),
     )
 

@@ -143,6 +143,7 @@ def test_every_column_has_a_value() -> None:
         "cycle": "2026-07-06T00:00:00Z",
         "event_type": "receipt_confirmed",
         "rules": 7,
+        "terms": "",
         "build": "b",
         "day": "1970-01-03",
         "restates": True,

@@ -191,7 +191,7 @@ async def test_a_first_start_commits_the_beginning_of_the_log() -> None:
         (
             {"orders": mark(41, terms=f"{STAGES[0].terms}; keys by crc32")},
             42,
-            ["keys by crc32", "keys by murmur2", "set them back, or"],
+            ["keys by crc32", "keys by murmur2", "set NETSOLD_PARTITIONER back, or"],
         ),
         ({"orders": mark(2000)}, 2001, ["outside of the log 0-1000"]),
     ],

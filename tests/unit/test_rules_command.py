@@ -64,7 +64,7 @@ def test_diff_names_the_terms_and_what_they_change(
     assert answer("diff", tmp_path / "usual.toml", same)["differences"] == []
 
 
-def test_each_term_says_what_another_value_changes() -> None:
+def test_each_term_names_what_another_value_changes() -> None:
     """No term is left out of a comparison."""
     assert set(term_words.CHANGES) == set(TermValues.model_fields)
 

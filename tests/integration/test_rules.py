@@ -1,0 +1,111 @@
+"""Other rules on a real log: what a dry run by them names, and which worker is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from operations.recounting import recount_by
+from streams import log
+from tests.commands import netsold
+from tests.faults.runner import Run, made
+from tests.terms import changed, rules_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from streams.settings import Settings
+
+ENDS_S = 60.0
+
+
+async def dry_run(settings: Settings, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """The exit code and the answer of a dry run."""
+    code, out, errors = await netsold(settings, "replay", "--dry-run", *arguments, "--json")
+    assert code in {0, 3}, errors
+    found: dict[str, Any] = json.loads(out)
+    return code, found
+
+
+def net_units(counted: Mapping[str, list[dict[str, Any]]]) -> dict[str, int]:
+    """The net units of all products by cycle, as a recount has them."""
+    units: dict[str, int] = {}
+    for row in counted["products"]:
+        start = row["cycle"]["start"].replace("Z", ".000Z")
+        units[start] = units.get(start, 0) + row["units"]["net"]
+    return {start: count for start, count in units.items() if count}
+
+
+def net_of(answer: Mapping[str, Any], side: str) -> dict[str, int]:
+    """The same of one side of a dry run."""
+    units: dict[str, int] = {}
+    for one in answer["cycles"]:
+        sums = one[side]
+        net = sums["units_gross"] - sums["units_reversed"]
+        units[one["start"]] = units.get(one["start"], 0) + net
+    return {start: count for start, count in units.items() if count}
+
+
+async def test_a_dry_run_by_other_rules_names_exactly_what_changes(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Each side is what an independent recount counts by its terms; the live tables stay."""
+    weekly = changed(settings.rules, cycle_days=7)
+    with Run(settings, tmp_path) as run:
+        await run.write(made(93, 1500))
+        run.workers.start("a")
+        await run.caught_up(restart=False)
+        live = recount_by(settings.rules.values, run.events)
+
+        same = rules_file(tmp_path / "same.toml")
+        code, answer = await dry_run(settings, "--rules", str(same))
+        assert (code, answer["terms"]["live"]) == (0, answer["terms"]["live"])
+
+        path = rules_file(tmp_path / "weekly.toml", cycle_days=7)
+        code, answer = await dry_run(settings, "--rules", str(path))
+        assert code == 3
+        assert net_of(answer, "live") == net_units(live)
+        assert net_of(answer, "replayed") == net_units(recount_by(weekly.values, run.events))
+        assert answer["sold_monthly_rows"] == 0
+        assert answer["movers"]["products"] == []  # sums of all time stay
+
+        path = rules_file(tmp_path / "refund.toml", sold_monthly_basis="refund")
+        code, answer = await dry_run(settings, "--rules", str(path))
+        other = recount_by(changed(settings.rules, sold_monthly_basis="refund").values, run.events)
+        moved = sum(
+            one["sold_monthly"] != two["sold_monthly"]
+            for name in ("products", "shops")
+            for one, two in zip(live[name], other[name], strict=True)
+        )
+        assert moved > 0
+        assert (code, answer["sold_monthly_rows"]) == (3, moved)
+        assert net_of(answer, "live") == net_of(answer, "replayed")
+
+        names = set()
+        async for records in log.records(settings, settings.topic("sales")):
+            names |= {row.get("terms") for row in map(json.loads, (r.value for r in records))}
+        assert names <= {settings.terms.name, None}
+        assert settings.terms.name in names
+
+
+async def test_a_worker_with_other_terms_than_the_tables_is_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """In one sentence with what differs and the remedy."""
+    path = rules_file(tmp_path / "weekly.toml", cycle_days=7)
+    with Run(settings, tmp_path) as run:
+        await run.write(made(94, 300))
+        run.workers.start("a")
+        await run.caught_up(restart=False)
+        run.workers.stop()
+        refused = run.workers.start("b", RULES=str(path))
+        assert refused.ended(ENDS_S) == 1
+        sentences = [
+            line["event"] for line in refused.lines() if "the state was made by" in line["event"]
+        ]
+        assert sentences, run.workers.tail()
+        assert "made by cycles of 2592000000 ms from 0" in sentences[0]
+        assert "this program's terms have cycles of 604800000 ms from 0" in sentences[0]
+        assert "`netsold rebuild start --rules FILE`" in sentences[0]
+        assert "sold_monthly" not in sentences[0]
