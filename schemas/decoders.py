@@ -128,7 +128,7 @@ def _own_fields(name: str, model: type[BaseModel]) -> frozenset[str]:
 
 BODIES: Final = {
     name: struct_of(model, _own_fields(name, model))
-    for name, model in ((name, event_versions.newest_model(name)) for name in events.MODELS)
+    for name, model in ((name, event_versions.newest_class(name)) for name in events.MODELS)
 }
 """By event type: the struct of the fields that only this type has, named as in its newest model."""
 
@@ -159,7 +159,7 @@ def _body_decoder(name: str, model: type[BaseModel]) -> Callable[[bytes], Any]:
 
 
 DECODE_BODY: Final[dict[tuple[str, int], Callable[[bytes], Any]]] = {
-    (name, version): _body_decoder(name, event_versions.model_of(name, version))
+    (name, version): _body_decoder(name, event_versions.class_of(name, version))
     for name, versions in event_versions.VERSIONS.items()
     for version in versions
 }

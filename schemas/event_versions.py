@@ -15,8 +15,8 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 from schemas import events
 from schemas.events import LineIds, RefundLines
 
-Fields = Mapping[str, Any]
-Upcaster = Callable[[Fields], dict[str, Any]]
+EventFields = Mapping[str, Any]
+Upcaster = Callable[[EventFields], dict[str, Any]]
 
 ALL: Final = "all"
 """In the second versions, what stands for all lines of the order; in Python that is None."""
@@ -90,7 +90,7 @@ LATER_MODELS: Final[dict[tuple[str, int], type[Any]]] = {
 def _name_all(field: str) -> Upcaster:
     """In version 1 an absent list means all lines; in version 2 that is written."""
 
-    def upcast(fields: Fields) -> dict[str, Any]:
+    def upcast(fields: EventFields) -> dict[str, Any]:
         found = dict(fields)
         if found.get(field) is None:
             found[field] = ALL
@@ -146,14 +146,14 @@ def schema_ids(event_type: str) -> list[str]:
     return [events.schema_id(event_type, version) for version in VERSIONS[event_type]]
 
 
-def model_of(event_type: str, version: int) -> type[Any]:
+def class_of(event_type: str, version: int) -> type[Any]:
     """The class of a known version of an event type."""
     return events.MODELS[event_type] if version == 1 else LATER_MODELS[event_type, version]
 
 
-def newest_model(event_type: str) -> type[Any]:
+def newest_class(event_type: str) -> type[Any]:
     """The class of the newest version of an event type."""
-    return model_of(event_type, VERSIONS[event_type][-1])
+    return class_of(event_type, VERSIONS[event_type][-1])
 
 
 def version_of(event_type: str, dataschema: object) -> int | None:
@@ -170,20 +170,20 @@ def is_ours(dataschema: object) -> bool:
     return isinstance(dataschema, str) and dataschema.startswith(events.SCHEMAS)
 
 
-def in_headers(event: Fields) -> tuple[str, ...]:
+def in_headers(event: EventFields) -> tuple[str, ...]:
     """The fields of an event that its headers have in binary mode, not its value."""
     common = events.common_of(str(event["type"]))
     return (*common, "dataschema") if is_ours(event.get("dataschema")) else common
 
 
-def upcast(event_type: str, version: int, fields: Fields) -> Fields:
+def upcast(event_type: str, version: int, fields: EventFields) -> EventFields:
     """The fields of an event of a known version as those of the newest one."""
     for known in VERSIONS[event_type][version - 1 : -1]:
         fields = UPCASTERS[event_type, known](fields)
     return fields
 
 
-def as_newest(event: Fields) -> dict[str, Any]:
+def as_newest(event: EventFields) -> dict[str, Any]:
     """An event of version 1, given by its fields, as its producer would send the newest version."""
     name = event["type"]
     newest = VERSIONS[name][-1]

@@ -39,8 +39,8 @@ def _checked(event_type: str, fields: Mapping[str, Any]) -> Any | Refusal:  # no
         detail = sentences.unknown_version(event_type, dataschema, known)
         return Refusal(Reason.UNKNOWN_VERSION, detail)
     try:
-        found = event_versions.model_of(event_type, version).model_validate(fields)
-        newest = event_versions.newest_model(event_type)
+        found = event_versions.class_of(event_type, version).model_validate(fields)
+        newest = event_versions.newest_class(event_type)
         if type(found) is newest:
             return found
         return newest.model_validate(event_versions.upcast(event_type, version, fields))

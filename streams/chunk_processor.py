@@ -107,20 +107,10 @@ class ChunkProcessor:
             return None
         except LaneClosed:
             return None
-        except UnreadableFormatError as error:
-            lane.give_up()
-            sentence = f"{lane.name}@{chunk.start}: {error}; nothing of this chunk is written"
-            self._assignment.consumer.leave(Fatal(sentence))
-            return None
         except Exception as error:
             lane.give_up()
             log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
-            self._assignment.consumer.leave(
-                Fatal(
-                    f"{lane.name}@{chunk.start}: {error!r} while folding, nothing of this chunk is "
-                    "written: a fault of ours, report it"
-                )
-            )
+            self._assignment.consumer.leave(Fatal(_not_folded(lane, chunk, error)))
             return None
         lane.position = part.chunk.end
         if part.outcome.paused:
@@ -204,6 +194,17 @@ class ChunkProcessor:
                 f"{commit_s:.1f} s: the next one has at most {size.records:,} records"
             )
             log.warning(sentence)
+
+
+def _not_folded(lane: Lane, chunk: Chunk, error: Exception) -> str:
+    """Why the worker leaves: rows of another release, or else a fault of the program."""
+    place = f"{lane.name}@{chunk.start}"
+    if isinstance(error, UnreadableFormatError):
+        return f"{place}: {error}; nothing of this chunk is written"
+    return (
+        f"{place}: {error!r} while folding, nothing of this chunk is written: a fault of ours, "
+        "report it"
+    )
 
 
 def _marks_alone(partition: TopicPartition, lane: Lane) -> FoldedPart:

@@ -43,7 +43,7 @@ class KeyedValue(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
 
 
-class Row(NamedTuple):
+class KeyedRow(NamedTuple):
     """A record's key, and its value in the version that this build writes."""
 
     key: bytes | None
@@ -105,7 +105,7 @@ class JournalStage:
         except msgspec.ValidationError as error:
             other = row_versions.as_written(value)
             if isinstance(other, bytes):
-                return self.read(Row(key, other))
+                return self.read(KeyedRow(key, other))
             return other or Refusal(Reason.INVALID_FIELD, str(error)[: limits.DETAIL_CHARS])
         except (msgspec.DecodeError, ValueError, RecursionError, MemoryError) as error:
             return Refusal(Reason.NOT_JSON, str(error)[: limits.DETAIL_CHARS])

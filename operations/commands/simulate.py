@@ -61,6 +61,9 @@ YIELD_EVERY: Final = 256
 Format = Literal["cloudevents", "bare"]
 Items = Iterator[tuple[int, Event | Poison]]
 Only = Literal["orders", "chats"] | None
+Newest = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of orders in the newest versions of events.")
+]
 
 PER_ORDER: Final[dict[Only, float]] = {
     "orders": EVENTS_PER_ORDER,
@@ -119,27 +122,22 @@ def command(
         list[str] | None,
         typer.Option(help="duplicates=2%, out_of_order, late=3d, poison=0.1% or conflicts=0.1%."),
     ] = None,
-    newest: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Share of orders in the newest versions of events."),
-    ] = 0.0,
+    newest: Newest = 0.0,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Json = False,
 ) -> None:
     """Write simulated orders, reviews and messages to the log, or to a file."""
     _require_a_present(rate, out, history_days)
-    wrong, start_ms = _faults(fault or ()), _start_ms(start)
+    wrong, start_ms, live = _faults(fault or ()), _start_ms(start), rate is not None
     most_s = give_up_s(give_up_after)
-    live = rate is not None
     if rate is None:
-        events = events or HISTORY_EVENTS
-        plan = _history(seed, start_ms, days, events, only)
+        plan = _history(seed, start_ms, days, events := events or HISTORY_EVENTS, only)
     else:
         plan = live_plan(seed, rate, only, time.time_ns() // 1_000_000)
     summary = Summary(plan.run, seed, str(out) if out else "")
     past = history_before(plan, history_days, only) if history_days else ()
-    each = in_versions(chain(past, traffic(plan)), newest)
-    made = _counted(islice(_of(only, each), events), summary)
+    each = in_versions(_of(only, chain(past, traffic(plan))), newest)
+    made = _counted(islice(each, events), summary)
     items = faults.disturbed(made, wrong, seed=plan.seed, day_ms=plan.day_ms, live=live)
     started_s = time.monotonic()
     with Meter("events", events) as meter:

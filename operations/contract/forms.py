@@ -57,7 +57,7 @@ class Form:
 
 def _event_data(name: str, version: int) -> Schema:
     """The fields of an event's value in binary mode: those that no header has."""
-    schema: Schema = event_versions.model_of(name, version).model_json_schema()
+    schema: Schema = event_versions.class_of(name, version).model_json_schema()
     common = events.common_of(name)
     schema["properties"] = {
         field: about for field, about in schema["properties"].items() if field not in common
@@ -86,7 +86,7 @@ def _later_bare(version: int, types: frozenset[str]) -> Schema:
     for name in sorted(types):
         if version not in event_versions.VERSIONS[name]:
             continue
-        schema = event_versions.model_of(name, version).model_json_schema()
+        schema = event_versions.class_of(name, version).model_json_schema()
         inside |= schema.pop("$defs", {})
         schema["properties"]["dataschema"] = {"const": events.schema_id(name, version)}
         schema["required"] = [*schema["required"], "dataschema"]

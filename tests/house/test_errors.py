@@ -20,6 +20,7 @@ ALLOWED = {
     "operations.oracle.events.Invalid": "the oracle imports nothing of ours",
     "operations.oracle.events.NotJson": "the oracle imports nothing of ours",
     "operations.oracle.events.UnknownType": "the oracle imports nothing of ours",
+    "operations.oracle.events.UnknownVersion": "the oracle imports nothing of ours",
 }
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from schemas import envelope, events, times
 from schemas.envelope import ChatMessage, Received, read, read_chat, read_chat_plainly, read_plainly
-from schemas.event_versions import newest_model, version_of
+from schemas.event_versions import newest_class, version_of
 from schemas.refusals import Refusal
 from tests.flow import Record, bare, binary
 from tests.properties.strategies import any_version, messages
@@ -261,7 +261,7 @@ def test_bare_events_are_accepted_exactly_when_pydantic_accepts_them(event: dict
     is_newest = version != 1 and name in [*events.MODELS]
     try:
         model = (
-            newest_model(str(name)).model_validate_json(value)
+            newest_class(str(name)).model_validate_json(value)
             if is_newest
             else EVENT.validate_json(value)
         )

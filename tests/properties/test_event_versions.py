@@ -57,7 +57,7 @@ def test_both_versions_take_the_fast_path(event: dict[str, Any], form: Form) -> 
 def test_what_a_version_accepts_the_next_one_accepts_upcast(event: dict[str, Any]) -> None:
     """And upcasting changes no event that it is given."""
     name, before = event["type"], dict(event)
-    first = event_versions.model_of(name, 1).model_validate(event)
-    newest = event_versions.newest_model(name).model_validate(event_versions.upcast(name, 1, event))
+    first = event_versions.class_of(name, 1).model_validate(event)
+    newest = event_versions.newest_class(name).model_validate(event_versions.upcast(name, 1, event))
     assert newest.model_dump() == first.model_dump()
     assert event == before

@@ -75,7 +75,7 @@ def test_a_gap_in_a_chain_stops_the_start(change: Any, sentence: str) -> None:  
 
 
 @pytest.mark.parametrize("form", [binary, bare])
-def test_the_second_version_says_that_it_is_all_lines(form: Any) -> None:  # noqa: ANN401 - a function
+def test_the_second_version_names_all_lines(form: Any) -> None:  # noqa: ANN401 - a function
     """And the core gets what the first version leaves out."""
     assert read(SECOND, form) == read(RECEIPT, form)
     some = read(SECOND | {"line_ids": ["1"]}, form)
