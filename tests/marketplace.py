@@ -54,6 +54,11 @@ _OF_BUSY_MACHINE: Final = re.compile(
 ROOT: Final = Path(__file__).parent.parent
 
 
+def _midnight() -> datetime:
+    """The start of the present day."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 class Marketplace:
     """The running system. Leaving the block ends every process."""
 
@@ -83,7 +88,7 @@ class Marketplace:
             reader_port=free_port(0),
             kafka=Kafka(bootstrap_servers=bootstrap),
             # No run is near the end of a cycle.
-            rules=changed(built_in(), cycle_anchor=datetime.now(UTC) - timedelta(days=10)),
+            rules=changed(built_in(), cycle_anchor=_midnight() - timedelta(days=10)),
         )
         more = {
             "READER_PORT": str(self.settings.reader_port),

@@ -82,7 +82,8 @@ def _start(item: tuple[str, object]) -> int:
 
 
 def _movers(movers: Sequence[Mover]) -> list[dict[str, Any]]:
-    return [msgspec.to_builtins(mover) for mover in movers[:MOVERS]]
+    moving = [mover for mover in movers if mover.units or mover.money]
+    return [msgspec.to_builtins(mover) for mover in moving[:MOVERS]]
 
 
 def _sums(sums: Sums) -> list[dict[str, Any]]:
