@@ -198,12 +198,11 @@ class ChunkProcessor:
 
 def _not_folded(lane: Lane, chunk: Chunk, error: Exception) -> str:
     """Why the worker leaves: rows of another release, or else a fault of the program."""
-    place = f"{lane.name}@{chunk.start}"
     if isinstance(error, UnreadableFormatError):
-        return f"{place}: {error}; nothing of this chunk is written"
+        return f"{lane.name}@{chunk.start}: {error}; nothing of this chunk is written"
     return (
-        f"{place}: {error!r} while folding, nothing of this chunk is written: a fault of ours, "
-        "report it"
+        f"{lane.name}@{chunk.start}: {error!r} while folding, nothing of this chunk is "
+        "written: a fault of ours, report it"
     )
 
 

@@ -182,7 +182,7 @@ def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
         return (
             f"{where}: the state has rows of format {mark.format}, this build reads formats up to "
             f"{formats.READ}: run the release that wrote them, or the one before that "
-            "(docs/evolution.md)"
+            "(docs/runbook.md, State of another release)"
         )
     if mark.partitions != lane.partitions:
         return _other_count(where, mark.partitions, lane.partitions)

@@ -35,7 +35,7 @@ class UnreadableFormatError(NetsoldError):
     def __init__(self, what: str, found: object) -> None:
         super().__init__(
             f"{what} has format {found}, which this build does not read: run a build that does "
-            "(docs/evolution.md)"
+            "(docs/runbook.md, State of another release)"
         )
 
 
