@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from schemas.journal import Service
 from tables import catalogue, sales, service
 from tables.catalogue import REPORT_LISTS
-from tables.journal_stage import touched_services, touched_tallies
+from tables.touched import touched_services, touched_tallies
 from tables.report import ReportRow, report
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from operations.replaying.row_store import RowStore
     from schemas.journal import Entry
     from tables.cycles import Calendar
-    from tables.journal_stage import TouchedStates
     from tables.outcome import Stored
     from tables.report import StoredRows
     from tables.sales import Tally
     from tables.service import ServiceTally
+    from tables.touched import TouchedStates
 
 Report = dict[str, list[ReportRow]]
 

@@ -22,13 +22,13 @@ from typing import Final
 import msgspec
 from msgspec.structs import astuple
 
-RULES: Final = 7
+RULES: Final = 8
 """Version of the rules (S1-S13, C1-C4, R1-R6) and of the forms of rows; another one is a rebuild.
 
 It rises with every change of what counts, of a row's or an entry's form, and with a new table: its
 rows of the past come from a rebuild alone.
 
-7: a row of sales has units by currency, as it has money.
+8: tables of sales are topics, and the ends of cycles are sent.
 """
 
 TALLY_VERSION: Final = 2

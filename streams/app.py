@@ -177,7 +177,8 @@ def build_app(
     state_dir.mkdir(parents=True, exist_ok=True)
     calendar = Calendar(settings.cycle_ms, settings.anchor_ms)
     speaking = Speaking(settings.app, settings.family)
-    staged = stages(calendar, settings.service_rules, settings.refusals_in_a_row, speaking)
+    rules, refusals = settings.service_rules, settings.refusals_in_a_row
+    staged = stages(calendar, rules, refusals, speaking, settings.partitions)
     opener = Opener(settings, staged, state_dir, cluster, topic_ids, Cluster(settings))
     app = App(settings, opener, rate, datadir=state_dir, **_options(settings, name))
     for table in TABLES:

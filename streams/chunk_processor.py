@@ -7,6 +7,8 @@ overlap.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -23,6 +25,7 @@ from streams.stores import StateView, StoreDamaged
 from streams.traced import Steps
 from streams.transactions import LaneClosed, commit
 from tables.catalogue import EVENT_TOPICS
+from tables.journal_stage import JournalStage
 from tables.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -65,23 +68,29 @@ class ChunkProcessor:
         lane = self._assignment.lanes.get(chunk.partition)
         rest: Chunk | None = chunk
         while lane is not None and rest is not None:
-            await lane.idle()
-            if not self._assignment.accepts(lane, chunk.partition):  # revoked in the meantime
-                return
-            if rest.start != lane.position:
-                log.debug(
-                    "chunk doesn't continue the lane",
-                    lane=lane.name,
-                    start=rest.start,
-                    position=lane.position,
-                )
-                self._assignment.consumer.seek(chunk.partition, lane.position)
-                return
             lane.folding = True
             try:
+                await lane.idle()
+                if not self._assignment.accepts(lane, chunk.partition):  # revoked in the meantime
+                    return
+                if rest.start != lane.position:
+                    self._fetch_again(lane, rest)
+                    return
+                if self._end_step(chunk.partition, lane):  # one before each chunk
+                    await lane.idle()
                 rest = await self._begin(lane, rest)
             finally:
                 lane.folding = False
+
+    def _fetch_again(self, lane: Lane, chunk: Chunk) -> None:
+        log.debug(
+            "chunk doesn't continue the lane",
+            lane=lane.name,
+            start=chunk.start,
+            position=lane.position,
+        )
+        self._assignment.consumer.seek(chunk.partition, lane.position)
+        self.announce(chunk.partition, lane)  # the chunk would have
 
     def announce(self, partition: TopicPartition, lane: Lane) -> None:
         """Write the marks that downstream partitions lack, once it is time and the lane rests."""
@@ -97,15 +106,48 @@ class ChunkProcessor:
         if lane.unmarked and not (lane.closed or lane.folding or lane.committing):
             lane.commit = asyncio.create_task(self._commit(lane, _marks_alone(partition, lane)))
 
+    def end_cycles(self, partition: TopicPartition, lane: Lane) -> None:
+        """Start the next step of the ends of cycles, if one is due and the lane rests."""
+        if not (lane.folding or lane.committing):  # a chunk under way does it
+            self._end_step(partition, lane)
+
+    def _end_step(self, partition: TopicPartition, lane: Lane) -> bool:
+        """Start the next step, if one is due; whether it is under way."""
+        if lane.closed or not lane.must_end_cycles:
+            return False
+        nothing, began = _nothing(partition, lane), self._now()
+        with self._folding(lane, nothing):
+            outcome = _ended(lane)
+            part = FoldedPart(nothing, outcome, work_of(outcome), self._now() - began, Steps())
+            lane.commit = asyncio.create_task(self._commit(lane, part))
+        return lane.committing
+
     async def _begin(self, lane: Lane, chunk: Chunk) -> Chunk | None:
         """Fold as much of a chunk as fits one transaction, start that, and return the rest."""
+        parts = []
+        with self._folding(lane, chunk):
+            parts.append(await self._part(lane, chunk))
+        if not parts:
+            return None
+        (part,) = parts
+        lane.position = part.chunk.end
+        if part.outcome.paused:
+            lane.position = offset_after(part.outcome.progress.offset)
+            self._assignment.pause(chunk.partition, lane)
+        self._assignment.in_work[chunk.partition] = part.chunk
+        lane.commit = asyncio.create_task(self._commit(lane, part))
+        _, rest = chunk.cut(len(part.chunk.readings))
+        return rest
+
+    @contextmanager
+    def _folding(self, lane: Lane, chunk: Chunk) -> Iterator[None]:
+        """Settle what is raised inside: the lane is closed, as nothing of the chunk is written."""
         try:
-            part = await self._part(lane, chunk)
+            yield
         except StoreDamaged as error:
             self._assignment.doubt(lane, chunk, error)
-            return None
         except LaneClosed:
-            return None
+            return
         except Exception as error:
             lane.give_up()
             log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
@@ -115,15 +157,6 @@ class ChunkProcessor:
                     "written: a fault of ours, report it"
                 )
             )
-            return None
-        lane.position = part.chunk.end
-        if part.outcome.paused:
-            lane.position = offset_after(part.outcome.progress.offset)
-            self._assignment.pause(chunk.partition, lane)
-        self._assignment.in_work[chunk.partition] = part.chunk
-        lane.commit = asyncio.create_task(self._commit(lane, part))
-        _, rest = chunk.cut(len(part.chunk.readings))
-        return rest
 
     async def _part(self, lane: Lane, chunk: Chunk) -> FoldedPart:
         """The first records of a chunk, as many as fit one transaction, folded.
@@ -176,6 +209,9 @@ class ChunkProcessor:
         self._resize(part, commit_s)
         metrics.APPLY_SECONDS.labels(lane.spec.name, "transaction").observe(commit_s)
         self.announce(part.chunk.partition, lane)
+        if lane.must_end_cycles:  # once this task has ended; a chunk may be first
+            soon = partial(self.end_cycles, part.chunk.partition, lane)
+            asyncio.get_running_loop().call_soon(soon)
         metrics.count_work(lane.spec.name, part.outcome)
         if lane.spec.source in EVENT_TOPICS:
             metrics.count_events(part.outcome, part.chunk.records)
@@ -200,15 +236,33 @@ class ChunkProcessor:
             log.warning(sentence)
 
 
+def _nothing(partition: TopicPartition, lane: Lane) -> Chunk:
+    """A chunk without records, where the lane is."""
+    return Chunk(partition, [], lane.position, lane.position, TolerantRecords(b""))
+
+
 def _marks_alone(partition: TopicPartition, lane: Lane) -> FoldedPart:
     """The lane's progress once more, of a chunk without records."""
-    nothing = Chunk(partition, [], lane.position, lane.position, TolerantRecords(b""))
     outcome = Outcome({}, {}, [], lane.progress, {}, 0, paused=False)
-    return FoldedPart(nothing, outcome, work_of(outcome), 0.0, Steps())
+    return FoldedPart(_nothing(partition, lane), outcome, work_of(outcome), 0.0, Steps())
 
 
 def _fold(lane: Lane, chunk: Chunk) -> Outcome:
-    states = {
+    return lane.stage.fold(lane.name, chunk.readings, _states(lane), lane.progress)
+
+
+def _ended(lane: Lane) -> Outcome:
+    """The next step of the ends of cycles; the stores have all that is committed."""
+    stage, stores = lane.stage, lane.stores
+    assert isinstance(stage, JournalStage)  # noqa: S101 - others have none that is due
+
+    def walk(table: str, behind: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return stores[table].items(behind)
+
+    return stage.end_cycles(lane.name, walk, _states(lane), lane.progress)
+
+
+def _states(lane: Lane) -> dict[str, StateView]:
+    return {
         name: StateView(store, lane.recent.get(name, {})) for name, store in lane.stores.items()
     }
-    return lane.stage.fold(lane.name, chunk.readings, states, lane.progress)

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
@@ -18,6 +18,7 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.journal import ProgressMark
 from schemas.journal import encode as encode_journal
 from schemas.positions import Position
+from schemas.published import COMPLETE_HEADER, COMPLETE_KEY
 from streams.build import this_build
 from streams.dead_letters import parked_headers
 from streams.failpoints import Point, reach
@@ -142,20 +143,28 @@ async def _send_offset(
 
 Sent = list[asyncio.Future[Any]]
 _Item = tuple[bytes | None, bytes]
+_NO_HEADERS: Final[Headers] = []
+_COMPLETE: Final[Headers] = [(COMPLETE_HEADER, b"")]
 
 
 async def _send_downstream(
     lane: Lane, outcome: Outcome, settings: Settings, *, everywhere: bool
 ) -> Sent:
-    """Send records, each to the partition of its key, and marks behind them."""
+    """Send records, each to the partition of its key, and marks behind them.
+
+    What is published goes to the lane's own partition.
+    """
     sent: Sent = []
     mark = None, encode_journal(_progress_mark(lane, outcome.progress))
     for topic in dict.fromkeys((*outcome.sends, *lane.spec.sends)):
         name = settings.topic(topic)
+        if topic in lane.spec.publishes:
+            sent += await _publish(lane, name, outcome.sends[topic])
+            continue
         places: defaultdict[int, list[_Item]] = defaultdict(list)
         count = settings.partitions_of(name)
         for item in outcome.sends.get(topic, ()):
-            places[partition_of(item[0], count)].append(item)
+            places[partition_of(item[0] or b"", count)].append(item)
         if topic in lane.spec.sends:
             for partition in range(settings.partitions) if everywhere else list(places):
                 places[partition].append(mark)
@@ -163,6 +172,13 @@ async def _send_downstream(
             batches = await send_records(lane.producer, name, partition, some)
             sent += [future for future, _ in batches]
     return sent
+
+
+async def _publish(lane: Lane, topic: str, items: Sequence[_Item]) -> Sent:
+    """Send records to the lane's own partition; that of completeness has a header."""
+    headers = (_COMPLETE if key == COMPLETE_KEY else _NO_HEADERS for key, _ in items)
+    batches = await send_records(lane.producer, topic, lane.partition, items, headers)
+    return [future for future, _ in batches]
 
 
 def _progress_mark(lane: Lane, progress: Progress) -> ProgressMark:

@@ -100,6 +100,11 @@ class MemoryStore:
     def write(self, items: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
         self._disk.write(self._name, {**dict(items), POSITION_KEY: b"%d" % position})
 
+    def items(self, behind: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key in sorted(self._rows):
+            if key > behind and not key.startswith(b"\x00"):
+                yield key, self._rows[key]
+
     def wipe(self, why: str) -> None:
         raise AssertionError(f"{self._name} is wiped: {why}")  # no run may damage a store
 
@@ -235,7 +240,7 @@ class MemoryWorker:
         ids = {name: f"id of {name}" for name in names}
         opener = Opener(
             driver.settings,
-            stages(CALENDAR, ServiceRules(), 1000),
+            stages(CALENDAR, ServiceRules(), 1000, partitions=driver.settings.partitions),
             driver.settings.data_dir,
             "memory",
             ids,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _BINDING: Final = {"bindingVersion": "0.5.0"}
 _SENT: Final = frozenset(
-    topic for stage in catalogue.STAGES for topic in (*stage.sends, *stage.emits)
+    topic for stage in catalogue.STAGES for topic in stage.written
 ) | {catalogue.DEAD_LETTERS_TOPIC, catalogue.DECISIONS_TOPIC, catalogue.CONTROL_TOPIC}
 """The topics that netsold alone writes. It reads the others, and writes time ticks there."""
 _WITHOUT_KEY: Final = frozenset(("mark", envelope.TICK, envelope.HANDOVER))
