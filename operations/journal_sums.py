@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from schemas.journal import Service
 from tables import catalogue, sales, service
 from tables.catalogue import REPORT_LISTS
-from tables.touched import touched_services, touched_tallies
 from tables.report import ReportRow, report
+from tables.touched import touched_services, touched_tallies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -41,7 +41,7 @@ class Sums(msgspec.Struct, frozen=True, gc=False):
     reversals_booked: int
 
 
-class Sold(msgspec.Struct, frozen=True):
+class SoldSums(msgspec.Struct, frozen=True):
     """What was sold: units, and by currency units and money.
 
     A currency without any is left out there.
@@ -117,7 +117,7 @@ class CycleEnded(
     cycle: Span
     revision: str
     as_of: str
-    sales: Sold
+    sales: SoldSums
     rules: int
 
 
@@ -152,8 +152,8 @@ class Restated(
     share: int | None = None
     cycle: Span
     revision: str
-    before: Sold
-    after: Sold
+    before: SoldSums
+    after: SoldSums
     causes: list[Cause]
     rules: int
 

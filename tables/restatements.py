@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from schemas.columns import SaleColumns
-from schemas.published import Cause, Sold
+from schemas.published import Cause, SoldSums
 from tables import sales
 from tables.catalogue import StageSpec
 from tables.cycle_ends import CycleEnds, share_key, start_of_row
@@ -35,14 +35,14 @@ class Restatements:
         self.records: Records = []
         """For the topic `cycles`, in order."""
 
-    def before(self, cycle_key: bytes, rows: Mapping[bytes, Tally]) -> Sold | None:
+    def before(self, cycle_key: bytes, rows: Mapping[bytes, Tally]) -> SoldSums | None:
         """The sums of a row whose cycle has ended; None if it hasn't."""
         if not self._ends.has_ended(cycle_key, start_of_row(cycle_key)):
             return None
         return sold(rows[cycle_key])
 
     def changed(
-        self, cycle_key: bytes, before: Sold, tally: Tally, causes: Sequence[Cause]
+        self, cycle_key: bytes, before: SoldSums, tally: Tally, causes: Sequence[Cause]
     ) -> None:
         """A row whose cycle has ended is `tally` now."""
         self.records.append(self._publisher.restated(cycle_key, before, tally, causes))
