@@ -11,8 +11,8 @@ import msgspec
 Subject = Literal["product", "shop", "marketplace"]
 
 COMPLETE_KEY: Final = b"complete_through"
-"""The key of a `CompleteThrough` in a topic of rows, one in each partition: a compacted topic has
-no record without a key. No row's key is equal to it, as those contain `@`."""
+"""The key of a `CompleteThrough`: a compacted topic has no record without a key, and keeps one of
+these in each partition. No row's key is equal to it, as those contain `@`."""
 
 COMPLETE_HEADER: Final = "complete_through"
 """The header of such a record, by which Kafka Connect can leave it out."""

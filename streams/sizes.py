@@ -56,7 +56,7 @@ def work_of(outcome: Outcome) -> Work:
     sends, writes = outcome.sends.values(), outcome.writes.values()
     rows = sum(map(len, sends)) + sum(map(len, writes)) + len(outcome.parked)
     # keys and values alike; `chain` and `map` walk all of this in C
-    sent = filter(None, chain.from_iterable(chain.from_iterable(sends)))
+    sent = chain.from_iterable(chain.from_iterable(sends))
     states = filter(None, chain.from_iterable(some.values() for some in writes))
     return Work(rows, sum(map(len, chain(sent, chain.from_iterable(writes), states))))
 

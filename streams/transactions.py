@@ -164,7 +164,7 @@ async def _send_downstream(
         places: defaultdict[int, list[_Item]] = defaultdict(list)
         count = settings.partitions_of(name)
         for item in outcome.sends.get(topic, ()):
-            places[partition_of(item[0] or b"", count)].append(item)
+            places[partition_of(item[0], count)].append(item)
         if topic in lane.spec.sends:
             for partition in range(settings.partitions) if everywhere else list(places):
                 places[partition].append(mark)
@@ -174,7 +174,7 @@ async def _send_downstream(
     return sent
 
 
-async def _publish(lane: Lane, topic: str, items: Sequence[_Item]) -> Sent:
+async def _publish(lane: Lane, topic: str, items: Sequence[tuple[bytes, bytes]]) -> Sent:
     """Send records to the lane's own partition; that of completeness has a header."""
     headers = (_COMPLETE if key == COMPLETE_KEY else _NO_HEADERS for key, _ in items)
     batches = await send_records(lane.producer, topic, lane.partition, items, headers)

@@ -49,10 +49,10 @@ class Outcome(msgspec.Struct, frozen=True):
     """The changes by a chunk, written in one transaction or not at all.
 
     `writes`: changed states by table, None for a deleted one. `sends`: (key, value) in order, by
-    public topic; only what is published may have no key. `parked`: refusals with their offsets.
-    `progress`: after the chunk. `records_covered`: the number of the chunk's records that the
-    outcome covers. It is less than all if the partition is `paused` by too many refusals in a row:
-    the rest must not be folded before someone resumes it (`Progress.resumed`).
+    public topic. `parked`: refusals with their offsets. `progress`: after the chunk.
+    `records_covered`: the number of the chunk's records that the outcome covers. It is less than
+    all if the partition is `paused` by too many refusals in a row: the rest must not be folded
+    before someone resumes it (`Progress.resumed`).
 
     For metrics, `events` are by type, and `counts` are: `ticks` and `marks` read, records `added`
     to sums, records `skipped`, `entries` and `alerts` written, entries that restate (S13) by a
@@ -60,7 +60,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """
 
     writes: dict[str, dict[bytes, bytes | None]]
-    sends: Mapping[str, Sequence[tuple[bytes | None, bytes]]]
+    sends: dict[str, list[tuple[bytes, bytes]]]
     parked: list[tuple[int, Refusal]]
     progress: Progress
     counts: dict[str, int]

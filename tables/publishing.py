@@ -26,7 +26,7 @@ from tables.cycles import Calendar
 from tables.sales import Tally
 from tables.watermarks import Progress
 
-Records = list[tuple[bytes | None, bytes]]
+Records = list[tuple[bytes, bytes]]
 """(key, value) of records of one topic, in order."""
 
 MARKETPLACE: Final = b"marketplace"
@@ -97,9 +97,9 @@ class Publisher:
         """How far the rows of this partition are complete, behind them."""
         return published.COMPLETE_KEY, self._complete(progress, self.through_ms(progress))
 
-    def cycles_complete(self, progress: Progress, before_ms: int) -> tuple[None, bytes]:
+    def cycles_complete(self, progress: Progress, before_ms: int) -> tuple[bytes, bytes]:
         """That every cycle that starts before an instant has ended, behind the records of it."""
-        return None, self._complete(progress, before_ms)
+        return published.COMPLETE_KEY, self._complete(progress, before_ms)
 
     def _complete(self, progress: Progress, through_ms: int | None) -> bytes:
         as_of = None if through_ms is None else times.format_ms(through_ms)

@@ -358,6 +358,7 @@ class MemoryWorker:
             not lane.closed
             and not lane.committing
             and not (lane.spec.sends and lane.unmarked)
+            and not lane.must_end_cycles
             and lane.position >= self.driver.log.high_watermark(tp)
             for tp, lane in lanes.items()
         )
@@ -547,8 +548,12 @@ class Driver:
         return [
             record
             for number in range(self.settings.partitions)
-            for record in self.log.read(TopicPartition(topic, number), 0, 10**9)[0]
+            for record in self.committed_of(topic, number)
         ]
+
+    def committed_of(self, topic: str, number: int) -> list[MemoryRecord]:
+        """The committed records of one partition."""
+        return self.log.read(TopicPartition(topic, number), 0, 10**9)[0]
 
     def table(self, name: str) -> dict[bytes, bytes]:
         """The rows of a table by its changelog, without marks."""

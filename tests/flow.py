@@ -167,7 +167,7 @@ class Flow:
         for topic, sent in outcome.sends.items():
             for sent_key, value in sent:  # in the partition that workers choose
                 own = topic in spec.publishes
-                number = at[1] if own else partition_of(sent_key or b"", PARTITIONS)
+                number = at[1] if own else partition_of(sent_key, PARTITIONS)
                 self.send(topic, sent_key, value, [], number)
         written = [
             journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])

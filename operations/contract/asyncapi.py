@@ -124,8 +124,7 @@ def _key(form: Form) -> Schema:
     if form.name in _WITHOUT_KEY:
         return {"type": "null", "description": "no key"}
     if form.name == "complete_through":
-        about = f"`{published.COMPLETE_KEY.decode()}` in topics of rows, none in `cycles`"
-        return {"type": ["string", "null"], "description": about}
+        return {"const": published.COMPLETE_KEY.decode()}
     return {"type": "string", "description": " or ".join(map(catalogue.key_of, form.topics))}
 
 
