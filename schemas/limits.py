@@ -80,12 +80,6 @@ FEW_EVENTS: Final = 16
 FEW_MESSAGES: Final = 16
 """Most messages of one conversation in a chunk for which a small conversation has no ledger."""
 
-WALKED_ROWS: Final = 20_000
-"""Most rows of a table that one step of the ends of cycles walks through."""
-
-ENDED_ROWS: Final = 2000
-"""Most rows whose end one such step sends."""
-
 ACTIVITY_UNITS: Final = 2000
 """Most units of a record of `shop-activity`. A row counts one or more units by its size."""
 

@@ -21,7 +21,7 @@ ALL_TIME: Final = b"all"
 """In the place of the cycle, in the key of a row of all time."""
 
 
-class Span(msgspec.Struct, frozen=True, gc=False):
+class PublishedCycle(msgspec.Struct, frozen=True, gc=False):
     """A cycle: `[start, end)`."""
 
     start: str
@@ -59,7 +59,7 @@ class ProductSales(msgspec.Struct, frozen=True, tag_field="type", tag="product_s
     """
 
     product_id: str
-    cycle: Span | None
+    cycle: PublishedCycle | None
     units: Sums
     units_by_currency: dict[str, Sums]
     revenue: dict[str, Sums]
@@ -74,7 +74,7 @@ class ShopSales(msgspec.Struct, frozen=True, tag_field="type", tag="shop_sales")
     """
 
     shop_id: str
-    cycle: Span | None
+    cycle: PublishedCycle | None
     units: Sums
     units_by_currency: dict[str, Sums]
     revenue: dict[str, Sums]
@@ -114,14 +114,14 @@ class CycleEnded(
     product_id: str | None = None
     shop_id: str | None = None
     share: int | None = None
-    cycle: Span
+    cycle: PublishedCycle
     revision: str
     as_of: str
     sales: SoldSums
     rules: int
 
 
-class Cause(msgspec.Struct, frozen=True, gc=False):
+class RestatingEntry(msgspec.Struct, frozen=True, gc=False):
     """A journal entry that restates (S13), and the event that it comes from."""
 
     id: str
@@ -150,16 +150,16 @@ class Restated(
     product_id: str | None = None
     shop_id: str | None = None
     share: int | None = None
-    cycle: Span
+    cycle: PublishedCycle
     revision: str
     before: SoldSums
     after: SoldSums
-    causes: list[Cause]
+    causes: list[RestatingEntry]
     rules: int
 
 
 encode: Final = msgspec.json.Encoder().encode
 """A record → bytes."""
 
-decode_cause: Final = msgspec.json.Decoder(Cause).decode
+decode_restating: Final = msgspec.json.Decoder(RestatingEntry).decode
 """Bytes of an entry → the cause that it is; raises msgspec's errors."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,7 +19,7 @@ from streams.batches import TolerantRecords
 from streams.errors import Fatal
 from streams.fetched import Chunk
 from streams.producers import BROKEN
-from streams.sizes import Work, work_of
+from streams.sizes import Size, Work, work_of
 from streams.stores import StateView, StoreDamaged
 from streams.traced import Steps
 from streams.transactions import LaneClosed, commit
@@ -116,7 +115,7 @@ class ChunkProcessor:
         if lane.closed or not lane.must_end_cycles:
             return False
         nothing, began = _nothing(partition, lane), self._now()
-        with self._folding(lane, nothing):
+        with self._assignment.folding(lane, nothing):
             outcome = _ended(lane)
             part = FoldedPart(nothing, outcome, work_of(outcome), self._now() - began, Steps())
             lane.commit = asyncio.create_task(self._commit(lane, part))
@@ -125,7 +124,7 @@ class ChunkProcessor:
     async def _begin(self, lane: Lane, chunk: Chunk) -> Chunk | None:
         """Fold as much of a chunk as fits one transaction, start that, and return the rest."""
         parts = []
-        with self._folding(lane, chunk):
+        with self._assignment.folding(lane, chunk):
             parts.append(await self._part(lane, chunk))
         if not parts:
             return None
@@ -138,25 +137,6 @@ class ChunkProcessor:
         lane.commit = asyncio.create_task(self._commit(lane, part))
         _, rest = chunk.cut(len(part.chunk.readings))
         return rest
-
-    @contextmanager
-    def _folding(self, lane: Lane, chunk: Chunk) -> Iterator[None]:
-        """Settle what is raised inside: the lane is closed, as nothing of the chunk is written."""
-        try:
-            yield
-        except StoreDamaged as error:
-            self._assignment.doubt(lane, chunk, error)
-        except LaneClosed:
-            return
-        except Exception as error:
-            lane.give_up()
-            log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
-            self._assignment.consumer.leave(
-                Fatal(
-                    f"{lane.name}@{chunk.start}: {error!r} while folding, nothing of this chunk is "
-                    "written: a fault of ours, report it"
-                )
-            )
 
     async def _part(self, lane: Lane, chunk: Chunk) -> FoldedPart:
         """The first records of a chunk, as many as fit one transaction, folded.
@@ -206,7 +186,9 @@ class ChunkProcessor:
     def _committed(self, lane: Lane, part: FoldedPart, commit_s: float) -> None:
         self._assignment.stalls.progressed(part.chunk.partition)
         self._assignment.in_work.pop(part.chunk.partition, None)
-        self._resize(part, commit_s)
+        sizes = self._assignment.sizes
+        if _resize(sizes.of(part.chunk.partition), part, commit_s):
+            sizes.show(part.chunk.partition)
         metrics.APPLY_SECONDS.labels(lane.spec.name, "transaction").observe(commit_s)
         self.announce(part.chunk.partition, lane)
         if lane.must_end_cycles:  # once this task has ended; a chunk may be first
@@ -218,22 +200,24 @@ class ChunkProcessor:
         else:
             metrics.count_journal_records(lane.spec.name, part.outcome)
 
-    def _resize(self, part: FoldedPart, commit_s: float) -> None:
-        """Set the size of the next transaction; log one that took too long."""
-        partition = part.chunk.partition
-        size = self._assignment.sizes.of(partition)
-        if size is None:  # not assigned any more
-            return
-        before = size.records
-        size.committed(len(part.chunk.readings), part.work, part.fold_s, commit_s)
-        self._assignment.sizes.show(partition)
-        # a fold alone that is somewhat long is only a figure of the metrics
-        if size.is_late(0.0, part.fold_s + commit_s) and size.records < before:
-            sentence = (
-                f"{part.chunk}; folding took {part.fold_s:.1f} s and its transaction "
-                f"{commit_s:.1f} s: the next one has at most {size.records:,} records"
-            )
-            log.warning(sentence)
+
+def _resize(size: Size | None, part: FoldedPart, commit_s: float) -> bool:
+    """Set the size of the next transaction; log one that took too long.
+
+    Returns whether there is a size: the partition may not be assigned any more.
+    """
+    if size is None:
+        return False
+    before = size.records
+    size.committed(len(part.chunk.readings), part.work, part.fold_s, commit_s)
+    # a fold alone that is somewhat long is only a figure of the metrics
+    if size.is_late(0.0, part.fold_s + commit_s) and size.records < before:
+        sentence = (
+            f"{part.chunk}; folding took {part.fold_s:.1f} s and its transaction "
+            f"{commit_s:.1f} s: the next one has at most {size.records:,} records"
+        )
+        log.warning(sentence)
+    return True
 
 
 def _nothing(partition: TopicPartition, lane: Lane) -> Chunk:

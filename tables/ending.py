@@ -6,11 +6,11 @@ last, that all of it is complete.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from typing import Final
 
 import msgspec
 
-from schemas import limits, times
+from schemas import times
 from tables import marketplace, sales
 from tables.catalogue import MARKETPLACE_SHARES, StageSpec, Table
 from tables.cycle_ends import CycleEnds, share_key, start_of_row, start_of_share
@@ -24,6 +24,13 @@ from tables.watermarks import Progress
 
 Walk = Callable[[str, bytes], Iterator[tuple[bytes, bytes]]]
 """By the table's name, and a key: the rows behind that key, in order of key. Read on access."""
+
+
+WALKED_ROWS: Final = 20_000
+"""Most rows of a table that one step walks through."""
+
+ENDED_ROWS: Final = 2000
+"""Most rows whose end one step sends."""
 
 
 class CycleEnding:
@@ -92,36 +99,33 @@ class _Step:
         self, rows: Iterator[tuple[bytes, bytes]], shares: TouchedStates[Tally] | None
     ) -> None:
         """End the next rows of a table of cycles, and add them to the shares, if there are any."""
-        walked, last = 0, b""
-        for key, state in islice(rows, limits.WALKED_ROWS):
-            walked, last = walked + 1, key
+        for walked, (key, state) in enumerate(rows, 1):
             start_ms = start_of_row(key)
             if self.ends.begins(start_ms):
                 tally = sales.decode(state)
                 self.records.append(self._publisher.ended(key, tally, self._as_of))
                 if shares is not None:
                     marketplace.change(shares[share_key(start_ms)], tally, 1)
-                if len(self.records) == limits.ENDED_ROWS:
-                    break
-        if walked == limits.WALKED_ROWS or len(self.records) == limits.ENDED_ROWS:
-            self.ends = msgspec.structs.replace(self.ends, last=last.decode())
-        elif shares is None:
-            self.ends = CycleEnds(self.ends.ending_ms)
-        else:
-            self.ends = CycleEnds(self.ends.before_ms, self.ends.ending_ms, in_shares=True)
+            if walked == WALKED_ROWS or len(self.records) == ENDED_ROWS:
+                self.ends = msgspec.structs.replace(self.ends, last=key.decode())
+                return
+        before_ms, ending_ms = self.ends.before_ms, self.ends.ending_ms
+        self.ends = (
+            CycleEnds(ending_ms)
+            if shares is None
+            else CycleEnds(before_ms, ending_ms, in_shares=True)
+        )
 
     def end_shares(self, rows: Iterator[tuple[bytes, bytes]]) -> None:
         """End the next shares of the marketplace."""
-        walked, last = 0, b""
-        for key, state in islice(rows, limits.ENDED_ROWS):
-            walked, last = walked + 1, key
+        for walked, (key, state) in enumerate(rows, 1):
             start_ms = start_of_share(key)
             if self.ends.begins(start_ms):
                 record = self._publisher.share_ended(
                     self._share, start_ms, sales.decode(state), self._as_of
                 )
                 self.records.append(record)
-        if walked == limits.ENDED_ROWS:
-            self.ends = msgspec.structs.replace(self.ends, last=last.decode())
-        else:
-            self.ends = CycleEnds(self.ends.ending_ms)
+            if walked == ENDED_ROWS:
+                self.ends = msgspec.structs.replace(self.ends, last=key.decode())
+                return
+        self.ends = CycleEnds(self.ends.ending_ms)

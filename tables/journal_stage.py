@@ -47,7 +47,7 @@ class ChunkSums(Protocol):
         """The changed rows of each table of sales."""
 
 
-class RowForm(NamedTuple):
+class RowReader(NamedTuple):
     """How the rows of a journal are read."""
 
     decode: Callable[[bytes], Any]
@@ -68,7 +68,7 @@ class JournalStage:
         spec: StageSpec,
         calendar: Calendar,
         refusals_in_a_row: int,
-        rows: RowForm,
+        rows: RowReader,
         partitions: int | None = None,
     ) -> None:
         """`partitions` is the number of partitions of each topic.

@@ -10,14 +10,14 @@ from schemas import published, times
 from schemas.columns import RULES, MeasureSums
 from schemas.published import (
     ALL_TIME,
-    Cause,
     CompleteThrough,
     CycleEnded,
     ProductSales,
+    PublishedCycle,
     Restated,
+    RestatingEntry,
     ShopSales,
     SoldSums,
-    Span,
     Sums,
 )
 from tables import catalogue
@@ -29,7 +29,7 @@ from tables.watermarks import Progress
 Records = list[tuple[bytes, bytes]]
 """(key, value) of records of one topic, in order."""
 
-MARKETPLACE: Final = b"marketplace"
+MARKETPLACE_KEY: Final = b"marketplace"
 _ROWS: Final[dict[str, type[ProductSales] | type[ShopSales]]] = {
     "product_id": ProductSales,
     "shop_id": ShopSales,
@@ -46,19 +46,19 @@ class Publisher:
         self._row = _ROWS[self.id_name]
         self._calendar = calendar
         self._sources = partitions * len(catalogue.event_topics(spec.name))
-        self._spans: dict[int, Span] = {}
+        self._spans: dict[int, PublishedCycle] = {}
 
     def through_ms(self, progress: Progress) -> int | None:
         """Through when the tables are complete; None while a source partition is unknown."""
         known = len(progress.sources) >= self._sources
         return progress.watermark_ms if known else None
 
-    def span(self, start_ms: int) -> Span:
+    def span(self, start_ms: int) -> PublishedCycle:
         """The cycle that starts there."""
         found = self._spans.get(start_ms)
         if found is None:
             iso, end_ms = self._calendar.iso, self._calendar.end_of(start_ms)
-            found = self._spans[start_ms] = Span(iso(start_ms), iso(end_ms))
+            found = self._spans[start_ms] = PublishedCycle(iso(start_ms), iso(end_ms))
         return found
 
     def rows(self, table: Table, tallies: Iterable[tuple[bytes, Tally]]) -> Records:
@@ -114,7 +114,7 @@ class Publisher:
             cycle=self.span(start_ms),
             revision=_revision(tally),
             as_of=as_of,
-            sales=sold(tally),
+            sales=sold_sums(tally),
             rules=RULES,
             **self._named(id_),
         )
@@ -130,13 +130,13 @@ class Publisher:
             cycle=self.span(start_ms),
             revision=_revision(tally),
             as_of=as_of,
-            sales=sold(tally),
+            sales=sold_sums(tally),
             rules=RULES,
         )
-        return MARKETPLACE, published.encode(record)
+        return MARKETPLACE_KEY, published.encode(record)
 
     def restated(
-        self, cycle_key: bytes, before: SoldSums, tally: Tally, causes: Sequence[Cause]
+        self, cycle_key: bytes, before: SoldSums, tally: Tally, causes: Sequence[RestatingEntry]
     ) -> tuple[bytes, bytes]:
         """A later change of a subject's cycle, which is `tally` now."""
         id_, start_ms = catalogue.split_cycle_key(cycle_key)
@@ -145,7 +145,7 @@ class Publisher:
             cycle=self.span(start_ms),
             revision=_revision(tally),
             before=before,
-            after=sold(tally),
+            after=sold_sums(tally),
             causes=[*causes],
             rules=RULES,
             **self._named(id_),
@@ -153,7 +153,7 @@ class Publisher:
         return self._key(id_), published.encode(record)
 
     def share_restated(
-        self, share: int, start_ms: int, before: SoldSums, tally: Tally, cause: Cause
+        self, share: int, start_ms: int, before: SoldSums, tally: Tally, cause: RestatingEntry
     ) -> tuple[bytes, bytes]:
         """A later change of a cycle's share of the marketplace, which is `tally` now."""
         record = Restated(
@@ -162,11 +162,11 @@ class Publisher:
             cycle=self.span(start_ms),
             revision=_revision(tally),
             before=before,
-            after=sold(tally),
+            after=sold_sums(tally),
             causes=[cause],
             rules=RULES,
         )
-        return MARKETPLACE, published.encode(record)
+        return MARKETPLACE_KEY, published.encode(record)
 
     def _named(self, id_: str) -> dict[str, Any]:
         return {self.id_name: id_}
@@ -185,7 +185,7 @@ def _revision(tally: Tally) -> str:
     return f"r{tally.restatements}"
 
 
-def sold(tally: Tally) -> SoldSums:
+def sold_sums(tally: Tally) -> SoldSums:
     """The sums of a tally as they are published."""
     return SoldSums(*sums_of(tally))
 

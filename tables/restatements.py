@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from schemas.columns import SaleColumns
-from schemas.published import Cause, SoldSums
+from schemas.published import RestatingEntry, SoldSums
 from tables import sales
 from tables.catalogue import StageSpec
 from tables.cycle_ends import CycleEnds, share_key, start_of_row
 from tables.outcome import States
-from tables.publishing import Publisher, Records, sold
+from tables.publishing import Publisher, Records, sold_sums
 from tables.sales import Tally
 from tables.touched import touched_tallies
 
@@ -39,22 +39,22 @@ class Restatements:
         """The sums of a row whose cycle has ended; None if it hasn't."""
         if not self._ends.has_ended(cycle_key, start_of_row(cycle_key)):
             return None
-        return sold(rows[cycle_key])
+        return sold_sums(rows[cycle_key])
 
     def changed(
-        self, cycle_key: bytes, before: SoldSums, tally: Tally, causes: Sequence[Cause]
+        self, cycle_key: bytes, before: SoldSums, tally: Tally, causes: Sequence[RestatingEntry]
     ) -> None:
         """A row whose cycle has ended is `tally` now."""
         self.records.append(self._publisher.restated(cycle_key, before, tally, causes))
 
     def share_changed(
-        self, cycle_key: bytes, columns: SaleColumns, currency: str, cause: Cause
+        self, cycle_key: bytes, columns: SaleColumns, currency: str, cause: RestatingEntry
     ) -> None:
         """Add a restating entry to the marketplace's share of its cycle."""
         start_ms = start_of_row(cycle_key)
         for shares in self._shares.values():
             tally = shares[share_key(start_ms)]
-            before = sold(tally)
+            before = sold_sums(tally)
             tally.add(columns, currency, 1)
             if self._ends.share_has_ended(start_ms):
                 record = self._publisher.share_restated(self._share, start_ms, before, tally, cause)

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas import journal
 from schemas.journal import Contact, Late, Messages, Replied, Served, ShopActivity, Sold
-from schemas.published import Cause
+from schemas.published import RestatingEntry
 from tables import buyers, catalogue, sales, service
 from tables.buyers import Buyer
 from tables.catalogue import (
@@ -20,7 +20,7 @@ from tables.catalogue import (
     Table,
 )
 from tables.cycles import Calendar
-from tables.journal_stage import ChunkSums, JournalStage, RowForm
+from tables.journal_stage import ChunkSums, JournalStage, RowReader
 from tables.outcome import States
 from tables.restatements import Restatements
 from tables.sales import Tally
@@ -67,7 +67,7 @@ class ShopAddition(msgspec.Struct, frozen=True):
     bought: list[BoughtIn]
     served: list[ServedIn]
     facts: list[BuyerFact]
-    causes: dict[bytes, list[Cause]]
+    causes: dict[bytes, list[RestatingEntry]]
     """The entries in `sold` that restate, by the key of their cycle."""
 
     @property
@@ -86,7 +86,7 @@ class ShopStage(JournalStage):
             catalogue.SHOP_STAGE,
             calendar,
             refusals_in_a_row,
-            RowForm(journal.decode_activity, _SHOP_ID),
+            RowReader(journal.decode_activity, _SHOP_ID),
             partitions,
         )
 
@@ -109,12 +109,12 @@ class ShopStage(JournalStage):
             self._causes(key, row.late) if row.late and self._publisher is not None else {},
         )
 
-    def _causes(self, key: bytes, late: Iterable[Late]) -> dict[bytes, list[Cause]]:
-        causes: dict[bytes, list[Cause]] = {}
+    def _causes(self, key: bytes, late: Iterable[Late]) -> dict[bytes, list[RestatingEntry]]:
+        causes: dict[bytes, list[RestatingEntry]] = {}
         for one in late:
             cycle_key = catalogue.cycle_key(key, self._calendar.start_of_iso(one.cycle))
             _, *event = msgspec.structs.astuple(one)
-            causes.setdefault(cycle_key, []).append(Cause(*event))
+            causes.setdefault(cycle_key, []).append(RestatingEntry(*event))
         return causes
 
     def _sums(self, states: States, restatements: Restatements | None) -> ChunkSums:

@@ -15,11 +15,11 @@ import msgspec
 
 from schemas import journal, published
 from schemas.journal import Delta, ServiceChange
-from schemas.published import Cause
+from schemas.published import RestatingEntry
 from tables import catalogue, sales, service
 from tables.catalogue import StageSpec, Table
 from tables.cycles import Calendar
-from tables.journal_stage import ChunkSums, JournalStage, RowForm
+from tables.journal_stage import ChunkSums, JournalStage, RowReader
 from tables.outcome import States
 from tables.restatements import Restatements
 from tables.sales import Tally
@@ -33,7 +33,7 @@ class RowAddition(msgspec.Struct, frozen=True, gc=False):
     cycle_key: bytes
     delta: Delta | ServiceChange
     id_name: str
-    cause: Cause | None = None
+    cause: RestatingEntry | None = None
 
     @property
     def about(self) -> str:
@@ -60,13 +60,13 @@ class SummingStage(JournalStage):
                     f"table {table.name}: the stage {spec.name} sums sales and service by {id_name}"
                     f", not {table.form} by {table.keyed_by}; give it a class in tables/stages.py"
                 )
-        rows = RowForm(journal.decoder_by(id_name), attrgetter("subject"))
+        rows = RowReader(journal.decoder_by(id_name), attrgetter("subject"))
         super().__init__(spec, calendar, refusals_in_a_row, rows, partitions)
 
     def _addition(self, key: bytes, row: Delta | ServiceChange, value: bytes) -> RowAddition:
         cycle_key = catalogue.cycle_key(key, self._calendar.start_of_iso(row.cycle))
         if row.restates and isinstance(row, Delta) and self._publisher is not None:
-            cause = published.decode_cause(value)
+            cause = published.decode_restating(value)
             return RowAddition(key, cycle_key, row, self._id_name, cause)
         return RowAddition(key, cycle_key, row, self._id_name)
 
@@ -105,7 +105,7 @@ class _TableSums:
                 columns[key].add(delta.columns, restates=delta.restates)
 
     def _restate(
-        self, restatements: Restatements, addition: RowAddition, delta: Delta, cause: Cause
+        self, restatements: Restatements, addition: RowAddition, delta: Delta, cause: RestatingEntry
     ) -> None:
         """Add an entry that restates, with the records of a cycle that has ended (C3)."""
         for table, sums in self._sales.items():

@@ -183,6 +183,11 @@ class Run:
             for path in (self.settings.data_dir / self.settings.app).glob("worker-*/*/*/CURRENT")
         )
 
+    async def until_ends_are_sent(self) -> None:
+        """Wait until everything is applied, and then for the ends of cycles."""
+        await self.caught_up()
+        await self.until(self._ends_are_sent, BACK_S)
+
     async def _ends_are_sent(self) -> bool:
         """Whether nothing of the ends of cycles is left; it follows what is applied in steps."""
         logs, of = await published_logs(self.settings), self.settings
@@ -211,8 +216,7 @@ class Run:
     async def verdict(self) -> None:
         """Move event time, wait until everything is applied, stop, and check every invariant."""
         await self.end_time()
-        await self.caught_up()
-        await self.until(self._ends_are_sent, BACK_S)
+        await self.until_ends_are_sent()
         note("caught up")
         evidence = await self.evidence()
         note("stopped")

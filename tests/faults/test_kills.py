@@ -73,7 +73,7 @@ async def test_killed_at_every_named_point(
     are sent all the time.
     """
     settings = settings.model_copy(update={"cycle_days": cycle_days})
-    with Run(settings, tmp_path, NETSOLD_CYCLE_DAYS=str(cycle_days)) as run:
+    with Run(settings, tmp_path, CYCLE_DAYS=str(cycle_days)) as run:
         await run.write(made(5, 12_000))
         for number, point in enumerate(Point):
             # The first worker opens empty stores, so only later ones pass recovery. Higher

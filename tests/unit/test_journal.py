@@ -12,6 +12,7 @@ from schemas.journal import (
     Contact,
     Delta,
     Entry,
+    Late,
     ProgressMark,
     Replied,
     Served,
@@ -49,7 +50,7 @@ def test_an_entry_names_its_line_and_its_event() -> None:
         "line_id": "1",
         "currency": "CNY",
         "sold_at": "2026-07-02T08:00:00.000Z",
-        "rules": 7,
+        "rules": 8,
     }
     partition = sale_and_refund().entries[0].id.partition("@")[0]
     refund = {
@@ -173,7 +174,18 @@ def test_shops_get_what_came_together_in_one_record() -> None:
         columns=columns,
         restates=restates,
     )
-    assert activity == ShopActivity("s-7", RULES, sold, [Bought("b-9", july, 1)], [refund])
+    (entry,) = [one for one in flow.entries if one.restates]
+    late = Late(
+        july,
+        entry.id,
+        "refund_succeeded",
+        "e-3",
+        "/story",
+        "2026-07-10T08:00:00.000Z",
+        "o-1",
+    )
+    bought = [Bought("b-9", july, 1)]
+    assert activity == ShopActivity("s-7", RULES, sold, bought, [refund], late=[late])
 
 
 def test_much_of_one_shop_is_sent_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
