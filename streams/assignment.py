@@ -5,7 +5,6 @@ One doubt closes all lanes and requests a rebalance, so assignment is the only w
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -17,12 +16,11 @@ from streams.producers import is_fenced
 from streams.sizes import ChunkSizes
 from streams.stalls import StallWatch
 from streams.stores import StoreDamaged
-from streams.transactions import LaneClosed
 from streams.waiting import WaitingReport
 from tables.catalogue import DEAD_LETTERS_TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from aiokafka import TopicPartition
 
@@ -106,25 +104,6 @@ class Assignment:
         )
         log.error(sentence)
         self.consumer.pause(partition)
-
-    @contextmanager
-    def folding(self, lane: Lane, chunk: Chunk) -> Iterator[None]:
-        """Settle what is raised inside: the lane is closed, as nothing of the chunk is written."""
-        try:
-            yield
-        except StoreDamaged as error:
-            self.doubt(lane, chunk, error)
-        except LaneClosed:
-            return
-        except Exception as error:
-            lane.give_up()
-            log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
-            self.consumer.leave(
-                Fatal(
-                    f"{lane.name}@{chunk.start}: {error!r} while folding, nothing of this chunk is "
-                    "written: a fault of ours, report it"
-                )
-            )
 
     def doubt(self, lane: Lane, chunk: Chunk, error: BaseException, took_s: float = 0.0) -> None:
         """Close all lanes after an error of one: whether its chunk is committed isn't known.

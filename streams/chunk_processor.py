@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -115,7 +116,7 @@ class ChunkProcessor:
         if lane.closed or not lane.must_end_cycles:
             return False
         nothing, began = _nothing(partition, lane), self._now()
-        with self._assignment.folding(lane, nothing):
+        with _folding(self._assignment, lane, nothing):
             outcome = _ended(lane)
             part = FoldedPart(nothing, outcome, work_of(outcome), self._now() - began, Steps())
             lane.commit = asyncio.create_task(self._commit(lane, part))
@@ -124,7 +125,7 @@ class ChunkProcessor:
     async def _begin(self, lane: Lane, chunk: Chunk) -> Chunk | None:
         """Fold as much of a chunk as fits one transaction, start that, and return the rest."""
         parts = []
-        with self._assignment.folding(lane, chunk):
+        with _folding(self._assignment, lane, chunk):
             parts.append(await self._part(lane, chunk))
         if not parts:
             return None
@@ -218,6 +219,26 @@ def _resize(size: Size | None, part: FoldedPart, commit_s: float) -> bool:
         )
         log.warning(sentence)
     return True
+
+
+@contextmanager
+def _folding(assignment: Assignment, lane: Lane, chunk: Chunk) -> Iterator[None]:
+    """Settle what is raised inside: the lane is closed, as nothing of the chunk is written."""
+    try:
+        yield
+    except StoreDamaged as error:
+        assignment.doubt(lane, chunk, error)
+    except LaneClosed:
+        return
+    except Exception as error:
+        lane.give_up()
+        log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
+        assignment.consumer.leave(
+            Fatal(
+                f"{lane.name}@{chunk.start}: {error!r} while folding, nothing of this chunk is "
+                "written: a fault of ours, report it"
+            )
+        )
 
 
 def _nothing(partition: TopicPartition, lane: Lane) -> Chunk:

@@ -6,11 +6,10 @@ last, that all of it is complete.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 import msgspec
 
-from schemas import times
+from schemas import limits, times
 from tables import marketplace, sales
 from tables.catalogue import MARKETPLACE_SHARES, StageSpec, Table
 from tables.cycle_ends import CycleEnds, share_key, start_of_row, start_of_share
@@ -24,13 +23,6 @@ from tables.watermarks import Progress
 
 Walk = Callable[[str, bytes], Iterator[tuple[bytes, bytes]]]
 """By the table's name, and a key: the rows behind that key, in order of key. Read on access."""
-
-
-WALKED_ROWS: Final = 20_000
-"""Most rows of a table that one step walks through."""
-
-ENDED_ROWS: Final = 2000
-"""Most rows whose end one step sends."""
 
 
 class CycleEnding:
@@ -106,7 +98,7 @@ class _Step:
                 self.records.append(self._publisher.ended(key, tally, self._as_of))
                 if shares is not None:
                     marketplace.change(shares[share_key(start_ms)], tally, 1)
-            if walked == WALKED_ROWS or len(self.records) == ENDED_ROWS:
+            if walked == limits.WALKED_ROWS or len(self.records) == limits.ENDED_ROWS:
                 self.ends = msgspec.structs.replace(self.ends, last=key.decode())
                 return
         before_ms, ending_ms = self.ends.before_ms, self.ends.ending_ms
@@ -125,7 +117,7 @@ class _Step:
                     self._share, start_ms, sales.decode(state), self._as_of
                 )
                 self.records.append(record)
-            if walked == ENDED_ROWS:
+            if walked == limits.ENDED_ROWS:
                 self.ends = msgspec.structs.replace(self.ends, last=key.decode())
                 return
         self.ends = CycleEnds(self.ends.ending_ms)

@@ -16,13 +16,13 @@ from structlog.testing import capture_logs
 
 from operations.simulation.faults import disturbed, parse
 from operations.simulation.traffic import Plan, traffic
-from schemas import envelope, journal
+from schemas import envelope, journal, limits
 from schemas.events import topic_of
 from schemas.times import DAY_MS
 from streams import chunk_processor, dead_letters, recovery, transactions
 from streams.assignment import Assignment
 from streams.settings import Settings
-from tables import catalogue, ending
+from tables import catalogue
 from tables.report import report
 from tests import published, virtual_time
 from tests.driver import CALENDAR, Driver, Faults, tick
@@ -91,8 +91,8 @@ def driven(seed: int, tmp_path: Path, faults: Faults) -> tuple[Driver, Flow]:
         yield
 
     with capture_logs(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ending, "WALKED_ROWS", 3)  # the ends of cycles have many steps
-        patch.setattr(ending, "ENDED_ROWS", 2)
+        patch.setattr(limits, "WALKED_ROWS", 3)  # the ends of cycles have many steps
+        patch.setattr(limits, "ENDED_ROWS", 2)
         virtual_time.run(driver.run(feed()))
     return driver, flow.run()
 

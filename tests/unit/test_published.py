@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from operations.oracle.recount import recount
 from operations.simulation.faults import disturbed, parse
 from operations.simulation.traffic import Plan, traffic
-from schemas import envelope, published
+from schemas import envelope, limits, published
 from schemas.times import DAY_MS
-from tables import catalogue, ending
+from tables import catalogue
 from tables.cycle_ends import CycleEnds, share_key
 from tables.cycles import Calendar
 from tables.publishing import Publisher
@@ -43,8 +43,8 @@ def events_of(seed: int, count: int = 600) -> list[dict[str, Any]]:
 def test_topics_are_the_recount(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows, ends and restatements, wherever chunks and steps are cut."""
     chance = random.Random(seed)
-    monkeypatch.setattr(ending, "WALKED_ROWS", chance.choice([1, 2, 5, 10_000]))
-    monkeypatch.setattr(ending, "ENDED_ROWS", chance.choice([1, 3, 10_000]))
+    monkeypatch.setattr(limits, "WALKED_ROWS", chance.choice([1, 2, 5, 10_000]))
+    monkeypatch.setattr(limits, "ENDED_ROWS", chance.choice([1, 3, 10_000]))
     events, flow = events_of(seed), Flow(chunk=lambda: chance.randint(1, 30))
     left = iter(events)
     while some := list(islice(left, chance.randint(1, 60))):
@@ -69,8 +69,8 @@ def test_traffic_restates_and_ends_cycles() -> None:
 
 def test_a_step_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many products end, each transaction ends some of them."""
-    monkeypatch.setattr(ending, "WALKED_ROWS", 4)
-    monkeypatch.setattr(ending, "ENDED_ROWS", 2)
+    monkeypatch.setattr(limits, "WALKED_ROWS", 4)
+    monkeypatch.setattr(limits, "ENDED_ROWS", 2)
     flow, sizes = Flow(), []
     commit = flow._commit
 
