@@ -65,8 +65,9 @@ async def commit(
         await producer.begin_transaction()
         steps.end("begin")
         # 2. journal and activity, with a progress mark to each downstream partition that gets any,
-        # and to all of them if it is time
-        everywhere = lane.marks_due_s(settings.marks_every_ms) <= 0
+        # and to all of them if they are few, or if it is time
+        due_s = lane.marks_due_s(settings.marks_every_ms)
+        everywhere = settings.partitions <= FEW_PARTITIONS or due_s <= 0
         sent = [await _send_downstream(lane, outcome, settings, everywhere=everywhere)]
         reach(Point.AFTER_FIRST_SEND)
         # 3. dead letters
@@ -141,6 +142,9 @@ async def _send_offset(
     )
 
 
+FEW_PARTITIONS: Final = 4
+"""Marks to so many partitions cost less than the transaction that would write them later."""
+
 Sent = list[asyncio.Future[Any]]
 _Item = tuple[bytes | None, bytes]
 _NO_HEADERS: Final[Headers] = []
@@ -155,12 +159,14 @@ async def _send_downstream(
     What is published goes to the lane's own partition.
     """
     sent: Sent = []
+    for topic in lane.spec.publishes:
+        if items := outcome.sends.get(topic):
+            sent += await _publish(lane, settings.topic(topic), items)
+    if not lane.spec.sends:
+        return sent
     mark = None, encode_journal(_progress_mark(lane, outcome.progress))
     for topic in dict.fromkeys((*outcome.sends, *lane.spec.sends)):
         name = settings.topic(topic)
-        if topic in lane.spec.publishes:
-            sent += await _publish(lane, name, outcome.sends[topic])
-            continue
         places: defaultdict[int, list[_Item]] = defaultdict(list)
         count = settings.partitions_of(name)
         for item in outcome.sends.get(topic, ()):
