@@ -137,6 +137,7 @@ def _tables() -> str:
             f"`{stage.source}`",
             ", ".join(f"`{name}`" for name in stage.sends) or "–",
             ", ".join(f"`{name}`" for name in stage.emits) or "–",
+            ", ".join(f"`{name}`" for name in stage.publishes) or "–",
         )
         for stage in catalogue.STAGES
     ]
@@ -151,7 +152,7 @@ def _tables() -> str:
     ]
     return (
         "# Stages and tables\n\n"
-        + table(("stage", "reads", "sends to, with progress marks", "emits"), stages)
+        + table(("stage", "reads", "sends to, with progress marks", "emits", "publishes"), stages)
         + "\n"
         + table(("table", "key", "written by stage", "holds"), tables)
     )
@@ -190,9 +191,7 @@ def flow() -> str:
         lines.append(f"  {stage.name}_stage[{stage.name} stage<br/>{tables}]")
     for stage in catalogue.STAGES:
         lines.append(f"  {_node(stage.source)} --> {stage.name}_stage")
-        lines += [
-            f"  {stage.name}_stage --> {_node(topic)}" for topic in (*stage.sends, *stage.emits)
-        ]
+        lines += [f"  {stage.name}_stage --> {_node(topic)}" for topic in stage.written]
     stages = " & ".join(f"{stage.name}_stage" for stage in catalogue.STAGES)
     decided = _node(catalogue.DECISIONS_TOPIC)
     indexed = " & ".join(map(_node, (catalogue.ORDERS_TOPIC, catalogue.DEAD_LETTERS_TOPIC)))

@@ -40,9 +40,7 @@ def facts(name: str) -> str:
     """The facts about a topic (without prefix): key, policy, who writes and reads, its forms."""
     settings = Settings(_env_file=None)
     (declared,) = (one for one in topics.declared(settings) if one.name == name)
-    writers = [
-        f"the {one.name} stage" for one in catalogue.STAGES if name in (*one.sends, *one.emits)
-    ]
+    writers = [f"the {one.name} stage" for one in catalogue.STAGES if name in one.written]
     readers = [f"the {one.name} stage" for one in catalogue.STAGES if one.source == name]
     rows = [
         ("holds", declared.meaning),

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Final
 from schemas.journal import Service
 from tables import catalogue, sales, service
 from tables.catalogue import REPORT_LISTS
-from tables.journal_stage import touched_services, touched_tallies
 from tables.report import ReportRow, report
+from tables.touched import touched_services, touched_tallies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from operations.replaying.row_store import RowStore
     from schemas.journal import Entry
-    from tables.journal_stage import TouchedStates
     from tables.outcome import Stored
     from tables.report import StoredRows
     from tables.sales import Tally
     from tables.service import ServiceTally
     from tables.terms import Terms
+    from tables.touched import TouchedStates
 
 Report = dict[str, list[ReportRow]]
 

@@ -28,7 +28,8 @@ RULES: Final = 8
 It rises with every change of what counts, of a row's or an entry's form, and with a new table: its
 rows of the past come from a rebuild alone.
 
-8: rows name the terms by which they count; `sold_monthly` has a basis.
+8: rows name the terms by which they count; `sold_monthly` has a basis; tables of sales are topics,
+and the ends of cycles are sent.
 """
 
 TALLY_VERSION: Final = 2

@@ -167,6 +167,18 @@ class Messages(msgspec.Struct, frozen=True, gc=False, array_like=True):
     retracted: list[Wrote]
 
 
+class Late(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An entry among those in `sold` that restates (S13), and the event that it comes from."""
+
+    cycle: str
+    id: str
+    event_type: str
+    event_id: str
+    event_source: str
+    occurred_at: str
+    order_id: str
+
+
 class ShopActivity(
     msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="shop_activity"
 ):
@@ -182,6 +194,7 @@ class ShopActivity(
     replied: list[Replied] = []
     contacts: list[Contact] = []
     messages: list[Messages] = []
+    late: list[Late] = []
 
 
 _encoder: Final = msgspec.json.Encoder()

@@ -31,12 +31,10 @@ UNIT_PRICE_MINOR: Final = 10**12
 """Most minor units of money for one unit."""
 
 LINE_REVENUE_MINOR: Final = 10**15
-"""Most minor units of money for a line (quantity times unit price), and in a refund's claim of a
-line."""
+"""Most minor units of money for a line, and in a refund's claim of a line."""
 
 PAID_MINOR: Final = 10**18
-"""Most minor units of money in one payment, and for all lines of an order together (quantity times
-unit price)."""
+"""Most minor units of money in one payment, and for all lines of an order together."""
 
 OCCURRED_FIRST_MS: Final = -2_208_988_800_000
 """First instant that `occurred_at` may name: 1900-01-01T00:00Z, in epoch milliseconds."""
@@ -79,6 +77,12 @@ FEW_EVENTS: Final = 16
 
 FEW_MESSAGES: Final = 16
 """Most messages of one conversation in a chunk for which a small conversation has no ledger."""
+
+WALKED_ROWS: Final = 20_000
+"""Most rows that one step of the ends of cycles walks through."""
+
+ENDED_ROWS: Final = 2000
+"""Most rows whose end one such step sends."""
 
 ACTIVITY_UNITS: Final = 2000
 """Most units of a record of `shop-activity`. A row counts one or more units by its size."""
@@ -182,12 +186,10 @@ LIVE_RECORDS: Final = 200
 changes several keys: the write of 500 records took 10 ms of CPU at times."""
 
 APART_RECORDS: Final = 100_000
-"""With so many records to be read, a reader starts a process that fetches and folds them: the start
-costs about a second of CPU."""
+"""For so many records a reader starts a process, whose start costs about a second of CPU."""
 
 INDEX_RECORDS: Final = 400
-"""Most records of one step of the event index: answers, and the tables' steps, are between its
-own."""
+"""Most records of one step of the event index: answers and the tables' steps are in between."""
 
 WAITING_RECORDS: Final = 200_000
 """Most records of one partition that a reader keeps in memory until their mark arrives."""
@@ -221,8 +223,7 @@ LOOKUP_FETCHES: Final = 8
 """Most fetches of single records of one partition at once."""
 
 LOOKUP_APART_OFFSETS: Final = 5000
-"""Records of one partition that are this many offsets apart are fetched at once: hardly any batch
-has more records."""
+"""Records of a partition so many offsets apart are fetched at once: few batches have more."""
 
 OBSERVATIONS: Final = 200
 """How many observations of a topic's ends a reader keeps in memory."""
@@ -293,8 +294,7 @@ RESERVED_HANDLES: Final = 512
 """File handles that connections leave for the store, for Kafka and for uncounted connections."""
 
 UNCOUNTED_CONNECTIONS: Final = 100
-"""Most connections that asyncio accepts before the first of them is counted; as many may wait in
-the system's queue."""
+"""Most connections that asyncio accepts before the first is counted; as many may be queued."""
 
 # --- explanations and earlier moments
 

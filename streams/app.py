@@ -175,7 +175,7 @@ def build_app(
     state_dir = settings.data_dir / settings.app / f"worker-{name}"
     state_dir.mkdir(parents=True, exist_ok=True)
     speaking = Speaking(settings.app, settings.family)
-    staged = stages(settings.terms, settings.refusals_in_a_row, speaking)
+    staged = stages(settings.terms, settings.refusals_in_a_row, speaking, settings.partitions)
     opener = Opener(settings, staged, state_dir, cluster, topic_ids, Cluster(settings))
     app = App(settings, opener, rate, datadir=state_dir, **_options(settings, name))
     for table in TABLES:

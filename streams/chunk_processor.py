@@ -7,6 +7,8 @@ overlap.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,12 +20,13 @@ from streams.batches import TolerantRecords
 from streams.errors import Fatal
 from streams.fetched import Chunk
 from streams.producers import BROKEN
-from streams.sizes import Work, work_of
+from streams.sizes import Size, Work, work_of
 from streams.stores import StateView, StoreDamaged
 from streams.traced import Steps
 from streams.transactions import LaneClosed, commit
 from tables.catalogue import EVENT_TOPICS
 from tables.formats import UnreadableFormatError
+from tables.journal_stage import JournalStage
 from tables.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -66,23 +69,29 @@ class ChunkProcessor:
         lane = self._assignment.lanes.get(chunk.partition)
         rest: Chunk | None = chunk
         while lane is not None and rest is not None:
-            await lane.idle()
-            if not self._assignment.accepts(lane, chunk.partition):  # revoked in the meantime
-                return
-            if rest.start != lane.position:
-                log.debug(
-                    "chunk doesn't continue the lane",
-                    lane=lane.name,
-                    start=rest.start,
-                    position=lane.position,
-                )
-                self._assignment.consumer.seek(chunk.partition, lane.position)
-                return
             lane.folding = True
             try:
+                await lane.idle()
+                if not self._assignment.accepts(lane, chunk.partition):  # revoked in the meantime
+                    return
+                if rest.start != lane.position:
+                    self._fetch_again(lane, rest)
+                    return
+                if self._end_step(chunk.partition, lane):  # one before each chunk
+                    await lane.idle()
                 rest = await self._begin(lane, rest)
             finally:
                 lane.folding = False
+
+    def _fetch_again(self, lane: Lane, chunk: Chunk) -> None:
+        log.debug(
+            "chunk doesn't continue the lane",
+            lane=lane.name,
+            start=chunk.start,
+            position=lane.position,
+        )
+        self._assignment.consumer.seek(chunk.partition, lane.position)
+        self.announce(chunk.partition, lane)  # the chunk would have
 
     def announce(self, partition: TopicPartition, lane: Lane) -> None:
         """Write the marks that downstream partitions lack, once it is time and the lane rests."""
@@ -98,20 +107,30 @@ class ChunkProcessor:
         if lane.unmarked and not (lane.closed or lane.folding or lane.committing):
             lane.commit = asyncio.create_task(self._commit(lane, _marks_alone(partition, lane)))
 
+    def end_cycles(self, partition: TopicPartition, lane: Lane) -> None:
+        """Start the next step of the ends of cycles, if one is due and the lane rests."""
+        if not (lane.folding or lane.committing):  # a chunk under way does it
+            self._end_step(partition, lane)
+
+    def _end_step(self, partition: TopicPartition, lane: Lane) -> bool:
+        """Start the next step, if one is due; whether it is under way."""
+        if lane.closed or not lane.must_end_cycles:
+            return False
+        nothing, began = _nothing(partition, lane), self._now()
+        with _folding(self._assignment, lane, nothing):
+            outcome = _ended(lane)
+            part = FoldedPart(nothing, outcome, work_of(outcome), self._now() - began, Steps())
+            lane.commit = asyncio.create_task(self._commit(lane, part))
+        return lane.committing
+
     async def _begin(self, lane: Lane, chunk: Chunk) -> Chunk | None:
         """Fold as much of a chunk as fits one transaction, start that, and return the rest."""
-        try:
-            part = await self._part(lane, chunk)
-        except StoreDamaged as error:
-            self._assignment.doubt(lane, chunk, error)
+        parts = []
+        with _folding(self._assignment, lane, chunk):
+            parts.append(await self._part(lane, chunk))
+        if not parts:
             return None
-        except LaneClosed:
-            return None
-        except Exception as error:
-            lane.give_up()
-            log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
-            self._assignment.consumer.leave(Fatal(_not_folded(lane, chunk, error)))
-            return None
+        (part,) = parts
         lane.position = part.chunk.end
         if part.outcome.paused:
             lane.position = offset_after(part.outcome.progress.offset)
@@ -169,31 +188,58 @@ class ChunkProcessor:
     def _committed(self, lane: Lane, part: FoldedPart, commit_s: float) -> None:
         self._assignment.stalls.progressed(part.chunk.partition)
         self._assignment.in_work.pop(part.chunk.partition, None)
-        self._resize(part, commit_s)
+        sizes = self._assignment.sizes
+        if _resize(sizes.of(part.chunk.partition), part, commit_s):
+            sizes.show(part.chunk.partition)
         metrics.APPLY_SECONDS.labels(lane.spec.name, "transaction").observe(commit_s)
         self.announce(part.chunk.partition, lane)
+        if lane.must_end_cycles:  # once this task has ended; a chunk may be first
+            soon = partial(self.end_cycles, part.chunk.partition, lane)
+            asyncio.get_running_loop().call_soon(soon)
         metrics.count_work(lane.spec.name, part.outcome)
         if lane.spec.source in EVENT_TOPICS:
             metrics.count_events(part.outcome, part.chunk.records)
         else:
             metrics.count_journal_records(lane.spec.name, part.outcome)
 
-    def _resize(self, part: FoldedPart, commit_s: float) -> None:
-        """Set the size of the next transaction; log one that took too long."""
-        partition = part.chunk.partition
-        size = self._assignment.sizes.of(partition)
-        if size is None:  # not assigned any more
-            return
-        before = size.records
-        size.committed(len(part.chunk.readings), part.work, part.fold_s, commit_s)
-        self._assignment.sizes.show(partition)
-        # a fold alone that is somewhat long is only a figure of the metrics
-        if size.is_late(0.0, part.fold_s + commit_s) and size.records < before:
-            sentence = (
-                f"{part.chunk}; folding took {part.fold_s:.1f} s and its transaction "
-                f"{commit_s:.1f} s: the next one has at most {size.records:,} records"
-            )
-            log.warning(sentence)
+
+def _resize(size: Size | None, part: FoldedPart, commit_s: float) -> bool:
+    """Set the size of the next transaction; log one that took too long.
+
+    Returns whether there is a size: the partition may not be assigned any more.
+    """
+    if size is None:
+        return False
+    before = size.records
+    size.committed(len(part.chunk.readings), part.work, part.fold_s, commit_s)
+    # a fold alone that is somewhat long is only a figure of the metrics
+    if size.is_late(0.0, part.fold_s + commit_s) and size.records < before:
+        sentence = (
+            f"{part.chunk}; folding took {part.fold_s:.1f} s and its transaction "
+            f"{commit_s:.1f} s: the next one has at most {size.records:,} records"
+        )
+        log.warning(sentence)
+    return True
+
+
+@contextmanager
+def _folding(assignment: Assignment, lane: Lane, chunk: Chunk) -> Iterator[None]:
+    """Settle what is raised inside: the lane is closed, as nothing of the chunk is written."""
+    try:
+        yield
+    except StoreDamaged as error:
+        assignment.doubt(lane, chunk, error)
+    except LaneClosed:
+        return
+    except Exception as error:
+        lane.give_up()
+        log.exception("chunk can't be folded", lane=lane.name, start=chunk.start, end=chunk.end)
+        assignment.consumer.leave(Fatal(_not_folded(lane, chunk, error)))
+
+
+def _nothing(partition: TopicPartition, lane: Lane) -> Chunk:
+    """A chunk without records, where the lane is."""
+    return Chunk(partition, [], lane.position, lane.position, TolerantRecords(b""))
 
 
 def _not_folded(lane: Lane, chunk: Chunk, error: Exception) -> str:
@@ -208,13 +254,26 @@ def _not_folded(lane: Lane, chunk: Chunk, error: Exception) -> str:
 
 def _marks_alone(partition: TopicPartition, lane: Lane) -> FoldedPart:
     """The lane's progress once more, of a chunk without records."""
-    nothing = Chunk(partition, [], lane.position, lane.position, TolerantRecords(b""))
     outcome = Outcome({}, {}, [], lane.progress, {}, 0, paused=False)
-    return FoldedPart(nothing, outcome, work_of(outcome), 0.0, Steps())
+    return FoldedPart(_nothing(partition, lane), outcome, work_of(outcome), 0.0, Steps())
 
 
 def _fold(lane: Lane, chunk: Chunk) -> Outcome:
-    states = {
+    return lane.stage.fold(lane.name, chunk.readings, _states(lane), lane.progress)
+
+
+def _ended(lane: Lane) -> Outcome:
+    """The next step of the ends of cycles; the stores have all that is committed."""
+    stage, stores = lane.stage, lane.stores
+    assert isinstance(stage, JournalStage)  # noqa: S101 - others have none that is due
+
+    def walk(table: str, behind: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return stores[table].items(behind)
+
+    return stage.end_cycles(lane.name, walk, _states(lane), lane.progress)
+
+
+def _states(lane: Lane) -> dict[str, StateView]:
+    return {
         name: StateView(store, lane.recent.get(name, {})) for name, store in lane.stores.items()
     }
-    return lane.stage.fold(lane.name, chunk.readings, states, lane.progress)

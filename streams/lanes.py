@@ -13,6 +13,7 @@ from streams import groups
 from streams.build import this_build
 from streams.marks import Mark, progress_of
 from tables import formats
+from tables.journal_stage import JournalStage
 from tables.terms import name_of
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Lane:
     state: LaneState = LaneState.OPEN
     commit: asyncio.Task[None] | None = None
     folding: bool = False
-    """Whether a chunk is folded, and its transaction has yet to begin."""
+    """Whether a chunk is there whose transaction has yet to begin."""
 
     unmarked: bool = False
     """Whether a downstream partition may lack the mark of this progress."""
@@ -123,6 +124,12 @@ class Lane:
     def layout(self) -> str:
         """The metadata that is committed with its offsets."""
         return groups.layout(self.partitions, name_of(self.stage.terms))
+
+    @property
+    def must_end_cycles(self) -> bool:
+        """Whether cycles have ended whose ends were not sent yet."""
+        stage = self.stage
+        return isinstance(stage, JournalStage) and stage.must_end_cycles(self.progress)
 
     @property
     def closed(self) -> bool:

@@ -89,6 +89,7 @@ class Pipeline:
             self._assignment.replace(wanted, lanes)
             for partition, lane in self.lanes.items():
                 self._processor.announce(partition, lane)
+                self._processor.end_cycles(partition, lane)
 
     async def _opened(self, wanted: list[TopicPartition]) -> list[Lane]:
         pause_s = 0.2

@@ -203,9 +203,16 @@ class PartitionStore:
             self._raise_damage(error)
             raise
 
-    def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values in order of key, without the reserved keys."""
-        yield from self._db.items(from_key=b"\x01")
+    def items(self, behind: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """The keys and values behind a key, in order of key, without the reserved keys.
+
+        Raises StoreDamaged.
+        """
+        try:
+            yield from self._db.items(from_key=behind + b"\x00" if behind else b"\x01")
+        except Exception as error:
+            self._raise_damage(error)
+            raise
 
     def close(self) -> None:
         """Release the files."""

@@ -44,7 +44,12 @@ DELETIONS_MS = DAY_MS
 
 # Never `compact,delete`: totals of all time are never cleared (C4).
 _COMPACTED = _ALL | {"cleanup.policy": "compact", "delete.retention.ms": str(DELETIONS_MS)}
-_PUBLIC = {"dead letters": _PARKED, "names": _COMPACTED, "control": _COMPACTED}
+_PUBLIC = {
+    "dead letters": _PARKED,
+    "rows": _COMPACTED,
+    "names": _COMPACTED,
+    "control": _COMPACTED,
+}
 """By kind: the policies of public topics that are not kept for ever."""
 
 

@@ -18,6 +18,7 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.journal import ProgressMark
 from schemas.journal import encode as encode_journal
 from schemas.positions import Position
+from schemas.published import COMPLETE_HEADER, COMPLETE_KEY
 from streams.build import this_build
 from streams.dead_letters import parked_headers
 from streams.failpoints import Point, reach
@@ -146,15 +147,23 @@ FEW_PARTITIONS: Final = 4
 
 Sent = list[asyncio.Future[Any]]
 _Item = tuple[bytes | None, bytes]
+_NO_HEADERS: Final[Headers] = []
+_COMPLETE: Final[Headers] = [(COMPLETE_HEADER, b"")]
 
 
 async def _send_downstream(
     lane: Lane, outcome: Outcome, settings: Settings, *, everywhere: bool
 ) -> Sent:
-    """Send records, each to the partition of its key, and marks behind them."""
-    if not lane.spec.sends:
-        return []
+    """Send records, each to the partition of its key, and marks behind them.
+
+    What is published goes to the lane's own partition.
+    """
     sent: Sent = []
+    for topic in lane.spec.publishes:
+        if items := outcome.sends.get(topic):
+            sent += await _publish(lane, settings.topic(topic), items)
+    if not lane.spec.sends:
+        return sent
     mark = None, encode_journal(_progress_mark(lane, outcome.progress))
     for topic in dict.fromkeys((*outcome.sends, *lane.spec.sends)):
         name = settings.topic(topic)
@@ -169,6 +178,13 @@ async def _send_downstream(
             batches = await send_records(lane.producer, name, partition, some)
             sent += [future for future, _ in batches]
     return sent
+
+
+async def _publish(lane: Lane, topic: str, items: Sequence[tuple[bytes, bytes]]) -> Sent:
+    """Send records to the lane's own partition; that of completeness has a header."""
+    headers = (_COMPLETE if key == COMPLETE_KEY else _NO_HEADERS for key, _ in items)
+    batches = await send_records(lane.producer, topic, lane.partition, items, headers)
+    return [future for future, _ in batches]
 
 
 def _progress_mark(lane: Lane, progress: Progress) -> ProgressMark:

@@ -16,9 +16,22 @@ DEAD_LETTERS_TOPIC: Final = "dead-letters"
 DECISIONS_TOPIC: Final = "dead-letter-decisions"
 NAMES_TOPIC: Final = "names"
 CONTROL_TOPIC: Final = "control"
+PRODUCT_SALES_TOPIC: Final = "product-sales"
+SHOP_SALES_TOPIC: Final = "shop-sales"
+CYCLES_TOPIC: Final = "cycles"
 
-TopicKind = Literal["source", "journal", "alerts", "dead letters", "decisions", "names", "control"]
-RowForm = Literal["order", "conversation", "timer", "overdue", "sales", "service", "buyer"]
+TopicKind = Literal[
+    "source",
+    "journal",
+    "rows",
+    "cycles",
+    "alerts",
+    "dead letters",
+    "decisions",
+    "names",
+    "control",
+]
+RowForm = Literal["order", "conversation", "timer", "overdue", "sales", "service", "buyer", "share"]
 """What the rows of a table are: which module encodes them, and how a reader answers them."""
 
 
@@ -59,13 +72,21 @@ class StageSpec:
     """A step of the flow: it reads one topic, writes its tables and sends records to topics.
 
     Topics are named without the prefix of the settings. A topic in `sends` also gets the progress
-    marks of the stage; a topic in `emits` is for the outside and gets none.
+    marks of the stage; a topic in `emits` is for the outside and gets none. A topic in `publishes`
+    is for the outside, too, and a record goes to the partition of what it was made from: there it
+    is in order with how far that is complete.
     """
 
     name: str
     source: str
     sends: tuple[str, ...] = ()
     emits: tuple[str, ...] = ()
+    publishes: tuple[str, ...] = ()
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The topics that this stage writes."""
+        return (*self.sends, *self.emits, *self.publishes)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -99,6 +120,25 @@ PUBLIC_TOPICS: Final = (
         "shop_id",
         "what a chunk changed of each shop: sums of its entries and replies, rows of its service,"
         " contacts and messages",
+    ),
+    PublicTopic(
+        PRODUCT_SALES_TOPIC,
+        "rows",
+        "product_id@CYCLE or product_id@all",
+        "each product's sales in each cycle and of all time, as the tables have them",
+    ),
+    PublicTopic(
+        SHOP_SALES_TOPIC,
+        "rows",
+        "shop_id@CYCLE or shop_id@all",
+        "each shop's sales in each cycle and of all time, as the tables have them",
+    ),
+    PublicTopic(
+        CYCLES_TOPIC,
+        "cycles",
+        "product/ID, shop/ID or marketplace",
+        "the sales of each product, shop and of the marketplace when a cycle ended, and each later"
+        " change of them",
     ),
     PublicTopic(
         ALERTS_TOPIC,
@@ -174,6 +214,14 @@ TABLES: Final = (
         form="service",
         contents="each product's reviews and complaints in each cycle",
         reader_space=b"C",
+    ),
+    MARKETPLACE_SHARES := Table(
+        "marketplace_shares",
+        "cycle",
+        windowed=False,
+        stage="product",
+        form="share",
+        contents="of each ended cycle, the sales of all products of a partition together",
     ),
     SHOP_CYCLES := Table(
         "shop_cycles",
@@ -269,8 +317,12 @@ STAGES: Final = (
     CHAT_STAGE := StageSpec(
         "chat", CHATS_TOPIC, sends=(SHOP_ACTIVITY_TOPIC,), emits=(ALERTS_TOPIC,)
     ),
-    PRODUCT_STAGE := StageSpec("product", SALES_TOPIC),
-    SHOP_STAGE := StageSpec("shop", SHOP_ACTIVITY_TOPIC),
+    PRODUCT_STAGE := StageSpec(
+        "product", SALES_TOPIC, publishes=(PRODUCT_SALES_TOPIC, CYCLES_TOPIC)
+    ),
+    SHOP_STAGE := StageSpec(
+        "shop", SHOP_ACTIVITY_TOPIC, publishes=(SHOP_SALES_TOPIC, CYCLES_TOPIC)
+    ),
 )
 """Every stage, in the order of the flow."""
 
@@ -290,6 +342,9 @@ def _check() -> None:
             "every journal needs a stage that sends to it and one that reads it: journals"
             f" {sorted(journals)}, sent {sorted(sent)}, read {sorted(sources)}"
         )
+    rows = {topic.name for topic in PUBLIC_TOPICS if topic.kind == "rows"}
+    if sorted(rows) != sorted(name for stage in STAGES for name in stage.publishes if name in rows):
+        raise TypeError(f"every topic of rows needs one stage that publishes them: {sorted(rows)}")
     if {table.stage for table in TABLES} != {stage.name for stage in STAGES}:
         raise TypeError("every table needs a stage, and every stage a table")
 

@@ -1,7 +1,7 @@
 """What the stages behind a journal share: its records → sums by the id in their key."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -9,17 +9,18 @@ from schemas import limits, row_versions
 from schemas.journal import ProgressMark
 from schemas.refusals import Reason, Refusal
 from schemas.row_versions import UnknownRow
-from tables import catalogue, sales, service, watermarks
-from tables.catalogue import StageSpec
+from tables import catalogue, watermarks
+from tables.catalogue import StageSpec, Table
+from tables.ending import CycleEnding, Walk
 from tables.formats import UnreadableFormatError
 from tables.intake import RecordIntake
-from tables.outcome import Outcome, Readings, States, Stored
+from tables.outcome import Outcome, Readings, States
+from tables.publishing import Publisher, by_topic
+from tables.restatements import Restatements
 from tables.sales import ImpossibleTallyError, Tally
-from tables.service import ImpossibleServiceError, ServiceTally
+from tables.service import ImpossibleServiceError
 from tables.terms import Terms
 from tables.watermarks import Progress, SourceProgress
-
-_State = TypeVar("_State")
 
 
 class Addition(Protocol):
@@ -59,6 +60,19 @@ class ChunkSums(Protocol):
     def writes(self) -> dict[str, dict[bytes, bytes | None]]:
         """The changed states, by table."""
 
+    def sales(self) -> Iterable[tuple[Table, Mapping[bytes, Tally]]]:
+        """The changed rows of each table of sales."""
+
+
+class RowReader(NamedTuple):
+    """How the rows of a journal are read."""
+
+    decode: Callable[[bytes], Any]
+    """A record's bytes → a row. Raises msgspec's errors."""
+
+    subject: Callable[[Any], str]
+    """The id of a row."""
+
 
 class JournalStage:
     """Records of a journal → sums by the id in their key.
@@ -71,27 +85,34 @@ class JournalStage:
         spec: StageSpec,
         terms: Terms,
         refusals_in_a_row: int,
-        decode: Callable[[bytes], Any],
-        subject: Callable[[Any], str],
+        rows: RowReader,
+        partitions: int | None = None,
     ) -> None:
-        """`decode` makes a row of a record's bytes, `subject` gives the row's id."""
+        """`partitions` is the number of partitions of each topic.
+
+        A stage without it publishes nothing, and ends no cycle.
+        """
         self.spec = spec
         self._id_name = catalogue.key_of(spec.source)
         self._terms, self._calendar = terms, terms.calendar
         self._refusals_in_a_row = refusals_in_a_row
-        self._decode = decode
-        self._subject = subject
+        self._rows = rows
+        self._publisher: Publisher | None = None
+        self._ending: CycleEnding | None = None
+        if partitions is not None:
+            self._publisher = Publisher(spec, self._calendar, partitions)
+            self._ending = CycleEnding(spec, self._calendar, self._publisher)
 
     @property
     def terms(self) -> str:
         """The terms by which the tables are made."""
         return self._terms.text
 
-    def _sums(self, states: States) -> ChunkSums:
+    def _sums(self, states: States, restatements: Restatements | None) -> ChunkSums:
         """The sums that a chunk changes, in these states."""
         raise NotImplementedError
 
-    def _addition(self, key: bytes, row: Any) -> Addition:  # noqa: ANN401 - a row of its stage
+    def _addition(self, key: bytes, row: Any, value: bytes) -> Addition:  # noqa: ANN401 - a row of its stage
         """A row with the keys of its sums; ValueError if it names a cycle of another calendar."""
         raise NotImplementedError
 
@@ -101,7 +122,7 @@ class JournalStage:
         if not value:
             return Refusal(Reason.EMPTY_VALUE, "no bytes")
         try:
-            row = self._decode(value)
+            row = self._rows.decode(value)
         except msgspec.ValidationError as error:
             other = row_versions.as_written(value)
             if isinstance(other, bytes):
@@ -113,10 +134,10 @@ class JournalStage:
             return row
         if not key:
             return Refusal(Reason.MISSING_KEY, f"expected the {self._id_name}")
-        if key != self._subject(row).encode():
+        if key != self._rows.subject(row).encode():
             return Refusal(Reason.KEY_MISMATCH, f"the record's key isn't the {self._id_name}")
         try:
-            return self._addition(key, row)
+            return self._addition(key, row, value)
         except ValueError as error:
             return Refusal(Reason.INVALID_FIELD, f"cycle: {error}"[: limits.DETAIL_CHARS])
 
@@ -133,7 +154,8 @@ class JournalStage:
         accepted = intake.accept(readings, ProgressMark)
         # ---- nothing is refused past this line ----
         sources, confirmed_ms = dict(progress.sources), progress.confirmed_ms
-        sums, marks = self._sums(states), 0
+        restatements = self._restatements(place, states, progress)
+        sums, marks = self._sums(states, restatements), 0
         for offset, row in accepted:
             if type(row) is UnknownRow:
                 raise UnreadableFormatError(f"{place}@{offset}, a row of {row.type},", row.type)
@@ -148,17 +170,29 @@ class JournalStage:
                 sums.add(row)
             except (ImpossibleTallyError, ImpossibleServiceError) as error:
                 raise type(error)(f"{place}@{offset}, {row.key.decode()}: {error}") from error
+        after = Progress(
+            intake.offset,
+            watermarks.least([source.watermark_ms for source in sources.values()]),
+            intake.refused_in_a_row,
+            sources,
+            confirmed_ms,
+            ends=progress.ends,
+        )
+        writes, sends = sums.writes(), {}
+        if self._publisher is not None and restatements is not None:
+            rows = [
+                record
+                for table, tallies in sums.sales()
+                for record in self._publisher.rows(table, tallies.items())
+            ]
+            rows.append(self._publisher.complete(after))
+            sends = by_topic(self._publisher, rows, restatements.records)
+            writes |= restatements.writes()
         return Outcome(
-            writes=sums.writes(),
-            sends={},
+            writes=writes,
+            sends=sends,
             parked=intake.parked,
-            progress=Progress(
-                intake.offset,
-                watermarks.least([source.watermark_ms for source in sources.values()]),
-                intake.refused_in_a_row,
-                sources,
-                confirmed_ms,
-            ),
+            progress=after,
             counts={
                 "added": len(accepted) - marks,
                 "skipped": intake.skipped,
@@ -168,33 +202,17 @@ class JournalStage:
             paused=intake.paused,
         )
 
+    def _restatements(self, place: str, states: States, progress: Progress) -> Restatements | None:
+        if self._publisher is None:
+            return None
+        return Restatements(self._publisher, progress.ends, place, states, self.spec)
 
-class TouchedStates(dict[bytes, _State]):
-    """Decoded states by key, read when first touched; every touched one is written."""
+    def must_end_cycles(self, progress: Progress) -> bool:
+        """Whether cycles have ended whose ends were not sent yet."""
+        return self._ending is not None and self._ending.is_due(progress)
 
-    def __init__(
-        self, states: Stored, new: Callable[[], _State], decode: Callable[[bytes], _State]
-    ) -> None:
-        super().__init__()
-        self._states = states
-        self._new = new
-        self._decode = decode
-
-    def __missing__(self, key: bytes) -> _State:
-        state = self._states[key]
-        found = self[key] = self._new() if state is None else self._decode(state)
-        return found
-
-    def encoded(self, encode: Callable[[_State], bytes]) -> dict[bytes, bytes | None]:
-        """The touched states' bytes."""
-        return {key: encode(state) for key, state in self.items()}
-
-
-def touched_tallies(states: Stored) -> TouchedStates[Tally]:
-    """The sums of sales that a chunk changes."""
-    return TouchedStates(states, Tally, sales.decode)
-
-
-def touched_services(states: Stored) -> TouchedStates[ServiceTally]:
-    """The sums of service columns that a chunk changes."""
-    return TouchedStates(states, ServiceTally, service.decode)
+    def end_cycles(self, place: str, walk: Walk, states: States, progress: Progress) -> Outcome:
+        """The next step of the ends of cycles, in one transaction; `must_end_cycles` says when."""
+        if self._ending is None:
+            raise AssertionError("a stage that publishes nothing ends no cycle")
+        return self._ending.step(place, walk, states, progress)

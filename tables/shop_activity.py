@@ -17,6 +17,7 @@ from schemas.journal import (
     Bought,
     Contact,
     Entry,
+    Late,
     Messages,
     Replied,
     Served,
@@ -25,7 +26,7 @@ from schemas.journal import (
     Wrote,
 )
 
-_BOUGHT, _WROTE, _CONTACT, _SERVED = 2, 2, 4, 8
+_BOUGHT, _WROTE, _CONTACT, _SERVED, _LATE = 2, 2, 4, 8, 8
 _COLUMNS: Final = 8
 """So many columns of replies are a unit at most."""
 
@@ -50,6 +51,7 @@ class _Shop:
     replied: list[Replied] = field(default_factory=list)
     contacts: list[Contact] = field(default_factory=list)
     messages: list[Messages] = field(default_factory=list)
+    late: list[Late] = field(default_factory=list)
     units: int = 0
 
 
@@ -64,13 +66,15 @@ class ShopActivities:
 
     def sell(self, entry: Entry) -> None:
         """Add an entry to the sums (S6), and to its buyer's orders (R6)."""
-        shop = self._shop(entry.shop_id, 1 + _BOUGHT)
+        shop = self._shop(entry.shop_id, 1 + _BOUGHT + _LATE * entry.restates)
         key = entry.cycle, entry.currency
         sums = shop.sold.get(key)
         if sums is None:
             sums = shop.sold[key] = _Sums()
         sums.columns = plus(sums.columns, entry)
-        sums.restates += entry.restates
+        if entry.restates:
+            sums.restates += 1
+            shop.late.append(_late(entry))
         if entry.orders:
             buyer = entry.buyer_id, entry.cycle
             shop.bought[buyer] = shop.bought.get(buyer, 0) + entry.orders
@@ -136,8 +140,21 @@ class ShopActivities:
             shop.replied,
             shop.contacts,
             shop.messages,
+            shop.late,
         )
         return shop_id.encode(), journal.encode(activity)
+
+
+def _late(entry: Entry) -> Late:
+    return Late(
+        entry.cycle,
+        entry.id,
+        entry.event_type,
+        entry.event_id,
+        entry.event_source,
+        entry.occurred_at,
+        entry.order_id,
+    )
 
 
 def _parts(messages: list[Written]) -> Iterator[list[Wrote]]:

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from tables.cycle_ends import NONE_ENDED, CycleEnds
+
 
 class SourceProgress(NamedTuple):
     """The progress of a source partition, by its latest mark."""
@@ -38,7 +40,7 @@ class Progress(msgspec.Struct, frozen=True):
     another one must confirm.
 
     `speaker` is the application that the last handover names, which sends the alerts; None before
-    the first one.
+    the first one. `ends` is, for the stages after the first, which cycles have ended.
     """
 
     offset: int = -1
@@ -48,6 +50,7 @@ class Progress(msgspec.Struct, frozen=True):
     confirmed_ms: int | None = None
     furthest: Furthest | None = None
     speaker: str | None = None
+    ends: CycleEnds = NONE_ENDED
 
     def resumed(self) -> "Progress":
         """The same with no refusals counted: a paused partition resumes."""

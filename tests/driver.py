@@ -99,6 +99,11 @@ class MemoryStore:
     def write(self, items: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
         self._disk.write(self._name, {**dict(items), POSITION_KEY: b"%d" % position})
 
+    def items(self, behind: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key in sorted(self._rows):
+            if key > behind and not key.startswith(b"\x00"):
+                yield key, self._rows[key]
+
     def wipe(self, why: str) -> None:
         raise AssertionError(f"{self._name} is wiped: {why}")  # no run may damage a store
 
@@ -234,7 +239,7 @@ class MemoryWorker:
         ids = {name: f"id of {name}" for name in names}
         opener = Opener(
             driver.settings,
-            stages(TERMS, 1000),
+            stages(TERMS, 1000, partitions=driver.settings.partitions),
             driver.settings.data_dir,
             "memory",
             ids,
@@ -352,6 +357,7 @@ class MemoryWorker:
             not lane.closed
             and not lane.committing
             and not (lane.spec.sends and lane.unmarked)
+            and not lane.must_end_cycles
             and lane.position >= self.driver.log.high_watermark(tp)
             for tp, lane in lanes.items()
         )
@@ -541,8 +547,12 @@ class Driver:
         return [
             record
             for number in range(self.settings.partitions)
-            for record in self.log.read(TopicPartition(topic, number), 0, 10**9)[0]
+            for record in self.committed_of(topic, number)
         ]
+
+    def committed_of(self, topic: str, number: int) -> list[MemoryRecord]:
+        """The committed records of one partition."""
+        return self.log.read(TopicPartition(topic, number), 0, 10**9)[0]
 
     def table(self, name: str) -> dict[bytes, bytes]:
         """The rows of a table by its changelog, without marks."""

@@ -28,6 +28,7 @@ from tables.catalogue import (
     ORDERS_TOPIC,
     SALES_TOPIC,
     STAGES,
+    StageSpec,
 )
 from tables.outcome import Outcome
 from tests.flow import PARTITIONS, Flow, Record, binary
@@ -58,8 +59,8 @@ class Changelogs(Flow):
             (topic, partition): [] for topic in reader.names for partition in range(PARTITIONS)
         }
 
-    def _commit(self, at: At, outcome: Outcome, topics: Iterable[str]) -> None:
-        super()._commit(at, outcome, topics)
+    def _commit(self, at: At, outcome: Outcome, spec: StageSpec) -> None:
+        super()._commit(at, outcome, spec)
         for offset, refusal in outcome.parked:
             record, position = self.logs[at][offset], Position(*at, offset)
             headers = parked_headers(record, position, refusal, self.app)

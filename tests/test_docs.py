@@ -120,7 +120,7 @@ def test_the_page_of_tables_names_every_topic_that_a_stage_writes() -> None:
     page = PAGES_OF_CODE["tables.md"]
     for stage in STAGES:
         (row,) = re.findall(rf"^\| {stage.name} \| (.*) \|$", page, re.MULTILINE)
-        assert set(re.findall(r"`([\w-]+)`", row)) == {stage.source, *stage.sends, *stage.emits}
+        assert set(re.findall(r"`([\w-]+)`", row)) == {stage.source, *stage.written}
 
 
 def test_the_page_of_events_lists_the_fields_of_each_event() -> None:

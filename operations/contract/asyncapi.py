@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from operations.contract import forms
-from schemas import envelope
+from schemas import envelope, published
 from streams import topics
 from streams.build import this_build
 from streams.settings import Settings
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from streams.topic_policy import Topic
 
 _BINDING: Final = {"bindingVersion": "0.5.0"}
-_SENT: Final = frozenset(
-    topic for stage in catalogue.STAGES for topic in (*stage.sends, *stage.emits)
-) | {catalogue.DEAD_LETTERS_TOPIC, catalogue.DECISIONS_TOPIC, catalogue.CONTROL_TOPIC}
+_SENT: Final = frozenset(topic for stage in catalogue.STAGES for topic in stage.written) | {
+    catalogue.DEAD_LETTERS_TOPIC,
+    catalogue.DECISIONS_TOPIC,
+    catalogue.CONTROL_TOPIC,
+}
 """The topics that netsold alone writes. It reads the others, and writes time ticks there."""
 _WITHOUT_KEY: Final = frozenset(("mark", envelope.TICK, envelope.HANDOVER))
 _MESSAGES: Final = tuple(form for form in forms.FORMS if form.name != "event_headers")
@@ -127,6 +129,8 @@ def _key(form: Form) -> Schema:
     """The schema of a record's key: a text, or null."""
     if form.name in _WITHOUT_KEY:
         return {"type": "null", "description": "no key"}
+    if form.name == "complete_through":
+        return {"const": published.COMPLETE_KEY.decode()}
     return {"type": "string", "description": " or ".join(map(catalogue.key_of, form.topics))}
 
 

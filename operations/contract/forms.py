@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from operations.contract.headers import HEADERS
 from operations.contract.meanings import INSTANTS, meaning_of
-from schemas import audits, control, decisions, event_versions, events, journal, names
+from schemas import audits, control, decisions, event_versions, events, journal, names, published
 from tables import alerts, catalogue
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ Part = Literal["data", "value", "bare", "headers"]
 an event as one bare JSON object, or a record's headers."""
 
 Schema = dict[str, Any]
+ROW_TOPICS: Final = tuple(topic.name for topic in catalogue.PUBLIC_TOPICS if topic.kind == "rows")
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -148,6 +149,11 @@ def _struct_forms() -> Iterator[Form]:
         ("service", (sales,), journal.Service),
         ("shop_activity", (activity,), journal.ShopActivity),
         ("mark", (sales, activity), journal.ProgressMark),
+        ("product_sales", (catalogue.PRODUCT_SALES_TOPIC,), published.ProductSales),
+        ("shop_sales", (catalogue.SHOP_SALES_TOPIC,), published.ShopSales),
+        ("complete_through", (*ROW_TOPICS, catalogue.CYCLES_TOPIC), published.CompleteThrough),
+        ("cycle_ended", (catalogue.CYCLES_TOPIC,), published.CycleEnded),
+        ("restated", (catalogue.CYCLES_TOPIC,), published.Restated),
         ("alert", (catalogue.ALERTS_TOPIC,), alerts.AlertForm),
         ("dead_letter_decision", (catalogue.DECISIONS_TOPIC,), decisions.Decision),
         ("display_name", (catalogue.NAMES_TOPIC,), names.DisplayName),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from schemas.positions import position_of
-from tables.catalogue import SALES_TOPIC, STAGES, TABLES
+from tables.catalogue import MARKETPLACE_SHARES, SALES_TOPIC, STAGES, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -110,9 +110,15 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def stops_of(marks: Iterable[TableMark]) -> dict[str, list[Stop]]:
-    """The stops by lane, without cuts: tables with the same mark are compared together."""
+    """The stops by lane, without cuts: tables with the same mark are compared together.
+
+    Shares of the marketplace are left out: which cycles have them depends on how far their ends
+    were sent, which is no part of the rules.
+    """
     by_lane: defaultdict[str, dict[int, Stop]] = defaultdict(dict)
     for mark in marks:
+        if mark.table == MARKETPLACE_SHARES.name:
+            continue
         lane = f"{STAGE_OF[mark.table]}-{mark.partition}"
         stop = by_lane[lane].get(mark.offset)
         if stop is None:

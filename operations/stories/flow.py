@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 from zlib import crc32
 
@@ -13,6 +13,8 @@ from schemas.events import topic_of
 from schemas.refusals import Refusal
 from streams.partitioning import partition_of
 from tables import catalogue
+from tables.catalogue import StageSpec
+from tables.journal_stage import JournalStage
 from tables.outcome import Outcome
 from tables.report import report
 from tables.stages import AnyStage, stages
@@ -108,22 +110,37 @@ class Flow:
 
     def run(self) -> Self:
         """Run all stages until nothing is left to do."""
-        for stage in stages(self.terms, 1000):
+        for stage in stages(self.terms, 1000, partitions=PARTITIONS):
             for at in sorted(at for at in self.logs if at[0] == stage.spec.source):
                 while self._step(stage, at):
-                    pass
+                    self._end_cycles(stage, at)
+                self._end_cycles(stage, at)
         return self
+
+    def _end_cycles(self, stage: AnyStage, at: tuple[str, int]) -> None:
+        def walk(table: str, behind: bytes) -> Iterator[tuple[bytes, bytes]]:
+            return iter(sorted(row for row in self.rows[table, at[1]].items() if row[0] > behind))
+
+        while isinstance(stage, JournalStage) and stage.must_end_cycles(
+            self.progress.get(at, Progress())
+        ):
+            states = self._states(stage, at)
+            place, progress = f"{at[0]}-{at[1]}", self.progress[at]
+            self._commit(at, stage.end_cycles(place, walk, states, progress), stage.spec)
+
+    def _states(self, stage: AnyStage, at: tuple[str, int]) -> dict[str, Rows]:
+        return {table.name: Rows(self.rows[table.name, at[1]]) for table in stage.spec.tables}
 
     def _step(self, stage: AnyStage, at: tuple[str, int]) -> bool:
         begin = self.progress.get(at, Progress()).offset + 1
         records = self.logs[at][begin : begin + self._chunk()]
         readings = reading(stage, records)
-        states = {table.name: Rows(self.rows[table.name, at[1]]) for table in stage.spec.tables}
+        states = self._states(stage, at)
         outcome = stage.fold(f"{at[0]}-{at[1]}", readings, states, self.progress.get(at))
-        self._commit(at, outcome, stage.spec.sends)
+        self._commit(at, outcome, stage.spec)
         return bool(records) and not outcome.paused
 
-    def _commit(self, at: tuple[str, int], outcome: Outcome, topics: Iterable[str]) -> None:
+    def _commit(self, at: tuple[str, int], outcome: Outcome, spec: StageSpec) -> None:
         for name, writes in outcome.writes.items():
             for key, state in writes.items():
                 for rows in (self.tables[name], self.rows[name, at[1]]):
@@ -132,8 +149,10 @@ class Flow:
                     else:
                         rows[key] = state
         for topic, sent in outcome.sends.items():
-            for key, value in sent:  # in the partition that workers choose
-                self.send(topic, key, value, [], partition_of(key, PARTITIONS))
+            for sent_key, value in sent:  # in the partition that workers choose
+                own = topic in spec.publishes
+                number = at[1] if own else partition_of(sent_key, PARTITIONS)
+                self.send(topic, sent_key, value, [], number)
         written = [
             journal.decode(value) for _, value in outcome.sends.get(catalogue.SALES_TOPIC, [])
         ]
@@ -144,7 +163,7 @@ class Flow:
         mark = journal.encode(
             journal.ProgressMark(*at, outcome.progress.offset, outcome.progress.watermark_ms)
         )
-        for topic in topics:
+        for topic in spec.sends:
             for partition in range(PARTITIONS):
                 self.send(topic, None, mark, [], partition)
         self.parked += [refusal for _, refusal in outcome.parked]

@@ -21,6 +21,7 @@ from operations.recounting import recount_by
 from streams import log, topics
 from tables import catalogue
 from tables.report import report
+from tests import published
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +39,10 @@ SOURCES = (
     catalogue.SALES_TOPIC,
     catalogue.SHOP_ACTIVITY_TOPIC,
 )
+PUBLISHED = (catalogue.PRODUCT_SALES_TOPIC, catalogue.SHOP_SALES_TOPIC, catalogue.CYCLES_TOPIC)
+PARTITIONS_OWN = {catalogue.REPLY_TIMERS.name, catalogue.MARKETPLACE_SHARES.name}
+"""The tables of which each partition has rows of its own with the same keys."""
+
 Store = dict[bytes, bytes]
 
 
@@ -72,7 +77,7 @@ async def gather(
     evidence = Evidence(events, poison)
     logs = [
         _records(settings, name, settings.topic(name))
-        for name in (*SOURCES, catalogue.ALERTS_TOPIC, catalogue.DEAD_LETTERS_TOPIC)
+        for name in (*SOURCES, *PUBLISHED, catalogue.ALERTS_TOPIC, catalogue.DEAD_LETTERS_TOPIC)
     ]
     changelogs = [
         _records(settings, table.name, topics.changelog(settings, table.name))
@@ -89,6 +94,14 @@ async def gather(
             str(path.parent)
         )
     return evidence
+
+
+async def published_logs(settings: Settings) -> dict[At, list[ConsumerRecord]]:
+    """The committed records of the topics of rows, and of `cycles`."""
+    logs = await asyncio.gather(
+        *(_records(settings, name, settings.topic(name)) for name in PUBLISHED)
+    )
+    return dict(ChainMap(*logs))
 
 
 async def _records(settings: Settings, name: str, topic: str) -> dict[At, list[ConsumerRecord]]:
@@ -168,6 +181,8 @@ def problems(evidence: Evidence, settings: Settings) -> list[str]:
         *_tables(evidence, settings, counted),
         *_alerts(evidence, counted),
         *_journal(evidence, settings, counted),
+        *(f"I2: {one}" for one in published.problems(evidence.logs, counted)),
+        *published.unsent(evidence.logs, settings.terms.calendar),
         *_marks(evidence),
         *_stores(evidence),
         *_dead_letters(evidence),
@@ -214,7 +229,7 @@ def _tables(
         ]
     for table, items in states.items():
         for key, times in Counter(key for key, _ in items).items():
-            if times > 1 and table != catalogue.REPLY_TIMERS.name:  # each partition has its own
+            if times > 1 and table not in PARTITIONS_OWN:
                 yield f"I1: {table}: the key {key!r} is in {times} partitions"
     yield from _totals(states)
     found = report(settings.terms, states)

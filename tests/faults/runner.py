@@ -23,7 +23,16 @@ from streams import log, topics
 from streams.errors import KafkaUnreachable
 from streams.log_writer import Writer
 from tables import catalogue
-from tests.faults.evidence import SOURCES, Evidence, committed, gather, problems, unstable
+from tests import published
+from tests.faults.evidence import (
+    SOURCES,
+    Evidence,
+    committed,
+    gather,
+    problems,
+    published_logs,
+    unstable,
+)
 from tests.faults.workers import Workers
 
 if TYPE_CHECKING:
@@ -174,6 +183,16 @@ class Run:
             for path in (self.settings.data_dir / self.settings.app).glob("worker-*/*/*/CURRENT")
         )
 
+    async def until_ends_are_sent(self) -> None:
+        """Wait until everything is applied, and then for the ends of cycles."""
+        await self.caught_up()
+        await self.until(self._ends_are_sent, BACK_S)
+
+    async def _ends_are_sent(self) -> bool:
+        """Whether nothing of the ends of cycles is left; it follows what is applied in steps."""
+        logs = await published_logs(self.settings)
+        return not any(published.unsent(logs, self.settings.terms.calendar))
+
     async def evidence(self) -> Evidence:
         """Stop the workers and gather what they left."""
         await asyncio.to_thread(self.workers.stop)
@@ -197,7 +216,7 @@ class Run:
     async def verdict(self) -> None:
         """Move event time, wait until everything is applied, stop, and check every invariant."""
         await self.end_time()
-        await self.caught_up()
+        await self.until_ends_are_sent()
         note("caught up")
         evidence = await self.evidence()
         note("stopped")

@@ -67,12 +67,17 @@ async def test_killed_at_random(
         await run.until(answered, BACK_S, restart=False)
 
 
-async def test_killed_at_every_named_point(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cycle_days", [30, 1])
+async def test_killed_at_every_named_point(
+    settings: Settings, tmp_path: Path, cycle_days: int
+) -> None:
     """One worker is killed at each step of a chunk and of opening.
 
-    The next one works within seconds, and nothing counts twice.
+    The next one works within seconds, and nothing counts twice. With cycles of a day, their ends
+    are sent all the time.
     """
-    with Run(settings, tmp_path) as run:
+    settings = settings.model_copy(update={"cycle_days": cycle_days})
+    with Run(settings, tmp_path, CYCLE_DAYS=str(cycle_days)) as run:
         await run.write(made(5, 12_000))
         for number, point in enumerate(Point):
             # The first worker opens empty stores, so only later ones pass recovery. Higher

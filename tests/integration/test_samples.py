@@ -34,7 +34,9 @@ from schemas.times import DAY_MS, format_ms
 from streams import log, topics
 from streams.settings import Kafka, Settings
 from tables import catalogue
+from tests import published
 from tests.applications import new_application
+from tests.faults.evidence import published_logs
 from tests.faults.runner import Run, made
 from tests.pages import program
 from tests.two_versions import in_environment, point, register, weekly_settings
@@ -220,6 +222,84 @@ async def test_javascript(sold: Sold) -> None:
     assert found == sold.expected
 
 
+async def test_tables_in_javascript(
+    settings: Settings, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The table and the ends of cycles, by kafkajs: the recount's, each time it goes on.
+
+    Between its runs more events arrive, which restate cycles, and readers are led to a rebuild
+    with other cycles. It knows through when it is complete, and reads no record twice.
+    """
+    node, folder = shutil.which("node"), SAMPLES / "javascript"
+    if node is None or not (folder / "node_modules").exists():
+        pytest.skip("node is not installed, or `make clients` was not run")
+    items, file = made(23, EVENTS, FAULTS), tmp_path / "table.json"
+    arguments = (str(settings.kafka.bootstrap_servers), str(file), settings.topic_prefix)
+    offsets: list[dict[str, str]] = [{}, {}]
+    with Run(settings, tmp_path) as run:
+        for part in (items[: EVENTS // 2], items[EVENTS // 2 :]):
+            await run.write(part)
+            run.workers.start("a")
+            await run.end_time()
+            await run.until_ends_are_sent()
+            await asyncio.to_thread(run.workers.stop)
+            await has_the_recount(run, await printed(node, "tables.js", *arguments, folder=folder))
+            before, offsets = offsets, json.loads(file.read_bytes())["offsets"]
+            assert all(int(offsets[0][key]) > int(one) for key, one in before[0].items())
+        events, weekly = run.events, weekly_settings(settings)
+    await register(settings)
+    rebuilt = tmp_path_factory.mktemp("rebuilt")
+    with Run(weekly, rebuilt, **in_environment(weekly, rebuilt)) as rebuild:
+        rebuild.events = events
+        await topics.create(weekly)
+        rebuild.workers.start("r1")
+        await rebuild.until_ends_are_sent()
+        await asyncio.to_thread(rebuild.workers.stop)
+        await point(settings, weekly, settings)
+        found = await printed(node, "tables.js", *arguments, folder=folder)
+        await has_the_recount(rebuild, found)
+
+
+async def has_the_recount(run: Run, found: dict[str, Any]) -> None:
+    """What a sample printed has the recount's products, now and at the ends of cycles."""
+    settings = run.settings
+    calendar = settings.terms.calendar
+    counted = recount(run.events, calendar.length_ms, calendar.anchor_ms)["products"]
+    wanted = {(row["product_id"], row["cycle"]["start"]): row["revenue"] for row in counted}
+    rows = {
+        (row["product_id"], row["cycle"]["start"]): row["revenue"]
+        for row in found["rows"]
+        if row["cycle"] is not None and (row["units_by_currency"] or row["revenue"])
+    }
+    assert rows == wanted
+    logs = await published_logs(settings)
+    assert not [*published.unsent(logs, settings.terms.calendar)]
+    last = {
+        partition: record["as_of"]
+        for partition, _, record in published.of_topic(logs, catalogue.PRODUCT_SALES_TOPIC)
+        if record["type"] == "complete_through"
+    }
+    assert found["complete_through"] == min(last.values())
+    ended = {at: revenue for at, revenue in wanted.items() if at[1] < found["ended_until"]}
+    of_cycles = {
+        (name.split("product/")[1].split(" ")[0], name.split(" ")[-1]): one["sales"]["revenue"]
+        for name, one in found["cycles"].items()
+        if name.startswith("product/") and one["sales"]["units_by_currency"]
+    }
+    assert ended
+    assert {at: revenue for at, revenue in of_cycles.items() if at in ended} == ended
+    shares: Counter[tuple[str, str]] = Counter()
+    sums: Counter[tuple[str, str]] = Counter()
+    for name, one in found["cycles"].items():
+        if name.startswith("marketplace"):
+            for currency, money in one["sales"]["revenue"].items():
+                shares[name.split(" ")[-1], currency] += money["net"]
+    for (_, start), revenue in ended.items():
+        for currency, money in revenue.items():
+            sums[start, currency] += money["net"]
+    assert shares == sums
+
+
 async def test_sql(sold: Sold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal as JSON lines, and a query of DuckDB over it."""
     with (tmp_path / "sales.jsonl").open("wb") as lines:
@@ -253,7 +333,14 @@ async def test_every_record_fits_its_schema(sold: Sold) -> None:
         by_name[name].validate(found)
         seen[name] += 1
 
-    for topic in (catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC, catalogue.ALERTS_TOPIC):
+    for topic in (
+        catalogue.SALES_TOPIC,
+        catalogue.SHOP_ACTIVITY_TOPIC,
+        catalogue.PRODUCT_SALES_TOPIC,
+        catalogue.SHOP_SALES_TOPIC,
+        catalogue.CYCLES_TOPIC,
+        catalogue.ALERTS_TOPIC,
+    ):
         for _, found in await values(sold.settings, topic):
             fits("alert" if topic == catalogue.ALERTS_TOPIC else found["type"], found)
     for topic, read in (
@@ -272,4 +359,5 @@ async def test_every_record_fits_its_schema(sold: Sold) -> None:
     for record in await records_of(sold.settings, catalogue.DEAD_LETTERS_TOPIC):
         fits("dead_letter", {name: raw.decode(errors="replace") for name, raw in record.headers})
     wanted = {"entry", "service", "mark", "shop_activity", "alert", "dead_letter", "time_tick"}
+    wanted |= {"product_sales", "shop_sales", "complete_through", "cycle_ended", "restated"}
     assert wanted | {"order_placed", "refund_succeeded", "buyer_messaged"} <= set(seen)

@@ -12,6 +12,7 @@ from schemas.journal import (
     Contact,
     Delta,
     Entry,
+    Late,
     ProgressMark,
     Replied,
     Served,
@@ -175,8 +176,18 @@ def test_shops_get_what_came_together_in_one_record() -> None:
         columns=columns,
         restates=restates,
     )
+    (entry,) = [one for one in flow.entries if one.restates]
+    late = Late(
+        july,
+        entry.id,
+        "refund_succeeded",
+        "e-3",
+        "/story",
+        "2026-07-10T08:00:00.000Z",
+        "o-1",
+    )
     bought = [Bought("b-9", july, 1)]
-    assert activity == ShopActivity("s-7", RULES, TERMS.name, sold, bought, [refund])
+    assert activity == ShopActivity("s-7", RULES, TERMS.name, sold, bought, [refund], late=[late])
 
 
 def test_much_of_one_shop_is_sent_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

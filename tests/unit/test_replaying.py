@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from streams.log import At
     from tests.flow import Record
 
+COMPARED = [table for table in catalogue.TABLES if table is not catalogue.MARKETPLACE_SHARES]
+"""The tables that follow from the log alone; shares depend on how far ends of cycles were sent."""
+
 
 def pipeline(directory: Path, seed: int = 7, events: int = 600) -> AllChangelogs:
     """A pipeline that has applied all of its events, in chunks of random sizes."""
@@ -67,10 +70,11 @@ async def test_equal_tables_have_no_difference(tmp_path: Path) -> None:
     assert not differences_of(results)
     assert not findings_of(results.values()).differing
     found = tables_of(results)
+    names = {table.name for table in COMPARED}
     assert {(one.table, one.partition) for one in found} == {
-        (table.name, partition) for table in catalogue.TABLES for partition in (0, 1)
+        (name, partition) for name in names for partition in (0, 1)
     }
-    assert {one.table for one in found if one.rows} == {table.name for table in catalogue.TABLES}
+    assert {one.table for one in found if one.rows} == names
     rows = sum(one.journal.rows for one in results.values() if one.journal)
     assert rows > len(flow.entries) > 100
 
@@ -96,7 +100,7 @@ async def test_changed_rows_are_named(tmp_path: Path) -> None:
     """In each table's changelog one digit of a row is another one: table and key are named."""
     flow = pipeline(tmp_path, events=300)
     planted = {}
-    for table in catalogue.TABLES:
+    for table in COMPARED:
         log = changelog(flow, table)
         at = last_row(flow, table)
         value = log[at].value or b""

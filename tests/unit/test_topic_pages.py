@@ -64,7 +64,23 @@ def test_the_journal_that_is_answered() -> None:
     assert journal(control, "shop.") == "shop.netsold.r1.sales"
 
 
-@pytest.mark.parametrize("page", ["sales", "alerts"])
+def test_a_table_of_rows() -> None:
+    """It has the last row of each key, and is complete through the least of all partitions."""
+    table = program(topic_pages.FOLDER / "product-sales.md")["Table"](2)
+    first, last = ({"type": "product_sales", "restatements": number} for number in (0, 1))
+    for row in (first, last):
+        table.add(0, b"p-1@all", row)
+    table.add(0, b"complete_through", {"type": "complete_through", "as_of": "2026-07-02"})
+    table.add(1, b"x", {"type": "another"})
+    assert table.rows == {b"p-1@all": last}
+    assert table.through() is None
+    table.add(1, b"complete_through", {"type": "complete_through", "as_of": None})
+    assert table.through() is None
+    table.add(1, b"complete_through", {"type": "complete_through", "as_of": "2026-07-01"})
+    assert table.through() == "2026-07-01"
+
+
+@pytest.mark.parametrize("page", ["sales", "product-sales", "shop-sales", "cycles", "alerts"])
 def test_examples_fit_their_schemas(page: str) -> None:
     """Each line of JSON in a page is such a record."""
     text = (topic_pages.FOLDER / f"{page}.md").read_text(encoding="utf-8")
