@@ -11,12 +11,14 @@ import msgspec
 from operations.exporting.manifest import COMPLETE, Complete
 from operations.exporting.places import Place, place_of
 from operations.exporting.running import export
+from operations.exporting.table_rows import table_rows
 from operations.exporting.views import complete_of, database
 from schemas.times import DAY_MS, parse_ms
 from tests.faults.runner import made
 from tests.replaying import AllChangelogs, ReplayedLogs, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from operations.exporting.running import Exported
@@ -48,11 +50,15 @@ class ExportedFlow:
         return self
 
     async def export(
-        self, place: Place | None = None, logs: ReplayedLogs | None = None
+        self,
+        place: Place | None = None,
+        logs: ReplayedLogs | None = None,
+        family: Collection[str] = (),
     ) -> Exported:
         """Export what is new."""
         logs = logs or ReplayedLogs(self.flow)
-        return await export(self.settings, logs, place or self.place, lambda *_: lambda _: None)
+        with table_rows(self.settings, logs) as rows:
+            return await export(rows, logs, place or self.place, lambda *_: lambda _: None, family)
 
 
 def content(place: Place) -> dict[str, Any]:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+import tempfile
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+
+MEMORY_MB: Final = 512
+"""Most memory of a query that sorts or groups all rows; what is more goes to files."""
+
+THREADS: Final = 4
+"""Most threads of such a query: each needs its share of the memory."""
 
 
 class ExtraMissing(NetsoldError):
@@ -27,6 +35,21 @@ def connected() -> DuckDBPyConnection:
     connection: DuckDBPyConnection = _loaded("duckdb").connect(":memory:")
     connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return connection
+
+
+def bounded() -> DuckDBPyConnection:
+    """A new database for all rows of an export. Raises ExtraMissing."""
+    connection = connected()
+    connection.execute(f"SET memory_limit = '{MEMORY_MB}MB'")
+    connection.execute(f"SET temp_directory = '{quoted(tempfile.gettempdir())}'")
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    connection.execute(f"SET threads = {min(threads, THREADS)}")
+    return connection
+
+
+def quoted(text: str) -> str:
+    """A text between the quotes of a string of SQL."""
+    return text.replace("'", "''")
 
 
 def _loaded(module: str) -> Any:  # noqa: ANN401 - any module
