@@ -12,8 +12,8 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from operations.exporting.iceberg import CatalogueFailed
 from operations.exporting.places import ExportRuns, PlaceFailed
-from operations.exporting.running import export
 from operations.exporting.table_rows import LanesApart, table_rows
 from operations.replaying.live_tables import NoTables
 from streams.broker_access import BROKER_AWAY, WITHOUT_RIGHTS
@@ -21,15 +21,16 @@ from streams.broker_access import BROKER_AWAY, WITHOUT_RIGHTS
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from operations.exporting.places import Place
-    from operations.exporting.running import Begin, Exported
     from operations.exporting.table_rows import TableRows
     from operations.replaying.source_log import ReplayLog
+    from streams.settings import Settings
+
+    Export = Callable[[TableRows, "Source"], Awaitable[None]]
 
 RETRY_S: Final = 10.0
 """The most time between an export that failed and the next one, in seconds."""
 
-TRIED_AGAIN: Final = (*BROKER_AWAY, NoTables, LanesApart, ExportRuns, PlaceFailed)
+TRIED_AGAIN: Final = (*BROKER_AWAY, NoTables, LanesApart, ExportRuns, PlaceFailed, CatalogueFailed)
 """What may be over after a while. `GaveUp` is not: nothing had answered for long."""
 
 
@@ -44,53 +45,52 @@ class Source(NamedTuple):
 class Follower:
     """One run of exports at intervals of `every_s`; it ends when `stop` is set.
 
-    `source` finds the version that is answered now. `shown` gets each export; `failed` each error
-    that is tried again, until none was complete for `give_up_s`.
+    `source` finds the version that is answered now, `export` makes one export of it. An error is
+    tried again, but not before the first export, and not if none was complete for `give_up_s`;
+    `failed` gets it.
     """
 
     def __init__(
         self,
         source: Callable[[], Awaitable[Source]],
-        place: Place,
+        export: Export,
         every_s: float,
         give_up_s: float,
         stop: asyncio.Event,
     ) -> None:
-        self._source, self._place, self._stop = source, place, stop
+        self._source, self._export, self._stop = source, export, stop
         self._every_s, self._give_up_s = every_s, give_up_s
         self._kept = ExitStack()
         self._rows: TableRows | None = None
         self.is_waiting = False
 
-    async def run(
-        self, begin: Begin, shown: Callable[[Exported], None], failed: Callable[[Exception], None]
-    ) -> None:
+    async def run(self, failed: Callable[[Exception], None]) -> None:
         """Export until `stop` is set. Raises what is not tried again, or was for too long."""
-        complete_at_s = time.monotonic()
+        complete_at_s: float | None = None
         with self._kept:
             while not self._stop.is_set():
                 began_s = time.monotonic()
                 wait_s = self._every_s
                 try:
-                    shown(await self._export(begin))
+                    await self._once()
                     complete_at_s = time.monotonic()
                 except WITHOUT_RIGHTS:
                     raise
                 except TRIED_AGAIN as error:
                     self._forget()
-                    if time.monotonic() - complete_at_s >= self._give_up_s:
+                    if complete_at_s is None or began_s - complete_at_s >= self._give_up_s:
                         raise
                     failed(error)
                     wait_s = min(wait_s, RETRY_S)
                 await self._wait(began_s + wait_s - time.monotonic())
 
-    async def _export(self, begin: Begin) -> Exported:
-        settings, log, family = await self._source()
-        if self._rows is not None and self._rows.settings != settings:
+    async def _once(self) -> None:
+        source = await self._source()
+        if self._rows is not None and self._rows.settings != source.settings:
             self._forget()
         if self._rows is None:
-            self._rows = self._kept.enter_context(table_rows(settings, log))
-        return await export(self._rows, log, self._place, begin, family)
+            self._rows = self._kept.enter_context(table_rows(source.settings, source.log))
+        await self._export(self._rows, source)
 
     def _forget(self) -> None:
         """Read the tables from their beginning next time."""

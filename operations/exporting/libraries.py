@@ -30,6 +30,11 @@ def arrow(module: str = "pyarrow") -> Any:  # noqa: ANN401 - pyarrow has no type
     return _loaded(module)
 
 
+def iceberg(module: str) -> Any:  # noqa: ANN401 - loaded late
+    """A module of pyiceberg, or of what it needs. Raises ExtraMissing."""
+    return _loaded(module, "iceberg")
+
+
 def connected() -> DuckDBPyConnection:
     """A new DuckDB database in memory, with UTC as its time zone. Raises ExtraMissing."""
     connection: DuckDBPyConnection = _loaded("duckdb").connect(":memory:")
@@ -52,11 +57,11 @@ def quoted(text: str) -> str:
     return text.replace("'", "''")
 
 
-def _loaded(module: str) -> Any:  # noqa: ANN401 - any module
+def _loaded(module: str, extra: str = "export") -> Any:  # noqa: ANN401 - any module
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise ExtraMissing(
             f"this command needs {module.partition('.')[0]}, which is not installed:"
-            " run `pip install 'netsold[export]'`"
+            f" run `pip install 'netsold[{extra}]'`"
         ) from error

@@ -100,7 +100,7 @@ def _merged(place: Place, merge: Merge) -> ExportFile:
             place.writing(f"{STAGED}/{merge.path}") as stream,
             parquet_writer(stream, dataset) as writer,
         ):
-            for group in _row_groups(found):
+            for group in row_groups(found, GROUP_ROWS):
                 writer.write_table(group.cast(schema))
     except duckdb.Error as error:
         raise unreadable(error) from error
@@ -111,15 +111,15 @@ def _merged(place: Place, merge: Merge) -> ExportFile:
     )
 
 
-def _row_groups(batches: Iterable[Any]) -> Iterator[Any]:
-    """Batches of DuckDB, whose sizes are its own, as tables of `GROUP_ROWS` rows."""
+def row_groups(batches: Iterable[Any], size: int) -> Iterator[Any]:
+    """Batches of DuckDB, whose sizes are its own, as tables of `size` rows."""
     pa = arrow()
     kept = None
     for batch in batches:
         more = pa.Table.from_batches([batch])
         kept = more if kept is None else pa.concat_tables([kept, more])
-        while len(kept) >= GROUP_ROWS:
-            yield kept.slice(0, GROUP_ROWS)
-            kept = kept.slice(GROUP_ROWS)
+        while len(kept) >= size:
+            yield kept.slice(0, size)
+            kept = kept.slice(size)
     if kept is not None and len(kept):
         yield kept
