@@ -3,10 +3,10 @@
 `python -m bench.export [ENTRIES …]`.
 
 For each number, that many entries of sales are written to the journal of an application of its own,
-with the tables that they add up to. Then the journal is read alone, the files of its rows are
-written alone, again from those of the export, and `netsold export`, `export verify` and queries run,
-each as a process of its own, start-up included. Verify proves that the export is right. Memory is
-the peak of the command's process.
+with the tables that they add up to. Then the journal is read alone; `netsold export`, `export
+verify` and queries run, each as a process of its own, start-up included; and the rows of entries
+are written alone, from Arrow's form. Verify proves that the export is right. Memory is the peak of
+the command's process.
 """
 
 from __future__ import annotations

@@ -74,9 +74,7 @@ def _lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__WAREHOUSE", f"file://{tmp_path}/lake")
 
 
-async def test_exports_that_go_on(
-    settings: Settings, tmp_path: Path, kafka: LocalKafka
-) -> None:
+async def test_exports_that_go_on(settings: Settings, tmp_path: Path, kafka: LocalKafka) -> None:
     """Killed and started again, through a restart of the broker, the files are those of one export.
 
     Ctrl-C ends it in order. After a promotion it exports that version.
@@ -176,7 +174,5 @@ async def test_sql_without_an_export(settings: Settings, tmp_path: Path) -> None
     assert not list(settings.data_dir.glob("sql-*"))
     code, _, errors = await netsold(settings, "sql", "DROP VIEW entries")
     assert (code, "write one SELECT" in errors) == (2, True)
-    code, _, errors = await netsold(
-        settings, "sql", "--export", "x", "--version", "r1", query
-    )
+    code, _, errors = await netsold(settings, "sql", "--export", "x", "--version", "r1", query)
     assert code == 2

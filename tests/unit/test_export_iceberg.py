@@ -71,10 +71,11 @@ async def test_tables_have_the_rows_of_each_export(tmp_path: Path, catalogue: Ca
         assert not differences(one.place)
     assert written(one.place) == 0, "nothing is new"
     entries = catalogue.load_table("netsold.entries")
-    kinds = [snapshot.summary.operation.value for snapshot in entries.snapshots()]
-    assert set(kinds) == {"append"}
+    summaries = [snapshot.summary for snapshot in entries.snapshots()]
+    assert {one and one.operation.value for one in summaries} == {"append"}
     assert {field.name for field in entries.spec().fields} == {"cycle_start"}
-    summary = entries.current_snapshot().summary.additional_properties
+    assert summaries[-1] is not None
+    summary = summaries[-1].additional_properties
     complete = complete_of(one.place)
     assert msgspec.json.decode(summary[STATE])["vector"] == complete.vector
     assert msgspec.json.decode(summary[STATE])["complete_through"] == complete.complete_through
