@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from operations.exporting.following import Follower, Source
-from operations.exporting.running import export
+from operations.exporting.running import OF_KAFKA, export
 from operations.exporting.table_rows import table_rows
 from operations.exporting.threads import in_thread
 from operations.failures import explained
@@ -47,12 +47,21 @@ class ExportRun:
         self._give_up_s = give_up_s
         self._settings = named_cluster()
         self._steps = Steps()
+        self._waits_for_kafka = True
+
+    def _begin(self, what: str, total: int | None) -> Callable[[int], None]:
+        self._waits_for_kafka = what in OF_KAFKA
+        return self._steps.begin(what, total)
+
+    def _pending(self) -> tuple[object, str] | None:
+        """What is waited for: nothing while files are written, however long that takes."""
+        return self._steps.pending() if self._waits_for_kafka else None
 
     def once(self) -> None:
         """Export what is new. Raises Interrupted, and what exporting raises."""
 
         async def run() -> None:
-            await self._waiting().bounded(self._once(), self._steps.pending, end_within_s=0.0)
+            await self._waiting().bounded(self._once(), self._pending, end_within_s=0.0)
 
         try:
             with self._steps:
@@ -67,10 +76,9 @@ class ExportRun:
             await self._export(rows, source)
 
     async def _export(self, rows: TableRows, source: Source) -> None:
-        begin = self._steps.begin
-        found = await export(rows, source.log, self._place, begin, source.family)
+        found = await export(rows, source.log, self._place, self._begin, source.family)
         if self._tables is not None:
-            report = begin("rows of Iceberg tables", None)
+            report = self._begin("rows of Iceberg tables", None)
             await in_thread(self._tables.write, self._place, found.complete, report)
         self._shown(found)
 
@@ -82,7 +90,7 @@ class ExportRun:
             follower = Follower(self._source, self._export, every_s, self._give_up_s, waiting.stop)
             await waiting.bounded(
                 follower.run(self._failed),
-                lambda: None if follower.is_waiting else self._steps.pending(),
+                lambda: None if follower.is_waiting else self._pending(),
             )
 
         try:
@@ -98,6 +106,7 @@ class ExportRun:
 
     async def _source(self) -> Source:
         """What is exported now. An export of a version that is named replaces no other one."""
+        self._waits_for_kafka = True
         versions = await read_versions(self._settings)
         name = versions.pointed if self._version is None else self._version
         settings = versions.settings_of(name, self._settings)

@@ -6,7 +6,6 @@ import math
 import re
 from contextlib import contextmanager
 from datetime import date, datetime
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -14,6 +13,7 @@ import typer
 from operations.arguments import VersionName
 from operations.exporting.libraries import connected
 from operations.exporting.places import place_of
+from operations.exporting.scratch import scratch
 from operations.exporting.views import close_in, complete_of, database, unreadable
 from operations.output import print_error, print_json, print_table
 from operations.waiting import ANSWER_WITHIN_S
@@ -77,10 +77,8 @@ def _exported(version: str | None) -> Iterator[Place]:
     from operations.commands.export_run import ExportRun
     from operations.local.kafka import named_cluster
 
-    data_dir = named_cluster().data_dir
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="sql-", dir=data_dir) as directory:
-        place = place_of(directory)
+    with scratch(named_cluster().data_dir, "sql") as directory:
+        place = place_of(str(directory / "export"))
         ExportRun(place, version, ANSWER_WITHIN_S, _print_exported).once()
         yield place
 

@@ -72,7 +72,11 @@ TABLE_RECORDS: Final = "records of tables"
 TABLE_ROWS: Final = "rows of tables"
 MERGED_ROWS: Final = "rows of merged files"
 JOURNAL_RECORDS: Final = "records of the journal"
+MOVED_FILES: Final = "moved files"
 """The steps, by the unit of their progress."""
+
+OF_KAFKA: Final = {TABLE_RECORDS, JOURNAL_RECORDS}
+"""Those that wait for Kafka."""
 
 
 async def export(
@@ -96,7 +100,7 @@ async def export(
             await _write_journal(log, place, writer, plan, begin)
         finally:
             writer.close()
-        complete = await in_thread(_complete, place, plan, known, merged)
+        complete = await in_thread(_complete, place, plan, known, merged, begin(MOVED_FILES, None))
     before = set() if known is None else {one.path for one in known.files}
     new = [one for one in complete.files if one.path not in before]
     return Exported(complete, new, {one.path for one in merged}, continued)
@@ -226,7 +230,7 @@ async def _write_journal(
 
 
 def _complete(
-    place: Place, plan: Plan, last: Complete | None, merged: list[ExportFile]
+    place: Place, plan: Plan, last: Complete | None, merged: list[ExportFile], report: Report
 ) -> Complete:
     """Move the staged files to their names, and write `_COMPLETE.json`."""
     receipts = _receipts(place)
@@ -240,6 +244,7 @@ def _complete(
     for one in files:
         if f"{STAGED}/{one.path}" in staged:
             place.move(f"{STAGED}/{one.path}", one.path)
+            report(1)
     complete = Complete(
         number=plan.number,
         first=plan.first,

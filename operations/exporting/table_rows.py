@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from operations.exporting.forms import TABLE_DATASETS
 from operations.exporting.manifest import LaneMark, OtherExport
+from operations.exporting.scratch import scratch
 from operations.exporting.threads import in_thread
 from operations.replaying.live_tables import NoTables
 from operations.replaying.row_store import RowStore
@@ -27,6 +26,7 @@ from tables.cycles import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from operations.replaying.source_log import ReplayLog
     from schemas.envelope import Record
@@ -84,9 +84,8 @@ class TableRows:
 @contextmanager
 def table_rows(settings: Settings, log: ReplayLog) -> Iterator[TableRows]:
     """Rows of tables in a directory of their own in the data directory, removed at the end."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="export-", dir=settings.data_dir) as directory:
-        rows = TableRows(settings, log, Path(directory))
+    with scratch(settings.data_dir, "export") as directory:
+        rows = TableRows(settings, log, directory)
         try:
             yield rows
         finally:

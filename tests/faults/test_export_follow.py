@@ -11,6 +11,7 @@ import pytest
 
 from operations.exporting.places import place_of
 from operations.exporting.views import complete_of
+from streams import topics
 from tests.commands import netsold
 from tests.faults.brokers import READY_S
 from tests.faults.runner import Run, made
@@ -141,6 +142,7 @@ async def promoted(exports: Exports, follower: Worker, settings: Settings, path:
     both = [complete_of(place_of(str(path / name))) for name in ("exports", "whole")]
     assert both[0].datasets == both[1].datasets
     weekly = weekly_settings(settings)
+    await topics.create(weekly)
     await register(settings)
     with Run(weekly, path, **in_environment(weekly)) as rebuild:
         rebuild.workers.start("weekly")

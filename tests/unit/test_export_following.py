@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from operations.exporting import following
 from operations.exporting.following import Follower, Source
 from operations.exporting.running import export
+from operations.exporting.scratch import scratch
 from operations.exporting.threads import in_thread
 from operations.exporting.verifying import verify
 from operations.exporting.views import complete_of
@@ -133,9 +135,26 @@ async def test_a_version_that_is_promoted_meanwhile(tmp_path: Path) -> None:
     assert verify(flow.place, lambda _: None).equal
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    """What a running one uses is not."""
+    left = tmp_path / "export-killed"
+    left.mkdir()
+    (left / "_lock").touch()
+    (left / "rows").mkdir()
+    other = tmp_path / "sql-killed"
+    other.mkdir()
+    with scratch(tmp_path, "export") as first:
+        assert not left.exists()
+        with scratch(tmp_path, "export") as second:
+            assert first.exists()
+            assert first != second
+        assert not second.exists()
+    assert list(tmp_path.iterdir()) == [other]
+
+
 async def test_a_cancelled_thread_is_waited_for() -> None:
     """What it uses is closed only then, also at a second signal."""
-    begun, end = asyncio.Event(), __import__("threading").Event()
+    begun, end = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
     ended = []
 
