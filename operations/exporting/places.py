@@ -32,6 +32,7 @@ _OBJECT_STORES: Final = {"s3", "gcs", "abfs"}
 """File systems of pyarrow that have no directories."""
 
 _REMEDIES: Final = {
+    "resolving region": "does the bucket exist? Name its region, as in `s3://bucket?region=…`",
     "NO_SUCH_BUCKET": "create the bucket",
     "NETWORK_CONNECTION": "is the endpoint right, by AWS_ENDPOINT_URL or `?endpoint_override=`?",
     "ACCESS_DENIED": "grant these credentials to list, read, write and delete below this path",
@@ -110,9 +111,7 @@ class Place:
         except OSError as error:
             if self.is_local:
                 raise
-            line = str(error).partition("\n")[0]
-            remedy = next((f": {_REMEDIES[one]}" for one in _REMEDIES if one in line), "")
-            raise PlaceFailed(f"{self.root}: {line}{remedy}") from error
+            raise PlaceFailed(f"{self.root}: {_with_remedy(error)}") from error
 
     def write(self, path: str, data: bytes) -> None:
         """Write a whole file, durably on a local disk."""
@@ -242,5 +241,11 @@ def place_of(text: str) -> Place:
     try:
         file_system, root = arrow("pyarrow.fs").FileSystem.from_uri(where)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise NoSuchPlace(f"{text} can't be opened: {str(error).splitlines()[0]}") from error
+        raise NoSuchPlace(f"{text} can't be opened: {_with_remedy(error)}") from error
     return Place(file_system, root)
+
+
+def _with_remedy(error: Exception) -> str:
+    """An error's first line, with the remedy where one is known."""
+    line = str(error).partition("\n")[0]
+    return next((f"{line}: {remedy}" for text, remedy in _REMEDIES.items() if text in line), line)
