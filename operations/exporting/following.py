@@ -1,4 +1,4 @@
-"""Exports that go on: one every so often, until a signal ends them.
+"""Exports that continue: one every so often, until a signal ends them.
 
 Each is one export. The rows of tables are kept between them, so that changelogs are read on. What
 is over after a while, such as a broker that restarts, is reported and tried again. A version that

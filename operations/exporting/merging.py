@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Report = Callable[[int], None]
 
 MERGED_FILES: Final = 10
-"""So many files of a cycle, with as many digits in their numbers of rows, are merged."""
+"""The number of files of a cycle, with as many digits in their numbers of rows, are merged."""
 
 MOST_ROWS: Final = 2_000_000
 """Most rows of a merged file: about 90 MB."""

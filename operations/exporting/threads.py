@@ -1,4 +1,4 @@
-"""Threads for work that blocks: whoever awaits one goes on only when it has ended."""
+"""Threads for work that blocks: whoever awaits one continues only when it has ended."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ async def killed(exports: Exports) -> None:
 
 
 async def exports_fail(run: Run, follower: Worker) -> None:
-    """Wait until an export failed; the process goes on."""
+    """Wait until an export failed; the process continues."""
 
     async def failed() -> bool:
         return follower.logged("it is tried again")

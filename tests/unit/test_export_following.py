@@ -1,4 +1,4 @@
-"""Exports that go on: what is tried again, what ends them, and a version that is promoted."""
+"""Exports that continue: what is tried again, what ends them, and a version that is promoted."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_files_of_one_size_are_merged() -> None:
 
 
 def test_a_row_is_written_again_a_few_times() -> None:
-    """A year of exports every five minutes: so many files, and so often a row is written."""
+    """A year of exports every five minutes: the number of files, and how often a row is written."""
     files: list[ExportFile] = []
     written = 0
     exports = 365 * 288 // 12
