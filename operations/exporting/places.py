@@ -62,10 +62,6 @@ class HashedStream:
         self.bytes += len(data)
         return len(data)
 
-    def tell(self) -> int:
-        """The position, in bytes."""
-        return self.bytes
-
     def flush(self) -> None:
         """The file is whole only when it is closed."""
 
