@@ -241,7 +241,7 @@ def _added(
     connection, schema = bounded(), dataset.schema()
     try:
         add_view(connection, place, dataset, files)
-        # as they lie in the files, each of which is sorted, and of one cycle: nothing is sorted here
+        # as they lie in the files, each sorted and of one cycle: nothing is sorted here
         query = f"FROM {dataset.name} {where}"
         found = connection.sql(query).to_arrow_reader(BATCH_ROWS)
         is_empty = True
