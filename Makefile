@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BENCH := .venv-bench
+S3 := .venv-s3
 BIN := $(VENV)/bin
 SLOWEST := --durations=40 --durations-min=1
 LOCKED := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
@@ -28,6 +29,11 @@ $(VENV)/packages: requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
 	@touch $@
 
+$(S3)/packages: requirements/s3.txt
+	$(PYTHON) -m venv $(S3)
+	$(S3)/bin/python -m pip install --quiet --require-hashes -r requirements/s3.txt
+	@touch $@
+
 $(BENCH)/packages: requirements/bench.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BENCH)/bin/python -m pip install --quiet --require-hashes -r requirements/bench.txt
@@ -37,7 +43,7 @@ $(BENCH)/packages: requirements/bench.txt
 up: env ## run it all here: Kafka, workers, reader, traffic, and a live view
 	$(BIN)/netsold up
 
-quick: env ## the tests that need no broker, with the coverage of the pure rooms
+quick: env $(S3)/packages ## the tests that need no broker, with the coverage of the pure rooms
 	$(BIN)/python -m pytest -q -n auto --cov -m "not kafka and not faults and not long" $(SLOWEST)
 
 test: check quick ## the gate: check, then every test but the long ones
@@ -61,11 +67,12 @@ docs: env ## write docs/reference anew from the lists in the code
 	$(BIN)/python -m docs.lists
 
 lock: env ## resolve the dependencies anew and write the hashed locks
-	$(LOCK) --upgrade --extra otel --extra export --output-file requirements/run.txt
-	$(LOCK) --upgrade --extra otel --extra export --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) --upgrade --extra otel --extra iceberg --output-file requirements/run.txt
+	$(LOCK) --upgrade --extra otel --extra iceberg --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(LOCK) --upgrade --group bench --output-file requirements/bench.txt
+	$(BIN)/uv pip compile --group s3 $(LOCKED) --upgrade --output-file requirements/s3.txt
 	cd docs/samples/python && ../../../$(BIN)/uv pip compile requirements.in $(LOCKED) --upgrade --output-file requirements.txt
 
 clean: ## remove what was made here, but not data/
-	rm -rf $(VENV) $(BENCH) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(BENCH) $(S3) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

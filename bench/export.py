@@ -3,24 +3,32 @@
 `python -m bench.export [ENTRIES …]`.
 
 For each number, that many entries of sales are written to the journal of an application of its own,
-with the tables that they add up to. Then the journal is read alone, and `netsold export`, `export
-verify` and a query run, each as a process of its own, start-up included. Verify proves that the
-export is right. Memory is the peak of the command's process.
+with the tables that they add up to. Then the journal is read alone; `netsold export`, `export
+verify` and queries run, each as a process of its own, start-up included; and the rows of entries
+are written alone, from Arrow's form. Verify proves that the export is right. Memory is the peak of
+the command's process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 from bench import engines
+from bench.measure import Measured
 from bench.replay import command, read_alone
-from operations.exporting.forms import TABLE_DATASETS
+from operations.exporting.files import FileWriter
+from operations.exporting.forms import ENTRIES, TABLE_DATASETS
+from operations.exporting.libraries import arrow
+from operations.exporting.places import place_of
+from operations.exporting.views import complete_of
 from operations.local.kafka import LocalKafka
 from schemas.columns import RULES
 from schemas.journal import Entry, ProgressMark, encode
@@ -36,7 +44,6 @@ from tables.watermarks import SourceProgress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.measure import Measured
     from streams.settings import Settings
 
 SIZES = (500_000, 1_000_000)
@@ -130,6 +137,22 @@ async def load(settings: Settings, entries: int) -> None:
                 await writer.send(topic, MARK_KEY, encode_mark(last), [], partition)
 
 
+def write_alone(place: str, directory: Path, entries: int) -> Measured:
+    """Write files of entries as an export does, from rows that are in Arrow's form already."""
+    source, target = place_of(place), place_of(str(directory / "alone"))
+    files = [one for one in complete_of(source).files if one.dataset == ENTRIES.name]
+    writer, parquet = FileWriter(target), arrow("pyarrow.parquet")
+    wall_s = cpu_s = 0.0
+    for number, one in enumerate(files):
+        rows = parquet.read_table(source.full(one.path), partitioning=None)
+        started_s, began_s = time.monotonic(), time.process_time()
+        writer.write(ENTRIES, f"{number}", rows)
+        wall_s += time.monotonic() - started_s
+        cpu_s += time.process_time() - began_s
+    writer.close()
+    return Measured(entries, wall_s, cpu_s, 0.0)
+
+
 def line(name: str, measured: Measured, alone: Measured) -> None:
     """Print a row."""
     print(
@@ -148,14 +171,20 @@ def show(settings: Settings, directory: Path, entries: int) -> None:
     )
     line("reading alone", alone, alone)
     place = str(directory / "export")
+    os.environ["PYICEBERG_CATALOG__BENCH__URI"] = f"sqlite:///{directory}/lake.db"
+    os.environ["PYICEBERG_CATALOG__BENCH__WAREHOUSE"] = f"file://{directory}/lake"
+    (directory / "lake").mkdir(parents=True)
     for name, arguments in (
         ("start-up of a command", ("export", "verify", "--help")),
         ("export", ("export", "--to", place)),
         ("export, nothing new", ("export", "--to", place)),
         ("export verify", ("export", "verify", place)),
         ("sql", ("sql", "--export", place, QUERY)),
+        ("sql, read from Kafka", ("sql", QUERY)),
+        ("first to Iceberg", ("export", "--to", place, "--iceberg", "bench")),
     ):
         line(name, command(settings, directory / name, arguments, entries), alone)
+    line("writing alone", write_alone(place, directory, entries), alone)
     files = list(Path(place).rglob("*.parquet"))
     size = sum(path.stat().st_size for path in files)
     print(f"{len(files):,} files, {size / 2**20:,.1f} MiB, {size / entries:.0f} bytes an entry\n")

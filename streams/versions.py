@@ -65,6 +65,11 @@ class Versions:
         """The version that readers answer from."""
         return self.base if self.pointer is None else self.pointer.app
 
+    @property
+    def apps(self) -> frozenset[str]:
+        """All applications that the family ever had."""
+        return frozenset({self.base, self.pointed, *self.registered, *[a.app for a in self.acts]})
+
     def app_of(self, name: str) -> str:
         """The application that a person names: `netsold.r1` or `r1`. Raises NoSuchVersion."""
         for app in (name, f"{self.base}.{name}"):

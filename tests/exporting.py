@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,17 @@ import msgspec
 from operations.exporting.manifest import COMPLETE, Complete
 from operations.exporting.places import Place, place_of
 from operations.exporting.running import export
+from operations.exporting.table_rows import table_rows
 from operations.exporting.views import complete_of, database
 from schemas.times import DAY_MS, parse_ms
 from tests.faults.runner import made
 from tests.replaying import AllChangelogs, ReplayedLogs, settings_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
+    from operations.exporting.places import HashedStream
     from operations.exporting.running import Exported
 
 
@@ -30,9 +34,11 @@ def written(seed: int = 7, events: int = 600) -> list[dict[str, Any]]:
 class ExportedFlow:
     """A pipeline in memory with an export of its own."""
 
-    def __init__(self, directory: Path, seed: int = 7, events: int = 600) -> None:
+    def __init__(
+        self, directory: Path, seed: int = 7, events: int = 600, **changes: object
+    ) -> None:
         chance = Random(seed)
-        settings = settings_of(directory / "data")
+        settings = settings_of(directory / "data").model_copy(update=changes)
         self.flow = AllChangelogs(settings, lambda: chance.randint(1, 90)).begin()
         self.settings = settings
         self.events = written(seed, events)
@@ -48,11 +54,57 @@ class ExportedFlow:
         return self
 
     async def export(
-        self, place: Place | None = None, logs: ReplayedLogs | None = None
+        self,
+        place: Place | None = None,
+        logs: ReplayedLogs | None = None,
+        family: Collection[str] = (),
     ) -> Exported:
         """Export what is new."""
         logs = logs or ReplayedLogs(self.flow)
-        return await export(self.settings, logs, place or self.place, lambda *_: lambda _: None)
+        with table_rows(self.settings, logs) as rows:
+            return await export(rows, logs, place or self.place, lambda *_: lambda _: None, family)
+
+
+def copied(place: Place) -> dict[str, bytes]:
+    """The bytes of all files by path, without the lock."""
+    return {path: place.read(path) or b"" for path in place.files() if path != "_lock"}
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+class KilledPlace(Place):
+    """A place whose process is killed at one of its changes, before or in the middle of it."""
+
+    def __init__(self, place: Place, at: int) -> None:
+        super().__init__(place.file_system, place.root)
+        self._left = at
+
+    def _kill(self, leave: Callable[[], object] = lambda: None) -> None:
+        self._left -= 1
+        if self._left == 0:
+            leave()
+            raise Killed
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[HashedStream]:
+        self._kill()
+        with super().writing(path) as stream:
+            yield stream
+            self._kill()
+
+    def move(self, path: str, target: str) -> None:
+        self._kill()
+        super().move(path, target)
+
+    def remove(self, path: str) -> None:
+        self._kill()
+        super().remove(path)
+
+    def remove_below(self, path: str) -> None:
+        self._kill()
+        super().remove_below(path)
 
 
 def content(place: Place) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from operations.exporting.forms import DATASETS, cycle_name
-from operations.exporting.libraries import arrow, connected
+from operations.exporting.forms import DATASETS, SQL_TYPES, cycle_name
+from operations.exporting.libraries import arrow, connected, quoted
 from operations.exporting.manifest import FORM, STAGED, ExportFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -48,7 +48,7 @@ class FileWriter:
     def _file(self, dataset: Dataset, name: str, cycle: str | None, rows: Any) -> ExportFile:  # noqa: ANN401 - a pyarrow.Table
         folder = dataset.name if cycle is None else f"{dataset.name}/cycle={cycle}"
         path = f"{folder}/{name}.parquet"
-        data = _parquet(rows)
+        data = _parquet(dataset, rows)
         self._place.write(f"{STAGED}/{path}", data)
         self._database.register("written", rows)
         count, digest = counted(self._database, dataset, "written")
@@ -64,17 +64,41 @@ def counted(database: DuckDBPyConnection, dataset: Dataset, relation: str) -> tu
     return count, digest
 
 
-def _parquet(rows: Any) -> bytes:  # noqa: ANN401 - a pyarrow.Table
-    """The bytes of a file: the same for the same rows."""
-    pa = arrow()
-    sink = pa.BufferOutputStream()
-    arrow("pyarrow.parquet").write_table(
-        rows.replace_schema_metadata({"netsold.form": str(FORM)}),
+def add_view(
+    connection: DuckDBPyConnection, place: Place, dataset: Dataset, files: Sequence[ExportFile]
+) -> None:
+    """A view of files of a dataset, by its name; without files it has no rows."""
+    paths = [place.full(one.path) for one in files]
+    if not paths:
+        columns = ", ".join(f"NULL::{SQL_TYPES[one.kind]} AS {one.name}" for one in dataset.columns)
+        connection.execute(f"CREATE VIEW {dataset.name} AS SELECT {columns} WHERE false")
+    elif place.is_local:
+        listed = ", ".join(f"'{quoted(path)}'" for path in paths)
+        connection.execute(
+            f"CREATE VIEW {dataset.name} AS"
+            f" SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
+        )
+    else:
+        found = arrow("pyarrow.dataset").dataset(
+            paths, schema=dataset.schema(), format="parquet", filesystem=place.file_system
+        )
+        connection.register(dataset.name, found)
+
+
+def parquet_writer(sink: Any, dataset: Dataset) -> Any:  # noqa: ANN401 - pyarrow has no types
+    """A writer of a file of a dataset: the same bytes for the same rows."""
+    return arrow("pyarrow.parquet").ParquetWriter(
         sink,
+        dataset.schema().with_metadata({"netsold.form": str(FORM)}),
         compression="zstd",
-        row_group_size=GROUP_ROWS,
         write_statistics=True,
     )
+
+
+def _parquet(dataset: Dataset, rows: Any) -> bytes:  # noqa: ANN401 - a pyarrow.Table
+    sink = arrow().BufferOutputStream()
+    with parquet_writer(sink, dataset) as writer:
+        writer.write_table(rows, row_group_size=GROUP_ROWS)
     written: bytes = sink.getvalue().to_pybytes()
     return written
 

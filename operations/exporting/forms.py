@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from operations.exporting.libraries import arrow
 from schemas.columns import SALE_COLUMNS, SUMMED
 from schemas.errors import NetsoldError
-from schemas.times import format_short
+from schemas.times import format_short, parse_ms
 from tables import catalogue
 
 if TYPE_CHECKING:
@@ -222,3 +222,9 @@ DATASETS: Final = {one.name: one for one in (ENTRIES, SERVICE_CHANGES, *TABLE_DA
 def cycle_name(start_ms: int) -> str:
     """The name of a cycle in directories: its first day, with the time of day if it has one."""
     return format_short(start_ms).removesuffix("T00:00:00Z").replace(":", "-")
+
+
+def start_of_name(name: str) -> int:
+    """The start of the cycle of such a name, in epoch milliseconds."""
+    day, _, time = name.partition("T")
+    return parse_ms(f"{day}T{time.replace('-', ':') or '00:00:00Z'}")

@@ -5,7 +5,6 @@ A part ends at a number of rows, so a run that was interrupted cuts the same par
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from msgspec.structs import astuple
 from operations.exporting.files import FILE_ROWS
 from operations.exporting.forms import ENTRIES, SERVICE_CHANGES
 from operations.exporting.manifest import RECEIPTS, Receipt
+from operations.exporting.threads import in_thread
 from schemas.journal import Entry, ProgressMark, Service, decode
 from schemas.positions import offset_after
 
@@ -52,21 +52,24 @@ async def write_partition(  # noqa: PLR0917 - what a part needs
     """Write the parts of a partition of the journal from `start` on."""
     at = (plan.terms.journal, partition)
     end = plan.ends[str(partition)]
-    part = _Part(place, writer, partition, start)
+    part = _Part(place, writer, plan.number, partition, start)
     async with aclosing(log.spans({at: start}, {at: end})) as steps:
         async for step in steps:
             records = step.records.get(at, [])
-            await asyncio.to_thread(part.add, records)
+            await in_thread(part.add, records)
             report(len(records))
     if start < end:
-        await asyncio.to_thread(part.write, end)
+        await in_thread(part.write, end)
 
 
 class _Part:
     """Collects the rows of a part, and writes it when it has enough."""
 
-    def __init__(self, place: Place, writer: FileWriter, partition: int, start: int) -> None:
-        self._place, self._writer, self._partition = place, writer, partition
+    def __init__(
+        self, place: Place, writer: FileWriter, number: int, partition: int, start: int
+    ) -> None:
+        self._place, self._writer = place, writer
+        self._number, self._partition = number, partition
         self._begin(start)
 
     def _begin(self, start: int) -> None:
@@ -108,7 +111,7 @@ class _Part:
         """Write what was collected, and the receipt of it; then begin the next part."""
         from operations.exporting.libraries import arrow
 
-        name = f"{self._partition:05}-{self._start:019}"
+        name = f"{self._number:06}-{self._partition:05}-{self._start:019}"
         files = []
         for dataset, rows in ((ENTRIES, self._entries), (SERVICE_CHANGES, self._changes)):
             if rows:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+import tempfile
+from typing import TYPE_CHECKING, Any, Final
 
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+
+MEMORY_MB: Final = 512
+"""Most memory of a query that sorts or groups all rows; what is more goes to files."""
+
+THREADS: Final = 4
+"""Most threads of such a query: each needs its share of the memory."""
 
 
 class ExtraMissing(NetsoldError):
@@ -22,6 +30,11 @@ def arrow(module: str = "pyarrow") -> Any:  # noqa: ANN401 - pyarrow has no type
     return _loaded(module)
 
 
+def iceberg(module: str) -> Any:  # noqa: ANN401 - loaded late
+    """A module of pyiceberg, or of what it needs. Raises ExtraMissing."""
+    return _loaded(module, "iceberg")
+
+
 def connected() -> DuckDBPyConnection:
     """A new DuckDB database in memory, with UTC as its time zone. Raises ExtraMissing."""
     connection: DuckDBPyConnection = _loaded("duckdb").connect(":memory:")
@@ -29,11 +42,26 @@ def connected() -> DuckDBPyConnection:
     return connection
 
 
-def _loaded(module: str) -> Any:  # noqa: ANN401 - any module
+def bounded() -> DuckDBPyConnection:
+    """A new database for all rows of an export. Raises ExtraMissing."""
+    connection = connected()
+    connection.execute(f"SET memory_limit = '{MEMORY_MB}MB'")
+    connection.execute(f"SET temp_directory = '{quoted(tempfile.gettempdir())}'")
+    ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
+    connection.execute(f"SET threads = {min(threads, THREADS)}")
+    return connection
+
+
+def quoted(text: str) -> str:
+    """A text between the quotes of a string of SQL."""
+    return text.replace("'", "''")
+
+
+def _loaded(module: str, extra: str = "export") -> Any:  # noqa: ANN401 - any module
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise ExtraMissing(
             f"this command needs {module.partition('.')[0]}, which is not installed:"
-            " run `pip install 'netsold[export]'`"
+            f" run `pip install 'netsold[{extra}]'`"
         ) from error

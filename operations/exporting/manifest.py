@@ -10,6 +10,8 @@ from schemas.columns import RULES
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from streams.settings import Settings
 
 FORM: Final = 2
@@ -21,6 +23,7 @@ STAGED: Final = "_staged"
 
 PLAN: Final = f"{STAGED}/plan.json"
 RECEIPTS: Final = f"{STAGED}/receipts"
+MERGED: Final = f"{STAGED}/merged"
 
 
 class NoExport(NetsoldError):
@@ -78,20 +81,32 @@ class LaneMark(msgspec.Struct, frozen=True):
     in_part: bool = False
 
 
+class Merge(msgspec.Struct, frozen=True):
+    """Files of a dataset of the journal, in one cycle, that become the file `path`."""
+
+    path: str
+    dataset: str
+    cycle: str
+    files: list[ExportFile]
+
+
 class Plan(msgspec.Struct, frozen=True):
     """An export that has begun: the offsets of the journal that it adds, and its tables.
 
     `starts` and `ends` are by partition of the journal, half-open. `tables` are the files of all
-    tables, new or kept; `replaced` the paths that are removed once it is complete.
+    tables, new or kept; `replaced` the paths that are removed once it is complete. `first` is as in
+    `Complete`.
     """
 
     number: int
+    first: int
     terms: Terms
     starts: dict[str, int]
     ends: dict[str, int]
     marks: list[LaneMark]
     complete_through: str | None
     tables: list[ExportFile]
+    merges: list[Merge]
     replaced: list[str]
 
 
@@ -116,10 +131,12 @@ class Complete(msgspec.Struct, frozen=True, kw_only=True):
     """A complete export, as `_COMPLETE.json` has it.
 
     `vector` has the next offset by partition of the journal: all rows before it are included.
-    `unreadable` counts the records of the journal that are no rows of it.
+    `unreadable` counts the records of the journal that are no rows of it. `first` is the number of
+    the first export of these terms here: it replaced all files of those before.
     """
 
     number: int
+    first: int
     terms: Terms
     written_at: str
     build: str
@@ -156,6 +173,11 @@ def refuse_other(known: Terms, terms: Terms, where: str) -> None:
     raise OtherExport(
         f"{where} has an export with {differing}: export to another directory, or empty this one"
     )
+
+
+def other_version(known: Terms, terms: Terms, family: Collection[str]) -> bool:
+    """Whether the terms are of two versions of one family, whose applications are given."""
+    return known.app != terms.app and known.form == terms.form and known.app in family
 
 
 def sums_of(files: list[ExportFile], names: Any) -> dict[str, Sum]:  # noqa: ANN401 - any iterable

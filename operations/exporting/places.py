@@ -1,13 +1,15 @@
 """Where an export is: a directory of this machine, or of a file system that pyarrow knows.
 
-Every file is written aside and then moved to its name, so a file that has its name is whole.
+Every file is written aside and then moved to its name, so a file that has its name is whole. An
+object store moves by a copy, which is atomic for each object, and a removal.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -26,6 +28,43 @@ T = TypeVar("T")
 _ASIDE: Final = ".new"
 _LOCK: Final = "_lock"
 
+_OBJECT_STORES: Final = {"s3", "gcs", "abfs"}
+"""File systems of pyarrow that have no directories."""
+
+_REMEDIES: Final = {
+    "resolving region": "does the bucket exist? Name its region, as in `s3://bucket?region=…`",
+    "NO_SUCH_BUCKET": "create the bucket",
+    "NETWORK_CONNECTION": "is the endpoint right, by AWS_ENDPOINT_URL or `?endpoint_override=`?",
+    "ACCESS_DENIED": "grant these credentials to list, read, write and delete below this path",
+    "INVALID_ACCESS_KEY_ID": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "SIGNATURE_DOES_NOT_MATCH": "set AWS_SECRET_ACCESS_KEY to the secret of this key",
+}
+"""By what pyarrow's message contains."""
+
+
+class HashedStream:
+    """What a file is written through: it counts bytes and their SHA-256."""
+
+    closed = False
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - pyarrow has no types
+        self._stream, self._hash, self.bytes = stream, hashlib.sha256(), 0
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        """Write more bytes."""
+        self._stream.write(data)
+        self._hash.update(data)
+        self.bytes += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """The file is whole only when it is closed."""
+
 
 class NoSuchPlace(NetsoldError):
     """The place of an export cannot be opened."""
@@ -35,6 +74,10 @@ class NoSuchPlace(NetsoldError):
 
 class ExportRuns(NetsoldError):
     """Another export writes to the same directory."""
+
+
+class PlaceFailed(NetsoldError):
+    """A file system that is not of this machine refuses a request, or gives no answer."""
 
 
 class ExportDamaged(NetsoldError):
@@ -54,23 +97,47 @@ class Place:
         """A path in the file system."""
         return f"{self.root}/{path}" if path else self.root
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raises PlaceFailed for errors of a file system that is not of this machine."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if self.is_local:
+                raise
+            raise PlaceFailed(f"{self.root}: {_with_remedy(error)}") from error
+
     def write(self, path: str, data: bytes) -> None:
         """Write a whole file, durably on a local disk."""
+        with self.writing(path) as stream:
+            stream.write(data)
+
+    @contextmanager
+    def writing(self, path: str) -> Iterator[HashedStream]:
+        """Write a file piece by piece; it has its name once all is written."""
         full = self.full(path)
         aside = full + _ASIDE
-        self.file_system.create_dir(full.rpartition("/")[0], recursive=True)
-        with self.file_system.open_output_stream(aside) as stream:
-            stream.write(data)
-        self._sync(aside)
-        self.file_system.move(aside, full)
-        self._sync(full.rpartition("/")[0])
+        with self._explained():
+            self._make_directory_of(full)
+            with self.file_system.open_output_stream(aside) as stream:
+                yield HashedStream(stream)
+            self._sync(aside)
+            self.file_system.move(aside, full)
+            self._sync(full.rpartition("/")[0])
 
     def move(self, path: str, target: str) -> None:
         """Give a file another name."""
         to = self.full(target)
-        self.file_system.create_dir(to.rpartition("/")[0], recursive=True)
-        self.file_system.move(self.full(path), to)
-        self._sync(to.rpartition("/")[0])
+        with self._explained():
+            self._make_directory_of(to)
+            self.file_system.move(self.full(path), to)
+            self._sync(to.rpartition("/")[0])
+
+    def _make_directory_of(self, full: str) -> None:
+        if self.file_system.type_name not in _OBJECT_STORES:
+            self.file_system.create_dir(full.rpartition("/")[0], recursive=True)
 
     def _sync(self, full: str) -> None:
         if self.is_local:
@@ -83,7 +150,7 @@ class Place:
     def read(self, path: str) -> bytes | None:
         """The bytes of a file, None if there is none."""
         try:
-            with self.file_system.open_input_stream(self.full(path)) as stream:
+            with self._explained(), self.file_system.open_input_stream(self.full(path)) as stream:
                 found: bytes = stream.read()
                 return found
         except FileNotFoundError:
@@ -107,9 +174,14 @@ class Place:
         )
         return {
             one.path[len(self.root) + 1 :]: one.size
-            for one in self.file_system.get_file_info(selector)
+            for one in self._listed(selector)
             if one.is_file and not one.path.endswith(_ASIDE)
         }
+
+    def _listed(self, selector: Any) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
+        with self._explained():
+            found: list[Any] = self.file_system.get_file_info(selector)
+            return found
 
     def require(self, files: Iterable[ExportFile]) -> None:
         """Raises ExportDamaged where a file of an export is not there with its size."""
@@ -124,22 +196,19 @@ class Place:
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
-        try:
+        with suppress(FileNotFoundError), self._explained():
             self.file_system.delete_file(self.full(path))
-        except FileNotFoundError:
-            return
 
     def remove_below(self, path: str) -> None:
         """Remove a directory with all that is in it, if it is there."""
         if path in self.directories():
-            self.file_system.delete_dir(self.full(path))
+            with self._explained():
+                self.file_system.delete_dir(self.full(path))
 
     def directories(self) -> set[str]:
         """The names of the directories in it."""
         selector = arrow("pyarrow.fs").FileSelector(self.root, allow_not_found=True)
-        return {
-            one.base_name for one in self.file_system.get_file_info(selector) if not one.is_file
-        }
+        return {one.base_name for one in self._listed(selector) if not one.is_file}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -168,5 +237,11 @@ def place_of(text: str) -> Place:
     try:
         file_system, root = arrow("pyarrow.fs").FileSystem.from_uri(where)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise NoSuchPlace(f"{text} can't be opened: {str(error).splitlines()[0]}") from error
+        raise NoSuchPlace(f"{text} can't be opened: {_with_remedy(error)}") from error
     return Place(file_system, root)
+
+
+def _with_remedy(error: Exception) -> str:
+    """An error's first line, with the remedy where one is known."""
+    line = str(error).partition("\n")[0]
+    return next((f"{line}: {remedy}" for text, remedy in _REMEDIES.items() if text in line), line)

@@ -7,12 +7,15 @@ different marks are read on, until all are at the same one.
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from operations.exporting.forms import TABLE_DATASETS
 from operations.exporting.manifest import LaneMark, OtherExport
+from operations.exporting.scratch import scratch
+from operations.exporting.threads import in_thread
 from operations.replaying.live_tables import NoTables
+from operations.replaying.row_store import RowStore
 from schemas.columns import RULES
 from schemas.errors import NetsoldError
 from schemas.positions import offset_after
@@ -21,9 +24,9 @@ from streams.marks import MARK_KEY, Mark, decode_mark
 from tables.catalogue import ORDERS_TOPIC, PRODUCT_STAGE, SHOP_STAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
-    from operations.replaying.row_store import RowStore
     from operations.replaying.source_log import ReplayLog
     from schemas.envelope import Record
     from streams.settings import Settings
@@ -42,25 +45,50 @@ class LanesApart(NetsoldError):
     exit_code = 5
 
 
-async def load(
-    settings: Settings, log: ReplayLog, store: RowStore, report: Report
-) -> list[LaneMark]:
-    """Take over the rows of all tables of sales and service; the marks that they are at.
+class TableRows:
+    """The rows of all tables of sales and service, in a store in `directory`.
 
-    The lanes of products include all events that those of shops include. Raises NoTables,
-    LanesApart and OtherExport.
+    Each `read` reads on from the last one. After an error it is of no more use.
     """
-    shops = [_Lane(settings, log, store, SHOP_STAGE, n) for n in range(settings.partitions)]
-    products = [_Lane(settings, log, store, PRODUCT_STAGE, n) for n in range(settings.partitions)]
-    found = []
-    for lane in shops:
-        await lane.read(report)
-        found.append(await _whole(log, lane, report))
-    for lane in products:
-        await lane.read(report)
-        await _caught_up(settings, lane, found, report)
-        found.append(lane.mark())
-    return found
+
+    def __init__(self, settings: Settings, log: ReplayLog, directory: Path) -> None:
+        self.settings, self._log = settings, log
+        self.store = RowStore(directory / "rows")
+        self._shops, self._products = (
+            [_Lane(settings, log, self.store, spec, n) for n in range(settings.partitions)]
+            for spec in (SHOP_STAGE, PRODUCT_STAGE)
+        )
+
+    async def read(self, report: Report) -> list[LaneMark]:
+        """Take over what the changelogs have; the marks that the rows are at.
+
+        The lanes of products include all events that those of shops include. Raises NoTables,
+        LanesApart and OtherExport.
+        """
+        found = []
+        for lane in self._shops:
+            await lane.read(report)
+            found.append(await _whole(self._log, lane, report))
+        for lane in self._products:
+            await lane.read(report)
+            await _caught_up(self.settings, lane, found, report)
+            found.append(lane.mark())
+        return found
+
+    def close(self) -> None:
+        """Release the store."""
+        self.store.close()
+
+
+@contextmanager
+def table_rows(settings: Settings, log: ReplayLog) -> Iterator[TableRows]:
+    """Rows of tables in a directory of their own in the data directory, removed at the end."""
+    with scratch(settings.data_dir, "export") as directory:
+        rows = TableRows(settings, log, directory)
+        try:
+            yield rows
+        finally:
+            rows.close()
 
 
 async def _whole(log: ReplayLog, lane: _Lane, report: Report) -> LaneMark:
@@ -172,7 +200,7 @@ class _Lane:
                     changelog = self._changelogs[topic]
                     writes[changelog.table] = changelog.add(records, until)
                     report(len(records))
-                await asyncio.to_thread(self._store.write, writes)
+                    await in_thread(self._store.write, writes)
 
     def _refuse_other_terms(self) -> None:
         mark = next(iter(self._changelogs.values())).known_mark()

@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
+    from operations.exporting.iceberg import IcebergTables
     from operations.exporting.manifest import Complete, ExportFile
     from operations.exporting.places import Place
 
     Report = Callable[[int], None]
 
 
-def verify(place: Place, report: Report) -> Verdict:
+def verify(place: Place, report: Report, tables: IcebergTables | None = None) -> Verdict:
     """Prove the export of a place; `report` gets the bytes of each file that was read.
 
-    Raises NoExport, ExportDamaged and ExtraMissing.
+    With `tables` of Iceberg, these have the same rows. Raises NoExport, ExportDamaged,
+    CatalogueFailed and ExtraMissing.
     """
     complete = complete_of(place)
     verdict = Verdict(complete.number, complete.complete_through, len(complete.files))
@@ -42,6 +44,8 @@ def verify(place: Place, report: Report) -> Verdict:
             SumsCheck(connection, complete, verdict).run()
         finally:
             connection.close()
+    if tables is not None:
+        tables.check(complete, verdict)
     return verdict
 
 

@@ -5,12 +5,11 @@ Only files that `_COMPLETE.json` names are read, so an export that runs meanwhil
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from operations.exporting.files import readable
-from operations.exporting.forms import DATASETS, SQL_TYPES
-from operations.exporting.libraries import arrow, connected
+from operations.exporting.files import add_view, readable
+from operations.exporting.forms import DATASETS
+from operations.exporting.libraries import arrow, bounded, quoted
 from operations.exporting.manifest import COMPLETE, Complete, NoExport
 from operations.exporting.places import ExportDamaged
 from schemas.money import DECIMALS
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from operations.exporting.forms import Dataset
-    from operations.exporting.manifest import ExportFile
     from operations.exporting.places import Place
 
 _SUMS: Final = ("units_gross", "units_reversed", "units_booked")
@@ -121,13 +118,12 @@ def complete_of(place: Place) -> Complete:
 
 def database(place: Place, complete: Complete) -> DuckDBPyConnection:
     """A database with the views of an export. Raises ExtraMissing and ExportDamaged."""
-    connection = connected()
     import duckdb
 
-    connection.execute(f"SET temp_directory = '{_quoted(tempfile.gettempdir())}'")
+    connection = bounded()
     try:
         for name, files in readable(complete.files).items():
-            _add(connection, place, DATASETS[name], files)
+            add_view(connection, place, DATASETS[name], files)
     except duckdb.Error as error:
         connection.close()
         raise unreadable(error) from error
@@ -143,27 +139,6 @@ def unreadable(error: Exception) -> ExportDamaged:
     return ExportDamaged(
         f"DuckDB cannot read the export ({line}): `netsold export verify` names what is damaged"
     )
-
-
-def _add(
-    connection: DuckDBPyConnection, place: Place, dataset: Dataset, files: list[ExportFile]
-) -> None:
-    """A view of a dataset's files."""
-    paths = [place.full(one.path) for one in files]
-    if not paths:
-        columns = ", ".join(f"NULL::{SQL_TYPES[one.kind]} AS {one.name}" for one in dataset.columns)
-        connection.execute(f"CREATE VIEW {dataset.name} AS SELECT {columns} WHERE false")
-    elif place.is_local:
-        listed = ", ".join(f"'{_quoted(path)}'" for path in paths)
-        connection.execute(
-            f"CREATE VIEW {dataset.name} AS"
-            f" SELECT * FROM read_parquet([{listed}], hive_partitioning = false)"
-        )
-    else:
-        found = arrow("pyarrow.dataset").dataset(
-            paths, schema=dataset.schema(), format="parquet", filesystem=place.file_system
-        )
-        connection.register(dataset.name, found)
 
 
 def _add_about(connection: DuckDBPyConnection, complete: Complete) -> None:
@@ -213,10 +188,6 @@ def fill(
 
 def close_in(connection: DuckDBPyConnection, place: Place, complete: Complete) -> None:
     """Let queries read the files of the export alone, and change no setting."""
-    paths = ", ".join(f"'{_quoted(place.full(one.path))}'" for one in complete.files)
+    paths = ", ".join(f"'{quoted(place.full(one.path))}'" for one in complete.files)
     connection.execute(f"SET allowed_paths = [{paths}]")
     connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")

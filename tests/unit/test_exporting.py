@@ -27,12 +27,22 @@ from operations.recounting import recount_by
 from operations.replaying.source_fold import LogCut
 from schemas.times import DAY_MS
 from tables import catalogue
-from tests.exporting import ExportedFlow, content, cycle_sums, day_sums, queried, sums_of
+from tests.exporting import (
+    ExportedFlow,
+    Killed,
+    KilledPlace,
+    content,
+    copied,
+    cycle_sums,
+    day_sums,
+    queried,
+    sums_of,
+)
 from tests.replaying import ReplayedLogs
 from tests.terms import changed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from operations.exporting.verdicts import Verdict
     from streams.log import At
@@ -106,41 +116,6 @@ async def test_two_exports_are_one(tmp_path: Path) -> None:
     assert third.complete.number == 3
 
 
-class Killed(Exception):
-    """The process ends here."""
-
-
-class KilledPlace(Place):
-    """A place whose process is killed at one of its changes, before or in the middle of it."""
-
-    def __init__(self, place: Place, at: int) -> None:
-        super().__init__(place.file_system, place.root)
-        self._left = at
-
-    def _kill(self, leave: Callable[[], object] = lambda: None) -> None:
-        self._left -= 1
-        if self._left == 0:
-            leave()
-            raise Killed
-
-    def write(self, path: str, data: bytes) -> None:
-        self._kill()
-        self._kill(lambda: super(KilledPlace, self).write(f"{path}.new", data[: len(data) // 2]))
-        super().write(path, data)
-
-    def move(self, path: str, target: str) -> None:
-        self._kill()
-        super().move(path, target)
-
-    def remove(self, path: str) -> None:
-        self._kill()
-        super().remove(path)
-
-    def remove_below(self, path: str) -> None:
-        self._kill()
-        super().remove_below(path)
-
-
 async def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An export that is killed at any change of a file, and run again, is one never interrupted.
 
@@ -152,7 +127,7 @@ async def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Place, "_sync", lambda *_: None)  # no power is cut here
     one = ExportedFlow(tmp_path, events=120)
     await one.take(80).export()
-    before = {path: one.place.read(path) for path in one.place.files()}
+    before = copied(one.place)
     one.take()
     await one.export()
     whole = content(one.place)
@@ -160,7 +135,7 @@ async def test_killed_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     while True:
         place = place_of(str(tmp_path / f"killed-{kills}"))
         for path, data in before.items():
-            place.write(path, data or b"")
+            place.write(path, data)
         try:
             await one.export(KilledPlace(place, kills + 1))
         except Killed:
