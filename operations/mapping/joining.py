@@ -119,12 +119,11 @@ def _join(
             event["line_ids"] = [line["line_id"] for line in lines]
         elif plan.type in LINES:
             event["lines"] = lines
-        keys = [
-            (part.key, first_ms if part.sold_at is None else part.sold_at) for _, part in found
-        ]
+        keys = [(part.key, first_ms if part.sold_at is None else part.sold_at) for _, part in found]
+    unmatched = found[0][1].unmatched
     if count is not None:
-        event = _numbered(event, str(count))
-    return Joined(reader, found[0][0], event, keys, check, found[0][1].unmatched)
+        event, unmatched = _numbered([event, unmatched], str(count))
+    return Joined(reader, found[0][0], event, keys, check, unmatched)
 
 
 def _agreed(name: str, found: list[tuple[int, Part]], at: Namer) -> dict[str, Any]:

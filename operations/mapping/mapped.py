@@ -39,7 +39,9 @@ _DIFFERENCES: Final = 20
 
 _encode_json: Final = msgspec.json.Encoder().encode
 _encode_record: Final = msgspec.msgpack.Encoder().encode
-_decode_record: Final = msgspec.msgpack.Decoder(tuple[str, bytes, bytes | None, list[tuple[str, bytes]], int | None]).decode
+_decode_record: Final = msgspec.msgpack.Decoder(
+    tuple[str, bytes, bytes | None, list[tuple[str, bytes]], int | None]
+).decode
 
 
 @dataclass(slots=True)
@@ -97,7 +99,8 @@ class MappedFiles:
         done = 0
         # rows of other files need those of lookups
         order = sorted(
-            range(len(self._files)), key=lambda at: self._readers[self._files[at]].plan.lookup is None
+            range(len(self._files)),
+            key=lambda at: self._readers[self._files[at]].plan.lookup is None,
         )
         for number in order:
             yield from self._read(number, done)

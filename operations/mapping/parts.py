@@ -100,7 +100,9 @@ class EventReader:
 
     def part(self, row: Row) -> Part:
         """What the row gives of the event. Raises RowRefused."""
-        fields = {name: found for name, read in self._fields.items() if (found := read(row)) is not None}
+        fields = {
+            name: found for name, read in self._fields.items() if (found := read(row)) is not None
+        }
         line = None if self._line is None else self._read_line(row, self._line)
         key = None
         if self._key is not None:

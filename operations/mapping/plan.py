@@ -179,9 +179,11 @@ class EventPlan(BaseModel):
         self._check_line()
         if self.match and (self.type not in LINES or self.type == "order_placed"):
             raise ValueError("match belongs to a refund")
-        if self.match and self.match.unmatched and not {"amount", "unit_price"} & {
-            *(self.line or {})
-        }:
+        if (
+            self.match
+            and self.match.unmatched
+            and not {"amount", "unit_price"} & {*(self.line or {})}
+        ):
             raise ValueError("a line without a sale has no price: give unit_price or amount")
         if self.match and {"order_id", "line_id"} & {*self.fields, *(self.line or {})}:
             raise ValueError("match finds the order and the line: leave out order_id and line_id")
@@ -319,12 +321,8 @@ def _fields_of(event_type: str) -> tuple[str, ...]:
     """The fields that an event's table in the mapping may have."""
     if event_type in NAME_TYPES:
         return NAME_TYPES[event_type], "name", "picture"
-    named = (
-        one.alias or name for name, one in events.MODELS[event_type].model_fields.items()
-    )
-    return tuple(
-        name for name in named if name not in {"type", "lines", "line_ids", "currency"}
-    )
+    named = (one.alias or name for name, one in events.MODELS[event_type].model_fields.items())
+    return tuple(name for name in named if name not in {"type", "lines", "line_ids", "currency"})
 
 
 def read_mapping(path: Path) -> Mapping:

@@ -176,9 +176,7 @@ def _of_parquet(path: str, used: Iterable[str]) -> Iterator[Read]:
     try:
         with parquet.ParquetFile(path) as file:
             found = file.schema_arrow.names
-            wanted = sorted(
-                {one if one in found else one.partition(".")[0] for one in used}
-            )
+            wanted = sorted({one if one in found else one.partition(".")[0] for one in used})
             for column in wanted:
                 if column not in found:
                     raise MappingUnfit(f"{name}: has no column {column!r}, but {', '.join(found)}")

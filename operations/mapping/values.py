@@ -305,7 +305,6 @@ def _in_zone(found: datetime, zone: ZoneInfo, ambiguous: str | None) -> datetime
         raise ValueError(f"is a time that a clock change in {zone.key} leaves out")
     if ambiguous is None:
         raise ValueError(
-            f"happened twice in {zone.key}, as clocks went back: give ambiguous,"
-            " earlier or later"
+            f"happened twice in {zone.key}, as clocks went back: give ambiguous, earlier or later"
         )
     return earlier if ambiguous == "earlier" else later
