@@ -66,7 +66,7 @@ class Summary:
     seconds: float = 0.0
 
 
-def command(
+def command(  # noqa: PLR0917 - an option each
     files: ImportedFiles = None,
     mapping: Annotated[
         Path | None,

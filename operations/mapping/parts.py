@@ -210,7 +210,7 @@ class FileReader:
             for event in self.events
             for one in event.rows(row)
         ]
-        if not found and self.events and not any(event.plan.each for event in self.events):
+        if not found and self.events:
             raise RowRefused(
                 "no [[file.event]] is for this row: give one, or name such rows by [[file.skip]]"
             )

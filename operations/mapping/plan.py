@@ -9,7 +9,7 @@ import fnmatch
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -154,7 +154,7 @@ class EventPlan(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _gathered(cls, given: Any) -> Any:
+    def _gathered(cls, given: object) -> object:
         """The event's own fields, under one name."""
         if not isinstance(given, dict):
             return given
@@ -177,19 +177,21 @@ class EventPlan(BaseModel):
             if name in allowed and name not in self.fields and not self._by_match(name):
                 raise ValueError(f"{self.type} needs {name}")
         self._check_line()
-        if self.match and (self.type not in LINES or self.type == "order_placed"):
-            raise ValueError("match belongs to a refund")
-        if (
-            self.match
-            and self.match.unmatched
-            and not {"amount", "unit_price"} & {*(self.line or {})}
-        ):
-            raise ValueError("a line without a sale has no price: give unit_price or amount")
-        if self.match and {"order_id", "line_id"} & {*self.fields, *(self.line or {})}:
-            raise ValueError("match finds the order and the line: leave out order_id and line_id")
+        self._check_match()
         if (self.sold or self.check) and self.type != "order_placed":
             raise ValueError("sold and check belong to order_placed")
         return self
+
+    def _check_match(self) -> None:
+        match, line = self.match, self.line or {}
+        if match is None:
+            return
+        if self.type not in LINES or self.type == "order_placed":
+            raise ValueError("match belongs to a refund")
+        if match.unmatched and not {"amount", "unit_price"} & {*line}:
+            raise ValueError("a line without a sale has no price: give unit_price or amount")
+        if {"order_id", "line_id"} & {*self.fields, *line}:
+            raise ValueError("match finds the order and the line: leave out order_id and line_id")
 
     def _by_match(self, name: str) -> bool:
         return name == "order_id" and self.match is not None
@@ -281,9 +283,9 @@ class FilePlan(_Strict):
         if self.decimal == self.thousands:
             raise ValueError("decimal and thousands are one mark")
         for event in self.event:
-            if self.source is None and "source" not in event.fields:
-                if event.type not in NAME_TYPES:
-                    raise ValueError('a file needs source, such as "/shops/7/orders"')
+            sourced = self.source is not None or "source" in event.fields
+            if not sourced and event.type not in NAME_TYPES:
+                raise ValueError('a file needs source, such as "/shops/7/orders"')
             if event.type == "order_placed" and self.currency is None:
                 raise ValueError('a file with order_placed needs currency, such as "EUR"')
             if event.each is not None and self.format == "csv":

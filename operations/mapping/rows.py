@@ -123,9 +123,11 @@ def opened_row(row: Row, json_columns: Iterable[str]) -> Row | RowRefused:
         if not isinstance(text, str | bytes):
             continue
         try:
-            row |= flat(_decode(text), f"{column}.") if text else {}
+            members = flat(_decode(text), f"{column}.") if text else {}
         except (msgspec.MsgspecError, AttributeError, RecursionError) as error:
             return refused(column, text, f"is no object of JSON: {error}")
+        del row[column]
+        row |= members
     return row
 
 
