@@ -18,7 +18,7 @@ from operations.mapping.plan import (
     SPECIAL,
 )
 from operations.mapping.rows import elements
-from operations.mapping.values import RowRefused, columns_of, reading
+from operations.mapping.values import RowRefused, columns_of, instant_of, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,10 @@ class EventReader:
         self._columns = _columns(plan, file)
         id_ = str(fields.get("id", ""))
         self.is_numbered = NUMBER_OF_EQUAL in PLACEHOLDER.findall(id_)
-        self._fields = {name: reading(one, file, currency) for name, one in fields.items()}
+        self._fields = {
+            name: instant_of(one, file) if name == "occurred_at" else reading(one, file, currency)
+            for name, one in fields.items()
+        }
         self._line = (
             None
             if plan.line is None

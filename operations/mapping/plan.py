@@ -70,6 +70,9 @@ class Cell(_Strict):
     sign: Literal["minus"] | None = None
     """The column has the number or the amount below zero."""
 
+    round: Literal["half_up", "half_even"] | None = None
+    """How an amount with more decimals than its currency has becomes one; else it is refused."""
+
     map: dict[str, str] | None = None
     other: str | None = None
     empty: str | int | None = None
@@ -95,6 +98,8 @@ class Cell(_Strict):
             raise ValueError("map and other belong to column")
         if (self.form or self.at) and self.time is None:
             raise ValueError("form and at belong to time")
+        if self.round and self.money is None:
+            raise ValueError("round belongs to money")
         if self.sign and self.number is None and self.money is None:
             raise ValueError("sign belongs to number or money")
         return self
@@ -171,6 +176,8 @@ class EventPlan(BaseModel):
                 raise ValueError(f"{self.type} has no field {name}: it has {', '.join(allowed)}")
         for name, kind in _KIND_OF.items():
             value = self.fields.get(name)
+            if name == "occurred_at" and isinstance(value, str):
+                continue  # one instant for all rows
             if value is not None and not (isinstance(value, Cell) and getattr(value, kind)):
                 raise ValueError(f"{name} needs {{ {kind} = COLUMN }}")
         for name in ("id", "occurred_at", "order_id"):

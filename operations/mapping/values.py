@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +29,9 @@ Reading = Callable[[Row], Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_SECOND: Final = {"epoch_s": 1, "epoch_ms": 1000, "epoch_us": 1_000_000}
+_ROUNDING: Final = {"half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN}
 _ZONED: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ].*([Zz]|[+-]\d\d:?\d\d)")
+_ZONE: Final = re.compile(r" ?([+-]\d\d):?(\d\d)$")
 _SHOWN_CHARS: Final = 60
 
 
@@ -81,6 +83,17 @@ def reading(value: Value, plan: FilePlan, currency: Reading | None = None) -> Re
         return absent if found is None else found
 
     return or_absent
+
+
+def instant_of(value: Value, plan: FilePlan) -> Reading:
+    """As `reading`, for `occurred_at`: a text is one instant for all rows. Raises MappingUnfit."""
+    if isinstance(value, Cell):
+        return reading(value, plan)
+    try:
+        ms = parse_ms(str(value))
+    except ValueError as error:
+        raise MappingUnfit(f"occurred_at: {value!r} {error}") from error
+    return lambda _: ms
 
 
 def columns_of(value: Value) -> list[str]:
@@ -215,11 +228,13 @@ def _money(cell: Cell, plan: FilePlan, currency: Reading) -> Reading:
         if decimals is None:
             raise of_cell(cell, row.get(cell.named), f"has no known currency, but {code!r}")
         minor = found.scaleb(decimals)
+        if cell.round is not None:
+            minor = minor.quantize(Decimal(1), _ROUNDING[cell.round])
         if minor != (whole := int(minor)):
             raise of_cell(
                 cell,
                 row.get(cell.named),
-                f"has more decimals than {code} has ({decimals}): it is no amount that was paid",
+                f"has more decimals than {code} has ({decimals}): give round, or correct it",
             )
         return whole
 
@@ -263,7 +278,7 @@ def _ms_of_text(
         return parse_ms(format_short(ms))  # within the bounds of events
     if form == "iso":
         if _ZONED.fullmatch(text):
-            return parse_ms(_with_colon(text))
+            return parse_ms(_ZONE.sub(r"\1:\2", text))
         try:
             found = datetime.fromisoformat(text)
         except ValueError:
@@ -280,11 +295,6 @@ def _ms_of_text(
             raise ValueError('is a date without a time of day: give at, such as at = "12:00"')
         found = found.replace(hour=int(at[:2]), minute=int(at[3:]))
     return _ms_of(found, zone, ambiguous)
-
-
-def _with_colon(text: str) -> str:
-    """A time with its zone as +08:00."""
-    return f"{text[:-2]}:{text[-2:]}" if re.search(r"[+-]\d{4}$", text) else text
 
 
 def _ms_of(found: datetime, zone: ZoneInfo | None, ambiguous: str | None) -> int:
