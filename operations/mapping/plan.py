@@ -213,7 +213,7 @@ class EventPlan(BaseModel):
         for name in line:
             if name not in allowed:
                 raise ValueError(f"a line of {self.type} has {', '.join(allowed) or 'nothing'}")
-        needed = {
+        needed: list[tuple[str, ...]] = {
             "order_placed": [("product_id",), ("quantity",), ("unit_price", "total")],
             "refund_requested": [("quantity",)],
             "refund_succeeded": [("quantity",)],
