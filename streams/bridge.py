@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from streams.log import At, FollowStep
     from streams.settings import Settings
 
-Headers = list[tuple[str, bytes]]
-
 
 @dataclass(frozen=True, slots=True)
 class Bridged:
@@ -47,13 +45,14 @@ class Bridged:
     topic: str
     key: bytes
     value: bytes | None
-    headers: Headers
+    headers: list[tuple[str, bytes]]
 
 
 Convert = Callable[["Record"], "Sequence[Bridged] | Refusal"]
 """The records that one of the other system makes, all of them or none; empty: it is left out."""
 
-_Sends = defaultdict["At", list[tuple[tuple[bytes | None, bytes | None], Headers]]]
+_Headers = list[tuple[str, bytes]]
+_Sends = defaultdict["At", list[tuple[tuple[bytes | None, bytes | None], _Headers]]]
 
 
 class BridgeInDoubt(NetsoldError):
@@ -206,7 +205,7 @@ class Bridge(FencedWriter):
 
     def _letter(
         self, at: At, record: Record, refusal: Refusal
-    ) -> tuple[tuple[bytes | None, bytes | None], Headers]:
+    ) -> tuple[tuple[bytes | None, bytes | None], _Headers]:
         position = Position(*at, record.offset)
         headers = parked_headers(record, position, refusal, self._settings.app)
         return (record.key, record.value), headers

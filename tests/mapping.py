@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from operations.mapping.mapped import Counts, MappedFiles
+from operations.mapping.mapped import MappedFiles
 from operations.mapping.plan import read_mapping
 from operations.mapping.preview import Preview
+from operations.mapping.reading import Counts
 from schemas import envelope
 from schemas.refusals import Refusal
 from schemas.times import DAY_MS, format_ms
@@ -38,7 +39,7 @@ def made(mapping: Path, files: Sequence[Path], directory: Path) -> Made:
     """Everything that a mapping makes of files."""
     mapped = MappedFiles(read_mapping(mapping), [str(path) for path in files], directory)
     try:
-        refused = {}
+        refused: dict[str, str] = {}
         for line in mapped.refusals():
             assert isinstance(line.event, Refusal)
             at = line.at.removeprefix(f"{Path(line.at).parent}/")

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from operations.mapping.values import Row
 
 Test = Callable[["Row"], bool]
-"""Whether a row is one; raises RowRefused where a number is compared and there is none."""
+"""Whether a row is one; raises RowUnmapped where a number is compared and there is none."""
 
 
 def test_of(when: When, plan: FilePlan) -> Test:

@@ -15,7 +15,7 @@ import msgspec
 
 from operations.mapping.parts import NUMBERED, Part
 from operations.mapping.plan import LINE_IDS, LINES, NAME_TYPES
-from operations.mapping.values import RowRefused
+from operations.mapping.values import RowUnmapped
 from schemas.times import format_short
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Joined:
 
     reader: EventReader
     place: int
-    event: dict[str, Any] | RowRefused
+    event: dict[str, Any] | RowUnmapped
     keys: list[tuple[str | None, int]] = field(default_factory=list)
     check: int | None = None
     unmatched: str | None = None
@@ -80,14 +80,14 @@ def _of_rows(
     name = f"{reader.plan.type} {id_.replace(NUMBERED, str(count))}"
     if refused_at is not None:
         fault = f"{name} is left out whole, as its row {at(refused_at)} is refused"
-        yield Joined(reader, first, RowRefused(fault))
+        yield Joined(reader, first, RowUnmapped(fault))
     elif more:
         fault = f"{name} has {len(found) + more:,} rows, and an event's lines are some 3,000"
-        yield Joined(reader, first, RowRefused(f"{fault}: see whether id is that of one order"))
+        yield Joined(reader, first, RowUnmapped(f"{fault}: see whether id is that of one order"))
     else:
         try:
             yield _join(reader, name, found, at, count)
-        except RowRefused as error:
+        except RowUnmapped as error:
             yield Joined(reader, first, error)
 
 
@@ -96,7 +96,7 @@ def _join(
 ) -> Joined:
     plan = reader.plan
     if plan.match and len(found) > 1:
-        raise RowRefused(
+        raise RowUnmapped(
             f"{name} is the id of {len(found)} rows: a return by match is one row, and {{#n}} in"
             " its id numbers equal ones"
         )
@@ -104,11 +104,11 @@ def _join(
     check = _own_total(name, found, at)
     first_ms = fields.get("occurred_at")
     if first_ms is None and plan.type not in NAME_TYPES:
-        raise RowRefused(f"{name} has no occurred_at: its column is empty")
+        raise RowUnmapped(f"{name} has no occurred_at: its column is empty")
     event: dict[str, Any] = {"type": plan.type, **fields}
     if first_ms is not None:
         event["occurred_at"] = format_short(first_ms)
-    keys = []
+    keys: list[tuple[str | None, int]] = []
     if plan.line is not None:
         lines = [part.line or {} for _, part in found]
         for number, line in enumerate(lines, 1):
@@ -119,7 +119,10 @@ def _join(
             event["line_ids"] = [line["line_id"] for line in lines]
         elif plan.type in LINES:
             event["lines"] = lines
-        keys = [(part.key, first_ms if part.sold_at is None else part.sold_at) for _, part in found]
+        keys = [
+            (part.key, int(first_ms or 0) if part.sold_at is None else part.sold_at)
+            for _, part in found
+        ]
     unmatched = found[0][1].unmatched
     if count is not None:
         event, unmatched = _numbered([event, unmatched], str(count))
@@ -127,7 +130,7 @@ def _join(
 
 
 def _agreed(name: str, found: list[tuple[int, Part]], at: Namer) -> dict[str, Any]:
-    """The fields of all rows. Raises RowRefused where two rows differ."""
+    """The fields of all rows. Raises RowUnmapped where two rows differ."""
     first = found[0][0]
     fields = dict(found[0][1].fields)
     for place, part in found[1:]:
@@ -138,7 +141,7 @@ def _agreed(name: str, found: list[tuple[int, Part]], at: Namer) -> dict[str, An
             if known == value:
                 continue
             if field_name != "occurred_at":
-                raise RowRefused(
+                raise RowUnmapped(
                     f"{name} has {field_name} {value!r} in {at(place)}, and {known!r} in"
                     f" {at(first)}: rows of one id are one event"
                 )
@@ -150,7 +153,7 @@ def _own_total(name: str, found: list[tuple[int, Part]], at: Namer) -> int | Non
     totals = {part.check: place for place, part in reversed(found) if part.check is not None}
     if len(totals) > 1:
         places = ", ".join(at(place) for place in sorted(totals.values())[:2])
-        raise RowRefused(f"{name} has two totals of its own: see {places}")
+        raise RowUnmapped(f"{name} has two totals of its own: see {places}")
     return next(iter(totals), None)
 
 

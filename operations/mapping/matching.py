@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from operations.mapping.values import RowRefused
+from operations.mapping.values import RowUnmapped
 
 if TYPE_CHECKING:
     from operations.mapping.spool import SaleRow
@@ -52,7 +52,7 @@ decode_sold: Final = msgspec.msgpack.Decoder(SoldLine).decode
 decode_returned: Final = msgspec.msgpack.Decoder(Returned).decode
 encode: Final = msgspec.msgpack.Encoder().encode
 
-Matched = tuple[int, Returned, "list[dict[str, Any]] | RowRefused"]
+Matched = tuple[int, Returned, "list[dict[str, Any]] | RowUnmapped"]
 """The place of a return's row, the return, and its events or why there are none."""
 
 
@@ -70,7 +70,7 @@ def matched(rows: Iterable[SaleRow]) -> Iterator[Matched]:
             returned = decode_returned(data)
             try:
                 yield place, returned, _events(returned, left, key)
-            except RowRefused as error:
+            except RowUnmapped as error:
                 yield place, returned, error
 
 
@@ -79,7 +79,7 @@ def _events(returned: Returned, left: deque[SoldLine], key: str) -> list[dict[st
     if returned.unmatched is None:
         found = sum(line.units - line.refunded for line in left)
         if found < returned.units:
-            raise RowRefused(
+            raise RowUnmapped(
                 f"of {returned.units} returned units of {key!r} {returned.units - found} have no"
                 " earlier sale in these files: give the files of the time before, name such rows"
                 " by [[file.skip]], or name an order for them by match.unmatched"
@@ -128,7 +128,7 @@ def _amount(returned: Returned, done: int, units: int, line: SoldLine | None) ->
     if returned.amount is not None:
         return _part(returned.amount, returned.units, done, units)
     if line is None:
-        raise RowRefused("units without a sale have no price: give unit_price or amount")
+        raise RowUnmapped("units without a sale have no price: give unit_price or amount")
     return _part(line.amount, line.units, line.refunded, units)
 
 

@@ -18,7 +18,7 @@ from operations.mapping.plan import (
     SPECIAL,
 )
 from operations.mapping.rows import elements
-from operations.mapping.values import RowRefused, columns_of, instant_of, reading
+from operations.mapping.values import RowUnmapped, columns_of, instant_of, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,24 +85,24 @@ class EventReader:
         return self._columns
 
     def rows(self, row: Row) -> Iterator[Row]:
-        """The rows that it is for: the row itself, or elements of its list. Raises RowRefused."""
+        """The rows that it is for: the row itself, or elements of its list. Raises RowUnmapped."""
         for one in [row] if self.plan.each is None else elements(row, self.plan.each):
             if self._applies(one):
                 yield one
 
     def id_of(self, row: Row) -> str:
-        """The event's id. Raises RowRefused."""
+        """The event's id. Raises RowUnmapped."""
         found: str | None = None if self._id is None else self._id(row)
         if found is None:
             columns = ", ".join(sorted(self._columns & _id_columns(self.plan)))
-            raise RowRefused(
+            raise RowUnmapped(
                 f"column {columns}: is empty, and the id of {self.plan.type} is made of it:"
                 " name such rows by when, or skip them"
             )
         return found
 
     def part(self, row: Row) -> Part:
-        """What the row gives of the event. Raises RowRefused."""
+        """What the row gives of the event. Raises RowUnmapped."""
         fields = {
             name: found for name, read in self._fields.items() if (found := read(row)) is not None
         }
@@ -111,7 +111,7 @@ class EventReader:
         if self._key is not None:
             key = self._key(row)
             if key is None and self.plan.match is not None:
-                raise RowRefused(
+                raise RowUnmapped(
                     f"columns {self._key_columns()}: one is empty, and a return's sale is found by"
                     " them: name such rows by [[file.skip]], or give them a key of their own"
                 )
@@ -129,7 +129,7 @@ class EventReader:
         for name, given in (self.plan.line or {}).items():
             if name not in line and name != "discount":
                 columns = ", ".join(columns_of(given))
-                raise RowRefused(f"column {columns}: is empty, and a line's {name} is made of it")
+                raise RowUnmapped(f"column {columns}: is empty, and a line's {name} is made of it")
         if self.plan.type in LINES:
             _price(line, is_refund=self.plan.type != "order_placed")
         return line
@@ -154,7 +154,7 @@ def _price(line: dict[str, Any], *, is_refund: bool) -> None:
         return
     discount = line.pop("discount", 0)
     if quantity < 1:
-        raise RowRefused("a line of 0 units has no price a unit: name such rows by when")
+        raise RowUnmapped("a line of 0 units has no price a unit: name such rows by when")
     line["unit_price"] = price = -(-(total + discount) // quantity)
     off = price * quantity - total
     if off:
@@ -203,18 +203,18 @@ class FileReader:
         return {column for column in found if not others or not column.startswith(others)}
 
     def skipped(self, row: Row) -> str | None:
-        """Why a row is left out on purpose; None if it isn't. Raises RowRefused."""
+        """Why a row is left out on purpose; None if it isn't. Raises RowUnmapped."""
         return next((why for why, test in self._skips if test(row)), None)
 
     def parts(self, row: Row) -> list[tuple[EventReader, str, Part]]:
-        """(event, id, part) of everything that the row makes. Raises RowRefused."""
+        """(event, id, part) of everything that the row makes. Raises RowUnmapped."""
         found = [
             (event, event.id_of(one), event.part(one))
             for event in self.events
             for one in event.rows(row)
         ]
         if not found and self.events:
-            raise RowRefused(
+            raise RowUnmapped(
                 "no [[file.event]] is for this row: give one, or name such rows by [[file.skip]]"
             )
         return found
@@ -224,6 +224,6 @@ class FileReader:
         for event in self.events:
             try:
                 found = [(event.number, event.id_of(one)) for one in event.rows(row)]
-            except RowRefused:
+            except RowUnmapped:
                 continue
             yield from found

@@ -213,18 +213,21 @@ class EventPlan(BaseModel):
         for name in line:
             if name not in allowed:
                 raise ValueError(f"a line of {self.type} has {', '.join(allowed) or 'nothing'}")
-        needed: list[tuple[str, ...]] = {
-            "order_placed": [("product_id",), ("quantity",), ("unit_price", "total")],
-            "refund_requested": [("quantity",)],
-            "refund_succeeded": [("quantity",)],
-        }.get(self.type, [("line_id",)])
-        if self.type.startswith("refund_") and not self.match:
-            needed += [("line_id",), ("amount", "unit_price")]
-        for names in needed:
+        for names in self._needed():
             if not set(names) & line.keys():
                 raise ValueError(f"a line of {self.type} needs {' or '.join(names)}")
         if {"total", "unit_price"} <= line.keys() or {"amount", "unit_price"} <= line.keys():
             raise ValueError("a line has unit_price or what it costs in all, not both")
+
+    def _needed(self) -> list[tuple[str, ...]]:
+        """What a line needs: one of each of these."""
+        if self.type == "order_placed":
+            return [("product_id",), ("quantity",), ("unit_price", "total")]
+        if self.match:
+            return [("quantity",)]
+        if self.type in LINES:
+            return [("line_id",), ("quantity",), ("amount", "unit_price")]
+        return [("line_id",)]
 
 
 class Skip(_Strict):
@@ -354,7 +357,7 @@ _KINDS: Final = {"str", "int", "Cell", "Condition"}
 
 def _first_fault(error: ValidationError) -> str:
     """Where in the mapping, and what is wrong: the fault that is deepest in it."""
-    first = max(error.errors(), key=lambda one: len(one["loc"]))
+    first = max(error.errors(), key=lambda one: (len(one["loc"]), one["type"] == "value_error"))
     where = ".".join(
         str(part + 1) if isinstance(part, int) else part
         for part in first["loc"]

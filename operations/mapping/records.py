@@ -10,7 +10,7 @@ from operations.mapping.joining import encode_part, joined
 from operations.mapping.parts import FileReader
 from operations.mapping.plan import MappingUnfit
 from operations.mapping.rows import json_row
-from operations.mapping.values import RowRefused
+from operations.mapping.values import RowUnmapped
 from operations.writing.event_lines import by_now, event_of
 from schemas import limits
 from schemas.refusals import Reason, Refusal
@@ -45,13 +45,13 @@ class RecordMapper:
             return ()
         try:
             return self._converted(record)
-        except RowRefused as error:
+        except RowUnmapped as error:
             return Refusal(Reason.NOT_MAPPED, str(error)[: limits.DETAIL_CHARS])
 
     def _converted(self, record: Record) -> Sequence[Bridged] | Refusal:
         plan = self._reader.plan
         row = json_row(record.value, plan.json_columns)
-        if isinstance(row, RowRefused):
+        if isinstance(row, RowUnmapped):
             raise row
         row["kafka.key"] = None if record.key is None else record.key.decode(errors="replace")
         row["kafka.timestamp"] = record.timestamp
@@ -67,7 +67,7 @@ class RecordMapper:
         parts.sort(key=lambda part: part[:4])
         made = []
         for one in joined(parts, self._reader.events, lambda _: "this record"):
-            if isinstance(one.event, RowRefused):
+            if isinstance(one.event, RowUnmapped):
                 raise one.event
             found = by_now(event_of(_encode(one.event)), self._most_ahead_s)
             if isinstance(found, Refusal):

@@ -15,7 +15,7 @@ from operations.exporting.libraries import arrow
 from operations.files.opening import STDIN, EventFileUnreadable, name_of, opened
 from operations.files.pieces import pieces
 from operations.mapping.plan import MappingUnfit
-from operations.mapping.values import RowRefused, refused
+from operations.mapping.values import RowUnmapped, refused
 from schemas import limits
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _CELL_CHARS: Final = 4 * limits.VALUE_BYTES
 _ROW_BYTES: Final = 4 * limits.MIB
 _decode: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
-Read = tuple[int, "Row | RowRefused", int]
+Read = tuple[int, "Row | RowUnmapped", int]
 """A row's line or number from 1, its cells, and how many bytes of the file were read by then."""
 
 
@@ -72,7 +72,7 @@ def _of_csv(
                 yield line, dict(zip(header, cells, strict=True)), read_bytes()
             elif cells:
                 fault = f"the row has {len(cells)} cells, and the first line names {width}"
-                yield line, RowRefused(f"{fault}: a mark in a text may lack its quotes"), 0
+                yield line, RowUnmapped(f"{fault}: a mark in a text may lack its quotes"), 0
             line = reader.line_num + skipped + 1
     except UnicodeError as error:
         raise EventFileUnreadable(
@@ -103,20 +103,20 @@ def _of_json(
         yield line, json_row(piece.value, plan.json_columns), read_bytes()
 
 
-def json_row(value: bytes | None, json_columns: Iterable[str]) -> Row | RowRefused:
+def json_row(value: bytes | None, json_columns: Iterable[str]) -> Row | RowUnmapped:
     """A JSON object as a row: nested members with dots between their names, lists as they are."""
     if value is None:
-        return RowRefused(f"the row has more than {_ROW_BYTES:,} bytes")
+        return RowUnmapped(f"the row has more than {_ROW_BYTES:,} bytes")
     try:
         found = _decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return RowRefused(f"it is no JSON: {error}")
+        return RowUnmapped(f"it is no JSON: {error}")
     if not isinstance(found, dict):
-        return RowRefused("it is JSON, but not one object")
+        return RowUnmapped("it is JSON, but not one object")
     return opened_row(flat(found), json_columns)
 
 
-def opened_row(row: Row, json_columns: Iterable[str]) -> Row | RowRefused:
+def opened_row(row: Row, json_columns: Iterable[str]) -> Row | RowUnmapped:
     """The row with the members of columns whose texts are JSON."""
     for column in json_columns:
         text = row.get(column)

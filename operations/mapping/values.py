@@ -25,7 +25,7 @@ Row = dict[str, Any]
 """A row's cells by column: texts of CSV, values of JSON or Parquet; None where nothing is."""
 
 Reading = Callable[[Row], Any]
-"""Reads a value from a row; None where the cell is empty. Raises RowRefused."""
+"""Reads a value from a row; None where the cell is empty. Raises RowUnmapped."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_SECOND: Final = {"epoch_s": 1, "epoch_ms": 1000, "epoch_us": 1_000_000}
@@ -35,21 +35,21 @@ _ZONE: Final = re.compile(r" ?([+-]\d\d):?(\d\d)$")
 _SHOWN_CHARS: Final = 60
 
 
-class RowRefused(NetsoldError):
+class RowUnmapped(NetsoldError):
     """A row, or an event of rows, of which the mapping makes nothing; the sentence says why."""
 
 
-def of_cell(cell: Cell, given: object, fault: str) -> RowRefused:
+def of_cell(cell: Cell, given: object, fault: str) -> RowUnmapped:
     """The refusal of one cell: its column, its value, and what is wrong with it."""
     return refused(cell.named, given, fault)
 
 
-def refused(column: str, given: object, fault: str) -> RowRefused:
+def refused(column: str, given: object, fault: str) -> RowUnmapped:
     """The same by a column's name."""
     shown = text_of(given) or ""
     if len(shown) > _SHOWN_CHARS:
         shown = f"{shown[:_SHOWN_CHARS]}…"
-    return RowRefused(f"column {column}: {shown!r} {fault}")
+    return RowUnmapped(f"column {column}: {shown!r} {fault}")
 
 
 def text_of(given: object) -> str | None:
@@ -64,7 +64,7 @@ def text_of(given: object) -> str | None:
         return str(given)
     if isinstance(given, datetime | date):
         return given.isoformat()
-    raise RowRefused(f"{given!r:.60} is a list or bytes, and a single value is wanted")
+    raise RowUnmapped(f"{given!r:.60} is a list or bytes, and a single value is wanted")
 
 
 def reading(value: Value, plan: FilePlan, currency: Reading | None = None) -> Reading:
@@ -190,7 +190,7 @@ def decimal_of(given: object, decimal: str, thousands: str) -> Decimal | None:
 
 
 def _signed(cell: Cell, row: Row, plan: FilePlan) -> Decimal | None:
-    """A cell's number, with its sign as the mapping states it. Raises RowRefused."""
+    """A cell's number, with its sign as the mapping states it. Raises RowUnmapped."""
     given = row.get(cell.named)
     try:
         found = decimal_of(given, plan.decimal, plan.thousands)

@@ -35,7 +35,8 @@ CREATE TABLE matched AS
     FROM (SELECT key, moment, sum(sold) OVER w AS s, sum(returned) OVER w AS r
           FROM step WINDOW w AS (PARTITION BY key ORDER BY moment));
 CREATE TABLE booked AS
-    SELECT key, moment, up_to - coalesce(lag(up_to) OVER (PARTITION BY key ORDER BY moment), 0) AS units
+    SELECT key, moment,
+           up_to - coalesce(lag(up_to) OVER (PARTITION BY key ORDER BY moment), 0) AS units
     FROM matched;
 CREATE TABLE reversed AS
     SELECT moment, shop, product, price, units,
