@@ -25,6 +25,7 @@ from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -98,9 +99,11 @@ class Probing:
         answers: list[asyncio.Future[None]] = []
         loop = asyncio.get_running_loop()
         async with Writer(self.settings) as writer:
-            begin_s = time.monotonic()
+            begin_s, rng = time.monotonic(), Random(0)
             for number in range(round(self.seconds / EVERY_S)):
-                await asyncio.sleep(max(0.0, begin_s + number * EVERY_S - time.monotonic()))
+                # at a random instant of its part: workers and readers have intervals of their own
+                at_s = begin_s + (number + rng.random()) * EVERY_S
+                await asyncio.sleep(max(0.0, at_s - time.monotonic()))
                 probe = Probe(f"probe-{int(begin_s)}-{number}", time.time())
                 self.probes[probe.product] = probe
                 position = await self._sell(writer, probe)
@@ -150,13 +153,12 @@ class Sample:
     """What the worker has done until an instant; transactions are (count, seconds) by stage."""
 
     at_s: float
-    worker_cpu_s: float
-    broker_cpu_s: float
+    cpu_s: dict[str, float]
     transactions: dict[str, tuple[float, float]]
 
 
-def sample(worker: Processes, port: int) -> Sample:
-    """The worker's and the broker's work so far."""
+def sample(worker: Processes, reader: Processes, port: int) -> Sample:
+    """What the processes have done so far; the worker's metrics are at a port."""
     with urllib.request.urlopen(f"http://{LOCALHOST}:{port}/metrics", timeout=10) as response:
         text = response.read().decode()
     counts: defaultdict[str, float] = defaultdict(float)
@@ -171,7 +173,8 @@ def sample(worker: Processes, port: int) -> Sample:
     brokers = [one for one in psutil.Process().children(recursive=True) if one.name() == "java"]
     broker_s = sum(sum(one.cpu_times()[:2]) for one in brokers)
     found = {stage: (counts[stage], seconds[stage]) for stage in counts}
-    return Sample(time.monotonic(), worker.sample(), broker_s, found)
+    cpu_s = {"worker": worker.sample(), "reader": reader.sample(), "broker": broker_s}
+    return Sample(time.monotonic(), cpu_s, found)
 
 
 async def share_of_marks(settings: Settings, starts: dict[log.At, int]) -> tuple[int, int]:
@@ -214,6 +217,18 @@ def show(rate: int, probing: Probing, begun: Sample, ended: Sample, marks: tuple
         ways["→ row is readable"].append(readable_s - row_s)
         ways["append → row is readable"].append(readable_s - one.began_s)
         ways["append → reader's answer"].append(answered_s - one.began_s)
+    print(f"{rate:,} events/s, {len(probing.probes)} appends")
+    for name, values in ways.items():
+        print(
+            f"  {name:28} p50 {percentile(values, 50):6.0f}  p99 {percentile(values, 99):6.0f} ms"
+        )
+    show_transactions(begun, ended)
+    print(f"  marks {marks[0]:,} of {marks[1]:,} journal records, {marks[0] / marks[1]:.0%}")
+    show_cpu(begun, ended)
+
+
+def show_transactions(begun: Sample, ended: Sample) -> None:
+    """Print how many transactions there were between two samples, and their mean length."""
     seconds = ended.at_s - begun.at_s
     counts = {
         stage: count - begun.transactions.get(stage, (0, 0))[0]
@@ -223,28 +238,18 @@ def show(rate: int, probing: Probing, begun: Sample, ended: Sample, marks: tuple
         took for _, took in begun.transactions.values()
     )
     count = sum(counts.values())
-    print(f"{rate:,} events/s, {len(probing.probes)} appends")
-    for name, values in ways.items():
-        print(
-            f"  {name:28} p50 {percentile(values, 50):6.0f}  p99 {percentile(values, 99):6.0f} ms"
-        )
-    by_stage = ", ".join(f"{stage} {some / seconds:.0f}" for stage, some in sorted(counts.items()))
-    print(f"  transactions/s {count / seconds:.0f} ({by_stage}), each {in_them_s / count:.4f} s")
-    print(f"  marks {marks[0]:,} of {marks[1]:,} journal records, {marks[0] / marks[1]:.0%}")
-    show_cpu(begun, ended)
+    by_stage = ", ".join(f"{stage} {some / seconds:.1f}" for stage, some in sorted(counts.items()))
+    each_s = in_them_s / count if count else 0.0
+    print(f"  transactions/s {count / seconds:.1f} ({by_stage}), each {each_s:.4f} s")
 
 
 def show_cpu(begun: Sample, ended: Sample) -> None:
-    """Print the CPU of worker and broker between two samples."""
+    """Print the CPU of the processes between two samples."""
     hours = (ended.at_s - begun.at_s) / 3600
-    worker_s, broker_s = (
-        ended.worker_cpu_s - begun.worker_cpu_s,
-        ended.broker_cpu_s - begun.broker_cpu_s,
+    used = (
+        f"{name} {(cpu_s - begun.cpu_s[name]) / hours:,.0f}" for name, cpu_s in ended.cpu_s.items()
     )
-    print(
-        f"  CPU seconds an hour: worker {worker_s / hours:,.0f}, broker {broker_s / hours:,.0f}",
-        flush=True,
-    )
+    print(f"  CPU seconds an hour: {', '.join(used)}", flush=True)
 
 
 def show_steps(collector: Collector) -> None:
@@ -300,14 +305,16 @@ def run(kafka: str, rate: int, directory: Path, seconds: int, *, steps: bool) ->
         journal = [settings.topic(name) for name in (SALES_TOPIC, SHOP_ACTIVITY_TOPIC)]
         starts = asyncio.run(log.ends(settings, journal))
         collector.spans.clear()
-        probing, begun = Probing(settings, seconds), sample(worker, port)
+        probing, begun = Probing(settings, seconds), sample(worker, reader, port)
         if rate:
             asyncio.run(probing.run())
         else:
             time.sleep(seconds)
-        ended = sample(worker, port)
+        ended = sample(worker, reader, port)
         worker.require_alive()
     if not rate:
+        print("0 events/s")
+        show_transactions(begun, ended)
         show_cpu(begun, ended)
         return
     sales = {at: start for at, start in starts.items() if at[0] == journal[0]}

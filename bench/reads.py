@@ -139,14 +139,24 @@ def over_http(who: str, what: str, server: Server, address: str, effort: Effort)
 
 
 def measure(
-    targets: Sequence[Target], rounds: int, report: Callable[[str], None], after: Callable[[], None]
+    targets: Sequence[Target],
+    rounds: int,
+    report: Callable[[str], None],
+    before: Callable[[], None] = lambda: None,
+    after: Callable[[], None] = lambda: None,
 ) -> Reads:
-    """All targets in turn, in each second round backwards; `after` each round something is done."""
+    """All targets in turn, in each second round backwards.
+
+    Something is done `before` each target and `after` each round. A fixed rate comes first: a
+    reader that was just read as fast as it answers may have to catch up.
+    """
     found: Reads = defaultdict(lambda: defaultdict(list))
     for number in range(rounds):
         for target in reversed(targets) if number % 2 else targets:
+            before()
             try:
-                read = Read(target.saturated(), target.paced and target.paced())
+                paced = target.paced and target.paced()
+                read = Read(target.saturated(), paced)
             except Unanswered as error:
                 report(f"{target.what}, {target.who}: left out of this round: {error}")
                 continue

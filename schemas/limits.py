@@ -177,15 +177,15 @@ RESTORE_RECORDS: Final = 20_000
 FOLLOW_RECORDS: Final = 20_000
 """Most records of one step of a reader."""
 
-LIVE_RECORDS: Final = 500
-"""The same once its tables are live. Nothing is answered while RocksDB writes a step: 20,000 keys
-take some 80 ms, 1,000 keys less than 1 ms."""
+LIVE_RECORDS: Final = 200
+"""The same once its tables are live. Nothing is answered while RocksDB writes a step, and a record
+changes several keys: the write of 500 records took 10 ms of CPU at times."""
 
 APART_RECORDS: Final = 100_000
 """With so many records to be read, a reader starts a process that fetches and folds them: the start
 costs about a second of CPU."""
 
-INDEX_RECORDS: Final = 1000
+INDEX_RECORDS: Final = 400
 """Most records of one step of the event index: answers, and the tables' steps, are between its
 own."""
 

@@ -34,7 +34,7 @@ logger = structlog.get_logger()
 
 FIRST_PAUSE_S: Final = 0.2
 LONGEST_PAUSE_S: Final = 5.0
-GATHER_S: Final = 0.05
+GATHER_S: Final = 0.02
 """The pause after a small step. Records of many partitions arrive one by one, and each step has a
 fixed cost."""
 

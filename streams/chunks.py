@@ -48,6 +48,9 @@ class Lanes(Protocol):
     def is_busy(self, partition: TopicPartition, /) -> bool:
         """Whether a chunk of the partition is being committed; from any thread."""
 
+    def has_events(self, partition: TopicPartition, /) -> bool:
+        """Whether the partition is of a topic of events; from any thread."""
+
     def decoder_of(self, partition: TopicPartition, /) -> Callable[[Record], Any]:
         """The decoder of a partition's records."""
 
@@ -83,7 +86,8 @@ class ChunkThread(AIOKafkaConsumerThread):
         await super().on_start()
         fetcher = self._ensure_consumer()._fetcher  # noqa: SLF001 - no public way
         lanes = self.transport.lanes
-        self._buffer = PacedBuffer(fetcher, lanes.settings.fetch_every_ms, lanes.is_busy)
+        every_ms = lanes.settings.fetch_every_ms
+        self._buffer = PacedBuffer(fetcher, every_ms, lanes.is_busy, lanes.has_events)
 
     async def _fetch_records(
         self,

@@ -1,8 +1,9 @@
 """When partitions are fetched again that a worker has read to the end of what is stable.
 
-Together, at the next multiple of an interval: a busy partition then has few transactions with many
-records, and those of one worker begin together. An idle one is fetched all the time, so its next
-record waits for nothing. A partition that is behind is fetched again at once.
+Together, at the next multiple of an interval, and journals half an interval later: a busy partition
+then has few transactions with many records, and those of one stage begin together. An idle one is
+fetched all the time, so its next record waits for nothing. A partition that is behind is fetched
+again at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 IDLE_WAIT_MS: Final = 500
 """How long a broker may keep a fetch of all partitions. It answers at once if one has records."""
+
+JOURNAL_PHASE: Final = 0.5
+"""The part of an interval by which journals are due after events: about as long as a transaction
+needs until its records are readable."""
 
 BUSY_S: Final = 0.01
 """How much later a partition is due whose records are still being committed, and how long a fetch
@@ -41,10 +46,12 @@ class PacedBuffer(FetchBuffer):
         fetcher: Any,  # noqa: ANN401 - aiokafka's is untyped
         every_ms: int,
         is_busy: Callable[[TopicPartition], bool],
+        has_events: Callable[[TopicPartition], bool],
     ) -> None:
         super().__init__(fetcher)
         self._every_s = every_ms / 1000
         self._is_busy = is_busy
+        self._has_events = has_events
         self._ended: dict[TopicPartition, FetchResult] = {}
         """Fetches that are read to their ends, until their partitions are due."""
 
@@ -64,13 +71,15 @@ class PacedBuffer(FetchBuffer):
     def _wait_ms(self) -> int:
         """How long a fetch may wait that leaves partitions out."""
         now_s = asyncio.get_running_loop().time()
-        due_s = min((now_s + self._until_tick_s(), *self._due_s.values()))
-        return int(max(BUSY_S, due_s - now_s) * 1000)
+        next_s = now_s + min(self._until_s(0.0), self._until_s(JOURNAL_PHASE))
+        return int(max(BUSY_S, min((next_s, *self._due_s.values())) - now_s) * 1000)
 
-    def _until_tick_s(self) -> float:
+    def _until_s(self, phase: float) -> float:
+        """Seconds until the next instant of a phase, a part of the interval."""
         if not self._every_s:
             return 0.0
-        return self._every_s - asyncio.get_running_loop().time() % self._every_s
+        now_s = asyncio.get_running_loop().time() - phase * self._every_s
+        return self._every_s - now_s % self._every_s
 
     def waiting(self, active: AbstractSet[TopicPartition]) -> dict[TopicPartition, FetchResult]:
         """As `FetchBuffer.waiting`, without those that are read to their ends."""
@@ -84,7 +93,8 @@ class PacedBuffer(FetchBuffer):
             self.forget(result, partition)
             return
         self._ended[partition] = result
-        self._forget_in(self._until_tick_s(), result, partition)
+        phase = 0.0 if self._has_events(partition) else JOURNAL_PHASE
+        self._forget_in(self._until_s(phase), result, partition)
 
     def _forget_in(self, delay_s: float, result: FetchResult, partition: TopicPartition) -> None:
         loop = asyncio.get_running_loop()

@@ -146,8 +146,8 @@ class Pipeline:
     def most_records(self, partition: TopicPartition) -> int:
         """Most records of a partition's next chunk."""
         most = self._assignment.sizes.most_records(partition)
-        if self._throttle is not None and self._has_events(partition):
-            return min(most, self._throttle.most(sum(map(self._has_events, self.lanes))))
+        if self._throttle is not None and self.has_events(partition):
+            return min(most, self._throttle.most(sum(map(self.has_events, self.lanes))))
         return most
 
     def is_busy(self, partition: TopicPartition) -> bool:
@@ -165,11 +165,11 @@ class Pipeline:
 
     async def process(self, chunk: Chunk) -> None:
         """Fold one chunk and start its transaction; see `ChunkProcessor.process`."""
-        if self._throttle is not None and self._has_events(chunk.partition):
+        if self._throttle is not None and self.has_events(chunk.partition):
             self._assignment.stalls.waited(await self._throttle.wait(len(chunk.readings)))
         await self._processor.process(chunk)
 
-    def _has_events(self, partition: TopicPartition) -> bool:
+    def has_events(self, partition: TopicPartition) -> bool:
         """Whether a source partition has events from outside, not records of our own stages."""
         lane = self.lanes.get(partition)
         return lane is not None and bool(lane.spec.sends)

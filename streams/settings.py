@@ -348,7 +348,7 @@ class Settings(ReaderSettings, RuleSettings, EventSettings, BaseSettings):
         4 * 1024 * 1024, ge=65536, description="most bytes fetched per partition at once"
     )
     fetch_every_ms: int = Field(
-        100, ge=0, le=5000, description="a partition that is read to its end is fetched this often"
+        80, ge=0, le=5000, description="a partition that is read to its end is fetched this often"
     )
     marks_every_ms: int = Field(
         250, ge=0, le=5000, description="progress goes to all journal partitions this often at most"

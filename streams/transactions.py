@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
@@ -64,8 +64,9 @@ async def commit(
         await producer.begin_transaction()
         steps.end("begin")
         # 2. journal and activity, with a progress mark to each downstream partition that gets any,
-        # and to all of them if it is time
-        everywhere = lane.marks_due_s(settings.marks_every_ms) <= 0
+        # and to all of them if they are few, or if it is time
+        due_s = lane.marks_due_s(settings.marks_every_ms)
+        everywhere = settings.partitions <= FEW_PARTITIONS or due_s <= 0
         sent = [await _send_downstream(lane, outcome, settings, everywhere=everywhere)]
         reach(Point.AFTER_FIRST_SEND)
         # 3. dead letters
@@ -140,6 +141,9 @@ async def _send_offset(
     )
 
 
+FEW_PARTITIONS: Final = 4
+"""Marks to so many partitions cost less than the transaction that would write them later."""
+
 Sent = list[asyncio.Future[Any]]
 _Item = tuple[bytes | None, bytes]
 
@@ -148,6 +152,8 @@ async def _send_downstream(
     lane: Lane, outcome: Outcome, settings: Settings, *, everywhere: bool
 ) -> Sent:
     """Send records, each to the partition of its key, and marks behind them."""
+    if not lane.spec.sends:
+        return []
     sent: Sent = []
     mark = None, encode_journal(_progress_mark(lane, outcome.progress))
     for topic in dict.fromkeys((*outcome.sends, *lane.spec.sends)):

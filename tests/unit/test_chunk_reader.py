@@ -26,7 +26,7 @@ class Partition(Fetches):
 
     def __init__(self) -> None:
         super().__init__()
-        self.buffer = PacedBuffer(self.fetcher, 0, lambda _: False)
+        self.buffer = PacedBuffer(self.fetcher, 0, lambda _: False, lambda _: True)
         self.reader = ChunkReader(self.buffer)
         self.decode: Callable[[Record], Any] = lambda record: record.value
 

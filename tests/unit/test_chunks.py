@@ -40,7 +40,9 @@ async def test_a_fault_while_decoding_ends_the_worker(
     """No chunk is made of later records, which would skip the record."""
     fetches, ends = Fetches(), list[str]()
     monkeypatch.setattr(
-        consumer, "_reader", ChunkReader(PacedBuffer(fetches.fetcher, 0, lambda _: False))
+        consumer,
+        "_reader",
+        ChunkReader(PacedBuffer(fetches.fetcher, 0, lambda _: False, lambda _: True)),
     )
     monkeypatch.setattr(consumer, "_active_partitions", {TP(*SALES)})
     monkeypatch.setattr(consumer.app, "leave", lambda error: ends.append(str(error)))
@@ -48,7 +50,7 @@ async def test_a_fault_while_decoding_ends_the_worker(
         consumer.transport.lanes, "decoder_of", lambda _: lambda record: 1 // int(record.value)
     )
     fetches.fetch(batch(0, b"1", b"0", b"2"))
-    waiting = PacedBuffer(fetches.fetcher, 0, lambda _: False).waiting({SALES})
+    waiting = PacedBuffer(fetches.fetcher, 0, lambda _: False, lambda _: True).waiting({SALES})
     monkeypatch.setattr(consumer, "_getmany", AsyncMock(return_value=waiting))
     assert [message async for message in consumer.getmany(1.0)] == []
     (end,) = ends
@@ -60,7 +62,10 @@ async def test_nothing_is_read_while_the_flow_is_stopped(consumer: ChunkConsumer
     """During a rebalance no position moves."""
     fetches = Fetches()
     fetches.fetch(batch(0, b"a"))
-    thread, buffer = consumer._thread, PacedBuffer(fetches.fetcher, 0, lambda _: False)
+    thread, buffer = (
+        consumer._thread,
+        PacedBuffer(fetches.fetcher, 0, lambda _: False, lambda _: True),
+    )
     assert list(thread._waiting(buffer, {TP(*SALES)})) == [SALES]
     consumer.stop_flow()
     assert thread._waiting(buffer, {TP(*SALES)}) == {}

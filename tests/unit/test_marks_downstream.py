@@ -13,6 +13,7 @@ from schemas import envelope, journal
 from schemas.events import topic_of
 from schemas.times import DAY_MS
 from streams.settings import Settings
+from streams.transactions import FEW_PARTITIONS
 from tables import catalogue
 from tests import virtual_time
 from tests.driver import NONE, Driver, Faults
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENTS = 300
-PARTITIONS = 4
+PARTITIONS = 2 * FEW_PARTITIONS
 JOURNALS = (catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC)
 
 

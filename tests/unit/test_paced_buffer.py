@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streams.chunk_reader import ChunkReader
-from streams.paced_buffer import BUSY_S, IDLE_WAIT_MS, PacedBuffer
+from streams.paced_buffer import BUSY_S, IDLE_WAIT_MS, JOURNAL_PHASE, PacedBuffer
 from tests.fetching import SALES, Fetches, batch
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ EVERY_MS = 50
 class Reading(Fetches):
     """One partition, whose fetches are read to their ends at once."""
 
-    def __init__(self, every_ms: int) -> None:
+    def __init__(self, every_ms: int, *, has_events: bool = True) -> None:
         super().__init__()
         self.waits_ms: list[int] = []
         self.fetcher._get_actions_per_node = self._note_wait
         self.is_busy = False
-        self.buffer = PacedBuffer(self.fetcher, every_ms, lambda _: self.is_busy)
+        self.buffer = PacedBuffer(
+            self.fetcher, every_ms, lambda _: self.is_busy, lambda _: has_events
+        )
         self.reader = ChunkReader(self.buffer)
 
     def _note_wait(self, _: Any) -> None:  # noqa: ANN401 - aiokafka's is untyped
@@ -61,6 +63,17 @@ async def test_a_partition_that_is_read_is_fetched_when_it_is_due() -> None:
     await asyncio.sleep(EVERY_MS / 1000)
     assert reading.is_fetched()
     assert reading.wait_ms() == IDLE_WAIT_MS
+
+
+@pytest.mark.parametrize(("has_events", "phase"), [(True, 0.0), (False, JOURNAL_PHASE)])
+async def test_journals_are_due_between_two_instants_of_events(
+    *, has_events: bool, phase: float
+) -> None:
+    """So what one stage has committed waits for no other interval before the next stage reads."""
+    reading = Reading(EVERY_MS, has_events=has_events)
+    reading.read(stable=1)
+    intervals = reading.buffer._due_s[SALES] * 1000 / EVERY_MS - phase
+    assert intervals == pytest.approx(round(intervals))
 
 
 async def test_a_partition_that_is_being_committed_is_due_later() -> None:
