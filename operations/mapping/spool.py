@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from schemas.errors import NetsoldError
+
+T = TypeVar("T")
 
 _CACHE_KIB: Final = 64 * 1024
 _AT_ONCE: Final = 5000
@@ -35,10 +38,14 @@ class SpoolFull(NetsoldError):
 
 
 class Spool:
-    """A database in a directory; it is of no use after its process."""
+    """A database in a directory; it is of no use after its process.
+
+    One thread uses it; another may close it meanwhile, as after a signal.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._lock = threading.Lock()
         self._db = sqlite3.connect(
             directory / "spool", isolation_level=None, check_same_thread=False
         )
@@ -47,8 +54,10 @@ class Spool:
         self._waiting: dict[str, list[tuple[Any, ...]]] = {"part": [], "sale": [], "event": []}
 
     def close(self) -> None:
-        """Release the files."""
-        self._db.close()
+        """Release the files; what is under way ends with SpoolFull."""
+        self._db.interrupt()
+        with self._lock:
+            self._db.close()
 
     def add_part(self, row: PartRow) -> None:
         """Add a part."""
@@ -81,7 +90,7 @@ class Spool:
     def forget_parts(self) -> None:
         """Parts are joined: their room is free for what follows."""
         self._flush("part")
-        self._run("DELETE FROM part")
+        self._locked(lambda: self._db.execute("DELETE FROM part"))
 
     def _add(self, table: str, row: tuple[Any, ...]) -> None:
         waiting = self._waiting[table]
@@ -93,10 +102,8 @@ class Spool:
         waiting = self._waiting[table]
         if waiting:
             marks = ", ".join("?" * len(waiting[0]))
-            try:
-                self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", waiting)  # noqa: S608 - our own names
-            except sqlite3.OperationalError as error:
-                raise self._full(error) from error
+            insert = f"INSERT INTO {table} VALUES ({marks})"  # noqa: S608 - our own names
+            self._locked(lambda: self._db.executemany(insert, waiting))
             waiting.clear()
 
     def _sorted(self, table: str, columns: str) -> Iterator[Any]:
@@ -104,18 +111,19 @@ class Spool:
         return self._rows(f"SELECT * FROM {table} ORDER BY {columns}")  # noqa: S608 - our own names
 
     def _rows(self, query: str) -> Iterator[Any]:
+        cursor = self._locked(lambda: self._db.execute(query))
+        while some := self._locked(lambda: cursor.fetchmany(_AT_ONCE)):
+            yield from some
+
+    def _locked(self, work: Callable[[], T]) -> T:
+        """What the database does, unless it is closed. Raises SpoolFull."""
         try:
-            yield from self._db.execute(query)
-        except sqlite3.OperationalError as error:
+            with self._lock:
+                return work()
+        except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
             raise self._full(error) from error
 
-    def _run(self, query: str) -> None:
-        try:
-            self._db.execute(query)
-        except sqlite3.OperationalError as error:
-            raise self._full(error) from error
-
-    def _full(self, error: sqlite3.OperationalError) -> SpoolFull:
+    def _full(self, error: sqlite3.Error) -> SpoolFull:
         return SpoolFull(
             f"{self._directory}: can't sort the rows there ({error}): make room, or set TMPDIR"
             " to a directory with some three times the size of the files"

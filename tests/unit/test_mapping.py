@@ -14,6 +14,7 @@ from operations.files.opening import EventFileUnreadable
 from operations.mapping.mapped import MappedFiles
 from operations.mapping.plan import Cell, FilePlan, MappingUnfit, read_mapping
 from operations.mapping.records import RecordMapper
+from operations.mapping.spool import SpoolFull
 from operations.mapping.values import RowUnmapped, reading
 from schemas.refusals import Reason, Refusal
 from schemas.times import parse_ms
@@ -309,3 +310,16 @@ def test_refusals_have_the_reason_of_mappings(tmp_path: Path) -> None:
     assert line.event.reason is Reason.NOT_MAPPED
     assert Reason.NOT_MAPPED.sentence.endswith(".")
     assert Reason.NOT_MAPPED.remedy
+
+
+def test_files_are_closed_while_they_are_read(tmp_path: Path) -> None:
+    """As after Ctrl-C: the thread that reads ends with an error, and the process goes on."""
+    rows = "".join(f"{n},2026-07-02T08:00:00Z,b,p,1,1\n" for n in range(12_000))
+    (tmp_path / "rows.csv").write_text(f"o,t,b,p,n,m\n{rows}")
+    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], tmp_path)
+    assert list(files.refusals()) == []
+    lines = files.lines()
+    next(lines)
+    files.close()
+    with pytest.raises(SpoolFull, match="closed"):
+        list(lines)
