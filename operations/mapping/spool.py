@@ -126,5 +126,5 @@ class Spool:
     def _full(self, error: sqlite3.Error) -> SpoolFull:
         return SpoolFull(
             f"{self._directory}: can't sort the rows there ({error}): make room, or set TMPDIR"
-            " to a directory with some three times the size of the files"
+            " to a directory with more"
         )
