@@ -12,6 +12,14 @@ EventFiles = Annotated[
         help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input.",
     ),
 ]
+ImportedFiles = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE…",
+        help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input."
+        " With --mapping: files of other systems.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Change without asking: for scripts.")]
 NoInput = Annotated[

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     WRONG_PARTITION = "wrong_partition"
     ORDER_FULL = "order_full"
     CONVERSATION_FULL = "conversation_full"
+    NOT_MAPPED = "not_mapped"
 
     @property
     def sentence(self) -> str:
@@ -94,6 +95,10 @@ _EXPLAINED: dict[Reason, tuple[str, str]] = {
     Reason.CONVERSATION_FULL: (
         "With this message the conversation would be larger than its bound.",
         "find out who sends endless messages; earlier messages of the conversation are kept",
+    ),
+    Reason.NOT_MAPPED: (
+        "The mapping of an import makes no event of it.",
+        "correct the mapping, or what is wrong at its source, and import it again",
     ),
     Reason.KEY_MISMATCH: (
         "The record's key isn't the id that its content names.",

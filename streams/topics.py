@@ -185,8 +185,13 @@ async def topic_ids(settings: Settings) -> dict[str, str]:
 
     Another id means another log of the same name.
     """
+    return await ids_of(settings, [topic.name for topic in declared(settings)])
+
+
+async def ids_of(settings: Settings, names: Sequence[str]) -> dict[str, str]:
+    """The cluster's id of each of these topics that exists, by name. Raises KafkaUnreachable."""
     async with _client(settings) as client:
-        found = await metadata(client, [topic.name for topic in declared(settings)])
+        found = await metadata(client, names)
     return {name: topic_id for name, (topic_id, _) in found.topics.items()}
 
 

@@ -1,5 +1,8 @@
 """`netsold import`: writes events from files to the log, as CloudEvents with their orders' ids.
 
+With a mapping, the files are those of other systems (`operations/mapping`), and a dry run writes
+nothing. `--bridge` reads a topic of other systems instead (`operations/commands/bridging.py`).
+
 Names of products and shops may be among them (`product_named`, `shop_named`).
 
 Lines that are no events are reported and left out. `operations/writing/event_lines.py` reads and
@@ -13,15 +16,20 @@ import asyncio
 import signal
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from operations import interrupts
-from operations.arguments import EventFiles, Json
+from operations.arguments import ImportedFiles, Json
+from operations.commands.dry_run import dry_run_of, mapped_files
 from operations.files.opening import EventFileUnreadable
 from operations.local.kafka import named_cluster
+from operations.mapping.plan import read_mapping
 from operations.output import print_error, print_json
 from operations.progress import Meter
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Waiting, answer, give_up_s
@@ -30,7 +38,6 @@ from operations.writing.applied import in_answered_log, until_applied
 from operations.writing.delivery import Delivered, Ended, deliver
 from operations.writing.event_lines import Layout, Line
 from operations.writing.feed import Feed
-from schemas.ahead import in_the_future
 from schemas.refusals import Refusal
 from streams.log_writer import Writer
 from streams.settings import Settings
@@ -59,8 +66,25 @@ class Summary:
     seconds: float = 0.0
 
 
-def command(
-    files: EventFiles,
+def command(  # noqa: PLR0917 - an option each
+    files: ImportedFiles = None,
+    mapping: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="TOML: which columns make which events. FILE… are CSV, JSONL or Parquet.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="With --mapping: show what would result; write nothing."),
+    ] = False,
+    bridge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOPIC", help="With --mapping: read this topic of JSON, until Ctrl-C."
+        ),
+    ] = None,
     layout: Annotated[
         Layout, typer.Option("--format", help="foodmart: FILE is a folder with that sample.")
     ] = "events",
@@ -70,13 +94,62 @@ def command(
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Json = False,
 ) -> None:
-    """Write events from files to the log; exit code 1 if any line was refused."""
+    """Write events from files to the log; exit code 1 if any line was refused.
+
+    With --dry-run also 3 if the files' own totals differ from what would be written.
+    """
+    _check_options(files, mapping, bridge, layout, dry_run=dry_run, wait=wait)
+    if mapping is not None and bridge is not None:
+        from operations.commands.bridging import run_bridge
+
+        run_bridge(named_cluster(), read_mapping(mapping), bridge, as_json=as_json)
+        return
+    paths = files or []
+    if mapping is None:
+        with Meter("bytes", event_lines.total_bytes(paths, layout)) as meter:
+            lines = event_lines.lines(paths, layout)
+            _write_all(lines, meter, give_up_after, wait=wait, as_json=as_json)
+        return
+    with (
+        mapped_files(read_mapping(mapping), paths) as mapped,
+        Meter("bytes", event_lines.total_bytes(paths, "events")) as meter,
+    ):
+        if dry_run:
+            dry_run_of(mapped, meter, as_json=as_json)
+        else:
+            lines = chain(mapped.refusals(), mapped.lines())
+            _write_all(lines, meter, give_up_after, wait=wait, as_json=as_json)
+
+
+def _check_options(
+    files: list[str] | None,
+    mapping: Path | None,
+    bridge: str | None,
+    layout: Layout,
+    *,
+    dry_run: bool,
+    wait: bool,
+) -> None:
+    """Raise typer.BadParameter where options don't belong together."""
+    if bridge is not None and (mapping is None or files or dry_run or wait):
+        raise typer.BadParameter("--bridge needs --mapping, and no FILE, --dry-run or --wait")
+    if bridge is None and not files:
+        raise typer.BadParameter("give a FILE, or - for standard input")
+    if dry_run and mapping is None:
+        raise typer.BadParameter("--dry-run needs --mapping: what would result of other files")
+    if mapping is not None and layout != "events":
+        raise typer.BadParameter("--format is of files without --mapping")
+
+
+def _write_all(
+    lines: Iterator[Line], meter: Meter, give_up_after: str, *, wait: bool, as_json: bool
+) -> None:
+    """Write what is among the lines. Raises typer.Exit unless everything was written."""
     most_s = give_up_s(give_up_after)
     settings = named_cluster()
     started_s = time.monotonic()
-    with Meter("bytes", event_lines.total_bytes(files, layout)) as meter:
-        importing = _Import(files, layout, meter)
-        asyncio.run(importing.run(settings, most_s))
+    importing = _Import(lines, meter)
+    asyncio.run(importing.run(settings, most_s))
     summary, failure = importing.summary, importing.failure
     try:
         if wait and failure is None:
@@ -124,10 +197,10 @@ def _number(count: int, noun: str) -> str:
 class _Import:
     """One import; `failure` is the error that ended it early, None if everything was written."""
 
-    def __init__(self, files: list[str], layout: Layout, meter: Meter) -> None:
+    def __init__(self, lines: Iterator[Line], meter: Meter) -> None:
         self.summary = Summary()
         self.failure: Ended | EventFileUnreadable | None = None
-        self._files, self._layout, self._meter = files, layout, meter
+        self._lines, self._meter = lines, meter
         self._sent: deque[str] = deque()
         """The lines of the events that aren't confirmed in order yet, first to last."""
         self._confirmed = 0
@@ -148,7 +221,7 @@ class _Import:
 
     async def _write(self, settings: Settings, writer: Writer, stop: asyncio.Event) -> bool:
         """Send all lines; False if a signal stopped it before the end."""
-        feed = Feed(event_lines.lines(self._files, self._layout))
+        feed = Feed(self._lines)
         pushed_s = time.monotonic()
         while (lines := await feed.next(PUSH_EVERY_S)) is not None:
             for line in lines:
@@ -165,11 +238,8 @@ class _Import:
         return True
 
     async def _send(self, settings: Settings, writer: Writer, line: Line) -> None:
-        summary, event = self.summary, line.event
-        if not isinstance(event, Refusal) and event.occurred_at_ms is not None:
-            now_ms, most_ahead_ms = time.time_ns() // 1_000_000, settings.max_ahead_seconds * 1000
-            # The worker would refuse it, too, by its record's time.
-            event = in_the_future(event.occurred_at_ms, now_ms, most_ahead_ms) or event
+        summary = self.summary
+        event = event_lines.by_now(line.event, settings.max_ahead_seconds)
         if isinstance(event, Refusal):
             summary.refused += 1
             self._meter.print(f"{line.at}: {event.reason}: {event.detail}")

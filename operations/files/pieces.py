@@ -283,7 +283,7 @@ def _refuse_another_form(path: str, first: bytes, second: bytes) -> None:
     if second[:1] != b"{" and _CSV.fullmatch(first.decode("utf-8", "replace")):
         raise EventFileUnreadable(
             f"{name}: is CSV, no JSON; one JSON object a line is wanted,"
-            " with the fields of docs/reference/events.md"
+            " with the fields of docs/reference/events.md, or a mapping: docs/import.md"
         )
 
 

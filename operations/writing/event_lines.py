@@ -6,6 +6,7 @@ Unknown fields are kept.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from operations.files import pieces as event_pieces
 from operations.files.opening import opened, size_bytes
 from operations.files.pieces import Piece
 from schemas import cloudevents, envelope, event_versions, limits, sentences
+from schemas.ahead import in_the_future
 from schemas.names import UnreadableName, name_of_line
 from schemas.refusals import Reason, Refusal
 from tables.catalogue import NAMES_TOPIC
@@ -80,6 +82,14 @@ def total_bytes(files: Sequence[str], layout: Layout) -> int | None:
     """The value of `done_bytes` at the end; None if that isn't known."""
     sizes = [size_bytes(path) for path in files] if layout == "events" else [None]
     return None if None in sizes else sum(size or 0 for size in sizes)
+
+
+def by_now(event: Outgoing | Refusal, most_ahead_s: int) -> Outgoing | Refusal:
+    """The event, or its refusal if it claims to happen later: a worker would refuse it, too."""
+    if isinstance(event, Refusal) or event.occurred_at_ms is None:
+        return event
+    now_ms = time.time_ns() // 1_000_000
+    return in_the_future(event.occurred_at_ms, now_ms, most_ahead_s * 1000) or event
 
 
 def event_of(line: bytes) -> Outgoing | Refusal:

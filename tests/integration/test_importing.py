@@ -29,6 +29,7 @@ from schemas.times import DAY_MS, format_ms
 from streams import log, topics
 from streams.errors import KafkaUnreachable
 from tables import catalogue
+from tests.mapping import SAMPLES, made
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -166,6 +167,32 @@ async def test_importing_again_changes_nothing(settings: Settings) -> None:
     found = await _in_log(settings)
     assert len(found) == 2 * len(events)
     assert recount(found, 30 * DAY_MS, 0) == recount(events, 30 * DAY_MS, 0)
+
+
+async def test_files_by_a_mapping_never_double(settings: Settings, tmp_path: Path) -> None:
+    """Killed while it writes and run again: the sales are those of the mapping's events."""
+    await topics.create(settings)
+    mapping = SAMPLES / "online-retail" / "mapping.toml"
+    invoices = EXCERPT.parent / "online-retail" / "invoices.csv"
+    # enough that a kill finds it at work: the same invoices under other numbers
+    head, *rows = invoices.read_text(encoding="utf-8").splitlines()
+    path = tmp_path / "invoices.csv"
+    many = [f"{number}-{row}" for number in range(40) for row in rows]
+    path.write_text("\n".join([head, *many]), encoding="utf-8")
+    arguments = ("--mapping", str(mapping), str(path))
+    process = await _start(settings, *arguments)
+    assert await _writes(process, settings)
+    process.kill()
+    await process.wait()
+    code, summary, err = await _run(settings, *arguments)
+    assert code == 1
+    lines = [line for line in err.splitlines() if ": not_mapped: " in line]
+    assert len(lines) == summary["refused"] == 40 * 11
+    expected = made(mapping, [path], tmp_path)
+    assert summary["written"] == len(expected.events)
+    found = await _in_log(settings)
+    assert len(found) >= len(expected.events)
+    assert recount(found, 30 * DAY_MS, 0) == recount(expected.events, 30 * DAY_MS, 0)
 
 
 async def test_an_interrupted_import_names_the_way_to_continue(settings: Settings) -> None:

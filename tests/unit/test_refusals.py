@@ -62,9 +62,13 @@ def faulty(*faults: Reason) -> Record:
 
 
 OF_A_RECORD = [
-    reason for reason in Reason if reason not in {Reason.ORDER_FULL, Reason.CONVERSATION_FULL}
+    reason
+    for reason in Reason
+    if reason not in {Reason.ORDER_FULL, Reason.CONVERSATION_FULL, Reason.NOT_MAPPED}
 ]
-"""The reasons that the record alone decides. A stage decides about full orders (`test_stages`)."""
+"""The reasons that the record alone decides.
+
+A stage decides about full orders (`test_stages`), a mapping about its rows (`test_mapping`)."""
 
 
 @pytest.mark.parametrize("reason", OF_A_RECORD)
