@@ -181,6 +181,9 @@ RESTORE_RECORDS: Final = 20_000
 FOLLOW_RECORDS: Final = 20_000
 """Most records of one step of a reader."""
 
+FEW_PARTITIONS: Final = 4
+"""Marks to so many partitions cost less than the transaction that would write them later."""
+
 LIVE_RECORDS: Final = 200
 """The same once its tables are live. Nothing is answered while RocksDB writes a step, and a record
 changes several keys: the write of 500 records took 10 ms of CPU at times."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
+from schemas import limits
 from schemas.journal import ProgressMark
 from schemas.journal import encode as encode_journal
 from schemas.positions import Position
@@ -67,7 +68,7 @@ async def commit(
         # 2. journal and activity, with a progress mark to each downstream partition that gets any,
         # and to all of them if they are few, or if it is time
         due_s = lane.marks_due_s(settings.marks_every_ms)
-        everywhere = settings.partitions <= FEW_PARTITIONS or due_s <= 0
+        everywhere = settings.partitions <= limits.FEW_PARTITIONS or due_s <= 0
         sent = [await _send_downstream(lane, outcome, settings, everywhere=everywhere)]
         reach(Point.AFTER_FIRST_SEND)
         # 3. dead letters
@@ -141,9 +142,6 @@ async def _send_offset(
         {source: OffsetAndMetadata(following.offset, lane.layout)}, settings.app
     )
 
-
-FEW_PARTITIONS: Final = 4
-"""Marks to so many partitions cost less than the transaction that would write them later."""
 
 Sent = list[asyncio.Future[Any]]
 _Item = tuple[bytes | None, bytes]

@@ -18,7 +18,6 @@ from schemas.money import shown
 from schemas.refusals import Refusal
 from schemas.times import format_short
 from streams.settings import Settings
-from tables.cycles import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +57,7 @@ def dry_run_of(mapped: MappedFiles, meter: Meter, *, as_json: bool) -> None:
         if isinstance(line.event, Refusal):
             refuse(line, line.event)
         meter.at(line.done_bytes)
-    preview = Preview(Calendar(settings.cycle_ms, settings.anchor_ms))
+    preview = Preview(settings.terms)
 
     def accepted() -> Iterator[tuple[str, str, Outgoing]]:
         for order_id, at, record in mapped.records_by_order():

@@ -10,6 +10,7 @@ import msgspec
 from schemas.money import shown
 from schemas.times import format_ms
 from tables import catalogue, orders, sales
+from tables.formats import UnreadableFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +68,7 @@ def _fields(table: str, first_row: str, second_row: str) -> list[str] | None:
     fields_of = _FIELDS_OF.get(form, _of_json)
     try:
         first, second = both = [dict(fields_of(one)) for one in (first_row, second_row)]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnreadableFormatError):
         return None
     paths = [path for path in first | second if first.get(path) != second.get(path)]
     if not paths or any(not path or isinstance(path[-1], int) for path in paths):

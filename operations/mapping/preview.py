@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from operations.writing.event_lines import Outgoing
     from schemas.envelope import Received
-    from tables.cycles import Calendar
     from tables.report import ReportRow
+    from tables.terms import Terms
 
 _COLUMNS = (
     "units_gross",
@@ -46,9 +46,9 @@ class _Record(NamedTuple):
 class Preview:
     """Sums of what would be sold: by cycle and currency, and by product and shop."""
 
-    def __init__(self, calendar: Calendar) -> None:
-        self._calendar = calendar
-        self._sums = JournalSums(calendar)
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._sums = JournalSums(terms)
         self._cycles: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self.anomalies: list[dict[str, str]] = []
         self.first_ms: int | None = None
@@ -68,7 +68,8 @@ class Preview:
                 | ({"line_id": one.line_id} if one.line_id else {})
                 for one in sorted(counted.anomalies)
             ]
-            for entry in difference(NOTHING, counted, Cause(last, "-0@0", 0), self._calendar):
+            cause = Cause(last, "-0@0", 0, self._terms.name)
+            for entry in difference(NOTHING, counted, cause, self._terms.calendar):
                 self._sums.add(entry)
                 sums = self._cycles[entry.cycle, entry.currency]
                 for column in _COLUMNS:
@@ -94,7 +95,9 @@ class Preview:
             {
                 "cycle": {
                     "start": start,
-                    "end": format_short(self._calendar.end_of(self._calendar.start_of_iso(start))),
+                    "end": format_short(
+                        self._terms.calendar.end_of(self._terms.calendar.start_of_iso(start))
+                    ),
                 },
                 "currency": currency,
                 **{column: sums[column] for column in _COLUMNS},

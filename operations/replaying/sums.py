@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from tables import catalogue, sales
+from tables.formats import UnreadableFormatError
 from tables.sales import CurrencySums, Tally
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class SaleSums(msgspec.Struct):
         _, start_ms = catalogue.split_cycle_key(key)
         for side, state in (("live", live), ("replayed", replayed)):
             if state is not None:
-                for currency, sums in sales.decode(state).currencies.items():
+                for currency, sums in _tally(state).currencies.items():
                     pairs = self.by_cycle.setdefault(str(start_ms), {})
                     of_side = getattr(pairs.setdefault(currency, Pair()), side)
                     for column in COLUMNS:
@@ -94,7 +95,10 @@ def depends_on_basis(state: bytes) -> bool:
 
 
 def _tally(state: bytes | None) -> Tally:
-    return Tally() if state is None else sales.decode(state)
+    try:
+        return Tally() if state is None else sales.decode(state)
+    except UnreadableFormatError:
+        return Tally()  # the row itself is listed as a difference
 
 
 def _net(tally: Tally) -> dict[str, int]:

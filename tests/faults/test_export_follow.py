@@ -144,7 +144,7 @@ async def promoted(exports: Exports, follower: Worker, settings: Settings, path:
     weekly = weekly_settings(settings)
     await topics.create(weekly)
     await register(settings)
-    with Run(weekly, path, **in_environment(weekly)) as rebuild:
+    with Run(weekly, path, **in_environment(weekly, path)) as rebuild:
         rebuild.workers.start("weekly")
         await rebuild.caught_up(restart=False)
         await point(settings, weekly, settings)

@@ -9,11 +9,10 @@ import pytest
 from aiokafka import TopicPartition
 
 from operations.simulation.traffic import Plan, traffic
-from schemas import envelope, journal
+from schemas import envelope, journal, limits
 from schemas.events import topic_of
 from schemas.times import DAY_MS
 from streams.settings import Settings
-from streams.transactions import FEW_PARTITIONS
 from tables import catalogue
 from tests import virtual_time
 from tests.driver import NONE, Driver, Faults
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EVENTS = 300
-PARTITIONS = 2 * FEW_PARTITIONS
+PARTITIONS = 2 * limits.FEW_PARTITIONS
 JOURNALS = (catalogue.SALES_TOPIC, catalogue.SHOP_ACTIVITY_TOPIC)
 
 
