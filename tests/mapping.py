@@ -15,6 +15,7 @@ from schemas import envelope
 from schemas.refusals import Refusal
 from schemas.times import DAY_MS, format_ms
 from tables.cycles import Calendar
+from tables.terms import Terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,7 @@ def made(mapping: Path, files: Sequence[Path], directory: Path) -> Made:
             at = line.at.removeprefix(f"{Path(line.at).parent}/")
             refused[at] = refused.get(at, "") + line.event.detail
         records = [line.event for line in mapped.lines() if not isinstance(line.event, Refusal)]
-        preview = Preview(Calendar(CYCLE_MS, 0))
+        preview = Preview(Terms(Calendar(CYCLE_MS, 0)))
         preview.add(mapped.records_by_order())
         return Made(
             [event_of_record(record) for record in records if record.occurred_at_ms is not None],
