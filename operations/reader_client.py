@@ -35,6 +35,10 @@ class NoReader(ReaderError):
     """No reader answers at the address, or something else does."""
 
 
+class NotTrusted(NoReader):
+    """The reader's certificate isn't trusted."""
+
+
 class ReaderNotReady(ReaderError):
     """The reader can't answer yet, or not as freshly as the request wants."""
 
@@ -124,7 +128,7 @@ def _response(
                 " whether Kafka answers"
             ) from error
         except SSLCertVerificationError as error:
-            raise NoReader(
+            raise NotTrusted(
                 f"the certificate of the reader at {where} isn't trusted"
                 f" ({error.verify_message}): set SSL_CERT_FILE to its authority's"
             ) from error

@@ -112,7 +112,7 @@ def badge_response(
     more = {
         "ETag": etag_of(body),
         "Netsold-Version": answers.snapshot.version,
-        "Cache-Control": CACHE_CONTROL,
+        "Cache-Control": "no-cache" if wanted.is_demanding else CACHE_CONTROL,
         "Content-Language": language,
     }
     vary = ["Accept"] * (badge.form is None) + ["Accept-Language"] * (badge.lang is None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
@@ -16,12 +17,15 @@ from serving.guard import Guarded
 from serving.paths import EncodedSlashes, Heads, Measured
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from serving.access import Access
 
 _COMPRESSION: Final = 5
 """The level of gzip: 6 takes 40 % longer on a list of 100 products and makes it 1 % smaller."""
+
+
+_NO_GZIP: Final = re.compile(rb"gzip\s*;\s*q=0(?:\.0*)?\s*(?:,|$)", re.IGNORECASE)
 
 
 class ReaderApp(FastAPI):
@@ -56,6 +60,20 @@ class ReaderApp(FastAPI):
         return json.dumps(self.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
 
 
+class Compressed(GZipMiddleware):
+    """As its base, which also compresses for a client that excludes gzip by `q=0`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if any(
+            name == b"accept-encoding" and _NO_GZIP.search(value)
+            for name, value in scope.get("headers", ())
+        ):
+            others = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
+            scope = {**scope, "headers": others}
+        await super().__call__(scope, receive, send)
+
+
 def add_layers(app: FastAPI, access: Access) -> None:
     """Add what stands around every address, from the inside to the outside.
 
@@ -66,7 +84,7 @@ def add_layers(app: FastAPI, access: Access) -> None:
     app.add_middleware(Guarded, access=access)
     app.add_middleware(Measured)
     app.add_middleware(
-        GZipMiddleware, minimum_size=http_limits.COMPRESSED_BYTES, compresslevel=_COMPRESSION
+        Compressed, minimum_size=http_limits.COMPRESSED_BYTES, compresslevel=_COMPRESSION
     )
     app.add_middleware(Heads)
     app.add_middleware(EncodedSlashes)

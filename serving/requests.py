@@ -97,6 +97,11 @@ class FreshnessWanted:
         self._max_lag_s = None if max_lag is None else _seconds(max_lag)
         self._positions = {} if min_position is None else positions_of("min_position", min_position)
 
+    @property
+    def is_demanding(self) -> bool:
+        """Whether the request wants some freshness: then no cache may answer the next one."""
+        return self._max_lag_s is not None or bool(self._positions)
+
     async def answers(self, *names: str) -> Answers:
         """Answers from a snapshot in which the tables of these names are as fresh as wanted.
 

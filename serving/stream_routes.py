@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request
@@ -91,9 +92,11 @@ async def _opened(  # noqa: PLR0913, PLR0917 - FastAPI's form
     hub: Hub = request.app.state.hub
     reader: Reader = request.app.state.versions.answering
     access: Access = request.app.state.access
-    reader.answers()  # raises NotReady
     id_ = last_event_id or last_event_id_header
     with access.streams.one_more(request.state.client), hub.one_more():
+        # a browser never opens a stream again that was refused; a reader that starts is soon ready
+        await reader.until_progress(attrgetter("complete"), MIN_POSITION_WAIT_S)
+        reader.answers()  # raises NotReady
         before = resumed(reader, id_) if id_ else None
         if before is not None:
             await _reached(reader, channels, before)

@@ -29,8 +29,8 @@ def one_more_walk(request: Request) -> Iterator[None]:
     if walks.running >= walks.most:
         raise ProblemRaised(
             Kind.BUSY,
-            f"{walks.running} answers about earlier moments and explanations are being made, the"
-            " most at once: try again when one ends",
+            f"{walks.running} answers about earlier moments, explanations and lists by growth are"
+            " being made, the most at once: try again when one ends",
         )
     walks.running += 1
     try:

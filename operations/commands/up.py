@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from operations.commands.up_view import Rate, line, picture, read_view
+from operations.commands.up_view import Rate, View, line, picture, read_view
 from operations.local import stack
 from operations.local.data_dir import keep_private
 from streams.settings import Settings
@@ -87,9 +87,7 @@ def _show_live(settings: Settings, tend: Callable[[float], None], console: Conso
             now_s = time.monotonic()
             tend(now_s)
             view = read_view(settings)
-            live.update(
-                picture(view, rate.read(now_s, view.records) if view else 0.0), refresh=True
-            )
+            live.update(picture(view, _rate_of(view, rate, now_s)), refresh=True)
 
 
 def _show_lines(
@@ -104,4 +102,8 @@ def _show_lines(
         if now_s >= due_s:
             due_s += LINE_EVERY_S
             view = read_view(settings)
-            report(line(view, rate.read(now_s, view.records) if view else 0.0))
+            report(line(view, _rate_of(view, rate, now_s)))
+
+
+def _rate_of(view: View | str, rate: Rate, now_s: float) -> float:
+    return 0.0 if isinstance(view, str) else rate.read(now_s, view.records)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from operations.commands.show_service import percent
 from operations.in_words import sold_line
-from operations.reader_client import ReaderError, get
+from operations.reader_client import NoAccess, NotTrusted, ReaderError, get
 from schemas.positions import offset_after
 
 if TYPE_CHECKING:
@@ -60,15 +60,20 @@ class Rate:
         return (count - first) / (now_s - first_s) if now_s > first_s else 0.0
 
 
-def read_view(settings: Settings) -> View | None:
-    """Query the reader for best sellers and service; None if it doesn't answer or isn't ready."""
+def read_view(settings: Settings) -> View | str:
+    """Query the reader for best sellers and service; else the sentence that is shown instead.
+
+    A reader that starts is waited for. One that refuses this command will refuse it again.
+    """
     try:
         best, shops, overdue = (
             get(settings, path, {"limit": limit}, ANSWER_WITHIN_S)
             for path, limit in (("/v1/top/products", 10), ("/v1/top/shops", 10), ("/v1/overdue", 1))
         )
+    except (NoAccess, NotTrusted) as error:
+        return f"all runs; this view can't be shown: {error}"
     except ReaderError:
-        return None
+        return "waiting for the reader …"
     freshness = best["freshness"]
     last_offsets = freshness["applied"] | overdue["freshness"]["applied"]  # of orders and of chats
     inquiries = [shop["service"]["inquiries"] for shop in shops["items"]]
@@ -84,20 +89,20 @@ def read_view(settings: Settings) -> View | None:
     )
 
 
-def picture(view: View | None, per_second: float) -> Group:
+def picture(view: View | str, per_second: float) -> Group:
     """The live view: best sellers with their figures, below them service and freshness."""
-    if view is None:
-        return Group(Text("waiting for the reader …"))
+    if isinstance(view, str):
+        return Group(Text(view))
     table = Table("product", "", box=None, pad_edge=False, header_style="dim")
     for item in view.items:
         table.add_row(str(item["product_id"]), sold_line(item))
     return Group(table, Text(_service(view)), Text(_freshness(view, per_second), style="dim"))
 
 
-def line(view: View | None, per_second: float) -> str:
+def line(view: View | str, per_second: float) -> str:
     """The view in one line, for logs and pipes."""
-    if view is None:
-        return "waiting for the reader …"
+    if isinstance(view, str):
+        return view
     best = f"; best: {view.items[0]['product_id']} {sold_line(view.items[0])}" if view.items else ""
     return f"{_freshness(view, per_second)}; {_service(view)}{best}"
 

@@ -78,11 +78,13 @@ def start(
 def summary(settings: Settings, workers: int, rate: float, *, is_local: bool) -> tuple[str, ...]:
     """What runs, and the addresses and logs of it, a line each."""
     traffic = f"simulated traffic ({rate:g} events/s)" if rate else "no traffic"
+    scheme = "https" if settings.reader_tls_certfile else "http"
+    reader = f"{scheme}://{settings.reader_host}:{settings.reader_port}"
     kafka_log = f", and {settings.data_dir / 'kafka' / 'kafka.log'}" if is_local else ""
     return (
         f"running: {'a worker' if workers == 1 else f'{workers} workers'}, a reader, {traffic}",
-        f"page:    http://{settings.reader_host}:{settings.reader_port}/",
-        f"answers: http://{settings.reader_host}:{settings.reader_port}/v1/status",
+        f"page:    {reader}/",
+        f"answers: {reader}/v1/status",
         f"Kafka:   {settings.kafka.bootstrap_servers}",
         f"logs:    {settings.data_dir / 'logs'}{kafka_log}",
         "Ctrl-C ends it all; what sells, and how shops reply:",

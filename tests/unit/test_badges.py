@@ -189,6 +189,8 @@ def test_a_badge_is_text_or_an_image(client: TestClient) -> None:
     assert text.headers["content-language"] == "en"
     assert text.headers["vary"] == "Accept, Accept-Language"
     assert "stale-while-revalidate" in text.headers["cache-control"]
+    fresh = client.get("/v1/products/p-3/badge?min_position=orders-0:0")
+    assert fresh.headers["cache-control"] == "no-cache", "no cache knows how old it is"
     image = get(client, "p-3/badge", Accept=IMAGE)
     assert image.headers["content-type"] == "image/svg+xml"
     assert image.text == get(client, "p-3/badge.svg").text

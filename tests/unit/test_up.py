@@ -443,7 +443,7 @@ def test_without_a_terminal_the_view_is_one_line() -> None:
         "3 best-selling shops: 92.5% of 40 inquiries replied in time; all shops: 7 overdue; "
         "best: p-3 1,204 sold monthly · 98,311 successfully traded"
     )
-    assert line(None, 0.0) == "waiting for the reader …"
+    assert line("no view", 0.0) == "no view"
 
 
 class _Reader(BaseHTTPRequestHandler):
@@ -455,7 +455,9 @@ class _Reader(BaseHTTPRequestHandler):
             "/v1/top/shops?limit=10": SHOPS,
             "/v1/overdue?limit=1": OVERDUE,
         }
-        body = json.dumps(answers[self.path]).encode()
+        body = json.dumps(
+            answers[self.path] if self.status == 200 else {"detail": "such a detail"}
+        ).encode()
         self.send_response(self.status)
         self.end_headers()
         self.wfile.write(body)
@@ -464,20 +466,27 @@ class _Reader(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("status", "seen"), [(200, SHOWN), (503, None)])
-def test_the_view_is_read_from_the_reader(status: int, seen: View | None) -> None:
+WAITING = "waiting for the reader …"
+REFUSED = (
+    "all runs; this view can't be shown: such a detail: set NETSOLD_READER_TOKEN or"
+    " NETSOLD_READER_TOKEN_FILE to one of `netsold token new`"
+)
+
+
+@pytest.mark.parametrize(("status", "seen"), [(200, SHOWN), (503, WAITING), (401, REFUSED)])
+def test_the_view_is_read_from_the_reader(status: int, seen: View | str) -> None:
     """The view has the API's answers, and counts the records of both topics.
 
-    While the reader isn't ready (503) there is no view.
+    While the reader isn't ready (503) it is waited for; one that wants a token is not.
     """
     handler = type("Handler", (_Reader,), {"status": status})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
 
         def answer() -> None:
-            for _ in range(3 if seen else 1):
+            for _ in range(3 if status == 200 else 1):
                 server.handle_request()
 
         Thread(target=answer, daemon=True).start()
         settings = Settings(_env_file=None, reader_port=server.server_port)
         assert read_view(settings) == seen
-    assert read_view(settings) is None, "without a reader there is no view"
+    assert read_view(settings) == WAITING, "without a reader there is no view"
