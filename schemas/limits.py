@@ -18,8 +18,7 @@ Nothing else bounds how many lines an order or a refund has: some 3,000 usual li
 """
 
 ID_CHARS: Final = 128
-"""Most characters of an id (order, line, product, shop, buyer, refund, parcel, event …), of a
-carrier and of a tracking number."""
+"""Most characters of an id of any kind, of a carrier and of a tracking number."""
 
 SOURCE_CHARS: Final = 256
 """Most characters of an event's `source`."""
@@ -167,6 +166,9 @@ LEAST_TRANSACTION_RECORDS: Final = 100
 FIRST_TRANSACTION_RECORDS: Final = 1000
 """Most records of a partition's first transaction in a process."""
 
+FEW_PARTITIONS: Final = 4
+"""Marks to so many partitions cost less than the transaction that would write them later."""
+
 # --- Kafka: reading
 
 FETCH_BYTES: Final = 4 * MIB
@@ -181,12 +183,8 @@ RESTORE_RECORDS: Final = 20_000
 FOLLOW_RECORDS: Final = 20_000
 """Most records of one step of a reader."""
 
-FEW_PARTITIONS: Final = 4
-"""Marks to so many partitions cost less than the transaction that would write them later."""
-
 LIVE_RECORDS: Final = 200
-"""The same once its tables are live. Nothing is answered while RocksDB writes a step, and a record
-changes several keys: the write of 500 records took 10 ms of CPU at times."""
+"""The same once its tables are live: nothing is answered while a step is written."""
 
 APART_RECORDS: Final = 100_000
 """For so many records a reader starts a process, whose start costs about a second of CPU."""
@@ -201,8 +199,7 @@ RECENT_IDS: Final = 100_000
 """How many ids of journal entries a reader keeps in memory to find duplicates."""
 
 JOURNAL_UNORDERED_MS: Final = 60_000
-"""`netsold journal` finds rows that stand behind rows written up to this much later, as those of
-two writers may; what is further out of order may be missed at the end of a span."""
+"""`netsold journal` finds rows that stand behind rows written up to this much later."""
 
 JOURNAL_GROUPS: Final = 200_000
 """Most groups that `netsold journal` sums in memory; each is some 1 KiB."""

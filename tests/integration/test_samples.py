@@ -327,7 +327,7 @@ async def test_sql(sold: Sold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 async def test_every_record_fits_its_schema(sold: Sold) -> None:
     """Accepted events, journal rows, marks, alerts and dead letters, as they are in Kafka."""
-    by_name = {one.name: Draft202012Validator(forms.schema_of(one)) for one in forms.FORMS}
+    by_name = {one.title: Draft202012Validator(forms.schema_of(one)) for one in forms.FORMS}
     seen: Counter[str] = Counter()
 
     def fits(name: str, found: object) -> None:
@@ -356,7 +356,11 @@ async def test_every_record_fits_its_schema(sold: Sold) -> None:
             if not isinstance(event, Tick):
                 fits("event_headers", headers)
             is_tick = isinstance(event, Tick)
-            fits(headers["ce_type"], headers if is_tick else json.loads(record.value))
+            _, kind, version = headers.get("ce_dataschema", f"::{headers['ce_type']}:1").rsplit(
+                ":", 2
+            )
+            title = kind if version == "1" else f"{kind}.{version}"
+            fits(title, headers if is_tick else json.loads(record.value))
     for record in await records_of(sold.settings, catalogue.DEAD_LETTERS_TOPIC):
         fits("dead_letter", {name: raw.decode(errors="replace") for name, raw in record.headers})
     wanted = {"entry", "service", "mark", "shop_activity", "alert", "dead_letter", "time_tick"}
