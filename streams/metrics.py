@@ -177,7 +177,7 @@ def _type_of(record: Record) -> str:
 
 def count_journal_records(stage: str, outcome: Outcome) -> None:
     """Add a chunk's records of a journal."""
-    JOURNAL_RECORDS.labels(stage, "added").inc(outcome.counts["added"])
+    JOURNAL_RECORDS.labels(stage, "added").inc(outcome.counts.get("added", 0))
     JOURNAL_RECORDS.labels(stage, "refused").inc(len(outcome.parked))
 
 

@@ -220,7 +220,14 @@ class Run:
         note("caught up")
         evidence = await self.evidence()
         note("stopped")
-        found = problems(evidence, self.settings)
+        found = [
+            *problems(evidence, self.settings),
+            *(
+                f"{worker.name}: a task failed, and nothing handled its error"
+                for worker in self.workers.all.values()
+                if worker.logged("was never retrieved")
+            ),
+        ]
         note("checked")
         assert not found, "\n".join([*found, self.workers.tail()])
 

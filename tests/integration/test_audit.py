@@ -26,6 +26,7 @@ from tables.reader_rows import space, table_key
 from tests.faults.runner import Run, made
 from tests.faults.workers import environment
 from tests.reading import running
+from tests.terms import rules_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,10 +188,11 @@ async def up_to_a_time(settings: Settings, directory: Path) -> None:
         "product_service_cycles",
     }
     chats = f"{settings.topic('chats')}-0@5"
+    weekly = rules_file(directory / "weekly.toml", cycle_days=7)
     for arguments, refusal in (
         (("2000-01-01T00:00:00Z",), "no event lies before"),
         ((chats,), "is in none of the topics"),
-        (("2100-01-01T00:00:00Z", "--cycle-days", "7"), "leave out other terms"),
+        (("2100-01-01T00:00:00Z", "--rules", str(weekly)), "its workers: leave out"),
     ):
         code, _, errors = await netsold(settings, directory, *to, *arguments)
         assert code == 2, errors

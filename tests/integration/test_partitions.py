@@ -246,8 +246,8 @@ async def test_a_changed_partitioner_is_refused(settings: Settings, tmp_path: Pa
         await asyncio.to_thread(run.workers.stop)
         worker = run.workers.start("a", PARTITIONER="crc32")
         assert await run.ends(worker) == 1
-        assert worker.logged("keys by murmur2, the settings now say")
-        assert worker.logged("set them back, or rebuild")
+        assert worker.logged("keys by murmur2; this program's terms have keys by crc32")
+        assert worker.logged("set NETSOLD_PARTITIONER back, or rebuild")
 
 
 async def test_one_event_from_the_future_drags_no_idle_partition_along(

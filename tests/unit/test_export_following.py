@@ -17,8 +17,10 @@ from operations.exporting.threads import in_thread
 from operations.exporting.verifying import verify
 from operations.exporting.views import complete_of
 from streams.errors import KafkaUnreachable
+from streams.rules import built_in
 from tests.exporting import ExportedFlow
 from tests.replaying import ReplayedLogs
+from tests.terms import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,7 +119,8 @@ async def test_a_signal_ends_the_wait(tmp_path: Path) -> None:
 async def test_a_version_that_is_promoted_meanwhile(tmp_path: Path) -> None:
     """The next export is of that version, and replaces all files."""
     flow = ExportedFlow(tmp_path / "a").take()
-    weekly = ExportedFlow(tmp_path / "b", app="netsold.r1", cycle_days=7).take()
+    rules = changed(built_in(), cycle_days=7)
+    weekly = ExportedFlow(tmp_path / "b", app="netsold.r1", rules=rules).take()
     weekly.place = flow.place
 
     def promoted() -> None:
