@@ -14,6 +14,7 @@ from operations.recounting import recount_by
 from schemas.times import DAY_MS, parse_ms
 from streams.failpoints import Point
 from tests.faults.runner import BACK_S, Run, made, note
+from tests.terms import by_terms, rules_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,8 +77,9 @@ async def test_killed_at_every_named_point(
     The next one works within seconds, and nothing counts twice. With cycles of a day, their ends
     are sent all the time.
     """
-    settings = settings.model_copy(update={"cycle_days": cycle_days})
-    with Run(settings, tmp_path, CYCLE_DAYS=str(cycle_days)) as run:
+    settings = by_terms(settings, cycle_days=cycle_days)
+    rules = rules_file(tmp_path / "rules.toml", cycle_days=cycle_days)
+    with Run(settings, tmp_path, RULES=str(rules)) as run:
         await run.write(made(5, 12_000))
         for number, point in enumerate(Point):
             # The first worker opens empty stores, so only later ones pass recovery. Higher
