@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import msgspec
 from bench import job
 from bench.measure import ROOT, Job, Measured, processes, watch
 from operations.commands.tables import from_changelogs
+from operations.local.kafka import LocalKafka
 from schemas.envelope import encode, tick
 from streams import log, topics
 from streams.log_writer import Writer
@@ -84,6 +86,22 @@ def settings_of(bootstrap: str, directory: Path) -> Settings:
         data_dir=directory / app,
         kafka=Kafka(bootstrap_servers=bootstrap),
     )
+
+
+def by_size(show: Callable[[Settings, Path, int], None], sizes: Sequence[int]) -> None:
+    """Measure and print each size that the command line names, or each of `sizes`.
+
+    Each has an application and a directory of its own, on one Kafka.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        kafka = LocalKafka(Path(name))
+        bootstrap = kafka.start()
+        try:
+            for size in [int(one) for one in sys.argv[1:]] or sizes:
+                directory = Path(name) / str(size)
+                show(settings_of(bootstrap, directory), directory, size)
+        finally:
+            kafka.stop()
 
 
 async def load(

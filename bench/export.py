@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -29,7 +27,6 @@ from operations.exporting.forms import ENTRIES, TABLE_DATASETS
 from operations.exporting.libraries import arrow
 from operations.exporting.places import place_of
 from operations.exporting.views import complete_of
-from operations.local.kafka import LocalKafka
 from schemas.columns import RULES
 from schemas.journal import Entry, ProgressMark, encode
 from schemas.times import DAY_MS, format_ms
@@ -190,19 +187,5 @@ def show(settings: Settings, directory: Path, entries: int) -> None:
     print(f"{len(files):,} files, {size / 2**20:,.1f} MiB, {size / entries:.0f} bytes an entry\n")
 
 
-def main() -> None:
-    """Measure each size and print."""
-    sizes = [int(one) for one in sys.argv[1:]] or SIZES
-    with tempfile.TemporaryDirectory() as name:
-        kafka = LocalKafka(Path(name))
-        bootstrap = kafka.start()
-        try:
-            for size in sizes:
-                directory = Path(name) / str(size)
-                show(engines.settings_of(bootstrap, directory), directory, size)
-        finally:
-            kafka.stop()
-
-
 if __name__ == "__main__":
-    main()
+    engines.by_size(show, SIZES)

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import sys
-import tempfile
 import time
 from pathlib import Path
 from random import Random
@@ -21,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 
 from bench import engines
 from bench.replay import command
-from operations.local.kafka import LocalKafka
 from operations.writing.event_lines import Outgoing, event_of
 from schemas.times import DAY_MS, format_short
 from streams import topics
@@ -118,19 +115,5 @@ def show(settings: Settings, directory: Path, count: int) -> None:
     print()
 
 
-def main() -> None:
-    """Measure each size and print."""
-    sizes = [int(one) for one in sys.argv[1:]] or SIZES
-    with tempfile.TemporaryDirectory() as name:
-        kafka = LocalKafka(Path(name))
-        bootstrap = kafka.start()
-        try:
-            for size in sizes:
-                directory = Path(name) / str(size)
-                show(engines.settings_of(bootstrap, directory), directory, size)
-        finally:
-            kafka.stop()
-
-
 if __name__ == "__main__":
-    main()
+    engines.by_size(show, SIZES)

@@ -55,7 +55,8 @@ class SoldSums(msgspec.Struct, frozen=True):
 class ProductSales(msgspec.Struct, frozen=True, tag_field="type", tag="product_sales"):
     """A product's sales in one cycle, or of all time (C4): the row as the table has it now.
 
-    Of a cycle, `units.net` is the API's `sold_monthly`; of all time, `successfully_traded`.
+    Of a cycle, `units.net` is the API's `sold_monthly` by basis `sale`; of all time, it is
+    `successfully_traded`.
     """
 
     product_id: str
@@ -70,7 +71,8 @@ class ProductSales(msgspec.Struct, frozen=True, tag_field="type", tag="product_s
 class ShopSales(msgspec.Struct, frozen=True, tag_field="type", tag="shop_sales"):
     """A shop's sales in one cycle, or of all time (C4): the row as the table has it now.
 
-    Of a cycle, `units.net` is the API's `sold_monthly`; of all time, `successfully_traded`.
+    Of a cycle, `units.net` is the API's `sold_monthly` by basis `sale`; of all time, it is
+    `successfully_traded`.
     """
 
     shop_id: str
