@@ -19,6 +19,7 @@ from serving import hub, metrics, sending, stream, stream_routes
 from serving.api import make_app, renew_hub
 from serving.channels import CHANNELS, channel_of
 from serving.problems import Kind
+from serving.reader import NotReady
 from tests.events import Client, query
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.served_story import fed
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastapi import FastAPI
+
+    from serving.answers import Answers
 
 DAY_MS = 86_400_000
 MORE = """== of the tests
@@ -510,6 +513,30 @@ def test_what_a_stream_cannot_show_is_refused(
     found = problem(client.get(query(named)), 422, Kind.INVALID_REQUEST)
     assert found.detail
     assert [one.where for one in found.errors or []] == ([] if where is None else [where])
+
+
+async def test_a_stream_waits_for_the_tables_of_a_reader_that_starts(
+    app: FastAPI, reader: FedReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser would never open it again after a 503."""
+    answers, ready = reader.answers, asyncio.Event()
+
+    async def until_progress(_: object, wait_s: float) -> bool:
+        assert wait_s == stream_routes.MIN_POSITION_WAIT_S
+        ready.set()
+        return True
+
+    def answers_once_ready(**how: Any) -> Answers:
+        if not ready.is_set():
+            raise NotReady("no tables yet")
+        return answers(**how)
+
+    monkeypatch.setattr(reader, "until_progress", until_progress)
+    monkeypatch.setattr(reader, "answers", answers_once_ready)
+    client = Client(app, [("product", "p-3")])
+    await client.until(lambda: client.events)
+    await client.leave()
+    assert ready.is_set()
 
 
 async def test_ids_that_are_no_position_of_this_log_are_refused(
