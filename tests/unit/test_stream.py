@@ -20,6 +20,7 @@ from serving.api import make_app, renew_hub
 from serving.channels import CHANNELS, channel_of
 from serving.problems import Kind
 from serving.reader import NotReady
+from serving.requests import MIN_POSITION_WAIT_S
 from tests.events import Client, query
 from tests.reading import Changelogs, FedReader, settings_in
 from tests.served_story import fed
@@ -522,14 +523,14 @@ async def test_a_stream_waits_for_the_tables_of_a_reader_that_starts(
     answers, ready = reader.answers, asyncio.Event()
 
     async def until_progress(_: object, wait_s: float) -> bool:
-        assert wait_s == stream_routes.MIN_POSITION_WAIT_S
+        assert wait_s == MIN_POSITION_WAIT_S
         ready.set()
         return True
 
-    def answers_once_ready(**how: Any) -> Answers:
+    def answers_once_ready() -> Answers:
         if not ready.is_set():
             raise NotReady("no tables yet")
-        return answers(**how)
+        return answers()
 
     monkeypatch.setattr(reader, "until_progress", until_progress)
     monkeypatch.setattr(reader, "answers", answers_once_ready)
