@@ -27,6 +27,8 @@ from serving.progress import (
     PartitionProgress,
     ReaderProgress,
 )
+from serving.same_terms import require_terms
+from serving.store import Identity
 from serving.table_rows import TableRows
 from serving.turns import parts_of
 from streams.marks import MARK_KEY, decode_mark
@@ -169,6 +171,8 @@ class Applier:
         }  # the last one of each key
         encoded_mark = states.pop(MARK_KEY, None)
         mark = None if encoded_mark is None else decode_mark(encoded_mark)
+        if mark is not None and isinstance(self.store.identity, Identity):
+            require_terms(mark, self.store.identity.terms)
         is_shown = self.store.progress.complete
         ends_with_mark = bool(records) and records[-1].key == MARK_KEY
         changed = keys.changed(

@@ -14,8 +14,10 @@ from serving.applying import Applier
 from serving.changes import Changes
 from serving.follow import GATHER_S, AppliedStep, Follower, log_identity, trace_step
 from serving.progress import NAMES, NOT_FOLLOWING, SALES_JOURNAL, ReaderProgress
+from serving.same_terms import require_terms
 from serving.store import Identity, Store, with_readable
 from streams import log, topics
+from streams.last_marks import last_marks
 from tables import catalogue
 
 if TYPE_CHECKING:
@@ -64,10 +66,15 @@ class TableFollower(Follower[Applier]):
         return self._applier.store.snapshot()
 
     async def identity(self) -> LogIdentity:
-        """The identity of the tables. Raises TopicsMissing."""
+        """The identity of the tables. Raises TopicsMissing and OtherTerms."""
         settings = self.settings
+        identity = await log_identity(settings, self.names)
+        totals = topics.changelog(settings, catalogue.PRODUCT_TOTALS.name)
+        for mark in (await last_marks(settings, [totals])).marks.values():
+            if mark is not None:
+                require_terms(mark, settings.terms.text)
         return Identity(
-            **structs.asdict(await log_identity(settings, self.names)),
+            **structs.asdict(identity),
             cycle_ms=settings.terms.calendar.length_ms,
             anchor_ms=settings.terms.calendar.anchor_ms,
             terms=settings.terms.text,

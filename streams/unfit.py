@@ -16,6 +16,7 @@ from streams.errors import StateUnfit
 from streams.topics import changelog
 from tables import formats
 from tables.catalogue import FAMILY_TOPICS
+from tables.terms import differing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -193,8 +194,7 @@ def made_otherwise(where: str, mark: Mark, lane: SourcePartition) -> str | None:
 
 def _other_terms(where: str, before: str, now: str) -> str:
     """The sentence for state of other terms; it names those that differ."""
-    was, has = before.split("; "), now.split("; ")
-    lost, new = [one for one in was if one not in has], [one for one in has if one not in was]
+    lost, new = differing(before, now)
     of_keys = all(one.startswith("keys by ") for one in (*lost, *new))
     back = "NETSOLD_PARTITIONER" if of_keys else "NETSOLD_RULES"
     rebuild = "netsold rebuild start" if of_keys else "netsold rebuild start --rules FILE"

@@ -42,3 +42,9 @@ def name_of(text: str) -> str:
     It has 32 bits: of 1,000 terms two share one with a chance of 1 in 8,000.
     """
     return sha256(text.encode()).hexdigest()[:8]
+
+
+def differing(before: str, now: str) -> tuple[list[str], list[str]]:
+    """The clauses of two texts that only the first has, and that only the second has."""
+    was, has = before.split("; "), now.split("; ")
+    return [one for one in was if one not in has], [one for one in has if one not in was]

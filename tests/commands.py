@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 
-async def netsold(settings: Settings, *arguments: str) -> tuple[int, str, str]:
-    """Exit code and output of a command."""
+async def netsold(settings: Settings, *arguments: str, **changes: str) -> tuple[int, str, str]:
+    """Exit code and output of a command; `changes` are further settings of it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "operations.cli",
         *arguments,
-        env=environment(settings),
+        env=environment(settings, **changes),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from operations.local.ports import free_port
 from operations.recounting import recount_by
 from streams import log
 from tests.commands import netsold
@@ -92,7 +93,7 @@ async def test_a_dry_run_by_other_rules_names_exactly_what_changes(
 async def test_a_worker_with_other_terms_than_the_tables_is_refused(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """In one sentence with what differs and the remedy."""
+    """In one sentence with what differs and the remedy; so is a reader."""
     path = rules_file(tmp_path / "weekly.toml", cycle_days=7)
     with Run(settings, tmp_path) as run:
         await run.write(made(94, 300))
@@ -109,3 +110,18 @@ async def test_a_worker_with_other_terms_than_the_tables_is_refused(
         assert "this program's terms have cycles of 604800000 ms from 0" in sentences[0]
         assert "`netsold rebuild start --rules FILE`" in sentences[0]
         assert "sold_monthly" not in sentences[0]
+        port = str(free_port(0))
+        for days in (15, 7):  # of the latter, rows name cycles that would be none
+            rules_file(path, cycle_days=days)
+            code, _, errors = await netsold(
+                settings,
+                "serve",
+                RULES=str(path),
+                DATA_DIR=str(tmp_path / "reader"),
+                READER_PORT=port,
+            )
+            assert code == 1, errors
+            assert "the workers' tables are made by cycles of 2592000000 ms from 0" in errors
+            assert "set NETSOLD_RULES to the workers' file" in errors
+            assert "Traceback" not in errors
+        assert not [*(tmp_path / "reader").rglob("store-*")], "no store is filled"
