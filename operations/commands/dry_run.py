@@ -95,6 +95,7 @@ def _found(mapped: MappedFiles, refused: Counter[str], preview: Preview) -> dict
             "differ": checked.differ,
             "differences": checked.differences,
         },
+        "orders_never_placed": preview.unplaced,
         "cycles": preview.cycles(),
     }
 
@@ -110,6 +111,11 @@ def _show(found: dict[str, Any], preview: Preview) -> None:
         typer.echo(f"totals   {totals['agree']:,} as in the files, {totals['differ']:,} others")
         for line in totals["differences"]:
             print_error(line)
+    if preview.unplaced:
+        typer.echo(
+            f"orders   {preview.unplaced:,} are not placed in these files: without a placing in the"
+            " log they count nothing"
+        )
     _show_cycles(found["cycles"])
     tables = preview.tables()
     sizes = [f"{len({row[key] for row in tables[name]}):,} {name}" for name, key in _KEYS.items()]

@@ -128,7 +128,8 @@ def _found(connection: DuckDBPyConnection, text: str) -> tuple[list[str], Iterat
 
     statement = _parsed(connection, text)
     try:
-        found = connection.execute(statement)
+        with _interruptible():
+            found = connection.execute(statement)
     except duckdb.Error as error:
         raise _refused(error) from error
     names = [one[0] for one in found.description or ()]
@@ -153,11 +154,27 @@ def _rows(found: DuckDBPyConnection) -> Iterator[list[Any]]:
     import duckdb
 
     try:
-        while some := found.fetchmany(FETCHED):
+        while some := _fetched(found):
             for row in some:
                 yield [_value(one) for one in row]
     except duckdb.Error as error:
         raise _refused(error) from error
+
+
+def _fetched(found: DuckDBPyConnection) -> list[Any]:
+    with _interruptible():
+        return found.fetchmany(FETCHED)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """At Ctrl-C, DuckDB ends its query by an error of its own, in place of KeyboardInterrupt."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "interrupted" not in str(error):
+            raise
+        raise KeyboardInterrupt from error
 
 
 def _refused(error: Exception) -> NetsoldError:

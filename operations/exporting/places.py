@@ -232,6 +232,8 @@ class Place:
 
 def place_of(text: str) -> Place:
     """The place that a path, or a URI such as `s3://bucket/path`, names. Raises NoSuchPlace."""
+    if not text:
+        raise NoSuchPlace("the place is empty: name a directory, or a URI such as s3://bucket/path")
     where = text if "://" in text else str(Path(text).absolute())
     pa = arrow()
     try:

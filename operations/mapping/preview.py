@@ -51,6 +51,9 @@ class Preview:
         self._sums = JournalSums(terms)
         self._cycles: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self.anomalies: list[dict[str, str]] = []
+        self.unplaced = 0
+        """Orders with events in the files, but no placing: they count nothing by themselves."""
+
         self.first_ms: int | None = None
         self.last_ms: int | None = None
 
@@ -62,6 +65,7 @@ class Preview:
                 order, last = absorb(order, event), event
             if last is None:
                 continue
+            self.unplaced += not order.placed
             counted = derive(order)
             self.anomalies += [
                 {"order_id": order_id, "anomaly": one.anomaly.value}

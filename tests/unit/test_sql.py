@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from operations.commands import sql
 from operations.commands.sql import QueryRefused, command
 from operations.exporting.places import ExportDamaged
 from operations.exporting.views import complete_of
@@ -72,3 +73,11 @@ async def test_an_export_onto_lost_files_is_refused(exported: ExportedFlow) -> N
     exported.place.remove(complete_of(exported.place).files[0].path)
     with pytest.raises(ExportDamaged, match="export to another directory"):
         await exported.export()
+
+
+def test_a_query_is_interrupted_as_any_command() -> None:
+    """DuckDB has an error of its own for it; other errors of the kind are not hidden."""
+    with pytest.raises(KeyboardInterrupt), sql._interruptible():
+        raise RuntimeError("Query interrupted")
+    with pytest.raises(RuntimeError, match="broken"), sql._interruptible():
+        raise RuntimeError("broken")
