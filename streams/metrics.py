@@ -170,7 +170,7 @@ def _type_of(record: Record) -> str:
     header = dict(record.headers).get("ce_type")
     try:
         name = _decode_type(record.value or b"").type if header is None else header.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return UNNAMED_TYPE
     return name if name in MODELS else UNNAMED_TYPE
 

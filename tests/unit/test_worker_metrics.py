@@ -54,7 +54,7 @@ def test_events_are_counted_by_type() -> None:
     seen = [
         ("netsold_events_total", {"type": "order_paid", "outcome": "applied"}, 3),
         ("netsold_events_total", {"type": "order_paid", "outcome": "refused"}, 2),
-        ("netsold_events_total", {"type": "unknown", "outcome": "refused"}, 5),
+        ("netsold_events_total", {"type": "unknown", "outcome": "refused"}, 6),
         ("netsold_duplicates_total", {"type": "order_paid"}, 2),
         ("netsold_late_events_total", {"type": "receipt_confirmed"}, 1),
     ]
@@ -68,9 +68,10 @@ def test_events_are_counted_by_type() -> None:
         (bare, b'{"type": 1}'),
         (bare, b'{"type": "\xff"}'),
         (bare, None),
+        (bare, b'{"a":' + b"[" * 100_000),
         ({"ce_type": b"\xff"}, b'{"type": "order_paid"}'),
     )
-    parked = [(at, Refusal(Reason.NOT_JSON, "")) for at in range(7)]
+    parked = [(at, Refusal(Reason.NOT_JSON, "")) for at in range(8)]
     metrics.count_events(outcome(events=events, parked=parked), fetched)
     after = [value(name, **labels) for name, labels, _ in seen]
     assert [new - old for new, old in zip(after, before, strict=True)] == [n for *_, n in seen]
