@@ -66,7 +66,7 @@ class TableFollower(Follower[Applier]):
         return self._applier.store.snapshot()
 
     async def identity(self) -> LogIdentity:
-        """The identity of the tables. Raises TopicsMissing and OtherTerms."""
+        """The identity of the tables. Raises TopicsMissing and TablesByOtherTerms."""
         settings = self.settings
         identity = await log_identity(settings, self.names)
         totals = topics.changelog(settings, catalogue.PRODUCT_TOTALS.name)

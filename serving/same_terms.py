@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from streams.marks import Mark
 
 
-class OtherTerms(NetsoldError):
+class TablesByOtherTerms(NetsoldError):
     """The tables are made by other terms than this reader's."""
 
     def __init__(self, of_tables: str, own: str) -> None:
@@ -23,7 +23,7 @@ class OtherTerms(NetsoldError):
 
 
 def require_terms(mark: Mark, text: str) -> None:
-    """Raise OtherTerms where a table's mark names other terms than these, if it names any."""
+    """Raise TablesByOtherTerms where a table's mark names other terms than these, if it names any."""
     of_table = mark.terms.partition("; keys by ")[0]
     if of_table and of_table != text:
-        raise OtherTerms(of_table, text)
+        raise TablesByOtherTerms(of_table, text)
