@@ -23,7 +23,7 @@ class TablesByOtherTerms(NetsoldError):
 
 
 def require_terms(mark: Mark, text: str) -> None:
-    """Raise TablesByOtherTerms where a table's mark names other terms than these, if it names any."""
+    """Raise TablesByOtherTerms where a table's mark names other terms than these."""
     of_table = mark.terms.partition("; keys by ")[0]
     if of_table and of_table != text:
         raise TablesByOtherTerms(of_table, text)
