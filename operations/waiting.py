@@ -161,3 +161,12 @@ def give_up_s(text: str) -> float:
     if found_ms < 1000:  # noqa: PLR2004 - a second
         raise typer.BadParameter(f"{text!r} is less than a second", param_hint="--give-up-after")
     return found_ms / 1000
+
+
+async def stopped_within(stop: asyncio.Event, seconds: float) -> None:
+    """Wait until `stop` is set, but no longer than some seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

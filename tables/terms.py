@@ -5,6 +5,7 @@ were made by other terms don't fit. The file they are written in is up to `strea
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 
 from schemas.times import DAY_MS
@@ -36,6 +37,7 @@ class Terms:
         return f"{self.calendar.terms}; {basis}; {self.service.terms}"
 
 
+@cache
 def name_of(text: str) -> str:
     """The name of the terms with this text, such as c0f22d82.
 

@@ -11,7 +11,7 @@ import typer
 
 from operations.mapping.records import RecordMapper
 from operations.output import print_error, print_json
-from operations.waiting import Waiting
+from operations.waiting import Waiting, stopped_within
 from streams import topics
 from streams.bridge import Bridge, BridgeCounts, BridgeFenced, BridgeInDoubt
 from streams.broker_access import BROKER_AWAY, WITHOUT_RIGHTS
@@ -59,7 +59,7 @@ class BridgeRun:
                 raise
             except (BridgeInDoubt, *BROKER_AWAY) as error:
                 print_error(f"netsold: {error or repr(error)}; it begins again")
-                await _pause(stop, AGAIN_S)
+                await stopped_within(stop, AGAIN_S)
 
     async def _bridge_once(self, stop: asyncio.Event) -> None:
         async with Bridge(self._settings, self._topic, self._mapper.convert) as bridge:
@@ -70,14 +70,6 @@ class BridgeRun:
                 for name, number in asdict(bridge.counts).items():
                     setattr(self._counts, name, getattr(self._counts, name) + number)
                 self._bridge = None
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
 
 
 def run_bridge(settings: Settings, mapping: Mapping, topic: str, *, as_json: bool) -> None:

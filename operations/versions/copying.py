@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from operations.in_words import duration
 from operations.output import print_error
 from operations.versions.progress import Pace
-from operations.waiting import Waiting
+from operations.waiting import Waiting, stopped_within
 from streams import topics
 from streams.broker_access import BROKER_AWAY, WITHOUT_RIGHTS
 from streams.copied import read_copy
@@ -80,7 +80,7 @@ class CopyRun:
                 raise
             except (CopyInDoubt, *BROKER_AWAY) as error:
                 self._report(f"netsold: {error or repr(error)}; it begins again")
-                await _pause(stop, AGAIN_S)
+                await stopped_within(stop, AGAIN_S)
 
     async def _until_dropped(self) -> None:
         """Raise NoSuchVersion once the version is dropped.
@@ -124,14 +124,6 @@ class CopyRun:
                 continue
             pace.add(time.monotonic(), copied, state.left)
             self._show(progress(copied, state.left, pace))
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
 
 
 def progress(copied: int, left: int, pace: Pace) -> dict[str, Any]:
