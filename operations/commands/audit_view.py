@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from operations.replaying.differences import TableResult
     from operations.replaying.findings import Findings
     from operations.replaying.journal_check import JournalResult
+    from operations.replaying.published_check import TopicResult
     from operations.replaying.store_check import StoreResult
     from streams.settings import Settings
 
@@ -59,11 +60,30 @@ def json_of(settings: Settings, found: Findings) -> dict[str, Any]:
             "rows": sum(one.rows for one in found.journal),
             "differing": sum(one.differing for one in found.journal),
         },
+        "topics": [
+            {
+                "topic": topic,
+                **{
+                    what: sum(getattr(one, what) for one in results)
+                    for what in ("rows", "left_out", "differing")
+                },
+            }
+            for topic, results in _by_topic(found).items()
+        ],
         "stores": [msgspec.to_builtins(one) for one in found.stores],
         "impossible": [msgspec.to_builtins(one) for one in found.impossible],
         "rows": [msgspec.to_builtins(row) for row in found.rows],
+        "topic_rows": [msgspec.to_builtins(row) for one in found.published for row in one.shown],
         "journal_rows": [msgspec.to_builtins(row) for row in found.journal_rows],
     }
+
+
+def _by_topic(found: Findings) -> dict[str, list[TopicResult]]:
+    """The comparisons of the topics of rows, by topic."""
+    by_topic: dict[str, list[TopicResult]] = {}
+    for one in found.published:
+        by_topic.setdefault(one.topic, []).append(one)
+    return by_topic
 
 
 def print_findings_json(settings: Settings, found: Findings) -> None:
@@ -72,13 +92,18 @@ def print_findings_json(settings: Settings, found: Findings) -> None:
 
 
 def print_findings(settings: Settings, found: Findings) -> None:
-    """Print a line for each table and the journal, then each differing row that is kept."""
+    """Print a line for each table, the journal and each topic of rows, then the differing rows."""
     print_tables(found)
     _print_line(
         "journal sales",
         sum(one.rows for one in found.journal),
         sum(one.differing for one in found.journal),
     )
+    for topic, results in _by_topic(found).items():
+        rows, differing = (
+            sum(getattr(one, what) for one in results) for what in ("rows", "differing")
+        )
+        _print_line(f"topic {topic}", rows, differing)
     for one in found.stores:
         _print_store(one)
     print_rows(found)
@@ -119,11 +144,15 @@ def print_rows(found: Findings) -> None:
         typer.echo(f"{row.table}-{row.partition} {name} differs{_since(row.first)}")
         for line in changes(row.live, row.replayed, table=row.table):
             typer.echo(f"  {line}")
+    for row in (row for one in found.published for row in one.shown):
+        typer.echo(f"{row.table}-{row.partition} {row.key} differs from its table")
+        for line in changes(row.live, row.replayed, ("topic", "table")):
+            typer.echo(f"  {line}")
     for one in found.journal_rows:
         typer.echo(f"sales row {one.id or 'without id'} differs, {one.position or 'missing'}")
         for line in changes(one.live, one.replayed):
             typer.echo(f"  {line}")
-    results: list[TableResult | JournalResult] = [*found.journal]
+    results: list[TableResult | JournalResult | TopicResult] = [*found.journal, *found.published]
     results += [one for some in found.tables.values() for one in some]
     more = sum(one.differing - len(one.shown) for one in results)
     more += found.impossible_ids - len(found.impossible)

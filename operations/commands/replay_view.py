@@ -39,7 +39,8 @@ def json_of(
 ) -> dict[str, Any]:
     """What would change, with stable names; money is in minor units."""
     answer = audit_view.json_of(settings, found)
-    del answer["journal"], answer["journal_rows"]
+    for of_audits in ("journal", "journal_rows", "topics", "topic_rows"):
+        del answer[of_audits]
     answer["terms"] = {
         "live": sorted({mark.terms for mark in found.marks}),
         "replayed": sorted(set(terms.terms)),

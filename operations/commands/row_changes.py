@@ -10,6 +10,7 @@ import msgspec
 from schemas.money import shown
 from schemas.times import format_ms
 from tables import catalogue, orders, sales
+from tables.cycle_ends import start_of_share
 from tables.formats import UnreadableFormatError
 
 if TYPE_CHECKING:
@@ -34,8 +35,14 @@ def named_row(table: str, key: str) -> str:
     """A row as people name it: its ids, and the start of its cycle."""
     if any(one.name == table and one.windowed for one in catalogue.TABLES):
         subject, start_ms = catalogue.split_cycle_key(key.encode())
-        return f"{subject} {format_ms(start_ms).replace('.000Z', 'Z')}"
+        return f"{subject} {_instant(start_ms)}"
+    if table == catalogue.MARKETPLACE_SHARES.name:
+        return _instant(start_of_share(key.encode()))
     return " ".join(catalogue.split_conversation_key(key.encode())).strip()
+
+
+def _instant(at_ms: int) -> str:
+    return format_ms(at_ms).replace(".000Z", "Z")
 
 
 def changes(
@@ -116,6 +123,7 @@ def _of_order(row: str) -> Iterator[tuple[Path, Any]]:
 
 _FIELDS_OF: Final[dict[str, Callable[[str], Iterator[tuple[Path, Any]]]]] = {
     "sales": _of_sums,
+    "share": _of_sums,
     "order": _of_order,
 }
 """What names the fields of a row, by the form of its table."""
