@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,12 +15,17 @@ from schemas.wording import with_count
 from streams.build import this_build
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from operations.replaying.differences import TableResult
     from operations.replaying.findings import Findings
     from operations.replaying.journal_check import JournalResult
     from operations.replaying.published_check import TopicResult
     from operations.replaying.store_check import StoreResult
     from streams.settings import Settings
+
+MOST_ROWS: Final = 10
+"""Most rows of a table, or of the journal, that are shown to people; the JSON has all kept ones."""
 
 FORMAT: Final = 1
 """Version of the names in the JSON."""
@@ -133,31 +139,46 @@ def _print_store(one: StoreResult) -> None:
 
 
 def print_rows(found: Findings) -> None:
-    """Print each impossible sum and differing row that is kept, and how many more there are."""
+    """Print impossible sums, then some differing rows of each table, topic and the journal.
+
+    And how many more there are of each.
+    """
     for sums in found.impossible:
         typer.echo(
             f"{sums.id_name} {sums.id!r}: sums become impossible, and a worker of this build would"
             f" end at them: {sums.why}"
         )
-    for row in found.rows:
-        name = named_row(row.table, row.key)
-        typer.echo(f"{row.table}-{row.partition} {name} differs{_since(row.first)}")
-        for line in changes(row.live, row.replayed, table=row.table):
-            typer.echo(f"  {line}")
-    for row in (row for one in found.published for row in one.shown):
-        typer.echo(f"{row.table}-{row.partition} {row.key} differs from its table")
-        for line in changes(row.live, row.replayed, ("topic", "table")):
-            typer.echo(f"  {line}")
-    for one in found.journal_rows:
+    _print_more(found.impossible_ids - len(found.impossible), "ids with impossible sums")
+    for table, results in found.tables.items():
+        for row in islice((row for one in results for row in one.shown), MOST_ROWS):
+            name = named_row(row.table, row.key)
+            typer.echo(f"{row.table}-{row.partition} {name} differs{_since(row.first)}")
+            for line in changes(row.live, row.replayed, table=row.table):
+                typer.echo(f"  {line}")
+        _print_more_rows(results, table)
+    for topic, of_topic in _by_topic(found).items():
+        for row in islice((row for one in of_topic for row in one.shown), MOST_ROWS):
+            typer.echo(f"{row.table}-{row.partition} {row.key} differs from its table")
+            for line in changes(row.live, row.replayed, ("topic", "table")):
+                typer.echo(f"  {line}")
+        _print_more_rows(of_topic, f"topic {topic}")
+    for one in found.journal_rows[:MOST_ROWS]:
         typer.echo(f"sales row {one.id or 'without id'} differs, {one.position or 'missing'}")
         for line in changes(one.live, one.replayed):
             typer.echo(f"  {line}")
-    results: list[TableResult | JournalResult | TopicResult] = [*found.journal, *found.published]
-    results += [one for some in found.tables.values() for one in some]
-    more = sum(one.differing - len(one.shown) for one in results)
-    more += found.impossible_ids - len(found.impossible)
-    if more:
-        typer.echo(f"and {more:,} more")
+    _print_more_rows(found.journal, "journal sales")
+
+
+def _print_more_rows(
+    results: Sequence[TableResult | JournalResult | TopicResult], what: str
+) -> None:
+    shown = min(MOST_ROWS, sum(len(one.shown) for one in results))
+    _print_more(sum(one.differing for one in results) - shown, f"rows of {what}")
+
+
+def _print_more(count: int, what: str) -> None:
+    if count:
+        typer.echo(f"and {count:,} more {what}")
 
 
 def _print_line(name: str, rows: int, differing: int) -> None:

@@ -63,6 +63,8 @@ def changes(
     if first is not None and second is not None:
         pairs = zip(first, second, strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    if first is not None and first == second:  # both are cut
+        return [f"they differ behind their first {len(first):,} characters"]
     start = max(0, common - BEFORE_CHARS)
     width = max(map(len, sides)) + 2
     both = zip(sides, (first, second), strict=True)

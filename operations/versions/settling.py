@@ -45,6 +45,9 @@ POLL_SECONDS: Final = 0.1
 MOST_STAYS: Final = 100
 """Most states of a row that are kept while the other version is behind them."""
 
+MOST_APPLIED: Final = 500
+"""Most records that are applied at once; a row is written to disk for each."""
+
 MOST_WATCHED: Final = 10_000
 """Most rows of a table's partition that are watched at once, so that memory is bounded."""
 
@@ -252,8 +255,11 @@ class TableReader:
         async with aclosing(log.follow(self.settings, starts)) as steps:
             async for step in steps:
                 for (topic, number), records in step.records.items():
-                    read(len(records))
-                    self._apply(self._lists[topic], number, records)
+                    for begin in range(0, len(records), MOST_APPLIED):
+                        some = records[begin : begin + MOST_APPLIED]
+                        read(len(some))
+                        self._apply(self._lists[topic], number, some)
+                        await asyncio.sleep(0)  # Ctrl-C ends it here
                 self.is_live = not step.behind
 
     def _apply(self, name: str, number: int, records: Iterable[Record]) -> None:
