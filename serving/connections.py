@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
 from schemas import http_limits, limits
 from serving import metrics
@@ -255,13 +255,19 @@ class Connection(H11Protocol):
         """Answer a request that can't be passed to the app, and close."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
             answer = response(problem, {"Connection": "close"})
-            head = h11.Response(status_code=answer.status_code, headers=answer.raw_headers)
+            head = h11.Response(
+                status_code=answer.status_code,
+                headers=answer.raw_headers,
+                reason=STATUS_PHRASES[answer.status_code],
+            )
             self.transport.write(
                 b"".join(
                     self.conn.send(one) or b""
                     for one in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage())
                 )
             )
+        if self._has_request:  # its app runs, as after a bad chunk, and must not answer as well
+            self.cycle.disconnected = True
         self.transport.close()
         self._await_reading_of_the_rest()
 
