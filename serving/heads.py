@@ -10,13 +10,14 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from serving import keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from serving.progress import ReaderProgress
-    from serving.store import Snapshot
 
 PLACES: Final = 200
 """How many places of a list are read, and at least remembered if it has so many."""
@@ -31,7 +32,17 @@ _PREFIX_BYTES: Final = {
 }
 """By the space of a list: how many bytes of its keys are the same."""
 
-_SPACE_BYTES: Final = 2
+_SPACE_WIDTH: Final = 2
+
+
+class Walked(Protocol):
+    """A snapshot of a store."""
+
+    progress: ReaderProgress
+
+    def walk(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The keys with a prefix and their values, in order."""
+        ...
 
 
 class Heads:
@@ -51,7 +62,7 @@ class Heads:
         self._entered: list[bytes] = []
         self._lock = Lock()
 
-    def first(self, snapshot: Snapshot, prefix: bytes, count: int) -> list[bytes]:
+    def first(self, snapshot: Walked, prefix: bytes, count: int) -> list[bytes]:
         """The first keys of a list, at most `count`, which is at most PLACES."""
         with self._lock:
             if snapshot.progress is self._progress and prefix in self._lists:
@@ -106,7 +117,7 @@ class Heads:
             self._progress = progress
 
     def _move(self, place: bytes, *, enters: bool) -> None:
-        prefix = place[: _PREFIX_BYTES.get(place[:_SPACE_BYTES], 0)]
+        prefix = place[: _PREFIX_BYTES.get(place[:_SPACE_WIDTH], 0)]
         found = self._lists.get(prefix)
         if found is None:
             return
