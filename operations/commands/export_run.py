@@ -63,12 +63,8 @@ class ExportRun:
         async def run() -> None:
             await self._waiting().bounded(self._once(), self._pending, end_within_s=0.0)
 
-        try:
-            with self._steps:
-                asyncio.run(run())
-        except Interrupted:
-            print_error("netsold: the next `netsold export` to the same place continues")
-            raise
+        with self._steps:
+            asyncio.run(run())
 
     async def _once(self) -> None:
         source = await self._source()
