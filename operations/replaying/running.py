@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from operations.local.data_dir import usable, write_whole
+from operations.local.locks import locked
 from operations.replaying.plan import STAGE_OF, Plan, feeding, stops_of, with_cuts
 from operations.replaying.processes import Processes
 from operations.replaying.tasks import (
@@ -89,14 +89,11 @@ def directory_of(path: Path, terms: Terms, *, resume: bool) -> Iterator[Path]:
     After the block it is removed, unless that was left by an error: then it can be resumed. Raises
     ReplayRuns, NothingToResume, DataDirUnusable.
     """
-    with usable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = (path.parent / _LOCK).open("w")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ReplayRuns(f"a replay is at work in {path}: wait until it has ended") from error
+    runs = ReplayRuns(f"a replay is at work in {path}: wait until it has ended")
+    with ExitStack() as lock:
+        with usable(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(locked(path.parent / _LOCK, runs))
         if resume:
             _check_terms(path / _TERMS, terms)
         else:

@@ -341,6 +341,22 @@ async def test_one_export_at_a_time(tmp_path: Path) -> None:
         await one.export(place_of(one.place.root))
 
 
+async def test_a_place_with_other_files_is_refused(tmp_path: Path) -> None:
+    """The first of them is named, and nothing is written there; a file is no directory."""
+    one = ExportedFlow(tmp_path).take(100)
+    one.place.write("photos/cat.png", b"x")
+    with pytest.raises(OtherExport, match=r"1 other files, such as photos/cat\.png: name a new or"):
+        await one.export()
+    assert copied(one.place) == {"photos/cat.png": b"x"}
+    with pytest.raises(NoSuchPlace, match=r"cat\.png is a file: name a directory"):
+        place_of(f"{one.place.root}/photos/cat.png")
+    one.place.remove("photos/cat.png")
+    await one.export()
+    one.place.write("notes.txt", b"x")  # beside an export, it is its owner's
+    await one.export()
+    assert verdict_of(one.place).equal
+
+
 async def test_a_damaged_complete_is_named(tmp_path: Path) -> None:
     """What is no `_COMPLETE.json` of ours is an error with a remedy, and is never overwritten."""
     one = ExportedFlow(tmp_path).take(100)
