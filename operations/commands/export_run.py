@@ -61,12 +61,8 @@ class ExportRun:
 
     def once(self) -> None:
         """Export what is new. Raises Interrupted, and what exporting raises."""
-
-        async def run() -> None:
-            await self._waiting().bounded(self._once(), self._pending, end_within_s=0.0)
-
         with self._steps:
-            asyncio.run(run())
+            self._waiting().run(self._once(), self._pending)
 
     async def _once(self) -> None:
         source = await self._source()
