@@ -67,7 +67,7 @@ def command(
         reading = (
             _read_changelogs(settings, records)
             if source is Source.CHANGELOGS
-            else _read_journal(settings, records)
+            else read_journal(settings, records)
         )
         made = answer(settings, reading, records.pending)
     print_json(made())
@@ -114,15 +114,12 @@ async def _read_changelogs(settings: Settings, read: _Read) -> Callable[[], Repo
     return partial(report, settings.terms, states_of)
 
 
-async def from_journal(settings: Settings) -> Report:
-    """The sums of the journal's entries and rows: sales, and products' service.
+async def read_journal(settings: Settings, read: _Read | None = None) -> Callable[[], Report]:
+    """What makes the report of the journal's sums: of sales, and of products' service.
 
     Raises KafkaUnreachable, EntryRepeated.
     """
-    return (await _read_journal(settings, _Read()))()
-
-
-async def _read_journal(settings: Settings, read: _Read) -> Callable[[], Report]:
+    read = read or _Read()
     ids: set[str] = set()
     sums = JournalSums(settings.terms)
     async for records in log.records(settings, settings.topic(catalogue.SALES_TOPIC)):
