@@ -291,10 +291,15 @@ async def test_other_terms_are_refused(tmp_path: Path) -> None:
     one = ExportedFlow(tmp_path).take(300)
     await one.export()
     weekly = changed(one.settings.rules, cycle_days=7)
-    for change in ({"app": "other"}, {"partitions": 3}, {"rules": weekly}):
+    cycles = r"cycles of 30 days from 1970-01-01T00:00:00Z instead of cycles of 7 days from .*"
+    for change, sentence in (
+        ({"app": "other"}, "app .* instead of app other"),
+        ({"partitions": 3}, "partitions 2 instead of partitions 3"),
+        ({"rules": weekly}, cycles),
+    ):
         settings = one.settings.model_copy(update=change)
         kept, one.settings = one.settings, settings
-        with pytest.raises(OtherExport, match="export to another directory"):
+        with pytest.raises(OtherExport, match=f"{sentence}: export to another directory"):
             await one.export()
         one.settings = kept
 
