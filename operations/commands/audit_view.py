@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FORMAT: Final = 1
 """Version of the names in the JSON."""
 
+ROWS: Final = 20
+"""Most differing rows that are printed, as many of each table that differs."""
+
 
 def json_of(settings: Settings, found: Findings) -> dict[str, Any]:
     """What was found, with stable names."""
@@ -108,27 +111,38 @@ def _print_store(one: StoreResult) -> None:
 
 
 def print_rows(found: Findings) -> None:
-    """Print each impossible sum and differing row that is kept, and how many more there are."""
+    """Print impossible sums, some differing rows of each table, and how many more there are."""
     for sums in found.impossible:
         typer.echo(
             f"{sums.id_name} {sums.id!r}: sums become impossible, and a worker of this build would"
             f" end at them: {sums.why}"
         )
-    for row in found.rows:
+    by_table = [[row for one in some for row in one.shown] for some in found.tables.values()]
+    most = ROWS // max(1, sum(1 for rows in by_table if rows) + bool(found.journal_rows))
+    rows = [row for some in by_table for row in some[:most]]
+    for row in rows:
         name = named_row(row.table, row.key)
         typer.echo(f"{row.table}-{row.partition} {name} differs{_since(row.first)}")
         for line in changes(row.live, row.replayed, table=row.table):
             typer.echo(f"  {line}")
-    for one in found.journal_rows:
+    journal_rows = found.journal_rows[:most]
+    for one in journal_rows:
         typer.echo(f"sales row {one.id or 'without id'} differs, {one.position or 'missing'}")
         for line in changes(one.live, one.replayed):
             typer.echo(f"  {line}")
+    _print_left(found, len(rows) + len(journal_rows))
+
+
+def _print_left(found: Findings, printed: int) -> None:
+    """Print how many rows and impossible sums are not printed, and where more of them are."""
     results: list[TableResult | JournalResult] = [*found.journal]
     results += [one for some in found.tables.values() for one in some]
-    more = sum(one.differing - len(one.shown) for one in results)
-    more += found.impossible_ids - len(found.impossible)
-    if more:
-        typer.echo(f"and {more:,} more")
+    left = sum(one.differing for one in results) - printed
+    left += found.impossible_ids - len(found.impossible)
+    kept = len(found.rows) + len(found.journal_rows)
+    if left:
+        where = f"; --json has {kept:,} rows, some of each table" if kept > printed else ""
+        typer.echo(f"and {left:,} more{where}")
 
 
 def _print_line(name: str, rows: int, differing: int) -> None:

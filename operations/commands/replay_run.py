@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
@@ -46,7 +48,6 @@ class ReplayRun:
         `how` are fields of `Work`. Raises NoKafkaKnown.
         """
         self.settings = named_cluster()
-        self._name = name
         directory = self.settings.data_dir / self.settings.app / "replay"
         folding = terms(self.settings)
         self._work = Work(folding, directory, KafkaLog(folding), **how)  # type: ignore[arg-type]  # flags alone
@@ -73,7 +74,8 @@ class ReplayRun:
                 carrying_out = self._carried_out(work, processes, then)
                 return answer(self.settings, carrying_out, self._steps.pending)
         except Interrupted:
-            print_error(f"netsold: `netsold {self._name} --resume` continues")
+            again = [one for one in sys.argv[1:] if one != "--resume"]
+            print_error(f"netsold: `{shlex.join(['netsold', *again, '--resume'])}` continues")
             raise
 
     async def _carried_out(self, work: Work, processes: int, then: Then) -> Findings:

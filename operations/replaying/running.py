@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from operations.local.data_dir import usable, write_whole
+from operations.local.locks import locked
 from operations.replaying.plan import STAGE_OF, Plan, feeding, stops_of, with_cuts
 from operations.replaying.processes import Processes
 from operations.replaying.tasks import (
@@ -25,6 +25,7 @@ from schemas.errors import NetsoldError
 from streams.build import this_build
 from streams.lanes import terms_of
 from tables.catalogue import EVENT_TOPICS, SALES_TOPIC, STAGES
+from tables.terms import differing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -89,14 +90,11 @@ def directory_of(path: Path, terms: Terms, *, resume: bool) -> Iterator[Path]:
     After the block it is removed, unless that was left by an error: then it can be resumed. Raises
     ReplayRuns, NothingToResume, DataDirUnusable.
     """
-    with usable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = (path.parent / _LOCK).open("w")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ReplayRuns(f"a replay is at work in {path}: wait until it has ended") from error
+    runs = ReplayRuns(f"a replay is at work in {path}: wait until it has ended")
+    with ExitStack() as lock:
+        with usable(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(locked(path.parent / _LOCK, runs))
         if resume:
             _check_terms(path / _TERMS, terms)
         else:
@@ -188,11 +186,12 @@ def _refuse_other_terms(work: Work, marks: Iterable[TableMark]) -> None:
         partitioner = work.settings.partitioner_of(work.settings.topic(stage.spec.source))
         terms = terms_of(stage, partitioner)
         if (mark.terms, mark.rules) != (terms, RULES):
+            lost, new = differing(f"rules {mark.rules}; {mark.terms}", f"rules {RULES}; {terms}")
+            made_by = ", ".join(lost) or "other terms"
             raise OtherTerms(
-                f"table {mark.table}-{mark.partition} was made by rules {mark.rules} and "
-                f"{mark.terms!r}, here are rules {RULES} and {terms!r}: use the rules file and "
-                "the build of its workers, or `netsold replay --dry-run` to see what these would "
-                "change"
+                f"table {mark.table}-{mark.partition} was made by {made_by}, here are"
+                f" {', '.join(new)}: use the rules file and the build of its workers, or `netsold"
+                " replay --dry-run` to see what these would change"
             )
 
 
