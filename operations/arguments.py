@@ -21,6 +21,9 @@ ImportedFiles = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue the last run, which was interrupted.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Change without asking: for scripts.")]
 NoInput = Annotated[
     bool, typer.Option("--no-input", help="Never ask: without --yes nothing is changed.")

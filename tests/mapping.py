@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples" / "mappings"
 CYCLE_MS = 30 * DAY_MS
+AHEAD_S = 300
 
 
 class Made(NamedTuple):
@@ -36,9 +37,9 @@ class Made(NamedTuple):
     names: list[tuple[bytes, bytes | None]]
 
 
-def made(mapping: Path, files: Sequence[Path], directory: Path) -> Made:
+def made(mapping: Path, files: Sequence[Path]) -> Made:
     """Everything that a mapping makes of files."""
-    mapped = MappedFiles(read_mapping(mapping), [str(path) for path in files], directory)
+    mapped = MappedFiles(read_mapping(mapping), [str(path) for path in files], AHEAD_S)
     try:
         refused: dict[str, str] = {}
         for line in mapped.refusals():

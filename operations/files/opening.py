@@ -10,6 +10,8 @@ import errno
 import gzip
 import io
 import lzma
+import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -57,6 +59,26 @@ def name_of(path: str) -> str:
     return "standard input" if path == STDIN else path
 
 
+def require(path: str) -> None:
+    """Raise EventFileUnreadable for a file that is not there, or a folder."""
+    place = Path(path)
+    if path != STDIN and place.is_dir():
+        raise EventFileUnreadable(
+            f"{path}: is a folder: name the files in it, as {path.rstrip('/')}/*.jsonl"
+        )
+    if path != STDIN and not place.exists():
+        raise EventFileUnreadable(f"{path}: {os.strerror(errno.ENOENT)}")
+
+
+def is_a_pipe(path: str) -> bool:
+    """Whether it can be read only once."""
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:  # opening it explains the error
+        return path == STDIN
+    return path == STDIN or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
 @contextmanager
 def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     """A file's uncompressed bytes, and a function: how many bytes of the file itself were read.
@@ -67,10 +89,7 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     name = name_of(path)
     if path == STDIN and sys.stdin is None:  # as the shell's `<&-` leaves it
         raise EventFileUnreadable(f"{name}: is closed")
-    if path != STDIN and Path(path).is_dir():
-        raise EventFileUnreadable(
-            f"{name}: is a folder: name the files in it, as {path.rstrip('/')}/*.jsonl"
-        )
+    require(path)
     try:
         raw: BinaryIO = _standard_input() if path == STDIN else Path(path).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:

@@ -18,7 +18,7 @@ from operations.mapping.spool import SpoolFull
 from operations.mapping.values import RowUnmapped, reading
 from schemas.refusals import Reason, Refusal
 from schemas.times import parse_ms
-from tests.mapping import SAMPLES, made
+from tests.mapping import AHEAD_S, SAMPLES, made
 
 if TYPE_CHECKING:
     from tests.mapping import Made
@@ -58,7 +58,7 @@ def _mapping(
 def _made(directory: Path, rows: str, **parts: str) -> Made:
     file = directory / "rows.csv"
     file.write_text(f"o,t,b,p,n,m\n{rows}", encoding="utf-8")
-    return made(_mapping(directory, **parts), [file], directory)
+    return made(_mapping(directory, **parts), [file])
 
 
 def _read(cell: dict[str, Any], given: object, **plan: Any) -> Any:  # noqa: ANN401 - any kind
@@ -249,7 +249,7 @@ def test_formats_give_the_same_events(tmp_path: Path) -> None:
     for name, option in options.items():
         place = tmp_path / f"of-{name}"
         place.mkdir()
-        found = made(_mapping(place, options=option), [tmp_path / name], place)
+        found = made(_mapping(place, options=option), [tmp_path / name])
         assert found.refused == {}
         events.append(found.events)
     assert events[0][0]["lines"][0]["unit_price"] == 129
@@ -285,12 +285,10 @@ def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("o;t;b\n1;2;3\n")
     mapping = read_mapping(_mapping(tmp_path))
     with pytest.raises(MappingUnfit, match="the mapping's delimiter is ','"):
-        list(MappedFiles(mapping, [str(tmp_path / "rows.csv")], tmp_path).refusals())
+        list(MappedFiles(mapping, [str(tmp_path / "rows.csv")], AHEAD_S).refusals())
     (tmp_path / "rows.csv").write_bytes("o,t,b,p,n,m\n1,ä".encode("cp1252"))
-    place = tmp_path / "x"
-    place.mkdir()
     with pytest.raises(EventFileUnreadable, match="give the file's encoding"):
-        list(MappedFiles(mapping, [str(tmp_path / "rows.csv")], place).refusals())
+        list(MappedFiles(mapping, [str(tmp_path / "rows.csv")], AHEAD_S).refusals())
 
 
 def test_a_bridge_refuses_what_needs_other_rows() -> None:
@@ -304,7 +302,7 @@ def test_a_bridge_refuses_what_needs_other_rows() -> None:
 def test_refusals_have_the_reason_of_mappings(tmp_path: Path) -> None:
     """It is one of the stable reasons, with a sentence and a remedy."""
     (tmp_path / "rows.csv").write_text("o,t,b,p,n,m\n1,2,3,4,5,6\n")
-    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], tmp_path)
+    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], AHEAD_S)
     (line,) = files.refusals()
     assert isinstance(line.event, Refusal)
     assert line.event.reason is Reason.NOT_MAPPED
@@ -316,7 +314,7 @@ def test_files_are_closed_while_they_are_read(tmp_path: Path) -> None:
     """As after Ctrl-C: the thread that reads ends with an error, and the process goes on."""
     rows = "".join(f"{n},2026-07-02T08:00:00Z,b,p,1,1\n" for n in range(12_000))
     (tmp_path / "rows.csv").write_text(f"o,t,b,p,n,m\n{rows}")
-    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], tmp_path)
+    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], AHEAD_S)
     assert list(files.refusals()) == []
     lines = files.lines()
     next(lines)
