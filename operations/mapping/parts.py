@@ -197,6 +197,8 @@ class FileReader:
         found = {column for event in self.events for column in event.columns}
         found |= {column for skip in self.plan.skip for column in skip.when}
         found |= set(self.plan.join.values()) | set(self.plan.json_columns)
+        found |= set(self.plan.fill_down)
+        found |= {column for columns in self.plan.fill_down.values() for column in columns}
         if self.plan.key is not None:
             found.add(self.plan.key)
         others = tuple(f"{name}." for name in (*self.plan.join, *self.plan.json_columns))

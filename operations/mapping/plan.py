@@ -265,6 +265,9 @@ class FilePlan(_Strict):
     join: dict[str, str] = {}
     """By the name of a lookup: the column that has its key."""
 
+    fill_down: dict[str, list[str]] = {}
+    """By the column that rows of one thing have in common: columns that only its first row has."""
+
     event: list[EventPlan] = []
     skip: list[Skip] = []
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from operations.files.opening import name_of, require
+from operations.mapping.filling import filled
 from operations.mapping.joining import encode_part
 from operations.mapping.parts import NUMBERED, FileReader
 from operations.mapping.plan import NUMBER_OF_EQUAL, MappingUnfit
@@ -113,7 +114,7 @@ class RowStage:
         path = self.files[number]
         reader = self._readers[path]
         last: dict[int, tuple[str, bytes]] = {}
-        rows = rows_of(path, reader.plan, reader.columns)
+        rows = filled(rows_of(path, reader.plan, reader.columns), reader.plan.fill_down)
         for self.done_rows, (line, row, read_bytes) in enumerate(rows, 1):
             if self.done_rows <= done:
                 self._again(reader, path, line, row)
@@ -135,7 +136,8 @@ class RowStage:
         path = self.files[number]
         reader = self._readers[path]
         if reader.plan.lookup is not None:
-            for line, row, _ in rows_of(path, reader.plan, reader.columns):
+            rows = rows_of(path, reader.plan, reader.columns)
+            for line, row, _ in filled(rows, reader.plan.fill_down):
                 self._again(reader, path, line, row)
 
     def _again(self, reader: FileReader, path: str, line: int, row: Row | RowUnmapped) -> None:

@@ -32,7 +32,7 @@ from tables import catalogue
 from tests.mapping import SAMPLES, made
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from operations.local.kafka import LocalKafka
     from streams.settings import Settings
@@ -53,14 +53,14 @@ async def _start(
     *arguments: str,
     stdin: bool = False,
     command: str = "import",
-    **more: str,
+    more: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
     environment = {
         "NETSOLD_APP": settings.app,
         "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
         "NETSOLD_PARTITIONS": str(settings.partitions),
         "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",
-        **more,
+        **(more or {}),
     }
     line = [sys.executable, "-m", "operations.cli", command, "--json", *arguments]
     pipe = asyncio.subprocess.PIPE
@@ -195,17 +195,19 @@ async def test_a_killed_import_by_a_mapping_is_resumed(settings: Settings, tmp_p
     environment = {"NETSOLD_DATA_DIR": str(tmp_path / "data"), "TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
     directory = tmp_path / "data" / settings.app / "import"
-    process = await _start(settings, *arguments, **environment)
+    process = await _start(settings, *arguments, more=environment)
     await _until(lambda: _size_of(directory / "spool") > 2**20)  # kept once
     process.kill()
     await process.wait()
-    process = await _start(settings, *arguments, "--resume", **environment)
+    process = await _start(settings, *arguments, "--resume", more=environment)
     assert await _writes(process, settings)
     before = _kept_ns(directory / "spool")
     await _until(lambda: _kept_ns(directory / "spool") > before)  # some are confirmed, and kept so
     process.kill()
     await process.wait()
-    code, summary, err = await _end(await _start(settings, *arguments, "--resume", **environment))
+    code, summary, err = await _end(
+        await _start(settings, *arguments, "--resume", more=environment)
+    )
     assert code == 1
     refused = [line for line in err.splitlines() if ": not_mapped: " in line]
     assert len(refused) == summary["refused"] == 100 * 11
@@ -226,31 +228,31 @@ async def test_an_import_of_other_files_is_not_resumed(settings: Settings, tmp_p
     _many_invoices(path, 40)
     arguments = ("--mapping", str(mapping), str(path))
     data = {"NETSOLD_DATA_DIR": str(tmp_path / "data")}
-    code, _, err = await _end(await _start(settings, *arguments, "--resume", **data))
+    code, _, err = await _end(await _start(settings, *arguments, "--resume", more=data))
     assert code == 4
     assert err == "netsold: no interrupted import is there: run it without --resume\n"
-    process = await _start(settings, *arguments, **data)
+    process = await _start(settings, *arguments, more=data)
     assert await _writes(process, settings)
     process.send_signal(signal.SIGINT)
     code, summary, err = await _end(process)
     assert code == 130
     assert err.endswith("; the same command with --resume continues\n")
     mapping.write_text(f"{text}# changed\n", encoding="utf-8")
-    refusal = await _refusal(settings, *arguments, "--resume", **data)
+    refusal = await _refusal(settings, *arguments, "--resume", more=data)
     assert refusal.endswith(" began with another text of the mapping: run it without --resume")
     mapping.write_text(text, encoding="utf-8")
     changed = path.stat()
     os.utime(path, ns=(changed.st_atime_ns, changed.st_mtime_ns + 1))
-    refusal = await _refusal(settings, *arguments, "--resume", **data)
+    refusal = await _refusal(settings, *arguments, "--resume", more=data)
     assert refusal.endswith(f" began before {path} was changed: run it without --resume")
     os.utime(path, ns=(changed.st_atime_ns, changed.st_mtime_ns))
-    code, again, _ = await _end(await _start(settings, *arguments, "--resume", **data))
+    code, again, _ = await _end(await _start(settings, *arguments, "--resume", more=data))
     assert code == 1
     assert again["written_before"] == summary["written"] > 0
 
 
-async def _refusal(settings: Settings, *arguments: str, **environment: str) -> str:
-    code, _, err = await _end(await _start(settings, *arguments, **environment))
+async def _refusal(settings: Settings, *arguments: str, more: Mapping[str, str]) -> str:
+    code, _, err = await _end(await _start(settings, *arguments, more=more))
     assert code == 4
     return err.rstrip()
 

@@ -230,6 +230,28 @@ def test_returns_find_their_sales(tmp_path: Path, sale: str, orders: list[str]) 
     assert "of 1 returned units of 'b/p' 1 have no earlier sale" in found.refused["rows.csv:6"]
 
 
+def test_cells_go_down_to_rows_that_belong_together(tmp_path: Path) -> None:
+    """Only those that are named, only where they are empty, and only in turn."""
+    at = "2026-07-01T08:00:00Z,b"
+    rows = (
+        f"1,{at},p-1,1,1\n1,{at},,1,1\n1,{at},p-2,1,1\n1,{at},,1,1\n2,{at},,1,1\n1,{at},,1,1\n"
+        f"4,{at},p-1,1,1\n4,{at}\n4,{at},,1,1\n5,{at},p-1,1,\n5,{at},,1,1\n"
+    )
+    found = _made(tmp_path, rows, options='fill_down = { o = ["p"] }')
+    why = {int(at.rpartition(":")[2]): text for at, text in found.refused.items()}
+    # another order above, an unreadable row above, and columns that aren't named
+    assert {line for line, text in why.items() if text.startswith("column p: is empty")} == {
+        6,
+        7,
+        10,
+    }
+    assert why[11].startswith("column m: is empty")
+    filled = rows.replace(f"2,{at},,1,1\n1,{at},,1,1\n", "")
+    (first, *others) = _made(tmp_path, filled, options='fill_down = { o = ["p"] }').events
+    assert [line["product_id"] for line in first["lines"]] == ["p-1", "p-1", "p-2", "p-2"]
+    assert others == []
+
+
 def test_formats_give_the_same_events(tmp_path: Path) -> None:
     """CSV in UTF-16, compressed CSV, JSONL and Parquet of one table."""
     row = {"o": "1", "t": "2026-07-01 08:00:00", "b": "b", "p": "p", "n": 2, "m": 1.29}
