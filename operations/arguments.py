@@ -9,14 +9,14 @@ EventFiles = Annotated[
     list[str],
     typer.Argument(
         metavar="FILE…",
-        help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input.",
+        help="JSONL or a JSON array, plain, gzip, bzip2, xz, zstd or zip; - is standard input.",
     ),
 ]
 ImportedFiles = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE…",
-        help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input."
+        help="JSONL or a JSON array, plain, gzip, bzip2, xz, zstd or zip; - is standard input."
         " With --mapping: files of other systems.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Rows whose first one says what is true of all: its cells go down to the rows that belong to it."""
+"""Rows whose first one says what is true of all: its cells go down to those that belong to it."""
 
 from __future__ import annotations
 

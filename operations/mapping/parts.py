@@ -173,6 +173,8 @@ def _columns(plan: EventPlan, file: FilePlan) -> set[str]:
         values.append(plan.check)
     if plan.type == "order_placed" and file.currency is not None:
         values.append(file.currency)
+    if plan.type not in NAME_TYPES and file.source is not None:
+        values.append(file.source)
     if plan.match:
         values.append(plan.match.key)
         values += [] if plan.match.unmatched is None else [plan.match.unmatched]

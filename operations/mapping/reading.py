@@ -88,7 +88,12 @@ class RowStage:
             if name not in given:
                 raise MappingUnfit(f"no FILE is that of the lookup {name}: name it, too")
         for path in files:
-            check(path, self._readers[path].plan, self._readers[path].columns)
+            reader = self._readers[path]
+            check(
+                path,
+                reader.plan,
+                reader.columns | self._wanted.get(reader.plan.lookup or "", set()),
+            )
 
     def order(self) -> list[int]:
         """The files' numbers: lookups first, as rows of other files need theirs."""
