@@ -46,7 +46,7 @@ from streams.settings import Settings
 PUSH_EVERY_S: Final = 0.5
 """How long an event that was read waits at most for others to be sent with it."""
 
-KEEP_EVERY_S: Final = 2.0
+KEEP_EVERY_S: Final = 0.5
 """How often an import that can be resumed keeps how many events are confirmed."""
 
 AGAIN: Final = "run it again from the start, what is there already changes nothing"

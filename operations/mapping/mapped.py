@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from operations.mapping.joining import Joined
     from operations.mapping.plan import Mapping
 
-KEEP_EVERY: Final = 100_000
+KEEP_EVERY: Final = 20_000
 """Rows or events after which progress is kept: what an interruption costs at most."""
 
 _DIFFERENCES: Final = 20

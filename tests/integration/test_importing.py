@@ -189,7 +189,7 @@ async def test_a_killed_import_by_a_mapping_is_resumed(settings: Settings, tmp_p
     """
     await topics.create(settings)
     mapping, path = SAMPLES / "online-retail" / "mapping.toml", tmp_path / "invoices.csv"
-    _many_invoices(path, 100)
+    _many_invoices(path, 60)
     expected = made(mapping, [path])
     arguments = ("--mapping", str(mapping), str(path))
     environment = {"NETSOLD_DATA_DIR": str(tmp_path / "data"), "TMPDIR": str(tmp_path / "tmp")}
@@ -210,7 +210,7 @@ async def test_a_killed_import_by_a_mapping_is_resumed(settings: Settings, tmp_p
     )
     assert code == 1
     refused = [line for line in err.splitlines() if ": not_mapped: " in line]
-    assert len(refused) == summary["refused"] == 100 * 11
+    assert len(refused) == summary["refused"] == 60 * 11
     assert summary["written_before"] > 0
     assert summary["written"] + summary["written_before"] == len(expected.events)
     found = await _in_log(settings)
