@@ -35,6 +35,7 @@ def dry_run(mapping: Mapping, files: Sequence[str], meter: Meter, *, as_json: bo
     refused: Counter[str] = Counter()
     preview = Preview(settings.terms)
     with closing(MappedFiles(mapping, files, settings.max_ahead_seconds)) as mapped:
+        mapped.report = meter.at
         for line in mapped.refusals():
             if isinstance(line.event, Refusal):
                 refused[line.event.reason.value] += 1

@@ -128,6 +128,7 @@ def command(  # noqa: PLR0917 - an option each
         else:
             settings = named_cluster()
             with mapped_files(settings, mapping, paths, resume=resume) as (mapped, is_kept):
+                mapped.report = meter.at
                 lines = chain(mapped.refusals(), mapped.lines())
                 importing = _Import(lines, meter, mapped.confirmed if is_kept else None)
                 importing.summary.written_before = mapped.confirmed_before

@@ -12,7 +12,7 @@ from operations.mapping.joining import encode_part
 from operations.mapping.parts import NUMBERED, FileReader
 from operations.mapping.plan import NUMBER_OF_EQUAL, MappingUnfit
 from operations.mapping.rows import check, opened_row, rows_of
-from operations.mapping.same_fault import ReadRow, held_back
+from operations.mapping.same_fault import ReadRow, in_steps
 from operations.mapping.values import RowUnmapped, text_of
 from schemas import limits
 from schemas.refusals import Reason, Refusal
@@ -108,12 +108,9 @@ class RowStage:
         return f"{name_of(self.files[number])}:{line}"
 
     def read(self, number: int, done: int) -> Iterator[list[ReadRow]]:
-        """Read a file whose first `done` rows were read before, in steps; see `done_rows`.
-
-        Raises MappingUnfit where all of its first rows are refused for one fault.
-        """
+        """Read a file whose first `done` rows were read before. Raises as `in_steps`."""
         rows = self._rows(number, done)
-        return held_back(rows, self.at) if not done else ([row] for row in rows)
+        return in_steps(rows, self.at) if not done else ([row] for row in rows)
 
     def _rows(self, number: int, done: int) -> Iterator[ReadRow]:
         path = self.files[number]

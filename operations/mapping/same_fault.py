@@ -18,33 +18,33 @@ ReadRow = tuple[int, int, str | None]
 """A row's place, the bytes of its file that were read by then, and why nothing is made of it."""
 
 
-def held_back(rows: Iterable[ReadRow], at: Callable[[int], str]) -> Iterator[list[ReadRow]]:
+def in_steps(rows: Iterable[ReadRow], at: Callable[[int], str]) -> Iterator[list[ReadRow]]:
     """The rows in steps; the first ones in one, once a row is unlike those before.
 
     Raises MappingUnfit where all of the first are refused alike. `at` names a place.
     """
-    held: list[ReadRow] = []
+    waiting: list[ReadRow] = []
     fault = ""
     rest = iter(rows)
     for row in rest:
         _, _, why = row
-        held.append(row)
+        waiting.append(row)
         if why is None or _VALUES.sub("", why) != (fault or _VALUES.sub("", why)):
             break
         fault = _VALUES.sub("", why)
-        if len(held) == FIRST_ROWS:
-            raise _unfit(held, at)
+        if len(waiting) == FIRST_ROWS:
+            raise _unfit(waiting, at)
     else:
-        if len(held) >= FEWEST_ROWS:
-            raise _unfit(held, at)
-    if held:
-        yield held
+        if len(waiting) >= FEWEST_ROWS:
+            raise _unfit(waiting, at)
+    if waiting:
+        yield waiting
     for row in rest:
         yield [row]
 
 
-def _unfit(held: list[ReadRow], at: Callable[[int], str]) -> MappingUnfit:
-    place, _, why = held[0]
+def _unfit(waiting: list[ReadRow], at: Callable[[int], str]) -> MappingUnfit:
+    place, _, why = waiting[0]
     return MappingUnfit(
-        f"{at(place)}: {why}; and so for all {len(held):,} first rows: correct the mapping"
+        f"{at(place)}: {why}; and so for all {len(waiting):,} first rows: correct the mapping"
     )

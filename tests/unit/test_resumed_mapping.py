@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from operations.mapping import mapped
+from operations.mapping import progress as progress_of
 from operations.mapping.mapped import MappedFiles
 from operations.mapping.plan import read_mapping
 from operations.mapping.spool import Spool
@@ -61,7 +61,7 @@ def test_wherever_it_is_killed_the_result_is_the_same(
     sample: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In reading, joining or matching: events, refusals and counts are those of one run."""
-    monkeypatch.setattr(mapped, "KEEP_EVERY", KEPT_EVERY)
+    monkeypatch.setattr(progress_of, "KEEP_EVERY", KEPT_EVERY)
     kills = _Kills(monkeypatch)
     mapping = read_mapping(SAMPLES / sample / "mapping.toml")
     with closing(MappedFiles(mapping, _names(sample), AHEAD_S, tmp_path / "whole")) as files:
