@@ -175,10 +175,14 @@ async def test_importing_again_changes_nothing(settings: Settings) -> None:
 
 
 def _many_invoices(path: Path, times: int) -> None:
-    """Enough that a kill finds it at work: the same invoices under other numbers."""
+    """Enough that a kill finds it at work: the same invoices under other numbers.
+
+    Only the first have rows that are refused: nobody reads what the process says of them.
+    """
     invoices = EXCERPT.parent / "online-retail" / "invoices.csv"
     head, *rows = invoices.read_text(encoding="utf-8").splitlines()
-    many = [f"{number}-{row}" for number in range(times) for row in rows]
+    good = [row for row in rows if row.split(",")[-3] not in {"0.001", "-11062.06"}]
+    many = [f"{number}-{row}" for number in range(times) for row in (good if number else rows)]
     path.write_text("\n".join([head, *many]), encoding="utf-8")
 
 
@@ -197,20 +201,18 @@ async def test_a_killed_import_by_a_mapping_is_resumed(settings: Settings, tmp_p
     directory = tmp_path / "data" / settings.app / "import"
     process = await _start(settings, *arguments, more=environment)
     await _until(lambda: _size_of(directory / "spool") > 2**20)  # kept once
-    process.kill()
-    await process.wait()
+    await _kill(process)
     process = await _start(settings, *arguments, "--resume", more=environment)
     assert await _writes(process, settings)
     before = _kept_ns(directory / "spool")
     await _until(lambda: _kept_ns(directory / "spool") > before)  # some are confirmed, and kept so
-    process.kill()
-    await process.wait()
+    await _kill(process)
     code, summary, err = await _end(
         await _start(settings, *arguments, "--resume", more=environment)
     )
     assert code == 1
     refused = [line for line in err.splitlines() if ": not_mapped: " in line]
-    assert len(refused) == summary["refused"] == 60 * 11
+    assert len(refused) == summary["refused"] == 11
     assert summary["written_before"] > 0
     assert summary["written"] + summary["written_before"] == len(expected.events)
     found = await _in_log(settings)
@@ -249,6 +251,12 @@ async def test_an_import_of_other_files_is_not_resumed(settings: Settings, tmp_p
     code, again, _ = await _end(await _start(settings, *arguments, "--resume", more=data))
     assert code == 1
     assert again["written_before"] == summary["written"] > 0
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    process.kill()
+    async with asyncio.timeout(LONG_S):
+        await process.communicate()
 
 
 async def _refusal(settings: Settings, *arguments: str, more: Mapping[str, str]) -> str:
