@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from operations.local.data_dir import keep_private
+from operations.local.resuming import directory_of
 from operations.output import print_error
 from operations.progress import Steps
 from operations.replaying.findings import Findings, findings_of
 from operations.replaying.live_tables import require_tables
 from operations.replaying.processes import quiet
-from operations.replaying.running import directory_of, replay, replay_terms
+from operations.replaying.running import replay, replay_terms
 from operations.replaying.source_log import KafkaLog
 from operations.replaying.work import Report, Work
 from operations.versions.pointed import named_version
@@ -21,9 +24,6 @@ from operations.waiting import Interrupted, answer
 from streams.open_files import allow_open_files
 from streams.settings import Settings
 
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue the last run, which was interrupted.")
-]
 Processes = Annotated[
     int, typer.Option(min=1, max=64, help="How many processes fold; at most one a core helps.")
 ]
@@ -50,7 +50,6 @@ class ReplayRun:
         `how` are fields of `Work`. Raises NoKafkaKnown, KafkaUnreachable and NoSuchVersion.
         """
         self.settings = named_version(version)
-        self._name = name
         directory = self.settings.data_dir / self.settings.app / "replay"
         folding = terms(self.settings)
         self._work = Work(folding, directory, KafkaLog(folding), **how)  # type: ignore[arg-type]  # flags alone
@@ -73,11 +72,15 @@ class ReplayRun:
             work = self._work
             if narrow is not None:
                 work = answer(self.settings, narrow(self.settings, work))
-            with directory_of(work.directory, self.terms, resume=resume), self._steps:
+            with (
+                directory_of(work.directory, "a replay", self.terms, resume=resume),
+                self._steps,
+            ):
                 carrying_out = self._carried_out(work, processes, then)
                 return answer(self.settings, carrying_out, self._steps.pending)
         except Interrupted:
-            print_error(f"netsold: `netsold {self._name} --resume` continues")
+            again = [one for one in sys.argv[1:] if one != "--resume"]
+            print_error(f"netsold: `{shlex.join(['netsold', *again, '--resume'])}` continues")
             raise
 
     async def _carried_out(self, work: Work, processes: int, then: Then) -> Findings:

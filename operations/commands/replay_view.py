@@ -9,11 +9,12 @@ import msgspec
 import typer
 
 from operations.commands import audit_view
-from operations.in_words import duration, signed
+from operations.in_words import signed
 from operations.output import print_table
 from schemas import times
 from schemas.money import shown
 from tables.catalogue import PRODUCT_TOTALS, SHOP_TOTALS
+from tables.terms import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,12 +130,7 @@ def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) ->
 def _clauses(terms: Sequence[str]) -> set[str]:
     """The terms of marks as people read them, without those of keys."""
     found = {clause for one in terms for clause in one.split("; ")}
-    return {_in_words(clause) for clause in found if not clause.startswith("keys by")}
-
-
-def _in_words(clause: str) -> str:
-    with_days = re.sub(r"(\d+) ms", lambda one: duration(int(one[1]) / 1000), clause)
-    return re.sub(r"(?<= from )\d+", lambda one: times.format_ms(int(one[0])), with_days)
+    return {in_words(clause) for clause in found if not clause.startswith("keys by")}
 
 
 def _print_cycles(cycles: list[dict[str, Any]]) -> None:

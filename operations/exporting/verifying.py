@@ -14,7 +14,7 @@ from operations.exporting.forms import DATASETS, ENTRIES, SERVICE_CHANGES
 from operations.exporting.libraries import arrow, connected
 from operations.exporting.table_sums import SumsCheck
 from operations.exporting.verdicts import Verdict, rows_of
-from operations.exporting.views import complete_of, database
+from operations.exporting.views import complete_of, database, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,8 @@ def verify(place: Place, report: Report, tables: IcebergTables | None = None) ->
             _check_datasets(connection, complete, verdict)
             _check_journal(connection, complete, verdict)
             SumsCheck(connection, complete, verdict).run()
+        except _duckdb_error() as error:
+            raise unreadable(error) from error
         finally:
             connection.close()
     if tables is not None:
@@ -93,9 +95,13 @@ def _is_readable(data: bytes, one: ExportFile, verdict: Verdict) -> bool:
 
 def _errors() -> tuple[type[Exception], ...]:
     """What reading a damaged file raises."""
+    return (OSError, arrow().ArrowException, _duckdb_error())
+
+
+def _duckdb_error() -> type[Exception]:
     import duckdb
 
-    return (OSError, arrow().ArrowException, duckdb.Error)
+    return duckdb.Error
 
 
 def _check_datasets(connection: DuckDBPyConnection, complete: Complete, verdict: Verdict) -> None:

@@ -18,12 +18,13 @@ from operations.local.data_dir import DataDirUnusable, usable
 from operations.local.kafka_files import KafkaFiles, State
 from operations.local.kafka_jars import JarsOutOfReach, classpath
 from operations.local.kafka_process import end_process, format_storage, running_broker, start_broker
+from operations.local.locks import locked
 from operations.local.ports import LOCALHOST, NoFreePort, accepts
 from operations.local.processes import Known
 from operations.output import print_error
 from schemas.errors import NetsoldError
 from streams.errors import KafkaUnreachable
-from streams.settings import Kafka, Settings
+from streams.settings import Kafka, NoKafkaKnown, Settings
 from streams.signals import interruptible
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class LocalKafka:
         """
         with usable(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            with self._files.locked():
+            with locked(self.directory / "lock"):  # of two starts, the second waits for the first
                 last = self._files.read_state()
                 process = last and running_broker(self._files, last)
                 if last and process:
@@ -226,6 +227,12 @@ def named_cluster() -> Settings:
     That is the named one, else the running local Kafka. Raises NoKafkaKnown.
     """
     settings = with_local(Settings())
+    if settings.kafka.bootstrap_servers is None:
+        raise NoKafkaKnown(
+            f"no Kafka is known: none runs in {settings.data_dir.absolute() / 'kafka'}"
+            " (NETSOLD_DATA_DIR names that folder's parent); start one with `netsold kafka start`,"
+            " or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
+        )
     settings.client_options()
     return settings
 

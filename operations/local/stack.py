@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from operations.local.children import Children, KafkaChild
 from operations.local.data_dir import usable
 from operations.local.kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with_local
+from operations.local.locks import locked
 from operations.local.ports import accepts, free_port
 from schemas.errors import NetsoldError
 from streams.signals import interruptible
@@ -121,15 +121,10 @@ def require_free(host: str, port: int) -> None:
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Hold the data directory's lock of `netsold up`. Raises AlreadyUp."""
-    with ExitStack() as open_files:
+    up = AlreadyUp(f"netsold is up already on {directory}: end that one, or set NETSOLD_DATA_DIR")
+    with ExitStack() as lock:
         with usable(directory):
-            lock = open_files.enter_context((directory / "up.lock").open("w"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyUp(
-                f"netsold is up already on {directory}: end that one, or set NETSOLD_DATA_DIR"
-            ) from error
+            lock.enter_context(locked(directory / "up.lock", up))
         yield
 
 
