@@ -1,38 +1,44 @@
-"""How fast a table is imported by a mapping, beside reading and writing alone, and in what memory.
+"""How fast files are imported, beside reading and writing alone, and in what memory.
 
 `python -m bench.importing [ROWS …]`.
 
 For each number, a CSV of that many rows is made: orders of five rows each, shuffled within a span,
-and a return for every twentieth row. It is read by Python's parser alone; its events are written
-alone, unchecked; then `netsold import --dry-run` and `netsold import` run, each as a process of its
-own, start-up included. Memory is the peak of the command's process.
+and a return for every twentieth row; and a JSONL of that many events in their own form, orders of
+one line. Each is read alone, by Python's parser or line by line. As many events as the mapping
+makes, and as many as the JSONL has, are written alone, unchecked. Then `netsold import --mapping
+--dry-run`, `netsold import --mapping` and `netsold import` run, each as a process of its own,
+start-up included. A dry run's tables are in memory; no import's are. CPU and the peak of memory are
+those of the command's process; a command that is slower than LEAST_RATE rows a second is ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import csv
+import json
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from bench import engines
-from bench.replay import command
+from bench.measure import EngineFailed, Measured, processes
+from bench.replay import CLI, SAMPLE_S
 from operations.writing.event_lines import Outgoing, event_of
 from schemas.times import DAY_MS, format_short
 from streams import topics
 from streams.log_writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from streams.settings import Settings
 
-SIZES: Final = (200_000, 1_000_000)
+SIZES: Final = (200_000,)
+LEAST_RATE: Final = 2_000
+START_UP_S: Final = 60.0
 MAPPING: Final = Path(__file__).parents[1] / "docs/samples/mappings/online-retail/mapping.toml"
 HEAD: Final = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
-START_MS: Final = 1_780_000_000_000
+START_MS: Final = 1_700_000_000_000
 LINES_OF_ORDER: Final = 5
 SPAN: Final = 1000
 
@@ -54,65 +60,117 @@ def rows(count: int) -> Iterator[str]:
         last, again = product, row
 
 
-async def write_alone(settings: Settings, events: int) -> float:
-    """Seconds to write as many events, of one order's size, without any check."""
-    line = (
-        '{"type":"order_placed","id":"o-1-placed","source":"/online-retail","occurred_at":'
-        '"2026-07-01T08:00:00Z","order_id":"o-1","shop_id":"s","buyer_id":"b","currency":"GBP",'
-        '"lines":['
-        + ",".join(
-            f'{{"line_id":"{n}","product_id":"p-{n}","quantity":2,"unit_price":1000}}'
-            for n in range(LINES_OF_ORDER)
-        )
-        + "]}"
+def event(number: int, count: int, lines: int) -> str:
+    """An order in its own form, one of `count` in a year."""
+    at = format_short(START_MS + 365 * DAY_MS * number // count)
+    claimed = ",".join(
+        f'{{"line_id":"{line}","product_id":"p-{(number + line) % 4000}","quantity":2,'
+        '"unit_price":1000}'
+        for line in range(lines)
     )
-    one = event_of(line.encode())
-    assert isinstance(one, Outgoing)  # noqa: S101 - a bench
+    return (
+        f'{{"type":"order_placed","id":"o-{number}-placed","source":"/bench","occurred_at":"{at}",'
+        f'"order_id":"o-{number}","shop_id":"s","buyer_id":"b-{number % 5000}","currency":"GBP",'
+        f'"lines":[{claimed}]}}\n'
+    )
+
+
+def measured(count: int, work: Callable[[], object]) -> Measured:
+    """Work of this process, for so many rows."""
+    began_s, cpu_s = time.monotonic(), time.process_time()
+    work()
+    return Measured(count, time.monotonic() - began_s, time.process_time() - cpu_s, 0.0)
+
+
+async def write_alone(settings: Settings, events: int, lines: int) -> None:
+    """Write as many events, of one order's size, without any check."""
+    one = event_of(event(1, 2, lines).encode())
+    if not isinstance(one, Outgoing):
+        raise EngineFailed(f"the bench's own event is refused: {one}")
     await topics.create(settings)
-    began = time.monotonic()
     async with Writer(settings) as writer:
         for number in range(events):
             key = f"o-{number}".encode()
             await writer.send(settings.topic(one.topic), key, one.value, one.headers)
-    return time.monotonic() - began
 
 
-def read_alone(path: Path) -> float:
-    """Seconds to read a CSV by Python's parser."""
-    began = time.monotonic()
+def _read_csv(path: Path) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         for _ in csv.reader(file):
             pass
-    return time.monotonic() - began
+
+
+def _read_lines(path: Path) -> None:
+    with path.open("rb") as file:
+        for _ in file:
+            pass
+
+
+def command(
+    settings: Settings, directory: Path, count: int, *arguments: str
+) -> tuple[Measured, dict[str, object]]:
+    """Run an import to its end; also what it printed. Raises EngineFailed."""
+    within_s = START_UP_S + count / LEAST_RATE
+    with processes(directory) as running:
+        began_s, cpu_s = time.monotonic(), 0.0
+        running.start((*CLI, "import", "--json", *arguments), engines.environment_of(settings))
+        (process,) = running.started
+        while process.poll() is None:
+            cpu_s = max(cpu_s, running.sample())
+            if time.monotonic() - began_s > within_s:
+                raise EngineFailed(f"{arguments}: has no end within {within_s:,.0f} s")
+            time.sleep(SAMPLE_S)
+        wall_s = time.monotonic() - began_s
+        if process.returncode:
+            raise EngineFailed(f"{arguments}: exit code {process.returncode}: {running.log_tail()}")
+        found = json.loads(running.logs[0].read_text().splitlines()[-1])
+        return Measured(count, wall_s, cpu_s, running.peak_rss_mb), found
+
+
+def line(name: str, one: Measured) -> None:
+    """Print a row."""
+    memory = f"{one.peak_rss_mb:>8,.0f}" if one.peak_rss_mb else ""
+    rate, cpu_s = one.events_per_s, one.cpu_s_per_million
+    print(f"{name:32}{one.wall_s:>9.1f}{rate:>12,.0f}{cpu_s:>10.1f}{memory}", flush=True)
+
+
+def _made(path: Path, head: str, some: Iterator[str]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(head)
+        file.writelines(some)
 
 
 def show(settings: Settings, directory: Path, count: int) -> None:
     """Measure one size and print its table."""
-    path = directory / "rows.csv"
     directory.mkdir(parents=True)
-    with path.open("w", encoding="utf-8") as file:
-        file.write(HEAD)
-        file.writelines(rows(count))
-    events = 2 * count // LINES_OF_ORDER + count // 20
-    print(f"{count:>11,} rows, {path.stat().st_size >> 20:,} MiB{'s':>10}{'rows/s':>12}{'MiB':>8}")
-    for name, seconds in (
-        ("reading alone", read_alone(path)),
-        (f"writing {events:,} events", asyncio.run(write_alone(settings, events))),
-    ):
-        print(f"{name:30}{seconds:>8.1f}{count / seconds:>12,.0f}")
-    for name, arguments in (
-        ("dry run", ("--dry-run", "--json")),
-        ("import", ("--json",)),
-    ):
-        done = command(
-            settings,
-            directory / name,
-            ("import", "--mapping", str(MAPPING), *arguments, str(path)),
-            count,
-        )
-        rate, peak = done.events_per_s, done.peak_rss_mb
-        print(f"{name:30}{done.wall_s:>8.1f}{rate:>12,.0f}{peak:>8,.0f}")
-    print()
+    table, own, mapping = (directory / name for name in ("rows.csv", "own.jsonl", "mapping.toml"))
+    # no hour of the bench's year is left out, or comes twice
+    text = MAPPING.read_text(encoding="utf-8").replace("Europe/London", "UTC")
+    mapping.write_text(text, encoding="utf-8")
+    _made(table, HEAD, rows(count))
+    size = f"{count:,} rows, {table.stat().st_size >> 20:,} MiB"
+    print(f"{size:32}{'s':>9}{'rows/s':>12}{'CPU s/M':>10}{'MiB':>8}", flush=True)
+    line("reading the CSV alone", measured(count, lambda: _read_csv(table)))
+    by_mapping = ("--mapping", str(mapping))
+    dry, found = command(settings, directory / "dry", count, *by_mapping, "--dry-run", str(table))
+    events = sum(found["events"].values())  # type: ignore[attr-defined]  # an object by type
+    _write(settings, count, events, LINES_OF_ORDER)
+    line("import --mapping --dry-run", dry)
+    line("import --mapping", command(settings, directory / "by", count, *by_mapping, str(table))[0])
+    table.unlink()
+    _made(own, "", (event(number, count, 1) for number in range(count)))
+    size = f"{count:,} events, {own.stat().st_size >> 20:,} MiB"
+    print(f"{size:32}{'s':>9}{'events/s':>12}{'CPU s/M':>10}{'MiB':>8}", flush=True)
+    line("reading the JSONL alone", measured(count, lambda: _read_lines(own)))
+    _write(settings, count, count, 1)
+    line("import", command(settings, directory / "own", count, str(own))[0])
+    own.unlink()
+    print(flush=True)
+
+
+def _write(settings: Settings, count: int, events: int, lines: int) -> None:
+    work = measured(count, lambda: asyncio.run(write_alone(settings, events, lines)))
+    line(f"writing {events:,} events alone", work)
 
 
 if __name__ == "__main__":

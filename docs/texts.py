@@ -94,11 +94,12 @@ A byte order mark before the JSON is ignored. Of a name that appears twice the l
 Numbers must be written as integers (`2.0` isn't one). NaN, half surrogate pairs and bytes that
 aren't UTF-8 are refused, in unknown fields too.
 
-A file is JSONL, one event a line, or one JSON array. It may be plain, gzip, bzip2 or xz, which its
-first bytes decide and not its name. A line or element that is too large is refused by its number,
-and the rest is read. UTF-16, CSV, one object over many lines, zip, Parquet, zstd and folders are
-refused in one sentence, with the remedy, before anything is written. By a mapping, CSV, Parquet and
-JSON of other systems are events, too: [import](../import.md).
+A file is JSONL, one event a line, or one JSON array. It may be plain, gzip, bzip2, xz, zstd (with
+`pip install 'netsold[export]'`), or zip with one file in it, which its first bytes decide and not
+its name. A line or element that is too large is refused by its number, and the rest is read.
+UTF-16, CSV, one object over many lines, Parquet, lz4 and folders are refused in one sentence, with
+the remedy, before anything is written. By a mapping, CSV, Parquet and JSON of other systems are
+events, too: [import](../import.md).
 
 From Debezium, send the outbox's events with `table.expand.json.payload=true`. From Kafka Connect,
 send them with `value.converter.schemas.enable=false` and keys by `StringConverter`: a key in JSON

@@ -9,18 +9,21 @@ EventFiles = Annotated[
     list[str],
     typer.Argument(
         metavar="FILE…",
-        help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input.",
+        help="JSONL or a JSON array, plain, gzip, bzip2, xz, zstd or zip; - is standard input.",
     ),
 ]
 ImportedFiles = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE…",
-        help="JSONL or a JSON array, plain, gzip, bzip2 or xz; - is standard input."
+        help="JSONL or a JSON array, plain, gzip, bzip2, xz, zstd or zip; - is standard input."
         " With --mapping: files of other systems.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue the last run, which was interrupted.")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Change without asking: for scripts.")]
 NoInput = Annotated[
     bool, typer.Option("--no-input", help="Never ask: without --yes nothing is changed.")

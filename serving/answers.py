@@ -18,6 +18,7 @@ from tables.report import all_time, span
 if TYPE_CHECKING:
     from schemas.answers import State
     from serving.fresh_json import FreshJson
+    from serving.heads import Heads
     from serving.kept_answers import KeptAnswers
     from serving.progress import TableProgress
     from serving.store import Snapshot
@@ -33,12 +34,13 @@ class NothingYet(NetsoldError):
 
 
 class Source(NamedTuple):
-    """A snapshot of the store, and answers that were made of this one and others.
+    """A snapshot of the store, its heads of lists, and answers made of this snapshot and others.
 
     `step` is the last one that had ended before the snapshot.
     """
 
     snapshot: Snapshot
+    heads: Heads
     kept: KeptAnswers
     step: int
 

@@ -66,6 +66,7 @@ class Applier:
         self.store = store
         self._changes = changes
         changes.note_another_store()
+        store.heads.forget()
         self._names = names
         self._pending = Pending()
         self._rows = TableRows(store, changes)
@@ -101,6 +102,7 @@ class Applier:
         """
         before = self.store.progress
         self._changes.begin_step(is_shown=before.complete)
+        self.store.heads.begin_step()
         batch = WriteBatch(raw_mode=True)
         behind = any(self._names[topic] != NAMES for topic, _ in step.behind)
         until_mark = before.complete or not behind
@@ -138,6 +140,7 @@ class Applier:
         yield from self._journal.put_sums(batch, event_time(after))
         yield
         self.store.write(batch, after, logged=complete)
+        self.store.heads.end_step(after)
         self._changes.end_step()
         self.positions, self.ends = positions, step.ends
         return count

@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol, RequestResponseCycle
 
 from schemas import http_limits, limits
 from serving import metrics
@@ -254,16 +254,23 @@ class Connection(H11Protocol):
     def _answer_problem(self, problem: ProblemRaised) -> None:
         """Answer a request that can't be passed to the app, and close."""
         if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            answer = response(problem, {"Connection": "close"})
-            head = h11.Response(status_code=answer.status_code, headers=answer.raw_headers)
-            self.transport.write(
-                b"".join(
-                    self.conn.send(one) or b""
-                    for one in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage())
-                )
-            )
+            self.transport.write(b"".join(self.conn.send(one) or b"" for one in _parts_of(problem)))
+        if self._has_request:  # its app runs, as after a bad chunk, and must not answer as well
+            self.cycle.disconnected = True
         self.transport.close()
         self._await_reading_of_the_rest()
+
+
+def _parts_of(problem: ProblemRaised) -> tuple[h11.Event, ...]:
+    """The answer by a problem after which the connection is closed, for h11."""
+    answer = response(problem, {"Connection": "close"})
+    status = answer.status_code
+    reason = STATUS_PHRASES[status]
+    return (
+        h11.Response(status_code=status, headers=answer.raw_headers, reason=reason),
+        h11.Data(data=bytes(answer.body)),
+        h11.EndOfMessage(),
+    )
 
 
 def cut_streams(connections: Iterable[object]) -> None:

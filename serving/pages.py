@@ -40,7 +40,11 @@ class Page(NamedTuple):
 
 def read_page(snapshot: StoreSnapshot[Any], prefix: bytes, after: bytes | None, limit: int) -> Page:
     """At most `limit` rows whose keys have the prefix, from behind the key `after` if given."""
-    found = list(islice(snapshot.walk(prefix, after), limit + 1))
+    return page_of(snapshot, list(islice(snapshot.walk(prefix, after), limit + 1)), limit)
+
+
+def page_of(snapshot: StoreSnapshot[Any], found: list[tuple[bytes, bytes]], limit: int) -> Page:
+    """The page of `limit` rows that begins with these; one more than it says that others follow."""
     rows = found[:limit]
     return Page(rows, cursor_of(snapshot, rows[-1][0]) if len(found) > limit else None)
 
@@ -51,9 +55,7 @@ def read_page_back(
     """The same from the last row back, from before the key `before` if given."""
     until = prefix + b"\xff" * _BEYOND_BYTES if before is None else before
     walk = (row for row in snapshot.walk_back(prefix, until) if row[0] != before)
-    found = list(islice(walk, limit + 1))
-    rows = found[:limit]
-    return Page(rows, cursor_of(snapshot, rows[-1][0]) if len(found) > limit else None)
+    return page_of(snapshot, list(islice(walk, limit + 1)), limit)
 
 
 def key_of(

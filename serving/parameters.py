@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 FLAGS: Final = frozenset({"verbose"})
 """Parameters without a value: their presence is what counts."""
 
+_WHOLE: Final = re.compile(r"-?[0-9]+")
+"""A whole number; pydantic also takes `1_0` and ` 10.0`."""
+
 _EMPTY: Final = "it is empty: give it a value, or leave it out"
 YES: Final = frozenset({"", "1", "true"})
 """What may stand as the value of one all the same."""
@@ -77,7 +80,13 @@ def _fault(name: str, values: list[str], known: Mapping[str, ModelField]) -> str
             if value in YES
             else f"{quoted(value)} is no value of it: write ?{name}, or leave it out"
         )
+    if declared.annotation is int and value and not _WHOLE.fullmatch(value):
+        return _not_whole(value)
     return None if value else _EMPTY
+
+
+def _not_whole(given: str) -> str:
+    return f"{quoted(given)} is no whole number"
 
 
 def advice(name: str, known: Collection[str], rest: str = "") -> str:
@@ -104,7 +113,7 @@ def in_plain_words(error: dict[str, Any]) -> Fault:
         case "less_than_equal":
             text = f"{quoted(given)} is more than {about['le']}"
         case "int_parsing" | "int_parsing_size" | "int_from_float":
-            text = f"{quoted(given)} is no whole number"
+            text = _not_whole(given)
         case _:
             text = error["msg"]
     return Fault(where=".".join(map(str, error["loc"][1:] or error["loc"])), detail=text)

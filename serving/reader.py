@@ -70,12 +70,12 @@ class Reader(TableFollower):
         """
         step = self.changes.ended  # before the snapshot, which has it
         snapshot = self.snapshot()
-        if snapshot is None:
+        if snapshot is None or self._applier is None:
             raise NotReady(f"the reader has no tables yet: {self.waiting_for}")
         if not (snapshot.progress.complete or even_incomplete):
             raise NotReady(f"the reader is reading the tables: {self.remaining():,} records to go")
         return Answers(
-            Source(snapshot, self._kept, step),
+            Source(snapshot, self._applier.store.heads, self._kept, step),
             self.settings.terms,
             now_ms(),
             self.watch.state if state is None else state,

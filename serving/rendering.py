@@ -56,14 +56,14 @@ def kept(
 
     Of a product or shop alone: nothing else is known to have changed.
     """
-    _, keeping, step = answers.source
-    found = keeping.get(key, step)
+    source = answers.source
+    found = source.kept.get(key, source.step)
     if found is None:
         fields = make()
         if fields is None:
             return None
-        found = KeptAnswer(json_text(fields), step)
-        keeping.put(key, found)
+        found = KeptAnswer(json_text(fields), source.step)
+        source.kept.put(key, found)
     return found
 
 

@@ -21,6 +21,7 @@ from schemas import limits, times
 from schemas.columns import RULES
 from schemas.errors import NetsoldError
 from serving import keys
+from serving.heads import Heads
 from serving.progress import NOT_FOLLOWING, ReaderProgress
 from streams import topics
 from streams.rocks import block_cache, cached_in, close, is_damage, unlogged
@@ -326,6 +327,7 @@ class Store(CacheStore[ReaderProgress]):
 
     def __init__(self, directory: Path, identity: LogIdentity) -> None:
         super().__init__(directory, identity, NOT_FOLLOWING, _TABLE_SIZES, MOST_UNUSED_MS)
+        self.heads = Heads()
 
 
 _TABLE_SIZES: Final = Sizes(

@@ -103,8 +103,10 @@ class TableRows:
             new = set() if new_state is None else places_of(new_state, start_ms, id_)
             for place in old - new:
                 batch.delete(place)
+                self._store.heads.leave(place)
             for place in new - old:
                 batch.put(place, b"")
+                self._store.heads.enter(place)
 
     def _put_overdue(self, batch: WriteBatch, states: Mapping[bytes, bytes | None]) -> None:
         """Rows of overdue inquiries, and their places in the lists of all and of their shop."""

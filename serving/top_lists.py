@@ -17,7 +17,8 @@ from schemas.shown_answers import (
 from serving import keys, rendering
 from serving.conditional import Rendered
 from serving.growth import most_grown
-from serving.pages import BadCursor, key_of, read_page
+from serving.heads import PLACES
+from serving.pages import BadCursor, key_of, page_of, read_page
 from serving.progress import SALES_JOURNAL
 from serving.rendering import json_text
 from serving.shop_products import Ranked, net_sums, ranked_products
@@ -122,9 +123,13 @@ def _ids(
     ranking = keys.TOP[subject.keyed_by][wanted.by]
     start_ms, after = _begin(answers, ranking, names, wanted)
     prefix = ranking.of_cycle(start_ms, (wanted.currency or "").encode())
-    rows, next_cursor = read_page(answers.snapshot, prefix, after, wanted.limit)
-    ids = [ranking.split(key)[1] for key, _ in rows]
-    page = _page(answers, wanted, start_ms, next_cursor)
+    if after is None and wanted.limit < PLACES:
+        places = answers.source.heads.first(answers.snapshot, prefix, wanted.limit + 1)
+        best = page_of(answers.snapshot, [(place, b"") for place in places], wanted.limit)
+    else:
+        best = read_page(answers.snapshot, prefix, after, wanted.limit)
+    ids = [ranking.split(key)[1] for key, _ in best.rows]
+    page = _page(answers, wanted, start_ms, best.next_cursor)
     return start_ms, ids, page | {"compared_until": None, "by": wanted.by}
 
 

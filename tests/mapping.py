@@ -9,9 +9,8 @@ import msgspec
 
 from operations.mapping.mapped import MappedFiles
 from operations.mapping.plan import read_mapping
-from operations.mapping.preview import Preview
+from operations.mapping.preview import Preview, received
 from operations.mapping.reading import Counts
-from schemas import envelope
 from schemas.refusals import Refusal
 from schemas.times import DAY_MS, format_ms
 from tables.cycles import Calendar
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 SAMPLES = Path(__file__).parents[1] / "docs" / "samples" / "mappings"
 CYCLE_MS = 30 * DAY_MS
+AHEAD_S = 300
 
 
 class Made(NamedTuple):
@@ -36,9 +36,9 @@ class Made(NamedTuple):
     names: list[tuple[bytes, bytes | None]]
 
 
-def made(mapping: Path, files: Sequence[Path], directory: Path) -> Made:
+def made(mapping: Path, files: Sequence[Path]) -> Made:
     """Everything that a mapping makes of files."""
-    mapped = MappedFiles(read_mapping(mapping), [str(path) for path in files], directory)
+    mapped = MappedFiles(read_mapping(mapping), [str(path) for path in files], AHEAD_S)
     try:
         refused: dict[str, str] = {}
         for line in mapped.refusals():
@@ -59,18 +59,9 @@ def made(mapping: Path, files: Sequence[Path], directory: Path) -> Made:
         mapped.close()
 
 
-class _Record(NamedTuple):
-    key: bytes
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-    offset: int = 0
-    timestamp: int = -1
-
-
 def event_of_record(record: Outgoing) -> dict[str, Any]:
     """A record as a bare event."""
-    found = envelope.read(_Record(record.key, record.value, record.headers))
-    assert isinstance(found, envelope.Received), found
+    found = received(record)
     body: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found.body))
     return {
         **{name: value for name, value in body.items() if value is not None},

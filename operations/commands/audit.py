@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from operations.arguments import Json
+from operations.arguments import Json, Resume
 from operations.commands import audit_view
-from operations.commands.replay_run import Processes, ReplayRun, Resume
+from operations.commands.replay_run import Processes, ReplayRun
 from operations.output import print_error
 from operations.replaying.first_events import add_first_events
 from operations.waiting import answer

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -13,62 +11,37 @@ import typer
 from operations.mapping.mapped import MappedFiles
 from operations.mapping.preview import Preview
 from operations.output import print_error, print_json, print_table
-from operations.writing.event_lines import by_now
 from schemas.money import shown
 from schemas.refusals import Refusal
 from schemas.times import format_short
 from streams.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from operations.mapping.plan import Mapping
     from operations.progress import Meter
-    from operations.writing.event_lines import Line, Outgoing
 
 DIFFERENCE: Final = 3
 """The exit code where the files' own totals differ."""
 
 
-@contextmanager
-def mapped_files(mapping: Mapping, files: Sequence[str]) -> Iterator[MappedFiles]:
-    """Files by a mapping, with a temporary directory for what is sorted."""
-    with tempfile.TemporaryDirectory(prefix="netsold-import-") as directory:
-        mapped = MappedFiles(mapping, files, Path(directory))
-        try:
-            yield mapped
-        finally:
-            mapped.close()
-
-
-def dry_run_of(mapped: MappedFiles, meter: Meter, *, as_json: bool) -> None:
+def dry_run(mapping: Mapping, files: Sequence[str], meter: Meter, *, as_json: bool) -> None:
     """Read everything, and print what would result. Raises typer.Exit 1 or 3 where it is not fine.
 
     Raises as `MappedFiles.refusals`.
     """
     settings = Settings()
     refused: Counter[str] = Counter()
-
-    def refuse(line: Line, refusal: Refusal) -> None:
-        refused[refusal.reason.value] += 1
-        meter.print(f"{line.at}: {refusal.reason}: {refusal.detail}")
-
-    for line in mapped.refusals():
-        if isinstance(line.event, Refusal):
-            refuse(line, line.event)
-        meter.at(line.done_bytes)
     preview = Preview(settings.terms)
-
-    def accepted() -> Iterator[tuple[str, str, Outgoing]]:
-        for order_id, at, record in mapped.records_by_order():
-            found = by_now(record, settings.max_ahead_seconds)
-            if isinstance(found, Refusal):
-                refused[found.reason.value] += 1
-                meter.print(f"{at}: {found.reason}: {found.detail}")
-            else:
-                yield order_id, at, found
-
-    preview.add(accepted())
+    with closing(MappedFiles(mapping, files, settings.max_ahead_seconds)) as mapped:
+        mapped.report = meter.at
+        for line in mapped.refusals():
+            if isinstance(line.event, Refusal):
+                refused[line.event.reason.value] += 1
+                meter.print(f"{line.at}: {line.event.reason}: {line.event.detail}")
+            meter.at(line.done_bytes)
+        preview.add(mapped.records_by_order())
     found = _found(mapped, refused, preview)
     if as_json:
         print_json(found | preview.tables() | {"anomalies": preview.anomalies})

@@ -7,7 +7,7 @@ Names of products and shops may be among them (`product_named`, `shop_named`).
 
 Lines that are no events are reported and left out. `operations/writing/event_lines.py` reads and
 checks the lines. Importing a file again changes no table (S11), so an import that ended early is
-run again from the start.
+run again from the start; one with a mapping can be resumed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import asyncio
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -25,8 +25,9 @@ from typing import Annotated, Final
 import typer
 
 from operations import interrupts
-from operations.arguments import ImportedFiles, Json
-from operations.commands.dry_run import dry_run_of, mapped_files
+from operations.arguments import ImportedFiles, Json, Resume
+from operations.commands.dry_run import dry_run as dry_run_of
+from operations.commands.mapped_import import mapped_files
 from operations.files.opening import EventFileUnreadable
 from operations.local.kafka import named_cluster
 from operations.mapping.plan import read_mapping
@@ -45,6 +46,12 @@ from streams.settings import Settings
 PUSH_EVERY_S: Final = 0.5
 """How long an event that was read waits at most for others to be sent with it."""
 
+KEEP_EVERY_S: Final = 0.5
+"""How often an import that can be resumed keeps how many events are confirmed."""
+
+AGAIN: Final = "run it again from the start, what is there already changes nothing"
+RESUME: Final = "the same command with --resume continues"
+
 
 @dataclass(slots=True)
 class Summary:
@@ -54,6 +61,7 @@ class Summary:
     events, `written` and `topics` the events confirmed, in all and by topic. `positions` has the
     last offset by source partition, as `min_position` takes it. `at` is the last line as
     `file:number`; if the import ended early, the last one confirmed without a gap.
+    `written_before` counts the events that the import which this one resumes had confirmed.
     """
 
     lines: int = 0
@@ -64,6 +72,7 @@ class Summary:
     positions: dict[str, int] = field(default_factory=dict)
     at: str = ""
     seconds: float = 0.0
+    written_before: int = 0
 
 
 def command(  # noqa: PLR0917 - an option each
@@ -91,34 +100,41 @@ def command(  # noqa: PLR0917 - an option each
     wait: Annotated[
         bool, typer.Option("--wait", help="Until the reader's answers have it.")
     ] = False,
+    resume: Resume = False,
     give_up_after: GiveUpAfter = GIVE_UP_AFTER,
     as_json: Json = False,
 ) -> None:
-    """Write events from files to the log; exit code 1 if any line was refused.
+    """Write events from files to the log.
 
-    With --dry-run also 3 if the files' own totals differ from what would be written.
+    Exit codes: 1 if any line was refused, 2 if the mapping doesn't fit, 3 if --dry-run finds that
+    the files' own totals differ, 5 if Kafka gave no answer for --give-up-after, 130 after Ctrl-C.
     """
     _check_options(files, mapping, bridge, layout, dry_run=dry_run, wait=wait)
+    if resume and (mapping is None or bridge is not None or dry_run):
+        raise typer.BadParameter("--resume is of an import with --mapping")
     if mapping is not None and bridge is not None:
         from operations.commands.bridging import run_bridge
 
         run_bridge(named_cluster(), read_mapping(mapping), bridge, as_json=as_json)
         return
     paths = files or []
-    if mapping is None:
-        with Meter("bytes", event_lines.total_bytes(paths, layout)) as meter:
-            lines = event_lines.lines(paths, layout)
-            _write_all(lines, meter, give_up_after, wait=wait, as_json=as_json)
-        return
-    with (
-        mapped_files(read_mapping(mapping), paths) as mapped,
-        Meter("bytes", event_lines.total_bytes(paths, "events")) as meter,
-    ):
-        if dry_run:
-            dry_run_of(mapped, meter, as_json=as_json)
+    with Meter("bytes", event_lines.total_bytes(paths, layout)) as meter:
+        if mapping is None:
+            importing = _Import(event_lines.lines(paths, layout), meter)
+            _write_all(named_cluster(), importing, give_up_after, wait=wait, as_json=as_json)
+        elif dry_run:
+            dry_run_of(read_mapping(mapping), paths, meter, as_json=as_json)
+            return
         else:
-            lines = chain(mapped.refusals(), mapped.lines())
-            _write_all(lines, meter, give_up_after, wait=wait, as_json=as_json)
+            settings = named_cluster()
+            with mapped_files(settings, mapping, paths, resume=resume) as (mapped, is_kept):
+                mapped.report = meter.at
+                lines = chain(mapped.refusals(), mapped.lines())
+                importing = _Import(lines, meter, mapped.confirmed if is_kept else None)
+                importing.summary.written_before = mapped.confirmed_before
+                _write_all(settings, importing, give_up_after, wait=wait, as_json=as_json)
+    if importing.summary.refused:
+        raise typer.Exit(1)
 
 
 def _check_options(
@@ -142,13 +158,11 @@ def _check_options(
 
 
 def _write_all(
-    lines: Iterator[Line], meter: Meter, give_up_after: str, *, wait: bool, as_json: bool
+    settings: Settings, importing: _Import, give_up_after: str, *, wait: bool, as_json: bool
 ) -> None:
-    """Write what is among the lines. Raises typer.Exit unless everything was written."""
+    """Write what is among the lines. Raises typer.Exit if it ended early."""
     most_s = give_up_s(give_up_after)
-    settings = named_cluster()
     started_s = time.monotonic()
-    importing = _Import(lines, meter)
     asyncio.run(importing.run(settings, most_s))
     summary, failure = importing.summary, importing.failure
     try:
@@ -161,16 +175,15 @@ def _write_all(
         summary.seconds = round(time.monotonic() - started_s, 3)
         _show(summary, as_json=as_json)
     if failure is not None:
-        print_error(f"netsold: {failure}{_how_far(summary)}")
+        print_error(f"netsold: {failure}{_how_far(summary, can_resume=importing.can_resume)}")
         raise typer.Exit(failure.exit_code)
-    if summary.refused:
-        raise typer.Exit(1)
 
 
-def _how_far(summary: Summary) -> str:
+def _how_far(summary: Summary, *, can_resume: bool) -> str:
     """How much an import that ended early has written, as the rest of its sentence."""
+    again = RESUME if can_resume else AGAIN
     if not summary.lines:
-        return ""
+        return f"; {again}" if can_resume else ""
     verb = "isn't" if summary.unconfirmed == 1 else "aren't"
     left = (
         f"{_number(summary.unconfirmed, 'event')} {verb} confirmed; " if summary.unconfirmed else ""
@@ -178,7 +191,7 @@ def _how_far(summary: Summary) -> str:
     here = (
         f"stopped after {summary.at}" if summary.at else "stopped before the first confirmed line"
     )
-    return f"; {here}; {left}run it again from the start, what is there already changes nothing"
+    return f"; {here}; {left}{again}"
 
 
 def _show(summary: Summary, *, as_json: bool) -> None:
@@ -187,7 +200,9 @@ def _show(summary: Summary, *, as_json: bool) -> None:
         return
     where = ", ".join(f"{number:,} to {topic}" for topic, number in summary.topics.items())
     written, refused = _number(summary.written, "event"), _number(summary.refused, "line")
-    typer.echo(f"{written}{f' ({where})' if where else ''}, {refused} refused")
+    before = summary.written_before
+    earlier = f"; {_number(before, 'event')} had been written before" if before else ""
+    typer.echo(f"{written}{f' ({where})' if where else ''}, {refused} refused{earlier}")
 
 
 def _number(count: int, noun: str) -> str:
@@ -197,14 +212,19 @@ def _number(count: int, noun: str) -> str:
 class _Import:
     """One import; `failure` is the error that ended it early, None if everything was written."""
 
-    def __init__(self, lines: Iterator[Line], meter: Meter) -> None:
+    def __init__(
+        self, lines: Iterator[Line], meter: Meter, keep: Callable[[int], None] | None = None
+    ) -> None:
+        """`keep` gets, now and then, how many lines from the first one on are done with."""
         self.summary = Summary()
         self.failure: Ended | EventFileUnreadable | None = None
-        self._lines, self._meter = lines, meter
-        self._sent: deque[str] = deque()
-        """The lines of the events that aren't confirmed in order yet, first to last."""
+        self.can_resume = keep is not None
+        self._lines, self._meter, self._keep = lines, meter, keep
+        self._kept_s = time.monotonic()
+        self._sent: deque[tuple[int, str]] = deque()
+        """The lines of the events that aren't confirmed in order yet, which and where."""
         self._confirmed = 0
-        self._confirmed_at = ""
+        self._confirmed_line, self._confirmed_at = 0, ""
 
     async def run(self, settings: Settings, most_s: float) -> None:
         """Write all lines that are events. Raises TopicsUnfit, KafkaUnreachable."""
@@ -245,18 +265,21 @@ class _Import:
             self._meter.print(f"{line.at}: {event.reason}: {event.detail}")
         else:
             await writer.send(settings.topic(event.topic), event.key, event.value, event.headers)
-            self._sent.append(line.at)
+            self._sent.append((summary.lines + 1, line.at))
         summary.lines += 1
         summary.at = line.at
 
-    def _confirm(self, in_order: int) -> None:
+    def _confirm(self, in_order: int, *, at_once: bool = False) -> None:
         while self._confirmed < in_order:
-            self._confirmed_at = self._sent.popleft()
+            self._confirmed_line, self._confirmed_at = self._sent.popleft()
             self._confirmed += 1
+        if self._keep and (at_once or time.monotonic() - self._kept_s >= KEEP_EVERY_S):
+            self._kept_s = time.monotonic()
+            self._keep(self._confirmed_line)
 
     def _conclude(self, delivered: Delivered) -> None:
         summary = self.summary
-        self._confirm(delivered.in_order)
+        self._confirm(delivered.in_order, at_once=True)
         self.failure = self.failure or delivered.ended
         if delivered.unconfirmed:
             summary.at = self._confirmed_at

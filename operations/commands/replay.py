@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from operations.arguments import Json, RulesFile
+from operations.arguments import Json, Resume, RulesFile
 from operations.commands import replay_view
-from operations.commands.replay_run import Narrow, Processes, ReplayRun, Resume
+from operations.commands.replay_run import Narrow, Processes, ReplayRun
 from operations.commands.replay_span import From, To, narrowed
 from operations.output import print_json
 from operations.replaying.contributions import Contribution, Subject, contributions

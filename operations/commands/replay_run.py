@@ -11,21 +11,19 @@ import typer
 
 from operations.local.data_dir import keep_private
 from operations.local.kafka import named_cluster
+from operations.local.resuming import directory_of
 from operations.output import print_error
 from operations.progress import Steps
 from operations.replaying.findings import Findings, findings_of
 from operations.replaying.live_tables import require_tables
 from operations.replaying.processes import quiet
-from operations.replaying.running import directory_of, replay, replay_terms
+from operations.replaying.running import replay, replay_terms
 from operations.replaying.source_log import KafkaLog
 from operations.replaying.work import Report, Work
 from operations.waiting import Interrupted, answer
 from streams.open_files import allow_open_files
 from streams.settings import Settings
 
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue the last run, which was interrupted.")
-]
 Processes = Annotated[
     int, typer.Option(min=1, max=64, help="How many processes fold; at most one a core helps.")
 ]
@@ -70,7 +68,10 @@ class ReplayRun:
             work = self._work
             if narrow is not None:
                 work = answer(self.settings, narrow(self.settings, work))
-            with directory_of(work.directory, self.terms, resume=resume), self._steps:
+            with (
+                directory_of(work.directory, "a replay", self.terms, resume=resume),
+                self._steps,
+            ):
                 carrying_out = self._carried_out(work, processes, then)
                 return answer(self.settings, carrying_out, self._steps.pending)
         except Interrupted:

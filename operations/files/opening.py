@@ -10,13 +10,17 @@ import errno
 import gzip
 import io
 import lzma
+import os
+import stat
 import sys
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, Protocol, cast
 
+from operations.exporting.libraries import arrow
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
@@ -31,17 +35,19 @@ _GZIP: Final = b"\x1f\x8b"
 _BZIP2: Final = b"BZh"
 _XZ: Final = b"\xfd7zXZ\x00"
 _XZ_MEMORY_BYTES: Final = 128 * 2**20  # twice what `xz -9` needs; a file may ask for gigabytes
+_GREEDY: Final = "{name}: needs more than 128 MiB to be unpacked: do it before"
+"""Of xz by the bound above, of zstd by its own default."""
 _READ_BYTES: Final = 65_536
 
+_ZIP: Final = b"PK\x03\x04"
+_ZIP_ENCRYPTED: Final = 1
+_ZSTD: Final = b"(\xb5/\xfd"
+
 _OTHERS: Final = {
-    b"PK\x03\x04": (
-        "is a zip archive (as .xlsx is too): unpack it first: unzip -p {path} | netsold … -"
-    ),
     b"PAR1": (
         "is Parquet: write it as JSON first: duckdb -c"
         " \"COPY (FROM '{path}') TO '/dev/stdout' (FORMAT json)\" | netsold … -"
     ),
-    b"(\xb5/\xfd": "is compressed by zstd, which isn't read here: zstd -dc {path} | netsold … -",
     b"\x04\x22M\x18": "is compressed by lz4, which isn't read here: lz4 -dc {path} | netsold … -",
     b"Obj\x01": "is Avro: write it as JSON first: avro-tools tojson {path} | netsold … -",
 }
@@ -57,6 +63,26 @@ def name_of(path: str) -> str:
     return "standard input" if path == STDIN else path
 
 
+def require(path: str) -> None:
+    """Raise EventFileUnreadable for a file that is not there, or a folder."""
+    place = Path(path)
+    if path != STDIN and place.is_dir():
+        raise EventFileUnreadable(
+            f"{path}: is a folder: name the files in it, as {path.rstrip('/')}/*.jsonl"
+        )
+    if path != STDIN and not place.exists():
+        raise EventFileUnreadable(f"{path}: {os.strerror(errno.ENOENT)}")
+
+
+def is_a_pipe(path: str) -> bool:
+    """Whether it can be read only once."""
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:  # opening it explains the error
+        return path == STDIN
+    return path == STDIN or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
 @contextmanager
 def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     """A file's uncompressed bytes, and a function: how many bytes of the file itself were read.
@@ -67,10 +93,7 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
     name = name_of(path)
     if path == STDIN and sys.stdin is None:  # as the shell's `<&-` leaves it
         raise EventFileUnreadable(f"{name}: is closed")
-    if path != STDIN and Path(path).is_dir():
-        raise EventFileUnreadable(
-            f"{name}: is a folder: name the files in it, as {path.rstrip('/')}/*.jsonl"
-        )
+    require(path)
     try:
         raw: BinaryIO = _standard_input() if path == STDIN else Path(path).open("rb")  # noqa: SIM115 - closed below
     except OSError as error:
@@ -82,7 +105,7 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], Callable[[], int]]]:
         raise EventFileUnreadable(
             f"{name}: is cut off: its compressed data have no end; copy it anew"
         ) from error
-    except (zlib.error, lzma.LZMAError, gzip.BadGzipFile, _Damaged) as error:
+    except (zlib.error, lzma.LZMAError, gzip.BadGzipFile, zipfile.BadZipFile, _Damaged) as error:
         raise EventFileUnreadable(
             f"{name}: its compressed data are damaged; copy it anew"
         ) from error
@@ -127,7 +150,11 @@ def _uncompressed(raw: BinaryIO, name: str) -> IO[bytes]:
         if head.startswith(magic):
             path = "FILE" if name == name_of(STDIN) else name
             raise EventFileUnreadable(f"{name}: {fault.format(path=path)}")
+    if head.startswith(_ZIP):
+        return _only_member(raw, name)
     whole = io.BufferedReader(_Rejoined(head, raw), _READ_BYTES)
+    if head.startswith(_ZSTD):
+        return io.BufferedReader(_Zstd(whole, name), _READ_BYTES)
     if head.startswith(_GZIP):
         return cast("IO[bytes]", gzip.GzipFile(fileobj=whole))
     if head.startswith(_BZIP2):
@@ -138,6 +165,54 @@ def _uncompressed(raw: BinaryIO, name: str) -> IO[bytes]:
             _READ_BYTES,
         )
     return whole
+
+
+def _only_member(raw: BinaryIO, name: str) -> IO[bytes]:
+    """The content of the one file in a zip archive. Raises EventFileUnreadable."""
+    if not raw.seekable():
+        raise EventFileUnreadable(
+            f"{name}: is a zip archive, which is read from a file and not from a pipe: name it"
+        )
+    archive = zipfile.ZipFile(raw)
+    members = [one for one in archive.infolist() if not one.is_dir()]
+    if len(members) != 1:
+        raise EventFileUnreadable(
+            f"{name}: is a zip archive of {len(members)} files, as .xlsx is,"
+            " and one is wanted:"
+            " unpack it, and name the files"
+        )
+    if members[0].flag_bits & _ZIP_ENCRYPTED:
+        raise EventFileUnreadable(f"{name}: is a zip archive with a password: unpack it before")
+    try:
+        return archive.open(members[0])
+    except NotImplementedError as error:
+        raise EventFileUnreadable(
+            f"{name}: is a zip archive of a kind that isn't read here ({error}): unpack it before"
+        ) from error
+
+
+class _Zstd(io.RawIOBase):
+    """The content of zstd's frames. Raises ExtraMissing, EOFError, _Damaged or _TooGreedy."""
+
+    def __init__(self, packed: IO[bytes], name: str) -> None:
+        self._name = name
+        self._stream = arrow().CompressedInputStream(packed, "zstd")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: WriteableBuffer) -> int:
+        room = memoryview(target)
+        try:
+            found = self._stream.read(len(room))
+        except OSError as error:
+            if error.errno is not None:  # of the file itself
+                raise
+            if "too much memory" in str(error):
+                raise _TooGreedy(_GREEDY.format(name=self._name)) from error
+            raise EOFError if "Truncated" in str(error) else _Damaged from error
+        room[: len(found)] = found
+        return len(found)
 
 
 class _Rejoined(io.RawIOBase):
@@ -214,8 +289,5 @@ class _Unpacked(io.RawIOBase):
             return self._part.decompress(data, most_bytes)
         except (OSError, lzma.LZMAError) as error:
             if "Memory usage limit" in str(error):
-                raise _TooGreedy(
-                    f"{self._name}: needs more than {_XZ_MEMORY_BYTES >> 20} MiB"
-                    " to be unpacked: do it before"
-                ) from error
+                raise _TooGreedy(_GREEDY.format(name=self._name)) from error
             raise _Damaged from error

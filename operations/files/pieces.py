@@ -7,14 +7,12 @@ It splits text, checks no event, and has one piece in memory at a time. A file o
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
-from operations.files.opening import STDIN, EventFileUnreadable, name_of, opened
+from operations.files.opening import STDIN, EventFileUnreadable, is_a_pipe, name_of, opened
 
 if TYPE_CHECKING:
     import io
@@ -44,7 +42,7 @@ def check(paths: Iterable[str]) -> None:
     Raises EventFileUnreadable for the first that is missing or of another form.
     """
     for path in paths:
-        if path == STDIN or _is_a_pipe(path):
+        if is_a_pipe(path):
             continue
         with opened(path) as (stream, _):
             head = stream.read(_HEAD_BYTES).removeprefix(_BYTE_ORDER_MARK)
@@ -80,13 +78,6 @@ def pieces(path: str, stream: IO[bytes], most_bytes: int) -> Iterator[Piece]:
         _refuse_another_form(path, first.value, (second.value if second else None) or b"")
         yield from [first] if second is None else [first, second]
     yield from found
-
-
-def _is_a_pipe(path: str) -> bool:
-    try:
-        return stat.S_ISFIFO(Path(path).stat().st_mode) or stat.S_ISCHR(Path(path).stat().st_mode)
-    except OSError:  # opening it explains the error
-        return False
 
 
 # --- lines

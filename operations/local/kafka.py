@@ -24,7 +24,7 @@ from operations.local.processes import Known
 from operations.output import print_error
 from schemas.errors import NetsoldError
 from streams.errors import KafkaUnreachable
-from streams.settings import Kafka, Settings
+from streams.settings import Kafka, NoKafkaKnown, Settings
 from streams.signals import interruptible
 
 if TYPE_CHECKING:
@@ -227,6 +227,12 @@ def named_cluster() -> Settings:
     That is the named one, else the running local Kafka. Raises NoKafkaKnown.
     """
     settings = with_local(Settings())
+    if settings.kafka.bootstrap_servers is None:
+        raise NoKafkaKnown(
+            f"no Kafka is known: none runs in {settings.data_dir.absolute() / 'kafka'}"
+            " (NETSOLD_DATA_DIR names that folder's parent); start one with `netsold kafka start`,"
+            " or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS"
+        )
     settings.client_options()
     return settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from operations.mapping.values import decimal_of, refused, text_of
+from operations.mapping.values import number_in, text_of
 
 if TYPE_CHECKING:
     from operations.mapping.plan import Condition, FilePlan, When
@@ -45,11 +45,7 @@ def _between(column: str, wanted: Condition, plan: FilePlan) -> Test:
     above, below = wanted.above, wanted.below
 
     def test(row: Row) -> bool:
-        given = row.get(column)
-        try:
-            found = decimal_of(given, plan.decimal, plan.thousands)
-        except ValueError as error:
-            raise refused(column, given, str(error)) from error
+        found = number_in(column, row, plan)
         if found is None:
             return False
         return (above is None or found > above) and (below is None or found < below)

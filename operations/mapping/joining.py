@@ -33,11 +33,13 @@ encode_part: Final = msgspec.msgpack.Encoder().encode
 class Joined:
     """An event of a mapping, or why there is none.
 
-    `place` is its first row's. `keys` are, by line, what returns find it by, and when it was sold;
-    `check` is the file's own total.
+    `group` is what its rows have in common, its number in the mapping and its id without that of
+    equal rows. `place` is its first row's. `keys` are, by line, what returns find it by, and when
+    it was sold; `check` is the file's own total.
     """
 
     reader: EventReader
+    group: tuple[int, str]
     place: int
     event: dict[str, Any] | RowUnmapped
     keys: list[tuple[str | None, int]] = field(default_factory=list)
@@ -76,23 +78,30 @@ def _of_rows(
             more += 1
     if not found:
         return
-    first = found[0][0]
+    first, group = found[0][0], (reader.number, id_)
     name = f"{reader.plan.type} {id_.replace(NUMBERED, str(count))}"
     if refused_at is not None:
         fault = f"{name} is left out whole, as its row {at(refused_at)} is refused"
-        yield Joined(reader, first, RowUnmapped(fault))
+        yield Joined(reader, group, first, RowUnmapped(fault))
     elif more:
         fault = f"{name} has {len(found) + more:,} rows, and an event's lines are some 3,000"
-        yield Joined(reader, first, RowUnmapped(f"{fault}: see whether id is that of one order"))
+        yield Joined(
+            reader, group, first, RowUnmapped(f"{fault}: see whether id is that of one order")
+        )
     else:
         try:
-            yield _join(reader, name, found, at, count)
+            yield _join(reader, group, name, found, at, count)
         except RowUnmapped as error:
-            yield Joined(reader, first, error)
+            yield Joined(reader, group, first, error)
 
 
-def _join(
-    reader: EventReader, name: str, found: list[tuple[int, Part]], at: Namer, count: int | None
+def _join(  # noqa: PLR0917 - what `_of_rows` knows
+    reader: EventReader,
+    group: tuple[int, str],
+    name: str,
+    found: list[tuple[int, Part]],
+    at: Namer,
+    count: int | None,
 ) -> Joined:
     plan = reader.plan
     if plan.match and len(found) > 1:
@@ -126,7 +135,7 @@ def _join(
     unmatched = found[0][1].unmatched
     if count is not None:
         event, unmatched = _numbered([event, unmatched], str(count))
-    return Joined(reader, found[0][0], event, keys, check, unmatched)
+    return Joined(reader, group, found[0][0], event, keys, check, unmatched)
 
 
 def _agreed(name: str, found: list[tuple[int, Part]], at: Namer) -> dict[str, Any]:

@@ -52,8 +52,8 @@ decode_sold: Final = msgspec.msgpack.Decoder(SoldLine).decode
 decode_returned: Final = msgspec.msgpack.Decoder(Returned).decode
 encode: Final = msgspec.msgpack.Encoder().encode
 
-Matched = tuple[int, Returned, "list[dict[str, Any]] | RowUnmapped"]
-"""The place of a return's row, the return, and its events or why there are none."""
+Matched = tuple[str, int, "list[dict[str, Any]] | RowUnmapped"]
+"""A return's key, the place of its row, and its events or why there are none."""
 
 
 def matched(rows: Iterable[SaleRow]) -> Iterator[Matched]:
@@ -69,9 +69,9 @@ def matched(rows: Iterable[SaleRow]) -> Iterator[Matched]:
                 continue
             returned = decode_returned(data)
             try:
-                yield place, returned, _events(returned, left, key)
+                yield key, place, _events(returned, left, key)
             except RowUnmapped as error:
-                yield place, returned, error
+                yield key, place, error
 
 
 def _events(returned: Returned, left: deque[SoldLine], key: str) -> list[dict[str, Any]]:

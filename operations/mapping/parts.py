@@ -173,6 +173,8 @@ def _columns(plan: EventPlan, file: FilePlan) -> set[str]:
         values.append(plan.check)
     if plan.type == "order_placed" and file.currency is not None:
         values.append(file.currency)
+    if plan.type not in NAME_TYPES and file.source is not None:
+        values.append(file.source)
     if plan.match:
         values.append(plan.match.key)
         values += [] if plan.match.unmatched is None else [plan.match.unmatched]
@@ -197,6 +199,8 @@ class FileReader:
         found = {column for event in self.events for column in event.columns}
         found |= {column for skip in self.plan.skip for column in skip.when}
         found |= set(self.plan.join.values()) | set(self.plan.json_columns)
+        found |= set(self.plan.fill_down)
+        found |= {column for columns in self.plan.fill_down.values() for column in columns}
         if self.plan.key is not None:
             found.add(self.plan.key)
         others = tuple(f"{name}." for name in (*self.plan.join, *self.plan.json_columns))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -21,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from operations.mapping.plan_faults import did_you_mean, sentence
 from schemas import events
 from schemas.errors import NetsoldError
 from tables.time_zones import zone_of
@@ -105,7 +107,17 @@ class Cell(_Strict):
         return self
 
 
-Value = str | int | Cell
+def _whole(text: str) -> str:
+    """A text whose braces all name columns. Raises ValueError."""
+    if re.search(r"[{}]", PLACEHOLDER.sub("", text)):
+        raise ValueError(f"{text!r} has a brace without its other one: a column is {{COLUMN}}")
+    return text
+
+
+Template = Annotated[str, AfterValidator(_whole)]
+"""A text with {columns}."""
+
+Value = Template | int | Cell
 """A text with {columns}, a constant, or a cell that is converted."""
 
 
@@ -125,16 +137,16 @@ When = dict[str, str | Condition]
 class Match(_Strict):
     """A return that doesn't know its order is assigned to sales with the same key."""
 
-    key: str
+    key: Template
     sale: Literal["earliest", "latest"]
-    unmatched: str | None = None
+    unmatched: Template | None = None
     """The order's id of units without a sale; without it the row is refused."""
 
 
 class Sold(_Strict):
     """The lines of this event are the sales that returns are assigned to."""
 
-    key: str
+    key: Template
     at: Cell | None = None
     """When it was sold; the event's own time without it."""
 
@@ -144,7 +156,7 @@ class EventPlan(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
 
-    type: Literal["product_named", "shop_named"] | Literal[tuple(events.MODELS)]  # type: ignore[valid-type]  # noqa: PYI030 - a list of names
+    type: Literal[(*NAME_TYPES, *events.MODELS)]  # type: ignore[valid-type]  # a list of names
     when: When = {}
     each: str | None = None
     """Of a JSON row: the list whose elements are the rows, such as `refunds.lines`."""
@@ -173,7 +185,8 @@ class EventPlan(BaseModel):
         allowed = _fields_of(self.type)
         for name in self.fields:
             if name not in allowed:
-                raise ValueError(f"{self.type} has no field {name}: it has {', '.join(allowed)}")
+                advice = did_you_mean(name, allowed)
+                raise ValueError(f"{self.type} has no field {name}: {advice}")
         for name, kind in _KIND_OF.items():
             value = self.fields.get(name)
             if name == "occurred_at" and isinstance(value, str):
@@ -212,7 +225,8 @@ class EventPlan(BaseModel):
         allowed = LINES.get(self.type) or (("line_id",) if self.type in LINE_IDS else ())
         for name in line:
             if name not in allowed:
-                raise ValueError(f"a line of {self.type} has {', '.join(allowed) or 'nothing'}")
+                advice = did_you_mean(name, allowed) if allowed else "leave it out"
+                raise ValueError(f"a line of {self.type} has no {name}: {advice}")
         for names in self._needed():
             if not set(names) & line.keys():
                 raise ValueError(f"a line of {self.type} needs {' or '.join(names)}")
@@ -253,7 +267,7 @@ class FilePlan(_Strict):
     ambiguous: Literal["earlier", "later"] | None = None
     """Which of the two instants of a time that a clock change repeats."""
 
-    source: str | None = None
+    source: Template | None = None
     currency: Value | None = None
     json_columns: list[str] = []
     """Columns whose texts are JSON, read as if their members were in the row."""
@@ -264,6 +278,9 @@ class FilePlan(_Strict):
 
     join: dict[str, str] = {}
     """By the name of a lookup: the column that has its key."""
+
+    fill_down: dict[str, list[str]] = {}
+    """By the column that rows of one thing have in common: columns that only its first row has."""
 
     event: list[EventPlan] = []
     skip: list[Skip] = []
@@ -348,22 +365,24 @@ def read_mapping(path: Path) -> Mapping:
     try:
         return _ADAPTER.validate_python(given)
     except ValidationError as error:
-        raise MappingUnfit(f"{path}: {_first_fault(error)}") from error
+        raise MappingUnfit(f"{path}: {sentence(error, _keys)}") from error
 
 
 _ADAPTER: Final = TypeAdapter(Mapping)
-_KINDS: Final = {"str", "int", "Cell", "Condition"}
+_TABLES: Final[dict[str | int, type[BaseModel]]] = {
+    "event": EventPlan,
+    "skip": Skip,
+    "match": Match,
+    "sold": Sold,
+}
 
 
-def _first_fault(error: ValidationError) -> str:
-    """Where in the mapping, and what is wrong: the fault that is deepest in it."""
-    first = max(error.errors(), key=lambda one: (len(one["loc"]), one["type"] == "value_error"))
-    where = ".".join(
-        str(part + 1) if isinstance(part, int) else part
-        for part in first["loc"]
-        if part not in _KINDS and part != "fields"
-    )
-    what = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        what = "is no name that a mapping knows (docs/import.md)"
-    return f"{where or 'mapping'}: {what}"
+def _keys(path: tuple[str | int, ...]) -> list[str]:
+    """The keys that the table at a place in a mapping may have."""
+    if not path:
+        return list(Mapping.model_fields)
+    last = [part for part in path if isinstance(part, str)][-1]
+    if last == "file":
+        return list(FilePlan.model_fields)
+    model = Condition if path[-2:-1] == ("when",) else _TABLES.get(last, Cell)
+    return list(model.model_fields)

@@ -43,6 +43,14 @@ class _Record(NamedTuple):
     timestamp: int = -1
 
 
+def received(record: Outgoing) -> Received:
+    """The event of a record that is to be written, as a worker reads it."""
+    found = envelope.read(_Record(record.key, record.value, record.headers))
+    if not isinstance(found, envelope.Received):
+        raise TypeError(f"the decoder accepted what it refuses now: {found}")
+    return found
+
+
 class Preview:
     """Sums of what would be sold: by cycle and currency, and by product and shop."""
 
@@ -88,10 +96,7 @@ class Preview:
             self.last_ms = at_ms if self.last_ms is None else max(self.last_ms, at_ms)
             if record.topic != ORDERS_TOPIC:
                 continue
-            found = envelope.read(_Record(record.key, record.value, record.headers))
-            if not isinstance(found, envelope.Received):
-                raise TypeError(f"the decoder accepted what it refuses now: {found}")
-            yield found
+            yield received(record)
 
     def cycles(self) -> list[dict[str, Any]]:
         """Sums by cycle and currency, in their order."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from operations.files.opening import name_of
+from operations.files.opening import name_of, require
+from operations.mapping.filling import filled
 from operations.mapping.joining import encode_part
 from operations.mapping.parts import NUMBERED, FileReader
 from operations.mapping.plan import NUMBER_OF_EQUAL, MappingUnfit
-from operations.mapping.rows import opened_row, rows_of
+from operations.mapping.rows import check, opened_row, rows_of
+from operations.mapping.same_fault import ReadRow, in_steps
 from operations.mapping.values import RowUnmapped, text_of
-from operations.writing.event_lines import Line
 from schemas import limits
 from schemas.refusals import Reason, Refusal
 
@@ -42,13 +43,22 @@ class Counts:
     """What was read and made: rows, rows left out by why, events by type."""
 
     rows: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    events: Counter[str] = field(default_factory=Counter)
+    skipped: dict[str, int] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
     checked: Checked = field(default_factory=Checked)
 
 
+def refusal_of(why: str) -> Refusal:
+    """The refusal of a row, or of an event of rows."""
+    return Refusal(Reason.NOT_MAPPED, why[: limits.DETAIL_CHARS])
+
+
 class RowStage:
-    """Reads files of a mapping into a spool; `counts` gets what was read. Raises MappingUnfit."""
+    """Reads files of a mapping into a spool; `counts` gets what was read.
+
+    Raises EventFileUnreadable, ExtraMissing and MappingUnfit for files that are not there, or that
+    lack a column.
+    """
 
     def __init__(
         self, mapping: Mapping, files: Sequence[str], spool: Spool, counts: Counts
@@ -60,8 +70,12 @@ class RowStage:
         self.events: list[EventReader] = []
         """All events of the mapping for these files, by number."""
 
+        self.done_rows = 0
+        """How many rows of the file that is being read are done."""
+
         by_plan: dict[int, FileReader] = {}
         for path in files:
+            require(path)
             plan = mapping.plan_of(path)
             reader = by_plan.get(id(plan))
             if reader is None:
@@ -73,6 +87,13 @@ class RowStage:
         for name in self._wanted:
             if name not in given:
                 raise MappingUnfit(f"no FILE is that of the lookup {name}: name it, too")
+        for path in files:
+            reader = self._readers[path]
+            check(
+                path,
+                reader.plan,
+                reader.columns | self._wanted.get(reader.plan.lookup or "", set()),
+            )
 
     def order(self) -> list[int]:
         """The files' numbers: lookups first, as rows of other files need theirs."""
@@ -86,26 +107,48 @@ class RowStage:
         number, line = place >> _LINE_BITS, place & ((1 << _LINE_BITS) - 1)
         return f"{name_of(self.files[number])}:{line}"
 
-    def refused(self, place: int, why: str, done: int) -> Line:
-        """The refusal of a row, or of the event that begins with it."""
-        detail = why[: limits.DETAIL_CHARS]
-        return Line(self.at(place), done, Refusal(Reason.NOT_MAPPED, detail))
+    def read(self, number: int, done: int) -> Iterator[list[ReadRow]]:
+        """Read a file whose first `done` rows were read before. Raises as `in_steps`."""
+        rows = self._rows(number, done)
+        return in_steps(rows, self.at) if not done else ([row] for row in rows)
 
-    def read(self, number: int, before: int) -> Iterator[Line]:
-        """Read a file; the refusals of its rows. `before` bytes were read of others."""
+    def _rows(self, number: int, done: int) -> Iterator[ReadRow]:
         path = self.files[number]
         reader = self._readers[path]
         last: dict[int, tuple[str, bytes]] = {}
-        for line, row, done in rows_of(path, reader.plan, reader.columns):
+        rows = filled(rows_of(path, reader.plan, reader.columns), reader.plan.fill_down)
+        for self.done_rows, (line, row, read_bytes) in enumerate(rows, 1):
+            if self.done_rows <= done:
+                self._again(reader, path, line, row)
+                continue
             self.counts.rows += 1
-            place = number << _LINE_BITS | line
+            place, why = number << _LINE_BITS | line, None
             try:
-                self._add(reader, place, self._opened(reader, path, line, row), last)
+                if not self._add(reader, place, self._opened(reader, path, line, row), last):
+                    continue
             except RowUnmapped as error:
+                why = str(error)
                 if isinstance(row, dict):
                     for event, id_ in reader.ids(row):
                         self._spool.add_part((event, id_, place, 0, None))
-                yield self.refused(place, str(error), before + done)
+            yield place, read_bytes, why
+
+    def recall(self, number: int) -> None:
+        """A file that was read whole before: only its lookup is in memory."""
+        path = self.files[number]
+        reader = self._readers[path]
+        if reader.plan.lookup is not None:
+            rows = rows_of(path, reader.plan, reader.columns)
+            for line, row, _ in filled(rows, reader.plan.fill_down):
+                self._again(reader, path, line, row)
+
+    def _again(self, reader: FileReader, path: str, line: int, row: Row | RowUnmapped) -> None:
+        """A row that was read before: its parts are kept, and its lookup is not."""
+        if reader.plan.lookup is not None:
+            with suppress(RowUnmapped):
+                opened = self._opened(reader, path, line, row)
+                if reader.skipped(opened) is None:
+                    self._keep(reader, opened)
 
     def _opened(self, reader: FileReader, path: str, line: int, row: Row | RowUnmapped) -> Row:
         """The row with its JSON columns, its lookups and the special names. Raises RowUnmapped."""
@@ -127,11 +170,12 @@ class RowStage:
 
     def _add(
         self, reader: FileReader, place: int, row: Row, last: dict[int, tuple[str, bytes]]
-    ) -> None:
+    ) -> bool:
+        """Keep what the row makes; False if it is left out on purpose. Raises RowUnmapped."""
         why = reader.skipped(row)
         if why is not None:
-            self.counts.skipped[why] += 1
-            return
+            self.counts.skipped[why] = self.counts.skipped.get(why, 0) + 1
+            return False
         if reader.plan.lookup is not None:
             self._keep(reader, row)
         for element, (event, id_, part) in enumerate(reader.parts(row)):
@@ -141,6 +185,7 @@ class RowStage:
                     continue  # the next row of an order repeats what the one before gave
                 last[event.number] = id_, data
             self._spool.add_part((event.number, id_, place, element, data))
+        return True
 
     def _keep(self, reader: FileReader, row: Row) -> None:
         name, column = reader.plan.lookup or "", reader.plan.key or ""

@@ -80,6 +80,8 @@ def _check(plan: FilePlan) -> None:
     """Raise MappingUnfit for what a single record can't have."""
     if plan.format != "jsonl":
         raise MappingUnfit('a bridged topic has records of JSON: give format = "jsonl"')
+    if plan.fill_down:
+        raise MappingUnfit("a bridge has one record at a time: fill_down needs the row above")
     if plan.join or plan.lookup is not None:
         raise MappingUnfit("a bridge has no lookups: let the record have the column")
     for event in FileReader(plan, 0).events:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from decimal import Decimal
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -12,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import msgspec
 
 from operations.exporting.libraries import arrow
-from operations.files.opening import STDIN, EventFileUnreadable, name_of, opened
+from operations.files.opening import STDIN, EventFileUnreadable, is_a_pipe, name_of, opened
 from operations.files.pieces import pieces
 from operations.mapping.plan import MappingUnfit
 from operations.mapping.values import RowUnmapped, refused
@@ -33,7 +34,7 @@ Read = tuple[int, "Row | RowUnmapped", int]
 """A row's line or number from 1, its cells, and how many bytes of the file were read by then."""
 
 
-def rows_of(path: str, plan: FilePlan, used: Iterable[str]) -> Iterator[Read]:
+def rows_of(path: str, plan: FilePlan, used: Iterable[str]) -> Generator[Read, None, None]:
     """All rows of a file; `used` are the columns that the mapping names.
 
     Raises EventFileUnreadable, ExtraMissing, and MappingUnfit where a column is not there.
@@ -46,6 +47,16 @@ def rows_of(path: str, plan: FilePlan, used: Iterable[str]) -> Iterator[Read]:
             yield from _of_json(path, plan, stream, read_bytes)
         else:
             yield from _of_csv(path, plan, stream, read_bytes, used)
+
+
+def check(path: str, plan: FilePlan, used: Iterable[str]) -> None:
+    """Check that a file can be read and has the columns, unless it is a pipe, read only once.
+
+    Raises as `rows_of`.
+    """
+    if plan.format != "jsonl" and not is_a_pipe(path):
+        with closing(rows_of(path, plan, used)) as rows:
+            next(rows, None)
 
 
 def _of_csv(

@@ -1,8 +1,13 @@
-"""Parts and events on disk, sorted there: an import's memory doesn't grow with its files."""
+"""Parts and events on disk, sorted there: an import's memory doesn't grow with its files.
+
+A kept spool outlasts its process, as of its last `keep`: an import that was killed continues with
+it. A temporary one leaves nothing behind, however its process ends.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,12 +29,21 @@ SaleRow = tuple[str, int, int, int, bytes]
 EventRow = tuple[int, str, int, bytes]
 """Instant (epoch ms), the order's id, the row's place, the record."""
 
+RefusalRow = tuple[int, str, str]
+"""The row's place, the reason, and its detail."""
+
+_TEMPORARY: Final = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+_KEPT: Final = "PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL;"
+"""A commit outlasts a power cut, too; rows that are only added need next to no journal."""
+
 _SCHEMA: Final = """
-PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
-PRAGMA temp_store = FILE; PRAGMA threads = 0;
-CREATE TABLE part (event INTEGER, id TEXT, place INTEGER, element INTEGER, part BLOB);
-CREATE TABLE sale (key TEXT, at INTEGER, kind INTEGER, place INTEGER, what BLOB);
-CREATE TABLE event (at INTEGER, order_id TEXT, place INTEGER, record BLOB);
+PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = FILE; PRAGMA threads = 0;
+CREATE TABLE IF NOT EXISTS part (
+    event INTEGER, id TEXT, place INTEGER, element INTEGER, part BLOB);
+CREATE TABLE IF NOT EXISTS sale (key TEXT, at INTEGER, kind INTEGER, place INTEGER, what BLOB);
+CREATE TABLE IF NOT EXISTS event (at INTEGER, order_id TEXT, place INTEGER, record BLOB);
+CREATE TABLE IF NOT EXISTS refusal (place INTEGER, reason TEXT, detail TEXT);
+CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY, progress BLOB);
 """
 
 
@@ -38,26 +52,51 @@ class SpoolFull(NetsoldError):
 
 
 class Spool:
-    """A database in a directory; it is of no use after its process.
+    """Rows on disk: in a file that is kept, or in a temporary one that has no name.
 
-    One thread uses it; another may close it meanwhile, as after a signal.
+    One thread reads and adds; another may `keep` what that one has added before it reads the last
+    table, or close it, as after a signal.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, kept: Path | None = None) -> None:
+        """Open the kept file, or make it. Raises SpoolFull."""
+        self._is_kept = kept is not None
+        self._directory = Path(tempfile.gettempdir()) if kept is None else kept.parent
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(
-            directory / "spool", isolation_level=None, check_same_thread=False
+        self._waiting: dict[str, list[tuple[Any, ...]]] = {
+            name: [] for name in ("part", "sale", "event", "refusal")
+        }
+        self._db = sqlite3.connect(kept or "", isolation_level=None, check_same_thread=False)
+        pragmas = _TEMPORARY if kept is None else _KEPT
+        self._locked(
+            lambda: self._db.executescript(
+                f"PRAGMA cache_size = -{_CACHE_KIB};{pragmas}{_SCHEMA}BEGIN;"
+            )
         )
-        self._db.executescript(f"PRAGMA cache_size = -{_CACHE_KIB};{_SCHEMA}")
-        self._db.execute("BEGIN")
-        self._waiting: dict[str, list[tuple[Any, ...]]] = {"part": [], "sale": [], "event": []}
 
     def close(self) -> None:
         """Release the files; what is under way ends with SpoolFull."""
         self._db.interrupt()
         with self._lock:
             self._db.close()
+
+    def keep(self, progress: bytes) -> None:
+        """Let everything up to here outlast this process, and how far it is."""
+        if not self._is_kept:
+            return
+        for table in self._waiting:
+            self._flush(table)
+        self._locked(lambda: self._commit(progress))
+
+    def _commit(self, progress: bytes) -> None:
+        self._db.execute("REPLACE INTO progress VALUES (1, ?)", (progress,))
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN")
+
+    def progress(self) -> bytes | None:
+        """The progress that was kept with what is here; None of a new spool."""
+        found = self._locked(lambda: self._db.execute("SELECT progress FROM progress").fetchone())
+        return None if found is None else bytes(found[0])
 
     def add_part(self, row: PartRow) -> None:
         """Add a part."""
@@ -71,17 +110,27 @@ class Spool:
         """Add a record."""
         self._add("event", row)
 
-    def parts(self) -> Iterator[PartRow]:
-        """All parts, those of one event together, in the order of their rows."""
-        return self._sorted("part", "event, id, place, element")
+    def add_refusal(self, row: RefusalRow) -> None:
+        """Add a row, or an event, of which nothing is made."""
+        self._add("refusal", row)
 
-    def sales(self) -> Iterator[SaleRow]:
-        """All sales and returns by key and instant."""
-        return self._sorted("sale", "key, at, kind, place")
+    def refusals(self) -> Iterator[RefusalRow]:
+        """All refusals in their order."""
+        return self._sorted("refusal", "rowid")
 
-    def events(self) -> Iterator[EventRow]:
-        """All records by instant."""
-        return self._sorted("event", "at, place, rowid")
+    def parts(self, after: tuple[int, str]) -> Iterator[PartRow]:
+        """All parts of the events after (event, id), those of one together, by their rows."""
+        where = "WHERE (event, id) > (?, ?)"
+        return self._sorted("part", "event, id, place, element", where, after)
+
+    def sales(self, after: str | None) -> Iterator[SaleRow]:
+        """All sales and returns of the keys after one, by key and instant."""
+        where = "WHERE ?1 IS NULL OR key > ?1"
+        return self._sorted("sale", "key, at, kind, place", where, (after,))
+
+    def events(self, first: int) -> Iterator[EventRow]:
+        """All records by instant, from a number on, from 0."""
+        return self._sorted("event", f"at, place, rowid LIMIT -1 OFFSET {first}")
 
     def events_by_order(self) -> Iterator[EventRow]:
         """All records, those of one order together."""
@@ -106,12 +155,14 @@ class Spool:
             self._locked(lambda: self._db.executemany(insert, waiting))
             waiting.clear()
 
-    def _sorted(self, table: str, columns: str) -> Iterator[Any]:
+    def _sorted(
+        self, table: str, columns: str, where: str = "", values: tuple[Any, ...] = ()
+    ) -> Iterator[Any]:
         self._flush(table)
-        return self._rows(f"SELECT * FROM {table} ORDER BY {columns}")  # noqa: S608 - our own names
+        return self._rows(f"SELECT * FROM {table} {where} ORDER BY {columns}", values)  # noqa: S608 - our own names
 
-    def _rows(self, query: str) -> Iterator[Any]:
-        cursor = self._locked(lambda: self._db.execute(query))
+    def _rows(self, query: str, values: tuple[Any, ...]) -> Iterator[Any]:
+        cursor = self._locked(lambda: self._db.execute(query, values))
         while some := self._locked(lambda: cursor.fetchmany(_AT_ONCE)):
             yield from some
 

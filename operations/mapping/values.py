@@ -189,20 +189,25 @@ def decimal_of(given: object, decimal: str, thousands: str) -> Decimal | None:
     return Decimal(f"{sign}{whole}.{part or 0}")
 
 
+def number_in(column: str, row: Row, plan: FilePlan) -> Decimal | None:
+    """The number in a column; None if it is empty. Raises RowUnmapped."""
+    given = row.get(column)
+    try:
+        return decimal_of(given, plan.decimal, plan.thousands)
+    except ValueError as error:
+        raise refused(column, given, str(error)) from error
+
+
 def _signed(cell: Cell, row: Row, plan: FilePlan) -> Decimal | None:
     """A cell's number, with its sign as the mapping states it. Raises RowUnmapped."""
-    given = row.get(cell.named)
-    try:
-        found = decimal_of(given, plan.decimal, plan.thousands)
-    except ValueError as error:
-        raise of_cell(cell, given, str(error)) from error
+    found = number_in(cell.named, row, plan)
     if found is None:
         return None
     if cell.sign == "minus":
         found = -found
     if found < 0:
         below = "above zero, and sign is minus" if cell.sign else "below zero"
-        raise of_cell(cell, given, f"is {below}: name such rows by when")
+        raise of_cell(cell, row.get(cell.named), f"is {below}: name such rows by when")
     return found
 
 

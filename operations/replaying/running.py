@@ -1,16 +1,13 @@
-"""A replay from its beginning to its result: directory, plan, steps, and what was found."""
+"""A replay from its beginning to its result: plan, steps, and what was found."""
 
 from __future__ import annotations
 
-import shutil
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from operations.local.data_dir import usable, write_whole
-from operations.local.locks import locked
+from operations.local.data_dir import write_whole
 from operations.replaying.plan import STAGE_OF, Plan, feeding, stops_of, with_cuts
 from operations.replaying.processes import Processes
 from operations.replaying.tasks import (
@@ -28,25 +25,12 @@ from tables.catalogue import EVENT_TOPICS, SALES_TOPIC, STAGES
 from tables.terms import differing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping
 
     from operations.replaying.plan import TableMark
     from operations.replaying.work import Report, Work
 
 _PLAN: Final = "plan.json"
-_TERMS: Final = "terms.json"
-_LOCK: Final = "replay.lock"
-
-
-class ReplayRuns(NetsoldError):
-    """Another replay works in the same directory."""
-
-
-class NothingToResume(NetsoldError):
-    """There is no interrupted replay of this kind."""
-
-    exit_code = 4
 
 
 class OtherTerms(NetsoldError):
@@ -67,6 +51,10 @@ class Terms(msgspec.Struct, frozen=True):
     terms: list[str]
     options: list[str]
 
+    def unlike(self, known: Terms) -> str | None:
+        """As `operations/local/resuming.py` wants it."""
+        return None if known == self else "has other terms, or is of another build or command"
+
 
 def replay_terms(work: Work, command: str, options: list[str]) -> Terms:
     """The terms of a replay; `options` are further ones of the command."""
@@ -81,41 +69,6 @@ def replay_terms(work: Work, command: str, options: list[str]) -> Terms:
         [work.stage(spec.name).terms for spec in STAGES],
         options,
     )
-
-
-@contextmanager
-def directory_of(path: Path, terms: Terms, *, resume: bool) -> Iterator[Path]:
-    """The directory of a replay, for this process alone; emptied unless it is resumed.
-
-    After the block it is removed, unless that was left by an error: then it can be resumed. Raises
-    ReplayRuns, NothingToResume, DataDirUnusable.
-    """
-    runs = ReplayRuns(f"a replay is at work in {path}: wait until it has ended")
-    with ExitStack() as lock:
-        with usable(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock.enter_context(locked(path.parent / _LOCK, runs))
-        if resume:
-            _check_terms(path / _TERMS, terms)
-        else:
-            with usable(path):
-                shutil.rmtree(path, ignore_errors=True)
-                path.mkdir(parents=True)
-                write_whole(path / _TERMS, msgspec.json.encode(terms))
-        yield path
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _check_terms(path: Path, terms: Terms) -> None:
-    try:
-        known = msgspec.json.decode(path.read_bytes(), type=Terms)
-    except FileNotFoundError:
-        raise NothingToResume("no interrupted replay is there: run it without --resume") from None
-    if known != terms:
-        raise NothingToResume(
-            f"the interrupted replay in {path.parent} has other terms, or is of another build or "
-            "command: run it without --resume"
-        )
 
 
 async def replay(

@@ -32,7 +32,7 @@ from tables import catalogue
 from tests.mapping import SAMPLES, made
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from operations.local.kafka import LocalKafka
     from streams.settings import Settings
@@ -49,13 +49,18 @@ def _event(number: int) -> bytes:
 
 
 async def _start(
-    settings: Settings, *arguments: str, stdin: bool = False, command: str = "import"
+    settings: Settings,
+    *arguments: str,
+    stdin: bool = False,
+    command: str = "import",
+    more: Mapping[str, str] | None = None,
 ) -> asyncio.subprocess.Process:
     environment = {
         "NETSOLD_APP": settings.app,
         "NETSOLD_TOPIC_PREFIX": settings.topic_prefix,
         "NETSOLD_PARTITIONS": str(settings.partitions),
         "NETSOLD_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers or "",
+        **(more or {}),
     }
     line = [sys.executable, "-m", "operations.cli", command, "--json", *arguments]
     pipe = asyncio.subprocess.PIPE
@@ -169,30 +174,109 @@ async def test_importing_again_changes_nothing(settings: Settings) -> None:
     assert recount(found, 30 * DAY_MS, 0) == recount(events, 30 * DAY_MS, 0)
 
 
-async def test_files_by_a_mapping_never_double(settings: Settings, tmp_path: Path) -> None:
-    """Killed while it writes and run again: the sales are those of the mapping's events."""
-    await topics.create(settings)
-    mapping = SAMPLES / "online-retail" / "mapping.toml"
+def _many_invoices(path: Path, times: int) -> None:
+    """Enough that a kill finds it at work: the same invoices under other numbers.
+
+    Only the first have rows that are refused: nobody reads what the process says of them.
+    """
     invoices = EXCERPT.parent / "online-retail" / "invoices.csv"
-    # enough that a kill finds it at work: the same invoices under other numbers
     head, *rows = invoices.read_text(encoding="utf-8").splitlines()
-    path = tmp_path / "invoices.csv"
-    many = [f"{number}-{row}" for number in range(40) for row in rows]
+    good = [row for row in rows if row.split(",")[-3] not in {"0.001", "-11062.06"}]
+    many = [f"{number}-{row}" for number in range(times) for row in (good if number else rows)]
     path.write_text("\n".join([head, *many]), encoding="utf-8")
+
+
+async def test_a_killed_import_by_a_mapping_is_resumed(settings: Settings, tmp_path: Path) -> None:
+    """Killed while it reads and while it writes: what is confirmed isn't written again.
+
+    The sales are those of the mapping's events, and nothing is left on disk at the end.
+    """
+    await topics.create(settings)
+    mapping, path = SAMPLES / "online-retail" / "mapping.toml", tmp_path / "invoices.csv"
+    _many_invoices(path, 60)
+    expected = made(mapping, [path])
     arguments = ("--mapping", str(mapping), str(path))
-    process = await _start(settings, *arguments)
+    environment = {"NETSOLD_DATA_DIR": str(tmp_path / "data"), "TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    directory = tmp_path / "data" / settings.app / "import"
+    process = await _start(settings, *arguments, more=environment)
+    await _until(lambda: _size_of(directory / "spool") > 2**20)  # kept once
+    await _kill(process)
+    process = await _start(settings, *arguments, "--resume", more=environment)
     assert await _writes(process, settings)
-    process.kill()
-    await process.wait()
-    code, summary, err = await _run(settings, *arguments)
+    before = _kept_ns(directory / "spool")
+    await _until(lambda: _kept_ns(directory / "spool") > before)  # some are confirmed, and kept so
+    await _kill(process)
+    code, summary, err = await _end(
+        await _start(settings, *arguments, "--resume", more=environment)
+    )
     assert code == 1
-    lines = [line for line in err.splitlines() if ": not_mapped: " in line]
-    assert len(lines) == summary["refused"] == 40 * 11
-    expected = made(mapping, [path], tmp_path)
-    assert summary["written"] == len(expected.events)
+    refused = [line for line in err.splitlines() if ": not_mapped: " in line]
+    assert len(refused) == summary["refused"] == 11
+    assert summary["written_before"] > 0
+    assert summary["written"] + summary["written_before"] == len(expected.events)
     found = await _in_log(settings)
-    assert len(found) >= len(expected.events)
     assert recount(found, 30 * DAY_MS, 0) == recount(expected.events, 30 * DAY_MS, 0)
+    assert not directory.exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+async def test_an_import_of_other_files_is_not_resumed(settings: Settings, tmp_path: Path) -> None:
+    """After Ctrl-C the sentence names the way on; a changed file or mapping is refused."""
+    await topics.create(settings)
+    mapping, path = tmp_path / "mapping.toml", tmp_path / "invoices.csv"
+    text = (SAMPLES / "online-retail" / "mapping.toml").read_text(encoding="utf-8")
+    mapping.write_text(text, encoding="utf-8")
+    _many_invoices(path, 40)
+    arguments = ("--mapping", str(mapping), str(path))
+    data = {"NETSOLD_DATA_DIR": str(tmp_path / "data")}
+    code, _, err = await _end(await _start(settings, *arguments, "--resume", more=data))
+    assert code == 4
+    assert err == "netsold: no interrupted import is there: run it without --resume\n"
+    process = await _start(settings, *arguments, more=data)
+    assert await _writes(process, settings)
+    process.send_signal(signal.SIGINT)
+    code, summary, err = await _end(process)
+    assert code == 130
+    assert err.endswith("; the same command with --resume continues\n")
+    mapping.write_text(f"{text}# changed\n", encoding="utf-8")
+    refusal = await _refusal(settings, *arguments, "--resume", more=data)
+    assert refusal.endswith(" began with another text of the mapping: run it without --resume")
+    mapping.write_text(text, encoding="utf-8")
+    changed = path.stat()
+    os.utime(path, ns=(changed.st_atime_ns, changed.st_mtime_ns + 1))
+    refusal = await _refusal(settings, *arguments, "--resume", more=data)
+    assert refusal.endswith(f" began before {path} was changed: run it without --resume")
+    os.utime(path, ns=(changed.st_atime_ns, changed.st_mtime_ns))
+    code, again, _ = await _end(await _start(settings, *arguments, "--resume", more=data))
+    assert code == 1
+    assert again["written_before"] == summary["written"] > 0
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    process.kill()
+    async with asyncio.timeout(LONG_S):
+        await process.communicate()
+
+
+async def _refusal(settings: Settings, *arguments: str, more: Mapping[str, str]) -> str:
+    code, _, err = await _end(await _start(settings, *arguments, more=more))
+    assert code == 4
+    return err.rstrip()
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _kept_ns(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LONG_S):
+        while not condition():  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.02)
 
 
 async def test_an_interrupted_import_names_the_way_to_continue(settings: Settings) -> None:

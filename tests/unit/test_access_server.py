@@ -226,3 +226,17 @@ def test_a_token_is_replaced_while_the_reader_runs(tmp_path: Path) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert code(port, Scope.READ) == 401
+
+
+def test_a_bad_chunk_is_answered_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The app of the request doesn't answer as well, and no error is logged."""
+    head = b"GET /v1/products/p-3 HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with (
+        served(settings_in(tmp_path)) as port,
+        socket.create_connection(("127.0.0.1", port), 10) as client,
+    ):
+        client.sendall(head + b"ZZ\r\nxx\r\n")
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert answer.count(b"content-length: ") == 1
+    assert "Traceback" not in capsys.readouterr().err

@@ -78,12 +78,13 @@ def test_an_invalid_setting_is_named_by_its_variable() -> None:
     )
 
 
-def test_without_a_cluster_the_sentence_shows_how_to_get_one() -> None:
-    """The exit code is 5; the sentence has both ways to get a cluster."""
+def test_without_a_cluster_the_sentence_shows_how_to_get_one(tmp_path: Path) -> None:
+    """The exit code is 5; the sentence has where one was looked for, and both ways to get one."""
     done = _run("topics", "check")
     assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr == (
-        "netsold: no Kafka is known: start one with `netsold kafka start`,"
+        f"netsold: no Kafka is known: none runs in {tmp_path}/data/kafka (NETSOLD_DATA_DIR names"
+        " that folder's parent); start one with `netsold kafka start`,"
         " or set NETSOLD_KAFKA__BOOTSTRAP_SERVERS\n"
     )
 

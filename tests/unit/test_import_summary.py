@@ -31,4 +31,6 @@ def test_counts_and_their_nouns_agree(
 
 def test_one_unconfirmed_event_is_singular() -> None:
     """An import that ended early counts one event as one."""
-    assert "; 1 event isn't confirmed; " in _how_far(Summary(lines=1, unconfirmed=1))
+    assert "; 1 event isn't confirmed; " in _how_far(
+        Summary(lines=1, unconfirmed=1), can_resume=False
+    )

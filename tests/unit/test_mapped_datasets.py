@@ -125,9 +125,9 @@ def _agree(found: Made, expected: Answers, currency: str) -> None:
     assert _sums(counted, currency) == expected
 
 
-def _foodmart(folder: Path, directory: Path) -> None:
+def _foodmart(folder: Path) -> None:
     files = [path for path in sorted(folder.glob("*.csv*")) if "stores" not in path.name]
-    found = made(SAMPLES / "foodmart" / "mapping.toml", files, directory)
+    found = made(SAMPLES / "foodmart" / "mapping.toml", files)
     assert found.refused == {}
     with duckdb.connect() as database:
         for path in files:
@@ -145,8 +145,8 @@ def _foodmart(folder: Path, directory: Path) -> None:
         _agree(found, _answers(database), "USD")
 
 
-def _retail(files: list[Path], directory: Path) -> Made:
-    found = made(SAMPLES / "online-retail" / "mapping.toml", files, directory)
+def _retail(files: list[Path]) -> Made:
+    found = made(SAMPLES / "online-retail" / "mapping.toml", files)
     with duckdb.connect() as database:
         database.execute(
             "SET threads = 1; CREATE TABLE invoices AS"
@@ -164,15 +164,15 @@ def _retail(files: list[Path], directory: Path) -> Made:
     return found
 
 
-def test_foodmart_counts_as_by_sql(tmp_path: Path) -> None:
+def test_foodmart_counts_as_by_sql() -> None:
     """Orders of rows, prices of a list, and returns without an order: equal to the cent."""
-    _foodmart(DATA / "foodmart", tmp_path)
+    _foodmart(DATA / "foodmart")
 
 
-def test_online_retail_counts_as_by_sql(tmp_path: Path) -> None:
+def test_online_retail_counts_as_by_sql() -> None:
     """Negative quantities are returns of earlier invoices; odd rows are refused by their lines."""
     path = DATA / "online-retail" / "invoices.csv"
-    found = _retail([path], tmp_path)
+    found = _retail([path])
     lines = path.read_text(encoding="utf-8").splitlines()
     refused = {
         int(at.rpartition(":")[2]): why for at, why in found.refused.items() if "column" in why
@@ -184,14 +184,14 @@ def test_online_retail_counts_as_by_sql(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     "FOODMART" not in os.environ, reason="name the folder of the whole sample in FOODMART"
 )
-def test_the_whole_of_foodmart_counts_as_by_sql(tmp_path: Path) -> None:
+def test_the_whole_of_foodmart_counts_as_by_sql() -> None:
     """86,837 transactions and 7,087 returns are equal to the cent."""
-    _foodmart(Path(os.environ["FOODMART"]), tmp_path)
+    _foodmart(Path(os.environ["FOODMART"]))
 
 
 @pytest.mark.skipif(
     "ONLINE_RETAIL" not in os.environ, reason="name the folder of the whole set in ONLINE_RETAIL"
 )
-def test_the_whole_of_online_retail_counts_as_by_sql(tmp_path: Path) -> None:
+def test_the_whole_of_online_retail_counts_as_by_sql() -> None:
     """541,909 rows of invoices are equal to the penny."""
-    _retail(sorted(Path(os.environ["ONLINE_RETAIL"]).glob("*.csv")), tmp_path)
+    _retail(sorted(Path(os.environ["ONLINE_RETAIL"]).glob("*.csv")))

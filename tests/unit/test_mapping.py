@@ -18,7 +18,7 @@ from operations.mapping.spool import SpoolFull
 from operations.mapping.values import RowUnmapped, reading
 from schemas.refusals import Reason, Refusal
 from schemas.times import parse_ms
-from tests.mapping import SAMPLES, made
+from tests.mapping import AHEAD_S, SAMPLES, made
 
 if TYPE_CHECKING:
     from tests.mapping import Made
@@ -58,7 +58,7 @@ def _mapping(
 def _made(directory: Path, rows: str, **parts: str) -> Made:
     file = directory / "rows.csv"
     file.write_text(f"o,t,b,p,n,m\n{rows}", encoding="utf-8")
-    return made(_mapping(directory, **parts), [file], directory)
+    return made(_mapping(directory, **parts), [file])
 
 
 def _read(cell: dict[str, Any], given: object, **plan: Any) -> Any:  # noqa: ANN401 - any kind
@@ -230,6 +230,28 @@ def test_returns_find_their_sales(tmp_path: Path, sale: str, orders: list[str]) 
     assert "of 1 returned units of 'b/p' 1 have no earlier sale" in found.refused["rows.csv:6"]
 
 
+def test_cells_go_down_to_rows_that_belong_together(tmp_path: Path) -> None:
+    """Only those that are named, only where they are empty, and only in turn."""
+    at = "2026-07-01T08:00:00Z,b"
+    rows = (
+        f"1,{at},p-1,1,1\n1,{at},,1,1\n1,{at},p-2,1,1\n1,{at},,1,1\n2,{at},,1,1\n1,{at},,1,1\n"
+        f"4,{at},p-1,1,1\n4,{at}\n4,{at},,1,1\n5,{at},p-1,1,\n5,{at},,1,1\n"
+    )
+    found = _made(tmp_path, rows, options='fill_down = { o = ["p"] }')
+    why = {int(at.rpartition(":")[2]): text for at, text in found.refused.items()}
+    # another order above, an unreadable row above, and columns that aren't named
+    assert {line for line, text in why.items() if text.startswith("column p: is empty")} == {
+        6,
+        7,
+        10,
+    }
+    assert why[11].startswith("column m: is empty")
+    filled = rows.replace(f"2,{at},,1,1\n1,{at},,1,1\n", "")
+    (first, *others) = _made(tmp_path, filled, options='fill_down = { o = ["p"] }').events
+    assert [line["product_id"] for line in first["lines"]] == ["p-1", "p-1", "p-2", "p-2"]
+    assert others == []
+
+
 def test_formats_give_the_same_events(tmp_path: Path) -> None:
     """CSV in UTF-16, compressed CSV, JSONL and Parquet of one table."""
     row = {"o": "1", "t": "2026-07-01 08:00:00", "b": "b", "p": "p", "n": 2, "m": 1.29}
@@ -249,7 +271,7 @@ def test_formats_give_the_same_events(tmp_path: Path) -> None:
     for name, option in options.items():
         place = tmp_path / f"of-{name}"
         place.mkdir()
-        found = made(_mapping(place, options=option), [tmp_path / name], place)
+        found = made(_mapping(place, options=option), [tmp_path / name])
         assert found.refused == {}
         events.append(found.events)
     assert events[0][0]["lines"][0]["unit_price"] == 129
@@ -259,7 +281,31 @@ def test_formats_give_the_same_events(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parts", "why"),
     [
-        ({"options": "colour = 1"}, "file.1.colour: is no name that a mapping knows"),
+        ({"options": "colour = 1"}, "file.1.colour: is no name that a mapping knows there: there"),
+        ({"options": 'delimeter = ";"'}, "did you mean delimiter?"),
+        ({"options": 'delimiter = ";;"'}, "file.1.delimiter: is ';;', and one character is wanted"),
+        ({"options": 'format = "xlsx"'}, "file.1.format: is 'xlsx', and isn't one that is known"),
+        ({"options": 'json_columns = "a"'}, "is 'a', and a list such as [\"a\"] is wanted"),
+        ({"options": "fill_down = 1"}, "is 1, and a table such as { name = … } is wanted"),
+        ({"options": "source = 1"}, "is no TOML"),  # it is there already
+        (
+            {"more": 'group_id = "{o"'},
+            "file.1.event.1.group_id: '{o' has a brace without its other",
+        ),
+        ({"more": 'group_id = ["o"]'}, "is ['o'], and a text in quotes, a whole number, or {"),
+        ({"more": 'group_id = { colum = "o" }'}, "group_id.colum: is no name that a mapping knows"),
+        ({"price": 'price = { money = "m" }'}, "has no price: did you mean unit_price?"),
+        ({"rest": "[[file.skip]]\nwhen = {}"}, "file.1.skip.1.why: is missing"),
+        ({"rest": '[[file.skip]]\nwhy = "x"\nwhen = { a = 1 }'}, "or { above | below | one_of"),
+        (
+            {"rest": '[[file.skip]]\nwhy = "x"\nwhen = { a = { above = "1" } }'},
+            "file.1.skip.1.when.a.above: is '1', and a whole number is wanted",
+        ),
+        ({"rest": RETURNS.replace("SALE", "first")}, "known: there are earliest, latest"),
+        (
+            {"rest": RETURNS.replace("succeeded", "succeded").replace("SALE", "latest")},
+            "mean refund_succeeded?",
+        ),
         ({"options": 'zone = "Mars/Base"'}, "'Mars/Base'"),
         ({"more": 'buyer = "x"'}, "order_placed has no field buyer"),
         ({"price": ""}, "a line of order_placed needs unit_price or total"),
@@ -278,6 +324,7 @@ def test_a_mapping_is_checked_whole(tmp_path: Path, parts: dict[str, str], why: 
     with pytest.raises(MappingUnfit, match="mapping") as caught:
         read_mapping(path)
     assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
@@ -285,12 +332,49 @@ def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("o;t;b\n1;2;3\n")
     mapping = read_mapping(_mapping(tmp_path))
     with pytest.raises(MappingUnfit, match="the mapping's delimiter is ','"):
-        list(MappedFiles(mapping, [str(tmp_path / "rows.csv")], tmp_path).refusals())
+        list(MappedFiles(mapping, [str(tmp_path / "rows.csv")], AHEAD_S).refusals())
     (tmp_path / "rows.csv").write_bytes("o,t,b,p,n,m\n1,ä".encode("cp1252"))
-    place = tmp_path / "x"
-    place.mkdir()
     with pytest.raises(EventFileUnreadable, match="give the file's encoding"):
-        list(MappedFiles(mapping, [str(tmp_path / "rows.csv")], place).refusals())
+        list(MappedFiles(mapping, [str(tmp_path / "rows.csv")], AHEAD_S).refusals())
+    with pytest.raises(EventFileUnreadable, match=r"nowhere\.csv: No such file or directory"):
+        MappedFiles(mapping, [str(tmp_path / "rows.csv"), str(tmp_path / "nowhere.csv")], AHEAD_S)
+
+
+def test_a_lookup_without_a_column_that_is_read_is_refused_at_once(tmp_path: Path) -> None:
+    """Before its rows, of which each would be refused."""
+    (tmp_path / "products.csv").write_text("product id,product name\n1,Tea\n")
+    (tmp_path / "transactions.csv").write_text(
+        "transaction date,stock date,product id,customer id,store id,quantity\n"
+    )
+    names = [str(tmp_path / f"{name}.csv") for name in ("products", "transactions")]
+    with pytest.raises(MappingUnfit, match="has no column 'product retail price'"):
+        MappedFiles(read_mapping(SAMPLES / "foodmart" / "mapping.toml"), names, AHEAD_S)
+
+
+@pytest.mark.parametrize("rows", [10, 3000])
+def test_a_fault_of_all_rows_is_one_of_the_mapping(tmp_path: Path, rows: int) -> None:
+    """One sentence with the first row, in place of a refusal of each."""
+    text = "".join(f"{n},2026-07-02 08:00:00,b,p,1,1 {n}\n" for n in range(rows))
+    (tmp_path / "rows.csv").write_text(f"o,t,b,p,n,m\n{text}")
+    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], AHEAD_S)
+    why = rf"rows\.csv:2: column m: '1 0' is no number .* all {min(rows, 1000):,} first rows"
+    with pytest.raises(MappingUnfit, match=why):
+        next(files.refusals())
+
+
+@pytest.mark.parametrize(("good", "refused"), [(9, 9), (10, 10), (500, 999)])
+def test_a_row_that_is_unlike_shows_that_rows_are_at_fault(
+    tmp_path: Path, good: int, refused: int
+) -> None:
+    """All rows before it are refused, each by its line; so are those of a file of few rows."""
+    lines = [f"{n},2026-07-02 08:00:00,b,p,1,x\n" for n in range(refused)]
+    if refused != 9:
+        lines += [f"{n}-good,2026-07-02 08:00:00,b,p,1,1\n" for n in range(good)]
+    (tmp_path / "rows.csv").write_text(f"o,t,b,p,n,m\n{''.join(lines)}")
+    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], AHEAD_S)
+    found = [line.at.rpartition(":")[2] for line in files.refusals()]
+    assert found == [str(n + 2) for n in range(refused)]
+    assert sum(1 for _ in files.lines()) == len(lines) - refused
 
 
 def test_a_bridge_refuses_what_needs_other_rows() -> None:
@@ -304,7 +388,7 @@ def test_a_bridge_refuses_what_needs_other_rows() -> None:
 def test_refusals_have_the_reason_of_mappings(tmp_path: Path) -> None:
     """It is one of the stable reasons, with a sentence and a remedy."""
     (tmp_path / "rows.csv").write_text("o,t,b,p,n,m\n1,2,3,4,5,6\n")
-    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], tmp_path)
+    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], AHEAD_S)
     (line,) = files.refusals()
     assert isinstance(line.event, Refusal)
     assert line.event.reason is Reason.NOT_MAPPED
@@ -316,7 +400,7 @@ def test_files_are_closed_while_they_are_read(tmp_path: Path) -> None:
     """As after Ctrl-C: the thread that reads ends with an error, and the process goes on."""
     rows = "".join(f"{n},2026-07-02T08:00:00Z,b,p,1,1\n" for n in range(12_000))
     (tmp_path / "rows.csv").write_text(f"o,t,b,p,n,m\n{rows}")
-    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], tmp_path)
+    files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], AHEAD_S)
     assert list(files.refusals()) == []
     lines = files.lines()
     next(lines)

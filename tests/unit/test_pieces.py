@@ -10,7 +10,9 @@ import gzip
 import io
 import json
 import lzma
+import os
 import sys
+import threading
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterable
@@ -18,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, cast
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -217,11 +220,24 @@ def test_a_line_is_returned_at_once() -> None:
     assert stream.readings == 1
 
 
-def _zip(content: bytes) -> bytes:
+def _zip(content: bytes, files: int = 1) -> bytes:
     packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("events.jsonl", content)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("folder")
+        for number in range(files):
+            archive.writestr(f"folder/events-{number}.jsonl", content)
     return packed.getvalue()
+
+
+def _zstd(content: bytes) -> bytes:
+    packed: bytes = pa.compress(content, codec="zstd", asbytes=True)
+    return packed
+
+
+def _with_password(packed: bytes) -> bytes:
+    """The flag that says so, in the archive's own list of files."""
+    at = packed.rindex(b"PK\x01\x02", 0, packed.rindex(b".jsonl")) + 8
+    return packed[:at] + b"\x01" + packed[at + 1 :]
 
 
 JSONL = b"\n".join(EVENTS)
@@ -263,9 +279,10 @@ OTHERS = {
     "CSV without a head": (b"o-1,2026-07-01 08:00:00,3,12.50\n", "is CSV"),
     "TSV": (CSV.replace(b",", b"\t"), "is CSV"),
     "HTML": (b"<!DOCTYPE html>\n<html>\n", "is HTML or XML"),
-    "zip": (_zip(JSONL), "is a zip archive"),
+    "zip": (_zip(JSONL, 2), "is a zip archive of 2 files"),
+    "zip with a password": (_with_password(_zip(JSONL)), "is a zip archive with a password"),
     "Parquet": (b"PAR1\x15\x04\x15\x00PAR1", "is Parquet"),
-    "zstd": (b"(\xb5/\xfd\x04\x00", "is compressed by zstd"),
+    "lz4": (b"\x04\x22M\x18\x04\x00", "is compressed by lz4"),
     "binary": (b"SQLite format 3\x00\x10\x00", "is binary, no text"),
 }
 
@@ -289,14 +306,14 @@ def test_other_forms_are_refused_before_anything_is_read(
     monkeypatch.setattr(event_files, "_standard_input", lambda: bad.open("rb"))
     assert sentence_of([str(good), str(bad)]).startswith(f"{bad}: {sentence}")
     assert sentence_of(["-"]).startswith(f"standard input: {sentence}")
-    if (
-        "is a zip" not in sentence and "Parquet" not in sentence and "zstd" not in sentence
-    ):  # these are not packed twice
+    if not {"zip", "Parquet", "lz4"} & {*sentence.split()}:  # these are not packed twice
         assert sentence_of([str(good), str(packed)]).startswith(f"{packed}: {sentence}")
 
 
 @pytest.mark.parametrize(
-    "pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"]
+    "pack",
+    [gzip.compress, bz2.compress, lzma.compress, _zstd],
+    ids=["gzip", "bzip2", "xz", "zstd"],
 )
 def test_compressed_files_are_known_by_their_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
@@ -317,7 +334,9 @@ def test_compressed_files_are_known_by_their_bytes(
 
 
 @pytest.mark.parametrize(
-    "pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"]
+    "pack",
+    [gzip.compress, bz2.compress, lzma.compress, _zstd],
+    ids=["gzip", "bzip2", "xz", "zstd"],
 )
 @pytest.mark.parametrize(
     ("damage", "sentence"),
@@ -340,6 +359,26 @@ def test_broken_compressed_files_are_one_sentence(
     with pytest.raises(EventFileUnreadable) as error:
         list(event_lines.lines([str(path)], "events"))
     assert str(error.value) == f"{path}: {sentence}"
+
+
+def test_a_zip_archive_of_one_file_is_read(tmp_path: Path) -> None:
+    """Folders in it are passed over; damage is one sentence; a pipe can't be one."""
+    path = tmp_path / "events"
+    path.write_bytes(_zip(JSONL))
+    expected = [event_lines.event_of(line) for line in EVENTS]
+    assert [line.event for line in event_lines.lines([str(path)], "events")] == expected
+    packed = _zip(JSONL)
+    for damaged in (packed[:-30], packed[:110] + b"\xff" * 20 + packed[130:]):
+        path.write_bytes(damaged)
+        with pytest.raises(EventFileUnreadable, match="compressed data are damaged; copy it anew"):
+            list(event_lines.lines([str(path)], "events"))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(_zip(JSONL),))
+    writer.start()
+    with pytest.raises(EventFileUnreadable, match="read from a file and not from a pipe: name it"):
+        list(event_lines.lines([str(pipe)], "events"))
+    writer.join(10)
 
 
 def test_an_xz_file_that_wants_gigabytes_does_not_get_them(tmp_path: Path) -> None:

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from operations.local.resuming import AlreadyAtWork, NothingToResume, directory_of
 from operations.replaying.journal_check import earlier
 from operations.replaying.live_tables import NoTables
 from operations.replaying.plan import Cut
 from operations.replaying.processes import Processes, TaskFailed
 from operations.replaying.row_fold import RowRefused
 from operations.replaying.running import (
-    NothingToResume,
     OtherTerms,
-    ReplayRuns,
-    directory_of,
     replay,
     replay_terms,
 )
@@ -74,24 +72,27 @@ def test_two_replays_in_one_directory(tmp_path: Path) -> None:
     terms = replay_terms(work, "audit", [])
     with (
         pytest.raises(NothingToResume, match="run it without --resume"),
-        directory_of(work.directory, terms, resume=True),
+        directory_of(work.directory, "a replay", terms, resume=True),
     ):
         pass
     with (
-        directory_of(work.directory, terms, resume=False),
-        pytest.raises(ReplayRuns, match="wait until it has ended"),
-        directory_of(work.directory, terms, resume=False),
+        directory_of(work.directory, "a replay", terms, resume=False),
+        pytest.raises(AlreadyAtWork, match="wait until it has ended"),
+        directory_of(work.directory, "a replay", terms, resume=False),
     ):
         pass
     assert not work.directory.exists()
-    with pytest.raises(InterruptedError), directory_of(work.directory, terms, resume=False):
+    with (
+        pytest.raises(InterruptedError),
+        directory_of(work.directory, "a replay", terms, resume=False),
+    ):
         raise InterruptedError
     with (
         pytest.raises(NothingToResume, match="has other terms"),
-        directory_of(work.directory, replay_terms(work, "replay", []), resume=True),
+        directory_of(work.directory, "a replay", replay_terms(work, "replay", []), resume=True),
     ):
         pass
-    with directory_of(work.directory, terms, resume=True) as path:
+    with directory_of(work.directory, "a replay", terms, resume=True) as path:
         assert path.exists()
 
 

@@ -160,6 +160,9 @@ def test_a_parameter_is_given_once_and_with_a_value(app: FastAPI, client: TestCl
         ("limit=1001", "limit: '1001' is more than 1000"),
         ("limit=many", "limit: 'many' is no whole number"),
         ("limit=1.5", "limit: '1.5' is no whole number"),
+        ("limit=1_0", "limit: '1_0' is no whole number"),
+        ("limit=%2010", "limit: ' 10' is no whole number"),
+        ("limit=-1", "limit: '-1' is less than 1"),
         (f"limit={'9' * 5000}", f"limit: '{'9' * 60}'… is no whole number"),
         (
             "cycle=July",
