@@ -16,6 +16,7 @@ import msgspec
 
 from operations.exporting.libraries import arrow
 from operations.local.locks import locked
+from schemas import limits
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
@@ -159,6 +160,17 @@ class Place:
                 return found
         except FileNotFoundError:
             return None
+
+    def sha256(self, path: str) -> str | None:
+        """The SHA-256 of a file in hexadecimal, read piece by piece; None if there is no file."""
+        found = hashlib.sha256()
+        try:
+            with self._explained(), self.file_system.open_input_stream(self.full(path)) as stream:
+                while piece := stream.read(limits.MIB):
+                    found.update(piece)
+        except FileNotFoundError:
+            return None
+        return found.hexdigest()
 
     def read_json(self, path: str, kind: type[T]) -> T | None:
         """A file of JSON, None if there is none. Raises ExportDamaged."""

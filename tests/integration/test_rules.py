@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -98,9 +97,11 @@ async def test_of_two_workers_that_begin_a_group_by_different_terms_one_is_refus
     path = rules_file(tmp_path / "weekly.toml", cycle_days=7)
     with Run(settings, tmp_path) as run:
         both = [run.workers.start("a"), run.workers.start("b", RULES=str(path))]
-        async with asyncio.timeout(ENDS_S):
-            while all(worker.alive for worker in both):
-                await asyncio.sleep(0.1)
+
+        async def one_ended() -> bool:
+            return not all(worker.alive for worker in both)
+
+        await run.until(one_ended, ENDS_S, restart=False)
         (refused,) = [worker for worker in both if not worker.alive]
         assert refused.exits == [1], run.workers.tail()
         assert any(refused.logged(text) for text in ("count by terms", "the state was made by"))
