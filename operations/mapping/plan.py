@@ -25,6 +25,7 @@ from pydantic import (
 from operations.mapping.plan_faults import did_you_mean, sentence
 from schemas import events
 from schemas.errors import NetsoldError
+from schemas.times import parse_ms
 from tables.time_zones import zone_of
 
 NAME_TYPES: Final = {"product_named": "product_id", "shop_named": "shop_id"}
@@ -151,6 +152,14 @@ class Sold(_Strict):
     """When it was sold; the event's own time without it."""
 
 
+def instant_ms(text: str) -> int:
+    """Epoch milliseconds of an event's time that is written in the mapping. Raises ValueError."""
+    try:
+        return parse_ms(text)
+    except ValueError as error:
+        raise ValueError(f"occurred_at {text!r} {error}") from error
+
+
 class EventPlan(BaseModel):
     """One `[[file.event]]`: a row makes this event, or a line of it, where `when` is true."""
 
@@ -189,8 +198,9 @@ class EventPlan(BaseModel):
                 raise ValueError(f"{self.type} has no field {name}: {advice}")
         for name, kind in _KIND_OF.items():
             value = self.fields.get(name)
-            if name == "occurred_at" and isinstance(value, str):
-                continue  # one instant for all rows
+            if name == "occurred_at" and isinstance(value, str):  # one instant for all rows
+                instant_ms(value)
+                continue
             if value is not None and not (isinstance(value, Cell) and getattr(value, kind)):
                 raise ValueError(f"{name} needs {{ {kind} = COLUMN }}")
         for name in ("id", "occurred_at", "order_id"):
@@ -315,6 +325,10 @@ class FilePlan(_Strict):
                 raise ValueError('a file needs source, such as "/shops/7/orders"')
             if event.type == "order_placed" and self.currency is None:
                 raise ValueError('a file with order_placed needs currency, such as "EUR"')
+            values = (*event.fields.values(), *(event.line or {}).values(), event.check)
+            for value in values if self.currency is None else ():
+                if isinstance(value, Cell) and value.money:
+                    raise ValueError(f'money of {value.money} needs currency, such as "EUR"')
             if event.each is not None and self.format == "csv":
                 raise ValueError("each belongs to jsonl or parquet, which have lists")
         return self
@@ -369,12 +383,7 @@ def read_mapping(path: Path) -> Mapping:
 
 
 _ADAPTER: Final = TypeAdapter(Mapping)
-_TABLES: Final[dict[str | int, type[BaseModel]]] = {
-    "event": EventPlan,
-    "skip": Skip,
-    "match": Match,
-    "sold": Sold,
-}
+_TABLES: Final[dict[str, type[BaseModel]]] = {"skip": Skip, "match": Match, "sold": Sold}
 
 
 def _keys(path: tuple[str | int, ...]) -> list[str]:

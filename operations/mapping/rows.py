@@ -16,6 +16,7 @@ from operations.exporting.libraries import arrow
 from operations.files.opening import STDIN, EventFileUnreadable, is_a_pipe, name_of, opened
 from operations.files.pieces import pieces
 from operations.mapping.plan import MappingUnfit
+from operations.mapping.plan_faults import did_you_mean
 from operations.mapping.values import RowUnmapped, refused
 from schemas import limits
 
@@ -99,9 +100,8 @@ def _check_columns(name: str, found: list[str], used: Iterable[str], plan: FileP
     for column in used:
         if column not in found:
             hint = "" if len(found) > 1 else f" (the mapping's delimiter is {plan.delimiter!r})"
-            raise MappingUnfit(
-                f"{name}: has no column {column!r}, but {', '.join(map(repr, found))}{hint}"
-            )
+            advice = did_you_mean(column, found)
+            raise MappingUnfit(f"{name}: has no column {column!r}: {advice}{hint}")
         if found.count(column) > 1:
             raise MappingUnfit(f"{name}: has two columns {column!r}")
 
@@ -192,7 +192,8 @@ def _of_parquet(path: str, used: Iterable[str]) -> Iterator[Read]:
             wanted = sorted({one if one in found else one.partition(".")[0] for one in used})
             for column in wanted:
                 if column not in found:
-                    raise MappingUnfit(f"{name}: has no column {column!r}, but {', '.join(found)}")
+                    advice = did_you_mean(column, found)
+                    raise MappingUnfit(f"{name}: has no column {column!r}: {advice}")
             number = 0
             for batch in file.iter_batches(_PARQUET_ROWS, columns=wanted):
                 for given in batch.to_pylist():

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from operations.mapping.plan import PLACEHOLDER, Cell, FilePlan, MappingUnfit, Value
+from operations.mapping.plan import PLACEHOLDER, Cell, FilePlan, MappingUnfit, Value, instant_ms
 from schemas.errors import NetsoldError
 from schemas.money import DECIMALS
 from schemas.times import format_short, parse_ms
@@ -86,13 +86,10 @@ def reading(value: Value, plan: FilePlan, currency: Reading | None = None) -> Re
 
 
 def instant_of(value: Value, plan: FilePlan) -> Reading:
-    """As `reading`, for `occurred_at`: a text is one instant for all rows. Raises MappingUnfit."""
+    """As `reading`, for `occurred_at`: a text is one instant for all rows."""
     if isinstance(value, Cell):
         return reading(value, plan)
-    try:
-        ms = parse_ms(str(value))
-    except ValueError as error:
-        raise MappingUnfit(f"occurred_at: {value!r} {error}") from error
+    ms = instant_ms(str(value))
     return lambda _: ms
 
 

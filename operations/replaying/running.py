@@ -106,7 +106,7 @@ async def _planned(work: Work, results: Mapping[str, LaneResult]) -> Plan:
     marks = [mark for result in results.values() for mark in result.marks]
     if work.same_terms:
         _refuse_other_terms(work, marks)
-    stops = stops_of(marks)
+    stops = stops_of(marks, shares=work.compares_journal)
     journals = {spec.name: spec.source for spec in STAGES if spec.source not in EVENT_TOPICS}
     beginnings = await _beginnings(work)
     for lane, found in stops.items():

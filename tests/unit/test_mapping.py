@@ -295,6 +295,10 @@ def test_formats_give_the_same_events(tmp_path: Path) -> None:
         ({"more": 'group_id = ["o"]'}, "is ['o'], and a text in quotes, a whole number, or {"),
         ({"more": 'group_id = { colum = "o" }'}, "group_id.colum: is no name that a mapping knows"),
         ({"price": 'price = { money = "m" }'}, "has no price: did you mean unit_price?"),
+        (
+            {"rest": RETURNS.replace('{ time = "t" }', '"2026-07-01"').replace("SALE", "latest")},
+            "file.1.event.2: occurred_at '2026-07-01'",
+        ),
         ({"rest": "[[file.skip]]\nwhen = {}"}, "file.1.skip.1.why: is missing"),
         ({"rest": '[[file.skip]]\nwhy = "x"\nwhen = { a = 1 }'}, "or { above | below | one_of"),
         (
@@ -325,6 +329,17 @@ def test_a_mapping_is_checked_whole(tmp_path: Path, parts: dict[str, str], why: 
         read_mapping(path)
     assert why in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_money_needs_a_currency(tmp_path: Path) -> None:
+    """It is refused before a file is read, with the file's table."""
+    path = tmp_path / "mapping.toml"
+    path.write_text(
+        '[[file]]\nsource = "/s"\n[[file.event]]\ntype = "order_paid"\nid = "{o}"\n'
+        'order_id = "{o}"\noccurred_at = { time = "t" }\namount = { money = "m" }\n'
+    )
+    with pytest.raises(MappingUnfit, match=r'file\.1: money of m needs currency, such as "EUR"'):
+        read_mapping(path)
 
 
 def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
