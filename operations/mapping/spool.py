@@ -176,6 +176,6 @@ class Spool:
 
     def _full(self, error: sqlite3.Error) -> SpoolFull:
         return SpoolFull(
-            f"{self._directory}: can't sort the rows there ({error}): make room, or set TMPDIR"
-            " to a directory with more"
+            f"{self._directory}: can't sort the rows there ({error}): make room there and in"
+            " TMPDIR, or set NETSOLD_DATA_DIR and TMPDIR to directories with more"
         )
