@@ -33,7 +33,7 @@ RefusalRow = tuple[int, str, str]
 """The row's place, the reason, and its detail."""
 
 _TEMPORARY: Final = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-_KEPT: Final = "PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL;"
+_KEPT: Final = "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL;"
 """A commit outlasts a power cut, too; rows that are only added need next to no journal."""
 
 _SCHEMA: Final = """
