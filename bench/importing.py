@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SIZES: Final = (200_000,)
 KINDS: Final = ("table", "events")
-MOST_DRY_ROWS: Final = 1_000_000
+MOST_DRY_ROWS: Final = 200_000
 LEAST_RATE: Final = 1_000
 START_UP_S: Final = 60.0
 MAPPING: Final = Path(__file__).parents[1] / "docs/samples/mappings/online-retail/mapping.toml"
