@@ -167,7 +167,7 @@ def show(settings: Settings, directory: Path, entries: int) -> None:
         f"{entries:>11,} entries{'s':>14}{'entries/s':>12}{'CPU s/M':>10}{'/reading':>9}{'MiB':>8}"
     )
     line("reading alone", alone, alone)
-    place = str(directory / "export")
+    place = str(directory / "files")
     os.environ["PYICEBERG_CATALOG__BENCH__URI"] = f"sqlite:///{directory}/lake.db"
     os.environ["PYICEBERG_CATALOG__BENCH__WAREHOUSE"] = f"file://{directory}/lake"
     (directory / "lake").mkdir(parents=True)

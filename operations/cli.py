@@ -135,6 +135,11 @@ COMMANDS = (
     ),
     Command("sql", "operations.commands.sql", "Query an export by SQL; changes nothing."),
     Command(
+        "bridge",
+        "operations.commands.bridge",
+        "Lead refunds by basis sale to those by basis refund, by cycle, to the cent.",
+    ),
+    Command(
         "compare",
         "operations.commands.compare",
         "Compare two versions of the tables, or a version and a recount.",

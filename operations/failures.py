@@ -6,7 +6,7 @@ import errno
 import os
 from typing import Final
 
-from operations.local.data_dir import FULL_DISK
+from operations.local.data_dir import full_disk
 from schemas.errors import NetsoldError
 
 _FAILED: Final = NetsoldError.exit_code
@@ -14,9 +14,9 @@ _WRONG_SETTINGS: Final = 2
 _NOT_READY: Final = 5
 
 _SYSTEM_ERRORS: Final = {
-    errno.EACCES, errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EDQUOT, errno.EEXIST, errno.EIO,
-    errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENOENT,
-    errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
+    errno.EACCES, errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EDQUOT, errno.EEXIST, errno.EFBIG,
+    errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE,
+    errno.ENOENT, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS,
 }  # fmt: skip
 """Errors that lie with this machine, not with this program."""
 
@@ -34,8 +34,9 @@ def explained(error: Exception) -> tuple[str, int] | None:
         from operations import setting_faults
 
         return setting_faults.sentence(error), _WRONG_SETTINGS
-    if isinstance(error, OSError):
-        return _of_the_system(error)
+    full = full_disk(error)
+    if isinstance(error, OSError) or full is not None:
+        return _of_the_system(error if isinstance(error, OSError) else OSError(full, str(error)))
     # only now: it loads Kafka's client, which the errors above do not need
     from streams.broker_access import FROM_KAFKA, WITHOUT_RIGHTS
 
@@ -78,6 +79,6 @@ def _advice(error: OSError) -> str:
             f": NETSOLD_DATA_DIR is {data_dir}, "
             "and must be a folder with room that this user may write to"
         )
-    if error.errno in FULL_DISK:
+    if full_disk(error) is not None:
         return f": make room where its output goes and where NETSOLD_DATA_DIR lies, {absolute}"
     return ""

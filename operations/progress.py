@@ -60,7 +60,8 @@ class Meter:
         if now - self._shown_s < (REDRAW_EVERY_S if self._bar else LINE_EVERY_S):
             return
         self._shown_s = now
-        total = "" if self._total is None else f" of {self._total:,}"
+        # a log that grows, or is read again behind its marks, has more than was known at first
+        total = "" if self._total is None else f" of {max(done, self._total):,}"
         text = f"{done:,}{total}, {done / (now - self._started_s):,.0f}/s"
         if self._bar and self._task is not None:
             self._bar.update(self._task, completed=done, text=text)

@@ -40,6 +40,8 @@ GiveUpAfter = Annotated[
     ),
 ]
 
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
 T = TypeVar("T")
 Pending = Callable[[], tuple[object, str] | None]
 """What is waited for: a value that changes with every answer, and a description.
@@ -89,7 +91,7 @@ class Waiting:
         once.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             loop.add_signal_handler(number, self._signalled)
         task = asyncio.ensure_future(work)
         try:
@@ -99,6 +101,25 @@ class Waiting:
                 task.cancel()
                 await asyncio.wait([task], timeout=END_WITHIN_S)
         return task.result()
+
+    def run(self, work: Coroutine[Any, Any, T], pending: Pending) -> T:
+        """The result of work that ends at any signal, also at one while it ends by itself.
+
+        Handlers of signals are afterwards those of before. Raises as `bounded`.
+        """
+        handlers = {number: signal.getsignal(number) for number in SIGNALS}
+
+        async def bounded() -> T:
+            return await self.bounded(work, pending, end_within_s=0.0)
+
+        try:
+            found = asyncio.run(bounded())
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        if self.stop.is_set():
+            raise Interrupted("interrupted")
+        return found
 
     def _signalled(self) -> None:
         self._signals += 1
@@ -144,12 +165,8 @@ def answer(
 
     Raises as `Waiting.bounded`.
     """
-
-    async def bounded() -> T:
-        waiting = Waiting(settings, ANSWER_WITHIN_S, print_error, REPORT_EVERY_S)
-        return await waiting.bounded(work, pending, end_within_s=0.0)
-
-    return asyncio.run(bounded())
+    waiting = Waiting(settings, ANSWER_WITHIN_S, print_error, REPORT_EVERY_S)
+    return waiting.run(work, pending)
 
 
 def give_up_s(text: str) -> float:

@@ -7,7 +7,8 @@ The order of the phases is the only safe one:
     COMMITTED  the group's committed source offsets, and the ends of all logs, read after INIT
     RESTORE    the local stores, up to their changelogs' high watermarks; committed records only
     CHECK      every table's mark m must satisfy m + 1 = committed offset, or nothing exists yet;
-               else the worker stops with both numbers
+               else the worker stops with both numbers. A new group begins with one lane
+               (`first_lane`)
 
 A worker that lost its partitions and still gets as far as INIT fences the rightful owner, but it
 cannot pass CHECK with stale state.
@@ -27,6 +28,7 @@ from schemas.positions import offset_after
 from streams.admission import of_events
 from streams.errors import StateUnfit
 from streams.failpoints import Point, reach
+from streams.first_lane import begun, first_source
 from streams.lanes import Lane
 from streams.marks import decode_mark
 from streams.restore import StoreFolder, restore
@@ -101,6 +103,11 @@ class _Opening:
         }
 
     @property
+    def is_new(self) -> bool:
+        """Whether nothing of it was ever committed."""
+        return self.committed is None and not any(self.marks.values())
+
+    @property
     def is_behind(self) -> bool:
         """Whether the committed offset lies before all of the tables' marks, or is missing."""
         return all(
@@ -161,7 +168,7 @@ class Opener:
             restored = await restore(self.kafka, stores, beginnings, ends)
             self.phase = Phase.CHECK
             await self._await_offsets(openings)
-            lanes = await _all(self._checked(opening) for opening in openings)
+            lanes = await self._lanes(openings)
         except BaseException as error:
             log.info("lanes not opened", phase=self.phase.name.lower(), error=repr(error))
             if isinstance(error, StoreDamaged):
@@ -234,6 +241,16 @@ class Opener:
             for opening in late:
                 opening.committed = committed[opening.source]
 
+    async def _lanes(self, openings: list[_Opening]) -> list[Lane]:
+        """The lanes of all openings; those of a new group behind its first one."""
+        first = first_source(self.settings)
+        leading = [opening for opening in openings if opening.source == first]
+        others = [opening for opening in openings if opening.source != first]
+        lanes = await _all(self._checked(opening) for opening in leading)
+        if not leading and any(opening.is_new for opening in others):
+            await begun(self.settings, self.kafka)
+        return lanes + await _all(self._checked(opening) for opening in others)
+
     async def _checked(self, opening: _Opening) -> Lane:
         """The lane of an opening, if its state and its source belong together."""
         topic, partition = opening.source
@@ -249,21 +266,22 @@ class Opener:
             partitions=self.settings.partitions,
             partitioner=self.settings.partitioner_of(topic),
         )
-        if opening.committed is None and not any(opening.marks.values()):
+        if opening.is_new:
             await begin(lane, self.settings)
         else:
-            self._check(lane, opening)
+            _resume(lane, opening, self.settings.app)
         return lane
 
-    def _check(self, lane: Lane, opening: _Opening) -> None:
-        """Set the lane's progress and position from the marks. Raises StateUnfit."""
-        marks = opening.marks
-        span = (opening.beginning, opening.end)
-        why = why_unfit(lane, marks, opening.committed, span, self.settings.app)
-        if why is not None:
-            raise StateUnfit(why)
-        (mark, *_) = filter(None, marks.values())
-        lane.resume(mark)
+
+def _resume(lane: Lane, opening: _Opening, app: str) -> None:
+    """Set the lane's progress and position from the marks. Raises StateUnfit."""
+    marks = opening.marks
+    span = (opening.beginning, opening.end)
+    why = why_unfit(lane, marks, opening.committed, span, app)
+    if why is not None:
+        raise StateUnfit(why)
+    (mark, *_) = filter(None, marks.values())
+    lane.resume(mark)
 
 
 def _all_topics(settings: Settings) -> set[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 BUILT_IN: Final = Path(__file__).with_name("rules.toml")
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_AND_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
@@ -116,8 +118,8 @@ class TermValues(BaseModel):
 
     @property
     def anchor_ms(self) -> int:
-        """The anchor in epoch milliseconds."""
-        return int(self.cycle_anchor.timestamp() * 1000)
+        """The anchor in epoch milliseconds, cut to its millisecond: a float would miss some."""
+        return (self.cycle_anchor - _EPOCH) // timedelta(milliseconds=1)
 
     def written(self) -> VersionTerms:
         """The same as records have them."""

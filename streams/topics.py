@@ -180,6 +180,17 @@ async def require(settings: Settings) -> None:
         raise TopicsUnfit(mismatches)
 
 
+async def require_sources(settings: Settings) -> None:
+    """Raise TopicsUnfit unless the topics of events exist and fit: what producers write.
+
+    Those of the application itself may be gone, as its version was dropped.
+    """
+    names = {settings.topic(name) for name in catalogue.EVENT_TOPICS}
+    mismatches = [one for one in await check(settings) if one.topic in names]
+    if mismatches:
+        raise TopicsUnfit(mismatches)
+
+
 async def topic_ids(settings: Settings) -> dict[str, str]:
     """The cluster's id of each declared topic that exists, by name.
 

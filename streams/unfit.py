@@ -21,6 +21,8 @@ from tables.terms import differing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from aiokafka.structs import OffsetAndMetadata
+
     from streams.cluster import Bounds, Cluster
     from streams.marks import Mark
     from streams.settings import Settings
@@ -82,17 +84,23 @@ async def refuse_others_state(
     if all(offset is None for offset in committed.values()):
         await _refuse_others_journal(settings, kafka, writing, ends)
     if None in committed.values():
-        offsets = await kafka.group_offsets()
-        before = groups.other_count(settings, offsets)
-        if before is not None:
-            raise StateUnfit(_other_count(f"group {settings.app}", before, settings.partitions))
-        terms = groups.other_terms(settings, offsets)
-        if terms is not None:
-            raise StateUnfit(
-                f"group {settings.app}: its workers count by terms {terms}, this one has "
-                f"{settings.terms.name} ({settings.rules.source}): give all of them the same "
-                f"rules file by NETSOLD_RULES ({_SETTINGS_CHANGED})"
-            )
+        refuse_others_layout(settings, await kafka.group_offsets())
+
+
+def refuse_others_layout(
+    settings: Settings, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+) -> None:
+    """Raise StateUnfit where the group counts by other terms or partitions, by its offsets."""
+    before = groups.other_count(settings, offsets)
+    if before is not None:
+        raise StateUnfit(_other_count(f"group {settings.app}", before, settings.partitions))
+    terms = groups.other_terms(settings, offsets)
+    if terms is not None:
+        raise StateUnfit(
+            f"group {settings.app}: its workers count by terms {terms}, this one has "
+            f"{settings.terms.name} ({settings.rules.source}): give all of them the same "
+            f"rules file by NETSOLD_RULES ({_SETTINGS_CHANGED})"
+        )
 
 
 async def _refuse_others_journal(

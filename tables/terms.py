@@ -4,14 +4,19 @@ They are the cycles (C1), the basis of `sold_monthly` (S6) and the service rules
 were made by other terms don't fit. The file they are written in is up to `streams/rules.py`.
 """
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from typing import Final
 
-from schemas.times import DAY_MS
+from schemas.times import DAY_MS, format_short
 from tables.cycles import Calendar
 from tables.sales import Basis
 from tables.service_hours import ServiceRules
+
+_UNITS: Final = {"days": DAY_MS, "h": 3_600_000, "min": 60_000, "s": 1000, "ms": 1}
+_ONE_DAY: Final = ("days", 1)  # it is written 24 h
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,21 @@ def name_of(text: str) -> str:
 
 
 def differing(before: str, now: str) -> tuple[list[str], list[str]]:
-    """The clauses of two texts that only the first has, and that only the second has."""
-    was, has = before.split("; "), now.split("; ")
+    """The clauses of two texts that only the first has, and that only the second has, in words."""
+    was, has = ([in_words(one) for one in text.split("; ") if one] for text in (before, now))
     return [one for one in was if one not in has], [one for one in has if one not in was]
+
+
+def in_words(clause: str) -> str:
+    """A clause with durations and instants as people read them, exactly.
+
+    `cycles of 30 days from 1970-01-01T00:00:00Z` for `cycles of 2592000000 ms from 0`.
+    """
+    with_durations = re.sub(r"\b(\d+) ms\b", lambda found: _duration(int(found[1])), clause)
+    return re.sub(r"(?<= from )\d+$", lambda found: format_short(int(found[0])), with_durations)
+
+
+def _duration(ms: int) -> str:
+    """A duration in the largest unit of which it is a multiple."""
+    fitting = {name: ms // size for name, size in _UNITS.items() if ms % size == 0}
+    return next(f"{count} {name}" for name, count in fitting.items() if (name, count) != _ONE_DAY)

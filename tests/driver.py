@@ -213,7 +213,7 @@ class MemoryCluster:
 
     async def group_offsets(self) -> dict[TopicPartition, Any]:
         await self._worker.request("group offsets")
-        return {}
+        return dict(self._log.group_offsets(self._worker.driver.settings.app))
 
     @asynccontextmanager
     async def changelogs(

@@ -367,6 +367,7 @@ def test_the_sample_of_up_has_the_form_of_what_it_prints() -> None:
         "starting Kafka (the first time its jars are fetched)",
         f"created {len(topics.declared(settings))} topics",
         *stack.summary(settings, defaults["workers"], defaults["rate"], is_local=True),
+        stack.LAST_LINE,
         *(line.rstrip() for line in shown.get().splitlines()),
     ]
     assert _without_numbers(sample.replace("…\n", "")) == _without_numbers(

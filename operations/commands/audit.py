@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from operations.arguments import Json, Resume
+from operations.arguments import Json, Resume, VersionName
 from operations.commands import audit_view
 from operations.commands.replay_run import Processes, ReplayRun
 from operations.output import print_error
@@ -36,6 +36,7 @@ Stores = Annotated[
 
 
 def command(
+    version: VersionName = None,
     stores: Stores = True,
     resume: Resume = False,
     processes: Processes = 1,
@@ -50,7 +51,9 @@ def command(
     async def complete(work: Work, found: Findings, report: Report) -> None:
         await add_first_events(work, found.rows, report)
 
-    run = ReplayRun("audit", compares_journal=True, compares_stores=stores, same_terms=True)
+    run = ReplayRun(
+        "audit", version, compares_journal=True, compares_stores=stores, same_terms=True
+    )
     found = run.findings(complete, resume=resume, processes=processes)
     _record(run.settings, found)
     show = audit_view.print_findings_json if as_json else audit_view.print_findings

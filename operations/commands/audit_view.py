@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,11 +15,17 @@ from schemas.wording import with_count
 from streams.build import this_build
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from operations.replaying.differences import TableResult
     from operations.replaying.findings import Findings
     from operations.replaying.journal_check import JournalResult
+    from operations.replaying.published_check import TopicResult
     from operations.replaying.store_check import StoreResult
     from streams.settings import Settings
+
+MOST_ROWS: Final = 10
+"""Most rows of a table, or of the journal, that are shown to people; the JSON has all kept ones."""
 
 FORMAT: Final = 1
 """Version of the names in the JSON."""
@@ -59,11 +66,30 @@ def json_of(settings: Settings, found: Findings) -> dict[str, Any]:
             "rows": sum(one.rows for one in found.journal),
             "differing": sum(one.differing for one in found.journal),
         },
+        "topics": [
+            {
+                "topic": topic,
+                **{
+                    what: sum(getattr(one, what) for one in results)
+                    for what in ("rows", "left_out", "differing")
+                },
+            }
+            for topic, results in _by_topic(found).items()
+        ],
         "stores": [msgspec.to_builtins(one) for one in found.stores],
         "impossible": [msgspec.to_builtins(one) for one in found.impossible],
         "rows": [msgspec.to_builtins(row) for row in found.rows],
+        "topic_rows": [msgspec.to_builtins(row) for one in found.published for row in one.shown],
         "journal_rows": [msgspec.to_builtins(row) for row in found.journal_rows],
     }
+
+
+def _by_topic(found: Findings) -> dict[str, list[TopicResult]]:
+    """The comparisons of the topics of rows, by topic."""
+    by_topic: dict[str, list[TopicResult]] = {}
+    for one in found.published:
+        by_topic.setdefault(one.topic, []).append(one)
+    return by_topic
 
 
 def print_findings_json(settings: Settings, found: Findings) -> None:
@@ -72,13 +98,18 @@ def print_findings_json(settings: Settings, found: Findings) -> None:
 
 
 def print_findings(settings: Settings, found: Findings) -> None:
-    """Print a line for each table and the journal, then each differing row that is kept."""
+    """Print a line for each table, the journal and each topic of rows, then the differing rows."""
     print_tables(found)
     _print_line(
         "journal sales",
         sum(one.rows for one in found.journal),
         sum(one.differing for one in found.journal),
     )
+    for topic, results in _by_topic(found).items():
+        rows, differing = (
+            sum(getattr(one, what) for one in results) for what in ("rows", "differing")
+        )
+        _print_line(f"topic {topic}", rows, differing)
     for one in found.stores:
         _print_store(one)
     print_rows(found)
@@ -108,27 +139,48 @@ def _print_store(one: StoreResult) -> None:
 
 
 def print_rows(found: Findings) -> None:
-    """Print each impossible sum and differing row that is kept, and how many more there are."""
+    """Print impossible sums, then some differing rows of each table, topic and the journal.
+
+    And how many more there are of each.
+    """
     for sums in found.impossible:
         typer.echo(
             f"{sums.id_name} {sums.id!r}: sums become impossible, and a worker of this build would"
             f" end at them: {sums.why}"
         )
-    for row in found.rows:
-        name = named_row(row.table, row.key)
-        typer.echo(f"{row.table}-{row.partition} {name} differs{_since(row.first)}")
-        for line in changes(row.live, row.replayed, table=row.table):
-            typer.echo(f"  {line}")
-    for one in found.journal_rows:
+    _print_more(found.impossible_ids - len(found.impossible), "ids with impossible sums")
+    for table, results in found.tables.items():
+        for row in islice((row for one in results for row in one.shown), MOST_ROWS):
+            name = named_row(row.table, row.key)
+            typer.echo(f"{row.table}-{row.partition} {name} differs{_since(row.first)}")
+            for line in changes(row.live, row.replayed, table=row.table):
+                typer.echo(f"  {line}")
+        _print_more_rows(results, table)
+    for topic, of_topic in _by_topic(found).items():
+        for row in islice((row for one in of_topic for row in one.shown), MOST_ROWS):
+            typer.echo(f"{row.table}-{row.partition} {row.key} differs from its table")
+            for line in changes(row.live, row.replayed, ("topic", "table")):
+                typer.echo(f"  {line}")
+        _print_more_rows(of_topic, f"topic {topic}")
+    for one in found.journal_rows[:MOST_ROWS]:
         typer.echo(f"sales row {one.id or 'without id'} differs, {one.position or 'missing'}")
         for line in changes(one.live, one.replayed):
             typer.echo(f"  {line}")
-    results: list[TableResult | JournalResult] = [*found.journal]
-    results += [one for some in found.tables.values() for one in some]
-    more = sum(one.differing - len(one.shown) for one in results)
-    more += found.impossible_ids - len(found.impossible)
-    if more:
-        typer.echo(f"and {more:,} more")
+    _print_more_rows(found.journal, "journal sales")
+
+
+def _print_more_rows(
+    results: Sequence[TableResult | JournalResult | TopicResult], what: str
+) -> None:
+    kept = sum(len(one.shown) for one in results)
+    printed = min(MOST_ROWS, kept)
+    more = f"; --json has {kept - printed:,} of them" if kept > printed else ""
+    _print_more(sum(one.differing for one in results) - printed, f"rows of {what}{more}")
+
+
+def _print_more(count: int, what: str) -> None:
+    if count:
+        typer.echo(f"and {count:,} more {what}")
 
 
 def _print_line(name: str, rows: int, differing: int) -> None:

@@ -51,7 +51,7 @@ class BridgeRun:
         Raises BridgeUnfit, BridgeFenced where another bridge runs, TopicsUnfit, and one of
         WITHOUT_RIGHTS.
         """
-        await topics.require(self._settings)
+        await topics.require_sources(self._settings)
         while not stop.is_set():
             try:
                 await self._bridge_once(stop)

@@ -22,6 +22,7 @@ from operations.letters.options import (
     To,
     recorded,
     selection_of,
+    spans_of,
     takes_selection,
 )
 from operations.letters.reading import Reading
@@ -85,7 +86,8 @@ def show(
 
     Exit code 4 if one isn't there.
     """
-    reading = Reading(named_version(version), selection_of(ids))
+    selection = Selection(spans=spans_of(ids, "POSITION"))
+    reading = Reading(named_version(version), selection)
     shown = _read(reading, _whole(reading, reveal=reveal))
     if as_json:
         print_json({"letters": shown})

@@ -10,12 +10,13 @@ import typer
 from operations.arguments import Json, VersionName
 from operations.exporting.forms import DATASETS, ENTRIES
 from operations.exporting.iceberg import IcebergTables
+from operations.exporting.libraries import interruptible
 from operations.exporting.places import place_of
 from operations.exporting.verifying import verify
 from operations.in_words import duration
 from operations.output import print_error, print_json
 from operations.progress import Meter
-from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, give_up_s
+from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, Interrupted, give_up_s
 from schemas.times import duration_ms, parse_ms
 
 if TYPE_CHECKING:
@@ -84,7 +85,14 @@ def export(  # noqa: PLR0917 - typer's form
     tables = None if iceberg is None else IcebergTables(iceberg)
     most_s = give_up_s(give_up_after)
     run = ExportRun(place, version, most_s, lambda found: show(place, found), tables)
-    run.follow(every_s) if follow else run.once()
+    if follow:
+        run.follow(every_s)
+        return
+    try:
+        run.once()
+    except Interrupted:
+        print_error("netsold: the next `netsold export` to the same place continues")
+        raise
 
 
 def _every_s(text: str) -> float:
@@ -166,7 +174,7 @@ def verify_export(
     place = place_of(directory)
     tables = None if iceberg is None else IcebergTables(iceberg)
     done = 0
-    with Meter("bytes", None) as meter:
+    with interruptible(), Meter("bytes", None) as meter:
 
         def report(more: int) -> None:
             nonlocal done

@@ -14,6 +14,7 @@ from operations.local.kafka import named_cluster
 from operations.output import print_error
 from operations.progress import Steps
 from operations.replaying.live_tables import require_tables
+from operations.replaying.processes import quiet
 from operations.replaying.source_log import KafkaLog
 from operations.waiting import REPORT_EVERY_S, Interrupted, Waiting
 from streams.versions import read_versions
@@ -45,6 +46,7 @@ class ExportRun:
         self._place, self._version, self._shown = place, version, shown
         self._tables = tables
         self._give_up_s = give_up_s
+        quiet()
         self._settings = named_cluster()
         self._steps = Steps()
         self._waits_for_kafka = True
@@ -59,16 +61,8 @@ class ExportRun:
 
     def once(self) -> None:
         """Export what is new. Raises Interrupted, and what exporting raises."""
-
-        async def run() -> None:
-            await self._waiting().bounded(self._once(), self._pending, end_within_s=0.0)
-
-        try:
-            with self._steps:
-                asyncio.run(run())
-        except Interrupted:
-            print_error("netsold: the next `netsold export` to the same place continues")
-            raise
+        with self._steps:
+            self._waiting().run(self._once(), self._pending)
 
     async def _once(self) -> None:
         source = await self._source()

@@ -31,13 +31,12 @@ from operations.progress import Meter
 from operations.versions import changing, copying, registering, showing
 from operations.versions.comparing import compare_versions
 from operations.versions.comparison import Comparison
+from operations.versions.keeping_up import require_keeping_up
 from operations.versions.moments import NoMoment
-from operations.versions.progress import CATCH_UP_SECONDS
 from operations.versions.recording import diff_of
 from operations.versions.registering import Signature
 from operations.waiting import Interrupted, answer
-from streams import backlog
-from streams.copied import is_copied, left_to_copy
+from streams.copied import is_copied
 from streams.rules import read_rules
 from streams.versions import read_versions, record_diff, settings_of
 from tables.catalogue import REPORT_LISTS
@@ -215,6 +214,11 @@ def diff(
     settings, sign = named_cluster(), _signature(by, "")
     versions = answer(settings, read_versions(settings))
     rebuilt = changing.promotable(versions, name or changing.only_rebuild(versions))
+    try:
+        of_rebuilt = versions.settings_of(rebuilt, settings)
+        answer(of_rebuilt, require_keeping_up(of_rebuilt))
+    except changing.VersionBehind as error:
+        print_error(f"netsold: {error}; until then, rows that it has not counted can't be compared")
     found = _compared(settings, versions, rebuilt, within)
     show(found, limit, as_json=as_json)
     answer(settings, record_diff(settings, diff_of(found, sign)))
@@ -274,7 +278,8 @@ def promote(  # noqa: PLR0917 - a parameter for each option
     with _continued(_UNCHANGED):
         versions = answer(settings, read_versions(settings))
         rebuilt, live = changing.promotable(versions, name), versions.pointed
-        _must_keep_up(versions.settings_of(rebuilt, settings))
+        of_rebuilt = versions.settings_of(rebuilt, settings)
+        answer(of_rebuilt, require_keeping_up(of_rebuilt))
         try:
             found = _compared(settings, versions, rebuilt, within)
         except NoMoment as error:  # workers of the answered version may be refused, for ever
@@ -302,28 +307,6 @@ def promote(  # noqa: PLR0917 - a parameter for each option
         f"{rebuilt} is promoted; `netsold rebuild rollback` goes back to {live}",
         as_json=as_json,
     )
-
-
-def _must_keep_up(of_version: Settings) -> None:
-    """Raise VersionBehind unless a version's workers run and keep up with the log."""
-    if not answer(of_version, changing.members(of_version)):
-        raise changing.VersionBehind(
-            f"no worker of {of_version.app} runs: start one by "
-            f"`netsold worker --version {of_version.app}`"
-        )
-    if is_copied(of_version):
-        uncopied = answer(of_version, left_to_copy(of_version, CATCH_UP_SECONDS))
-        if uncopied:
-            raise changing.VersionBehind(
-                f"{uncopied:,} records of the log are not copied for {of_version.app}: run "
-                f"{_copies(of_version.app)}, and see `netsold rebuild status`"
-            )
-    left = answer(of_version, backlog.left_after(of_version, CATCH_UP_SECONDS))
-    if left:
-        raise changing.VersionBehind(
-            f"{of_version.app} is {left:,} records behind what the log had "
-            f"{CATCH_UP_SECONDS:.0f} s ago: wait, see `netsold rebuild status`"
-        )
 
 
 def _done(act: Act, sentence: str, *, as_json: bool) -> None:

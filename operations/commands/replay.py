@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from operations.arguments import Json, Resume, RulesFile
+from operations.arguments import Json, Resume, RulesFile, VersionName
 from operations.commands import replay_view
 from operations.commands.replay_run import Narrow, Processes, ReplayRun
 from operations.commands.replay_span import From, To, narrowed
 from operations.output import print_json
-from operations.replaying.contributions import Contribution, Subject, contributions
+from operations.replaying.contributions import Contributions, Subject, contributions
 from operations.versions.registering import with_rules
 from schemas.errors import NetsoldError
 from streams.rules import read_rules
@@ -45,6 +45,7 @@ Explain = Annotated[
 
 def command(  # noqa: PLR0917 - typer's form
     dry_run: DryRun = False,
+    version: VersionName = None,
     start: From = None,
     end: To = None,
     rules: RulesFile = None,
@@ -72,6 +73,7 @@ def command(  # noqa: PLR0917 - typer's form
     subject = None if explain is None else _subject(explain)
     run = ReplayRun(
         "replay --dry-run",
+        version,
         lambda settings: with_rules(settings, other),
         [start or "", end or "", explain or ""],
         adds_up=True,
@@ -89,11 +91,12 @@ def _show(
     processes: int,
     as_json: bool,
 ) -> None:
-    explained: list[Contribution] = []
+    explained = Contributions()
 
     async def then(work: Work, _found: Findings, report: Report) -> None:
+        nonlocal explained
         if subject is not None:
-            explained.extend(await contributions(work, subject, report))
+            explained = await contributions(work, subject, report)
 
     found = run.findings(then, narrow, resume=resume, processes=processes)
     answer = replay_view.json_of(run.settings, run.terms, found, subject, explained)

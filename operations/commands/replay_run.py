@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from operations.local.data_dir import keep_private
-from operations.local.kafka import named_cluster
 from operations.local.resuming import directory_of
 from operations.output import print_error
 from operations.progress import Steps
@@ -18,6 +19,7 @@ from operations.replaying.processes import quiet
 from operations.replaying.running import replay, replay_terms
 from operations.replaying.source_log import KafkaLog
 from operations.replaying.work import Report, Work
+from operations.versions.pointed import named_version
 from operations.waiting import Interrupted, answer
 from streams.open_files import allow_open_files
 from streams.settings import Settings
@@ -30,21 +32,24 @@ Narrow = Callable[[Settings, Work], Coroutine[Any, Any, Work]]
 
 
 class ReplayRun:
-    """One run of the command `name`; `terms` gives the settings to fold by."""
+    """One run of the command `name`; `terms` gives the settings to fold by.
+
+    It is of a version, by default of the one that readers answer from.
+    """
 
     def __init__(
         self,
         name: str,
+        version: str | None = None,
         terms: Callable[[Settings], Settings] = lambda settings: settings,
         options: Sequence[str] = (),
         **how: bool,
     ) -> None:
         """`options` are those that a run which continues this one must have, too.
 
-        `how` are fields of `Work`. Raises NoKafkaKnown.
+        `how` are fields of `Work`. Raises NoKafkaKnown, KafkaUnreachable and NoSuchVersion.
         """
-        self.settings = named_cluster()
-        self._name = name
+        self.settings = named_version(version)
         directory = self.settings.data_dir / self.settings.app / "replay"
         folding = terms(self.settings)
         self._work = Work(folding, directory, KafkaLog(folding), **how)  # type: ignore[arg-type]  # flags alone
@@ -74,7 +79,8 @@ class ReplayRun:
                 carrying_out = self._carried_out(work, processes, then)
                 return answer(self.settings, carrying_out, self._steps.pending)
         except Interrupted:
-            print_error(f"netsold: `netsold {self._name} --resume` continues")
+            again = [one for one in sys.argv[1:] if one != "--resume"]
+            print_error(f"netsold: `{shlex.join(['netsold', *again, '--resume'])}` continues")
             raise
 
     async def _carried_out(self, work: Work, processes: int, then: Then) -> Findings:

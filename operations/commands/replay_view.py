@@ -9,16 +9,17 @@ import msgspec
 import typer
 
 from operations.commands import audit_view
-from operations.in_words import duration, signed
+from operations.in_words import signed
 from operations.output import print_table
 from schemas import times
 from schemas.money import shown
 from tables.catalogue import PRODUCT_TOTALS, SHOP_TOTALS
+from tables.terms import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from operations.replaying.contributions import Contribution, Subject, Sums
+    from operations.replaying.contributions import Contributions, Subject, Sums
     from operations.replaying.findings import Findings
     from operations.replaying.running import Terms
     from operations.replaying.sums import Mover
@@ -35,11 +36,12 @@ def json_of(
     terms: Terms,
     found: Findings,
     subject: Subject | None,
-    explained: Sequence[Contribution],
+    explained: Contributions,
 ) -> dict[str, Any]:
     """What would change, with stable names; money is in minor units."""
     answer = audit_view.json_of(settings, found)
-    del answer["journal"], answer["journal_rows"]
+    for of_audits in ("journal", "journal_rows", "topics", "topic_rows"):
+        del answer[of_audits]
     answer["terms"] = {
         "live": sorted({mark.terms for mark in found.marks}),
         "replayed": sorted(set(terms.terms)),
@@ -57,6 +59,7 @@ def json_of(
     if subject is not None:
         answer["explained"] = {
             subject.kind: subject.id,
+            "differing": explained.orders,
             "orders": [
                 {
                     "order_id": one.order_id,
@@ -64,7 +67,7 @@ def json_of(
                     "replayed": _sums(one.replayed),
                     "causes": one.causes,
                 }
-                for one in explained
+                for one in explained.shown
             ],
         }
     return answer
@@ -127,12 +130,7 @@ def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) ->
 def _clauses(terms: Sequence[str]) -> set[str]:
     """The terms of marks as people read them, without those of keys."""
     found = {clause for one in terms for clause in one.split("; ")}
-    return {_in_words(clause) for clause in found if not clause.startswith("keys by")}
-
-
-def _in_words(clause: str) -> str:
-    with_days = re.sub(r"(\d+) ms", lambda one: duration(int(one[1]) / 1000), clause)
-    return re.sub(r"(?<= from )\d+", lambda one: times.format_ms(int(one[0])), with_days)
+    return {in_words(clause) for clause in found if not clause.startswith("keys by")}
 
 
 def _print_cycles(cycles: list[dict[str, Any]]) -> None:
@@ -176,9 +174,10 @@ def _print_movers(kind: str, movers: list[dict[str, Any]]) -> None:
 
 
 def _print_explained(explained: dict[str, Any]) -> None:
-    orders = explained["orders"]
-    ((kind, id_),) = ((name, value) for name, value in explained.items() if name != "orders")
-    typer.echo(f"orders that count differently for {kind} {id_}: {len(orders):,}")
+    orders, count = explained["orders"], explained["differing"]
+    kind = "product" if "product" in explained else "shop"
+    first = f", of which the first {len(orders):,}" if len(orders) < count else ""
+    typer.echo(f"orders that count differently for {kind} {explained[kind]}: {count:,}{first}")
     for one in orders:
         sides = [
             ", ".join(

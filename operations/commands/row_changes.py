@@ -10,6 +10,7 @@ import msgspec
 from schemas.money import shown
 from schemas.times import format_ms
 from tables import catalogue, orders, sales
+from tables.cycle_ends import start_of_share
 from tables.formats import UnreadableFormatError
 
 if TYPE_CHECKING:
@@ -34,8 +35,14 @@ def named_row(table: str, key: str) -> str:
     """A row as people name it: its ids, and the start of its cycle."""
     if any(one.name == table and one.windowed for one in catalogue.TABLES):
         subject, start_ms = catalogue.split_cycle_key(key.encode())
-        return f"{subject} {format_ms(start_ms).replace('.000Z', 'Z')}"
+        return f"{subject} {_instant(start_ms)}"
+    if table == catalogue.MARKETPLACE_SHARES.name:
+        return _instant(start_of_share(key.encode()))
     return " ".join(catalogue.split_conversation_key(key.encode())).strip()
+
+
+def _instant(at_ms: int) -> str:
+    return format_ms(at_ms).replace(".000Z", "Z")
 
 
 def changes(
@@ -56,6 +63,8 @@ def changes(
     if first is not None and second is not None:
         pairs = zip(first, second, strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    if first is not None and first == second:  # both are cut
+        return [f"they differ behind their first {len(first):,} characters"]
     start = max(0, common - BEFORE_CHARS)
     width = max(map(len, sides)) + 2
     both = zip(sides, (first, second), strict=True)
@@ -116,6 +125,7 @@ def _of_order(row: str) -> Iterator[tuple[Path, Any]]:
 
 _FIELDS_OF: Final[dict[str, Callable[[str], Iterator[tuple[Path, Any]]]]] = {
     "sales": _of_sums,
+    "share": _of_sums,
     "order": _of_order,
 }
 """What names the fields of a row, by the form of its table."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from operations.arguments import VersionName
-from operations.exporting.libraries import connected
-from operations.exporting.places import place_of
-from operations.exporting.scratch import scratch
-from operations.exporting.views import close_in, complete_of, database, unreadable
-from operations.output import print_error, print_json, print_table
-from operations.waiting import ANSWER_WITHIN_S
+from operations.commands.queried import Export, queried
+from operations.exporting.libraries import connected, interruptible
+from operations.exporting.views import unreadable
+from operations.local.data_dir import full_disk
+from operations.output import print_json, print_table
 from schemas.errors import NetsoldError
 from schemas.times import format_short
 
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from duckdb import DuckDBPyConnection, Statement
-
-    from operations.exporting.places import Place
-    from operations.exporting.running import Exported
 
 FETCHED: Final = 1000
 """How many rows are fetched at once."""
@@ -43,14 +38,7 @@ class QueryRefused(NetsoldError):
 
 def command(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT; - reads stdin.")],
-    directory: Annotated[
-        str | None,
-        typer.Option(
-            "--export",
-            metavar="DIR",
-            help="The directory or URI of the export; else all is read from Kafka first.",
-        ),
-    ] = None,
+    directory: Export = None,
     version: VersionName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a row.")] = False,
 ) -> None:
@@ -60,50 +48,22 @@ def command(
     directory that are removed at the end. Times are UTC, amounts in minor units of their currency.
     Only files of the export can be read.
     """
-    if directory is not None and version is not None:
-        raise typer.BadParameter("an export is of one version", param_hint="--version")
     text = typer.get_text_stream("stdin").read() if query == "-" else query
-    if directory is not None:
-        _answer(place_of(directory), text, as_json=as_json)
-        return
-    _refuse_statements(text)
-    with _exported(version) as place:
-        _answer(place, text, as_json=as_json)
+    with interruptible():
+        _refuse_statements(text)
+        with queried(directory, version) as found:
+            _answer(found.connection, text, as_json=as_json)
 
 
-@contextmanager
-def _exported(version: str | None) -> Iterator[Place]:
-    """A new export of what Kafka has now, removed at the end."""
-    from operations.commands.export_run import ExportRun
-    from operations.local.kafka import named_cluster
-
-    with scratch(named_cluster().data_dir, "sql") as directory:
-        place = place_of(str(directory / "export"))
-        ExportRun(place, version, ANSWER_WITHIN_S, _print_exported).once()
-        yield place
-
-
-def _print_exported(found: Exported) -> None:
-    through = found.complete.complete_through or "no known instant"
-    print_error(f"netsold: read from Kafka, complete through {through}")
-
-
-def _answer(place: Place, text: str, *, as_json: bool) -> None:
-    """Print the rows of a query over an export."""
-    complete = complete_of(place)
-    place.require(complete.files)
-    connection = database(place, complete)
-    try:
-        close_in(connection, place, complete)
-        names, rows = _found(connection, text)
-        if as_json:
-            _refuse_equal(names)
-            for row in rows:
-                print_json(dict(zip(names, row, strict=True)))
-        else:
-            _print(names, rows)
-    finally:
-        connection.close()
+def _answer(connection: DuckDBPyConnection, text: str, *, as_json: bool) -> None:
+    """Print the rows of a query."""
+    names, rows = _found(connection, text)
+    if as_json:
+        _refuse_equal(names)
+        for row in rows:
+            print_json(dict(zip(names, row, strict=True)))
+    else:
+        _print(names, rows)
 
 
 def _refuse_statements(text: str) -> None:
@@ -128,8 +88,7 @@ def _found(connection: DuckDBPyConnection, text: str) -> tuple[list[str], Iterat
 
     statement = _parsed(connection, text)
     try:
-        with _interruptible():
-            found = connection.execute(statement)
+        found = connection.execute(statement)
     except duckdb.Error as error:
         raise _refused(error) from error
     names = [one[0] for one in found.description or ()]
@@ -154,32 +113,16 @@ def _rows(found: DuckDBPyConnection) -> Iterator[list[Any]]:
     import duckdb
 
     try:
-        while some := _fetched(found):
+        while some := found.fetchmany(FETCHED):
             for row in some:
                 yield [_value(one) for one in row]
     except duckdb.Error as error:
         raise _refused(error) from error
 
 
-def _fetched(found: DuckDBPyConnection) -> list[Any]:
-    with _interruptible():
-        return found.fetchmany(FETCHED)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """At Ctrl-C, DuckDB ends its query by an error of its own, in place of KeyboardInterrupt."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "interrupted" not in str(error):
-            raise
-        raise KeyboardInterrupt from error
-
-
-def _refused(error: Exception) -> NetsoldError:
+def _refused(error: Exception) -> Exception:
     line = str(error).partition("\n")[0]
-    if _OF_FILES.search(line):
+    if _OF_FILES.search(line) or full_disk(error) is not None:
         return unreadable(error)
     return QueryRefused(f"DuckDB refuses the query: {line}")
 

@@ -7,7 +7,8 @@ the same rows. Read them while no events flow: the ends of topics are not of one
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +25,9 @@ from streams.settings import Settings
 from tables import catalogue
 from tables.catalogue import REPORT_LISTS
 from tables.report import report, sort_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _RESERVED = b"\x00"
 """Keys that begin with it are marks."""
@@ -61,12 +65,12 @@ def command(
     with Meter("records", None) as meter:
         records = _Read(meter)
         reading = (
-            from_changelogs(settings, records)
+            _read_changelogs(settings, records)
             if source is Source.CHANGELOGS
-            else from_journal(settings, records)
+            else read_journal(settings, records)
         )
-        found = answer(settings, reading, records.pending)
-    print_json(found)
+        made = answer(settings, reading, records.pending)
+    print_json(made())
 
 
 class _Read:
@@ -87,9 +91,13 @@ class _Read:
         return self.count, f"{self.count:,} records read"
 
 
-async def from_changelogs(settings: Settings, read: _Read | None = None) -> Report:
+async def from_changelogs(settings: Settings) -> Report:
     """The last committed state of every key in the changelogs. Raises KafkaUnreachable."""
-    read = read or _Read()
+    return (await _read_changelogs(settings, _Read()))()
+
+
+async def _read_changelogs(settings: Settings, read: _Read) -> Callable[[], Report]:
+    """What makes the report: work of the processor alone, which no event loop should wait for."""
     tables: dict[str, dict[bytes, bytes]] = {}
     for table in catalogue.TABLES:
         states = tables[table.name] = {}
@@ -102,11 +110,12 @@ async def from_changelogs(settings: Settings, read: _Read | None = None) -> Repo
                     states.pop(record.key, None)
                 else:
                     states[record.key] = record.value
-    return report(settings.terms, {name: states.items() for name, states in tables.items()})
+    states_of = {name: states.items() for name, states in tables.items()}
+    return partial(report, settings.terms, states_of)
 
 
-async def from_journal(settings: Settings, read: _Read | None = None) -> Report:
-    """The sums of the journal's entries and rows: sales, and products' service.
+async def read_journal(settings: Settings, read: _Read | None = None) -> Callable[[], Report]:
+    """What makes the report of the journal's sums: of sales, and of products' service.
 
     Raises KafkaUnreachable, EntryRepeated.
     """
@@ -125,7 +134,7 @@ async def from_journal(settings: Settings, read: _Read | None = None) -> Report:
                     )
                 ids.add(row.id)
                 sums.add(row)
-    return sums.report()
+    return sums.report
 
 
 def from_reader(settings: Settings) -> Report:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from duckdb import DuckDBPyConnection
 
 
@@ -50,6 +53,17 @@ def bounded() -> DuckDBPyConnection:
     ((threads,),) = connection.execute("SELECT current_setting('threads')").fetchall()
     connection.execute(f"SET threads = {min(threads, THREADS)}")
     return connection
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """At Ctrl-C, DuckDB ends its query by an error of its own, in place of KeyboardInterrupt."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "interrupted" not in str(error):
+            raise
+        raise KeyboardInterrupt from error
 
 
 def quoted(text: str) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.columns import RULES
 from schemas.errors import NetsoldError
+from tables.terms import differing
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -166,13 +167,17 @@ def refuse_other(known: Terms, terms: Terms, where: str) -> None:
     """Raises OtherExport where the terms of an export are not these."""
     if known == terms:
         return
-    before, now = msgspec.structs.asdict(known), msgspec.structs.asdict(terms)
-    differing = ", ".join(
-        f"{name} {before[name]} instead of {now[name]}" for name in now if before[name] != now[name]
-    )
+    before, now = differing(_text_of(known), _text_of(terms))
     raise OtherExport(
-        f"{where} has an export with {differing}: export to another directory, or empty this one"
+        f"{where} has an export with {', '.join(before)} instead of {', '.join(now)}:"
+        " export to another directory, or empty this one"
     )
+
+
+def _text_of(terms: Terms) -> str:
+    """Terms in clauses; the text of `terms` has the cycles, too."""
+    others = ("form", "app", "journal", "partitions", "rules")
+    return "; ".join([*(f"{name} {getattr(terms, name)}" for name in others), terms.terms])
 
 
 def other_version(known: Terms, terms: Terms, family: Collection[str]) -> bool:

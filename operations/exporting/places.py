@@ -6,7 +6,6 @@ object store moves by a copy, which is atomic for each object, and a removal.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from contextlib import contextmanager, suppress
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from operations.exporting.libraries import arrow
+from operations.local.locks import locked
+from schemas import limits
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ASIDE: Final = ".new"
-_LOCK: Final = "_lock"
+
+LOCK: Final = "_lock"
+"""An empty file, locked while an export writes here; it stays."""
 
 _OBJECT_STORES: Final = {"s3", "gcs", "abfs"}
 """File systems of pyarrow that have no directories."""
@@ -99,14 +102,16 @@ class Place:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Raises PlaceFailed for errors of a file system that is not of this machine."""
+        """Errors name the place: an OSError of this machine, else PlaceFailed."""
         try:
             yield
         except FileNotFoundError:
             raise
         except OSError as error:
             if self.is_local:
-                raise
+                if error.errno is None:
+                    raise
+                raise OSError(error.errno, error.strerror, error.filename or self.root) from error
             raise PlaceFailed(f"{self.root}: {_with_remedy(error)}") from error
 
     def write(self, path: str, data: bytes) -> None:
@@ -155,6 +160,17 @@ class Place:
                 return found
         except FileNotFoundError:
             return None
+
+    def sha256(self, path: str) -> str | None:
+        """The SHA-256 of a file in hexadecimal, read piece by piece; None if there is no file."""
+        found = hashlib.sha256()
+        try:
+            with self._explained(), self.file_system.open_input_stream(self.full(path)) as stream:
+                while piece := stream.read(limits.MIB):
+                    found.update(piece)
+        except FileNotFoundError:
+            return None
+        return found.hexdigest()
 
     def read_json(self, path: str, kind: type[T]) -> T | None:
         """A file of JSON, None if there is none. Raises ExportDamaged."""
@@ -220,13 +236,8 @@ class Place:
             yield
             return
         Path(self.root).mkdir(parents=True, exist_ok=True)
-        with Path(self.full(_LOCK)).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ExportRuns(
-                    f"another export writes to {self.root}: wait until it has ended"
-                ) from error
+        runs = ExportRuns(f"another export writes to {self.root}: wait until it has ended")
+        with locked(Path(self.full(LOCK)), runs):
             yield
 
 
@@ -240,7 +251,10 @@ def place_of(text: str) -> Place:
         file_system, root = arrow("pyarrow.fs").FileSystem.from_uri(where)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise NoSuchPlace(f"{text} can't be opened: {_with_remedy(error)}") from error
-    return Place(file_system, root)
+    found = Place(file_system, root)
+    if found.is_local and Path(root).is_file():
+        raise NoSuchPlace(f"{text} is a file: name a directory")
+    return found
 
 
 def _with_remedy(error: Exception) -> str:

@@ -34,6 +34,7 @@ from operations.exporting.manifest import (
     terms_of,
 )
 from operations.exporting.merging import merges_of, write_merges
+from operations.exporting.places import LOCK
 from operations.exporting.table_files import write_tables
 from operations.exporting.threads import in_thread
 from operations.replaying.source_fold import LogCut
@@ -120,6 +121,8 @@ def _begun(
             refuse_other(known.terms, terms, place.root)
         place.require(known.files)
     if plan is None:
+        if known is None:
+            _refuse_foreign(place)
         return known, None
     if known is not None and plan.number <= known.number:
         _clean(place, plan)
@@ -129,6 +132,17 @@ def _begun(
         return known, None
     refuse_other(plan.terms, terms, place.root)
     return known, plan
+
+
+def _refuse_foreign(place: Place) -> None:
+    """Raises OtherExport where a place without an export has files that are no part of one."""
+    own = (LOCK, f"{STAGED}/")
+    foreign = sorted(path for path in place.files() if not path.startswith(own))
+    if foreign:
+        raise OtherExport(
+            f"{place.root} has no export, but {len(foreign)} other files, such as {foreign[0]}:"
+            " name a new or an empty directory"
+        )
 
 
 async def _planned(  # noqa: PLR0917 - what an export is made of

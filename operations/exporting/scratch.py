@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
+
+from operations.local.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LOCK: Final = "_lock"
+
+
+class _Used(Exception):
+    """The process of a directory runs."""
 
 
 @contextmanager
@@ -23,15 +28,10 @@ def scratch(data_dir: Path, name: str) -> Iterator[Path]:
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     for left in data_dir.glob(f"{name}-*/{_LOCK}"):
-        with left.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # its process runs
-                continue
+        with suppress(_Used), locked(left, _Used()):
             shutil.rmtree(left.parent)
     with (
         TemporaryDirectory(prefix=f"{name}-", dir=data_dir) as directory,
-        Path(directory, _LOCK).open("w") as lock,
+        locked(Path(directory, _LOCK)),
     ):
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield Path(directory)

@@ -22,6 +22,7 @@ from schemas.positions import offset_after
 from streams import topics
 from streams.marks import MARK_KEY, Mark, decode_mark
 from tables.catalogue import ORDERS_TOPIC, PRODUCT_STAGE, SHOP_STAGE
+from tables.terms import differing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -205,9 +206,11 @@ class _Lane:
     def _refuse_other_terms(self) -> None:
         mark = next(iter(self._changelogs.values())).known_mark()
         if mark.rules != RULES or (mark.terms and self._terms not in mark.terms):
+            before = mark.terms.partition("; keys by ")[0]
+            lost, new = differing(f"rules {mark.rules}; {before}", f"rules {RULES}; {self._terms}")
             raise OtherExport(
-                f"the tables were made by rules {mark.rules} and {mark.terms!r}, here are rules"
-                f" {RULES} and {self._terms!r}: use the rules file and the build of its workers"
+                f"the tables were made by {', '.join(lost)}, here are {', '.join(new)}:"
+                " use the rules file and the build of its workers"
             )
 
 

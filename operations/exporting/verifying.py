@@ -5,19 +5,18 @@ It needs no Kafka. What differs is named; of each check at most so many.
 
 from __future__ import annotations
 
-import hashlib
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from operations.exporting.files import counted
 from operations.exporting.forms import DATASETS, ENTRIES, SERVICE_CHANGES
 from operations.exporting.libraries import arrow, connected
 from operations.exporting.table_sums import SumsCheck
 from operations.exporting.verdicts import Verdict, rows_of
-from operations.exporting.views import complete_of, database
+from operations.exporting.views import complete_of, database, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from duckdb import DuckDBPyConnection
 
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
     from operations.exporting.places import Place
 
     Report = Callable[[int], None]
+
+GROUPED_IDS: Final = 1_000_000
+"""About the most ids that are grouped at once."""
 
 
 def verify(place: Place, report: Report, tables: IcebergTables | None = None) -> Verdict:
@@ -42,6 +44,8 @@ def verify(place: Place, report: Report, tables: IcebergTables | None = None) ->
             _check_datasets(connection, complete, verdict)
             _check_journal(connection, complete, verdict)
             SumsCheck(connection, complete, verdict).run()
+        except _duckdb_error() as error:
+            raise unreadable(error) from error
         finally:
             connection.close()
     if tables is not None:
@@ -53,14 +57,14 @@ def _files_are_whole(place: Place, complete: Complete, verdict: Verdict, report:
     """Compare each file's bytes, and find files that are not recorded; whether all can be read."""
     whole = True
     for one in complete.files:
-        data = place.read(one.path)
+        found = place.sha256(one.path)
         report(one.bytes)
-        if data is None:
+        if found is None:
             verdict.differs("files", one.path, f"{one.bytes} bytes", "missing")
             whole = False
-        elif hashlib.sha256(data).hexdigest() != one.sha256:
+        elif found != one.sha256:
             verdict.differs("files", one.path, f"SHA-256 {one.sha256}", "other bytes")
-            whole = _is_readable(data, one, verdict) and whole
+            whole = _is_readable(place.read(one.path) or b"", one, verdict) and whole
     known = {one.path for one in complete.files}
     for name in DATASETS:
         for path in place.files(name):
@@ -93,9 +97,13 @@ def _is_readable(data: bytes, one: ExportFile, verdict: Verdict) -> bool:
 
 def _errors() -> tuple[type[Exception], ...]:
     """What reading a damaged file raises."""
+    return (OSError, arrow().ArrowException, _duckdb_error())
+
+
+def _duckdb_error() -> type[Exception]:
     import duckdb
 
-    return (OSError, arrow().ArrowException, duckdb.Error)
+    return duckdb.Error
 
 
 def _check_datasets(connection: DuckDBPyConnection, complete: Complete, verdict: Verdict) -> None:
@@ -113,12 +121,25 @@ def _check_datasets(connection: DuckDBPyConnection, complete: Complete, verdict:
             )
 
 
+def _repeated(name: str, row_id: str, rows: int) -> Iterator[str]:
+    """Queries of the ids that are there more than once, each over its share of all ids.
+
+    Ids are as many as rows: to group them at once would take memory for all of them.
+    """
+    shares = rows // GROUPED_IDS + 1
+    for share in range(shares):
+        yield (
+            f"SELECT {row_id} AS id, count(*) FROM {name} WHERE hash({row_id}) % {shares} = {share}"
+            " GROUP BY id HAVING count(*) > 1"
+        )
+
+
 def _check_journal(connection: DuckDBPyConnection, complete: Complete, verdict: Verdict) -> None:
     """Find entries that are there twice or lie behind the vector; check the bridge of refunds."""
     for name, row_id in ((ENTRIES.name, "entry_id"), (SERVICE_CHANGES.name, "row_id || figure")):
-        query = f"SELECT {row_id} AS id, count(*) FROM {name} GROUP BY id HAVING count(*) > 1"
-        for row_id_found, count in rows_of(connection, query):
-            verdict.differs("entries", f"{name} {row_id_found}", "once", f"{count} times")
+        for query in _repeated(name, row_id, verdict.rows[name]):
+            for row_id_found, count in rows_of(connection, query):
+                verdict.differs("entries", f"{name} {row_id_found}", "once", f"{count} times")
         ends = ", ".join(f"({number}, {end})" for number, end in complete.vector.items())
         query = (
             f"SELECT journal_partition, journal_offset FROM {name}"

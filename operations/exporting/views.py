@@ -5,6 +5,8 @@ Only files that `_COMPLETE.json` names are read, so an export that runs meanwhil
 
 from __future__ import annotations
 
+import os
+import tempfile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from operations.exporting.files import add_view, readable
@@ -12,6 +14,7 @@ from operations.exporting.forms import DATASETS
 from operations.exporting.libraries import arrow, bounded, quoted
 from operations.exporting.manifest import COMPLETE, Complete, NoExport
 from operations.exporting.places import ExportDamaged
+from operations.local.data_dir import full_disk
 from schemas.money import DECIMALS
 
 if TYPE_CHECKING:
@@ -133,8 +136,14 @@ def database(place: Place, complete: Complete) -> DuckDBPyConnection:
     return connection
 
 
-def unreadable(error: Exception) -> ExportDamaged:
-    """DuckDB's error about a file, with the way to all that is damaged."""
+def unreadable(error: Exception) -> Exception:
+    """DuckDB's error about a file, with the way to all that is damaged.
+
+    It writes only temporary files: where their disk is full, an OSError.
+    """
+    full = full_disk(error)
+    if full is not None:
+        return OSError(full, os.strerror(full), tempfile.gettempdir())
     line = str(error).partition("\n")[0]
     return ExportDamaged(
         f"DuckDB cannot read the export ({line}): `netsold export verify` names what is damaged"

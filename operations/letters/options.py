@@ -69,7 +69,7 @@ def selection_of(
                 param_hint="--reason",
             )
     return Selection(
-        spans=tuple(_span(text) for text in at or ()),
+        spans=spans_of(at or (), "--at"),
         reasons=frozenset(reason or ()),
         producers=frozenset(source or ()),
         from_ms=_instant(since, "--from"),
@@ -114,11 +114,12 @@ def recorded(by: str | None, why: str) -> tuple[str, str]:
     return who, why
 
 
-def _span(text: str) -> PositionRange:
+def spans_of(texts: Sequence[str], parameter: str) -> tuple[PositionRange, ...]:
+    """The positions that a parameter names. Raises typer.BadParameter."""
     try:
-        return position_range(text)
+        return tuple(position_range(text) for text in texts)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--at") from error
+        raise typer.BadParameter(str(error), param_hint=parameter) from error
 
 
 def _instant(text: str | None, option: str) -> int | None:

@@ -20,6 +20,19 @@ T = TypeVar("T")
 FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of writing that only free space ends."""
 
+_OF_LIBRARIES: Final = {os.strerror(number): number for number in FULL_DISK} | {
+    "max_temp_directory_size": errno.ENOSPC  # DuckDB's bound, a share of the free space
+}
+"""The texts of the same errors, for libraries whose errors have no number."""
+
+
+def full_disk(error: Exception) -> int | None:
+    """The number of an error of writing that only free space ends; None for any other error."""
+    if isinstance(error, OSError):
+        return error.errno if error.errno in FULL_DISK else None
+    found = str(error)
+    return next((number for text, number in _OF_LIBRARIES.items() if text in found), None)
+
 
 class DataDirUnusable(NetsoldError):
     """A file or folder below the data directory can't be created, read or written."""

@@ -18,6 +18,7 @@ from operations.local.data_dir import DataDirUnusable, usable
 from operations.local.kafka_files import KafkaFiles, State
 from operations.local.kafka_jars import JarsOutOfReach, classpath
 from operations.local.kafka_process import end_process, format_storage, running_broker, start_broker
+from operations.local.locks import locked
 from operations.local.ports import LOCALHOST, NoFreePort, accepts
 from operations.local.processes import Known
 from operations.output import print_error
@@ -107,7 +108,7 @@ class LocalKafka:
         """
         with usable(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            with self._files.locked():
+            with locked(self.directory / "lock"):  # of two starts, the second waits for the first
                 last = self._files.read_state()
                 process = last and running_broker(self._files, last)
                 if last and process:

@@ -5,9 +5,7 @@ Starting and stopping its process is in `kafka`.
 
 from __future__ import annotations
 
-import fcntl
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ from operations.local.data_dir import read_whole, usable, write_whole
 from operations.local.ports import LOCALHOST, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 LOG4J = """\
@@ -160,10 +158,3 @@ class KafkaFiles:
             if errors:
                 return errors[-1]
         return output[-1] if output else "it left no message"
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory's lock: of two starts at once, the second waits for the first."""
-        with (self.directory / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import msgspec
 
 from operations.local.data_dir import usable, write_whole
+from operations.local.locks import locked
 from schemas.errors import NetsoldError
 
 if TYPE_CHECKING:
@@ -47,14 +47,11 @@ def directory_of(path: Path, what: str, terms: Terms, *, resume: bool) -> Iterat
     was left by an error: then the work can be resumed. Raises AlreadyAtWork, NothingToResume,
     DataDirUnusable.
     """
-    with usable(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(f"{path.name}.lock").open("w")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AlreadyAtWork(f"{what} is at work in {path}: wait until it has ended") from error
+    runs = AlreadyAtWork(f"{what} is at work in {path}: wait until it has ended")
+    with ExitStack() as lock:
+        with usable(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(locked(path.with_name(f"{path.name}.lock"), runs))
         if resume:
             _check(path, what.partition(" ")[2], terms)
         else:

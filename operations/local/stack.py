@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from operations.local.children import Children, KafkaChild
 from operations.local.data_dir import usable
 from operations.local.kafka import KafkaSlow, LocalKafka, LocalKafkaFailed, with_local
+from operations.local.locks import locked
 from operations.local.ports import accepts, free_port
 from schemas.errors import NetsoldError
 from streams.signals import interruptible
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.settings import Settings
+    from streams.versions import Versions
 
+LAST_LINE = "Ctrl-C ends it all; what sells, and how shops reply:"
 HISTORY_DAYS = 100
 """Days of simulated history of a new log: three cycles have ended, and a fourth goes on."""
 
@@ -60,10 +62,13 @@ def start(
     if leftovers:
         report(f"ended what a former run left behind: {', '.join(leftovers)}")
     require_free(settings.reader_host, settings.reader_port)
-    is_new = settings.topic(ORDERS_TOPIC) in _create_topics(settings, report)
+    versions = _read_versions(settings)
+    answered = versions.settings_of(versions.pointed, settings)
+    is_new = settings.topic(ORDERS_TOPIC) in _create_topics(answered, report)
     ends.callback(children.end)
-    _start_children(children, workers, rate, HISTORY_DAYS if is_new else 0)
-    for text in summary(settings, workers, rate, is_local=kafka is not None):
+    start_children(children, answered, workers, rate, HISTORY_DAYS if is_new else 0)
+    lines = summary(settings, workers, rate, is_local=kafka is not None)
+    for text in (*lines, *of_versions(versions), LAST_LINE):
         report(text)
     kafka_child = KafkaChild(kafka, report, time.monotonic()) if kafka else None
 
@@ -87,8 +92,22 @@ def summary(settings: Settings, workers: int, rate: float, *, is_local: bool) ->
         f"answers: {reader}/v1/status",
         f"Kafka:   {settings.kafka.bootstrap_servers}",
         f"logs:    {settings.data_dir / 'logs'}{kafka_log}",
-        "Ctrl-C ends it all; what sells, and how shops reply:",
     )
+
+
+def of_versions(versions: Versions) -> Iterator[str]:
+    """Which version's workers run here, and how to run those of the others; a line each.
+
+    None before the first rebuild.
+    """
+    for app, version in versions.registered.items():
+        is_copied = version.copied is not None
+        if app == versions.pointed:
+            yield f"version: {app}, which is answered{', and its copier' if is_copied else ''}"
+            continue
+        commands = [f"`netsold rebuild copy {app}`"] if is_copied else []
+        commands.append(f"`netsold worker --version {app}`")
+        yield f"beside:  {app} is not run here: {' and '.join(commands)} run it"
 
 
 def require_free(host: str, port: int) -> None:
@@ -102,15 +121,10 @@ def require_free(host: str, port: int) -> None:
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """Hold the data directory's lock of `netsold up`. Raises AlreadyUp."""
-    with ExitStack() as open_files:
+    up = AlreadyUp(f"netsold is up already on {directory}: end that one, or set NETSOLD_DATA_DIR")
+    with ExitStack() as lock:
         with usable(directory):
-            lock = open_files.enter_context((directory / "up.lock").open("w"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AlreadyUp(
-                f"netsold is up already on {directory}: end that one, or set NETSOLD_DATA_DIR"
-            ) from error
+            lock.enter_context(locked(directory / "up.lock", up))
         yield
 
 
@@ -164,11 +178,25 @@ def _create_topics(settings: Settings, report: Callable[[str], None]) -> list[st
     return created
 
 
-def _start_children(children: Children, workers: int, rate: float, history_days: int) -> None:
+def _read_versions(settings: Settings) -> Versions:
+    """The versions of the application's family."""
+    from streams.versions import read_versions
+
+    return interruptible(read_versions(settings))
+
+
+def start_children(
+    children: Children, answered: Settings, workers: int, rate: float, history_days: int
+) -> None:
+    """Workers of the version that is answered, with its copier if it has one, and the others."""
     now_s = time.monotonic()
     cli = ("-m", "operations.cli")
+    version = ("--version", answered.app) if answered.app != answered.family else ()
     for number in range(1, workers + 1):
-        children.add(f"worker-{number}", *cli, "worker", "--name", str(number), now_s=now_s)
+        name = ("--name", str(number))
+        children.add(f"worker-{number}", *cli, "worker", *name, *version, now_s=now_s)
+    if answered.copied_by is not None:
+        children.add("copier", *cli, "rebuild", "copy", answered.app, now_s=now_s)
     children.add("reader", *cli, "serve", now_s=now_s)
     if rate:
         history = ("--history-days", str(history_days)) if history_days else ()

@@ -18,7 +18,7 @@ from streams.partitioning import partition_of
 from tables.catalogue import PRODUCT_STAGE, SALES_TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from operations.replaying.plan import Stop
     from operations.replaying.work import Report, Work
@@ -53,8 +53,15 @@ class Contribution(NamedTuple):
     causes: list[str]
 
 
-async def contributions(work: Work, subject: Subject, report: Report) -> list[Contribution]:
-    """The orders whose contribution to a product or a shop differs, at most MOST_ORDERS."""
+class Contributions(NamedTuple):
+    """How many orders differ, and the first ones."""
+
+    orders: int = 0
+    shown: Sequence[Contribution] = ()
+
+
+async def contributions(work: Work, subject: Subject, report: Report) -> Contributions:
+    """The orders whose contribution to a product or a shop differs; MOST_ORDERS are shown."""
     count = work.settings.partitions
     numbers = (
         [partition_of(subject.id.encode(), count)] if subject.kind == "product" else range(count)
@@ -86,7 +93,8 @@ async def contributions(work: Work, subject: Subject, report: Report) -> list[Co
         )
         for order in orders
     )
-    return [one for one in found_all if one.live != one.replayed][:MOST_ORDERS]
+    different = [one for one in found_all if one.live != one.replayed]
+    return Contributions(len(different), different[:MOST_ORDERS])
 
 
 def _is_included(stop: Stop, value: bytes) -> bool:

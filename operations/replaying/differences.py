@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN: Final = 20
 """Most differing rows of a table's partition that are kept; all are counted."""
 
-SHOWN_CHARS: Final = 2000
+SHOWN_CHARS: Final = 20_000
 """Most characters of a row that are kept."""
 
 REPORT_ROWS: Final = 100_000

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from operations.replaying.differences import RowDifference, TableResult
     from operations.replaying.journal_check import JournalResult, RowMismatch
     from operations.replaying.plan import TableMark
+    from operations.replaying.published_check import TopicResult
     from operations.replaying.row_fold import ImpossibleSums
     from operations.replaying.store_check import StoreResult
     from operations.replaying.tasks import LaneResult
@@ -28,6 +29,7 @@ class Findings:
 
     marks: list[TableMark] = field(default_factory=list)
     tables: dict[str, list[TableResult]] = field(default_factory=lambda: defaultdict(list))
+    published: list[TopicResult] = field(default_factory=list)
     journal: list[JournalResult] = field(default_factory=list)
     stores: list[StoreResult] = field(default_factory=list)
     impossible: list[ImpossibleSums] = field(default_factory=list)
@@ -37,13 +39,14 @@ class Findings:
 
     @property
     def differing(self) -> int:
-        """How many rows of tables, of the journal and of stores differ.
+        """How many rows of tables, of published topics, of the journal and of stores differ.
 
         A store that can't be read counts as one, and so does an id whose sums become impossible.
         """
         rows = self.impossible_ids
         rows += sum(one.differing for found in self.tables.values() for one in found)
         rows += sum(one.differing or one.unreadable is not None for one in self.stores)
+        rows += sum(one.differing for one in self.published)
         return rows + sum(one.differing for one in self.journal)
 
     @property
@@ -98,6 +101,8 @@ def findings_of(results: Iterable[LaneResult]) -> Findings:
             found.tables[table.table].append(table)
         if result.journal is not None:
             found.journal.append(result.journal)
+        if result.published is not None:
+            found.published.append(result.published)
         found.stores += result.stores
         found.impossible += result.impossible.shown
         found.impossible_ids += result.impossible.ids
@@ -107,6 +112,7 @@ def findings_of(results: Iterable[LaneResult]) -> Findings:
         if table.name in found.tables
     }
     found.journal.sort(key=lambda one: one.partition)
+    found.published.sort(key=lambda one: (one.topic, one.partition))
     for row in found.rows:
         row.first = _first(row, found.journal)
     return found

@@ -10,6 +10,8 @@ from operations.replaying.plan import feeding
 from operations.replaying.row_files import blocks, rows_path
 from operations.replaying.row_fold import RowFold
 from operations.replaying.row_store import RowStore, anew
+from operations.replaying.shares import shares_of
+from tables.catalogue import MARKETPLACE_SHARES, PRODUCT_CYCLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +70,9 @@ def fold_journal(
             ):
                 fold.add(rows)
             fold.end()
+            if MARKETPLACE_SHARES.name in stop.tables:
+                shares = shares_of(store.rows(PRODUCT_CYCLES.name), stop.ends)
+                store.write({MARKETPLACE_SHARES.name: shares})
             results += [
                 compare(table, partition, live, store, report, adds_up=work.adds_up)
                 for table in stop.tables

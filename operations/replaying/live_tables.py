@@ -16,7 +16,7 @@ from operations.replaying.row_store import RowStore
 from schemas.errors import NetsoldError
 from streams import topics
 from streams.marks import MARK_KEY, decode_mark
-from tables.catalogue import TABLES
+from tables.catalogue import PRODUCT_SALES_TOPIC, SHOP_SALES_TOPIC, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,11 +34,17 @@ class NoTables(NetsoldError):
 
 
 async def require_tables(settings: Settings) -> None:
-    """Raises NoTables where the changelog of a table is missing, and KafkaUnreachable."""
+    """Raises NoTables where a table's changelog, or its public topic, is missing.
+
+    And KafkaUnreachable.
+    """
     ids = await topics.topic_ids(settings)
     for table in TABLES:
         if (topic := topics.changelog(settings, table.name)) not in ids:
             raise NoTables(f"topic {topic} is missing: no worker has made the tables yet")
+    for name in (PRODUCT_SALES_TOPIC, SHOP_SALES_TOPIC):
+        if (topic := settings.topic(name)) not in ids:
+            raise NoTables(f"topic {topic} is missing: create it by `netsold topics create`")
 
 
 class _Loaded(msgspec.Struct):

@@ -14,6 +14,7 @@ import msgspec
 
 from schemas.positions import position_of
 from tables.catalogue import MARKETPLACE_SHARES, SALES_TOPIC, STAGES, TABLES
+from tables.cycle_ends import NONE_ENDED, CycleEnds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ class TableMark(msgspec.Struct, frozen=True):
     """The last mark of a table's partition: what its rows include.
 
     `sources` has, for tables of a journal, the last offset by source partition such as `orders-3`.
+    `ends` is which cycles have ended.
     """
 
     table: str
@@ -36,6 +38,7 @@ class TableMark(msgspec.Struct, frozen=True):
     terms: str
     rules: int
     build: str
+    ends: CycleEnds = NONE_ENDED
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -64,13 +67,15 @@ class Cut(msgspec.Struct, frozen=True):
 class Stop(msgspec.Struct, frozen=True):
     """Where tables of one lane are compared: at their mark's offset in what the lane reads.
 
-    `vector` and `cuts` are by source partition, and empty where the lane reads events.
+    `vector` and `cuts` are by source partition, and empty where the lane reads events. `ends` is
+    which cycles have ended by the mark of `marketplace_shares`, if that is among the tables.
     """
 
     offset: int
     tables: list[str]
     vector: dict[str, int] = msgspec.field(default_factory=dict)
     cuts: dict[str, Cut] = msgspec.field(default_factory=dict)
+    ends: CycleEnds = NONE_ENDED
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -109,22 +114,25 @@ class Plan(msgspec.Struct, frozen=True):
         )
 
 
-def stops_of(marks: Iterable[TableMark]) -> dict[str, list[Stop]]:
+def stops_of(marks: Iterable[TableMark], *, shares: bool) -> dict[str, list[Stop]]:
     """The stops by lane, without cuts: tables with the same mark are compared together.
 
-    Shares of the marketplace are left out: which cycles have them depends on how far their ends
-    were sent, which is no part of the rules.
+    With `shares` those of the marketplace as well. A replay of other terms leaves them out: which
+    cycles have ended is known by the marks, in the tables' own cycles.
     """
     by_lane: defaultdict[str, dict[int, Stop]] = defaultdict(dict)
     for mark in marks:
-        if mark.table == MARKETPLACE_SHARES.name:
+        is_share = mark.table == MARKETPLACE_SHARES.name
+        if is_share and not shares:
             continue
         lane = f"{STAGE_OF[mark.table]}-{mark.partition}"
         stop = by_lane[lane].get(mark.offset)
         if stop is None:
-            by_lane[lane][mark.offset] = Stop(mark.offset, [mark.table], dict(mark.sources))
-        else:
-            stop.tables.append(mark.table)
+            stop = Stop(mark.offset, [], dict(mark.sources))
+        ends = mark.ends if is_share else stop.ends
+        by_lane[lane][mark.offset] = msgspec.structs.replace(
+            stop, tables=[*stop.tables, mark.table], ends=ends
+        )
     return {lane: [stops[at] for at in sorted(stops)] for lane, stops in sorted(by_lane.items())}
 
 
@@ -179,4 +187,6 @@ def feeding(journal: str) -> list[str]:
 def from_mark(table: str, partition: int, mark: Any) -> TableMark:  # noqa: ANN401 - a streams.marks.Mark
     """The mark of a table's partition in the form of a plan."""
     sources = {name: source.offset for name, source in mark.sources.items()}
-    return TableMark(table, partition, mark.offset, sources, mark.terms, mark.rules, mark.build)
+    return TableMark(
+        table, partition, mark.offset, sources, mark.terms, mark.rules, mark.build, mark.ends
+    )

@@ -22,6 +22,7 @@ from schemas.errors import NetsoldError
 from streams.build import this_build
 from streams.lanes import terms_of
 from tables.catalogue import EVENT_TOPICS, SALES_TOPIC, STAGES
+from tables.terms import differing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -105,7 +106,7 @@ async def _planned(work: Work, results: Mapping[str, LaneResult]) -> Plan:
     marks = [mark for result in results.values() for mark in result.marks]
     if work.same_terms:
         _refuse_other_terms(work, marks)
-    stops = stops_of(marks)
+    stops = stops_of(marks, shares=work.compares_journal)
     journals = {spec.name: spec.source for spec in STAGES if spec.source not in EVENT_TOPICS}
     beginnings = await _beginnings(work)
     for lane, found in stops.items():
@@ -138,11 +139,12 @@ def _refuse_other_terms(work: Work, marks: Iterable[TableMark]) -> None:
         partitioner = work.settings.partitioner_of(work.settings.topic(stage.spec.source))
         terms = terms_of(stage, partitioner)
         if (mark.terms, mark.rules) != (terms, RULES):
+            lost, new = differing(f"rules {mark.rules}; {mark.terms}", f"rules {RULES}; {terms}")
+            made_by = ", ".join(lost) or "other terms"
             raise OtherTerms(
-                f"table {mark.table}-{mark.partition} was made by rules {mark.rules} and "
-                f"{mark.terms!r}, here are rules {RULES} and {terms!r}: use the rules file and "
-                "the build of its workers, or `netsold replay --dry-run` to see what these would "
-                "change"
+                f"table {mark.table}-{mark.partition} was made by {made_by}, here are"
+                f" {', '.join(new)}: use the rules file and the build of its workers, or `netsold"
+                " replay --dry-run` to see what these would change"
             )
 
 

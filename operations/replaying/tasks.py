@@ -1,8 +1,8 @@
 """The tasks of a replay, step by step. Those of one step are independent of each other.
 
 First the tables are read, then the events are folded, then the journal's rows; an audit compares
-the local stores as well. A task's result is a file, so a run that was interrupted continues with
-the tasks that are left.
+the topics of rows and the local stores as well. A task's result is a file, so a run that was
+interrupted continues with the tasks that are left.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from operations.replaying.journal_fold import fold_journal
 from operations.replaying.live_sums import load_sums
 from operations.replaying.live_tables import load
 from operations.replaying.plan import TableMark
+from operations.replaying.published_check import TopicResult, check_published
 from operations.replaying.row_files import rows_paths
 from operations.replaying.row_fold import ImpossibleResult
 from operations.replaying.source_fold import fold_source
@@ -41,15 +42,17 @@ if TYPE_CHECKING:
     from operations.replaying.work import Report, Work
 
 TABLE_RECORDS: Final = "records of tables"
+PUBLISHED: Final = "published records"
 EVENTS: Final = "events"
 ROW_BYTES: Final = "bytes of journal rows"
 WORKER_STORES: Final = "records behind workers' stores"
 READER_STORE: Final = "records behind the reader's store"
 """The steps, by the unit of their progress."""
 
+_PUBLISHED: Final = "published-"
 _WORKERS: Final = "workers-"
 _READER: Final = "reader-"
-"""How the names of tasks that compare stores begin."""
+"""How the names of tasks that compare topics of rows, and stores, begin."""
 
 LIVE: Final = "live-"
 """How the names of tasks that read a stage's tables begin; others have that of a stage."""
@@ -61,6 +64,7 @@ class LaneResult(msgspec.Struct):
     marks: list[TableMark] = msgspec.field(default_factory=list)
     tables: list[TableResult] = msgspec.field(default_factory=list)
     journal: JournalResult | None = None
+    published: TopicResult | None = None
     impossible: ImpossibleResult = msgspec.field(default_factory=ImpossibleResult)
     stores: list[StoreResult] = msgspec.field(default_factory=list)
 
@@ -72,8 +76,13 @@ def steps(work: Work) -> dict[str, list[Task]]:
     journals = [spec.name for spec in specs if spec.source not in EVENT_TOPICS]
     live = [spec.name for spec in specs] if work.ends is None else journals
     numbers = range(work.settings.partitions)
-    found = {
-        TABLE_RECORDS: [Task(f"{LIVE}{name}", number) for name in live for number in numbers],
+    found = {TABLE_RECORDS: [Task(f"{LIVE}{name}", number) for name in live for number in numbers]}
+    if work.compares_journal:
+        publish = [spec.name for spec in specs if spec.publishes]
+        found[PUBLISHED] = [
+            Task(f"{_PUBLISHED}{name}", number) for name in publish for number in numbers
+        ]
+    found |= {
         EVENTS: [Task(name, number) for name in sources for number in numbers],
         ROW_BYTES: [Task(name, number) for name in journals for number in numbers],
     }
@@ -92,6 +101,9 @@ async def carry_out(work: Work, task: Task, report: Report) -> None:
         result.marks, result.impossible = await load_sums(work, task.partition, report)
     elif task.name.startswith(LIVE):
         result.marks = await load(work, task.name.removeprefix(LIVE), task.partition, report)
+    elif task.name.startswith(_PUBLISHED):
+        name = task.name.removeprefix(_PUBLISHED)
+        result.published = await check_published(work, name, task.partition, report)
     elif task.name.startswith(_WORKERS):
         name = task.name.removeprefix(_WORKERS)
         result.stores = await check_workers(work, name, task.partition, report)
@@ -118,7 +130,7 @@ def result_of(work: Work, task: Task) -> LaneResult | None:
 
 async def total_of(work: Work, step: str) -> int | None:
     """How much the tasks of a step report in all, about; None where that is not known."""
-    if step in {WORKER_STORES, READER_STORE}:
+    if step in {PUBLISHED, WORKER_STORES, READER_STORE}:
         return None
     if step == TABLE_RECORDS:
         names = [topics.changelog(work.settings, table.name) for table in TABLES]

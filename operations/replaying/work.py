@@ -35,9 +35,9 @@ class Task(NamedTuple):
 class Work:
     """One replay. `settings` are those to fold by; `plan` is known once the tables are read.
 
-    `compares_journal`: whether the rows of `sales` are compared one by one; `compares_stores`: the
-    local stores, too. `adds_up`: whether sums
-    are shown of both sides. `same_terms`: whether the tables must be of these settings and rules.
+    `compares_journal`: whether the rows of `sales` are compared one by one, and the marketplace's
+    shares; `compares_stores`: the local stores, too. `adds_up`: whether sums are shown of both
+    sides. `same_terms`: whether the tables must be of these settings and rules.
     `starts` are the first offsets to fold, by source partition; the log's beginning where it has
     none. `ends` are the offsets of events behind the last one to fold; None: up to the tables'
     marks. With it, the sums of products are compared with those of the live journal.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from operations.journal_sums import without_cycle
 from operations.replaying.differences import differing
-from operations.versions.comparison import DifferentRow, ListComparison, row_key
+from operations.versions.comparison import MOST_ROWS, DifferentRow, ListComparison, row_key
 from tables import catalogue, sales
 from tables.catalogue import REPORT_LISTS
 from tables.report import ReportRow, rows_of, sales_rows, sort_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from operations.replaying.row_store import RowStore
     from tables.terms import Terms
 
@@ -23,22 +26,29 @@ def compare_sums(
     *,
     by_cycle: bool = True,
 ) -> ListComparison:
-    """How a list differs whose sums the stores have; only rows that differ are in memory.
+    """How a list differs whose sums the stores have; the first rows that differ are in memory.
 
     Sums of all time, `by_cycle` False, name no cycle.
     """
     table = REPORT_LISTS[name].name
     sides = [_Side(name, *one, by_cycle=by_cycle) for one in zip(terms, stores, strict=True)]
-    same, different = 0, []
-    for key, *states in differing(*(store.rows(table) for store in stores)):
-        first, second = (side.row(key, state) for side, state in zip(sides, states, strict=True))
-        if first != second:
-            different.append(DifferentRow(row_key(name, first or second or {}), first, second))
-        elif first is not None:
-            same += 1
+    same = count = 0
+
+    def others() -> Iterator[DifferentRow]:
+        nonlocal same, count
+        for key, *states in differing(*(store.rows(table) for store in stores)):
+            first, second = (
+                side.row(key, state) for side, state in zip(sides, states, strict=True)
+            )
+            if first != second:
+                count += 1
+                yield DifferentRow(row_key(name, first or second or {}), first, second)
+            elif first is not None:
+                same += 1
+
     key_of = sort_key(name)
-    different.sort(key=lambda row: key_of(row.first or row.second or {}))
-    return ListComparison(same, different)
+    kept = nsmallest(MOST_ROWS, others(), key=lambda row: key_of(row.first or row.second or {}))
+    return ListComparison(same, kept, more_different=count - len(kept))
 
 
 class _Side:

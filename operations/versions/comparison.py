@@ -13,6 +13,9 @@ from tables.report import ReportRow, sort_key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+MOST_ROWS: Final = 1000
+"""Most rows of a list that are kept: no command shows more. All are counted."""
+
 _OF_MONEY: Final = {"revenue", "amounts"}
 """Fields of a row that have money by currency."""
 
@@ -64,12 +67,25 @@ class MovingRow:
 class ListComparison:
     """One list of two reports: how many rows are the same, and those that differ.
 
-    `moving` are the rows that could not be compared, since they were still written.
+    `moving` are the rows that could not be compared, since they were still written. `more_…` count
+    those of both that are not kept.
     """
 
     same: int = 0
     different: Sequence[DifferentRow] = ()
     moving: Sequence[MovingRow] = ()
+    more_different: int = 0
+    more_moving: int = 0
+
+    @property
+    def differing(self) -> int:
+        """How many rows differ."""
+        return len(self.different) + self.more_different
+
+    @property
+    def uncompared(self) -> int:
+        """How many rows could not be compared."""
+        return len(self.moving) + self.more_moving
 
 
 @dataclass(slots=True)
@@ -90,7 +106,7 @@ class Comparison:
 
     def differences(self) -> dict[str, int]:
         """How many rows differ, of the lists where any does."""
-        counts = {name: len(one.different) for name, one in self.lists.items()}
+        counts = {name: one.differing for name, one in self.lists.items()}
         return {name: count for name, count in counts.items() if count}
 
     def lines(self, most: int) -> Iterator[str]:
@@ -100,14 +116,14 @@ class Comparison:
             ends = ", ".join(f"{name}@{offset}" for name, offset in sorted(self.vector.items()))
             yield f"sales of products and shops are compared before {ends}"
         for name, one in self.lists.items():
-            moving = f", {len(one.moving):,} not compared" if one.moving else ""
-            yield f"{name}: {one.same:,} rows are the same, {len(one.different):,} differ{moving}"
+            moving = f", {one.uncompared:,} not compared" if one.uncompared else ""
+            yield f"{name}: {one.same:,} rows are the same, {one.differing:,} differ{moving}"
             for row in one.different[:most]:
                 yield f"  {_named(row.key)}: {', '.join(row.changes(self.first, self.second))}"
             for open_row in one.moving[:most]:
                 times = f"written {open_row.writes:,} times meanwhile"
                 yield f"  {_named(open_row.key)}: not compared, {times}"
-            more = max(0, len(one.different) - most) + max(0, len(one.moving) - most)
+            more = max(0, one.differing - most) + max(0, one.uncompared - most)
             if more:
                 yield f"  and {more:,} more rows"
         for name, why in self.left_out.items():
@@ -116,8 +132,8 @@ class Comparison:
 
     def _verdict(self) -> str:
         """How much differs, and of how much that is not known, in one line."""
-        rows = sum(one.same + len(one.different) for one in self.lists.values())
-        moving = sum(len(one.moving) for one in self.lists.values())
+        rows = sum(one.same + one.differing for one in self.lists.values())
+        moving = sum(one.uncompared for one in self.lists.values())
         found = f"{sum(self.differences().values()):,} of {rows:,} compared rows differ"
         if not moving:
             return found
@@ -135,8 +151,8 @@ class Comparison:
             "lists": {
                 name: {
                     "same": one.same,
-                    "different": len(one.different),
-                    "moving": len(one.moving),
+                    "different": one.differing,
+                    "moving": one.uncompared,
                     "rows": [
                         {"key": row.key, "first": row.first, "second": row.second}
                         for row in one.different[:most]
@@ -158,14 +174,17 @@ def compare_rows(
     key_of = sort_key(name)
     firsts = {key_of(row): row for row in first}
     seconds = {key_of(row): row for row in second}
-    same, different = 0, []
+    different: list[DifferentRow] = []
+    same = more = 0
     for key in sorted(firsts.keys() | seconds.keys()):
         one, other = firsts.get(key), seconds.get(key)
         if one == other:
             same += 1
-        else:
+        elif len(different) < MOST_ROWS:
             different.append(DifferentRow(row_key(name, one or other or {}), one, other))
-    return ListComparison(same, different)
+        else:
+            more += 1
+    return ListComparison(same, different, more_different=more)
 
 
 def row_key(name: str, row: Mapping[str, Any]) -> dict[str, str]:

@@ -29,7 +29,7 @@ def diff_of(found: Comparison, sign: Signature) -> Diff:
         by=sign.by,
         vector=found.vector,
         lists={
-            name: ListDiff(one.same, len(one.different), len(one.moving))
+            name: ListDiff(one.same, one.differing, one.uncompared)
             for name, one in found.lists.items()
         },
         left_out=found.left_out,

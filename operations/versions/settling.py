@@ -12,12 +12,14 @@ import asyncio
 from collections import Counter, deque
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
 from operations.replaying.differences import differing
 from operations.versions.comparison import (
+    MOST_ROWS,
     DifferentRow,
     ListComparison,
     MovingRow,
@@ -42,6 +44,12 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 0.1
 MOST_STAYS: Final = 100
 """Most states of a row that are kept while the other version is behind them."""
+
+MOST_APPLIED: Final = 500
+"""Most records that are applied at once; a row is written to disk for each."""
+
+MOST_WATCHED: Final = 10_000
+"""Most rows of a table's partition that are watched at once, so that memory is bounded."""
 
 Vector = dict[str, int]
 """The last offset applied of each source partition, such as `orders-3`."""
@@ -117,13 +125,13 @@ class TablePartition:
             stays.popleft()
 
     def watch(self, keys: Collection[bytes]) -> None:
-        """Keep the states of these rows from now on."""
-        self.stays = {key: deque([Stay(self.rows.get(key, b""))]) for key in keys}
-        self._fresh = set(keys)
+        """Keep the states of these rows from now on, too."""
+        self.stays |= {key: deque([Stay(self.rows.get(key, b""))]) for key in keys}
+        self._fresh |= set(keys)
 
     def forget(self, key: bytes) -> None:
-        """Watch a row no longer."""
-        del self.stays[key]
+        """Watch a row no longer, if it is watched."""
+        self.stays.pop(key, None)
 
 
 def compared(
@@ -140,17 +148,28 @@ def compared(
 
 
 class Settling:
-    """The comparison of one table's partition; call `again` as both are written on."""
+    """The comparison of one table's partition; call `again` as both are written on.
+
+    Of the rows that differ some are watched, the others wait until these are decided.
+    """
 
     def __init__(self, first: TablePartition, second: TablePartition) -> None:
         self._first, self._second = first, second
         self.same, self.moving = compared([first.rows], [second.rows])
         self.different: dict[bytes, tuple[bytes, bytes]] = {}
-        """The rows of both that differ at one vector, by key."""
+        """Rows of both that differ at one vector, by key; at most MOST_ROWS of `differing`."""
 
-        first.watch(self.moving)
-        second.watch(self.moving)
+        self.differing = 0
+        self._waiting = sorted(self.moving, reverse=True)
+        self._watch_more()
         self._seen: tuple[Vector, Vector] | None = None
+
+    def _watch_more(self) -> None:
+        """Watch as many of the rows that wait as there is room for, in the order of their keys."""
+        room = MOST_WATCHED - len(self._first.stays)
+        more = [self._waiting.pop() for _ in range(min(room, len(self._waiting)))]
+        self._first.watch(more)
+        self._second.watch(more)
 
     def writes(self, key: bytes) -> int:
         """How often the version that wrote a row most has written it since the comparison began."""
@@ -161,22 +180,22 @@ class Settling:
         first, second = self._first, self._second
         if self._seen != (first.vector, second.vector):
             self._seen = first.vector, second.vector
-            at_one = first.vector == second.vector  # as at the end of a log that stands still
-            for key in list(self.moving):
-                pair = (
-                    (first.stays[key][-1].row, second.stays[key][-1].row)
-                    if at_one
-                    else self._at_one_vector(key)
-                )
+            if first.vector == second.vector:  # as at the end of a log that stands still
+                self._waiting.clear()
+                for key in sorted(self.moving):
+                    self._decide(key, first.rows.get(key, b""), second.rows.get(key, b""))
+            for key in list(first.stays):
+                pair = self._at_one_vector(key)
                 if pair is not None:
                     self._decide(key, *pair)
+            self._watch_more()
         return not self.moving
 
     def _decide(self, key: bytes, first: bytes, second: bytes) -> None:
         if first == second:
             self.same += 1
         else:
-            self.different[key] = first, second
+            keep(self, key, first, second)
         self.moving.remove(key)
         self._first.forget(key)
         self._second.forget(key)
@@ -236,8 +255,11 @@ class TableReader:
         async with aclosing(log.follow(self.settings, starts)) as steps:
             async for step in steps:
                 for (topic, number), records in step.records.items():
-                    read(len(records))
-                    self._apply(self._lists[topic], number, records)
+                    for begin in range(0, len(records), MOST_APPLIED):
+                        some = records[begin : begin + MOST_APPLIED]
+                        read(len(some))
+                        self._apply(self._lists[topic], number, some)
+                        await asyncio.sleep(0)  # Ctrl-C ends it here
                 self.is_live = not step.behind
 
     def _apply(self, name: str, number: int, records: Iterable[Record]) -> None:
@@ -305,9 +327,17 @@ class Settled(Protocol):
     same: int
     moving: set[bytes]
     different: dict[bytes, tuple[bytes, bytes]]
+    differing: int
 
     def writes(self, key: bytes) -> int:
         """How often a row that is moving was written."""
+
+
+def keep(settled: Settled, key: bytes, first: bytes, second: bytes) -> None:
+    """Count a row that differs; the first ones are kept."""
+    settled.differing += 1
+    if len(settled.different) < MOST_ROWS:
+        settled.different[key] = first, second
 
 
 def by_list(
@@ -328,13 +358,21 @@ def by_list(
         ]
         moving = [
             MovingRow(row_key(name, row), settling.writes(key))
-            for key in sorted(settling.moving)
+            for key in nsmallest(MOST_ROWS, settling.moving)
             for row in _rows(firsts.get(key) or seconds.get(key))[:1]
         ]
+        all_different = sorted([*before.different, *different], key=_sorted_by(name))
+        all_moving = [*before.moving, *moving]
         found[name] = ListComparison(
             before.same + settling.same,
-            sorted([*before.different, *different], key=_sorted_by(name)),
-            [*before.moving, *moving],
+            all_different[:MOST_ROWS],
+            all_moving[:MOST_ROWS],
+            before.more_different
+            + (settling.differing - len(settling.different))
+            + len(all_different[MOST_ROWS:]),
+            before.more_moving
+            + max(0, len(settling.moving) - MOST_ROWS)
+            + len(all_moving[MOST_ROWS:]),
         )
     return found
 

@@ -20,6 +20,7 @@ from operations.versions.settling import (
     Vector,
     by_list,
     compared,
+    keep,
     pause,
 )
 from tables.catalogue import EVENT_TOPICS, REPORT_LISTS, STAGES
@@ -124,6 +125,7 @@ class CopySettling:
         self._first, self._second = first, second
         self.same, self.moving = compared(first.of_parts, second.of_parts)
         self.different: dict[bytes, tuple[bytes, bytes]] = {}
+        self.differing = 0
         self._suspects: set[bytes] = set()
         self._begin_round(moment)
 
@@ -148,11 +150,12 @@ class CopySettling:
                 if not first.is_written_beyond(key, of_first)
                 and not second.is_written_beyond(key, of_second)
             }
-            for key in known & self._suspects:
-                self.different[key] = first.rows.get(key, b""), second.rows.get(key, b"")
+            decided = known & self._suspects
+            for key in sorted(decided):
+                keep(self, key, first.rows.get(key, b""), second.rows.get(key, b""))
             self._suspects = known
             self.same += len(equal)
-            self.moving -= equal | self.different.keys()
+            self.moving -= equal | decided
             self._begin_round(moment)
         return not self.moving
 

@@ -44,7 +44,7 @@ async def deliver(
     writers: list[Writer] = []
 
     async def work() -> bool:
-        await topics.require(settings)
+        await topics.require_sources(settings)
         async with Writer(settings) as writer:
             writers.append(writer)
             return await write(writer)

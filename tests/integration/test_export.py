@@ -131,7 +131,16 @@ async def test_an_export_under_traffic_and_killed(settings: Settings, tmp_path: 
         assert rows == sums_of(tables[name], id_name) == sums_of(counted[name], id_name)
         assert day_sums(place, id_name) == sums_of(daily[name], id_name)
     assert queried(place, "SELECT sum(entries) > 0 FROM restatements") == [(True,)]
+    await bridges_alike(settings, whole)
     await refuses_what_differs(settings, whole)
+
+
+async def bridges_alike(settings: Settings, directory: Path) -> None:
+    """The bridge of an export is that of Kafka, and reconciles."""
+    bridged = await found(settings, "bridge")
+    assert bridged == await found(settings, "bridge", "--export", str(directory))
+    assert bridged["reconciles"]
+    assert any(row["amount"]["in_other_cycles"] for row in bridged["cycles"])
 
 
 async def refuses_what_differs(settings: Settings, directory: Path) -> None:

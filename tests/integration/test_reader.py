@@ -161,14 +161,14 @@ async def test_the_three_ways_to_the_tables_agree(writing: Writing) -> None:
     await writing.take(EVENTS)
     counted = recount(EVENTS, 30 * 86_400_000, 0)
     assert await tables.from_changelogs(writing.settings) == counted
-    assert await tables.from_journal(writing.settings) == {
+    assert (await tables.read_journal(writing.settings))() == {
         part: counted[part] for part in ("products", "shops", "product_service")
     }
     repeated = next(record for record in writing.logs.logs["sales", 0] if record.key)
     async with Writer(writing.settings) as writer:
         await writer.send(writing.settings.topic("sales"), repeated.key, repeated.value)
     with pytest.raises(tables.EntryRepeated, match=r"the journal has the entry .* again"):
-        await tables.from_journal(writing.settings)
+        await tables.read_journal(writing.settings)
 
 
 async def test_a_restart_continues_from_the_stored_positions(writing: Writing) -> None:

@@ -90,6 +90,32 @@ async def test_a_dry_run_by_other_rules_names_exactly_what_changes(
         assert settings.terms.name in names
 
 
+async def test_of_two_workers_that_begin_a_group_by_different_terms_one_is_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Whichever is quicker: the log is counted by one of the two files alone."""
+    path = rules_file(tmp_path / "weekly.toml", cycle_days=7)
+    with Run(settings, tmp_path) as run:
+        both = [run.workers.start("a"), run.workers.start("b", RULES=str(path))]
+
+        async def one_ended() -> bool:
+            return not all(worker.alive for worker in both)
+
+        await run.until(one_ended, ENDS_S, restart=False)
+        (refused,) = [worker for worker in both if not worker.alive]
+        assert refused.exits == [1], run.workers.tail()
+        assert any(refused.logged(text) for text in ("count by terms", "the state was made by"))
+        await run.write(made(95, 300))
+        await run.caught_up(restart=False)
+        names = {
+            row["terms"]
+            async for records in log.records(settings, settings.topic("sales"))
+            for row in map(json.loads, (one.value for one in records))
+            if "terms" in row
+        }
+    assert len(names) == 1
+
+
 async def test_a_worker_with_other_terms_than_the_tables_is_refused(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -106,8 +132,10 @@ async def test_a_worker_with_other_terms_than_the_tables_is_refused(
             line["event"] for line in refused.lines() if "the state was made by" in line["event"]
         ]
         assert sentences, run.workers.tail()
-        assert "made by cycles of 2592000000 ms from 0" in sentences[0]
-        assert "this program's terms have cycles of 604800000 ms from 0" in sentences[0]
+        assert "made by cycles of 30 days from 1970-01-01T00:00:00Z" in sentences[0]
+        assert (
+            "this program's terms have cycles of 7 days from 1970-01-01T00:00:00Z" in sentences[0]
+        )
         assert "`netsold rebuild start --rules FILE`" in sentences[0]
         assert "sold_monthly" not in sentences[0]
         port = str(free_port(0))
@@ -121,7 +149,10 @@ async def test_a_worker_with_other_terms_than_the_tables_is_refused(
                 READER_PORT=port,
             )
             assert code == 1, errors
-            assert "the workers' tables are made by cycles of 2592000000 ms from 0" in errors
+            assert (
+                "the workers' tables are made by cycles of 30 days from 1970-01-01T00:00:00Z"
+                in errors
+            )
             assert "set NETSOLD_RULES to the workers' file" in errors
             assert "Traceback" not in errors
         assert not [*(tmp_path / "reader").rglob("store-*")], "no store is filled"

@@ -291,10 +291,15 @@ async def test_other_terms_are_refused(tmp_path: Path) -> None:
     one = ExportedFlow(tmp_path).take(300)
     await one.export()
     weekly = changed(one.settings.rules, cycle_days=7)
-    for change in ({"app": "other"}, {"partitions": 3}, {"rules": weekly}):
+    cycles = r"cycles of 30 days from 1970-01-01T00:00:00Z instead of cycles of 7 days from .*"
+    for change, sentence in (
+        ({"app": "other"}, "app .* instead of app other"),
+        ({"partitions": 3}, "partitions 2 instead of partitions 3"),
+        ({"rules": weekly}, cycles),
+    ):
         settings = one.settings.model_copy(update=change)
         kept, one.settings = one.settings, settings
-        with pytest.raises(OtherExport, match="export to another directory"):
+        with pytest.raises(OtherExport, match=f"{sentence}: export to another directory"):
             await one.export()
         one.settings = kept
 
@@ -339,6 +344,22 @@ async def test_one_export_at_a_time(tmp_path: Path) -> None:
     one = ExportedFlow(tmp_path).take(100)
     with one.place.locked(), pytest.raises(ExportRuns):
         await one.export(place_of(one.place.root))
+
+
+async def test_a_place_with_other_files_is_refused(tmp_path: Path) -> None:
+    """The first of them is named, and nothing is written there; a file is no directory."""
+    one = ExportedFlow(tmp_path).take(100)
+    one.place.write("photos/cat.png", b"x")
+    with pytest.raises(OtherExport, match=r"1 other files, such as photos/cat\.png: name a new or"):
+        await one.export()
+    assert copied(one.place) == {"photos/cat.png": b"x"}
+    with pytest.raises(NoSuchPlace, match=r"cat\.png is a file: name a directory"):
+        place_of(f"{one.place.root}/photos/cat.png")
+    one.place.remove("photos/cat.png")
+    await one.export()
+    one.place.write("notes.txt", b"x")  # beside an export, it is its owner's
+    await one.export()
+    assert verdict_of(one.place).equal
 
 
 async def test_a_damaged_complete_is_named(tmp_path: Path) -> None:

@@ -8,15 +8,27 @@ from __future__ import annotations
 import errno
 import io
 import logging.config
+import os
+import resource
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import duckdb
+import pytest
 import structlog
 
+from operations.exporting.libraries import bounded
+from operations.exporting.places import place_of
+from operations.exporting.views import unreadable
+from operations.failures import explained
+from operations.replaying.row_store import RowStore
+from schemas import limits
 from streams import logs, rocks
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 class _Full(io.StringIO):
@@ -25,6 +37,23 @@ class _Full(io.StringIO):
 
     def flush(self) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """No file of this process has room for more than a MiB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.MIB, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def fill(store: RowStore) -> None:
+    """Write more than a store keeps in memory."""
+    for number in range(500):
+        store.write({"orders": {b"%d-%d" % (number, at): os.urandom(4096) for at in range(100)}})
 
 
 class _FullStore:
@@ -62,3 +91,50 @@ def test_a_store_that_cannot_be_flushed_is_closed_with_a_warning() -> None:
             "IO error: No space left on device",
         )
     ]
+
+
+def test_a_store_of_a_command_without_room_is_one_sentence(tmp_path: Path) -> None:
+    """The error has no number; rows in memory are flushed in the background."""
+    store = RowStore(tmp_path / "rows")
+    with small_files():
+        with pytest.raises(Exception, match="File too large") as raised:
+            fill(store)
+        store.close()
+    found = explained(raised.value)
+    assert found is not None
+    assert found[0].startswith("File too large: make room where its output goes and where NETSOLD_")
+
+
+def test_an_export_without_room_names_its_place(tmp_path: Path) -> None:
+    """The error of pyarrow has no place."""
+    place = place_of(str(tmp_path / "export"))
+    with small_files(), pytest.raises(OSError, match="too large") as raised:
+        place.write("entries/one.parquet", bytes(2 * limits.MIB))
+    found = explained(raised.value)
+    assert found is not None
+    assert found[0].startswith(f"{place.root}: File too large: make room where its output goes")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Could not write file: No space left on device",
+        "failed to offload data block, limited by the 'max_temp_directory_size' setting",
+    ],
+)
+def test_a_query_without_room_is_no_damage(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB's temporary files are in the directory that is named."""
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/small")
+    found = explained(unreadable(duckdb.IOException(text)))
+    assert found is not None
+    assert found[0].startswith("/small: No space left on device: make room where its output goes")
+
+
+def test_the_bound_of_temporary_files_has_the_name_that_is_found() -> None:
+    """DuckDB names it in its error."""
+    connection = bounded()
+    connection.execute("SET memory_limit = '20MB'; SET max_temp_directory_size = '1MB'")
+    with pytest.raises(duckdb.Error) as raised:
+        connection.execute("SELECT i, repeat('x', 90) FROM range(4000000) t(i) ORDER BY hash(i)")
+    connection.close()
+    assert isinstance(unreadable(raised.value), OSError)

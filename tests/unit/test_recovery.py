@@ -16,7 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 from structlog.testing import capture_logs
 
 from schemas.columns import RULES
-from streams import recovery, standstill
+from streams import first_lane, recovery, standstill
 from streams.build import this_build
 from streams.errors import StateUnfit
 from streams.marks import MARK_KEY, Mark, decode_mark, encode_mark
@@ -28,6 +28,7 @@ from tables.terms import Terms
 from tables.watermarks import Progress
 from tests.driver import MemoryCluster, MemoryStores
 from tests.memory_log import MemoryLog, MemoryRecord
+from tests.terms import by_terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -371,3 +372,64 @@ async def test_a_partition_that_was_added_is_refused_before_anything_starts(
             [TopicPartition("orders", 3), TopicPartition("orders", 4), TopicPartition("other", 9)]
         )
     assert Producer.made == []
+
+
+class OtherWorker(Machine):
+    """A worker with settings of its own on the log of another one."""
+
+    def __init__(self, log: MemoryLog, settings: Settings) -> None:
+        self.log, self.settings = log, settings
+        self.driver = SimpleNamespace(log=log, settings=settings)
+
+    async def open(self, *sources: TopicPartition) -> list[Lane]:
+        opener = Opener(
+            self.settings,
+            stages(self.settings.terms, 1000),
+            Path("state"),
+            "cluster",
+            IDS,
+            cast("Any", MemoryCluster(cast("Any", self))),
+            cast("Any", MemoryStores(random.Random(1)).open),
+        )
+        return await opener.open(sources)
+
+
+@pytest.mark.parametrize("step", [1, -1])
+async def test_two_workers_with_different_terms_cannot_begin_one_group(
+    step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At one instant, on an empty group: the worker of the first partition decides the terms.
+
+    The other one begins no lane, whichever was quicker.
+    """
+    monkeypatch.setattr(first_lane, "EVERY_SECONDS", 0.001)
+    log = Machine(end=0).log
+    one, other = (
+        OtherWorker(log, settings)
+        for settings in (SETTINGS, by_terms(SETTINGS, sold_monthly_basis="refund"))
+    )
+    begins = [other.open(CHATS), one.open(ORDERS)]
+    async with asyncio.timeout(10):
+        found = await asyncio.gather(*begins[::step], return_exceptions=True)
+    (refused,) = [error for error in found if isinstance(error, BaseException)]
+    assert isinstance(refused, StateUnfit)
+    assert f"workers count by terms {SETTINGS.terms.name}, this one has" in str(refused)
+    assert set(log.group_offsets(SETTINGS.app)) == {ORDERS}
+
+
+async def test_workers_with_the_same_terms_begin_a_group_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker without the first partition waits for the one that has it, and says so."""
+    monkeypatch.setattr(first_lane, "EVERY_SECONDS", 0.001)
+    monkeypatch.setattr(standstill, "STILL_SECONDS", -1.0)
+    log = Machine(end=0).log
+    with capture_logs() as lines:
+        waiting = asyncio.create_task(OtherWorker(log, SETTINGS).open(CHATS))
+        while not any("a new group begins with" in line["event"] for line in lines):
+            assert not waiting.done()
+            await asyncio.sleep(0)
+    await OtherWorker(log, SETTINGS).open(ORDERS)
+    async with asyncio.timeout(10):
+        assert [lane.name for lane in await waiting] == ["chats-0"]
+    assert set(log.group_offsets(SETTINGS.app)) == {ORDERS, CHATS}

@@ -15,10 +15,12 @@ from operations.replaying.findings import findings_of
 from operations.replaying.first_events import add_first_events
 from operations.replaying.plan import Plan
 from operations.replaying.work import Work
-from schemas import journal
+from operations.simulation.faults import Faults
+from schemas import journal, limits
 from schemas.times import DAY_MS, parse_ms
 from streams.marks import MARK_KEY
-from tables import catalogue, entries, orders
+from tables import catalogue, entries, orders, sales
+from tables.journal_stage import JournalStage
 from tests.faults.runner import made
 from tests.replaying import (
     AllChangelogs,
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
     from streams.log import At
     from tests.flow import Record
 
-COMPARED = [table for table in catalogue.TABLES if table is not catalogue.MARKETPLACE_SHARES]
-"""The tables that follow from the log alone; shares depend on how far ends of cycles were sent."""
+
+LATE = Faults(out_of_order=0.2, late=40 * DAY_MS)
 
 
 def pipeline(directory: Path, seed: int = 7, events: int = 600) -> AllChangelogs:
@@ -70,7 +72,7 @@ async def test_equal_tables_have_no_difference(tmp_path: Path) -> None:
     assert not differences_of(results)
     assert not findings_of(results.values()).differing
     found = tables_of(results)
-    names = {table.name for table in COMPARED}
+    names = {table.name for table in catalogue.TABLES}
     assert {(one.table, one.partition) for one in found} == {
         (name, partition) for name in names for partition in (0, 1)
     }
@@ -96,11 +98,42 @@ async def test_each_table_is_compared_at_its_own_mark(tmp_path: Path) -> None:
     assert cuts > 3
 
 
+async def test_shares_are_compared_while_cycles_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cycle ends in many steps, with restating entries and the last marks between them."""
+    chance, must_end = Random(1), JournalStage.must_end_cycles
+    monkeypatch.setattr(limits, "ENDED_ROWS", 2)
+    monkeypatch.setattr(
+        JournalStage,
+        "must_end_cycles",
+        lambda stage, progress: chance.random() < 0.8 and must_end(stage, progress),
+    )
+    ending = restated = 0
+    for seed in range(4):
+        directory = tmp_path / str(seed)
+        flow = AllChangelogs(settings_of(directory), partial(chance.randint, 1, 25)).begin()
+        written = [item for item in made(seed, 500, LATE) if isinstance(item, dict)]
+        for part in range(0, 500, 25):
+            flow.take(islice(written, part, part + 25))
+        flow.tick(max(parse_ms(event["occurred_at"]) for event in written) + 40 * DAY_MS)
+        results = await replayed(flow, directory / "r")
+        assert not findings_of(results.values()).differing, seed
+        plan = msgspec.json.decode((directory / "r" / "plan.json").read_bytes(), type=Plan)
+        stops = [stop for stops in plan.stops.values() for stop in stops]
+        ending += sum(stop.ends.ending_ms is not None for stop in stops)
+        log = changelog(flow, catalogue.MARKETPLACE_SHARES)
+        rows = [record.value for record in log if record.key != MARK_KEY]
+        restated += sum(sales.decode(value or b"").restatements > 0 for value in rows)
+    assert ending
+    assert restated
+
+
 async def test_changed_rows_are_named(tmp_path: Path) -> None:
     """In each table's changelog one digit of a row is another one: table and key are named."""
     flow = pipeline(tmp_path, events=300)
     planted = {}
-    for table in COMPARED:
+    for table in catalogue.TABLES:
         log = changelog(flow, table)
         at = last_row(flow, table)
         value = log[at].value or b""

@@ -52,7 +52,7 @@ async def test_tables_of_other_terms(tmp_path: Path) -> None:
     flow = pipeline(tmp_path)
     other = by_terms(flow.settings, cycle_days=7)
     work = Work(other, tmp_path / "audit", ReplayedLogs(flow), same_terms=True)
-    with pytest.raises(OtherTerms, match=r"was made by rules .* use the rules file and the build"):
+    with pytest.raises(OtherTerms, match=r"was made by .*cycles of 7 days .* use the rules file"):
         await replay(work, 1, lambda _what, _total: lambda _done: None)
     with pytest.raises(RowRefused, match=r"a row of sales is refused \(cycle: .* use the settings"):
         await replayed(flow, tmp_path / "sums", other, ends={"orders-0": 500, "orders-1": 500})

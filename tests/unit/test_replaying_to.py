@@ -106,7 +106,9 @@ async def test_a_fault_shows_from_its_event_on(tmp_path: Path) -> None:
     plan = msgspec.json.decode((tmp_path / "after" / "plan.json").read_bytes(), type=Plan)
     work = Work(flow.settings, tmp_path / "after", ReplayedLogs(flow), plan, ends=ends)
     product = Subject("product", entry.product_id)
-    (order,) = await contributions(work, product, lambda _more: None)
+    found = await contributions(work, product, lambda _more: None)
+    (order,) = found.shown
+    assert found.orders == 1
     assert order.order_id == entry.order_id
 
 

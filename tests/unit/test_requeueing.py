@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 import pytest
+import typer
 from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from operations.commands.dead_letters import in_lines
 from operations.letters import changing, effects, listing
 from operations.letters.deciding import Plan, Request
 from operations.letters.effects import Effect
+from operations.letters.options import spans_of
 from operations.reader_client import NoReader, UnknownId
 from schemas import decisions, envelope
 from schemas.decisions import Decision
@@ -219,11 +221,14 @@ def test_what_names_no_positions_is_refused(text: str, fault: str) -> None:
     """The sentence shows the form."""
     with pytest.raises(ValueError, match=fault):
         position_range(text)
+    with pytest.raises(typer.BadParameter) as raised:
+        spans_of([text], "POSITION")
+    assert raised.value.param_hint == "POSITION"
 
 
 def selection(*texts: str, **more: Any) -> Selection:  # noqa: ANN401 - any part
     """A selection of positions, and more parts."""
-    return Selection(spans=tuple(position_range(text) for text in texts), **more)
+    return Selection(spans=spans_of(texts, "POSITION"), **more)
 
 
 @pytest.mark.parametrize(

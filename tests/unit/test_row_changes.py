@@ -6,6 +6,7 @@ import msgspec
 
 from operations.commands.row_changes import CELL_CHARS, changes, named_row
 from tables import orders, sales
+from tables.cycle_ends import share_key
 from tables.orders import Line, Order, Other, Placed
 from tables.sales import CurrencySums, Tally
 
@@ -67,3 +68,5 @@ def test_rows_are_named_by_ids_and_cycle() -> None:
     assert named_row("shop_cycles", "s-1@1785888000000") == "s-1 2026-08-05T00:00:00Z"
     assert named_row("chats", "s-1\x1fb-7") == "s-1 b-7"
     assert named_row("shop_totals", "s-1") == "s-1"
+    share = share_key(1785888000000).decode()
+    assert named_row("marketplace_shares", share) == "2026-08-05T00:00:00Z"

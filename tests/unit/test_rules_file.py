@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from operations.stories.running import ExampleUnusable, run_all
 from schemas.columns import RULES
 from streams.rules import RulesUnusable, built_in, read_rules, rules_of
 from streams.settings import Settings
-from tables.terms import Terms
+from tables.terms import Terms, in_words
 from tests.terms import changed, rules_file
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
             read_rules(tmp_path / name)
 
 
+BUILT_IN = built_in().values.model_dump()
 TERMS = st.fixed_dictionaries(
     {
         "cycle_days": st.integers(1, 3660),
@@ -116,12 +118,29 @@ TERMS = st.fixed_dictionaries(
 
 
 @given(TERMS, TERMS)
+@example(BUILT_IN | {"cycle_anchor": datetime(2038, 2, 1, microsecond=2001, tzinfo=UTC)}, BUILT_IN)
 def test_equal_terms_have_equal_names(one: dict[str, object], other: dict[str, object]) -> None:
     """A version's record gives the same terms; other terms have another name."""
     first, second = (changed(built_in(), **values) for values in (one, other))
     assert rules_of(first.values.written(), "a record").terms == first.terms
     assert len(first.terms.name) == 8
     assert (first.terms.name == second.terms.name) == (first.terms == second.terms)
+
+
+@pytest.mark.parametrize(
+    ("clause", "words"),
+    [
+        ("cycles of 2592000000 ms from 0", "cycles of 30 days from 1970-01-01T00:00:00Z"),
+        ("cycles of 86400000 ms from 1500", "cycles of 24 h from 1970-01-01T00:00:01.500Z"),
+        ("reply within 300000 ms, 08:00-23:00", "reply within 5 min, 08:00-23:00"),
+        ("reply within 5400000 ms, x", "reply within 90 min, x"),
+        ("reply within 100000 ms, x", "reply within 100 s, x"),
+        ("sold_monthly by sale", "sold_monthly by sale"),
+    ],
+)
+def test_clauses_are_read_as_people_write_them(clause: str, words: str) -> None:
+    """Durations in the largest unit that has no fraction, so that two never read alike."""
+    assert in_words(clause) == words
 
 
 def test_anchors_of_the_same_cycles_are_the_same_terms() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from operations.commands import sql
 from operations.commands.sql import QueryRefused, command
+from operations.exporting.libraries import interruptible
 from operations.exporting.places import ExportDamaged
 from operations.exporting.views import complete_of
 from tests.exporting import ExportedFlow
@@ -77,7 +77,7 @@ async def test_an_export_onto_lost_files_is_refused(exported: ExportedFlow) -> N
 
 def test_a_query_is_interrupted_as_any_command() -> None:
     """DuckDB has an error of its own for it; other errors of the kind are not hidden."""
-    with pytest.raises(KeyboardInterrupt), sql._interruptible():
+    with pytest.raises(KeyboardInterrupt), interruptible():
         raise RuntimeError("Query interrupted")
-    with pytest.raises(RuntimeError, match="broken"), sql._interruptible():
+    with pytest.raises(RuntimeError, match="broken"), interruptible():
         raise RuntimeError("broken")

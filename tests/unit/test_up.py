@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import psutil
 import pytest
 from rich.console import Console
@@ -27,8 +28,11 @@ from operations.local.children import FIRST_PAUSE_S, STEADY_S, Children, KafkaCh
 from operations.local.data_dir import DataDirUnusable
 from operations.local.kafka import LocalKafka, LocalKafkaFailed, Status
 from operations.local.kafka_jars import JarsOutOfReach
-from operations.local.stack import PortInUse, require_free
+from operations.local.stack import PortInUse, of_versions, require_free, start_children
+from schemas.control import CopiedLog, Pointer
 from streams.settings import Settings
+from streams.versions import Versions
+from tests.unit.test_control import FIRST, R1
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -490,3 +494,52 @@ def test_the_view_is_read_from_the_reader(status: int, seen: View | str) -> None
         settings = Settings(_env_file=None, reader_port=server.server_port)
         assert read_view(settings) == seen
     assert read_view(settings) == WAITING, "without a reader there is no view"
+
+
+class Started:
+    """Children that are only noted."""
+
+    def __init__(self) -> None:
+        self.commands: dict[str, tuple[str, ...]] = {}
+
+    def add(self, name: str, *arguments: str, now_s: float) -> None:
+        """Note one, without how Python is told to run the command line."""
+        assert now_s > 0
+        self.commands[name] = arguments[2:]
+
+
+def test_workers_are_those_of_the_version_that_is_answered() -> None:
+    """With its copier, if it has one; what is not run is named with its commands."""
+    copied = msgspec.structs.replace(
+        R1, copied=CopiedLog("netsold.r1.copier", "shop.orders", "shop.chats", 8)
+    )
+    family = {FIRST.app: FIRST, R1.app: copied}
+    at_first = Versions(FIRST.app, family)
+    promoted = Versions(FIRST.app, family, Pointer(R1.app, "2026-01-02T00:00:00Z"))
+    settings = Settings(_env_file=None)
+    assert list(of_versions(Versions(FIRST.app))) == []
+    assert list(of_versions(at_first)) == [
+        "version: netsold, which is answered",
+        (
+            "beside:  netsold.r1 is not run here: `netsold rebuild copy netsold.r1` and"
+            " `netsold worker --version netsold.r1` run it"
+        ),
+    ]
+    assert list(of_versions(promoted)) == [
+        "beside:  netsold is not run here: `netsold worker --version netsold` run it",
+        "version: netsold.r1, which is answered, and its copier",
+    ]
+    commands = {}
+    for versions in (at_first, promoted):
+        started = Started()
+        answered = versions.settings_of(versions.pointed, settings)
+        start_children(started, answered, 1, 0, 0)  # type: ignore[arg-type]  # only `add` is called
+        commands[versions.pointed] = started.commands
+    assert commands == {
+        "netsold": {"worker-1": ("worker", "--name", "1"), "reader": ("serve",)},
+        "netsold.r1": {
+            "worker-1": ("worker", "--name", "1", "--version", "netsold.r1"),
+            "copier": ("rebuild", "copy", "netsold.r1"),
+            "reader": ("serve",),
+        },
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -19,7 +20,7 @@ from operations.versions.comparison import Comparison, ListComparison, MovingRow
 from operations.versions.disk_rows import DiskRows, in_order, row_stores
 from operations.versions.progress import Pace, progress_line
 from operations.versions.registering import Signature, Unregistrable
-from operations.versions.settling import Settling, TablePartition, vector_of
+from operations.versions.settling import Settling, TablePartition, by_list, vector_of
 from operations.versions.settling_copies import CopySettling, TableView, WrittenPartition
 from schemas.columns import SaleColumns
 from schemas.control import Act, CopiedLog, Pointer, Version
@@ -177,8 +178,16 @@ def test_rows_before_their_mark_do_not_count() -> None:
 def test_only_what_differs_at_one_vector_is_reported(data: st.DataObject) -> None:
     """Two versions write one log in chunks of their own; the second has a wrong rule for one key.
 
-    Whatever is decided is right: no other key differs, and that one is never the same.
+    Whatever is decided is right: no other key differs, and that one is never the same. Some rows
+    wait until others are decided.
     """
+    watched = data.draw(st.sampled_from([1, 2, 10_000]))
+    with patch("operations.versions.settling.MOST_WATCHED", watched):
+        only_what_differs(data)
+
+
+def only_what_differs(data: st.DataObject) -> None:
+    """One example of it."""
     log = data.draw(st.lists(st.sampled_from("abcw"), min_size=1, max_size=40))
 
     def chunks() -> list[int]:
@@ -202,15 +211,37 @@ def test_only_what_differs_at_one_vector_is_reported(data: st.DataObject) -> Non
     for which in (0, 1):
         for _ in range(data.draw(st.integers(0, len(ends[which])))):
             advance(which)
-    settling = Settling(*tables)
-    settling.again()
+    comparison = Settling(*tables)
+    comparison.again()
     while any(ends):
         advance(data.draw(st.sampled_from([which for which in (0, 1) if ends[which]])))
-        settling.again()
-        assert settling.different.keys() <= {b"w"}
-    settling.again()
-    assert settling.again()
-    assert settling.moving == set()
+        comparison.again()
+        assert comparison.different.keys() <= {b"w"}
+    comparison.again()
+    assert comparison.again()
+    assert comparison.moving == set()
+
+
+def test_rows_that_differ_are_counted_and_some_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many differ, or are still written, memory has the first ones of a list alone."""
+    monkeypatch.setattr("operations.versions.settling.MOST_ROWS", 3)
+    monkeypatch.setattr("operations.versions.settling.MOST_WATCHED", 4)
+    rows = {f"s-{number}": b'[{"shop_id":"s-%d"}]' % number for number in range(6)}
+    others = {key: row.replace(b"}", b',"n":1}') for key, row in rows.items()}
+    at_one, moving = ("shop_service_totals", 0), ("shop_service_totals", 1)
+    firsts = {at_one: part(9, **rows), moving: part(9, **rows)}
+    seconds = {at_one: part(9, **others), moving: part(4, **others)}
+    found = {at: Settling(one, seconds[at]) for at, one in firsts.items()}
+    assert [found[at].again() for at in found] == [True, False]
+    assert len(found[moving].moving) == 6
+    assert len(firsts[moving].stays) == len(seconds[moving].stays) == 4
+    result = by_list(firsts, seconds, found)["shop_service_totals"]
+    assert (result.same, result.differing, result.uncompared) == (0, 6, 6)
+    assert [row.key for row in result.moving] == [{"shop_id": f"s-{number}"} for number in range(3)]
+    assert len(result.different) == 3
+    lines = list(Comparison("a", "b", lists={"shop_service_totals": result}).lines(2))
+    assert lines[1] == "shop_service_totals: 0 rows are the same, 6 differ, 6 not compared"
+    assert lines[-2] == "  and 8 more rows"
 
 
 def test_a_mark_names_its_sources() -> None:

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from operations import waiting
-from operations.waiting import GaveUp, Interrupted, Waiting, give_up_s
+from operations.waiting import GaveUp, Interrupted, Waiting, answer, give_up_s
 from streams.settings import Kafka, Settings
 
 if TYPE_CHECKING:
@@ -118,6 +118,33 @@ def test_a_signal_ends_work_that_does_not_end(number: signal.Signals) -> None:
     _, error = _run(work, lambda: (0, "some"), 3600.0)
     assert isinstance(error, Interrupted)
     assert error.exit_code == 130
+
+
+def test_a_signal_at_the_end_of_a_request_is_not_lost() -> None:
+    """It comes in the work's last step, or while the event loop is closed.
+
+    Handlers are those of before.
+    """
+
+    def handler(*_: object) -> None:
+        raise AssertionError("the handler of before is for later signals")
+
+    async def signalled() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    async def signalled_at_the_end() -> None:
+        asyncio.get_running_loop().call_soon(
+            lambda: asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)
+        )
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        for work in (signalled, signalled_at_the_end):
+            with pytest.raises(Interrupted):
+                answer(SETTINGS, work())
+            assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_the_work_raises_is_raised() -> None:
