@@ -90,32 +90,6 @@ async def test_a_dry_run_by_other_rules_names_exactly_what_changes(
         assert settings.terms.name in names
 
 
-async def test_of_two_workers_that_begin_a_group_by_different_terms_one_is_refused(
-    settings: Settings, tmp_path: Path
-) -> None:
-    """Whichever is quicker: the log is counted by one of the two files alone."""
-    path = rules_file(tmp_path / "weekly.toml", cycle_days=7)
-    with Run(settings, tmp_path) as run:
-        both = [run.workers.start("a"), run.workers.start("b", RULES=str(path))]
-
-        async def one_ended() -> bool:
-            return not all(worker.alive for worker in both)
-
-        await run.until(one_ended, ENDS_S, restart=False)
-        (refused,) = [worker for worker in both if not worker.alive]
-        assert refused.exits == [1], run.workers.tail()
-        assert any(refused.logged(text) for text in ("count by terms", "the state was made by"))
-        await run.write(made(95, 300))
-        await run.caught_up(restart=False)
-        names = {
-            row["terms"]
-            async for records in log.records(settings, settings.topic("sales"))
-            for row in map(json.loads, (one.value for one in records))
-            if "terms" in row
-        }
-    assert len(names) == 1
-
-
 async def test_a_worker_with_other_terms_than_the_tables_is_refused(
     settings: Settings, tmp_path: Path
 ) -> None:

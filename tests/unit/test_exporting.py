@@ -14,7 +14,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
 
-from operations.exporting import files, libraries, table_rows
+from operations.exporting import files, libraries, table_rows, verifying
 from operations.exporting.forms import DATASETS, NumberTooLarge
 from operations.exporting.libraries import ExtraMissing
 from operations.exporting.manifest import COMPLETE, Complete, NoExport, OtherExport
@@ -180,8 +180,9 @@ def extra_row(data: bytes) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-async def test_verify_names_what_differs(tmp_path: Path) -> None:
+async def test_verify_names_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed byte, a lost file, a file and a row too many, each by its path."""
+    monkeypatch.setattr(verifying, "GROUPED_IDS", 7)
     one = ExportedFlow(tmp_path).take()
     complete = (await one.export()).complete
     path = next(file.path for file in complete.files if file.dataset == "entries")
