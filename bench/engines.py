@@ -89,15 +89,17 @@ def settings_of(bootstrap: str, directory: Path) -> Settings:
 
 
 def by_size(show: Callable[[Settings, Path, int], None], sizes: Sequence[int]) -> None:
-    """Measure and print each size that the command line names, or each of `sizes`.
+    """Measure and print each size that the command line names, or each of `sizes`."""
+    of_sizes(show, [int(one) for one in sys.argv[1:]] or sizes)
 
-    Each has an application and a directory of its own, on one Kafka.
-    """
+
+def of_sizes(show: Callable[[Settings, Path, int], None], sizes: Sequence[int]) -> None:
+    """Measure and print each size, with an application and a directory of its own, on one Kafka."""
     with tempfile.TemporaryDirectory() as name:
         kafka = LocalKafka(Path(name))
         bootstrap = kafka.start()
         try:
-            for size in [int(one) for one in sys.argv[1:]] or sizes:
+            for size in sizes:
                 directory = Path(name) / str(size)
                 show(settings_of(bootstrap, directory), directory, size)
         finally:

@@ -1,14 +1,14 @@
 """How fast files are imported, beside reading and writing alone, and in what memory.
 
-`python -m bench.importing [ROWS …]`.
+`python -m bench.importing [table] [events] [ROWS …]`.
 
-For each number, a CSV of that many rows is made: orders of five rows each, shuffled within a span,
-and a return for every twentieth row; and a JSONL of that many events in their own form, orders of
-one line. Each is read alone, by Python's parser or line by line. As many events as the mapping
-makes, and as many as the JSONL has, are written alone, unchecked. Then `netsold import --mapping
---dry-run`, `netsold import --mapping` and `netsold import` run, each as a process of its own,
-start-up included. A dry run's tables are in memory; no import's are. CPU and the peak of memory are
-those of the command's process; a command that is slower than LEAST_RATE rows a second is ended.
+For each number, a CSV of that many rows is made (`table`): orders of five rows each, shuffled
+within a span, and a return for every twentieth row; and a JSONL of that many events in their own
+form (`events`), orders of one line. Each is read alone, by Python's parser or line by line, then
+imported by `netsold import`, and as many events are written alone, unchecked. Commands are
+processes of their own, start-up included; CPU and the peak of memory are theirs. One that is slower
+than LEAST_RATE rows a second is ended. A dry run, whose tables are in memory, is measured up to
+MOST_DRY_ROWS.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Final
 from bench import engines
 from bench.measure import EngineFailed, Measured, processes
 from bench.replay import CLI, SAMPLE_S
+from operations.replaying.processes import quiet
 from operations.writing.event_lines import Outgoing, event_of
 from schemas.times import DAY_MS, format_short
 from streams import topics
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 SIZES: Final = (200_000,)
-LEAST_RATE: Final = 2_000
+KINDS: Final = ("table", "events")
+MOST_DRY_ROWS: Final = 200_000
+LEAST_RATE: Final = 1_000
 START_UP_S: Final = 60.0
 MAPPING: Final = Path(__file__).parents[1] / "docs/samples/mappings/online-retail/mapping.toml"
 HEAD: Final = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
@@ -82,12 +86,16 @@ def measured(count: int, work: Callable[[], object]) -> Measured:
     return Measured(count, time.monotonic() - began_s, time.process_time() - cpu_s, 0.0)
 
 
+def kinds() -> set[str]:
+    """What the command line names of `table` and `events`; both where it names none."""
+    return {*KINDS} & {*sys.argv} or {*KINDS}
+
+
 async def write_alone(settings: Settings, events: int, lines: int) -> None:
     """Write as many events, of one order's size, without any check."""
     one = event_of(event(1, 2, lines).encode())
     if not isinstance(one, Outgoing):
         raise EngineFailed(f"the bench's own event is refused: {one}")
-    await topics.create(settings)
     async with Writer(settings) as writer:
         for number in range(events):
             key = f"o-{number}".encode()
@@ -141,9 +149,18 @@ def _made(path: Path, head: str, some: Iterator[str]) -> None:
 
 
 def show(settings: Settings, directory: Path, count: int) -> None:
-    """Measure one size and print its table."""
+    """Measure one size and print its tables."""
     directory.mkdir(parents=True)
-    table, own, mapping = (directory / name for name in ("rows.csv", "own.jsonl", "mapping.toml"))
+    asyncio.run(topics.create(settings))
+    if "table" in kinds():
+        show_table(settings, directory, count)
+    if "events" in kinds():
+        show_events(settings, directory, count)
+
+
+def show_table(settings: Settings, directory: Path, count: int) -> None:
+    """Measure a CSV by a mapping."""
+    table, mapping = directory / "rows.csv", directory / "mapping.toml"
     # no hour of the bench's year is left out, or comes twice
     text = MAPPING.read_text(encoding="utf-8").replace("Europe/London", "UTC")
     mapping.write_text(text, encoding="utf-8")
@@ -151,19 +168,26 @@ def show(settings: Settings, directory: Path, count: int) -> None:
     size = f"{count:,} rows, {table.stat().st_size >> 20:,} MiB"
     print(f"{size:32}{'s':>9}{'rows/s':>12}{'CPU s/M':>10}{'MiB':>8}", flush=True)
     line("reading the CSV alone", measured(count, lambda: _read_csv(table)))
-    by_mapping = ("--mapping", str(mapping))
-    dry, found = command(settings, directory / "dry", count, *by_mapping, "--dry-run", str(table))
-    events = sum(found["events"].values())  # type: ignore[attr-defined]  # an object by type
-    _write(settings, count, events, LINES_OF_ORDER)
-    line("import --mapping --dry-run", dry)
-    line("import --mapping", command(settings, directory / "by", count, *by_mapping, str(table))[0])
+    arguments = ("--mapping", str(mapping), str(table))
+    one, found = command(settings, directory / "by", count, *arguments)
+    line("import --mapping", one)
+    _write(settings, count, int(str(found["written"])), LINES_OF_ORDER)
+    if count <= MOST_DRY_ROWS:
+        one, _ = command(settings, directory / "dry", count, "--dry-run", *arguments)
+        line("import --mapping --dry-run", one)
     table.unlink()
+    print(flush=True)
+
+
+def show_events(settings: Settings, directory: Path, count: int) -> None:
+    """Measure a JSONL of events."""
+    own = directory / "own.jsonl"
     _made(own, "", (event(number, count, 1) for number in range(count)))
     size = f"{count:,} events, {own.stat().st_size >> 20:,} MiB"
     print(f"{size:32}{'s':>9}{'events/s':>12}{'CPU s/M':>10}{'MiB':>8}", flush=True)
     line("reading the JSONL alone", measured(count, lambda: _read_lines(own)))
-    _write(settings, count, count, 1)
     line("import", command(settings, directory / "own", count, str(own))[0])
+    _write(settings, count, count, 1)
     own.unlink()
     print(flush=True)
 
@@ -174,4 +198,6 @@ def _write(settings: Settings, count: int, events: int, lines: int) -> None:
 
 
 if __name__ == "__main__":
-    engines.by_size(show, SIZES)
+    quiet()
+    sizes = [int(one) for one in sys.argv[1:] if one not in KINDS]
+    engines.of_sizes(show, sizes or SIZES)

@@ -33,7 +33,7 @@ RefusalRow = tuple[int, str, str]
 """The row's place, the reason, and its detail."""
 
 _TEMPORARY: Final = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-_KEPT: Final = "PRAGMA journal_mode = DELETE; PRAGMA synchronous = NORMAL;"
+_KEPT: Final = "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL;"
 """A commit outlasts a power cut, too; rows that are only added need next to no journal."""
 
 _SCHEMA: Final = """
@@ -176,6 +176,6 @@ class Spool:
 
     def _full(self, error: sqlite3.Error) -> SpoolFull:
         return SpoolFull(
-            f"{self._directory}: can't sort the rows there ({error}): make room, or set TMPDIR"
-            " to a directory with more"
+            f"{self._directory}: can't sort the rows there ({error}): make room there and in"
+            " TMPDIR, or set NETSOLD_DATA_DIR and TMPDIR to directories with more"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from operations.local.ports import free_port
 from operations.recounting import recount_by
-from streams import log
+from streams import log, topics
 from tests.commands import netsold
 from tests.faults.runner import Run, made
 from tests.terms import changed, rules_file
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.settings import Settings
+    from tests.faults.workers import Worker
 
 ENDS_S = 60.0
 
@@ -88,6 +89,39 @@ async def test_a_dry_run_by_other_rules_names_exactly_what_changes(
             names |= {row.get("terms") for row in map(json.loads, (r.value for r in records))}
         assert names <= {settings.terms.name, None}
         assert settings.terms.name in names
+
+
+async def test_of_two_workers_that_begin_a_group_by_different_terms_one_is_refused(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Whichever is quicker: the log is counted by one of the two files alone."""
+    path = rules_file(tmp_path / "weekly.toml", cycle_days=7)
+    await topics.create(settings)
+    with Run(settings, tmp_path) as run:
+        files = {"a": {}, "b": {"RULES": str(path)}}
+        workers = [run.workers.start(name, **more) for name, more in files.items()]
+
+        def refused(worker: Worker) -> bool:
+            sentences = ("workers count by terms", "the state was made by")
+            return any(map(worker.logged, sentences))
+
+        async def one_is_refused() -> bool:
+            for worker in workers:  # one may end as the other one has opened its partitions
+                if not worker.alive and not refused(worker):
+                    run.workers.start(worker.name, **files[worker.name])
+            return any(refused(worker) and not worker.alive for worker in workers)
+
+        await run.until(one_is_refused, ENDS_S, restart=False)
+        assert [refused(worker) for worker in workers].count(True) == 1, run.workers.tail()
+        await run.write(made(95, 300))
+        await run.caught_up(restart=False)
+        names = {
+            row["terms"]
+            async for records in log.records(settings, settings.topic("sales"))
+            for row in map(json.loads, (one.value for one in records))
+            if "terms" in row
+        }
+    assert len(names) == 1
 
 
 async def test_a_worker_with_other_terms_than_the_tables_is_refused(
