@@ -115,6 +115,8 @@ class Fetch:
         self.records: TolerantRecords = fetched._records  # noqa: SLF001 - as above
         """Its records, to look up those that are refused."""
         self._batches = _CommittedBatches(fetched)
+        # not begun, and it refers back: all that was fetched would wait for a garbage collection
+        fetched._records_iterator = None  # noqa: SLF001 - no public way
         self._parsing: Iterator[Any] | None = None
         """The rest of the batch that is being read."""
         self.position: int = self._batches.next_fetch_offset

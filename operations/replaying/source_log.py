@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from schemas import limits
 from streams import log
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
     from streams.cut_transactions import CutTransaction
     from streams.log import At
     from streams.settings import Settings
-
-
-COLLECT_RECORDS: Final = 200_000
-"""After so many records reference cycles are collected.
-
-A fetch leaves some that hold its bytes. They are few objects, so Python's own collector, which
-counts objects, would let a gigabyte of them wait (`streams/collecting.py`).
-"""
 
 
 class SpanStep(NamedTuple):
@@ -67,15 +58,11 @@ class KafkaLog:
         left = {at: start for at, start in starts.items() if start < ends[at]}
         if not left:
             return
-        known, uncollected = {at: ends[at] for at in left}, 0
+        known = {at: ends[at] for at in left}
         reading = log.follow(self.settings, left, lambda: limits.FOLLOW_RECORDS, known)
         async with aclosing(reading) as steps:
             async for step in steps:
                 records = {at: _before(found, ends[at]) for at, found in step.records.items()}
-                uncollected += sum(map(len, records.values()))
-                if uncollected >= COLLECT_RECORDS:
-                    gc.collect()
-                    uncollected = 0
                 yield SpanStep(records, {at: min(step.positions[at], ends[at]) for at in left})
                 # a log that ends in control records never delivers its last offset
                 if all(step.positions[at] >= ends[at] or at not in step.behind for at in left):

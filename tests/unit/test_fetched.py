@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from aiokafka.consumer.fetcher import FetchError
@@ -11,7 +13,7 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from schemas.envelope import ChatMessage, Received, Written
 from streams.batches import TolerantRecords
 from streams.fetch_buffer import FetchBuffer
-from streams.fetched import Chunk
+from streams.fetched import Chunk, Fetch
 from tables.summing_stage import RowAddition
 from tests.fetching import SALES, Fetches, batch
 
@@ -91,3 +93,22 @@ async def test_waiting_for_a_fetch_ends_by_the_time() -> None:
     fetches.subscriptions.abort_waiters(TopicAuthorizationFailedError("sales"))
     with pytest.raises(TopicAuthorizationFailedError):
         await waits
+
+
+@pytest.mark.parametrize("by_batches", [True, False])
+async def test_a_fetch_that_was_read_leaves_no_reference_cycle(*, by_batches: bool) -> None:
+    """Else its bytes would wait for a garbage collection, and those are rare."""
+    fetches = Fetches()
+    fetches.fetch(batch(0, b"a", b"b"), batch(2, b"c"))
+    fetch = Fetch(SALES, fetches.fetcher._records.pop(SALES))
+    if by_batches:
+        assert len(fetch.read_batches(10)) == 3
+    else:
+        assert len(fetch.read(10, bool)) == 3
+    bytes_of = weakref.ref(fetch.records)
+    gc.disable()
+    try:
+        del fetch
+        assert bytes_of() is None
+    finally:
+        gc.enable()
