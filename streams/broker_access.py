@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,24 @@ async def start(client: AIOKafkaConsumer | AIOKafkaProducer, settings: Settings)
     except KafkaConnectionError as error:
         await client.stop()
         raise KafkaUnreachable(await why_unreachable(settings)) from error
+
+
+async def stop(consumer: AIOKafkaConsumer) -> None:
+    """Stop a consumer. Raises asyncio.CancelledError where the caller itself is cancelled.
+
+    aiokafka cancels a fetch that pauses after an error, and lets that end its own stop half-way.
+    """
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        pending = list(consumer._fetcher._pending_tasks)  # noqa: SLF001 - no public way
+        for fetch in pending:
+            fetch.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        await consumer._client.close()  # noqa: SLF001 - as above
 
 
 async def bootstrap(client: AIOKafkaClient, settings: Settings) -> None:

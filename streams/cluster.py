@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import limits
-from streams import groups
+from streams import broker_access, groups
 from streams.log import bounds
 from streams.producers import StrictProducer
 
@@ -110,4 +110,4 @@ async def _running(consumer: AIOKafkaConsumer) -> AsyncIterator[AIOKafkaConsumer
     try:
         yield consumer
     finally:
-        await consumer.stop()
+        await broker_access.stop(consumer)

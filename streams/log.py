@@ -344,7 +344,7 @@ async def _offset_requests(
         await broker_access.start(consumer, settings)
         yield consumer, sorted(consumer.assignment())
     finally:
-        await consumer.stop()
+        await broker_access.stop(consumer)
 
 
 @asynccontextmanager
@@ -369,4 +369,4 @@ async def _reader(
             consumer.seek(TopicPartition(*at), offset)
         yield consumer
     finally:
-        await consumer.stop()
+        await broker_access.stop(consumer)
