@@ -70,7 +70,8 @@ class FencedWriter:
         except broker_access.WITHOUT_RIGHTS:
             raise
         except BROKEN as error:
-            if is_fenced(error):
+            fault = self._producer.fault
+            if is_fenced(error) or (fault is not None and is_fenced(fault)):
                 raise (self.fenced or self.in_doubt)(f"{self.rival}: {self.remedy}") from error
             why = f"Kafka did not confirm the last transaction ({error!r})"
             raise self.in_doubt(f"{why}: {self.remedy}") from error

@@ -10,6 +10,7 @@ open transaction; the mark in the changelog shows which of the two happened.
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaProducer
@@ -195,6 +196,15 @@ class StrictProducer(AIOKafkaProducer):
         The next producer of this id commits or aborts an open transaction.
         """
         await abandon(self)
+        _ = self.fault  # or asyncio warns that nobody retrieved it
+
+    @property
+    def fault(self) -> BaseException | None:
+        """What ended the transaction, if that is known. A call after it raises another error."""
+        waiter = self._txn_manager._transaction_waiter  # noqa: SLF001 - no public way
+        is_known = waiter is not None and waiter.done() and not waiter.cancelled()
+        fault: BaseException | None = waiter.exception() if is_known else None
+        return fault
 
 
 async def abandon(producer: AIOKafkaProducer) -> None:
@@ -210,6 +220,11 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     await producer.client.close()
     if task is not None:
         await asyncio.wait([task], timeout=1.0)
+    unsent = producer._message_accumulator  # noqa: SLF001 - as above
+    for batch in chain(unsent._pending_batches, *unsent._batches.values()):  # noqa: SLF001 - as above
+        waiter = batch._drain_waiter  # noqa: SLF001 - as above
+        if waiter.done() and not waiter.cancelled():
+            waiter.exception()  # or asyncio warns that nobody retrieved it
 
 
 Headers = list[tuple[str, bytes]]

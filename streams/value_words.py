@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date, time
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
@@ -63,7 +64,8 @@ def kinds_of(field: FieldInfo) -> tuple[Any, ...]:
 
 def shown_value(value: object) -> str:
     """A wrong value, as a sentence shows it: at most 80 characters."""
-    return shortened(repr(value), 80)
+    text = value.isoformat() if isinstance(value, date | time) else repr(value)  # as TOML has them
+    return shortened(text, 80)
 
 
 def shortened(text: str, most: int = 300) -> str:

@@ -157,7 +157,7 @@ class VersionWriter(FencedWriter):
 
     in_doubt = ChangeInDoubt
     rival = "another command changes versions now"
-    remedy = "see `netsold rebuild status`, and run the same command again"
+    remedy = "see `netsold rebuild status`, and run the same command again only if it was not done"
 
     def __init__(
         self,

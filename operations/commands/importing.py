@@ -175,7 +175,9 @@ def _write_all(
         summary.seconds = round(time.monotonic() - started_s, 3)
         _show(summary, as_json=as_json)
     if failure is not None:
-        print_error(f"netsold: {failure}{_how_far(summary, can_resume=importing.can_resume)}")
+        # a file that is mended is another file
+        can_resume = importing.can_resume and not isinstance(failure, EventFileUnreadable)
+        print_error(f"netsold: {failure}{_how_far(summary, can_resume=can_resume)}")
         raise typer.Exit(failure.exit_code)
 
 

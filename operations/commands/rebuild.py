@@ -269,8 +269,9 @@ def promote(  # noqa: PLR0917 - a parameter for each option
 ) -> None:
     """Let readers answer from a rebuild, and let it send the alerts from here on.
 
-    Refused while it is behind, has no worker, or differs (exit codes 5 and 3). With --json one
-    object, the act as it is recorded, once it is done.
+    Refused while it is behind, has no worker or rows that could not be compared (exit code 5), and
+    where it differs or has other cycles (3). With --json one object, the act as it is recorded,
+    once it is done.
     """
     settings, sign = named_cluster(), _signature(by, why)
     if accept_diff and not why.strip():
@@ -294,11 +295,26 @@ def promote(  # noqa: PLR0917 - a parameter for each option
             f"{rebuilt} differs from {live}: see `netsold rebuild diff {name}`; if it is right, "
             "give --accept-diff and --why"
         )
+    if found.left_out and not accept_diff:
+        raise changing.Different(
+            f"{', '.join(found.left_out)} can't be compared: see `netsold rebuild diff {name}`; if "
+            "that is what the rebuild is for, give --accept-diff and --why"
+        )
+    if found.uncompared and not accept_diff:
+        raise changing.Uncompared(
+            f"{found.uncompared:,} rows could not be compared within {within:g} s: give more by "
+            "--within, or accept what is not known by --accept-diff and --why"
+        )
     what = f"readers move from {live} to {rebuilt}, and {rebuilt} sends the alerts from now on"
     print_error(what)
     confirm("Promote it?", f"{what}: give --yes to do it", yes=yes, no_input=no_input)
     change = changing.point_at(
-        settings, rebuilt, shown=live, act="promote", sign=sign, comparison=found
+        settings,
+        rebuilt,
+        shown=live,
+        act="promote",
+        sign=_signature(by, why),  # comparing and a person's answer may have taken minutes
+        comparison=found,
     )
     with _continued(_IN_DOUBT):
         act = answer(settings, change)
@@ -329,7 +345,7 @@ def rollback(
 
     With --json one object, the act as it is recorded, once it is done.
     """
-    settings, sign = named_cluster(), _signature(by, why)
+    settings = named_cluster()
     with _continued(_UNCHANGED):
         versions = answer(settings, read_versions(settings))
         live, former = versions.pointed, changing.former_of(versions)
@@ -342,6 +358,7 @@ def rollback(
             f"one by `netsold worker --version {former}`"
         )
     confirm("Roll back?", f"{what}: give --yes to do it", yes=yes, no_input=no_input)
+    sign = _signature(by, why)  # a person's answer may have taken minutes
     change = changing.point_at(settings, former, shown=live, act="rollback", sign=sign)
     with _continued(_IN_DOUBT):
         act = answer(settings, change)

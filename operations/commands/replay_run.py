@@ -80,6 +80,8 @@ class ReplayRun:
                 return answer(self.settings, carrying_out, self._steps.pending)
         except Interrupted:
             again = [one for one in sys.argv[1:] if one != "--resume"]
+            if "--version" not in again and self.settings.app != self.settings.family:
+                again += ["--version", self.settings.app]  # the pointer may move before
             print_error(f"netsold: `{shlex.join(['netsold', *again, '--resume'])}` continues")
             raise
 

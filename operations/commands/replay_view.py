@@ -47,6 +47,7 @@ def json_of(
         "replayed": sorted(set(terms.terms)),
     }
     answer["sold_monthly_rows"] = shown_otherwise(found, terms.terms)
+    answer["equal"] = answer["equal"] and not answer["sold_monthly_rows"]
     answer["cycles"] = [
         {"start": times.format_ms(int(start)), "currency": currency} | msgspec.to_builtins(pair)
         for start, currencies in sorted(found.cycles.by_cycle.items(), key=_start)

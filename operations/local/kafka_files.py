@@ -157,4 +157,5 @@ class KafkaFiles:
             ]
             if errors:
                 return errors[-1]
-        return output[-1] if output else "it left no message"
+        words = [line for line in output if not line.startswith("WARNING: ")]  # Java's own
+        return words[-1] if words else "it left no message"

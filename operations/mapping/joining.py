@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from operations.mapping.parts import NUMBERED, Part
+from operations.mapping.parts import LINE_BITS, NUMBERED, Part
 from operations.mapping.plan import LINE_IDS, LINES, NAME_TYPES
 from operations.mapping.values import RowUnmapped
 from schemas.times import format_short
@@ -67,15 +67,20 @@ def _of_rows(
 ) -> Iterator[Joined]:
     """The event of some rows, if any of them was not refused."""
     found: list[tuple[int, Part]] = []
-    refused_at = None
+    places: dict[bytes, int] = {}
+    refused_at = repeated = None
     more = 0
     for _, _, place, _, data in rows:
         if data is None:
             refused_at = place if refused_at is None else refused_at
-        elif len(found) < MOST_LINES:
+            continue
+        before = places.setdefault(data, place)
+        if len(found) < MOST_LINES:
             found.append((place, decode_part(data)))
         else:
             more += 1
+        if before >> LINE_BITS != place >> LINE_BITS and reader.plan.line is not None:
+            repeated = repeated or (before, place)
     if not found:
         return
     first, group = found[0][0], (reader.number, id_)
@@ -88,6 +93,9 @@ def _of_rows(
         yield Joined(
             reader, group, first, RowUnmapped(f"{fault}: see whether id is that of one order")
         )
+    elif repeated is not None:
+        fault = f"{name} has the same row in {' and '.join(map(at, repeated))}"
+        yield Joined(reader, group, first, RowUnmapped(f"{fault}: import it from one of them"))
     else:
         try:
             yield _join(reader, group, name, found, at, count)
@@ -152,7 +160,8 @@ def _agreed(name: str, found: list[tuple[int, Part]], at: Namer) -> dict[str, An
             if field_name != "occurred_at":
                 raise RowUnmapped(
                     f"{name} has {field_name} {value!r} in {at(place)}, and {known!r} in"
-                    f" {at(first)}: rows of one id are one event"
+                    f" {at(first)}: rows of one id are one event;"
+                    " fill_down fills what only its first row has"
                 )
             fields[field_name] = min(known, value)
     return fields

@@ -10,6 +10,7 @@ from operations.mapping.matching import RETURN, SALE, Returned, SoldLine, encode
 from operations.mapping.reading import refusal_of
 from operations.mapping.values import RowUnmapped
 from operations.writing.event_lines import Outgoing, by_now, event_of
+from schemas.money import shown
 from schemas.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ class EventStage:
         checked.differ += 1
         if len(checked.differences) < _DIFFERENCES:
             checked.differences.append(
-                f"{self._at(one.place)}: order {event['order_id']}: its lines are {total}"
-                f" minor units of {event['currency']}, and the file's own total is {one.check}"
+                f"{self._at(one.place)}: order {event['order_id']}: its lines are"
+                f" {shown(event['currency'], total)}, and the file's own total is"
+                f" {shown(event['currency'], one.check)}"
             )
 
     def _add_return(self, one: Joined, event: dict[str, Any]) -> None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from operations.mapping.plan import EventPlan, FilePlan, Value
     from operations.mapping.values import Reading, Row
 
+LINE_BITS: Final = 40
+"""A row's place is the number of its file, and in so many bits its line."""
+
 NUMBERED: Final = "\0"
 """In an id, where the number of the rows with an equal id goes."""
 

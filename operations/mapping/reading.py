@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from operations.files.opening import name_of, require
 from operations.mapping.filling import filled
 from operations.mapping.joining import encode_part
-from operations.mapping.parts import NUMBERED, FileReader
+from operations.mapping.parts import LINE_BITS, NUMBERED, FileReader
 from operations.mapping.plan import NUMBER_OF_EQUAL, MappingUnfit
 from operations.mapping.rows import check, opened_row, rows_of
 from operations.mapping.same_fault import ReadRow, in_steps
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from operations.mapping.spool import Spool
     from operations.mapping.values import Row
 
-_LINE_BITS: Final = 40
 _LOOKUP_ROWS: Final = 2_000_000
 
 
@@ -74,8 +74,10 @@ class RowStage:
         """How many rows of the file that is being read are done."""
 
         by_plan: dict[int, FileReader] = {}
-        for path in files:
+        for number, path in enumerate(files):
             require(path)
+            if os.path.realpath(path) in map(os.path.realpath, files[:number]):
+                raise MappingUnfit(f"{path} is given twice: its rows would count twice")
             plan = mapping.plan_of(path)
             reader = by_plan.get(id(plan))
             if reader is None:
@@ -104,7 +106,7 @@ class RowStage:
 
     def at(self, place: int) -> str:
         """A row's place for people."""
-        number, line = place >> _LINE_BITS, place & ((1 << _LINE_BITS) - 1)
+        number, line = place >> LINE_BITS, place & ((1 << LINE_BITS) - 1)
         return f"{name_of(self.files[number])}:{line}"
 
     def read(self, number: int, done: int) -> Iterator[list[ReadRow]]:
@@ -122,7 +124,7 @@ class RowStage:
                 self._again(reader, path, line, row)
                 continue
             self.counts.rows += 1
-            place, why = number << _LINE_BITS | line, None
+            place, why = number << LINE_BITS | line, None
             try:
                 if not self._add(reader, place, self._opened(reader, path, line, row), last):
                     continue

@@ -91,9 +91,11 @@ def _of_csv(
             f"{name}: is not {plan.encoding}: {error}: give the file's encoding, such as cp1252"
         ) from error
     except csv.Error as error:
-        raise EventFileUnreadable(
-            f"{name}:{line}: is no CSV from there on: {error}: see the marks of its texts"
-        ) from error
+        fault = f"is no CSV from there on: {error}: see the marks of its texts"
+        if "field limit" in str(error):
+            most = csv.field_size_limit()
+            fault = f"has a cell of more than {most:,} characters: see whether its quotes end"
+        raise EventFileUnreadable(f"{name}:{line}: {fault}") from error
 
 
 def _check_columns(name: str, found: list[str], used: Iterable[str], plan: FilePlan) -> None:

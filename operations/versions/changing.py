@@ -50,6 +50,12 @@ class Different(NetsoldError):
     exit_code = 3
 
 
+class Uncompared(NetsoldError):
+    """Rows of the version could not be compared with those of the one that is answered."""
+
+    exit_code = 5
+
+
 class PointerMoved(NetsoldError):
     """The pointer is no longer where it was when the change was shown."""
 
@@ -162,7 +168,7 @@ async def point_at(
             former=shown,
             vector=comparison.vector if comparison else {},
             differences=dict(differences),
-            accepted=bool(differences) or (comparison is not None and not comparison.lists),
+            accepted=comparison is not None and not comparison.is_whole,
         )
         await writer.commit(
             [Pointer(app, sign.at, former=shown), record],

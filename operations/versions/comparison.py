@@ -109,6 +109,16 @@ class Comparison:
         counts = {name: one.differing for name, one in self.lists.items()}
         return {name: count for name, count in counts.items() if count}
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows of all lists were compared, and are the same."""
+        return not (self.differences() or self.uncompared or self.left_out)
+
+    @property
+    def uncompared(self) -> int:
+        """How many rows could not be compared."""
+        return sum(one.uncompared for one in self.lists.values())
+
     def lines(self, most: int) -> Iterator[str]:
         """The comparison for people, with at most `most` rows of each list."""
         yield f"from {self.first} to {self.second}:"
@@ -121,8 +131,12 @@ class Comparison:
             for row in one.different[:most]:
                 yield f"  {_named(row.key)}: {', '.join(row.changes(self.first, self.second))}"
             for open_row in one.moving[:most]:
-                times = f"written {open_row.writes:,} times meanwhile"
-                yield f"  {_named(open_row.key)}: not compared, {times}"
+                why = (
+                    f"written {open_row.writes:,} times meanwhile"
+                    if open_row.writes
+                    else "the versions did not have it at one offset yet"
+                )
+                yield f"  {_named(open_row.key)}: not compared, {why}"
             more = max(0, one.differing - most) + max(0, one.uncompared - most)
             if more:
                 yield f"  and {more:,} more rows"
@@ -133,7 +147,7 @@ class Comparison:
     def _verdict(self) -> str:
         """How much differs, and of how much that is not known, in one line."""
         rows = sum(one.same + one.differing for one in self.lists.values())
-        moving = sum(one.uncompared for one in self.lists.values())
+        moving = self.uncompared
         found = f"{sum(self.differences().values()):,} of {rows:,} compared rows differ"
         if not moving:
             return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -64,14 +66,19 @@ async def test_what_is_written_is_read(settings: Settings) -> None:
 
 
 async def test_a_newer_command_fences_an_older_one(settings: Settings) -> None:
-    """What the older one would write is refused, and nothing of it is read."""
+    """What the older one would write is refused in one sentence, and nothing of it is read."""
     await topics.create(settings)
     base, rebuilt = registered(settings)
+    chats = [(settings.topic("chats"), number) for number in range(settings.partitions)]
+    unretrieved: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: unretrieved.append(what))
     async with VersionWriter(settings) as older:
         await older.commit([base])
         async with VersionWriter(settings) as newer:
             with pytest.raises(ChangeInDoubt, match="another command changes versions now"):
-                await older.commit([rebuilt])
+                await older.commit([rebuilt], handover_to=envelope.Handover(base.app), chats=chats)
             await newer.commit([Pointer(base.app, AT)])
     found = await read_versions(settings)
     assert (list(found.registered), found.pointer) == ([base.app], Pointer(base.app, AT))
+    gc.collect()
+    assert not unretrieved

@@ -43,6 +43,7 @@ zone = "UTC"
     quantity = {{ number = "n" }}
     {price}
 """
+COLUMNS = "o,t,b,p,n,m\n"
 PRICE = 'unit_price = { money = "m" }'
 
 
@@ -57,7 +58,7 @@ def _mapping(
 
 def _made(directory: Path, rows: str, **parts: str) -> Made:
     file = directory / "rows.csv"
-    file.write_text(f"o,t,b,p,n,m\n{rows}", encoding="utf-8")
+    file.write_text(COLUMNS + rows, encoding="utf-8")
     return made(_mapping(directory, **parts), [file])
 
 
@@ -189,7 +190,8 @@ def test_totals_of_lines_are_kept_to_the_cent(tmp_path: Path) -> None:
     other.mkdir()
     differing = _made(other, rows, more='check = { money = "m" }')
     assert differing.counts.checked.differ == 1
-    assert "own total is 1000" in differing.counts.checked.differences[0]
+    (difference,) = differing.counts.checked.differences
+    assert "its lines are 30.00, and the file's own total is 10.00" in difference
 
 
 RETURNS = """
@@ -315,6 +317,18 @@ def test_formats_give_the_same_events(tmp_path: Path) -> None:
         ({"price": ""}, "a line of order_placed needs unit_price or total"),
         ({"more": 'group_id = { column = "x", money = "y" }'}, "exactly one of column"),
         ({"rest": "x = ["}, "is no TOML"),
+        (
+            {"rest": RETURNS.replace('"other"', '"othr"').replace("SALE", "latest")},
+            "reason is 'othr': did you mean other?",
+        ),
+        (
+            {
+                "rest": RETURNS.replace('{ number = "n", sign = "minus" }', '"{n}"').replace(
+                    "SALE", "latest"
+                )
+            },
+            "quantity needs { number = COLUMN }",
+        ),
         ({"rest": RETURNS.replace("[file.event.sold]", "[file.event.check]")}, "check"),
     ],
 )
@@ -414,7 +428,7 @@ def test_refusals_have_the_reason_of_mappings(tmp_path: Path) -> None:
 def test_files_are_closed_while_they_are_read(tmp_path: Path) -> None:
     """As after Ctrl-C: the thread that reads ends with an error, and the process goes on."""
     rows = "".join(f"{n},2026-07-02T08:00:00Z,b,p,1,1\n" for n in range(12_000))
-    (tmp_path / "rows.csv").write_text(f"o,t,b,p,n,m\n{rows}")
+    (tmp_path / "rows.csv").write_text(COLUMNS + rows)
     files = MappedFiles(read_mapping(_mapping(tmp_path)), [str(tmp_path / "rows.csv")], AHEAD_S)
     assert list(files.refusals()) == []
     lines = files.lines()
@@ -422,3 +436,28 @@ def test_files_are_closed_while_they_are_read(tmp_path: Path) -> None:
     files.close()
     with pytest.raises(SpoolFull, match="closed"):
         list(lines)
+
+
+def test_the_same_rows_of_two_files_are_one_of_them(tmp_path: Path) -> None:
+    """Exports overlap: lines without an id of their own would count twice."""
+    rows = "1,2026-07-02T08:00:00Z,b,p,2,1.50\n1,2026-07-02T08:00:00Z,b,p,2,1.50\n"
+    mapping, first = _mapping(tmp_path), tmp_path / "rows.csv"
+    second, other = tmp_path / "again.csv", "2,2026-07-02T08:00:00Z,b,p,1,1\n"
+    first.write_text(COLUMNS + rows)
+    second.write_text(COLUMNS + rows + other)
+    assert len(made(mapping, [first]).events[0]["lines"]) == 2
+    found = made(mapping, [first, second])
+    assert [event["order_id"] for event in found.events] == ["2"]
+    assert found.refused["rows.csv:2"].endswith(
+        f"has the same row in {first}:2 and {second}:2: import it from one of them"
+    )
+
+
+def test_a_file_is_given_once(tmp_path: Path) -> None:
+    """By whatever path."""
+    mapping, first = _mapping(tmp_path), tmp_path / "rows.csv"
+    first.write_text(COLUMNS)
+    link = tmp_path / "link.csv"
+    link.symlink_to(first)
+    with pytest.raises(MappingUnfit, match=r"link\.csv is given twice"):
+        made(mapping, [first, link])
