@@ -302,8 +302,8 @@ def promote(  # noqa: PLR0917 - a parameter for each option
         )
     if found.uncompared and not accept_diff:
         raise changing.Uncompared(
-            f"{found.uncompared:,} rows could not be compared within {within:g} s: give more by "
-            "--within, or accept what is not known by --accept-diff and --why"
+            f"{found.uncompared:,} of the rows could not be compared within {within:g} s: give more "
+            "by --within, or accept what is not known by --accept-diff and --why"
         )
     what = f"readers move from {live} to {rebuilt}, and {rebuilt} sends the alerts from now on"
     print_error(what)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from operations.commands import rebuild
 from operations.versions import changing, registering
 from operations.versions.changing import Removal
+from operations.versions.comparison import Comparison, ListComparison, MovingRow
 from operations.versions.moments import NoMoment
 from operations.waiting import Interrupted
 from schemas.control import Act, Pointer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from typer.testing import Result
 
     from schemas.control import ControlRecord, Diff
+    from schemas.errors import NetsoldError
 
 SETTINGS = Settings(_env_file=None)
 PROMOTED = Act(act="promote", app=R1.app, at="2026-01-02T00:00:00.000Z", by="ann")
@@ -149,6 +151,48 @@ def test_what_cannot_be_compared_is_accepted_by_name_alone(monkeypatch: pytest.M
     assert Writer.handovers == [Handover(R1.app, 9)]
     assert (pointer.app, act.accepted, act.why) == (R1.app, True, "its log is damaged")
     assert world.diffs[-1].left_out.keys() == REPORT_LISTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("found", "error", "code", "why"),
+    [
+        (
+            {"lists": {"products": ListComparison(5, moving=[MovingRow({"product_id": "p"}, 0)])}},
+            changing.Uncompared,
+            5,
+            "1 of the rows could not be compared within 30 s",
+        ),
+        (
+            {
+                "lists": {"products": ListComparison(5)},
+                "left_out": {"shop_service": "cycles"},
+            },
+            changing.Different,
+            3,
+            "shop_service can't be compared",
+        ),
+    ],
+)
+def test_a_promotion_needs_all_rows_compared(
+    monkeypatch: pytest.MonkeyPatch,
+    found: dict[str, Any],
+    error: type[NetsoldError],
+    code: int,
+    why: str,
+) -> None:
+    """Rows that are not known may differ; to accept them is recorded."""
+    world = World(monkeypatch, BEFORE)
+    compared = Comparison(FIRST.app, R1.app, **found)
+    monkeypatch.setattr(rebuild, "compare_versions", giving(compared))
+    refused = world.run("promote", "r1", "--yes")
+    assert isinstance(refused.exception, error)
+    assert (refused.exception.exit_code, Writer.committed) == (code, [])
+    assert why in str(refused.exception)
+    accepted = world.run("promote", "r1", "--accept-diff", "--why", "hot rows", "--yes")
+    assert accepted.exit_code == 0, accepted.output
+    act = Writer.committed[-1]
+    assert isinstance(act, Act)
+    assert act.accepted
 
 
 def test_each_change_prints_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
