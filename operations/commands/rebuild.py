@@ -290,21 +290,8 @@ def promote(  # noqa: PLR0917 - a parameter for each option
         for line in found.lines(20):
             print_error(line)
         answer(settings, record_diff(settings, diff_of(found, sign)))
-    if found.differences() and not accept_diff:
-        raise changing.Different(
-            f"{rebuilt} differs from {live}: see `netsold rebuild diff {name}`; if it is right, "
-            "give --accept-diff and --why"
-        )
-    if found.left_out and not accept_diff:
-        raise changing.Different(
-            f"{', '.join(found.left_out)} can't be compared: see `netsold rebuild diff {name}`; if "
-            "that is what the rebuild is for, give --accept-diff and --why"
-        )
-    if found.uncompared and not accept_diff:
-        raise changing.Uncompared(
-            f"{found.uncompared:,} of the rows could not be compared within {within:g} s: give more "
-            "by --within, or accept what is not known by --accept-diff and --why"
-        )
+    if not accept_diff:
+        changing.require_same(found, name)
     what = f"readers move from {live} to {rebuilt}, and {rebuilt} sends the alerts from now on"
     print_error(what)
     confirm("Promote it?", f"{what}: give --yes to do it", yes=yes, no_input=no_input)

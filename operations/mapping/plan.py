@@ -9,7 +9,7 @@ import fnmatch
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from operations.mapping.plan_faults import did_you_mean, sentence
+from operations.mapping.plan_words import check_quantity, check_words
 from schemas import events
 from schemas.errors import NetsoldError
 from schemas.times import parse_ms
@@ -152,13 +153,6 @@ class Sold(_Strict):
     """When it was sold; the event's own time without it."""
 
 
-def _words_of(annotation: Any) -> list[str]:  # noqa: ANN401 - any annotation
-    """The words of a Literal, or of one in a union; none of another type."""
-    if get_origin(annotation) is Literal:
-        return [one for one in get_args(annotation) if isinstance(one, str)]
-    return [word for one in get_args(annotation) for word in _words_of(one)]
-
-
 def instant_ms(text: str) -> int:
     """Epoch milliseconds of an event's time that is written in the mapping. Raises ValueError."""
     try:
@@ -210,7 +204,7 @@ class EventPlan(BaseModel):
                 continue
             if value is not None and not (isinstance(value, Cell) and getattr(value, kind)):
                 raise ValueError(f"{name} needs {{ {kind} = COLUMN }}")
-        self._check_words()
+        check_words(self.type, self.fields)
         for name in ("id", "occurred_at", "order_id"):
             if name in allowed and name not in self.fields and not self._by_match(name):
                 raise ValueError(f"{self.type} needs {name}")
@@ -219,15 +213,6 @@ class EventPlan(BaseModel):
         if (self.sold or self.check) and self.type != "order_placed":
             raise ValueError("sold and check belong to order_placed")
         return self
-
-    def _check_words(self) -> None:
-        """Texts without a column, in fields that have one of some words."""
-        model = events.MODELS.get(self.type)
-        for name, value in self.fields.items():
-            field = None if model is None else model.model_fields.get(name)
-            words = [] if field is None else _words_of(field.annotation)
-            if words and isinstance(value, str) and "{" not in value and value not in words:
-                raise ValueError(f"{name} is {value!r}: {did_you_mean(value, words)}")
 
     def _check_match(self) -> None:
         match, line = self.match, self.line or {}
@@ -254,10 +239,7 @@ class EventPlan(BaseModel):
             if name not in allowed:
                 advice = did_you_mean(name, allowed) if allowed else "leave it out"
                 raise ValueError(f"a line of {self.type} has no {name}: {advice}")
-        if isinstance(line.get("quantity"), str):
-            raise ValueError(  # noqa: TRY004 - what pydantic expects
-                "quantity needs { number = COLUMN }, or a whole number"
-            )
+        check_quantity(line)
         for names in self._needed():
             if not set(names) & line.keys():
                 raise ValueError(f"a line of {self.type} needs {' or '.join(names)}")

@@ -138,6 +138,28 @@ def former_of(versions: Versions) -> str:
     return pointer.former
 
 
+def require_same(found: Comparison, name: str) -> None:
+    """Refuse a version unless all its rows were compared, and are the same.
+
+    Raises Different and Uncompared.
+    """
+    see, accept = f"see `netsold rebuild diff {name}`", "give --accept-diff and --why"
+    if found.differences():
+        raise Different(
+            f"{found.second} differs from {found.first}: {see}; if it is right, {accept}"
+        )
+    if found.left_out:
+        lists = ", ".join(found.left_out)
+        raise Different(
+            f"{lists} can't be compared: {see}; if that is what the rebuild is for, {accept}"
+        )
+    if found.uncompared:
+        raise Uncompared(
+            f"{found.uncompared:,} of the rows could not be compared within {found.waited_s:g} s:"
+            f" give more by --within, or, to accept what is not known, {accept}"
+        )
+
+
 async def point_at(
     settings: Settings,
     app: str,
