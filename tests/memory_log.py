@@ -194,6 +194,7 @@ class MemoryProducer:
         self._step = step
         self._epoch: int | None = None
         self._in_transaction = False
+        self.fault: BaseException | None = None
 
     async def _request(self, what: str, carry_out: Callable[[], T]) -> T:
         await self._step(f"before {what}")
