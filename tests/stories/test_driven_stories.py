@@ -69,6 +69,7 @@ def test_story(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The changelogs end with the story's tables, whatever happens to the workers (I1)."""
     terms = Terms(service=story.rules)
     monkeypatch.setattr(driver_module, "TERMS", terms)
+    monkeypatch.setattr(Settings, "terms", terms)
     states = None
     for seed in SEEDS:
         driver = driven_by(story, seed, tmp_path)
