@@ -490,7 +490,8 @@ async def test_a_reader_with_tokens_has_a_sign_in(
         context = await browser.new_context()
         opened = Tab(await context.new_page(), address)
         await opened.page.goto(address)
-        for token, shown in (("wrong", ".sign-in"), (TOKENS[Scope.READ], ".freshness.live")):
+        refused = ".sign-in [role=alert]"
+        for token, shown in (("wrong", refused), (TOKENS[Scope.READ], ".freshness.live")):
             await opened.shows(".sign-in")
             assert await opened.violations() == []
             await opened.page.fill("[name=token]", token)

@@ -50,6 +50,7 @@ function SignIn() {
   return html`<form class="panel sign-in" onSubmit=${submit}>
     <h1>${t("sign_in.title")}</h1>
     <p>${t("sign_in.why")}</p>
+    ${signIn.value === "refused" && html`<p role="alert">${t("sign_in.refused")}</p>`}
     <label>${t("sign_in.token")}
       <input name="token" type="password" autocomplete="current-password" required />
     </label>

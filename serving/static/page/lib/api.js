@@ -3,7 +3,7 @@ import { signal } from "./html.js";
 
 const KEY = "netsold.token";
 
-/** "needed" while the reader wants a token that the page does not have; else "". */
+/** "needed" while the reader wants a token that the page does not have, "refused" where it does not know that one; else "". */
 export const signIn = signal("");
 
 export const token = () => sessionStorage.getItem(KEY) ?? "";
@@ -49,7 +49,7 @@ async function fetched(path, parameters, abort) {
 }
 
 export async function body(response) {
-  if (response.status === 401) signIn.value = "needed";
+  if (response.status === 401) signIn.value = token() ? "refused" : "needed";
   const found = await response.json().catch(() => null);
   if (found && (response.ok || found.findings)) return found; // health is a 503 with its findings
   throw new Problem(response.status, found?.title ?? response.statusText, found?.detail ?? "");

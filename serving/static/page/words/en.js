@@ -232,6 +232,7 @@ export default {
   shop: "Shop",
   "shop.unknown": "No event names the shop {id}.",
   "sign_in.go": "Sign in",
+  "sign_in.refused": "This reader doesn't know that token; it may have been replaced.",
   "sign_in.title": "Sign in",
   "sign_in.token": "Token",
   "sign_in.why": "This reader wants a token. It stays in this tab only.",

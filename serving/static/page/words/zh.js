@@ -224,6 +224,7 @@ export default {
   shop: "店铺",
   "shop.unknown": "没有事件提到店铺 {id}。",
   "sign_in.go": "登录",
+  "sign_in.refused": "此读取服务不认识该令牌，可能已被更换。",
   "sign_in.title": "登录",
   "sign_in.token": "令牌",
   "sign_in.why": "此读取服务需要令牌。令牌只保存在本标签页。",
