@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from operations.replaying.differences import SHOWN, text
+from schemas import limits
 from schemas.errors import NetsoldError
 from tables.sales import ImpossibleTallyError
 from tables.service import ImpossibleServiceError
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from operations.replaying.work import Work
 
 CHUNK_ROWS: Final = 20_000
-"""How many rows are folded at once, at least."""
+"""How many rows are folded at once, at least, unless they are long."""
+
+CHUNK_BYTES: Final = 8 * limits.MIB
+"""The same in bytes: a row of a shop names all buyers of a chunk of events."""
 
 _IMPOSSIBLE: Final = (ImpossibleTallyError, ImpossibleServiceError)
 
@@ -67,6 +71,7 @@ class RowFold:
         self._place = f"replayed {stage.spec.source}"
         self._views = {table.name: store.view(table.name) for table in stage.spec.tables}
         self._rows: list[JournalRow] = []
+        self._bytes = 0
         self._progress = Progress()
         self._left_out: set[bytes] = set()
         self.impossible = ImpossibleResult()
@@ -74,12 +79,13 @@ class RowFold:
     def add(self, rows: Sequence[JournalRow]) -> None:
         """Add rows."""
         self._rows += rows
-        if len(self._rows) >= CHUNK_ROWS:
+        self._bytes += sum(len(value) for _, value in rows)
+        if len(self._rows) >= CHUNK_ROWS or self._bytes >= CHUNK_BYTES:
             self.end()
 
     def end(self) -> None:
         """Fold what was added."""
-        rows, self._rows = self._rows, []
+        rows, self._rows, self._bytes = self._rows, [], 0
         if self._left_out:
             rows = [row for row in rows if row[0] not in self._left_out]
         try:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from operations.replaying import row_fold
 from operations.replaying.findings import findings_of
 from operations.replaying.first_events import add_first_events
 from operations.replaying.plan import Plan
+from operations.replaying.row_fold import RowFold
 from operations.replaying.work import Work
 from operations.simulation.faults import Faults
 from schemas import journal, limits
@@ -32,9 +34,10 @@ from tests.replaying import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from operations.replaying.row_files import JournalRow
     from operations.replaying.source_log import SpanStep
     from streams.log import At
     from tests.flow import Record
@@ -79,6 +82,26 @@ async def test_equal_tables_have_no_difference(tmp_path: Path) -> None:
     assert {one.table for one in found if one.rows} == names
     rows = sum(one.journal.rows for one in results.values() if one.journal)
     assert rows > len(flow.entries) > 100
+
+
+async def test_long_rows_are_folded_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of a shop names all buyers of a chunk, so bytes are bounded beside the count."""
+    flow, fold = pipeline(tmp_path), RowFold._fold
+    folded: list[int] = []
+
+    def counted(self: RowFold, rows: Sequence[JournalRow]) -> None:
+        folded.append(len(rows))
+        fold(self, rows)
+
+    monkeypatch.setattr(RowFold, "_fold", counted)
+    await replayed(flow, tmp_path / "together")
+    together, folded = len(folded), []
+    monkeypatch.setattr(row_fold, "CHUNK_BYTES", 1)
+    results = await replayed(flow, tmp_path / "apart")
+    assert not differences_of(results)
+    assert len([rows for rows in folded if rows]) > together
 
 
 async def test_each_table_is_compared_at_its_own_mark(tmp_path: Path) -> None:
