@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from operations.replaying.work import Report, Work
     from schemas.envelope import Record
 
-CHUNK_RECORDS: Final = 20_000
+CHUNK_RECORDS: Final = 40_000
 """How many records are folded at once, at most twice as many. Larger chunks cost less a record."""
 
 _OFFSET: Final = itemgetter(0)
