@@ -74,11 +74,11 @@ def _of_rows(
         if data is None:
             refused_at = place if refused_at is None else refused_at
             continue
-        before = places.setdefault(data, place)
-        if len(found) < MOST_LINES:
-            found.append((place, decode_part(data)))
-        else:
+        if len(found) == MOST_LINES:
             more += 1
+            continue
+        found.append((place, decode_part(data)))
+        before = places.setdefault(data, place)
         if before >> LINE_BITS != place >> LINE_BITS and reader.plan.line is not None:
             repeated = repeated or (before, place)
     if not found:

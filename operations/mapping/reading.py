@@ -74,10 +74,8 @@ class RowStage:
         """How many rows of the file that is being read are done."""
 
         by_plan: dict[int, FileReader] = {}
-        for number, path in enumerate(files):
-            require(path)
-            if os.path.realpath(path) in map(os.path.realpath, files[:number]):
-                raise MappingUnfit(f"{path} is given twice: its rows would count twice")
+        _require_each_once(files)
+        for path in files:
             plan = mapping.plan_of(path)
             reader = by_plan.get(id(plan))
             if reader is None:
@@ -203,6 +201,15 @@ class RowStage:
                 f"the lookup {name} has more than {_LOOKUP_ROWS:,} rows, which are in memory:"
                 " join its columns to the other file before"
             )
+
+
+def _require_each_once(files: Iterable[str]) -> None:
+    known: set[str] = set()
+    for path in files:
+        require(path)
+        if (real := os.path.realpath(path)) in known:
+            raise MappingUnfit(f"{path} is given twice: its rows would count twice")
+        known.add(real)
 
 
 def _looked_up(readers: Iterable[FileReader]) -> dict[str, set[str]]:
