@@ -126,7 +126,7 @@ def bounded(app: ReaderApp, bounds: Bounds, settings: Settings) -> uvicorn.Serve
         app,
         http=partial(StraightConnection, Straight(app, proxies), crowd),  # type: ignore[arg-type] # uvicorn only calls it
         ws="none",
-        log_config=logs.LIBRARIES,
+        log_config=logs.of_libraries(),
         log_level="warning",
         access_log=False,
         lifespan="off",

@@ -306,7 +306,7 @@ def run_worker(settings: Settings, name: str = "1", rate: float | None = None) -
         loop=loop,
         redirect_stdouts=False,
         quiet=True,
-        logging_config=logs.LIBRARIES,
+        logging_config=logs.of_libraries(),
     )
     with lock:
         worker.execute_from_commandline()

@@ -109,70 +109,67 @@ class Publisher:
     def ended(self, cycle_key: bytes, tally: Tally, as_of: str) -> tuple[bytes, bytes]:
         """The end of a subject's cycle."""
         id_, start_ms = catalogue.split_cycle_key(cycle_key)
-        record = CycleEnded(
-            subject=self.subject,
-            cycle=self.span(start_ms),
-            revision=_revision(tally),
-            as_of=as_of,
-            sales=sold_sums(tally),
-            rules=RULES,
-            **self._named(id_),
-        )
-        return self._key(id_), published.encode(record)
+        return self._key(id_), self._ended(self._named(id_), start_ms, tally, as_of)
 
     def share_ended(
         self, share: int, start_ms: int, tally: Tally, as_of: str
     ) -> tuple[bytes, bytes]:
         """The end of a cycle's share of the marketplace."""
+        return MARKETPLACE_KEY, self._ended(_named_share(share), start_ms, tally, as_of)
+
+    def _ended(self, named: dict[str, Any], start_ms: int, tally: Tally, as_of: str) -> bytes:
         record = CycleEnded(
-            subject="marketplace",
-            share=share,
             cycle=self.span(start_ms),
             revision=_revision(tally),
             as_of=as_of,
             sales=sold_sums(tally),
             rules=RULES,
+            **named,
         )
-        return MARKETPLACE_KEY, published.encode(record)
+        return published.encode(record)
 
     def restated(
         self, cycle_key: bytes, before: SoldSums, tally: Tally, causes: Sequence[RestatingEntry]
     ) -> tuple[bytes, bytes]:
         """A later change of a subject's cycle, which is `tally` now."""
         id_, start_ms = catalogue.split_cycle_key(cycle_key)
+        return self._key(id_), self._restated(self._named(id_), start_ms, before, tally, causes)
+
+    def share_restated(
+        self, share: int, start_ms: int, before: SoldSums, tally: Tally, cause: RestatingEntry
+    ) -> tuple[bytes, bytes]:
+        """A later change of a cycle's share of the marketplace, which is `tally` now."""
+        value = self._restated(_named_share(share), start_ms, before, tally, [cause])
+        return MARKETPLACE_KEY, value
+
+    def _restated(
+        self,
+        named: dict[str, Any],
+        start_ms: int,
+        before: SoldSums,
+        tally: Tally,
+        causes: Sequence[RestatingEntry],
+    ) -> bytes:
         record = Restated(
-            subject=self.subject,
             cycle=self.span(start_ms),
             revision=_revision(tally),
             before=before,
             after=sold_sums(tally),
             causes=[*causes],
             rules=RULES,
-            **self._named(id_),
+            **named,
         )
-        return self._key(id_), published.encode(record)
-
-    def share_restated(
-        self, share: int, start_ms: int, before: SoldSums, tally: Tally, cause: RestatingEntry
-    ) -> tuple[bytes, bytes]:
-        """A later change of a cycle's share of the marketplace, which is `tally` now."""
-        record = Restated(
-            subject="marketplace",
-            share=share,
-            cycle=self.span(start_ms),
-            revision=_revision(tally),
-            before=before,
-            after=sold_sums(tally),
-            causes=[cause],
-            rules=RULES,
-        )
-        return MARKETPLACE_KEY, published.encode(record)
+        return published.encode(record)
 
     def _named(self, id_: str) -> dict[str, Any]:
-        return {self.id_name: id_}
+        return {"subject": self.subject, self.id_name: id_}
 
     def _key(self, id_: str) -> bytes:
         return f"{self.subject}/{id_}".encode()
+
+
+def _named_share(share: int) -> dict[str, Any]:
+    return {"subject": "marketplace", "share": share}
 
 
 def by_topic(publisher: Publisher, rows: Records, cycles: Records) -> dict[str, Records]:

@@ -307,7 +307,8 @@ def promote(  # noqa: PLR0917 - a parameter for each option
         act = answer(settings, change)
     _done(
         act,
-        f"{rebuilt} is promoted; `netsold rebuild rollback` goes back to {live}",
+        f"{rebuilt} is promoted: a reader answers from it once it has filled its tables; "
+        f"`netsold rebuild rollback` goes back to {live}",
         as_json=as_json,
     )
 

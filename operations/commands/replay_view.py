@@ -60,6 +60,7 @@ def json_of(
     if subject is not None:
         answer["explained"] = {
             subject.kind: subject.id,
+            "orders_found": explained.found,
             "differing": explained.orders,
             "orders": [
                 {
@@ -108,6 +109,8 @@ def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) ->
             "conversations and shops are of now"
         )
     if not (found.differing or answer["sold_monthly_rows"]):
+        if "explained" in answer:
+            _print_explained(answer["explained"])
         typer.echo(f"{settings.app}: nothing would change")
         return
     live, replayed = (_clauses(terms) for terms in answer["terms"].values())
@@ -177,6 +180,9 @@ def _print_movers(kind: str, movers: list[dict[str, Any]]) -> None:
 def _print_explained(explained: dict[str, Any]) -> None:
     orders, count = explained["orders"], explained["differing"]
     kind = "product" if "product" in explained else "shop"
+    if not explained["orders_found"]:
+        typer.echo(f"no order has an entry of {kind} {explained[kind]}: check the id")
+        return
     first = f", of which the first {len(orders):,}" if len(orders) < count else ""
     typer.echo(f"orders that count differently for {kind} {explained[kind]}: {count:,}{first}")
     for one in orders:

@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.money import shown
 from schemas.times import format_ms
-from tables import catalogue, orders, sales
+from tables import catalogue, orders, sales, service
 from tables.cycle_ends import start_of_share
 from tables.formats import UnreadableFormatError
 
@@ -105,6 +105,15 @@ def _of_sums(row: str) -> Iterator[tuple[Path, Any]]:
             yield (column, currency), shown(currency, value) if is_money else value
 
 
+def _of_service(row: str) -> Iterator[tuple[Path, Any]]:
+    """The columns of a row of service."""
+    tally = service.decode(row.encode())
+    yield ("version",), tally.version
+    yield ("restatements",), tally.restatements
+    for column, value in tally.columns.items():
+        yield (column,), value
+
+
 def _of_order(row: str) -> Iterator[tuple[Path, Any]]:
     """The fields of an order's facts, by type and id; amounts are of the order's currency."""
     order = orders.decode(row.encode())
@@ -126,6 +135,7 @@ def _of_order(row: str) -> Iterator[tuple[Path, Any]]:
 _FIELDS_OF: Final[dict[str, Callable[[str], Iterator[tuple[Path, Any]]]]] = {
     "sales": _of_sums,
     "share": _of_sums,
+    "service": _of_service,
     "order": _of_order,
 }
 """What names the fields of a row, by the form of its table."""

@@ -54,8 +54,9 @@ class Contribution(NamedTuple):
 
 
 class Contributions(NamedTuple):
-    """How many orders differ, and the first ones."""
+    """How many orders have entries on either side, how many of them differ, and the first ones."""
 
+    found: int = 0
     orders: int = 0
     shown: Sequence[Contribution] = ()
 
@@ -94,7 +95,7 @@ async def contributions(work: Work, subject: Subject, report: Report) -> Contrib
         for order in orders
     )
     different = [one for one in found_all if one.live != one.replayed]
-    return Contributions(len(different), different[:MOST_ORDERS])
+    return Contributions(len(orders), len(different), different[:MOST_ORDERS])
 
 
 def _is_included(stop: Stop, value: bytes) -> bool:

@@ -48,8 +48,27 @@ class RowDifference(msgspec.Struct):
     facts: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
 
-class TableResult(msgspec.Struct):
-    """The comparison of a table's partition; `rows` counts the keys of both sides together.
+class Compared(msgspec.Struct, kw_only=True):
+    """What was found of the rows of two sides; `rows` counts the keys of both together."""
+
+    rows: int = 0
+    differing: int = 0
+    shown: list[RowDifference] = msgspec.field(default_factory=list)
+
+    def differs(
+        self, name: str, partition: int, key: bytes, live: bytes | None, replayed: bytes | None
+    ) -> RowDifference | None:
+        """Count a row that differs in the table or topic `name`; return it if it is kept."""
+        self.differing += 1
+        if len(self.shown) == SHOWN:
+            return None
+        row = RowDifference(name, partition, text(key) or "", text(live), text(replayed))
+        self.shown.append(row)
+        return row
+
+
+class TableResult(Compared):
+    """The comparison of a table's partition.
 
     `cycles` and `movers` are there if sums are shown, for the tables that have them. Then
     `by_basis` counts the replayed rows whose `sold_monthly` depends on its basis (S6).
@@ -57,9 +76,6 @@ class TableResult(msgspec.Struct):
 
     table: str
     partition: int
-    rows: int = 0
-    differing: int = 0
-    shown: list[RowDifference] = msgspec.field(default_factory=list)
     cycles: SaleSums | None = None
     movers: Movers | None = None
     by_basis: int = 0
@@ -112,12 +128,9 @@ def compare(
             _sum_up(result, key, before, after)
         if before == after:
             continue
-        result.differing += 1
-        if len(result.shown) < SHOWN:
-            row = RowDifference(table, partition, text(key) or "", text(before), text(after))
-            if table in _FACTS:
-                row.facts = _differing_facts(table, before, after)
-            result.shown.append(row)
+        row = result.differs(table, partition, key, before, after)
+        if row is not None and table in _FACTS:
+            row.facts = _differing_facts(table, before, after)
         if result.movers is not None:
             result.movers.add(key, before, after)
     return result

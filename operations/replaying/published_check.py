@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from operations.replaying.differences import SHOWN, RowDifference, differing, text
+from operations.replaying.differences import Compared, differing
 from operations.replaying.live_tables import positions_of
 from operations.replaying.row_store import RowStore, anew
 from schemas.published import COMPLETE_KEY, ProductSales, ShopSales
@@ -40,7 +40,7 @@ BATCH_ROWS: Final = 10_000
 _decode: Final = msgspec.json.Decoder(ProductSales | ShopSales).decode
 
 
-class TopicResult(msgspec.Struct):
+class TopicResult(Compared):
     """The comparison of a partition of a topic of rows, which is named without prefix.
 
     `left_out` counts the rows that were written meanwhile, or can't be read in the table. In
@@ -49,10 +49,7 @@ class TopicResult(msgspec.Struct):
 
     topic: str
     partition: int
-    rows: int = 0
     left_out: int = 0
-    differing: int = 0
-    shown: list[RowDifference] = msgspec.field(default_factory=list)
 
 
 async def check_published(work: Work, name: str, partition: int, report: Report) -> TopicResult:
@@ -143,15 +140,8 @@ class _Check:
             if key in left_out:
                 continue
             result.rows += 1
-            if published == expected or _same(published, expected):
-                continue
-            result.differing += 1
-            if len(result.shown) < SHOWN:
-                name = text(key) or ""
-                row = RowDifference(
-                    result.topic, result.partition, name, text(published), text(expected)
-                )
-                result.shown.append(row)
+            if published != expected and not _same(published, expected):
+                result.differs(result.topic, result.partition, key, published, expected)
 
 
 def _tally(row: bytes) -> Tally | None:

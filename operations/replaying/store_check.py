@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from operations.replaying.differences import SHOWN, RowDifference, differing, text
+from operations.replaying.differences import Compared, differing
 from operations.replaying.live_tables import positions_of
 from operations.replaying.row_store import RowStore
 from streams.local_stores import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tables.outcome import Stored
 
 
-class StoreResult(msgspec.Struct):
+class StoreResult(Compared):
     """The comparison of a table in a store with the changelogs.
 
     `left_out` counts the keys that were written meanwhile. `unreadable` is why the files can't be
@@ -50,10 +50,7 @@ class StoreResult(msgspec.Struct):
 
     path: str
     table: str
-    rows: int = 0
     left_out: int = 0
-    differing: int = 0
-    shown: list[RowDifference] = msgspec.field(default_factory=list)
     unreadable: str | None = None
 
     @property
@@ -64,14 +61,10 @@ class StoreResult(msgspec.Struct):
     def compare(
         self, partition: int, key: bytes, changelog_row: bytes | None, stored: bytes | None
     ) -> None:
-        """Compare a row; a differing one is counted, and some are kept."""
+        """Compare a row."""
         self.rows += 1
-        if changelog_row == stored:
-            return
-        self.differing += 1
-        if len(self.shown) < SHOWN:
-            cells = text(changelog_row), text(stored)
-            self.shown.append(RowDifference(self.table, partition, text(key) or "", *cells))
+        if changelog_row != stored:
+            self.differs(self.table, partition, key, changelog_row, stored)
 
 
 class _LiveTables:

@@ -28,7 +28,8 @@ def test_some_rows_of_each_table_are_printed(capsys: pytest.CaptureFixture[str])
             shown = [
                 RowDifference(table, partition, f"{partition}-{n}", "a", "b") for n in range(20)
             ]
-            found.tables[table].append(TableResult(table, partition, 500, 30, shown))
+            result = TableResult(table, partition, rows=500, differing=30, shown=shown)
+            found.tables[table].append(result)
     print_rows(found)
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("product_totals-0") for line in lines) == 10
@@ -38,7 +39,7 @@ def test_some_rows_of_each_table_are_printed(capsys: pytest.CaptureFixture[str])
         "and 230 more rows of shop_totals; --json has 150 of them",
     ]
     row = RowDifference("shop-sales", 1, "s-1@all", '{"rules":8}', '{"rules":9}')
-    found.published.append(TopicResult("shop-sales", 1, 3, 0, 1, [row]))
+    found.published.append(TopicResult("shop-sales", 1, rows=3, differing=1, shown=[row]))
     print_rows(found)
     lines = capsys.readouterr().out.splitlines()
     at = lines.index("shop-sales-1 s-1@all differs from its table")

@@ -71,11 +71,11 @@ def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPat
     try:
         logs.configure()
         structlog.get_logger().info("lanes open")
-        handler = logging.StreamHandler(logs.STDERR)  # as `logs.LIBRARIES` makes it
+        handler = logging.StreamHandler(logs.STDERR)  # as `logs.of_libraries` makes it
         handler.emit(logging.LogRecord("aiokafka", logging.ERROR, "", 0, "no leader", None, None))
     finally:
         structlog.configure(**before)
-    assert logs.LIBRARIES["handlers"]["stderr"]["stream"] == "ext://streams.logs.STDERR"
+    assert logs.of_libraries()["handlers"]["stderr"]["stream"] == "ext://streams.logs.STDERR"
 
 
 def test_a_store_that_cannot_be_flushed_is_closed_with_a_warning() -> None:

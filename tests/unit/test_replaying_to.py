@@ -109,6 +109,9 @@ async def test_a_fault_shows_from_its_event_on(tmp_path: Path) -> None:
     found = await contributions(work, product, lambda _more: None)
     (order,) = found.shown
     assert found.orders == 1
+    assert found.found >= 1
+    unknown = await contributions(work, Subject("product", "unknown"), lambda _more: None)
+    assert not unknown.found
     assert order.order_id == entry.order_id
 
 

@@ -14,8 +14,12 @@ from tables.sales import CurrencySums, Tally
 def test_fields_with_names_are_shown_with_both_values() -> None:
     """Of sums; a bound keeps a row in one line."""
     live = '[1,{"buyers":1,"inquiries":1005,"reply.robot":5},0]'
-    assert changes(live, '[1,{"buyers":1,"inquiries":3,"late":1},0]') == [
-        "live → replayed: inquiries 1,005 → 3, reply.robot 5 → none, late none → 1"
+    other = '[1,{"buyers":1,"inquiries":3,"late":1},2]'
+    assert changes(live, other, table="shop_service_totals") == [
+        (
+            "live → replayed: restatements 0 → 2, inquiries 1,005 → 3, reply.robot 5 → none, "
+            "late none → 1"
+        )
     ]
     entry = '{"currency":"CNY","amount_gross":9000,"units_gross":1}'
     assert changes(entry, entry.replace("9000", "4500")) == [
