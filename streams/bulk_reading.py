@@ -16,6 +16,7 @@ from streams.fetched import Fetch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
     from aiokafka.consumer.fetcher import FetchResult
@@ -32,13 +33,17 @@ class BulkReader:
         self._fetches: dict[TopicPartition, Fetch] = {}
         """Those that are not yet read to their end."""
 
-    async def read(self, most: int, timeout_s: float) -> dict[TopicPartition, list[Record]]:
+    async def read(
+        self, most: int, timeout_s: float, only: AbstractSet[TopicPartition] | None = None
+    ) -> dict[TopicPartition, list[Record]]:
         """The next records by partition, and moves the consumer behind them.
 
-        They end with the batch in which there are `most`. Waits for `timeout_s` if none are
-        fetched. Raises what a fetch failed with.
+        They end with the batch in which there are `most`; those of partitions that `only` does not
+        name stay fetched. Waits for `timeout_s` if none are fetched. Raises what a fetch failed
+        with.
         """
-        active = self._consumer.assignment()
+        assigned = self._consumer.assignment()
+        active = assigned if only is None else assigned & only
         waiting = self._buffer.waiting(active)
         if not waiting:
             await self._buffer.wait(timeout_s)

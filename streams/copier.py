@@ -23,7 +23,7 @@ from streams.producers import StrictProducer, begin_batch
 from streams.transactions import end_of, retrieve
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from schemas.envelope import Record
     from streams.copy_plan import CopyPiece, Vectors
@@ -48,7 +48,9 @@ class CopiedSource(Protocol):
     async def vectors(self) -> Vectors:
         """Those of the last transaction."""
 
-    def follow(self, starts: Mapping[At, int]) -> AsyncGenerator[FollowStep, None]:
+    def follow(
+        self, starts: Mapping[At, int], wanted: Callable[[], Collection[At]]
+    ) -> AsyncGenerator[FollowStep, None]:
         """As `log.follow`."""
 
 
@@ -63,10 +65,12 @@ class KafkaSource:
         beginnings, _ = await log.bounds(self._settings, copy_layout(self._settings).topics)
         return await committed_vectors(self._settings, beginnings)
 
-    def follow(self, starts: Mapping[At, int]) -> AsyncGenerator[FollowStep, None]:
+    def follow(
+        self, starts: Mapping[At, int], wanted: Callable[[], Collection[At]]
+    ) -> AsyncGenerator[FollowStep, None]:
         """As `log.follow`."""
         source = copied_settings(self._settings)
-        return log.follow(source, starts, lambda: limits.COPY_RECORDS)
+        return log.follow(source, starts, lambda: limits.COPY_RECORDS, wanted=wanted)
 
 
 class Copier(FencedWriter):
@@ -97,16 +101,16 @@ class Copier(FencedWriter):
         Raises CopyInDoubt, and as `log.follow`; then this copier is of no more use.
         """
         plan = CopyPlan(copy_layout(self._settings), await self._source.vectors())
-        while not stop.is_set():
-            turns = plan.turns
-            async with aclosing(self._source.follow(plan.starts)) as steps:
-                async for step in steps:
-                    for piece in plan.pieces(step.records, step.positions):
-                        await pause(piece.count)
-                        plan.done(piece, await self._write(plan, piece))
-                    self.left = sum(step.ends[at] - step.positions[at] for at in step.ends)
-                    if stop.is_set() or plan.turns != turns:
-                        break
+        reading = self._source.follow(plan.vectors.positions, plan.wanted)
+        async with aclosing(reading) as steps:
+            async for step in steps:
+                plan.add(step.records, step.positions, step.unread)
+                for piece in plan.pieces():
+                    await pause(piece.count)
+                    plan.done(piece, await self._write(plan, piece))
+                self.left = plan.left(step.ends)
+                if stop.is_set():
+                    break
 
     async def _write(self, plan: CopyPlan, piece: CopyPiece) -> dict[At, int]:
         """Write a piece in one transaction; the last offset of each partition of the copy."""

@@ -1,13 +1,17 @@
 """What a copier writes next: the records of a log, each in the partition of its key in a copy.
 
-Pure: no requests, no clock. `CopyPlan` turns what was read into pieces, each for one transaction,
-and aligns handovers: a partition of chats waits at one until all partitions have reached it. So a
-handover parts the messages of the copy as it parts those of the log.
+Pure: no requests, no clock. `CopyPlan` turns what was read into pieces, each for one transaction.
+Partitions are merged by the times at which their records were written, so that also a copier that
+is far behind copies a reply before what came minutes later: else event time in the copy would pass
+it. And handovers are aligned: a partition of chats waits at one until all partitions have reached
+it. So a handover parts the messages of the copy as it parts those of the log.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,7 +21,7 @@ from schemas.positions import Position, offset_after
 from streams.partitioning import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from schemas.envelope import Record
     from streams.log import At
@@ -142,58 +146,97 @@ class CopyPlan:
     def __init__(self, layout: CopyLayout, vectors: Vectors) -> None:
         self.layout = layout
         self.vectors = vectors
-        self.turns = 0
-        """How often the partitions to read have changed, or where to read them."""
+        self._read = dict(vectors.positions)
+        """The next offsets to read."""
 
-        self._waiting: dict[At, Record] = {}
-        """Partitions of chats at a handover, with its record: they are not read on."""
+        self._records: dict[At, deque[Record]] = {at: deque() for at in self._read}
+        """What was read and is not copied yet."""
 
-    @property
-    def starts(self) -> dict[At, int]:
-        """From where to read, by the partitions that are read until `turns` changes."""
-        positions = self.vectors.positions
-        return {at: position for at, position in positions.items() if at not in self._waiting}
+        self._unread: Collection[At] = ()
+        self._waiting: set[At] = set()
+        """Partitions of chats whose next record is a handover: they are not copied on."""
 
-    def pieces(
-        self, records: Mapping[At, Sequence[Record]], positions: Mapping[At, int]
-    ) -> Iterator[CopyPiece]:
-        """The pieces of what was read; `positions` are those after it.
+    def wanted(self) -> set[At]:
+        """The partitions to read: those of which nothing is left, so that memory is bounded."""
+        return {at for at, records in self._records.items() if not records}
+
+    def left(self, ends: Mapping[At, int]) -> int:
+        """How many offsets before these ends are not copied."""
+        return sum(
+            end - (records[0].offset if (records := self._records[at]) else self._read[at])
+            for at, end in ends.items()
+        )
+
+    def add(
+        self,
+        records: Mapping[At, Iterable[Record]],
+        positions: Mapping[At, int],
+        unread: Collection[At],
+    ) -> None:
+        """Add what was read: `positions` are those after it, `unread` partitions have more."""
+        for at, some in records.items():
+            self._records[at].extend(some)
+        self._read |= positions
+        self._unread = unread
+
+    def pieces(self) -> Iterator[CopyPiece]:
+        """The pieces of what was added, as far as no partition may have an earlier record.
 
         Each is written before the next one is made: then call `done`.
         """
+        is_over = False
+        while not is_over:
+            piece, is_over = self._piece()
+            if piece.read:  # control records alone are not worth a transaction
+                yield piece
+            if is_over and len(self._waiting) == self.layout.partitions:
+                yield self._handover()
+                is_over = False
+
+    def _piece(self) -> tuple[CopyPiece, bool]:
+        """The next piece, and whether nothing more can be copied."""
         piece = CopyPiece()
-        for at, some in records.items():
-            for record in some:
-                if self.layout.speaker(at, record) is not None:
-                    self._waiting[at] = record
-                    self.turns += 1
-                    piece.positions[at] = record.offset
-                    break
-                if not self.layout.is_left_out(at, record):
-                    piece.add(self.layout.target(at, record.key), record)
-                piece.pass_by(at, record.offset)
-                if piece.is_full:
-                    yield piece
-                    piece = CopyPiece()
-        for at, position in positions.items():
-            if at not in self._waiting:
-                piece.positions[at] = position
-        if piece.read:  # control records alone are not worth a transaction
-            yield piece
-        if len(self._waiting) == self.layout.partitions:
-            yield self._handover()
+        heads = [
+            (records[0].timestamp or 0, at)
+            for at, records in self._records.items()
+            if records and at not in self._waiting
+        ]
+        heapify(heads)
+        is_starved = any(not self._records[at] for at in self._unread)
+        while heads and not (is_starved or piece.is_full):
+            _, at = heads[0]
+            records = self._records[at]
+            record = records[0]
+            if self.layout.speaker(at, record) is not None:
+                self._waiting.add(at)
+                piece.positions[at] = record.offset
+                heappop(heads)
+                continue
+            if not self.layout.is_left_out(at, record):
+                piece.add(self.layout.target(at, record.key), record)
+            piece.pass_by(at, record.offset)
+            records.popleft()
+            if records:
+                heapreplace(heads, (records[0].timestamp or 0, at))
+            else:
+                is_starved = at in self._unread
+                heappop(heads)
+        if piece.is_full:
+            return piece, False
+        piece.positions |= {at: self._read[at] for at in self.wanted()}
+        return piece, True
 
     def _handover(self) -> CopyPiece:
         """The handover that all partitions wait at, for each partition of the copy."""
         piece = CopyPiece()
-        one = self._waiting[min(self._waiting)]
-        for at, record in self._waiting.items():
+        found = {at: self._records[at].popleft() for at in sorted(self._waiting)}
+        one = next(iter(found.values()))
+        for at, record in found.items():
             piece.pass_by(at, record.offset)
         chats = self.layout.topics[self.layout.chats]
         for number in range(self.layout.copies):
             piece.add((chats, number), one)
         self._waiting.clear()
-        self.turns += 1
         return piece
 
     def done(self, piece: CopyPiece, written: Mapping[At, int]) -> None:

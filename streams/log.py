@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         AsyncGenerator,
         AsyncIterator,
         Callable,
+        Collection,
         Iterable,
         Iterator,
         Mapping,
@@ -156,9 +157,10 @@ class FollowStep:
     `positions` are the offsets to continue from, after these records: use them, not the offset
     after a record's, as they also pass what is never delivered. `ends` are the high watermarks as
     last known, so `ends[at] - positions[at]` is the lag. `behind` are the partitions that are not
-    yet read to the end that their log had at the start of the following. `answered_ms` is when a
-    broker last answered, with or without records, by this machine's clock; None before the first
-    answer.
+    yet read to the end that their log had at the start of the following. `unread` are those that
+    may have committed records behind `positions`: more than the last answer had, or no answer yet.
+    `answered_ms` is when a broker last answered, with or without records, by this machine's clock;
+    None before the first answer.
     """
 
     records: Mapping[At, Sequence[Record]]
@@ -166,6 +168,7 @@ class FollowStep:
     ends: dict[At, int]
     behind: frozenset[At]
     answered_ms: int | None = None
+    unread: frozenset[At] = frozenset()
 
     @property
     def count(self) -> int:
@@ -202,10 +205,12 @@ async def follow(
     starts: Mapping[At, int],
     most_records: Callable[[], int] = lambda: limits.FOLLOW_RECORDS,
     known_ends: Mapping[At, int] | None = None,
+    wanted: Callable[[], Collection[At]] | None = None,
 ) -> AsyncGenerator[FollowStep, None]:
     """Committed records from `starts` on, without end; only the partitions that `starts` names.
 
     `known_ends` are high watermarks of some moment, requested at the start unless they are given.
+    With `wanted`, each step has records of those partitions alone that it names then.
     Yields at least every half second, with or without records. A step ends with the batch in which
     it has `most_records()`. The client restores lost connections. Raises KafkaUnreachable at first,
     and aiokafka's OffsetOutOfRangeError where the log no longer has a position.
@@ -216,14 +221,15 @@ async def follow(
     async with _reader(settings, starts) as consumer:
         reader = BulkReader(consumer)
         while True:
-            fetched = await reader.read(most_records(), POLL_MS / 1000)
+            only = None if wanted is None else {tps[at] for at in wanted()}
+            fetched = await reader.read(most_records(), POLL_MS / 1000, only)
             positions = {at: await consumer.position(tp) for at, tp in tps.items()}
             highs = {at: consumer.highwater(tp) for at, tp in tps.items()}
             known |= {at: high for at, high in highs.items() if high is not None}
             answered = {at: consumer.last_poll_timestamp(tp) for at, tp in tps.items()}
+            stable = {at: consumer.last_stable_offset(tp) for at, tp in tps.items()}
             for at, remaining in list(left.items()):
-                stable = consumer.last_stable_offset(tps[at])
-                if remaining.over(positions[at], stable, answered[at]):
+                if remaining.over(positions[at], stable[at], answered[at]):
                     del left[at]
             yield FollowStep(
                 {(tp.topic, tp.partition): found for tp, found in fetched.items()},
@@ -231,6 +237,7 @@ async def follow(
                 {at: known[at] for at in starts},
                 frozenset(left),
                 max((at_ms for at_ms in answered.values() if at_ms is not None), default=None),
+                frozenset(at for at, end in stable.items() if end is None or positions[at] < end),
             )
 
 

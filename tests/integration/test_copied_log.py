@@ -6,9 +6,10 @@ send differs.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
-from collections import Counter
+from collections import Counter, defaultdict
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ import pytest
 
 from operations.simulation.faults import Poison
 from schemas import envelope
-from streams import log, topics
+from streams import log, log_writer, topics
 from streams.copied import read_copy
+from streams.copier import Copier
 from streams.partitioning import partition_of
 from streams.versions import read_versions
 from tables import catalogue
@@ -113,6 +115,32 @@ async def test_another_number_of_partitions(settings: Settings, tmp_path: Path) 
         await _is_a_copy(settings, version, copying)
         await _alerts_are_those_of_one_application(settings, run, tmp_path)
         await _dropped(settings, version, rebuilt, copying)
+
+
+@pytest.mark.kafka
+async def test_a_copier_far_behind_copies_by_time(settings: Settings) -> None:
+    """Not a fetch of one partition after the other: event time would pass what is copied later."""
+    await topics.create(settings)
+    chats, count = settings.topic("chats"), 6000
+    async with log_writer.Writer(settings) as writer:
+        for number in range(count):
+            place = {"partition": number * 2 // count if number % 3 else 1, "timestamp_ms": number}
+            await writer.send(chats, b"k-%d" % (number % 97), bytes(1000), **place)
+    version = await _registered(settings)
+    stop = asyncio.Event()
+
+    async def pause(_records: int) -> None:
+        if copier.copied > count // 2:
+            stop.set()
+
+    async with Copier(version) as copier:
+        await copier.run(stop, pause)
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    async for some in log.records(version, version.topic("chats")):
+        for record in some:
+            found[record.partition].append(record.timestamp)
+    assert sum(map(len, found.values())) > count // 2
+    assert all(times == sorted(times) for times in found.values())
 
 
 async def _registered(settings: Settings) -> Settings:

@@ -30,7 +30,7 @@ from tests.two_versions import registered
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 
     from schemas.envelope import Record
     from streams.log import At
@@ -68,18 +68,25 @@ class MemorySource:
         }
         return read_committed(self.layout, dict.fromkeys(self.layout.sources, 0), committed)
 
-    async def follow(self, starts: Mapping[At, int]) -> AsyncGenerator[FollowStep, None]:
+    async def follow(
+        self, starts: Mapping[At, int], wanted: Callable[[], Collection[At]]
+    ) -> AsyncGenerator[FollowStep, None]:
         positions = dict(starts)
         while True:
             records = {}
-            for at, position in positions.items():
+            for at in wanted():
                 found, positions[at] = self.log.read(
-                    TopicPartition(*at), position, self.chance.randrange(4)
+                    TopicPartition(*at), positions[at], self.chance.randrange(4)
                 )
                 if found:
                     records[at] = found
             ends = {at: self.log.high_watermark(TopicPartition(*at)) for at in starts}
-            yield FollowStep(records, dict(positions), ends, frozenset())
+            unread = frozenset(
+                at
+                for at, position in positions.items()
+                if position < self.log.last_stable_offset(TopicPartition(*at))
+            )
+            yield FollowStep(records, dict(positions), ends, frozenset(), unread=unread)
             await asyncio.sleep(0.1)
 
 
@@ -299,6 +306,43 @@ def test_what_has_no_key_or_another_partition_is_copied() -> None:
     assert content(found[partition_of(b"o-1", 3)][-1]) == content(world.written[1][1])
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_partitions_are_copied_by_the_times_of_their_records(seed: int) -> None:
+    """However little of each is read at once: a partition that is read later waits for no time."""
+    world = World(seed, copied(1), faulty=False)
+
+    async def story() -> None:
+        for number in range(200):
+            world.write_event(number)
+        await world.copy()
+
+    run(story())
+    for topic in world.layout.topics:
+        times = [record.timestamp for record in world.copies(topic)[0]]
+        assert len(times) > 50
+        assert times == sorted(times)
+
+
+def test_what_is_read_waits_for_a_partition_that_is_behind() -> None:
+    """And is left to copy; none of a partition is read while some of it waits."""
+    layout = copy_layout(copied())
+    first, second = layout.sources[:2]
+    plan = CopyPlan(layout, Vectors(dict.fromkeys(layout.sources, 0)))
+    later = [MemoryRecord(number, 100 + number, b"k", b"v") for number in range(3)]
+    plan.add({first: later}, {first: 3}, {second})
+    assert not list(plan.pieces())
+    assert plan.wanted() == set(layout.sources) - {first}
+    assert plan.left({first: 3, second: 1}) == 4
+    plan.add({second: [MemoryRecord(0, 101, b"k", b"w")]}, {second: 1}, {second})
+    (piece,) = plan.pieces()
+    (found,) = piece.records.values()
+    assert [record.value for record in found] == [b"v", b"v", b"w"]
+    plan.done(piece, {})
+    plan.add({}, {second: 2}, ())  # a control record
+    (piece,) = plan.pieces()
+    assert piece.positions == dict.fromkeys(layout.sources, 0) | {first: 3, second: 2}
+
+
 def test_a_piece_is_bounded() -> None:
     """By records and by bytes: a transaction is as large as both allow, and one record more."""
     layout = copy_layout(copied())
@@ -309,7 +353,8 @@ def test_a_piece_is_bounded() -> None:
         for number in range(5040)
     ]
     pieces = []
-    for piece in plan.pieces({at: many}, {at: 5040}):
+    plan.add({at: many}, {at: 5040}, ())
+    for piece in plan.pieces():
         pieces.append(piece)
         plan.done(piece, {})
     assert sum(piece.count for piece in pieces) == len(many)
