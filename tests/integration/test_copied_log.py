@@ -124,8 +124,9 @@ async def test_a_copier_far_behind_copies_by_time(settings: Settings) -> None:
     chats, count = settings.topic("chats"), 6000
     async with log_writer.Writer(settings) as writer:
         for number in range(count):
-            place = {"partition": number * 2 // count if number % 3 else 1, "timestamp_ms": number}
-            await writer.send(chats, b"k-%d" % (number % 97), bytes(1000), **place)
+            partition = number * 2 // count if number % 3 else 1
+            key = b"k-%d" % (number % 97)
+            await writer.send(chats, key, bytes(1000), partition=partition, timestamp_ms=number)
     version = await _registered(settings)
     stop = asyncio.Event()
 
