@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import signal
 import sys
 from multiprocessing.connection import Connection, wait
@@ -29,6 +30,8 @@ POLL_S: Final = 0.2
 OBJECTS: Final = 500_000
 """A chunk makes fewer."""
 
+ARENAS: Final = "2"
+"""In how many parts glibc divides the memory of each process; of other systems it says nothing."""
 
 ENDED: Final = "a process of the replay has ended: run it again with --resume"
 
@@ -41,6 +44,8 @@ class Processes:
     """Some processes that each carry out one task after the other; one is this process."""
 
     def __init__(self, count: int) -> None:
+        # RocksDB's threads would each get memory of their own from glibc, and not give it back
+        os.environ.setdefault("MALLOC_ARENA_MAX", ARENAS)
         context = multiprocessing.get_context("spawn")
         self._processes: dict[Connection, SpawnProcess] = {}
         self._stopping = False
