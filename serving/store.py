@@ -24,7 +24,7 @@ from serving import keys
 from serving.heads import Heads
 from serving.progress import NOT_FOLLOWING, ReaderProgress
 from streams import topics
-from streams.rocks import block_cache, cached_in, close, is_damage, unlogged
+from streams.rocks import block_cache, cached_in, close, drop, is_damage, unlogged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -203,7 +203,7 @@ class CacheStore(Generic[Progress]):
             return self._create(1)
         try:
             db = Rdict(str(self._path(number)), _options(self._sizes))
-            found = db.get(keys.IDENTITY)
+            found, written = db.get([keys.IDENTITY, keys.WRITTEN]) or [None, None]
         except Exception as error:  # rocksdict has no exception types of its own
             # RocksDB's words about damage contain "lock", too: "block checksum mismatch"
             if not is_damage(error) and any(
@@ -219,13 +219,13 @@ class CacheStore(Generic[Progress]):
             why = f"it belongs to {(found or b'nobody').decode()}"
         elif (
             self._most_unused_ms is not None
-            and (unused_ms := now_ms() - int(db.get(keys.WRITTEN) or 0)) > self._most_unused_ms
+            and (unused_ms := now_ms() - int(written or 0)) > self._most_unused_ms
         ):
             hours = unused_ms // times.HOUR_MS
             why = f"it was last written {hours} hours ago, and may have missed deletions since"
         if why is None:
             return db
-        db.close()
+        drop(db)
         self._log_set_aside(number, why)
         return self._create(number + 1)
 
@@ -267,7 +267,7 @@ class CacheStore(Generic[Progress]):
         number = self._latest() or 0
         self._log_set_aside(number, why)
         with self._lock:
-            self._db.close()
+            drop(self._db)
             self._db = self._create(number + 1)
             self._unlogged = False
             self.progress = self._empty
@@ -294,7 +294,7 @@ class CacheStore(Generic[Progress]):
                     self._db.write(batch, None if logged else unlogged())
                     self._unlogged |= not logged
                 except Exception as error:  # as in _open
-                    if str(error).startswith("IO error"):
+                    if not is_damage(error) and str(error).startswith("IO error"):
                         raise StoreUnusable(
                             f"the reader's store {self._db.path()} can't be written: {error}"
                         ) from error

@@ -15,7 +15,7 @@ from streams.lanes import LaneState
 from streams.producers import is_fenced
 from streams.sizes import ChunkSizes
 from streams.stalls import StallWatch
-from streams.stores import StoreDamaged
+from streams.stores import StoreDamaged, StoreUnopened
 from streams.waiting import WaitingReport
 from tables.catalogue import DEAD_LETTERS_TOPIC
 
@@ -116,8 +116,12 @@ class Assignment:
         if self.lanes.get(partition) is not lane:
             log.info("in doubt, and given up already", lane=lane.name, error=repr(error))
             return
-        if isinstance(error, StoreDamaged):
-            error.store.wipe(str(error))
+        try:
+            if isinstance(error, StoreDamaged):
+                error.wipe_store()
+        except StoreUnopened as unopened:
+            self.consumer.leave(Fatal(str(unopened)))
+            return
         if is_fenced(error):
             self.consumer.leave(
                 Fatal(

@@ -171,9 +171,11 @@ class Opener:
             lanes = await self._lanes(openings)
         except BaseException as error:
             log.info("lanes not opened", phase=self.phase.name.lower(), error=repr(error))
-            if isinstance(error, StoreDamaged):
-                error.store.wipe(str(error))
-            await asyncio.gather(*(opening.abandon() for opening in openings))
+            try:
+                if isinstance(error, StoreDamaged):
+                    error.wipe_store()
+            finally:
+                await asyncio.gather(*(opening.abandon() for opening in openings))
             raise
         log.info(
             "lanes open",

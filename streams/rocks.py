@@ -1,9 +1,17 @@
 """RocksDB for workers and readers: its caches, and what its errors mean."""
 
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
 import structlog
 from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, Rdict, WriteOptions
 
 from schemas import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 log = structlog.get_logger()
 
@@ -43,8 +51,33 @@ def is_damage(error: BaseException) -> bool:
     return "Corruption" in str(error) or "No such file or directory" in str(error)
 
 
+def rows(db: Rdict, first: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The keys from `first` on and their values, in order; raises what RocksDB finds damaged."""
+    # rocksdict's `items()` ends at a damaged block as if there were no more rows
+    iterator = db.iter()
+    iterator.seek(first)
+    while iterator.valid():
+        yield iterator.key(), iterator.value()
+        iterator.next()
+    iterator.status()
+
+
+def drop(db: Rdict) -> None:
+    """Release the files of a store that is deleted or set aside; never raises.
+
+    Its caller has logged why.
+    """
+    # RocksDB writes rows in memory as it closes, and fails again where its files are damaged: it
+    # has released them all the same, and nobody needs the rows
+    with suppress(Exception):
+        db.close()
+
+
 def close(db: Rdict) -> None:
-    """Release a store's files; on a full disk, rows in memory are dropped: the log has them."""
+    """Release a store's files.
+
+    On a full disk, and where files are damaged, rows in memory are dropped: the log has them.
+    """
     try:
         db.close()
     except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own

@@ -9,12 +9,14 @@ what was only in memory, and the changelog is read again from the position in th
 from __future__ import annotations
 
 import shutil
+import traceback
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 from rocksdict import (
     AccessType,
+    DbClosedError,
     DBCompressionType,
     Options,
     Rdict,
@@ -26,7 +28,7 @@ from schemas import limits
 from schemas.columns import RULES
 from schemas.errors import NetsoldError
 from streams.marks import MARK_KEY
-from streams.rocks import block_cache, cached_in, close, is_damage, unlogged
+from streams.rocks import block_cache, cached_in, close, drop, is_damage, rows, unlogged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -84,11 +86,19 @@ def _is_of(found: bytes | None, identity: Identity) -> bool:
 
 
 class StoreDamaged(Exception):
-    """RocksDB can't read a store's files: `store` must be wiped, its changelog restores it."""
+    """RocksDB can't read a store's files: it must be wiped, its changelog restores it."""
 
     def __init__(self, store: PartitionStore, why: str) -> None:
         super().__init__(f"{store.path}: {why}")
-        self.store = store
+        self._store = store
+
+    def wipe_store(self) -> None:
+        """Empty the store. Raises StoreUnopened."""
+        for error in (self, self.__cause__):
+            if error is not None:
+                # a walk that the traceback keeps would keep the files open, and their lock
+                traceback.clear_frames(error.__traceback__)
+        self._store.wipe(str(self))
 
 
 class StoreUnopened(NetsoldError):
@@ -125,25 +135,31 @@ class PartitionStore:
             found, *_ = db.get([IDENTITY_KEY, MARK_KEY, POSITION_KEY]) or [None]
         except Exception as error:
             if db is not None:
-                db.close()
+                drop(db)
             # with another owner, without the right to read, or without a file handle, the data may
             # be whole
             if fresh or not is_damage(error):
                 raise StoreUnopened(self.path, str(error)) from error
             return self._wiped(f"cannot be opened: {error}")
         if not _is_of(found, self._identity):
-            db.close()
+            drop(db)
             return self._wiped(f"belongs to {found!r}")
         return db
 
     def _wiped(self, why: str) -> Rdict:
         log.warning("store wiped, its changelog restores it", path=str(self.path), why=why)
-        shutil.rmtree(self.path)
+        try:
+            shutil.rmtree(self.path)
+        except OSError as error:
+            raise StoreUnopened(self.path, str(error)) from error
         return self._open()
 
     def wipe(self, why: str) -> None:
-        """Empty the store, for one stated reason; its changelog restores it."""
-        self._db.close()
+        """Empty the store, for one stated reason; its changelog restores it.
+
+        Raises StoreUnopened.
+        """
+        drop(self._db)
         self._db = self._wiped(why)
 
     def get(self, key: bytes) -> bytes | None:
@@ -181,8 +197,11 @@ class PartitionStore:
 
     @property
     def keys_about(self) -> int:
-        """How many keys there are, as RocksDB estimates it."""
-        return int(self._db.property_int_value("rocksdb.estimate-num-keys") or 0)
+        """How many keys there are, as RocksDB estimates it; 0 once it is closed."""
+        try:
+            return int(self._db.property_int_value("rocksdb.estimate-num-keys") or 0)
+        except DbClosedError:  # the metrics' turns don't wait for an opening or a stop
+            return 0
 
     def write(self, items: Iterable[tuple[bytes, bytes | None]], position: int) -> None:
         """Write items (None deletes) and the changelog position, all or nothing.
@@ -209,7 +228,7 @@ class PartitionStore:
         Raises StoreDamaged.
         """
         try:
-            yield from self._db.items(from_key=behind + b"\x00" if behind else b"\x01")
+            yield from rows(self._db, behind + b"\x00" if behind else b"\x01")
         except Exception as error:
             self._raise_damage(error)
             raise

@@ -36,6 +36,7 @@ from tables import catalogue, sales
 from tables.catalogue import PRODUCT_CYCLES, REPORT_LISTS, SHOP_CYCLES
 from tables.report import sort_key
 from tables.watermarks import SourceProgress
+from tests.damage import flip_bits
 from tests.flow import CYCLES
 from tests.reading import Changelogs, FedReader, form_of, of_reports, settings_in
 from tests.story import parse
@@ -590,6 +591,48 @@ def test_a_store_whose_first_block_is_damaged_is_set_aside(tmp_path: Path) -> No
         Store(tmp_path, IDENTITY).close()
     assert "can't be opened: Corruption: block checksum mismatch" in lines[0]["why"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store-1", "store-2"]
+
+
+def _compact(store: Store) -> None:
+    store._db.compact_range(None, None)
+    batch = WriteBatch(raw_mode=True)
+    batch.put(b"x", b"y")
+    store.write(batch, ReaderProgress({}, complete=True, live=True))
+
+
+FOUND_BY: dict[str, Callable[[Store], object]] = {
+    "a walk": lambda store: list(store.snapshot().walk(b"x")),
+    "a lookup": lambda store: [store.snapshot().get(b"x%d" % number) for number in range(5000)],
+    "lookups": lambda store: store.get_many([b"x%d" % number for number in range(5000)]),
+    "a compaction": _compact,
+}
+
+
+@pytest.mark.parametrize("found_by", FOUND_BY)
+def test_a_store_with_a_flipped_bit_is_set_aside(tmp_path: Path, found_by: str) -> None:
+    """Wherever it is found, and with rows in memory that can't be written any more.
+
+    RocksDB may fail once more as it closes the files: the store is set aside all the same.
+    """
+    for _ in range(3):
+        _closed(tmp_path)
+    assert flip_bits(tmp_path / "store-1")
+    store = Store(tmp_path, IDENTITY)
+    batch = WriteBatch(raw_mode=True)
+    batch.put(b"x-in-memory", b"y")
+    store.write(batch, ReaderProgress({}, complete=True, live=True), logged=False)
+    with pytest.raises(Exception, match="Corruption") as raised:
+        FOUND_BY[found_by](store)
+    assert is_damage(raised.value)
+    with structlog.testing.capture_logs() as lines:
+        store.set_aside(f"it is damaged: {raised.value}")
+    assert [line["event"] for line in lines] == ["store set aside, filling a new one from the log"]
+    assert store.snapshot().get(b"x1") is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store-1", "store-2"]
+    store.close()
+    with structlog.testing.capture_logs() as lines:
+        Store(tmp_path, IDENTITY).close()
+    assert lines == []
 
 
 def test_damage_that_is_found_right_after_opening_is_set_aside(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A chunk that can't be committed ends the worker. Revoked partitions are not touc
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -22,14 +23,13 @@ from streams.lanes import Lane, LaneState
 from streams.metrics import REGISTRY
 from streams.pipeline import Pipeline
 from streams.settings import Settings
-from streams.stores import StoreUnopened
+from streams.stores import StoreDamaged, StoreUnopened
 from tables.catalogue import ORDER_STAGE, ORDERS, SALES_TOPIC
 from tables.outcome import Outcome, Readings
 from tables.watermarks import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
 FIRST, SECOND = TopicPartition("orders", 0), TopicPartition("orders", 1)
 
@@ -321,6 +321,28 @@ async def test_a_waiting_chunk_is_not_started_on_a_closed_lane(
     assert before is not None
     assert before.done()
     assert second.commit.cancelled()
+
+
+async def test_a_damaged_store_that_cannot_be_wiped_ends_the_worker(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence names the store; the lane's task doesn't fail without a word."""
+
+    class Stuck:
+        path = Path("stuck")
+
+        def wipe(self, why: str) -> None:
+            raise StoreUnopened(self.path, why)
+
+    async def damaged(*_: object) -> None:
+        raise StoreDamaged(cast("Any", Stuck()), "Corruption")
+
+    commits(monkeypatch, damaged)
+    await worker.pipeline.open([FIRST])
+    await worker.fold(FIRST)
+    (end,) = worker.ends
+    assert end.startswith("the store stuck can't be opened (stuck: Corruption): mend that")
+    assert worker.rejoins == 0
 
 
 async def test_a_doubt_of_an_earlier_assignment_changes_nothing(worker: Worker) -> None:

@@ -22,10 +22,12 @@ from streams.errors import StateUnfit
 from streams.marks import MARK_KEY, Mark, decode_mark, encode_mark
 from streams.recovery import Opener
 from streams.settings import Kafka, Settings
+from streams.stores import Identity, PartitionStore, StoreDamaged, StoreUnopened
 from streams.topics import changelog, declared
 from tables.stages import stages
 from tables.terms import Terms
 from tables.watermarks import Progress
+from tests.damage import flip_bits
 from tests.driver import MemoryCluster, MemoryStores
 from tests.memory_log import MemoryLog, MemoryRecord
 from tests.terms import by_terms
@@ -274,6 +276,59 @@ async def test_a_new_application_keeps_out_of_a_journal_with_records() -> None:
     machine.log.write(TopicPartition("sales", 3), MemoryRecord(0, 0, b"p", b"v"))
     with pytest.raises(StateUnfit, match=r"sales already has .* NETSOLD_ORDERS_TOPIC=orders"):
         await opened(machine)
+
+
+def _compacted(path: Path, identity: Identity) -> PartitionStore:
+    """The store, once a compaction has read all of its files."""
+    store = PartitionStore(path, identity)
+    store._db.compact_range(None, None)
+    return store
+
+
+async def test_a_damaged_store_is_restored_from_its_changelog(tmp_path: Path) -> None:
+    """Its damage is found by a compaction, while it is restored; the next try opens it, empty."""
+    machine, _ = left_by({"orders": mark(41)}, 42)
+    opener = Opener(
+        SETTINGS, STAGES, tmp_path, "cluster", IDS,
+        cast("Any", OnMachine(machine, 0, None)), _compacted,
+    )  # fmt: skip
+    (lane,) = await opener.open([ORDERS])
+    store, ids = lane.stores["orders"], random.Random(1)
+    for _ in range(3):
+        rows = [(b"o-%04d" % ids.randrange(9000), ids.randbytes(200)) for _ in range(2000)]
+        store.write(rows, store.position or 0)
+        store._db.flush()
+    await lane.close()
+    assert flip_bits(store.path)
+    machine.put_mark("orders", encode_mark(mark(41)))
+    with capture_logs() as lines, pytest.raises(StoreDamaged, match="Corruption"):
+        await opener.open([ORDERS])
+    assert [line["path"] for line in lines if "store wiped" in line["event"]] == [str(store.path)]
+    (lane,) = await opener.open([ORDERS])
+    assert lane.position == 42
+    assert list(lane.stores["orders"].items()) == []
+    await lane.close()
+
+
+async def test_producers_are_closed_where_a_damaged_store_cannot_be_wiped(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the last lines of the log would be about them, and not the reason."""
+
+    class Stuck:
+        path = Path("stuck")
+
+        def wipe(self, why: str) -> None:
+            raise StoreUnopened(self.path, why)
+
+    async def damaged(*_: object) -> None:
+        raise StoreDamaged(cast("Any", Stuck()), "Corruption")
+
+    monkeypatch.setattr(opener, "_read_offsets", damaged)
+    Producer.let.set()
+    with pytest.raises(StoreUnopened, match=r"stuck can't be opened \(stuck: Corruption\)"):
+        await opener.open([ORDERS])
+    assert [producer.abandoned for producer in Producer.made] == [True]
 
 
 class Producer:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -13,7 +15,8 @@ import structlog
 
 from streams import stores
 from streams.marks import MARK_KEY
-from streams.stores import Identity, PartitionStore, StoreUnopened
+from streams.stores import Identity, PartitionStore, StoreDamaged, StoreUnopened
+from tests.damage import flip_bits
 
 OURS = Identity("cluster-1", "app", "orders/id-1", 0, 4)
 
@@ -212,3 +215,72 @@ def test_wipe_empties_it(path: Path) -> None:
     store.write([(b"o-1", b"new")], 1)
     assert store.get(b"o-1") == b"new"
     store.close()
+
+
+def _fill(store: PartitionStore) -> None:
+    for number in range(3):
+        rng = Random(number)
+        rows = [(b"o-%05d" % rng.randrange(20_000), rng.randbytes(200)) for _ in range(2000)]
+        store.write([*rows, (MARK_KEY, b"m")], number)
+        store._db.flush()
+
+
+def _compact(store: PartitionStore) -> None:
+    store._db.compact_range(None, None)
+    store.write([(b"o-1", b"one")], 7)
+
+
+FOUND_BY: dict[str, Callable[[PartitionStore], object]] = {
+    "a lookup": lambda store: [store.get(b"o-%05d" % number) for number in range(20_000)],
+    "lookups": lambda store: store.get_all([b"o-%05d" % number for number in range(20_000)]),
+    "a walk": lambda store: list(store.items()),
+    "a compaction": _compact,
+}
+
+
+@pytest.mark.parametrize("found_by", FOUND_BY)
+def test_a_flipped_bit_is_found_and_the_store_can_be_wiped(path: Path, found_by: str) -> None:
+    """Wherever it is found, and with rows in memory that can't be written any more.
+
+    The files of a store that is wiped are closed, whatever RocksDB says about them.
+    """
+    store = PartitionStore(path, OURS)
+    _fill(store)
+    store.close()
+    assert flip_bits(path)
+    store = PartitionStore(path, OURS)
+    assert store.position == 2
+    store.write([(b"o-0", b"in memory")], 3)
+    with pytest.raises(StoreDamaged, match="Corruption") as raised:
+        FOUND_BY[found_by](store)
+    with structlog.testing.capture_logs() as lines:
+        raised.value.wipe_store()
+    assert [line["event"] for line in lines] == ["store wiped, its changelog restores it"]
+    assert store.position is None
+    store.write([(b"o-1", b"new")], 1)
+    store.close()
+    again = PartitionStore(path, OURS)
+    assert list(again.items()) == [(b"o-1", b"new")]
+    again.close()
+
+
+def test_damage_ends_no_clean_stop(path: Path) -> None:
+    """Rows in memory can't be written: the next start reads them again, or finds the damage."""
+    store = PartitionStore(path, OURS)
+    _fill(store)
+    store.close()
+    assert flip_bits(path)
+    store = PartitionStore(path, OURS)
+    with pytest.raises(StoreDamaged):
+        _compact(store)
+    with structlog.testing.capture_logs() as lines:
+        store.close()
+    assert [line["event"] for line in lines] == [
+        "store not written to its end, what it lacks is read again from the log"
+    ]
+    again = PartitionStore(path, OURS)
+    assert again.position == 2
+    with pytest.raises(StoreDamaged):
+        list(again.items())
+    again.wipe("a test says so")
+    again.close()
