@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from operations.local.ports import free_port
 from streams.failpoints import Point
 from tables.catalogue import TABLES
-from tests.faults.runner import Run, made
+from tests.damage import flip_bits
+from tests.faults.runner import BACK_S, Run, made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +58,10 @@ def _tables_deleted(store: Path) -> None:
         path.unlink()
 
 
+def _bits_flipped(store: Path) -> None:
+    flip_bits(store)
+
+
 def _flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     for at in range(0, len(data), 97):
@@ -71,6 +77,7 @@ DAMAGES: list[Callable[[Path], None]] = [
     _table_flipped,
     _table_cut,
     _tables_deleted,
+    _bits_flipped,
 ]
 
 
@@ -105,6 +112,59 @@ async def test_damaged_stores_are_restored(settings: Settings, tmp_path: Path, s
         run.workers.start("a")
         await run.caught_up(restart=False)
         assert run.workers.all["a"].logged("store wiped, its changelog restores it")
+        await run.verdict()
+
+
+STOPS = 4
+"""So many files of one level are merged: a start then reads all of their blocks, unasked."""
+
+
+async def test_flipped_bits_in_files_that_open_end_neither_worker_nor_reader(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A merge finds them in the background, after which RocksDB can't even close the store.
+
+    No process ends: the worker's stores are wiped, the reader's store is set aside.
+    """
+    settings = settings.model_copy(update={"reader_port": free_port(0)})
+    with Run(settings, tmp_path) as run:
+        items, reader = made(54, 8000), run.workers.reader
+
+        async def is_live() -> bool:
+            assert reader.alive, reader.log.read_text(encoding="utf-8")
+            return reader.logged('"event": "live"')
+
+        for stop in range(STOPS):
+            await run.write(items[stop * 1500 : (stop + 1) * 1500])
+            run.workers.start("a")
+            reader.log.unlink(missing_ok=True)
+            run.workers.serve()
+            await run.caught_up(restart=False)
+            await run.until(is_live, BACK_S, restart=False)
+            run.workers.stop()
+            run.workers.stop_one(reader)
+        stores = [store for store in run.stores() if store.parent.name == "orders"]
+        (read,) = (settings.data_dir / settings.app).glob("reader/store-1")
+        for store in (*stores, read):
+            assert flip_bits(store), f"{store} has no large file"
+        reader.log.unlink()
+        worker = run.workers.start("a")
+        run.workers.serve()
+        await run.write(items[STOPS * 1500 :])
+        await run.caught_up(restart=False)
+
+        async def is_filled() -> bool:
+            assert reader.alive, reader.log.read_text(encoding="utf-8")
+            return reader.logged("store set aside") and read.with_name("store-2").exists()
+
+        await run.until(is_filled, BACK_S, restart=False)
+        await run.until(is_live, BACK_S, restart=False)
+        wiped = {line["path"] for line in worker.lines() if "store wiped" in line["event"]}
+        assert wiped == {str(store.relative_to(tmp_path)) for store in stores} or wiped == {
+            str(store) for store in stores
+        }
+        run.workers.stop_one(reader)
+        assert worker.alive
         await run.verdict()
 
 
