@@ -19,8 +19,8 @@ from streams import log
 from streams.copied import committed_vectors, copied_settings, copy_layout
 from streams.copy_plan import CopyPlan, committed_beside
 from streams.fenced_writer import FencedWriter
-from streams.producers import StrictProducer, begin_batch
-from streams.transactions import end_of, retrieve
+from streams.producers import StrictProducer, begin_batch, retrieve
+from streams.transactions import end_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence

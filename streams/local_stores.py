@@ -14,7 +14,7 @@ from rocksdict import AccessType, Options, Rdict
 
 from schemas import limits
 from streams.marks import MARK_KEY, Mark, decode_mark
-from streams.rocks import is_damage
+from streams.rocks import is_damage, rows
 from streams.stores import IDENTITY_KEY, POSITION_KEY, Identity
 
 if TYPE_CHECKING:
@@ -181,15 +181,10 @@ def stored_rows(db: Rdict, prefix: bytes = b"\x01") -> Iterator[tuple[bytes, byt
 
     Raises what RocksDB finds damaged.
     """
-    iterator = db.iter()
-    iterator.seek(prefix)
-    while iterator.valid():
-        key = iterator.key()
+    for key, row in rows(db, prefix):
         if prefix != b"\x01" and not key.startswith(prefix):
             return
-        yield key, iterator.value()
-        iterator.next()
-    iterator.status()
+        yield key, row
 
 
 def _options() -> Options:

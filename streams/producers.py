@@ -26,13 +26,17 @@ from aiokafka.producer.sender import (
     SendProduceReqHandler,
     TxnOffsetCommitHandler,
 )
+from aiokafka.util import commit_structure_validate
 
 from schemas import limits
 from streams import compression
 from tables.catalogue import PUBLIC_TOPICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from aiokafka import TopicPartition
+    from aiokafka.structs import OffsetAndMetadata
 
     from streams.settings import Settings
 
@@ -190,6 +194,22 @@ class StrictProducer(AIOKafkaProducer):
         used = self._compression if topic in self._public else compression.CHANGELOGS
         return compression.batch(limits.BATCH_BYTES, used, transactional=True)
 
+    async def begin_transaction(self) -> None:
+        """Begin a transaction; as aiokafka's."""
+        await super().begin_transaction()
+        self._txn_manager.wait_for_transaction_end().add_done_callback(retrieve)
+
+    async def send_offsets_to_transaction(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group_id: str
+    ) -> None:
+        """Send a group's offsets within the transaction; as aiokafka's."""
+        if not self._txn_manager.is_in_transaction():  # an error has ended it
+            raise IllegalOperation("Not in the middle of a transaction")
+        sent = self._txn_manager.add_offsets_to_txn(commit_structure_validate(offsets), group_id)
+        # one that is given up by a time-out may fail later, as its producer was fenced meanwhile
+        sent.add_done_callback(retrieve)
+        await asyncio.shield(sent)
+
     async def abandon(self) -> None:
         """Close the connections and drop what is unsent.
 
@@ -216,6 +236,7 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     task = producer._sender.sender_task  # noqa: SLF001 - as above
     if task is not None:
         task.remove_done_callback(producer._sender._fail_all)  # noqa: SLF001 - no task waits for its batches
+        task.add_done_callback(retrieve)
         task.cancel()
     await producer.client.close()
     if task is not None:
@@ -223,8 +244,14 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     unsent = producer._message_accumulator  # noqa: SLF001 - as above
     for batch in chain(unsent._pending_batches, *unsent._batches.values()):  # noqa: SLF001 - as above
         waiter = batch._drain_waiter  # noqa: SLF001 - as above
-        if waiter.done() and not waiter.cancelled():
-            waiter.exception()  # or asyncio warns that nobody retrieved it
+        if waiter.done():
+            retrieve(waiter)
+
+
+def retrieve(future: asyncio.Future[Any]) -> None:
+    """Retrieve the error of what nobody may wait for any more, or asyncio logs it as forgotten."""
+    if not future.cancelled():
+        future.exception()
 
 
 Headers = list[tuple[str, bytes]]

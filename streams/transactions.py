@@ -25,7 +25,7 @@ from streams.dead_letters import parked_headers
 from streams.failpoints import Point, reach
 from streams.marks import MARK_KEY, encode_mark
 from streams.partitioning import partition_of
-from streams.producers import Headers, begin_batch, fill
+from streams.producers import Headers, begin_batch, fill, retrieve
 from streams.topics import changelog
 from tables.catalogue import DEAD_LETTERS_TOPIC
 
@@ -250,12 +250,6 @@ async def send_records(
     if batch.record_count():
         await hand_over()
     return sent
-
-
-def retrieve(future: asyncio.Future[Any]) -> None:
-    """Retrieve a batch's error, or asyncio warns of every batch that failed after the first."""
-    if not future.cancelled():
-        future.exception()
 
 
 async def end_of(batches: list[tuple[asyncio.Future[Any], int]]) -> int:
