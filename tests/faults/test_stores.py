@@ -59,10 +59,6 @@ def _tables_deleted(store: Path) -> None:
         path.unlink()
 
 
-def _bits_flipped(store: Path) -> None:
-    flip_bits(store)
-
-
 def _flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     for at in range(0, len(data), 97):
@@ -78,7 +74,6 @@ DAMAGES: list[Callable[[Path], None]] = [
     _table_flipped,
     _table_cut,
     _tables_deleted,
-    _bits_flipped,
 ]
 
 
