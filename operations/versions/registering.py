@@ -165,7 +165,7 @@ def _as_of_now(versions: Versions, found: Registration) -> Registration:
     if _content(now) != _content(found.version):
         copied = f", with {now.partitions} partitions" if now.copied else ""
         raise Unregistrable(
-            f"version {app} was registered meanwhile, by {escaped(now.by)}, otherwise "
+            f"version {app} was registered meanwhile by {escaped(now.by)}, and differs "
             f"({terms_line(now)}{copied}), so nothing was changed: give the rebuild another name"
         )
     return Registration(now, None, known=True)

@@ -95,7 +95,9 @@ async def test_terms_of_another_command_are_not_overwritten(world: World) -> Non
     """It has registered this name since the plan was shown: its record and topics stay."""
     found = await registering.plan(BASE, "r1", changed(BASE.rules, cycle_days=7), SIGN)
     world.meanwhile = beside(found.version, terms=R1.terms)
-    with pytest.raises(Unregistrable, match=r"registered meanwhile, by bea\\u001b\[31m, otherwise"):
+    with pytest.raises(
+        Unregistrable, match=r"registered meanwhile by bea\\u001b\[31m, and differs"
+    ):
         await registering.register(BASE, found, SIGN)
     assert world.committed == []
     assert "netsold.r1" not in world.created
