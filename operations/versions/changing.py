@@ -78,12 +78,12 @@ class Removal:
     warning: str | None = None
 
     def lines(self) -> list[str]:
-        """A line for each kind."""
+        """A line for each kind, after the warning if there is one."""
         names = sorted(self.topics)
-        found = [f"delete {len(names)} topics: {', '.join(names)}"]
+        found = [self.warning] if self.warning else []
+        found += [f"delete {len(names)} topics: {', '.join(names)}"]
         found += [f"delete group {group}" for group in self.groups]
-        found += [f"delete {self.directory}"] if self.directory else []
-        return [*found, *([self.warning] if self.warning else [])]
+        return [*found, *([f"delete {self.directory}"] if self.directory else [])]
 
     def as_json(self) -> dict[str, Any]:
         """The same with stable names."""

@@ -174,7 +174,7 @@ def test_readers_may_answer_from_what_the_pointer_has_just_left() -> None:
     warning = changing.still_answering(moved, FIRST.app, SIGN.at_ms + 59_000)
     assert warning is not None
     assert "`/v1/versions`" in warning
-    assert changing.Removal(FIRST.app, ["a"], [], None, warning).lines()[-1] == warning
+    assert changing.Removal(FIRST.app, ["a"], [], None, warning).lines()[0] == warning
     assert changing.still_answering(moved, FIRST.app, SIGN.at_ms + 60_000) is None
     assert changing.still_answering(moved, "netsold.r2", SIGN.at_ms) is None
     assert changing.still_answering(Versions("netsold"), FIRST.app, SIGN.at_ms) is None
