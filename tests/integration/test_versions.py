@@ -134,5 +134,5 @@ async def test_an_answer_does_not_overwrite_what_was_registered_since(settings: 
     assert versions.registered[done.version.app] == done.version
     assert [act.act for act in versions.acts] == ["start"]
     beyond = f"{settings.topic('orders')}-0@99999999"
-    with pytest.raises(Unregistrable, match="ends before offset 0$"):
+    with pytest.raises(Unregistrable, match=r"ends before offset 0$"):
         await registering.plan(settings, None, None, sign, without=[beyond])
