@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import typer
 
-from operations.commands.row_changes import changes, named_row
+from operations.commands.row_changes import changes, named_row, printable
 from operations.output import print_json
 from schemas.columns import RULES
 from schemas.wording import with_count
@@ -158,12 +158,13 @@ def print_rows(found: Findings) -> None:
         _print_more_rows(results, table)
     for topic, of_topic in _by_topic(found).items():
         for row in islice((row for one in of_topic for row in one.shown), MOST_ROWS):
-            typer.echo(f"{row.table}-{row.partition} {row.key} differs from its table")
+            typer.echo(f"{row.table}-{row.partition} {printable(row.key)} differs from its table")
             for line in changes(row.live, row.replayed, ("topic", "table")):
                 typer.echo(f"  {line}")
         _print_more_rows(of_topic, f"topic {topic}")
     for one in found.journal_rows[:MOST_ROWS]:
-        typer.echo(f"sales row {one.id or 'without id'} differs, {one.position or 'missing'}")
+        name = printable(one.id) or "without id"
+        typer.echo(f"sales row {name} differs, {one.position or 'missing'}")
         for line in changes(one.live, one.replayed):
             typer.echo(f"  {line}")
     _print_more_rows(found.journal, "journal sales")

@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from operations.commands import audit_view
+from operations.commands.row_changes import printable
 from operations.in_words import signed
 from operations.output import print_table
 from schemas import times
@@ -174,7 +175,7 @@ def _print_movers(kind: str, movers: list[dict[str, Any]]) -> None:
         typer.echo(f"{kind} that move most:")
     for one in movers:
         money = ", ".join(signed(currency, amount) for currency, amount in one["money"].items())
-        typer.echo(f"  {one['id']}  {_units(one['units'], '+')}  {money}")
+        typer.echo(f"  {printable(one['id'])}  {_units(one['units'], '+')}  {money}")
 
 
 def _print_explained(explained: dict[str, Any]) -> None:
