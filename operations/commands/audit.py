@@ -56,8 +56,10 @@ def command(
     )
     found = run.findings(complete, resume=resume, processes=processes)
     _record(run.settings, found)
-    show = audit_view.print_findings_json if as_json else audit_view.print_findings
-    show(run.settings, found)
+    if as_json:
+        audit_view.print_findings_json(run.settings, found)
+    else:
+        audit_view.print_findings(run.settings, found, stores=stores)
     if found.differing:
         raise typer.Exit(DIFFERENCE)
 
