@@ -12,7 +12,7 @@ from streams.unapplied import FirstUnapplied
 from tables.catalogue import STAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from streams.log import At
     from streams.settings import Settings
@@ -47,10 +47,11 @@ class Backlog:
         return all(self.following[at] >= end or not self.left[at] for at, end in ends.items())
 
 
-async def backlog(settings: Settings) -> Backlog:
+async def backlog(settings: Settings, unapplied: FirstUnapplied | None = None) -> Backlog:
     """What an application has applied, by its group's committed offsets, and what is left.
 
-    Its topics must exist. Raises KafkaUnreachable and aiokafka's KafkaError.
+    `unapplied` has what an earlier call found. Its topics must exist. Raises KafkaUnreachable and
+    aiokafka's KafkaError.
     """
     try:
         committed = await groups.committed(settings)
@@ -60,23 +61,29 @@ async def backlog(settings: Settings) -> Backlog:
     beginnings, ends = await log.bounds(settings, _sources(settings))
     following = {at: max(offsets.get(at, 0), begin) for at, begin in beginnings.items()}
     applied = {at: offset - 1 for at, offset in following.items()}
-    first = await FirstUnapplied(settings, _REQUEST_S).read(applied, beginnings, ends)
+    unapplied = unapplied or FirstUnapplied(settings, _REQUEST_S)
+    first = await unapplied.read(applied, beginnings, ends)
     left = {at: 0 if first.get(at) is None else end - following[at] for at, end in ends.items()}
     return Backlog(following, left)
 
 
-async def left_after(settings: Settings, within_s: float) -> int:
+async def left_after(
+    settings: Settings, within_s: float, waiting: Callable[[int], None] = lambda _left: None
+) -> int:
     """How many records are left of what the log has now, after `within_s` at most.
 
-    None are left once its tables hold all of that. Raises as `backlog`.
+    None are left once its tables hold all of that; `waiting` gets how many are until then. Raises
+    as `backlog`.
     """
-    deadline = time.monotonic() + within_s
+    deadline, unapplied = time.monotonic() + within_s, FirstUnapplied(settings, _REQUEST_S)
     events = {settings.topic(stage.source) for stage in STAGES if stage.sends}
     for topics in (events, {*_sources(settings)} - events):
         ends = await log.ends(settings, topics)
-        while not (now := await backlog(settings)).has_reached(ends):
+        while not (now := await backlog(settings, unapplied)).has_reached(ends):
+            left = sum(now.left[at] for at in ends)
             if time.monotonic() > deadline:
-                return sum(now.left[at] for at in ends)
+                return left
+            waiting(left)
             await asyncio.sleep(_POLL_SECONDS)
     return 0
 

@@ -15,7 +15,7 @@ from streams.unapplied import FirstUnapplied
 from tables.catalogue import CHATS_TOPIC, EVENT_TOPICS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from streams.log import At
     from streams.settings import Settings
@@ -90,10 +90,12 @@ async def committed_vectors(settings: Settings, beginnings: Mapping[At, int]) ->
     return read_committed(copy_layout(settings), beginnings, offsets)
 
 
-async def left_to_copy(settings: Settings, within_s: float) -> int:
+async def left_to_copy(
+    settings: Settings, within_s: float, waiting: Callable[[int], None] = lambda _left: None
+) -> int:
     """How many records of what a log has now are not in its copy after `within_s` at most.
 
-    Raises KafkaUnreachable and KafkaError.
+    `waiting` gets how many are left until then. Raises KafkaUnreachable and KafkaError.
     """
     source, layout = copied_settings(settings), copy_layout(settings)
     deadline = time.monotonic() + within_s
@@ -105,6 +107,7 @@ async def left_to_copy(settings: Settings, within_s: float) -> int:
             return 0
         if time.monotonic() > deadline:
             return state.left
+        waiting(state.left)
         await asyncio.sleep(_POLL_S)
 
 

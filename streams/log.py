@@ -44,6 +44,9 @@ LONG_POLL_MS = 100
 """How long a broker waits for new records before it answers a fetch."""
 
 POLL_MS = 500
+FIRST_POLL_MS = 25
+"""The same where a single record is read: control records alone end no waiting."""
+
 QUIET_ANSWERS = 2
 """After this many answers without records, with everything before the end stable, there are no
 more records. One is not enough: its records may arrive just after `getmany` stopped waiting."""
@@ -121,12 +124,14 @@ async def first(
     async with _reader(settings, {}, limits.FIRST_FETCH_BYTES) as consumer:
         # One partition at a time: a broker returns a whole batch of the first one at least, and of
         # the others none that is larger than the bound.
-        for at, start in starts.items():
+        for number, (at, start) in enumerate(starts.items()):
+            now_s = time.monotonic()
+            until_s = now_s + (deadline - now_s) / (len(starts) - number)  # a transaction is open
             tp, remaining = TopicPartition(*at), _Remaining(ends[at], start)
             consumer.assign([tp])
             consumer.seek(tp, start)
-            while time.monotonic() < deadline:
-                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=1)
+            while time.monotonic() < until_s:
+                fetched = await consumer.getmany(timeout_ms=FIRST_POLL_MS, max_records=1)
                 within = [record for record in fetched.get(tp, []) if record.offset < ends[at]]
                 position, stable = await consumer.position(tp), consumer.last_stable_offset(tp)
                 if within or remaining.over(position, stable, consumer.last_poll_timestamp(tp)):

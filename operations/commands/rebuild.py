@@ -31,7 +31,7 @@ from operations.progress import Meter
 from operations.versions import changing, copying, registering, showing
 from operations.versions.comparing import compare_versions
 from operations.versions.comparison import Comparison
-from operations.versions.keeping_up import require_keeping_up
+from operations.versions.keeping_up import wait_until_it_keeps_up
 from operations.versions.moments import NoMoment
 from operations.versions.recording import diff_of
 from operations.versions.registering import Signature
@@ -208,22 +208,24 @@ def diff(
 ) -> None:
     """Compare a rebuild with the version that is answered, while traffic flows.
 
-    Exit code 3 if they differ. The first is the answered one. The result is recorded, and shown on
-    the page.
+    Exit code 3 if they differ or a list can't be compared, else 5 if rows were not compared. The
+    first is the answered one. The result is recorded, and shown on the page.
     """
     settings, sign = named_cluster(), _signature(by, "")
     versions = answer(settings, read_versions(settings))
     rebuilt = changing.promotable(versions, name or changing.only_rebuild(versions))
     try:
         of_rebuilt = versions.settings_of(rebuilt, settings)
-        answer(of_rebuilt, require_keeping_up(of_rebuilt))
+        wait_until_it_keeps_up(of_rebuilt)
     except changing.VersionBehind as error:
         print_error(f"netsold: {error}; until then, rows that it has not counted can't be compared")
     found = _compared(settings, versions, rebuilt, within)
     show(found, limit, as_json=as_json)
     answer(settings, record_diff(settings, diff_of(found, sign)))
-    if found.differences():
+    if found.differences() or found.left_out:
         raise typer.Exit(DIFFERENCE)
+    if found.uncompared:
+        raise typer.Exit(changing.Uncompared.exit_code)
 
 
 def _compared(settings: Settings, versions: Versions, rebuilt: str, within_s: float) -> Comparison:
@@ -234,15 +236,15 @@ def _compared(settings: Settings, versions: Versions, rebuilt: str, within_s: fl
 def compared(first: Settings, second: Settings, within_s: float) -> Comparison:
     """The comparison of two versions, with a meter of the records read."""
     with Meter("records", None) as meter:
-        count = 0
+        count = answers = 0
 
         def read(records: int) -> None:
-            nonlocal count
-            count += records
+            nonlocal count, answers
+            count, answers = count + records, answers + 1
             meter.at(count)
 
         def pending() -> tuple[object, str]:
-            return count, f"{count:,} records read"
+            return answers, f"{count:,} records read"
 
         return answer(first, compare_versions(first, second, within_s, read), pending)
 
@@ -280,7 +282,7 @@ def promote(  # noqa: PLR0917 - a parameter for each option
         versions = answer(settings, read_versions(settings))
         rebuilt, live = changing.promotable(versions, name), versions.pointed
         of_rebuilt = versions.settings_of(rebuilt, settings)
-        answer(of_rebuilt, require_keeping_up(of_rebuilt))
+        wait_until_it_keeps_up(of_rebuilt)
         try:
             found = _compared(settings, versions, rebuilt, within)
         except NoMoment as error:  # workers of the answered version may be refused, for ever

@@ -44,8 +44,8 @@ async def compare_versions(
     """How two versions of one log differ; rows that are still written are waited for `within_s`.
 
     Of versions with other cycles the sums of all time are compared. `read` gets numbers of records
-    read. Rows are kept in the data directory, and in memory those that differ. Raises NotOneLog,
-    NoMoment, DataDirUnusable, KafkaUnreachable and KafkaError.
+    read, at least every half second. Rows are kept in the data directory, and in memory those that
+    differ. Raises NotOneLog, NoMoment, DataDirUnusable, KafkaUnreachable and KafkaError.
     """
     with row_stores(first, 4) as stores:
         return await _compared(first, second, within_s, read, stores)
@@ -68,13 +68,14 @@ async def _compared(
         others = await settle(*readers, within_s, read)  # first: meanwhile both go on
         vectors = await _common_vector(first, second)
     else:
-        begun = await next_moment(moments, within_s)
+        begun = await next_moment(moments, within_s, read)
         copies = (
             copy_reader(first, lists, stores[0], begun[0]),
             copy_reader(second, lists, stores[1], begun[1]),
         )
         others = await settle_copies(copies, within_s, read, moments, begun)
-        vectors = await _vectors_at(await next_moment(moments, within_s), first, second, within_s)
+        moment = await next_moment(moments, within_s, read)
+        vectors = await _vectors_at(moment, (first, second), within_s, read)
     found.vector = {f"{ORDERS_TOPIC}-{number}": offset for number, offset in vectors[0].items()}
     for one, vector, store in zip((first, second), vectors, stores[2:], strict=True):
         await _add_up(one, vector, store, read, by_cycle=same_cycles)
@@ -99,17 +100,21 @@ async def _common_vector(first: Settings, second: Settings) -> tuple[_OrderVecto
 
 
 async def _vectors_at(
-    moment: Moment, first: Settings, second: Settings, within_s: float
+    moment: Moment,
+    versions: tuple[Settings, Settings],
+    within_s: float,
+    read: Callable[[int], None],
 ) -> tuple[_OrderVector, _OrderVector]:
     """A moment of two logs as vectors of orders, once both journals have it. Raises NoMoment."""
     deadline = asyncio.get_running_loop().time() + within_s
     found = []
-    for one, vector in zip((first, second), moment, strict=True):
+    for one, vector in zip(versions, moment, strict=True):
         topic = one.topic(ORDERS_TOPIC)
         wanted = {n: vector.get(f"{topic}-{n}", -1) + 1 for n in range(one.partitions)}
         while any(at < wanted[number] for number, at in (await _order_vector(one)).items()):
             if asyncio.get_running_loop().time() > deadline:
                 raise NoMoment(f"{one.app} has not counted what the copier had: {_WAIT}")
+            read(0)
             await asyncio.sleep(POLL_SECONDS)
         found.append(wanted)
     return found[0], found[1]

@@ -14,7 +14,7 @@ from streams.copied import committed_vectors, copied_settings, is_copied
 from tables.catalogue import EVENT_TOPICS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from operations.versions.settling import Vector
     from operations.versions.settling_copies import Moment, Moments
@@ -64,8 +64,8 @@ def moments_of(first: Settings, second: Settings) -> Moments | None:
     return last
 
 
-async def next_moment(moments: Moments, within_s: float) -> Moment:
-    """The last moment, or the first one within a time. Raises NoMoment."""
+async def next_moment(moments: Moments, within_s: float, read: Callable[[int], None]) -> Moment:
+    """The last moment, or the first one within a time, with calls of `read`. Raises NoMoment."""
     deadline = asyncio.get_running_loop().time() + within_s
     while (found := await moments()) is None:
         if asyncio.get_running_loop().time() > deadline:
@@ -74,6 +74,7 @@ async def next_moment(moments: Moments, within_s: float) -> Moment:
                 "of two copies, compare each with the version that counts the written log, or "
                 "while no events flow"
             )
+        read(0)
         await asyncio.sleep(_POLL_S)
     return found
 

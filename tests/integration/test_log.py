@@ -239,3 +239,25 @@ async def test_without_a_broker_everything_raises(settings: Settings) -> None:
         await _all(log.records(nowhere, "orders"))
     with pytest.raises(KafkaUnreachable):
         await anext(log.follow(nowhere, {("orders", 0): 0}))
+
+
+async def test_first_records_of_many_partitions(settings: Settings) -> None:
+    """Where control records alone are left, that is known soon; an open transaction stops none."""
+    wide = settings.model_copy(update={"partitions": 16})
+    await topics.create(wide)
+    name = wide.topic("orders")
+    producer = AIOKafkaProducer(**wide.client_options(), transactional_id=f"{wide.app}-first")
+    await producer.start()
+    try:
+        async with producer.transaction():
+            for number in range(16):
+                await producer.send(name, b"v", partition=number)
+        await producer.begin_transaction()
+        await producer.send_and_wait(name, b"open", partition=0)
+        starts = {(name, number): 1 for number in range(16)}
+        _, ends = await log.bounds(wide, [name])
+        found = await log.first(wide, starts, ends, 3.0)
+        await producer.abort_transaction()
+    finally:
+        await producer.stop()
+    assert found == dict.fromkeys(list(starts)[1:])

@@ -184,6 +184,7 @@ def test_a_promotion_needs_all_rows_compared(
     world = World(monkeypatch, BEFORE)
     compared = Comparison(FIRST.app, R1.app, **found)
     monkeypatch.setattr(rebuild, "compare_versions", giving(compared))
+    assert world.run("diff", "r1").exit_code == code
     refused = world.run("promote", "r1", "--yes")
     assert isinstance(refused.exception, error)
     assert (refused.exception.exit_code, Writer.committed) == (code, [])
