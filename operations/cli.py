@@ -15,6 +15,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -197,6 +198,25 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_build(wanted: bool) -> None:
+    if wanted:
+        from schemas.columns import RULES
+        from streams.build import this_build
+
+        typer.echo(f"netsold {this_build()}, rules {RULES}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    build: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_build, is_eager=True, help="Show the build."),
+    ] = False,
+) -> None:
+    """What holds for all commands."""
 
 
 def main() -> None:

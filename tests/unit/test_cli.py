@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from operations import cli
+from schemas.columns import RULES
+from streams.build import this_build
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +61,13 @@ def test_help_lists_the_commands_without_loading_any_engine() -> None:
     assert done.stderr.strip() == "set()"
     assert "kafka" in done.stdout
     assert "topics" in done.stdout
+
+
+def test_the_build_is_named_by_an_option() -> None:
+    """The package's version, and the rules; before a command alone."""
+    done = _run("--version")
+    assert done.returncode == 0
+    assert done.stdout.strip() == f"netsold {this_build()}, rules {RULES}"
 
 
 def test_a_wrong_argument_is_a_usage_error() -> None:
