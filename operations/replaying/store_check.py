@@ -71,11 +71,6 @@ class StoreResult(Compared):
     unreadable: str | None = None
     damaged: bool = False
 
-    @property
-    def is_equal(self) -> bool:
-        """Whether it could be read, and has no other row."""
-        return not self.differing and self.unreadable is None
-
     def fails(self, error: Exception) -> None:
         """Record why the files can't be read: of the store, not of the links that were opened."""
         self.unreadable = _LINKS.sub(lambda _: f"{self.path}/", str(error))
