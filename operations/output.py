@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 
 _WIDEST = 10_000
+
+_CONTROLS: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Ends of lines, escapes, changes of direction, and halves of characters."""
 
 
 def print_json(value: object) -> None:
@@ -29,6 +35,11 @@ def print_table(table: Table) -> None:
     console = Console(highlight=False, markup=False)
     width = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
     Console(highlight=False, markup=False, width=max(width, console.width)).print(table)
+
+
+def escaped(text: str) -> str:
+    """A text whose control characters are written out as JSON does: a terminal obeys none."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_error(line: str) -> None:

@@ -95,9 +95,11 @@ def start(  # noqa: PLR0917 - a parameter for each option
         "the same command again registers it, or continues where it is registered; "
         "`netsold rebuild status` shows which"
     ):
-        answer(settings, registering.register(settings, found, sign))
+        done = answer(settings, registering.register(settings, found, sign))
+    if done.known and not found.known:
+        print_error(f"netsold: {version.app} was registered alike meanwhile, and goes on")
     if as_json:
-        print_json(showing.registered_json(version, known=found.known))
+        print_json(showing.registered_json(done.version, known=done.known))
     of_version = settings_of(version, settings)
     _run(of_version, worker_name, rate, only_named=no_worker, as_json=as_json)
 
@@ -339,7 +341,9 @@ def rollback(
     with _continued(_UNCHANGED):
         versions = answer(settings, read_versions(settings))
         live, former = versions.pointed, changing.former_of(versions)
-        running = answer(settings, changing.members(versions.settings_of(former, settings)))
+        of_former = versions.settings_of(former, settings)
+        answer(settings, changing.require_topics(of_former))
+        running = answer(settings, changing.members(of_former))
     what = f"readers move from {live} back to {former}, which sends the alerts from now on"
     print_error(what)
     if not running:
@@ -371,7 +375,7 @@ def drop(  # noqa: PLR0917 - a parameter for each option
     settings, sign = named_cluster(), _signature(by, why)
     with _continued(_UNCHANGED):
         versions = answer(settings, read_versions(settings))
-        found = answer(settings, changing.removal(settings, versions, name))
+        found = answer(settings, changing.removal(settings, versions, name, sign.at_ms))
     for line in found.lines():
         print_error(line)
     otherwise = f"version {found.app} would be deleted: give --yes to do it"

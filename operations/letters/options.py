@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from operations.option_groups import with_group
+from operations.output import escaped
 from schemas import limits
 from schemas.letters import UNNAMED
 from schemas.refusals import Reason
@@ -108,6 +109,10 @@ def recorded(by: str | None, why: str) -> tuple[str, str]:
         if len(text) > limits.DECISION_CHARS:
             raise typer.BadParameter(
                 f"has more than {limits.DECISION_CHARS} characters", param_hint=option
+            )
+        if (shown := escaped(text)) != text:
+            raise typer.BadParameter(
+                f"has a control character, leave it out: {shown}", param_hint=option
             )
     if not who.strip():
         raise typer.BadParameter("names nobody", param_hint="--by")

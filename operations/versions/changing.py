@@ -6,16 +6,18 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from operations.output import escaped
 from schemas.control import Act, Pointer
 from schemas.envelope import Handover
 from schemas.errors import NetsoldError
-from streams import removing
+from schemas.times import parse_any_ms
+from streams import removing, topics
 from streams.copier import Copier
 from streams.last_marks import last_marks
 from streams.observe import Observer
 from streams.topics import changelog
 from streams.versions import VersionWriter, read_versions
-from tables.catalogue import CHATS
+from tables.catalogue import CHATS, STAGES
 from tables.watermarks import latest
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 _MOVES: Final = frozenset({"promote", "rollback"})
 """The acts that move the pointer."""
+
+READERS_MOVE_MS: Final = 60_000
+"""How long readers may need until they answer from the version that the pointer names."""
 
 
 class ChangeRefused(NetsoldError):
@@ -70,11 +75,13 @@ class Removal:
     topics: Collection[str]
     groups: Sequence[str]
     directory: Path | None
+    warning: str | None = None
 
     def lines(self) -> list[str]:
-        """A line for each kind."""
+        """A line for each kind, after the warning if there is one."""
         names = sorted(self.topics)
-        found = [f"delete {len(names)} topics: {', '.join(names)}"]
+        found = [self.warning] if self.warning else []
+        found += [f"delete {len(names)} topics: {', '.join(names)}"]
         found += [f"delete group {group}" for group in self.groups]
         return [*found, *([f"delete {self.directory}"] if self.directory else [])]
 
@@ -97,6 +104,43 @@ async def members(settings: Settings) -> list[str]:
     if group is None:
         raise ChangeRefused(f"the coordinator of group {settings.app} gave no answer: try again")
     return [member.name for member in group.members]
+
+
+async def missing_topics(of_version: Settings) -> list[str]:
+    """The topics that an application's workers read and that don't exist. Raises KafkaUnreachable.
+
+    Reading one of these would wait for it. Names are those on the cluster.
+    """
+    read = {of_version.topic(stage.source) for stage in STAGES}
+    return sorted(read - (await topics.topic_ids(of_version)).keys())
+
+
+async def require_topics(of_version: Settings) -> None:
+    """Raise ChangeRefused where topics of a version are missing, as after a `drop` that was killed.
+
+    And KafkaUnreachable.
+    """
+    missing = await missing_topics(of_version)
+    if missing:
+        app = of_version.app
+        raise ChangeRefused(
+            f"topics of {app} are missing ({', '.join(missing)}): `netsold rebuild drop {app}` "
+            "deletes what is left"
+        )
+
+
+def still_answering(versions: Versions, app: str, now_ms: int) -> str | None:
+    """The warning that readers may still answer from a version; None where they have moved."""
+    pointer = versions.pointer
+    if pointer is None or pointer.former != app:
+        return None
+    since_ms = parse_any_ms(pointer.since)
+    if now_ms - since_ms >= READERS_MOVE_MS:
+        return None
+    return (
+        f"readers may still answer from {app}: the pointer left it at {pointer.since}, less than a "
+        "minute ago; `/v1/versions` of each reader shows from which version it answers"
+    )
 
 
 def promotable(versions: Versions, name: str) -> str:
@@ -128,12 +172,17 @@ def former_of(versions: Versions) -> str:
     if pointer is None or pointer.former is None:
         raise ChangeRefused("there is no former version: nothing was promoted yet")
     last = next((act for act in reversed(versions.acts) if act.act in _MOVES), None)
+    is_dropped = pointer.former not in versions.registered
     if last is not None and last.act == "rollback":
-        raise ChangeRefused(
-            f"rolled back to {last.app} already, by {last.by} at {last.at}; "
-            f"`netsold rebuild promote {pointer.former}` moves forward again"
+        forward = (
+            f"{pointer.former} was dropped since"
+            if is_dropped
+            else f"`netsold rebuild promote {pointer.former}` moves forward again"
         )
-    if pointer.former not in versions.registered:
+        raise ChangeRefused(
+            f"rolled back to {last.app} already, by {escaped(last.by)} at {last.at}; {forward}"
+        )
+    if is_dropped:
         raise ChangeRefused(f"the former version {pointer.former} was dropped")
     return pointer.former
 
@@ -222,8 +271,10 @@ def written_chats(versions: Versions) -> list[At]:
     return sorted({(one.chats_topic, number) for one in logs for number in range(one.partitions)})
 
 
-async def removal(settings: Settings, versions: Versions, name: str) -> Removal:
+async def removal(settings: Settings, versions: Versions, name: str, now_ms: int) -> Removal:
     """What would be deleted of a version that nobody points to and no worker runs of.
+
+    `now_ms` are epoch milliseconds.
 
     Raises NoSuchVersion or ChangeRefused.
     """
@@ -249,6 +300,7 @@ async def removal(settings: Settings, versions: Versions, name: str) -> Removal:
         await removing.own_topics(of_version, shared),
         [app, *filter(None, copier)],
         directory if directory.is_dir() else None,
+        still_answering(versions, app, now_ms),
     )
 
 

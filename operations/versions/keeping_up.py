@@ -52,9 +52,10 @@ def wait_until_it_keeps_up(of_version: Settings) -> None:
 async def require_keeping_up(of_version: Settings, waiting: Waiting) -> None:
     """Raise VersionBehind unless a version's workers run and keep up with the log.
 
-    And KafkaUnreachable or KafkaError.
+    And ChangeRefused where its topics are missing, KafkaUnreachable or KafkaError.
     """
     app = of_version.app
+    await changing.require_topics(of_version)
     if not await changing.members(of_version):
         raise VersionBehind(
             f"no worker of {app} runs: start one by `netsold worker --version {app}`"

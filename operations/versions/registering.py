@@ -6,13 +6,16 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from operations.output import escaped
 from schemas import control
 from schemas.columns import RULES
 from schemas.control import Act, CopiedLog, Version
 from schemas.errors import NetsoldError
 from schemas.positions import position_of
 from schemas.wording import name_list
-from streams import topics
+from streams import log, topics
 from streams.build import this_build
 from streams.copied import copied_settings, is_copied
 from streams.copy_plan import COPIES_EACH
@@ -99,17 +102,19 @@ async def plan(
 
     Without `rules` it has the terms of the version that is answered. With another
     number of `partitions` than that one's, or `without` records of some positions, it counts a copy
-    of the log. Raises Unregistrable.
+    of the log. Raises Unregistrable, and KafkaUnreachable.
     """
     versions = await read_versions(settings)
     pointed = versions.settings_of(versions.pointed, settings)
     app = f"{versions.base}.{_checked(name) if name else _next(versions)}"
+    _require_unused(versions, app)
     wanted = with_rules(pointed, rules)
     prefix = pointed.topic_prefix if pointed.base_prefix is None else pointed.base_prefix
     if without or partitions not in {None, pointed.partitions}:
         count = pointed.partitions if partitions is None else partitions
         left_out = without or pointed.copied_without
         wanted = _with_log(wanted, app, f"{prefix}{app}.", count, left_out)
+        await _require_in_log(_written(pointed), without)
     version = _record(wanted, sign, app, versions.base, prefix)
     known = versions.registered.get(app)
     if known is not None:
@@ -130,17 +135,45 @@ async def plan(
     return Registration(version, base, known=False)
 
 
-async def register(settings: Settings, found: Registration, sign: Signature) -> None:
-    """Create a rebuild's topics, and record it. Raises ChangeInDoubt and KafkaUnreachable."""
-    version = found.version
-    if not found.known:
-        await topics.create(settings)  # `control` may be missing
-    await topics.create(settings_of(version, settings))
+async def register(settings: Settings, found: Registration, sign: Signature) -> Registration:
+    """Create a rebuild's topics, and record it; what is recorded.
+
+    That is `known` where another command has recorded the same since it was planned. Raises
+    Unregistrable, ChangeInDoubt and KafkaUnreachable.
+    """
     if found.known:
-        return
-    act = Act(act="start", app=version.app, at=sign.at, by=sign.by, why=sign.why)
+        await topics.create(settings_of(found.version, settings))
+        return found
+    if found.base is not None:
+        await topics.create(settings)  # `control` may be missing
+    act = Act(act="start", app=found.version.app, at=sign.at, by=sign.by, why=sign.why)
     async with VersionWriter(settings) as writer:
-        await writer.commit([*filter(None, [found.base]), version, act])
+        found = _as_of_now(await read_versions(settings), found)
+        await topics.create(settings_of(found.version, settings))
+        if not found.known:
+            await writer.commit([*filter(None, [found.base]), found.version, act])
+    return found
+
+
+def _as_of_now(versions: Versions, found: Registration) -> Registration:
+    """A registration after what other commands have recorded since. Raises Unregistrable."""
+    app = found.version.app
+    _require_unused(versions, app)
+    now = versions.registered.get(app)
+    if now is None:
+        return replace(found, base=None if versions.registered else found.base)
+    if _content(now) != _content(found.version):
+        copied = f", with {now.partitions} partitions" if now.copied else ""
+        raise Unregistrable(
+            f"version {app} was registered meanwhile by {escaped(now.by)}, and differs "
+            f"({terms_line(now)}{copied}), so nothing was changed: give the rebuild another name"
+        )
+    return Registration(now, None, known=True)
+
+
+def _content(version: Version) -> Version:
+    """A record without who made it, when, why, and by which build."""
+    return msgspec.structs.replace(version, build="", created_at="", by="", why="")
 
 
 def _checked(name: str) -> str:
@@ -158,6 +191,18 @@ def _next(versions: Versions) -> str:
     return f"r{number}"
 
 
+def _require_unused(versions: Versions, app: str) -> None:
+    """Raise Unregistrable if this is the name of a version that was dropped.
+
+    A pointer may name it as the former one, and people remember what it was.
+    """
+    if app not in versions.registered and app in {act.app for act in versions.acts}:
+        raise Unregistrable(
+            f"version {app} was dropped, and its name is not used again: name the rebuild "
+            f"{_next(versions)}"
+        )
+
+
 def with_rules(settings: Settings, rules: Rules | None) -> Settings:
     """Settings with other rules; the same without them."""
     return settings if rules is None else settings.model_copy(update={"rules": rules})
@@ -171,7 +216,7 @@ def _with_log(
     They have that log itself where the number is its own and no record is left out. Raises
     Unregistrable.
     """
-    written = copied_settings(settings) if is_copied(settings) else settings
+    written = _written(settings)
     _check_positions(written, without)
     if partitions > COPIES_EACH * written.partitions:
         raise Unregistrable(
@@ -194,6 +239,24 @@ def _with_log(
             "copied_without": tuple(without),
         }
     )
+
+
+def _written(settings: Settings) -> Settings:
+    """The settings with the log that producers write."""
+    return copied_settings(settings) if is_copied(settings) else settings
+
+
+async def _require_in_log(written: Settings, without: Sequence[str]) -> None:
+    """Raise Unregistrable unless the written log has reached all of these positions."""
+    positions = [position_of(text) for text in without]
+    ends = await log.ends(written, {one.topic for one in positions}) if positions else {}
+    for one in positions:
+        end = ends.get((one.topic, one.partition), 0)
+        if one.offset >= end:
+            raise Unregistrable(
+                f"--without: the log has no {one} yet: {one.topic}-{one.partition} ends before "
+                f"offset {end}"
+            )
 
 
 def _check_positions(written: Settings, without: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ import msgspec
 
 from operations.aligned import aligned
 from operations.in_words import duration
-from operations.versions.changing import members
+from operations.output import escaped
+from operations.versions.changing import members, missing_topics
 from operations.versions.progress import Pace, applied_of, progress_line
 from streams.backlog import backlog
 from streams.copied import read_copy_if_any
@@ -38,20 +39,24 @@ T = TypeVar("T")
 class VersionState:
     """How far a version is, its pace, and the names of its workers.
 
-    `copy` is how far the copy of its log is, and the pace of that; None where there is none.
+    `now` is None where topics are `missing`, so that nothing is known. `copy` is how far the copy
+    of its log is, and the pace of that; None where there is none.
     """
 
     app: str
-    now: Backlog
+    now: Backlog | None
     pace: Pace
     workers: Sequence[str]
     copy: tuple[CopyState, Pace] | None = None
+    missing: Sequence[str] = ()
 
 
 async def states(versions: Versions, settings: Settings) -> list[VersionState]:
     """The state of each version, from two observations. Raises KafkaUnreachable, KafkaError."""
     apps = list(versions.registered) or [versions.base]
-    of = {app: versions.settings_of(app, settings) for app in apps}
+    all_of = {app: versions.settings_of(app, settings) for app in apps}
+    missing = await _of_each(missing_topics, all_of)
+    of = {app: one for app, one in all_of.items() if not missing[app]}
     paces = {app: Pace() for app in apps}
     now: Mapping[str, Backlog] = {}
     copies: Mapping[str, CopyState | None] = {}
@@ -67,14 +72,15 @@ async def states(versions: Versions, settings: Settings) -> list[VersionState]:
                 copying[app].add(time.monotonic(), passed, state.left)
         if not is_last and any(one.records for one in now.values()):
             await asyncio.sleep(PACE_SECONDS)
-    workers = await _of_each(members, of)
+    workers = await _of_each(members, all_of)
     return [
         VersionState(
             app,
-            now[app],
+            now.get(app),
             paces[app],
             workers[app],
-            None if (state := copies[app]) is None else (state, copying[app]),
+            None if (state := copies.get(app)) is None else (state, copying[app]),
+            missing[app],
         )
         for app in apps
     ]
@@ -92,17 +98,27 @@ def lines(versions: Versions, found: Sequence[VersionState]) -> Iterator[str]:
     """A line for each version, and the last acts."""
     rows = []
     for one in found:
-        behind = progress_line(one.pace, one.now) if one.now.records else "nothing behind"
+        behind = _behind(versions, one)
         workers = f"workers: {', '.join(one.workers)}" if one.workers else "no worker runs"
         if one.copy is not None:
             behind += f", {copy_line(*one.copy)}"
         rows.append([one.app, _place(versions, one.app), behind, workers])
     yield from aligned(rows)
     for act in versions.acts[-LAST_ACTS:]:
-        why = f": {act.why}" if act.why else ""
+        why = f": {escaped(act.why)}" if act.why else ""
         counts = ", ".join(f"{count:,} {name}" for name, count in act.differences.items())
         accepted = f" (accepted: {counts or 'not compared'})" if act.accepted else ""
-        yield f"{act.at}  {act.act} {act.app} by {act.by}{accepted}{why}"
+        yield f"{act.at}  {act.act} {act.app} by {escaped(act.by)}{accepted}{why}"
+
+
+def _behind(versions: Versions, one: VersionState) -> str:
+    """How far a version is, for people."""
+    if one.now is not None:
+        return progress_line(one.pace, one.now) if one.now.records else "nothing behind"
+    if one.app != versions.pointed:
+        return f"its topics are missing: `netsold rebuild drop {one.app}` deletes what is left"
+    names = f"its topics are missing ({', '.join(one.missing)})"
+    return f"{names}: run `netsold topics create`" if one.app == versions.base else names
 
 
 def act_json(act: Act) -> dict[str, Any]:
@@ -152,9 +168,10 @@ def as_json(versions: Versions, found: Sequence[VersionState]) -> dict[str, Any]
             {
                 "app": one.app,
                 "place": _place(versions, one.app),
-                "records_behind": one.now.records,
-                "events_per_second": one.pace.records_s,
-                "seconds_left": one.pace.left_s,
+                "records_behind": None if one.now is None else one.now.records,
+                "events_per_second": None if one.now is None else one.pace.records_s,
+                "seconds_left": None if one.now is None else one.pace.left_s,
+                "missing_topics": list(one.missing),
                 "workers": list(one.workers),
                 "copy": None if one.copy is None else _copy_json(*one.copy),
                 "registered": msgspec.to_builtins(versions.registered.get(one.app)),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
+from operations.versions import registering
+from operations.versions.registering import Signature, Unregistrable
 from schemas import envelope
 from schemas.control import Act, Pointer
 from streams import log, topics
@@ -20,6 +24,8 @@ from streams.versions import (
     read_versions,
     record_diff,
 )
+from tests.commands import netsold
+from tests.terms import changed
 from tests.two_versions import registered
 from tests.unit.test_control import DIFF
 
@@ -27,6 +33,8 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 AT = "2026-01-02T00:00:00Z"
+WITHIN_S = 60.0
+"""Four commands, each of which waited 40 s for topics; with room for a slow machine."""
 
 
 async def test_what_is_written_is_read(settings: Settings) -> None:
@@ -82,3 +90,49 @@ async def test_a_newer_command_fences_an_older_one(settings: Settings) -> None:
     assert (list(found.registered), found.pointer) == ([base.app], Pointer(base.app, AT))
     gc.collect()
     assert not unretrieved
+
+
+async def test_a_version_without_its_topics_keeps_no_command_waiting(settings: Settings) -> None:
+    """As after a `drop` that was killed: it is named at once, and `drop` deletes what is left."""
+    await topics.create(settings)
+    base, rebuilt = registered(settings)
+    async with VersionWriter(settings) as writer:
+        await writer.commit([base, rebuilt, Pointer(base.app, AT, former=rebuilt.app)])
+    began_s = time.monotonic()
+    code, out, err = await netsold(settings, "rebuild", "status", "--json")
+    if "gave no answer: try again" in err:  # on a new cluster, whose first group this is
+        code, out, err = await netsold(settings, "rebuild", "status", "--json")
+    assert code == 0, err
+    missing = [one["missing_topics"] for one in json.loads(out)["versions"]]
+    assert missing[0] == []
+    assert f"{rebuilt.topic_prefix}sales" in missing[1]
+    for command in (("diff", "r1"), ("promote", "r1", "--yes"), ("rollback", "--yes")):
+        code, out, err = await netsold(settings, "rebuild", *command)
+        assert (code, out) == (1, ""), err
+        assert f"topics of {rebuilt.app} are missing ({rebuilt.topic_prefix}" in err
+    assert time.monotonic() - began_s < WITHIN_S, err
+    code, out, err = await netsold(settings, "rebuild", "drop", "r1", "--yes")
+    assert code == 0, (out, err)
+    code, out, err = await netsold(settings, "rebuild", "start", "r1", "--yes", "--no-worker")
+    assert (code, out) == (2, ""), err
+    assert f"version {rebuilt.app} was dropped, and its name is not used again" in err
+
+
+async def test_an_answer_does_not_overwrite_what_was_registered_since(settings: Settings) -> None:
+    """Both planned r1 before either had registered it: the second one is refused, or goes on."""
+    await topics.create(settings)
+    sign = Signature("ann", 1_767_225_600_000, "")
+    weekly = changed(settings.rules, cycle_days=7)
+    first, second, same = [
+        await registering.plan(settings, "r1", rules, sign) for rules in (weekly, None, weekly)
+    ]
+    done = await registering.register(settings, first, sign)
+    with pytest.raises(Unregistrable, match="was registered meanwhile by ann"):
+        await registering.register(settings, second, sign)
+    assert (await registering.register(settings, same, sign)).known
+    versions = await read_versions(settings)
+    assert versions.registered[done.version.app] == done.version
+    assert [act.act for act in versions.acts] == ["start"]
+    beyond = f"{settings.topic('orders')}-0@99999999"
+    with pytest.raises(Unregistrable, match=r"ends before offset 0$"):
+        await registering.plan(settings, None, None, sign, without=[beyond])

@@ -12,14 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from operations.commands import rebuild
-from operations.versions import changing, registering
-from operations.versions.changing import Removal
+from operations.versions import changing, registering, showing
+from operations.versions.changing import ChangeRefused, Removal
 from operations.versions.comparison import Comparison, ListComparison, MovingRow
 from operations.versions.moments import NoMoment
 from operations.waiting import Interrupted
 from schemas.control import Act, Pointer
 from schemas.envelope import Handover
 from streams import backlog, removing, topics
+from streams.backlog import Backlog
 from streams.last_marks import LastMarks
 from streams.marks import Mark
 from streams.settings import Settings
@@ -42,6 +43,7 @@ BEFORE = Versions("netsold", {FIRST.app: FIRST, R1.app: R1})
 AFTER = Versions(
     "netsold", BEFORE.registered, Pointer(R1.app, PROMOTED.at, former=FIRST.app), [PROMOTED]
 )
+BACK_AT_R1 = Versions("netsold", BEFORE.registered, Pointer(FIRST.app, PROMOTED.at, former=R1.app))
 
 
 MARKS = LastMarks(
@@ -93,6 +95,7 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, versions: Versions) -> None:
         self.diffs: list[Diff] = []
+        self.missing: set[str] = set()
         Writer.committed, Writer.handovers = [], []
         for module in (rebuild, changing, registering):
             monkeypatch.setattr(module, "read_versions", giving(versions))
@@ -103,9 +106,14 @@ class World:
         monkeypatch.setattr(changing, "last_marks", giving(MARKS))
         monkeypatch.setattr(backlog, "left_after", giving(0))
         monkeypatch.setattr(topics, "create", giving(None))
+        monkeypatch.setattr(topics, "topic_ids", self._topic_ids)
         monkeypatch.setattr(removing, "delete_topics", giving(None))
         monkeypatch.setattr(removing, "delete_group", giving(None))
         monkeypatch.setattr(rebuild, "record_diff", self._record)
+
+    async def _topic_ids(self, settings: Settings) -> dict[str, str]:
+        names = {topic.name for topic in topics.declared(settings)}
+        return dict.fromkeys(names - self.missing, "id")
 
     async def _record(self, _settings: Settings, found: Diff) -> None:
         self.diffs.append(found)
@@ -235,6 +243,88 @@ def test_each_change_prints_one_object(monkeypatch: pytest.MonkeyPatch) -> None:
         "groups": [FIRST.app],
         "directory": None,
     }
+
+
+def test_a_version_without_its_topics_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a `drop` that was killed: nothing waits for them, and no reader goes back to it."""
+    for versions, run in ((BEFORE, ("diff",)), (BACK_AT_R1, ("rollback", "--yes"))):
+        world = World(monkeypatch, versions)
+        world.missing = {f"{R1.topic_prefix}sales"}
+        found = world.run(*run)
+        assert isinstance(found.exception, ChangeRefused), found.output
+        assert str(found.exception) == (
+            f"topics of {R1.app} are missing ({R1.topic_prefix}sales): `netsold rebuild drop "
+            f"{R1.app}` deletes what is left"
+        )
+        assert Writer.committed == []
+
+
+def test_status_shows_the_other_versions_beside_one_without_topics(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That one is not read."""
+    read: list[str] = []
+
+    async def behind(settings: Settings) -> Backlog:
+        read.append(settings.app)
+        return Backlog({("shop.orders", 0): 7}, {("shop.orders", 0): 0})
+
+    world = World(monkeypatch, BEFORE)
+    world.missing = {f"{R1.topic_prefix}sales"}
+    for name, value in (("backlog", behind), ("members", giving([]))):
+        monkeypatch.setattr(showing, name, value)
+    shown = CliRunner().invoke(rebuild.app, ["status"])
+    assert shown.exit_code == 0, shown.output
+    first, second = shown.stdout.splitlines()
+    assert first.startswith("netsold     answered  nothing behind")
+    assert (
+        "its topics are missing: `netsold rebuild drop netsold.r1` deletes what is left" in second
+    )
+    found = json.loads(CliRunner().invoke(rebuild.app, ["status", "--json"]).stdout)["versions"]
+    assert [one["missing_topics"] for one in found] == [[], [f"{R1.topic_prefix}sales"]]
+    assert [one["records_behind"] for one in found] == [0, None]
+    assert set(read) == {"netsold"}
+
+
+def test_status_of_an_application_without_topics_names_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was never started."""
+    world = World(monkeypatch, Versions("netsold"))
+    world.missing = {topic.name for topic in topics.declared(SETTINGS)}
+    monkeypatch.setattr(showing, "members", giving([]))
+    shown = CliRunner().invoke(rebuild.app, ["status"])
+    assert shown.exit_code == 0, shown.output
+    assert "its topics are missing (" in shown.stdout
+    assert "): run `netsold topics create`" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "text", ["a\x1b[31mred", "a\n2026-01-01T00:00:00.000Z  drop", "\u202eback"]
+)
+def test_control_characters_are_neither_recorded_nor_shown(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """They would forge lines and colours; a record of an older build shows them written out."""
+    world = World(monkeypatch, BEFORE)
+    refused = world.run("start", "r9", "--no-worker", "--yes", "--why", text)
+    assert (refused.exit_code, Writer.committed) == (2, [])
+    assert "has a control character" in refused.stderr
+    who = CliRunner().invoke(rebuild.app, ["start", "r9", "--no-worker", "--yes", "--by", text])
+    assert (who.exit_code, Writer.committed) == (2, [])
+    act = Act(act="start", app=R1.app, at="2026-01-02T00:00:00.000Z", by=text, why=text)
+    (line,) = showing.lines(Versions("netsold", {}, None, [act]), [])
+    assert line.isprintable()
+    assert line.count(f"\\u{ord(next(one for one in text if not one.isprintable())):04x}") == 2
+
+
+def test_other_writing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with an ideographic space."""
+    world = World(monkeypatch, BEFORE)
+    found = world.run("start", "r9", "--no-worker", "--yes", "--why", "退款\u3000重复 🙂")
+    assert found.exit_code == 0, found.output
+    assert isinstance(act := Writer.committed[-1], Act)
+    assert act.why == "退款\u3000重复 🙂"
 
 
 @pytest.mark.parametrize(

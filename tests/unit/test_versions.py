@@ -27,6 +27,7 @@ from schemas.control import Act, CopiedLog, Pointer, Version
 from schemas.journal import Entry, Service
 from schemas.positions import Position
 from schemas.times import DAY_MS, parse_ms
+from streams import log
 from streams.backlog import Backlog
 from streams.copied import copy_layout
 from streams.marks import Mark
@@ -521,7 +522,11 @@ async def test_another_number_of_partitions_is_a_copy_of_the_written_log(
     async def planned(partitions: int | None) -> Version:
         return (await registering.plan(SETTINGS, None, None, SIGN, partitions=partitions)).version
 
+    async def ends(_settings: Settings, names: set[str]) -> dict[tuple[str, int], int]:
+        return {(name, number): 8 for name in names for number in range(4)}
+
     monkeypatch.setattr(registering, "read_versions", read)
+    monkeypatch.setattr(log, "ends", ends)
     assert (await planned(4)).copied is None
     r1 = await planned(6)
     assert (r1.orders_topic, r1.partitions) == ("shop.netsold.r1.orders", 6)
