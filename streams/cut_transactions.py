@@ -174,7 +174,8 @@ def _is_commit(batch: Batch) -> bool:
 
 def _add(written: _Written, record: Record) -> None:
     if record.key is None:
-        with suppress(msgspec.DecodeError):  # what no worker wrote is no mark
+        # what no worker wrote is no mark
+        with suppress(msgspec.DecodeError, ValueError, RecursionError):
             mark = decode(record.value or b"")
             if isinstance(mark, ProgressMark):
                 written.mark = mark

@@ -58,6 +58,8 @@ def worker_stores(
     """
     for current in sorted((settings.data_dir / settings.app).glob("worker-*/*/*/CURRENT")):
         path = current.parent
+        if not path.name.isdecimal():
+            continue  # set aside by its user
         table, partition = path.parent.name, int(path.name)
         if of is None or (table, partition) in of:
             yield _read(path, table, partition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from operations.replaying.row_keys import UNREADABLE
 from operations.replaying.running import replay
 from operations.replaying.source_log import SpanStep
 from operations.replaying.work import Work
@@ -99,7 +100,10 @@ class ReplayedLogs:
         rows: list[tuple[bytes, bytes]] = []
         included = 0
         for record in self._records(at):
-            row = journal.decode(record.value or b"")
+            try:
+                row = journal.decode(record.value or b"")
+            except UNREADABLE:
+                continue
             if not isinstance(row, journal.ProgressMark):
                 rows.append((record.key or b"", record.value or b""))
                 included += record.offset <= offset

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import typer
 
-from operations.commands.row_changes import changes, named_row
+from operations.commands.row_changes import changes, named_row, printable
 from operations.output import print_json
 from schemas.columns import RULES
 from schemas.wording import with_count
@@ -97,8 +97,11 @@ def print_findings_json(settings: Settings, found: Findings) -> None:
     print_json(json_of(settings, found))
 
 
-def print_findings(settings: Settings, found: Findings) -> None:
-    """Print a line for each table, the journal and each topic of rows, then the differing rows."""
+def print_findings(settings: Settings, found: Findings, *, stores: bool) -> None:
+    """Print a line for each table, the journal and each topic of rows, then the differing rows.
+
+    `stores`: those of workers and of the reader have been compared.
+    """
     print_tables(found)
     _print_line(
         "journal sales",
@@ -110,8 +113,8 @@ def print_findings(settings: Settings, found: Findings) -> None:
             sum(getattr(one, what) for one in results) for what in ("rows", "differing")
         )
         _print_line(f"topic {topic}", rows, differing)
-    for one in found.stores:
-        _print_store(one)
+    if stores:
+        _print_stores(settings, found.stores)
     print_rows(found)
     verdict = with_count("difference", range(found.differing)) if found.differing else "equal"
     typer.echo(f"{settings.app}: {verdict}")
@@ -126,12 +129,51 @@ def print_tables(found: Findings) -> None:
         _print_line(name, rows, differing)
 
 
+def _print_stores(settings: Settings, found: Sequence[StoreResult]) -> None:
+    """Print a line for the workers' stores and one for the reader's, then those that differ."""
+    of_workers = [one for one in found if one.of == "worker"]
+    of_reader = [one for one in found if one.of == "reader"]
+    directory = settings.data_dir
+    for name, stores, without in (
+        ("stores of workers", of_workers, f"no stores of workers in {directory / settings.app}"),
+        ("store of the reader", of_reader, f"no store of its reader in {directory / 'reader'}"),
+    ):
+        if not stores:
+            typer.echo(without)
+            continue
+        rows, differing, left_out = (
+            sum(getattr(one, what) for one in stores) for what in ("rows", "differing", "left_out")
+        )
+        unread = len({one.path for one in stores if one.unreadable is not None})
+        more = f", {left_out:,} written meanwhile" if left_out else ""
+        _print_line(name, rows, differing, f"{more}, {unread:,} can't be read" if unread else more)
+    for path in dict.fromkeys(one.path for one in found if one.unreadable is not None):
+        _print_unreadable([one for one in found if one.path == path and one.unreadable])
+    for one in found:
+        if one.differing:
+            _print_store(one)
+
+
+def _print_unreadable(tables: Sequence[StoreResult]) -> None:
+    """Print why a store can't be read, and the remedy."""
+    one = tables[0]
+    names = ", ".join(result.table for result in tables)
+    remedy = _remedy(one) if one.damaged else "mend that (docs/runbook.md, Store not opened)"
+    typer.echo(f"store {one.path}, table {names}: {one.unreadable}: {remedy}")
+
+
+def _remedy(one: StoreResult) -> str:
+    return (
+        f"stop its {one.of}, move this directory aside, start it: it fills from the changelog"
+        " (docs/runbook.md, Tables differ from the log)"
+    )
+
+
 def _print_store(one: StoreResult) -> None:
-    """Print a store only where it differs."""
-    if one.is_equal:
-        return
-    what = f"{one.differing:,} rows differ" if one.unreadable is None else one.unreadable
-    typer.echo(f"store {one.path}, table {one.table}: {what}")
+    """Print the rows of a store that differ, and the remedy."""
+    typer.echo(
+        f"store {one.path}, table {one.table}: {one.differing:,} rows differ: {_remedy(one)}"
+    )
     for row in one.shown:
         typer.echo(f"  {row.table}-{row.partition} {named_row(row.table, row.key)}")
         for line in changes(row.live, row.replayed, ("changelog", "store"), row.table):
@@ -158,12 +200,13 @@ def print_rows(found: Findings) -> None:
         _print_more_rows(results, table)
     for topic, of_topic in _by_topic(found).items():
         for row in islice((row for one in of_topic for row in one.shown), MOST_ROWS):
-            typer.echo(f"{row.table}-{row.partition} {row.key} differs from its table")
+            typer.echo(f"{row.table}-{row.partition} {printable(row.key)} differs from its table")
             for line in changes(row.live, row.replayed, ("topic", "table")):
                 typer.echo(f"  {line}")
         _print_more_rows(of_topic, f"topic {topic}")
     for one in found.journal_rows[:MOST_ROWS]:
-        typer.echo(f"sales row {one.id or 'without id'} differs, {one.position or 'missing'}")
+        name = printable(one.id) or "without id"
+        typer.echo(f"sales row {name} differs, {one.position or 'missing'}")
         for line in changes(one.live, one.replayed):
             typer.echo(f"  {line}")
     _print_more_rows(found.journal, "journal sales")
@@ -183,9 +226,9 @@ def _print_more(count: int, what: str) -> None:
         typer.echo(f"and {count:,} more {what}")
 
 
-def _print_line(name: str, rows: int, differing: int) -> None:
+def _print_line(name: str, rows: int, differing: int, more: str = "") -> None:
     result = f"{differing:,} differ" if differing else "equal"
-    typer.echo(f"{name:<24}{rows:>14,} rows  {result}")
+    typer.echo(f"{name:<24}{rows:>14,} rows  {result}{more}")
 
 
 def _since(first: str | None) -> str:

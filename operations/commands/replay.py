@@ -6,11 +6,12 @@ It writes nothing outside of the data directory.
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from operations.arguments import Json, Resume, RulesFile, VersionName
+from operations.arguments import Json, Resume, VersionName
 from operations.commands import replay_view
 from operations.commands.replay_run import Narrow, Processes, ReplayRun
 from operations.commands.replay_span import From, To, narrowed
@@ -35,10 +36,20 @@ class OnlyDry(NetsoldError):
 
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Needed: a replay changes no table.")]
+Rules = Annotated[
+    Path | None,
+    typer.Option(
+        "--rules",
+        metavar="FILE",
+        help="Count by the terms of this rules file; `netsold rules show` prints one. Not together"
+        " with --to.",
+    ),
+]
 Explain = Annotated[
     str | None,
     typer.Option(
-        metavar="product:ID|shop:ID", help="Also show the orders that count differently for it."
+        metavar="product:ID|shop:ID",
+        help="Also show the orders that count differently for it; inquiries are not explained.",
     ),
 ]
 
@@ -48,7 +59,7 @@ def command(  # noqa: PLR0917 - typer's form
     version: VersionName = None,
     start: From = None,
     end: To = None,
-    rules: RulesFile = None,
+    rules: Rules = None,
     explain: Explain = None,
     resume: Resume = False,
     processes: Processes = 1,
@@ -79,13 +90,14 @@ def command(  # noqa: PLR0917 - typer's form
         adds_up=True,
     )
     narrow = partial(narrowed, start=start, end=end)
-    _show(run, subject, narrow, resume=resume, processes=processes, as_json=as_json)
+    _show(run, subject, narrow, start, resume=resume, processes=processes, as_json=as_json)
 
 
 def _show(
     run: ReplayRun,
     subject: Subject | None,
     narrow: Narrow,
+    start: str | None,
     *,
     resume: bool,
     processes: int,
@@ -103,7 +115,7 @@ def _show(
     if as_json:
         print_json(answer)
     else:
-        replay_view.print_answer(run.settings, found, answer)
+        replay_view.print_answer(run.settings, found, answer, start)
     if found.differing or answer["sold_monthly_rows"]:
         raise typer.Exit(DIFFERENCE)
 

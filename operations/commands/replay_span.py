@@ -24,7 +24,7 @@ From = Annotated[
         "--from",
         metavar="T|POSITION",
         help="Fold only events written from then on (ISO 8601 with zone), or those of a partition"
-        " from a position such as orders-3@1841.",
+        " from a position such as orders-3@1841. What was before then shows as lost.",
     ),
 ]
 To = Annotated[
@@ -33,7 +33,8 @@ To = Annotated[
         "--to",
         metavar="T|POSITION",
         help="Fold only events of orders written before then, or those of a partition before a"
-        " position. What is compared are the sums of products, by the journal's rows up to there.",
+        " position. What is compared are the sums of products, by the journal's rows up to there."
+        " Not together with --rules.",
     ),
 ]
 
@@ -63,9 +64,15 @@ async def _offsets(
     except ValueError:
         position = None
     if position is not None:
-        if position.topic not in names or position.partition >= settings.partitions:
+        if position.topic not in names:
             raise typer.BadParameter(
                 f"{text!r} is in none of the topics {', '.join(names)}", param_hint=option
+            )
+        if position.partition >= settings.partitions:
+            raise typer.BadParameter(
+                f"there is no partition {position.topic}-{position.partition}: the last one is"
+                f" {position.topic}-{settings.partitions - 1}",
+                param_hint=option,
             )
         return {f"{position.topic}-{position.partition}": position.offset}
     try:

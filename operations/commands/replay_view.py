@@ -9,11 +9,18 @@ import msgspec
 import typer
 
 from operations.commands import audit_view
+from operations.commands.row_changes import printable
 from operations.in_words import signed
 from operations.output import print_table
+from operations.replaying.row_keys import of_cycle
 from schemas import times
 from schemas.money import shown
-from tables.catalogue import PRODUCT_TOTALS, SHOP_TOTALS
+from tables.catalogue import (
+    PRODUCT_TOTALS,
+    SHOP_SERVICE_CYCLES,
+    SHOP_SERVICE_TOTALS,
+    SHOP_TOTALS,
+)
 from tables.terms import in_words
 
 if TYPE_CHECKING:
@@ -99,9 +106,16 @@ def _sums(sums: Sums) -> list[dict[str, Any]]:
     ]
 
 
-def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) -> None:
-    """Print it for people: the tables, sums by cycle, what moves most, and what was explained."""
+def print_answer(
+    settings: Settings, found: Findings, answer: dict[str, Any], start: str | None = None
+) -> None:
+    """Print it for people: the tables, sums by cycle, what moves most, and what was explained.
+
+    `start` is from where on events were folded, as it was given; None: from the log's beginning.
+    """
     audit_view.print_tables(found)
+    if start is not None:
+        typer.echo(f"from {start} on: the tables include what is before, which shows as lost here")
     if SHOP_TOTALS.name not in found.tables:
         ends = ", ".join(f"{source}@{last}" for source, (_, last) in found.vector.items())
         typer.echo(
@@ -110,7 +124,7 @@ def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) ->
         )
     if not (found.differing or answer["sold_monthly_rows"]):
         if "explained" in answer:
-            _print_explained(answer["explained"])
+            _print_explained(answer["explained"], found)
         typer.echo(f"{settings.app}: nothing would change")
         return
     live, replayed = (_clauses(terms) for terms in answer["terms"].values())
@@ -121,7 +135,7 @@ def print_answer(settings: Settings, found: Findings, answer: dict[str, Any]) ->
     for kind, movers in answer["movers"].items():
         _print_movers(kind, movers)
     if "explained" in answer:
-        _print_explained(answer["explained"])
+        _print_explained(answer["explained"], found)
     audit_view.print_rows(found)
     if answer["sold_monthly_rows"]:
         typer.echo(
@@ -174,12 +188,29 @@ def _print_movers(kind: str, movers: list[dict[str, Any]]) -> None:
         typer.echo(f"{kind} that move most:")
     for one in movers:
         money = ", ".join(signed(currency, amount) for currency, amount in one["money"].items())
-        typer.echo(f"  {one['id']}  {_units(one['units'], '+')}  {money}")
+        typer.echo(f"  {printable(one['id'])}  {_units(one['units'], '+')}  {money}")
 
 
-def _print_explained(explained: dict[str, Any]) -> None:
+def _service_differs(shop: str, found: Findings) -> bool:
+    """Whether one of the differing rows that are kept is of this shop's service."""
+    for row in found.rows:
+        cycle = of_cycle(row.key.encode())
+        if row.table == SHOP_SERVICE_TOTALS.name and row.key == shop:
+            return True
+        if row.table == SHOP_SERVICE_CYCLES.name and cycle is not None and cycle[0] == shop:
+            return True
+    return False
+
+
+def _print_explained(explained: dict[str, Any], found: Findings) -> None:
     orders, count = explained["orders"], explained["differing"]
     kind = "product" if "product" in explained else "shop"
+    if kind == "shop" and not count and _service_differs(explained[kind], found):
+        typer.echo(
+            f"service of shop {explained[kind]} differs, and no order counts differently for it:"
+            " inquiries are not explained"
+        )
+        return
     if not explained["orders_found"]:
         typer.echo(f"no order has an entry of {kind} {explained[kind]}: check the id")
         return

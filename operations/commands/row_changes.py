@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from operations.replaying.row_keys import UNREADABLE, of_cycle, of_share
 from schemas.money import shown
 from schemas.times import format_ms
 from tables import catalogue, orders, sales, service
-from tables.cycle_ends import start_of_share
-from tables.formats import UnreadableFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,13 +31,22 @@ Path = tuple[str | int, ...]
 
 
 def named_row(table: str, key: str) -> str:
-    """A row as people name it: its ids, and the start of its cycle."""
+    """A row as people name it: its ids, and the start of its cycle.
+
+    A key that names none is shown as it is.
+    """
     if any(one.name == table and one.windowed for one in catalogue.TABLES):
-        subject, start_ms = catalogue.split_cycle_key(key.encode())
-        return f"{subject} {_instant(start_ms)}"
+        cycle = of_cycle(key.encode())
+        return printable(key if cycle is None else f"{cycle[0]} {_instant(cycle[1])}")
     if table == catalogue.MARKETPLACE_SHARES.name:
-        return _instant(start_of_share(key.encode()))
-    return " ".join(catalogue.split_conversation_key(key.encode())).strip()
+        start_ms = of_share(key.encode())
+        return printable(key) if start_ms is None else _instant(start_ms)
+    return printable(" ".join(catalogue.split_conversation_key(key.encode())).strip())
+
+
+def printable(text: str) -> str:
+    """A text for a terminal: what no worker wrote may have any character."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _instant(at_ms: int) -> str:
@@ -55,6 +63,12 @@ def changes(
 
     `table` is the one that the rows are of; empty for rows of the journal.
     """
+    return [printable(line) for line in _changes(first, second, sides, table)]
+
+
+def _changes(
+    first: str | None, second: str | None, sides: tuple[str, str], table: str
+) -> list[str]:
     fields = None if first is None or second is None else _fields(table, first, second)
     if fields is not None:
         more = f" and {len(fields) - MOST_FIELDS:,} more" if len(fields) > MOST_FIELDS else ""
@@ -77,7 +91,7 @@ def _fields(table: str, first_row: str, second_row: str) -> list[str] | None:
     fields_of = _FIELDS_OF.get(form, _of_json)
     try:
         first, second = both = [dict(fields_of(one)) for one in (first_row, second_row)]
-    except (msgspec.DecodeError, UnreadableFormatError):
+    except UNREADABLE:
         return None
     paths = [path for path in first | second if first.get(path) != second.get(path)]
     if not paths or any(not path or isinstance(path[-1], int) for path in paths):

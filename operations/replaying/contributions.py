@@ -7,10 +7,9 @@ from collections import defaultdict
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import msgspec
-
 from operations.replaying.journal_fold import included, sources_of
 from operations.replaying.plan import cause_of, id_of
+from operations.replaying.row_keys import UNREADABLE
 from schemas.columns import ZERO, SaleColumns, plus
 from schemas.journal import Entry, decode
 from schemas.positions import offset_after
@@ -118,7 +117,7 @@ class _Orders:
                 continue
             try:
                 entry = decode(value)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 continue  # the audit names what no worker wrote
             if isinstance(entry, Entry) and self._subject.is_of(entry):
                 sums, key = self.sums[entry.order_id], (entry.cycle, entry.currency)

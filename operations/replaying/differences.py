@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from operations.replaying.row_keys import UNREADABLE
 from operations.replaying.sums import Movers, SaleSums, depends_on_basis
 from tables import conversations, orders
 from tables.catalogue import CHATS, ORDERS, PRODUCT_CYCLES, PRODUCT_TOTALS, SHOP_CYCLES, SHOP_TOTALS
-from tables.formats import UnreadableFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -149,7 +149,7 @@ def _differing_facts(
     """What `RowDifference.facts` is; empty where a row is no order or conversation."""
     try:
         one, other = (_FACTS[table](state) if state else {} for state in (live, replayed))
-    except (msgspec.DecodeError, UnreadableFormatError):
+    except UNREADABLE:
         return []
     names = sorted(one.keys() | other.keys())
     return [name for name in names if one.get(name) != other.get(name)][:MOST_FACTS]

@@ -6,8 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from operations.replaying.row_keys import of_cycle
 from operations.replaying.sums import Movers, SaleSums
-from tables.catalogue import PRODUCT_TOTALS, TABLES, split_conversation_key, split_cycle_key
+from tables.catalogue import PRODUCT_TOTALS, TABLES, split_conversation_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -125,7 +126,7 @@ def _first(row: RowDifference, journal: Iterable[JournalResult]) -> str | None:
         return None
     id_, name = row.key, table.keyed_by
     if table.windowed:
-        id_, _ = split_cycle_key(row.key.encode())
+        id_, _ = of_cycle(row.key.encode()) or (row.key, 0)
     elif table.form == "buyer":
         (id_, _), name = split_conversation_key(row.key.encode()), "shop_id"
     firsts = (one.firsts.get(f"{name}/{id_}") for one in journal)

@@ -15,6 +15,7 @@ import msgspec
 from operations.replaying.differences import SHOWN, text
 from operations.replaying.plan import cause_of, feeding, id_of
 from operations.replaying.row_files import blocks, rows_path
+from operations.replaying.row_keys import UNREADABLE
 from schemas.journal import ProgressMark, decode
 from schemas.positions import Position, offset_after, position_of
 from tables.catalogue import PRODUCT_STAGE, SALES_TOPIC
@@ -192,12 +193,12 @@ def earlier(firsts: dict[str, str], name: str, cause: str) -> None:
 def _subject(value: bytes) -> _Subject:
     try:
         return _decode_subject(value)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return _Subject()
 
 
 def _is_mark(record: Record) -> bool:
     try:
         return isinstance(decode(record.value or b""), ProgressMark)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False

@@ -11,11 +11,10 @@ from collections import defaultdict
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from operations.replaying.live_tables import NoTables
 from operations.replaying.plan import TableMark, cause_of, id_of
 from operations.replaying.row_fold import ImpossibleResult, RowFold
+from operations.replaying.row_keys import UNREADABLE
 from operations.replaying.row_store import RowStore, anew
 from schemas.columns import RULES
 from schemas.journal import ProgressMark, decode
@@ -89,6 +88,6 @@ class _Loading:
 def _mark(value: bytes) -> ProgressMark | None:
     try:
         found = decode(value)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None  # what no worker wrote is no mark
     return found if isinstance(found, ProgressMark) else None

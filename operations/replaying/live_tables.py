@@ -24,11 +24,18 @@ if TYPE_CHECKING:
     from operations.replaying.work import Report, Work
     from schemas.envelope import Record
     from streams.log import At
+    from streams.marks import Mark
     from streams.settings import Settings
 
 
 class NoTables(NetsoldError):
     """There are no tables to compare with."""
+
+    exit_code = 5
+
+
+class WrongMark(NetsoldError):
+    """A changelog has a mark that no worker wrote, so what its rows include is not known."""
 
     exit_code = 5
 
@@ -57,7 +64,7 @@ class _Loaded(msgspec.Struct):
 async def load(work: Work, name: str, partition: int, report: Report) -> list[TableMark]:
     """Take over the rows of a partition of the tables of the stage `name`; the marks they are at.
 
-    Raises NoTables where a changelog has no mark.
+    Raises NoTables where a changelog has no mark, and WrongMark.
     """
     names = {
         topics.changelog(work.settings, table.name): table.name
@@ -111,7 +118,7 @@ class _Loading:
         self._unmarked: dict[str, list[Record]] = {topic: [] for topic in names}
 
     def add(self, records: Mapping[At, Iterable[Record]], positions: Mapping[At, int]) -> None:
-        """Add the next records of some changelogs, up to each one's last mark."""
+        """Add the next records of some changelogs, up to each one's last mark. Raises WrongMark."""
         writes: dict[str, dict[bytes, bytes | None]] = {}
         for (topic, _), found in records.items():
             rows = writes.setdefault(self._names[topic], {})
@@ -123,7 +130,7 @@ class _Loading:
                 for one in unmarked:
                     rows[one.key or b""] = one.value
                 unmarked.clear()
-                mark = decode_mark(record.value or b"")
+                mark = _mark(f"{topic}-{self._partition}", record)
                 table = self._names[topic]
                 self._loaded.marks[topic] = from_mark(table, self._partition, mark)
                 self._loaded.positions[topic] = record.offset + 1
@@ -139,3 +146,13 @@ class _Loading:
                 "start `netsold worker`"
             )
         return [self._loaded.marks[topic] for topic in self._names]
+
+
+def _mark(log: str, record: Record) -> Mark:
+    try:
+        return decode_mark(record.value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise WrongMark(
+            f"{log}@{record.offset} is no mark of a worker ({error}): find out"
+            " who writes to this topic, and make the tables anew by `netsold rebuild`"
+        ) from error

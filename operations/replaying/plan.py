@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from operations.replaying.row_keys import UNREADABLE
 from schemas.positions import position_of
 from tables.catalogue import MARKETPLACE_SHARES, SALES_TOPIC, STAGES, TABLES
 from tables.cycle_ends import NONE_ENDED, CycleEnds
@@ -167,7 +168,7 @@ def id_of(value: bytes) -> str:
     """The id of a row of `sales`; empty for a record that has none."""
     try:
         return _decode_id(value).id
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return ""
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from operations.local.data_dir import full_disk
 from operations.replaying.tasks import carry_out
 from schemas.errors import NetsoldError
 from streams.collecting import collect_rarely
@@ -112,15 +113,20 @@ def _serve(connection: Connection) -> None:
     """The body of a process: carries out what it receives, until the other side closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it ends it
     quiet()
+    try:
+        _carry_out_all(connection)
+    except (EOFError, ConnectionError):
+        sys.exit(1)  # whoever started it has ended, and with it who reads of that
+
+
+def _carry_out_all(connection: Connection) -> None:
+    """Raises EOFError or ConnectionError once the other side has ended."""
     while True:
-        try:
-            work, task = connection.recv()
-        except EOFError:
-            return
+        work, task = connection.recv()
         try:
             asyncio.run(carry_out(work, task, connection.send))
         except BrokenPipeError:
-            sys.exit(1)
+            raise  # of a report; a broker's ends of connections are errors of the task
         except Exception as error:  # noqa: BLE001 - the process that started it raises it
             connection.send(_portable(error))
             return
@@ -134,5 +140,10 @@ def quiet() -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """An error that another process can raise."""
-    return error if isinstance(error, NetsoldError) else TaskFailed(f"a replay failed: {error!r}")
+    """An error that another process can raise, with the sentence that this one would end with."""
+    if isinstance(error, NetsoldError):
+        return error
+    full = full_disk(error)
+    if full is not None:
+        return error if isinstance(error, OSError) else OSError(full, str(error))
+    return TaskFailed(f"a replay failed: {error!r}")

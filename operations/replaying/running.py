@@ -10,6 +10,7 @@ import msgspec
 from operations.local.data_dir import write_whole
 from operations.replaying.plan import STAGE_OF, Plan, feeding, stops_of, with_cuts
 from operations.replaying.processes import Processes
+from operations.replaying.source_fold import LogCut
 from operations.replaying.tasks import (
     TABLE_RECORDS,
     LaneResult,
@@ -21,7 +22,7 @@ from schemas.columns import RULES
 from schemas.errors import NetsoldError
 from streams.build import this_build
 from streams.lanes import terms_of
-from tables.catalogue import EVENT_TOPICS, SALES_TOPIC, STAGES
+from tables.catalogue import EVENT_TOPICS, STAGES
 from tables.terms import differing
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from operations.replaying.work import Report, Work
 
 _PLAN: Final = "plan.json"
+
+MADE_ANEW: Final = (
+    "the topic was deleted and created again, or no worker wrote this mark: restore the topic's"
+    " records and run `netsold rebuild` (docs/runbook.md, Topic deleted and created again)"
+)
+"""Why a log can lack what tables include, and the remedy."""
 
 
 class OtherTerms(NetsoldError):
@@ -108,7 +115,8 @@ async def _planned(work: Work, results: Mapping[str, LaneResult]) -> Plan:
         _refuse_other_terms(work, marks)
     stops = stops_of(marks, shares=work.compares_journal)
     journals = {spec.name: spec.source for spec in STAGES if spec.source not in EVENT_TOPICS}
-    beginnings = await _beginnings(work)
+    beginnings, ends = await _bounds(work)
+    _refuse_beyond(work, marks, ends)
     for lane, found in stops.items():
         name, _, number = lane.rpartition("-")
         if name in journals and work.ends is None:  # sums up to ends have whole transactions
@@ -127,6 +135,9 @@ async def _planned(work: Work, results: Mapping[str, LaneResult]) -> Plan:
                 )
                 for stop in found
             ]
+            for stop in stops[lane]:
+                last = {source: cut.end for source, cut in stop.cuts.items()}
+                _refuse_behind(ends, last, stop.tables[0], int(number))
     plan = Plan(marks, stops, beginnings)
     write_whole(path, msgspec.json.encode(plan))
     return plan
@@ -148,7 +159,29 @@ def _refuse_other_terms(work: Work, marks: Iterable[TableMark]) -> None:
             )
 
 
-async def _beginnings(work: Work) -> dict[str, int]:
-    names = [work.settings.topic(topic) for topic in (*EVENT_TOPICS, SALES_TOPIC)]
-    beginnings, _ = await work.log.bounds(names)
-    return {f"{topic}-{number}": offset for (topic, number), offset in beginnings.items()}
+def _refuse_beyond(work: Work, marks: Iterable[TableMark], ends: Mapping[str, int]) -> None:
+    """Raises LogCut where tables include what lies behind the end of its log: it never comes."""
+    for mark in marks:
+        source = work.source(STAGE_OF[mark.table], mark.partition)
+        _refuse_behind(ends, {**mark.sources, source: mark.offset}, mark.table, mark.partition)
+
+
+def _refuse_behind(
+    ends: Mapping[str, int], offsets: Mapping[str, int], table: str, partition: int
+) -> None:
+    for source, offset in offsets.items():
+        if offset >= ends.get(source, offset + 1):
+            raise LogCut(
+                f"{source}@{offset} is not in the log, which ends before offset {ends[source]}, and"
+                f" table {table}-{partition} includes it: {MADE_ANEW}"
+            )
+
+
+async def _bounds(work: Work) -> tuple[dict[str, int], dict[str, int]]:
+    """The first offsets of the logs that stages read, and those behind the last, by partition."""
+    names = sorted({work.settings.topic(spec.source) for spec in STAGES})
+    beginnings, ends = (
+        {f"{topic}-{number}": offset for (topic, number), offset in found.items()}
+        for found in await work.log.bounds(names)
+    )
+    return beginnings, ends

@@ -7,8 +7,10 @@ position of the files and that of the changelogs are left out, and counted.
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from typing import TYPE_CHECKING
+from tempfile import gettempdir
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -24,6 +26,7 @@ from streams.local_stores import (
     worker_position,
     worker_stores,
 )
+from streams.rocks import is_damage
 from streams.topics import changelog
 from tables.catalogue import READER_TABLES, TABLES
 from tables.reader_rows import space, stored_key, table_key
@@ -41,22 +44,37 @@ if TYPE_CHECKING:
     from tables.outcome import Stored
 
 
+_LINKS: Final = re.compile(re.escape(f"{gettempdir()}/netsold-") + r"[^/\s]+/")
+"""Where `streams/local_stores.py` opens a store's files."""
+
+
+class _AheadError(Exception):
+    """A store has read more of a changelog than there is."""
+
+
+_OF_CONTENT: Final = (msgspec.DecodeError, ValueError, _AheadError)
+"""Errors of what a store's files contain."""
+
+
 class StoreResult(Compared):
-    """The comparison of a table in a store with the changelogs.
+    """The comparison of a table in a store of a worker or reader with the changelogs.
 
     `left_out` counts the keys that were written meanwhile. `unreadable` is why the files can't be
-    read. In `shown`, `live` is the changelog's row and `replayed` the store's.
+    read; `damaged`: they never can. In `shown`, `live` is the changelog's row and `replayed` the
+    store's.
     """
 
     path: str
     table: str
+    of: Literal["worker", "reader"] = "worker"
     left_out: int = 0
     unreadable: str | None = None
+    damaged: bool = False
 
-    @property
-    def is_equal(self) -> bool:
-        """Whether it could be read, and has no other row."""
-        return not self.differing and self.unreadable is None
+    def fails(self, error: Exception) -> None:
+        """Record why the files can't be read: of the store, not of the links that were opened."""
+        self.unreadable = _LINKS.sub(lambda _: f"{self.path}/", str(error))
+        self.damaged = isinstance(error, _OF_CONTENT) or is_damage(error)
 
     def compare(
         self, partition: int, key: bytes, changelog_row: bytes | None, stored: bytes | None
@@ -107,7 +125,10 @@ async def check_workers(
     results = []
     async with _live_tables(work, stage) as live:
         for store in worker_stores(work.settings, of):
-            result = StoreResult(str(store.path), store.table, unreadable=store.failed)
+            result = StoreResult(str(store.path), store.table)
+            if store.failed is not None:
+                result.fails(Exception(store.failed))
+                result.damaged = store.damaged
             results.append(result)
             if store.position is not None:
                 await _check_worker(live, store, result, report)
@@ -122,9 +143,13 @@ async def _check_worker(
             db = stack.enter_context(opened(store.path))
             position = worker_position(db)  # of these files: those of a running worker change
         except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own
-            result.unreadable = str(error)
+            result.fails(error)
             return
-        written = await _written_between(live, store.table, store.partition, position, report)
+        try:
+            written = await _written_between(live, store.table, store.partition, position, report)
+        except _AheadError as error:
+            result.fails(error)
+            return
         result.left_out = len(written)
         rows = live.of(store.partition).rows(store.table)
         await asyncio.to_thread(_compare, rows, db, store.partition, result, written)
@@ -142,7 +167,7 @@ def _compare(
             if key not in written:
                 result.compare(partition, key, ours, stored)
     except Exception as error:  # noqa: BLE001 - rocksdict has no exception types of its own
-        result.unreadable = str(error)
+        result.fails(error)
 
 
 async def check_reader(work: Work, stage: str, report: Report) -> list[StoreResult]:
@@ -159,7 +184,7 @@ async def _check_reader(
     live: _LiveTables, path: Path, tables: Iterable[Table], report: Report
 ) -> list[StoreResult]:
     work = live.work
-    results = {table: StoreResult(str(path), table.name) for table in tables}
+    results = {table: StoreResult(str(path), table.name, of="reader") for table in tables}
     numbers = range(work.settings.partitions)
     with ExitStack() as stack:
         try:
@@ -176,10 +201,10 @@ async def _check_reader(
                     )
                 await asyncio.to_thread(_check_reader_table, live, db, table, result, written)
         except Exception as error:
-            if not isinstance(error, msgspec.DecodeError) and "Corruption" not in str(error):
+            if not isinstance(error, _OF_CONTENT) and "Corruption" not in str(error):
                 raise
             for result in results.values():
-                result.unreadable = str(error)
+                result.fails(error)
     return list(results.values())
 
 
@@ -192,8 +217,13 @@ def _check_reader_table(
     views: dict[int, Stored] = {number: one.view(table.name) for number, one in stores.items()}
     for number, store in stores.items():
         for key, row in store.rows(table.name):
-            if key not in written:
-                result.compare(number, key, row, db.get(stored_key(table, key)))
+            if key in written:
+                continue
+            try:
+                at = stored_key(table, key)
+            except (ValueError, OverflowError):
+                continue  # no reader can keep it; it is listed as a difference of its table
+            result.compare(number, key, row, db.get(at))
     for stored, row in stored_rows(db, space(table)):
         key = table_key(table, stored)
         if key not in written and all(view[key] is None for view in views.values()):
@@ -203,8 +233,16 @@ def _check_reader_table(
 async def _written_between(
     live: _LiveTables, table: str, partition: int, position: int, report: Report
 ) -> set[bytes]:
-    """The keys written between a position and that of the changelogs that were compared."""
+    """The keys written between a position and that of the changelogs that were compared.
+
+    Raises _AheadError where the position never comes.
+    """
     at = (changelog(live.work.settings, table), partition)
+    _, ends = await live.work.log.bounds([at[0]])
+    if position > ends[at]:
+        raise _AheadError(
+            f"it has {at[0]}-{partition} up to offset {position}, and that ends before {ends[at]}"
+        )
     ours = positions_of(live.of(partition))[at[0]]
     first, end = max(min(ours, position), live.beginnings[at]), max(ours, position)
     keys: set[bytes] = set()

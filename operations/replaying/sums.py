@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tables import catalogue, sales
-from tables.formats import UnreadableFormatError
+from operations.replaying.row_keys import UNREADABLE, of_cycle
+from tables import sales
 from tables.sales import CurrencySums, Tally
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ class SaleSums(msgspec.Struct):
 
     def add(self, key: bytes, live: bytes | None, replayed: bytes | None) -> None:
         """Add a row of a table of sales by cycle, as each side has it."""
-        _, start_ms = catalogue.split_cycle_key(key)
+        cycle = of_cycle(key)
+        if cycle is None:
+            return  # the row itself is listed as a difference
+        _, start_ms = cycle
         for side, state in (("live", live), ("replayed", replayed)):
             if state is not None:
                 for currency, sums in _tally(state).currencies.items():
@@ -78,7 +81,8 @@ class Movers(msgspec.Struct):
         for currency, amount in _net(before).items():
             moved[currency] = moved.get(currency, 0) - amount
         money = {currency: amount for currency, amount in sorted(moved.items()) if amount}
-        self._keep([*self.most, Mover(key.decode(), after.net - before.net, money)])
+        id_ = key.decode(errors="backslashreplace")
+        self._keep([*self.most, Mover(id_, after.net - before.net, money)])
 
     def include(self, other: Movers) -> None:
         """Add those of another partition."""
@@ -97,7 +101,7 @@ def depends_on_basis(state: bytes) -> bool:
 def _tally(state: bytes | None) -> Tally:
     try:
         return Tally() if state is None else sales.decode(state)
-    except UnreadableFormatError:
+    except UNREADABLE:
         return Tally()  # the row itself is listed as a difference
 
 

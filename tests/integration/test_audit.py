@@ -12,6 +12,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from aiokafka.admin import AIOKafkaAdminClient
 from rocksdict import Options, Rdict
 
@@ -20,7 +21,7 @@ from streams import log, topics
 from streams.audits import last_audit
 from streams.local_stores import stored_rows
 from streams.log_writer import Writer
-from streams.marks import MARK_KEY
+from streams.marks import MARK_KEY, decode_mark, encode_mark
 from tables import catalogue
 from tables.reader_rows import space, table_key
 from tests.faults.runner import Run, made
@@ -222,6 +223,22 @@ async def test_a_wrong_changelog_record_is_named(settings: Settings, tmp_path: P
         code, output, _ = await netsold(settings, tmp_path, "audit")
         assert code == 3
         assert f"shop_totals-0 {key.decode()} differs" in output
+        assert re.search(r"^stores of workers +[\d,]+ rows ", output, re.MULTILINE)
+        assert f"no store of its reader in {settings.data_dir / 'reader'}" in output
+        mark = decode_mark(rows[MARK_KEY])
+        source, one = next(iter(mark.sources.items()))
+        sources = mark.sources | {source: one._replace(offset=one.offset + 5000)}
+        beyond = encode_mark(msgspec.structs.replace(mark, sources=sources))
+        for wrong, sentence in (
+            (beyond, f"{source}@{one.offset + 5000} is not in the log, which ends before offset "),
+            (b"garbage", " is no mark of a worker "),
+        ):
+            async with Writer(settings) as writer:
+                await writer.send(name, MARK_KEY, wrong, [], 0)
+            code, _, errors = await netsold(settings, tmp_path, "audit", "--processes", "2")
+            assert code == 5, errors
+            assert sentence in errors
+            assert "Traceback" not in errors
 
 
 def flip(path: Path, prefix: bytes) -> bytes:

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from operations.commands.audit_view import print_rows
+from operations.commands.replay_view import json_of
 from operations.replaying import row_fold
+from operations.replaying.contributions import Contributions
 from operations.replaying.findings import findings_of
 from operations.replaying.first_events import add_first_events
 from operations.replaying.plan import Plan
 from operations.replaying.row_fold import RowFold
+from operations.replaying.running import replay_terms
 from operations.replaying.work import Work
 from operations.simulation.faults import Faults
 from schemas import journal, limits
@@ -187,6 +191,42 @@ async def test_a_lost_row_and_a_surplus_row_are_named(tmp_path: Path) -> None:
         (lost, True, False),
         (b"s-of-nowhere", False, True),
     }
+
+
+_PLANTED = [
+    (catalogue.PRODUCT_CYCLES, b"nonsense", "nonsense"),
+    (catalogue.PRODUCT_CYCLES, b"p-1@abc", "p-1@abc"),
+    (catalogue.PRODUCT_CYCLES, b"p-9@999999999999999999999", "p-9@999999999999999999999"),
+    (catalogue.PRODUCT_CYCLES, b"p-9@253402300799000", "p-9 9999-12-31T23:59:59Z"),
+    (catalogue.SHOP_CYCLES, b"s-\xff@1782864000000", "s-\\xff 2026-07-01T00:00:00Z"),
+    (catalogue.SHOP_TOTALS, b"s-\xff", "s-\\xff"),
+    (catalogue.PRODUCT_TOTALS, b"p-\xff\x1b[2J", "p-\\xff\\x1b[2J"),
+    (catalogue.MARKETPLACE_SHARES, b"zz", "zz"),
+    (catalogue.ORDERS, b"\xff", "\\xff"),
+    (catalogue.SHOP_BUYERS, b"\xff", "\\xff"),
+    (catalogue.CHATS, b"\xff", "\\xff"),
+]
+
+
+@pytest.mark.parametrize("value", [b"garbage", b'"\xff"', b"[" * 100_000, b"[1,0,{}]"])
+async def test_keys_and_rows_that_no_worker_wrote_are_named(
+    tmp_path: Path, value: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Any bytes in a changelog are rows that differ, also where sums of rows are shown."""
+    flow = pipeline(tmp_path, events=300)
+    for table, key, _ in _PLANTED:
+        log = changelog(flow, table)
+        log.insert(0, log[0]._replace(key=key, value=value))
+    found = findings_of((await replayed(flow, tmp_path / "r")).values())
+    plan = msgspec.json.decode((tmp_path / "r" / "plan.json").read_bytes(), type=Plan)
+    work = Work(flow.settings, tmp_path / "r", ReplayedLogs(flow), plan)
+    await add_first_events(work, found.rows, lambda _more: None)
+    assert found.differing == len(_PLANTED)
+    assert json_of(flow.settings, replay_terms(work, "replay", []), found, None, Contributions())
+    print_rows(found)
+    lines = capsys.readouterr().out.splitlines()
+    for table, _, name in _PLANTED:
+        assert f"{table.name}-0 {name} differs" in lines
 
 
 async def test_the_first_event_that_an_order_lacks(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import islice
+from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
+from operations.commands.audit_view import print_findings
 from operations.replaying.findings import findings_of
 from operations.replaying.store_check import check_workers
 from operations.replaying.work import Work
@@ -18,8 +20,12 @@ from tests.replaying import AllChangelogs, ReplayedLogs, replayed, settings_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from operations.replaying.store_check import StoreResult
     from tables.catalogue import Table
+
+    Capture = pytest.CaptureFixture[str]
 
 
 def store(
@@ -60,7 +66,7 @@ async def test_stores_are_compared_up_to_their_own_position(tmp_path: Path) -> N
     store(flow, catalogue.SHOP_TOTALS, 0, {b"s-of-nowhere": b"[1,0,{}]"})
     found = {one.table: one for one in await compared(work)}
     assert found.keys() == {"orders", "product_totals", "shop_totals"}
-    assert found["orders"].is_equal
+    assert (found["orders"].differing, found["orders"].unreadable) == (0, None)
     assert found["orders"].rows == len(flow.rows["orders", 0]) > 10
     (row,) = found["product_totals"].shown
     assert (row.key, row.live, row.replayed) == (wrong.decode(), totals[wrong].decode(), "[1,0,{}]")
@@ -75,3 +81,64 @@ async def test_stores_are_compared_up_to_their_own_position(tmp_path: Path) -> N
         "shop_totals": 1,
     }
     assert audited.differing == 2
+
+
+def totals_store(flow: AllChangelogs) -> Path:
+    """The directory of the worker's store of product_totals-0."""
+    name = catalogue.PRODUCT_TOTALS.name
+    return flow.settings.data_dir / flow.settings.app / "worker-a" / name / "0"
+
+
+async def stores_printed(flow: AllChangelogs, directory: Path, capsys: Capture) -> list[str]:
+    """What an audit prints of stores."""
+    found = findings_of((await replayed(flow, directory, stores=True)).values())
+    print_findings(flow.settings, found, stores=True)
+    lines = capsys.readouterr().out.splitlines()
+    return [line for line in lines if "store" in line]
+
+
+async def test_stores_have_a_line_each_and_a_damaged_one_its_remedy(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    """By its own path: the files are opened elsewhere, by links."""
+    flow = AllChangelogs(settings_of(tmp_path)).begin()
+    flow.take(islice((item for item in made(5, 200) if isinstance(item, dict)), 200))
+    of_workers, of_reader = await stores_printed(flow, tmp_path / "none", capsys)
+    assert of_workers == f"no stores of workers in {tmp_path / flow.settings.app}"
+    assert of_reader == f"no store of its reader in {tmp_path / 'reader'}"
+    end = len(flow.changelogs[flow.topics[catalogue.PRODUCT_TOTALS.name], 0])
+    rows = len(flow.rows[catalogue.PRODUCT_TOTALS.name, 0])
+    store(flow, catalogue.PRODUCT_TOTALS, end, {})
+    line, _ = await stores_printed(flow, tmp_path / "equal", capsys)
+    assert line.split() == ["stores", "of", "workers", str(rows), "rows", "equal"]
+    store(flow, catalogue.SHOP_TOTALS, 0, {})
+    line, _ = await stores_printed(flow, tmp_path / "behind", capsys)
+    shops = len(flow.rows[catalogue.SHOP_TOTALS.name, 0])
+    assert line.endswith(f"{rows} rows  equal, {shops + 1} written meanwhile")
+    path = totals_store(flow)
+    for file in path.glob("*.sst"):
+        data = bytearray(file.read_bytes())
+        data[10:40] = bytes(30)
+        file.write_bytes(data)
+    line, _, damaged = await stores_printed(flow, tmp_path / "damaged", capsys)
+    assert line.endswith(", 1 can't be read")
+    assert damaged.startswith(f"store {path}, table product_totals: Corruption: ")
+    assert f" in {path}/0" in damaged
+    assert gettempdir() + "/netsold-" not in damaged
+    path.rename(path.with_name("0.aside"))  # as the remedy says
+    line, _ = await stores_printed(flow, tmp_path / "aside", capsys)
+    assert line.endswith(f" 0 rows  equal, {shops + 1} written meanwhile")
+    assert damaged.endswith(
+        ": stop its worker, move this directory aside, start it: it fills from the changelog"
+        " (docs/runbook.md, Tables differ from the log)"
+    )
+
+
+async def test_a_store_ahead_of_its_changelog(tmp_path: Path, capsys: Capture) -> None:
+    """What its changelog does not have never comes."""
+    flow = AllChangelogs(settings_of(tmp_path)).begin()
+    flow.take(islice((item for item in made(5, 50) if isinstance(item, dict)), 50))
+    store(flow, catalogue.PRODUCT_TOTALS, 10**9, {})
+    _, _, ahead = await stores_printed(flow, tmp_path / "r", capsys)
+    assert "-0 up to offset 1000000000, and that ends before " in ahead
+    assert ": stop its worker, move this directory aside" in ahead

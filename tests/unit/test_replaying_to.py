@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
 from operations.replaying import tasks
 from operations.replaying.contributions import Subject, contributions
@@ -129,3 +130,20 @@ async def test_a_task_that_was_interrupted_adds_nothing_twice(tmp_path: Path) ->
         assert tasks.result_of(
             Work(flow.settings, tmp_path / name, ReplayedLogs(flow)), Task("product", 0)
         )
+
+
+@pytest.mark.parametrize("value", [b'{"id":"\xffp-1"}', b"p-1" + b"[" * 100_000, b"p-1"])
+async def test_rows_of_the_journal_that_no_worker_wrote(tmp_path: Path, value: bytes) -> None:
+    """Rows, and marks, of any bytes differ from the replay; up to an end they are in no sum."""
+    flow = pipeline(tmp_path, 7, 300)
+    log = flow.logs["sales", 0]
+    at = next(at for at, record in enumerate(log) if record.key is not None)
+    log[at] = log[at]._replace(value=value)
+    mark = next(at for at, record in enumerate(log) if record.key is None)
+    log[mark] = log[mark]._replace(value=value)
+    await replayed(flow, tmp_path / "sums", ends=all_ends(flow))
+    found = findings_of((await replayed(flow, tmp_path / "audit")).values())
+    assert found.journal_rows[0].live == value.decode(errors="backslashreplace")[:20_000]
+    plan = msgspec.json.decode((tmp_path / "audit" / "plan.json").read_bytes(), type=Plan)
+    work = Work(flow.settings, tmp_path / "audit", ReplayedLogs(flow), plan)
+    assert await contributions(work, Subject("product", "p-1"), lambda _more: None)
