@@ -131,7 +131,7 @@ def _received(connection: Connection) -> FoldedStep:
         {(topic, number): offset for topic, number, offset in sent.ends},
         frozenset(sent.behind),
         sent.answered_ms,
-        {
+        journal={
             (topic, number): FoldedJournal(
                 one.count, one.offset, one.rows, one.marks, one.briefs, _decode_sums(one.sums)
             )

@@ -136,7 +136,8 @@ class Compared:
                     found = same_point(answers.snapshot, calendar, *of)
                     assert found is not None
                     full_hour_ms = event_ms - event_ms % times.HOUR_MS
-                    until_ms = min(calendar.end_of(cycle_ms), max(cycle_ms, full_hour_ms))
+                    end_ms = calendar.end_of(cycle_ms)  # perhaps within the last hour
+                    until_ms = end_ms if event_ms >= end_ms else max(cycle_ms, full_hour_ms)
                     assert times.parse_any_ms(found.until) == until_ms
                     span_ms = until_ms - cycle_ms
                     this = self._net(keyed_by, id_, cycle_ms, cycle_ms + span_ms)
