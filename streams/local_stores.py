@@ -14,7 +14,7 @@ from rocksdict import AccessType, Options, Rdict
 
 from schemas import limits
 from streams.marks import MARK_KEY, Mark, decode_mark
-from streams.rocks import is_damage, rows
+from streams.rocks import is_damage, rows_from
 from streams.stores import IDENTITY_KEY, POSITION_KEY, Identity
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def stored_rows(db: Rdict, prefix: bytes = b"\x01") -> Iterator[tuple[bytes, byt
 
     Raises what RocksDB finds damaged.
     """
-    for key, row in rows(db, prefix):
+    for key, row in rows_from(db, prefix):
         if prefix != b"\x01" and not key.startswith(prefix):
             return
         yield key, row

@@ -51,7 +51,7 @@ def is_damage(error: BaseException) -> bool:
     return "Corruption" in str(error) or "No such file or directory" in str(error)
 
 
-def rows(db: Rdict, first: bytes) -> Iterator[tuple[bytes, bytes]]:
+def rows_from(db: Rdict, first: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The keys from `first` on and their values, in order; raises what RocksDB finds damaged."""
     # rocksdict's `items()` ends at a damaged block as if there were no more rows
     iterator = db.iter()

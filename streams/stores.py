@@ -28,7 +28,7 @@ from schemas import limits
 from schemas.columns import RULES
 from schemas.errors import NetsoldError
 from streams.marks import MARK_KEY
-from streams.rocks import block_cache, cached_in, close, drop, is_damage, rows, unlogged
+from streams.rocks import block_cache, cached_in, close, drop, is_damage, rows_from, unlogged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -228,7 +228,7 @@ class PartitionStore:
         Raises StoreDamaged.
         """
         try:
-            yield from rows(self._db, behind + b"\x00" if behind else b"\x01")
+            yield from rows_from(self._db, behind + b"\x00" if behind else b"\x01")
         except Exception as error:
             self._raise_damage(error)
             raise

@@ -163,10 +163,12 @@ def _as_of_now(versions: Versions, found: Registration) -> Registration:
     if now is None:
         return replace(found, base=None if versions.registered else found.base)
     if _content(now) != _content(found.version):
-        copied = f", with {now.partitions} partitions" if now.copied else ""
+        terms = terms_line(now)
+        if now.copied:
+            terms += f", with {now.partitions} partitions"
         raise Unregistrable(
             f"version {app} was registered meanwhile by {escaped(now.by)}, and differs "
-            f"({terms_line(now)}{copied}), so nothing was changed: give the rebuild another name"
+            f"({terms}), so nothing was changed: give the rebuild another name"
         )
     return Registration(now, None, known=True)
 
