@@ -6,7 +6,8 @@ import asyncio
 from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING
 
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka import conn
+from aiokafka.conn import AIOKafkaProtocol, collect_hosts, create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -19,6 +20,7 @@ from aiokafka.errors import (
 )
 
 from streams.errors import KafkaUnreachable
+from streams.producers import retrieve
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -42,6 +44,20 @@ BROKER_AWAY = (KafkaUnreachable, KafkaError, OSError, TimeoutError, AssertionErr
 does not know."""
 
 _SASL = "NETSOLD_KAFKA__SASL_USERNAME, its password and NETSOLD_KAFKA__SASL_MECHANISM"
+
+
+class _Protocol(AIOKafkaProtocol):  # type: ignore[misc]  # aiokafka.conn has no types
+    """aiokafka's, without an error that nobody retrieves where TLS refuses a connection.
+
+    asyncio retrieves it only as the protocol is freed, perhaps after it was logged as forgotten.
+    """
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        retrieve(self._closed)
+
+
+conn.AIOKafkaProtocol = _Protocol  # it has no setting for it
 
 REFUSAL_MS = 5000
 """A broker that refuses a connection answers within this time."""
