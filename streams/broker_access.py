@@ -57,7 +57,11 @@ class _Protocol(AIOKafkaProtocol):  # type: ignore[misc]  # aiokafka.conn has no
         retrieve(self._closed)
 
 
-conn.AIOKafkaProtocol = _Protocol  # it has no setting for it
+def _use_protocol() -> None:
+    conn.AIOKafkaProtocol = _Protocol  # there is no setting for it
+
+
+_use_protocol()
 
 REFUSAL_MS = 5000
 """A broker that refuses a connection answers within this time."""
