@@ -37,8 +37,15 @@ def print_table(table: Table) -> None:
     Console(highlight=False, markup=False, width=max(width, console.width)).print(table)
 
 
+def printable(text: str) -> str:
+    """A text of others for a terminal: all that isn't printable is written out, wide spaces too."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def escaped(text: str) -> str:
-    """A text whose control characters are written out as JSON does: a terminal obeys none."""
+    """A text of people whose control characters alone are written out, as JSON does."""
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

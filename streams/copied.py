@@ -90,18 +90,16 @@ async def committed_vectors(settings: Settings, beginnings: Mapping[At, int]) ->
     return read_committed(copy_layout(settings), beginnings, offsets)
 
 
-async def left_to_copy(
-    settings: Settings, within_s: float, waiting: Callable[[int], None] = lambda _left: None
-) -> int:
+async def left_to_copy(settings: Settings, within_s: float, waiting: Callable[[int], None]) -> int:
     """How many records of what a log has now are not in its copy after `within_s` at most.
 
     `waiting` gets how many are left until then. Raises KafkaUnreachable and KafkaError.
     """
     source, layout = copied_settings(settings), copy_layout(settings)
-    deadline = time.monotonic() + within_s
+    deadline, unapplied = time.monotonic() + within_s, FirstUnapplied(source, _REQUEST_S)
     ends = await log.ends(source, layout.topics)
     while True:
-        state = await read_copy(settings)
+        state = await read_copy(settings, unapplied)
         left = [at for at, end in ends.items() if state.vectors.positions[at] < end]
         if not state.left or not left:
             return 0
@@ -124,13 +122,17 @@ async def is_complete(settings: Settings) -> bool:
         return False
 
 
-async def read_copy(settings: Settings) -> CopyState:
-    """How far the copy of an application's log is now. Raises KafkaUnreachable and KafkaError."""
+async def read_copy(settings: Settings, unapplied: FirstUnapplied | None = None) -> CopyState:
+    """How far the copy of an application's log is now; `unapplied` has what a call before found.
+
+    Raises KafkaUnreachable and KafkaError.
+    """
     source, layout = copied_settings(settings), copy_layout(settings)
     beginnings, ends = await log.bounds(source, layout.topics)
     vectors = await committed_vectors(settings, beginnings)
     applied = {at: position - 1 for at, position in vectors.positions.items()}
-    first = await FirstUnapplied(source, _REQUEST_S).read(applied, beginnings, ends)
+    unapplied = unapplied or FirstUnapplied(source, _REQUEST_S)
+    first = await unapplied.read(applied, beginnings, ends)
     waiting = {at: record for at, record in first.items() if record is not None}
     times = [record.written_ms for record in waiting.values() if record.written_ms is not None]
     left = sum(ends[at] - vectors.positions[at] for at in waiting)

@@ -184,17 +184,18 @@ class CopyPlan:
 
         Each is written before the next one is made: then call `done`.
         """
-        is_over = False
-        while not is_over:
-            piece, is_over = self._piece()
+        while True:
+            piece = self._piece()
             if piece.read:  # control records alone are not worth a transaction
                 yield piece
-            if is_over and len(self._waiting) == self.layout.partitions:
-                yield self._handover()
-                is_over = False
+            if piece.is_full:
+                continue
+            if len(self._waiting) < self.layout.partitions:
+                return
+            yield self._handover()
 
-    def _piece(self) -> tuple[CopyPiece, bool]:
-        """The next piece, and whether nothing more can be copied."""
+    def _piece(self) -> CopyPiece:
+        """The next piece; one that is not full has all that can be copied."""
         piece = CopyPiece()
         heads = [
             (records[0].timestamp or 0, at)
@@ -221,10 +222,9 @@ class CopyPlan:
             else:
                 is_starved = at in self._unread
                 heappop(heads)
-        if piece.is_full:
-            return piece, False
-        piece.positions |= {at: self._read[at] for at in self.wanted()}
-        return piece, True
+        if not piece.is_full:
+            piece.positions |= {at: self._read[at] for at in self.wanted()}
+        return piece
 
     def _handover(self) -> CopyPiece:
         """The handover that all partitions wait at, for each partition of the copy."""

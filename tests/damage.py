@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any, cast
 
 from schemas import limits
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from streams.stores import StoreDamaged, StoreUnopened
 
 SMALL_BYTES = 20_000
 """A smaller file has few blocks, which are read when the store is opened."""
@@ -25,3 +24,18 @@ def flip_bits(store: Path) -> list[Path]:
             data[at] ^= 1
         path.write_bytes(data)
     return flipped
+
+
+class Stuck:
+    """In place of a damaged store whose files can't be deleted."""
+
+    path = Path("stuck")
+
+    def wipe(self, why: str) -> None:
+        """As `PartitionStore.wipe`."""
+        raise StoreUnopened(self.path, why)
+
+
+async def raise_stuck(*_: object) -> None:
+    """In place of a request during which such a store is met."""
+    raise StoreDamaged(cast("Any", Stuck()), "Corruption")

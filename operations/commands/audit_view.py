@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import typer
 
-from operations.commands.row_changes import changes, named_row, printable
-from operations.output import print_json
+from operations.commands.row_changes import changes, named_row
+from operations.output import print_json, printable
 from schemas.columns import RULES
 from schemas.wording import with_count
 from streams.build import this_build

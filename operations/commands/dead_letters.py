@@ -26,7 +26,7 @@ from operations.letters.options import (
     takes_selection,
 )
 from operations.letters.reading import Reading
-from operations.output import print_json
+from operations.output import print_json, printable
 from operations.versions.pointed import named_version
 from operations.waiting import GIVE_UP_AFTER, GiveUpAfter, answer, give_up_s
 from schemas import limits
@@ -217,14 +217,7 @@ def in_lines(letter: dict[str, Any]) -> str:
             lines.append(f"{name.replace('_', ' ')}: {text}")
     if letter["masked"]:
         lines.append("masked: --reveal shows key, headers and value as they are")
-    return "\n".join(one if one.isprintable() else _escaped(one) for one in lines)
-
-
-def _escaped(text: str) -> str:
-    """A text with control characters written out: what is revealed must not command a terminal."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
-    )
+    return "\n".join(map(printable, lines))
 
 
 def _show_groups(groups: list[listing.Group]) -> None:

@@ -6,12 +6,11 @@ It writes nothing outside of the data directory.
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from operations.arguments import Json, Resume, VersionName
+from operations.arguments import Json, Resume, RulesFile, VersionName
 from operations.commands import replay_view
 from operations.commands.replay_run import Narrow, Processes, ReplayRun
 from operations.commands.replay_span import From, To, narrowed
@@ -36,15 +35,6 @@ class OnlyDry(NetsoldError):
 
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Needed: a replay changes no table.")]
-Rules = Annotated[
-    Path | None,
-    typer.Option(
-        "--rules",
-        metavar="FILE",
-        help="Count by the terms of this rules file; `netsold rules show` prints one. Not together"
-        " with --to.",
-    ),
-]
 Explain = Annotated[
     str | None,
     typer.Option(
@@ -59,7 +49,7 @@ def command(  # noqa: PLR0917 - typer's form
     version: VersionName = None,
     start: From = None,
     end: To = None,
-    rules: Rules = None,
+    rules: RulesFile = None,
     explain: Explain = None,
     resume: Resume = False,
     processes: Processes = 1,

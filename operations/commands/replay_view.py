@@ -9,9 +9,8 @@ import msgspec
 import typer
 
 from operations.commands import audit_view
-from operations.commands.row_changes import printable
 from operations.in_words import signed
-from operations.output import print_table
+from operations.output import print_table, printable
 from operations.replaying.row_keys import of_cycle
 from schemas import times
 from schemas.money import shown

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from operations.output import printable
 from operations.replaying.row_keys import UNREADABLE, of_cycle, of_share
 from schemas.money import shown
 from schemas.times import format_ms
@@ -42,11 +43,6 @@ def named_row(table: str, key: str) -> str:
         start_ms = of_share(key.encode())
         return printable(key) if start_ms is None else _instant(start_ms)
     return printable(" ".join(catalogue.split_conversation_key(key.encode())).strip())
-
-
-def printable(text: str) -> str:
-    """A text for a terminal: what no worker wrote may have any character."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _instant(at_ms: int) -> str:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from operations.replaying.differences import SHOWN, text
-from operations.replaying.plan import cause_of, feeding, id_of
+from operations.replaying.plan import cause_of, feeding, id_of, mark_of
 from operations.replaying.row_files import blocks, rows_path
 from operations.replaying.row_keys import UNREADABLE
-from schemas.journal import ProgressMark, decode
 from schemas.positions import Position, offset_after, position_of
 from tables.catalogue import PRODUCT_STAGE, SALES_TOPIC
 
@@ -121,7 +120,7 @@ class _Check:
         """Compare the next records of the journal."""
         last, rows = self._last, 0
         for record in records:
-            if record.key is None and _is_mark(record):
+            if record.key is None and mark_of(record.value or b"") is not None:
                 continue
             rows += 1
             value = record.value
@@ -195,10 +194,3 @@ def _subject(value: bytes) -> _Subject:
         return _decode_subject(value)
     except UNREADABLE:
         return _Subject()
-
-
-def _is_mark(record: Record) -> bool:
-    try:
-        return isinstance(decode(record.value or b""), ProgressMark)
-    except UNREADABLE:
-        return False

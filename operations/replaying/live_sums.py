@@ -12,12 +12,10 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from operations.replaying.live_tables import NoTables
-from operations.replaying.plan import TableMark, cause_of, id_of
+from operations.replaying.plan import TableMark, cause_of, id_of, mark_of
 from operations.replaying.row_fold import ImpossibleResult, RowFold
-from operations.replaying.row_keys import UNREADABLE
 from operations.replaying.row_store import RowStore, anew
 from schemas.columns import RULES
-from schemas.journal import ProgressMark, decode
 from tables.catalogue import PRODUCT_STAGE, SALES_TOPIC
 
 if TYPE_CHECKING:
@@ -77,17 +75,9 @@ class _Loading:
                 if cause_of(value) < self._ends.get(source, 0):
                     self._unmarked[source].append((record.key, value))
                 continue
-            mark = _mark(value)
+            mark = mark_of(value)
             source = "" if mark is None else f"{mark.topic}-{mark.partition}"
             if mark is not None and source in self._ends:
                 self.fold.add(self._unmarked.pop(source, []))
                 self.vector[source] = min(mark.offset, self._ends[source] - 1)
                 self.offset = record.offset
-
-
-def _mark(value: bytes) -> ProgressMark | None:
-    try:
-        found = decode(value)
-    except UNREADABLE:
-        return None  # what no worker wrote is no mark
-    return found if isinstance(found, ProgressMark) else None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from operations.replaying.row_keys import UNREADABLE
+from schemas.journal import ProgressMark, decode
 from schemas.positions import position_of
 from tables.catalogue import MARKETPLACE_SHARES, SALES_TOPIC, STAGES, TABLES
 from tables.cycle_ends import NONE_ENDED, CycleEnds
@@ -170,6 +171,15 @@ def id_of(value: bytes) -> str:
         return _decode_id(value).id
     except UNREADABLE:
         return ""
+
+
+def mark_of(value: bytes) -> ProgressMark | None:
+    """The progress mark that a record of `sales` is; None for any other record."""
+    try:
+        found = decode(value)
+    except UNREADABLE:
+        return None  # what no worker wrote is no mark
+    return found if isinstance(found, ProgressMark) else None
 
 
 def cause_of(value: bytes) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from schemas import limits
-from streams.rocks import block_cache, cached_in, close, unlogged
+from streams.rocks import block_cache, cached_in, close, rows_from, unlogged
 from tables.catalogue import TABLES
 
 if TYPE_CHECKING:
@@ -91,16 +91,10 @@ class RowStore:
         """
         prefix = _PREFIXES[table] + within
         length = len(prefix)
-        # an iterator, as `items()` ends without an error at a damaged block
-        iterator = self._db.iter()
-        iterator.seek(prefix)
-        while iterator.valid():
-            key = iterator.key()
+        for key, value in rows_from(self._db, prefix):
             if key[:length] != prefix:
                 return
-            yield key[length:], iterator.value()
-            iterator.next()
-        iterator.status()
+            yield key[length:], value
 
     def close(self) -> None:
         """Release the files."""

@@ -71,10 +71,14 @@ class StoreResult(Compared):
     unreadable: str | None = None
     damaged: bool = False
 
-    def fails(self, error: Exception) -> None:
+    def unread(self, why: str, *, damaged: bool) -> None:
         """Record why the files can't be read: of the store, not of the links that were opened."""
-        self.unreadable = _LINKS.sub(lambda _: f"{self.path}/", str(error))
-        self.damaged = isinstance(error, _OF_CONTENT) or is_damage(error)
+        self.unreadable = _LINKS.sub(lambda _: f"{self.path}/", why)
+        self.damaged = damaged
+
+    def fails(self, error: Exception) -> None:
+        """Record the error of a reading."""
+        self.unread(str(error), damaged=isinstance(error, _OF_CONTENT) or is_damage(error))
 
     def compare(
         self, partition: int, key: bytes, changelog_row: bytes | None, stored: bytes | None
@@ -127,8 +131,7 @@ async def check_workers(
         for store in worker_stores(work.settings, of):
             result = StoreResult(str(store.path), store.table)
             if store.failed is not None:
-                result.fails(Exception(store.failed))
-                result.damaged = store.damaged
+                result.unread(store.failed, damaged=store.damaged)
             results.append(result)
             if store.position is not None:
                 await _check_worker(live, store, result, report)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,9 @@ from streams import backlog
 from streams.copied import is_copied, left_to_copy
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from collections.abc import Callable
 
-Waiting = Callable[[str, int], None]
-"""Gets what a version lacks, and how many records that are."""
+    from streams.settings import Settings
 
 
 class Shown:
@@ -49,10 +47,11 @@ def wait_until_it_keeps_up(of_version: Settings) -> None:
     answer(of_version, require_keeping_up(of_version, shown.waiting), shown.pending)
 
 
-async def require_keeping_up(of_version: Settings, waiting: Waiting) -> None:
+async def require_keeping_up(of_version: Settings, waiting: Callable[[str, int], None]) -> None:
     """Raise VersionBehind unless a version's workers run and keep up with the log.
 
-    And ChangeRefused where its topics are missing, KafkaUnreachable or KafkaError.
+    `waiting` gets what it lacks meanwhile, and how many records that are. Raises
+    ChangeRefused where its topics are missing, KafkaUnreachable or KafkaError.
     """
     app = of_version.app
     await changing.require_topics(of_version)

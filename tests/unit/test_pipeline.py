@@ -23,10 +23,11 @@ from streams.lanes import Lane, LaneState
 from streams.metrics import REGISTRY
 from streams.pipeline import Pipeline
 from streams.settings import Settings
-from streams.stores import StoreDamaged, StoreUnopened
+from streams.stores import StoreUnopened
 from tables.catalogue import ORDER_STAGE, ORDERS, SALES_TOPIC
 from tables.outcome import Outcome, Readings
 from tables.watermarks import Progress
+from tests.damage import raise_stuck
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -327,17 +328,7 @@ async def test_a_damaged_store_that_cannot_be_wiped_ends_the_worker(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sentence names the store; the lane's task doesn't fail without a word."""
-
-    class Stuck:
-        path = Path("stuck")
-
-        def wipe(self, why: str) -> None:
-            raise StoreUnopened(self.path, why)
-
-    async def damaged(*_: object) -> None:
-        raise StoreDamaged(cast("Any", Stuck()), "Corruption")
-
-    commits(monkeypatch, damaged)
+    commits(monkeypatch, raise_stuck)
     await worker.pipeline.open([FIRST])
     await worker.fold(FIRST)
     (end,) = worker.ends

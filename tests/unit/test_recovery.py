@@ -27,7 +27,7 @@ from streams.topics import changelog, declared
 from tables.stages import stages
 from tables.terms import Terms
 from tables.watermarks import Progress
-from tests.damage import flip_bits
+from tests.damage import flip_bits, raise_stuck
 from tests.driver import MemoryCluster, MemoryStores
 from tests.memory_log import MemoryLog, MemoryRecord
 from tests.terms import by_terms
@@ -314,17 +314,7 @@ async def test_producers_are_closed_where_a_damaged_store_cannot_be_wiped(
     opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise the last lines of the log would be about them, and not the reason."""
-
-    class Stuck:
-        path = Path("stuck")
-
-        def wipe(self, why: str) -> None:
-            raise StoreUnopened(self.path, why)
-
-    async def damaged(*_: object) -> None:
-        raise StoreDamaged(cast("Any", Stuck()), "Corruption")
-
-    monkeypatch.setattr(opener, "_read_offsets", damaged)
+    monkeypatch.setattr(opener, "_read_offsets", raise_stuck)
     Producer.let.set()
     with pytest.raises(StoreUnopened, match=r"stuck can't be opened \(stuck: Corruption\)"):
         await opener.open([ORDERS])
